@@ -1,0 +1,87 @@
+"""What is watched and acted on. Nothing acts on what is not registered as a target."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a target is; it decides which scrape job watches it."""
+
+    BOT = "bot"
+    VENUE = "venue"
+    EXPORTER = "exporter"
+    RECONCILER = "reconciler"
+    SUPERVISOR = "supervisor"
+    PROMETHEUS = "prometheus"
+    ALERTMANAGER = "alertmanager"
+    MAIL = "mail"
+
+
+class Restarts(StrEnum):
+    """Who restarts a process that died: one of the two, never both."""
+
+    MANAGER = "manager"
+    """Its service manager; the reconciler acts only when that gave up or the process is stuck."""
+
+    RECONCILER = "reconciler"
+    """The reconciler; the service manager only carries the restart out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Which service manager runs a target's process, and who orders restarts."""
+
+    manager: str
+    """The service manager: `supervisor`, the local stack's own."""
+
+    unit: str
+    """The name of the process at its service manager."""
+
+    restarts: Restarts = Restarts.MANAGER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One entry of `targets.yml`."""
+
+    name: str
+    """Unique; what an alert's label must equal, exactly, to pick this target."""
+
+    kind: Kind
+    address: str
+    """`host:port` where it answers; for a bot, its agent."""
+
+    venue: str | None = None
+    """For a bot: the name of the venue that it trades on."""
+
+    faults: str | None = None
+    """For the paper venue: `host:port` of its fault port."""
+
+    service: Service | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Further labels for everything that Prometheus scrapes from it."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All targets, in the order of the file."""
+
+    targets: tuple[Target, ...]
+
+    def __iter__(self) -> Iterator[Target]:
+        """Iterate over the targets in the order of the file."""
+        return iter(self.targets)
+
+    def of_kind(self, kind: Kind) -> tuple[Target, ...]:
+        """Return the targets of one kind."""
+        return tuple(target for target in self.targets if target.kind is kind)
+
+    def one(self, kind: Kind) -> Target:
+        """Return the single target of a kind; `parse_targets` guarantees that there is one."""
+        (target,) = self.of_kind(kind)
+        return target
+
+    def find(self, name: str) -> Target | None:
+        """Return the target with exactly this name, or None: hostile values find nothing."""
+        return next((target for target in self.targets if target.name == name), None)

@@ -1,0 +1,61 @@
+"""The errors a user may meet, as a tree.
+
+    TradingOpsError
+    ├── ConfigError         a file or setting is wrong: names the file, the key and the fix
+    ├── SetupError          a tool, port or folder is missing or taken
+    ├── StackError          the local stack is not in the state that the command needs
+    ├── StoreError          the database could not store or read
+    │   └── StoreBusy       the intake is full; try again
+    ├── ClientError         a system we call did not do as asked
+    │   ├── Unreachable     no answer: the outcome is unknown
+    │   └── Refused         a clear no: nothing was done
+    └── ActionError         an action failed for good; the next step is due
+
+Commands print the message of one of these as a single sentence; a traceback never reaches a user.
+"""
+
+
+class TradingOpsError(Exception):
+    """Anything that went wrong in a way a user can understand and mend."""
+
+
+class ConfigError(TradingOpsError):
+    """A configuration file or setting is wrong."""
+
+    def __init__(self, where: str, key: str, problem: str, fix: str) -> None:
+        """Name the place, the key, what is wrong and how to mend it."""
+        self.where, self.key, self.problem, self.fix = where, key, problem, fix
+        place = f"{where}: {key}" if key else where
+        super().__init__(f"{place}: {problem}. Fix: {fix}")
+
+
+class SetupError(TradingOpsError):
+    """A tool, port, folder or permission is missing or taken."""
+
+
+class StackError(TradingOpsError):
+    """The local stack is not in the state that the command needs."""
+
+
+class StoreError(TradingOpsError):
+    """The database could not store or read; nothing was acknowledged."""
+
+
+class StoreBusy(StoreError):
+    """The intake is full; the sender should try again."""
+
+
+class ClientError(TradingOpsError):
+    """A system that we call did not do as asked."""
+
+
+class Unreachable(ClientError):
+    """There was no answer: whether it was done is unknown."""
+
+
+class Refused(ClientError):
+    """There was a clear no: nothing was done."""
+
+
+class ActionError(TradingOpsError):
+    """An action failed for good; trying the same again is useless."""

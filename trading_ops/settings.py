@@ -1,0 +1,117 @@
+"""Settings: where things are. The one reader of the environment.
+
+Each field can be set by `settings.yml` beside `targets.yml`, and by an environment variable
+`TRADING_OPS_<FIELD>`, which wins. Addresses and ports are not here: they are in `targets.yml`.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from trading_ops.errors import ConfigError
+
+PREFIX = "TRADING_OPS_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Paths are absolute after loading; relative ones count from `root`."""
+
+    root: Path
+    """The folder that holds targets.yml, prometheus/, alertmanager/ and runbooks/."""
+
+    var: Path = Path("var")
+    """Everything that is written: data, secrets, logs. Can be deleted while nothing runs."""
+
+    targets_file: Path = Path("targets.yml")
+    runbooks: Path = Path("runbooks")
+    prometheus_config: Path = Path("prometheus")
+    alertmanager_config: Path = Path("alertmanager")
+
+    observe_only: bool = False
+    """True: decide and record, but act on nothing. The local demo acts."""
+
+    poll_interval_seconds: float = 15.0
+    """How often the reconciler reads Prometheus and Alertmanager without being told to."""
+
+    @property
+    def secrets(self) -> Path:
+        """Folder of generated tokens and keys, one a file, mode 0600."""
+        return self.var / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the processes' logs."""
+        return self.var / "log"
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the reconciler's database."""
+        return f"sqlite:///{self.var / 'reconciler' / 'reconciler.db'}"
+
+    def secret(self, name: str) -> str:
+        """Return one secret.
+
+        Raises:
+            ConfigError: it was never written, or cannot be read.
+        """
+        path = self.secrets / name
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except OSError as error:
+            raise ConfigError(
+                str(path), "", error.strerror or "unreadable", "run `trading-ops up` once"
+            ) from error
+
+
+def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read `settings.yml` and the environment.
+
+    Args:
+        root: the project folder; by default TRADING_OPS_ROOT or the working directory.
+        environ: stands in for the process's environment in tests.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, or a file that cannot be read.
+    """
+    env = os.environ if environ is None else environ
+    folder = (root or Path(env.get(f"{PREFIX}ROOT", "."))).resolve()
+    raw: dict[str, Any] = {"root": str(folder)}
+    path = folder / "settings.yml"
+    if path.exists():
+        raw |= _read_yaml(path)
+    fields = {field.name for field in msgspec.structs.fields(Settings)} - {"root"}
+    overrides = {name: env[key] for name in fields if (key := PREFIX + name.upper()) in env}
+    try:
+        settings = msgspec.convert(raw | overrides, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            str(path), "", str(error), "see docs/deployment.md, “Settings”"
+        ) from error
+    return msgspec.structs.replace(
+        settings,
+        **{
+            name: (folder / value).resolve()
+            for name in fields
+            if isinstance(value := getattr(settings, name), Path)
+        },
+    )
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(kind)  # msgspec's way to hear that a type is unknown
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(str(path), "", str(error), "correct or remove the file") from error
+    if not isinstance(data, dict):
+        raise ConfigError(str(path), "", "it is no mapping of keys to values", "write KEY: VALUE")
+    return data

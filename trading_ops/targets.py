@@ -1,0 +1,160 @@
+"""`targets.yml` → `domain.Registry`: the one registry of what is watched and acted on.
+
+Prometheus' discovery files, the clients of agents and the service managers are all derived from
+it. Everything here refuses rather than guesses: an unknown key, a doubled name or address, an
+address beyond loopback.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from trading_ops.domain.target import Kind, Registry, Restarts, Service, Target
+from trading_ops.errors import ConfigError
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
+RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol"})
+SINGLE_KINDS = (Kind.RECONCILER, Kind.SUPERVISOR, Kind.PROMETHEUS, Kind.ALERTMANAGER, Kind.MAIL)
+
+
+class ServiceEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """The `service` key of one entry."""
+
+    manager: str
+    unit: str
+    restarts: Restarts = Restarts.MANAGER
+
+
+class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """One entry of the file as it is written."""
+
+    name: str
+    kind: Kind
+    address: str
+    venue: str | None = None
+    faults: str | None = None
+    service: ServiceEntry | None = None
+    labels: dict[str, str] = {}
+
+
+class TargetsFile(msgspec.Struct, forbid_unknown_fields=True):
+    """The whole file."""
+
+    version: int
+    targets: list[TargetEntry]
+
+
+def load_targets(path: Path) -> Registry:
+    """Read and check the registry.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or breaks a rule.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            str(path),
+            "",
+            error.strerror or "unreadable",
+            "create it, or name another file with TRADING_OPS_TARGETS_FILE",
+        ) from error
+    return parse_targets(text, where=str(path))
+
+
+def parse_targets(text: str, *, where: str) -> Registry:
+    """Turn the text of a registry into values; `where` names it in errors."""
+    try:
+        file = msgspec.convert(yaml.safe_load(text), TargetsFile)
+    except yaml.YAMLError as error:
+        raise ConfigError(where, "", f"not YAML: {error}", "correct the syntax") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(where, "", str(error), "see docs/deployment.md, “targets.yml”") from error
+    if file.version != 1:
+        raise ConfigError(where, "version", f"{file.version} is unknown", "write `version: 1`")
+    registry = Registry(tuple(_target(entry) for entry in file.targets))
+    _check(registry, where)
+    return registry
+
+
+def _target(entry: TargetEntry) -> Target:
+    service = entry.service
+    return Target(
+        name=entry.name,
+        kind=entry.kind,
+        address=entry.address,
+        venue=entry.venue,
+        faults=entry.faults,
+        service=Service(manager=service.manager, unit=service.unit, restarts=service.restarts)
+        if service
+        else None,
+        labels=entry.labels,
+    )
+
+
+def _check(registry: Registry, where: str) -> None:
+    names: set[str] = set()
+    addresses: dict[str, str] = {}
+    for target in registry:
+        key = f"targets[{target.name}]"
+        if not NAME.fullmatch(target.name):
+            raise ConfigError(
+                where, key, "the name is not plain", "use lower-case letters, digits, - and _"
+            )
+        if target.name in names:
+            raise ConfigError(where, key, "the name is used twice", "rename one of the two")
+        names.add(target.name)
+        for address in filter(None, (target.address, target.faults)):
+            split_address(address, where=where, key=key)
+            if address in addresses:
+                raise ConfigError(
+                    where, key, f"{address} is also {addresses[address]}'s", "choose a free port"
+                )
+            addresses[address] = target.name
+        _check_relations(registry, target, where, key)
+    for kind in SINGLE_KINDS:
+        if len(registry.of_kind(kind)) != 1:
+            raise ConfigError(
+                where, "targets", f"there must be exactly one of kind {kind}", "add or remove one"
+            )
+
+
+def _check_relations(registry: Registry, target: Target, where: str, key: str) -> None:
+    if target.kind is Kind.BOT:
+        venue = registry.find(target.venue or "")
+        if venue is None or venue.kind is not Kind.VENUE:
+            raise ConfigError(
+                where,
+                f"{key}.venue",
+                f"{target.venue!r} is no registered venue",
+                "name a target of kind venue",
+            )
+    for label in target.labels:
+        if not LABEL.fullmatch(label) or label in RESERVED_LABELS:
+            raise ConfigError(
+                where, f"{key}.labels", f"{label!r} cannot be a label here", "choose another name"
+            )
+
+
+def split_address(address: str, *, where: str = "", key: str = "") -> tuple[str, int]:
+    """Split `host:port`; the host must be a loopback IP address.
+
+    Raises:
+        ConfigError: it has another form, or reaches beyond this machine.
+    """
+    host, _, port = address.rpartition(":")
+    fix = "write it as 127.0.0.1:PORT"
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+        number = int(port)
+    except ValueError as error:
+        raise ConfigError(where, key, f"{address!r} is no host:port", fix) from error
+    if not loopback:
+        raise ConfigError(where, key, f"{address} is reachable from other machines", fix)
+    if not 0 < number < 65536:  # noqa: PLR2004 - the range of TCP ports
+        raise ConfigError(where, key, f"{port} is no port", fix)
+    return host, number
