@@ -1,0 +1,62 @@
+"""One alert, as Alertmanager and Prometheus tell of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+Fingerprint = NewType("Fingerprint", str)
+"""Identity of one alert's label set: 16 hex digits. Never a notification group's key."""
+
+FNV_OFFSET = 0xCBF29CE484222325
+FNV_PRIME = 0x100000001B3
+MASK = 0xFFFFFFFFFFFFFFFF
+SEPARATOR = b"\xff"
+
+WATCHDOG = "Watchdog"
+"""The alert that always fires: its absence means that the source cannot be believed."""
+
+
+class AlertStatus(StrEnum):
+    """What a notification says of one alert."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """One labelled alert at one moment, from one source."""
+
+    fingerprint: Fingerprint
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    status: AlertStatus
+    starts_at: datetime
+    ends_at: datetime | None = None
+    """When it ended; None while it fires."""
+
+    @property
+    def name(self) -> str:
+        """The alert's name, empty when it has none."""
+        return self.labels.get("alertname", "")
+
+    @property
+    def is_context(self) -> bool:
+        """Whether it only says that the pipeline works: such an alert opens no incident."""
+        return self.labels.get("severity") == "none"
+
+
+def fingerprint_of(labels: Mapping[str, str]) -> Fingerprint:
+    """Compute the fingerprint as Alertmanager does.
+
+    Source: prometheus/common `model.LabelSet.Fingerprint`: FNV-1a, 64 bits, over the sorted label
+    names and values, each followed by 0xff.
+    """
+    value = FNV_OFFSET
+    for name in sorted(labels):
+        for part in (name, labels[name]):
+            for byte in part.encode() + SEPARATOR:
+                value = ((value ^ byte) * FNV_PRIME) & MASK
+    return Fingerprint(f"{value:016x}")

@@ -1,0 +1,19 @@
+"""How long to wait before the next try."""
+
+from datetime import timedelta
+
+
+def full_jitter(attempt: int, *, base: timedelta, cap: timedelta, fraction: float) -> timedelta:
+    """Return a wait between zero and min(cap, base × 2^attempt).
+
+    Args:
+        attempt: tries that already failed, from 0.
+        base: the ceiling of the first wait.
+        cap: the ceiling of every wait.
+        fraction: a random number in [0, 1); an argument so that the function stays pure.
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: full jitter spreads
+    clients best at the least total work.
+    """
+    ceiling = min(cap, base * 2 ** min(attempt, 32))
+    return ceiling * fraction
