@@ -4,7 +4,7 @@ from datetime import timedelta
 
 
 def full_jitter(attempt: int, *, base: timedelta, cap: timedelta, fraction: float) -> timedelta:
-    """Return a wait between zero and min(cap, base × 2^attempt).
+    """Return a wait between zero and min(cap, base * 2^attempt).
 
     Args:
         attempt: tries that already failed, from 0.
@@ -15,5 +15,6 @@ def full_jitter(attempt: int, *, base: timedelta, cap: timedelta, fraction: floa
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: full jitter spreads
     clients best at the least total work.
     """
-    ceiling = min(cap, base * 2 ** min(attempt, 32))
+    doublings = min(attempt, 32)  # beyond this the cap has long been reached
+    ceiling: timedelta = min(cap, base * (1 << doublings))
     return ceiling * fraction
