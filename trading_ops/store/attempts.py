@@ -1,0 +1,204 @@
+"""Attempts: `start` is the gate that no two reconcilers and no crash can pass twice."""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
+
+from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, Delivery
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.runbook import Runbook
+from trading_ops.store import events, pauses
+from trading_ops.store.tables import attempts, fences, incidents
+
+RUNNING_VALUES = [state.value for state in RUNNING]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is about to be started."""
+
+    incident: Incident
+    runbook: Runbook
+    step: int
+    target: str
+    """The root target."""
+
+    everywhere_limit: int
+    everywhere_since: datetime
+
+
+def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | None:
+    """Commit that a step starts, or return None when a gate shut since it was decided.
+
+    Everything that another writer could have changed is looked at again inside this transaction:
+    the incident, the pause, what runs on the target, and the budgets.
+    """
+    step = plan.runbook.steps[plan.step]
+    if not _still_allowed(connection, plan, now):
+        return None
+    attempt = Attempt(
+        id=AttemptId(str(uuid.uuid4())),
+        incident_id=plan.incident.id,
+        runbook=plan.runbook.alert,
+        target=plan.target,
+        action=step.action,
+        step=plan.step,
+        delivery=step.delivery,
+        fence=raise_fence(connection, plan.target),
+        state=AttemptState.STARTED,
+        started_at=now,
+    )
+    connection.execute(
+        insert(attempts).values(
+            id=attempt.id,
+            incident_id=attempt.incident_id,
+            runbook=attempt.runbook,
+            target=attempt.target,
+            action=attempt.action,
+            step=attempt.step,
+            delivery=attempt.delivery.value,
+            fence=attempt.fence,
+            state=attempt.state.value,
+            started_at=attempt.started_at,
+        )
+    )
+    events.add(
+        connection,
+        at=now,
+        kind="started",
+        incident_id=attempt.incident_id,
+        attempt_id=attempt.id,
+        note=f"{attempt.action} on {attempt.target}",
+    )
+    return attempt
+
+
+def _still_allowed(connection: Connection, plan: Plan, now: datetime) -> bool:
+    incident_is_open = connection.execute(
+        select(incidents.c.id).where(
+            incidents.c.id == plan.incident.id,
+            incidents.c.closed_at.is_(None),
+            incidents.c.escalated_at.is_(None),
+        )
+    ).one_or_none()
+    if incident_is_open is None or pauses.current(connection, now=now) is not None:
+        return False
+    busy = select(func.count()).where(
+        attempts.c.target == plan.target, attempts.c.state.in_(RUNNING_VALUES)
+    )
+    if connection.execute(busy).scalar_one():
+        return False
+    limits = plan.runbook.limits
+    recent = of_target(connection, plan.target, since=now - limits.window)
+    ours = [attempt for attempt in recent if attempt.runbook == plan.runbook.alert]
+    if len(ours) >= limits.attempts:
+        return False
+    return count_since(connection, plan.everywhere_since) < plan.everywhere_limit
+
+
+def raise_fence(connection: Connection, target: str) -> int:
+    """Return the target's next fencing token: greater than every one before it."""
+    row = connection.execute(
+        select(fences.c.fence).where(fences.c.target == target).with_for_update()
+    ).one_or_none()
+    if row is None:
+        connection.execute(insert(fences).values(target=target, fence=1))
+        return 1
+    token = int(row.fence) + 1
+    connection.execute(update(fences).where(fences.c.target == target).values(fence=token))
+    return token
+
+
+def finish(
+    connection: Connection,
+    attempt: Attempt,
+    state: AttemptState,
+    *,
+    detail: str,
+    now: datetime,
+    only_from: Collection[AttemptState],
+) -> bool:
+    """Move an attempt on by compare-and-set; False means that somebody else did it first."""
+    values: dict[str, object] = {"state": state.value, "detail": detail}
+    if state is AttemptState.VERIFIED:
+        values["verified_at"] = now
+    elif state is not AttemptState.UNVERIFIED:
+        values["ended_at"] = now
+    changed = connection.execute(
+        update(attempts)
+        .where(
+            attempts.c.id == attempt.id,
+            attempts.c.fence == attempt.fence,
+            attempts.c.state.in_([one.value for one in only_from]),
+        )
+        .values(**values)
+    ).rowcount
+    if changed:
+        events.add(
+            connection,
+            at=now,
+            kind=state.value,
+            incident_id=attempt.incident_id,
+            attempt_id=attempt.id,
+            note=f"{attempt.action}: {detail}" if detail else attempt.action,
+        )
+    return bool(changed)
+
+
+def of_incident(connection: Connection, incident_id: str) -> list[Attempt]:
+    """Return the attempts of one incident, oldest first."""
+    statement = select(attempts).where(attempts.c.incident_id == incident_id)
+    return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
+
+
+def of_target(connection: Connection, target: str, *, since: datetime) -> list[Attempt]:
+    """Return what counts against a target's budgets since a moment, and what runs, oldest first."""
+    forgiven = connection.execute(
+        select(fences.c.forgiven_at).where(fences.c.target == target)
+    ).scalar_one_or_none()
+    begin = max(since, forgiven) if forgiven else since
+    counts = (attempts.c.started_at > begin) | attempts.c.state.in_(RUNNING_VALUES)
+    statement = select(attempts).where(attempts.c.target == target, counts)
+    return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
+
+
+def count_since(connection: Connection, since: datetime) -> int:
+    """Return how many attempts were started on all targets since a moment, forgiven ones apart."""
+    statement = (
+        select(func.count())
+        .select_from(attempts.outerjoin(fences, fences.c.target == attempts.c.target))
+        .where(
+            attempts.c.started_at > since,
+            (fences.c.forgiven_at.is_(None)) | (attempts.c.started_at > fences.c.forgiven_at),
+        )
+    )
+    return connection.execute(statement).scalar_one()
+
+
+def running(connection: Connection) -> list[Attempt]:
+    """Return all attempts that hold a target."""
+    statement = select(attempts).where(attempts.c.state.in_(RUNNING_VALUES))
+    return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
+
+
+def forgive(connection: Connection, target: str, *, owner: str, reason: str, now: datetime) -> None:
+    """Let a target's budgets start anew: a person's word, kept in the story."""
+    raise_fence(connection, target)
+    connection.execute(update(fences).where(fences.c.target == target).values(forgiven_at=now))
+    events.add(
+        connection, at=now, kind="forgiven", actor=owner, reason=reason, note=f"budgets of {target}"
+    )
+
+
+def _read(rows: Collection[RowMapping]) -> list[Attempt]:
+    read = []
+    for row in rows:
+        values: dict[str, Any] = dict(row)
+        values["delivery"] = Delivery(row["delivery"])
+        values["state"] = AttemptState(row["state"])
+        read.append(Attempt(**values))
+    return read

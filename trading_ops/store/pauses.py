@@ -1,0 +1,44 @@
+"""Pauses of automation: who, why, and until when. Always with an end."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from trading_ops.domain.decision import Pause
+from trading_ops.store import events
+from trading_ops.store.tables import pauses
+
+
+def current(connection: Connection, *, now: datetime) -> Pause | None:
+    """Return the pause in force, the one that lasts longest when there are several."""
+    row = connection.execute(
+        select(pauses)
+        .where(pauses.c.lifted_at.is_(None), pauses.c.expires_at > now)
+        .order_by(pauses.c.expires_at.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Pause(owner=row.owner, reason=row.reason, expires_at=row.expires_at)
+
+
+def begin(connection: Connection, pause: Pause, *, now: datetime) -> None:
+    """Pause automation."""
+    connection.execute(
+        insert(pauses).values(
+            owner=pause.owner, reason=pause.reason, begins_at=now, expires_at=pause.expires_at
+        )
+    )
+    events.add(connection, at=now, kind="paused", actor=pause.owner, note=pause.reason)
+
+
+def lift(connection: Connection, *, owner: str, now: datetime) -> int:
+    """Lift every pause in force; return how many there were."""
+    lifted = connection.execute(
+        update(pauses)
+        .where(pauses.c.lifted_at.is_(None), pauses.c.expires_at > now)
+        .values(lifted_at=now, lifted_by=owner)
+    ).rowcount
+    if lifted:
+        events.add(connection, at=now, kind="unpaused", actor=owner)
+    return lifted

@@ -1,0 +1,155 @@
+"""The schema. `migrations/` must produce exactly this; a test compares the two."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, stored as microseconds since the epoch: exact on every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Turn a datetime into microseconds; a naive one is a programming error."""
+        del dialect
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """Turn microseconds into a datetime in UTC."""
+        del dialect
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts by itself only on a column that is exactly INTEGER.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("received_at", Moment, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("error", Text),
+    Index(
+        "ix_notifications_pending",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("target", Text),
+    Column("labels", JSON, nullable=False),
+    Column("annotations", JSON, nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("resolved_at", Moment),
+    Column("escalated_at", Moment),
+    Column("closed_at", Moment),
+    Column("close_reason", Text),
+    Index("ix_incidents_opened_at", "opened_at"),
+    Index(
+        "ux_incidents_open",
+        "fingerprint",
+        unique=True,
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=False),
+    Column("runbook", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("delivery", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("verified_at", Moment),
+    Column("detail", Text, nullable=False, server_default=""),
+    Index("ix_attempts_incident_id", "incident_id"),
+    Index("ix_attempts_target_started_at", "target", "started_at"),
+    # One running attempt a target: the database's word, not a lock's.
+    Index(
+        "ux_attempts_running",
+        "target",
+        unique=True,
+        sqlite_where=text("state IN ('started', 'unknown', 'succeeded')"),
+        postgresql_where=text("state IN ('started', 'unknown', 'succeeded')"),
+    ),
+)
+
+fences = Table(
+    "fences",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("forgiven_at", Moment),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("owner", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("begins_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("lifted_at", Moment),
+    Column("lifted_by", Text),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("incident_id", Text),
+    Column("attempt_id", Text),
+    Column("actor", Text, nullable=False, server_default="reconciler"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
+    Index("ix_events_incident_id", "incident_id"),
+)
