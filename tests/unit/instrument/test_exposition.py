@@ -1,0 +1,85 @@
+"""A scrape gets valid bytes: everything, the vital few, or everything but those."""
+
+import subprocess
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from trading_ops.instrument import BotMetrics, Exposition, find
+
+OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+
+
+@pytest.fixture
+def exposition() -> Exposition:
+    metrics = BotMetrics(
+        version="1",
+        mode="paper",
+        symbols=["BTC/USD", "ETH/USD"],
+        currencies=["USD", "BTC"],
+        endpoints=["Balance", "AddOrder"],
+    )
+    metrics.tick("BTC/USD", at=5.0, latency_seconds=0.1)
+    metrics.balance("USD", 1.0)
+    metrics.equity("USD", 1.0)
+    return Exposition(metrics.registry)
+
+
+def families_of(body: bytes) -> set[str]:
+    return {family.name for family in text_string_to_metric_families(body.decode())}
+
+
+def test_promtool_finds_nothing_to_say(exposition: Exposition) -> None:
+    """The exposition passes Prometheus' own linter."""
+    body, _ = exposition.everything()
+    check = subprocess.run(
+        ["promtool", "check", "metrics"], input=body, capture_output=True, check=False, timeout=30
+    )
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+def test_vital_and_the_rest_are_the_whole(exposition: Exposition) -> None:
+    """No family is in both scrapes, and none is in neither."""
+    everything = families_of(exposition.everything()[0])
+    vital = families_of(exposition.vital()[0])
+    rest = families_of(exposition.without_vital()[0])
+    assert vital | rest == everything
+    assert not vital & rest
+    assert "trading_bot_heartbeat_timestamp_seconds" in vital
+    assert "trading_nonces_refused" in vital
+    assert "process_resident_memory_bytes" in rest
+
+
+def test_vital_is_small_and_declared(exposition: Exposition) -> None:
+    """The scrape of every second carries about twenty series, all marked in the catalogue."""
+    text = exposition.vital()[0].decode()
+    samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    assert 15 <= len(samples) <= 25
+    for sample in samples:
+        metric = find(sample.name)
+        assert metric is not None
+        assert metric.vital
+
+
+def test_no_created_series(exposition: Exposition) -> None:
+    """Counters and histograms carry no series of their creation time."""
+    assert b"_created" not in exposition.everything()[0]
+    assert b"_created" not in exposition.everything(OPENMETRICS)[0]
+
+
+@pytest.mark.parametrize("view", ["everything", "vital", "without_vital"])
+def test_format_follows_the_accept_header(exposition: Exposition, view: str) -> None:
+    """A scraper that asks for OpenMetrics gets it, any other gets the text format."""
+    body, content_type = getattr(exposition, view)("*/*")
+    assert content_type.startswith("text/plain; version=0.0.4")
+    assert families_of(body)
+    body, content_type = getattr(exposition, view)(OPENMETRICS)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    assert body.endswith(b"# EOF\n")
+    assert list(parse_openmetrics(body.decode()))  # type: ignore[no-untyped-call]  # no hint there
+
+
+def test_two_scrapes_are_alike(exposition: Exposition) -> None:
+    """Nothing happened in between, so the vital bytes are the same."""
+    assert exposition.vital() == exposition.vital()

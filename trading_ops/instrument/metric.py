@@ -1,0 +1,78 @@
+"""One metric as data, from which families, rules' checks and documentation are derived."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The Prometheus type of a metric."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Owner(StrEnum):
+    """Which of our processes exports a metric."""
+
+    BOT = "bot"
+    EXPORTER = "exporter"
+    RECONCILER = "reconciler"
+    PROCESS = "process"
+    """Every one of them, through prometheus_client's own process collector."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One metric family.
+
+    The labels `bot`, `venue`, `job` and `instance` are not here: they are target labels, which
+    Prometheus adds. (The exporter's venue metrics are the exception, since one exporter watches
+    several venues.)
+    """
+
+    name: str
+    """As PromQL knows it: a counter with its `_total`, a histogram without a suffix."""
+
+    kind: Kind
+    owner: Owner
+    unit: str = ""
+    """Base unit of the value; empty for plain numbers and states."""
+
+    labels: tuple[str, ...] = ()
+    help: str
+    """One sentence for the exposition: what the value is."""
+
+    why: str
+    """One sentence for people: what it tells when it is wrong."""
+
+    vital: bool = False
+    """True: exported under /metrics/vital too, for the rules that are evaluated each second."""
+
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram, in its unit, without infinity."""
+
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Label values that are known beforehand, by label name."""
+
+    def __post_init__(self) -> None:
+        """Refuse an entry that could not be exported as it says."""
+        if (self.kind is Kind.COUNTER) != self.name.endswith("_total"):
+            raise ValueError(f"{self.name}: counters, and only they, end in _total")
+        if (self.kind is Kind.HISTOGRAM) != bool(self.buckets):
+            raise ValueError(f"{self.name}: histograms, and only they, have buckets")
+        if unknown := set(self.values) - set(self.labels):
+            raise ValueError(f"{self.name}: values of labels that it has not: {unknown}")
+
+    @property
+    def sample_names(self) -> tuple[str, ...]:
+        """Return the names under which PromQL finds its samples."""
+        if self.kind is Kind.HISTOGRAM:
+            return (f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count")
+        return (self.name,)
+
+    @property
+    def family(self) -> str:
+        """Return the name of its family as prometheus_client calls it, without `_total`."""
+        return self.name.removesuffix("_total")

@@ -1,0 +1,46 @@
+"""The metrics that prometheus_client's process collector adds to each of our processes."""
+
+from functools import partial
+
+from trading_ops.instrument.metric import Kind, Metric, Owner
+
+_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.PROCESS)
+
+PROCESS_METRICS: tuple[Metric, ...] = (
+    _gauge(
+        name="process_virtual_memory_bytes",
+        unit="bytes",
+        help="Virtual memory size in bytes.",
+        why="Address space only; rarely telling.",
+    ),
+    _gauge(
+        name="process_resident_memory_bytes",
+        unit="bytes",
+        help="Resident memory size in bytes.",
+        why="What the process takes from the host, shared pages included.",
+    ),
+    _gauge(
+        name="process_start_time_seconds",
+        unit="seconds",
+        help="Start time of the process since unix epoch in seconds.",
+        why="The kernel's word on a restart.",
+    ),
+    Metric(
+        name="process_cpu_seconds_total",
+        kind=Kind.COUNTER,
+        owner=Owner.PROCESS,
+        unit="seconds",
+        help="Total user and system CPU time spent in seconds.",
+        why="A busy loop shows.",
+    ),
+    _gauge(
+        name="process_open_fds",
+        help="Number of open file descriptors.",
+        why="A slope is a leak of connections or files.",
+    ),
+    _gauge(
+        name="process_max_fds",
+        help="Maximum number of open file descriptors.",
+        why="The limit for the leak.",
+    ),
+)
