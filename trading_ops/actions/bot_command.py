@@ -1,0 +1,45 @@
+"""Actions that are one idempotent command of the bot's agent; no file of its own in a runbook."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from trading_ops.actions.base import Call, Clients, Probe, probe_executor
+from trading_ops.domain.attempt import Delivery
+from trading_ops.errors import ActionError
+
+
+class BotCommand:
+    """Sends one command to the bot's agent and takes its word for what was done."""
+
+    name: ClassVar[str]
+    delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
+    params: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def body(self, call: Call) -> Mapping[str, str]:
+        """Return the command's parameters."""
+        return call.params
+
+    async def precondition(self, call: Call) -> str | None:
+        """Nothing speaks against it: it can be done again without harm."""
+        del call
+        return None  # noqa: RET501 - the Protocol's other answer is a reason
+
+    async def perform(self, call: Call) -> str:
+        """Send the command and wait for the bot's answer."""
+        result = await self._clients.bot(call.target).command(
+            self.name,
+            self.body(call),
+            attempt_id=call.attempt_id,
+            fence=call.fence,
+            within=call.within,
+        )
+        if not result.succeeded:
+            raise ActionError(result.detail or f"{self.name} failed")
+        return result.detail
+
+    async def probe(self, call: Call) -> Probe:
+        """Ask the agent what it remembers."""
+        return await probe_executor(self._clients.bot(call.target), call)

@@ -1,0 +1,15 @@
+"""All actions by name: the only way from a runbook's text to code."""
+
+from trading_ops.actions.base import Action, Clients
+from trading_ops.actions.reconnect_broker import ReconnectBroker
+from trading_ops.actions.restart_bot import RestartBot
+from trading_ops.actions.restart_component import RestartComponent
+
+KINDS: dict[str, type[ReconnectBroker | RestartComponent | RestartBot]] = {
+    kind.name: kind for kind in (ReconnectBroker, RestartComponent, RestartBot)
+}
+
+
+def build(clients: Clients) -> dict[str, Action]:
+    """Return every action, ready to be carried out."""
+    return {name: kind(clients) for name, kind in KINDS.items()}

@@ -1,0 +1,51 @@
+"""Restart the bot's process through its service manager: at most once for each attempt.
+
+Open orders are covered meanwhile by the venue's dead-man switch, which a dead bot no longer winds.
+"""
+
+from typing import ClassVar
+
+from trading_ops.actions.base import Call, Clients, Probe, probe_executor
+from trading_ops.domain.attempt import Delivery
+from trading_ops.errors import ActionError, ClientError
+
+HEALTHY = "ok"
+
+
+class RestartBot:
+    """Cures a bot that died, or that is alive and stuck."""
+
+    name: ClassVar[str] = "restart_bot"
+    delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
+    params: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    async def precondition(self, call: Call) -> str | None:
+        """Ask the bot itself: a late scrape must never restart a healthy one."""
+        try:
+            health = await self._clients.bot(call.target).health()
+        except ClientError:
+            return None  # it does not answer: that is what a restart is for
+        if health.status == HEALTHY:
+            return f"{call.target.name} itself says that it is well"
+        return None
+
+    async def perform(self, call: Call) -> str:
+        """Name the incarnation that is meant, and have it replaced."""
+        unit = self._clients.unit(call.target)
+        before = await unit.process()
+        result = await unit.restart(
+            incarnation=before.incarnation,
+            attempt_id=call.attempt_id,
+            fence=call.fence,
+            within=call.within,
+        )
+        if not result.succeeded:
+            raise ActionError(result.detail or "the service manager could not restart it")
+        return result.detail
+
+    async def probe(self, call: Call) -> Probe:
+        """Ask the service manager what it remembers of the attempt."""
+        return await probe_executor(self._clients.unit(call.target), call)

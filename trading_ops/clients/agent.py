@@ -1,0 +1,77 @@
+"""The control server inside a bot: health, commands, and its word about what it has done."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from trading_ops.clients.executor import CommandResult, Executor, decode_result
+from trading_ops.clients.http import Http
+from trading_ops.errors import Refused, Unreachable
+
+
+class ComponentHealth(msgspec.Struct):
+    """One supervised part of a bot."""
+
+    up: bool
+    detail: str = ""
+
+
+class BotHealth(msgspec.Struct):
+    """What the agent says of its bot."""
+
+    bot: str
+    status: str
+    """`ok`, `degraded` or `failing`."""
+
+    incarnation: str
+    state: str
+    components: dict[str, ComponentHealth]
+
+
+class Agent(Executor):
+    """One bot's agent."""
+
+    def __init__(self, http: Http) -> None:
+        super().__init__(http, fence_path="/fence")
+
+    async def health(self) -> BotHealth:
+        """Return the bot's health, asked directly.
+
+        Raises:
+            Unreachable: it did not answer, or not as an agent.
+        """
+        body = await self._http.get("/health")
+        try:
+            return msgspec.json.decode(body, type=BotHealth)
+        except msgspec.DecodeError as error:
+            raise Unreachable(f"the agent's health cannot be read: {error}") from error
+
+    async def command(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        *,
+        attempt_id: str,
+        fence: int,
+        within: timedelta,
+    ) -> CommandResult:
+        """Have the bot carry out a command; a repeated `attempt_id` gets the first answer again.
+
+        Raises:
+            Unreachable: no answer: whether it was done is unknown.
+            Refused: it was not done, and will not be.
+        """
+        answer = await self._http.ask(
+            "POST",
+            f"/commands/{name}",
+            json={"attempt_id": attempt_id, "fence": fence, "params": dict(params)},
+            within=within,
+        )
+        if answer.status >= 500:  # noqa: PLR2004 - the class of server errors
+            raise Unreachable(f"command {name}: HTTP {answer.status}")
+        if answer.status != 200:  # noqa: PLR2004
+            text = answer.body[:200].decode(errors="replace")
+            raise Refused(f"command {name}: HTTP {answer.status}: {text}")
+        return decode_result(answer.body)

@@ -1,0 +1,66 @@
+"""What every executor of effects offers: a fence to raise, and answers kept by attempt id."""
+
+import msgspec
+
+from trading_ops.clients.http import Http
+from trading_ops.errors import Refused, Unreachable
+
+
+class CommandResult(msgspec.Struct):
+    """The answer to one command."""
+
+    outcome: str
+    """`succeeded`, `failed`, or `running` while it is being carried out."""
+
+    detail: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the command did its work."""
+        return self.outcome == "succeeded"
+
+
+class Executor:
+    """The part that an agent and a service manager have in common."""
+
+    def __init__(self, http: Http, *, fence_path: str) -> None:
+        self._http = http
+        self._fence_path = fence_path
+
+    async def attempt(self, attempt_id: str) -> CommandResult | None:
+        """Return the kept answer of an attempt, or None when it never arrived.
+
+        Raises:
+            Unreachable: nobody answered, so nothing is known.
+        """
+        answer = await self._http.ask("GET", f"/attempts/{attempt_id}")
+        if answer.status == 404:  # noqa: PLR2004
+            return None
+        if answer.status != 200:  # noqa: PLR2004
+            raise Unreachable(f"attempt {attempt_id}: HTTP {answer.status}")
+        return decode_result(answer.body)
+
+    async def raise_fence(self, fence: int) -> None:
+        """Have everything with a lower token refused from now on, durably.
+
+        Raises:
+            Unreachable: nobody answered; an older effect may still arrive.
+            Refused: it would not.
+        """
+        answer = await self._http.ask("POST", self._fence_path, json={"fence": fence})
+        if answer.status >= 500:  # noqa: PLR2004
+            raise Unreachable(f"raising the fence: HTTP {answer.status}")
+        if answer.status != 200:  # noqa: PLR2004
+            raise Refused(f"raising the fence: HTTP {answer.status}")
+
+
+def decode_result(body: bytes) -> CommandResult:
+    """Read an executor's answer.
+
+    Raises:
+        Unreachable: it cannot be read, so the outcome is unknown.
+    """
+    try:
+        return msgspec.json.decode(body, type=CommandResult)
+    except msgspec.DecodeError as error:
+        raise Unreachable(f"the executor's answer cannot be read: {error}") from error

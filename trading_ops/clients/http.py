@@ -1,0 +1,83 @@
+"""One way to make an HTTP request: a deadline, no redirects, and two kinds of error."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+
+from trading_ops.errors import Refused, Unreachable
+
+BODY_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, whatever its status."""
+
+    status: int
+    body: bytes
+
+
+class Http:
+    """Requests to one base address, over a session that the caller owns."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base: str,
+        *,
+        token: str = "",
+        within: timedelta = timedelta(seconds=5),
+    ) -> None:
+        self._session = session
+        self._base = base
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._within = within
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        within: timedelta | None = None,
+    ) -> Answer:
+        """Return the answer with its status.
+
+        Raises:
+            Unreachable: there was none within the deadline.
+        """
+        limit = aiohttp.ClientTimeout(total=(within or self._within).total_seconds())
+        try:
+            async with self._session.request(
+                method,
+                self._base + path,
+                params=params,
+                json=json,
+                headers=self._headers,
+                timeout=limit,
+                allow_redirects=False,
+            ) as response:
+                return Answer(response.status, await response.content.read(BODY_LIMIT_BYTES))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(
+                f"{method} {self._base}{path}: {str(error) or error.__class__.__name__}"
+            ) from error
+
+    async def get(self, path: str, *, params: Mapping[str, str] | None = None) -> bytes:
+        """Return the body of a 200.
+
+        Raises:
+            Unreachable: no answer, or the server itself is in trouble (5xx).
+            Refused: any other status.
+        """
+        answer = await self.ask("GET", path, params=params)
+        if answer.status >= 500:  # noqa: PLR2004 - the class of server errors
+            raise Unreachable(f"GET {self._base}{path}: HTTP {answer.status}")
+        if answer.status != 200:  # noqa: PLR2004
+            text = answer.body[:200].decode(errors="replace")
+            raise Refused(f"GET {self._base}{path}: HTTP {answer.status}: {text}")
+        return answer.body

@@ -1,0 +1,120 @@
+"""What Prometheus and Alertmanager say now, and how far they can be believed.
+
+Each source is trusted for one thing: Prometheus for what is true, Alertmanager for what is
+silenced or inhibited. An empty, partial or missing answer means *unknown*, never resolved.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from trading_ops.domain.alert import WATCHDOG, Fingerprint
+from trading_ops.domain.attempt import Attempt, AttemptState
+from trading_ops.domain.decision import AlertView
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.runbook import Runbook
+from trading_ops.domain.target import Target
+
+YOUNG = timedelta(minutes=2)
+"""A Prometheus younger than this may not have found out yet what fires."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleAlert:
+    """One alert as Prometheus' rules have it."""
+
+    fingerprint: Fingerprint
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    firing: bool
+    """False: pending."""
+
+    active_at: datetime
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.labels.get("alertname", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutedAlert:
+    """One alert as Alertmanager has it."""
+
+    fingerprint: Fingerprint
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: datetime
+    ends_at: datetime
+    silenced: bool
+    inhibited: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusView:
+    """One answer of Prometheus."""
+
+    alerts: Mapping[Fingerprint, RuleAlert]
+    started_at: datetime
+
+    @property
+    def watchdog_seen(self) -> bool:
+        """Whether the alert that always fires is there: the rules are being evaluated."""
+        return any(alert.firing and alert.name == WATCHDOG for alert in self.alerts.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Both sources at one moment; None where one was out of reach."""
+
+    at: datetime
+    prometheus: PrometheusView | None
+    alertmanager: Mapping[Fingerprint, RoutedAlert] | None
+
+
+def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> AlertView:
+    """Say what the incident's alert is doing, as far as both sources together can tell."""
+    prometheus, alertmanager = snapshot.prometheus, snapshot.alertmanager
+    if prometheus is None or alertmanager is None or not prometheus.watchdog_seen:
+        return AlertView.UNKNOWN
+    rule = prometheus.alerts.get(incident.fingerprint)
+    routed = alertmanager.get(incident.fingerprint)
+    if rule is None:
+        absent = routed is None or routed.ends_at <= snapshot.at
+        believed = absent and _absence_counts(incident, last, prometheus, snapshot.at)
+        return AlertView.ABSENT if believed else AlertView.UNKNOWN
+    if not rule.firing:
+        return AlertView.PENDING
+    if routed is None:
+        # Alertmanager lost its list or was not told yet: a silence could be hidden.
+        return AlertView.UNKNOWN
+    if routed.silenced:
+        return AlertView.SILENCED
+    return AlertView.INHIBITED if routed.inhibited else AlertView.FIRING
+
+
+def _absence_counts(
+    incident: Incident, last: Attempt | None, prometheus: PrometheusView, now: datetime
+) -> bool:
+    """Believe an absence when something else says the same."""
+    verified = last is not None and last.state is AttemptState.VERIFIED
+    told = incident.resolved_at is not None and incident.resolved_at >= incident.starts_at
+    return verified or told or now - prometheus.started_at >= YOUNG
+
+
+def blocking(runbook: Runbook, target: Target, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the alerts of `unless` that are pending or firing for the target or its venue."""
+    if snapshot.prometheus is None:
+        return ()  # the view is unknown then, and nothing is done anyway
+    names = {
+        alert.name
+        for alert in snapshot.prometheus.alerts.values()
+        if alert.name in runbook.unless and _concerns(alert.labels, runbook.target_label, target)
+    }
+    return tuple(sorted(names))
+
+
+def _concerns(labels: Mapping[str, str], target_label: str, target: Target) -> bool:
+    same_target = labels.get(target_label) == target.name
+    same_venue = target.venue is not None and labels.get("venue") == target.venue
+    return same_target or (same_venue and target_label not in labels)
