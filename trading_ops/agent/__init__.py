@@ -1,1 +1,30 @@
-"""agent."""
+"""The control server inside a bot: metrics, health, commands, trading state and fence.
+
+Needs `instrument`, aiohttp and the standard library, so that any bot can embed it. See
+`agent.Agent`. `fence.FenceKeeper` serves the local supervisor too.
+"""
+
+from trading_ops.agent.agent import Agent
+from trading_ops.agent.commands import Command, CommandFailed, Params
+from trading_ops.agent.fence import FenceKeeper, StaleFence
+from trading_ops.agent.gate import Denial, OrderGate, Side
+from trading_ops.agent.health import ComponentHealth, Health, Status
+from trading_ops.agent.state import Hold, Holds, TradingState
+
+__all__ = [
+    "Agent",
+    "Command",
+    "CommandFailed",
+    "ComponentHealth",
+    "Denial",
+    "FenceKeeper",
+    "Health",
+    "Hold",
+    "Holds",
+    "OrderGate",
+    "Params",
+    "Side",
+    "StaleFence",
+    "Status",
+    "TradingState",
+]

@@ -1,0 +1,186 @@
+"""The agent: a bot's control server, in a thread and loop of its own.
+
+It answers, and can halt, while the bot's loop is stuck. Embedding it takes one object:
+
+    agent = Agent(name="alpha", address=("127.0.0.1", 8411), metrics=metrics, state_dir=folder,
+                  health=bot.health, commands={...}, metrics_token=..., agent_token=...)
+    agent.start()           # inside the bot's loop
+    ...
+    agent.gate.check(...)   # before every order
+    ...
+    agent.stop()
+"""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from trading_ops import clock
+from trading_ops.agent.attempts import Attempts
+from trading_ops.agent.commands import Command
+from trading_ops.agent.fence import FenceKeeper
+from trading_ops.agent.gate import OrderGate
+from trading_ops.agent.health import Health, Status, as_json, judge
+from trading_ops.agent.holding import holding_commands
+from trading_ops.agent.incarnation import incarnation
+from trading_ops.agent.server import READ_SECONDS, Server
+from trading_ops.agent.state import Holds
+from trading_ops.errors import SetupError
+from trading_ops.instrument import BotMetrics, Exposition
+
+START_SECONDS = 10.0
+STOP_SECONDS = 2.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Agent:
+    """Serves one bot's metrics, health and commands until stopped."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        address: tuple[str, int],
+        metrics: BotMetrics,
+        health: Callable[[], Health],
+        commands: Mapping[str, Command],
+        state_dir: Path,
+        metrics_token: str,
+        agent_token: str,
+        heartbeat_limit_seconds: float = 10.0,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        """Load the durable state; nothing is served yet.
+
+        Args:
+            name: of the bot, as in the registry of targets.
+            address: host and port to listen on.
+            metrics: of the bot; the trading state is recorded in them.
+            health: tells the facts; is called in the agent's thread, must neither wait nor raise.
+            commands: the bot's own, by name; halt, reduce and resume are added.
+            state_dir: an existing folder for holds, fences and answers.
+            metrics_token: may read metrics and health.
+            agent_token: may do everything.
+            heartbeat_limit_seconds: age from which the heartbeat means `failing`.
+            read_seconds: within which a request's body must have arrived.
+
+        Raises:
+            SetupError: the file of fences is damaged.
+        """
+        self._name = name
+        self.host, self.port = address
+        self._metrics = metrics
+        self._health = health
+        self._commands = commands
+        self._keeper = FenceKeeper(state_dir / "fence.json")
+        self.holds = Holds(
+            state_dir / "holds.json", on_change=lambda state: metrics.trading_state(state.value)
+        )
+        self.gate = OrderGate(lambda: self.holds.state)
+        self._tokens = {"metrics_token": metrics_token, "agent_token": agent_token}
+        self._heartbeat_limit = heartbeat_limit_seconds
+        self._read_seconds = read_seconds
+        self._incarnation = incarnation(os.getpid())
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = asyncio.Event()
+
+    def start(self) -> None:
+        """Serve from now on; call in the bot's loop, which the commands will run in.
+
+        Returns when the port is open.
+
+        Raises:
+            SetupError: the address cannot be listened on.
+        """
+        bot_loop = asyncio.get_running_loop()
+        ready = threading.Event()
+        failure: list[OSError] = []
+
+        def serve() -> None:
+            asyncio.run(self._serve(bot_loop, ready, failure))
+
+        self._thread = threading.Thread(target=serve, name="agent", daemon=True)
+        self._thread.start()
+        if not ready.wait(START_SECONDS):
+            raise SetupError(f"the agent did not start within {START_SECONDS:g} s")
+        if failure:
+            self._thread.join()
+            self._thread = None
+            raise SetupError(
+                f"the agent cannot listen on {self.host}:{self.port} ({failure[0].strerror}). "
+                "Fix: stop what uses the port, or change it in targets.yml"
+            ) from failure[0]
+
+    def stop(self) -> None:
+        """End serving; requests that are running get a moment to end. Never raises."""
+        thread, self._thread = self._thread, None
+        if self._loop is None or thread is None:
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join(2 * STOP_SECONDS)
+
+    def report(self) -> dict[str, Any]:
+        """Return the answer to GET /health."""
+        try:
+            health = self._health()
+            status = judge(
+                health,
+                now=clock.timestamp(),
+                started_at=self._metrics.started_at,
+                heartbeat_limit=self._heartbeat_limit,
+            )
+        except Exception:  # the answer to "are you well" must not be an error page
+            _logger.exception("health_failed")
+            health, status = Health(), Status.FAILING
+        return {
+            "bot": self._name,
+            "status": status,
+            "incarnation": self._incarnation,
+            "started_at": self._metrics.started_at,
+            "state": self.holds.state,
+            "holds": [
+                {"id": hold.id, "state": hold.state, "owner": hold.owner, "reason": hold.reason}
+                for hold in self.holds.holds
+            ],
+            **as_json(health),
+        }
+
+    async def _serve(
+        self,
+        bot_loop: asyncio.AbstractEventLoop,
+        ready: threading.Event,
+        failure: list[OSError],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        attempts = Attempts(self._name, self._keeper, bot_loop)
+        server = Server(
+            name=self._name,
+            exposition=Exposition(self._metrics.registry),
+            report=self.report,
+            commands={**self._commands, **holding_commands(self.holds)},
+            attempts=attempts,
+            keeper=self._keeper,
+            read_seconds=self._read_seconds,
+            **self._tokens,
+        )
+        runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=STOP_SECONDS)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self.host, self.port).start()
+        except OSError as error:
+            failure.append(error)
+            return
+        finally:
+            if failure:
+                await runner.cleanup()
+            ready.set()
+        await self._stopping.wait()
+        await runner.cleanup()

@@ -1,0 +1,95 @@
+"""Each attempt is carried out once, however often it is asked for."""
+
+import asyncio
+import logging
+from typing import Any
+
+from trading_ops import clock
+from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Request, run
+from trading_ops.agent.fence import FenceKeeper
+
+_logger = logging.getLogger(__name__)
+
+
+class Attempts:
+    """Runs commands, remembers the answers, and refuses senders that were replaced.
+
+    Lives in the agent's loop.
+    """
+
+    def __init__(
+        self, target: str, keeper: FenceKeeper, bot_loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Take the name under which fences are kept, the keeper and the loop of the bot."""
+        self._target = target
+        self._keeper = keeper
+        self._bot_loop = bot_loop
+        self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
+
+    async def perform(self, name: str, command: Command, request: Request) -> dict[str, Any]:
+        """Return the answer to an attempt, carrying it out when it is new.
+
+        Raises:
+            StaleFence: a higher fence was seen; nothing was done.
+            BadRequest: the attempt id was used for another command.
+            OSError: the fence could not be stored; nothing was done.
+        """
+        if (known := self._keeper.answer(request.attempt_id)) is not None:
+            return self._repeat(known, name)
+        if (running := self._running.get(request.attempt_id)) is not None:
+            # The sender lost patience and asks again while the first one still runs.
+            return self._repeat(await asyncio.shield(running), name)
+        self._admit(request.fence, safe=command.in_agent)
+        task = asyncio.create_task(self._carry_out(name, command, request))
+        self._running[request.attempt_id] = task
+        task.add_done_callback(lambda _: self._running.pop(request.attempt_id, None))
+        answer = await asyncio.shield(task)
+        return answer | {"repeated": False}
+
+    def stored(self, attempt_id: str) -> dict[str, Any] | None:
+        """Return the answer that was given to an attempt, or None."""
+        answer = self._keeper.answer(attempt_id)
+        return None if answer is None else answer | {"repeated": True}
+
+    def _admit(self, fence: int, *, safe: bool) -> None:
+        try:
+            self._keeper.admit(self._target, fence)
+        except OSError as error:
+            if not safe:
+                raise
+            # To halt is the safe direction: it does not wait for a disk to be mended.
+            _logger.error("fence_not_stored error=%s", error)  # noqa: TRY400 - the text says it
+
+    async def _carry_out(self, name: str, command: Command, request: Request) -> dict[str, Any]:
+        started_at = clock.timestamp()
+        try:
+            detail = await run(command, request.params, self._bot_loop)
+            outcome = "succeeded"
+        except CommandFailed as error:
+            outcome, detail = "failed", str(error)
+        except Exception as error:  # an answer is due, whatever went wrong
+            _logger.exception("command_failed command=%s", name)
+            outcome, detail = "failed", f"{type(error).__name__}: {error}"
+        except asyncio.CancelledError:
+            # The bot's loop went away under the command; the agent's own task goes on to answer.
+            outcome, detail = "failed", "cancelled: the bot is stopping"
+        answer = {
+            "attempt_id": request.attempt_id,
+            "command": name,
+            "outcome": outcome,
+            "detail": detail,
+            "started_at": started_at,
+            "ended_at": clock.timestamp(),
+        }
+        _logger.info("command_ended command=%s outcome=%s detail=%s", name, outcome, detail)
+        try:
+            self._keeper.record(request.attempt_id, answer)
+        except OSError as error:
+            _logger.error("answer_not_stored error=%s", error)  # noqa: TRY400
+        return answer
+
+    @staticmethod
+    def _repeat(answer: dict[str, Any], name: str) -> dict[str, Any]:
+        if answer.get("command") != name:
+            raise BadRequest(f"attempt_id was used for the command {answer.get('command')}")
+        return answer | {"repeated": True}

@@ -1,0 +1,134 @@
+"""What can be asked of a bot, and how one request of it is checked and read."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trading_ops.errors import TradingOpsError
+
+MAXIMUM_TEXT = 500
+"""Longest parameter, in characters: a reason is a sentence, not a document."""
+
+MAXIMUM_ID = 128
+MAXIMUM_FENCE = 2**63 - 1
+
+Params = Mapping[str, str]
+
+
+class CommandFailed(TradingOpsError):
+    """A command could not do what it was asked; the message says why."""
+
+
+class BadRequest(TradingOpsError):
+    """A request was not understood; nothing was done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One thing that a bot can be asked to do."""
+
+    run: Callable[[Params], Awaitable[str]]
+    """Does it, and returns a sentence on what was done; raises CommandFailed when it cannot.
+
+    Runs in the bot's own loop. It may be cancelled when its deadline passes.
+    """
+
+    deadline_seconds: float = 10.0
+    required: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+    """Its parameters, with the values that each may take, or None for any text."""
+
+    optional: frozenset[str] = frozenset()
+    in_agent: bool = False
+    """True: runs in the agent's loop, so that it works while the bot's is stuck."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One POST to /commands/{name}, checked."""
+
+    attempt_id: str
+    fence: int
+    params: Params
+
+
+def parse_fence(body: object) -> int:
+    """Return the fence in a request's body.
+
+    Raises:
+        BadRequest: it is missing or no whole number of a sensible size.
+    """
+    fence = body.get("fence") if isinstance(body, dict) else None
+    if not isinstance(fence, int) or isinstance(fence, bool) or not 0 <= fence <= MAXIMUM_FENCE:
+        raise BadRequest("fence must be a whole number, zero or more")
+    return fence
+
+
+def parse_request(body: object, command: Command) -> Request:
+    """Check the body of a request against its command.
+
+    Raises:
+        BadRequest: names the field and what it must be.
+    """
+    fence = parse_fence(body)
+    fields: dict[str, Any] = body if isinstance(body, dict) else {}
+    attempt_id, params = fields.get("attempt_id"), fields.get("params", {})
+    if not isinstance(attempt_id, str) or not 0 < len(attempt_id) <= MAXIMUM_ID:
+        raise BadRequest(f"attempt_id must be a text of 1 to {MAXIMUM_ID} characters")
+    if not isinstance(params, dict):
+        raise BadRequest("params must be an object")
+    _check_params(params, command)
+    return Request(attempt_id=attempt_id, fence=fence, params=params)
+
+
+def _check_params(params: dict[str, Any], command: Command) -> None:
+    if missing := sorted(command.required.keys() - params.keys()):
+        raise BadRequest(f"params.{missing[0]} is missing")
+    if unknown := sorted(params.keys() - command.required.keys() - command.optional):
+        raise BadRequest(f"params.{unknown[0]} is not known")
+    for name, value in params.items():
+        if not isinstance(value, str) or not 0 < len(value) <= MAXIMUM_TEXT:
+            raise BadRequest(f"params.{name} must be a text of 1 to {MAXIMUM_TEXT} characters")
+        choices = command.required.get(name)
+        if choices is not None and value not in choices:
+            raise BadRequest(f"params.{name} must be one of {', '.join(sorted(choices))}")
+
+
+async def run(command: Command, params: Params, bot_loop: asyncio.AbstractEventLoop) -> str:
+    """Run a command where it belongs, within its deadline; return what was done.
+
+    A command that waits for a stuck loop is cancelled there: it must not run minutes later, when
+    nobody expects it any more.
+
+    Raises:
+        CommandFailed: it failed, or did not end in time; what it had begun may have taken effect.
+    """
+    try:
+        async with asyncio.timeout(command.deadline_seconds):
+            if command.in_agent:
+                return await command.run(params)
+            return await _in_bot(command, params, bot_loop)
+    except TimeoutError as error:
+        raise CommandFailed(
+            f"no end within {command.deadline_seconds:g} s: the bot's loop or a dependency is stuck"
+        ) from error
+
+
+async def _in_bot(command: Command, params: Params, bot_loop: asyncio.AbstractEventLoop) -> str:
+    abandoned = threading.Event()
+
+    async def call() -> str:
+        # asyncio lets a task that is cancelled across threads take its first step all the same.
+        return "" if abandoned.is_set() else await command.run(params)
+
+    coroutine = call()
+    try:
+        future = asyncio.run_coroutine_threadsafe(coroutine, bot_loop)
+    except RuntimeError as error:
+        coroutine.close()
+        raise CommandFailed("the bot's loop is closed: the process is ending") from error
+    try:
+        return await asyncio.wrap_future(future)
+    finally:
+        abandoned.set()

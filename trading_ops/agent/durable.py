@@ -1,0 +1,49 @@
+"""Small files that survive a power cut: the new content whole, or the old one."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from trading_ops.errors import SetupError
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Replace the file by this object; when this returns, it is on the disk.
+
+    The file and the entry in its folder are both synced: without the second, the rename itself can
+    be lost.
+
+    Raises:
+        OSError: it could not be stored; the old content stands.
+    """
+    scratch = path.with_name(f".{path.name}.new")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(json.dumps(data, separators=(",", ":")).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in the file, or an empty one when there is no file yet.
+
+    Raises:
+        SetupError: there is a file, but it holds no JSON object. It is never taken for empty:
+            what it said, such as a halt, would be forgotten.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{path} is unreadable ({error}). Fix: restore or remove it") from error
+    if not isinstance(data, dict):
+        raise SetupError(f"{path} holds no JSON object. Fix: restore or remove it")
+    return data

@@ -1,0 +1,65 @@
+"""The order gate: the last thing an order passes before it leaves the bot."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from trading_ops.agent.state import TradingState
+
+
+class Side(StrEnum):
+    """Which way an order goes."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denial:
+    """Why an order was not let through."""
+
+    code: str
+    """Stable, for metrics and logs."""
+
+    detail: str
+
+
+class OrderGate:
+    """Asks the trading state about each order, without waiting and without I/O.
+
+    Cancels and queries do not pass here: they are always allowed.
+    """
+
+    def __init__(self, state: Callable[[], TradingState]) -> None:
+        """Take what tells the trading state, such as `lambda: holds.state`."""
+        self._state = state
+
+    def check(
+        self,
+        *,
+        side: Side,
+        quantity: Decimal,
+        position: Decimal,
+        committed: Decimal = Decimal(0),
+    ) -> Denial | None:
+        """Return why this order must not be submitted, or None.
+
+        Args:
+            side: of the order.
+            quantity: of the order, above zero, in base units.
+            position: held now, in base units; negative when short.
+            committed: what open orders of the same side may still add to or take from it.
+        """
+        state = self._state()
+        if state is TradingState.ACTIVE:
+            return None
+        if state is TradingState.HALTED:
+            return Denial(code="trading_halted", detail="the bot is halted")
+        shrinking = position if side is Side.SELL else -position
+        if quantity + committed <= shrinking:
+            return None
+        return Denial(
+            code="trading_reducing",
+            detail=f"only orders that shrink the position of {position} pass",
+        )

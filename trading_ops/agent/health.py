@@ -1,0 +1,65 @@
+"""What a bot tells of its health, and what the agent makes of it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """A bot's health in one word."""
+
+    OK = "ok"
+    """The heartbeat is fresh and every component is up."""
+
+    DEGRADED = "degraded"
+    """Passes are done, but a component is down."""
+
+    FAILING = "failing"
+    """No whole pass was done within the heartbeat's limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentHealth:
+    """One supervised part of the bot."""
+
+    up: bool
+    last_success_at: float | None = None
+    """Seconds since the epoch; None for never."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What the bot says: facts only, gathered without waiting."""
+
+    heartbeat_at: float | None = None
+    """Time of the last whole pass, seconds since the epoch; None for never in this process."""
+
+    components: Mapping[str, ComponentHealth] = field(default_factory=dict)
+
+
+def judge(health: Health, *, now: float, started_at: float, heartbeat_limit: float) -> Status:
+    """Return the status.
+
+    Args:
+        health: what the bot said.
+        now: seconds since the epoch.
+        started_at: start of the process, which stands for the heartbeat until the first one.
+        heartbeat_limit: age in seconds from which a heartbeat is too old.
+    """
+    since = started_at if health.heartbeat_at is None else health.heartbeat_at
+    if now - since > heartbeat_limit:
+        return Status.FAILING
+    if all(component.up for component in health.components.values()):
+        return Status.OK
+    return Status.DEGRADED
+
+
+def as_json(health: Health) -> dict[str, Any]:
+    """Return the bot's part of the answer to GET /health."""
+    return {
+        "heartbeat_at": health.heartbeat_at,
+        "components": {name: asdict(part) for name, part in health.components.items()},
+    }

@@ -1,0 +1,23 @@
+"""Which life of a process is meant: a pid alone is used again by the next one."""
+
+from pathlib import Path
+
+from trading_ops.errors import SetupError
+
+START_TIME_FIELD = 22
+"""In /proc/PID/stat, counted from 1: clock ticks after boot; never changes, whatever the clock."""
+
+
+def incarnation(pid: int, proc: Path = Path("/proc")) -> str:
+    """Return `<pid>:<start time>` of a living process, the same whoever asks.
+
+    Raises:
+        SetupError: there is no such process.
+    """
+    try:
+        stat = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SetupError(f"there is no process {pid}") from error
+    # The second field is the name in brackets, and may itself hold spaces and brackets.
+    fields = stat.rpartition(")")[2].split()
+    return f"{pid}:{fields[START_TIME_FIELD - 3]}"

@@ -1,0 +1,149 @@
+"""The agent's HTTP border: who may ask what, and in which words it is answered."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from trading_ops.agent.attempts import Attempts
+from trading_ops.agent.auth import bearer_is_one_of
+from trading_ops.agent.commands import BadRequest, Command, parse_fence, parse_request
+from trading_ops.agent.fence import FenceKeeper, StaleFence
+from trading_ops.instrument import Exposition
+
+BODY_LIMIT = 64 * 1024
+"""Bytes; a command is some hundred."""
+
+READ_SECONDS = 5.0
+"""Within which a body must have arrived: a slow sender must not hold a connection for ever."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_logger = logging.getLogger(__name__)
+
+
+class Server:
+    """Builds the application; knows nothing of threads."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        exposition: Exposition,
+        report: Callable[[], dict[str, Any]],
+        commands: Mapping[str, Command],
+        attempts: Attempts,
+        keeper: FenceKeeper,
+        metrics_token: str,
+        agent_token: str,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        """Take what to serve.
+
+        Args:
+            name: of the bot; fences are kept under it.
+            exposition: of the bot's metrics.
+            report: returns the answer to GET /health, without waiting.
+            commands: by name.
+            attempts: carries them out.
+            keeper: of fences and answers.
+            metrics_token: may read metrics and health.
+            agent_token: may do everything.
+            read_seconds: within which a body must have arrived.
+        """
+        self._name = name
+        self._exposition = exposition
+        self._report = report
+        self._commands = commands
+        self._attempts = attempts
+        self._keeper = keeper
+        self._readers = (metrics_token, agent_token)
+        self._writers = (agent_token,)
+        self._read_seconds = read_seconds
+
+    def application(self) -> web.Application:
+        """Return the application with all routes."""
+        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_errors_as_json])
+        app.router.add_get("/metrics", self._for(self._readers, self._metrics))
+        app.router.add_get("/metrics/vital", self._for(self._readers, self._vital))
+        app.router.add_get("/health", self._for(self._readers, self._health))
+        app.router.add_post("/commands/{name}", self._for(self._writers, self._command))
+        app.router.add_get("/attempts/{id}", self._for(self._writers, self._attempt))
+        app.router.add_post("/fence", self._for(self._writers, self._fence))
+        return app
+
+    @staticmethod
+    def _for(tokens: tuple[str, ...], handler: Handler) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            if not bearer_is_one_of(request.headers.get("Authorization"), tokens):
+                return _refuse(401, "unauthorized", "a valid bearer token is needed")
+            return await handler(request)
+
+        return guarded
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        accept = request.headers.get("Accept", "")
+        if request.query.get("exclude") == "vital":
+            return _exposed(*self._exposition.without_vital(accept))
+        return _exposed(*self._exposition.everything(accept))
+
+    async def _vital(self, request: web.Request) -> web.Response:
+        return _exposed(*self._exposition.vital(request.headers.get("Accept", "")))
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._report())
+
+    async def _command(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        command = self._commands.get(name)
+        if command is None:
+            return _refuse(404, "unknown_command", f"known are {', '.join(sorted(self._commands))}")
+        asked = parse_request(await self._body(request), command)
+        answer = await self._attempts.perform(name, command, asked)
+        return web.json_response(answer)
+
+    async def _attempt(self, request: web.Request) -> web.Response:
+        answer = self._attempts.stored(request.match_info["id"])
+        if answer is None:
+            return _refuse(404, "unknown_attempt", "no answer is kept for it")
+        return web.json_response(answer)
+
+    async def _fence(self, request: web.Request) -> web.Response:
+        fence = parse_fence(await self._body(request))
+        return web.json_response({"highest": self._keeper.raise_to(self._name, fence)})
+
+    async def _body(self, request: web.Request) -> object:
+        async with asyncio.timeout(self._read_seconds):
+            raw = await request.read()
+        try:
+            return json.loads(raw)
+        except ValueError as error:
+            raise BadRequest(f"the body is no JSON: {error}") from error
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _refuse(error.status, "refused", error.reason)
+    except BadRequest as error:
+        return _refuse(422, "bad_request", str(error))
+    except StaleFence as error:
+        return web.json_response({"error": "stale_fence", "highest": error.highest}, status=409)
+    except TimeoutError:
+        return _refuse(408, "too_slow", "the body did not arrive in time")
+    except OSError as error:
+        _logger.error("state_not_stored error=%s", error)  # noqa: TRY400 - the text says it
+        return _refuse(503, "state_not_stored", "the agent cannot write its state")
+
+
+def _refuse(status: int, error: str, detail: str) -> web.Response:
+    return web.json_response({"error": error, "detail": detail}, status=status)
+
+
+def _exposed(body: bytes, content_type: str) -> web.Response:
+    return web.Response(body=body, headers={"Content-Type": content_type})

@@ -1,0 +1,141 @@
+"""The trading state: the most restrictive of the holds that people and machines have laid on."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from trading_ops import clock
+from trading_ops.agent.durable import read_json, write_json
+from trading_ops.errors import SetupError
+
+KEPT_LIFTED = 100
+"""Lifted holds that are kept in the file, for the question who resumed, and why."""
+
+
+class TradingState(StrEnum):
+    """What a bot may do, from free to nothing."""
+
+    ACTIVE = "active"
+    """Everything."""
+
+    REDUCING = "reducing"
+    """Only what shrinks exposure."""
+
+    HALTED = "halted"
+    """No submits and no changes; cancels and queries pass."""
+
+    @property
+    def severity(self) -> int:
+        """Return its rank; of several holds the highest wins."""
+        return list(TradingState).index(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """One request that a bot be held in a state."""
+
+    id: str
+    """Unique on its bot; laying a hold on again with the same id changes nothing."""
+
+    state: TradingState
+    owner: str
+    reason: str
+    at: float
+    """Seconds since the epoch."""
+
+
+class Holds:
+    """The holds on one bot, in a file; a restart finds them again.
+
+    `state` is a plain attribute: the order path reads it without waiting. Everything else is
+    called from the agent's thread.
+    """
+
+    def __init__(
+        self, path: Path, *, on_change: Callable[[TradingState], None] = lambda _: None
+    ) -> None:
+        """Load the holds.
+
+        A file that cannot be read halts the bot: it may have said so.
+
+        Args:
+            path: the file; its folder must exist.
+            on_change: is told the state now and at each change.
+        """
+        self._path = path
+        self._on_change = on_change
+        self._lock = Lock()
+        self._lifted: list[dict[str, Any]] = []
+        try:
+            self._load()
+        except SetupError as error:
+            self._holds: tuple[Hold, ...] = (
+                Hold(
+                    id="unreadable-file",
+                    state=TradingState.HALTED,
+                    owner="agent",
+                    reason=str(error),
+                    at=clock.timestamp(),
+                ),
+            )
+        self.state = TradingState.ACTIVE
+        self._apply()
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """Return what holds now, oldest first."""
+        return self._holds
+
+    def lay(self, hold: Hold) -> None:
+        """Lay a hold on.
+
+        It is in force before it is stored: stopping must not wait for a disk.
+
+        Raises:
+            OSError: it is in force, but could not be stored, so a restart would forget it.
+        """
+        with self._lock:
+            if all(hold.id != other.id for other in self._holds):
+                self._holds = (*self._holds, hold)
+                self._apply()
+            self._store(self._holds, self._lifted)
+
+    def lift(self, *, owner: str, reason: str, ids: frozenset[str] | None = None) -> int:
+        """Lift the holds with these ids, or all; return how many there were.
+
+        It is stored before it is in force: trading on must not rest on a forgotten word.
+
+        Raises:
+            OSError: it could not be stored; the holds stand.
+        """
+        with self._lock:
+            gone = [hold for hold in self._holds if ids is None or hold.id in ids]
+            kept = tuple(hold for hold in self._holds if hold not in gone)
+            word = {"lifted_by": owner, "lifted_for": reason, "lifted_at": clock.timestamp()}
+            lifted = [*self._lifted, *(asdict(hold) | word for hold in gone)][-KEPT_LIFTED:]
+            self._store(kept, lifted)
+            self._holds, self._lifted = kept, lifted
+            self._apply()
+            return len(gone)
+
+    def _apply(self) -> None:
+        states = (TradingState.ACTIVE, *(hold.state for hold in self._holds))
+        self.state = max(states, key=lambda state: state.severity)
+        self._on_change(self.state)
+
+    def _load(self) -> None:
+        data = read_json(self._path)
+        try:
+            self._holds = tuple(
+                Hold(**entry | {"state": TradingState(entry["state"])})
+                for entry in data.get("holds", [])
+            )
+            self._lifted = list(data.get("lifted", []))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SetupError(f"{self._path} is no file of holds: {error}") from error
+
+    def _store(self, holds: tuple[Hold, ...], lifted: list[dict[str, Any]]) -> None:
+        write_json(self._path, {"holds": [asdict(hold) for hold in holds], "lifted": lifted})
