@@ -1,0 +1,35 @@
+"""Who may ask what: one bearer token a role, compared in constant time, before the body is read."""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Role(StrEnum):
+    """What a token is good for."""
+
+    ANYONE = "anyone"
+    WEBHOOK = "webhook"
+    METRICS = "metrics"
+    OPERATOR = "operator"
+
+
+def guarded(role: Role, tokens: Mapping[Role, str], handler: Handler) -> Handler:
+    """Return the handler behind its role's token; an operator's token opens everything."""
+    if role is Role.ANYONE:
+        return handler
+    accepted = [tokens[one] for one in (role, Role.OPERATOR)]
+
+    async def guard(request: web.Request) -> web.StreamResponse:
+        kind, _, given = request.headers.get("Authorization", "").partition(" ")
+        candidate = given.strip().encode(errors="replace")
+        matches = [hmac.compare_digest(candidate, token.encode()) for token in accepted]
+        if kind != "Bearer" or not any(matches):
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
+        return await handler(request)
+
+    return guard

@@ -1,0 +1,76 @@
+"""Health, metrics, status, and the test alert that goes the whole way to a person."""
+
+import asyncio
+import uuid
+from functools import partial
+
+from aiohttp import web
+
+from trading_ops import __version__, clock
+from trading_ops.api.body import answer
+from trading_ops.errors import StoreError
+from trading_ops.instrument.exposition import Exposition
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.store import Connection, incidents, notifications, pauses
+from trading_ops.store.reader import Reader
+
+TEST_ALERT_SECONDS = 60.0
+
+
+class System:
+    """What the reconciler says of itself."""
+
+    def __init__(self, reader: Reader, metrics: ReconcilerMetrics) -> None:
+        self._reader = reader
+        self._metrics = metrics
+        self._test: asyncio.TimerHandle | None = None
+
+    async def healthy(self, request: web.Request) -> web.Response:
+        """Answer as long as the process can."""
+        del request
+        return web.Response(text="healthy\n")
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """Answer 200 only when notifications can be stored and decided on."""
+        del request
+        try:
+            await self._reader.read(partial(pauses.current, now=clock.now()))
+        except StoreError as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
+        return web.Response(text="ready\n")
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Expose everything."""
+        exposition = Exposition(self._metrics.registry)
+        body, content_type = exposition.everything(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def status(self, request: web.Request) -> web.Response:
+        """Say in one answer how it stands."""
+        del request
+        return answer(await self._reader.read(self._status))
+
+    def _status(self, connection: Connection) -> dict[str, object]:
+        state = notifications.State
+        return {
+            "version": __version__,
+            "pause": pauses.current(connection, now=clock.now()),
+            "open_incidents": incidents.open_ones(connection),
+            "notifications_waiting": notifications.count(connection, state.PENDING),
+            "notifications_quarantined": notifications.count(connection, state.QUARANTINED),
+        }
+
+    async def test_alert(self, request: web.Request) -> web.Response:
+        """Let a test alert fire for a minute; its id is a label that arrives with the page."""
+        del request
+        test_id = uuid.uuid4().hex[:12]
+        self._end_test()
+        self._metrics.test_alert.labels(test_id).set(1)
+        loop = asyncio.get_running_loop()
+        self._test = loop.call_later(TEST_ALERT_SECONDS, self._end_test)
+        return answer({"test_id": test_id}, status=202)
+
+    def _end_test(self) -> None:
+        if self._test is not None:
+            self._test.cancel()
+        self._metrics.test_alert.clear()

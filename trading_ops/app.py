@@ -1,0 +1,188 @@
+"""The composition root: everything is built here, from settings, and handed to who needs it.
+
+`python -m trading_ops.app` runs the reconciler in the foreground until SIGTERM.
+"""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+
+from trading_ops import logs
+from trading_ops.actions import registry as actions
+from trading_ops.api.auth import Role
+from trading_ops.api.automation import Automation
+from trading_ops.api.incidents import Incidents
+from trading_ops.api.routes import build_application, routes
+from trading_ops.api.system import System
+from trading_ops.api.webhook import Webhook
+from trading_ops.clients.alertmanager import Alertmanager
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.http import Http
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.domain.decision import GlobalLimits
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import TradingOpsError
+from trading_ops.reconciler.intake import Intake
+from trading_ops.reconciler.loop import Loop
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.observe import Observer
+from trading_ops.reconciler.perform import Performer
+from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.recover import Recovery
+from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.verify import Verifier
+from trading_ops.settings import Settings, load_settings
+from trading_ops.store import migrate
+from trading_ops.store.engine import reading_engine, sole_writer, writing_engine
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+from trading_ops.targets import load_targets, split_address
+
+log = logs.get(__name__)
+
+KEEPALIVE_SECONDS = 75.0
+SHUTDOWN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciler:
+    """A built reconciler: its HTTP application and its loop."""
+
+    application: web.Application
+    loop: Loop
+
+
+@contextlib.asynccontextmanager
+async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconciler]:
+    """Build a reconciler; leaving the context closes the database after the last write.
+
+    Raises:
+        ConfigError: a runbook or a secret is wrong or missing.
+        StoreError: another process has the database open for writing.
+    """
+    plans = Plans(load_runbooks(settings.runbooks), registry)
+    metrics = ReconcilerMetrics()
+    migrate.upgrade(settings.database_url)
+    with sole_writer(settings.database_url):
+        writer = Writer(writing_engine(settings.database_url))
+        reader = Reader(reading_engine(settings.database_url))
+        writer.start()
+        try:
+            async with aiohttp.ClientSession() as session:
+                loop = _loop(settings, plans, metrics, writer, reader, session)
+                yield Reconciler(application=_application(settings, loop), loop=loop)
+        finally:
+            reader.close()
+            writer.stop()
+
+
+def _loop(
+    settings: Settings,
+    plans: Plans,
+    metrics: ReconcilerMetrics,
+    writer: Writer,
+    reader: Reader,
+    session: aiohttp.ClientSession,
+) -> Loop:
+    registry = plans.registry
+    prometheus = Prometheus(Http(session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
+    alertmanager = Alertmanager(Http(session, f"http://{registry.one(Kind.ALERTMANAGER).address}"))
+    tokens = {name: settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
+    directory = Directory(session, registry, tokens)
+    performer = Performer(actions=actions.build(directory), writer=writer, metrics=metrics)
+    wakeup = asyncio.Event()
+    return Loop(
+        writer=writer,
+        reader=reader,
+        plans=plans,
+        intake=Intake(writer=writer, reader=reader, plans=plans, metrics=metrics, wake=wakeup.set),
+        observer=Observer(
+            prometheus=prometheus,
+            alertmanager=alertmanager,
+            writer=writer,
+            plans=plans,
+            metrics=metrics,
+        ),
+        performer=performer,
+        verifier=Verifier(prometheus=prometheus, writer=writer, metrics=metrics),
+        recovery=Recovery(writer=writer, reader=reader, performer=performer),
+        metrics=metrics,
+        limits=GlobalLimits(),
+        observe_only=settings.observe_only,
+        poll_seconds=settings.poll_interval_seconds,
+        wakeup=wakeup,
+    )
+
+
+def _application(settings: Settings, loop: Loop) -> web.Application:
+    table = routes(
+        Webhook(loop.intake),
+        Incidents(loop.reader),
+        Automation(loop.writer, loop.reader, loop.plans.registry, loop.metrics),
+        System(loop.reader, loop.metrics),
+    )
+    tokens = {
+        role: settings.secret(f"{role}_token")
+        for role in (Role.WEBHOOK, Role.METRICS, Role.OPERATOR)
+    }
+    return build_application(table, tokens)
+
+
+async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; then end what is under way, in order."""
+    host, port = split_address(registry.one(Kind.RECONCILER).address)
+    async with build(settings, registry) as reconciler:
+        runner = web.AppRunner(
+            reconciler.application,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            auto_decompress=False,
+        )
+        await runner.setup()
+        looping = asyncio.create_task(reconciler.loop.run())
+        try:
+            await web.TCPSite(runner, host, port).start()
+            log.info("reconciler_started", address=f"{host}:{port}")
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({looping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+        finally:
+            await runner.cleanup()
+            looping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looping
+    log.info("reconciler_stopped")
+
+
+async def _main() -> None:
+    settings = load_settings()
+    registry = load_targets(settings.targets_file)
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    # Everything imported lives as long as the process: keep the collector from walking it.
+    gc.collect()
+    gc.freeze()
+    await serve(settings, registry, stop)
+
+
+def main() -> int:
+    """Run the reconciler; 1 when it could not."""
+    logs.configure("reconciler")
+    try:
+        asyncio.run(_main())
+    except (TradingOpsError, OSError) as error:
+        log.error("reconciler_failed", error=str(error))  # noqa: TRY400 - a user's error, no defect
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

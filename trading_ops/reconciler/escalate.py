@@ -1,0 +1,33 @@
+"""Escalation is a metric: a committed rule pages on it, so Alertmanager tells people, not we."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.target import Kind
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.plans import Plans
+
+
+def show_open(metrics: ReconcilerMetrics, incidents: Sequence[Incident], plans: Plans) -> None:
+    """Set the gauges of open and escalated incidents to exactly what is open now."""
+    metrics.incidents_open.clear()
+    for alert in plans.runbooks:
+        metrics.incidents_open.labels(alert).set(0)
+    for alert, count in Counter(incident.alert for incident in incidents).items():
+        metrics.incidents_open.labels(alert if alert in plans.runbooks else "other").set(count)
+    metrics.escalated.clear()
+    for incident in incidents:
+        if incident.escalated_at is not None:
+            metrics.escalated.labels(*_labels(incident, plans)).set(1)
+
+
+def _labels(incident: Incident, plans: Plans) -> tuple[str, str, str, str]:
+    """Return alert, target, bot and venue: registered names only, for labels must stay bounded."""
+    target = plans.registry.find(incident.target or "")
+    alert = incident.alert if incident.alert in plans.runbooks else "other"
+    if target is None:
+        return alert, "", "", ""
+    bot = target.name if target.kind is Kind.BOT else ""
+    venue = target.name if target.kind is Kind.VENUE else target.venue or ""
+    return alert, target.name, bot, venue

@@ -1,0 +1,46 @@
+"""What runs beside the loop: at most one job for each attempt, and none left behind at the end."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from trading_ops import logs
+
+log = logs.get(__name__)
+
+
+class Jobs:
+    """Keeps background jobs by key; wakes the loop when one ends."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def __contains__(self, key: str) -> bool:
+        """Whether a job with this key is running."""
+        return key in self._tasks
+
+    def start(self, key: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Start a job; its key must be free."""
+        self._tasks[key] = asyncio.create_task(self._run(key, work), name=key)
+
+    async def _run(self, key: str, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except Exception:  # the next pass looks at what is stored and goes on from there
+            log.exception("job_failed", job=key)
+        finally:
+            del self._tasks[key]
+            self._wake()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Let jobs end by themselves for a while, then cancel what is left.
+
+        A cancelled attempt stays `started` in the store and is probed at the next start.
+        """
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

@@ -1,0 +1,288 @@
+"""The loop: compare what is with what should be, and take at most one step for each target.
+
+Woken by a stored notification or an ended job, each second while an incident is open, and at the
+poll interval otherwise. Killed at any point and started again, it does the right thing: nothing
+that matters is kept here.
+"""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.domain.attempt import Attempt, AttemptState
+from trading_ops.domain.decide import decide, next_step
+from trading_ops.domain.decision import (
+    AlertView,
+    Close,
+    Decision,
+    Escalate,
+    GlobalLimits,
+    Run,
+    Verify,
+    Wait,
+    World,
+)
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.runbook import Runbook
+from trading_ops.domain.sighting import Snapshot, blocking, view_of
+from trading_ops.domain.target import Target
+from trading_ops.errors import TradingOpsError
+from trading_ops.reconciler.desk import Desk, read_desk
+from trading_ops.reconciler.escalate import show_open
+from trading_ops.reconciler.intake import Intake
+from trading_ops.reconciler.jobs import Jobs
+from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
+from trading_ops.reconciler.observe import Observer
+from trading_ops.reconciler.perform import Performer
+from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.recover import Recovery
+from trading_ops.reconciler.verify import Verifier
+from trading_ops.store import Connection, attempts, events, incidents
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+WATCHING_SECONDS = 1.0
+DRAIN_SECONDS = 5.0
+
+
+@dataclass(kw_only=True)
+class Loop:
+    """One reconciler's loop over the open incidents."""
+
+    writer: Writer
+    reader: Reader
+    plans: Plans
+    intake: Intake
+    observer: Observer
+    performer: Performer
+    verifier: Verifier
+    recovery: Recovery
+    metrics: ReconcilerMetrics
+    limits: GlobalLimits
+    observe_only: bool
+    poll_seconds: float
+    wakeup: asyncio.Event
+    jobs: Jobs = field(init=False)
+    _said: dict[str, tuple[str, str, str]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.jobs = Jobs(self.wakeup.set)
+
+    async def run(self) -> None:
+        """Run until cancelled; then let what is under way come to its end."""
+        await self.recovery.adopt_orphans()
+        polled_at = -self.poll_seconds
+        try:
+            while True:
+                self.wakeup.clear()
+                due = clock.monotonic() - polled_at >= self.poll_seconds
+                polled_at = clock.monotonic() if due else polled_at
+                busy = await self._guarded_pass(poll=due)
+                rest = polled_at + self.poll_seconds - clock.monotonic()
+                await self._sleep(min(rest, WATCHING_SECONDS) if busy else rest)
+        finally:
+            await self.jobs.stop(DRAIN_SECONDS)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await self.wakeup.wait()
+        except TimeoutError:
+            pass
+
+    async def _guarded_pass(self, *, poll: bool) -> bool:
+        try:
+            return await self.make_pass(poll=poll)
+        except TradingOpsError as error:
+            log.warning("pass_failed", error=str(error))
+        except Exception:  # one bad pass must not end recovery for good
+            log.exception("pass_crashed")
+        return True
+
+    async def make_pass(self, *, poll: bool) -> bool:
+        """Make one pass; return whether something is open and must be watched closely."""
+        await self.intake.take_apart()
+        desk = await self._read()
+        if not desk.incidents and not poll:
+            self._show(desk)
+            return False
+        snapshot = await self.observer.look()
+        known = {incident.fingerprint for incident in desk.incidents}
+        if await self.observer.adopt(snapshot, known):
+            desk = await self._read()
+        for incident in desk.incidents:
+            await self._guarded_look(incident, desk, snapshot)
+        self._show(desk)
+        return bool(desk.incidents)
+
+    async def _read(self) -> Desk:
+        return await self.reader.read(partial(read_desk, limits=self.limits, now=clock.now()))
+
+    def _show(self, desk: Desk) -> None:
+        self.metrics.paused.set(desk.pause is not None)
+        show_open(self.metrics, desk.incidents, self.plans)
+        is_open = {incident.id for incident in desk.incidents}
+        self._said = {key: said for key, said in self._said.items() if key in is_open}
+
+    async def _guarded_look(self, incident: Incident, desk: Desk, snapshot: Snapshot) -> None:
+        try:
+            await self._look_at(incident, desk, snapshot)
+        except TradingOpsError as error:
+            log.warning("incident_failed", incident=incident.id, error=str(error))
+        except Exception:  # one bad incident must not hold up the others
+            log.exception("incident_crashed", incident=incident.id)
+
+    async def _look_at(self, incident: Incident, desk: Desk, snapshot: Snapshot) -> None:
+        runbook = self.plans.runbook(incident.alert)
+        target = self.plans.registry.find(incident.target or "")
+        world = await self._world(incident, desk, snapshot, runbook, target)
+        history = desk.histories[incident.id]
+        decision = decide(incident, runbook, history, world, self.limits, clock.now())
+        await self._carry_out(incident, decision, runbook, target)
+        last = desk.last(incident)
+        if last is not None and last.state is AttemptState.UNKNOWN and runbook and target:
+            self._probe(last, runbook, target)
+
+    async def _world(
+        self,
+        incident: Incident,
+        desk: Desk,
+        snapshot: Snapshot,
+        runbook: Runbook | None,
+        target: Target | None,
+    ) -> World:
+        last = desk.last(incident)
+        world = World(
+            view=view_of(incident, last, snapshot),
+            pause=desk.pause,
+            observe_only=self.observe_only,
+            target_registered=target is not None,
+            blocking=blocking(runbook, target, snapshot) if runbook and target else (),
+            failing_targets=desk.failing_targets,
+        )
+        if runbook is None or target is None or world.view is not AlertView.FIRING:
+            return world
+        # Probe the target only for a step that would otherwise run at once.
+        history = desk.histories[incident.id]
+        wanted = decide(incident, runbook, history, world, self.limits, clock.now())
+        if not isinstance(wanted, Run):
+            return world
+        step = runbook.steps[next_step(runbook, history.incident)]
+        return replace(world, precondition=await self.performer.precondition(step, target))
+
+    async def _carry_out(
+        self,
+        incident: Incident,
+        decision: Decision,
+        runbook: Runbook | None,
+        target: Target | None,
+    ) -> None:
+        now = clock.now()
+        match decision:
+            case Run() if runbook is not None and target is not None:
+                await self._start(incident, decision, runbook, target)
+            case Verify() if runbook is not None and target is not None and runbook.verify:
+                key = f"verify:{decision.attempt.id}"
+                if key not in self.jobs:
+                    await self._say(incident, decision)
+                    self.jobs.start(
+                        key,
+                        self.verifier.verify(
+                            decision.attempt, runbook.verify, target, decision.until
+                        ),
+                    )
+            case Escalate():
+                await self._say(incident, decision)
+                await self.writer.run(
+                    partial(incidents.escalate, key=incident.id, decision=decision, now=now)
+                )
+                self.wakeup.set()
+            case Close():
+                await self._say(incident, decision)
+                if await self.writer.run(
+                    partial(incidents.close, key=incident.id, decision=decision, now=now)
+                ):
+                    lasted = (now - incident.opened_at).total_seconds()
+                    self.metrics.recovery.labels(incident.alert).observe(lasted)
+                self.wakeup.set()
+            case _:
+                await self._say(incident, decision)
+
+    async def _start(
+        self, incident: Incident, decision: Run, runbook: Runbook, target: Target
+    ) -> None:
+        now = clock.now()
+        plan = attempts.Plan(
+            incident=incident,
+            runbook=runbook,
+            step=decision.step,
+            target=target.name,
+            everywhere_limit=self.limits.attempts,
+            everywhere_since=now - self.limits.window,
+        )
+
+        def decided_and_started(connection: Connection) -> Attempt | None:
+            self._write(connection, incident, decision, runbook)
+            return attempts.start(connection, plan, now=now)
+
+        attempt = await self.writer.run(decided_and_started)
+        self._count(incident, decision)
+        if attempt is None:
+            return  # a gate shut meanwhile; the next pass says which
+        step = runbook.steps[decision.step]
+        self.jobs.start(attempt.id, self.performer.perform(attempt, step, target))
+
+    def _probe(self, attempt: Attempt, runbook: Runbook, target: Target) -> None:
+        key = f"probe:{attempt.id}"
+        if key not in self.jobs and attempt.step < len(runbook.steps):
+            step = runbook.steps[attempt.step]
+            self.jobs.start(key, self.recovery.probe(attempt, step, target))
+
+    async def _say(self, incident: Incident, decision: Decision) -> None:
+        """Write a decision down when it is another than the last one for this incident."""
+        said = (kind_of(decision), decision.reason.value, decision.note)
+        if self._said.get(incident.id) == said:
+            return
+        runbook = self.plans.runbook(incident.alert)
+        await self.writer.run(
+            partial(self._write, incident=incident, decision=decision, runbook=runbook)
+        )
+        self._count(incident, decision)
+
+    def _count(self, incident: Incident, decision: Decision) -> None:
+        self._said[incident.id] = (kind_of(decision), decision.reason.value, decision.note)
+        self.metrics.decided(decision)
+        log.info(
+            "decided",
+            incident=incident.id,
+            alert=incident.alert,
+            target=incident.target,
+            decision=kind_of(decision),
+            reason=decision.reason.value,
+            note=decision.note,
+        )
+
+    def _write(
+        self,
+        connection: Connection,
+        incident: Incident,
+        decision: Decision,
+        runbook: Runbook | None,
+    ) -> None:
+        note = decision.note
+        if isinstance(decision, Wait) and decision.would is not None and runbook is not None:
+            would = f"would have run {runbook.steps[decision.would].action}"
+            note = f"{would}; {note}" if note else would
+            if decision.until is not None:
+                note += f"; until {decision.until.isoformat(timespec='seconds')}"
+        events.add(
+            connection,
+            at=clock.now(),
+            kind=f"decided_{kind_of(decision)}",
+            incident_id=incident.id,
+            reason=decision.reason,
+            note=note,
+        )

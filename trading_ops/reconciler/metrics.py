@@ -1,0 +1,77 @@
+"""The reconciler's own metrics, by the catalogue, with every known label set at zero."""
+
+from prometheus_client import CollectorRegistry
+
+from trading_ops import __version__
+from trading_ops.actions.registry import KINDS
+from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
+from trading_ops.instrument.families import counter, gauge, histogram
+
+RESULTS = ("stored", "refused", "quarantined")
+OUTCOMES = tuple(state for state in AttemptState if state is not AttemptState.STARTED)
+
+
+class ReconcilerMetrics:
+    """The one object through which the reconciler counts."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.decisions = counter("trading_ops_decisions_total", self.registry)
+        self.attempts = counter("trading_ops_attempts_total", self.registry)
+        self.notifications = counter("trading_ops_notifications_total", self.registry)
+        self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
+        self.escalated = gauge("trading_ops_incident_escalated", self.registry)
+        self.paused = gauge("trading_ops_automation_paused", self.registry)
+        self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
+        self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)
+        self.test_alert = gauge("trading_ops_test_alert", self.registry)
+        self.recovery = histogram("trading_ops_recovery_duration_seconds", self.registry)
+        gauge("trading_ops_build_info", self.registry).labels(__version__).set(1)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        for decision, reason in possible_decisions():
+            self.decisions.labels(decision, reason)
+        for action in KINDS:
+            for outcome in OUTCOMES:
+                self.attempts.labels(action, outcome)
+        for result in RESULTS:
+            self.notifications.labels(result)
+        for source in ("prometheus", "alertmanager"):
+            self.polled.labels(source)
+
+    def decided(self, decision: Decision) -> None:
+        """Count one decision with its reason."""
+        self.decisions.labels(kind_of(decision), decision.reason).inc()
+
+
+def kind_of(decision: Decision) -> str:
+    """Return the decision's name: `run`, `wait`, `verify`, `escalate` or `close`."""
+    return type(decision).__name__.lower()
+
+
+def possible_decisions() -> list[tuple[str, Reason]]:
+    """Return every pair of decision and reason that can occur."""
+    running = (Reason.STEP_DUE,)
+    verifying = (Reason.ATTEMPT_SUCCEEDED,)
+    closing = (Reason.RECOVERED, Reason.RESOLVED)
+    escalating = (
+        Reason.NO_RUNBOOK,
+        Reason.TARGET_UNKNOWN,
+        Reason.STEPS_EXHAUSTED,
+        Reason.ATTEMPTS_EXHAUSTED,
+        Reason.GLOBAL_BUDGET,
+        Reason.STORM,
+        Reason.OUTCOME_UNKNOWN,
+    )
+    only_elsewhere = {*running, *verifying, *closing, *escalating} - {Reason.OUTCOME_UNKNOWN}
+    waiting = tuple(reason for reason in Reason if reason not in only_elsewhere)
+    table: list[tuple[type[Decision], tuple[Reason, ...]]] = [
+        (Run, running),
+        (Verify, verifying),
+        (Close, closing),
+        (Escalate, escalating),
+        (Wait, waiting),
+    ]
+    return [(kind.__name__.lower(), reason) for kind, reasons in table for reason in reasons]

@@ -1,0 +1,62 @@
+"""Alertmanager's webhook body → alerts.
+
+Source: alertmanager `template/template.go` (Data) and `notify/webhook/webhook.go` (Message),
+version "4", 0.25 to 0.34. Unknown keys are ignored: newer versions add some.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of
+
+ZERO_TIME_YEAR = 1
+"""Go's zero time, 0001-01-01: Alertmanager's way to say that an alert has not ended."""
+
+
+class _Alert(msgspec.Struct):
+    status: AlertStatus
+    labels: dict[str, str]
+    startsAt: datetime  # noqa: N815 - Alertmanager's own names
+    endsAt: datetime | None = None  # noqa: N815
+    annotations: dict[str, str] = {}
+    fingerprint: str = ""
+
+
+class _Message(msgspec.Struct):
+    alerts: list[_Alert]
+    version: str = "4"
+    truncatedAlerts: int = 0  # noqa: N815
+
+
+class Unreadable(ValueError):
+    """The body is no notification; it goes into quarantine."""
+
+
+def parse_notification(body: bytes) -> list[Alert]:
+    """Return the alerts of one notification.
+
+    Raises:
+        Unreadable: it is not JSON, or not Alertmanager's.
+    """
+    try:
+        message = msgspec.json.decode(body, type=_Message)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise Unreadable(str(error)) from error
+    return [_alert(one) for one in message.alerts]
+
+
+def _alert(one: _Alert) -> Alert:
+    ended = one.endsAt is not None and one.endsAt.year > ZERO_TIME_YEAR
+    return Alert(
+        fingerprint=Fingerprint(one.fingerprint) if one.fingerprint else fingerprint_of(one.labels),
+        labels=one.labels,
+        annotations=one.annotations,
+        status=one.status,
+        starts_at=_utc(one.startsAt),
+        ends_at=_utc(one.endsAt) if ended and one.endsAt else None,
+    )
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,96 @@
+"""Looking: what Prometheus and Alertmanager say now, whether a webhook came or not."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.clients.alertmanager import Alertmanager
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint
+from trading_ops.domain.sighting import RoutedAlert, RuleAlert, Snapshot
+from trading_ops.errors import ClientError
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.plans import Plans
+from trading_ops.store import Connection, incidents
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observer:
+    """Asks both sources at once."""
+
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+    writer: Writer
+    plans: Plans
+    metrics: ReconcilerMetrics
+
+    async def look(self) -> Snapshot:
+        """Return what both sources say; None stands for one that did not answer."""
+        rules, routed = await asyncio.gather(
+            self.prometheus.view(), self.alertmanager.alerts(), return_exceptions=True
+        )
+        now = clock.now()
+        self._note("prometheus", rules)
+        self._note("alertmanager", routed)
+        return Snapshot(
+            at=now,
+            prometheus=None if isinstance(rules, BaseException) else rules,
+            alertmanager=None if isinstance(routed, BaseException) else routed,
+        )
+
+    def _note(self, source: str, answer: object) -> None:
+        if isinstance(answer, ClientError):
+            log.warning("poll_failed", source=source, error=str(answer))
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            self.metrics.polled.labels(source).set(clock.timestamp())
+
+    async def adopt(self, snapshot: Snapshot, known: set[Fingerprint]) -> int:
+        """Open incidents for what fires and no webhook told of; return how many.
+
+        A webhook can be lost for good: refused, dropped while silenced, or sent to a dead process.
+        """
+        if snapshot.prometheus is None:
+            return 0
+        missed = [
+            alert
+            for key, alert in snapshot.prometheus.alerts.items()
+            if alert.firing and key not in known and alert.labels.get("severity") != "none"
+        ]
+        if missed:
+            routed = snapshot.alertmanager or {}
+            await self.writer.run(partial(self._open, missed=missed, routed=routed))
+            log.info("alerts_found_by_poll", alerts=sorted(alert.name for alert in missed))
+        return len(missed)
+
+    def _open(
+        self,
+        connection: Connection,
+        missed: list[RuleAlert],
+        routed: Mapping[Fingerprint, RoutedAlert],
+    ) -> None:
+        now = clock.now()
+        for rule in missed:
+            seen = routed.get(rule.fingerprint)
+            alert = Alert(
+                fingerprint=rule.fingerprint,
+                labels=rule.labels,
+                annotations=rule.annotations,
+                status=AlertStatus.FIRING,
+                starts_at=seen.starts_at if seen else rule.active_at,
+            )
+            target = self.plans.target(alert.name, alert.labels)
+            incidents.open_or_find(
+                connection,
+                alert,
+                target=target.name if target else None,
+                received_at=now,
+                now=now,
+                source="poll",
+            )

@@ -1,0 +1,118 @@
+"""One attempt: `started` is already committed; do it, and write down what came of it."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.actions.base import Action, Call
+from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
+from trading_ops.domain.backoff import full_jitter
+from trading_ops.domain.runbook import Step
+from trading_ops.domain.target import Target
+from trading_ops.errors import ActionError, Refused, Unreachable
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.store import attempts
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+RETRY_BASE = timedelta(milliseconds=250)
+RETRY_CAP = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performer:
+    """Carries steps out."""
+
+    actions: Mapping[str, Action]
+    writer: Writer
+    metrics: ReconcilerMetrics
+
+    def call(self, attempt: Attempt, step: Step, target: Target) -> Call:
+        """Return the attempt as its action sees it."""
+        return Call(
+            attempt_id=attempt.id,
+            fence=attempt.fence,
+            target=target,
+            params=step.params,
+            within=step.timeout,
+        )
+
+    async def precondition(self, step: Step, target: Target) -> str | None:
+        """Ask a one-shot's target why it must not be done now; None: nothing speaks against it."""
+        if step.delivery is not Delivery.ONE_SHOT:
+            return None
+        call = Call(
+            attempt_id=AttemptId(""),
+            fence=0,
+            target=target,
+            params=step.params,
+            within=step.timeout,
+        )
+        return await self.actions[step.action].precondition(call)
+
+    async def perform(self, attempt: Attempt, step: Step, target: Target) -> None:
+        """Do it once, or for idempotent actions until the time is up, and record the outcome."""
+        state, detail = await self._outcome(attempt, step, target)
+        await self.record(attempt, state, detail)
+
+    async def record(self, attempt: Attempt, state: AttemptState, detail: str) -> None:
+        """Write an outcome down, unless somebody else already did."""
+        changed = await self.writer.run(
+            partial(
+                attempts.finish,
+                attempt=attempt,
+                state=state,
+                detail=detail,
+                now=clock.now(),
+                only_from=(AttemptState.STARTED, AttemptState.UNKNOWN),
+            )
+        )
+        if changed:
+            self.metrics.attempts.labels(attempt.action, state).inc()
+        log.info(
+            "attempt_ended",
+            attempt=attempt.id,
+            action=attempt.action,
+            target=attempt.target,
+            outcome=state.value,
+            detail=detail,
+        )
+
+    async def _outcome(
+        self, attempt: Attempt, step: Step, target: Target
+    ) -> tuple[AttemptState, str]:
+        call = self.call(attempt, step, target)
+        once = step.delivery is Delivery.ONE_SHOT
+        try:
+            async with asyncio.timeout(step.timeout.total_seconds()):
+                act = self.actions[step.action].perform
+                detail = await (act(call) if once else _retry(act, call))
+        except (ActionError, Refused) as error:
+            return AttemptState.FAILED, str(error)
+        except (Unreachable, TimeoutError) as error:
+            detail = str(error) or f"no answer within {step.timeout}"
+        except Exception as error:  # a defect in an action must not stop the loop
+            log.exception("action_crashed", action=step.action)
+            detail = f"{error.__class__.__name__}: {error}"
+        else:
+            return AttemptState.SUCCEEDED, detail
+        # Nobody knows what happened. What may be done twice moves on; what may not is probed.
+        return (AttemptState.UNKNOWN if once else AttemptState.FAILED), detail
+
+
+async def _retry(act: Callable[[Call], Awaitable[str]], call: Call) -> str:
+    tries = 0
+    while True:
+        try:
+            return await act(call)
+        except Unreachable as error:
+            fraction = random.random()  # noqa: S311 - spreads clients, keeps no secret
+            wait = full_jitter(tries, base=RETRY_BASE, cap=RETRY_CAP, fraction=fraction)
+            log.info("attempt_retried", attempt=call.attempt_id, tries=tries + 1, error=str(error))
+            tries += 1
+            await asyncio.sleep(wait.total_seconds())

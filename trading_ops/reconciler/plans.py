@@ -1,0 +1,24 @@
+"""Which runbook and which target an alert means. Labels pick a registered name or nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trading_ops.domain.runbook import Runbook
+from trading_ops.domain.target import Registry, Target
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The runbooks and the registry, as loaded at start."""
+
+    runbooks: Mapping[str, Runbook]
+    registry: Registry
+
+    def runbook(self, alert: str) -> Runbook | None:
+        """Return the plan for an alert, or None."""
+        return self.runbooks.get(alert)
+
+    def target(self, alert: str, labels: Mapping[str, str]) -> Target | None:
+        """Return the registered target that the alert's label names exactly, or None."""
+        book = self.runbooks.get(alert)
+        return self.registry.find(labels.get(book.target_label, "")) if book else None

@@ -1,0 +1,148 @@
+"""`runbooks/<AlertName>.md` → `domain.Runbook`: the plan is the front matter of the prose."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from trading_ops.actions.registry import KINDS
+from trading_ops.domain.runbook import Drill, Limits, Runbook, Step, VerifyQuery
+from trading_ops.errors import ConfigError
+
+FENCE = "---\n"
+DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+ESCALATE = ("0s", "5m", "15m", "never")
+
+
+class _Step(msgspec.Struct, forbid_unknown_fields=True):
+    action: str
+    timeout: str
+    verify_within: str
+    params: dict[str, str] = msgspec.field(name="with", default_factory=dict)
+
+
+class _Limits(msgspec.Struct, forbid_unknown_fields=True):
+    cooldown: str = "20s"
+    attempts: int = 4
+    window: str = "1h"
+
+
+class _Verify(msgspec.Struct, forbid_unknown_fields=True):
+    query: str
+    hold: str = "5s"
+
+
+class _Drill(msgspec.Struct, forbid_unknown_fields=True):
+    fault: str
+    recover_within: str
+
+
+class _FrontMatter(msgspec.Struct, forbid_unknown_fields=True):
+    version: int
+    alert: str
+    escalate: str
+    target: str = "bot"
+    steps: list[_Step] = []
+    limits: _Limits = msgspec.field(default_factory=_Limits)
+    unless: list[str] = []
+    verify: _Verify | None = None
+    drill: _Drill | None = None
+
+
+def load_runbooks(folder: Path) -> dict[str, Runbook]:
+    """Return all runbooks by alert name.
+
+    Raises:
+        ConfigError: the folder is missing, or one of the files is wrong.
+    """
+    if not folder.is_dir():
+        raise ConfigError(str(folder), "", "there is no such folder", "set `runbooks` in settings")
+    books = [parse_runbook(path.read_text("utf-8"), path) for path in sorted(folder.glob("*.md"))]
+    return {book.alert: book for book in books}
+
+
+def parse_runbook(text: str, path: Path) -> Runbook:
+    """Read one runbook; the file's name must be its alert's."""
+    where = str(path)
+    header = _front_matter(text, where)
+    if header.version != 1:
+        raise ConfigError(where, "version", f"{header.version} is unknown", "write `version: 1`")
+    if header.alert != path.stem:
+        raise ConfigError(where, "alert", f"{header.alert} is not the file's name", "rename one")
+    if header.escalate not in ESCALATE:
+        raise ConfigError(
+            where, "escalate", f"{header.escalate!r}", f"one of {', '.join(ESCALATE)}"
+        )
+    if header.steps and header.verify is None:
+        raise ConfigError(where, "verify", "steps without it cannot succeed", "add a query")
+    return Runbook(
+        alert=header.alert,
+        target_label=header.target,
+        escalate=header.escalate,
+        steps=tuple(_step(step, index, where) for index, step in enumerate(header.steps)),
+        limits=Limits(
+            cooldown=parse_duration(header.limits.cooldown, where, "limits.cooldown"),
+            attempts=header.limits.attempts,
+            window=parse_duration(header.limits.window, where, "limits.window"),
+        ),
+        unless=tuple(header.unless),
+        verify=_verify(header.verify, where) if header.verify else None,
+        drill=_drill(header.drill, where) if header.drill else None,
+    )
+
+
+def _verify(verify: _Verify, where: str) -> VerifyQuery:
+    hold = parse_duration(verify.hold, where, "verify.hold")
+    return VerifyQuery(query=verify.query, hold=hold)
+
+
+def _drill(drill: _Drill, where: str) -> Drill:
+    within = parse_duration(drill.recover_within, where, "drill.recover_within")
+    return Drill(fault=drill.fault, recover_within=within)
+
+
+def _front_matter(text: str, where: str) -> _FrontMatter:
+    parts = text.split(FENCE, 2)
+    if len(parts) != 3 or parts[0]:  # noqa: PLR2004 - before, between and after the two fences
+        raise ConfigError(where, "", "there is no front matter", "begin the file with --- … ---")
+    try:
+        return msgspec.convert(yaml.safe_load(parts[1]), _FrontMatter)
+    except yaml.YAMLError as error:
+        raise ConfigError(where, "front matter", f"not YAML: {error}", "correct it") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            where, "front matter", str(error), "see docs/runbooks.md for the keys"
+        ) from error
+
+
+def _step(step: _Step, index: int, where: str) -> Step:
+    key = f"steps[{index}]"
+    kind = KINDS.get(step.action)
+    if kind is None:
+        known = ", ".join(sorted(KINDS))
+        raise ConfigError(where, f"{key}.action", f"{step.action!r} does not exist", known)
+    if set(step.params) != kind.params:
+        wanted = ", ".join(sorted(kind.params)) or "nothing"
+        raise ConfigError(where, f"{key}.with", f"{step.action} takes {wanted}", "correct `with`")
+    return Step(
+        action=step.action,
+        params=step.params,
+        timeout=parse_duration(step.timeout, where, f"{key}.timeout"),
+        verify_within=parse_duration(step.verify_within, where, f"{key}.verify_within"),
+        delivery=kind.delivery,
+    )
+
+
+def parse_duration(text: str, where: str = "", key: str = "") -> timedelta:
+    """Read a duration as Prometheus writes it: `20s`, `1m30s`, `500ms`.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    parts = DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ConfigError(where, key, f"{text!r} is no duration", "write it as 20s, 5m or 1h")
+    return timedelta(seconds=sum(int(number) * UNITS[unit] for number, unit in parts))
