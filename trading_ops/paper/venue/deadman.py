@@ -1,0 +1,29 @@
+"""The dead-man switch: cancels an account's orders unless it is re-armed in time."""
+
+from typing import Final
+
+LONGEST: Final = 86_400
+"""Seconds; Kraken takes no longer timeout."""
+
+
+class DeadManSwitches:
+    """One deadline per account, in epoch seconds."""
+
+    def __init__(self, deadlines: dict[str, float]) -> None:
+        """Continue with stored deadlines; one that passed meanwhile is due at once."""
+        self.deadlines = deadlines
+
+    def arm(self, account: str, timeout: int, now: float) -> float | None:
+        """Start the count anew; 0 disarms. Return the new deadline."""
+        if timeout == 0:
+            self.deadlines.pop(account, None)
+            return None
+        self.deadlines[account] = now + timeout
+        return self.deadlines[account]
+
+    def due(self, now: float) -> list[str]:
+        """Return the accounts whose time is up, and disarm them."""
+        accounts = [name for name, deadline in self.deadlines.items() if deadline <= now]
+        for name in accounts:
+            del self.deadlines[name]
+        return accounts

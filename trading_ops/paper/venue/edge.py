@@ -1,0 +1,115 @@
+"""The edge in front of the exchange, as one middleware: faults first, then the session cookie.
+
+Note for clients: a session lives in a cookie, and ccxt does not keep cookies of an IP address by
+itself (the sync client clears them, the async one drops them). A client that wants one session,
+as behind the real exchange's edge, gives ccxt an aiohttp session whose jar is
+`CookieJar(unsafe=True)`.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from trading_ops.paper.venue import sessions, wire
+from trading_ops.paper.venue.faults import FaultBoard
+from trading_ops.paper.venue.journal import Journal
+from trading_ops.paper.venue.sessions import COOKIE, Sessions
+from trading_ops.paper.venue.store import Store
+
+DEAD_SESSION_STATUS: Final = 520
+EDGE_PAGE: Final = "<html><head><title>{code}</title></head><body>error code: {code}</body></html>"
+
+
+class Edge:
+    """Applies faults and sessions to every request of the REST and WebSocket port."""
+
+    def __init__(
+        self, board: FaultBoard, session_book: Sessions, store: Store, journal: Journal
+    ) -> None:
+        """Share the venue's parts."""
+        self._board, self._sessions = board, session_book
+        self._store, self._journal = store, journal
+        self._hung: set[asyncio.Future[None]] = set()
+        self._alive: set[int] = set()
+        self._told: set[int] = set()
+
+    @property
+    def middleware(self) -> Middleware:
+        """Return the aiohttp middleware."""
+
+        @web.middleware
+        async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if (broken := await self._break(request)) is not None:
+                return broken
+            session = self._sessions.number(request.cookies.get(COOKIE))
+            if session is not None and self._board.kills(session):
+                self._tell_dead(session)
+                return _page(DEAD_SESSION_STATUS)
+            if session is not None:
+                self._alive.add(session)
+            response = await handler(request)
+            if session is None and not response.prepared:
+                self._open_session(response)
+            return response
+
+        return edge
+
+    def kill_sessions(self) -> None:
+        """Journal the death of the sessions that clients were seen to use."""
+        for session in sorted(self._alive):
+            self._tell_dead(session)
+
+    def forgive_sessions(self) -> None:
+        """Forget which deaths were told: the sessions may live, and die another time."""
+        self._told.clear()
+
+    def release(self) -> None:
+        """Let go of the requests that hang; their connections are dropped without an answer."""
+        for future in self._hung:
+            if not future.done():
+                future.set_result(None)
+
+    async def _break(self, request: web.Request) -> web.StreamResponse | None:
+        """Do what the faults want; return the broken answer, or None to go on."""
+        if self._board.find("hang") is not None:
+            return await self._hang(request)
+        if (slow := self._board.find("slow")) is not None:
+            await asyncio.sleep(slow.delay_seconds)
+        if (fault := self._board.find("http_5xx")) is not None:
+            return _page(fault.code)
+        if self._board.find("http_429") is not None:
+            return wire.refusal("EAPI:Rate limit exceeded", status=429)
+        return None
+
+    async def _hang(self, request: web.Request) -> web.StreamResponse:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hung.add(future)
+        try:
+            await future
+        finally:
+            self._hung.discard(future)
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+    def _tell_dead(self, session: int) -> None:
+        """Journal a session's death once: when it is killed, or when it first shows up dead."""
+        if session in self._told:
+            return
+        self._told.add(session)
+        self._alive.discard(session)
+        self._journal.record("session_killed", session=sessions.name(session))
+        self._journal.commit()
+
+    def _open_session(self, response: web.StreamResponse) -> None:
+        number, cookie = self._sessions.open()
+        self._store.save_fact("sessions", self._sessions.state)
+        self._journal.record("session_opened", session=sessions.name(number))
+        self._journal.commit()
+        response.set_cookie(COOKIE, cookie, path="/", httponly=True, samesite="None")
+
+
+def _page(code: int) -> web.Response:
+    return web.Response(status=code, text=EDGE_PAGE.format(code=code), content_type="text/html")

@@ -1,0 +1,88 @@
+"""The fault port: drills break the venue here and read its journal. Loopback, with a token."""
+
+import hmac
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from trading_ops.paper.venue.control import FaultControl
+from trading_ops.paper.venue.faults import FaultRequest
+from trading_ops.paper.venue.journal import Journal
+
+READY: Final = "/ready"
+"""Says nothing but that the venue runs, so it needs no token."""
+
+
+class FaultPort:
+    """The routes of the fault port."""
+
+    def __init__(self, control: FaultControl, journal: Journal) -> None:
+        """Share the venue's parts."""
+        self._control, self._journal = control, journal
+
+    def build(self, token: str) -> web.Application:
+        """Return the application; all but `READY` wants the token."""
+        app = web.Application(middlewares=[_authorise(token)])
+        app.router.add_get(READY, self.ready)
+        app.router.add_post("/faults", self.inject)
+        app.router.add_get("/faults", self.show)
+        app.router.add_delete("/faults", self.clear_all)
+        app.router.add_delete("/faults/{id}", self.clear)
+        app.router.add_get("/journal", self.read_journal)
+        return app
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """Answer as long as the venue runs, whatever is broken by faults."""
+        return _answer({"status": "ready"})
+
+    async def inject(self, request: web.Request) -> web.Response:
+        """Begin a fault."""
+        try:
+            wanted = msgspec.json.decode(await request.read(), type=FaultRequest)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            return _answer({"error": str(error)}, status=422)
+        fault, seq = await self._control.inject(wanted)
+        return _answer({"id": fault.id, "kind": fault.kind, "seq": seq}, status=201)
+
+    async def show(self, _request: web.Request) -> web.Response:
+        """List the active faults."""
+        return _answer({"faults": list(self._control.board.active.values())})
+
+    async def clear_all(self, _request: web.Request) -> web.Response:
+        """End all faults."""
+        return _answer({"cleared": await self._control.clear(list(self._control.board.active))})
+
+    async def clear(self, request: web.Request) -> web.Response:
+        """End one fault."""
+        cleared = await self._control.clear([request.match_info["id"]])
+        if not cleared:
+            return _answer({"error": "unknown fault"}, status=404)
+        return _answer({"cleared": cleared})
+
+    async def read_journal(self, request: web.Request) -> web.Response:
+        """Return entries after a number, and the number of the newest one."""
+        after = request.query.get("after", "0")
+        if not (after.isascii() and after.isdigit()):
+            return _answer({"error": "after: write the number of an entry"}, status=422)
+        return _answer({"entries": self._journal.after(int(after)), "last": self._journal.last})
+
+
+def _authorise(token: str) -> Middleware:
+    expected = f"Bearer {token}".encode()
+
+    @web.middleware
+    async def authorise(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode()
+        if request.path != READY and not hmac.compare_digest(given, expected):
+            return _answer({"error": "unauthorized"}, status=401)
+        return await handler(request)
+
+    return authorise
+
+
+def _answer(body: object, *, status: int = 200) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body), status=status, content_type="application/json"
+    )

@@ -1,0 +1,161 @@
+"""The public REST methods: what the market looks like to anyone."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Final
+
+from aiohttp import web
+
+from trading_ops import clock
+from trading_ops.paper.venue import wire
+from trading_ops.paper.venue.crowd import DEPTH
+from trading_ops.paper.venue.engine import Engine
+from trading_ops.paper.venue.errors import VenueRefusal
+from trading_ops.paper.venue.market import RECENT_TRADES, Market
+from trading_ops.paper.venue.orders import ZERO, Side
+from trading_ops.paper.venue.pairs import ASSETS, find_pair, find_pairs
+
+Query = Mapping[str, str]
+
+INTERVALS: Final = (1, 5, 15, 30, 60, 240, 1440, 10_080, 21_600)
+"""Minutes that a candle may last."""
+
+LONGEST_ANSWER: Final = 720
+"""Most candles in one answer."""
+
+
+class PublicApi:
+    """One method per Kraken endpoint; each takes the query and returns the result."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Read from the engine's markets."""
+        self._engine = engine
+        self._methods: dict[str, Callable[[Query], object]] = {
+            "Time": self.time,
+            "SystemStatus": self.system_status,
+            "Assets": self.assets,
+            "AssetPairs": self.asset_pairs,
+            "Ticker": self.ticker,
+            "Depth": self.depth,
+            "OHLC": self.ohlc,
+            "Trades": self.trades,
+        }
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer /0/public/{method}."""
+        method = self._methods.get(request.match_info["method"])
+        if method is None:
+            return wire.refusal("EGeneral:Unknown method")
+        try:
+            return wire.answer(method(request.query))
+        except VenueRefusal as no:
+            return wire.refusal(no.code)
+
+    def time(self, _query: Query) -> wire.Answer:
+        """Return the venue's clock."""
+        now = clock.now()
+        text = now.strftime("%a, %d %b %y %H:%M:%S +0000")
+        return {"unixtime": int(now.timestamp()), "rfc1123": text}
+
+    def system_status(self, _query: Query) -> wire.Answer:
+        """Say that trading is open."""
+        return {"status": "online", "timestamp": wire.stamp(clock.timestamp(), precise=False)}
+
+    def assets(self, _query: Query) -> wire.Answer:
+        """List the assets."""
+        return {asset.id: wire.asset(asset) for asset in ASSETS.values()}
+
+    def asset_pairs(self, query: Query) -> wire.Answer:
+        """List the pairs, or those that are asked for."""
+        fees = self._engine.fees
+        return {pair.id: wire.pair(pair, fees) for pair in find_pairs(query.get("pair", ""))}
+
+    def ticker(self, query: Query) -> wire.Answer:
+        """Return best prices, the last trade and the day's figures."""
+        return {
+            pair.id: self._ticker(self._engine.markets[pair.id])
+            for pair in find_pairs(query.get("pair", ""))
+        }
+
+    def depth(self, query: Query) -> wire.Answer:
+        """Return the order book."""
+        market = self._market(query)
+        count = whole(query, "count", DEPTH * 4)
+        now = int(clock.timestamp())
+        sides: dict[str, Side] = {"asks": "sell", "bids": "buy"}
+        return {
+            market.pair.id: {
+                name: [
+                    [wire.price(market.pair, price), wire.volume(volume), now]
+                    for price, volume in self._levels(market, side, count)
+                ]
+                for name, side in sides.items()
+            }
+        }
+
+    def ohlc(self, query: Query) -> wire.Answer:
+        """Return candles; `last` is the newest that is closed."""
+        market = self._market(query)
+        minutes = whole(query, "interval", 1)
+        if minutes not in INTERVALS:
+            raise VenueRefusal("EGeneral:Invalid arguments")
+        since = whole(query, "since", 0)
+        candles = [c for c in market.candles.every(minutes) if c.start > since]
+        last = candles[-2].start if len(candles) > 1 else since
+        shown = candles[-LONGEST_ANSWER:]
+        return {market.pair.id: [wire.candle(market.pair, c) for c in shown], "last": last}
+
+    def trades(self, query: Query) -> wire.Answer:
+        """Return the newest public trades; `last` is the time of the last one in nanoseconds."""
+        market = self._market(query)
+        since, count = whole(query, "since", 0), whole(query, "count", RECENT_TRADES)
+        found = [trade for trade in market.trades if trade.time > since][-count:]
+        rows = [
+            [
+                wire.price(market.pair, trade.price),
+                wire.volume(trade.volume),
+                trade.time,
+                trade.side[0],
+                trade.kind[0],
+                "",
+            ]
+            for trade in found
+        ]
+        last = int(found[-1].time * 1e9) if found else since
+        return {market.pair.id: rows, "last": str(last)}
+
+    def _market(self, query: Query) -> Market:
+        return self._engine.markets[find_pair(query.get("pair", "")).id]
+
+    def _levels(self, market: Market, side: Side, count: int) -> list[tuple[Decimal, Decimal]]:
+        return market.depth(side, self._engine.resting(market.pair.id), count)
+
+    def _ticker(self, market: Market) -> wire.Answer:
+        pair, day, open_ = market.pair, market.candles.day(), market.candles.open
+        best: dict[str, list[str]] = {}
+        sides: dict[str, Side] = {"a": "sell", "b": "buy"}
+        for key, side in sides.items():
+            price, volume = next(iter(self._levels(market, side, 1)), (market.last.price, ZERO))
+            best[key] = [wire.price(pair, price), str(int(volume)), f"{volume:.3f}"]
+        return {
+            **best,
+            "c": [wire.price(pair, market.last.price), wire.volume(market.last.volume)],
+            "v": [wire.volume(open_.volume), wire.volume(day.volume)],
+            "p": [wire.price(pair, open_.average), wire.price(pair, day.average)],
+            "t": [open_.count, day.count],
+            "l": [wire.price(pair, open_.low), wire.price(pair, day.low)],
+            "h": [wire.price(pair, open_.high), wire.price(pair, day.high)],
+            "o": wire.price(pair, day.open),
+        }
+
+
+def whole(query: Query, name: str, default: int) -> int:
+    """Read a whole number of a query; Kraken's `since` may carry decimals.
+
+    Raises:
+        VenueRefusal: it is no number.
+    """
+    try:
+        return int(Decimal(query.get(name) or default))
+    except (ArithmeticError, ValueError) as error:
+        raise VenueRefusal("EGeneral:Invalid arguments") from error
