@@ -1,0 +1,55 @@
+"""`automation`: pause and resume what the reconciler does by itself."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+
+import click
+
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.reconciler.runbooks import parse_duration
+from trading_ops.settings import load_settings
+from trading_ops.stack.scene import open_scene
+
+
+def order(work: Callable[[ReconcilerApi], Awaitable[None]]) -> None:
+    """Carry one order out at the running reconciler."""
+
+    async def run() -> None:
+        async with open_scene(load_settings()) as scene:
+            await work(scene.reconciler)
+
+    asyncio.run(run())
+
+
+@click.group()
+def automation() -> None:
+    """Pause and resume what the reconciler does by itself."""
+
+
+@automation.command()
+@click.option("--reason", required=True, help="Why; it is stored and shown.")
+@click.option("--for", "length", default="1h", show_default=True, help="How long: 30m, 8h.")
+@click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+def pause(reason: str, length: str, owner: str) -> None:
+    """Stop all automatic recovery for a while; alerts still reach people."""
+    seconds = parse_duration(length, "--for").total_seconds()
+    order(lambda api: api.pause(owner=owner, reason=reason, seconds=seconds))
+    click.echo(f"automation is paused for {length}")
+
+
+@automation.command()
+def resume() -> None:
+    """Lift every pause."""
+    order(lambda api: api.resume())
+    click.echo("automation is running")
+
+
+@automation.command()
+@click.argument("target")
+@click.option("--reason", required=True, help="Why; it is stored and shown.")
+@click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+def forgive(target: str, reason: str, owner: str) -> None:
+    """Let the attempt budgets and cooldowns of TARGET start anew."""
+    order(lambda api: api.forgive(target, owner=owner, reason=reason))
+    click.echo(f"the budgets of {target} start anew")

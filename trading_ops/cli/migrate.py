@@ -1,0 +1,17 @@
+"""`migrate`: bring the reconciler's database up to date."""
+
+import click
+
+from trading_ops.settings import load_settings
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the reconciler's database to the newest schema.
+
+    `up` does this by itself. Refused while a reconciler has the database open.
+    """
+    from trading_ops.store import migrate as migrations  # noqa: PLC0415 - SQLAlchemy is slow
+
+    revision = migrations.upgrade(load_settings().database_url)
+    click.echo(f"the database is at revision {revision}")

@@ -1,0 +1,41 @@
+"""`runbook`: check the runbooks against everything that they name, and show one."""
+
+import sys
+
+import click
+
+from trading_ops.settings import load_settings
+
+
+@click.group()
+def runbook() -> None:
+    """Work with the runbooks."""
+
+
+@runbook.command()
+def check() -> None:
+    """Check that rules, runbooks, actions, queries and drills fit together.
+
+    Prints one line for each problem, with the file, the key and the fix, and exits with 1 if
+    there is any.
+    """
+    from trading_ops.reports.runbook_check import check_runbooks  # noqa: PLC0415
+    from trading_ops.stack.faults import FAULTS  # noqa: PLC0415
+
+    problems, checked = check_runbooks(load_settings(), faults=frozenset(FAULTS))
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        click.echo(f"{len(problems)} problems", err=True)
+        sys.exit(1)
+    click.echo(f"{checked} runbooks fit their rules, actions, queries and drills")
+
+
+@runbook.command("list")
+def list_runbooks() -> None:
+    """List the runbooks with their steps."""
+    from trading_ops.reconciler.runbooks import load_runbooks  # noqa: PLC0415
+
+    for book in load_runbooks(load_settings().runbooks).values():
+        steps = " → ".join(step.action for step in book.steps) or "for people"
+        click.echo(f"{book.alert:<32} {steps} (people after {book.escalate})")

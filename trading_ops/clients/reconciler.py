@@ -1,0 +1,142 @@
+"""The reconciler's own API, as the command line and the drills use it."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from trading_ops.clients.http import Http
+from trading_ops.errors import Refused, Unreachable
+
+T = TypeVar("T")
+
+
+class PauseView(msgspec.Struct):
+    """A pause in force."""
+
+    owner: str
+    reason: str
+    expires_at: datetime
+
+
+class IncidentView(msgspec.Struct):
+    """One incident."""
+
+    id: str
+    alert: str
+    target: str | None
+    labels: dict[str, str]
+    starts_at: datetime
+    received_at: datetime
+    opened_at: datetime
+    escalated_at: datetime | None
+    closed_at: datetime | None
+    close_reason: str | None
+
+
+class AttemptView(msgspec.Struct):
+    """One attempt."""
+
+    id: str
+    action: str
+    target: str
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    verified_at: datetime | None
+    detail: str
+
+
+class EventView(msgspec.Struct):
+    """One line of an incident's story."""
+
+    at: datetime
+    kind: str
+    reason: str
+    note: str
+    actor: str
+
+
+class StoryView(msgspec.Struct):
+    """An incident with everything that was decided and done, oldest first."""
+
+    incident: IncidentView
+    attempts: list[AttemptView]
+    events: list[EventView]
+
+
+class StatusView(msgspec.Struct):
+    """How the reconciler stands."""
+
+    version: str
+    pause: PauseView | None
+    open_incidents: list[IncidentView]
+    notifications_waiting: int
+    notifications_quarantined: int
+
+
+class _Incidents(msgspec.Struct):
+    incidents: list[IncidentView]
+
+
+class _Test(msgspec.Struct):
+    test_id: str
+
+
+class ReconcilerApi:
+    """Asks and orders with an operator's token."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def status(self) -> StatusView:
+        """Return how it stands."""
+        return _decode(await self._http.get("/api/v1/status"), StatusView)
+
+    async def incidents(self, **filters: str) -> list[IncidentView]:
+        """Return incidents, newest first; filters as the API has them."""
+        body = await self._http.get("/api/v1/incidents", params=filters)
+        return _decode(body, _Incidents).incidents
+
+    async def story(self, key: str) -> StoryView | None:
+        """Return one incident's whole story, or None when there is no such incident."""
+        answer = await self._http.ask("GET", f"/api/v1/incidents/{key}")
+        if answer.status == 404:  # noqa: PLR2004
+            return None
+        return _decode(_checked(answer.status, answer.body), StoryView)
+
+    async def pause(self, *, owner: str, reason: str, seconds: float) -> None:
+        """Pause automation."""
+        await self._order("POST", "/api/v1/pause", owner=owner, reason=reason, seconds=seconds)
+
+    async def resume(self) -> None:
+        """Lift every pause."""
+        await self._order("DELETE", "/api/v1/pause")
+
+    async def forgive(self, target: str, *, owner: str, reason: str) -> None:
+        """Let a target's attempt budgets start anew."""
+        await self._order("POST", f"/api/v1/targets/{target}/forgive", owner=owner, reason=reason)
+
+    async def test_alert(self) -> str:
+        """Let a test alert fire; return its id."""
+        return _decode(await self._order("POST", "/api/v1/test-alert"), _Test).test_id
+
+    async def _order(self, method: str, path: str, **fields: Any) -> bytes:
+        answer = await self._http.ask(method, path, json=fields or None)
+        return _checked(answer.status, answer.body)
+
+
+def _checked(status: int, body: bytes) -> bytes:
+    text = body[:200].decode(errors="replace")
+    if status >= 500:  # noqa: PLR2004 - the class of server errors
+        raise Unreachable(f"the reconciler answered HTTP {status}: {text}")
+    if status >= 300:  # noqa: PLR2004 - everything that is no success
+        raise Refused(f"the reconciler answered HTTP {status}: {text}")
+    return body
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise Unreachable(f"the reconciler's answer cannot be read: {error}") from error

@@ -1,0 +1,59 @@
+"""The paper venue's fault port: breaking it on purpose, and reading its own journal."""
+
+from typing import Any
+
+import msgspec
+
+from trading_ops.clients.http import Http
+from trading_ops.errors import Refused
+
+
+class _Fault(msgspec.Struct):
+    id: str | int
+
+
+class JournalEntry(msgspec.Struct):
+    """One line of the venue's journal, which nobody but the venue writes."""
+
+    seq: int
+    time: float
+    event: str
+
+
+class _Journal(msgspec.Struct):
+    entries: list[JournalEntry]
+
+
+class VenueFaults:
+    """One paper venue."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def inject(self, kind: str, **details: Any) -> str:
+        """Start a fault; it lasts until it is cleared. Return its id.
+
+        Raises:
+            Refused: the venue knows no such fault.
+            Unreachable: it did not answer.
+        """
+        answer = await self._http.ask("POST", "/faults", json={"kind": kind, **details})
+        if answer.status != 201:  # noqa: PLR2004
+            raise Refused(f"fault {kind}: HTTP {answer.status}")
+        return str(msgspec.json.decode(answer.body, type=_Fault).id)
+
+    async def clear(self, fault: str) -> None:
+        """End a fault, if it is still there."""
+        await self._http.ask("DELETE", f"/faults/{fault}")
+
+    async def journal(self, *, since: float) -> list[JournalEntry]:
+        """Return what the venue wrote down since a moment (seconds since the epoch)."""
+        after = 0
+        found: list[JournalEntry] = []
+        while True:
+            body = await self._http.get("/journal", params={"after": str(after)})
+            entries = msgspec.json.decode(body, type=_Journal).entries
+            if not entries:
+                return found
+            after = entries[-1].seq
+            found += [entry for entry in entries if entry.time >= since]
