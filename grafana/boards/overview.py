@@ -31,7 +31,7 @@ def overview() -> dashboard.Dashboard:
 
 
 def _variable(name: str, label: str, query: str) -> dashboard_builder.QueryVariable:
-    every = dashboard.VariableOption(selected=True, text="All", value="$__all")
+    every = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
     variable = dashboard_builder.QueryVariable(name).label(label).datasource(DATASOURCE)
     variable.query({"query": query, "refId": f"variable-{name}"}).definition(query)
     variable.refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)

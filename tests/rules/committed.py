@@ -1,0 +1,118 @@
+"""The committed configuration as the tests read it: rules, routes, runbooks and the tools."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PROMETHEUS = ROOT / "prometheus"
+ALERTMANAGER = ROOT / "alertmanager"
+RUNBOOKS = ROOT / "runbooks"
+ROUTES = ALERTMANAGER / "alertmanager.yml"
+
+_NOT_METRICS = frozenset({"and", "or", "unless", "by", "on", "without", "ignoring", "bool"})
+_GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
+_NOISE = re.compile(r'"(?:\\.|[^"\\])*"|\{[^}]*\}|\[[^\]]*\]')
+_NAME = re.compile(r"(?<![\w.$])([a-zA-Z_:][\w:]*)\b(?!\s*\()")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertRule:
+    """One alerting rule, with what its group says."""
+
+    file: str
+    group: str
+    interval: str
+    name: str
+    expr: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    hold: str
+    keep: str
+
+    def __str__(self) -> str:
+        """Name the rule, for the ids of tests."""
+        return self.name
+
+
+def load_rules() -> list[AlertRule]:
+    """Read every alerting rule of every committed file, in order."""
+    return [
+        AlertRule(
+            file=path.name,
+            group=group["name"],
+            interval=group["interval"],
+            name=rule["alert"],
+            expr=rule["expr"],
+            labels=rule["labels"],
+            annotations=rule["annotations"],
+            hold=rule.get("for", "0s"),
+            keep=rule.get("keep_firing_for", "0s"),
+        )
+        for path in sorted((PROMETHEUS / "rules").glob("*.yml"))
+        for group in read_yaml(path)["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML file."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def front_matter(path: Path) -> dict[str, Any]:
+    """Read the plan at the head of a runbook."""
+    _, header, _ = path.read_text(encoding="utf-8").split("---\n", 2)
+    plan: dict[str, Any] = yaml.safe_load(header)
+    return plan
+
+
+def metric_names(expr: str) -> frozenset[str]:
+    """Find the metrics that a query selects; good for queries written as ours are."""
+    bare = _GROUPING.sub(" ", _NOISE.sub(" ", expr))
+    return frozenset(_NAME.findall(bare)) - _NOT_METRICS
+
+
+def run_tool(
+    *command: str | Path, cwd: Path | None = None, accept: Sequence[int] = (0,)
+) -> subprocess.CompletedProcess[str]:
+    """Run promtool or amtool; its whole output is the message of a failure."""
+    result = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert result.returncode in accept, f"{result.stdout}\n{result.stderr}"
+    return result
+
+
+def lay_out_prometheus(folder: Path) -> Path:
+    """Build the folder in which Prometheus runs, as the stack does; return the config's path."""
+    targets = folder / "targets"
+    targets.mkdir(parents=True)
+    for name in ("bots", "exporters", "reconcilers", "prometheus", "alertmanagers"):
+        (targets / f"{name}.json").write_text('[{"targets": ["127.0.0.1:1"]}]', encoding="ascii")
+    secrets = folder / "secrets"
+    secrets.mkdir()
+    (secrets / "metrics_token").write_text("a-token\n", encoding="ascii")
+    (folder / "rules").symlink_to(PROMETHEUS / "rules")
+    config = folder / "prometheus.yml"
+    config.symlink_to(PROMETHEUS / "prometheus.yml")
+    return config
+
+
+def alertmanager_program() -> str:
+    """Return Debian's name of the program, or upstream's."""
+    found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    assert found, "install the package prometheus-alertmanager"
+    return found
+
+
+def seconds(duration: str) -> float:
+    """Read a duration of one unit, as these files write them."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    return float(duration[:-1]) * units[duration[-1]]

@@ -1,0 +1,88 @@
+"""Prometheus' configuration: what the tools say, and what this house demands beyond it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rules.committed import PROMETHEUS, lay_out_prometheus, load_rules, read_yaml, run_tool
+
+CONFIG: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
+JOBS: dict[str, dict[str, Any]] = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
+EVERY_SECOND = ("trading-bot", "trading-exporter", "trading-reconciler")
+OURS = (*EVERY_SECOND, "trading-bot-detail")
+
+
+def test_prometheus_accepts_the_configuration_in_the_folder_of_the_stack(tmp_path: Path) -> None:
+    """The committed file loads unchanged, with its rules, targets and secrets beside it."""
+    config = lay_out_prometheus(tmp_path / "prometheus")
+    found = run_tool("promtool", "check", "config", config).stdout
+    assert "4 rule files found" in found
+    assert "WARNING" not in found
+
+
+def test_the_rules_pass_every_lint() -> None:
+    """Not even a warning of promtool is left."""
+    files = sorted((PROMETHEUS / "rules").glob("*.yml"))
+    run_tool("promtool", "check", "rules", "--lint=all", "--lint-fatal", *files)
+
+
+@pytest.mark.parametrize("path", sorted((PROMETHEUS / "tests").glob("*.yml")), ids=lambda p: p.stem)
+def test_the_rules_do_what_their_unit_tests_say(path: Path) -> None:
+    """Firing, not firing, data missing, scrapes late and failed."""
+    run_tool("promtool", "test", "rules", path.name, cwd=path.parent)
+
+
+@pytest.mark.parametrize("rule", load_rules(), ids=str)
+def test_every_alert_has_unit_tests_that_fire_and_that_do_not(rule: Any) -> None:
+    """A rule without both could be always true or never."""
+    cases = [
+        case
+        for path in (PROMETHEUS / "tests").glob("*.yml")
+        for test in read_yaml(path)["tests"]
+        for case in test.get("alert_rule_test", ())
+        if case["alertname"] == rule.name
+    ]
+    assert any(case.get("exp_alerts") for case in cases)
+    assert rule.name == "Watchdog" or any(not case.get("exp_alerts") for case in cases)
+
+
+def test_jobs_are_the_ones_that_rules_and_boards_know() -> None:
+    """A renamed job would silence `up{job=…}` without a word."""
+    assert set(JOBS) == {*OURS, "prometheus", "alertmanager"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_processes_are_asked_with_the_token(name: str) -> None:
+    """Their metrics are not for everybody on the machine."""
+    assert JOBS[name]["authorization"] == {"credentials_file": "secrets/metrics_token"}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_targets_come_from_files_and_redirects_are_refused(name: str) -> None:
+    """No address is in the file, and no token follows a redirect to somewhere else."""
+    job = JOBS[name]
+    assert job["follow_redirects"] is False
+    assert not {key for key in job if key.endswith("_configs")} - {"file_sd_configs"}
+    assert "honor_labels" not in job
+
+
+@pytest.mark.parametrize("name", EVERY_SECOND)
+def test_what_leads_to_recovery_is_scraped_every_second(name: str) -> None:
+    """The promise of detection within seconds begins here."""
+    assert JOBS[name]["scrape_interval"] == "1s"
+    assert JOBS[name]["scrape_timeout"] == "1s"
+
+
+def test_a_bot_is_scraped_twice_and_no_series_twice() -> None:
+    """The vital families every second, all the others every 15 s."""
+    assert JOBS["trading-bot"]["metrics_path"] == "/metrics/vital"
+    assert JOBS["trading-bot-detail"]["params"] == {"exclude": ["vital"]}
+    assert JOBS["trading-bot-detail"]["scrape_interval"] == "15s"
+
+
+def test_alerts_go_to_every_alertmanager_of_the_registry() -> None:
+    """They come from a file too, and no redirect is followed."""
+    (managers,) = CONFIG["alerting"]["alertmanagers"]
+    assert managers["file_sd_configs"] == [{"files": ["targets/alertmanagers.json"]}]
+    assert managers["follow_redirects"] is False

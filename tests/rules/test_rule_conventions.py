@@ -1,0 +1,130 @@
+"""What every alerting rule of this house has, and what it must not have."""
+
+import re
+
+import pytest
+
+from tests.rules.committed import (
+    RUNBOOKS,
+    AlertRule,
+    front_matter,
+    load_rules,
+    metric_names,
+    seconds,
+)
+from trading_ops.instrument import catalogue
+from trading_ops.instrument.bot_catalogue import COMPONENTS
+from trading_ops.instrument.metric import Owner
+
+RULES = load_rules()
+RECOVERED = [rule for rule in RULES if rule.labels.get("recovery") == "auto"]
+OF_PROMETHEUS = frozenset({"up", "ALERTS"})
+OF_A_PROCESS = frozenset({"instance", "job", "pod", "strategy"})
+AT_ONCE = {"Watchdog", "TradingRecoveryFailed", "TradingOpsTest"}
+"""Alerts without `for`: one is always true, the others are somebody's explicit word."""
+
+
+def test_there_are_rules() -> None:
+    """The parametrized tests below would all pass on an empty list."""
+    assert {"TradingBotBrokerDisconnected", "TradingBotMarketDataStale", "TradingBotDown"} == {
+        rule.name for rule in RECOVERED
+    }
+
+
+def test_names_are_unique_and_share_their_prefix() -> None:
+    """An alert's name is the key of its runbook."""
+    names = [rule.name for rule in RULES]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"Trading[A-Z][A-Za-z]+|Watchdog", name) for name in names)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_labels_are_known_and_static(rule: AlertRule) -> None:
+    """A label with a value in it would be a new alert at each evaluation."""
+    assert set(rule.labels) <= {"severity", "escalate", "recovery", "component"}
+    assert rule.labels["severity"] in {"critical", "warning", "info", "none"}
+    assert rule.labels["escalate"] in {"0s", "5m", "15m", "never"}
+    assert not any("{{" in value for value in rule.labels.values())
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_annotations_tell_what_it_is_and_where_to_go(rule: AlertRule) -> None:
+    """A static sentence, a templated description, the runbook and the board."""
+    assert set(rule.annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
+    summary = rule.annotations["summary"]
+    assert summary.endswith(".")
+    assert "{{" not in summary
+    assert rule.annotations["runbook_url"].endswith(f"/runbooks/{rule.name}.md")
+    assert "/d/trading-ops-overview" in rule.annotations["dashboard_url"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_no_alert_fires_on_its_first_evaluation_without_a_reason(rule: AlertRule) -> None:
+    """Everything but the justified has a `for`."""
+    assert (seconds(rule.hold) == 0) == (rule.name in AT_ONCE)
+
+
+@pytest.mark.parametrize("rule", RECOVERED, ids=str)
+def test_recovery_alerts_survive_the_replacement_of_a_process(rule: AlertRule) -> None:
+    """They are aggregated by bot and venue, and by nothing that names a process."""
+    grouped = {
+        label.strip()
+        for labels in re.findall(r"\bby \(([^)]*)\)", rule.expr)
+        for label in labels.split(",")
+    }
+    assert {"bot", "venue"} <= grouped
+    assert not grouped & OF_A_PROCESS
+    assert "without" not in rule.expr
+
+
+@pytest.mark.parametrize("rule", RECOVERED, ids=str)
+def test_recovery_alerts_are_fast_and_do_not_flap(rule: AlertRule) -> None:
+    """Evaluated each second, over a range, and kept for some seconds: no lone scrape decides."""
+    assert rule.interval == "1s"
+    assert "_over_time(" in rule.expr
+    assert 2 <= seconds(rule.hold) <= 5
+    assert 3 <= seconds(rule.keep) <= 10
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_metrics_exist(rule: AlertRule) -> None:
+    """A misspelt metric is silence, not an error."""
+    known = catalogue.sample_names() | OF_PROMETHEUS
+    assert metric_names(rule.expr) <= known
+
+
+@pytest.mark.parametrize("rule", RECOVERED, ids=str)
+def test_fast_rules_read_only_what_is_scraped_every_second(rule: AlertRule) -> None:
+    """A metric of the slow job would be missing from a range of 3 s most of the time."""
+    for name in metric_names(rule.expr) - OF_PROMETHEUS:
+        metric = catalogue.find(name)
+        assert metric is not None
+        assert metric.owner is Owner.BOT
+        assert metric.vital
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_components_exist(rule: AlertRule) -> None:
+    """A component that no bot has could never be restarted."""
+    named = set(re.findall(r'component="(\w+)"', rule.expr))
+    named |= {rule.labels["component"]} if "component" in rule.labels else set()
+    assert named <= set(COMPONENTS)
+
+
+def test_every_alert_has_a_runbook_and_the_other_way_round() -> None:
+    """Neither can be added or renamed alone."""
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule: AlertRule) -> None:
+    """Alertmanager routes by the label, the reconciler judges by the front matter: one value."""
+    plan = front_matter(RUNBOOKS / f"{rule.name}.md")
+    assert plan["escalate"] == rule.labels["escalate"]
+    assert bool(plan.get("steps")) == (rule.labels.get("recovery") == "auto")
+
+
+def test_the_reader_of_metric_names_sees_through_promql() -> None:
+    """The checks above stand on it."""
+    expr = 'sum by (bot) (rate(a_total{job="b"}[5m])) and on (c) d_seconds unless vector(1) > 2'
+    assert metric_names(expr) == {"a_total", "d_seconds"}

@@ -1,0 +1,111 @@
+"""The committed runbooks: a plan that fits its times, and prose that a tired person can follow."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.rules.committed import (
+    RUNBOOKS,
+    front_matter,
+    load_rules,
+    metric_names,
+    run_tool,
+    seconds,
+)
+from trading_ops.domain.runbook import Runbook
+from trading_ops.instrument import catalogue
+from trading_ops.reconciler.runbooks import load_runbooks
+
+BOOKS = load_runbooks(RUNBOOKS)
+AUTOMATIC = [book for book in BOOKS.values() if book.steps]
+PATHS = sorted(RUNBOOKS.glob("*.md"))
+SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
+FAULTS = {"venue_disconnect", "venue_stale_feed", "bot_kill"}
+FENCE = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+ZERO = timedelta()
+
+
+def by_alert(book: Runbook) -> str:
+    return book.alert
+
+
+@pytest.mark.parametrize("book", AUTOMATIC, ids=by_alert)
+def test_the_steps_end_before_people_are_told(book: Runbook) -> None:
+    """The worst sum of the steps' times, cooldowns included, fits the alert's own wait."""
+    worst = sum((step.timeout + step.verify_within for step in book.steps), ZERO)
+    waits = book.limits.cooldown * (len(book.steps) - 1)
+    assert worst + waits <= timedelta(seconds=seconds(book.escalate))
+
+
+@pytest.mark.parametrize("book", AUTOMATIC, ids=by_alert)
+def test_the_first_step_heals_within_the_time_of_the_drill(book: Runbook) -> None:
+    """With the seconds until the alert fires, which no step can shorten."""
+    assert book.drill is not None
+    assert book.drill.fault in FAULTS
+    first, detection = book.steps[0], timedelta(seconds=9)
+    assert detection + first.timeout + first.verify_within <= book.drill.recover_within
+
+
+@pytest.mark.parametrize("book", AUTOMATIC, ids=by_alert)
+def test_every_fault_of_a_venue_keeps_hands_off_its_bots(book: Runbook) -> None:
+    """And the alert that it waits for exists."""
+    assert book.unless == ("TradingVenueDown",)
+    assert set(book.unless) <= {rule.name for rule in load_rules()}
+
+
+@pytest.mark.parametrize("book", AUTOMATIC, ids=by_alert)
+def test_the_verify_query_is_about_this_bot_and_known_metrics(
+    book: Runbook, tmp_path: Path
+) -> None:
+    """It parses, names the bot, and holds long enough not to be one lucky sample."""
+    assert book.verify is not None
+    assert 'bot="$bot"' in book.verify.query
+    assert metric_names(book.verify.query) <= catalogue.sample_names() | {"up"}
+    assert book.verify.hold >= timedelta(seconds=3)
+    file = tmp_path / "query.yml"
+    query = book.verify.query.replace('"', '\\"')
+    file.write_text(
+        f'groups: [{{name: q, rules: [{{record: "q:q:q", expr: "{query}"}}]}}]', encoding="utf-8"
+    )
+    run_tool("promtool", "check", "rules", file)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_the_prose_has_the_four_sections_in_order(path: Path) -> None:
+    """The same place for the same thing, at three in the morning."""
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    assert f"\n# {path.stem}\n" in text
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_runbook_without_steps_says_that_it_is_for_people(path: Path) -> None:
+    """A missing plan is never an oversight."""
+    plan = front_matter(path)
+    text = path.read_text(encoding="utf-8")
+    assert set(plan) >= {"version", "alert", "target", "escalate"}
+    assert bool(plan.get("steps")) != ("For people only: it has no steps" in text)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_its_commands_are_shell(path: Path) -> None:
+    """What is copied into a terminal must at least parse there."""
+    for block in FENCE.findall(path.read_text(encoding="utf-8")):
+        run_tool("bash", "-n", "-c", block.replace("\n   ", "\n"))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_its_queries_name_known_metrics(path: Path) -> None:
+    """A diagnosis by a metric that does not exist costs minutes."""
+    text = path.read_text(encoding="utf-8")
+    for query in re.findall(r"promtool query instant \S+ (?:\\\n\s*)?'([^']+)'", text):
+        assert metric_names(query) <= catalogue.sample_names() | {"up", "ALERTS"}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_its_links_to_other_runbooks_lead_somewhere(path: Path) -> None:
+    """Renaming a runbook must not leave a dead end behind."""
+    for link in re.findall(r"\]\((\w+\.md)\)", path.read_text(encoding="utf-8")):
+        assert (RUNBOOKS / link).exists()
