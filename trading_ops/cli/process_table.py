@@ -1,0 +1,53 @@
+"""The table of processes, as rich draws it and as plain lines."""
+
+from typing import Any
+
+from rich.table import Table
+
+COLOURS = {
+    "ready": "green",
+    "starting": "yellow",
+    "exited": "red",
+    "gave_up": "bold red",
+    "stopped": "dim",
+}
+
+
+def table(overview: dict[str, Any]) -> Table:
+    """Return the table: process, state, address, log.
+
+    Args:
+        overview: what the supervisor's API answers to `GET /processes`.
+    """
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("process", "state", "address", "log"):
+        drawn.add_column(column, no_wrap=column != "log", overflow="fold")
+    for process in overview["processes"]:
+        colour = COLOURS.get(process["state"], "")
+        drawn.add_row(
+            process["unit"],
+            f"[{colour}]{state_words(process)}[/]",
+            process["address"],
+            process["log"],
+        )
+    return drawn
+
+
+def state_words(process: dict[str, Any]) -> str:
+    """Return a process's state in words, with what a person wants to know beside it."""
+    state = process["state"]
+    details = []
+    if state in {"exited", "gave_up"} and process["exit_code"] is not None:
+        details.append(ending(process["exit_code"]))
+    if process["restarts"]:
+        times = "once" if process["restarts"] == 1 else f"{process['restarts']} times"
+        details.append(f"restarted {times}")
+    if state == "exited" and process["restarts_by"] == "reconciler":
+        details.append("the reconciler restarts it")
+    words = {"gave_up": "given up"}.get(state, state)
+    return f"{words} ({', '.join(details)})" if details else words
+
+
+def ending(exit_code: int) -> str:
+    """Say how a process ended; a negative code is the signal that killed it."""
+    return f"signal {-exit_code}" if exit_code < 0 else f"code {exit_code}"

@@ -1,0 +1,41 @@
+"""`trading-ops up`: the whole system in the foreground, or detached."""
+
+import click
+
+
+@click.command()
+@click.option(
+    "--detach",
+    "-d",
+    is_flag=True,
+    help="Return when everything is ready and leave it running; `trading-ops down` stops it.",
+)
+def up(*, detach: bool) -> None:
+    """Start the whole system on this machine, and keep it up.
+
+    A paper venue, a trading bot on it, the exporter, the reconciler, a mail sink for the people,
+    Alertmanager and Prometheus are started in order, each asked until it is ready. Then a table of
+    them is shown. Ctrl-C stops all of them; a second Ctrl-C kills what is left.
+
+    Addresses are in targets.yml. Data, secrets and logs are in var/.
+    """
+    # Here and not above: `trading-ops --help` needs none of it.
+    from trading_ops.cli.live_status import LiveStatus  # noqa: PLC0415
+    from trading_ops.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    with LiveStatus() as status:
+        if detach:
+            from trading_ops.stack.detach import detach as start_detached  # noqa: PLC0415
+
+            status.ready(start_detached(settings, status.show))
+            return
+        from trading_ops.stack.control import overview  # noqa: PLC0415
+        from trading_ops.stack.run import run  # noqa: PLC0415
+
+        run(
+            settings,
+            on_change=lambda supervisor: status.show(overview(supervisor)),
+            on_ready=lambda supervisor: status.ready(overview(supervisor)),
+        )
+    click.echo("Everything is stopped.")

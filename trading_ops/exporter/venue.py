@@ -1,0 +1,113 @@
+"""A venue as seen from this host, by a client that shares nothing with the bot.
+
+Each probe is a new connection without cookies, so what it says is whether a new client would be
+served. One failed probe makes the venue down: the rules that act on it look at several.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import aiohttp
+from prometheus_client.metrics_core import Metric
+
+from trading_ops import clock
+from trading_ops.errors import ClientError
+from trading_ops.exporter.config import VenueEntry
+from trading_ops.exporter.families import family
+
+CLOCK_INTERVAL_SECONDS = 15.0
+"""Clocks drift slowly, and a venue's public requests are limited to about one a second."""
+
+LARGEST_ANSWER_BYTES = 64 * 1024
+
+
+class Venue:
+    """Probes one venue's public status, and now and then its clock."""
+
+    interval_seconds = 1.0
+    timeout_seconds = 1.0
+
+    def __init__(self, entry: VenueEntry, session: aiohttp.ClientSession) -> None:
+        """Take the venue and a session that keeps neither cookies nor connections."""
+        self.name = f"venue:{entry.name}"
+        self._label = (entry.name,)
+        self._root = f"http://{entry.address}/0/public"
+        self._session = session
+        self._duration = 0.0
+        self._last_success = 0.0
+        self._skew: float | None = None
+        self._clock_due = 0.0
+
+    async def read(self) -> None:
+        """Probe once.
+
+        Raises:
+            ClientError: the venue answered something else than “online”.
+        """
+        began = clock.monotonic()
+        try:
+            status = await self._ask("SystemStatus")
+        finally:
+            # A probe that failed took time as well: the timeout, when there was no answer.
+            self._duration = clock.monotonic() - began
+        if status.get("status") != "online":
+            raise ClientError(f"the venue says that it is {status.get('status')!r}, not online")
+        self._last_success = clock.timestamp()
+        if clock.monotonic() >= self._clock_due:
+            await self._read_clock()
+
+    def families(self, *, fresh: bool) -> Iterable[Metric]:
+        """Return the figures; a venue that is down keeps its last ones."""
+        label = self._label
+        yield family("trading_venue_up", {label: float(fresh)})
+        yield family("trading_venue_probe_duration_seconds", {label: self._duration})
+        yield family("trading_venue_last_success_timestamp_seconds", {label: self._last_success})
+        if self._skew is not None:
+            yield family("trading_venue_clock_skew_seconds", {label: self._skew})
+
+    async def _read_clock(self) -> None:
+        began = clock.timestamp()
+        answer = await self._ask("Time")
+        ended = clock.timestamp()
+        self._skew = skew(answer.get("unixtime"), (began + ended) / 2)
+        self._clock_due = clock.monotonic() + CLOCK_INTERVAL_SECONDS
+
+    async def _ask(self, endpoint: str) -> dict[str, Any]:
+        async with self._session.get(f"{self._root}/{endpoint}", allow_redirects=False) as answer:
+            if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
+                raise ClientError(f"{endpoint} was answered with HTTP {answer.status}")
+            return result_of(await answer.json(content_type=None))
+
+
+def result_of(body: object) -> dict[str, Any]:
+    """Return the result in an answer of Kraken's form.
+
+    Raises:
+        ClientError: it has another form, or carries an error.
+    """
+    if not isinstance(body, dict) or body.get("error") != []:
+        raise ClientError(f"the answer is an error or of another form: {str(body)[:200]}")
+    result = body.get("result")
+    if not isinstance(result, dict):
+        raise ClientError("the answer has no result")
+    return result
+
+
+def skew(venue_time: object, middle: float) -> float:
+    """Return the seconds by which the venue's clock is ahead of ours.
+
+    The venue tells whole seconds, so everything inside that second is no skew; beyond it, the
+    distance to it is what is certain.
+
+    Args:
+        venue_time: the venue's seconds since the epoch.
+        middle: our time halfway between asking and hearing.
+
+    Raises:
+        ClientError: the venue's time is no number.
+    """
+    if not isinstance(venue_time, int | float) or isinstance(venue_time, bool):
+        raise ClientError(f"the venue's time is no number: {venue_time!r}")
+    if middle < venue_time:
+        return venue_time - middle
+    return min(0.0, venue_time + 1 - middle)

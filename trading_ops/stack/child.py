@@ -1,0 +1,124 @@
+"""One started process: how it comes to life, and how it ends for certain."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from trading_ops import clock
+from trading_ops.agent.incarnation import incarnation
+from trading_ops.errors import SetupError
+from trading_ops.stack.process import Process
+
+ROTATE_BYTES = 10 * 1024 * 1024
+"""A log larger than this is moved to `<name>.1` when its process is started."""
+
+TAIL_LINES = 8
+TAIL_BYTES = 16 * 1024
+
+PR_SET_PDEATHSIG = 1
+# Loaded here, in the parent: between fork and exec a child may not take locks or load anything.
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Child:
+    """A running process and what is known of it. Made by `start`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
+        """Take a process that has just been started, and its incarnation."""
+        self._process = process
+        self.pid = process.pid
+        self.incarnation = name
+        self.started_at = clock.timestamp()
+
+    async def wait(self) -> int:
+        """Return its exit code when it has ended; negative: the signal that killed it."""
+        return await self._process.wait()
+
+    async def stop(self, seconds: float) -> int:
+        """Ask it to end, and kill it with all its descendants when it has not in time."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.wait()
+        except TimeoutError:
+            self.kill()
+            return await self.wait()
+
+    def kill(self) -> None:
+        """Kill it and its descendants at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+async def start(plan: Process, *, folder: Path, log: Path) -> Child:
+    """Start a process that dies with this one.
+
+    It gets a session of its own, so that Ctrl-C reaches only the supervisor, and the kernel sends
+    it SIGTERM when the supervisor dies, even by SIGKILL.
+
+    Args:
+        plan: what to start.
+        folder: its working directory.
+        log: where its output is appended.
+
+    Raises:
+        SetupError: the program cannot be started at all.
+    """
+    rotate(log)
+    with log.open("ab") as output:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *plan.argv,
+                cwd=folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_dies_with(os.getpid()),
+            )
+        except OSError as error:
+            raise SetupError(f"{plan.argv[0]} cannot be started: {error.strerror}") from error
+    try:
+        name = incarnation(process.pid)
+    except SetupError:  # it ended at once, and somebody else was told of it
+        name = f"{process.pid}:0"
+    return Child(process, name)
+
+
+def _dies_with(parent: int) -> Callable[[], None]:
+    """Return what a child runs between fork and exec: one system call through a loaded library.
+
+    Its parent is the thread that forked, which is the main one, so a worker thread's end kills
+    nobody. The check closes the gap in which the parent dies before the call.
+    """
+    prctl, terminate = _LIBC.prctl, signal.SIGTERM.value
+
+    def run() -> None:
+        prctl(PR_SET_PDEATHSIG, terminate, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return run
+
+
+def rotate(log: Path) -> None:
+    """Move a log that has grown large out of the way; the one before that is dropped."""
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > ROTATE_BYTES:
+            log.replace(log.with_name(f"{log.name}.1"))
+
+
+def tail(log: Path) -> str:
+    """Return the last lines of a log, or a word that there are none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        lines = []
+    return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:]) or "  (the log is empty)"

@@ -1,0 +1,77 @@
+"""The command line's client of the supervisor. Standard library only: it must start fast."""
+
+import http.client
+import json
+from typing import Any
+
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import ConfigError, StackError
+from trading_ops.settings import Settings
+from trading_ops.stack.lock import holder
+from trading_ops.targets import split_address
+
+ANSWER_SECONDS = 5.0
+STOP_ANSWER_SECONDS = 30.0
+"""Stopping a unit is answered when it is down."""
+
+
+class NotRunning(StackError):
+    """No stack runs in this var folder."""
+
+
+class SupervisorClient:
+    """Talks to the supervisor of the stack in a var folder."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        """Take where the stack is."""
+        self._settings = settings
+        self._address = registry.one(Kind.SUPERVISOR).address
+
+    def overview(self) -> dict[str, Any]:
+        """Return the stack's phase and its processes.
+
+        Raises:
+            NotRunning: there is none.
+            StackError: there is one, but it does not answer.
+        """
+        return self._ask("GET", "/processes")
+
+    def shut_down(self) -> None:
+        """Ask the stack to drain and stop; returns at once.
+
+        Raises:
+            NotRunning: there is none.
+            StackError: there is one, but it does not answer.
+        """
+        self._ask("POST", "/shutdown")
+
+    def stop(self, unit: str) -> dict[str, Any]:
+        """Stop one process and return what is known of it; nothing restarts it but `start`."""
+        return self._ask("POST", f"/processes/{unit}/stop", STOP_ANSWER_SECONDS)
+
+    def start(self, unit: str) -> dict[str, Any]:
+        """Start one process and return what is known of it."""
+        return self._ask("POST", f"/processes/{unit}/start")
+
+    def _ask(self, method: str, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        pid = holder(self._settings.var)
+        if pid is None:
+            raise NotRunning("no stack is running here: start one with `trading-ops up`")
+        try:
+            headers = {"Authorization": f"Bearer {self._settings.secret('supervisor_token')}"}
+            host, port = split_address(self._address)
+            connection = http.client.HTTPConnection(host, port, timeout=seconds)
+            try:
+                connection.request(method, path, headers=headers)
+                answer = connection.getresponse()
+                said = json.loads(answer.read())
+            finally:
+                connection.close()
+        except (OSError, ValueError, http.client.HTTPException, ConfigError) as error:
+            raise StackError(
+                f"the stack (process {pid}) does not answer at {self._address} ({error}): wait "
+                f"while it starts, or end it with `kill {pid}`"
+            ) from error
+        if answer.status >= 300 or not isinstance(said, dict):  # noqa: PLR2004 - HTTP's success
+            raise StackError(f"the supervisor answered {answer.status} to {method} {path}: {said}")
+        return said

@@ -1,0 +1,13 @@
+"""The one sentence for a folder that cannot be written."""
+
+from pathlib import Path
+
+from trading_ops.errors import SetupError
+
+
+def unwritable(folder: Path, error: OSError) -> SetupError:
+    """Return the error that says so and how to mend it."""
+    return SetupError(
+        f"the folder {folder} cannot be written ({error.strerror or error}): make it writable "
+        "for you, or name another one with TRADING_OPS_VAR"
+    )

@@ -1,0 +1,51 @@
+"""Checks that every address of the registry is free before anything is started."""
+
+import socket
+
+from trading_ops.domain.target import Registry
+from trading_ops.errors import SetupError
+from trading_ops.targets import split_address
+
+
+def check_ports(registry: Registry) -> None:
+    """Try every address that the supervisor's processes, and it itself, will listen on.
+
+    Raises:
+        SetupError: one is taken; names its holder when the system tells, and the fix.
+    """
+    for target in registry:
+        for key, address in (("address", target.address), ("faults", target.faults)):
+            if address and not is_free(address):
+                raise SetupError(
+                    f"{address} is taken by {describe_holder(address)}: end that, or change "
+                    f"`{key}` of target {target.name} in targets.yml"
+                )
+
+
+def is_free(address: str) -> bool:
+    """Say whether a server can listen there now; connections that are closing do not matter."""
+    host, port = split_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind((host, port))
+            server.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def describe_holder(address: str) -> str:
+    """Name the process that listens there, as far as this user may know."""
+    import psutil  # noqa: PLC0415 - only when something is wrong
+
+    _, port = split_address(address)
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and getattr(connection.laddr, "port", None) == port and connection.pid:
+                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    except psutil.Error:
+        pass
+    return "another process"

@@ -1,0 +1,165 @@
+"""From nothing to a running stack, and back: what `trading-ops up` does."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from trading_ops import clock, logs
+from trading_ops.agent.fence import FenceKeeper
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.settings import Settings
+from trading_ops.stack.child import rotate
+from trading_ops.stack.control import build
+from trading_ops.stack.folder import unwritable
+from trading_ops.stack.layout import lay_out
+from trading_ops.stack.leftovers import end_leftovers
+from trading_ops.stack.lock import only_stack
+from trading_ops.stack.ports import check_ports
+from trading_ops.stack.process import Process
+from trading_ops.stack.processes import processes
+from trading_ops.stack.supervisor import Supervisor
+from trading_ops.targets import load_targets, split_address
+
+_log = logs.get(__name__)
+
+Listener = Callable[[Supervisor], None]
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
+    """Bring the stack up, keep it up until somebody asks it to stop, and take it down.
+
+    Must be called in the main thread. SIGTERM, SIGINT, SIGHUP and the API's `/shutdown` make it
+    drain; a second signal kills what is left.
+
+    Args:
+        settings: where everything is.
+        on_change: called after every change of a process's state.
+        on_ready: called once, when all processes are ready.
+
+    Raises:
+        TradingOpsError: something could not be started; by then all is stopped again.
+    """
+    began = clock.monotonic()
+    registry = load_targets(settings.targets_file)
+    plans = processes(settings, registry)
+    with only_stack(settings.var), log_to_file(settings.logs / "supervisor.log"):
+        record = settings.var / "supervisor" / "processes.json"
+        end_leftovers(record)
+        check_ports(registry)
+        lay_out(settings, registry)
+        _migrate(settings)
+        _log.info("stack_prepared", seconds=round(clock.monotonic() - began, 3))
+        stack = _Stack(settings, registry, plans, record)
+        asyncio.run(stack.live(on_change, on_ready))
+
+
+@contextlib.contextmanager
+def log_to_file(path: Path) -> Iterator[None]:
+    """Send this process's log to a file; the terminal is for people.
+
+    Raises:
+        SetupError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rotate(path)
+        file = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+    logs.configure("supervisor")
+    streams = [
+        one for one in logging.getLogger().handlers if isinstance(one, logging.StreamHandler)
+    ]
+    before = [handler.setStream(file) for handler in streams]
+    try:
+        yield
+    finally:
+        for handler, stream in zip(streams, before, strict=True):
+            handler.setStream(stream)
+        file.close()
+
+
+def _migrate(settings: Settings) -> None:
+    # Imported here: SQLAlchemy is most of the start-up time of a command that needs none of it.
+    from trading_ops.store.migrate import upgrade  # noqa: PLC0415
+
+    revision = upgrade(settings.database_url)
+    _log.info("database_migrated", revision=revision)
+
+
+class _Stack:
+    """The supervisor with its API, its signals and its listeners, inside one event loop."""
+
+    def __init__(
+        self, settings: Settings, registry: Registry, plans: Sequence[Process], record: Path
+    ) -> None:
+        self._settings = settings
+        self._address = registry.one(Kind.SUPERVISOR).address
+        self._plans = plans
+        self._record = record
+
+    async def live(self, on_change: Listener, on_ready: Listener) -> None:
+        """Start all, wait to be asked to stop, drain; drains as well when the start fails."""
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            supervisor = Supervisor(
+                self._plans,
+                folder=self._settings.root,
+                log_folder=self._settings.logs,
+                record=self._record,
+                session=session,
+            )
+            supervisor.listeners.append(lambda: on_change(supervisor))
+            _listen_to_signals(supervisor)
+            async with self._api(supervisor):
+                try:
+                    if await _unless_stopped(supervisor):
+                        on_ready(supervisor)
+                        await supervisor.asked_to_stop.wait()
+                finally:
+                    await supervisor.drain()
+
+    @contextlib.asynccontextmanager
+    async def _api(self, supervisor: Supervisor) -> AsyncIterator[None]:
+        keeper = FenceKeeper(self._settings.var / "supervisor" / "fence.json")
+        application = build(supervisor, keeper, self._settings.secret("supervisor_token"))
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        try:
+            host, port = split_address(self._address)
+            await web.TCPSite(runner, host, port).start()
+            yield
+        finally:
+            await runner.cleanup()
+
+
+async def _unless_stopped(supervisor: Supervisor) -> bool:
+    """Start everything; return False when somebody asked to stop before all was ready."""
+    starting = asyncio.create_task(supervisor.start())
+    stopping = asyncio.create_task(supervisor.asked_to_stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        return starting.done()
+    finally:
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.wait({starting, stopping})
+
+
+def _listen_to_signals(supervisor: Supervisor) -> None:
+    def asked() -> None:
+        if supervisor.asked_to_stop.is_set():
+            supervisor.kill()
+        supervisor.asked_to_stop.set()
+
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, asked)

@@ -1,0 +1,139 @@
+"""All processes of the stack: up in order, kept up, and down in reverse order."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import aiohttp
+
+from trading_ops import logs
+from trading_ops.stack.layout import write_if_changed
+from trading_ops.stack.process import Process
+from trading_ops.stack.restart_limit import DEFAULT_LIMIT, RestartLimit
+from trading_ops.stack.unit import Surroundings, Unit
+
+_log = logs.get(__name__)
+
+
+class Phase(StrEnum):
+    """Where the stack as a whole is."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class Supervisor:
+    """Starts, watches and stops the processes. All methods belong to one event loop.
+
+    The loop must run in the main thread: children are tied to the life of the thread that forks.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[Process],
+        *,
+        folder: Path,
+        log_folder: Path,
+        record: Path,
+        session: aiohttp.ClientSession,
+        limit: RestartLimit = DEFAULT_LIMIT,
+    ) -> None:
+        """Take the plans in the order of their start.
+
+        Args:
+            plans: what to run; `after` names only units that come earlier.
+            folder: working directory of the processes.
+            log_folder: where their outputs go.
+            record: the file that tells the next stack which processes this one had.
+            session: for asking whether they are ready.
+            limit: of automatic restarts.
+        """
+        self.phase = Phase.STOPPED
+        self.listeners: list[Callable[[], None]] = []
+        """Called after every change of a state; must not block."""
+
+        self.asked_to_stop = asyncio.Event()
+        """Set by the API and by signals; whoever runs the supervisor waits for it and drains."""
+
+        self._record = record
+        shared = Surroundings(
+            folder=folder,
+            logs=log_folder,
+            session=session,
+            on_change=self._changed,
+            limit=limit,
+        )
+        self._units = {plan.unit: Unit(plan, shared) for plan in plans}
+
+    def __iter__(self) -> Iterator[Unit]:
+        """Iterate over the units in the order of their start."""
+        return iter(self._units.values())
+
+    def find(self, unit: str) -> Unit | None:
+        """Return the unit of this name, or None."""
+        return self._units.get(unit)
+
+    async def start(self) -> None:
+        """Start everything, each as soon as what it needs is ready; returns when all is ready.
+
+        Raises:
+            StackError: one ended or was late; the others run on until `drain`.
+            SetupError: a program cannot be started at all.
+        """
+        self._enter(Phase.STARTING)
+        tasks = [asyncio.create_task(self._bring_up(unit)) for unit in self]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        self._enter(Phase.READY)
+        _log.info("stack_became_ready", processes=len(self._units))
+
+    async def drain(self) -> None:
+        """Stop everything in the reverse order of its start, each with its own deadline.
+
+        A process is stopped when all that need it are gone; those that need nothing of each other
+        stop at the same time.
+        """
+        self._enter(Phase.STOPPING)
+        gone = {unit.plan.unit: asyncio.Event() for unit in self}
+        await asyncio.gather(*(self._take_down(unit, gone) for unit in self))
+        self._enter(Phase.STOPPED)
+        _log.info("stack_stopped")
+
+    def kill(self) -> None:
+        """Kill everything at once: for an impatient person."""
+        _log.warning("stack_killed")
+        for unit in self:
+            unit.kill()
+
+    async def _bring_up(self, unit: Unit) -> None:
+        for name in unit.plan.after:
+            await self._units[name].ready.wait()
+        async with unit.order:
+            await unit.start()
+        await unit.until_up()
+
+    async def _take_down(self, unit: Unit, gone: dict[str, asyncio.Event]) -> None:
+        for other in self:
+            if unit.plan.unit in other.plan.after:
+                await gone[other.plan.unit].wait()
+        async with unit.order:
+            await unit.stop()
+        gone[unit.plan.unit].set()
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self._changed()
+
+    def _changed(self) -> None:
+        lives = {unit.plan.unit: unit.incarnation for unit in self if unit.running}
+        write_if_changed(self._record, json.dumps({"incarnations": lives}))
+        for listener in self.listeners:
+            listener()

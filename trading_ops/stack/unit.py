@@ -1,0 +1,208 @@
+"""One supervised process through its lives: started, asked, watched, restarted, stopped."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import aiohttp
+
+from trading_ops import clock, logs
+from trading_ops.domain.target import Restarts
+from trading_ops.errors import SetupError, StackError
+from trading_ops.stack.child import Child, start, tail
+from trading_ops.stack.process import Process
+from trading_ops.stack.ready import until_ready
+from trading_ops.stack.restart_limit import (
+    DEFAULT_LIMIT,
+    RestartLimit,
+    pause_before,
+    restart_allowed,
+)
+
+_log = logs.get(__name__)
+
+RESTART_STOP_SECONDS = 10.0
+"""For SIGTERM to work in an ordered restart; then SIGKILL."""
+
+
+class State(StrEnum):
+    """Where a process is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    EXITED = "exited"
+    GAVE_UP = "gave_up"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What all units share."""
+
+    folder: Path
+    """Working directory of the processes."""
+
+    logs: Path
+    session: aiohttp.ClientSession
+    on_change: Callable[[], None]
+    limit: RestartLimit = DEFAULT_LIMIT
+
+
+class Unit:
+    """Keeps one process running as targets.yml says. All methods belong to one event loop."""
+
+    def __init__(self, plan: Process, shared: Surroundings) -> None:
+        """Take the plan; nothing is started yet."""
+        self.plan = plan
+        self.state = State.STOPPED
+        self.exit_code: int | None = None
+        self.restarts = 0
+        self.child: Child | None = None
+        self.ready = asyncio.Event()
+        self.order = asyncio.Lock()
+        """Held by whoever starts, stops or restarts this unit, an automatic restart included."""
+
+        self._shared = shared
+        self._automatic: deque[float] = deque(maxlen=shared.limit.count)
+        self._came_up = False
+        self._wanted = False
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def log(self) -> Path:
+        """The file with its output."""
+        return self._shared.logs / f"{self.plan.unit}.log"
+
+    @property
+    def incarnation(self) -> str | None:
+        """Name the life that runs or, after its end, the last one; None before the first."""
+        return self.child.incarnation if self.child else None
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process now."""
+        return self.state in {State.STARTING, State.READY}
+
+    async def start(self) -> None:
+        """Start it, unless it runs; its count of automatic restarts begins anew.
+
+        Raises:
+            SetupError: the program cannot be started at all.
+        """
+        if self.running:
+            return
+        await self._end_watch()
+        self._automatic.clear()
+        await self._spawn()
+
+    async def stop(self, seconds: float | None = None) -> None:
+        """Stop it for good: nobody but `start` brings it back."""
+        self._wanted = False
+        if self._watch is None:
+            return
+        if self.running and self.child:
+            await self.child.stop(self.plan.stop_seconds if seconds is None else seconds)
+        await self._end_watch()
+        self._become(State.STOPPED)
+
+    async def restart(self) -> None:
+        """End the life that runs, if one does, and start the next; readiness is not awaited.
+
+        Raises:
+            SetupError: the program cannot be started at all.
+        """
+        await self.stop(min(self.plan.stop_seconds, RESTART_STOP_SECONDS))
+        self.restarts += 1
+        self._automatic.clear()
+        await self._spawn()
+
+    async def until_up(self) -> None:
+        """Wait until it is ready for the first time.
+
+        Raises:
+            StackError: it ended before that, or took longer than its deadline.
+        """
+        ready = asyncio.ensure_future(self.ready.wait())
+        watch = self._watch
+        waiting = {ready} if watch is None else {ready, watch}
+        try:
+            done, _ = await asyncio.wait(
+                waiting, timeout=self.plan.ready_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            ready.cancel()
+        if ready in done:
+            return
+        what = (
+            f"ended with code {self.exit_code} before it was ready"
+            if done
+            else f"was not ready after {self.plan.ready_seconds:.0f} s"
+        )
+        raise StackError(f"{self.plan.unit} {what}. The end of {self.log}:\n{tail(self.log)}")
+
+    def kill(self) -> None:
+        """Kill it at once; what waits for its end goes on."""
+        self._wanted = False
+        if self.running and self.child:
+            self.child.kill()
+
+    async def _spawn(self) -> None:
+        self.ready.clear()
+        self._wanted = True
+        self.exit_code = None
+        self.child = await start(self.plan, folder=self._shared.folder, log=self.log)
+        _log.info("process_started", unit=self.plan.unit, incarnation=self.incarnation)
+        self._become(State.STARTING)
+        self._watch = asyncio.create_task(self._live(self.child), name=f"watch-{self.plan.unit}")
+
+    async def _live(self, child: Child) -> None:
+        """Follow one life to its end, and begin the next one if that is the supervisor's task."""
+        asking = asyncio.create_task(self._ask())
+        try:
+            self.exit_code = await child.wait()
+        finally:
+            asking.cancel()
+        self.ready.clear()
+        self._become(State.EXITED)
+        _log.warning("process_ended", unit=self.plan.unit, exit_code=self.exit_code)
+        if self._wanted and self._came_up and self.plan.restarts is Restarts.MANAGER:
+            await self._restart_automatically(child)
+
+    async def _ask(self) -> None:
+        await until_ready(self.plan.ready, self._shared.session)
+        self._came_up = True
+        self.ready.set()
+        self._become(State.READY)
+
+    async def _restart_automatically(self, ended: Child) -> None:
+        limit = self._shared.limit
+        now = clock.monotonic()
+        if not restart_allowed(self._automatic, now, limit):
+            _log.error("process_given_up", unit=self.plan.unit, restarts=limit.count)
+            self._become(State.GAVE_UP)
+            return
+        await asyncio.sleep(pause_before(self._automatic, now, limit))
+        async with self.order:
+            if self._wanted and self.child is ended:
+                self._automatic.append(clock.monotonic())
+                self.restarts += 1
+                try:
+                    await self._spawn()
+                except SetupError as error:
+                    _log.error("process_given_up", unit=self.plan.unit, reason=str(error))
+                    self._become(State.GAVE_UP)
+
+    async def _end_watch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is None:
+            return
+        if not self.running:
+            watch.cancel()  # it may be pausing before a restart that is not wanted any more
+        await asyncio.wait({watch})
+
+    def _become(self, state: State) -> None:
+        self.state = state
+        self._shared.on_change()
