@@ -8,18 +8,14 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.settings import load_settings
 from trading_ops.stack.drill import DrillResult, run_drill
 from trading_ops.stack.gameday import GameDay, run_game_day
 from trading_ops.stack.scene import open_scene
 from trading_ops.stack.timeline import Mark
 
-OUTPUT = click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="How to print the result.",
-)
 BOT = click.option("--bot", metavar="NAME", help="The bot to break; the first one by default.")
 
 
@@ -31,12 +27,12 @@ BOT = click.option("--bot", metavar="NAME", help="The bot to break; the first on
     is_flag=True,
     help="Pause automation first; the drill passes only if nothing recovers by itself.",
 )
-@OUTPUT
+@output_option
 def drill(alert: str, bot: str | None, *, paused: bool, output: str) -> None:
     """Break the running stack so that ALERT fires, and follow it until it is healed.
 
     Needs a running stack (`trading-ops up`). The fault is the one that the runbook of ALERT
-    names; the pipeline is the real one: Prometheus, Alertmanager, reconciler. Exits with 1 when
+    names; the pipeline is the real one: Prometheus, Alertmanager, reconciler. Exits with 5 when
     the incident is not closed within the runbook's `recover_within`.
     """
     console = Console(stderr=output == "json", highlight=False)
@@ -51,8 +47,8 @@ def drill(alert: str, bot: str | None, *, paused: bool, output: str) -> None:
     result = asyncio.run(run())
     _verdict(console, result)
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
-    sys.exit(0 if result.passed else 1)
+        print_json(msgspec.to_builtins(result))
+    sys.exit(ExitCode.OK if result.passed else ExitCode.NOT_RECOVERED)
 
 
 @click.command()
@@ -60,11 +56,11 @@ def drill(alert: str, bot: str | None, *, paused: bool, output: str) -> None:
 @click.option(
     "--without-paused", is_flag=True, help="Leave out the second runs, with automation paused."
 )
-@OUTPUT
+@output_option
 def gameday(bot: str | None, *, without_paused: bool, output: str) -> None:
     """Run every drill, and each once more with automation paused; print the table.
 
-    Needs a running stack (`trading-ops up`). Exits with 1 when a drill is not closed in time, or
+    Needs a running stack (`trading-ops up`). Exits with 5 when a drill is not closed in time, or
     when something recovered although automation was paused.
     """
     console = Console(stderr=output == "json", highlight=False)
@@ -84,8 +80,8 @@ def gameday(bot: str | None, *, without_paused: bool, output: str) -> None:
     _print_table(console, day)
     if output == "json":
         report = {"median_seconds": day.median_seconds, "results": day.results}
-        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
-    sys.exit(0 if day.passed else 1)
+        print_json(msgspec.to_builtins(report))
+    sys.exit(ExitCode.OK if day.passed else ExitCode.NOT_RECOVERED)
 
 
 def _headline(console: Console, alert: str, *, paused: bool) -> None:

@@ -5,16 +5,13 @@ import sys
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.clients.reconciler import IncidentView, StoryView
 from trading_ops.settings import load_settings
 from trading_ops.stack.scene import open_scene
-
-OUTPUT = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it."
-)
 
 
 @click.group(invoke_without_command=True)
@@ -22,7 +19,7 @@ OUTPUT = click.option(
 @click.option("--target", metavar="NAME", help="Only those of one target.")
 @click.option("--alert", metavar="NAME", help="Only those of one alert.")
 @click.option("--limit", default=20, show_default=True, help="At most so many.")
-@OUTPUT
+@output_option
 @click.pass_context
 def incidents(
     context: click.Context,
@@ -50,14 +47,14 @@ def incidents(
 
     found = asyncio.run(run())
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print_json(msgspec.to_builtins(found))
         return
     table = Table()
     for column in ("id", "alert", "target", "opened", "lasted", "state"):
         table.add_column(column)
     for incident in found:
         table.add_row(*_row(incident))
-    Console(highlight=False).print(table if found else "no incidents")
+    out().print(table if found else "no incidents")
 
 
 def _row(incident: IncidentView) -> tuple[str, ...]:
@@ -70,7 +67,7 @@ def _row(incident: IncidentView) -> tuple[str, ...]:
 
 @incidents.command()
 @click.argument("key", metavar="ID")
-@OUTPUT
+@output_option
 def show(key: str, output: str) -> None:
     """Tell the whole story of one incident; the first letters of its ID are enough."""
 
@@ -81,9 +78,9 @@ def show(key: str, output: str) -> None:
     story = asyncio.run(run())
     if story is None:
         click.echo(f"no incident has the id {key}, or several begin so", err=True)
-        sys.exit(1)
+        sys.exit(ExitCode.FAILED)
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(story), indent=2).decode())
+        print_json(msgspec.to_builtins(story))
         return
     incident = story.incident
     click.echo(f"{incident.alert} on {incident.target or 'no target'}  ({incident.id})")

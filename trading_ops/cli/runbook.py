@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.settings import load_settings
 
 
@@ -27,7 +28,7 @@ def check() -> None:
         click.echo(problem, err=True)
     if problems:
         click.echo(f"{len(problems)} problems", err=True)
-        sys.exit(1)
+        sys.exit(ExitCode.FAILED)
     click.echo(f"{checked} runbooks fit their rules, actions, queries and drills")
 
 

@@ -1,1 +1,1 @@
-"""reports."""
+"""Read-only reports: what fits together, and how it went. Nothing here acts."""
