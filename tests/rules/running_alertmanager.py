@@ -1,0 +1,119 @@
+"""A real Alertmanager on a free port, with the committed configuration."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.rules.committed import ALERTMANAGER, ROUTES, alertmanager_program
+from tests.rules.receivers import Receivers
+from trading_ops import clock
+
+WEBHOOK_TOKEN = "a-webhook-token"
+READY_WITHIN = 20.0
+
+
+@dataclass(frozen=True)
+class RunningAlertmanager:
+    """A client of the Alertmanager under test."""
+
+    address: str
+    session: aiohttp.ClientSession
+
+    async def post(self, labels: Mapping[str, str], *, resolved: bool = False) -> None:
+        """Post one alert as Prometheus does."""
+        now = clock.now()
+        end = now if resolved else now + timedelta(minutes=4)
+        alert = {
+            "labels": dict(labels),
+            "annotations": {
+                "summary": "A summary.",
+                "description": "What <b>happened</b>.",
+                "runbook_url": f"https://runbooks.example/{labels['alertname']}.md",
+                "dashboard_url": "https://boards.example/d/overview",
+            },
+            "endsAt": end.isoformat(),
+            "generatorURL": "https://prometheus.example/graph",
+        }
+        url = f"http://{self.address}/api/v2/alerts"
+        async with self.session.post(url, json=[alert]) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def states(self) -> Mapping[str, str]:
+        """Return `active` or `suppressed` by alert name, of everything that it holds."""
+        async with self.session.get(f"http://{self.address}/api/v2/alerts") as answer:
+            alerts: list[dict[str, Any]] = await answer.json()
+        return {alert["labels"]["alertname"]: alert["status"]["state"] for alert in alerts}
+
+
+def lay_out(folder: Path, receivers: Receivers, escalate: Mapping[str, str]) -> Path:
+    """Copy the committed file; only the two addresses and the people's waits differ."""
+    text = ROUTES.read_text(encoding="utf-8")
+    text = text.replace("127.0.0.1:8431", receivers.webhook)
+    text = text.replace("127.0.0.1:8451", receivers.smarthost)
+    for wait, shorter in escalate.items():
+        text, found = re.subn(rf"group_wait: {wait}\b", f"group_wait: {shorter}", text)
+        assert found == 1
+    secrets = folder / "secrets"
+    secrets.mkdir(parents=True)
+    (secrets / "webhook_token").write_text(WEBHOOK_TOKEN, encoding="ascii")
+    (folder / "templates").symlink_to(ALERTMANAGER / "templates")
+    config = folder / "alertmanager.yml"
+    config.write_text(text, encoding="utf-8")
+    return config
+
+
+@asynccontextmanager
+async def run_alertmanager(
+    folder: Path, receivers: Receivers, escalate: Mapping[str, str]
+) -> AsyncIterator[RunningAlertmanager]:
+    """Start it, wait until it says that it is ready, and stop it at the end of the block."""
+    config = lay_out(folder, receivers, escalate)
+    address = f"127.0.0.1:{free_port()}"
+    log = folder / "alertmanager.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            alertmanager_program(),
+            f"--config.file={config}",
+            f"--storage.path={folder / 'data'}",
+            f"--web.listen-address={address}",
+            "--cluster.listen-address=",
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        async with aiohttp.ClientSession() as session:
+            await wait_until_ready(session, address, log)
+            yield RunningAlertmanager(address, session)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def wait_until_ready(session: aiohttp.ClientSession, address: str, log: Path) -> None:
+    """Ask it until it answers; its log is the message when it does not."""
+    deadline = clock.monotonic() + READY_WITHIN
+    while clock.monotonic() < deadline:
+        try:
+            async with session.get(f"http://{address}/-/ready") as answer:
+                if answer.status == 200:
+                    return
+        except aiohttp.ClientError:
+            pass
+        await asyncio.sleep(0.05)
+    raise AssertionError(await asyncio.to_thread(log.read_text, encoding="utf-8"))
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

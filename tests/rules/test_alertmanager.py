@@ -1,0 +1,144 @@
+"""Alertmanager's configuration: who is told of which alert, when, and how."""
+
+from typing import Any
+
+import pytest
+
+from tests.rules.committed import ALERTMANAGER, ROUTES, AlertRule, load_rules, read_yaml, run_tool
+
+CONFIG: dict[str, Any] = read_yaml(ROUTES)
+RECEIVERS: dict[str, dict[str, Any]] = {item["name"]: item for item in CONFIG["receivers"]}
+MUTED = {"TradingBotBrokerDisconnected", "TradingBotMarketDataStale"}
+WAITS = {"5m": "5m", "15m": "15m"}
+
+
+def receivers_of(**labels: str) -> str:
+    """Ask amtool who is told of an alert with these labels, in order."""
+    pairs = [f"{name}={value}" for name, value in labels.items()]
+    routed = run_tool("amtool", "config", "routes", "test", f"--config.file={ROUTES}", *pairs)
+    return routed.stdout.strip()
+
+
+def test_amtool_accepts_the_configuration() -> None:
+    """With its templates."""
+    assert "SUCCESS" in run_tool("amtool", "check-config", ROUTES).stdout
+
+
+@pytest.mark.parametrize("rule", load_rules(), ids=str)
+def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -> None:
+    """Every rule's own labels lead to these receivers, in this order."""
+    people = "nobody" if rule.labels["escalate"] == "never" else "people"
+    told = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
+    assert told == f"reconciler,{people}"
+
+
+@pytest.mark.parametrize(
+    "labels", [{}, {"escalate": "soon"}, {"escalate": "10m"}, {"bot": "alpha"}]
+)
+def test_an_alert_that_does_not_say_when_reaches_people(labels: dict[str, str]) -> None:
+    """Forgetting the label, or misspelling it, never loses a page."""
+    assert receivers_of(alertname="Another", **labels) == "reconciler,people"
+
+
+def test_people_wait_for_just_the_time_of_the_label() -> None:
+    """What has no time of its own waits for nothing."""
+    routes = CONFIG["route"]["routes"]
+    waits = {
+        matcher: route.get("group_wait")
+        for route in routes
+        if route["receiver"] == "people"
+        for matcher in route.get("matchers", ["everything else"])
+    }
+    expected = {f'escalate="{label}"': wait for label, wait in WAITS.items()}
+    assert waits == {**expected, "everything else": "0s"}
+    assert routes[-1]["receiver"] == "people"
+    assert "matchers" not in routes[-1]
+
+
+def test_one_alert_never_waits_for_another() -> None:
+    """Each alert is a group of its own for people."""
+    assert CONFIG["route"]["group_by"] == ["..."]
+    assert not [
+        route
+        for route in CONFIG["route"]["routes"]
+        if route["receiver"] == "people" and "group_by" in route
+    ]
+
+
+def test_the_reconciler_is_told_at_once_and_again() -> None:
+    """Also of a second alert on the same bot, and of a re-fire, within a second."""
+    route = CONFIG["route"]["routes"][0]
+    assert route["receiver"] == "reconciler"
+    assert route["continue"] is True
+    assert "matchers" not in route
+    assert route["group_by"] == ["alertname", "bot"]
+    times = (route["group_wait"], route["group_interval"], route["repeat_interval"])
+    assert times == ("0s", "1s", "5m")
+    (watchdog,) = route["routes"]
+    assert watchdog["matchers"] == ['alertname="Watchdog"']
+    assert watchdog["repeat_interval"] == "1m"
+
+
+def test_the_reconciler_has_exactly_one_webhook_and_nothing_else() -> None:
+    """A second integration that fails would make resolved alerts come again and again."""
+    assert set(RECEIVERS["reconciler"]) == {"name", "webhook_configs"}
+    (webhook,) = RECEIVERS["reconciler"]["webhook_configs"]
+    assert webhook["url"] == "http://127.0.0.1:8431/api/v1/webhook/alertmanager"
+    assert webhook["send_resolved"] is True
+    assert webhook["max_alerts"] == 0
+    assert webhook["http_config"] == {
+        "authorization": {"credentials_file": "secrets/webhook_token"},
+        "follow_redirects": False,
+    }
+
+
+def test_receivers_names_survive_the_quoting_of_alertmanager() -> None:
+    """It sends the name as a quoted regular expression."""
+    assert set(RECEIVERS) == {"reconciler", "people", "nobody"}
+    assert set(RECEIVERS["nobody"]) == {"name"}
+
+
+def test_the_two_addresses_can_be_replaced_by_their_text() -> None:
+    """The stack and the tests do so when the registry has other ports."""
+    text = ROUTES.read_text(encoding="utf-8")
+    assert text.count("127.0.0.1:8431") == 1
+    assert text.count("127.0.0.1:8451") == 1
+
+
+def test_only_what_follows_from_a_dead_venue_is_inhibited_and_both_sides_are_guarded() -> None:
+    """An inhibited alert means hands off, so the list is short and explicit."""
+    for rule in CONFIG["inhibit_rules"]:
+        assert rule["source_matchers"] == ['alertname="TradingVenueDown"', 'venue!=""']
+        assert rule["equal"] == ["venue"]
+        assert 'venue!=""' in rule["target_matchers"]
+    targets = " ".join(CONFIG["inhibit_rules"][0]["target_matchers"])
+    named = {rule.name for rule in load_rules() if rule.name in targets}
+    assert named == MUTED
+
+
+def test_nothing_is_muted_by_the_clock_or_spelt_the_old_way() -> None:
+    """A time-muted alert looks active and is never sent; `match` is deprecated."""
+    text = ROUTES.read_text(encoding="utf-8")
+    for word in ("mute_time_intervals", "active_time_intervals", "match:", "match_re:"):
+        assert word not in text
+
+
+def test_the_mail_shows_what_a_person_needs() -> None:
+    """Both bodies render; they name the runbook and the board."""
+    glob = f"--template.glob={ALERTMANAGER}/templates/*.tmpl"
+    for name in ("trading.mail.subject", "trading.mail.text", "trading.mail.html"):
+        text = f'--template.text={{{{ template "{name}" . }}}}'
+        assert run_tool("amtool", "template", "render", glob, text).stdout.strip()
+    templates = (ALERTMANAGER / "templates" / "mail.tmpl").read_text(encoding="utf-8")
+    assert templates.count(".Annotations.runbook_url") == 2
+    assert templates.count(".Annotations.dashboard_url") == 2
+
+
+def test_mail_templates_are_the_ones_that_the_receiver_names() -> None:
+    """A renamed template would only fail when the first page is due."""
+    (mail,) = RECEIVERS["people"]["email_configs"]
+    named = [mail["html"], mail["text"], mail["headers"]["Subject"]]
+    templates = (ALERTMANAGER / "templates" / "mail.tmpl").read_text(encoding="utf-8")
+    for reference in named:
+        name = reference.split('"')[1]
+        assert f'define "{name}"' in templates
