@@ -1,0 +1,133 @@
+"""Values for tests: each builder gives a plain, valid one, and takes what a test is about."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from trading_ops.domain.alert import Alert, AlertStatus, fingerprint_of
+from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.runbook import Limits, Runbook, Step, VerifyQuery
+from trading_ops.domain.target import Kind, Registry, Restarts, Service, Target
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+LABELS = {"alertname": "BotSick", "bot": "alpha", "venue": "paper", "severity": "critical"}
+
+
+def ago(seconds: float) -> datetime:
+    """Return the moment so many seconds before NOW."""
+    return NOW - timedelta(seconds=seconds)
+
+
+def make_alert(**over: Any) -> Alert:
+    """Return a firing alert of bot alpha."""
+    labels = over.pop("labels", LABELS)
+    values: dict[str, Any] = {
+        "fingerprint": fingerprint_of(labels),
+        "labels": labels,
+        "annotations": {"summary": "A bot is sick."},
+        "status": AlertStatus.FIRING,
+        "starts_at": ago(10),
+    }
+    return Alert(**(values | over))
+
+
+def make_incident(**over: Any) -> Incident:
+    """Return an open incident of bot alpha."""
+    values: dict[str, Any] = {
+        "id": "incident-1",
+        "fingerprint": fingerprint_of(LABELS),
+        "alert": "BotSick",
+        "target": "alpha",
+        "labels": LABELS,
+        "annotations": {},
+        "starts_at": ago(10),
+        "received_at": ago(9),
+        "opened_at": ago(9),
+    }
+    return Incident(**(values | over))
+
+
+def make_step(**over: Any) -> Step:
+    """Return an idempotent step."""
+    values: dict[str, Any] = {
+        "action": "reconnect_broker",
+        "timeout": timedelta(seconds=10),
+        "verify_within": timedelta(seconds=15),
+        "delivery": Delivery.IDEMPOTENT,
+    }
+    return Step(**(values | over))
+
+
+ONE_SHOT = make_step(action="restart_bot", delivery=Delivery.ONE_SHOT)
+SAFE = make_step(action="halt_trading", delivery=Delivery.SAFE_DIRECTION)
+
+
+def make_runbook(**over: Any) -> Runbook:
+    """Return a runbook with an idempotent step, then a one-shot."""
+    values: dict[str, Any] = {
+        "alert": "BotSick",
+        "target_label": "bot",
+        "escalate": "5m",
+        "steps": (make_step(), ONE_SHOT),
+        "limits": Limits(),
+        "unless": ("VenueDown",),
+        "verify": VerifyQuery(query='up{bot="$bot"} == 1', hold=timedelta(seconds=5)),
+    }
+    return Runbook(**(values | over))
+
+
+def make_attempt(**over: Any) -> Attempt:
+    """Return a failed attempt of the first step, a minute ago."""
+    values: dict[str, Any] = {
+        "id": AttemptId("attempt-1"),
+        "incident_id": "incident-1",
+        "runbook": "BotSick",
+        "target": "alpha",
+        "action": "reconnect_broker",
+        "step": 0,
+        "delivery": Delivery.IDEMPOTENT,
+        "fence": 1,
+        "state": AttemptState.FAILED,
+        "started_at": ago(60),
+        "ended_at": ago(55),
+    }
+    return Attempt(**(values | over))
+
+
+def make_target(**over: Any) -> Target:
+    """Return bot alpha on venue paper."""
+    values: dict[str, Any] = {
+        "name": "alpha",
+        "kind": Kind.BOT,
+        "address": "127.0.0.1:8411",
+        "venue": "paper",
+        "service": Service(manager="supervisor", unit="bot-alpha", restarts=Restarts.RECONCILER),
+    }
+    return Target(**(values | over))
+
+
+def make_registry(**addresses: str) -> Registry:
+    """Return the smallest whole registry; keywords give addresses by target name."""
+    entries = {
+        "paper": Kind.VENUE,
+        "alpha": Kind.BOT,
+        "reconciler": Kind.RECONCILER,
+        "supervisor": Kind.SUPERVISOR,
+        "prometheus": Kind.PROMETHEUS,
+        "alertmanager": Kind.ALERTMANAGER,
+        "people": Kind.MAIL,
+    }
+    return Registry(
+        tuple(
+            make_target(
+                name=name,
+                kind=kind,
+                address=addresses.get(name, f"127.0.0.1:{9000 + index}"),
+                venue="paper" if kind is Kind.BOT else None,
+                service=Service(manager="supervisor", unit=f"bot-{name}")
+                if kind is Kind.BOT
+                else None,
+            )
+            for index, (name, kind) in enumerate(entries.items())
+        )
+    )

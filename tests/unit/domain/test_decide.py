@@ -1,0 +1,353 @@
+"""`decide`, case by case: each row is one rule, and names the reason that must be given."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.builders import (
+    NOW,
+    ONE_SHOT,
+    SAFE,
+    ago,
+    make_attempt,
+    make_incident,
+    make_runbook,
+    make_step,
+)
+from trading_ops.domain.attempt import AttemptState, Delivery
+from trading_ops.domain.decide import decide, next_step
+from trading_ops.domain.decision import (
+    AlertView,
+    Close,
+    Escalate,
+    GlobalLimits,
+    History,
+    Pause,
+    Reason,
+    Run,
+    Verify,
+    Wait,
+    World,
+)
+from trading_ops.domain.runbook import Limits
+
+PAUSE = Pause(owner="ada", reason="upgrade", expires_at=NOW + timedelta(hours=1))
+STARTED = make_attempt(state=AttemptState.STARTED, ended_at=None, started_at=ago(2))
+SUCCEEDED = make_attempt(state=AttemptState.SUCCEEDED, started_at=ago(5), ended_at=ago(3))
+UNKNOWN = make_attempt(state=AttemptState.UNKNOWN, started_at=ago(30))
+VERIFIED = make_attempt(state=AttemptState.VERIFIED, verified_at=ago(5))
+ELSEWHERE = make_attempt(runbook="Other", incident_id="incident-2", action="restart_component")
+
+
+def world(**over: Any) -> World:
+    values: dict[str, Any] = {"view": AlertView.FIRING}
+    return World(**(values | over))
+
+
+CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
+    # What is under way comes first.
+    "a running attempt is waited for": (
+        {"history": History(incident=(STARTED,), target=(STARTED,))},
+        Wait,
+        Reason.ATTEMPT_RUNNING,
+    ),
+    "a running attempt is waited for although the alert is gone": (
+        {"history": History(incident=(STARTED,)), "world": world(view=AlertView.ABSENT)},
+        Wait,
+        Reason.ATTEMPT_RUNNING,
+    ),
+    "success is verified": (
+        {"history": History(incident=(SUCCEEDED,))},
+        Verify,
+        Reason.ATTEMPT_SUCCEEDED,
+    ),
+    "success without its runbook is waited for": (
+        {"history": History(incident=(SUCCEEDED,)), "runbook": None},
+        Wait,
+        Reason.OUTCOME_UNKNOWN,
+    ),
+    "success of a step that is no longer in the runbook is waited for": (
+        {
+            "history": History(
+                incident=(make_attempt(state=AttemptState.SUCCEEDED, step=7, started_at=ago(5)),)
+            )
+        },
+        Wait,
+        Reason.OUTCOME_UNKNOWN,
+    ),
+    "an unknown outcome is probed, never repeated": (
+        {"history": History(incident=(UNKNOWN,))},
+        Wait,
+        Reason.OUTCOME_UNKNOWN,
+    ),
+    "an outcome unknown for too long goes to a person": (
+        {"history": History(incident=(make_attempt(state=AttemptState.UNKNOWN),))},
+        Escalate,
+        Reason.OUTCOME_UNKNOWN,
+    ),
+    "an unknown outcome that a person has closes when the alert is gone": (
+        {
+            "history": History(incident=(make_attempt(state=AttemptState.UNKNOWN),)),
+            "incident": make_incident(escalated_at=ago(1)),
+            "world": world(view=AlertView.ABSENT),
+        },
+        Close,
+        Reason.RESOLVED,
+    ),
+    # What the alert says now.
+    "an alert that ended by itself is closed": (
+        {"world": world(view=AlertView.ABSENT)},
+        Close,
+        Reason.RESOLVED,
+    ),
+    "an alert that ended after a verified attempt has recovered": (
+        {"world": world(view=AlertView.ABSENT), "history": History(incident=(VERIFIED,))},
+        Close,
+        Reason.RECOVERED,
+    ),
+    "a failed attempt is no recovery": (
+        {"world": world(view=AlertView.ABSENT), "history": History(incident=(make_attempt(),))},
+        Close,
+        Reason.RESOLVED,
+    ),
+    "a pending alert is not acted on": (
+        {"world": world(view=AlertView.PENDING)},
+        Wait,
+        Reason.ALERT_PENDING,
+    ),
+    "silenced means hands off": ({"world": world(view=AlertView.SILENCED)}, Wait, Reason.SILENCED),
+    "inhibited means hands off": (
+        {"world": world(view=AlertView.INHIBITED)},
+        Wait,
+        Reason.INHIBITED,
+    ),
+    "what is unknown is not acted on": (
+        {"world": world(view=AlertView.UNKNOWN)},
+        Wait,
+        Reason.SOURCE_UNKNOWN,
+    ),
+    # In whose hands it is.
+    "what a person has is left alone": (
+        {"incident": make_incident(escalated_at=ago(1))},
+        Wait,
+        Reason.WITH_A_PERSON,
+    ),
+    "a verified alert may fade": (
+        {"history": History(incident=(VERIFIED,))},
+        Wait,
+        Reason.AWAITING_RESOLVE,
+    ),
+    "an alert without runbook goes to a person": ({"runbook": None}, Escalate, Reason.NO_RUNBOOK),
+    "a runbook without steps is for people": (
+        {"runbook": make_runbook(steps=())},
+        Wait,
+        Reason.PEOPLE_ONLY,
+    ),
+    "a label that names no target is never acted on": (
+        {"world": world(target_registered=False)},
+        Escalate,
+        Reason.TARGET_UNKNOWN,
+    ),
+    # Which step.
+    "the first step is due": ({}, Run, Reason.STEP_DUE),
+    "all steps tried goes to a person": (
+        {"history": History(incident=(make_attempt(step=1),))},
+        Escalate,
+        Reason.STEPS_EXHAUSTED,
+    ),
+    "a cure that did not last is not repeated for ever": (
+        {
+            "history": History(
+                incident=(make_attempt(step=1, state=AttemptState.VERIFIED, verified_at=ago(40)),)
+            )
+        },
+        Escalate,
+        Reason.STEPS_EXHAUSTED,
+    ),
+    # The gates.
+    "paused": ({"world": world(pause=PAUSE)}, Wait, Reason.PAUSED),
+    "observe only": ({"world": world(observe_only=True)}, Wait, Reason.OBSERVE_ONLY),
+    "a storm goes to a person": ({"world": world(failing_targets=4)}, Escalate, Reason.STORM),
+    "as many failing targets as allowed is no storm": (
+        {"world": world(failing_targets=3)},
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "the global budget": ({"history": History(everywhere=20)}, Escalate, Reason.GLOBAL_BUDGET),
+    "one attempt below the global budget": (
+        {"history": History(everywhere=19)},
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "another incident's attempt holds the target": (
+        {"history": History(target=(make_attempt(incident_id="x", state=AttemptState.UNKNOWN),))},
+        Wait,
+        Reason.TARGET_BUSY,
+    ),
+    "the cause is elsewhere": (
+        {"world": world(blocking=("VenueDown",))},
+        Wait,
+        Reason.CAUSE_ELSEWHERE,
+    ),
+    "a one-shot gives its cause time to show": (
+        {"runbook": make_runbook(steps=(ONE_SHOT,)), "incident": make_incident(starts_at=ago(1))},
+        Wait,
+        Reason.CAUSE_MAY_SHOW,
+    ),
+    "a one-shot without possible cause need not wait": (
+        {
+            "runbook": make_runbook(steps=(ONE_SHOT,), unless=()),
+            "incident": make_incident(starts_at=ago(1)),
+        },
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "an idempotent step need not wait for a cause": (
+        {"incident": make_incident(starts_at=ago(1))},
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "cooldown of the runbook": (
+        {"history": History(target=(make_attempt(started_at=ago(19)),))},
+        Wait,
+        Reason.COOLDOWN,
+    ),
+    "cooldown is over to the second": (
+        {"history": History(target=(make_attempt(started_at=ago(20)),))},
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "cooldown of the same action by another runbook": (
+        {"history": History(target=(make_attempt(runbook="Other", started_at=ago(5)),))},
+        Wait,
+        Reason.COOLDOWN,
+    ),
+    "other actions of other runbooks do not count": (
+        {"history": History(target=(ELSEWHERE,))},
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "attempts of the runbook in its window": (
+        {
+            "history": History(
+                target=tuple(make_attempt(started_at=ago(60 * n)) for n in (4, 3, 2, 1))
+            )
+        },
+        Escalate,
+        Reason.ATTEMPTS_EXHAUSTED,
+    ),
+    "the same action counts across runbooks": (
+        {
+            "history": History(
+                target=tuple(
+                    make_attempt(runbook=f"Other{n}", started_at=ago(60 * n)) for n in (4, 3, 2, 1)
+                )
+            )
+        },
+        Escalate,
+        Reason.ATTEMPTS_EXHAUSTED,
+    ),
+    "attempts before the window do not count": (
+        {
+            "history": History(
+                target=tuple(make_attempt(started_at=ago(3600 + n)) for n in range(4))
+            )
+        },
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "a target that is well itself is left alone": (
+        {"world": world(precondition="alpha itself says that it is well")},
+        Wait,
+        Reason.TARGET_HEALTHY,
+    ),
+    # The safe direction.
+    "halting passes every gate but a person's word": (
+        {
+            "runbook": make_runbook(steps=(SAFE,), limits=Limits(attempts=1)),
+            "world": world(failing_targets=9, blocking=("VenueDown",), precondition="well"),
+            "history": History(target=(make_attempt(action="halt_trading", started_at=ago(1)),)),
+        },
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "halting is stopped by a pause of automation": (
+        {"runbook": make_runbook(steps=(SAFE,)), "world": world(pause=PAUSE)},
+        Wait,
+        Reason.PAUSED,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_decide(name: str) -> None:
+    """Each rule gives its decision and its reason."""
+    over, kind, reason = CASES[name]
+    arguments: dict[str, Any] = {
+        "incident": make_incident(),
+        "runbook": make_runbook(),
+        "history": History(),
+        "world": world(),
+        "limits": GlobalLimits(),
+        "now": NOW,
+    } | over
+    decision = decide(**arguments)
+    assert (type(decision), decision.reason) == (kind, reason)
+
+
+def test_every_reason_has_a_case() -> None:
+    """A reason that no case shows is a rule that nobody has checked."""
+    assert {reason for _, _, reason in CASES.values()} == set(Reason)
+
+
+def test_a_refusal_says_what_would_have_run() -> None:
+    """A shut gate names the step behind it, and until when it is shut."""
+    decision = decide(
+        make_incident(), make_runbook(), History(), world(pause=PAUSE), GlobalLimits(), NOW
+    )
+    assert decision == Wait(
+        reason=Reason.PAUSED, until=PAUSE.expires_at, note="by ada: upgrade", would=0
+    )
+
+
+def test_verification_ends_when_its_time_is_over() -> None:
+    """The time to verify counts from the end of the action."""
+    decision = decide(
+        make_incident(),
+        make_runbook(),
+        History(incident=(SUCCEEDED,)),
+        world(),
+        GlobalLimits(),
+        NOW,
+    )
+    assert decision == Verify(attempt=SUCCEEDED, until=ago(3) + make_step().verify_within)
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ((), 0),
+        ((AttemptState.FAILED,), 1),
+        ((AttemptState.UNVERIFIED,), 1),
+        ((AttemptState.VERIFIED,), 1),
+        ((AttemptState.ABANDONED,), 0),
+        ((AttemptState.UNKNOWN,), 0),
+        ((AttemptState.FAILED, AttemptState.ABANDONED), 1),
+    ],
+)
+def test_next_step(states: tuple[AttemptState, ...], expected: int) -> None:
+    """A step is spent when it was carried out; one that never arrived is tried again."""
+    attempts = tuple(make_attempt(state=state, step=min(i, 1)) for i, state in enumerate(states))
+    assert next_step(make_runbook(), attempts) == expected
+
+
+def test_a_shorter_runbook_has_no_step_beyond_its_end() -> None:
+    """A runbook that lost steps while an incident was open does not make an index out of range."""
+    assert next_step(make_runbook(steps=(make_step(),)), (make_attempt(step=5),)) == 1
+
+
+def test_deliveries_are_distinct() -> None:
+    """The builders' steps stand for the three classes."""
+    assert {make_step().delivery, ONE_SHOT.delivery, SAFE.delivery} == set(Delivery)

@@ -1,0 +1,156 @@
+"""What two sources together say of an alert: absence is believed only with a second word."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.builders import LABELS, NOW, ago, make_attempt, make_incident, make_runbook, make_target
+from trading_ops.domain.alert import fingerprint_of
+from trading_ops.domain.attempt import Attempt, AttemptState
+from trading_ops.domain.decision import AlertView
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.sighting import (
+    PrometheusView,
+    RoutedAlert,
+    RuleAlert,
+    Snapshot,
+    blocking,
+    view_of,
+)
+
+KEY = fingerprint_of(LABELS)
+VERIFIED = make_attempt(state=AttemptState.VERIFIED, verified_at=ago(5))
+
+
+def rule(labels: dict[str, str] = LABELS, *, firing: bool = True) -> RuleAlert:
+    return RuleAlert(
+        fingerprint=fingerprint_of(labels),
+        labels=labels,
+        annotations={},
+        firing=firing,
+        active_at=ago(12),
+    )
+
+
+WATCHDOG = rule({"alertname": "Watchdog"})
+
+
+HOURS_AGO = ago(3600)
+
+
+def prometheus(*alerts: RuleAlert, started_at: datetime = HOURS_AGO) -> PrometheusView:
+    found = {alert.fingerprint: alert for alert in (*alerts, WATCHDOG)}
+    return PrometheusView(alerts=found, started_at=started_at)
+
+
+def routed(**over: Any) -> RoutedAlert:
+    values: dict[str, Any] = {
+        "fingerprint": KEY,
+        "labels": LABELS,
+        "annotations": {},
+        "starts_at": ago(10),
+        "ends_at": NOW + timedelta(minutes=4),
+        "silenced": False,
+        "inhibited": False,
+    }
+    return RoutedAlert(**(values | over))
+
+
+YOUNG = prometheus(started_at=ago(30))
+SILENT = PrometheusView(alerts={}, started_at=ago(3600))
+
+
+@pytest.mark.parametrize(
+    ("rules", "alertmanager", "incident", "last", "expected"),
+    [
+        pytest.param(None, {}, {}, None, AlertView.UNKNOWN, id="Prometheus is out of reach"),
+        pytest.param(prometheus(), None, {}, None, AlertView.UNKNOWN, id="no Alertmanager"),
+        pytest.param(SILENT, {}, {}, None, AlertView.UNKNOWN, id="no Watchdog: rules do not run"),
+        pytest.param(
+            prometheus(rule()), {KEY: routed()}, {}, None, AlertView.FIRING, id="both say firing"
+        ),
+        pytest.param(
+            prometheus(rule(firing=False)), {}, {}, None, AlertView.PENDING, id="not firing yet"
+        ),
+        pytest.param(
+            prometheus(rule()), {}, {}, None, AlertView.UNKNOWN, id="a silence could be hidden"
+        ),
+        pytest.param(
+            prometheus(rule()),
+            {KEY: routed(silenced=True, inhibited=True)},
+            {},
+            None,
+            AlertView.SILENCED,
+            id="silenced",
+        ),
+        pytest.param(
+            prometheus(rule()),
+            {KEY: routed(inhibited=True)},
+            {},
+            None,
+            AlertView.INHIBITED,
+            id="inhibited",
+        ),
+        pytest.param(prometheus(), {}, {}, None, AlertView.ABSENT, id="gone from both"),
+        pytest.param(
+            prometheus(), {KEY: routed()}, {}, None, AlertView.UNKNOWN, id="the sources disagree"
+        ),
+        pytest.param(
+            prometheus(),
+            {KEY: routed(ends_at=ago(1))},
+            {},
+            None,
+            AlertView.ABSENT,
+            id="Alertmanager's has ended",
+        ),
+        pytest.param(YOUNG, {}, {}, None, AlertView.UNKNOWN, id="too young to know"),
+        pytest.param(YOUNG, {}, {}, VERIFIED, AlertView.ABSENT, id="young, but verified"),
+        pytest.param(YOUNG, {}, {}, make_attempt(), AlertView.UNKNOWN, id="young, cure failed"),
+        pytest.param(
+            YOUNG, {}, {"resolved_at": ago(2)}, None, AlertView.ABSENT, id="young, but told so"
+        ),
+        pytest.param(
+            YOUNG,
+            {},
+            {"resolved_at": ago(60)},
+            None,
+            AlertView.UNKNOWN,
+            id="told of an earlier episode",
+        ),
+    ],
+)
+def test_view(
+    rules: PrometheusView | None,
+    alertmanager: dict[Any, RoutedAlert] | None,
+    incident: dict[str, Any],
+    last: Attempt | None,
+    expected: AlertView,
+) -> None:
+    """Each pair of answers means one thing."""
+    snapshot = Snapshot(at=NOW, prometheus=rules, alertmanager=alertmanager)
+    seen: Incident = make_incident(**incident)
+    assert view_of(seen, last, snapshot) is expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"alertname": "VenueDown", "venue": "paper"}, ("VenueDown",)),
+        ({"alertname": "VenueDown", "bot": "alpha"}, ("VenueDown",)),
+        ({"alertname": "VenueDown", "venue": "other"}, ()),
+        ({"alertname": "VenueDown", "bot": "beta", "venue": "paper"}, ()),
+        ({"alertname": "Unrelated", "venue": "paper"}, ()),
+    ],
+)
+@pytest.mark.parametrize("firing", [True, False])
+def test_blocking(labels: dict[str, str], expected: tuple[str, ...], *, firing: bool) -> None:
+    """An `unless` alert blocks its own target and its venue's, pending or firing."""
+    snapshot = Snapshot(at=NOW, prometheus=prometheus(rule(labels, firing=firing)), alertmanager={})
+    assert blocking(make_runbook(), make_target(), snapshot) == expected
+
+
+def test_nothing_blocks_when_prometheus_is_out_of_reach() -> None:
+    """The view is unknown then, which already stops everything."""
+    snapshot = Snapshot(at=NOW, prometheus=None, alertmanager={})
+    assert blocking(make_runbook(), make_target(), snapshot) == ()
