@@ -166,9 +166,13 @@ class Unit:
         finally:
             asking.cancel()
         self.ready.clear()
-        self._become(State.EXITED)
+        if not self._wanted:
+            _log.info("process_stopped", unit=self.plan.unit, exit_code=self.exit_code)
+            self._become(State.STOPPED)
+            return
         _log.warning("process_ended", unit=self.plan.unit, exit_code=self.exit_code)
-        if self._wanted and self._came_up and self.plan.restarts is Restarts.MANAGER:
+        self._become(State.EXITED)
+        if self._came_up and self.plan.restarts is Restarts.MANAGER:
             await self._restart_automatically(child)
 
     async def _ask(self) -> None:
