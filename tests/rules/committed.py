@@ -79,6 +79,12 @@ def metric_names(expr: str) -> frozenset[str]:
     return frozenset(_NAME.findall(bare)) - _NOT_METRICS
 
 
+def label_names(expr: str, metric: str) -> frozenset[str]:
+    """Return the labels by which a query selects a metric."""
+    found = re.search(rf"\b{metric}\{{([^}}]*)\}}", expr)
+    return frozenset(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", found.group(1)) if found else ())
+
+
 def run_tool(
     *command: str | Path, cwd: Path | None = None, accept: Sequence[int] = (0,)
 ) -> subprocess.CompletedProcess[str]:
