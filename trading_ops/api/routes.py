@@ -35,6 +35,7 @@ def routes(
         Route("DELETE", "/api/v1/pause", Role.OPERATOR, automation.resume),
         Route("POST", "/api/v1/targets/{name}/forgive", Role.OPERATOR, automation.forgive),
         Route("POST", "/api/v1/test-alert", Role.OPERATOR, system.test_alert),
+        Route("DELETE", "/api/v1/test-alert", Role.OPERATOR, system.end_test_alert),
         Route("GET", "/api/v1/status", Role.OPERATOR, system.status),
         Route("GET", "/metrics", Role.METRICS, system.metrics),
         Route("GET", "/-/ready", Role.ANYONE, system.ready),

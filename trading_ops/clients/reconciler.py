@@ -121,6 +121,10 @@ class ReconcilerApi:
         """Let a test alert fire; return its id."""
         return _decode(await self._order("POST", "/api/v1/test-alert"), _Test).test_id
 
+    async def end_test_alert(self) -> None:
+        """Let the test alert end."""
+        await self._order("DELETE", "/api/v1/test-alert")
+
     async def _order(self, method: str, path: str, **fields: Any) -> bytes:
         answer = await self._http.ask(method, path, json=fields or None)
         return _checked(answer.status, answer.body)

@@ -188,8 +188,9 @@ async def _trouble(scene: Scene, bot: Target) -> str | None:
         return str(error)
     if status.pause is not None:
         return f"automation is paused by {status.pause.owner}: {status.pause.reason}"
-    if status.open_incidents:
-        return f"incident {status.open_incidents[0].alert} is open"
+    for incident in status.open_incidents:
+        if incident.target == bot.name:
+            return f"incident {incident.alert} of {bot.name} is open"
     if health.status != "ok":
         return f"{bot.name} says of itself that it is {health.status}"
     return None if up else f"Prometheus does not see {bot.name} up"

@@ -1,0 +1,43 @@
+"""`doctor`: is everything in place, and does an alert really reach a person and come back?
+
+Each check says what it looked at, what it found, and how to mend it. None changes anything but
+the last, which lets a test alert fire. A check is left out when what it needs is already wrong.
+"""
+
+from collections.abc import AsyncIterator
+
+from trading_ops.settings import Settings
+from trading_ops.stack.local_checks import (
+    Check,
+    check_configs,
+    check_processes,
+    check_secrets,
+    check_tools,
+)
+from trading_ops.stack.loop_checks import check_connections, check_whole_way
+from trading_ops.stack.scene import open_scene
+from trading_ops.targets import load_targets
+
+
+async def examine(settings: Settings, *, test_alert: bool) -> AsyncIterator[Check]:
+    """Yield the checks as they are made.
+
+    Raises:
+        ConfigError: targets.yml or a runbook is wrong.
+    """
+    basics = [*check_tools(), *check_secrets(settings)]
+    for check in basics:
+        yield check
+    if not all(check.ok for check in basics):
+        return
+    running = check_processes(settings, load_targets(settings.targets_file))
+    for check in (*check_configs(settings), *running):
+        yield check
+    if not all(check.ok for check in running):
+        return
+    async with open_scene(settings) as scene:
+        async for check in check_connections(scene):
+            yield check
+        if test_alert:
+            async for check in check_whole_way(scene):
+                yield check

@@ -1,0 +1,115 @@
+"""What `doctor` can see without asking anybody: tools, secrets, configurations, processes."""
+
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading_ops.domain.target import Registry
+from trading_ops.errors import TradingOpsError
+from trading_ops.settings import Settings
+from trading_ops.stack.client import SupervisorClient
+from trading_ops.stack.tokens import TOKENS
+
+ALERTMANAGERS = ("alertmanager", "prometheus-alertmanager")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+    """How to mend it; empty when it is well."""
+
+
+def check_tools() -> list[Check]:
+    """Are the programs there, and which versions are they?"""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    checks = [Check(name="python", ok=sys.version_info >= (3, 11), detail=python)]
+    for names in (("prometheus",), ("promtool",), ALERTMANAGERS, ("amtool",)):
+        found = next((path for name in names if (path := shutil.which(name))), None)
+        if found is None:
+            checks.append(
+                Check(
+                    name=names[0],
+                    ok=False,
+                    detail="not on the PATH",
+                    fix="run `make up`, which installs it, or put it on the PATH",
+                )
+            )
+            continue
+        done = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+        line = (done.stdout or done.stderr).partition("\n")[0].partition(" (branch")[0]
+        checks.append(Check(name=names[0], ok=done.returncode == 0, detail=line or found))
+    return checks
+
+
+def check_secrets(settings: Settings) -> list[Check]:
+    """Is every token there, and readable by nobody else?"""
+    if not settings.secrets.is_dir():
+        return [
+            Check(
+                name="secrets",
+                ok=False,
+                detail=f"{settings.secrets} is missing",
+                fix="run `trading-ops up` once: it writes them",
+            )
+        ]
+    problems = []
+    for path in (settings.secrets, *(settings.secrets / name for name in TOKENS)):
+        try:
+            if stat.S_IMODE(path.stat().st_mode) & 0o077:
+                problems.append(f"{path} is open to others: chmod go= {path}")
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}")
+    detail = "; ".join(problems) or f"{len(TOKENS)} tokens, readable by their owner only"
+    fix = "tighten the modes, or run `trading-ops up` to write what is missing" if problems else ""
+    return [Check(name="secrets", ok=not problems, detail=detail, fix=fix)]
+
+
+def check_configs(settings: Settings) -> list[Check]:
+    """Do Prometheus and Alertmanager accept the files that they run with?"""
+    files = {
+        "prometheus config": (
+            ["promtool", "check", "config"],
+            settings.var / "prometheus" / "prometheus.yml",
+        ),
+        "alertmanager config": (
+            ["amtool", "check-config"],
+            settings.var / "alertmanager" / "alertmanager.yml",
+        ),
+    }
+    return [_check_config(name, argv, path) for name, (argv, path) in files.items()]
+
+
+def _check_config(name: str, argv: list[str], path: Path) -> Check:
+    try:
+        done = subprocess.run([*argv, str(path)], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return Check(name=name, ok=False, detail=f"{argv[0]} is missing", fix="run `make up`")
+    if done.returncode == 0:
+        return Check(name=name, ok=True, detail=str(path))
+    said = " ".join((done.stderr or done.stdout).split())[-300:]
+    return Check(name=name, ok=False, detail=said, fix=f"correct {path.resolve()}")
+
+
+def check_processes(settings: Settings, registry: Registry) -> list[Check]:
+    """Does the supervisor run, and is everything that it runs ready?"""
+    try:
+        processes = SupervisorClient(settings, registry).overview()["processes"]
+    except TradingOpsError as error:
+        return [Check(name="processes", ok=False, detail=str(error), fix="run `make up`")]
+    bad = [f"{one['unit']} {one['state']}" for one in processes if one["state"] != "ready"]
+    return [
+        Check(
+            name="processes",
+            ok=not bad,
+            detail=", ".join(bad) or f"{len(processes)} ready",
+            fix="read the logs that `trading-ops status` names" if bad else "",
+        )
+    ]

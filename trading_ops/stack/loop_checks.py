@@ -1,0 +1,145 @@
+"""What `doctor` finds out by asking: every connection, and the whole way to a person and back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+from trading_ops import clock
+from trading_ops.clients.http import Http
+from trading_ops.domain.target import Kind
+from trading_ops.errors import ClientError, ConfigError
+from trading_ops.settings import Settings
+from trading_ops.stack.local_checks import Check
+from trading_ops.stack.scene import Scene
+
+LOOP_WITHIN_SECONDS = 30.0
+TICK_SECONDS = 0.2
+
+
+async def check_connections(scene: Scene) -> AsyncIterator[Check]:
+    """Yield one check for each link of the loop, in the order of the loop."""
+    for bot in scene.registry.of_kind(Kind.BOT):
+        yield await _link(
+            f"bot {bot.name} → its agent",
+            partial(_health, scene, bot.name),
+            f"read the log of {bot.name}, then `trading-ops incidents`",
+        )
+        yield await _link(
+            f"bot {bot.name} refuses strangers",
+            partial(_refuses, scene, bot.address),
+            "the agent must ask for a token: check its configuration",
+        )
+    for name, query, want, fix in (
+        ("Prometheus scrapes all", "up == 0", False, "see /targets of Prometheus"),
+        (
+            "Prometheus → Alertmanager",
+            "prometheus_notifications_alertmanagers_discovered > 0",
+            True,
+            "check var/prometheus/targets/alertmanagers.json",
+        ),
+        (
+            "reconciler reads both",
+            "time() - min(trading_ops_poll_last_success_timestamp_seconds) < 60",
+            True,
+            "read var/log/reconciler.log: it names the source that does not answer",
+        ),
+        (
+            "Alertmanager → reconciler",
+            "time() - trading_ops_watchdog_last_seen_timestamp_seconds < 180",
+            True,
+            "the Watchdog did not arrive: read var/log/alertmanager.log (a wrong token is 401)",
+        ),
+    ):
+        yield await _link(name, partial(_query, scene, query, want=want), fix)
+
+
+async def _link(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check:
+    try:
+        return Check(name=name, ok=True, detail=await ask())
+    except (ClientError, ConfigError, _Wrong) as error:
+        return Check(name=name, ok=False, detail=str(error), fix=fix)
+
+
+class _Wrong(Exception):
+    """A link answered, but not as it should."""
+
+
+async def _health(scene: Scene, name: str) -> str:
+    health = await scene.directory.bot(scene.bot(name)).health()
+    if health.status != "ok":
+        down = [part for part, state in health.components.items() if not state.up]
+        raise _Wrong(f"it says of itself: {health.status} ({', '.join(down) or 'no component'})")
+    return f"{health.status}, trading is {health.state}"
+
+
+async def _refuses(scene: Scene, address: str) -> str:
+    answer = await Http(scene.session, f"http://{address}").ask("GET", "/metrics/vital")
+    if answer.status != 401:  # noqa: PLR2004
+        raise _Wrong(f"without a token it answered HTTP {answer.status}")
+    return "HTTP 401 without a token"
+
+
+async def _query(scene: Scene, query: str, *, want: bool) -> str:
+    samples = await scene.prometheus.query(query)
+    if bool(samples) is want:
+        return query
+    seen = [f"{one.labels.get('job', '')} {one.labels.get('instance', '')}" for one in samples]
+    raise _Wrong(f"{query} → {', '.join(seen) or 'nothing'}")
+
+
+async def check_whole_way(scene: Scene) -> AsyncIterator[Check]:
+    """Let a test alert fire; yield when it reached the reconciler, and when a person's mailbox."""
+    began = clock.monotonic()
+    try:
+        test_id = await scene.reconciler.test_alert()
+    except ClientError as error:
+        yield Check(name="test alert", ok=False, detail=str(error), fix="start the reconciler")
+        return
+    try:
+        yield await _arrives(
+            "test alert → reconciler",
+            began,
+            partial(_incident_with, scene, test_id),
+            "read var/log/prometheus.log and var/log/alertmanager.log",
+        )
+        yield await _arrives(
+            "test alert → a person's mailbox",
+            began,
+            partial(_mail_with, scene.settings, test_id),
+            "read var/log/alertmanager.log and var/log/mail.log",
+        )
+    finally:
+        await scene.reconciler.end_test_alert()
+
+
+async def _arrives(
+    name: str, began: float, look: Callable[[], Awaitable[str | None]], fix: str
+) -> Check:
+    while clock.monotonic() - began < LOOP_WITHIN_SECONDS:
+        found = await look()
+        if found is not None:
+            seconds = clock.monotonic() - began
+            return Check(name=name, ok=True, detail=f"{found} after {seconds:.1f} s")
+        await asyncio.sleep(TICK_SECONDS)
+    detail = f"did not arrive within {LOOP_WITHIN_SECONDS:.0f} s"
+    return Check(name=name, ok=False, detail=detail, fix=fix)
+
+
+async def _incident_with(scene: Scene, test_id: str) -> str | None:
+    try:
+        for incident in await scene.reconciler.incidents(alertname="TradingOpsTest", limit="5"):
+            if incident.labels.get("test_id") == test_id:
+                return f"incident {incident.id[:8]}"
+    except ClientError:
+        return None
+    return None
+
+
+async def _mail_with(settings: Settings, test_id: str) -> str | None:
+    def look() -> str | None:
+        for path in sorted((settings.var / "mail").glob("*.eml"), reverse=True)[:20]:
+            if test_id.encode() in path.read_bytes():
+                return str(path)
+        return None
+
+    return await asyncio.to_thread(look)
