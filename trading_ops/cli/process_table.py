@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 COLOURS = {
     "ready": "green",
@@ -20,15 +21,17 @@ def table(overview: dict[str, Any]) -> Table:
         overview: what the supervisor's API answers to `GET /processes`.
     """
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("process", "state", "address", "log"):
+    with_memory = any("rss_bytes" in process for process in overview["processes"])
+    for column in ("process", "state", *(["memory"] if with_memory else []), "address", "log"):
         drawn.add_column(column, no_wrap=column != "log", overflow="fold")
     for process in overview["processes"]:
         colour = COLOURS.get(process["state"], "")
         drawn.add_row(
             process["unit"],
-            f"[{colour}]{state_words(process)}[/]",
+            Text(state_words(process), style=colour),
+            *([megabytes(process.get("rss_bytes"))] if with_memory else []),
             process["address"],
-            process["log"],
+            Text(process["log"]),
         )
     return drawn
 
@@ -46,6 +49,11 @@ def state_words(process: dict[str, Any]) -> str:
         details.append("the reconciler restarts it")
     words = {"gave_up": "given up"}.get(state, state)
     return f"{words} ({', '.join(details)})" if details else words
+
+
+def megabytes(size: int | None) -> str:
+    """Return a size for people; a process that is not there has none."""
+    return "-" if size is None else f"{size / 1e6:.1f} MB"
 
 
 def ending(exit_code: int) -> str:

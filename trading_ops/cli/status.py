@@ -7,20 +7,28 @@ from trading_ops.cli.exit_codes import ExitCode
 
 
 @click.command()
+@click.option("--memory", is_flag=True, help="Show each process's resident memory as well.")
 @output_option
 @click.pass_context
-def status(context: click.Context, output: str) -> None:
+def status(context: click.Context, output: str, *, memory: bool) -> None:
     """Show the processes of the system that runs here.
 
     Exit code 0 when all are ready, 1 when one is not, 3 when nothing runs.
     """
     from trading_ops.cli.process_table import table  # noqa: PLC0415
+    from trading_ops.domain.target import Kind  # noqa: PLC0415
     from trading_ops.settings import load_settings  # noqa: PLC0415
     from trading_ops.stack.client import SupervisorClient  # noqa: PLC0415
     from trading_ops.targets import load_targets  # noqa: PLC0415
 
     settings = load_settings()
-    overview = SupervisorClient(settings, load_targets(settings.targets_file)).overview()
+    registry = load_targets(settings.targets_file)
+    overview = SupervisorClient(settings, registry).overview()
+    if memory:
+        from trading_ops.cli.memory import add_memory  # noqa: PLC0415
+
+        address = registry.one(Kind.SUPERVISOR).address
+        add_memory(overview, address=address, log=settings.logs / "supervisor.log")
     if output == "json":
         print_json(overview)
     else:

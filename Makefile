@@ -1,0 +1,50 @@
+# Everything a newcomer needs: `make up` in one terminal, `make gameday` in another.
+# The targets that need the virtual environment make it first; when nothing changed that is instant.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules
+SHELL := /bin/bash
+
+help: ## Show this help
+	@echo "trading-ops: a trading bot, what watches it, and what heals it, on one machine"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@echo
+	@echo "Begin with: make up"
+
+setup: ## Install what is needed: virtual environment, Prometheus, Alertmanager
+	@scripts/setup.sh
+
+setup-dev:
+	@scripts/setup.sh --dev
+
+up: setup ## Start the whole system and keep it up until Ctrl-C
+	@.venv/bin/trading-ops up
+
+down: setup ## Stop the system, wherever it was started
+	@.venv/bin/trading-ops down
+
+status: setup ## Show the processes of the running system
+	@.venv/bin/trading-ops status
+
+doctor: setup ## Check tools, configuration and every connection
+	@.venv/bin/trading-ops doctor
+
+test: setup-dev ## Check style, types and imports, then run every test with coverage
+	@scripts/test.sh
+
+lint: setup-dev ## Check style, types and imports only
+	@scripts/lint.sh
+
+drill: setup ## Break one thing and watch it heal: make drill ALERT=TradingBotBrokerDisconnected
+	@test -n "$(ALERT)" || { echo "Name the alert: make drill ALERT=TradingBotBrokerDisconnected" >&2; exit 2; }
+	@.venv/bin/trading-ops drill "$(ALERT)"
+
+gameday: setup ## Run every drill and print the table
+	@.venv/bin/trading-ops gameday
+
+bench: setup ## Measure: seconds until ready, memory of each process, start of a command
+	@scripts/bench.sh
+
+rules: setup ## Check and test the rules, the configurations and the runbooks
+	@scripts/rules.sh

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Style, lint, types and the import contracts. Says one line for each.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/say.sh
+
+say "Checking the format";           .venv/bin/ruff format --check --quiet .
+say "Checking style";                .venv/bin/ruff check --quiet .
+say "Checking types";                .venv/bin/mypy
+say "Checking the import contracts"; .venv/bin/lint-imports | tail -n 20

@@ -1,0 +1,103 @@
+# Sourced by setup.sh: finds which Debian packages are missing, and installs them without letting
+# Debian start or enable the services in them.
+# shellcheck shell=bash
+
+POLICY=/usr/sbin/policy-rc.d
+WE_WROTE_POLICY=''
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Print the packages of the tools that are not on the PATH.
+missing_tool_packages() {
+    local packages=''
+    have prometheus && have promtool || packages='prometheus'
+    { have alertmanager || have prometheus-alertmanager; } && have amtool ||
+        packages="$packages prometheus-alertmanager"
+    printf '%s' "${packages# }"
+}
+
+# Print the package with the venv module of a Debian Python.
+venv_package() {
+    case $1 in
+    /usr/bin/*) "$1" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])' ;;
+    *) die "$1 has no working venv module: install it, or name another Python with PYTHON=/usr/bin/python3" ;;
+    esac
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Whether as_root will work: as root, with sudo that asks nothing, or with a person to ask.
+can_be_root() {
+    [ "$(id -u)" = 0 ] && return
+    have sudo || return
+    sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }
+}
+
+install_packages() {
+    have apt-get || die "these are missing and this is no Debian: $*. Install Prometheus and" \
+        "Alertmanager (with promtool and amtool) so that they are on the PATH"
+    can_be_root || die "these Debian packages are missing: $*. You are not root and cannot use sudo:" \
+        "ask your administrator to run: apt-get install --no-install-recommends $*"
+    say "Installing Debian packages: $*"
+    local ours=() package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' ||
+            ours+=("$package")
+    done
+    trap restore_policy EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    forbid_service_starts
+    quietly apt_get update || quietly apt_get update ||
+        die "apt-get update failed twice (see above): check the network and run this again"
+    quietly apt_get install --no-install-recommends "$@" ||
+        die "apt-get could not install $* (see above): correct that and run this again"
+    restore_policy
+    trap - EXIT INT TERM
+    keep_down_at_boot "${ours[@]}"
+}
+
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -q \
+        -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@"
+}
+
+# Run with the output kept back; show its end only when it fails.
+quietly() {
+    local output status=0
+    output=$(mktemp)
+    "$@" >"$output" 2>&1 </dev/null || status=$?
+    [ "$status" = 0 ] || tail -n 15 "$output" >&2
+    rm -f "$output"
+    return "$status"
+}
+
+# Debian starts a service when its package is installed, unless this file says no (101).
+forbid_service_starts() {
+    [ -e $POLICY ] && return # somebody's own policy: it stands, and is not removed either
+    WE_WROTE_POLICY=yes
+    as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$POLICY && chmod 755 $POLICY"
+}
+
+restore_policy() {
+    [ -n "$WE_WROTE_POLICY" ] || return 0
+    as_root rm -f $POLICY
+    WE_WROTE_POLICY=''
+}
+
+# The packages that we just installed must not come up at the next boot; others are not touched.
+keep_down_at_boot() {
+    local package
+    for package in "$@"; do
+        case $package in prometheus | prometheus-alertmanager) ;; *) continue ;; esac
+        if have systemctl; then
+            quietly as_root systemctl disable "$package.service" || true
+            # Somebody's own policy may have let it start.
+            [ ! -d /run/systemd/system ] || quietly as_root systemctl stop "$package.service" || true
+        elif have update-rc.d; then
+            quietly as_root update-rc.d "$package" disable || true
+        fi
+    done
+}

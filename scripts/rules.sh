@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Prometheus' and Alertmanager's own checks of the committed files, the rules' tests, and the
+# check that rules, runbooks and dashboards fit each other.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/say.sh
+
+say "Checking prometheus.yml";    promtool check config --syntax-only prometheus/prometheus.yml
+say "Checking the rules";         promtool check rules --lint=all --lint-fatal prometheus/rules/*.yml
+say "Testing the rules";          promtool test rules prometheus/tests/*.yml
+say "Checking alertmanager.yml";  amtool check-config alertmanager/alertmanager.yml
+say "Checking the runbooks";      .venv/bin/trading-ops runbook check

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Lint, then every test in one run with coverage, processes included. The last line is pytest's
+# own summary. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/say.sh
+
+LEAST_COVERAGE=90
+
+# Python's own settings of the caller must not change what is tested; nor must ours.
+unset PYTHONPATH PYTHONWARNINGS PYTHONDONTWRITEBYTECODE
+for name in "${!TRADING_OPS_@}"; do unset "$name"; done
+
+scripts/lint.sh
+
+rm -f .coverage .coverage.*
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+say "Running the tests"
+status=0
+.venv/bin/python -m pytest --cov --cov-report=term:skip-covered \
+    --cov-fail-under="$LEAST_COVERAGE" "$@" 2>&1 | tee "$output" || status=$?
+
+# The decisions are the heart of the safety: every branch of domain is covered.
+if [ "$status" = 0 ] && [ "$#" = 0 ]; then
+    if ! report=$(.venv/bin/python -m coverage report --include='trading_ops/domain/*' \
+        --fail-under=100 2>&1); then
+        say "$report"
+        say "Error: trading_ops/domain must be covered whole, branches too"
+        status=1
+        tail -n 1 "$output"
+    fi
+fi
+exit "$status"

@@ -1,0 +1,42 @@
+"""Adds to an overview what each process takes of the memory."""
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def add_memory(overview: dict[str, Any], *, address: str, log: Path) -> None:
+    """Add `rss_bytes` to each process that runs, and the supervisor itself as a process.
+
+    Resident memory counts shared libraries in each process that uses them.
+
+    Args:
+        overview: what the supervisor told; changed in place.
+        address: where the supervisor answers.
+        log: the supervisor's own log.
+    """
+    stack = overview["stack"]
+    overview["processes"].append(
+        {
+            "unit": "supervisor",
+            "pid": stack["pid"],
+            "state": "ready",
+            "exit_code": None,
+            "restarts": 0,
+            "restarts_by": "",
+            "address": address,
+            "log": str(log),
+        }
+    )
+    for process in overview["processes"]:
+        process["rss_bytes"] = _resident(process["pid"])
+
+
+def _resident(pid: int | None) -> int | None:
+    if pid is None:
+        return None
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return None
