@@ -1,0 +1,216 @@
+"""The bot: its parts put together, its start and its end."""
+
+import asyncio
+import fcntl
+import os
+from pathlib import Path
+from typing import TextIO
+
+from trading_ops import __version__, clock, logs
+from trading_ops.agent import Agent, Command, Health, Params
+from trading_ops.errors import SetupError, TradingOpsError
+from trading_ops.instrument import BotMetrics, Watch
+from trading_ops.instrument.bot_catalogue import COMPONENTS
+from trading_ops.paper.bot.book import Book
+from trading_ops.paper.bot.broker import Broker
+from trading_ops.paper.bot.config import BotConfig, read_secret, split_address
+from trading_ops.paper.bot.feed import Feed
+from trading_ops.paper.bot.heartbeat import Heartbeat
+from trading_ops.paper.bot.kraken import ENDPOINTS, Kraken
+from trading_ops.paper.bot.nonce import Nonces
+from trading_ops.paper.bot.orders import Orders
+from trading_ops.paper.bot.signals import Signals
+from trading_ops.paper.bot.store import Store
+from trading_ops.paper.bot.supervisor import Supervisor
+
+log = logs.get(__name__)
+
+FAREWELL_SECONDS = 4.0
+"""For cancelling orders at the end; with the rest, well within the 10 s before a SIGKILL."""
+
+RESTART_SECONDS = 8.0
+"""Within which a restarted component must be up."""
+
+
+class Bot:
+    """One bot in one process."""
+
+    def __init__(self, config: BotConfig) -> None:
+        """Read the secrets and take the state folder; nothing is asked yet.
+
+        Raises:
+            ConfigError: a secret cannot be read.
+            SetupError: another process uses the state folder.
+            StoreError: the database cannot be opened.
+        """
+        self._config = config
+        config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(config.state_dir / "lock")
+        currencies = {part for symbol in config.symbols for part in symbol.split("/")}
+        self.metrics = BotMetrics(
+            version=__version__,
+            mode="paper",
+            symbols=config.symbols,
+            currencies=currencies,
+            endpoints=ENDPOINTS,
+        )
+        self._key = read_secret(config.key_file)
+        self._secret = read_secret(config.secret_file)
+        self.store = Store(self.metrics, config.state_dir / "bot.db")
+        self.book = Book(config.name, self.metrics, self.store)
+        self.agent = self._make_agent()
+        self.feed = Feed(
+            self.metrics,
+            address=config.venue_address,
+            symbols=config.symbols,
+            timeout_seconds=config.request_timeout_seconds,
+        )
+
+    async def start(self) -> None:
+        """Restore what an earlier process left, open the agent's port, start the components.
+
+        Raises:
+            TradingOpsError: the store cannot be read, or the port is taken.
+        """
+        try:
+            self.book.restore(await self.store.load())
+            self._assemble(await self.store.nonce_ceiling(self._key))
+            self.agent.start()
+        except TradingOpsError:
+            await self.store.close()
+            self._lock.close()
+            raise
+        self._watch = Watch(self.metrics, asyncio.get_running_loop())
+        self._watch.start()
+        self.supervisor.start()
+        log.info("bot_started", bot=self._config.name, pid=os.getpid())
+
+    async def stop(self) -> None:
+        """Stop entries, cancel open orders, save, and close; bounded, and never raises."""
+        began = clock.monotonic()
+        self.orders.stopping = True
+        await self.supervisor.stop("heartbeat")
+        await self._say_farewell()
+        await self.supervisor.stop()
+        await asyncio.to_thread(self._watch.stop)
+        await asyncio.to_thread(self.agent.stop)
+        self._lock.close()
+        log.info("bot_stopped", seconds=round(clock.monotonic() - began, 3))
+
+    def health(self) -> Health:
+        """Return the facts; plain reads, so any thread may ask."""
+        return Health(
+            heartbeat_at=self.heartbeat.beat_at,
+            components={
+                name: component.health for name, component in self.supervisor.components.items()
+            },
+        )
+
+    async def _say_farewell(self) -> None:
+        """Leave nothing at the venue; what cannot be cancelled is left to the dead-man switch."""
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                count = await self.orders.cancel_all()
+                log.info("orders_cancelled", count=count)
+                if not self.book.alive():
+                    await self.heartbeat.disarm()
+        except (TradingOpsError, TimeoutError) as error:
+            log.warning("farewell_failed", error=str(error) or type(error).__name__)
+
+    def _make_agent(self) -> Agent:
+        config = self._config
+
+        async def reconnect_broker(_params: Params) -> str:
+            return await self.broker.reconnect()
+
+        async def restart_component(params: Params) -> str:
+            return await self.supervisor.restart(params["component"], within=RESTART_SECONDS)
+
+        async def cancel_orders(_params: Params) -> str:
+            return f"{await self.orders.cancel_all()} orders were cancelled"
+
+        return Agent(
+            name=config.name,
+            address=split_address(config.agent_address, where="", key="agent_address"),
+            metrics=self.metrics,
+            health=self.health,
+            commands={
+                "reconnect_broker": Command(run=reconnect_broker),
+                "restart_component": Command(
+                    run=restart_component, required={"component": frozenset(COMPONENTS)}
+                ),
+                "cancel_orders": Command(run=cancel_orders),
+            },
+            state_dir=config.state_dir,
+            metrics_token=read_secret(config.metrics_token_file),
+            agent_token=read_secret(config.agent_token_file),
+            heartbeat_limit_seconds=config.heartbeat_limit_seconds,
+        )
+
+    def _assemble(self, nonce_ceiling: int) -> None:
+        config = self._config
+        nonces = Nonces(
+            nonce_ceiling,
+            lambda ceiling: self.store.save_nonce_ceiling(self._key, ceiling),
+            self.metrics,
+        )
+        self.broker = Broker(
+            self.metrics,
+            make_client=lambda: Kraken(
+                address=config.venue_address,
+                key=self._key,
+                secret=self._secret,
+                timeout_seconds=config.request_timeout_seconds,
+                issue_nonce=nonces.issue,
+            ),
+            nonces=nonces,
+            probe_interval_seconds=config.probe_interval_seconds,
+        )
+        self.signals = Signals(
+            self.metrics,
+            symbols=config.symbols,
+            fast=config.fast_samples,
+            slow=config.slow_samples,
+        )
+        self.orders = Orders(
+            self.metrics,
+            bot=config.name,
+            symbols=config.symbols,
+            broker=self.broker,
+            book=self.book,
+            gate=self.agent.gate,
+            quotes=self.feed.quotes,
+            notional=config.order_notional,
+            lifetime_seconds=config.order_lifetime_seconds,
+            stale_seconds=config.stale_seconds,
+        )
+        self.heartbeat = Heartbeat(
+            self.metrics,
+            symbols=config.symbols,
+            feed=self.feed,
+            broker=self.broker,
+            signals=self.signals,
+            orders=self.orders,
+            book=self.book,
+            interval_seconds=config.pass_interval_seconds,
+            dead_man_seconds=config.dead_man_seconds,
+        )
+        parts = (self.store, self.broker, self.feed, self.signals, self.orders, self.heartbeat)
+        self.supervisor = Supervisor(parts)
+
+
+def _lock(path: Path) -> TextIO:
+    """Take the folder for this process: two with one key would fight over nonces and orders.
+
+    Raises:
+        SetupError: another process has it.
+    """
+    file = path.open("w", encoding="ascii")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise SetupError(
+            f"another bot runs in {path.parent}. Fix: stop it, or name another state_dir"
+        ) from error
+    return file

@@ -1,0 +1,126 @@
+"""The bot's configuration: one JSON file, checked whole before anything starts."""
+
+import ipaddress
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from trading_ops.errors import ConfigError
+
+FIX = "see trading_ops/paper/bot/config.py for the keys"
+LAST_PORT = 65_535
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Addresses are 127.0.0.1:PORT; paths are files of one token each, but for the folder."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+    venue: str
+    venue_address: str
+    agent_address: str
+    state_dir: Path
+    metrics_token_file: Path
+    agent_token_file: Path
+    key_file: Path
+    secret_file: Path
+    symbols: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+    pass_interval_seconds: Positive = 1.0
+    """Time between the starts of two trading passes."""
+
+    dead_man_seconds: Annotated[int, msgspec.Meta(ge=3)] = 15
+    """After which the venue cancels everything unless it is told again; a third is the interval."""
+
+    probe_interval_seconds: Positive = 1.0
+    """Time between two probes of the broker's session."""
+
+    request_timeout_seconds: Positive = 3.0
+    """For one request to the venue."""
+
+    heartbeat_limit_seconds: Positive = 10.0
+    """Age of the heartbeat from which the bot calls itself failing."""
+
+    fast_samples: Count = 5
+    """Passes in the fast moving average."""
+
+    slow_samples: Count = 20
+    """Passes in the slow moving average."""
+
+    order_notional: Decimal = Decimal(50)
+    """Size of an entry, in the quote currency."""
+
+    order_lifetime_seconds: Positive = 5.0
+    """After which an order that was not filled is cancelled and placed anew."""
+
+    stale_seconds: Positive = 10.0
+    """Age of a price from which it is too old to place an order on."""
+
+
+def load_config(path: Path) -> BotConfig:
+    """Read and check the file.
+
+    Raises:
+        ConfigError: it is missing or no JSON, or a key is unknown, missing or wrong.
+    """
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=BotConfig, dec_hook=_decode)
+    except OSError as error:
+        raise ConfigError(str(path), "", error.strerror or "unreadable", "name a file") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(path), "", str(error), FIX) from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(str(path), "", str(error), "write one JSON object") from error
+    for key in ("venue_address", "agent_address"):
+        split_address(getattr(config, key), where=str(path), key=key)
+    if config.fast_samples >= config.slow_samples:
+        raise ConfigError(
+            str(path), "fast_samples", "it is not below slow_samples", "make it smaller"
+        )
+    if config.order_notional <= 0:
+        raise ConfigError(str(path), "order_notional", "it is not above zero", "write an amount")
+    for symbol in config.symbols:
+        if symbol.count("/") != 1:
+            raise ConfigError(str(path), "symbols", f"{symbol!r} is no pair", "write BASE/QUOTE")
+    return config
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(kind)  # msgspec's way to hear that a type is unknown
+
+
+def split_address(address: str, *, where: str, key: str) -> tuple[str, int]:
+    """Take HOST:PORT apart.
+
+    Raises:
+        ConfigError: it is not of that form, or not on this machine.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        good = ipaddress.ip_address(host).is_loopback and 0 < int(port) <= LAST_PORT
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError(where, key, f"{address!r} is no local address", "write 127.0.0.1:PORT")
+    return host, int(port)
+
+
+def read_secret(path: Path) -> str:
+    """Return the one token in a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is empty.
+    """
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(path), "", str(error), "run `trading-ops up` once") from error
+    if not text:
+        raise ConfigError(str(path), "", "it is empty", "run `trading-ops up` once")
+    return text

@@ -1,0 +1,90 @@
+"""A component that works on request, one request after the other, in its own task."""
+
+import asyncio
+from abc import abstractmethod
+from typing import Any, Generic, TypeVar
+
+from trading_ops import logs
+from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.component import Component, Unavailable
+
+log = logs.get(__name__)
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+class Stage(Component, Generic[Asked, Answer]):
+    """One step of a trading pass."""
+
+    def __init__(self, name: str, metrics: BotMetrics, **breaker: Any) -> None:
+        """Begin with nothing asked; `breaker` goes to the component."""
+        super().__init__(name, metrics, **breaker)
+        self._inbox: asyncio.Queue[tuple[Asked, asyncio.Future[Answer]]] = asyncio.Queue()
+
+    @abstractmethod
+    async def work(self, asked: Asked) -> Answer:
+        """Do the step.
+
+        Raises:
+            Unavailable: what it depends on is down; it is not this stage's failure.
+        """
+
+    async def ask(self, asked: Asked, *, within: float) -> Answer:
+        """Have the step done in the stage's own task, within so many seconds.
+
+        Raises:
+            Unavailable: it was not done.
+        """
+        if not self.breaker.allow():
+            raise Unavailable(f"{self.name}: the breaker is {self.breaker.state.name.lower()}")
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait((asked, future))
+        try:
+            async with asyncio.timeout(within):
+                return await future
+        except TimeoutError as error:
+            self.fail(f"no answer within {within:g} s")
+            self._show()
+            raise Unavailable(f"{self.name}: {self.detail}") from error
+
+    async def run(self) -> None:
+        """Work on what is asked."""
+        self._show()
+        while True:
+            asked, future = await self._inbox.get()
+            if not future.done():
+                await self._serve(asked, future)
+                self._show()
+
+    async def close(self) -> None:
+        """Forget earlier failures: what is restarted begins anew."""
+        await super().close()
+        self.breaker.succeed()
+
+    async def _serve(self, asked: Asked, future: asyncio.Future[Answer]) -> None:
+        try:
+            answer = await self.work(asked)
+        except Unavailable as error:
+            # A trial that could not be made says nothing about this stage.
+            self.breaker.reset()
+            _refuse(future, error)
+        except Exception as error:  # a stage outlives what it is given
+            log.exception("work_failed", component=self.name)
+            self.fail(f"{type(error).__name__}: {error}")
+            _refuse(future, Unavailable(f"{self.name}: {self.detail}"))
+        except asyncio.CancelledError:
+            _refuse(future, Unavailable(f"{self.name}: it was restarted"))
+            raise
+        else:
+            self.succeed()
+            if not future.done():
+                future.set_result(answer)
+
+    def _show(self) -> None:
+        self.mark(up=self.breaker.closed, detail="working" if self.breaker.closed else self.detail)
+
+
+def _refuse(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
