@@ -9,10 +9,12 @@ import msgspec
 
 from trading_ops.errors import ConfigError
 from trading_ops.paper.venue.account import Fees
+from trading_ops.paper.venue.pairs import ASSETS
 from trading_ops.paper.venue.signing import ApiKey, decode_secret
 
 MANUAL: Final = "see trading_ops/paper/venue/config.py for the keys"
 LAST_PORT: Final = 65_535
+LARGEST_FUNDS: Final = 10**12
 
 
 class KeyFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +77,7 @@ def load_config(path: Path) -> VenueConfig:
         raise ConfigError(str(path), "", str(error), "write one JSON object") from error
     for name in ("address", "faults_address"):
         split_address(str(path), name, getattr(config, name))
+    _check_amounts(str(path), config)
     if not config.keys:
         raise ConfigError(str(path), "keys", "no API key is given", "name at least one")
     return config
@@ -123,6 +126,19 @@ def read_keys(config: VenueConfig) -> list[ApiKey]:
             raise ConfigError("keys", files.secret_file, "it is no base64", fix) from error
         keys.append(ApiKey(read_secret("keys", files.key_file), decoded, files.account))
     return keys
+
+
+def _check_amounts(where: str, config: VenueConfig) -> None:
+    for name in ("maker_fee", "taker_fee"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigError(where, name, "it is no share of the cost", "write 0.0026")
+    for name in ("tick_seconds", "heartbeat_seconds"):
+        if not getattr(config, name) > 0:
+            raise ConfigError(where, name, "it is no length of time", "write seconds above 0")
+    for asset, amount in config.funds.items():
+        if asset not in ASSETS or not 0 <= amount < LARGEST_FUNDS:
+            fix = f"give amounts below {LARGEST_FUNDS} of {', '.join(ASSETS)}"
+            raise ConfigError(where, f"funds.{asset}", f"{amount} cannot be given", fix)
 
 
 def _key(message: str) -> str:

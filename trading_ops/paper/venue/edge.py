@@ -56,6 +56,11 @@ class Edge:
 
         return edge
 
+    @property
+    def hanging(self) -> int:
+        """Return how many requests hang."""
+        return len(self._hung)
+
     def kill_sessions(self) -> None:
         """Journal the death of the sessions that clients were seen to use."""
         for session in sorted(self._alive):

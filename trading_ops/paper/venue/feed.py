@@ -132,9 +132,9 @@ class Feed:
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             connection.send(_reply(now, error=f"Malformed request: {error}", success=False))
             return
-        told = {"method": request.method}
+        told: dict[str, Any] = {"method": request.method}
         if request.req_id is not None:
-            told |= {"req_id": request.req_id}  # type: ignore[dict-item]
+            told["req_id"] = request.req_id
         if request.method == "ping":
             connection.send(_reply(now, **told | {"method": "pong"}))
         elif request.method not in ("subscribe", "unsubscribe"):

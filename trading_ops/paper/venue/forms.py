@@ -23,6 +23,12 @@ NOT_OFFERED: Final = (
 )
 """Fields of AddOrder that would change what an order means, and that this venue does not know."""
 
+LARGEST: Final = Decimal(10) ** 9
+"""No volume or price is larger: what they make together can still be rounded."""
+
+LARGEST_NUMBER: Final = 1e18
+REFERENCES: Final = 2**31
+
 SWITCHED_OFF: Final = ("", "0", "none", "false")
 
 
@@ -83,7 +89,7 @@ def truth(form: Form, name: str) -> bool:
 
 
 def number(form: Form, name: str, default: float) -> float:
-    """Return a number.
+    """Return a number that is not negative: a time, a count, an offset.
 
     Raises:
         VenueRefusal: it is none.
@@ -92,7 +98,7 @@ def number(form: Form, name: str, default: float) -> float:
         value = float(form.get(name) or default)
     except (TypeError, ValueError) as error:
         raise VenueRefusal(f"EGeneral:Invalid arguments:{name}") from error
-    if value != value:  # noqa: PLR0124  # only NaN differs from itself
+    if not 0 <= value <= LARGEST_NUMBER:  # NaN is refused too
         raise VenueRefusal(f"EGeneral:Invalid arguments:{name}")
     return value
 
@@ -101,15 +107,21 @@ def reference(form: Form) -> int | None:
     """Return the user reference, a whole number, or None.
 
     Raises:
-        VenueRefusal: it is no whole number.
+        VenueRefusal: it is no whole number of 32 bits.
     """
     given = text(form, "userref")
-    if not given:
+    if given and (number := signed(given)) is None:
+        raise VenueRefusal("EGeneral:Invalid arguments:userref")
+    return number if given else None
+
+
+def signed(given: str) -> int | None:
+    """Read a whole number of 32 bits with its sign; None for anything else."""
+    digits = given.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(REFERENCES))):
         return None
-    try:
-        return int(given)
-    except ValueError as error:
-        raise VenueRefusal("EGeneral:Invalid arguments:userref") from error
+    number = int(given)
+    return number if -REFERENCES <= number < REFERENCES else None
 
 
 def _references(form: Form) -> tuple[str | None, int | None]:
@@ -144,10 +156,6 @@ def _price(form: Form, pair: Pair) -> Decimal:
             f" up to {pair.price_decimals} decimals."
         )
     return amount
-
-
-LARGEST: Final = Decimal(10) ** 12
-"""No volume or price is larger: the sums stay exact."""
 
 
 def _decimal(form: Form, name: str) -> Decimal | None:

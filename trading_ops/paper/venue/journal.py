@@ -27,7 +27,8 @@ class Journal:
         """Open the file and bring it up to what the store knows."""
         self._store = store
         self._file = path.open("ab", buffering=0)
-        self._written = _mend(path)
+        # A file that is ahead belongs to a state that was deleted: number on from ours.
+        self._written = min(_mend(path), store.last_entry())
         self.flush()
 
     def record(self, event: str, **fields: Any) -> int:

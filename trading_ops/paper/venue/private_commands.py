@@ -61,8 +61,8 @@ class PrivateCommands:
 
     def cancel_all_after(self, account: str, form: Form) -> wire.Answer:
         """Arm the dead-man switch for `timeout` whole seconds, or disarm it with 0."""
-        timeout = forms.number(form, "timeout", -1 if form.get("timeout") in (None, "") else 0)
-        if not 0 <= timeout <= deadman.LONGEST or timeout != int(timeout):
+        timeout = forms.number(form, "timeout", 0)
+        if not forms.text(form, "timeout") or timeout > deadman.LONGEST or timeout % 1:
             raise VenueRefusal("EGeneral:Invalid arguments:timeout")
         now = clock.timestamp()
         deadline = self._engine.arm(account, int(timeout), now)
@@ -72,8 +72,8 @@ class PrivateCommands:
     def _named(self, account: str, name: str, client_order_id: str) -> list[Order]:
         if client_order_id:
             return self._engine.find(account, client_order_id=client_order_id)
-        if name.removeprefix("-").isdigit():
-            return self._engine.find(account, user_reference=int(name))
+        if (reference := forms.signed(name)) is not None:
+            return self._engine.find(account, user_reference=reference)
         return self._engine.find(account, order_id=name)
 
     def _canceled(self, account: str, orders: list[Order]) -> wire.Answer:

@@ -17,7 +17,7 @@ Method = Callable[[str, Form], object]
 PAGE: Final = 50
 """Most orders or trades in one answer."""
 
-FOREVER: Final = 1e18
+FOREVER: Final = forms.LARGEST_NUMBER
 """Epoch seconds after everything."""
 
 TOKEN_SECONDS: Final = 900

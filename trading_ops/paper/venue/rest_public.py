@@ -7,8 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from trading_ops import clock
-from trading_ops.paper.venue import wire
-from trading_ops.paper.venue.crowd import DEPTH
+from trading_ops.paper.venue import forms, wire
 from trading_ops.paper.venue.engine import Engine
 from trading_ops.paper.venue.errors import VenueRefusal
 from trading_ops.paper.venue.market import RECENT_TRADES, Market
@@ -19,6 +18,9 @@ Query = Mapping[str, str]
 
 INTERVALS: Final = (1, 5, 15, 30, 60, 240, 1440, 10_080, 21_600)
 """Minutes that a candle may last."""
+
+DEPTH: Final = 100
+"""Levels of the order book when none are asked for."""
 
 LONGEST_ANSWER: Final = 720
 """Most candles in one answer."""
@@ -80,7 +82,7 @@ class PublicApi:
     def depth(self, query: Query) -> wire.Answer:
         """Return the order book."""
         market = self._market(query)
-        count = whole(query, "count", DEPTH * 4)
+        count = int(forms.number(query, "count", DEPTH))
         now = int(clock.timestamp())
         sides: dict[str, Side] = {"asks": "sell", "bids": "buy"}
         return {
@@ -96,10 +98,10 @@ class PublicApi:
     def ohlc(self, query: Query) -> wire.Answer:
         """Return candles; `last` is the newest that is closed."""
         market = self._market(query)
-        minutes = whole(query, "interval", 1)
+        minutes = int(forms.number(query, "interval", 1))
         if minutes not in INTERVALS:
             raise VenueRefusal("EGeneral:Invalid arguments")
-        since = whole(query, "since", 0)
+        since = int(forms.number(query, "since", 0))
         candles = [c for c in market.candles.every(minutes) if c.start > since]
         last = candles[-2].start if len(candles) > 1 else since
         shown = candles[-LONGEST_ANSWER:]
@@ -108,8 +110,11 @@ class PublicApi:
     def trades(self, query: Query) -> wire.Answer:
         """Return the newest public trades; `last` is the time of the last one in nanoseconds."""
         market = self._market(query)
-        since, count = whole(query, "since", 0), whole(query, "count", RECENT_TRADES)
-        found = [trade for trade in market.trades if trade.time > since][-count:]
+        since, count = (
+            forms.number(query, "since", 0),
+            int(forms.number(query, "count", RECENT_TRADES)),
+        )
+        found = [trade for trade in market.trades if trade.time > since][-max(1, count) :]
         rows = [
             [
                 wire.price(market.pair, trade.price),
@@ -121,7 +126,7 @@ class PublicApi:
             ]
             for trade in found
         ]
-        last = int(found[-1].time * 1e9) if found else since
+        last = int(found[-1].time * 1e9) if found else int(since)
         return {market.pair.id: rows, "last": str(last)}
 
     def _market(self, query: Query) -> Market:
@@ -147,15 +152,3 @@ class PublicApi:
             "h": [wire.price(pair, open_.high), wire.price(pair, day.high)],
             "o": wire.price(pair, day.open),
         }
-
-
-def whole(query: Query, name: str, default: int) -> int:
-    """Read a whole number of a query; Kraken's `since` may carry decimals.
-
-    Raises:
-        VenueRefusal: it is no number.
-    """
-    try:
-        return int(Decimal(query.get(name) or default))
-    except (ArithmeticError, ValueError) as error:
-        raise VenueRefusal("EGeneral:Invalid arguments") from error

@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS journal (
     body BLOB NOT NULL);
 """
 
+LOCK_SECONDS: Final = 1.0
+"""How long another venue may take to let go of the file."""
+
 T = TypeVar("T")
 encode = msgspec.json.Encoder().encode
 
@@ -55,7 +58,7 @@ class Store:
             StoreError: it cannot be opened, or another venue has it.
         """
         try:
-            self.connection = sqlite3.connect(path)
+            self.connection = sqlite3.connect(path, timeout=LOCK_SECONDS)
             self.connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             self.connection.execute("PRAGMA journal_mode=WAL")
             self.connection.execute("PRAGMA synchronous=NORMAL")

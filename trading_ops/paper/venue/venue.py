@@ -59,7 +59,7 @@ class Venue:
         board = FaultBoard()
         sessions = Sessions(self.store.fact("sessions", SessionState) or SessionState())
         self.store.save_fact("sessions", sessions.state)
-        edge = Edge(board, sessions, self.store, self.journal)
+        self.edge = Edge(board, sessions, self.store, self.journal)
         self.feed = Feed(self.engine, board, self.journal)
         private = PrivateApi(
             queries=PrivateQueries(self.engine, self.store),
@@ -69,7 +69,7 @@ class Venue:
             journal=self.journal,
             fail=self.failed.set,
         )
-        self._runner = _runner(_application(edge, PublicApi(self.engine), private, self.feed))
+        self._runner = _runner(_application(self.edge, PublicApi(self.engine), private, self.feed))
         address = configuration.split_address("config", "address", config.address)
         self._listener = Listener(self._runner, *address)
         self.control = FaultControl(
@@ -77,7 +77,7 @@ class Venue:
             store=self.store,
             journal=self.journal,
             sessions=sessions,
-            edge=edge,
+            edge=self.edge,
             feed=self.feed,
             listener=self._listener,
         )

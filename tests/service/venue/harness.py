@@ -1,0 +1,184 @@
+"""A paper venue for tests: its files, its process, and people who call its ports."""
+
+import asyncio
+import base64
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+
+from trading_ops.paper.venue import signing
+
+PATIENCE_SECONDS = 20.0
+T = TypeVar("T")
+TOKEN = "faults-" + "f" * 32
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def until(ask: Callable[[], Awaitable[T]], seconds: float = PATIENCE_SECONDS) -> T:
+    """Ask again and again until the answer is true; a deadline guards it."""
+    async with asyncio.timeout(seconds):
+        while not (answer := await ask()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # what is asked for is in another process or task
+    return answer
+
+
+@dataclass
+class Files:
+    """A folder with the configuration of one venue."""
+
+    folder: Path
+    rest: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    faults: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    keys: tuple[str, ...] = ("alpha", "manual")
+
+    def __post_init__(self) -> None:
+        (self.folder / "token").write_text(TOKEN)
+        for account in self.keys:
+            (self.folder / f"{account}.key").write_text(f"key-of-{account}")
+            (self.folder / f"{account}.secret").write_text(self.secret(account))
+        self.config.write_text(json.dumps(self.values()))
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "venue.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "state" / "journal.jsonl"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.rest}"
+
+    def secret(self, account: str) -> str:
+        return base64.b64encode(f"secret of {account}".encode()).decode()
+
+    def values(self) -> dict[str, Any]:
+        keys = [
+            {
+                "key_file": str(self.folder / f"{account}.key"),
+                "secret_file": str(self.folder / f"{account}.secret"),
+                "account": account,
+            }
+            for account in self.keys
+        ]
+        return {
+            "address": self.rest,
+            "faults_address": self.faults,
+            "state_dir": str(self.folder / "state"),
+            "seed": 7,
+            "faults_token_file": str(self.folder / "token"),
+            "keys": keys,
+        }
+
+    def options(self, account: str = "alpha") -> dict[str, Any]:
+        """Return what ccxt needs: its urls pointed here, and a key."""
+        return {
+            "apiKey": f"key-of-{account}",
+            "secret": self.secret(account),
+            "enableRateLimit": False,
+            "timeout": 5000,
+            "urls": {"api": {"public": self.url, "private": self.url}},
+        }
+
+    def signed(
+        self, method: str, nonce: int, fields: Mapping[str, object], account: str = "alpha"
+    ) -> tuple[str, bytes, dict[str, str]]:
+        """Return path, body and headers of a private call, signed by hand."""
+        path = f"/0/private/{method}"
+        body = urlencode({"nonce": nonce, **fields}).encode()
+        secret = base64.b64decode(self.secret(account))
+        headers = {
+            "API-Key": f"key-of-{account}",
+            "API-Sign": signing.sign(secret, path, str(nonce), body),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        return path, body, headers
+
+
+class VenueProcess:
+    """The real process: `python -m trading_ops.paper.venue`."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.files.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "trading_ops.paper.venue", "--config", self.files.config],
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.ready():
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.files.faults}/ready", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal; return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=5)
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    @property
+    def log(self) -> str:
+        return (self.files.folder / "log").read_text()
+
+
+@dataclass
+class FaultCaller:
+    """A drill's side of the fault port."""
+
+    session: aiohttp.ClientSession
+    address: str
+    token: str = TOKEN
+
+    async def call(self, method: str, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        url = f"http://{self.address}{path}"
+        async with self.session.request(method, url, headers=headers, **options) as answer:
+            return answer.status, await answer.json()
+
+    async def inject(self, kind: str, **fields: object) -> str:
+        status, body = await self.call("POST", "/faults", json={"kind": kind, **fields})
+        assert status == 201, body
+        return str(body["id"])
+
+    async def clear(self, fault_id: str) -> None:
+        status, body = await self.call("DELETE", f"/faults/{fault_id}")
+        assert status == 200, body
+
+    async def journal(self, *events: str) -> list[dict[str, Any]]:
+        """Return all entries, or those of some events."""
+        _, body = await self.call("GET", "/journal?after=0")
+        return [entry for entry in body["entries"] if not events or entry["event"] in events]
