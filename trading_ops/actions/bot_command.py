@@ -25,7 +25,7 @@ class BotCommand:
     async def precondition(self, call: Call) -> str | None:
         """Nothing speaks against it: it can be done again without harm."""
         del call
-        return None  # noqa: RET501 - the Protocol's other answer is a reason
+        return None
 
     async def perform(self, call: Call) -> str:
         """Send the command and wait for the bot's answer."""

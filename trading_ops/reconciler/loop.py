@@ -7,6 +7,7 @@ that matters is kept here.
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 
 from trading_ops import clock, logs
@@ -225,7 +226,7 @@ class Loop:
         )
 
         def decided_and_started(connection: Connection) -> Attempt | None:
-            self._write(connection, incident, decision, runbook)
+            self._write(connection, incident, decision, runbook, now)
             return attempts.start(connection, plan, now=now)
 
         attempt = await self.writer.run(decided_and_started)
@@ -248,7 +249,9 @@ class Loop:
             return
         runbook = self.plans.runbook(incident.alert)
         await self.writer.run(
-            partial(self._write, incident=incident, decision=decision, runbook=runbook)
+            partial(
+                self._write, incident=incident, decision=decision, runbook=runbook, now=clock.now()
+            )
         )
         self._count(incident, decision)
 
@@ -271,6 +274,7 @@ class Loop:
         incident: Incident,
         decision: Decision,
         runbook: Runbook | None,
+        now: datetime,
     ) -> None:
         note = decision.note
         if isinstance(decision, Wait) and decision.would is not None and runbook is not None:
@@ -280,7 +284,7 @@ class Loop:
                 note += f"; until {decision.until.isoformat(timespec='seconds')}"
         events.add(
             connection,
-            at=clock.now(),
+            at=now,
             kind=f"decided_{kind_of(decision)}",
             incident_id=incident.id,
             reason=decision.reason,

@@ -13,6 +13,9 @@ from trading_ops.stack.local_checks import Check
 from trading_ops.stack.scene import Scene
 
 LOOP_WITHIN_SECONDS = 30.0
+SETTLE_SECONDS = 20.0
+"""A stack that has just started has not scraped everything yet."""
+
 TICK_SECONDS = 0.2
 
 
@@ -80,9 +83,14 @@ async def _refuses(scene: Scene, address: str) -> str:
 
 
 async def _query(scene: Scene, query: str, *, want: bool) -> str:
-    samples = await scene.prometheus.query(query)
-    if bool(samples) is want:
-        return query
+    deadline = clock.monotonic() + SETTLE_SECONDS
+    while True:
+        samples = await scene.prometheus.query(query)
+        if bool(samples) is want:
+            return query
+        if clock.monotonic() > deadline:
+            break
+        await asyncio.sleep(TICK_SECONDS)
     seen = [f"{one.labels.get('job', '')} {one.labels.get('instance', '')}" for one in samples]
     raise _Wrong(f"{query} → {', '.join(seen) or 'nothing'}")
 

@@ -1,0 +1,186 @@
+"""A world of one server: Prometheus, Alertmanager, a bot's agent and a supervisor, all obedient.
+
+It speaks their real HTTP APIs, as far as the reconciler uses them. What the commands change is
+what Prometheus then shows, so that a test can only pass when the whole loop was closed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.builders import LABELS
+from trading_ops import clock
+from trading_ops.domain.alert import fingerprint_of
+
+LONG_AGO = "2026-01-01T00:00:00Z"
+
+
+@dataclass
+class FakeWorld:
+    """The state of the fake world; tests change it, the reconciler asks for it."""
+
+    labels: dict[str, str] = field(default_factory=lambda: dict(LABELS))
+    firing: bool = False
+    silenced: bool = False
+    watchdog: bool = True
+    prometheus_down: bool = False
+    bot_status: str = "failing"
+    blocking: bool = False
+    command_fails: bool = False
+    cures: frozenset[str] = frozenset({"reconnect_broker", "restart_bot"})
+    """Which commands end the alert."""
+
+    hang: asyncio.Event | None = None
+    """Set: restarts are carried out, but answered only when the event is set."""
+
+    commands: list[str] = field(default_factory=list)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fence: int = 0
+    refused: int = 0
+    sees_command: Callable[[str], None] | None = None
+    address: str = ""
+
+    def alert(self) -> dict[str, Any]:
+        """Return the alert as a webhook has it."""
+        return {
+            "status": "firing",
+            "labels": self.labels,
+            "annotations": {},
+            "startsAt": (clock.now() - timedelta(seconds=30)).isoformat(),
+            "endsAt": "0001-01-01T00:00:00Z",
+            "fingerprint": fingerprint_of(self.labels),
+        }
+
+    async def rules(self, request: web.Request) -> web.Response:
+        """GET /api/v1/alerts of Prometheus."""
+        if self.prometheus_down:
+            raise web.HTTPServiceUnavailable
+        alerts = []
+        if self.watchdog:
+            alerts.append(_rule({"alertname": "Watchdog", "severity": "none"}))
+        if self.firing:
+            alerts.append(_rule(self.labels))
+        if self.blocking:
+            alerts.append(_rule({"alertname": "VenueDown", "venue": "paper", "severity": "none"}))
+        return web.json_response({"status": "success", "data": {"alerts": alerts}})
+
+    async def runtime(self, request: web.Request) -> web.Response:
+        """GET /api/v1/status/runtimeinfo of Prometheus."""
+        if self.prometheus_down:
+            raise web.HTTPServiceUnavailable
+        return web.json_response({"data": {"startTime": LONG_AGO}})
+
+    async def query(self, request: web.Request) -> web.Response:
+        """GET /api/v1/query of Prometheus: freshness is now, health is whether the alert ended."""
+        if self.prometheus_down:
+            raise web.HTTPServiceUnavailable
+        now = clock.timestamp()
+        fresh = "timestamp(" in request.query["query"]
+        shown = [{"metric": {}, "value": [now, str(now)]}] if fresh or not self.firing else []
+        return web.json_response({"data": {"resultType": "vector", "result": shown}})
+
+    async def routed(self, request: web.Request) -> web.Response:
+        """GET /api/v2/alerts of Alertmanager."""
+        if not self.firing:
+            return web.json_response([])
+        state = {
+            "state": "suppressed" if self.silenced else "active",
+            "silencedBy": ["s1"] if self.silenced else [],
+            "inhibitedBy": [],
+        }
+        ends = (clock.now() + timedelta(minutes=4)).isoformat()
+        return web.json_response([self.alert() | {"endsAt": ends, "status": state}])
+
+    async def health(self, request: web.Request) -> web.Response:
+        """GET /health of the agent."""
+        return web.json_response(
+            {
+                "bot": "alpha",
+                "status": self.bot_status,
+                "incarnation": "1:1",
+                "state": "active",
+                "components": {},
+            }
+        )
+
+    async def command(self, request: web.Request) -> web.Response:
+        """POST /commands/{name} of the agent."""
+        return await self._carry_out(request.match_info["name"], await request.json())
+
+    async def restart(self, request: web.Request) -> web.Response:
+        """POST /processes/{unit}/restart of the supervisor."""
+        return await self._carry_out("restart_bot", await request.json())
+
+    async def _carry_out(self, name: str, order: dict[str, Any]) -> web.Response:
+        if order["fence"] < self.fence:
+            self.refused += 1
+            return web.json_response({"error": "stale_fence", "highest": self.fence}, status=409)
+        self.fence = order["fence"]
+        key = order["attempt_id"]
+        if key not in self.answers:
+            self.commands.append(name)
+            failed = self.command_fails
+            self.answers[key] = {
+                "attempt_id": key,
+                "outcome": "failed" if failed else "succeeded",
+                "detail": f"{name} done",
+            }
+            if name in self.cures and not failed:
+                self.firing = False
+        if self.sees_command is not None:
+            self.sees_command(name)
+        if self.hang is not None:
+            await self.hang.wait()
+        return web.json_response(self.answers[key])
+
+    async def kept(self, request: web.Request) -> web.Response:
+        """GET /attempts/{id} of both executors."""
+        answer = self.answers.get(request.match_info["id"])
+        if answer is None:
+            raise web.HTTPNotFound
+        return web.json_response(answer)
+
+    async def raise_fence(self, request: web.Request) -> web.Response:
+        """POST …/fence of both executors."""
+        self.fence = max(self.fence, (await request.json())["fence"])
+        return web.json_response({"highest": self.fence})
+
+    async def processes(self, request: web.Request) -> web.Response:
+        """GET /processes of the supervisor."""
+        unit = {"unit": "bot-alpha", "state": "exited", "incarnation": None, "pid": None}
+        return web.json_response({"processes": [unit]})
+
+    def server(self) -> TestServer:
+        """Return the server, not yet started."""
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/api/v1/alerts", self.rules),
+                web.get("/api/v1/status/runtimeinfo", self.runtime),
+                web.get("/api/v1/query", self.query),
+                web.get("/api/v2/alerts", self.routed),
+                web.get("/health", self.health),
+                web.post("/commands/{name}", self.command),
+                web.post("/fence", self.raise_fence),
+                web.get("/attempts/{id}", self.kept),
+                web.get("/processes", self.processes),
+                web.post("/processes/{unit}/restart", self.restart),
+                web.post("/processes/{unit}/fence", self.raise_fence),
+            ]
+        )
+        return TestServer(app, host="127.0.0.1")
+
+
+def _rule(labels: dict[str, str]) -> dict[str, Any]:
+    return {
+        "labels": labels,
+        "annotations": {},
+        "state": "firing",
+        "activeAt": LONG_AGO,
+        "value": "1",
+    }

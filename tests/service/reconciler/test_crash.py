@@ -1,0 +1,96 @@
+"""Killed in the middle of an attempt: it is brought to its end, and never done twice."""
+
+import asyncio
+from dataclasses import dataclass
+
+from tests.fakes import FakeWorld
+from tests.service.reconciler.conftest import Start
+from tests.waiting import eventually
+
+
+@dataclass
+class Hung:
+    """A world whose restarts are carried out but not answered."""
+
+    world: FakeWorld
+
+    def __post_init__(self) -> None:
+        self.world.labels["alertname"] = "BotDown"
+        self.world.hang = asyncio.Event()
+        self.reached = asyncio.Event()
+        self.world.sees_command = lambda _name: self.reached.set()
+
+    def let_go(self) -> None:
+        """Answer from now on."""
+        assert self.world.hang is not None
+        self.world.hang.set()
+        self.world.hang = None
+
+
+async def test_what_was_done_before_the_crash_is_not_done_again(
+    start: Start, world: FakeWorld
+) -> None:
+    """The target remembers the attempt: its outcome is taken over and verified."""
+    hung = Hung(world)
+    async with start(killed=True) as running:
+        await running.break_it()
+        await asyncio.wait_for(hung.reached.wait(), 10)
+    hung.let_go()
+    async with start() as running:
+        await eventually(running.closed)
+        story = await running.story()
+    assert world.commands == ["restart_bot"]
+    assert [attempt["state"] for attempt in story["attempts"]] == ["verified"]
+    kinds = [event["kind"] for event in story["events"]]
+    assert kinds.index("unknown") < kinds.index("succeeded") < kinds.index("verified")
+
+
+async def test_what_never_arrived_is_tried_again_behind_a_raised_fence(
+    start: Start, world: FakeWorld
+) -> None:
+    """The old order is refused if it comes late; the step is done once, by a new attempt."""
+    hung = Hung(world)
+    async with start(killed=True) as running:
+        await running.break_it()
+        await asyncio.wait_for(hung.reached.wait(), 10)
+        first_fence = world.fence
+    # As if the order had been lost on its way.
+    world.commands.clear()
+    world.answers.clear()
+    world.firing = True
+    hung.let_go()
+    async with start() as running:
+        await eventually(running.closed)
+        story = await running.story()
+    assert world.commands == ["restart_bot"]
+    assert world.fence > first_fence + 1
+    states = [attempt["state"] for attempt in story["attempts"]]
+    assert states == ["abandoned", "verified"]
+
+
+async def test_an_unanswered_one_shot_is_probed_not_repeated(
+    start: Start, world: FakeWorld
+) -> None:
+    """No answer within the step's timeout: the outcome is unknown until the target tells."""
+    hung = Hung(world)
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("unknown", ""))
+        hung.let_go()
+        await eventually(running.closed)
+    assert world.commands == ["restart_bot"]
+
+
+async def test_a_notification_stored_before_the_crash_is_not_lost(
+    start: Start, world: FakeWorld
+) -> None:
+    """200 means stored: it is taken apart at the next start, whatever happened in between."""
+    world.prometheus_down = True
+    async with start(killed=True) as running:
+        await running.break_it()
+    world.prometheus_down = False
+    async with start() as running:
+        await eventually(running.closed)
+        story = await running.story()
+    assert story["events"][0]["note"] == "webhook"
+    assert world.commands == ["reconnect_broker"]

@@ -1,0 +1,231 @@
+"""From a notification to a closed incident, on a real database and over real HTTP."""
+
+import asyncio
+from functools import partial
+
+from tests.fakes import FakeWorld
+from tests.service.reconciler.conftest import Running, Start
+from tests.waiting import eventually
+
+
+async def test_an_alert_is_healed_verified_and_closed(start: Start, world: FakeWorld) -> None:
+    """The whole way, with every stage in the story, in order."""
+    async with start() as running:
+        await running.break_it()
+        incident = await eventually(running.closed)
+        story = await running.story()
+    assert incident["close_reason"] == "recovered"
+    assert world.commands == ["reconnect_broker"]
+    kinds = [event["kind"] for event in story["events"]]
+    assert kinds == [
+        "received",
+        "opened",
+        "decided_run",
+        "started",
+        "succeeded",
+        "decided_verify",
+        "verified",
+        "decided_close",
+        "closed",
+    ]
+    assert story["events"][0]["note"] == "webhook"
+    assert [attempt["state"] for attempt in story["attempts"]] == ["verified"]
+
+
+async def test_a_webhook_that_never_came_is_caught_by_the_poll(
+    start: Start, world: FakeWorld
+) -> None:
+    """What fires is found by asking."""
+    async with start(poll_interval_seconds=0.3) as running:
+        world.firing = True
+        await eventually(running.closed)
+        story = await running.story()
+    assert story["events"][0]["note"] == "poll"
+    assert world.commands == ["reconnect_broker"]
+
+
+async def test_duplicates_are_one_incident_and_one_attempt(start: Start, world: FakeWorld) -> None:
+    """Alertmanager delivers at least once, and in a cluster often twice."""
+    async with start() as running:
+        world.firing = True
+        alert = world.alert()
+        statuses = await asyncio.gather(*(running.notify(alert, alert) for _ in range(5)))
+        await eventually(running.closed)
+        found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
+    assert set(statuses) == {200}
+    assert len(found) == 1
+    assert world.commands == ["reconnect_broker"]
+
+
+async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWorld) -> None:
+    """Nothing is done while automation is paused; the story has owner and reason."""
+    async with start() as running:
+        order = {"owner": "ada", "reason": "upgrade", "seconds": 60}
+        await running.call("POST", "/api/v1/pause", json=order)
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "paused"))
+        assert world.commands == []
+        assert await running.metric("trading_ops_automation_paused") == 1
+        notes = [event["note"] for event in (await running.story())["events"]]
+        assert any("would have run reconnect_broker; by ada: upgrade" in note for note in notes)
+        await running.call("DELETE", "/api/v1/pause")
+        await eventually(running.closed)
+    assert world.commands == ["reconnect_broker"]
+
+
+async def test_observe_only_decides_and_does_nothing(start: Start, world: FakeWorld) -> None:
+    """A new installation can watch first."""
+    async with start(observe_only=True) as running:
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "observe_only"))
+    assert world.commands == []
+
+
+async def test_silenced_means_hands_off(start: Start, world: FakeWorld) -> None:
+    """A person's silence in Alertmanager is respected, and said."""
+    world.silenced = True
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "silenced"))
+        assert world.commands == []
+        world.silenced = False
+        await eventually(running.closed)
+
+
+async def test_the_venues_illness_is_not_cured_at_the_bot(start: Start, world: FakeWorld) -> None:
+    """An `unless` alert holds everything back until it is gone."""
+    world.blocking = True
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "cause_elsewhere"))
+        assert world.commands == []
+        world.blocking = False
+        await eventually(running.closed)
+
+
+async def test_without_prometheus_nothing_is_done(start: Start, world: FakeWorld) -> None:
+    """Unknown is not firing, and not resolved either."""
+    world.prometheus_down = True
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "source_unknown"))
+        assert world.commands == []
+        world.prometheus_down = False
+        await eventually(running.closed)
+
+
+async def test_an_empty_answer_is_not_resolved(start: Start, world: FakeWorld) -> None:
+    """Without the Watchdog an empty list of alerts means nothing."""
+    world.cures = frozenset()
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: bool(world.commands))
+        world.firing, world.watchdog = False, False
+        await eventually(lambda: running.said("decided_wait", "source_unknown"))
+        assert not await running.closed()
+        world.watchdog = True
+        await eventually(running.closed)
+
+
+async def test_a_step_that_does_not_help_is_followed_by_the_next(
+    start: Start, world: FakeWorld
+) -> None:
+    """Done is not healed: only the verify query counts."""
+    world.cures = frozenset({"restart_bot"})
+    async with start() as running:
+        await running.break_it()
+        await eventually(running.closed)
+        story = await running.story()
+    assert world.commands == ["reconnect_broker", "restart_bot"]
+    assert [attempt["state"] for attempt in story["attempts"]] == ["unverified", "verified"]
+
+
+async def test_when_nothing_helps_a_person_is_called(start: Start, world: FakeWorld) -> None:
+    """The last step failed too: a metric on which a rule pages, and no further attempt."""
+    world.command_fails = True
+    name = (
+        'trading_ops_incident_escalated{alertname="BotSick",bot="alpha",target="alpha",'
+        'venue="paper"}'
+    )
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("escalated", "steps_exhausted"))
+        await eventually(lambda: running.said("decided_wait", "with_a_person"))
+        assert await running.metric(name) == 1
+        assert world.commands == ["reconnect_broker", "restart_bot"]
+        world.firing = False
+        await eventually(running.closed)
+        await eventually(lambda: _gone(running, name))
+    assert world.commands == ["reconnect_broker", "restart_bot"]
+
+
+async def _gone(running: Running, name: str) -> bool:
+    value = await running.metric(name)
+    return value != value  # noqa: PLR0124 - NaN: the sample is no longer there
+
+
+async def test_a_bot_that_is_well_is_not_restarted(start: Start, world: FakeWorld) -> None:
+    """A late scrape must never restart a healthy bot: it is asked itself first."""
+    world.labels["alertname"] = "BotDown"
+    world.bot_status = "ok"
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "target_healthy"))
+        assert world.commands == []
+        world.bot_status = "failing"
+        await eventually(running.closed)
+    assert world.commands == ["restart_bot"]
+
+
+async def test_hostile_labels_act_on_nothing(start: Start, world: FakeWorld) -> None:
+    """A label names a registered target exactly, or nothing is done."""
+    world.labels["bot"] = "../alpha'; DROP TABLE incidents; --"
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("escalated", "target_unknown"))
+    assert world.commands == []
+
+
+async def test_an_alert_for_people_is_left_to_them(start: Start, world: FakeWorld) -> None:
+    """No steps: the incident is kept and nothing is done."""
+    world.labels["alertname"] = "ForPeople"
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "people_only"))
+        world.firing = False
+        await eventually(running.closed)
+    assert world.commands == []
+
+
+async def test_an_alert_without_runbook_goes_to_a_person(start: Start, world: FakeWorld) -> None:
+    """Nobody wrote down what to do, so somebody must think."""
+    world.labels["alertname"] = "NeverHeardOf"
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("escalated", "no_runbook"))
+
+
+async def test_budgets_survive_and_can_be_forgiven(start: Start, world: FakeWorld) -> None:
+    """Four attempts an hour, also over incidents and restarts; a person may start them anew."""
+    for _ in range(2):
+        async with start() as running:
+            for _ in range(2):
+                count = len(world.commands)
+                await running.break_it()
+                await eventually(partial(_more_than, world, count))
+                await eventually(running.closed)
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("escalated", "attempts_exhausted"))
+        assert len(world.commands) == 4
+        world.firing = False
+        await eventually(running.closed)
+        order = {"owner": "ada", "reason": "test"}
+        await running.call("POST", "/api/v1/targets/alpha/forgive", json=order)
+        await running.break_it()
+        await eventually(lambda: len(world.commands) == 5)
+        await eventually(running.closed)
+
+
+def _more_than(world: FakeWorld, count: int) -> bool:
+    return len(world.commands) > count
