@@ -20,8 +20,8 @@ RULES = load_rules()
 RECOVERED = [rule for rule in RULES if rule.labels.get("recovery") == "auto"]
 OF_PROMETHEUS = frozenset({"up", "ALERTS"})
 OF_A_PROCESS = frozenset({"instance", "job", "pod", "strategy"})
-AT_ONCE = {"Watchdog", "TradingRecoveryFailed", "TradingOpsTest"}
-"""Alerts without `for`: one is always true, the others are somebody's explicit word."""
+AT_ONCE = {"TradingRecoveryFailed", "TradingOpsTest"}
+"""Alerts without `for`: they are somebody's explicit word."""
 
 
 def test_there_are_rules() -> None:
