@@ -37,11 +37,28 @@ async def test_disconnect_kills_the_sessions_until_now(
         assert [await status(session, files) for _ in range(3)] == [200] * 3
     await faults.clear(fault)
     assert (await client.fetch_balance())["USD"]["total"] == 100_000
-    told = await faults.journal("session_opened", "session_killed")
+    told = await faults.journal("session_opened", "session_killed", "session_joined")
     assert [(e["event"], e["session"]) for e in told] == [
         ("session_opened", "s1"),
         ("session_killed", "s1"),
         ("session_opened", "s2"),
+        ("session_joined", "s1"),
+    ]
+    assert told[-1]["account"] == "alpha"
+
+
+async def test_a_client_without_cookies_opens_no_session(
+    client: Any, files: Files, faults: FaultCaller
+) -> None:
+    """Probes that keep no cookie are no witness that anyone reconnected."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as probe:
+        assert [await status(probe, files) for _ in range(3)] == [200] * 3
+    for _ in range(2):
+        await client.fetch_balance()
+    told = await faults.journal("session_opened", "session_joined")
+    assert [(e["event"], e["session"]) for e in told] == [
+        ("session_opened", "s1"),
+        ("session_joined", "s1"),
     ]
 
 
@@ -244,3 +261,7 @@ async def test_the_journal_goes_on_where_the_reader_stopped(
     assert [e["seq"] for e in entries] == list(range(1, len(entries) + 1))
     _, rest = await faults.call("GET", f"/journal?after={entries[-2]['seq']}")
     assert rest == {"entries": entries[-1:], "last": entries[-1]["seq"]}
+    _, since = await faults.call("GET", f"/journal?since={entries[-1]['time']}")
+    assert since == rest
+    _, later = await faults.call("GET", f"/journal?since={entries[-1]['time'] + 1}")
+    assert later["entries"] == []

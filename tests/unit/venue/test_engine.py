@@ -107,6 +107,17 @@ def test_a_dead_man_switch_takes_only_its_own_account(engine: Engine) -> None:
     assert len(engine.accounts["b"].open) == 1
 
 
+def test_a_closed_minute_is_stored(tmp_path: Path) -> None:
+    """When a minute is over its candle is there for the next start."""
+    with exchange(tmp_path) as (engine, store):
+        engine.step(NOW)
+        assert store.candles(PAIR) == []
+        engine.step(NOW + 60)
+        (candle,) = store.candles(PAIR)
+        assert candle == engine.markets[PAIR].candles.closed[-1]
+        assert candle.count == 1
+
+
 ORDERS = st.builds(
     lambda account, side, kind, size, offset, flag: (account, side, kind, size, offset, flag),
     st.sampled_from(["a", "b"]),

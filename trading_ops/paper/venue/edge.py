@@ -18,6 +18,9 @@ from trading_ops.paper.venue.journal import Journal
 from trading_ops.paper.venue.sessions import COOKIE, Sessions
 from trading_ops.paper.venue.store import Store
 
+SESSION: Final = web.RequestKey("session", int)
+"""Under this name a request carries the number of its session, if it has one."""
+
 DEAD_SESSION_STATUS: Final = 520
 EDGE_PAGE: Final = "<html><head><title>{code}</title></head><body>error code: {code}</body></html>"
 
@@ -34,6 +37,7 @@ class Edge:
         self._hung: set[asyncio.Future[None]] = set()
         self._alive: set[int] = set()
         self._told: set[int] = set()
+        self._earlier = session_book.state.last
 
     @property
     def middleware(self) -> Middleware:
@@ -48,10 +52,11 @@ class Edge:
                 self._tell_dead(session)
                 return _page(DEAD_SESSION_STATUS)
             if session is not None:
-                self._alive.add(session)
+                self._came_back(session)
+                request[SESSION] = session
             response = await handler(request)
             if session is None and not response.prepared:
-                self._open_session(response)
+                self._give_session(response)
             return response
 
         return edge
@@ -67,7 +72,8 @@ class Edge:
             self._tell_dead(session)
 
     def forgive_sessions(self) -> None:
-        """Forget which deaths were told: the sessions may live, and die another time."""
+        """Let the dead live: their deaths will be told anew when they die another time."""
+        self._alive |= self._told
         self._told.clear()
 
     def release(self) -> None:
@@ -108,10 +114,22 @@ class Edge:
         self._journal.record("session_killed", session=sessions.name(session))
         self._journal.commit()
 
-    def _open_session(self, response: web.StreamResponse) -> None:
-        number, cookie = self._sessions.open()
+    def _came_back(self, session: int) -> None:
+        """Journal a session when a client first comes back with it, once.
+
+        Clients that keep no cookies are given one with every answer; only what comes back is a
+        session. Those from before this process started were told of then.
+        """
+        if session in self._alive:
+            return
+        self._alive.add(session)
+        if session > self._earlier and session not in self._told:
+            self._journal.record("session_opened", session=sessions.name(session))
+            self._journal.commit()
+
+    def _give_session(self, response: web.StreamResponse) -> None:
+        _, cookie = self._sessions.open()
         self._store.save_fact("sessions", self._sessions.state)
-        self._journal.record("session_opened", session=sessions.name(number))
         self._journal.commit()
         response.set_cookie(COOKIE, cookie, path="/", httponly=True, samesite="None")
 

@@ -1,7 +1,7 @@
 """The fault port: drills break the venue here and read its journal. Loopback, with a token."""
 
 import hmac
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
@@ -13,6 +13,13 @@ from trading_ops.paper.venue.journal import Journal
 
 READY: Final = "/ready"
 """Says nothing but that the venue runs, so it needs no token."""
+
+
+class JournalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which entries are wanted: those after a number, and not before an epoch time."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    since: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 class FaultPort:
@@ -62,11 +69,13 @@ class FaultPort:
         return _answer({"cleared": cleared})
 
     async def read_journal(self, request: web.Request) -> web.Response:
-        """Return entries after a number, and the number of the newest one."""
-        after = request.query.get("after", "0")
-        if not (after.isascii() and after.isdigit()):
-            return _answer({"error": "after: write the number of an entry"}, status=422)
-        return _answer({"entries": self._journal.after(int(after)), "last": self._journal.last})
+        """Return entries after a number and since a time, and the number of the newest one."""
+        try:
+            query = msgspec.convert(dict(request.query), JournalQuery, strict=False)
+        except msgspec.ValidationError as error:
+            return _answer({"error": str(error)}, status=422)
+        entries = self._journal.after(query.after, since=query.since)
+        return _answer({"entries": entries, "last": self._journal.last})
 
 
 def _authorise(token: str) -> Middleware:

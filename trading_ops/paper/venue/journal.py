@@ -47,9 +47,15 @@ class Journal:
             self._file.write(lines)
             self._written = entries[-1]["seq"]
 
-    def after(self, seq: int) -> list[dict[str, Any]]:
-        """Return up to `BATCH` entries with greater numbers, oldest first."""
-        return self._store.entries(seq, BATCH)
+    def after(self, seq: int, *, since: float = 0.0) -> list[dict[str, Any]]:
+        """Return up to `BATCH` entries, oldest first.
+
+        Args:
+            seq: only entries with greater numbers.
+            since: only entries of this time (epoch seconds) or later.
+        """
+        earlier = self._store.last_entry_before(since) if since else 0
+        return self._store.entries(max(seq, earlier), BATCH)
 
     @property
     def last(self) -> int:

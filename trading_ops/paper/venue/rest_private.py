@@ -5,7 +5,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from trading_ops import logs
-from trading_ops.paper.venue import forms, wire
+from trading_ops.paper.venue import forms, sessions, wire
+from trading_ops.paper.venue.edge import SESSION
 from trading_ops.paper.venue.errors import VenueRefusal
 from trading_ops.paper.venue.journal import Journal
 from trading_ops.paper.venue.private_commands import PrivateCommands
@@ -33,6 +34,7 @@ class PrivateApi:
         self._methods = {**queries.methods, **commands.methods}
         self._keyring, self._store, self._journal = keyring, store, journal
         self._fail = fail
+        self._members: set[tuple[int, str]] = set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; nothing is awaited between its first change and the commit."""
@@ -52,10 +54,17 @@ class PrivateApi:
         self._journal.commit()
         return answer
 
+    def _joined(self, session: int | None, account: str) -> None:
+        """Journal, once, that an account uses an edge session."""
+        if session is not None and (session, account) not in self._members:
+            self._members.add((session, account))
+            self._journal.record("session_joined", session=sessions.name(session), account=account)
+
     def _perform(self, request: web.Request, body: bytes) -> object:
         form = forms.read_form(body, request.content_type)
         key = self._keyring.admit(request.headers, request.path, forms.text(form, "nonce"), body)
         self._store.save_nonce(key.key, self._keyring.nonces[key.key])
+        self._joined(request.get(SESSION), key.account)
         method = self._methods.get(request.match_info["method"])
         if method is None:
             raise VenueRefusal("EGeneral:Unknown method")

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS faults (id TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS journal (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, event TEXT NOT NULL,
     body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS journal_by_time ON journal (time, seq);
 """
 
 LOCK_SECONDS: Final = 1.0
@@ -196,6 +197,12 @@ class Store:
             {"seq": seq, "time": time, "event": event, **msgspec.json.decode(body)}
             for seq, time, event, body in self._all(query, after, limit)
         ]
+
+    def last_entry_before(self, time: float) -> int:
+        """Return the number of the newest journal entry of an earlier time; 0 if there is none."""
+        query = "SELECT seq FROM journal WHERE time < ? ORDER BY time DESC, seq DESC LIMIT 1"
+        row = self._one(query, time)
+        return 0 if row is None else int(row[0])
 
     def last_entry(self) -> int:
         """Return the number of the newest journal entry; 0 before the first."""
