@@ -46,12 +46,12 @@ class Bot:
         self._config = config
         config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(config.state_dir / "lock")
-        currencies = {part for symbol in config.symbols for part in symbol.split("/")}
+        self._currencies = {part for symbol in config.symbols for part in symbol.split("/")}
         self.metrics = BotMetrics(
             version=__version__,
             mode="paper",
             symbols=config.symbols,
-            currencies=currencies,
+            currencies=self._currencies,
             endpoints=ENDPOINTS,
         )
         self._key = read_secret(config.key_file)
@@ -165,6 +165,7 @@ class Bot:
             ),
             nonces=nonces,
             probe_interval_seconds=config.probe_interval_seconds,
+            currencies=self._currencies,
         )
         self.signals = Signals(
             self.metrics,

@@ -1,7 +1,7 @@
 """The broker component: owns the HTTP session with the venue and every request on it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from decimal import Decimal
 from typing import TypeVar
 
@@ -40,6 +40,7 @@ class Broker(Component):
         make_client: Callable[[], Kraken],
         nonces: Nonces,
         probe_interval_seconds: float,
+        currencies: Collection[str] = (),
     ) -> None:
         """Take what the session is made of.
 
@@ -48,6 +49,7 @@ class Broker(Component):
             make_client: makes the ccxt client, which issues its nonces from `nonces`.
             nonces: of the key.
             probe_interval_seconds: time between two probes, and the breaker's cool-off.
+            currencies: whose balances are recorded; the account may hold others.
         """
         super().__init__(
             "broker", metrics, threshold=THRESHOLD, cool_off_seconds=probe_interval_seconds
@@ -56,6 +58,7 @@ class Broker(Component):
         self._make_client = make_client
         self._nonces = nonces
         self._interval = probe_interval_seconds
+        self._currencies = frozenset(currencies)
         self._client: Kraken | None = None
         self._session: aiohttp.ClientSession | None = None
         self._sessions = 0
@@ -147,8 +150,8 @@ class Broker(Component):
             if not self.breaker.closed or not self._loaded:
                 self.mark(up=False, detail=self.detail)
             return
-        for currency, amount in self.balances.items():
-            self.metrics.balance(currency, float(amount))
+        for currency in self._currencies & self.balances.keys():
+            self.metrics.balance(currency, float(self.balances[currency]))
         self.mark(up=True, detail="the venue answers")
 
     async def _send(self, endpoint: str, request: Request[Result]) -> Result:

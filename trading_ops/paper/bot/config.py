@@ -92,7 +92,7 @@ def load_config(path: Path) -> BotConfig:
 def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise NotImplementedError(kind)  # msgspec's way to hear that a type is unknown
+    raise ValueError(f"expected a path, got {value!r}")  # which msgspec gives its place
 
 
 def split_address(address: str, *, where: str, key: str) -> tuple[str, int]:

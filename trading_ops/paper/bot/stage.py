@@ -44,9 +44,10 @@ class Stage(Component, Generic[Asked, Answer]):
             async with asyncio.timeout(within):
                 return await future
         except TimeoutError as error:
-            self.fail(f"no answer within {within:g} s")
+            detail = f"no answer within {within:g} s"
+            self.fail(detail)
             self._show()
-            raise Unavailable(f"{self.name}: {self.detail}") from error
+            raise Unavailable(f"{self.name}: {detail}") from error
 
     async def run(self) -> None:
         """Work on what is asked."""

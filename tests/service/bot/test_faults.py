@@ -1,0 +1,182 @@
+"""The bot on the real venue under each fault: what it mends itself, and what it must not."""
+
+import asyncio
+from asyncio.subprocess import PIPE
+
+import pytest
+
+from tests.service.bot.conftest import SYMBOLS, Control, Venue, stays, until
+from trading_ops import clock
+from trading_ops.agent import CommandFailed, Side
+from trading_ops.paper.bot.bot import Bot
+
+
+def up(bot: Bot, component: str) -> bool:
+    """Return the component's state as Prometheus would see it."""
+    value = bot.metrics.registry.get_sample_value("trading_component_up", {"component": component})
+    return value == 1.0
+
+
+def sample(bot: Bot, name: str, **labels: str) -> float:
+    value = bot.metrics.registry.get_sample_value(name, labels)
+    assert value is not None
+    return value
+
+
+async def test_trades_and_tells(bot: Bot, venue: Venue, control: Control) -> None:
+    """Orders are placed and filled, and the venue's journal and the bot's books agree."""
+    await until(lambda: venue.journal("order_filled"), within=30)
+    await until(lambda: sample(bot, "trading_orders_total", outcome="filled") > 0, within=30)
+    assert all(part.up for part in bot.health().components.values())
+    health = await control.get("/health")
+    assert health["status"] == "ok"
+    text = await control.get("/metrics")
+    check = await asyncio.create_subprocess_exec(
+        "promtool", "check", "metrics", stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    assert await check.communicate(text.encode()) == (b"", b"")
+    assert check.returncode == 0
+    assert sample(bot, "trading_equity", currency="USD") > 100_000
+    assert sample(bot, "trading_market_data_messages_total", symbol="BTC/USD") > 0
+    armed = venue.journal("dead_man_armed")
+    assert {entry["timeout"] for entry in armed} == {3}
+    await bot.stop()
+    assert venue.open_orders() == set()
+    filled = dict.fromkeys(SYMBOLS, 0.0)
+    for entry in venue.journal("order_filled"):
+        sign = 1 if entry["side"] == Side.BUY else -1
+        filled[entry["symbol"]] += sign * float(entry["fill_volume"])
+    for symbol, quantity in filled.items():
+        assert float(bot.book.position(symbol).quantity) == pytest.approx(quantity)
+
+
+async def test_dead_session_stays_dead_until_told(bot: Bot, venue: Venue, control: Control) -> None:
+    """A dropped session takes the broker down until a new one is ordered, and no longer."""
+    before = venue.last_seq()
+    await venue.break_("disconnect")
+    await until(lambda: not up(bot, "broker"), within=2.5)
+    beat = bot.heartbeat.beat_at
+    await stays(lambda: not up(bot, "broker"), during=3)
+    assert bot.heartbeat.beat_at == beat
+    health = await control.get("/health")
+    assert health["status"] == "failing"
+    assert "unavailable" in health["components"]["broker"]["detail"]
+    assert sample(bot, "trading_circuit_breaker_state", component="broker") in {1, 2}
+    assert venue.journal("session_opened", after=before) == []
+    answer = await control.command("reconnect_broker")
+    assert answer["outcome"] == "succeeded", answer
+    assert up(bot, "broker")
+    assert venue.journal("session_opened", after=before) != []
+    assert sample(bot, "trading_venue_session_restarts_total") == 1
+    await until(lambda: bot.heartbeat.beat_at != beat)
+
+
+async def test_restarting_the_broker_mends_it_too(bot: Bot, venue: Venue, control: Control) -> None:
+    """The next step of the runbook makes a new session as well."""
+    await venue.break_("disconnect")
+    await until(lambda: not up(bot, "broker"), within=2.5)
+    answer = await control.command("restart_component", component="broker")
+    assert answer["outcome"] == "succeeded", answer
+    assert up(bot, "broker")
+    assert sample(bot, "trading_component_restarts_total", component="broker") == 1
+
+
+@pytest.mark.parametrize("kind", ["refuse", "http_5xx", "http_429", "hang"])
+async def test_plain_outage_is_waited_out(bot: Bot, venue: Venue, kind: str) -> None:
+    """A venue that is away and comes back needs no help, and no new session."""
+    await venue.break_(kind)
+    await until(lambda: not up(bot, "broker"), within=6)
+    loop_lag = sample(bot, "trading_event_loop_lag_seconds")
+    assert loop_lag < 1
+    await venue.mend()
+    await until(lambda: up(bot, "broker"))
+    beat = bot.heartbeat.beat_at
+    await until(lambda: bot.heartbeat.beat_at != beat)
+    assert sample(bot, "trading_venue_session_restarts_total") == 0
+
+
+async def test_reconnecting_to_a_venue_that_is_away_fails(
+    bot: Bot, venue: Venue, control: Control
+) -> None:
+    """A new session proves nothing while the venue does not answer, and the answer says so."""
+    await venue.break_("http_5xx")
+    await until(lambda: not up(bot, "broker"), within=6)
+    answer = await control.command("reconnect_broker")
+    assert answer["outcome"] == "failed"
+    assert "a new session was begun, but" in answer["detail"]
+
+
+async def test_silent_feed_is_only_seen_in_the_metrics(
+    bot: Bot, venue: Venue, control: Control
+) -> None:
+    """An open feed without data stays so, in plain sight, until a restart connects anew."""
+
+    def data() -> float:
+        return sample(bot, "trading_market_data_timestamp_seconds", symbol="BTC/USD")
+
+    await venue.break_("stale_feed")
+    await asyncio.sleep(0.3)  # what was on its way
+    seen, before = data(), venue.last_seq()
+    await stays(lambda: data() == seen and up(bot, "feed"), during=3)
+    assert venue.journal("feed_connected", after=before) == []
+    answer = await control.command("restart_component", component="feed")
+    assert answer["outcome"] == "succeeded", answer
+    await until(lambda: data() > seen)
+    assert len(venue.journal("feed_connected", after=before)) == 1
+    assert sample(bot, "trading_market_data_reconnects_total") == 1
+
+
+async def test_feed_connects_again_by_itself(bot: Bot, venue: Venue) -> None:
+    """A feed that the venue closed is down meanwhile, and comes back without help."""
+    before = venue.last_seq()
+    await venue.break_("refuse")
+    await until(lambda: not up(bot, "feed"), within=5)
+    await venue.mend()
+    await until(lambda: up(bot, "feed"))
+    assert venue.journal("feed_connected", after=before) != []
+
+
+async def test_halted_bot_submits_nothing(bot: Bot, venue: Venue, control: Control) -> None:
+    """After a halt no order is added, denials are counted, and passes still count."""
+    answer = await control.command("halt", owner="anna", reason="a test")
+    assert answer["outcome"] == "succeeded"
+    answer = await control.command("cancel_orders")
+    assert answer["outcome"] == "succeeded"
+    before = venue.last_seq()
+    await until(
+        lambda: sample(bot, "trading_order_denials_total", code="trading_halted") > 0, within=30
+    )
+    assert venue.journal("order_added", after=before) == []
+    assert venue.open_orders() == set()
+    health = await control.get("/health")
+    assert (health["state"], health["status"]) == ("halted", "ok")
+
+
+@pytest.mark.parametrize("component", ["signals", "orders", "store", "heartbeat"])
+async def test_every_component_can_be_restarted(bot: Bot, control: Control, component: str) -> None:
+    """Each part is up again after a restart, and passes go on."""
+    answer = await control.command("restart_component", component=component)
+    assert answer["outcome"] == "succeeded", answer
+    beat = bot.heartbeat.beat_at
+    await until(lambda: bot.heartbeat.beat_at != beat)
+    assert up(bot, component)
+
+
+async def test_restart_of_an_unreachable_feed_fails_in_time(bot: Bot, venue: Venue) -> None:
+    """A component that does not come up makes the command fail, and goes on trying."""
+    await venue.break_("refuse")
+    with pytest.raises(CommandFailed, match="feed is not up after"):
+        await bot.supervisor.restart("feed", within=0.5)
+    await venue.mend()
+    await until(lambda: up(bot, "feed"))
+
+
+async def test_foreign_nonce_is_jumped_over(bot: Bot, venue: Venue) -> None:
+    """When another client used the key with a higher nonce, the bot counts it and goes on."""
+    await venue.use_key(int(clock.timestamp() * 1e6) + 30_000_000)
+    await until(lambda: sample(bot, "trading_nonces_refused_total") > 0)
+    assert [entry["error"] for entry in venue.journal("private_refused")] == ["EAPI:Invalid nonce"]
+    beat = bot.heartbeat.beat_at
+    await until(lambda: bot.heartbeat.beat_at != beat)
+    assert up(bot, "broker")
+    assert sample(bot, "trading_nonces_refused_total") == 1

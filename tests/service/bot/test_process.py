@@ -1,0 +1,160 @@
+"""The bot as a process: how it ends, how it dies, and how it goes on."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.service.bot.conftest import Control, Venue, until
+from trading_ops import clock
+from trading_ops.paper.bot.__main__ import main
+from trading_ops.paper.bot.bot import Bot
+from trading_ops.paper.bot.config import BotConfig
+
+Spawn = Callable[[], subprocess.Popen[bytes]]
+
+
+def ceiling(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "bot" / "bot.db")) as connection:
+        return int(connection.execute("SELECT max(ceiling) FROM nonces").fetchone()[0])
+
+
+def change(config_file: Path, **values: str) -> None:
+    content = json.loads(config_file.read_text())
+    config_file.write_text(json.dumps(content | values))
+
+
+async def ended(process: subprocess.Popen[bytes], *, within: float) -> int:
+    await until(lambda: process.poll() is not None, within=within)
+    return process.wait()
+
+
+async def open_order(venue: Venue) -> None:
+    await until(venue.open_orders, within=40)
+
+
+async def test_sigterm_leaves_nothing_open(
+    venue: Venue, spawn: Spawn, control: Control, tmp_path: Path
+) -> None:
+    """SIGTERM ends it with 0 within ten seconds, its orders cancelled and the switch off."""
+    process = spawn()
+    await open_order(venue)
+    assert psutil.Process(process.pid).memory_info().rss < 200e6
+    process.send_signal(signal.SIGTERM)
+    assert await ended(process, within=10) == 0
+    assert venue.open_orders() == set()
+    assert venue.journal("dead_man_disarmed")
+    assert "bot_stopped" in (tmp_path / "bot.log").read_text()
+
+
+async def test_sigterm_while_the_venue_hangs(venue: Venue, spawn: Spawn) -> None:
+    """A venue that does not answer cannot keep the bot from ending in time."""
+    process = spawn()
+    await open_order(venue)
+    await venue.break_("hang")
+    process.send_signal(signal.SIGTERM)
+    assert await ended(process, within=10) == 0
+
+
+async def test_killed_bot_is_covered_and_goes_on(
+    venue: Venue, spawn: Spawn, tmp_path: Path
+) -> None:
+    """After kill -9 the venue cancels its orders; the next process trades with higher nonces."""
+    process = spawn()
+    await open_order(venue)
+    process.kill()
+    process.wait()
+    before = ceiling(tmp_path)
+    await until(lambda: venue.journal("dead_man_fired"), within=10)
+    assert venue.open_orders() == set()
+    seq = venue.last_seq()
+    process = spawn()
+    await until(lambda: venue.journal("order_added", after=seq), within=40)
+    assert venue.journal("private_refused") == []
+    assert ceiling(tmp_path) > before
+    process.send_signal(signal.SIGTERM)
+    assert await ended(process, within=10) == 0
+    assert venue.open_orders() == set()
+
+
+async def test_leftovers_are_cancelled_at_once(venue: Venue, spawn: Spawn) -> None:
+    """A quick restart after kill -9 finds its orders at the venue and cancels them first."""
+    process = spawn()
+    await open_order(venue)
+    process.kill()
+    process.wait()
+    left = venue.open_orders()
+    seq = venue.last_seq()
+    spawn()
+    await until(lambda: not left & venue.open_orders(), within=10)
+    reasons = {
+        entry["reason"]
+        for entry in venue.journal("order_cancelled", after=seq)
+        if entry["order"] in left
+    }
+    assert reasons <= {"client", "dead_man"}
+
+
+async def test_halt_outlives_the_process(venue: Venue, spawn: Spawn, control: Control) -> None:
+    """A bot that was halted and killed comes back halted."""
+    process = spawn()
+    await until(lambda: venue.journal("dead_man_armed"), within=20)
+    await control.command("halt", owner="anna", reason="a test")
+    process.kill()
+    process.wait()
+    seq = venue.last_seq()
+    spawn()
+    await until(lambda: venue.journal("dead_man_armed", after=seq), within=20)
+    health = await control.get("/health")
+    assert health["state"] == "halted"
+    assert health["holds"][0]["owner"] == "anna"
+
+
+async def test_second_bot_in_the_same_folder_is_refused(
+    bot: Bot, spawn: Spawn, tmp_path: Path
+) -> None:
+    """Two processes with one key would fight: the second says so and ends."""
+    process = spawn()
+    assert await ended(process, within=15) == 1
+    assert "another bot runs in" in (tmp_path / "bot.log").read_text()
+
+
+async def test_taken_port_is_a_sentence(
+    config_file: Path, venue: Venue, tmp_path: Path, spawn: Spawn
+) -> None:
+    """A port that is taken ends the start with the address and the fix, not a traceback."""
+    change(config_file, agent_address=venue.address)
+    process = spawn()
+    assert await ended(process, within=15) == 1
+    text = (tmp_path / "bot.log").read_text()
+    assert f"cannot listen on {venue.address}" in text
+    assert "Traceback" not in text
+
+
+def test_missing_configuration_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A configuration that is not there ends the start with 1 and names the file."""
+    assert main(["--config", str(tmp_path / "absent.json")]) == 1
+    assert str(tmp_path / "absent.json") in capsys.readouterr().err
+
+
+async def test_frozen_venue_does_not_freeze_the_bot(
+    bot: Bot, venue: Venue, control: Control, config: BotConfig, http: aiohttp.ClientSession
+) -> None:
+    """With the venue's process stopped the agent answers at once and the broker is down."""
+    assert venue.process is not None
+    venue.process.send_signal(signal.SIGSTOP)
+    await until(lambda: not bot.broker.up, within=8)
+    began = clock.monotonic()
+    assert (await control.get("/health"))["status"] in {"failing", "degraded"}
+    assert clock.monotonic() - began < 1
+    venue.process.send_signal(signal.SIGCONT)
+    await until(lambda: bot.broker.up)
