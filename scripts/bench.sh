@@ -13,18 +13,20 @@ clean_up() {
 }
 trap clean_up EXIT
 
-seconds() { # COMMAND...: prints how long it took
-    local began ended
+measure() { # WHAT COMMAND...: says how long the command took; ends everything if it fails
+    local what=$1 began ended
+    shift
     began=$(date +%s.%N)
     "$@" >/dev/null
     ended=$(date +%s.%N)
-    awk -v began="$began" -v ended="$ended" 'BEGIN { printf "%.2f s\n", ended - began }'
+    awk -v what="$what" -v began="$began" -v ended="$ended" \
+        'BEGIN { printf "%-34s %.2f s\n", what, ended - began }'
 }
 
-say "trading-ops --help:               $(seconds .venv/bin/trading-ops --help)"
-say "up --detach, an empty folder:     $(seconds .venv/bin/trading-ops up --detach)"
-say "down:                             $(seconds .venv/bin/trading-ops down)"
-say "up --detach, the second time:     $(seconds .venv/bin/trading-ops up --detach)"
+measure "trading-ops --help" .venv/bin/trading-ops --help
+measure "up --detach, an empty folder" .venv/bin/trading-ops up --detach
+measure "down" .venv/bin/trading-ops down
+measure "up --detach, the second time" .venv/bin/trading-ops up --detach
 say ""
 say "After ten seconds of work:"
 sleep 10

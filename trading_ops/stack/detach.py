@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from trading_ops.errors import StackError, TradingOpsError
+from trading_ops.errors import ConfigError, SetupError, StackError, TradingOpsError
 from trading_ops.settings import Settings, load_settings
 from trading_ops.stack.control import overview
 from trading_ops.stack.folder import unwritable
@@ -30,7 +30,8 @@ def detach(settings: Settings, on_change: Callable[[Report], None]) -> Report:
         on_change: gets the overview after each change until then.
 
     Raises:
-        StackError: it could not be started; says why.
+        SetupError: a tool, port, folder or configuration is missing, taken or wrong.
+        StackError: it could not be started for another reason.
     """
     reading, writing = os.pipe()
     with os.fdopen(reading, encoding="utf-8") as reports, _last_words(settings.logs) as output:
@@ -59,7 +60,7 @@ def _follow(reports: TextIO, logs: Path, on_change: Callable[[Report], None]) ->
     for line in reports:
         report = json.loads(line)
         if "error" in report:
-            raise StackError(report["error"])
+            raise (SetupError if report["setup"] else StackError)(report["error"])
         if report.get("ready"):
             return dict(report["overview"])
         on_change(report["overview"])
@@ -73,7 +74,7 @@ def run_detached(root: Path, report_to: int) -> int:
         try:
             run(load_settings(root), on_change=reporter.changed, on_ready=reporter.ready)
         except TradingOpsError as error:
-            reporter.failed(str(error))
+            reporter.failed(error)
             return 1
     return 0
 
@@ -93,8 +94,9 @@ class _Reporter:
             self._reports.close()
         self._reports = None
 
-    def failed(self, why: str) -> None:
-        self._send({"error": why})
+    def failed(self, error: TradingOpsError) -> None:
+        setup = isinstance(error, ConfigError | SetupError)
+        self._send({"error": str(error), "setup": setup})
 
     def _send(self, report: Report) -> None:
         if self._reports is None:

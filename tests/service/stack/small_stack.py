@@ -1,0 +1,20 @@
+"""A supervisor in a process of its own, to be killed: `python small_stack.py FOLDER`."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.service.stack.small import greeter, supervising
+from trading_ops import logs
+
+
+async def main(folder: Path) -> None:
+    plans = (greeter("venue", folder), greeter("bot", folder, after=("venue",)))
+    async with supervising(folder, *plans) as supervisor:
+        await supervisor.start()
+        print(*(unit.child.pid for unit in supervisor if unit.child), flush=True)  # noqa: T201
+        await supervisor.asked_to_stop.wait()
+
+
+logs.configure("small-stack")  # to standard error; the pids are on standard output
+asyncio.run(main(Path(sys.argv[1])))

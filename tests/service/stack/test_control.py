@@ -1,0 +1,191 @@
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+from tests.service.stack.small import greeter, kill, supervising, until
+from trading_ops.agent.fence import FenceKeeper
+from trading_ops.domain.target import Restarts
+from trading_ops.stack.control import build
+from trading_ops.stack.supervisor import Supervisor
+from trading_ops.stack.unit import State, Unit
+
+TOKEN = "a-token"
+
+Answer = tuple[int, Any]
+
+
+class Api:
+    """A client of the API of a supervisor with one bot."""
+
+    def __init__(self, supervisor: Supervisor, session: aiohttp.ClientSession) -> None:
+        self.supervisor = supervisor
+        self._session = session
+
+    @property
+    def bot(self) -> Unit:
+        (unit,) = self.supervisor
+        return unit
+
+    async def get(self, path: str) -> Answer:
+        async with self._session.get(path) as answer:
+            return answer.status, await answer.json()
+
+    async def post(self, path: str, body: object = None) -> Answer:
+        async with self._session.post(path, json=body) as answer:
+            return answer.status, await answer.json()
+
+    async def restart(self, attempt: str, fence: int, incarnation: str | None = None) -> Answer:
+        body = {"attempt_id": attempt, "fence": fence, "incarnation": incarnation}
+        return await self.post("/processes/bot/restart", body)
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path, token: str = TOKEN) -> AsyncIterator[Api]:
+    async with supervising(
+        folder, greeter("bot", folder, restarts=Restarts.RECONCILER)
+    ) as supervisor:
+        await supervisor.start()
+        application = build(supervisor, FenceKeeper(folder / "fence.json"), TOKEN)
+        async with (
+            TestServer(application) as server,
+            aiohttp.ClientSession(
+                server.make_url(""), headers={"Authorization": f"Bearer {token}"}
+            ) as session,
+        ):
+            yield Api(supervisor, session)
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(tmp_path) as made:
+        yield made
+
+
+async def test_processes_are_described(api: Api, tmp_path: Path) -> None:
+    """The list tells everything that a reconciler or a person wants to know."""
+    status, body = await api.get("/processes")
+    assert status == 200
+    (described,) = body["processes"]
+    assert described["unit"] == "bot"
+    assert described["state"] == "ready"
+    assert described["restarts_by"] == "reconciler"
+    assert described["incarnation"] == api.bot.incarnation
+    assert described["incarnation"].startswith(f"{described['pid']}:")
+    assert described["log"] == str(tmp_path / "bot.log")
+    assert described["restarts"] == 0
+    assert described["exit_code"] is None
+
+
+async def test_a_dead_process_keeps_the_name_of_its_last_life(api: Api) -> None:
+    """A restart can name the life that died; its pid is told no more."""
+    life = api.bot.incarnation
+    kill(api.bot.child.pid if api.bot.child else None, signal.SIGKILL)
+    await until(lambda: api.bot.state is State.EXITED)
+    _, body = await api.get("/processes")
+    (described,) = body["processes"]
+    assert (described["pid"], described["incarnation"]) == (None, life)
+    assert described["exit_code"] == -signal.SIGKILL
+    status, answer = await api.restart("a", 1, life)
+    assert (status, answer["outcome"]) == (200, "succeeded")
+
+
+async def test_a_restart_makes_another_life(api: Api) -> None:
+    """The answer names the new life, which is the one that runs."""
+    before = api.bot.incarnation
+    status, answer = await api.restart("a", 1, before)
+    assert status == 200
+    assert answer["attempt_id"] == "a"
+    assert (answer["outcome"], answer["repeated"]) == ("succeeded", False)
+    assert answer["incarnation"] == api.bot.incarnation != before
+    assert answer["pid"] == (api.bot.child.pid if api.bot.child else None)
+    await until(lambda: api.bot.state is State.READY)
+    assert api.bot.restarts == 1
+
+
+async def test_a_repeated_attempt_gets_the_first_answer(api: Api) -> None:
+    """The same attempt id restarts nothing a second time, and its answer can be read."""
+    _, first = await api.restart("a", 1)
+    _, again = await api.restart("a", 1)
+    assert again == {**first, "repeated": True}
+    assert api.bot.incarnation == first["incarnation"]
+    status, stored = await api.get("/attempts/a")
+    assert (status, stored["incarnation"]) == (200, first["incarnation"])
+    assert (await api.get("/attempts/b"))[0] == 404
+
+
+async def test_an_older_sender_is_refused(api: Api) -> None:
+    """A fence below the highest one seen does nothing and hears which that is."""
+    life = api.bot.incarnation
+    assert await api.post("/processes/bot/fence", {"fence": 7}) == (200, {"highest": 7})
+    assert await api.restart("a", 6) == (409, {"error": "stale_fence", "highest": 7})
+    assert api.bot.incarnation == life
+    assert await api.post("/processes/bot/fence", {"fence": 3}) == (200, {"highest": 7})
+
+
+async def test_another_life_is_not_restarted(api: Api) -> None:
+    """An order for a life that is over does nothing and hears which one runs."""
+    life = api.bot.incarnation
+    status, body = await api.restart("a", 1, "1:1")
+    assert (status, body) == (409, {"error": "other_incarnation", "incarnation": life})
+    assert api.bot.incarnation == life
+    assert (await api.get("/attempts/a"))[0] == 404
+
+
+async def test_fences_and_answers_outlive_the_supervisor(tmp_path: Path) -> None:
+    """A new supervisor refuses what the old one would, and knows what it did."""
+    async with serving(tmp_path) as api:
+        _, first = await api.restart("a", 5)
+    async with serving(tmp_path) as api:
+        assert (await api.restart("b", 4))[0] == 409
+        _, again = await api.restart("a", 5)
+        assert again == {**first, "repeated": True}
+
+
+async def test_without_the_token_nothing_is_told_or_done(tmp_path: Path) -> None:
+    """A wrong token is refused before anything else is looked at."""
+    async with serving(tmp_path, token="wrong") as api:
+        life = api.bot.incarnation
+        assert (await api.get("/processes"))[0] == 401
+        assert (await api.restart("a", 1))[0] == 401
+        assert (await api.post("/shutdown"))[0] == 401
+        assert api.bot.incarnation == life
+        assert not api.supervisor.asked_to_stop.is_set()
+
+
+@pytest.mark.parametrize(
+    "body", [None, {}, {"attempt_id": "a"}, {"attempt_id": "a", "fence": "1"}, {"fence": 1}]
+)
+async def test_an_order_that_says_too_little_is_refused(api: Api, body: object) -> None:
+    """Without an attempt id and a fence nothing is done."""
+    assert (await api.post("/processes/bot/restart", body))[0] == 422
+    assert api.bot.restarts == 0
+
+
+async def test_an_unknown_unit_is_not_found(api: Api) -> None:
+    """Nothing acts on what is not registered."""
+    assert (await api.post("/processes/else/restart", {}))[0] == 404
+
+
+async def test_people_stop_and_start(api: Api) -> None:
+    """A stop is answered when the process is gone, and a start brings it back."""
+    _, stopped = await api.post("/processes/bot/stop")
+    assert (stopped["state"], stopped["pid"]) == ("stopped", None)
+    _, started = await api.post("/processes/bot/start")
+    assert started["state"] == "starting"
+    await until(lambda: api.bot.state is State.READY)
+
+
+async def test_nothing_is_started_while_the_stack_stops(api: Api) -> None:
+    """After a drain, neither a person nor the reconciler gets a process back."""
+    assert (await api.post("/shutdown"))[0] == 202
+    assert api.supervisor.asked_to_stop.is_set()
+    await api.supervisor.drain()
+    assert (await api.restart("a", 1))[0] == 503
+    assert (await api.post("/processes/bot/start"))[0] == 503
+    assert api.bot.state is State.STOPPED

@@ -1,0 +1,154 @@
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.service.stack.small import alive, greeter, kill, lines, supervising, until
+from trading_ops.domain.target import Restarts
+from trading_ops.errors import SetupError, StackError
+from trading_ops.stack.process import AskBanner, Process
+from trading_ops.stack.restart_limit import RestartLimit
+from trading_ops.stack.supervisor import Phase
+from trading_ops.stack.unit import State, Unit
+
+
+async def test_what_is_needed_is_ready_first(tmp_path: Path) -> None:
+    """A process is started when the one it needs answers, and all are ready in the end."""
+    venue = greeter("venue", tmp_path)
+    bot = greeter("bot", tmp_path, after=("venue",))
+    async with supervising(tmp_path, venue, bot) as supervisor:
+        await supervisor.start()
+        assert lines(tmp_path / "started") == ["venue", "bot"]
+        assert [unit.state for unit in supervisor] == [State.READY, State.READY]
+        assert supervisor.phase == Phase.READY
+
+
+async def test_drain_stops_in_reverse_order_and_leaves_nothing(tmp_path: Path) -> None:
+    """What needs others is asked to end before them, and every process is gone."""
+    plans = (
+        greeter("venue", tmp_path),
+        greeter("bot", tmp_path, after=("venue",)),
+        greeter("watch", tmp_path, after=("bot",)),
+    )
+    async with supervising(tmp_path, *plans) as supervisor:
+        await supervisor.start()
+        pids = [unit.child.pid for unit in supervisor if unit.child]
+        await supervisor.drain()
+        assert lines(tmp_path / "ended") == ["watch", "bot", "venue"]
+        assert not any(alive(pid) for pid in pids)
+        assert [unit.state for unit in supervisor] == [State.STOPPED] * 3
+        assert [unit.exit_code for unit in supervisor] == [0] * 3
+
+
+async def test_a_killed_process_is_restarted(tmp_path: Path) -> None:
+    """After kill -9 there is another life, and it becomes ready."""
+    async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        before = unit.incarnation
+        kill(unit.child.pid if unit.child else None, signal.SIGKILL)
+        await until(lambda: unit.incarnation != before and unit.state is State.READY)
+        assert unit.restarts == 1
+
+
+async def test_a_process_that_dies_too_often_is_given_up(tmp_path: Path) -> None:
+    """At the limit the supervisor says so and starts it no more; a person may."""
+    limit = RestartLimit(count=2, first_pause_seconds=0.01)
+    async with supervising(tmp_path, greeter("venue", tmp_path), limit=limit) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        for life in range(3):
+            await _kill_when_ready(unit, life)
+        await until(lambda: unit.state is State.GAVE_UP)
+        assert unit.restarts == 2
+        assert unit.exit_code == -signal.SIGKILL
+        async with unit.order:
+            await unit.start()
+        await unit.until_up()
+        assert unit.state is State.READY
+
+
+async def test_the_reconcilers_process_is_left_dead(tmp_path: Path) -> None:
+    """A process whose restarts are the reconciler's is not started again by the supervisor."""
+    bot = greeter("bot", tmp_path, restarts=Restarts.RECONCILER)
+    venue = greeter("venue", tmp_path)
+    async with supervising(tmp_path, bot, venue) as supervisor:
+        await supervisor.start()
+        dead, other = supervisor
+        life, before = dead.incarnation, other.incarnation
+        for unit in supervisor:
+            kill(unit.child.pid if unit.child else None, signal.SIGKILL)
+        # The other one's whole way back is time enough for a wrong restart to show.
+        await until(lambda: other.incarnation != before and other.state is State.READY)
+        assert (dead.state, dead.restarts, dead.incarnation) == (State.EXITED, 0, life)
+
+
+async def test_what_ends_before_it_is_ready_fails_the_start(tmp_path: Path) -> None:
+    """The error names the process, its code and the end of its log."""
+    async with supervising(tmp_path, greeter("venue", tmp_path, mode="broken")) as supervisor:
+        with pytest.raises(StackError, match=r"venue ended with code 1(.|\n)*no such venue"):
+            await supervisor.start()
+
+
+async def test_what_is_late_fails_the_start(tmp_path: Path) -> None:
+    """A process that runs but never says that it is ready is an error after its deadline."""
+    silent = greeter("venue", tmp_path, mode="silent", ready_seconds=0.3)
+    async with supervising(tmp_path, silent) as supervisor:
+        with pytest.raises(StackError, match="venue was not ready after 0 s"):
+            await supervisor.start()
+
+
+async def test_a_program_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    """The error names the program."""
+    ready = AskBanner(address="127.0.0.1:1", begins="")
+    plan = Process(unit="x", argv=("/no/such/program",), address="127.0.0.1:1", ready=ready)
+    async with supervising(tmp_path, plan) as supervisor:
+        with pytest.raises(SetupError, match="/no/such/program cannot be started"):
+            await supervisor.start()
+
+
+async def test_what_does_not_end_is_killed(tmp_path: Path) -> None:
+    """A process that ignores SIGTERM is gone after its deadline."""
+    stubborn = greeter("venue", tmp_path, mode="stubborn", stop_seconds=0.2)
+    async with supervising(tmp_path, stubborn) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        await supervisor.drain()
+        assert unit.exit_code == -signal.SIGKILL
+
+
+async def test_an_impatient_person_is_obeyed(tmp_path: Path) -> None:
+    """Killing everything ends a drain that waits for a stubborn process."""
+    async with supervising(tmp_path, greeter("venue", tmp_path, mode="stubborn")) as supervisor:
+        await supervisor.start()
+        supervisor.kill()
+        await supervisor.drain()
+        assert [unit.state for unit in supervisor] == [State.STOPPED]
+
+
+async def test_a_stopped_unit_stays_down(tmp_path: Path) -> None:
+    """What a person stopped is no death: it is not restarted, and its log says nothing of it."""
+    async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        await unit.stop()
+        await unit.stop()
+        assert (unit.state, unit.restarts) == (State.STOPPED, 0)
+
+
+async def test_a_stop_ends_the_pause_before_a_restart(tmp_path: Path) -> None:
+    """A process that waits for its next restart can be stopped at once."""
+    limit = RestartLimit(first_pause_seconds=3600.0)
+    async with supervising(tmp_path, greeter("venue", tmp_path), limit=limit) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        await _kill_when_ready(unit, 0)
+        await _kill_when_ready(unit, 1)
+        await until(lambda: unit.state is State.EXITED)
+        await unit.stop()
+        assert unit.state is State.STOPPED
+
+
+async def _kill_when_ready(unit: Unit, restarts: int) -> None:
+    await until(lambda: unit.state is State.READY and unit.restarts == restarts)
+    kill(unit.child.pid if unit.child else None, signal.SIGKILL)

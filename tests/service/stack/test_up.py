@@ -1,0 +1,176 @@
+"""`trading-ops up` as a process, with the two processes that need no tools: mail and exporter."""
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.service.stack.small import REPOSITORY, alive, free_port, kill, until, until_said
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.stack.lock import holder
+
+UNITS = {"mail", "exporter"}
+SERVICE = re.compile(r"\n    service: \{manager: supervisor, unit: (\S+?)[,}].*")
+PORT = re.compile(r"127\.0\.0\.1:\d+")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command said, and its code."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Project:
+    """A folder with a registry of its own, in which commands are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.var = folder / "var"
+        self.targets = folder / "targets.yml"
+        text = (REPOSITORY / "targets.yml").read_text()
+        text = SERVICE.sub(lambda match: match[0] if match[1] in UNITS else "", text)
+        self.targets.write_text(PORT.sub(lambda _: f"127.0.0.1:{free_port()}", text))
+
+    async def start(self, *arguments: str, var: Path | None = None) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            "env",
+            f"TRADING_OPS_ROOT={REPOSITORY}",
+            f"TRADING_OPS_VAR={var or self.var}",
+            f"TRADING_OPS_TARGETS_FILE={self.targets}",
+            sys.executable,
+            "-m",
+            "trading_ops.cli.main",
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def run(self, *arguments: str, var: Path | None = None) -> Ended:
+        process = await self.start(*arguments, var=var)
+        async with asyncio.timeout(30):
+            out, err = await process.communicate()
+        return Ended(process.returncode or 0, out.decode(), err.decode())
+
+    @contextlib.asynccontextmanager
+    async def up(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Have it in the foreground, ready, while the block runs."""
+        process = await self.start("up")
+        assert process.stdout
+        try:
+            async with asyncio.timeout(30):
+                while not (line := await process.stdout.readline()).startswith(b"Ready after"):
+                    assert line, (await process.communicate())[1].decode()
+            yield process
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.communicate()
+
+    async def pids(self) -> dict[str, int]:
+        ended = await self.run("status", "--output", "json")
+        return {one["unit"]: one["pid"] for one in json.loads(ended.out)["processes"]}
+
+
+@pytest.fixture
+async def project(tmp_path: Path) -> AsyncIterator[Project]:
+    made = Project(tmp_path)
+    yield made
+    await made.run("down")
+
+
+async def test_ctrl_c_stops_everything(project: Project) -> None:
+    """In the foreground, SIGINT drains: it says so, ends with 0 and leaves nothing."""
+    async with project.up() as process:
+        pids = await project.pids()
+        assert set(pids) == UNITS
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    assert process.returncode == ExitCode.OK
+    assert b"Everything is stopped." in out
+    assert err == b""
+    assert not any(alive(pid) for pid in pids.values())
+    assert (await project.run("status")).code == ExitCode.NOT_RUNNING
+
+
+async def test_detached_it_runs_on_until_down(project: Project) -> None:
+    """The command returns when all is ready; status shows it; down ends it."""
+    up = await project.run("up", "--detach")
+    assert up.code == ExitCode.OK, up.err
+    assert "mail: ready" in up.out
+    status = await project.run("status", "--memory")
+    assert status.code == ExitCode.OK
+    for word in ("mail", "exporter", "supervisor", "ready", "MB", "exporter.log"):
+        assert word in status.out
+    pids = await project.pids()
+    assert (await project.run("down")).out == "Everything is stopped.\n"
+    assert not any(alive(pid) for pid in pids.values())
+    assert (await project.run("down")).out == "Nothing is running.\n"
+
+
+async def test_a_second_stack_is_refused(project: Project) -> None:
+    """In the same folder it says who runs there, in the foreground and detached."""
+    async with project.up() as process:
+        for arguments in (("up",), ("up", "--detach")):
+            ended = await project.run(*arguments)
+            assert ended.code == ExitCode.FAILED
+            assert f"a stack already runs in {project.var} (process {process.pid})" in ended.err
+            assert "Traceback" not in ended.err
+
+
+async def test_after_kill_9_of_everything_it_just_starts(project: Project) -> None:
+    """Nothing of a killed stack hinders the next one, and a killed supervisor leaves nothing."""
+    async with project.up() as process:
+        pids = await project.pids()
+        process.kill()
+        await process.wait()
+        await until(lambda: not any(alive(pid) for pid in pids.values()))
+    assert holder(project.var) is None
+    async with project.up():
+        assert set(await project.pids()) == UNITS
+
+
+async def test_a_killed_process_comes_back(project: Project) -> None:
+    """The status counts the restart."""
+    async with project.up():
+        before = (await project.pids())["exporter"]
+        kill(before, signal.SIGKILL)
+
+        async def came_back() -> bool:
+            return "ready (restarted once)" in (await project.run("status")).out
+
+        await until_said(came_back)
+        assert (await project.pids())["exporter"] not in {before, None}
+
+
+async def test_a_taken_port_is_one_sentence(project: Project) -> None:
+    """The error names the port, its holder, the target and the file."""
+    address = PORT.findall(project.targets.read_text())[0]
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+        for arguments in (("up",), ("up", "--detach")):
+            ended = await project.run(*arguments)
+            assert ended.code == ExitCode.SETUP
+            assert f"Error: {address} is taken by process" in ended.err
+            assert "of target paper in targets.yml" in ended.err
+            assert ended.err.count("\n") == 1
+
+
+async def test_a_folder_that_cannot_be_written_is_one_sentence(
+    project: Project, tmp_path: Path
+) -> None:
+    """The error names the folder and the fix."""
+    (tmp_path / "file").write_text("in the way")
+    for arguments in (("up",), ("up", "--detach")):
+        ended = await project.run(*arguments, var=tmp_path / "file" / "var")
+        assert ended.code == ExitCode.SETUP
+        assert "cannot be written" in ended.err
+        assert ended.err.count("\n") == 1

@@ -1,0 +1,70 @@
+import io
+from typing import Any
+
+from rich.console import Console
+
+from trading_ops.cli.live_status import LiveStatus
+from trading_ops.cli.process_table import megabytes, state_words, table
+
+
+def process(state: str = "ready", **changes: Any) -> dict[str, Any]:
+    return {
+        "unit": "venue", "pid": 1, "state": state, "restarts": 0, "restarts_by": "manager",
+        "address": "127.0.0.1:8401", "log": "/var/[x]/venue.log", "exit_code": None, **changes,
+    }  # fmt: skip
+
+
+def overview(*processes: dict[str, Any], phase: str = "ready") -> dict[str, Any]:
+    return {"stack": {"pid": 1, "phase": phase}, "processes": list(processes)}
+
+
+def test_a_file_gets_one_line_for_each_change() -> None:
+    """Without a terminal nothing is drawn over, and a state is said once."""
+    file = io.StringIO()
+    with LiveStatus(Console(file=file, width=120)) as status:
+        for state in ("starting", "starting", "ready", "ready"):
+            status.show(overview(process(state)))
+    assert file.getvalue().splitlines() == ["venue: starting", "venue: ready"]
+
+
+def test_ready_is_said_with_the_table() -> None:
+    """A file gets the table once, with addresses, logs and the seconds it took."""
+    file = io.StringIO()
+    with LiveStatus(Console(file=file, width=120)) as status:
+        status.ready(overview(process()))
+    said = file.getvalue()
+    assert "127.0.0.1:8401" in said
+    assert "/var/[x]/venue.log" in said
+    assert "Ready after 0.0 s." in said
+
+
+def test_a_terminal_gets_a_table_in_place() -> None:
+    """On a terminal the table is drawn with the hint of the phase."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=120)
+    with LiveStatus(console) as status:
+        status.show(overview(process("starting"), phase="starting"))
+        status.ready(overview(process()))
+        status.show(overview(process("stopped"), phase="stopping"))
+    said = file.getvalue()
+    for words in ("Starting …", "Ctrl-C stops everything", "Ctrl-C again kills"):
+        assert words in said
+
+
+def test_states_in_words() -> None:
+    """What a person wants to know stands beside the state."""
+    assert state_words(process()) == "ready"
+    assert state_words(process(restarts=1)) == "ready (restarted once)"
+    assert state_words(process("gave_up", exit_code=1, restarts=5)) == (
+        "given up (code 1, restarted 5 times)"
+    )
+    dead = process("exited", exit_code=-9, restarts_by="reconciler")
+    assert state_words(dead) == "exited (signal 9, the reconciler restarts it)"
+
+
+def test_memory_is_a_column_only_when_it_was_asked_for() -> None:
+    """A process that is not there has no memory."""
+    assert len(table(overview(process())).columns) == 4
+    assert len(table(overview(process(rss_bytes=1_500_000))).columns) == 5
+    assert megabytes(1_500_000) == "1.5 MB"
+    assert megabytes(None) == "-"

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+from trading_ops.stack.child import ROTATE_BYTES, rotate, tail
+
+
+def test_a_large_log_is_moved_out_of_the_way(tmp_path: Path) -> None:
+    """A log over the limit becomes `.1`; the one before is dropped."""
+    log = tmp_path / "venue.log"
+    (tmp_path / "venue.log.1").write_text("old")
+    with log.open("wb") as file:
+        file.truncate(ROTATE_BYTES + 1)
+    rotate(log)
+    assert not log.exists()
+    assert (tmp_path / "venue.log.1").stat().st_size == ROTATE_BYTES + 1
+
+
+def test_a_small_log_goes_on(tmp_path: Path) -> None:
+    """A log under the limit is appended to."""
+    log = tmp_path / "venue.log"
+    log.write_text("line\n")
+    rotate(log)
+    assert log.read_text() == "line\n"
+
+
+def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
+    """An error shows the end of a long log."""
+    log = tmp_path / "venue.log"
+    log.write_text("\n".join(f"line {number}" for number in range(10_000)))
+    lines = tail(log).splitlines()
+    assert len(lines) == 8
+    assert lines[-1].strip() == "line 9999"
+
+
+def test_no_log_is_said(tmp_path: Path) -> None:
+    """A process that wrote nothing has no tail."""
+    assert "empty" in tail(tmp_path / "none.log")

@@ -1,0 +1,49 @@
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.stack.registries import changed
+from trading_ops.errors import SetupError
+from trading_ops.stack.ports import check_ports, describe_holder, is_free
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """An address on which this process listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_taken_address_names_holder_and_target(taken: str) -> None:
+    """The error says who has it and which line to change."""
+    with pytest.raises(SetupError) as raised:
+        # The venue is the first in the file, so no other address is looked at.
+        check_ports(changed(("127.0.0.1:8401", taken)))
+    said = str(raised.value)
+    assert f"{taken} is taken by process {os.getpid()}" in said
+    assert "change `address` of target paper in targets.yml" in said
+
+
+def test_nobody_is_named_when_nobody_is_found() -> None:
+    """A holder that the system hides is “another process”."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = f"127.0.0.1:{server.getsockname()[1]}"
+    assert describe_holder(free) == "another process"
+
+
+def test_a_closing_connection_does_not_take_the_address() -> None:
+    """What waits in TIME_WAIT after a server's end hinders no new one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        with socket.create_connection(address) as client:
+            accepted, _ = server.accept()
+            accepted.close()  # this side closes first, so it is the one that lingers
+            client.recv(1)
+    assert is_free(f"127.0.0.1:{address[1]}")
+
+
+def test_a_listener_takes_the_address(taken: str) -> None:
+    """An address on which somebody listens is not free."""
+    assert not is_free(taken)
