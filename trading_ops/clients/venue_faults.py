@@ -18,6 +18,8 @@ class JournalEntry(msgspec.Struct):
     seq: int
     time: float
     event: str
+    account: str = ""
+    """Whose account it concerns; empty where it concerns none."""
 
 
 class _Journal(msgspec.Struct):
@@ -51,9 +53,10 @@ class VenueFaults:
         after = 0
         found: list[JournalEntry] = []
         while True:
-            body = await self._http.get("/journal", params={"after": str(after)})
+            params = {"since": str(since), "after": str(after)}
+            body = await self._http.get("/journal", params=params)
             entries = msgspec.json.decode(body, type=_Journal).entries
             if not entries:
                 return found
             after = entries[-1].seq
-            found += [entry for entry in entries if entry.time >= since]
+            found += entries

@@ -50,7 +50,10 @@ class VenueFault:
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for the cure in the venue's journal."""
         journal = await scene.faults(bot).journal(since=since)
-        return self._saw if any(entry.event == self._cured for entry in journal) else None
+        cured = (
+            entry.event == self._cured and entry.account in {"", bot.name} for entry in journal
+        )
+        return self._saw if any(cured) else None
 
 
 class BotKill:
@@ -85,8 +88,8 @@ FAULTS: Mapping[str, Fault] = {
     "venue_disconnect": VenueFault(
         "disconnect",
         "the venue drops the bot's session; only a new one works",
-        "session_opened",
-        "the venue's journal has a new session",
+        "session_joined",
+        "the venue's journal has the bot on a new session",
     ),
     "venue_stale_feed": VenueFault(
         "stale_feed",

@@ -1,0 +1,122 @@
+"""The real stack on free ports: real Prometheus, Alertmanager, venue, bot and reconciler.
+
+Configurations, rules and runbooks are the shipped ones, unchanged; only ports and the var folder
+are the test's own.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from trading_ops.settings import Settings, load_settings
+from trading_ops.stack.client import SupervisorClient
+from trading_ops.stack.scene import Scene, open_scene
+from trading_ops.targets import load_targets
+
+ROOT = Path(__file__).parents[2]
+PORT = re.compile(r"127\.0\.0\.1:\d+")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago, each another."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Stack:
+    """One local stack in a folder of its own, driven through the command line as a user would."""
+
+    def __init__(self, folder: Path) -> None:
+        text = (ROOT / "targets.yml").read_text()
+        ports = iter(free_ports(len(PORT.findall(text))))
+        targets = folder / "targets.yml"
+        targets.write_text(PORT.sub(lambda _: f"127.0.0.1:{next(ports)}", text))
+        self.environ = {
+            "TRADING_OPS_ROOT": str(ROOT),
+            "TRADING_OPS_VAR": str(folder / "var"),
+            "TRADING_OPS_TARGETS_FILE": str(targets),
+        }
+        self.settings: Settings = load_settings(environ=self.environ)
+        self.registry = load_targets(targets)
+        self.supervisor = SupervisorClient(self.settings, self.registry)
+
+    def run(self, *arguments: str, within: float = 150) -> subprocess.CompletedProcess[str]:
+        """Run `trading-ops …` and return what it printed."""
+        return subprocess.run(
+            [sys.executable, "-m", "trading_ops.cli.main", *arguments],
+            cwd=ROOT,
+            env=self.whole_environ,
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
+        )
+
+    @property
+    def whole_environ(self) -> dict[str, str]:
+        """Return the environment of a process that works on this stack."""
+        return os.environ | self.environ  # noqa: TID251 - a child needs PATH and the like
+
+    def json(self, *arguments: str) -> tuple[int, Any]:
+        """Run a command with --output json; return its exit code and what it printed."""
+        done = self.run(*arguments, "--output", "json")
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        """Return what the supervisor says of each process."""
+        return {one["unit"]: one for one in self.supervisor.overview()["processes"]}
+
+    def pids(self) -> set[int]:
+        """Return every process of this stack, found in the process table by its environment."""
+        found = set()
+        for process in psutil.process_iter():
+            try:
+                var = process.environ().get("TRADING_OPS_VAR")
+                started_here = str(self.settings.var) in " ".join(process.cmdline())
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            if var == self.environ["TRADING_OPS_VAR"] or started_here:
+                found.add(process.pid)
+        return found
+
+    def logs(self) -> str:
+        """Return the ends of all logs, for a failure's report."""
+        files = sorted(self.settings.logs.glob("*.log"))
+        return "\n".join(f"== {file.name}\n{file.read_text()[-2000:]}" for file in files)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack, one for the whole session."""
+    folder = tmp_path_factory.mktemp("stack")
+    stack = Stack(folder)
+    done = stack.run("up", "--detach")
+    assert done.returncode == 0, done.stderr + stack.logs()
+    yield stack
+    done = stack.run("down")
+    assert done.returncode == 0, done.stderr
+    assert stack.pids() == set()
+    shutil.rmtree(folder / "var" / "prometheus", ignore_errors=True)
+
+
+@pytest.fixture
+async def scene(stack: Stack) -> AsyncIterator[Scene]:
+    """Clients of everything in the running stack."""
+    async with open_scene(stack.settings) as scene:
+        yield scene

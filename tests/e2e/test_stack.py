@@ -1,0 +1,125 @@
+"""The stack as a user meets it: doctor, status, boards, processes that die, and the end."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from grafana.boards.queries import board_queries
+from tests.e2e.conftest import Stack
+from tests.waiting import eventually
+from trading_ops.stack.scene import Scene
+
+RESTARTED = ["venue", "exporter", "reconciler", "alertmanager", "prometheus", "mail"]
+
+
+def test_doctor_finds_everything_in_order(stack: Stack) -> None:
+    """Tools, secrets, configurations, every connection, and a test alert to a person and back."""
+    code, report = stack.json("doctor")
+    assert code == 0, [check for check in report["checks"] if not check["ok"]]
+    names = [check["name"] for check in report["checks"]]
+    assert "test alert → a person's mailbox" in names
+
+
+def test_doctor_names_what_is_wrong(stack: Stack) -> None:
+    """A token that others can read is found, with the command that mends it."""
+    token = stack.settings.secrets / "operator_token"
+    token.chmod(0o644)
+    try:
+        code, report = stack.json("doctor", "--no-test-alert")
+    finally:
+        token.chmod(0o600)
+    wrong = [check for check in report["checks"] if not check["ok"]]
+    assert code == 1
+    assert [check["name"] for check in wrong] == ["secrets"]
+    assert f"chmod go= {token}" in wrong[0]["detail"]
+
+
+def test_status_has_every_process_ready(stack: Stack) -> None:
+    """One row for each process, all ready."""
+    code, status = stack.json("status")
+    assert code == 0
+    assert {one["state"] for one in status["processes"]} == {"ready"}
+
+
+def test_nothing_listens_beyond_loopback(stack: Stack) -> None:
+    """Every socket of every process of ours is on a loopback address."""
+    listening = []
+    for pid in stack.pids():
+        for connection in psutil.Process(pid).net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                listening.append(connection.laddr.ip)
+    assert len(listening) >= len(stack.processes())
+    assert set(listening) == {"127.0.0.1"}
+
+
+async def test_every_query_of_the_overview_board_returns_data(scene: Scene) -> None:
+    """A panel that shows nothing is a broken promise; the board is asked, query by query."""
+    empty = []
+    for panel, expression in board_queries():
+        if not await scene.prometheus.query(expression):
+            empty.append(f"{panel}: {expression}")
+    assert empty == []
+
+
+@pytest.mark.parametrize("unit", RESTARTED)
+async def test_a_killed_process_is_restarted(stack: Stack, unit: str) -> None:
+    """kill -9 of anything but the bot: the supervisor has it ready again."""
+    before = stack.processes()[unit]
+    os.kill(before["pid"], signal.SIGKILL)
+
+    def is_back() -> bool:
+        now = stack.processes()[unit]
+        return bool(now["state"] == "ready" and now["pid"] != before["pid"])
+
+    await eventually(is_back, within=30)
+    assert stack.processes()[unit]["restarts"] == before["restarts"] + 1
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Stack:
+    """Another stack, in a folder of its own, not yet started."""
+    return Stack(tmp_path)
+
+
+async def test_ctrl_c_leaves_no_process_behind(second: Stack) -> None:
+    """In the foreground: SIGINT drains and stops all; then kill -9 of everything, and up again."""
+    foreground = await asyncio.create_subprocess_exec(
+        psutil.Process().exe(),
+        "-m",
+        "trading_ops.cli.main",
+        "up",
+        env=second.whole_environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    await eventually(lambda: _all_ready(second), within=60)
+    again = second.run("up", "--detach")
+    assert again.returncode != 0
+    assert "Traceback" not in again.stderr
+    assert str(foreground.pid) in again.stderr
+    foreground.send_signal(signal.SIGINT)
+    output, errors = await asyncio.wait_for(foreground.communicate(), 60)
+    assert foreground.returncode == 0, errors
+    assert b"Traceback" not in output + errors
+    assert second.pids() == set()
+
+    # Everything dies at once, as in a power cut; the next `up` just works.
+    assert second.run("up", "--detach").returncode == 0
+    for pid in second.pids():
+        os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: not second.pids(), within=10)
+    assert second.run("status").returncode == 3
+    done = second.run("up", "--detach")
+    assert done.returncode == 0, done.stderr
+    assert second.run("down").returncode == 0
+    assert second.pids() == set()
+
+
+def _all_ready(stack: Stack) -> bool:
+    done = stack.run("status")
+    return done.returncode == 0 and "starting" not in done.stdout
