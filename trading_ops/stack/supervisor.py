@@ -54,7 +54,7 @@ class Supervisor:
         """
         self.phase = Phase.STOPPED
         self.listeners: list[Callable[[], None]] = []
-        """Called after every change of a state; must not block."""
+        """Called after every change of a state; must not block. One that raises is dropped."""
 
         self.asked_to_stop = asyncio.Event()
         """Set by the API and by signals; whoever runs the supervisor waits for it and drains."""
@@ -134,6 +134,14 @@ class Supervisor:
 
     def _changed(self) -> None:
         lives = {unit.plan.unit: unit.incarnation for unit in self if unit.running}
-        write_if_changed(self._record, json.dumps({"incarnations": lives}))
-        for listener in self.listeners:
-            listener()
+        # A full disk or a closed terminal must not end the supervision.
+        try:
+            write_if_changed(self._record, json.dumps({"incarnations": lives}))
+        except OSError as error:
+            _log.error("record_not_written", path=str(self._record), reason=str(error))
+        for listener in tuple(self.listeners):
+            try:
+                listener()
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it
+                _log.warning("listener_dropped", reason=str(error) or type(error).__name__)
+                self.listeners.remove(listener)

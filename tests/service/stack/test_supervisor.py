@@ -149,6 +149,32 @@ async def test_a_stop_ends_the_pause_before_a_restart(tmp_path: Path) -> None:
         assert unit.state is State.STOPPED
 
 
+async def test_a_broken_terminal_ends_nothing(tmp_path: Path) -> None:
+    """A listener that raises is dropped, and the processes are kept up all the same."""
+    heard: list[str] = []
+
+    def broken() -> None:
+        heard.append("called")
+        raise BrokenPipeError
+
+    async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
+        supervisor.listeners.append(broken)
+        await supervisor.start()
+        (unit,) = supervisor
+        await _kill_when_ready(unit, 0)
+        await until(lambda: unit.state is State.READY and unit.restarts == 1)
+    assert heard == ["called"]
+
+
+async def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
+    """The processes are kept up when it cannot be recorded which they are."""
+    async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
+        (tmp_path / "processes.json").mkdir()
+        await supervisor.start()
+        (unit,) = supervisor
+        assert unit.state is State.READY
+
+
 async def _kill_when_ready(unit: Unit, restarts: int) -> None:
     await until(lambda: unit.state is State.READY and unit.restarts == restarts)
     kill(unit.child.pid if unit.child else None, signal.SIGKILL)
