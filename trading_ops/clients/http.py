@@ -61,7 +61,7 @@ class Http:
                 timeout=limit,
                 allow_redirects=False,
             ) as response:
-                return Answer(response.status, await response.content.read(BODY_LIMIT_BYTES))
+                return Answer(response.status, await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(
                 f"{method} {self._base}{path}: {str(error) or error.__class__.__name__}"
@@ -81,3 +81,13 @@ class Http:
             text = answer.body[:200].decode(errors="replace")
             raise Refused(f"GET {self._base}{path}: HTTP {answer.status}: {text}")
         return answer.body
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """Read to the end; `read(n)` would give what has arrived so far."""
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > BODY_LIMIT_BYTES:
+            raise Unreachable(f"the answer is longer than {BODY_LIMIT_BYTES} bytes")
+    return bytes(body)

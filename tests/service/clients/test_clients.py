@@ -1,0 +1,190 @@
+"""The clients against servers that misbehave in the ways that servers do."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.builders import make_registry
+from tests.fakes import FakeWorld
+from trading_ops.clients.agent import Agent
+from trading_ops.clients.alertmanager import Alertmanager
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.http import Http
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.clients.supervisor import SupervisedUnit
+from trading_ops.domain.target import Kind
+from trading_ops.errors import ActionError, Refused, Unreachable
+
+Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Http]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Return a way to serve one handler on every path, and an Http to it."""
+    servers = []
+    async with aiohttp.ClientSession() as session:
+
+        async def start(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Http:
+            app = web.Application()
+            app.router.add_route("*", "/{tail:.*}", handler)
+            server = TestServer(app, host="127.0.0.1")
+            await server.start_server()
+            servers.append(server)
+            base = f"http://127.0.0.1:{server.port}"
+            return Http(session, base, token="t", within=timedelta(seconds=0.5))
+
+        yield start
+    for server in servers:
+        await server.close()
+
+
+def says(body: Any, status: int = 200) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        del request
+        text = body if isinstance(body, str) else json.dumps(body)
+        return web.Response(text=text, status=status, content_type="application/json")
+
+    return handler
+
+
+async def test_an_answer_in_many_pieces_is_read_whole(serve: Serve) -> None:
+    """Chunks that arrive one by one are one answer."""
+    alerts = [FakeWorld(labels={"alertname": f"A{n}"}).alert() for n in range(50)]
+    whole = json.dumps(
+        [
+            one
+            | {
+                "endsAt": one["startsAt"],
+                "status": {"state": "active", "silencedBy": [], "inhibitedBy": []},
+            }
+            for one in alerts
+        ]
+    ).encode()
+
+    async def in_pieces(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for begin in range(0, len(whole), 1000):
+            await response.write(whole[begin : begin + 1000])
+            await asyncio.sleep(0)
+        return response
+
+    found = await Alertmanager(await serve(in_pieces)).alerts()
+    assert len(found) == 50
+
+
+async def test_no_answer_in_time_is_unreachable(serve: Serve) -> None:
+    """A deadline ends the waiting."""
+    released = asyncio.Event()
+
+    async def hangs(request: web.Request) -> web.StreamResponse:
+        del request
+        await released.wait()
+        return web.Response()
+
+    http = await serve(hangs)
+    with pytest.raises(Unreachable, match="GET http://127"):
+        await http.get("/x")
+    released.set()
+
+
+async def test_a_redirect_is_refused_not_followed(serve: Serve) -> None:
+    """A token never goes to where somebody else points."""
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        del request
+        raise web.HTTPFound("http://127.0.0.1:9/evil")
+
+    with pytest.raises(Refused, match="HTTP 302"):
+        await (await serve(elsewhere)).get("/x")
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", '{"data": {"alerts": 3}}', "<html>"])
+async def test_prometheus_nonsense_is_unreachable(serve: Serve, body: str) -> None:
+    """What is not the API's answer tells nothing."""
+    prometheus = Prometheus(await serve(says(body)))
+    with pytest.raises(Unreachable):
+        await prometheus.view()
+    with pytest.raises(Unreachable):
+        await prometheus.query("up")
+
+
+async def test_prometheus_scalar_is_no_vector(serve: Serve) -> None:
+    """A verify query must select something."""
+    answer = {"data": {"resultType": "scalar", "result": []}}
+    with pytest.raises(Unreachable, match="not a vector"):
+        await Prometheus(await serve(says(answer))).query("1")
+
+
+async def test_a_wrong_query_is_refused(serve: Serve) -> None:
+    """400 names what is wrong."""
+    with pytest.raises(Refused, match="parse error"):
+        await Prometheus(await serve(says("parse error", 400))).query("up{")
+
+
+@pytest.mark.parametrize("body", ["", "{}", '[{"fingerprint": 1}]'])
+async def test_alertmanager_nonsense_is_unreachable(serve: Serve, body: str) -> None:
+    """An answer that cannot be read is not an empty list."""
+    with pytest.raises(Unreachable):
+        await Alertmanager(await serve(says(body))).alerts()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(401, Refused), (404, Refused), (409, Refused), (500, Unreachable)]
+)
+async def test_commands_tell_a_no_from_silence(
+    serve: Serve, status: int, error: type[Exception]
+) -> None:
+    """4xx: it was not done. 5xx: nobody knows."""
+    http = await serve(says({"error": "x"}, status))
+    within = timedelta(seconds=1)
+    with pytest.raises(error):
+        await Agent(http).command("halt", {}, attempt_id="a", fence=1, within=within)
+    unit = SupervisedUnit(http, "bot")
+    with pytest.raises(error):
+        await unit.restart(incarnation=None, attempt_id="a", fence=1, within=within)
+    with pytest.raises(error):
+        await Agent(http).raise_fence(2)
+
+
+async def test_executors_that_cannot_be_read_are_unreachable(serve: Serve) -> None:
+    """An unreadable answer leaves the outcome unknown."""
+    http = await serve(says("nonsense"))
+    for ask in (
+        Agent(http).health(),
+        Agent(http).attempt("a"),
+        SupervisedUnit(http, "x").process(),
+    ):
+        with pytest.raises(Unreachable):
+            await ask
+
+
+async def test_an_attempt_that_never_arrived_is_none(serve: Serve) -> None:
+    """404 is knowledge; anything else is not."""
+    assert await Agent(await serve(says({}, 404))).attempt("a") is None
+    with pytest.raises(Unreachable):
+        await Agent(await serve(says({}, 503))).attempt("a")
+
+
+async def test_a_unit_that_the_supervisor_has_not_is_refused(serve: Serve) -> None:
+    """The registry and the supervisor disagree: nothing is guessed."""
+    with pytest.raises(Refused, match="no unit bot"):
+        await SupervisedUnit(await serve(says({"processes": []})), "bot").process()
+
+
+async def test_directory_gives_only_what_the_registry_names() -> None:
+    """A venue has no agent, and a target without service no unit."""
+    registry = make_registry()
+    async with aiohttp.ClientSession() as session:
+        directory = Directory(session, registry, {"agent": "a", "supervisor": "s"})
+        with pytest.raises(ActionError, match="not a bot"):
+            directory.bot(registry.one(Kind.VENUE))
+        with pytest.raises(ActionError, match="no service"):
+            directory.unit(registry.one(Kind.VENUE))
