@@ -2,6 +2,9 @@
 
 import asyncio
 from asyncio.subprocess import PIPE
+from dataclasses import replace
+from decimal import Decimal
+from typing import cast
 
 import pytest
 
@@ -9,6 +12,8 @@ from tests.service.bot.conftest import SYMBOLS, Control, Venue, stays, until
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
 from trading_ops.paper.bot.bot import Bot
+from trading_ops.paper.bot.order import Order, OrderStatus, new_client_id
+from trading_ops.paper.bot.venue_errors import VenueRefused
 
 
 def up(bot: Bot, component: str) -> bool:
@@ -66,7 +71,8 @@ async def test_dead_session_stays_dead_until_told(bot: Bot, venue: Venue, contro
     answer = await control.command("reconnect_broker")
     assert answer["outcome"] == "succeeded", answer
     assert up(bot, "broker")
-    assert venue.journal("session_opened", after=before) != []
+    # The venue tells of a session when its cookie comes back, with the second request on it.
+    await until(lambda: venue.journal("session_opened", after=before))
     assert sample(bot, "trading_venue_session_restarts_total") == 1
     await until(lambda: bot.heartbeat.beat_at != beat)
 
@@ -180,3 +186,38 @@ async def test_foreign_nonce_is_jumped_over(bot: Bot, venue: Venue) -> None:
     await until(lambda: bot.heartbeat.beat_at != beat)
     assert up(bot, "broker")
     assert sample(bot, "trading_nonces_refused_total") == 1
+
+
+async def test_venue_saying_no_is_not_an_outage(bot: Bot) -> None:
+    """An order that the venue refuses leaves the broker up; a cancelled one is found again."""
+    order = Order(
+        client_id=new_client_id("beta"),
+        symbol="BTC/USD",
+        side=Side.BUY,
+        price=Decimal(1000),
+        quantity=Decimal(1000),
+        created_at=0.0,
+    )
+    with pytest.raises(VenueRefused, match="Insufficient funds"):
+        await bot.broker.call("AddOrder", lambda client: client.submit(order))
+    small = replace(order, quantity=Decimal("0.001"))
+    venue_id = await bot.broker.call("AddOrder", lambda client: client.submit(small))
+    await bot.broker.call("CancelOrder", lambda client: client.cancel(venue_id))
+    found = await bot.broker.call(
+        "ClosedOrders", lambda client: client.closed_order(small.client_id)
+    )
+    assert found is not None
+    assert (found.venue_id, found.status) == (venue_id, OrderStatus.CANCELLED)
+    assert sample(bot, "trading_venue_requests_total", endpoint="AddOrder", code="refused") == 1
+    assert up(bot, "broker")
+
+
+async def test_pass_that_crashes_is_shown(bot: Bot) -> None:
+    """Passes that crash stop the heartbeat and take its component down, until one succeeds."""
+    symbols, bot.heartbeat._symbols = bot.heartbeat._symbols, cast("list[str]", None)
+    await until(lambda: not up(bot, "heartbeat"))
+    beat = bot.heartbeat.beat_at
+    assert "TypeError" in bot.heartbeat.detail
+    bot.heartbeat._symbols = symbols
+    await until(lambda: up(bot, "heartbeat"))
+    assert bot.heartbeat.beat_at != beat

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from decimal import Decimal
@@ -535,6 +537,40 @@ async def test_broker_without_nonces_is_down(metrics: BotMetrics) -> None:
     with pytest.raises(VenueDown, match="the disk is full"):
         await broker.call("OpenOrders", lambda client: client.open_orders())
     await supervisor.stop()
+
+
+IMPORTS = """
+import sys
+from trading_ops.paper.bot.ccxt_kraken import kraken_class
+lean = kraken_class()
+assert "ccxt.binance" not in sys.modules
+import ccxt.async_support
+assert ccxt.async_support.kraken is lean
+assert issubclass(ccxt.InvalidNonce, ccxt.NetworkError)
+assert kraken_class() is lean
+"""
+
+BROKEN = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Refuser(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "ccxt.base.errors" and "ccxt.base.exchange" not in sys.modules:
+            sys.meta_path.remove(self)
+            raise ImportError("another version")
+
+sys.meta_path.insert(0, Refuser())
+from trading_ops.paper.bot.ccxt_kraken import kraken_class
+assert kraken_class().__name__ == "kraken"
+assert "ccxt.binance" in sys.modules
+"""
+
+
+@pytest.mark.parametrize("code", [IMPORTS, BROKEN], ids=["lean", "fallen back"])
+def test_lean_import_leaves_ccxt_whole(code: str) -> None:
+    """Only Kraken is imported at first, the rest stays available, and a surprise is survived."""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 # The feed's own corners

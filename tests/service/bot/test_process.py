@@ -1,20 +1,23 @@
 """The bot as a process: how it ends, how it dies, and how it goes on."""
 
-import json
+import asyncio
+import fcntl
+import os
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import aiohttp
+import msgspec
 import psutil
 import pytest
 
 from tests.service.bot.conftest import Control, Venue, until
 from trading_ops import clock
-from trading_ops.paper.bot.__main__ import main
+from trading_ops.errors import SetupError
+from trading_ops.paper.bot.__main__ import main, serve
 from trading_ops.paper.bot.bot import Bot
 from trading_ops.paper.bot.config import BotConfig
 
@@ -26,9 +29,13 @@ def ceiling(folder: Path) -> int:
         return int(connection.execute("SELECT max(ceiling) FROM nonces").fetchone()[0])
 
 
-def change(config_file: Path, **values: str) -> None:
-    content = json.loads(config_file.read_text())
-    config_file.write_text(json.dumps(content | values))
+@pytest.fixture
+def bot_lock(config: BotConfig) -> Iterator[Path]:
+    config.state_dir.mkdir()
+    path = config.state_dir / "lock"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield path
 
 
 async def ended(process: subprocess.Popen[bytes], *, within: float) -> int:
@@ -120,22 +127,37 @@ async def test_halt_outlives_the_process(venue: Venue, spawn: Spawn, control: Co
 async def test_second_bot_in_the_same_folder_is_refused(
     bot: Bot, spawn: Spawn, tmp_path: Path
 ) -> None:
-    """Two processes with one key would fight: the second says so and ends."""
-    process = spawn()
-    assert await ended(process, within=15) == 1
-    assert "another bot runs in" in (tmp_path / "bot.log").read_text()
-
-
-async def test_taken_port_is_a_sentence(
-    config_file: Path, venue: Venue, tmp_path: Path, spawn: Spawn
-) -> None:
-    """A port that is taken ends the start with the address and the fix, not a traceback."""
-    change(config_file, agent_address=venue.address)
+    """Two processes with one key would fight: the second says so in a sentence, and ends with 1."""
     process = spawn()
     assert await ended(process, within=15) == 1
     text = (tmp_path / "bot.log").read_text()
-    assert f"cannot listen on {venue.address}" in text
+    assert "another bot runs in" in text
     assert "Traceback" not in text
+
+
+def test_folder_in_use_is_refused(bot_lock: Path, config: BotConfig) -> None:
+    """The lock of another process is respected."""
+    with pytest.raises(SetupError, match="another bot runs in"):
+        Bot(config)
+
+
+async def test_taken_port_is_a_sentence(config: BotConfig, venue: Venue) -> None:
+    """A port that is taken ends the start with the address, and leaves the folder free."""
+    wrong = msgspec.structs.replace(config, agent_address=venue.address)
+    with pytest.raises(SetupError, match=f"cannot listen on {venue.address}"):
+        await Bot(wrong).start()
+    bot = Bot(config)
+    await bot.start()
+    await bot.stop()
+
+
+async def test_signal_ends_an_ordered_life(config: BotConfig, venue: Venue) -> None:
+    """Serving goes on until a signal, and then ends without leaving anything open."""
+    serving = asyncio.create_task(serve(config))
+    await open_order(venue)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serving, 10)
+    assert venue.open_orders() == set()
 
 
 def test_missing_configuration_is_a_sentence(
@@ -147,7 +169,7 @@ def test_missing_configuration_is_a_sentence(
 
 
 async def test_frozen_venue_does_not_freeze_the_bot(
-    bot: Bot, venue: Venue, control: Control, config: BotConfig, http: aiohttp.ClientSession
+    bot: Bot, venue: Venue, control: Control
 ) -> None:
     """With the venue's process stopped the agent answers at once and the broker is down."""
     assert venue.process is not None

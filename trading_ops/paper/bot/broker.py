@@ -10,8 +10,9 @@ import aiohttp
 from trading_ops import clock, logs
 from trading_ops.agent import CommandFailed
 from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.component import Component
-from trading_ops.paper.bot.kraken import Kraken, preload
+from trading_ops.paper.bot.kraken import Kraken
 from trading_ops.paper.bot.nonce import Nonces
 from trading_ops.paper.bot.venue_errors import VenueDown, VenueRefused, code_of
 
@@ -80,7 +81,7 @@ class Broker(Component):
     async def run(self) -> None:
         """Probe until cancelled."""
         if self._session is None:
-            await asyncio.to_thread(preload)
+            await asyncio.to_thread(kraken_class)
             self._client, self._loaded = self._make_client(), False
             self._begin_session()
         while True:

@@ -1,16 +1,16 @@
 """Kraken's REST dialect through ccxt: the requests the bot makes, in its own values.
 
-ccxt is imported when the session is begun and not before: it is most of the bot's memory and half
-a second of its start.
+ccxt is imported when the first client is made and not before: it is most of the bot's memory and of
+the time it takes to start.
 """
 
-import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import aiohttp
 
+from trading_ops.paper.bot.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.market import Rules
 from trading_ops.paper.bot.order import Order, OrderStatus, VenueOrder
 
@@ -36,11 +36,6 @@ ENDPOINTS = (
 Call = Callable[["Kraken"], Awaitable[Any]]
 
 
-def preload() -> None:
-    """Import ccxt; blocks for half a second, so call it in a thread."""
-    importlib.import_module("ccxt.async_support")
-
-
 class Kraken:
     """One ccxt client; the HTTP session is the broker's and can be replaced."""
 
@@ -62,10 +57,8 @@ class Kraken:
             timeout_seconds: for one request.
             issue_nonce: returns the next nonce.
         """
-        from ccxt.async_support import kraken  # noqa: PLC0415 - see the module's docstring
-
         url = f"http://{address}"
-        self._client = kraken(
+        self._client = kraken_class()(
             {
                 "apiKey": key,
                 "secret": secret,
