@@ -24,13 +24,14 @@ def down() -> None:
     from trading_ops.targets import load_targets  # noqa: PLC0415
 
     settings = load_settings()
+    pid = holder(settings.var) or 0
     try:
         SupervisorClient(settings, load_targets(settings.targets_file)).shut_down()
     except NotRunning:
         click.echo("Nothing is running.")
         return
     deadline = clock.monotonic() + STOP_SECONDS
-    while (pid := holder(settings.var)) is not None:
+    while holder(settings.var) is not None or _runs(pid):
         if clock.monotonic() > deadline:
             raise StackError(
                 f"the stack (process {pid}) is still stopping after {STOP_SECONDS:.0f} s: see "
@@ -38,3 +39,13 @@ def down() -> None:
             )
         time.sleep(POLL_SECONDS)
     click.echo("Everything is stopped.")
+
+
+def _runs(pid: int) -> bool:
+    """Whether the stack's own process is still there; one that only waits to be reaped is not."""
+    import psutil  # noqa: PLC0415
+
+    try:
+        return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -55,7 +55,6 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
         end_leftovers(record)
         check_ports(registry)
         lay_out(settings, registry)
-        _migrate(settings)
         _log.info("stack_prepared", seconds=round(clock.monotonic() - began, 3))
         stack = _Stack(settings, registry, plans, record)
         asyncio.run(stack.live(on_change, on_ready))
@@ -85,14 +84,6 @@ def log_to_file(path: Path) -> Iterator[None]:
         for handler, stream in zip(streams, before, strict=True):
             handler.setStream(stream)
         file.close()
-
-
-def _migrate(settings: Settings) -> None:
-    # Imported here: SQLAlchemy is most of the start-up time of a command that needs none of it.
-    from trading_ops.store.migrate import upgrade  # noqa: PLC0415
-
-    revision = upgrade(settings.database_url)
-    _log.info("database_migrated", revision=revision)
 
 
 class _Stack:
