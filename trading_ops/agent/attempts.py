@@ -39,7 +39,7 @@ class Attempts:
         if (running := self._running.get(request.attempt_id)) is not None:
             # The sender lost patience and asks again while the first one still runs.
             return self._repeat(await asyncio.shield(running), name)
-        self._admit(request.fence, safe=command.in_agent)
+        self._admit(request.fence, safe=command.safe_direction)
         task = asyncio.create_task(self._carry_out(name, command, request))
         self._running[request.attempt_id] = task
         task.add_done_callback(lambda _: self._running.pop(request.attempt_id, None))

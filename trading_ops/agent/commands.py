@@ -43,6 +43,9 @@ class Command:
     in_agent: bool = False
     """True: runs in the agent's loop, so that it works while the bot's is stuck."""
 
+    safe_direction: bool = False
+    """True: only ever lowers risk, so that it is done even when its fence cannot be stored."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:

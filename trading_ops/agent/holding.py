@@ -28,14 +28,20 @@ def holding_commands(holds: Holds) -> dict[str, Command]:
         return _lift(holds, params)
 
     return {
-        "halt": _command(halt, "id"),
-        "reduce": _command(reduce, "id"),
-        "resume": _command(resume, "holds"),
+        "halt": _command(halt, "id", safe=True),
+        "reduce": _command(reduce, "id", safe=True),
+        "resume": _command(resume, "holds", safe=False),
     }
 
 
-def _command(run: Callable[[Params], Awaitable[str]], optional: str) -> Command:
-    return Command(run=run, required=WHO_AND_WHY, optional=frozenset({optional}), in_agent=True)
+def _command(run: Callable[[Params], Awaitable[str]], optional: str, *, safe: bool) -> Command:
+    return Command(
+        run=run,
+        required=WHO_AND_WHY,
+        optional=frozenset({optional}),
+        in_agent=True,
+        safe_direction=safe,
+    )
 
 
 def _lay(holds: Holds, state: TradingState, params: Params) -> str:

@@ -237,5 +237,8 @@ async def test_unwritable_state_refuses_all_but_the_safe_direction(
     assert "is in force" in answer["detail"]
     assert agent.holds.state == "halted"
     status, answer = await ask.command("resume", fence=9, owner="me", reason="try")
+    assert (status, agent.holds.state) == (503, "halted")
+    (tmp_path / ".fence.json.new").rmdir()
+    status, answer = await ask.command("resume", fence=9, owner="me", reason="try")
     assert (answer["outcome"], agent.holds.state) == ("failed", "halted")
     assert bot.ran == []

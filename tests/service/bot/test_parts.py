@@ -29,6 +29,7 @@ from trading_ops.paper.bot.kraken import Kraken
 from trading_ops.paper.bot.market import Quote, Rules
 from trading_ops.paper.bot.nonce import Nonces
 from trading_ops.paper.bot.order import (
+    Fill,
     Order,
     OrderStatus,
     Position,
@@ -37,7 +38,7 @@ from trading_ops.paper.bot.order import (
 )
 from trading_ops.paper.bot.orders import LOST_SECONDS, Orders
 from trading_ops.paper.bot.stage import Stage
-from trading_ops.paper.bot.store import Store
+from trading_ops.paper.bot.store import Change, Store
 from trading_ops.paper.bot.strategy import Target
 from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.venue_errors import VenueDown, VenueRefused
@@ -173,6 +174,20 @@ async def test_crashed_component_is_started_again(metrics: BotMetrics) -> None:
     assert not component.up
 
 
+async def test_restarts_at_once_leave_one_component_running(metrics: BotMetrics) -> None:
+    """Several restarts at the same time end with one task; after the end there is none."""
+    stage = Doubler(metrics)
+    supervisor = Supervisor([stage])
+    supervisor.start()
+    await asyncio.gather(*(supervisor.restart("signals", within=5) for _ in range(5)))
+    tasks = [task for task in asyncio.all_tasks() if task.get_name() == "component-signals"]
+    assert len(tasks) == 1
+    await supervisor.stop()
+    with pytest.raises(CommandFailed, match="stopping"):
+        await supervisor.restart("signals", within=5)
+    assert all(task.done() for task in tasks)
+
+
 # Database and store
 
 
@@ -217,6 +232,36 @@ async def test_nonce_ceiling_never_falls(tmp_path: Path, metrics: BotMetrics) ->
     await store.close()
     with pytest.raises(Unavailable, match="closed"):
         await store.nonce_ceiling("k")
+
+
+async def test_old_orders_are_removed_with_their_fills(tmp_path: Path, metrics: BotMetrics) -> None:
+    """What ended long ago goes; what is alive or recent stays, and so does the position."""
+    store = Store(metrics, tmp_path / "bot.db")
+    now = clock.timestamp()
+    ages = {"old": now - 40 * 86_400, "alive": now - 40 * 86_400, "recent": now}
+    changes = tuple(
+        Change(
+            order=Order(
+                client_id=name,
+                symbol=SYMBOL,
+                side=Side.BUY,
+                price=Decimal(1000),
+                quantity=Decimal(1),
+                created_at=created_at,
+                status=OrderStatus.OPEN if name == "alive" else OrderStatus.FILLED,
+            ),
+            fill=Fill(client_id=name, quantity=Decimal(1), cost=Decimal(1000), fee=Decimal(0)),
+            position=Position(quantity=Decimal(3)),
+        )
+        for name, created_at in ages.items()
+    )
+    await store.work(changes)
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as connection:
+        for table in ("orders", "fills"):
+            rows = connection.execute(f"SELECT client_id FROM {table}").fetchall()  # noqa: S608
+            assert {row[0] for row in rows} == {"alive", "recent"}
+    assert (await store.load()).positions[SYMBOL].quantity == 3
+    await store.close()
 
 
 # Orders, with a venue that does as it is told

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS orders (
     created_at REAL NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS orders_alive ON orders (status) WHERE status IN ('sent', 'open');
+CREATE INDEX IF NOT EXISTS orders_by_age ON orders (created_at);
 CREATE TABLE IF NOT EXISTS fills (
     id INTEGER PRIMARY KEY,
     client_id TEXT NOT NULL REFERENCES orders (client_id),
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS fills (
     fee TEXT NOT NULL,
     at REAL NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS fills_by_order ON fills (client_id);
 CREATE TABLE IF NOT EXISTS positions (
     symbol TEXT PRIMARY KEY,
     quantity TEXT NOT NULL,

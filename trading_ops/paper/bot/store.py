@@ -17,6 +17,12 @@ from trading_ops.paper.bot.stage import Stage
 
 Result = TypeVar("Result")
 
+KEPT_SECONDS = 30 * 86_400.0
+"""Age up to which orders that ended are kept; a bot that runs for months must not fill the disk."""
+
+PRUNE_SECONDS = 3600.0
+"""Interval at which older ones are removed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
@@ -48,10 +54,14 @@ class Store(Stage[tuple[Change, ...], None]):
         super().__init__("store", metrics)
         self._path = path
         self._database: Database | None = Database(path)
+        self._prune_due = clock.monotonic()
 
     async def work(self, asked: tuple[Change, ...]) -> None:
         """Commit some changes together."""
         await self._do(lambda connection: _save(connection, asked))
+        if clock.monotonic() >= self._prune_due:
+            self._prune_due = clock.monotonic() + PRUNE_SECONDS
+            await self._do(_prune)
 
     async def run(self) -> None:
         """Open the file if it was closed, then work."""
@@ -118,6 +128,13 @@ def _save(connection: sqlite3.Connection, changes: tuple[Change, ...]) -> None:
                 "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)",
                 (change.order.symbol, str(held.quantity), str(held.cost), str(held.realized)),
             )
+
+
+def _prune(connection: sqlite3.Connection) -> None:
+    old = "SELECT client_id FROM orders WHERE created_at < ? AND status NOT IN ('sent', 'open')"
+    before = (clock.timestamp() - KEPT_SECONDS,)
+    connection.execute(f"DELETE FROM fills WHERE client_id IN ({old})", before)  # noqa: S608 - ours
+    connection.execute(f"DELETE FROM orders WHERE client_id IN ({old})", before)  # noqa: S608
 
 
 def _save_order(connection: sqlite3.Connection, order: Order) -> None:

@@ -21,6 +21,9 @@ class Supervisor:
         """Take the components in the order in which they are started."""
         self.components = {component.name: component for component in components}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        # Two restarts at once, or one during the end, must not leave a component running twice.
+        self._turns = {name: asyncio.Lock() for name in self.components}
+        self._stopped: set[str] = set()
 
     def start(self) -> None:
         """Start all of them."""
@@ -31,15 +34,18 @@ class Supervisor:
         """Replace a component's task and what it holds; wait until it is up again.
 
         Raises:
-            CommandFailed: it did not come up in time; it goes on trying.
+            CommandFailed: it did not come up in time, and goes on trying; or the bot is stopping.
         """
         component = self.components[name]
-        await self._end(name)
-        await component.close()
-        component.mark(up=False, detail="restarting")
-        component.metrics.component_restarted(name)
-        component.breaker.reset()
-        self._start(component)
+        async with self._turns[name]:
+            if name in self._stopped:
+                raise CommandFailed(f"{name} is not restarted: the bot is stopping")
+            await self._end(name)
+            await component.close()
+            component.mark(up=False, detail="restarting")
+            component.metrics.component_restarted(name)
+            component.breaker.reset()
+            self._start(component)
         try:
             async with asyncio.timeout(within):
                 await component.wait_up()
@@ -50,10 +56,12 @@ class Supervisor:
         return f"{name} was restarted and is up: {component.detail}"
 
     async def stop(self, *names: str) -> None:
-        """End these components, or all, the last started first; they stay as they are."""
+        """End these components, or all, the last started first, for good."""
         for name in reversed(names or tuple(self.components)):
-            await self._end(name)
-            await self.components[name].close()
+            async with self._turns[name]:
+                self._stopped.add(name)
+                await self._end(name)
+                await self.components[name].close()
 
     def _start(self, component: Component) -> None:
         task = asyncio.create_task(self._keep(component), name=f"component-{component.name}")
