@@ -1,6 +1,7 @@
 """Finds the client of a registered target; addresses come from the registry and nowhere else."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import aiohttp
 
@@ -9,6 +10,9 @@ from trading_ops.clients.http import Http
 from trading_ops.clients.supervisor import SupervisedUnit
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ActionError
+
+AGENT_WITHIN = timedelta(seconds=2)
+"""A live agent answers in milliseconds; commands bring a deadline of their own."""
 
 
 class Directory:
@@ -30,7 +34,9 @@ class Directory:
         """
         if target.kind is not Kind.BOT:
             raise ActionError(f"{target.name} is a {target.kind}, not a bot")
-        return Agent(Http(self._session, f"http://{target.address}", token=self._tokens["agent"]))
+        token = self._tokens["agent"]
+        http = Http(self._session, f"http://{target.address}", token=token, within=AGENT_WITHIN)
+        return Agent(http)
 
     def unit(self, target: Target) -> SupervisedUnit:
         """Return the target's process at its service manager.

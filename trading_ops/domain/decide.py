@@ -148,7 +148,7 @@ def _in_whose_hands(case: _Case) -> Decision | None:
 
 def _through_the_gates(case: _Case, due: _Due) -> Decision:
     """Hold the step that is due against every gate."""
-    gates = (_automation, _others, _cause, _budget, _precondition)
+    gates = (_automation, _cause, _others, _budget, _precondition)
     # A step in the safe direction passes every gate but a person's word about automation itself.
     safe = due.step.delivery is Delivery.SAFE_DIRECTION
     for gate in gates[:1] if safe else gates:
@@ -168,6 +168,18 @@ def _automation(case: _Case, due: _Due) -> Decision | None:
     return None
 
 
+def _cause(case: _Case, due: _Due) -> Decision | None:
+    """Do not cure a bot of its venue's illness."""
+    if case.world.blocking:
+        note = ", ".join(case.world.blocking)
+        return Wait(reason=Reason.CAUSE_ELSEWHERE, note=note, would=due.index)
+    shows_by = case.incident.starts_at + case.limits.cause_detection
+    one_shot = due.step.delivery is Delivery.ONE_SHOT
+    if one_shot and due.runbook.unless and case.now < shows_by:
+        return Wait(reason=Reason.CAUSE_MAY_SHOW, until=shows_by, would=due.index)
+    return None
+
+
 def _others(case: _Case, due: _Due) -> Decision | None:
     """Look beyond this incident: the fleet's state, the global budget, the target's other work."""
     failing, everywhere = case.world.failing_targets, case.history.everywhere
@@ -180,18 +192,6 @@ def _others(case: _Case, due: _Due) -> Decision | None:
     if busy is not None:
         note = f"{due.step.action} waits for {busy.action}"
         return Wait(reason=Reason.TARGET_BUSY, note=note, would=due.index)
-    return None
-
-
-def _cause(case: _Case, due: _Due) -> Decision | None:
-    """Do not cure a bot of its venue's illness."""
-    if case.world.blocking:
-        note = ", ".join(case.world.blocking)
-        return Wait(reason=Reason.CAUSE_ELSEWHERE, note=note, would=due.index)
-    shows_by = case.incident.starts_at + case.limits.cause_detection
-    one_shot = due.step.delivery is Delivery.ONE_SHOT
-    if one_shot and due.runbook.unless and case.now < shows_by:
-        return Wait(reason=Reason.CAUSE_MAY_SHOW, until=shows_by, would=due.index)
     return None
 
 

@@ -6,8 +6,8 @@ that matters is kept here.
 """
 
 import asyncio
+import math
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 
 from trading_ops import clock, logs
@@ -33,13 +33,14 @@ from trading_ops.reconciler.desk import Desk, read_desk
 from trading_ops.reconciler.escalate import show_open
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.jobs import Jobs
-from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
+from trading_ops.reconciler.ledger import Ledger
+from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.perform import Performer
 from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.recover import Recovery
 from trading_ops.reconciler.verify import Verifier
-from trading_ops.store import Connection, attempts, events, incidents
+from trading_ops.store import Connection, attempts, incidents
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -67,10 +68,11 @@ class Loop:
     poll_seconds: float
     wakeup: asyncio.Event
     jobs: Jobs = field(init=False)
-    _said: dict[str, tuple[str, str, str]] = field(init=False, default_factory=dict)
+    ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
         self.jobs = Jobs(self.wakeup.set)
+        self.ledger = Ledger(writer=self.writer, plans=self.plans, metrics=self.metrics)
 
     async def run(self) -> None:
         """Run until cancelled; then let what is under way come to its end."""
@@ -81,43 +83,42 @@ class Loop:
                 self.wakeup.clear()
                 due = clock.monotonic() - polled_at >= self.poll_seconds
                 polled_at = clock.monotonic() if due else polled_at
-                busy = await self._guarded_pass(poll=due)
-                rest = polled_at + self.poll_seconds - clock.monotonic()
-                await self._sleep(min(rest, WATCHING_SECONDS) if busy else rest)
+                rest = await self._guarded_pass(poll=due)
+                until_poll = polled_at + self.poll_seconds - clock.monotonic()
+                await self._sleep(min(rest, until_poll))
         finally:
             await self.jobs.stop(DRAIN_SECONDS)
 
     async def _sleep(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(max(seconds, 0)):
+            async with asyncio.timeout(max(seconds, 0.0)):
                 await self.wakeup.wait()
         except TimeoutError:
             pass
 
-    async def _guarded_pass(self, *, poll: bool) -> bool:
+    async def _guarded_pass(self, *, poll: bool) -> float:
         try:
             return await self.make_pass(poll=poll)
         except TradingOpsError as error:
             log.warning("pass_failed", error=str(error))
         except Exception:  # one bad pass must not end recovery for good
             log.exception("pass_crashed")
-        return True
+        return WATCHING_SECONDS
 
-    async def make_pass(self, *, poll: bool) -> bool:
-        """Make one pass; return whether something is open and must be watched closely."""
+    async def make_pass(self, *, poll: bool) -> float:
+        """Make one pass; return in how many seconds to look again, whatever else happens."""
         await self.intake.take_apart()
         desk = await self._read()
         if not desk.incidents and not poll:
             self._show(desk)
-            return False
+            return math.inf
         snapshot = await self.observer.look()
         known = {incident.fingerprint for incident in desk.incidents}
         if await self.observer.adopt(snapshot, known):
             desk = await self._read()
-        for incident in desk.incidents:
-            await self._guarded_look(incident, desk, snapshot)
+        rests = [await self._guarded_look(one, desk, snapshot) for one in desk.incidents]
         self._show(desk)
-        return bool(desk.incidents)
+        return min(rests, default=math.inf)
 
     async def _read(self) -> Desk:
         return await self.reader.read(partial(read_desk, limits=self.limits, now=clock.now()))
@@ -125,18 +126,23 @@ class Loop:
     def _show(self, desk: Desk) -> None:
         self.metrics.paused.set(desk.pause is not None)
         show_open(self.metrics, desk.incidents, self.plans)
-        is_open = {incident.id for incident in desk.incidents}
-        self._said = {key: said for key, said in self._said.items() if key in is_open}
+        self.ledger.keep_only({incident.id for incident in desk.incidents})
 
-    async def _guarded_look(self, incident: Incident, desk: Desk, snapshot: Snapshot) -> None:
+    async def _guarded_look(self, incident: Incident, desk: Desk, snapshot: Snapshot) -> float:
+        """Look at one incident; return in how many seconds to look again."""
         try:
-            await self._look_at(incident, desk, snapshot)
+            decision = await self._look_at(incident, desk, snapshot)
         except TradingOpsError as error:
             log.warning("incident_failed", incident=incident.id, error=str(error))
         except Exception:  # one bad incident must not hold up the others
             log.exception("incident_crashed", incident=incident.id)
+        else:
+            if isinstance(decision, Wait) and decision.until is not None:
+                rest = (decision.until - clock.now()).total_seconds()
+                return min(max(rest, 0.0), WATCHING_SECONDS)
+        return WATCHING_SECONDS
 
-    async def _look_at(self, incident: Incident, desk: Desk, snapshot: Snapshot) -> None:
+    async def _look_at(self, incident: Incident, desk: Desk, snapshot: Snapshot) -> Decision:
         runbook = self.plans.runbook(incident.alert)
         target = self.plans.registry.find(incident.target or "")
         world = await self._world(incident, desk, snapshot, runbook, target)
@@ -146,6 +152,7 @@ class Loop:
         last = desk.last(incident)
         if last is not None and last.state is AttemptState.UNKNOWN and runbook and target:
             self._probe(last, runbook, target)
+        return decision
 
     async def _world(
         self,
@@ -188,7 +195,7 @@ class Loop:
             case Verify() if runbook is not None and target is not None and runbook.verify:
                 key = f"verify:{decision.attempt.id}"
                 if key not in self.jobs:
-                    await self._say(incident, decision)
+                    await self.ledger.record(incident, decision)
                     self.jobs.start(
                         key,
                         self.verifier.verify(
@@ -196,13 +203,13 @@ class Loop:
                         ),
                     )
             case Escalate():
-                await self._say(incident, decision)
+                await self.ledger.record(incident, decision)
                 await self.writer.run(
                     partial(incidents.escalate, key=incident.id, decision=decision, now=now)
                 )
                 self.wakeup.set()
             case Close():
-                await self._say(incident, decision)
+                await self.ledger.record(incident, decision)
                 if await self.writer.run(
                     partial(incidents.close, key=incident.id, decision=decision, now=now)
                 ):
@@ -210,7 +217,7 @@ class Loop:
                     self.metrics.recovery.labels(incident.alert).observe(lasted)
                 self.wakeup.set()
             case _:
-                await self._say(incident, decision)
+                await self.ledger.record(incident, decision)
 
     async def _start(
         self, incident: Incident, decision: Run, runbook: Runbook, target: Target
@@ -226,11 +233,11 @@ class Loop:
         )
 
         def decided_and_started(connection: Connection) -> Attempt | None:
-            self._write(connection, incident, decision, runbook, now)
+            self.ledger.write(connection, incident, decision, now)
             return attempts.start(connection, plan, now=now)
 
         attempt = await self.writer.run(decided_and_started)
-        self._count(incident, decision)
+        self.ledger.count(incident, decision)
         if attempt is None:
             return  # a gate shut meanwhile; the next pass says which
         step = runbook.steps[decision.step]
@@ -241,52 +248,3 @@ class Loop:
         if key not in self.jobs and attempt.step < len(runbook.steps):
             step = runbook.steps[attempt.step]
             self.jobs.start(key, self.recovery.probe(attempt, step, target))
-
-    async def _say(self, incident: Incident, decision: Decision) -> None:
-        """Write a decision down when it is another than the last one for this incident."""
-        said = (kind_of(decision), decision.reason.value, decision.note)
-        if self._said.get(incident.id) == said:
-            return
-        runbook = self.plans.runbook(incident.alert)
-        await self.writer.run(
-            partial(
-                self._write, incident=incident, decision=decision, runbook=runbook, now=clock.now()
-            )
-        )
-        self._count(incident, decision)
-
-    def _count(self, incident: Incident, decision: Decision) -> None:
-        self._said[incident.id] = (kind_of(decision), decision.reason.value, decision.note)
-        self.metrics.decided(decision)
-        log.info(
-            "decided",
-            incident=incident.id,
-            alert=incident.alert,
-            target=incident.target,
-            decision=kind_of(decision),
-            reason=decision.reason.value,
-            note=decision.note,
-        )
-
-    def _write(
-        self,
-        connection: Connection,
-        incident: Incident,
-        decision: Decision,
-        runbook: Runbook | None,
-        now: datetime,
-    ) -> None:
-        note = decision.note
-        if isinstance(decision, Wait) and decision.would is not None and runbook is not None:
-            would = f"would have run {runbook.steps[decision.would].action}"
-            note = f"{would}; {note}" if note else would
-            if decision.until is not None:
-                note += f"; until {decision.until.isoformat(timespec='seconds')}"
-        events.add(
-            connection,
-            at=now,
-            kind=f"decided_{kind_of(decision)}",
-            incident_id=incident.id,
-            reason=decision.reason,
-            note=note,
-        )
