@@ -1,0 +1,51 @@
+"""A new, migrated database for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from trading_ops.store import migrate
+from trading_ops.store.engine import reading_engine, writing_engine
+from trading_ops.store.writer import Writer
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The URL of a migrated database."""
+    url = f"sqlite:///{tmp_path / 'store' / 'test.db'}"
+    migrate.upgrade(url)
+    return url
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """The engine of the one writer."""
+    engine = writing_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    """A writing connection inside one transaction."""
+    with engine.begin() as connection:
+        yield connection
+
+
+@pytest.fixture
+def writer(url: str) -> Iterator[Writer]:
+    """A running writer."""
+    writer = Writer(writing_engine(url))
+    writer.start()
+    yield writer
+    writer.stop()
+
+
+@pytest.fixture
+def reading(url: str) -> Iterator[Engine]:
+    """An engine that cannot write."""
+    engine = reading_engine(url)
+    yield engine
+    engine.dispose()

@@ -1,0 +1,144 @@
+"""What the rows promise: once is once, and times come back as they went in."""
+
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from tests.builders import NOW, make_alert, make_runbook
+from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.decision import Close, Escalate, Pause, Reason
+from trading_ops.domain.incident import Incident
+from trading_ops.store import attempts, events, incidents, notifications, pauses
+
+
+def opened(connection: Connection) -> Incident:
+    key, _ = incidents.open_or_find(
+        connection, make_alert(), target="alpha", received_at=NOW, now=NOW, source="test"
+    )
+    found = incidents.find(connection, key)
+    assert found is not None
+    return found
+
+
+def plan(incident: Incident) -> attempts.Plan:
+    return attempts.Plan(
+        incident=incident,
+        runbook=make_runbook(),
+        step=0,
+        target="alpha",
+        everywhere_limit=20,
+        everywhere_since=NOW - timedelta(minutes=10),
+    )
+
+
+def test_times_are_exact(connection: Connection) -> None:
+    """Microseconds and the time zone survive."""
+    moment = NOW.replace(microsecond=123457)
+    notifications.add(connection, received_at=moment, body=b"\x00\xff")
+    (stored,) = notifications.pending(connection)
+    assert (stored.received_at, stored.body) == (moment, b"\x00\xff")
+
+
+def test_a_notification_is_taken_apart_once(connection: Connection) -> None:
+    """What is finished does not come again."""
+    key = notifications.add(connection, received_at=NOW, body=b"x")
+    notifications.finish(connection, key, notifications.State.QUARANTINED, error="no JSON")
+    assert notifications.pending(connection) == []
+    assert notifications.count(connection, notifications.State.QUARANTINED) == 1
+
+
+def test_one_open_incident_for_an_alert(connection: Connection) -> None:
+    """A second fact finds the first one's incident; after the end a new one is opened."""
+    first = opened(connection)
+    assert opened(connection).id == first.id
+    assert incidents.close(connection, first.id, Close(reason=Reason.RESOLVED), now=NOW)
+    assert not incidents.close(connection, first.id, Close(reason=Reason.RESOLVED), now=NOW)
+    assert opened(connection).id != first.id
+
+
+def test_a_resolved_fact_ends_only_earlier_episodes(connection: Connection) -> None:
+    """A late word about an older episode does not end a newer one; the latest word stays."""
+    incident = opened(connection)
+
+    def resolved(seconds: float) -> object:
+        incidents.note_resolved(
+            connection,
+            incident.fingerprint,
+            ends_at=incident.starts_at + timedelta(seconds=seconds),
+            now=NOW,
+        )
+        found = incidents.find(connection, incident.id)
+        assert found is not None
+        return found.resolved_at
+
+    assert resolved(-1) is None
+    assert resolved(5) == incident.starts_at + timedelta(seconds=5)
+    assert resolved(3) == incident.starts_at + timedelta(seconds=5)
+
+
+def test_a_person_is_called_once(connection: Connection) -> None:
+    """The second escalation changes nothing; a closed incident is not escalated."""
+    incident = opened(connection)
+    asked = Escalate(reason=Reason.STORM)
+    assert incidents.escalate(connection, incident.id, asked, now=NOW)
+    assert not incidents.escalate(connection, incident.id, asked, now=NOW)
+    kinds = [event.kind for event in events.of_incident(connection, incident.id)]
+    assert kinds.count("escalated") == 1
+
+
+def test_a_gate_that_shut_meanwhile_stops_the_start(connection: Connection) -> None:
+    """Inside the transaction everything is looked at again."""
+    incident = opened(connection)
+    expires_at = NOW + timedelta(minutes=1)
+    pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
+    assert attempts.start(connection, plan(incident), now=NOW) is None
+    assert pauses.lift(connection, owner="a", now=NOW) == 1
+    assert pauses.lift(connection, owner="a", now=NOW) == 0
+    attempt = attempts.start(connection, plan(incident), now=NOW)
+    assert attempt is not None
+    assert attempts.start(connection, plan(incident), now=NOW) is None, "the target is held"
+    attempts.finish(
+        connection,
+        attempt,
+        AttemptState.FAILED,
+        detail="",
+        now=NOW,
+        only_from=(AttemptState.STARTED,),
+    )
+    incidents.escalate(connection, incident.id, Escalate(reason=Reason.STORM), now=NOW)
+    assert attempts.start(connection, plan(incident), now=NOW) is None, "a person has it"
+
+
+def test_budgets_are_counted_at_the_start(connection: Connection) -> None:
+    """The runbook's limit and the global one hold even if the decision did not know."""
+    incident = opened(connection)
+    for _ in range(4):
+        attempt = attempts.start(connection, plan(incident), now=NOW)
+        assert attempt is not None
+        only = (AttemptState.STARTED,)
+        attempts.finish(
+            connection, attempt, AttemptState.FAILED, detail="", now=NOW, only_from=only
+        )
+    assert attempts.start(connection, plan(incident), now=NOW) is None
+    later = NOW + timedelta(seconds=1)
+    attempts.forgive(connection, "alpha", owner="ada", reason="test", now=later)
+    again = NOW + timedelta(seconds=2)
+    assert attempts.start(connection, plan(incident), now=again) is not None
+
+
+def test_closing_lets_go_of_the_target(connection: Connection) -> None:
+    """An attempt of unknown outcome does not hold its target for ever."""
+    incident = opened(connection)
+    attempt = attempts.start(connection, plan(incident), now=NOW)
+    assert attempt is not None
+    attempts.finish(
+        connection,
+        attempt,
+        AttemptState.UNKNOWN,
+        detail="",
+        now=NOW,
+        only_from=(AttemptState.STARTED,),
+    )
+    assert attempts.running(connection)
+    incidents.close(connection, incident.id, Close(reason=Reason.RESOLVED), now=NOW)
+    assert attempts.running(connection) == []

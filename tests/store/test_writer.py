@@ -1,0 +1,147 @@
+"""The one writing thread: nothing is answered that is not committed, and a bad request harms
+only itself."""
+
+import asyncio
+import threading
+
+import pytest
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from tests.builders import NOW
+from trading_ops.errors import StoreBusy, StoreError
+from trading_ops.store import notifications
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import INTAKE_LIMIT, Writer
+
+
+def add(connection: Connection) -> int:
+    return notifications.add(connection, received_at=NOW, body=b"x")
+
+
+def fail(connection: Connection) -> None:
+    connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)")
+
+
+def count(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return notifications.count(connection, notifications.State.PENDING)
+
+
+class Held:
+    """Keeps the writer busy, so that requests gather into one batch."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._busy, self._go = threading.Event(), threading.Event()
+        writer.submit(self._hold)
+        assert self._busy.wait(10)
+
+    def _hold(self, connection: Connection) -> None:
+        del connection
+        self._busy.set()
+        assert self._go.wait(10)
+
+    def let_go(self) -> None:
+        self._go.set()
+
+
+async def test_an_answer_means_that_it_is_committed(writer: Writer, reading: Engine) -> None:
+    """Another connection sees it at once."""
+    await writer.run(add)
+    assert count(reading) == 1
+
+
+async def test_a_failing_request_harms_only_itself(writer: Writer, reading: Engine) -> None:
+    """A batch that fails is rolled back and replayed one by one."""
+    held = Held(writer)
+    good = [asyncio.wrap_future(writer.submit(add)) for _ in range(3)]
+    bad = asyncio.wrap_future(writer.submit(fail))
+    good += [asyncio.wrap_future(writer.submit(add)) for _ in range(3)]
+    held.let_go()
+    assert len(await asyncio.gather(*good)) == 6
+    with pytest.raises(StoreError, match="could not store"):
+        await bad
+    assert count(reading) == 6
+
+
+async def test_a_defect_reaches_whoever_asked(writer: Writer) -> None:
+    """An error of our own is not disguised as a database's."""
+
+    def defect(connection: Connection) -> None:
+        del connection
+        raise ZeroDivisionError
+
+    def refusal(connection: Connection) -> None:
+        del connection
+        raise StoreError("no")
+
+    with pytest.raises(ZeroDivisionError):
+        await writer.run(defect)
+    with pytest.raises(StoreError, match="no"):
+        await writer.run(refusal)
+
+
+async def test_control_goes_ahead_of_intake(writer: Writer) -> None:
+    """A storm of notifications does not hold up an order."""
+    order: list[str] = []
+    held = Held(writer)
+    stored = asyncio.create_task(writer.take_in(lambda _: order.append("intake")))
+    await asyncio.sleep(0)
+    ordered = asyncio.wrap_future(writer.submit(lambda _: order.append("control")))
+    assert writer.waiting == 2
+    held.let_go()
+    await asyncio.gather(stored, ordered)
+    assert order == ["control", "intake"]
+
+
+async def test_a_full_intake_says_so(writer: Writer, reading: Engine) -> None:
+    """Beyond the limit the sender is told to come again; what was accepted is stored."""
+    held = Held(writer)
+    accepted = [asyncio.create_task(writer.take_in(add)) for _ in range(INTAKE_LIMIT)]
+    await asyncio.sleep(0)
+    with pytest.raises(StoreBusy):
+        await writer.take_in(add)
+    held.let_go()
+    await asyncio.gather(*accepted)
+    assert count(reading) == INTAKE_LIMIT
+
+
+async def test_a_cancelled_request_is_left_out(writer: Writer, reading: Engine) -> None:
+    """Whoever no longer waits gets nothing stored, and the rest goes on."""
+    held = Held(writer)
+    future = writer.submit(add)
+    assert future.cancel()
+    held.let_go()
+    await writer.run(add)
+    assert count(reading) == 1
+
+
+def test_stopping_finishes_what_was_accepted(url: str, reading: Engine) -> None:
+    """Nothing that waits is lost."""
+    from trading_ops.store.engine import writing_engine  # noqa: PLC0415
+
+    writer = Writer(writing_engine(url))
+    for _ in range(100):
+        writer.submit(add)
+    writer.start()
+    writer.stop()
+    assert count(reading) == 100
+
+
+async def test_readers_cannot_write(url: str, reading: Engine) -> None:
+    """A reading connection is refused by the database itself."""
+    del url
+    with reading.connect() as connection, pytest.raises(OperationalError, match="readonly"):
+        add(connection)
+    with pytest.raises(StoreError, match="could not be read"):
+        await Reader(reading).read(fail)
+
+
+def test_a_power_cut_cannot_take_a_commit(engine: Engine) -> None:
+    """WAL with synchronous=FULL: the commit waits for the disk."""
+    with engine.begin() as connection:
+        asked = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
