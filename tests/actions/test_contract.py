@@ -1,0 +1,145 @@
+"""One contract for every action: the effect is seen by somebody else, and can be asked about."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import aiohttp
+import pytest
+
+from tests.builders import make_registry
+from tests.fakes import FakeWorld
+from trading_ops.actions.base import Action, Call, Probe
+from trading_ops.actions.registry import KINDS, build
+from trading_ops.clients.directory import Directory
+from trading_ops.domain.attempt import AttemptId
+from trading_ops.errors import ActionError, Refused, Unreachable
+
+PARAMS = {"restart_component": {"component": "feed"}}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[FakeWorld]:
+    """Executors that remember what they were asked."""
+    fake = FakeWorld(cures=frozenset())
+    server = fake.server()
+    await server.start_server()
+    fake.address = f"127.0.0.1:{server.port}"
+    yield fake
+    await server.close()
+
+
+@pytest.fixture
+async def actions(world: FakeWorld) -> AsyncIterator[dict[str, Action]]:
+    """Every action, wired as in production."""
+    registry = make_registry(alpha=world.address, supervisor=world.address)
+    async with aiohttp.ClientSession() as session:
+        yield build(Directory(session, registry, {"agent": "a", "supervisor": "s"}))
+
+
+def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "one") -> Call:
+    registry = make_registry(alpha=world.address)
+    target = registry.find("alpha")
+    assert target is not None
+    return Call(
+        attempt_id=AttemptId(attempt),
+        fence=fence,
+        target=target,
+        params=PARAMS.get(name, {}),
+        within=timedelta(seconds=1),
+    )
+
+
+names = pytest.mark.parametrize("name", sorted(KINDS))
+
+
+@names
+async def test_the_effect_is_seen_where_it_happens(
+    actions: dict[str, Action], world: FakeWorld, name: str
+) -> None:
+    """The executor, not the action, says that it was carried out."""
+    said = await actions[name].perform(make_call(world, name))
+    assert world.commands == [name]
+    assert said == f"{name} done"
+
+
+@names
+async def test_twice_is_once(actions: dict[str, Action], world: FakeWorld, name: str) -> None:
+    """The same attempt sent again is answered from memory."""
+    for _ in range(2):
+        await actions[name].perform(make_call(world, name))
+    assert world.commands == [name]
+
+
+@names
+async def test_a_stale_fence_is_refused(
+    actions: dict[str, Action], world: FakeWorld, name: str
+) -> None:
+    """Somebody newer has the target: nothing is done."""
+    world.fence = 5
+    with pytest.raises(Refused):
+        await actions[name].perform(make_call(world, name, fence=4))
+    assert world.commands == []
+
+
+@names
+async def test_a_failure_is_an_error(
+    actions: dict[str, Action], world: FakeWorld, name: str
+) -> None:
+    """“failed” is not taken for done."""
+    world.command_fails = True
+    with pytest.raises(ActionError, match=f"{name} done"):
+        await actions[name].perform(make_call(world, name))
+
+
+@names
+async def test_probing_tells_what_became_of_it(
+    actions: dict[str, Action], world: FakeWorld, name: str
+) -> None:
+    """Done, failed, never arrived, still running: each is told apart, behind a raised fence."""
+    action = actions[name]
+    await action.perform(make_call(world, name, attempt="done"))
+    world.command_fails = True
+    with pytest.raises(ActionError):
+        await action.perform(make_call(world, name, attempt="failed"))
+    world.answers["running"] = {"outcome": "running"}
+    for attempt, expected in (
+        ("done", Probe.DONE),
+        ("failed", Probe.FAILED),
+        ("running", Probe.UNKNOWN),
+        ("never", Probe.NOT_DONE),
+    ):
+        assert await action.probe(make_call(world, name, fence=7, attempt=attempt)) is expected
+    assert world.fence == 7
+
+
+@names
+async def test_silence_is_not_an_answer(
+    actions: dict[str, Action], world: FakeWorld, name: str
+) -> None:
+    """Nobody there: whether it was done is unknown, and so is a probe's answer."""
+    nowhere = FakeWorld(address="127.0.0.1:9")
+    registry = make_registry(alpha=nowhere.address, supervisor=nowhere.address)
+    async with aiohttp.ClientSession() as session:
+        lost = build(Directory(session, registry, {"agent": "a", "supervisor": "s"}))[name]
+        with pytest.raises(Unreachable):
+            await lost.perform(make_call(nowhere, name))
+        with pytest.raises(Unreachable):
+            await lost.probe(make_call(nowhere, name))
+    assert world.commands == []
+    assert name in actions
+
+
+async def test_only_a_bot_that_is_unwell_is_restarted(
+    actions: dict[str, Action], world: FakeWorld
+) -> None:
+    """It is asked itself; one that does not answer needs it."""
+    restart = actions["restart_bot"]
+    call = make_call(world, "restart_bot")
+    world.bot_status = "ok"
+    assert "well" in str(await restart.precondition(call))
+    for status in ("degraded", "failing"):
+        world.bot_status = status
+        assert await restart.precondition(call) is None
+    nowhere = make_call(FakeWorld(address="127.0.0.1:9"), "restart_bot")
+    assert await restart.precondition(nowhere) is None
+    assert await actions["reconnect_broker"].precondition(call) is None

@@ -1,0 +1,118 @@
+"""Each way in which runbooks, rules and drills can come apart is found and named."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trading_ops.reports.runbook_check import check_runbooks
+from trading_ops.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[3]
+FAULTS = frozenset({"venue_disconnect", "venue_stale_feed", "bot_kill"})
+BROKER = "TradingBotBrokerDisconnected"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A copy of the shipped files, free to be broken."""
+    for folder in ("runbooks", "prometheus", "grafana/dashboards"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    return load_settings(tmp_path, {})
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text, f"{path} has changed: this test must too"
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_the_shipped_files_fit(settings: Settings) -> None:
+    """No problem, and every runbook was looked at."""
+    problems, checked = check_runbooks(settings, faults=FAULTS)
+    assert problems == []
+    assert checked == len(list((ROOT / "runbooks").glob("*.md")))
+
+
+def broken(old: str, new: str) -> Callable[[Settings], None]:
+    return lambda settings: edit(settings.runbooks / f"{BROKER}.md", old, new)
+
+
+BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
+    "an action that does not exist": (
+        broken("action: reconnect_broker", "action: pray"),
+        "'pray' does not exist",
+    ),
+    "a parameter too many": (
+        broken("{action: reconnect_broker,", "{action: reconnect_broker, with: {x: y},"),
+        "reconnect_broker takes nothing",
+    ),
+    "an unknown key": (broken("unless:", "unles:"), "unles"),
+    "another name than the file's": (broken(f"alert: {BROKER}", "alert: Other"), "the file's name"),
+    "another version": (broken("version: 1", "version: 2"), "write `version: 1`"),
+    "a duration that is none": (broken("hold: 5s", "hold: soon"), "'soon' is no duration"),
+    "an escalate that is none": (broken("escalate: 5m", "escalate: 7m"), "one of 0s, 5m"),
+    "another escalate than the rule's": (
+        broken("escalate: 5m", "escalate: 15m"),
+        "Fix: make them equal",
+    ),
+    "steps longer than escalate": (
+        broken("timeout: 10s", "timeout: 10m"),
+        "people would be paged while it still heals",
+    ),
+    "a drill shorter than its first step": (
+        broken("recover_within: 30s", "recover_within: 3s"),
+        "shorter than the first step",
+    ),
+    "a hold that cannot be reached": (broken("hold: 5s", "hold: 1h"), "verify.hold is longer"),
+    "an unknown fault": (broken("fault: venue_disconnect", "fault: rain"), "rain is unknown"),
+    "an unless that no rule has": (
+        broken("unless: [TradingVenueDown]", "unless: [TradingNothing]"),
+        "no rule has the alert TradingNothing",
+    ),
+    "a query that does not parse": (broken("== 1'", "=== 1'"), "does not parse"),
+    "a metric that does not exist": (
+        broken("trading_component_up", "trading_component_upp"),
+        "no metric trading_component_upp",
+    ),
+    "a missing heading": (broken("## Impact", "## Outlook"), "'## Impact' is missing"),
+    "no front matter": (broken("---", "..."), "there is no front matter"),
+    "no YAML": (broken("version: 1", "version: ["), "not YAML"),
+    "steps without verify": (broken("verify: {", "#verify: {"), "steps without it"),
+    "a rule without runbook": (
+        lambda settings: (settings.runbooks / f"{BROKER}.md").unlink(),
+        f"alert {BROKER} has no runbook",
+    ),
+    "a runbook without rule": (
+        lambda settings: edit(
+            settings.prometheus_config / "rules" / "bot.yml", f"alert: {BROKER}", "alert: Other"
+        ),
+        f"no rule has the alert {BROKER}",
+    ),
+    "a rule that does not say that it heals": (
+        lambda settings: edit(
+            settings.prometheus_config / "rules" / "bot.yml", "recovery: auto", "recovery: never"
+        ),
+        "must carry recovery: auto",
+    ),
+    "a panel on a metric that does not exist": (
+        lambda settings: edit(
+            settings.root / "grafana" / "dashboards" / "overview.json",
+            "trading_component_up",
+            "trading_component_down",
+        ),
+        "no metric trading_component_down",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_it_is_found_and_named(settings: Settings, name: str) -> None:
+    """The sentence names the file and the fix."""
+    breakage, expected = BREAKAGES[name]
+    breakage(settings)
+    problems, _ = check_runbooks(settings, faults=FAULTS)
+    found = [problem for problem in problems if expected in problem]
+    assert found, problems
+    assert all("Fix: " in problem and str(settings.root) in problem for problem in found)
