@@ -104,7 +104,7 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
 def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise NotImplementedError(kind)  # msgspec's way to hear that a type is unknown
+    raise TypeError(f"expected a path, got {value!r}")  # msgspec adds the key
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -42,6 +42,20 @@ class Intake:
         self.metrics.notifications.labels("stored").inc()
         self.wake()
 
+    async def remember_watchdog(self) -> None:
+        """At start: find when the Watchdog last came, so that a restart does not look like silence.
+
+        It comes each minute, so it is among the latest notifications, if it comes at all.
+        """
+        for notification in await self.reader.read(notifications.newest):
+            try:
+                alerts = parse_notification(notification.body)
+            except Unreadable:
+                continue
+            if any(alert.name == WATCHDOG for alert in alerts):
+                self.metrics.watchdog.set(notification.received_at.timestamp())
+                return
+
     async def take_apart(self) -> None:
         """Turn everything that waits into incidents; safe to repeat after a crash."""
         while waiting := await self.reader.read(notifications.pending):

@@ -77,6 +77,7 @@ class Loop:
     async def run(self) -> None:
         """Run until cancelled; then let what is under way come to its end."""
         await self.recovery.adopt_orphans()
+        await self.intake.remember_watchdog()
         polled_at = -self.poll_seconds
         try:
             while True:

@@ -37,6 +37,16 @@ def add(connection: Connection, *, received_at: datetime, body: bytes) -> int:
     return int(key[0])
 
 
+def newest(connection: Connection, *, limit: int = 200) -> list[Notification]:
+    """Return the latest notifications, newest first."""
+    rows = connection.execute(
+        select(notifications.c.id, notifications.c.received_at, notifications.c.body)
+        .order_by(notifications.c.id.desc())
+        .limit(limit)
+    )
+    return [Notification(id=row.id, received_at=row.received_at, body=row.body) for row in rows]
+
+
 def pending(connection: Connection, *, limit: int = 100) -> list[Notification]:
     """Return what was not taken apart yet, oldest first."""
     rows = connection.execute(

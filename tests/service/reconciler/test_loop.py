@@ -197,6 +197,19 @@ async def test_an_alert_for_people_is_left_to_them(start: Start, world: FakeWorl
     assert world.commands == []
 
 
+async def test_the_watchdog_is_remembered_over_a_restart(start: Start, world: FakeWorld) -> None:
+    """It opens no incident, and a restart does not look as if it had stopped coming."""
+    name = "trading_ops_watchdog_last_seen_timestamp_seconds"
+    watchdog = world.alert() | {"labels": {"alertname": "Watchdog", "severity": "none"}}
+    async with start() as running:
+        assert await running.metric(name) == 0
+        await running.notify(watchdog)
+        seen = await eventually(lambda: running.metric(name))
+        assert (await running.call("GET", "/api/v1/incidents"))["incidents"] == []
+    async with start() as running:
+        assert await running.metric(name) == seen
+
+
 async def test_an_alert_without_runbook_goes_to_a_person(start: Start, world: FakeWorld) -> None:
     """Nobody wrote down what to do, so somebody must think."""
     world.labels["alertname"] = "NeverHeardOf"

@@ -1,0 +1,63 @@
+"""Settings: where they come from, which wins, and how mistakes are explained."""
+
+from pathlib import Path
+
+import pytest
+
+from trading_ops.errors import ConfigError
+from trading_ops.settings import load_settings
+
+
+def test_defaults_are_inside_the_root(tmp_path: Path) -> None:
+    """Nothing given: everything is beside targets.yml."""
+    settings = load_settings(tmp_path, {})
+    assert settings.var == tmp_path / "var"
+    assert settings.targets_file == tmp_path / "targets.yml"
+    assert settings.secrets == tmp_path / "var" / "secrets"
+    assert settings.database_url == f"sqlite:///{tmp_path}/var/reconciler/reconciler.db"
+    assert not settings.observe_only
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """A variable is for this run, the file for this installation."""
+    (tmp_path / "settings.yml").write_text("var: data\npoll_interval_seconds: 5\n")
+    environ = {"TRADING_OPS_VAR": "elsewhere", "TRADING_OPS_OBSERVE_ONLY": "true"}
+    settings = load_settings(tmp_path, environ)
+    assert settings.var == tmp_path / "elsewhere"
+    assert settings.poll_interval_seconds == 5.0
+    assert settings.observe_only
+
+
+def test_the_root_is_named_by_the_environment(tmp_path: Path) -> None:
+    """TRADING_OPS_ROOT makes the working directory irrelevant."""
+    assert load_settings(environ={"TRADING_OPS_ROOT": str(tmp_path)}).root == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vat: data\n", "vat"),
+        ("var: 3\n", "$.var"),
+        ("poll_interval_seconds: often\n", "$.poll_interval_seconds"),
+        ("- var\n", "no mapping"),
+        ("var: [\n", "correct or remove the file"),
+    ],
+)
+def test_mistakes_name_file_key_and_fix(tmp_path: Path, text: str, expected: str) -> None:
+    """One sentence, no traceback."""
+    (tmp_path / "settings.yml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(tmp_path, {})
+    assert str(tmp_path / "settings.yml") in str(caught.value)
+    assert expected in str(caught.value)
+    assert "Fix: " in str(caught.value)
+
+
+def test_a_missing_secret_says_what_to_do(tmp_path: Path) -> None:
+    """Secrets are written by the first `up`."""
+    settings = load_settings(tmp_path, {})
+    with pytest.raises(ConfigError, match="run `trading-ops up` once"):
+        settings.secret("operator_token")
+    settings.secrets.mkdir(parents=True)
+    (settings.secrets / "operator_token").write_text("abc\n")
+    assert settings.secret("operator_token") == "abc"

@@ -1,0 +1,67 @@
+"""The registry refuses what it does not understand, and says how to mend it."""
+
+from pathlib import Path
+
+import pytest
+
+from trading_ops.domain.target import Kind, Restarts
+from trading_ops.errors import ConfigError
+from trading_ops.targets import load_targets, parse_targets, split_address
+
+SHIPPED = Path(__file__).parents[2] / "targets.yml"
+TEXT = SHIPPED.read_text()
+
+
+def test_the_shipped_registry() -> None:
+    """One bot on one venue, whose restarts are the reconciler's and nobody else's."""
+    registry = load_targets(SHIPPED)
+    (bot,) = registry.of_kind(Kind.BOT)
+    assert bot.venue == registry.one(Kind.VENUE).name
+    by_reconciler = [
+        target.name
+        for target in registry
+        if target.service and target.service.restarts is Restarts.RECONCILER
+    ]
+    assert by_reconciler == [bot.name]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("version: 1", "version: 2", "write `version: 1`"),
+        ("version: 1", "version: [", "not YAML"),
+        ("kind: venue", "kind: casino", "casino"),
+        ("    kind: venue", "    kid: venue", "kid"),
+        ("name: alpha", "name: Alpha!", "lower-case letters"),
+        ("name: exporter", "name: alpha", "the name is used twice"),
+        ("venue: paper", "venue: nowhere", "'nowhere' is no registered venue"),
+        ("venue: paper", "venue: exporter", "'exporter' is no registered venue"),
+        ("address: 127.0.0.1:8401 ", "address: 127.0.0.1:8402 ", "choose a free port"),
+        ("address: 127.0.0.1:8401", "address: 0.0.0.0:8401", "reachable from other machines"),
+        ("address: 127.0.0.1:8401", "address: localhost:8401", "is no host:port"),
+        ("address: 127.0.0.1:8401", "address: 127.0.0.1:99999", "99999 is no port"),
+        ("address: 127.0.0.1:8401", "address: 127.0.0.1", "is no host:port"),
+        ("{strategy: sma_cross}", "{bot: beta}", "'bot' cannot be a label"),
+        ("{strategy: sma_cross}", '{"a-b": c}', "'a-b' cannot be a label"),
+        ("kind: mail", "kind: exporter", "exactly one of kind mail"),
+    ],
+)
+def test_mistakes_are_explained(old: str, new: str, expected: str) -> None:
+    """Each names the file, the entry and the fix."""
+    assert old in TEXT, "targets.yml has changed: this test must too"
+    with pytest.raises(ConfigError) as caught:
+        parse_targets(TEXT.replace(old, new, 1), where="targets.yml")
+    assert str(caught.value).startswith("targets.yml")
+    assert expected in str(caught.value)
+
+
+def test_a_missing_registry(tmp_path: Path) -> None:
+    """The path and the variable that names another are in the sentence."""
+    with pytest.raises(ConfigError, match="TRADING_OPS_TARGETS_FILE"):
+        load_targets(tmp_path / "targets.yml")
+
+
+def test_addresses_are_split() -> None:
+    """IPv6 loopback is loopback too."""
+    assert split_address("127.0.0.1:80") == ("127.0.0.1", 80)
+    assert split_address("::1:80") == ("::1", 80)
