@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -98,7 +99,7 @@ def second(tmp_path: Path) -> Stack:
 async def test_ctrl_c_leaves_no_process_behind(second: Stack) -> None:
     """In the foreground: SIGINT drains and stops all; then kill -9 of everything, and up again."""
     foreground = await asyncio.create_subprocess_exec(
-        psutil.Process().exe(),
+        sys.executable,
         "-m",
         "trading_ops.cli.main",
         "up",
