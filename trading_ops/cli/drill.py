@@ -5,10 +5,11 @@ import sys
 
 import click
 import msgspec
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.settings import load_settings
 from trading_ops.stack.drill import DrillResult, run_drill
@@ -35,7 +36,7 @@ def drill(alert: str, bot: str | None, *, paused: bool, output: str) -> None:
     names; the pipeline is the real one: Prometheus, Alertmanager, reconciler. Exits with 5 when
     the incident is not closed within the runbook's `recover_within`.
     """
-    console = Console(stderr=output == "json", highlight=False)
+    console = _console(output)
 
     async def run() -> DrillResult:
         async with open_scene(load_settings()) as scene:
@@ -63,7 +64,7 @@ def gameday(bot: str | None, *, without_paused: bool, output: str) -> None:
     Needs a running stack (`trading-ops up`). Exits with 5 when a drill is not closed in time, or
     when something recovered although automation was paused.
     """
-    console = Console(stderr=output == "json", highlight=False)
+    console = _console(output)
 
     async def run() -> GameDay:
         async with open_scene(load_settings()) as scene:
@@ -84,12 +85,19 @@ def gameday(bot: str | None, *, without_paused: bool, output: str) -> None:
     sys.exit(ExitCode.OK if day.passed else ExitCode.NOT_RECOVERED)
 
 
+def _console(output: str) -> Console:
+    """Progress goes to standard error when standard output is for a machine."""
+    return Console(stderr=True, highlight=False, soft_wrap=True) if output == "json" else out()
+
+
 def _headline(console: Console, alert: str, *, paused: bool) -> None:
     console.print(f"\n[bold]{alert}[/]" + (" with automation paused" if paused else ""))
 
 
 def _say(console: Console, mark: Mark) -> None:
-    console.print(f"  {mark.seconds:7.2f} s  {mark.stage:<10} {mark.note}", markup=False)
+    console.print(
+        f"  {mark.seconds:7.2f} s  {mark.stage:<10} {mark.note}", markup=False, soft_wrap=True
+    )
 
 
 def _verdict(console: Console, result: DrillResult) -> None:
@@ -98,18 +106,19 @@ def _verdict(console: Console, result: DrillResult) -> None:
     elif result.paused:
         console.print(f"  [green]passed[/]: still broken after {result.limit_seconds:.0f} s")
         for reason in result.reasons:
-            console.print(f"    why nothing was done: {reason}", markup=False)
+            console.print(f"    why nothing was done: {reason}", markup=False, soft_wrap=True)
     else:
         console.print(
             f"  [green]closed after {result.total_seconds:.1f} s[/] "
-            f"(limit {result.limit_seconds:.0f} s); witness: {result.witness}"
+            f"(limit {result.limit_seconds:.0f} s); witness: {result.witness}",
+            soft_wrap=True,
         )
 
 
 def _print_table(console: Console, day: GameDay) -> None:
     stages = ("detected", "received", "acted", "verified", "closed")
-    table = Table(title="Game day: seconds from the injection")
-    table.add_column("drill")
+    table = Table(title="Game day: seconds from the injection", box=box.SIMPLE_HEAD)
+    table.add_column("drill", no_wrap=True)
     for stage in stages:
         table.add_column(stage, justify="right")
     table.add_column("limit", justify="right")

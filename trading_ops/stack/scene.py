@@ -16,6 +16,8 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StackError
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
+from trading_ops.stack.client import NotRunning
+from trading_ops.stack.lock import holder
 from trading_ops.targets import load_targets
 
 
@@ -57,7 +59,13 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
-    """Connect to the stack of these settings; whether it runs is found out by asking it."""
+    """Connect to the stack that runs with these settings.
+
+    Raises:
+        NotRunning: there is none.
+    """
+    if holder(settings.var) is None:
+        raise NotRunning("no stack is running here: start one with `trading-ops up`")
     registry = load_targets(settings.targets_file)
     async with aiohttp.ClientSession() as session:
         reconciler = f"http://{registry.one(Kind.RECONCILER).address}"
