@@ -20,6 +20,10 @@ class Jobs:
         """Whether a job with this key is running."""
         return key in self._tasks
 
+    def __len__(self) -> int:
+        """How many jobs are running."""
+        return len(self._tasks)
+
     def start(self, key: str, work: Coroutine[Any, Any, Any]) -> None:
         """Start a job; its key must be free."""
         self._tasks[key] = asyncio.create_task(self._run(key, work), name=key)

@@ -151,9 +151,17 @@ class Loop:
         decision = decide(incident, runbook, history, world, self.limits, clock.now())
         await self._carry_out(incident, decision, runbook, target)
         last = desk.last(incident)
-        if last is not None and last.state is AttemptState.UNKNOWN and runbook and target:
-            self._probe(last, runbook, target)
+        if last is not None and runbook and target:
+            await self._look_after(last, runbook, target)
         return decision
+
+    async def _look_after(self, last: Attempt, runbook: Runbook, target: Target) -> None:
+        """See to it that an attempt under way has somebody who brings it to its end."""
+        if last.state is AttemptState.UNKNOWN:
+            self._probe(last, runbook, target)
+        elif last.state is AttemptState.STARTED and last.id not in self.jobs:
+            # Its job could not write its end, for instance because the database was away.
+            await self.recovery.adopt(last, "its outcome could not be stored")
 
     async def _world(
         self,

@@ -39,10 +39,12 @@ class Recovery:
             if attempt.state is AttemptState.STARTED
         ]
         for attempt in orphans:
-            await self.performer.record(
-                attempt, AttemptState.UNKNOWN, "the reconciler died while it ran"
-            )
+            await self.adopt(attempt, "the reconciler died while it ran")
         return len(orphans)
+
+    async def adopt(self, attempt: Attempt, why: str) -> None:
+        """Nobody carries this attempt out any more: its outcome is unknown until it is probed."""
+        await self.performer.record(attempt, AttemptState.UNKNOWN, why)
 
     async def probe(self, attempt: Attempt, step: Step, target: Target) -> bool:
         """Ask the target once what became of an attempt; return whether that is known now."""

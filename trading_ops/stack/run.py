@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -50,6 +51,8 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
     began = clock.monotonic()
     registry = load_targets(settings.targets_file)
     plans = processes(settings, registry)
+    # What the stack and its processes write is nobody else's business.
+    os.umask(0o077)
     with only_stack(settings.var), log_to_file(settings.logs / "supervisor.log"):
         record = settings.var / "supervisor" / "processes.json"
         end_leftovers(record)

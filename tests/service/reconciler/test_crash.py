@@ -1,11 +1,13 @@
 """Killed in the middle of an attempt: it is brought to its end, and never done twice."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
+from trading_ops.store import Connection
 
 
 @dataclass
@@ -94,3 +96,37 @@ async def test_a_notification_stored_before_the_crash_is_not_lost(
         story = await running.story()
     assert story["events"][0]["note"] == "webhook"
     assert world.commands == ["reconnect_broker"]
+
+
+async def test_an_outcome_that_could_not_be_stored_is_found_out(
+    start: Start, world: FakeWorld
+) -> None:
+    """The database was away when the attempt ended: it is probed, and not done again."""
+    hung = Hung(world)
+
+    def rename(old: str, new: str) -> Callable[[Connection], object]:
+        return lambda connection: connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+    async with start() as running:
+        await running.break_it()
+        await asyncio.wait_for(hung.reached.wait(), 10)
+        await running.loop.writer.run(rename("events", "away"))
+        hung.let_go()
+        await eventually(lambda: not running.loop.jobs)
+        await running.loop.writer.run(rename("away", "events"))
+        await eventually(running.closed)
+        story = await running.story()
+    assert world.commands == ["restart_bot"]
+    assert [attempt["state"] for attempt in story["attempts"]] == ["verified"]
+
+
+async def test_a_verification_that_begins_late_is_fair(start: Start, world: FakeWorld) -> None:
+    """Down for longer than `verify_within` after the cure: it is still recognised as one."""
+    world.labels["alertname"] = "BotDown"
+    async with start(killed=True) as running:
+        await running.break_it()
+        await eventually(lambda: running.said("succeeded", ""))
+    await asyncio.sleep(1.5)  # longer than the runbook's verify_within; nothing to wait for
+    async with start() as running:
+        incident = await eventually(running.closed)
+    assert incident["close_reason"] == "recovered"
