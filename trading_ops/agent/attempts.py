@@ -39,6 +39,8 @@ class Attempts:
         if (running := self._running.get(request.attempt_id)) is not None:
             # The sender lost patience and asks again while the first one still runs.
             return self._repeat(await asyncio.shield(running), name)
+        # From here to the entry in `_running` nothing is awaited, and an answer is kept before its
+        # task ends: whoever asks meanwhile finds an admitted attempt as running or as answered.
         self._admit(request.fence, safe=command.safe_direction)
         task = asyncio.create_task(self._carry_out(name, command, request))
         self._running[request.attempt_id] = task
@@ -46,10 +48,17 @@ class Attempts:
         answer = await asyncio.shield(task)
         return answer | {"repeated": False}
 
-    def stored(self, attempt_id: str) -> dict[str, Any] | None:
-        """Return the answer that was given to an attempt, or None."""
-        answer = self._keeper.answer(attempt_id)
-        return None if answer is None else answer | {"repeated": True}
+    def told(self, attempt_id: str) -> dict[str, Any] | None:
+        """Return the answer to an attempt, that it is still running, or None: it was not admitted.
+
+        Raising the fence neither stops nor awaits what was admitted before, so whoever raised it
+        must ask here: only None says that nothing was done, and that nothing fenced will be.
+        """
+        if (answer := self._keeper.answer(attempt_id)) is not None:
+            return answer | {"repeated": True}
+        if attempt_id in self._running:
+            return {"attempt_id": attempt_id, "outcome": "running"}
+        return None
 
     def _admit(self, fence: int, *, safe: bool) -> None:
         try:

@@ -106,9 +106,9 @@ class Server:
         return web.json_response(answer)
 
     async def _attempt(self, request: web.Request) -> web.Response:
-        answer = self._attempts.stored(request.match_info["id"])
+        answer = self._attempts.told(request.match_info["id"])
         if answer is None:
-            return _refuse(404, "unknown_attempt", "no answer is kept for it")
+            return _refuse(404, "unknown_attempt", "it was not admitted, or is forgotten")
         return web.json_response(answer)
 
     async def _fence(self, request: web.Request) -> web.Response:

@@ -1,6 +1,7 @@
 """Commands over HTTP: done once, refused when stale, answered even when the bot is stuck."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,12 +50,41 @@ async def test_repeat_while_running_waits_for_the_first(ask: Asker, bot: Bot) ->
     first = asyncio.create_task(ask.command("wait", attempt_id=attempt_id))
     await asyncio.to_thread(bot.entered.wait, 5)
     second = asyncio.create_task(ask.command("wait", attempt_id=attempt_id))
-    unknown, _ = await ask.get(f"/attempts/{attempt_id}")
-    assert unknown == 404
     bot.hold.set()
     (_, one), (_, two) = await asyncio.gather(first, second)
     assert (one["repeated"], two["repeated"]) == (False, True)
     assert len(bot.ran) == 1
+
+
+async def test_running_attempt_is_told_as_running(ask: Asker, bot: Bot) -> None:
+    """Raising the fence does not hide what was admitted before: it is running, then answered."""
+    attempt_id = str(uuid4())
+    assert (await ask.get(f"/attempts/{attempt_id}"))[0] == 404
+    first = asyncio.create_task(ask.command("wait", attempt_id=attempt_id, fence=1))
+    await asyncio.to_thread(bot.entered.wait, 5)
+    assert await ask.post("/fence", {"fence": 2}) == (200, {"highest": 2})
+    told = await ask.get(f"/attempts/{attempt_id}")
+    assert told == (200, {"attempt_id": attempt_id, "outcome": "running"})
+    bot.hold.set()
+    _, answer = await first
+    assert await ask.get(f"/attempts/{attempt_id}") == (200, answer | {"repeated": True})
+    assert answer["outcome"] == "succeeded"
+
+
+async def test_admitted_attempt_is_never_unknown(ask: Asker, bot: Bot) -> None:
+    """Asked about all the time, an attempt goes from unknown to running to answered, and stays."""
+    attempt_id = str(uuid4())
+    command = asyncio.create_task(ask.command("wait", attempt_id=attempt_id))
+    seen: list[str] = []
+    while seen[-1:] != ["succeeded"]:
+        status, told = await ask.get(f"/attempts/{attempt_id}")
+        seen.append("unknown" if status == 404 else told["outcome"])
+        assert len(seen) < 5000
+        if bot.entered.is_set() and seen.count("running") > 3:
+            bot.hold.set()
+    await command
+    assert [word for word, _ in itertools.groupby(seen)][-2:] == ["running", "succeeded"]
+    assert "unknown" not in seen[seen.index("running") :]
 
 
 async def test_attempt_id_belongs_to_one_command(ask: Asker, bot: Bot) -> None:
