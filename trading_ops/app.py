@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from trading_ops import logs
+from trading_ops import clock, logs
 from trading_ops.actions import registry as actions
 from trading_ops.api.auth import Role
 from trading_ops.api.automation import Automation
@@ -126,7 +126,7 @@ def _application(settings: Settings, loop: Loop) -> web.Application:
         Webhook(loop.intake),
         Incidents(loop.reader),
         Automation(loop.writer, loop.reader, loop.plans.registry, loop.metrics),
-        System(loop.reader, loop.metrics),
+        System(loop.reader, loop.metrics, lambda: clock.monotonic() - loop.passed_at),
     )
     tokens = {
         role: settings.secret(f"{role}_token")

@@ -56,15 +56,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return one secret.
 
         Raises:
-            ConfigError: it was never written, or cannot be read.
+            ConfigError: it was never written, is empty, or cannot be read.
         """
         path = self.secrets / name
         try:
-            return path.read_text(encoding="ascii").strip()
-        except OSError as error:
-            raise ConfigError(
-                str(path), "", error.strerror or "unreadable", "run `trading-ops up` once"
-            ) from error
+            secret = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(str(path), "", str(error), "run `trading-ops up` once") from error
+        if not secret:
+            # An empty token would open the door to everybody who sends none.
+            raise ConfigError(str(path), "", "it is empty", "delete it and run `trading-ops up`")
+        return secret
 
 
 def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -54,11 +54,13 @@ def test_incidents_tell_what_happened(stack: Stack) -> None:
         assert stage in shown.stdout
 
 
-async def test_every_query_of_the_overview_board_returns_data(scene: Scene) -> None:
+async def test_every_query_of_the_overview_board_returns_data(stack: Stack, scene: Scene) -> None:
     """A panel that shows nothing is a broken promise; every query of the board is asked.
 
     Over the session so far, for a board shows a range: the drills are in it.
     """
+    if not await scene.reconciler.incidents(alertname="TradingBotDown"):
+        assert stack.json("drill", "TradingBotDown")[0] == 0
     end = clock.timestamp()
     empty = []
     for panel, expression in board_queries():

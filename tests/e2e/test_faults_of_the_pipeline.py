@@ -120,5 +120,5 @@ async def test_an_order_is_covered_by_the_dead_man_switch(stack: Stack, scene: S
 
         await eventually(fired, within=40)
     finally:
-        await scene.reconciler.resume()
+        await scene.reconciler.resume(owner="test")
     await wait_until_calm(scene, bot)

@@ -46,7 +46,7 @@ def test_a_replayed_nonce_is_refused(stack: Stack) -> None:
     )
     kraken.urls["api"] = dict.fromkeys(("public", "private"), venue)
     nonce = kraken.microseconds() + 10**9
-    kraken.nonce = lambda: nonce
+    kraken.incrementing_nonce = lambda: nonce
     kraken.load_markets()
     kraken.fetch_balance()
     with pytest.raises(ccxt.InvalidNonce, match="EAPI:Invalid nonce"):

@@ -35,7 +35,8 @@ def test_times_are_exact(connection: Connection) -> None:
     """Microseconds and the time zone survive."""
     moment = NOW.replace(microsecond=123457)
     notifications.add(connection, received_at=moment, body=b"\x00\xff")
-    (stored,) = notifications.pending(connection)
+    stored = notifications.next_pending(connection)
+    assert stored is not None
     assert (stored.received_at, stored.body) == (moment, b"\x00\xff")
 
 
@@ -43,8 +44,28 @@ def test_a_notification_is_taken_apart_once(connection: Connection) -> None:
     """What is finished does not come again."""
     key = notifications.add(connection, received_at=NOW, body=b"x")
     notifications.finish(connection, key, notifications.State.QUARANTINED, error="no JSON")
-    assert notifications.pending(connection) == []
+    assert notifications.next_pending(connection) is None
     assert notifications.count(connection, notifications.State.QUARANTINED) == 1
+
+
+def test_old_bodies_are_forgotten_but_not_what_nobody_understood(connection: Connection) -> None:
+    """Months of running do not fill the disk; quarantine waits for a person."""
+    states = notifications.State
+    old = NOW - timedelta(days=8)
+    for received_at, state in (
+        (old, states.PARSED),
+        (old, states.QUARANTINED),
+        (old, states.PENDING),
+        (NOW, states.PARSED),
+    ):
+        key = notifications.add(connection, received_at=received_at, body=b"x")
+        if state is not states.PENDING:
+            notifications.finish(connection, key, state, watchdog=True)
+    before = NOW - timedelta(days=7)
+    assert notifications.prune(connection, before=before) == 1
+    assert notifications.prune(connection, before=before) == 0
+    assert [notifications.count(connection, state) for state in states] == [1, 1, 1]
+    assert notifications.watchdog_last_seen(connection) == NOW
 
 
 def test_one_open_incident_for_an_alert(connection: Connection) -> None:

@@ -38,7 +38,9 @@ def test_partial_indexes_are_there(connection: Connection) -> None:
     rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'index'")
     indexes = {row.name: row.sql for row in rows}
     assert "WHERE closed_at IS NULL" in indexes["ux_incidents_open"]
-    assert "WHERE state IN ('started', 'unknown', 'succeeded')" in indexes["ux_attempts_running"]
+    running = indexes["ux_attempts_running"]
+    assert "state IN ('started', 'unknown', 'succeeded')" in running
+    assert "delivery <> 'safe_direction'" in running
 
 
 def test_head_is_the_newest_file(connection: Connection) -> None:

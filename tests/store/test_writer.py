@@ -145,3 +145,14 @@ def test_a_power_cut_cannot_take_a_commit(engine: Engine) -> None:
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
     assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+async def test_a_reading_sees_one_moment(writer: Writer, reading: Engine) -> None:
+    """What is committed between two reads of one transaction is not seen by the second."""
+    await writer.run(add)
+    with reading.connect() as connection:
+        first = notifications.count(connection, notifications.State.PENDING)
+        await writer.run(add)
+        second = notifications.count(connection, notifications.State.PENDING)
+    assert (first, second) == (1, 1)
+    assert count(reading) == 2

@@ -61,3 +61,13 @@ def test_a_missing_secret_says_what_to_do(tmp_path: Path) -> None:
     settings.secrets.mkdir(parents=True)
     (settings.secrets / "operator_token").write_text("abc\n")
     assert settings.secret("operator_token") == "abc"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"  ", b"\xff"])
+def test_an_empty_secret_opens_nothing(tmp_path: Path, content: bytes) -> None:
+    """A token of nothing would let everybody in who sends nothing."""
+    settings = load_settings(tmp_path, {})
+    settings.secrets.mkdir(parents=True)
+    (settings.secrets / "operator_token").write_bytes(content)
+    with pytest.raises(ConfigError, match="operator_token"):
+        settings.secret("operator_token")

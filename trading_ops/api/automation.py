@@ -61,18 +61,24 @@ class Automation:
             reason=order.reason,
             expires_at=now + timedelta(seconds=order.seconds),
         )
-        await self._writer.run(partial(pauses.begin, pause=pause, now=now))
+        key = await self._writer.run(partial(pauses.begin, pause=pause, now=now))
         self._metrics.paused.set(1)
         log.info("automation_paused", owner=order.owner, reason=order.reason)
-        return answer({"pause": pause}, status=201)
+        return answer({"pause": pause, "id": key}, status=201)
 
     async def resume(self, request: web.Request) -> web.Response:
-        """Lift every pause."""
-        owner = request.query.get("owner", "operator")
-        lifted = await self._writer.run(partial(pauses.lift, owner=owner, now=clock.now()))
-        self._metrics.paused.set(0)
+        """Lift every pause, or with `id` only that one; `owner` says who lifts it."""
+        owner, given = request.query.get("owner", ""), request.query.get("id")
+        if not owner or (given is not None and not given.isdecimal()):
+            raise web.HTTPUnprocessableEntity(text="owner is needed, and id is a whole number")
+        lift = partial(
+            pauses.lift, owner=owner, now=clock.now(), only=None if given is None else int(given)
+        )
+        lifted = await self._writer.run(lift)
+        left = await self._reader.read(partial(pauses.current, now=clock.now()))
+        self._metrics.paused.set(left is not None)
         log.info("automation_resumed", owner=owner, lifted=lifted)
-        return answer({"lifted": lifted})
+        return answer({"lifted": lifted, "pause": left})
 
     async def forgive(self, request: web.Request) -> web.Response:
         """Let a target's attempt budgets and cooldowns start anew."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
@@ -15,14 +16,20 @@ from trading_ops.store import Connection, incidents, notifications, pauses
 from trading_ops.store.reader import Reader
 
 TEST_ALERT_SECONDS = 60.0
+STUCK_SECONDS = 60.0
+"""A pass takes milliseconds, and there is one at least every poll interval."""
 
 
 class System:
     """What the reconciler says of itself."""
 
-    def __init__(self, reader: Reader, metrics: ReconcilerMetrics) -> None:
+    def __init__(
+        self, reader: Reader, metrics: ReconcilerMetrics, passed_ago: Callable[[], float]
+    ) -> None:
+        """Take how many seconds ago the loop last came round."""
         self._reader = reader
         self._metrics = metrics
+        self._passed_ago = passed_ago
         self._test: asyncio.TimerHandle | None = None
 
     async def healthy(self, request: web.Request) -> web.Response:
@@ -31,8 +38,10 @@ class System:
         return web.Response(text="healthy\n")
 
     async def ready(self, request: web.Request) -> web.Response:
-        """Answer 200 only when notifications can be stored and decided on."""
+        """Answer 200 only when the database answers and the loop comes round."""
         del request
+        if self._passed_ago() > STUCK_SECONDS:
+            raise web.HTTPServiceUnavailable(text="the loop does not come round: see the log\n")
         try:
             await self._reader.read(partial(pauses.current, now=clock.now()))
         except StoreError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import click
 
@@ -11,15 +12,17 @@ from trading_ops.reconciler.runbooks import parse_duration
 from trading_ops.settings import load_settings
 from trading_ops.stack.scene import open_scene
 
+T = TypeVar("T")
 
-def order(work: Callable[[ReconcilerApi], Awaitable[None]]) -> None:
+
+def order(work: Callable[[ReconcilerApi], Awaitable[T]]) -> T:
     """Carry one order out at the running reconciler."""
 
-    async def run() -> None:
+    async def run() -> T:
         async with open_scene(load_settings()) as scene:
-            await work(scene.reconciler)
+            return await work(scene.reconciler)
 
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
 @click.group()
@@ -39,9 +42,10 @@ def pause(reason: str, length: str, owner: str) -> None:
 
 
 @automation.command()
-def resume() -> None:
+@click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+def resume(owner: str) -> None:
     """Lift every pause."""
-    order(lambda api: api.resume())
+    order(lambda api: api.resume(owner=owner))
     click.echo("automation is running")
 
 

@@ -4,6 +4,8 @@ import time
 
 import click
 
+from trading_ops.cli.console import output_option, print_json
+
 STOP_SECONDS = 60.0
 """Every process has 12 s to end before it is killed, in at most four waves."""
 
@@ -11,10 +13,24 @@ POLL_SECONDS = 0.05
 
 
 @click.command()
-def down() -> None:
+@output_option
+def down(*, output: str) -> None:
     """Stop the system that runs here.
 
     Returns when its last process has ended. That nothing runs is no error.
+    """
+    pid = _stop()
+    if output == "json":
+        print_json({"was_running": pid is not None, "pid": pid})
+    else:
+        click.echo("Nothing is running." if pid is None else "Everything is stopped.")
+
+
+def _stop() -> int | None:
+    """Return the stack's pid when it and all its processes are gone; None: there was none.
+
+    Raises:
+        StackError: it does not answer, or takes too long.
     """
     from trading_ops import clock  # noqa: PLC0415
     from trading_ops.errors import StackError  # noqa: PLC0415
@@ -28,8 +44,7 @@ def down() -> None:
     try:
         SupervisorClient(settings, load_targets(settings.targets_file)).shut_down()
     except NotRunning:
-        click.echo("Nothing is running.")
-        return
+        return None
     deadline = clock.monotonic() + STOP_SECONDS
     while holder(settings.var) is not None or _runs(pid):
         if clock.monotonic() > deadline:
@@ -38,7 +53,7 @@ def down() -> None:
                 f"{settings.logs / 'supervisor.log'}, or end it with `kill -9 {pid}`"
             )
         time.sleep(POLL_SECONDS)
-    click.echo("Everything is stopped.")
+    return pid
 
 
 def _runs(pid: int) -> bool:

@@ -15,7 +15,7 @@ COLOURS = {
 
 
 def table(overview: dict[str, Any]) -> Table:
-    """Return the table: process, state, address, log.
+    """Return the table: process, state, address, log; under the log why a start failed.
 
     Args:
         overview: what the supervisor's API answers to `GET /processes`.
@@ -31,7 +31,7 @@ def table(overview: dict[str, Any]) -> Table:
             Text(state_words(process), style=colour),
             *([megabytes(process.get("rss_bytes"))] if with_memory else []),
             process["address"],
-            Text(process["log"]),
+            Text("\n".join(filter(None, (process["log"], process.get("problem"))))),
         )
     return drawn
 

@@ -2,6 +2,8 @@
 
 import click
 
+from trading_ops.cli.console import out, output_option, print_json
+
 
 @click.command()
 @click.option(
@@ -10,7 +12,8 @@ import click
     is_flag=True,
     help="Return when everything is ready and leave it running; `trading-ops down` stops it.",
 )
-def up(*, detach: bool) -> None:
+@output_option
+def up(*, detach: bool, output: str) -> None:
     """Start the whole system on this machine, and keep it up.
 
     A paper venue, a trading bot on it, the exporter, the reconciler, a mail sink for the people,
@@ -19,12 +22,19 @@ def up(*, detach: bool) -> None:
 
     Addresses are in targets.yml. Data, secrets and logs are in var/.
     """
+    if output == "json" and not detach:
+        raise click.UsageError("--output json needs --detach: in the foreground people look on")
     # Here and not above: `trading-ops --help` needs none of it.
     from trading_ops.cli.live_status import LiveStatus  # noqa: PLC0415
     from trading_ops.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
-    with LiveStatus() as status:
+    if output == "json":
+        from trading_ops.stack.detach import detach as start_detached  # noqa: PLC0415
+
+        print_json(start_detached(settings, lambda _overview: None))
+        return
+    with LiveStatus(out()) as status:
         if detach:
             from trading_ops.stack.detach import detach as start_detached  # noqa: PLC0415
 

@@ -79,6 +79,14 @@ class _Incidents(msgspec.Struct):
     incidents: list[IncidentView]
 
 
+class _Paused(msgspec.Struct):
+    id: int
+
+
+class _Resumed(msgspec.Struct):
+    pause: PauseView | None
+
+
 class _Test(msgspec.Struct):
     test_id: str
 
@@ -105,13 +113,18 @@ class ReconcilerApi:
             return None
         return _decode(_checked(answer.status, answer.body), StoryView)
 
-    async def pause(self, *, owner: str, reason: str, seconds: float) -> None:
-        """Pause automation."""
-        await self._order("POST", "/api/v1/pause", owner=owner, reason=reason, seconds=seconds)
+    async def pause(self, *, owner: str, reason: str, seconds: float) -> int:
+        """Pause automation; return the pause's id."""
+        body = await self._order(
+            "POST", "/api/v1/pause", owner=owner, reason=reason, seconds=seconds
+        )
+        return _decode(body, _Paused).id
 
-    async def resume(self) -> None:
-        """Lift every pause."""
-        await self._order("DELETE", "/api/v1/pause")
+    async def resume(self, *, owner: str, only: int | None = None) -> PauseView | None:
+        """Lift every pause, or only one; return a pause that is still in force."""
+        params = {"owner": owner} | ({} if only is None else {"id": str(only)})
+        answer = await self._http.ask("DELETE", "/api/v1/pause", params=params)
+        return _decode(_checked(answer.status, answer.body), _Resumed).pause
 
     async def forgive(self, target: str, *, owner: str, reason: str) -> None:
         """Let a target's attempt budgets start anew."""

@@ -106,7 +106,7 @@ def _under_way(case: _Case) -> Decision | None:
         ended = last.ended_at or last.started_at
         return Verify(attempt=last, until=ended + runbook.steps[last.step].verify_within)
     # Nobody can tell yet what became of it, or by which plan to judge it.
-    probed_by = last.started_at + case.limits.probe_within
+    probed_by = (last.ended_at or last.started_at) + case.limits.probe_within
     if case.now < probed_by:
         return Wait(reason=Reason.OUTCOME_UNKNOWN, until=probed_by, note=last.action)
     if case.incident.escalated_at is None:

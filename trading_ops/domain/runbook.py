@@ -21,6 +21,10 @@ class Step:
     delivery: Delivery
 
 
+LONGEST_WINDOW = timedelta(days=1)
+"""How far back attempts are counted at most."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """How often the steps of one runbook may run on one target."""

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.decision import GlobalLimits, History, Pause
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.runbook import LONGEST_WINDOW
 from trading_ops.store import Connection, attempts, incidents, pauses
-
-HISTORY = timedelta(days=1)
-"""How far back attempts on a target are read; no runbook's window may be longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,7 @@ def read_desk(connection: Connection, *, limits: GlobalLimits, now: datetime) ->
     open_ones = incidents.open_ones(connection)
     targets = {incident.target for incident in open_ones if incident.target}
     by_target = {
-        target: tuple(attempts.of_target(connection, target, since=now - HISTORY))
+        target: tuple(attempts.of_target(connection, target, since=now - LONGEST_WINDOW))
         for target in targets
     }
     everywhere = attempts.count_since(connection, now - limits.window)

@@ -48,6 +48,8 @@ log = logs.get(__name__)
 
 WATCHING_SECONDS = 1.0
 DRAIN_SECONDS = 5.0
+PRUNE_SECONDS = 3600.0
+SEEN = frozenset({AlertView.FIRING, AlertView.SILENCED, AlertView.INHIBITED})
 
 
 @dataclass(kw_only=True)
@@ -69,6 +71,8 @@ class Loop:
     wakeup: asyncio.Event
     jobs: Jobs = field(init=False)
     ledger: Ledger = field(init=False)
+    passed_at: float = field(init=False, default=-math.inf)
+    """When a whole pass last came to its end, on the monotonic clock."""
 
     def __post_init__(self) -> None:
         self.jobs = Jobs(self.wakeup.set)
@@ -78,13 +82,16 @@ class Loop:
         """Run until cancelled; then let what is under way come to its end."""
         await self.recovery.adopt_orphans()
         await self.intake.remember_watchdog()
-        polled_at = -self.poll_seconds
+        polled_at = pruned_at = -math.inf
         try:
             while True:
                 self.wakeup.clear()
                 due = clock.monotonic() - polled_at >= self.poll_seconds
                 polled_at = clock.monotonic() if due else polled_at
                 rest = await self._guarded_pass(poll=due)
+                if clock.monotonic() - pruned_at > PRUNE_SECONDS:
+                    pruned_at = clock.monotonic()
+                    self.jobs.start("prune", self.intake.forget_old())
                 until_poll = polled_at + self.poll_seconds - clock.monotonic()
                 await self._sleep(min(rest, until_poll))
         finally:
@@ -99,11 +106,14 @@ class Loop:
 
     async def _guarded_pass(self, *, poll: bool) -> float:
         try:
-            return await self.make_pass(poll=poll)
+            rest = await self.make_pass(poll=poll)
         except TradingOpsError as error:
             log.warning("pass_failed", error=str(error))
         except Exception:  # one bad pass must not end recovery for good
             log.exception("pass_crashed")
+        else:
+            self.passed_at = clock.monotonic()
+            return rest
         return WATCHING_SECONDS
 
     async def make_pass(self, *, poll: bool) -> float:
@@ -147,6 +157,9 @@ class Loop:
         runbook = self.plans.runbook(incident.alert)
         target = self.plans.registry.find(incident.target or "")
         world = await self._world(incident, desk, snapshot, runbook, target)
+        if incident.resolved_at is not None and world.view in SEEN:
+            forget = partial(incidents.forget_resolved, key=incident.id, now=clock.now())
+            await self.writer.run(forget)
         history = desk.histories[incident.id]
         decision = decide(incident, runbook, history, world, self.limits, clock.now())
         await self._carry_out(incident, decision, runbook, target)
@@ -241,14 +254,18 @@ class Loop:
             everywhere_since=now - self.limits.window,
         )
 
-        def decided_and_started(connection: Connection) -> Attempt | None:
-            self.ledger.write(connection, incident, decision, now)
-            return attempts.start(connection, plan, now=now)
+        def start_and_say_so(connection: Connection) -> Attempt | None:
+            with connection.begin_nested() as savepoint:
+                self.ledger.write(connection, incident, decision, now)
+                attempt = attempts.start(connection, plan, now=now)
+                if attempt is None:
+                    savepoint.rollback()  # what did not start was not decided either
+            return attempt
 
-        attempt = await self.writer.run(decided_and_started)
-        self.ledger.count(incident, decision)
+        attempt = await self.writer.run(start_and_say_so)
         if attempt is None:
             return  # a gate shut meanwhile; the next pass says which
+        self.ledger.count(incident, decision)
         step = runbook.steps[decision.step]
         self.jobs.start(attempt.id, self.performer.perform(attempt, step, target))
 

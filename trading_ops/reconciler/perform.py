@@ -72,8 +72,9 @@ class Performer:
                 only_from=(AttemptState.STARTED, AttemptState.UNKNOWN),
             )
         )
-        if changed:
-            self.metrics.attempts.labels(attempt.action, state).inc()
+        if not changed:
+            return  # somebody else was first, and has said so
+        self.metrics.attempts.labels(attempt.action, state).inc()
         log.info(
             "attempt_ended",
             attempt=attempt.id,

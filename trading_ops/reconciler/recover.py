@@ -59,7 +59,10 @@ class Recovery:
             if attempt.delivery is Delivery.ONE_SHOT:
                 return False
             # It may be done again without harm, so there is nothing to wait for.
-            found = Probe.NOT_DONE
+            await self.performer.record(
+                attempt, AttemptState.ABANDONED, "nobody could tell; it may safely be done again"
+            )
+            return True
         state, detail = OUTCOMES[found]
         await self.performer.record(attempt, state, detail)
         return True

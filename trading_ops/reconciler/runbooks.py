@@ -8,7 +8,7 @@ import msgspec
 import yaml
 
 from trading_ops.actions.registry import KINDS
-from trading_ops.domain.runbook import Drill, Limits, Runbook, Step, VerifyQuery
+from trading_ops.domain.runbook import LONGEST_WINDOW, Drill, Limits, Runbook, Step, VerifyQuery
 from trading_ops.errors import ConfigError
 
 FENCE = "---\n"
@@ -83,15 +83,21 @@ def parse_runbook(text: str, path: Path) -> Runbook:
         target_label=header.target,
         escalate=header.escalate,
         steps=tuple(_step(step, index, where) for index, step in enumerate(header.steps)),
-        limits=Limits(
-            cooldown=parse_duration(header.limits.cooldown, where, "limits.cooldown"),
-            attempts=header.limits.attempts,
-            window=parse_duration(header.limits.window, where, "limits.window"),
-        ),
+        limits=_limits(header.limits, where),
         unless=tuple(header.unless),
         verify=_verify(header.verify, where) if header.verify else None,
         drill=_drill(header.drill, where) if header.drill else None,
     )
+
+
+def _limits(limits: _Limits, where: str) -> Limits:
+    window = parse_duration(limits.window, where, "limits.window")
+    if window > LONGEST_WINDOW:
+        raise ConfigError(where, "limits.window", f"{limits.window} is too long", "at most 1d")
+    if limits.attempts < 1:
+        raise ConfigError(where, "limits.attempts", "it must be at least 1", "or have no steps")
+    cooldown = parse_duration(limits.cooldown, where, "limits.cooldown")
+    return Limits(cooldown=cooldown, attempts=limits.attempts, window=window)
 
 
 def _verify(verify: _Verify, where: str) -> VerifyQuery:

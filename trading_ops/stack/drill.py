@@ -64,6 +64,7 @@ class _Run:
     detected: datetime | None = None
     story: StoryView | None = None
     said: set[Mark] = field(default_factory=set)
+    paused_by: int | None = None
 
     def result(self, *, paused: bool, passed: bool, problem: str = "") -> DrillResult:
         """Return the drill's result with what was seen so far."""
@@ -86,6 +87,20 @@ class _Run:
         if self.story is None:
             return [Mark(stage="injected", seconds=0.0)]
         return marks(self.injected, self.detected, self.story)
+
+    async def pause(self) -> None:
+        """Pause automation for the length of the drill."""
+        seconds = (self.drill.recover_within + HEAL_AFTER_PAUSE).total_seconds()
+        reason = f"drill {self.runbook.alert}"
+        self.paused_by = await self.scene.reconciler.pause(
+            owner=OWNER, reason=reason, seconds=seconds
+        )
+
+    async def resume(self) -> None:
+        """Lift the drill's own pause; a person's stays."""
+        if self.paused_by is not None:
+            await self.scene.reconciler.resume(owner=OWNER, only=self.paused_by)
+            self.paused_by = None
 
     async def follow(self) -> None:
         """Look once at Prometheus and at the incident, and say what is new."""
@@ -157,8 +172,7 @@ async def run_drill(
         await run.follow()
         return await (_must_not_recover(run) if paused else _must_recover(run))
     finally:
-        if paused:
-            await scene.reconciler.resume()
+        await run.resume()
         if key:
             await fault.clean_up(scene, bot, key)
 
@@ -269,7 +283,7 @@ async def _heal(run: _Run) -> None:
     Raises:
         StackError: it did not.
     """
-    await run.scene.reconciler.resume()
+    await run.resume()
     deadline = clock.monotonic() + HEAL_AFTER_PAUSE.total_seconds()
     while clock.monotonic() < deadline:
         await run.follow()

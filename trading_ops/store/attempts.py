@@ -87,15 +87,13 @@ def _still_allowed(connection: Connection, plan: Plan, now: datetime) -> bool:
     ).one_or_none()
     if incident_is_open is None or pauses.current(connection, now=now) is not None:
         return False
-    busy = select(func.count()).where(
-        attempts.c.target == plan.target, attempts.c.state.in_(RUNNING_VALUES)
-    )
-    if connection.execute(busy).scalar_one():
-        return False
-    limits = plan.runbook.limits
+    step, limits = plan.runbook.steps[plan.step], plan.runbook.limits
+    if step.delivery is Delivery.SAFE_DIRECTION:
+        return True  # it waits for nobody and has no budget, exactly as in `decide`
     recent = of_target(connection, plan.target, since=now - limits.window)
-    ours = [attempt for attempt in recent if attempt.runbook == plan.runbook.alert]
-    if len(ours) >= limits.attempts:
+    ours = sum(attempt.runbook == plan.runbook.alert for attempt in recent)
+    same = sum(attempt.action == step.action for attempt in recent)
+    if any(attempt.state in RUNNING for attempt in recent) or max(ours, same) >= limits.attempts:
         return False
     return count_since(connection, plan.everywhere_since) < plan.everywhere_limit
 

@@ -33,6 +33,7 @@ def reading_engine(url: str) -> Engine:
     engine = create_engine(url, pool_size=4, max_overflow=4)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_reader)
+        event.listen(engine, "begin", _begin_deferred)
     return engine
 
 
@@ -51,7 +52,13 @@ def _begin_immediate(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _begin_deferred(connection: Any) -> None:
+    # The driver begins no transaction for a SELECT; two reads would see two moments.
+    connection.exec_driver_sql("BEGIN")
+
+
 def _prepare_reader(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
     for pragma in ("query_only=ON", f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}"):
         connection.execute(f"PRAGMA {pragma}")
 

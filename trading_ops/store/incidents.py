@@ -71,6 +71,12 @@ def note_resolved(
     events.add(connection, at=now, kind="resolved", incident_id=row.id, note="by Alertmanager")
 
 
+def forget_resolved(connection: Connection, key: str, *, now: datetime) -> None:
+    """Drop Alertmanager's word that the episode ended: the alert was seen since."""
+    connection.execute(update(incidents).where(incidents.c.id == key).values(resolved_at=None))
+    events.add(connection, at=now, kind="seen_again", incident_id=key)
+
+
 def escalate(connection: Connection, key: str, decision: Escalate, *, now: datetime) -> bool:
     """Hand an incident to a person, once; return whether this call did it."""
     changed = connection.execute(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from trading_ops.store.tables import notifications
 
@@ -37,33 +37,48 @@ def add(connection: Connection, *, received_at: datetime, body: bytes) -> int:
     return int(key[0])
 
 
-def newest(connection: Connection, *, limit: int = 200) -> list[Notification]:
-    """Return the latest notifications, newest first."""
-    rows = connection.execute(
-        select(notifications.c.id, notifications.c.received_at, notifications.c.body)
-        .order_by(notifications.c.id.desc())
-        .limit(limit)
-    )
-    return [Notification(id=row.id, received_at=row.received_at, body=row.body) for row in rows]
-
-
-def pending(connection: Connection, *, limit: int = 100) -> list[Notification]:
-    """Return what was not taken apart yet, oldest first."""
-    rows = connection.execute(
+def next_pending(connection: Connection) -> Notification | None:
+    """Return the oldest notification that was not taken apart yet, or None."""
+    row = connection.execute(
         select(notifications.c.id, notifications.c.received_at, notifications.c.body)
         .where(notifications.c.state == State.PENDING.value)
         .order_by(notifications.c.id)
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Notification(id=row.id, received_at=row.received_at, body=row.body)
+
+
+def watchdog_last_seen(connection: Connection) -> datetime | None:
+    """Return when the Watchdog last came, or None for never."""
+    statement = select(func.max(notifications.c.received_at)).where(notifications.c.watchdog)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
+    """Delete what was taken apart before a moment, at most so many; return how many."""
+    old = (
+        select(notifications.c.id)
+        .where(notifications.c.state == State.PARSED.value, notifications.c.received_at < before)
         .limit(limit)
     )
-    return [Notification(id=row.id, received_at=row.received_at, body=row.body) for row in rows]
+    return connection.execute(delete(notifications).where(notifications.c.id.in_(old))).rowcount
 
 
-def finish(connection: Connection, key: int, state: State, *, error: str | None = None) -> None:
-    """Record what became of one notification."""
+def finish(
+    connection: Connection,
+    key: int,
+    state: State,
+    *,
+    error: str | None = None,
+    watchdog: bool = False,
+) -> None:
+    """Record what became of one notification, and whether the Watchdog was in it."""
     connection.execute(
         update(notifications)
         .where(notifications.c.id == key)
-        .values(state=state.value, error=error)
+        .values(state=state.value, error=error, watchdog=watchdog)
     )
 
 

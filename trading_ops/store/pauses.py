@@ -22,22 +22,25 @@ def current(connection: Connection, *, now: datetime) -> Pause | None:
     return Pause(owner=row.owner, reason=row.reason, expires_at=row.expires_at)
 
 
-def begin(connection: Connection, pause: Pause, *, now: datetime) -> None:
-    """Pause automation."""
-    connection.execute(
+def begin(connection: Connection, pause: Pause, *, now: datetime) -> int:
+    """Pause automation; return the pause's id, by which it alone can be lifted."""
+    key = connection.execute(
         insert(pauses).values(
             owner=pause.owner, reason=pause.reason, begins_at=now, expires_at=pause.expires_at
         )
-    )
+    ).inserted_primary_key
+    assert key is not None  # noqa: S101 - an INSERT of one row always has a key
     events.add(connection, at=now, kind="paused", actor=pause.owner, note=pause.reason)
+    return int(key[0])
 
 
-def lift(connection: Connection, *, owner: str, now: datetime) -> int:
-    """Lift every pause in force; return how many there were."""
+def lift(connection: Connection, *, owner: str, now: datetime, only: int | None = None) -> int:
+    """Lift the pauses in force, or only one of them; return how many there were."""
+    in_force = [pauses.c.lifted_at.is_(None), pauses.c.expires_at > now]
+    if only is not None:
+        in_force.append(pauses.c.id == only)
     lifted = connection.execute(
-        update(pauses)
-        .where(pauses.c.lifted_at.is_(None), pauses.c.expires_at > now)
-        .values(lifted_at=now, lifted_by=owner)
+        update(pauses).where(*in_force).values(lifted_at=now, lifted_by=owner)
     ).rowcount
     if lifted:
         events.add(connection, at=now, kind="unpaused", actor=owner)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     ForeignKey,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 
@@ -58,6 +60,7 @@ notifications = Table(
     Column("body", LargeBinary, nullable=False),
     Column("state", Text, nullable=False),
     Column("error", Text),
+    Column("watchdog", Boolean, nullable=False, server_default=false()),
     Index(
         "ix_notifications_pending",
         "id",
@@ -110,13 +113,18 @@ attempts = Table(
     Column("detail", Text, nullable=False, server_default=""),
     Index("ix_attempts_incident_id", "incident_id"),
     Index("ix_attempts_target_started_at", "target", "started_at"),
-    # One running attempt a target: the database's word, not a lock's.
+    # One running attempt a target: the database's word, not a lock's. What points in the safe
+    # direction never waits for another.
     Index(
         "ux_attempts_running",
         "target",
         unique=True,
-        sqlite_where=text("state IN ('started', 'unknown', 'succeeded')"),
-        postgresql_where=text("state IN ('started', 'unknown', 'succeeded')"),
+        sqlite_where=text(
+            "state IN ('started', 'unknown', 'succeeded') AND delivery <> 'safe_direction'"
+        ),
+        postgresql_where=text(
+            "state IN ('started', 'unknown', 'succeeded') AND delivery <> 'safe_direction'"
+        ),
     ),
 )
 

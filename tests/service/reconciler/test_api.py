@@ -1,13 +1,21 @@
 """The HTTP border: who may ask, what is refused, and that 200 means stored."""
 
+import contextlib
 import io
+import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import WEBHOOK, Start
 from tests.waiting import eventually
+from trading_ops.api.system import STUCK_SECONDS
+from trading_ops.api.webhook import BODY_LIMIT_BYTES
+from trading_ops.reconciler.notification import Unreadable, parse_notification
 from trading_ops.settings import Settings
 
 GUARDED = [
@@ -94,6 +102,61 @@ async def test_what_cannot_be_read_is_kept_in_quarantine(start: Start, body: byt
     assert counted == 1
 
 
+EDGES = ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"]
+
+
+@pytest.mark.parametrize("moment", EDGES)
+@pytest.mark.parametrize("key", ["startsAt", "endsAt"])
+async def test_a_moment_beyond_the_calendar_holds_nothing_up(
+    start: Start, world: FakeWorld, moment: str, key: str
+) -> None:
+    """It goes into quarantine, and what comes after it is taken apart; after a restart too."""
+    async with start() as running:
+        assert await running.notify(world.alert() | {key: moment}) == 200
+        await running.break_it()
+        await eventually(running.closed)
+    async with start() as running:
+        status = await running.call("GET", "/api/v1/status")
+    assert status["notifications_waiting"] == 0
+    # Year 1 as an end is Go's way to say that it has none, whatever the zone.
+    is_an_end = key == "endsAt" and moment.startswith("0001")
+    assert status["notifications_quarantined"] == (0 if is_an_end else 1)
+
+
+@given(body=st.binary() | st.text().map(str.encode))
+def test_any_bytes_are_alerts_or_unreadable(body: bytes) -> None:
+    """The parser has no third answer."""
+    with contextlib.suppress(Unreadable):
+        assert isinstance(parse_notification(body), list)
+
+
+@given(starts=st.datetimes(timezones=st.timezones()), ends=st.datetimes(timezones=st.timezones()))
+def test_any_moment_is_read_or_unreadable(starts: datetime, ends: datetime) -> None:
+    """Whatever the zone, a moment comes out in UTC."""
+    alert = {
+        "status": "resolved",
+        "labels": {"alertname": "A"},
+        "startsAt": starts.isoformat(),
+        "endsAt": ends.isoformat(),
+    }
+    try:
+        (read,) = parse_notification(json.dumps({"alerts": [alert]}).encode())
+    except Unreadable:
+        return
+    assert read.starts_at.utcoffset() == timedelta(0)
+
+
+async def test_ready_means_that_the_loop_comes_round(start: Start) -> None:
+    """A loop that only fails is not ready, whatever the database says."""
+    async with start() as running:
+        async with running.client.get("/-/ready") as response:
+            assert response.status == 200
+        running.loop.passed_at -= STUCK_SECONDS + 1
+        async with running.client.get("/-/ready") as response:
+            assert response.status == 503
+            assert "does not come round" in await response.text()
+
+
 async def test_newer_alertmanagers_are_understood(start: Start, world: FakeWorld) -> None:
     """Unknown keys are ignored, nanoseconds are rounded, a missing fingerprint is computed."""
     alert = world.alert() | {"startsAt": "2026-03-01T12:00:00.123456789Z", "novel": [1, 2]}
@@ -113,7 +176,7 @@ async def test_a_body_beyond_the_limit_is_refused(start: Start) -> None:
     async with (
         start() as running,
         running.client.post(
-            WEBHOOK, data=io.BytesIO(b"x" * (32 * 1024 * 1024 + 1)), headers=headers
+            WEBHOOK, data=io.BytesIO(b"x" * (BODY_LIMIT_BYTES + 1)), headers=headers
         ) as got,
     ):
         assert got.status == 413

@@ -123,10 +123,14 @@ async def test_an_outcome_that_could_not_be_stored_is_found_out(
 async def test_a_verification_that_begins_late_is_fair(start: Start, world: FakeWorld) -> None:
     """Down for longer than `verify_within` after the cure: it is still recognised as one."""
     world.labels["alertname"] = "BotDown"
+
+    def long_ago(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE attempts SET ended_at = ended_at - 3600 * 1000000")
+
     async with start(killed=True) as running:
         await running.break_it()
         await eventually(lambda: running.said("succeeded", ""))
-    await asyncio.sleep(1.5)  # longer than the runbook's verify_within; nothing to wait for
+        await running.loop.writer.run(long_ago)
     async with start() as running:
         incident = await eventually(running.closed)
     assert incident["close_reason"] == "recovered"

@@ -6,6 +6,7 @@ from functools import partial
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
+from trading_ops import clock
 
 
 async def test_an_alert_is_healed_verified_and_closed(start: Start, world: FakeWorld) -> None:
@@ -68,9 +69,44 @@ async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWo
         assert await running.metric("trading_ops_automation_paused") == 1
         notes = [event["note"] for event in (await running.story())["events"]]
         assert any("would have run reconnect_broker; by ada: upgrade" in note for note in notes)
-        await running.call("DELETE", "/api/v1/pause")
+        await running.call("DELETE", "/api/v1/pause?owner=ada")
         await eventually(running.closed)
     assert world.commands == ["reconnect_broker"]
+
+
+async def test_lifting_one_pause_leaves_the_others(start: Start, world: FakeWorld) -> None:
+    """A drill that ends does not lift what a person has ordered meanwhile."""
+    async with start() as running:
+        order = {"owner": "drill", "reason": "practice", "seconds": 60}
+        drill = (await running.call("POST", "/api/v1/pause", json=order))["id"]
+        order = {"owner": "ada", "reason": "trouble", "seconds": 60}
+        await running.call("POST", "/api/v1/pause", json=order)
+        left = await running.call("DELETE", f"/api/v1/pause?owner=drill&id={drill}")
+        assert (left["lifted"], left["pause"]["owner"]) == (1, "ada")
+        assert await running.metric("trading_ops_automation_paused") == 1
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "paused"))
+    assert world.commands == []
+
+
+async def test_an_end_that_was_not_one_is_forgotten(start: Start, world: FakeWorld) -> None:
+    """Told that it ended, then seen firing again: an absence needs a new second word."""
+    order = {"owner": "ada", "reason": "why", "seconds": 60}
+    async with start() as running:
+        await running.call("POST", "/api/v1/pause", json=order)
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "paused"))
+        ended = world.alert() | {"status": "resolved", "endsAt": clock.now().isoformat()}
+        assert await running.notify(ended) == 200
+
+        async def seen_again() -> bool:
+            events = (await running.story())["events"]
+            return [one["kind"] for one in events][-2:] == ["resolved", "seen_again"]
+
+        await eventually(seen_again)
+        story = await running.story()
+    assert story["incident"]["resolved_at"] is None
+    assert story["incident"]["closed_at"] is None
 
 
 async def test_observe_only_decides_and_does_nothing(start: Start, world: FakeWorld) -> None:

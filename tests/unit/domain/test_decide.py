@@ -36,7 +36,8 @@ from trading_ops.domain.runbook import Limits
 PAUSE = Pause(owner="ada", reason="upgrade", expires_at=NOW + timedelta(hours=1))
 STARTED = make_attempt(state=AttemptState.STARTED, ended_at=None, started_at=ago(2))
 SUCCEEDED = make_attempt(state=AttemptState.SUCCEEDED, started_at=ago(5), ended_at=ago(3))
-UNKNOWN = make_attempt(state=AttemptState.UNKNOWN, started_at=ago(30))
+UNKNOWN = make_attempt(state=AttemptState.UNKNOWN, started_at=ago(300), ended_at=ago(30))
+LONG_UNKNOWN = make_attempt(state=AttemptState.UNKNOWN, started_at=ago(300), ended_at=ago(60))
 VERIFIED = make_attempt(state=AttemptState.VERIFIED, verified_at=ago(5))
 ELSEWHERE = make_attempt(runbook="Other", incident_id="incident-2", action="restart_component")
 
@@ -71,7 +72,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     "success of a step that is no longer in the runbook is waited for": (
         {
             "history": History(
-                incident=(make_attempt(state=AttemptState.SUCCEEDED, step=7, started_at=ago(5)),)
+                incident=(make_attempt(state=AttemptState.SUCCEEDED, step=7, ended_at=ago(5)),)
             )
         },
         Wait,
@@ -83,13 +84,13 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.OUTCOME_UNKNOWN,
     ),
     "an outcome unknown for too long goes to a person": (
-        {"history": History(incident=(make_attempt(state=AttemptState.UNKNOWN),))},
+        {"history": History(incident=(LONG_UNKNOWN,))},
         Escalate,
         Reason.OUTCOME_UNKNOWN,
     ),
     "an unknown outcome that a person has closes when the alert is gone": (
         {
-            "history": History(incident=(make_attempt(state=AttemptState.UNKNOWN),)),
+            "history": History(incident=(LONG_UNKNOWN,)),
             "incident": make_incident(escalated_at=ago(1)),
             "world": world(view=AlertView.ABSENT),
         },

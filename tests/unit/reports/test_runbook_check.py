@@ -52,13 +52,15 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
     "another name than the file's": (broken(f"alert: {BROKER}", "alert: Other"), "the file's name"),
     "another version": (broken("version: 1", "version: 2"), "write `version: 1`"),
     "a duration that is none": (broken("hold: 5s", "hold: soon"), "'soon' is no duration"),
+    "a window that is too long": (broken("window: 1h", "window: 2d"), "at most 1d"),
+    "no attempts at all": (broken("attempts: 4", "attempts: 0"), "at least 1"),
     "an escalate that is none": (broken("escalate: 5m", "escalate: 7m"), "one of 0s, 5m"),
     "another escalate than the rule's": (
         broken("escalate: 5m", "escalate: 15m"),
         "Fix: make them equal",
     ),
     "steps longer than escalate": (
-        broken("timeout: 10s", "timeout: 10m"),
+        broken("timeout: 5s", "timeout: 10m"),
         "people would be paged while it still heals",
     ),
     "a drill shorter than its first step": (

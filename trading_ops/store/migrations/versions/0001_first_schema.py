@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("watchdog", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notifications")),
     )
     op.create_index(
@@ -129,8 +130,12 @@ def upgrade() -> None:
         "attempts",
         ["target"],
         unique=True,
-        sqlite_where=sa.text("state IN ('started', 'unknown', 'succeeded')"),
-        postgresql_where=sa.text("state IN ('started', 'unknown', 'succeeded')"),
+        sqlite_where=sa.text(
+            "state IN ('started', 'unknown', 'succeeded') AND delivery <> 'safe_direction'"
+        ),
+        postgresql_where=sa.text(
+            "state IN ('started', 'unknown', 'succeeded') AND delivery <> 'safe_direction'"
+        ),
     )
 
 
@@ -139,8 +144,12 @@ def downgrade() -> None:
     op.drop_index(
         "ux_attempts_running",
         table_name="attempts",
-        sqlite_where=sa.text("state IN ('started', 'unknown', 'succeeded')"),
-        postgresql_where=sa.text("state IN ('started', 'unknown', 'succeeded')"),
+        sqlite_where=sa.text(
+            "state IN ('started', 'unknown', 'succeeded') AND delivery <> 'safe_direction'"
+        ),
+        postgresql_where=sa.text(
+            "state IN ('started', 'unknown', 'succeeded') AND delivery <> 'safe_direction'"
+        ),
     )
     op.drop_index("ix_attempts_target_started_at", table_name="attempts")
     op.drop_index("ix_attempts_incident_id", table_name="attempts")
