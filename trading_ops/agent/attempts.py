@@ -30,7 +30,7 @@ class Attempts:
         """Return the answer to an attempt, carrying it out when it is new.
 
         Raises:
-            StaleFence: a higher fence was seen; nothing was done.
+            StaleFence: a higher fence was seen; nothing was done. Never in the safe direction.
             BadRequest: the attempt id was used for another command.
             OSError: the fence could not be stored; nothing was done.
         """
@@ -61,12 +61,14 @@ class Attempts:
         return None
 
     def _admit(self, fence: int, *, safe: bool) -> None:
-        try:
+        if not safe:
             self._keeper.admit(self._target, fence)
+            return
+        # Whoever asks for the safe direction gets it, a sender that was replaced too: to halt twice
+        # does no harm, and not to halt may. Nor does it wait for a disk to be mended.
+        try:
+            self._keeper.raise_to(self._target, fence)
         except OSError as error:
-            if not safe:
-                raise
-            # To halt is the safe direction: it does not wait for a disk to be mended.
             _logger.error("fence_not_stored error=%s", error)  # noqa: TRY400 - the text says it
 
     async def _carry_out(self, name: str, command: Command, request: Request) -> dict[str, Any]:

@@ -44,7 +44,13 @@ class Command:
     """True: runs in the agent's loop, so that it works while the bot's is stuck."""
 
     safe_direction: bool = False
-    """True: only ever lowers risk, so that it is done even when its fence cannot be stored."""
+    """True: only ever lowers risk, and twice does no harm.
+
+    It is done whatever its fence is, and even when the fence cannot be stored.
+    """
+
+    check: Callable[[Params], None] = lambda _: None
+    """Raises BadRequest for parameters that are known and texts, but make no sense."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,7 @@ def _check_params(params: dict[str, Any], command: Command) -> None:
         choices = command.required.get(name)
         if choices is not None and value not in choices:
             raise BadRequest(f"params.{name} must be one of {', '.join(sorted(choices))}")
+    command.check(params)
 
 
 async def run(command: Command, params: Params, bot_loop: asyncio.AbstractEventLoop) -> str:

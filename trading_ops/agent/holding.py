@@ -1,18 +1,21 @@
 """The commands every agent has: halt, reduce and resume. They need nothing of the bot's loop.
 
 `halt` and `reduce` take an `id` for the hold, so that one that is kept elsewhere can be laid on
-again after a restart. `resume` takes `holds`, a comma-separated list of ids; without it, it lifts
-them all.
+again after a restart; of two words with one id the stricter stands. `resume` must say which holds
+it lifts: `holds` is a list of ids, separated by commas, or the one word `all`.
 """
 
 import uuid
 from collections.abc import Awaitable, Callable
 
 from trading_ops import clock
-from trading_ops.agent.commands import Command, CommandFailed, Params
+from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Params
 from trading_ops.agent.state import Hold, Holds, TradingState
 
 WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
+
+ALL = "all"
+"""Lifts every hold; therefore no hold may be called so."""
 
 
 def holding_commands(holds: Holds) -> dict[str, Command]:
@@ -28,20 +31,42 @@ def holding_commands(holds: Holds) -> dict[str, Command]:
         return _lift(holds, params)
 
     return {
-        "halt": _command(halt, "id", safe=True),
-        "reduce": _command(reduce, "id", safe=True),
-        "resume": _command(resume, "holds", safe=False),
+        "halt": _laying(halt),
+        "reduce": _laying(reduce),
+        "resume": Command(
+            run=resume,
+            required=WHO_AND_WHY | {"holds": None},
+            in_agent=True,
+            check=_check_named,
+        ),
     }
 
 
-def _command(run: Callable[[Params], Awaitable[str]], optional: str, *, safe: bool) -> Command:
+def _laying(run: Callable[[Params], Awaitable[str]]) -> Command:
     return Command(
         run=run,
         required=WHO_AND_WHY,
-        optional=frozenset({optional}),
+        optional=frozenset({"id"}),
         in_agent=True,
-        safe_direction=safe,
+        safe_direction=True,
+        check=_check_id,
     )
+
+
+def _check_id(params: Params) -> None:
+    name = params.get("id", "")
+    if name == ALL or "," in name or name != name.strip():
+        raise BadRequest(f"params.id must be no {ALL!r}, and hold no comma nor outer spaces")
+
+
+def _check_named(params: Params) -> None:
+    names = _named(params)
+    if not names or (ALL in names and names != {ALL}):
+        raise BadRequest(f"params.holds must name ids, separated by commas, or be {ALL!r}")
+
+
+def _named(params: Params) -> frozenset[str]:
+    return frozenset(name for part in params["holds"].split(",") if (name := part.strip()))
 
 
 def _lay(holds: Holds, state: TradingState, params: Params) -> str:
@@ -53,18 +78,20 @@ def _lay(holds: Holds, state: TradingState, params: Params) -> str:
         at=clock.timestamp(),
     )
     try:
-        holds.lay(hold)
+        standing = holds.lay(hold)
     except OSError as error:
         raise CommandFailed(
             f"{state} is in force, but a restart would forget it: {error}"
         ) from error
-    return f"hold {hold.id} was laid on; the state is {holds.state}"
+    return f"hold {standing.id} stands as {standing.state}; the state is {holds.state}"
 
 
 def _lift(holds: Holds, params: Params) -> str:
-    ids = frozenset(params["holds"].split(",")) if "holds" in params else None
+    ids = _named(params)
     try:
-        count = holds.lift(owner=params["owner"], reason=params["reason"], ids=ids)
+        count = holds.lift(
+            owner=params["owner"], reason=params["reason"], ids=None if ids == {ALL} else ids
+        )
     except OSError as error:
         raise CommandFailed(f"nothing was lifted: {error}") from error
     return f"{count} holds were lifted by {params['owner']}; the state is {holds.state}"

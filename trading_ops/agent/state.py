@@ -38,7 +38,7 @@ class Hold:
     """One request that a bot be held in a state."""
 
     id: str
-    """Unique on its bot; laying a hold on again with the same id changes nothing."""
+    """Unique on its bot; of two that are laid on with the same id the stricter one stands."""
 
     state: TradingState
     owner: str
@@ -89,8 +89,8 @@ class Holds:
         """Return what holds now, oldest first."""
         return self._holds
 
-    def lay(self, hold: Hold) -> None:
-        """Lay a hold on.
+    def lay(self, hold: Hold) -> Hold:
+        """Lay a hold on; return the one that now stands under its id, the stricter of the two.
 
         It is in force before it is stored: stopping must not wait for a disk.
 
@@ -98,13 +98,19 @@ class Holds:
             OSError: it is in force, but could not be stored, so a restart would forget it.
         """
         with self._lock:
-            if all(hold.id != other.id for other in self._holds):
+            earlier = next((other for other in self._holds if other.id == hold.id), None)
+            if earlier is None:
                 self._holds = (*self._holds, hold)
-                self._apply()
+            elif hold.state.severity > earlier.state.severity:
+                self._holds = tuple(hold if other is earlier else other for other in self._holds)
+            else:
+                hold = earlier
+            self._apply()
             self._store(self._holds, self._lifted)
+            return hold
 
-    def lift(self, *, owner: str, reason: str, ids: frozenset[str] | None = None) -> int:
-        """Lift the holds with these ids, or all; return how many there were.
+    def lift(self, *, owner: str, reason: str, ids: frozenset[str] | None) -> int:
+        """Lift the holds with these ids, None for all; return how many there were.
 
         It is stored before it is in force: trading on must not rest on a forgotten word.
 

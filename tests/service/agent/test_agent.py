@@ -112,7 +112,7 @@ async def test_most_restrictive_hold_wins_and_survives(
     _, answer = await again.command("resume", owner="bert", reason="looked at it", holds="h1")
     assert answer["detail"] == "1 holds were lifted by bert; the state is reducing"
     assert exported() == "reducing"
-    await again.command("resume", owner="bert", reason="all well")
+    await again.command("resume", owner="bert", reason="all well", holds="all")
     assert restarted.holds.state == "active"
     assert start().holds.state == "active"
 

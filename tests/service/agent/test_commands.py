@@ -266,9 +266,9 @@ async def test_unwritable_state_refuses_all_but_the_safe_direction(
     assert (status, answer["outcome"]) == (200, "failed")
     assert "is in force" in answer["detail"]
     assert agent.holds.state == "halted"
-    status, answer = await ask.command("resume", fence=9, owner="me", reason="try")
+    status, answer = await ask.command("resume", fence=9, owner="me", reason="try", holds="all")
     assert (status, agent.holds.state) == (503, "halted")
     (tmp_path / ".fence.json.new").rmdir()
-    status, answer = await ask.command("resume", fence=9, owner="me", reason="try")
+    status, answer = await ask.command("resume", fence=9, owner="me", reason="try", holds="all")
     assert (answer["outcome"], agent.holds.state) == ("failed", "halted")
     assert bot.ran == []

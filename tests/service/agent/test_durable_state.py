@@ -108,7 +108,7 @@ def test_damaged_holds_halt(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     holds = Holds(path)
     assert holds.state is TradingState.HALTED
-    assert holds.lift(owner="me", reason="the file is gone") == 1
+    assert holds.lift(owner="me", reason="the file is gone", ids=None) == 1
     assert Holds(path).state is TradingState.ACTIVE
 
 
@@ -117,7 +117,7 @@ def test_resume_is_remembered(tmp_path: Path) -> None:
     path = tmp_path / "holds.json"
     holds = Holds(path)
     holds.lay(Hold(id="h", state=TradingState.HALTED, owner="anna", reason="odd", at=1.0))
-    holds.lift(owner="bert", reason="mended")
+    holds.lift(owner="bert", reason="mended", ids=frozenset({"h"}))
     (lifted,) = read_json(path)["lifted"]
     assert (lifted["id"], lifted["owner"]) == ("h", "anna")
     assert (lifted["lifted_by"], lifted["lifted_for"]) == ("bert", "mended")

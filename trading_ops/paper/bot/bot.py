@@ -139,7 +139,7 @@ class Bot:
                 "restart_component": Command(
                     run=restart_component, required={"component": frozenset(COMPONENTS)}
                 ),
-                "cancel_orders": Command(run=cancel_orders),
+                "cancel_orders": Command(run=cancel_orders, safe_direction=True),
             },
             state_dir=config.state_dir,
             metrics_token=read_secret(config.metrics_token_file),
