@@ -40,12 +40,13 @@ def read_desk(connection: Connection, *, limits: GlobalLimits, now: datetime) ->
         target: tuple(attempts.of_target(connection, target, since=now - LONGEST_WINDOW))
         for target in targets
     }
+    by_incident = attempts.of_open_incidents(connection)
     everywhere = attempts.count_since(connection, now - limits.window)
     return Desk(
         incidents=tuple(open_ones),
         histories={
             incident.id: History(
-                incident=tuple(attempts.of_incident(connection, incident.id)),
+                incident=by_incident.get(incident.id, ()),
                 target=by_target.get(incident.target or "", ()),
                 everywhere=everywhere,
             )

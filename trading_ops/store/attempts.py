@@ -1,6 +1,7 @@
 """Attempts: `start` is the gate that no two reconcilers and no crash can pass twice."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -151,6 +152,20 @@ def of_incident(connection: Connection, incident_id: str) -> list[Attempt]:
     """Return the attempts of one incident, oldest first."""
     statement = select(attempts).where(attempts.c.incident_id == incident_id)
     return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
+
+
+def of_open_incidents(connection: Connection) -> dict[str, tuple[Attempt, ...]]:
+    """Return the attempts of every open incident by its id, oldest first, in one query."""
+    statement = (
+        select(attempts)
+        .join(incidents, incidents.c.id == attempts.c.incident_id)
+        .where(incidents.c.closed_at.is_(None))
+        .order_by(attempts.c.started_at)
+    )
+    found: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in _read(connection.execute(statement).mappings().all()):
+        found[attempt.incident_id].append(attempt)
+    return {key: tuple(group) for key, group in found.items()}
 
 
 def of_target(connection: Connection, target: str, *, since: datetime) -> list[Attempt]:

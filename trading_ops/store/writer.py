@@ -7,12 +7,13 @@ requests have a lane of their own, ahead of the bounded intake.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -29,10 +30,36 @@ INTAKE_LIMIT = 10_000
 BATCH_LIMIT = 500
 
 
-@dataclass(frozen=True)
 class _Request:
-    work: Callable[[Connection], Any]
-    done: Future[Any] = field(default_factory=Future)
+    """A piece of work, and whoever waits for it: a thread, or a coroutine of some loop."""
+
+    def __init__(
+        self, work: Callable[[Connection], Any], loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        self.work = work
+        self.loop = loop
+        self.done: Future[Any] | asyncio.Future[Any] = loop.create_future() if loop else Future()
+
+    def is_wanted(self) -> bool:
+        """Whether somebody still waits; from now on it is carried out."""
+        if isinstance(self.done, asyncio.Future):
+            return not self.done.cancelled()
+        return self.done.set_running_or_notify_cancel()
+
+    def answer(self, outcome: "_Outcome") -> None:
+        """Give the outcome; for a coroutine this must run in its loop."""
+        if isinstance(self.done, asyncio.Future) and self.done.done():
+            return  # it was cancelled meanwhile
+        if outcome.error is not None:
+            self.done.set_exception(outcome.error)
+        else:
+            self.done.set_result(outcome.result)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    result: Any = None
+    error: Exception | None = None
 
 
 class Writer:
@@ -63,7 +90,11 @@ class Writer:
         Raises:
             StoreError: it could not be stored; nothing of it was.
         """
-        return await asyncio.wrap_future(self.submit(work))
+        request = _Request(work, asyncio.get_running_loop())
+        self._control.append(request)
+        self._wake.set()
+        answer: T = await request.done  # type: ignore[misc]  # it is an asyncio future
+        return answer
 
     async def take_in(self, work: Callable[[Connection], T]) -> T:
         """Carry out an intake request, behind all control requests.
@@ -72,19 +103,21 @@ class Writer:
             StoreBusy: too many wait already.
             StoreError: it could not be stored; nothing of it was.
         """
-        request = _Request(work)
+        request = _Request(work, asyncio.get_running_loop())
         try:
             self._intake.put_nowait(request)
         except queue.Full as error:
             raise StoreBusy("the intake is full") from error
         self._wake.set()
-        return await asyncio.wrap_future(request.done)
+        answer: T = await request.done  # type: ignore[misc]  # it is an asyncio future
+        return answer
 
     def submit(self, work: Callable[[Connection], T]) -> Future[T]:
         """Queue a control request from any thread."""
         request = _Request(work)
         self._control.append(request)
         self._wake.set()
+        assert isinstance(request.done, Future)  # noqa: S101 - made without a loop
         return request.done
 
     @property
@@ -111,24 +144,41 @@ class Writer:
                 batch.append(self._intake.get_nowait())
             except queue.Empty:
                 break
-        return [request for request in batch if request.done.set_running_or_notify_cancel()]
+        return [request for request in batch if request.is_wanted()]
 
     def _carry_out(self, batch: list[_Request]) -> None:
         try:
-            answers = self._commit(batch)
+            outcomes = [_Outcome(result=result) for result in self._commit(batch)]
         except Exception as error:  # noqa: BLE001 - whatever it was, the sender must hear of it
             if len(batch) > 1:
                 for request in batch:
                     self._carry_out([request])
                 return
-            batch[0].done.set_exception(_explained(error))
-            return
-        for request, answer in zip(batch, answers, strict=True):
-            request.done.set_result(answer)
+            outcomes = [_Outcome(error=_explained(error))]
+        _answer(batch, outcomes)
 
     def _commit(self, batch: list[_Request]) -> list[Any]:
         with self._engine.begin() as connection:
             return [request.work(connection) for request in batch]
+
+
+def _answer(batch: list[_Request], outcomes: list[_Outcome]) -> None:
+    """Answer everybody; each event loop is woken once for the whole batch."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Request, _Outcome]]] = {}
+    for request, outcome in zip(batch, outcomes, strict=True):
+        if request.loop is None:
+            request.answer(outcome)
+        else:
+            by_loop.setdefault(request.loop, []).append((request, outcome))
+    for loop, answers in by_loop.items():
+        # The loop may be closed: then nobody waits any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_answer_in_loop, answers)
+
+
+def _answer_in_loop(answers: list[tuple[_Request, _Outcome]]) -> None:
+    for request, outcome in answers:
+        request.answer(outcome)
 
 
 def _explained(error: Exception) -> Exception:

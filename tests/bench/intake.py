@@ -1,0 +1,164 @@
+"""How fast notifications are stored durably, beside the same server that only parses them.
+
+Both servers run in processes of their own, the load in a third; the rounds alternate, so that a
+slow moment of the machine hits both. Run by `make bench`.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from trading_ops import clock
+from trading_ops.api.auth import Role
+from trading_ops.api.routes import Route, build_application
+from trading_ops.api.webhook import Webhook
+from trading_ops.domain.target import Registry
+from trading_ops.reconciler.intake import Intake
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.notification import parse_notification
+from trading_ops.reconciler.plans import Plans
+from trading_ops.store import migrate
+from trading_ops.store.engine import reading_engine, writing_engine
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+PATH = "/webhook"
+TOKENS = {Role.WEBHOOK: "w", Role.OPERATOR: "o", Role.METRICS: "m"}
+HEADERS = {"Authorization": "Bearer w"}
+
+
+def notification(alerts: int) -> bytes:
+    """Return a webhook body with so many alerts, of the usual size."""
+    one: dict[str, Any] = {
+        "status": "firing",
+        "annotations": {"summary": "A bench alert.", "description": "x" * 200},
+        "startsAt": datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
+        "endsAt": "0001-01-01T00:00:00Z",
+    }
+    many = [
+        one | {"labels": {"alertname": "Bench", "bot": f"bot-{n}", "venue": "paper"}}
+        for n in range(alerts)
+    ]
+    return json.dumps({"version": "4", "status": "firing", "alerts": many}).encode()
+
+
+async def serve(kind: str, folder: str) -> None:
+    """Serve one of the two until standard input ends; print the port."""
+    writer = None
+    if kind == "durable":
+        url = f"sqlite:///{folder}/bench.db"
+        migrate.upgrade(url)
+        writer = Writer(writing_engine(url))
+        writer.start()
+        intake = Intake(
+            writer=writer,
+            reader=Reader(reading_engine(url)),
+            plans=Plans({}, Registry(())),
+            metrics=ReconcilerMetrics(),
+            wake=lambda: None,
+        )
+        post = Webhook(intake).post
+    else:
+
+        async def post(request: web.Request) -> web.Response:
+            parse_notification(await request.read())
+            return web.Response(text="parsed\n")
+
+    app = build_application([Route("POST", PATH, Role.WEBHOOK, post)], TOKENS)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(runner.addresses[0][1], flush=True)  # noqa: T201 - the parent reads it
+    await asyncio.to_thread(sys.stdin.read)
+    await runner.cleanup()
+    if writer is not None:
+        writer.stop()
+
+
+@asynccontextmanager
+async def running(kind: str, folder: str) -> AsyncIterator[str]:
+    """Run one server in a process of its own; yield its address."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.bench.intake",
+        "--serve",
+        kind,
+        folder,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    port = (await process.stdout.readline()).decode().strip()
+    yield f"http://127.0.0.1:{port}{PATH}"
+    process.stdin.close()
+    await process.wait()
+
+
+async def load(url: str, body: bytes, *, seconds: float, connections: int) -> list[float]:
+    """Post for so long over so many connections; return each request's latency in seconds."""
+    latencies: list[float] = []
+    deadline = clock.monotonic() + seconds
+
+    async def one(session: aiohttp.ClientSession) -> None:
+        while clock.monotonic() < deadline:
+            began = time.perf_counter()
+            async with session.post(url, data=body, headers=HEADERS) as response:
+                assert response.status == 200, response.status
+                await response.read()
+            latencies.append(time.perf_counter() - began)
+
+    connector = aiohttp.TCPConnector(limit=connections)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        await asyncio.gather(*(one(session) for _ in range(connections)))
+    return latencies
+
+
+async def measure(alerts: int, *, rounds: int, seconds: float, connections: int) -> str:
+    """Return one line: requests a second of both, their ratio, latencies of the durable one."""
+    body = notification(alerts)
+    rates: dict[str, list[float]] = {"durable": [], "parsing": []}
+    latencies: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        async with running("durable", folder) as durable, running("parsing", folder) as parsing:
+            for _ in range(rounds):
+                for kind, url in (("durable", durable), ("parsing", parsing)):
+                    took = await load(url, body, seconds=seconds, connections=connections)
+                    rates[kind].append(len(took) / seconds)
+                    if kind == "durable":
+                        latencies += took
+    ratios = [d / p for d, p in zip(rates["durable"], rates["parsing"], strict=True)]
+    cuts = statistics.quantiles(latencies, n=100)
+    return (
+        f"{alerts:>6} {statistics.median(rates['durable']):>10.0f}/s "
+        f"{statistics.median(rates['parsing']):>10.0f}/s {statistics.median(ratios):>7.2f} "
+        f"{cuts[49] * 1000:>8.1f} ms {cuts[98] * 1000:>8.1f} ms"
+    )
+
+
+async def main() -> None:
+    """Print the table."""
+    print("durable intake beside a server that only parses (32 connections, medians of 3 rounds)")  # noqa: T201
+    print("alerts    durable     parsing   ratio      p50         p99")  # noqa: T201
+    for alerts in (1, 10, 50):
+        print(await measure(alerts, rounds=3, seconds=2.0, connections=32))  # noqa: T201
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--serve", nargs=2, metavar=("KIND", "FOLDER"))
+    given = parser.parse_args()
+    asyncio.run(serve(*given.serve) if given.serve else main())
