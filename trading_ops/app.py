@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -175,6 +176,8 @@ async def _main() -> None:
 
 def main() -> int:
     """Run the reconciler; 1 when it could not."""
+    # Its database and lock are nobody else's business, whoever starts it.
+    os.umask(0o077)
     logs.configure("reconciler")
     try:
         asyncio.run(_main())

@@ -1,7 +1,10 @@
 """The recovery itself is broken: webhooks lost, the reconciler stopped, killed in an attempt."""
 
+import contextlib
+import json
 import os
 import signal
+from typing import Any
 
 import psutil
 import pytest
@@ -37,6 +40,29 @@ async def closed_story(scene: Scene, alert: str, since: float) -> StoryView | No
     if incident is None or incident.closed_at is None:
         return None
     return await scene.reconciler.story(incident.id)
+
+
+async def attempt_started(scene: Scene, since: float) -> bool:
+    """Whether the incident has an attempt that is under way."""
+    incident = await newest(scene, "TradingBotDown", since)
+    story = await scene.reconciler.story(incident.id) if incident else None
+    return story is not None and [one.state for one in story.attempts] == ["started"]
+
+
+class SupervisorLog:
+    """What the supervisor logs from now on."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._path = stack.settings.logs / "supervisor.log"
+        self._begin = self._path.stat().st_size
+
+    def since(self, event: str, unit: str) -> list[dict[str, Any]]:
+        """Return the events of this kind about a unit."""
+        with self._path.open("rb") as file:
+            file.seek(self._begin)
+            whole = file.read().rpartition(b"\n")[0]  # its last line may still be half written
+        events = [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+        return [one for one in events if (one.get("event"), one.get("unit")) == (event, unit)]
 
 
 async def test_a_refused_webhook_is_made_good_by_the_poll(stack: Stack, scene: Scene) -> None:
@@ -79,30 +105,37 @@ async def test_the_reconciler_was_away_while_the_alert_fired(stack: Stack, scene
 async def test_the_reconciler_is_killed_in_the_middle_of_an_attempt(
     stack: Stack, scene: Scene
 ) -> None:
-    """SIGKILL right after `started`: the bot is restarted once, and the incident is ended."""
+    """SIGKILL while the supervisor still waits for a frozen bot: one restart, and it is verified.
+
+    A frozen bot cannot handle SIGTERM, so the ordered restart lasts until the supervisor's SIGKILL.
+    """
     since = clock.timestamp()
-    bot = scene.bot(None)
-    await FAULTS["bot_kill"].inject(scene, bot)
-
-    async def attempt_started() -> bool:
-        incident = await newest(scene, "TradingBotDown", since)
-        if incident is None:
-            return False
-        story = await scene.reconciler.story(incident.id)
-        return story is not None and bool(story.attempts)
-
-    await eventually(attempt_started, within=40)
-    os.kill(stack.processes()["reconciler"]["pid"], signal.SIGKILL)
-    story = await eventually(lambda: closed_story(scene, "TradingBotDown", since), within=90)
+    before = stack.processes()["bot-alpha"]
+    bot = psutil.Process(before["pid"])
+    log = SupervisorLog(stack)
+    bot.suspend()
+    try:
+        await eventually(lambda: attempt_started(scene, since), within=60)
+        # It is under way when the order has arrived; the frozen bot lives for seconds yet.
+        await eventually(lambda: log.since("restart_ordered", "bot-alpha"), within=10)
+        os.kill(stack.processes()["reconciler"]["pid"], signal.SIGKILL)
+        assert bot.is_running(), "the attempt was over before the reconciler was killed"
+        assert not log.since("process_started", "bot-alpha")
+        story = await eventually(lambda: closed_story(scene, "TradingBotDown", since), within=120)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            bot.resume()
     assert story.incident.close_reason == "recovered"
-    done = [one for one in story.attempts if one.state == "verified"]
-    assert len(done) == 1
-    # The kernel and the supervisor agree: one new bot since the fault, and it is the one that runs.
-    process = stack.processes()["bot-alpha"]
-    assert psutil.Process(process["pid"]).create_time() > since
-    log = (stack.settings.logs / "supervisor.log").read_text().splitlines()
-    starts = [line for line in log if '"process_started"' in line and '"bot-alpha"' in line]
-    assert starts[-1].count(str(process["pid"]))
+    kinds = [event.kind for event in story.events]
+    for kind in ("started", "unknown", "verified"):
+        assert kinds.count(kind) == 1, kinds
+    assert [attempt.state for attempt in story.attempts] == ["verified"]
+    # The supervisor agrees: one order, one new bot, and that is the one that runs.
+    after = stack.processes()["bot-alpha"]
+    assert after["restarts"] == before["restarts"] + 1
+    assert len(log.since("restart_ordered", "bot-alpha")) == 1
+    started = log.since("process_started", "bot-alpha")
+    assert [one["incarnation"] for one in started] == [after["incarnation"]]
 
 
 async def test_an_order_is_covered_by_the_dead_man_switch(stack: Stack, scene: Scene) -> None:

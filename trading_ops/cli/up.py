@@ -1,8 +1,13 @@
 """`trading-ops up`: the whole system in the foreground, or detached."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.console import output_option, print_json
+
+if TYPE_CHECKING:
+    from trading_ops.settings import Settings
 
 
 @click.command()
@@ -25,7 +30,6 @@ def up(*, detach: bool, output: str) -> None:
     if output == "json" and not detach:
         raise click.UsageError("--output json needs --detach: in the foreground people look on")
     # Here and not above: `trading-ops --help` needs none of it.
-    from trading_ops.cli.live_status import LiveStatus  # noqa: PLC0415
     from trading_ops.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -33,16 +37,26 @@ def up(*, detach: bool, output: str) -> None:
         from trading_ops.stack.detach import detach as start_detached  # noqa: PLC0415
 
         print_json(start_detached(settings, lambda _overview: None))
-        return
-    with LiveStatus(out()) as status:
-        if detach:
-            from trading_ops.stack.detach import detach as start_detached  # noqa: PLC0415
+    elif detach:
+        _up_detached(settings)
+    else:
+        _up_here(settings)
 
-            status.ready(start_detached(settings, status.show))
-            return
-        from trading_ops.stack.control import overview  # noqa: PLC0415
-        from trading_ops.stack.run import run  # noqa: PLC0415
 
+def _up_detached(settings: "Settings") -> None:
+    from trading_ops.cli.live_status import LiveStatus  # noqa: PLC0415
+    from trading_ops.stack.detach import detach  # noqa: PLC0415
+
+    with LiveStatus() as status:
+        status.ready(detach(settings, status.show))
+
+
+def _up_here(settings: "Settings") -> None:
+    from trading_ops.cli.live_status import LiveStatus  # noqa: PLC0415
+    from trading_ops.stack.control import overview  # noqa: PLC0415
+    from trading_ops.stack.run import run  # noqa: PLC0415
+
+    with LiveStatus() as status:
         run(
             settings,
             on_change=lambda supervisor: status.show(overview(supervisor)),

@@ -5,12 +5,15 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from trading_ops import clock
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.errors import SetupError
+from trading_ops.stack.folder import unwritable
 from trading_ops.stack.process import Process
 
 ROTATE_BYTES = 10 * 1024 * 1024
@@ -67,10 +70,9 @@ async def start(plan: Process, *, folder: Path, log: Path) -> Child:
         log: where its output is appended.
 
     Raises:
-        SetupError: the program cannot be started at all.
+        SetupError: its log cannot be written, or the program cannot be started at all.
     """
-    rotate(log)
-    with log.open("ab") as output:
+    with _appending(log) as output:
         try:
             process = await asyncio.create_subprocess_exec(
                 *plan.argv,
@@ -81,13 +83,24 @@ async def start(plan: Process, *, folder: Path, log: Path) -> Child:
                 start_new_session=True,
                 preexec_fn=_dies_with(os.getpid()),
             )
-        except OSError as error:
-            raise SetupError(f"{plan.argv[0]} cannot be started: {error.strerror}") from error
+        except (OSError, subprocess.SubprocessError) as error:  # the latter: preexec_fn failed
+            reason = getattr(error, "strerror", None) or error
+            raise SetupError(f"{plan.argv[0]} cannot be started: {reason}") from error
     try:
         name = incarnation(process.pid)
     except SetupError:  # it ended at once, and somebody else was told of it
         name = f"{process.pid}:0"
     return Child(process, name)
+
+
+def _appending(log: Path) -> BinaryIO:
+    """Open a log; its folder is made again when somebody removed it to make room."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        rotate(log)
+        return log.open("ab")
+    except OSError as error:
+        raise unwritable(log.parent, error) from error
 
 
 def _dies_with(parent: int) -> Callable[[], None]:
@@ -119,6 +132,6 @@ def tail(log: Path) -> str:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
+    except OSError:
         lines = []
     return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:]) or "  (the log is empty)"

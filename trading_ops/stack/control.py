@@ -37,6 +37,7 @@ def describe(unit: Unit) -> dict[str, Any]:
         "address": unit.plan.address,
         "log": str(unit.log),
         "exit_code": unit.exit_code,
+        "problem": unit.problem,
     }
 
 

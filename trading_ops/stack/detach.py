@@ -33,6 +33,8 @@ def detach(settings: Settings, on_change: Callable[[Report], None]) -> Report:
         SetupError: a tool, port, folder or configuration is missing, taken or wrong.
         StackError: it could not be started for another reason.
     """
+    # The log is opened here already, before the background process can say so for itself.
+    os.umask(0o077)
     reading, writing = os.pipe()
     with os.fdopen(reading, encoding="utf-8") as reports, _last_words(settings.logs) as output:
         subprocess.Popen(

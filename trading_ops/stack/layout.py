@@ -158,7 +158,7 @@ def link(path: Path, to: Path) -> None:
 
 def write_if_changed(path: Path, text: str) -> None:
     """Write a file whole or not at all; one that says the same already is left alone."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return
     scratch = path.with_name(f".{path.name}.new")
     scratch.write_text(text, encoding="utf-8")

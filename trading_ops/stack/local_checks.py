@@ -11,9 +11,8 @@ from trading_ops.domain.target import Registry
 from trading_ops.errors import TradingOpsError
 from trading_ops.settings import Settings
 from trading_ops.stack.client import SupervisorClient
+from trading_ops.stack.processes import ALERTMANAGER_BINARIES, PROMETHEUS_BINARIES
 from trading_ops.stack.tokens import TOKENS
-
-ALERTMANAGERS = ("alertmanager", "prometheus-alertmanager")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ def check_tools() -> list[Check]:
     """Are the programs there, and which versions are they?"""
     python = ".".join(str(part) for part in sys.version_info[:3])
     checks = [Check(name="python", ok=sys.version_info >= (3, 11), detail=python)]
-    for names in (("prometheus",), ("promtool",), ALERTMANAGERS, ("amtool",)):
+    for names in (PROMETHEUS_BINARIES, ("promtool",), ALERTMANAGER_BINARIES, ("amtool",)):
         found = next((path for name in names if (path := shutil.which(name))), None)
         if found is None:
             checks.append(

@@ -61,7 +61,7 @@ class Orders:
                 raise OtherIncarnation(unit.incarnation)
             _log.info("restart_ordered", unit=unit.plan.unit, attempt=order.attempt_id)
             answer = {"attempt_id": order.attempt_id, **await self._carry_out(unit)}
-            self._keeper.record(order.attempt_id, answer)
+            self._keep(order.attempt_id, answer)
         return {**answer, "repeated": False}
 
     async def raise_fence(self, unit: Unit, fence: int) -> int:
@@ -93,14 +93,26 @@ class Orders:
         before = unit.incarnation
         try:
             await unit.restart()
-        except SetupError as error:
-            return {"outcome": "failed", "incarnation": None, "pid": None, "detail": str(error)}
+        except Exception as error:  # noqa: BLE001 - a defect of ours too
+            # Whatever it was, it is an answer: the process may be stopped by now, and without one
+            # a probe would hear that the order never arrived.
+            if not isinstance(error, SetupError):
+                _log.exception("restart_crashed", unit=unit.plan.unit)
+            reason = str(error) or type(error).__name__
+            detail = f"{unit.plan.unit} was stopped and could not be started again: {reason}"
+            return {"outcome": "failed", "incarnation": None, "pid": None, "detail": detail}
         return {
             "outcome": "succeeded",
             "incarnation": unit.incarnation,
             "pid": unit.child.pid if unit.child else None,
             "detail": f"{unit.plan.unit} was restarted: {before or 'nothing'} → {unit.incarnation}",
         }
+
+    def _keep(self, attempt_id: str, answer: dict[str, Any]) -> None:
+        try:
+            self._keeper.record(attempt_id, answer)
+        except OSError as error:  # it is known here until the disk takes it with the next change
+            _log.error("answer_not_stored", attempt=attempt_id, reason=str(error))
 
     def _refuse_when_stopping(self) -> None:
         if self._supervisor.phase in {Phase.STOPPING, Phase.STOPPED}:

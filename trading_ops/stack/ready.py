@@ -43,7 +43,9 @@ async def _http(question: AskHttp, session: aiohttp.ClientSession) -> bool:
     if not question.not_yet:
         return True
     said = json.loads(body)
-    return all(said.get(key) != value for key, value in question.not_yet.items())
+    return isinstance(said, dict) and all(
+        said.get(key) != value for key, value in question.not_yet.items()
+    )
 
 
 async def _banner(question: AskBanner) -> bool:

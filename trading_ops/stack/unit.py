@@ -1,6 +1,7 @@
 """One supervised process through its lives: started, asked, watched, restarted, stopped."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,9 @@ class Unit:
         self.plan = plan
         self.state = State.STOPPED
         self.exit_code: int | None = None
+        self.problem: str | None = None
+        """Why the last start failed; None when it did not."""
+
         self.restarts = 0
         self.child: Child | None = None
         self.ready = asyncio.Event()
@@ -90,34 +94,31 @@ class Unit:
         """Start it, unless it runs; its count of automatic restarts begins anew.
 
         Raises:
-            SetupError: the program cannot be started at all.
+            SetupError: it cannot be started at all; it is given up.
         """
         if self.running:
             return
         await self._end_watch()
-        self._automatic.clear()
-        await self._spawn()
+        await self._start_anew()
 
     async def stop(self, seconds: float | None = None) -> None:
         """Stop it for good: nobody but `start` brings it back."""
         self._wanted = False
-        if self._watch is None:
-            return
         if self.running and self.child:
             await self.child.stop(self.plan.stop_seconds if seconds is None else seconds)
         await self._end_watch()
-        self._become(State.STOPPED)
+        if self.state is not State.STOPPED:
+            self._become(State.STOPPED)
 
     async def restart(self) -> None:
         """End the life that runs, if one does, and start the next; readiness is not awaited.
 
         Raises:
-            SetupError: the program cannot be started at all.
+            SetupError: it cannot be started at all; it is stopped by then, and given up.
         """
         await self.stop(min(self.plan.stop_seconds, RESTART_STOP_SECONDS))
         self.restarts += 1
-        self._automatic.clear()
-        await self._spawn()
+        await self._start_anew()
 
     async def until_up(self) -> None:
         """Wait until it is ready for the first time.
@@ -149,55 +150,98 @@ class Unit:
         if self.running and self.child:
             self.child.kill()
 
+    async def _start_anew(self) -> None:
+        self._automatic.clear()
+        try:
+            await self._spawn()
+        except SetupError:
+            self._give_up()
+            raise
+
     async def _spawn(self) -> None:
+        """Begin the next life.
+
+        Raises:
+            SetupError: there is none; `problem` says why.
+        """
         self.ready.clear()
         self._wanted = True
-        self.exit_code = None
-        self.child = await start(self.plan, folder=self._shared.folder, log=self.log)
+        try:
+            self.child = await start(self.plan, folder=self._shared.folder, log=self.log)
+        except Exception as error:
+            self.problem = str(error) or type(error).__name__
+            _log.error("process_not_started", unit=self.plan.unit, reason=self.problem)
+            if isinstance(error, SetupError):
+                raise
+            # A defect of ours: whoever wanted the start must hear of it like of any other.
+            _log.exception("start_crashed", unit=self.plan.unit)
+            raise SetupError(f"{self.plan.unit} cannot be started: {self.problem}") from error
+        self.exit_code = self.problem = None
         _log.info("process_started", unit=self.plan.unit, incarnation=self.incarnation)
         self._become(State.STARTING)
         self._watch = asyncio.create_task(self._live(self.child), name=f"watch-{self.plan.unit}")
 
     async def _live(self, child: Child) -> None:
         """Follow one life to its end, and begin the next one if that is the supervisor's task."""
+        try:
+            await self._follow(child)
+            if self._wanted and self._came_up and self.plan.restarts is Restarts.MANAGER:
+                await self._restart_automatically(child)
+        except Exception as error:  # noqa: BLE001 - a defect of ours, whatever it is
+            # Nobody awaits this task: without a word here, its unit would be watched no more.
+            _log.exception("watch_crashed", unit=self.plan.unit)
+            self.problem = f"its supervision failed: {str(error) or type(error).__name__}"
+            if self.running and self.child is child:
+                child.kill()
+            self._give_up()
+
+    async def _follow(self, child: Child) -> None:
         asking = asyncio.create_task(self._ask())
         try:
             self.exit_code = await child.wait()
         finally:
             asking.cancel()
         self.ready.clear()
-        if not self._wanted:
+        if self._wanted:
+            _log.warning("process_ended", unit=self.plan.unit, exit_code=self.exit_code)
+            self._become(State.EXITED)
+        else:
             _log.info("process_stopped", unit=self.plan.unit, exit_code=self.exit_code)
             self._become(State.STOPPED)
-            return
-        _log.warning("process_ended", unit=self.plan.unit, exit_code=self.exit_code)
-        self._become(State.EXITED)
-        if self._came_up and self.plan.restarts is Restarts.MANAGER:
-            await self._restart_automatically(child)
 
     async def _ask(self) -> None:
-        await until_ready(self.plan.ready, self._shared.session)
+        try:
+            await until_ready(self.plan.ready, self._shared.session)
+        except Exception:  # noqa: BLE001 - it stays `starting`, which everybody can see
+            _log.exception("readiness_unknown", unit=self.plan.unit)
+            return
         self._came_up = True
         self.ready.set()
         self._become(State.READY)
 
     async def _restart_automatically(self, ended: Child) -> None:
+        """Begin the next life; one that cannot begin counts like one that has ended."""
         limit = self._shared.limit
-        now = clock.monotonic()
-        if not restart_allowed(self._automatic, now, limit):
-            _log.error("process_given_up", unit=self.plan.unit, restarts=limit.count)
-            self._become(State.GAVE_UP)
-            return
-        await asyncio.sleep(pause_before(self._automatic, now, limit))
-        async with self.order:
-            if self._wanted and self.child is ended:
+        while restart_allowed(self._automatic, clock.monotonic(), limit):
+            await asyncio.sleep(pause_before(self._automatic, clock.monotonic(), limit))
+            async with self.order:
+                if not self._wanted or self.child is not ended:
+                    return
                 self._automatic.append(clock.monotonic())
                 self.restarts += 1
-                try:
+                with contextlib.suppress(SetupError):  # `_spawn` has said so
                     await self._spawn()
-                except SetupError as error:
-                    _log.error("process_given_up", unit=self.plan.unit, reason=str(error))
-                    self._become(State.GAVE_UP)
+                    return
+        self._give_up()
+
+    def _give_up(self) -> None:
+        _log.error(
+            "process_given_up",
+            unit=self.plan.unit,
+            restarts=self.restarts,
+            reason=self.problem or f"it ended with code {self.exit_code} again and again",
+        )
+        self._become(State.GAVE_UP)
 
     async def _end_watch(self) -> None:
         watch, self._watch = self._watch, None
@@ -209,4 +253,7 @@ class Unit:
 
     def _become(self, state: State) -> None:
         self.state = state
-        self._shared.on_change()
+        try:
+            self._shared.on_change()
+        except Exception:  # noqa: BLE001 - whoever is only told must not end the watch
+            _log.exception("change_not_told", unit=self.plan.unit)

@@ -75,14 +75,14 @@ def greeter(
 
 @contextlib.asynccontextmanager
 async def supervising(
-    folder: Path, *plans: Process, limit: RestartLimit = FAST
+    folder: Path, *plans: Process, limit: RestartLimit = FAST, log_folder: Path | None = None
 ) -> AsyncIterator[Supervisor]:
     """Give a supervisor of these processes, and drain it in the end."""
     async with aiohttp.ClientSession() as session:
         supervisor = Supervisor(
             plans,
             folder=folder,
-            log_folder=folder,
+            log_folder=log_folder or folder,
             record=folder / "processes.json",
             session=session,
             limit=limit,

@@ -119,6 +119,38 @@ async def test_a_repeated_attempt_gets_the_first_answer(api: Api) -> None:
     assert (await api.get("/attempts/b"))[0] == 404
 
 
+async def test_a_restart_that_fails_has_an_answer_too(api: Api, tmp_path: Path) -> None:
+    """The process is stopped by then: whoever probes must hear of it, and the next one may try."""
+    log = tmp_path / "bot.log"
+    log.unlink()
+    log.mkdir()
+    status, answer = await api.restart("a", 1)
+    assert (status, answer["outcome"]) == (200, "failed")
+    assert "Is a directory" in answer["detail"]
+    assert (await api.get("/attempts/a"))[1]["outcome"] == "failed"
+    _, body = await api.get("/processes")
+    (described,) = body["processes"]
+    assert (described["state"], described["pid"]) == ("gave_up", None)
+    assert described["problem"] in answer["detail"]
+    log.rmdir()
+    assert (await api.restart("b", 1))[1]["outcome"] == "succeeded"
+    assert api.bot.problem is None
+
+
+async def test_an_answer_that_cannot_be_stored_is_given_all_the_same(
+    api: Api, tmp_path: Path
+) -> None:
+    """The disk is full after the restart: the caller hears of it, and so does a probe."""
+    await api.post("/processes/bot/fence", {"fence": 1})
+    in_the_way = tmp_path / ".fence.json.new"
+    in_the_way.mkdir()
+    status, answer = await api.restart("a", 1)
+    assert (status, answer["outcome"]) == (200, "succeeded")
+    assert (await api.get("/attempts/a"))[0] == 200
+    in_the_way.rmdir()
+    assert (await api.restart("a", 1))[1]["repeated"]
+
+
 async def test_an_older_sender_is_refused(api: Api) -> None:
     """A fence below the highest one seen does nothing and hears which that is."""
     life = api.bot.incarnation

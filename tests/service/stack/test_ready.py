@@ -50,6 +50,19 @@ async def test_an_agents_word_counts(
     assert await is_ready(question, session) is expected
 
 
+async def test_an_answer_of_another_kind_is_not_ready(session: aiohttp.ClientSession) -> None:
+    """JSON that is no object cannot say that it is ready, and is no error."""
+
+    async def health(_request: web.Request) -> web.Response:
+        return web.json_response(["ok"])
+
+    application = web.Application()
+    application.add_routes([web.get("/health", health)])
+    async with TestServer(application) as server:
+        url = str(server.make_url("/health"))
+        assert not await is_ready(AskHttp(url=url, not_yet={"status": "failing"}), session)
+
+
 async def test_a_refusal_is_not_ready(
     session: aiohttp.ClientSession, agent: BaseTestServer
 ) -> None:

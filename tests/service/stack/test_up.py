@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import stat
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.stack.small import REPOSITORY, alive, free_port, kill, until, until_said
+from tests.service.stack.small import REPOSITORY, alive, free_port, kill, lines, until, until_said
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.stack.lock import holder
 
@@ -53,6 +54,7 @@ class Project:
             *arguments,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            umask=0o022,  # an ordinary user's
         )
 
     async def run(self, *arguments: str, var: Path | None = None) -> Ended:
@@ -115,6 +117,50 @@ async def test_detached_it_runs_on_until_down(project: Project) -> None:
     assert (await project.run("down")).out == "Everything is stopped.\n"
     assert not any(alive(pid) for pid in pids.values())
     assert (await project.run("down")).out == "Nothing is running.\n"
+
+
+async def test_up_and_down_for_a_machine(project: Project) -> None:
+    """With --output json each prints one object and nothing else."""
+    up = await project.run("up", "--detach", "--output", "json")
+    assert (up.code, up.err) == (ExitCode.OK, "")
+    said = json.loads(up.out)
+    assert {one["unit"]: one["state"] for one in said["processes"]} == dict.fromkeys(UNITS, "ready")
+    for expected in (
+        {"was_running": True, "pid": said["stack"]["pid"]},
+        {"was_running": False, "pid": None},
+    ):
+        down = await project.run("down", "--output", "json")
+        assert (down.code, json.loads(down.out)) == (ExitCode.OK, expected)
+
+
+async def test_everything_written_is_for_the_owner_only(project: Project) -> None:
+    """From the first file on, the background process's log included."""
+    assert (await project.run("up", "--detach")).code == ExitCode.OK
+    written = [path for path in (project.var, *project.var.rglob("*")) if not path.is_symlink()]
+    assert project.var / "log" / "supervisor.log" in written
+    assert [path for path in written if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
+
+async def test_a_process_that_cannot_be_started_any_more(project: Project) -> None:
+    """It is tried again, then given up; the status and the supervisor's log say why."""
+    async with project.up():
+        log = project.var / "log" / "exporter.log"
+        log.unlink()
+        log.mkdir()
+        kill((await project.pids())["exporter"], signal.SIGKILL)
+
+        async def given_up() -> bool:
+            return "given up" in (await project.run("status")).out
+
+        await until_said(given_up)
+        status = await project.run("status")
+        reason = f"the folder {log.parent} cannot be written (Is a directory)"
+        assert status.code == ExitCode.FAILED
+        assert "restarted 5 times" in status.out
+        assert "".join(reason.split()) in "".join(status.out.split())  # a table's cell is folded
+        said = lines(log.with_name("supervisor.log"))
+        (line,) = (line for line in said if "process_given_up" in line)
+        assert json.loads(line)["reason"].startswith(reason)
 
 
 async def test_a_second_stack_is_refused(project: Project) -> None:

@@ -62,6 +62,14 @@ def test_states_in_words() -> None:
     assert state_words(dead) == "exited (signal 9, the reconciler restarts it)"
 
 
+def test_why_a_start_failed_stands_under_the_log() -> None:
+    """The reason is whole, however long, and brackets in it are no markup."""
+    file = io.StringIO()
+    row = process("gave_up", problem="the folder [/var] cannot be written " + "x" * 60)
+    Console(file=file, width=160).print(table(overview(row)))
+    assert row["problem"] in file.getvalue()
+
+
 def test_memory_is_a_column_only_when_it_was_asked_for() -> None:
     """A process that is not there has no memory."""
     assert len(table(overview(process())).columns) == 4

@@ -39,13 +39,11 @@ def test_the_order_of_the_start(tmp_path: Path, tools: Path) -> None:
 
 
 def test_every_process_is_asked_in_its_own_way(tmp_path: Path, tools: Path) -> None:
-    """The venue is asked at its fault port and the bot at its agent, with their tokens."""
+    """The venue is asked at its fault port, without its token; the bot at its agent, with one."""
     ready = {plan.unit: plan.ready for plan in processes(settings_in(tmp_path), committed())}
     assert ready["mail"] == AskBanner(address="127.0.0.1:8451", begins="220 ")
     secrets = tmp_path / "secrets"
-    assert ready["venue"] == AskHttp(
-        url="http://127.0.0.1:8402/ready", token_file=secrets / "faults_token"
-    )
+    assert ready["venue"] == AskHttp(url="http://127.0.0.1:8402/ready")
     assert ready["bot-alpha"] == AskHttp(
         url="http://127.0.0.1:8411/health",
         token_file=secrets / "agent_token",

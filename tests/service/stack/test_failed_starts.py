@@ -1,0 +1,129 @@
+"""Processes that cannot be started again, and mistakes beside them: supervision goes on."""
+
+import signal
+from pathlib import Path
+from typing import cast
+
+import aiohttp
+import pytest
+
+from tests.service.stack.small import FAST, greeter, kill, supervising, until
+from trading_ops.errors import SetupError
+from trading_ops.stack.control import describe
+from trading_ops.stack.restart_limit import RestartLimit
+from trading_ops.stack.unit import State, Surroundings, Unit
+
+
+def kill_now(unit: Unit) -> None:
+    kill(unit.child.pid if unit.child else None, signal.SIGKILL)
+
+
+def block(log: Path) -> None:
+    """Put something in the way of a log that not even root can write."""
+    log.unlink(missing_ok=True)
+    log.mkdir()
+
+
+async def test_starts_that_fail_count_and_end_in_giving_up(tmp_path: Path) -> None:
+    """Each try is counted like a life, and the reason stands beside the state; a person may."""
+    async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        block(unit.log)
+        kill_now(unit)
+        await until(lambda: unit.state is State.GAVE_UP)
+        assert unit.restarts == FAST.count
+        assert unit.exit_code == -signal.SIGKILL
+        assert unit.problem == (
+            f"the folder {tmp_path} cannot be written (Is a directory): make it writable for you, "
+            "or name another one with TRADING_OPS_VAR"
+        )
+        unit.log.rmdir()
+        async with unit.order:
+            await unit.start()
+        await unit.until_up()
+        assert describe(unit)["problem"] is None
+
+
+async def test_a_disk_that_is_full_for_a_moment_costs_one_try(tmp_path: Path) -> None:
+    """When what was in the way is gone, the next try succeeds."""
+    limit = RestartLimit(first_pause_seconds=0.3)
+    async with supervising(tmp_path, greeter("venue", tmp_path), limit=limit) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        block(unit.log)
+        kill_now(unit)
+        await until(lambda: unit.problem is not None)
+        unit.log.rmdir()
+        await until(lambda: unit.state is State.READY)
+        assert unit.restarts == 2
+
+
+async def test_a_log_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    """Somebody who makes room does not stop what runs."""
+    logs = tmp_path / "log"
+    plan = greeter("venue", tmp_path)
+    async with supervising(tmp_path, plan, log_folder=logs) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        unit.log.unlink()
+        logs.rmdir()
+        kill_now(unit)
+        await until(lambda: unit.state is State.READY and unit.restarts == 1)
+        assert unit.log.exists()
+
+
+async def test_a_first_start_that_fails_is_an_error_and_can_be_drained(tmp_path: Path) -> None:
+    """The sentence names the folder, and the rest is stopped."""
+    block(tmp_path / "venue.log")
+    async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
+        with pytest.raises(SetupError, match="cannot be written"):
+            await supervisor.start()
+        (unit,) = supervisor
+        assert describe(unit)["state"] == "gave_up"
+        await supervisor.drain()
+        assert describe(unit)["state"] == "stopped"
+
+
+async def test_a_record_that_was_garbled_is_written_anew(tmp_path: Path) -> None:
+    """Bytes that are no text end no supervision."""
+    async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        (tmp_path / "processes.json").write_bytes(b"\xff\xfe")
+        kill_now(unit)
+        await until(lambda: unit.state is State.READY and unit.restarts == 1)
+        assert unit.incarnation
+        assert unit.incarnation in (tmp_path / "processes.json").read_text()
+
+
+async def test_a_mistake_of_who_is_told_ends_no_watch(tmp_path: Path) -> None:
+    """Whatever a listener raises, the process is restarted."""
+
+    def raises() -> None:
+        raise LookupError
+
+    async with aiohttp.ClientSession() as session:
+        shared = Surroundings(
+            folder=tmp_path, logs=tmp_path, session=session, on_change=raises, limit=FAST
+        )
+        unit = Unit(greeter("venue", tmp_path), shared)
+        await unit.start()
+        await until(lambda: unit.state is State.READY)
+        kill_now(unit)
+        await until(lambda: unit.state is State.READY and unit.restarts == 1)
+        await unit.stop()
+
+
+async def test_a_mistake_in_the_watch_is_said(tmp_path: Path) -> None:
+    """A defect of the supervisor itself ends in giving up with its reason, never in silence."""
+    limit = RestartLimit(first_pause_seconds=cast("float", None))
+    async with supervising(tmp_path, greeter("venue", tmp_path), limit=limit) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        kill_now(unit)
+        await until(lambda: unit.state is State.READY and unit.restarts == 1)
+        kill_now(unit)
+        await until(lambda: unit.state is State.GAVE_UP)
+        assert unit.problem is not None
+        assert unit.problem.startswith("its supervision failed: unsupported operand")
