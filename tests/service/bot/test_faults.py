@@ -1,6 +1,7 @@
 """The bot on the real venue under each fault: what it mends itself, and what it must not."""
 
 import asyncio
+import re
 from asyncio.subprocess import PIPE
 from dataclasses import replace
 from decimal import Decimal
@@ -112,24 +113,48 @@ async def test_reconnecting_to_a_venue_that_is_away_fails(
     assert "a new session was begun, but" in answer["detail"]
 
 
-async def test_silent_feed_is_only_seen_in_the_metrics(
+async def test_silent_feed_is_told_and_left_to_a_restart(
     bot: Bot, venue: Venue, control: Control
 ) -> None:
-    """An open feed without data stays so, in plain sight, until a restart connects anew."""
+    """An open feed without data stays so, and health tells, until a restart connects anew."""
 
     def data() -> float:
         return sample(bot, "trading_market_data_timestamp_seconds", symbol="BTC/USD")
 
+    before = venue.last_seq()
     await venue.break_("stale_feed")
-    await asyncio.sleep(0.3)  # what was on its way
-    seen, before = data(), venue.last_seq()
+    await until(lambda: bot.agent.report()["status"] == "degraded", within=5)
+    # What was on its way has long arrived.
+    seen = data()
+    health = await control.get("/health")
+    assert re.fullmatch(r"no market data for \d+ s", health["components"]["feed"]["detail"])
+    assert [name for name, part in health["components"].items() if not part["up"]] == ["feed"]
     await stays(lambda: data() == seen and up(bot, "feed"), during=3)
     assert venue.journal("feed_connected", after=before) == []
     answer = await control.command("restart_component", component="feed")
     assert answer["outcome"] == "succeeded", answer
     await until(lambda: data() > seen)
+    await until(lambda: bot.agent.report()["status"] == "ok")
     assert len(venue.journal("feed_connected", after=before)) == 1
     assert sample(bot, "trading_market_data_reconnects_total") == 1
+
+
+async def test_passes_without_market_data_are_no_work(
+    bot: Bot, venue: Venue, control: Control
+) -> None:
+    """A bot that hears nothing neither beats nor winds the switch, which cancels its orders."""
+    before = venue.last_seq()
+    await venue.break_("stale_feed")
+    await until(lambda: bot.feed.silent, within=5)
+    await until(lambda: "no market data" in bot.heartbeat.detail)
+    beat, armed = bot.heartbeat.beat_at, len(venue.journal("dead_man_armed"))
+    await until(lambda: venue.journal("dead_man_fired", after=before), within=6)
+    assert (bot.heartbeat.beat_at, len(venue.journal("dead_man_armed"))) == (beat, armed)
+    assert venue.open_orders() == set()
+    await until(lambda: bot.agent.report()["status"] == "failing", within=4)
+    await control.command("restart_component", component="feed")
+    await until(lambda: bot.agent.report()["status"] == "ok")
+    await until(lambda: len(venue.journal("dead_man_armed")) > armed)
 
 
 async def test_feed_connects_again_by_itself(bot: Bot, venue: Venue) -> None:

@@ -648,7 +648,9 @@ async def test_feed_survives_what_it_cannot_read(metrics: BotMetrics) -> None:
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    feed = Feed(metrics, address=f"127.0.0.1:{port}", symbols=[SYMBOL], timeout_seconds=1)
+    feed = Feed(
+        metrics, address=f"127.0.0.1:{port}", symbols=[SYMBOL], timeout_seconds=1, stale_seconds=1
+    )
     supervisor = Supervisor([feed])
     supervisor.start()
     await until(lambda: SYMBOL in feed.quotes)

@@ -64,6 +64,7 @@ class Bot:
             address=config.venue_address,
             symbols=config.symbols,
             timeout_seconds=config.request_timeout_seconds,
+            stale_seconds=config.stale_seconds,
         )
 
     async def start(self) -> None:

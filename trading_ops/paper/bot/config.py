@@ -58,7 +58,11 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """After which an order that was not filled is cancelled and placed anew."""
 
     stale_seconds: Positive = 10.0
-    """Age of a price from which it is too old to place an order on."""
+    """Age of a price from which it is too old to place an order on.
+
+    When the newest price of all symbols is that old, health tells of a silent feed, and passes no
+    longer count as work done.
+    """
 
 
 def load_config(path: Path) -> BotConfig:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ import aiohttp
 import msgspec
 
 from trading_ops import clock, logs
+from trading_ops.agent import ComponentHealth
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.market import Quote
@@ -48,8 +50,9 @@ class Feed(Component):
     """Keeps a connection open and the latest quotes at hand.
 
     Up means that the connection is open. It connects again by itself when it was closed; a
-    connection that stays open and falls silent is *not* noticed in here: the age of the data is in
-    the metrics, and a rule and a recorded restart answer it.
+    connection that stays open and falls silent is *not* mended in here: the age of the data is in
+    the metrics, and a rule and a recorded restart answer it. Health tells of the silence, so that
+    whoever asks before a restart is not told that all is well.
     """
 
     def __init__(
@@ -59,14 +62,46 @@ class Feed(Component):
         address: str,
         symbols: Sequence[str],
         timeout_seconds: float,
+        stale_seconds: float,
     ) -> None:
-        """Take where to connect, what to subscribe to, and how long connecting may last."""
+        """Take where to connect and what to subscribe to.
+
+        Args:
+            metrics: of the bot.
+            address: of the venue, HOST:PORT.
+            symbols: to subscribe to.
+            timeout_seconds: for connecting.
+            stale_seconds: without a ticker of any symbol, after which the feed is silent.
+        """
         super().__init__("feed", metrics, threshold=THRESHOLD, cool_off_seconds=FIRST_PAUSE)
         self.quotes: dict[str, Quote] = {}
         self._url = f"ws://{address}/v2"
         self._symbols = list(symbols)
         self._timeout = timeout_seconds
+        self._stale = stale_seconds
         self._connections = 0
+        # Before the first ticker the silence counts from here; a new connection alone ends none.
+        self._heard_at = clock.monotonic()
+
+    @property
+    def silent(self) -> bool:
+        """Say whether no ticker of any symbol has come for too long; one quiet symbol is none."""
+        return self._silence > self._stale
+
+    @property
+    def health(self) -> ComponentHealth:
+        """Return its health, down while it is silent, whatever the metric says of the connection.
+
+        Plain reads, so any thread may ask.
+        """
+        told = super().health
+        if not told.up or not self.silent:
+            return told
+        return replace(told, up=False, detail=f"no market data for {self._silence:.0f} s")
+
+    @property
+    def _silence(self) -> float:
+        return clock.monotonic() - self._heard_at
 
     async def run(self) -> None:
         """Connect, listen, and connect again, until cancelled."""
@@ -112,7 +147,7 @@ class Feed(Component):
             log.warning("message_unreadable", error=str(error))
 
     def _quote(self, ticker: Ticker) -> None:
-        now = clock.timestamp()
+        now, self._heard_at = clock.timestamp(), clock.monotonic()
         self.quotes[ticker.symbol] = Quote(bid=ticker.bid, ask=ticker.ask, at=now)
         stamp = ticker.timestamp
         self.metrics.tick(
