@@ -252,6 +252,17 @@ async def test_the_fault_port_wants_its_token(
     assert (await faults.call("GET", "/journal?after=never"))[0] == 422
 
 
+async def test_a_token_that_is_no_text_is_refused(venue: Venue, files: Files) -> None:
+    """Bytes that are no UTF-8 are a wrong token like any other, not an error of ours."""
+    host, _, port = files.faults.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /faults HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
+    line = await asyncio.wait_for(reader.readline(), 5)
+    assert line.split()[1] == b"401"
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_the_journal_goes_on_where_the_reader_stopped(
     venue: Venue, faults: FaultCaller
 ) -> None:

@@ -1,5 +1,8 @@
 """The private border: who is let in, and what is refused."""
 
+import asyncio
+import json
+from http.client import HTTPConnection
 from typing import Any
 
 import aiohttp
@@ -34,6 +37,23 @@ async def send(http: aiohttp.ClientSession, files: Files, nonce: int, **headers:
         return errors
 
 
+async def raw_errors(files: Files, path: str, body: bytes, headers: dict[str, str]) -> list[str]:
+    """Send a call whose headers go out as Latin-1, which aiohttp's client does not do."""
+
+    def post() -> list[str]:
+        host, _, port = files.rest.rpartition(":")
+        connection = HTTPConnection(host, int(port), timeout=5)
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        assert answer.status == 200, content
+        errors: list[str] = json.loads(content)["error"]
+        return errors
+
+    return await asyncio.to_thread(post)
+
+
 async def test_a_nonce_works_only_once(
     venue: Venue, files: Files, http: aiohttp.ClientSession, faults: FaultCaller
 ) -> None:
@@ -53,6 +73,17 @@ async def test_a_wrong_key_or_signature_is_refused(
     wrong = {"API-Sign": files.signed("Balance", 6, {})[2]["API-Sign"]}
     assert await send(http, files, 5, **{"API-Key": "stranger"}) == ["EAPI:Invalid key"]
     assert await send(http, files, 5, **wrong) == ["EAPI:Invalid signature"]
+    assert await send(http, files, 5) == []
+
+
+async def test_a_signature_that_is_no_text_is_refused(
+    venue: Venue, files: Files, http: aiohttp.ClientSession
+) -> None:
+    """Bytes that are no UTF-8 are a wrong signature like any other, and the venue goes on."""
+    path, body, headers = files.signed("Balance", 5, {})
+    assert await raw_errors(files, path, body, headers | {"API-Sign": "\xff\xfe"}) == (
+        ["EAPI:Invalid signature"]
+    )
     assert await send(http, files, 5) == []
 
 

@@ -75,6 +75,7 @@ def test_a_nonce_must_grow(nonce: str, admitted: bool) -> None:
         ({"API-Key": "other"}, "EAPI:Invalid key"),
         ({"API-Key": "k"}, "EAPI:Invalid signature"),
         ({"API-Key": "k", "API-Sign": "é"}, "EAPI:Invalid signature"),
+        ({"API-Key": "k", "API-Sign": "\udcff"}, "EAPI:Invalid signature"),
         ({"API-Key": "k", "API-Sign": sign(b"x", PATH, "1", b"b")}, "EAPI:Invalid signature"),
         ({"API-Key": "k", "API-Sign": sign(SECRET, "/0", "1", b"b")}, "EAPI:Invalid signature"),
         ({"API-Key": "k", "API-Sign": sign(SECRET, PATH, "1", b"c")}, "EAPI:Invalid signature"),

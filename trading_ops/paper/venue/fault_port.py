@@ -83,7 +83,8 @@ def _authorise(token: str) -> Middleware:
 
     @web.middleware
     async def authorise(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode()
+        # As aiohttp decoded it: a header may hold bytes that are no text.
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if request.path != READY and not hmac.compare_digest(given, expected):
             return _answer({"error": "unauthorized"}, status=401)
         return await handler(request)

@@ -65,8 +65,9 @@ class Keyring:
         if key is None:
             raise VenueRefusal("EAPI:Invalid key")
         expected = sign(key.secret, path, nonce, body)
-        given = headers.get("API-Sign", "")
-        if not hmac.compare_digest(expected.encode(), given.encode()):
+        # As aiohttp decoded it: a header may hold bytes that are no text.
+        given = headers.get("API-Sign", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(expected.encode(), given):
             raise VenueRefusal("EAPI:Invalid signature")
         number = _number(nonce)
         if number <= self.nonces.get(key.key, -1):
