@@ -130,7 +130,7 @@ def _application(settings: Settings, loop: Loop) -> web.Application:
         System(loop.reader, loop.metrics, lambda: clock.monotonic() - loop.passed_at),
     )
     tokens = {
-        role: settings.secret(f"{role}_token")
+        role: settings.accepted_secrets(f"{role}_token")
         for role in (Role.WEBHOOK, Role.METRICS, Role.OPERATOR)
     }
     return build_application(table, tokens)

@@ -53,20 +53,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"sqlite:///{self.var / 'reconciler' / 'reconciler.db'}"
 
     def secret(self, name: str) -> str:
-        """Return one secret.
+        """Return the secret that is to be sent: the first line of its file.
 
         Raises:
             ConfigError: it was never written, is empty, or cannot be read.
         """
+        return self.accepted_secrets(name)[0]
+
+    def accepted_secrets(self, name: str) -> tuple[str, ...]:
+        """Return the secrets that are accepted: one a line, two while one replaces the other.
+
+        Raises:
+            ConfigError: there is none, or the file cannot be read.
+        """
         path = self.secrets / name
         try:
-            secret = path.read_text(encoding="ascii").strip()
+            lines = path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeError) as error:
             raise ConfigError(str(path), "", str(error), "run `trading-ops up` once") from error
-        if not secret:
+        secrets = tuple(line.strip() for line in lines if line.strip())
+        if not secrets:
             # An empty token would open the door to everybody who sends none.
             raise ConfigError(str(path), "", "it is empty", "delete it and run `trading-ops up`")
-        return secret
+        return secrets
 
 
 def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

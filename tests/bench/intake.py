@@ -34,7 +34,7 @@ from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
 PATH = "/webhook"
-TOKENS = {Role.WEBHOOK: "w", Role.OPERATOR: "o", Role.METRICS: "m"}
+TOKENS = {Role.WEBHOOK: ("w",), Role.OPERATOR: ("o",), Role.METRICS: ("m",)}
 HEADERS = {"Authorization": "Bearer w"}
 
 

@@ -63,6 +63,15 @@ def test_a_missing_secret_says_what_to_do(tmp_path: Path) -> None:
     assert settings.secret("operator_token") == "abc"
 
 
+def test_two_secrets_are_accepted_while_one_replaces_the_other(tmp_path: Path) -> None:
+    """The first line is sent; every line is accepted."""
+    settings = load_settings(tmp_path, {})
+    settings.secrets.mkdir(parents=True)
+    (settings.secrets / "webhook_token").write_text("new\n\n  old \n")
+    assert settings.secret("webhook_token") == "new"
+    assert settings.accepted_secrets("webhook_token") == ("new", "old")
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b"  ", b"\xff"])
 def test_an_empty_secret_opens_nothing(tmp_path: Path, content: bytes) -> None:
     """A token of nothing would let everybody in who sends nothing."""

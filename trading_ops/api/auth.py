@@ -18,11 +18,14 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-def guarded(role: Role, tokens: Mapping[Role, str], handler: Handler) -> Handler:
-    """Return the handler behind its role's token; an operator's token opens everything."""
+def guarded(role: Role, tokens: Mapping[Role, tuple[str, ...]], handler: Handler) -> Handler:
+    """Return the handler behind its role's tokens; an operator's token opens everything.
+
+    A role has two tokens while one is being replaced by the other.
+    """
     if role is Role.ANYONE:
         return handler
-    accepted = [tokens[one] for one in (role, Role.OPERATOR)]
+    accepted = [*tokens[role], *tokens[Role.OPERATOR]]
 
     async def guard(request: web.Request) -> web.StreamResponse:
         kind, _, given = request.headers.get("Authorization", "").partition(" ")

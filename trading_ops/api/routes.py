@@ -43,7 +43,9 @@ def routes(
     ]
 
 
-def build_application(table: list[Route], tokens: Mapping[Role, str]) -> web.Application:
+def build_application(
+    table: list[Route], tokens: Mapping[Role, tuple[str, ...]]
+) -> web.Application:
     """Return the application; compressed bodies are not unpacked, so none can blow up."""
     app = web.Application(client_max_size=BODY_LIMIT_BYTES)
     for route in table:

@@ -64,6 +64,21 @@ async def test_a_small_token_opens_only_its_own_door(start: Start, token: str) -
             assert response.status == 401
 
 
+async def test_a_token_is_replaced_without_losing_a_notification(
+    start: Start, settings: Settings, world: FakeWorld
+) -> None:
+    """While both lines are in the file, both are accepted; a third is not."""
+    (settings.secrets / "webhook_token").write_text("fresh\nwebhook\n")
+    statuses = []
+    async with start() as running:
+        for token in ("fresh", "webhook", "other"):
+            headers = {"Authorization": f"Bearer {token}"}
+            body = {"alerts": [world.alert()]}
+            async with running.client.post(WEBHOOK, json=body, headers=headers) as response:
+                statuses.append(response.status)
+    assert statuses == [200, 200, 401]
+
+
 async def test_health_needs_no_token(start: Start) -> None:
     """Supervisors and load balancers may ask."""
     async with start() as running:
