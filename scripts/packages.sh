@@ -3,6 +3,7 @@
 # shellcheck shell=bash
 
 POLICY=/usr/sbin/policy-rc.d
+POLICY_MARK='# written by trading-ops set-up, which removes it again; process'
 WE_WROTE_POLICY=''
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -74,11 +75,24 @@ quietly() {
     return "$status"
 }
 
+# A set-up that was killed could not remove its policy. It is ours by its mark, and left by nobody
+# who is still at work.
+remove_left_policy() {
+    local mark
+    mark=$(grep -F "$POLICY_MARK" $POLICY 2>/dev/null) || return 0
+    grep -qaF setup.sh "/proc/${mark##* }/cmdline" 2>/dev/null && return
+    can_be_root || die "an interrupted set-up left $POLICY, which keeps every service from starting:" \
+        "ask your administrator to run: rm $POLICY"
+    as_root rm -f $POLICY
+}
+
 # Debian starts a service when its package is installed, unless this file says no (101).
 forbid_service_starts() {
     [ -e $POLICY ] && return # somebody's own policy: it stands, and is not removed either
     WE_WROTE_POLICY=yes
-    as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$POLICY && chmod 755 $POLICY"
+    # Whole or not at all: half a file would have no mark.
+    as_root sh -c "printf '%s\n' '#!/bin/sh' '$POLICY_MARK $$' 'exit 101' >$POLICY.new &&
+        chmod 755 $POLICY.new && mv $POLICY.new $POLICY"
 }
 
 restore_policy() {

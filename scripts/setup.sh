@@ -46,6 +46,7 @@ find_python() {
 
 main() {
     local tools python='' missing
+    remove_left_policy
     tools=$(missing_tool_packages)
     if up_to_date && [ -z "$tools" ]; then
         return

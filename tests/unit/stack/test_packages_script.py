@@ -1,6 +1,7 @@
 """scripts/packages.sh with a Debian of shell scripts: nothing is installed anywhere."""
 
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Debian:
         self.log = folder / "log"
         self.policy = folder / "policy-rc.d"
         self.broken = folder / "broken"
-        for name in ("bash", "sh", "env", "cat", "rm", "chmod", "mktemp", "tail", "grep"):
+        for name in ("bash", "sh", "env", "cat", "rm", "mv", "chmod", "mktemp", "tail", "grep"):
             (self.bin / name).symlink_to(shutil.which(name) or "")
         self.add("apt-get", FAKE_APT)
         self.add("dpkg-query", FAKE_DPKG)
@@ -94,11 +95,36 @@ def test_the_policy_is_removed_after_a_failure_too(debian: Debian) -> None:
     assert not debian.policy.exists()
 
 
+def test_a_killed_set_ups_policy_is_removed_by_the_next(debian: Debian) -> None:
+    """kill -9 in the middle leaves our file; the next run knows it by its mark."""
+    killed = debian.run("forbid_service_starts; kill -9 $$")
+    assert killed.returncode == -signal.SIGKILL
+    assert debian.policy.exists()
+    assert debian.run("remove_left_policy").returncode == 0
+    assert not debian.policy.exists()
+    assert list(debian.policy.parent.glob("policy*")) == []
+
+
+def test_a_policy_of_a_set_up_at_work_stands(debian: Debian) -> None:
+    """Two set-ups at the same time do not take each other's policy away."""
+    ended = debian.run("forbid_service_starts; : setup.sh; remove_left_policy; cat $POLICY")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("exit 101\n")
+
+
+def test_a_left_policy_that_cannot_be_removed_is_told(debian: Debian) -> None:
+    """Without root the sentence has the administrator's command."""
+    debian.run("forbid_service_starts; kill -9 $$")
+    ended = debian.run("remove_left_policy", user=1000)
+    assert ended.returncode == 1
+    assert f"ask your administrator to run: rm {debian.policy}" in ended.stderr
+
+
 def test_somebodys_policy_stands(debian: Debian) -> None:
     """A policy that was there is neither replaced nor removed."""
     debian.policy.write_text("#!/bin/sh\nexit 0\n")
     debian.policy.chmod(0o755)
-    assert debian.run("install_packages prometheus").returncode == 0
+    assert debian.run("remove_left_policy; install_packages prometheus").returncode == 0
     assert debian.policy.read_text() == "#!/bin/sh\nexit 0\n"
 
 
