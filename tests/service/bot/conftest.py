@@ -18,12 +18,23 @@ import pytest
 
 from tests.service.agent.conftest import free_port
 from trading_ops import clock
+from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.bot import Bot
 from trading_ops.paper.bot.config import BotConfig, load_config
 from trading_ops.paper.venue.signing import sign
 
 POLL_SECONDS = 0.05
-SYMBOLS = ["BTC/USD", "ETH/USD"]
+SYMBOL = "BTC/USD"
+SYMBOLS = [SYMBOL, "ETH/USD"]
+
+
+def sample(metrics: BotMetrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.fixture
+def metrics() -> BotMetrics:
+    return BotMetrics(version="1", mode="paper", symbols=[SYMBOL])
 
 
 async def until(condition: Callable[[], object], *, within: float = 15.0) -> None:
@@ -175,6 +186,11 @@ class Control:
             assert answer.status == 200, await answer.text()
             result: dict[str, Any] = await answer.json()
             return result
+
+    async def raise_fence(self, fence: int) -> None:
+        body, url = {"fence": fence}, self._url("/fence")
+        async with self.http.post(url, json=body, headers=self._headers()) as answer:
+            assert await answer.json() == {"highest": fence}
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"

@@ -183,6 +183,16 @@ async def test_halted_bot_submits_nothing(bot: Bot, venue: Venue, control: Contr
     assert (health["state"], health["status"]) == ("halted", "ok")
 
 
+@pytest.mark.usefixtures("bot")
+async def test_replaced_sender_may_cancel_but_not_restart(control: Control) -> None:
+    """Cancelling orders is the safe direction: it needs no fresh fence, as a restart does."""
+    await control.raise_fence(9)
+    answer = await control.command("cancel_orders")
+    assert answer["outcome"] == "succeeded", answer
+    with pytest.raises(AssertionError, match="stale_fence"):
+        await control.command("restart_component", component="feed")
+
+
 @pytest.mark.parametrize("component", ["signals", "orders", "store", "heartbeat"])
 async def test_every_component_can_be_restarted(bot: Bot, control: Control, component: str) -> None:
     """Each part is up again after a restart, and passes go on."""

@@ -1,0 +1,135 @@
+"""The orders component with its book, on a venue that does as it is told."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+from tests.service.bot.conftest import SYMBOL
+from trading_ops import clock
+from trading_ops.agent import OrderGate, TradingState
+from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.book import Book
+from trading_ops.paper.bot.broker import Broker
+from trading_ops.paper.bot.market import Quote, Rules
+from trading_ops.paper.bot.order import Order, OrderStatus, VenueOrder
+from trading_ops.paper.bot.orders import Orders
+from trading_ops.paper.bot.store import Store
+from trading_ops.paper.bot.strategy import Target
+from trading_ops.paper.bot.supervisor import Supervisor
+from trading_ops.paper.bot.venue_errors import VenueDown, VenueRefused
+
+
+class FakeKraken:
+    """Answers as the test says; counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, VenueOrder] = {}
+        self.closed: dict[str, VenueOrder] = {}
+        self.submitted: list[Order] = []
+        self.cancelled: list[str] = []
+        self.submit_error: Exception | None = None
+        self.arrives = True
+
+    def rules(self, symbol: str) -> Rules:
+        return Rules(tick=Decimal("0.1"), lot=Decimal("0.00000001"), minimum=Decimal("0.0001"))
+
+    async def open_orders(self) -> list[VenueOrder]:
+        return list(self.open.values())
+
+    async def orders(self, venue_ids: list[str]) -> list[VenueOrder]:
+        return [self.closed[name] for name in venue_ids if name in self.closed]
+
+    async def closed_order(self, client_id: str) -> VenueOrder | None:
+        return next((o for o in self.closed.values() if o.client_id == client_id), None)
+
+    async def submit(self, order: Order) -> str:
+        venue_id = f"O{len(self.submitted)}"
+        self.submitted.append(order)
+        if self.arrives:
+            self.open[venue_id] = word(order, venue_id)
+        if self.submit_error is not None:
+            raise self.submit_error
+        return venue_id
+
+    async def cancel(self, venue_id: str) -> None:
+        self.cancelled.append(venue_id)
+        if venue_id not in self.open:
+            raise VenueRefused("CancelOrder: EOrder:Unknown order")
+        self.end(venue_id, OrderStatus.CANCELLED)
+
+    def end(self, venue_id: str, status: OrderStatus, filled: str = "0") -> None:
+        order = self.open.pop(venue_id)
+        self.closed[venue_id] = VenueOrder(
+            venue_id=venue_id,
+            client_id=order.client_id,
+            status=status,
+            filled=Decimal(filled),
+            cost=Decimal(filled) * 1000,
+            fee=Decimal(0),
+        )
+
+
+class FakeBroker:
+    """Passes requests on to the fake venue, or is down."""
+
+    def __init__(self, client: FakeKraken) -> None:
+        self.client = client
+        self.down = False
+
+    async def call(self, endpoint: str, request: Callable[[Any], Awaitable[Any]]) -> Any:
+        if self.down:
+            raise VenueDown("broker: down")
+        return await request(self.client)
+
+
+def word(order: Order, venue_id: str) -> VenueOrder:
+    return VenueOrder(
+        venue_id=venue_id,
+        client_id=order.client_id,
+        status=OrderStatus.OPEN,
+        filled=Decimal(0),
+        cost=Decimal(0),
+        fee=Decimal(0),
+    )
+
+
+class Desk:
+    """The orders component with its book, on a fake venue and a real store."""
+
+    def __init__(self, metrics: BotMetrics, path: Path) -> None:
+        self.metrics = metrics
+        self.venue = FakeKraken()
+        self.broker = FakeBroker(self.venue)
+        self.store = Store(metrics, path)
+        self.book = Book("alpha", metrics, self.store)
+        self.state = TradingState.ACTIVE
+        self.quotes = {SYMBOL: Quote(bid=Decimal(1000), ask=Decimal(1001), at=clock.timestamp())}
+        self.orders = Orders(
+            metrics,
+            bot="alpha",
+            symbols=[SYMBOL, "ETH/USD"],
+            broker=cast(Broker, self.broker),
+            book=self.book,
+            gate=OrderGate(lambda: self.state),
+            quotes=self.quotes,
+            notional=Decimal(50),
+            lifetime_seconds=60,
+            stale_seconds=10,
+        )
+        self.supervisor = Supervisor([self.store, self.orders])
+
+    async def start(self) -> None:
+        self.book.restore(await self.store.load())
+        self.supervisor.start()
+
+    async def trade(self, target: Target) -> None:
+        await self.orders.ask({SYMBOL: target}, within=10)
+
+    @property
+    def statuses(self) -> list[str]:
+        with closing(sqlite3.connect(self.store._path)) as connection:
+            rows = connection.execute("SELECT status FROM orders ORDER BY created_at").fetchall()
+        return [row[0] for row in rows]

@@ -1,0 +1,86 @@
+"""The broker's own corners: no nonces, and ccxt with Kraken alone."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.service.agent.conftest import free_port
+from tests.service.bot.conftest import until
+from trading_ops.agent import CommandFailed
+from trading_ops.errors import StoreError
+from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.broker import Broker
+from trading_ops.paper.bot.kraken import Kraken
+from trading_ops.paper.bot.nonce import Nonces
+from trading_ops.paper.bot.supervisor import Supervisor
+from trading_ops.paper.bot.venue_errors import VenueDown
+
+
+async def refuse_to_save(_: int) -> None:
+    raise StoreError("the disk is full")
+
+
+async def test_broker_without_nonces_is_down(metrics: BotMetrics) -> None:
+    """Without a durable nonce nothing is sent, and the broker says why."""
+    nonces = Nonces(0, refuse_to_save, metrics)
+    broker = Broker(
+        metrics,
+        make_client=lambda: Kraken(
+            address=f"127.0.0.1:{free_port()}",
+            key="k",
+            secret="cw==",
+            timeout_seconds=1,
+            issue_nonce=nonces.issue,
+        ),
+        nonces=nonces,
+        probe_interval_seconds=0.05,
+    )
+    with pytest.raises(CommandFailed, match="starting"):
+        await broker.reconnect()
+    with pytest.raises(VenueDown, match="closed"):
+        await broker.call("OpenOrders", lambda client: client.open_orders())
+    with pytest.raises(VenueDown, match="not loaded"):
+        _ = broker.client
+    supervisor = Supervisor([broker])
+    supervisor.start()
+    await until(lambda: "the disk is full" in broker.detail)
+    assert not broker.up
+    await until(lambda: not broker.breaker.closed)
+    with pytest.raises(VenueDown, match="the disk is full"):
+        await broker.call("OpenOrders", lambda client: client.open_orders())
+    await supervisor.stop()
+
+
+IMPORTS = """
+import sys
+from trading_ops.paper.bot.ccxt_kraken import kraken_class
+lean = kraken_class()
+assert "ccxt.binance" not in sys.modules
+import ccxt.async_support
+assert ccxt.async_support.kraken is lean
+assert issubclass(ccxt.InvalidNonce, ccxt.NetworkError)
+assert kraken_class() is lean
+"""
+
+BROKEN = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Refuser(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "ccxt.base.errors" and "ccxt.base.exchange" not in sys.modules:
+            sys.meta_path.remove(self)
+            raise ImportError("another version")
+
+sys.meta_path.insert(0, Refuser())
+from trading_ops.paper.bot.ccxt_kraken import kraken_class
+assert kraken_class().__name__ == "kraken"
+assert "ccxt.binance" in sys.modules
+"""
+
+
+@pytest.mark.parametrize("code", [IMPORTS, BROKEN], ids=["lean", "fallen back"])
+def test_lean_import_leaves_ccxt_whole(code: str) -> None:
+    """Only Kraken is imported at first, the rest stays available, and a surprise is survived."""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
