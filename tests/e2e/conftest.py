@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.free_ports import free_port
 from trading_ops.settings import Settings, load_settings
 from trading_ops.stack.client import SupervisorClient
 from trading_ops.stack.scene import Scene, open_scene
@@ -27,25 +27,13 @@ ROOT = Path(__file__).parents[2]
 PORT = re.compile(r"127\.0\.0\.1:\d+")
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, each another."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 class Stack:
     """One local stack in a folder of its own, driven through the command line as a user would."""
 
     def __init__(self, folder: Path) -> None:
         text = (ROOT / "targets.yml").read_text()
-        ports = iter(free_ports(len(PORT.findall(text))))
         targets = folder / "targets.yml"
-        targets.write_text(PORT.sub(lambda _: f"127.0.0.1:{next(ports)}", text))
+        targets.write_text(PORT.sub(lambda _: f"127.0.0.1:{free_port()}", text))
         self.environ = {
             "TRADING_OPS_ROOT": str(ROOT),
             "TRADING_OPS_VAR": str(folder / "var"),

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.free_ports import free_port
 from tests.rules.committed import ALERTMANAGER, ROUTES, alertmanager_program
 from tests.rules.receivers import Receivers
 from trading_ops import clock
@@ -109,11 +109,3 @@ async def wait_until_ready(session: aiohttp.ClientSession, address: str, log: Pa
             pass
         await asyncio.sleep(0.05)
     raise AssertionError(await asyncio.to_thread(log.read_text, encoding="utf-8"))
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

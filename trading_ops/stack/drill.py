@@ -161,10 +161,9 @@ async def run_drill(
     await wait_until_calm(scene, bot)
     await scene.reconciler.forgive(bot.name, owner=OWNER, reason=f"drill {alert}")
     fault = FAULTS[runbook.drill.fault]
-    if paused:
-        seconds = (runbook.drill.recover_within + HEAL_AFTER_PAUSE).total_seconds()
-        await scene.reconciler.pause(owner=OWNER, reason=f"drill {alert}", seconds=seconds)
     run = _Run(scene=scene, runbook=runbook, drill=runbook.drill, fault=fault, bot=bot, say=say)
+    if paused:
+        await run.pause()
     key = ""
     try:
         run.injected = clock.now()

@@ -1,7 +1,6 @@
 """An agent over real HTTP in its own thread, beside a bot's loop that a test can block."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,18 +11,12 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
+from tests.free_ports import free_port
 from trading_ops.agent import Agent, Command, CommandFailed, ComponentHealth, Health, Params
 from trading_ops.instrument import BotMetrics
 
 METRICS_TOKEN = "metrics-" + "m" * 32
 AGENT_TOKEN = "agent-" + "a" * 32
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -16,7 +16,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from tests.service.agent.conftest import free_port
+from tests.free_ports import free_port
 from trading_ops import clock
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.bot import Bot

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.service.agent.conftest import free_port
+from tests.free_ports import free_port
 from tests.service.bot.conftest import until
 from trading_ops.agent import CommandFailed
 from trading_ops.errors import StoreError

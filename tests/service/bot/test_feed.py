@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from aiohttp import web
 
-from tests.service.agent.conftest import free_port
+from tests.free_ports import free_port
 from tests.service.bot.conftest import SYMBOLS, sample, until
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.feed import Feed

@@ -11,8 +11,9 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.free_ports import free_port
 from tests.service.exporter.venues import FakeVenue
-from tests.service.stack.small import free_port, until, until_said
+from tests.service.stack.small import until, until_said
 from trading_ops.errors import ConfigError
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import ExporterConfig, VenueEntry, load_config

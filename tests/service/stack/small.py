@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 
+from tests.free_ports import free_port
 from trading_ops.domain.target import Restarts
 from trading_ops.stack.process import AskBanner, Process
 from trading_ops.stack.restart_limit import RestartLimit
@@ -40,12 +40,6 @@ with socket.create_server(("127.0.0.1", int(port))) as server:
             client.sendall(b"220 hello\\r\\n" if mode != "silent" else b"500 no\\r\\n")
 """
 """Says hello on a port; keeps a list of who started and who was asked to end."""
-
-
-def free_port() -> int:
-    """Return a port that nobody listened on a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def greeter(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.stack.small import PATIENCE_SECONDS, free_port, until
+from tests.free_ports import free_port
+from tests.service.stack.small import PATIENCE_SECONDS, until
 from trading_ops.stack.mail import serve
 
 

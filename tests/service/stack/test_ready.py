@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from tests.service.stack.small import free_port
+from tests.free_ports import free_port
 from trading_ops.stack.process import AskBanner, AskHttp
 from trading_ops.stack.ready import is_ready
 

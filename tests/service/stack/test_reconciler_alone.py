@@ -6,7 +6,8 @@ import stat
 import sys
 from pathlib import Path
 
-from tests.service.stack.small import REPOSITORY, free_port, until
+from tests.free_ports import free_port
+from tests.service.stack.small import REPOSITORY, until
 from tests.unit.stack.registries import changed, settings_in
 from trading_ops.stack.layout import lay_out
 

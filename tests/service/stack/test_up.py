@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.stack.small import REPOSITORY, alive, free_port, kill, lines, until, until_said
+from tests.free_ports import free_port
+from tests.service.stack.small import REPOSITORY, alive, kill, lines, until, until_said
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.stack.lock import holder
 

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,18 +17,12 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from tests.free_ports import free_port
 from trading_ops.paper.venue import signing
 
 PATIENCE_SECONDS = 20.0
 T = TypeVar("T")
 TOKEN = "faults-" + "f" * 32
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def until(ask: Callable[[], Awaitable[T]], seconds: float = PATIENCE_SECONDS) -> T:

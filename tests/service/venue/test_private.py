@@ -76,15 +76,22 @@ async def test_a_wrong_key_or_signature_is_refused(
     assert await send(http, files, 5) == []
 
 
-async def test_a_signature_that_is_no_text_is_refused(
-    venue: Venue, files: Files, http: aiohttp.ClientSession
+@pytest.mark.parametrize(
+    ("header", "errors"),
+    [
+        ("API-Sign", ["EAPI:Invalid signature"]),
+        ("API-Key", ["EAPI:Invalid key"]),
+        ("Cookie", []),
+    ],
+)
+async def test_a_header_that_is_no_text_is_a_wrong_one(
+    venue: Venue, files: Files, http: aiohttp.ClientSession, header: str, errors: list[str]
 ) -> None:
-    """Bytes that are no UTF-8 are a wrong signature like any other, and the venue goes on."""
+    """Bytes that are no UTF-8 are wrong like any others, and the venue goes on."""
     path, body, headers = files.signed("Balance", 5, {})
-    assert await raw_errors(files, path, body, headers | {"API-Sign": "\xff\xfe"}) == (
-        ["EAPI:Invalid signature"]
-    )
-    assert await send(http, files, 5) == []
+    value = "__cf_bm=\xff-\xfe" if header == "Cookie" else "\xff\xfe"
+    assert await raw_errors(files, path, body, headers | {header: value}) == errors
+    assert await send(http, files, 6) == []
 
 
 @pytest.mark.parametrize(

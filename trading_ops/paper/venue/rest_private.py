@@ -43,8 +43,8 @@ class PrivateApi:
             answer = wire.answer(self._perform(request, body))
         except VenueRefusal as no:
             if no.code.startswith("EAPI:"):
-                key = request.headers.get("API-Key", "")
-                self._journal.record("private_refused", error=no.code, key=key[:8])
+                key = request.headers.get("API-Key", "")[:8].encode("ascii", "replace").decode()
+                self._journal.record("private_refused", error=no.code, key=key)
             answer = wire.refusal(no.code)
         except Exception:
             # Orders in memory may now differ from the file, which is right: start again from it.

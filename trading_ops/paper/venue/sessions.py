@@ -37,6 +37,8 @@ class Sessions:
     def number(self, cookie: str | None) -> int | None:
         """Return the session's number, or None for no cookie or one that is not ours."""
         text, _, signature = (cookie or "").partition("-")
+        if not text.isascii() or not signature.isascii():
+            return None
         if not hmac.compare_digest(signature.encode(), self._sign(text).encode()):
             return None
         return int(text)
