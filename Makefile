@@ -43,7 +43,7 @@ drill: setup ## Break one thing and watch it heal: make drill ALERT=TradingBotBr
 gameday: setup ## Run every drill and print the table
 	@.venv/bin/trading-ops gameday
 
-bench: setup ## Measure: seconds until ready, memory of each process, start of a command
+bench: setup ## Measure: start, memory of each process, durable intake beside one that only parses
 	@scripts/bench.sh
 
 rules: setup ## Check and test the rules, the configurations and the runbooks

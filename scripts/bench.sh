@@ -31,3 +31,6 @@ say ""
 say "After ten seconds of work:"
 sleep 10
 .venv/bin/trading-ops status --memory
+.venv/bin/trading-ops down >/dev/null
+say ""
+.venv/bin/python -m tests.bench.intake
