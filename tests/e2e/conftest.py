@@ -41,7 +41,7 @@ class Stack:
         }
         self.settings: Settings = load_settings(environ=self.environ)
         self.registry = load_targets(targets)
-        self.supervisor = SupervisorClient(self.settings, self.registry)
+        self.supervisor = SupervisorClient(self.settings)
 
     def run(self, *arguments: str, within: float = 150) -> subprocess.CompletedProcess[str]:
         """Run `trading-ops …` and return what it printed."""

@@ -42,6 +42,27 @@ def test_status_has_every_process_ready(stack: Stack) -> None:
     code, status = stack.json("status")
     assert code == 0
     assert {one["state"] for one in status["processes"]} == {"ready"}
+    assert status["automation"].startswith("automation is running")
+
+
+def test_a_pause_is_seen_wherever_one_looks(stack: Stack) -> None:
+    """status, doctor and a refused drill name its owner and reason, also with a broken registry."""
+    assert stack.run("automation", "pause", "--reason", "upgrade", "--owner", "ada").returncode == 0
+    targets = stack.settings.targets_file
+    text = targets.read_text()
+    try:
+        assert "PAUSED by ada" in stack.run("automation", "show").stdout
+        assert "PAUSED by ada" in stack.run("status").stdout
+        drill = stack.run("drill", "TradingBotDown", within=30)
+        assert "automation is paused by ada: upgrade" in drill.stderr
+        code, report = stack.json("doctor", "--no-test-alert")
+        wrong = [check["name"] for check in report["checks"] if not check["ok"]]
+        assert (code, wrong) == (1, ["automation"])
+        targets.write_text("version: [")
+        assert "reconciler" in stack.run("status").stdout
+    finally:
+        targets.write_text(text)
+        assert stack.run("automation", "resume").returncode == 0
 
 
 def test_nothing_listens_beyond_loopback(stack: Stack) -> None:

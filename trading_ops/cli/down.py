@@ -37,12 +37,11 @@ def _stop() -> int | None:
     from trading_ops.settings import load_settings  # noqa: PLC0415
     from trading_ops.stack.client import NotRunning, SupervisorClient  # noqa: PLC0415
     from trading_ops.stack.lock import holder  # noqa: PLC0415
-    from trading_ops.targets import load_targets  # noqa: PLC0415
 
     settings = load_settings()
     pid = holder(settings.var) or 0
     try:
-        SupervisorClient(settings, load_targets(settings.targets_file)).shut_down()
+        SupervisorClient(settings).shut_down()
     except NotRunning:
         return None
     deadline = clock.monotonic() + STOP_SECONDS

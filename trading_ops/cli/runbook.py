@@ -27,7 +27,7 @@ def check() -> None:
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
-        click.echo(f"{len(problems)} problems", err=True)
+        click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", err=True)
         sys.exit(ExitCode.FAILED)
     click.echo(f"{checked} runbooks fit their rules, actions, queries and drills")
 

@@ -15,23 +15,24 @@ def status(context: click.Context, output: str, *, memory: bool) -> None:
 
     Exit code 0 when all are ready, 1 when one is not, 3 when nothing runs.
     """
+    from trading_ops.cli.automation import automation_state  # noqa: PLC0415
     from trading_ops.cli.process_table import table  # noqa: PLC0415
-    from trading_ops.domain.target import Kind  # noqa: PLC0415
     from trading_ops.settings import load_settings  # noqa: PLC0415
     from trading_ops.stack.client import SupervisorClient  # noqa: PLC0415
-    from trading_ops.targets import load_targets  # noqa: PLC0415
+    from trading_ops.stack.lock import address_file  # noqa: PLC0415
 
     settings = load_settings()
-    registry = load_targets(settings.targets_file)
-    overview = SupervisorClient(settings, registry).overview()
+    overview = SupervisorClient(settings).overview()
+    overview["automation"] = automation_state()
     if memory:
         from trading_ops.cli.memory import add_memory  # noqa: PLC0415
 
-        address = registry.one(Kind.SUPERVISOR).address
+        address = address_file(settings.var).read_text(encoding="ascii").strip()
         add_memory(overview, address=address, log=settings.logs / "supervisor.log")
     if output == "json":
         print_json(overview)
     else:
         out().print(table(overview))
+        click.echo(overview["automation"])
     if any(process["state"] != "ready" for process in overview["processes"]):
         context.exit(ExitCode.FAILED)

@@ -129,7 +129,8 @@ def _step(step: _Step, index: int, where: str) -> Step:
     kind = KINDS.get(step.action)
     if kind is None:
         known = ", ".join(sorted(KINDS))
-        raise ConfigError(where, f"{key}.action", f"{step.action!r} does not exist", known)
+        fix = f"one of {known}"
+        raise ConfigError(where, f"{key}.action", f"{step.action!r} does not exist", fix)
     if set(step.params) != kind.params:
         wanted = ", ".join(sorted(kind.params)) or "nothing"
         raise ConfigError(where, f"{key}.with", f"{step.action} takes {wanted}", "correct `with`")

@@ -40,20 +40,30 @@ def check_runbooks(settings: Settings, *, faults: frozenset[str]) -> tuple[list[
     """Return the problems found, and how many runbooks were checked.
 
     Raises:
+        ConfigError: there is no runbook at all.
         SetupError: promtool is missing, so queries cannot be checked.
     """
     rules = {rule.alert: rule for rule in read_rules(settings.prometheus_config / "rules")}
     problems: list[str] = []
     books: dict[str, tuple[Path, Runbook]] = {}
-    for path in sorted(settings.runbooks.glob("*.md")):
+    paths = sorted(settings.runbooks.glob("*.md"))
+    if not paths:
+        raise ConfigError(
+            str(settings.runbooks),
+            "",
+            "there is no runbook here",
+            "run it in the project's folder, or name that with TRADING_OPS_ROOT",
+        )
+    for path in paths:
         try:
             book = parse_runbook(path.read_text("utf-8"), path)
         except ConfigError as error:
             problems.append(str(error))
             continue
         books[book.alert] = (path, book)
+    written = {path.stem for path in paths}
     for alert, rule in rules.items():
-        if alert not in books:
+        if alert not in written:
             problems.append(f"{rule.file}: alert {alert} has no runbook. Fix: write {alert}.md")
     for alert, (path, book) in books.items():
         found_rule = rules.get(alert)

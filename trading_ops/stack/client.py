@@ -4,10 +4,9 @@ import http.client
 import json
 from typing import Any
 
-from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ConfigError, StackError
 from trading_ops.settings import Settings
-from trading_ops.stack.lock import holder
+from trading_ops.stack.lock import address_file, holder
 from trading_ops.targets import split_address
 
 ANSWER_SECONDS = 5.0
@@ -22,10 +21,9 @@ class NotRunning(StackError):
 class SupervisorClient:
     """Talks to the supervisor of the stack in a var folder."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
-        """Take where the stack is."""
+    def __init__(self, settings: Settings) -> None:
+        """Take where the stack is; its address it has written down itself."""
         self._settings = settings
-        self._address = registry.one(Kind.SUPERVISOR).address
 
     def overview(self) -> dict[str, Any]:
         """Return the stack's phase and its processes.
@@ -57,9 +55,11 @@ class SupervisorClient:
         pid = holder(self._settings.var)
         if pid is None:
             raise NotRunning("no stack is running here: start one with `trading-ops up`")
+        address = "its address"
         try:
+            address = address_file(self._settings.var).read_text(encoding="ascii").strip()
             headers = {"Authorization": f"Bearer {self._settings.secret('supervisor_token')}"}
-            host, port = split_address(self._address)
+            host, port = split_address(address)
             connection = http.client.HTTPConnection(host, port, timeout=seconds)
             try:
                 connection.request(method, path, headers=headers)
@@ -69,7 +69,7 @@ class SupervisorClient:
                 connection.close()
         except (OSError, ValueError, http.client.HTTPException, ConfigError) as error:
             raise StackError(
-                f"the stack (process {pid}) does not answer at {self._address} ({error}): wait "
+                f"the stack (process {pid}) does not answer at {address} ({error}): wait "
                 f"while it starts, or end it with `kill {pid}`"
             ) from error
         if answer.status >= 300 or not isinstance(said, dict):  # noqa: PLR2004 - HTTP's success

@@ -16,7 +16,6 @@ from trading_ops.stack.local_checks import (
 )
 from trading_ops.stack.loop_checks import check_connections, check_whole_way
 from trading_ops.stack.scene import open_scene
-from trading_ops.targets import load_targets
 
 
 async def examine(settings: Settings, *, test_alert: bool) -> AsyncIterator[Check]:
@@ -30,7 +29,7 @@ async def examine(settings: Settings, *, test_alert: bool) -> AsyncIterator[Chec
         yield check
     if not all(check.ok for check in basics):
         return
-    running = check_processes(settings, load_targets(settings.targets_file))
+    running = check_processes(settings)
     for check in (*check_configs(settings), *running):
         yield check
     if not all(check.ok for check in running):

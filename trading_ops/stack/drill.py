@@ -101,6 +101,8 @@ class _Run:
         if self.paused_by is not None:
             await self.scene.reconciler.resume(owner=OWNER, only=self.paused_by)
             self.paused_by = None
+            seconds = (clock.now() - self.injected).total_seconds()
+            self.say(Mark(stage="resumed", seconds=seconds, note="automation may mend it now"))
 
     async def follow(self) -> None:
         """Look once at Prometheus and at the incident, and say what is new."""
@@ -158,7 +160,7 @@ async def run_drill(
         known = ", ".join(book.alert for book in scene.runbooks.values() if book.drill)
         raise StackError(f"{alert} has no drill; there are: {known}")
     bot = scene.bot(bot_name)
-    await wait_until_calm(scene, bot)
+    await wait_until_calm(scene, bot, say)
     await scene.reconciler.forgive(bot.name, owner=OWNER, reason=f"drill {alert}")
     fault = FAULTS[runbook.drill.fault]
     run = _Run(scene=scene, runbook=runbook, drill=runbook.drill, fault=fault, bot=bot, say=say)
@@ -176,20 +178,38 @@ async def run_drill(
             await fault.clean_up(scene, bot, key)
 
 
-async def wait_until_calm(scene: Scene, bot: Target) -> None:
+async def wait_until_calm(scene: Scene, bot: Target, say: Say = lambda _mark: None) -> None:
     """Return when the bot is well and nothing is open; a drill on a sick stack proves nothing.
 
     Raises:
-        StackError: it did not become so in time.
+        StackError: it did not become so in time, or automation is paused.
     """
     deadline = clock.monotonic() + CALM_WITHIN.total_seconds()
+    told = False
     while True:
+        await _refuse_while_paused(scene)
         trouble = await _trouble(scene, bot)
         if trouble is None:
             return
+        if not told:
+            told = True
+            say(Mark(stage="waiting", seconds=0.0, note=trouble))
         if clock.monotonic() > deadline:
             raise StackError(f"no drill now: {trouble}. See `trading-ops status` and `incidents`")
         await asyncio.sleep(TICK_SECONDS)
+
+
+async def _refuse_while_paused(scene: Scene) -> None:
+    """A person's pause does not end by waiting; one that a drill left behind may."""
+    try:
+        pause = (await scene.reconciler.status()).pause
+    except ClientError:
+        return  # it is asked again
+    if pause is not None and pause.owner != OWNER:
+        raise StackError(
+            f"no drill now: automation is paused by {pause.owner}: {pause.reason}. Lift it with "
+            "`trading-ops automation resume`"
+        )
 
 
 async def _trouble(scene: Scene, bot: Target) -> str | None:

@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from trading_ops.domain.target import Registry
 from trading_ops.errors import TradingOpsError
 from trading_ops.settings import Settings
 from trading_ops.stack.client import SupervisorClient
@@ -97,10 +96,10 @@ def _check_config(name: str, argv: list[str], path: Path) -> Check:
     return Check(name=name, ok=False, detail=said, fix=f"correct {path.resolve()}")
 
 
-def check_processes(settings: Settings, registry: Registry) -> list[Check]:
+def check_processes(settings: Settings) -> list[Check]:
     """Does the supervisor run, and is everything that it runs ready?"""
     try:
-        processes = SupervisorClient(settings, registry).overview()["processes"]
+        processes = SupervisorClient(settings).overview()["processes"]
     except TradingOpsError as error:
         return [Check(name="processes", ok=False, detail=str(error), fix="run `make up`")]
     bad = [f"{one['unit']} {one['state']}" for one in processes if one["state"] != "ready"]

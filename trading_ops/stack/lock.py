@@ -15,6 +15,14 @@ def lock_file(var: Path) -> Path:
     return var / "supervisor" / "lock"
 
 
+def address_file(var: Path) -> Path:
+    """Return where the running stack has written its supervisor's address.
+
+    Beside the lock, so that it can be asked and stopped while targets.yml is being edited.
+    """
+    return var / "supervisor" / "address"
+
+
 @contextlib.contextmanager
 def only_stack(var: Path) -> Iterator[None]:
     """Hold the folder while the block runs.

@@ -32,28 +32,33 @@ async def check_connections(scene: Scene) -> AsyncIterator[Check]:
             partial(_refuses, scene, bot.address),
             "the agent must ask for a token: check its configuration",
         )
-    for name, query, want, fix in (
-        ("Prometheus scrapes all", "up == 0", False, "see /targets of Prometheus"),
+    yield await _link("automation", partial(_automation, scene), "`trading-ops automation resume`")
+    ours = f'{{instance="{scene.registry.one(Kind.RECONCILER).address}"}}'
+    for name, query, want, said, fix in (
+        ("Prometheus scrapes all", "up == 0", False, "no target is down", "see its /targets page"),
         (
             "Prometheus → Alertmanager",
             "prometheus_notifications_alertmanagers_discovered > 0",
             True,
+            "discovered",
             "check var/prometheus/targets/alertmanagers.json",
         ),
         (
             "reconciler reads both",
-            "time() - min(trading_ops_poll_last_success_timestamp_seconds) < 60",
+            f"time() - min(trading_ops_poll_last_success_timestamp_seconds{ours}) < 60",
             True,
+            "polled within the last minute",
             "read var/log/reconciler.log: it names the source that does not answer",
         ),
         (
             "Alertmanager → reconciler",
-            "time() - trading_ops_watchdog_last_seen_timestamp_seconds < 180",
+            f"time() - trading_ops_watchdog_last_seen_timestamp_seconds{ours} < 180",
             True,
+            "the Watchdog arrives",
             "the Watchdog did not arrive: read var/log/alertmanager.log (a wrong token is 401)",
         ),
     ):
-        yield await _link(name, partial(_query, scene, query, want=want), fix)
+        yield await _link(name, partial(_query, scene, query, said, want=want), fix)
 
 
 async def _link(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check:
@@ -82,12 +87,19 @@ async def _refuses(scene: Scene, address: str) -> str:
     return "HTTP 401 without a token"
 
 
-async def _query(scene: Scene, query: str, *, want: bool) -> str:
+async def _automation(scene: Scene) -> str:
+    status = await scene.reconciler.status()
+    if status.pause is not None:
+        raise _Wrong(f"paused by {status.pause.owner}: {status.pause.reason}; nothing is healed")
+    return f"running, open incidents: {len(status.open_incidents)}"
+
+
+async def _query(scene: Scene, query: str, said: str, *, want: bool) -> str:
     deadline = clock.monotonic() + SETTLE_SECONDS
     while True:
         samples = await scene.prometheus.query(query)
         if bool(samples) is want:
-            return query
+            return said
         if clock.monotonic() > deadline:
             break
         await asyncio.sleep(TICK_SECONDS)

@@ -20,7 +20,7 @@ from trading_ops.stack.control import build
 from trading_ops.stack.folder import unwritable
 from trading_ops.stack.layout import lay_out
 from trading_ops.stack.leftovers import end_leftovers
-from trading_ops.stack.lock import only_stack
+from trading_ops.stack.lock import address_file, only_stack
 from trading_ops.stack.ports import check_ports
 from trading_ops.stack.process import Process
 from trading_ops.stack.processes import processes
@@ -129,6 +129,7 @@ class _Stack:
         try:
             host, port = split_address(self._address)
             await web.TCPSite(runner, host, port).start()
+            address_file(self._settings.var).write_text(f"{host}:{port}\n", encoding="ascii")
             yield
         finally:
             await runner.cleanup()

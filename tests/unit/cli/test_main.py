@@ -70,7 +70,7 @@ def test_a_wrong_line_is_a_usage_error(
 
 def test_a_missing_registry_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     """Outside a project the error names the file and the fix."""
-    assert run(["status"]) == ExitCode.SETUP
+    assert run(["up"]) == ExitCode.SETUP
     said = capsys.readouterr().err
     assert said.startswith("Error: ")
     assert "targets.yml" in said

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from trading_ops.errors import ConfigError
 from trading_ops.reports.runbook_check import check_runbooks
 from trading_ops.settings import Settings, load_settings
 
@@ -33,6 +34,20 @@ def test_the_shipped_files_fit(settings: Settings) -> None:
     problems, checked = check_runbooks(settings, faults=FAULTS)
     assert problems == []
     assert checked == len(list((ROOT / "runbooks").glob("*.md")))
+
+
+def test_no_runbook_at_all_is_no_success(settings: Settings) -> None:
+    """A check that looked at nothing has found out nothing."""
+    shutil.rmtree(settings.runbooks)
+    with pytest.raises(ConfigError, match="there is no runbook here"):
+        check_runbooks(settings, faults=FAULTS)
+
+
+def test_a_runbook_with_a_mistake_is_not_called_missing(settings: Settings) -> None:
+    """One mistake, one advice: following a second one would overwrite the file."""
+    edit(settings.runbooks / f"{BROKER}.md", "version: 1", "version: 2")
+    problems, _ = check_runbooks(settings, faults=FAULTS)
+    assert len(problems) == 1
 
 
 def broken(old: str, new: str) -> Callable[[Settings], None]:
