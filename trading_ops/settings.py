@@ -96,9 +96,15 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
         raw |= _read_yaml(path)
     fields = {field.name for field in msgspec.structs.fields(Settings)} - {"root"}
     overrides = {name: env[key] for name in fields if (key := PREFIX + name.upper()) in env}
+    _refuse_unknown(env, fields)
     try:
         settings = msgspec.convert(raw | overrides, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
+        wrong = next((name for name in overrides if f"$.{name}" in str(error)), None)
+        if wrong is not None:
+            variable = PREFIX + wrong.upper()
+            fix = "see docs/deployment.md, “Settings”"
+            raise ConfigError("environment", variable, str(error), fix) from error
         raise ConfigError(
             str(path), "", str(error), "see docs/deployment.md, “Settings”"
         ) from error
@@ -110,6 +116,15 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
             if isinstance(value := getattr(settings, name), Path)
         },
     )
+
+
+def _refuse_unknown(env: Mapping[str, str], fields: set[str]) -> None:
+    """A misspelt variable that is ignored in silence would be believed."""
+    known = {f"{PREFIX}ROOT", *(PREFIX + name.upper() for name in fields)}
+    for name in sorted(env):
+        if name.startswith(PREFIX) and name not in known:
+            fix = "one of " + ", ".join(sorted(known))
+            raise ConfigError("environment", name, "there is no such setting", fix)
 
 
 def _decode(kind: type, value: object) -> object:

@@ -53,6 +53,23 @@ def test_mistakes_name_file_key_and_fix(tmp_path: Path, text: str, expected: str
     assert "Fix: " in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("TRADING_OPS_POLL_INTERVAL_SECONDS", "abc", "Expected `float`"),
+        ("TRADING_OPS_POL_INTERVAL", "1", "there is no such setting"),
+    ],
+)
+def test_mistakes_in_the_environment_name_the_variable(
+    tmp_path: Path, name: str, value: str, expected: str
+) -> None:
+    """Not a file that may not even exist."""
+    with pytest.raises(ConfigError) as caught:
+        load_settings(tmp_path, {name: value})
+    assert str(caught.value).startswith(f"environment: {name}: ")
+    assert expected in str(caught.value)
+
+
 def test_a_missing_secret_says_what_to_do(tmp_path: Path) -> None:
     """Secrets are written by the first `up`."""
     settings = load_settings(tmp_path, {})
