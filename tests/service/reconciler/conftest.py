@@ -97,7 +97,7 @@ class Running:
         return any(event["kind"] == kind and event["reason"] == reason for event in events)
 
     async def metric(self, name: str) -> float:
-        """Return the value of one exported sample, with its labels as in the exposition."""
+        """Return the value of one exported sample, named as in the exposition; NaN: not there."""
         headers = {"Authorization": "Bearer metrics"}
         async with self.client.get("/metrics", headers=headers) as response:
             for line in (await response.text()).splitlines():
