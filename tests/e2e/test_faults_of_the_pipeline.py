@@ -14,7 +14,7 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.clients.reconciler import IncidentView, StoryView
 from trading_ops.errors import ClientError
-from trading_ops.stack.drill import wait_until_calm
+from trading_ops.stack.calm import wait_until_calm
 from trading_ops.stack.faults import FAULTS
 from trading_ops.stack.scene import Scene
 

@@ -5,7 +5,6 @@ the reconciler stored about its incident comes out at the other.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -14,16 +13,12 @@ from trading_ops.clients.reconciler import IncidentView, StoryView
 from trading_ops.domain.runbook import Drill, Runbook, fill_query
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError, StackError
+from trading_ops.stack.calm import OWNER, TICK_SECONDS, Say, wait_until_calm
 from trading_ops.stack.faults import FAULTS, Fault
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.timeline import Mark, marks
 
-OWNER = "drill"
-TICK_SECONDS = 0.1
-CALM_WITHIN = timedelta(seconds=60)
 HEAL_AFTER_PAUSE = timedelta(seconds=90)
-
-Say = Callable[[Mark], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,57 +171,6 @@ async def run_drill(
         await run.resume()
         if key:
             await fault.clean_up(scene, bot, key)
-
-
-async def wait_until_calm(scene: Scene, bot: Target, say: Say = lambda _mark: None) -> None:
-    """Return when the bot is well and nothing is open; a drill on a sick stack proves nothing.
-
-    Raises:
-        StackError: it did not become so in time, or automation is paused.
-    """
-    deadline = clock.monotonic() + CALM_WITHIN.total_seconds()
-    told = False
-    while True:
-        await _refuse_while_paused(scene)
-        trouble = await _trouble(scene, bot)
-        if trouble is None:
-            return
-        if not told:
-            told = True
-            say(Mark(stage="waiting", seconds=0.0, note=trouble))
-        if clock.monotonic() > deadline:
-            raise StackError(f"no drill now: {trouble}. See `trading-ops status` and `incidents`")
-        await asyncio.sleep(TICK_SECONDS)
-
-
-async def _refuse_while_paused(scene: Scene) -> None:
-    """A person's pause does not end by waiting; one that a drill left behind may."""
-    try:
-        pause = (await scene.reconciler.status()).pause
-    except ClientError:
-        return  # it is asked again
-    if pause is not None and pause.owner != OWNER:
-        raise StackError(
-            f"no drill now: automation is paused by {pause.owner}: {pause.reason}. Lift it with "
-            "`trading-ops automation resume`"
-        )
-
-
-async def _trouble(scene: Scene, bot: Target) -> str | None:
-    try:
-        status = await scene.reconciler.status()
-        health = await scene.directory.bot(bot).health()
-        up = await scene.prometheus.query(f'up{{job="trading-bot",bot="{bot.name}"}} == 1')
-    except ClientError as error:
-        return str(error)
-    if status.pause is not None:
-        return f"automation is paused by {status.pause.owner}: {status.pause.reason}"
-    for incident in status.open_incidents:
-        if incident.target == bot.name:
-            return f"incident {incident.alert} of {bot.name} is open"
-    if health.status != "ok":
-        return f"{bot.name} says of itself that it is {health.status}"
-    return None if up else f"Prometheus does not see {bot.name} up"
 
 
 async def _must_recover(run: _Run) -> DrillResult:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
-from trading_ops.stack.drill import DrillResult, Say, run_drill
+from trading_ops.stack.calm import Say
+from trading_ops.stack.drill import DrillResult, run_drill
 from trading_ops.stack.scene import Scene
 
 

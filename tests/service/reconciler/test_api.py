@@ -1,15 +1,10 @@
 """The HTTP border: who may ask, what is refused, and that 200 means stored."""
 
-import contextlib
 import io
-import json
 import math
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import WEBHOOK, Start
@@ -17,7 +12,6 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.api.system import STUCK_SECONDS
 from trading_ops.api.webhook import BODY_LIMIT_BYTES
-from trading_ops.reconciler.notification import Unreadable, parse_notification
 from trading_ops.settings import Settings
 
 GUARDED = [
@@ -138,29 +132,6 @@ async def test_a_moment_beyond_the_calendar_holds_nothing_up(
     # Year 1 as an end is Go's way to say that it has none, whatever the zone.
     is_an_end = key == "endsAt" and moment.startswith("0001")
     assert status["notifications_quarantined"] == (0 if is_an_end else 1)
-
-
-@given(body=st.binary() | st.text().map(str.encode))
-def test_any_bytes_are_alerts_or_unreadable(body: bytes) -> None:
-    """The parser has no third answer."""
-    with contextlib.suppress(Unreadable):
-        assert isinstance(parse_notification(body), list)
-
-
-@given(starts=st.datetimes(timezones=st.timezones()), ends=st.datetimes(timezones=st.timezones()))
-def test_any_moment_is_read_or_unreadable(starts: datetime, ends: datetime) -> None:
-    """Whatever the zone, a moment comes out in UTC."""
-    alert = {
-        "status": "resolved",
-        "labels": {"alertname": "A"},
-        "startsAt": starts.isoformat(),
-        "endsAt": ends.isoformat(),
-    }
-    try:
-        (read,) = parse_notification(json.dumps({"alerts": [alert]}).encode())
-    except Unreadable:
-        return
-    assert read.starts_at.utcoffset() == timedelta(0)
 
 
 async def test_ready_means_that_the_loop_comes_round(start: Start) -> None:

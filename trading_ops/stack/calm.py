@@ -1,0 +1,70 @@
+"""Before a drill: the bot must be well, nothing open, and automation running."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from trading_ops import clock
+from trading_ops.domain.target import Target
+from trading_ops.errors import ClientError, StackError
+from trading_ops.stack.scene import Scene
+from trading_ops.stack.timeline import Mark
+
+OWNER = "drill"
+"""In whose name drills pause and forgive."""
+
+TICK_SECONDS = 0.1
+CALM_WITHIN = timedelta(seconds=60)
+
+Say = Callable[[Mark], None]
+
+
+async def wait_until_calm(scene: Scene, bot: Target, say: Say = lambda _mark: None) -> None:
+    """Return when the bot is well and nothing is open; a drill on a sick stack proves nothing.
+
+    Raises:
+        StackError: it did not become so in time, or automation is paused.
+    """
+    deadline = clock.monotonic() + CALM_WITHIN.total_seconds()
+    told = False
+    while True:
+        await _refuse_while_paused(scene)
+        trouble = await _trouble(scene, bot)
+        if trouble is None:
+            return
+        if not told:
+            told = True
+            say(Mark(stage="waiting", seconds=0.0, note=trouble))
+        if clock.monotonic() > deadline:
+            raise StackError(f"no drill now: {trouble}. See `trading-ops status` and `incidents`")
+        await asyncio.sleep(TICK_SECONDS)
+
+
+async def _refuse_while_paused(scene: Scene) -> None:
+    """A person's pause does not end by waiting; one that a drill left behind may."""
+    try:
+        pause = (await scene.reconciler.status()).pause
+    except ClientError:
+        return  # it is asked again
+    if pause is not None and pause.owner != OWNER:
+        raise StackError(
+            f"no drill now: automation is paused by {pause.owner}: {pause.reason}. Lift it with "
+            "`trading-ops automation resume`"
+        )
+
+
+async def _trouble(scene: Scene, bot: Target) -> str | None:
+    try:
+        status = await scene.reconciler.status()
+        health = await scene.directory.bot(bot).health()
+        up = await scene.prometheus.query(f'up{{job="trading-bot",bot="{bot.name}"}} == 1')
+    except ClientError as error:
+        return str(error)
+    if status.pause is not None:
+        return f"automation is paused by {status.pause.owner}: {status.pause.reason}"
+    for incident in status.open_incidents:
+        if incident.target == bot.name:
+            return f"incident {incident.alert} of {bot.name} is open"
+    if health.status != "ok":
+        return f"{bot.name} says of itself that it is {health.status}"
+    return None if up else f"Prometheus does not see {bot.name} up"
