@@ -72,7 +72,8 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
     metrics = ReconcilerMetrics()
     migrate.upgrade(settings.database_url)
     with sole_writer(settings.database_url):
-        writer = Writer(writing_engine(settings.database_url))
+        audit_key = settings.secret("audit_key").encode()
+        writer = Writer(writing_engine(settings.database_url), audit_key)
         reader = Reader(reading_engine(settings.database_url))
         writer.start()
         try:

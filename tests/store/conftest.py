@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine
 
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, writing_engine
+from trading_ops.store.transaction import transaction
 from trading_ops.store.writer import Writer
 
 
@@ -30,7 +31,7 @@ def engine(url: str) -> Iterator[Engine]:
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
     """A writing connection inside one transaction."""
-    with engine.begin() as connection:
+    with transaction(engine) as connection:
         yield connection
 
 

@@ -103,6 +103,7 @@ def test_a_person_is_called_once(connection: Connection) -> None:
     asked = Escalate(reason=Reason.STORM)
     assert incidents.escalate(connection, incident.id, asked, now=NOW)
     assert not incidents.escalate(connection, incident.id, asked, now=NOW)
+    events.write(connection, b"")
     kinds = [event.kind for event in events.of_incident(connection, incident.id)]
     assert kinds.count("escalated") == 1
 

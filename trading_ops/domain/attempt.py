@@ -1,6 +1,7 @@
 """One run of an action: planned, started, ended, verified."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
@@ -43,6 +44,9 @@ class AttemptState(StrEnum):
     VERIFIED = "verified"
     """The verify query held: the symptom is gone."""
 
+    COMPLETED = "completed"
+    """A person ordered it and it did its work; whether it helped, the person sees."""
+
     UNVERIFIED = "unverified"
     """The action did its work, but the symptom stayed; the next step is due."""
 
@@ -59,7 +63,9 @@ class Attempt:
     """One attempt as stored."""
 
     id: AttemptId
-    incident_id: str
+    incident_id: str | None
+    """None: a person ordered it, for no incident."""
+
     runbook: str
     """The alert name whose runbook asked for it."""
 
@@ -75,6 +81,10 @@ class Attempt:
     """Fencing token; the executor refuses a lower one than it has seen."""
 
     state: AttemptState
+    params: Mapping[str, str] = field(default_factory=dict)
+    ordered_by: str | None = None
+    """Who ordered it by hand; None: the runbook did."""
+
     started_at: datetime
     ended_at: datetime | None = None
     verified_at: datetime | None = None

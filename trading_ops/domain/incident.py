@@ -31,6 +31,9 @@ class Incident:
     resolved_at: datetime | None = None
     """The latest end that Alertmanager told of; a hint, not a proof."""
 
+    quiet_since: datetime | None = None
+    """Since when it does not fire any more, while it is kept open because it flaps."""
+
     escalated_at: datetime | None = None
     closed_at: datetime | None = None
     close_reason: str | None = None

@@ -40,7 +40,7 @@ from trading_ops.reconciler.perform import Performer
 from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.recover import Recovery
 from trading_ops.reconciler.verify import Verifier
-from trading_ops.store import Connection, attempts, incidents
+from trading_ops.store import Connection, attempts, events, incidents
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -255,11 +255,11 @@ class Loop:
         )
 
         def start_and_say_so(connection: Connection) -> Attempt | None:
-            with connection.begin_nested() as savepoint:
-                self.ledger.write(connection, incident, decision, now)
-                attempt = attempts.start(connection, plan, now=now)
-                if attempt is None:
-                    savepoint.rollback()  # what did not start was not decided either
+            before = events.mark(connection)
+            self.ledger.write(connection, incident, decision, now)
+            attempt = attempts.start(connection, plan, now=now)
+            if attempt is None:
+                events.rewind(connection, before)  # what did not start was not decided either
             return attempt
 
         attempt = await self.writer.run(start_and_say_so)

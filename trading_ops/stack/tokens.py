@@ -16,6 +16,7 @@ TOKENS = (
     "operator_token",
     "supervisor_token",
     "faults_token",
+    "audit_key",
 )
 
 

@@ -47,6 +47,7 @@ def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | Non
         runbook=plan.runbook.alert,
         target=plan.target,
         action=step.action,
+        params=dict(step.params),
         step=plan.step,
         delivery=step.delivery,
         fence=raise_fence(connection, plan.target),
@@ -60,6 +61,7 @@ def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | Non
             runbook=attempt.runbook,
             target=attempt.target,
             action=attempt.action,
+            params=dict(attempt.params),
             step=attempt.step,
             delivery=attempt.delivery.value,
             fence=attempt.fence,
@@ -164,7 +166,8 @@ def of_open_incidents(connection: Connection) -> dict[str, tuple[Attempt, ...]]:
     )
     found: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in _read(connection.execute(statement).mappings().all()):
-        found[attempt.incident_id].append(attempt)
+        if attempt.incident_id is not None:
+            found[attempt.incident_id].append(attempt)
     return {key: tuple(group) for key, group in found.items()}
 
 

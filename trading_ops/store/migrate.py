@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 from trading_ops.store.engine import sole_writer, writing_engine
 
 FOLDER = Path(__file__).parent / "migrations"
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision; a test compares it with the files."""
 
 

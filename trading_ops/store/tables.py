@@ -82,10 +82,12 @@ incidents = Table(
     Column("received_at", Moment, nullable=False),
     Column("opened_at", Moment, nullable=False),
     Column("resolved_at", Moment),
+    Column("quiet_since", Moment),
     Column("escalated_at", Moment),
     Column("closed_at", Moment),
     Column("close_reason", Text),
     Index("ix_incidents_opened_at", "opened_at"),
+    Index("ix_incidents_fingerprint_opened_at", "fingerprint", "opened_at"),
     Index(
         "ux_incidents_open",
         "fingerprint",
@@ -95,36 +97,35 @@ incidents = Table(
     ),
 )
 
+RUNNING_SQL = "state IN ('started', 'unknown', 'succeeded') AND delivery <> 'safe_direction'"
+
 attempts = Table(
     "attempts",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=False),
+    Column("incident_id", Text, ForeignKey("incidents.id")),
     Column("runbook", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("action", Text, nullable=False),
+    Column("params", JSON, nullable=False, server_default="{}"),
     Column("step", Integer, nullable=False),
     Column("delivery", Text, nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
+    Column("ordered_by", Text),
     Column("started_at", Moment, nullable=False),
     Column("ended_at", Moment),
     Column("verified_at", Moment),
     Column("detail", Text, nullable=False, server_default=""),
     Index("ix_attempts_incident_id", "incident_id"),
     Index("ix_attempts_target_started_at", "target", "started_at"),
-    # One running attempt a target: the database's word, not a lock's. What points in the safe
-    # direction never waits for another.
+    # The last word on one action at a time for a target, whoever decides.
     Index(
         "ux_attempts_running",
         "target",
         unique=True,
-        sqlite_where=text(
-            "state IN ('started', 'unknown', 'succeeded') AND delivery <> 'safe_direction'"
-        ),
-        postgresql_where=text(
-            "state IN ('started', 'unknown', 'succeeded') AND delivery <> 'safe_direction'"
-        ),
+        sqlite_where=text(RUNNING_SQL),
+        postgresql_where=text(RUNNING_SQL),
     ),
 )
 
@@ -134,6 +135,42 @@ fences = Table(
     Column("target", Text, primary_key=True),
     Column("fence", BigInteger, nullable=False),
     Column("forgiven_at", Moment),
+)
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("started_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("replica", Text),
+    Column("until", Moment),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("target", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("lifted_at", Moment),
+    Column("lifted_by", Text),
+    Column("lifted_for", Text),
+    Index(
+        "ix_holds_standing",
+        "target",
+        sqlite_where=text("lifted_at IS NULL"),
+        postgresql_where=text("lifted_at IS NULL"),
+    ),
 )
 
 pauses = Table(
@@ -148,10 +185,67 @@ pauses = Table(
     Column("lifted_by", Text),
 )
 
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("target", Text),
+    Column("owner", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("begins_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("ended_by", Text),
+)
+
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("ended_by", Text),
+    Column("silence_id", Text),
+    Column("silenced_until", Moment),
+    Index("ix_acknowledgements_incident_id", "incident_id"),
+    # One person has an incident; whoever takes it over ends the other's word first.
+    Index(
+        "ux_acknowledgements_standing",
+        "incident_id",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("incident_id", Text, ForeignKey("incidents.id")),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("decided_by", Text),
+    Column("decided_at", Moment),
+    Index("ix_approvals_incident_id", "incident_id"),
+    Index("ix_approvals_state", "state"),
+)
+
 events = Table(
     "events",
     metadata,
-    Column("seq", Serial, primary_key=True, autoincrement=True),
+    # Given by the chain, without gaps: a missing number is a missing row.
+    Column("seq", Serial, primary_key=True, autoincrement=False),
     Column("at", Moment, nullable=False),
     Column("kind", Text, nullable=False),
     Column("incident_id", Text),
@@ -159,5 +253,17 @@ events = Table(
     Column("actor", Text, nullable=False, server_default="reconciler"),
     Column("reason", Text, nullable=False, server_default=""),
     Column("note", Text, nullable=False, server_default=""),
+    Column("before", Text),
+    Column("after", Text),
+    Column("mac", Text),
     Index("ix_events_incident_id", "incident_id"),
+    Index("ix_events_at", "at"),
+)
+
+chain = Table(
+    "chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("mac", Text, nullable=False),
 )

@@ -19,8 +19,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from trading_ops import logs
+from trading_ops import checkpoints, logs
+from trading_ops.checkpoints import Checkpoint
 from trading_ops.errors import StoreBusy, StoreError, TradingOpsError
+from trading_ops.store.transaction import transaction
 
 log = logs.get(__name__)
 
@@ -65,8 +67,10 @@ class _Outcome:
 class Writer:
     """Serialises all writes; create one per database."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, audit_key: bytes = b"") -> None:
+        """Take the engine that is its own, and the key of the events' chain."""
         self._engine = engine
+        self._audit_key = audit_key
         self._control: deque[_Request] = deque()
         self._intake: queue.Queue[_Request] = queue.Queue(INTAKE_LIMIT)
         self._wake = threading.Event()
@@ -158,8 +162,11 @@ class Writer:
         _answer(batch, outcomes)
 
     def _commit(self, batch: list[_Request]) -> list[Any]:
-        with self._engine.begin() as connection:
-            return [request.work(connection) for request in batch]
+        with transaction(self._engine, self._audit_key) as connection:
+            results = [request.work(connection) for request in batch]
+            checkpoints.reached(Checkpoint.COMMIT_BEFORE)
+        checkpoints.reached(Checkpoint.COMMIT_AFTER)
+        return results
 
 
 def _answer(batch: list[_Request], outcomes: list[_Outcome]) -> None:

@@ -122,6 +122,7 @@ def settings(tmp_path: Path) -> Settings:
     secrets.mkdir(parents=True)
     for name in ("agent", "supervisor", "webhook", "metrics", "operator"):
         (secrets / f"{name}_token").write_text(name)
+    (secrets / "audit_key").write_text("audit")
     return Settings(root=tmp_path, var=tmp_path / "var", runbooks=books, poll_interval_seconds=0.5)
 
 
