@@ -8,17 +8,28 @@ edited, removed, swapped or put in shows.
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import BigInteger, Connection, insert, select, type_coerce, update
 
-from trading_ops.store.tables import chain, events
+from trading_ops.store.tables import EPOCH, chain, events
 
 _PENDING = "trading_ops.events"
-_CHAINED = ("at", "kind", "incident_id", "attempt_id", "actor", "reason", "note", "before", "after")
+_MICROSECOND = timedelta(microseconds=1)
+_CHAINED = ("kind", "incident_id", "attempt_id", "actor", "reason", "note", "before", "after")
+# A list as JSON has one spelling, in which no field can run into the next. Built once: `dumps`
+# with separators builds a new one for each call.
+_spell = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+# Raw values: converting a million times would cost more than checking.
+_LINK = [
+    type_coerce(events.c.at, BigInteger) if name == "at" else events.c[name]
+    for name in ("seq", "at", *_CHAINED, "mac")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +52,32 @@ class Event:
     """None: written before there was a chain."""
 
 
+class Link(NamedTuple):
+    """One event as it is stored, for checking the chain."""
+
+    seq: int
+    at: int
+    """Microseconds since the epoch."""
+
+    kind: str
+    incident_id: str | None
+    attempt_id: str | None
+    actor: str
+    reason: str
+    note: str
+    before: str | None
+    after: str | None
+    mac: str | None
+
+
+class Head(NamedTuple):
+    """The chain's newest event: what the next one is chained to."""
+
+    seq: int
+    mac: str
+    """Empty: nothing was chained yet."""
+
+
 def add(
     connection: Connection,
     *,
@@ -61,9 +98,9 @@ def add(
             "kind": kind,
             "incident_id": incident_id,
             "attempt_id": attempt_id,
-            "actor": actor,
-            "reason": str(reason),
-            "note": note,
+            "actor": _storable(actor),
+            "reason": _storable(str(reason)),
+            "note": _storable(note),
             "before": _as_json(before),
             "after": _as_json(after),
         }
@@ -90,28 +127,44 @@ def write(connection: Connection, key: bytes) -> None:
     rows = connection.info.pop(_PENDING, None)
     if not rows:
         return
-    head = connection.execute(select(chain.c.seq, chain.c.mac).with_for_update()).one()
-    seq, mac = int(head.seq), str(head.mac)
+    newest = connection.execute(select(chain.c.seq, chain.c.mac).with_for_update()).one()
+    seq, mac = int(newest.seq), str(newest.mac)
     for row in rows:
         seq += 1
-        mac = mac_of(key, mac, seq, row)
+        at = (row["at"] - EPOCH) // _MICROSECOND
+        mac = mac_of(key, mac, seq, (at, *[row[name] for name in _CHAINED]))
         row["seq"], row["mac"] = seq, mac
     connection.execute(insert(events), rows)
     connection.execute(update(chain).values(seq=seq, mac=mac))
 
 
-def mac_of(key: bytes, previous: str, seq: int, row: Mapping[str, Any]) -> str:
-    """Return the MAC of one event: HMAC-SHA256 over its fields and its predecessor's MAC."""
-    fields = [row[name] for name in _CHAINED]
-    fields[0] = row["at"].isoformat()
-    # A list as JSON has one spelling, in which no field can run into the next.
-    text = json.dumps([previous, seq, *fields], ensure_ascii=True, separators=(",", ":"))
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+def mac_of(key: bytes, previous: str, seq: int, fields: Sequence[str | int | None]) -> str:
+    """Return the MAC of one event: HMAC-SHA256 over its fields and its predecessor's MAC.
+
+    Args:
+        key: of the chain.
+        previous: the predecessor's MAC; empty for the chain's first event.
+        seq: the event's number.
+        fields: of `Link`, from `at` to `after`, as they are stored.
+    """
+    return hmac.digest(key, _spell([previous, seq, *fields]).encode("ascii"), "sha256").hex()
 
 
 def head(connection: Connection) -> int:
     """Return the number of the newest event; it grows with every change that is stored."""
     return int(connection.execute(select(chain.c.seq)).scalar_one())
+
+
+def newest(connection: Connection) -> Head:
+    """Return the newest event's number and MAC, as the chain's head has them."""
+    row = connection.execute(select(chain.c.seq, chain.c.mac)).one()
+    return Head(seq=int(row.seq), mac=str(row.mac))
+
+
+def links(connection: Connection, *, after: int, limit: int) -> list[Link]:
+    """Return events behind a number as they are stored, in order, for checking the chain."""
+    statement = select(*_LINK).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
+    return cast("list[Link]", connection.execute(statement).all())
 
 
 def of_incident(connection: Connection, incident_id: str) -> list[Event]:
@@ -135,6 +188,32 @@ def latest(connection: Connection, *, limit: int = 100) -> list[Event]:
 def _pending(connection: Connection) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = connection.info.setdefault(_PENDING, [])
     return rows
+
+
+def _storable(text: str) -> str:
+    """Return text that every database can store: PostgreSQL has no NUL, UTF-8 no lone surrogate."""
+    if text.isascii():
+        return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    clean = text.encode("utf-8", "replace").decode("utf-8")
+    return clean.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def notified(
+    connection: Connection, *, at: datetime, notification_id: int, alerts: int, body: bytes
+) -> None:
+    """Add what came in: which notification was taken apart, how many alerts it had, its hash.
+
+    The hash stays when the body is pruned, so that a kept copy can be proven to be it.
+    """
+    digest = hashlib.sha256(body).hexdigest()
+    add(
+        connection,
+        at=at,
+        kind="notified",
+        actor="alertmanager",
+        note=f"notification {notification_id}: {alerts} alert{'' if alerts == 1 else 's'}",
+        after={"notification": notification_id, "alerts": alerts, "sha256": digest},
+    )
 
 
 def _as_json(values: Mapping[str, Any] | None) -> str | None:

@@ -8,6 +8,28 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+# The database itself refuses to change history. Whoever may drop a trigger gets past it; then the
+# chain shows what was changed.
+SQLITE_GUARDS = {
+    "events_no_update": """
+        CREATE TRIGGER events_no_update BEFORE UPDATE ON events
+        BEGIN SELECT RAISE(ABORT, 'events are append-only'); END""",
+    "events_no_delete": """
+        CREATE TRIGGER events_no_delete BEFORE DELETE ON events
+        BEGIN SELECT RAISE(ABORT, 'events are append-only'); END""",
+    # INSERT OR REPLACE deletes without asking the trigger above.
+    "events_no_replace": """
+        CREATE TRIGGER events_no_replace BEFORE INSERT ON events
+        WHEN NEW.seq <= (SELECT max(seq) FROM events)
+        BEGIN SELECT RAISE(ABORT, 'events are append-only'); END""",
+}
+POSTGRESQL_GUARD = """
+    CREATE FUNCTION trading_ops_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION '% are append-only', TG_TABLE_NAME; END $$"""
+POSTGRESQL_TRIGGER = """
+    CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION trading_ops_append_only()"""
+
 
 def upgrade() -> None:
     """Add tables and columns; nothing stored is lost."""
@@ -144,10 +166,31 @@ def upgrade() -> None:
         batch_op.create_index(
             "ix_incidents_fingerprint_opened_at", ["fingerprint", "opened_at"], unique=False
         )
+    _guard_events()
+
+
+def _guard_events() -> None:
+    """Lay the triggers; last, because SQLite alters a table by making it anew, without them."""
+    if op.get_bind().dialect.name == "sqlite":
+        for guard in SQLITE_GUARDS.values():
+            op.execute(guard)
+    else:
+        op.execute(POSTGRESQL_GUARD)
+        op.execute(POSTGRESQL_TRIGGER)
+
+
+def _unguard_events() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        for name in SQLITE_GUARDS:
+            op.execute(f"DROP TRIGGER {name}")
+    else:
+        op.execute("DROP TRIGGER events_append_only ON events")
+        op.execute("DROP FUNCTION trading_ops_append_only()")
 
 
 def downgrade() -> None:
     """Drop what was added."""
+    _unguard_events()
     with op.batch_alter_table("incidents", schema=None) as batch_op:
         batch_op.drop_index("ix_incidents_fingerprint_opened_at")
         batch_op.drop_column("quiet_since")

@@ -1,0 +1,98 @@
+"""The story is append-only by the database itself, and chained so that a change shows."""
+
+import hmac
+
+import pytest
+from sqlalchemy import Connection, delete, insert, text, update
+from sqlalchemy.exc import DBAPIError
+
+from tests.builders import NOW, ago
+from trading_ops.store import events, tables
+
+KEY = b"the key"
+
+
+def written(connection: Connection, count: int = 3) -> list[events.Link]:
+    """Write some events in one transaction; return them as they are stored."""
+    for number in range(count):
+        events.add(
+            connection,
+            at=ago(number),
+            kind="closed",
+            incident_id="incident-1",
+            actor="ada",
+            note=f"Übung {number}",
+            before={"state": "open"},
+            after={"state": "closed"},
+        )
+    events.write(connection, KEY)
+    return events.links(connection, after=0, limit=100)
+
+
+def test_each_event_is_chained_to_the_one_before(connection: Connection) -> None:
+    """From the stored rows and the key alone the whole chain can be made again."""
+    previous = ""
+    rows = written(connection) and written(connection)
+    assert [row.seq for row in rows] == [1, 2, 3, 4, 5, 6]
+    for row in rows:
+        assert row.mac == events.mac_of(KEY, previous, row[0], row[1:-1])
+        assert row.mac != events.mac_of(b"another", previous, row[0], row[1:-1])
+        previous = row.mac
+    assert events.newest(connection) == (6, previous)
+    assert events.head(connection) == 6
+
+
+def test_the_mac_can_be_made_by_anybody_who_reads_the_documentation() -> None:
+    """Its spelling is fixed: a change here would make every stored chain unreadable."""
+    fields = (1, "closed", None, None, "ada", "", 'a "ü"', None, "{}")
+    spelt = b'["previous",7,1,"closed",null,null,"ada","","a \\"\\u00fc\\"",null,"{}"]'
+    assert events.mac_of(KEY, "previous", 7, fields) == hmac.new(KEY, spelt, "sha256").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        update(tables.events).values(note="nothing happened"),
+        update(tables.events).where(tables.events.c.seq == 2).values(seq=20),
+        delete(tables.events).where(tables.events.c.seq == 2),
+        delete(tables.events),
+        insert(tables.events).values(seq=2, at=NOW, kind="put in", mac="0" * 64),
+    ],
+    ids=["edit", "renumber", "delete", "delete all", "insert again"],
+)
+def test_history_cannot_be_changed(connection: Connection, change: object) -> None:
+    """The database refuses it, whoever asks, and what was written stays."""
+    before = written(connection)
+    with pytest.raises(DBAPIError), connection.begin_nested():
+        connection.execute(change)  # type: ignore[call-overload]
+    assert events.links(connection, after=0, limit=100) == before
+
+
+def test_replacing_or_emptying_is_refused_too(connection: Connection) -> None:
+    """Each database's own way around a DELETE trigger is shut."""
+    before = written(connection)
+    ways = {
+        "sqlite": "INSERT OR REPLACE INTO events (seq, at, kind) VALUES (2, 0, 'put in')",
+        "postgresql": "TRUNCATE events",
+    }
+    with pytest.raises(DBAPIError, match="append-only"), connection.begin_nested():
+        connection.execute(text(ways[connection.dialect.name]))
+    assert events.links(connection, after=0, limit=100) == before
+
+
+def test_text_that_no_database_stores_is_made_storable(connection: Connection) -> None:
+    """A hostile label's NUL or lone surrogate does not fail the transaction, and verifies."""
+    events.add(connection, at=NOW, kind="opened", note="a\0b", actor="\ud800ü", after={"x": "\0"})
+    events.write(connection, KEY)
+    (row,) = events.links(connection, after=0, limit=1)
+    assert (row.note, row.actor) == ("a\ufffdb", "?ü")
+    assert row.mac == events.mac_of(KEY, "", 1, row[1:-1])
+
+
+def test_what_came_in_is_told_with_its_hash(connection: Connection) -> None:
+    """A body that is pruned later can still be proven to be the one that came."""
+    events.notified(connection, at=NOW, notification_id=7, alerts=1, body=b"{}")
+    events.write(connection, KEY)
+    (event,) = events.latest(connection)
+    assert (event.kind, event.note) == ("notified", "notification 7: 1 alert")
+    assert "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" in (event.after or "")
