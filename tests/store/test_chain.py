@@ -87,12 +87,3 @@ def test_text_that_no_database_stores_is_made_storable(connection: Connection) -
     (row,) = events.links(connection, after=0, limit=1)
     assert (row.note, row.actor) == ("a\ufffdb", "?ü")
     assert row.mac == events.mac_of(KEY, "", 1, row[1:-1])
-
-
-def test_what_came_in_is_told_with_its_hash(connection: Connection) -> None:
-    """A body that is pruned later can still be proven to be the one that came."""
-    events.notified(connection, at=NOW, notification_id=7, alerts=1, body=b"{}")
-    events.write(connection, KEY)
-    (event,) = events.latest(connection)
-    assert (event.kind, event.note) == ("notified", "notification 7: 1 alert")
-    assert "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" in (event.after or "")

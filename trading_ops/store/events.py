@@ -198,25 +198,13 @@ def _storable(text: str) -> str:
     return clean.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def notified(
-    connection: Connection, *, at: datetime, notification_id: int, alerts: int, body: bytes
-) -> None:
-    """Add what came in: which notification was taken apart, how many alerts it had, its hash.
-
-    The hash stays when the body is pruned, so that a kept copy can be proven to be it.
-    """
-    digest = hashlib.sha256(body).hexdigest()
-    add(
-        connection,
-        at=at,
-        kind="notified",
-        actor="alertmanager",
-        note=f"notification {notification_id}: {alerts} alert{'' if alerts == 1 else 's'}",
-        after={"notification": notification_id, "alerts": alerts, "sha256": digest},
-    )
-
-
 def _as_json(values: Mapping[str, Any] | None) -> str | None:
     if values is None:
         return None
-    return json.dumps(values, ensure_ascii=True, separators=(",", ":"), sort_keys=True, default=str)
+    return json.dumps(
+        values, ensure_ascii=True, separators=(",", ":"), sort_keys=True, default=_spelt
+    )
+
+
+def _spelt(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -30,7 +30,14 @@ def begin(connection: Connection, pause: Pause, *, now: datetime) -> int:
         )
     ).inserted_primary_key
     assert key is not None  # noqa: S101 - an INSERT of one row always has a key
-    events.add(connection, at=now, kind="paused", actor=pause.owner, note=pause.reason)
+    events.add(
+        connection,
+        at=now,
+        kind="paused",
+        actor=pause.owner,
+        note=pause.reason,
+        after={"pause": int(key[0]), "expires_at": pause.expires_at},
+    )
     return int(key[0])
 
 
@@ -39,9 +46,19 @@ def lift(connection: Connection, *, owner: str, now: datetime, only: int | None 
     in_force = [pauses.c.lifted_at.is_(None), pauses.c.expires_at > now]
     if only is not None:
         in_force.append(pauses.c.id == only)
+    columns = (pauses.c.id, pauses.c.owner, pauses.c.expires_at)
+    standing = connection.execute(select(*columns).where(*in_force)).all()
     lifted = connection.execute(
         update(pauses).where(*in_force).values(lifted_at=now, lifted_by=owner)
     ).rowcount
     if lifted:
-        events.add(connection, at=now, kind="unpaused", actor=owner)
+        before = [row._asdict() for row in standing]
+        events.add(
+            connection,
+            at=now,
+            kind="unpaused",
+            actor=owner,
+            before={"pauses": before},
+            after={"pauses": [], "lifted": [row.id for row in standing]},
+        )
     return lifted
