@@ -5,6 +5,9 @@
 POLICY=/usr/sbin/policy-rc.d
 POLICY_MARK='# written by trading-ops set-up, which removes it again; process'
 WE_WROTE_POLICY=''
+CLUSTERS=/etc/postgresql-common/createcluster.d/trading-ops.conf
+WE_WROTE_CLUSTERS=''
+POSTGRESQL=/usr/lib/postgresql
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -15,6 +18,20 @@ missing_tool_packages() {
     { have alertmanager || have prometheus-alertmanager; } && have amtool ||
         packages="$packages prometheus-alertmanager"
     printf '%s' "${packages# }"
+}
+
+# Print the packages that only the tests need: they make PostgreSQL clusters of their own.
+missing_test_packages() {
+    have_postgresql || printf postgresql
+}
+
+have_postgresql() {
+    local folder
+    have initdb && have postgres && return
+    for folder in "$POSTGRESQL"/*/bin $(pg_config --bindir 2>/dev/null || true); do
+        [ -x "$folder/initdb" ] && [ -x "$folder/postgres" ] && return
+    done
+    return 1
 }
 
 # Print the package with the venv module of a Debian Python.
@@ -38,7 +55,8 @@ can_be_root() {
 
 install_packages() {
     have apt-get || die "these are missing and this is no Debian: $*. Install Prometheus and" \
-        "Alertmanager (with promtool and amtool) so that they are on the PATH"
+        "Alertmanager (with promtool and amtool; for the tests PostgreSQL with initdb and postgres)" \
+        "so that they are on the PATH"
     can_be_root || die "these Debian packages are missing: $*. You are not root and cannot use sudo:" \
         "ask your administrator to run: apt-get install --no-install-recommends $*"
     say "Installing Debian packages: $*"
@@ -51,6 +69,7 @@ install_packages() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
     forbid_service_starts
+    forbid_clusters "$@"
     quietly apt_get update || quietly apt_get update ||
         die "apt-get update failed twice (see above): check the network and run this again"
     quietly apt_get install --no-install-recommends "$@" ||
@@ -78,12 +97,17 @@ quietly() {
 # A set-up that was killed could not remove its policy. It is ours by its mark, and left by nobody
 # who is still at work.
 remove_left_policy() {
-    local mark
-    mark=$(grep -F "$POLICY_MARK" $POLICY 2>/dev/null) || return 0
-    grep -qaF setup.sh "/proc/${mark##* }/cmdline" 2>/dev/null && return
+    is_left $CLUSTERS && can_be_root && as_root rm -f $CLUSTERS
+    is_left $POLICY || return 0
     can_be_root || die "an interrupted set-up left $POLICY, which keeps every service from starting:" \
         "ask your administrator to run: rm $POLICY"
     as_root rm -f $POLICY
+}
+
+is_left() {
+    local mark
+    mark=$(grep -F "$POLICY_MARK" "$1" 2>/dev/null) || return
+    ! grep -qaF setup.sh "/proc/${mark##* }/cmdline" 2>/dev/null
 }
 
 # Debian starts a service when its package is installed, unless this file says no (101).
@@ -95,7 +119,18 @@ forbid_service_starts() {
         chmod 755 $POLICY.new && mv $POLICY.new $POLICY"
 }
 
+# Debian makes a cluster when PostgreSQL is installed, which would come up at the next boot; without
+# one its service has nothing to start, and whoever makes one later finds everything as usual.
+forbid_clusters() {
+    case " $* " in *" postgresql "*) ;; *) return 0 ;; esac
+    WE_WROTE_CLUSTERS=yes
+    as_root sh -c "mkdir -p ${CLUSTERS%/*} &&
+        printf '%s\n' '$POLICY_MARK $$' 'create_main_cluster = false' >$CLUSTERS"
+}
+
 restore_policy() {
+    [ -z "$WE_WROTE_CLUSTERS" ] || as_root rm -f $CLUSTERS
+    WE_WROTE_CLUSTERS=''
     [ -n "$WE_WROTE_POLICY" ] || return 0
     as_root rm -f $POLICY
     WE_WROTE_POLICY=''

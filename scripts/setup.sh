@@ -3,7 +3,7 @@
 # Prometheus and Alertmanager from the PATH or from Debian. Run again, it finds nothing to do.
 #
 #   scripts/setup.sh          what `make up` needs
-#   scripts/setup.sh --dev    what `make test` needs as well
+#   scripts/setup.sh --dev    what `make test` needs as well, PostgreSQL for its tests among it
 #   PYTHON=/path/to/python    names the Python to use
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -48,7 +48,8 @@ main() {
     local tools python='' missing
     remove_left_policy
     tools=$(missing_tool_packages)
-    if up_to_date && [ -z "$tools" ]; then
+    [ "$PURPOSE" = runtime ] || tools="$tools $(missing_test_packages)"
+    if up_to_date && [ -z "${tools// /}" ]; then
         return
     fi
     up_to_date || python=$(find_python)

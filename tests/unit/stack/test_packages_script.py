@@ -12,6 +12,7 @@ from tests.unit.stack.registries import REPOSITORY
 FAKE_APT = """#!/bin/sh
 echo "apt-get $*" >>"$LOG"
 test -x "$POLICY" && echo "services may start: $("$POLICY"; echo $?)" >>"$LOG"
+test -e "$CLUSTERS" && tail -n 1 "$CLUSTERS" >>"$LOG"
 case "$*" in *" update") test -e "$BROKEN" && { rm "$BROKEN"; echo "no network"; exit 100; } ;; esac
 case "$*" in *install*) test -z "$FAILS" || { echo "E: no such package"; exit 100; } ;; esac
 exit 0
@@ -31,8 +32,22 @@ class Debian:
         self.bin.mkdir()
         self.log = folder / "log"
         self.policy = folder / "policy-rc.d"
+        self.clusters = folder / "createcluster.d" / "trading-ops.conf"
+        self.postgresql = folder / "postgresql"
         self.broken = folder / "broken"
-        for name in ("bash", "sh", "env", "cat", "rm", "mv", "chmod", "mktemp", "tail", "grep"):
+        for name in (
+            "bash",
+            "sh",
+            "env",
+            "cat",
+            "rm",
+            "mv",
+            "chmod",
+            "mkdir",
+            "mktemp",
+            "tail",
+            "grep",
+        ):
             (self.bin / name).symlink_to(shutil.which(name) or "")
         self.add("apt-get", FAKE_APT)
         self.add("dpkg-query", FAKE_DPKG)
@@ -48,7 +63,8 @@ class Debian:
     ) -> subprocess.CompletedProcess[str]:
         script = (
             "set -euo pipefail; . scripts/say.sh; . scripts/packages.sh; "
-            f"POLICY={self.policy}; export POLICY; {command}"
+            f"POLICY={self.policy}; CLUSTERS={self.clusters}; POSTGRESQL={self.postgresql}; "
+            f"export POLICY CLUSTERS; {command}"
         )
         return subprocess.run(
             [str(self.bin / "bash"), "-c", script],
@@ -176,6 +192,44 @@ def test_what_is_on_the_path_is_used(
     for name in present:
         debian.add(name)
     assert debian.run("missing_tool_packages").stdout == missing
+
+
+def test_no_postgresql_cluster_is_made(debian: Debian) -> None:
+    """Debian's own cluster is forbidden while its package is installed, and only then."""
+    assert debian.run("install_packages prometheus").returncode == 0
+    assert "create_main_cluster = false" not in debian.asked()
+    ended = debian.run("install_packages prometheus postgresql")
+    assert ended.returncode == 0, ended.stderr
+    assert "create_main_cluster = false" in debian.asked()
+    assert not debian.clusters.exists()
+
+
+def test_a_killed_set_up_forbids_clusters_no_longer(debian: Debian) -> None:
+    """What it left is known by its mark; somebody's own file stands."""
+    debian.run("forbid_clusters postgresql; kill -9 $$")
+    assert debian.clusters.exists()
+    assert debian.run("remove_left_policy").returncode == 0
+    assert not debian.clusters.exists()
+    debian.clusters.write_text("create_main_cluster = false\n")
+    assert debian.run("remove_left_policy").returncode == 0
+    assert debian.clusters.exists()
+
+
+def test_postgresql_is_looked_for_wherever_it_may_be(debian: Debian) -> None:
+    """On the PATH, in Debian's folders of versions, and where pg_config says."""
+    assert debian.run("missing_test_packages").stdout == "postgresql"
+    folder = debian.postgresql / "15" / "bin"
+    folder.mkdir(parents=True)
+    debian.add("initdb")
+    debian.add("postgres")
+    assert debian.run("missing_test_packages").stdout == ""
+    for name in ("initdb", "postgres"):
+        (debian.bin / name).rename(folder / name)
+    assert debian.run("missing_test_packages").stdout == ""
+    elsewhere = folder.rename(debian.postgresql.with_name("elsewhere"))
+    assert debian.run("missing_test_packages").stdout == "postgresql"
+    debian.add("pg_config", f"#!/bin/sh\necho {elsewhere}\n")
+    assert debian.run("missing_test_packages").stdout == ""
 
 
 def test_elsewhere_than_on_debian_the_tools_are_named(debian: Debian) -> None:
