@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from trading_ops.domain.alert import Alert, AlertStatus, fingerprint_of
+from trading_ops.domain.approval import Approval, ApprovalState, digest
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Limits, Runbook, Step, VerifyQuery
@@ -92,6 +93,24 @@ def make_attempt(**over: Any) -> Attempt:
         "ended_at": ago(55),
     }
     return Attempt(**(values | over))
+
+
+def make_approval(**over: Any) -> Approval:
+    """Return a pending request for the first step of the incident of bot alpha."""
+    values: dict[str, Any] = {
+        "id": "approval-1",
+        "incident_id": "incident-1",
+        "action": "reconnect_broker",
+        "target": "alpha",
+        "params": {},
+        "requested_by": "reconciler",
+        "requested_at": ago(30),
+        "expires_at": NOW + timedelta(minutes=5),
+        "state": ApprovalState.PENDING,
+    } | over
+    bound = {key: values[key] for key in ("incident_id", "action", "target", "params")}
+    step = 0 if values["incident_id"] else None
+    return Approval(**({"digest": digest(step=step, **bound)} | values))
 
 
 def make_target(**over: Any) -> Target:

@@ -5,7 +5,17 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import NOW, ONE_SHOT, SAFE, make_attempt, make_incident, make_runbook, make_step
+from tests.builders import (
+    NOW,
+    ONE_SHOT,
+    SAFE,
+    make_approval,
+    make_attempt,
+    make_incident,
+    make_runbook,
+    make_step,
+)
+from trading_ops.domain.approval import ApprovalState, digest
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState, Delivery
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
@@ -21,10 +31,15 @@ from trading_ops.domain.decision import (
     World,
 )
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.runbook import Limits, Runbook
 from trading_ops.reconciler.metrics import kind_of, possible_decisions
 
 PAUSE = Pause(owner="ada", reason="why", expires_at=NOW + timedelta(hours=1))
+WINDOW = Maintenance(
+    target="alpha", owner="ada", reason="why", begins_at=NOW, ends_at=NOW + timedelta(hours=1)
+)
+APPROVED = make_step(approval=True)
 seconds = st.integers(0, 7200).map(lambda number: NOW - timedelta(seconds=number))
 
 attempts = st.builds(
@@ -42,10 +57,11 @@ histories = st.builds(
     incident=st.lists(attempts, max_size=4).map(tuple),
     target=st.lists(attempts, max_size=6).map(tuple),
     everywhere=st.integers(0, 30),
+    episodes=st.integers(1, 5),
 )
 runbooks = st.none() | st.builds(
     make_runbook,
-    steps=st.lists(st.sampled_from([make_step(), ONE_SHOT, SAFE]), max_size=3).map(tuple),
+    steps=st.lists(st.sampled_from([make_step(), ONE_SHOT, SAFE, APPROVED]), max_size=3).map(tuple),
     limits=st.builds(
         Limits,
         cooldown=st.integers(0, 600).map(lambda number: timedelta(seconds=number)),
@@ -53,6 +69,7 @@ runbooks = st.none() | st.builds(
         window=st.integers(60, 3600).map(lambda number: timedelta(seconds=number)),
     ),
     unless=st.sampled_from([(), ("VenueDown",)]),
+    observe_only=st.booleans(),
 )
 worlds = st.builds(
     World,
@@ -63,8 +80,25 @@ worlds = st.builds(
     blocking=st.sampled_from([(), ("VenueDown",)]),
     failing_targets=st.integers(0, 6),
     precondition=st.sampled_from([None, "it is well"]),
+    target_observe_only=st.booleans(),
+    maintenance=st.sampled_from([None, WINDOW]),
+    halted=st.sampled_from([None, "by ada: why"]),
+    failing_peak=st.integers(0, 6),
+    peers=st.integers(0, 5),
+    failing_peers=st.integers(0, 5),
+    approvals=st.builds(
+        make_approval,
+        state=st.sampled_from(ApprovalState),
+        params=st.sampled_from([{}, {"other": "x"}]),
+        expires_at=st.integers(-60, 600).map(lambda number: NOW + timedelta(seconds=number)),
+    ).map(lambda one: {one.digest: one}),
 )
-incidents = st.builds(make_incident, starts_at=seconds, escalated_at=st.none() | seconds)
+incidents = st.builds(
+    make_incident,
+    starts_at=seconds,
+    escalated_at=st.none() | seconds,
+    quiet_since=st.none() | seconds,
+)
 LIMITS = GlobalLimits()
 POSSIBLE = frozenset(possible_decisions())
 
@@ -93,7 +127,7 @@ def test_it_never_runs_behind_a_shut_gate(
     assert runbook is not None
     assert world.view is AlertView.FIRING
     assert world.pause is None
-    assert not world.observe_only
+    assert not any((world.observe_only, world.target_observe_only, runbook.observe_only))
     assert world.target_registered
     assert incident.escalated_at is None
     assert 0 <= decision.step < len(runbook.steps)
@@ -101,9 +135,36 @@ def test_it_never_runs_behind_a_shut_gate(
         return
     assert not world.blocking
     assert world.precondition is None
-    assert world.failing_targets <= LIMITS.storm_targets
+    assert world.maintenance is None
+    assert world.halted is None
+    assert max(world.failing_targets, world.failing_peak) <= LIMITS.storm_targets
+    healthy = world.peers - world.failing_peers
+    assert healthy >= LIMITS.minimum_healthy_share * world.peers
     assert history.everywhere < LIMITS.attempts
     assert not any(attempt.state in RUNNING for attempt in history.target)
+
+
+@given(incidents, runbooks, histories, worlds)
+def test_it_never_runs_without_the_approval_it_needs(
+    incident: Incident, runbook: Runbook | None, history: History, world: World
+) -> None:
+    """Given, not yet used, still good, and for exactly this."""
+    decision = answer(incident, runbook, history, world)
+    if not isinstance(decision, Run) or runbook is None:
+        return
+    step = runbook.steps[decision.step]
+    if not step.approval:
+        return
+    wanted = digest(
+        incident_id=incident.id,
+        action=step.action,
+        target=str(incident.target),
+        params=step.params,
+        step=decision.step,
+    )
+    given = world.approvals[wanted]
+    assert given.state is ApprovalState.APPROVED
+    assert given.expires_at > NOW
 
 
 @given(incidents, runbooks, histories, worlds)

@@ -2,14 +2,14 @@
 
 `decide` is pure and total: same arguments, same answer, for every combination of them. The order
 of the checks is the order of this file: what is under way, what the alert says now, who has it,
-which step is next, and which gate is shut. Every gate fails closed.
+which step is next, and which gate is shut (`gates`).
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from trading_ops.domain.attempt import RUNNING, STEP_IS_SPENT, Attempt, AttemptState, Delivery
+from trading_ops.domain.attempt import RUNNING, STEP_IS_SPENT, Attempt, AttemptState
 from trading_ops.domain.decision import (
     AlertView,
     Close,
@@ -23,8 +23,9 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
+from trading_ops.domain.gates import Wanted, shut
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.runbook import Runbook, Step
+from trading_ops.domain.runbook import Runbook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +42,6 @@ class _Case:
     @property
     def last(self) -> Attempt | None:
         return self.history.incident[-1] if self.history.incident else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Due:
-    """The step that is due, with its plan."""
-
-    runbook: Runbook
-    index: int
-
-    @property
-    def step(self) -> Step:
-        return self.runbook.steps[self.index]
 
 
 def decide(
@@ -82,7 +71,19 @@ def decide(
     if index == len(runbook.steps):
         note = f"all {index} steps were tried; it still fires"
         return Escalate(reason=Reason.STEPS_EXHAUSTED, note=note)
-    return _through_the_gates(case, _Due(runbook=runbook, index=index))
+    step = runbook.steps[index]
+    wanted = Wanted(
+        step=step,
+        index=index,
+        target=incident.target or "",
+        incident=incident,
+        runbook=runbook,
+        history=history,
+        world=world,
+        limits=limits,
+        now=now,
+    )
+    return shut(wanted) or Run(step=index, note=step.action)
 
 
 def next_step(runbook: Runbook, attempts: tuple[Attempt, ...]) -> int:
@@ -120,8 +121,7 @@ def _alert_now(case: _Case) -> Decision | None:
         case AlertView.FIRING:
             return None
         case AlertView.ABSENT:
-            healed = case.last is not None and case.last.state is AttemptState.VERIFIED
-            return Close(reason=Reason.RECOVERED if healed else Reason.RESOLVED)
+            return _flaps(case) or _over(case)
         case AlertView.PENDING:
             return Wait(reason=Reason.ALERT_PENDING)
         case AlertView.SILENCED:
@@ -134,6 +134,26 @@ def _alert_now(case: _Case) -> Decision | None:
             assert_never(never)
 
 
+def _flaps(case: _Case) -> Decision | None:
+    """Keep an alert that comes and goes in one incident, until it stays away.
+
+    Each new incident would begin with the first step again; in this one the next time goes on with
+    the next step, and ends with a person. What counts is when the incident was opened, so that it
+    stays one however long it lasts.
+    """
+    count, limits = case.history.episodes, case.limits
+    until = (case.incident.quiet_since or case.now) + limits.flap_quiet
+    if count < limits.flap_episodes or case.now >= until:
+        return None
+    note = f"{count} episodes in {limits.flap_window}"
+    return Wait(reason=Reason.FLAPPING, until=until, note=note)
+
+
+def _over(case: _Case) -> Close:
+    healed = case.last is not None and case.last.state is AttemptState.VERIFIED
+    return Close(reason=Reason.RECOVERED if healed else Reason.RESOLVED)
+
+
 def _in_whose_hands(case: _Case) -> Decision | None:
     """Leave alone what a person has, and what is healed and only fading."""
     if case.incident.escalated_at is not None:
@@ -144,81 +164,3 @@ def _in_whose_hands(case: _Case) -> Decision | None:
         if case.now < fades:
             return Wait(reason=Reason.AWAITING_RESOLVE, until=fades)
     return None
-
-
-def _through_the_gates(case: _Case, due: _Due) -> Decision:
-    """Hold the step that is due against every gate."""
-    gates = (_automation, _cause, _others, _budget, _precondition)
-    # A step in the safe direction passes every gate but a person's word about automation itself.
-    safe = due.step.delivery is Delivery.SAFE_DIRECTION
-    for gate in gates[:1] if safe else gates:
-        shut = gate(case, due)
-        if shut is not None:
-            return shut
-    return Run(step=due.index, note=due.step.action)
-
-
-def _automation(case: _Case, due: _Due) -> Decision | None:
-    pause = case.world.pause
-    if pause is not None:
-        note = f"by {pause.owner}: {pause.reason}"
-        return Wait(reason=Reason.PAUSED, until=pause.expires_at, note=note, would=due.index)
-    if case.world.observe_only:
-        return Wait(reason=Reason.OBSERVE_ONLY, would=due.index)
-    return None
-
-
-def _cause(case: _Case, due: _Due) -> Decision | None:
-    """Do not cure a bot of its venue's illness."""
-    if case.world.blocking:
-        note = ", ".join(case.world.blocking)
-        return Wait(reason=Reason.CAUSE_ELSEWHERE, note=note, would=due.index)
-    shows_by = case.incident.starts_at + case.limits.cause_detection
-    one_shot = due.step.delivery is Delivery.ONE_SHOT
-    if one_shot and due.runbook.unless and case.now < shows_by:
-        return Wait(reason=Reason.CAUSE_MAY_SHOW, until=shows_by, would=due.index)
-    return None
-
-
-def _others(case: _Case, due: _Due) -> Decision | None:
-    """Look beyond this incident: the fleet's state, the global budget, the target's other work."""
-    failing, everywhere = case.world.failing_targets, case.history.everywhere
-    if failing > case.limits.storm_targets:
-        return Escalate(reason=Reason.STORM, note=f"{failing} targets are failing at once")
-    if everywhere >= case.limits.attempts:
-        note = f"{everywhere} attempts in {case.limits.window}"
-        return Escalate(reason=Reason.GLOBAL_BUDGET, note=note)
-    busy = next((attempt for attempt in case.history.target if attempt.state in RUNNING), None)
-    if busy is not None:
-        note = f"{due.step.action} waits for {busy.action}"
-        return Wait(reason=Reason.TARGET_BUSY, note=note, would=due.index)
-    return None
-
-
-def _budget(case: _Case, due: _Due) -> Decision | None:
-    """Keep to the runbook's limits, and to the same limits per target and action.
-
-    The second count matters because one fault can raise several alerts: their runbooks together
-    must not restart a bot more often than one of them may.
-    """
-    runbook, action = due.runbook, due.step.action
-    since = case.now - runbook.limits.window
-    recent = [attempt for attempt in case.history.target if attempt.started_at > since]
-    ours = [attempt for attempt in recent if attempt.runbook == runbook.alert]
-    same = [attempt for attempt in recent if attempt.action == action]
-    for counted, what in ((ours, f"runbook {runbook.alert}"), (same, action)):
-        if len(counted) >= runbook.limits.attempts:
-            note = f"{len(counted)} attempts of {what} in {runbook.limits.window}"
-            return Escalate(reason=Reason.ATTEMPTS_EXHAUSTED, note=note)
-    starts = [attempt.started_at for attempt in (*ours, *same)]
-    if starts:
-        until = max(starts) + runbook.limits.cooldown
-        if case.now < until:
-            return Wait(reason=Reason.COOLDOWN, until=until, note=action, would=due.index)
-    return None
-
-
-def _precondition(case: _Case, due: _Due) -> Decision | None:
-    if case.world.precondition is None:
-        return None
-    return Wait(reason=Reason.TARGET_HEALTHY, note=case.world.precondition, would=due.index)

@@ -1,10 +1,13 @@
 """What `decide` weighs, and what it can answer: every answer carries its reason."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt
+from trading_ops.domain.maintenance import Maintenance
 
 
 class Reason(StrEnum):
@@ -24,11 +27,16 @@ class Reason(StrEnum):
     PEOPLE_ONLY = "people_only"
     PAUSED = "paused"
     OBSERVE_ONLY = "observe_only"
+    MAINTENANCE = "maintenance"
+    TARGET_HALTED = "target_halted"
     CAUSE_ELSEWHERE = "cause_elsewhere"
     CAUSE_MAY_SHOW = "cause_may_show"
     COOLDOWN = "cooldown"
     TARGET_BUSY = "target_busy"
     TARGET_HEALTHY = "target_healthy"
+    APPROVAL_MISSING = "approval_missing"
+    APPROVAL_EXPIRED = "approval_expired"
+    FLAPPING = "flapping"
 
     NO_RUNBOOK = "no_runbook"
     TARGET_UNKNOWN = "target_unknown"
@@ -36,6 +44,8 @@ class Reason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     GLOBAL_BUDGET = "global_budget"
     STORM = "storm"
+    FLEET_UNHEALTHY = "fleet_unhealthy"
+    APPROVAL_DENIED = "approval_denied"
 
     RECOVERED = "recovered"
     RESOLVED = "resolved"
@@ -69,12 +79,35 @@ class World:
     view: AlertView
     pause: Pause | None = None
     observe_only: bool = False
+    """Everywhere; a runbook has a word of its own."""
+
+    target_observe_only: bool = False
+    """`observe_only` of the target's entry in targets.yml."""
+
+    maintenance: Maintenance | None = None
+    """The window that holds the target now."""
+
+    halted: str | None = None
+    """Who of the people has halted the target, and why; None: nobody."""
+
     target_registered: bool = True
     blocking: tuple[str, ...] = ()
     """Alerts of the runbook's `unless` that are pending or firing for the target or its venue."""
 
     failing_targets: int = 1
-    """Targets with an open incident, this one included."""
+    """Targets that are failing now, this one included."""
+
+    failing_peak: int = 0
+    """The most targets that failed at one moment within the last `storm_quiet`."""
+
+    peers: int = 0
+    """Other registered targets of the same kind."""
+
+    failing_peers: int = 0
+    """How many of them are failing now."""
+
+    approvals: Mapping[str, Approval] = field(default_factory=dict)
+    """The latest request for each digest."""
 
     precondition: str | None = None
     """Why the next step must not run on the target as probed now; None: it may."""
@@ -93,6 +126,10 @@ class History:
     everywhere: int = 0
     """Attempts on all targets inside the global window."""
 
+    episodes: int = 1
+    """Incidents of the same alert opened within `flap_window` before this one, itself included,
+    since the target's budget was last forgiven."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalLimits:
@@ -104,6 +141,19 @@ class GlobalLimits:
     window: timedelta = timedelta(minutes=10)
     storm_targets: int = 3
     """More targets than this failing at once is a storm: stop and call a person."""
+
+    storm_quiet: timedelta = timedelta(minutes=2)
+    """A storm is over when no more than `storm_targets` failed at once for so long."""
+
+    minimum_healthy_share: float = 0.5
+    """Of the other targets of the same kind at least this share must be well."""
+
+    flap_episodes: int = 3
+    """So many incidents of one alert within `flap_window`: it flaps."""
+
+    flap_window: timedelta = timedelta(minutes=10)
+    flap_quiet: timedelta = timedelta(minutes=5)
+    """The incident of an alert that flaps stays open until the alert was absent for so long."""
 
     settle: timedelta = timedelta(seconds=30)
     """How long a verified alert may go on firing before it counts as broken again."""

@@ -19,6 +19,11 @@ class Step:
     """From the end of the action until the verify query must have held."""
 
     delivery: Delivery
+    approval: bool = False
+    """Whether a person must approve it first, each time."""
+
+    while_halted: bool = False
+    """Whether it may run on a target that a person has halted."""
 
 
 LONGEST_WINDOW = timedelta(days=1)
@@ -70,6 +75,9 @@ class Runbook:
     """Empty: for people only."""
 
     limits: Limits = Limits()
+    observe_only: bool = False
+    """Decide and record, but act on nothing."""
+
     unless: tuple[str, ...] = ()
     """Alerts during which nothing is done, for the same target or venue."""
 

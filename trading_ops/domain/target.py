@@ -59,6 +59,9 @@ class Target:
     """For the paper venue: `host:port` of its fault port."""
 
     service: Service | None = None
+    observe_only: bool = False
+    """Nothing is done to it automatically; what would have been done is recorded."""
+
     labels: Mapping[str, str] = field(default_factory=dict)
     """Further labels for everything that Prometheus scrapes from it."""
 

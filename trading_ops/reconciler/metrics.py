@@ -63,6 +63,8 @@ def possible_decisions() -> list[tuple[str, Reason]]:
         Reason.ATTEMPTS_EXHAUSTED,
         Reason.GLOBAL_BUDGET,
         Reason.STORM,
+        Reason.FLEET_UNHEALTHY,
+        Reason.APPROVAL_DENIED,
         Reason.OUTCOME_UNKNOWN,
     )
     only_elsewhere = {*running, *verifying, *closing, *escalating} - {Reason.OUTCOME_UNKNOWN}

@@ -1,6 +1,7 @@
 """`decide`, case by case: each row is one rule, and names the reason that must be given."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,11 +12,13 @@ from tests.builders import (
     ONE_SHOT,
     SAFE,
     ago,
+    make_approval,
     make_attempt,
     make_incident,
     make_runbook,
     make_step,
 )
+from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import AttemptState, Delivery
 from trading_ops.domain.decide import decide, next_step
 from trading_ops.domain.decision import (
@@ -31,6 +34,7 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
+from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.runbook import Limits
 
 PAUSE = Pause(owner="ada", reason="upgrade", expires_at=NOW + timedelta(hours=1))
@@ -42,9 +46,24 @@ VERIFIED = make_attempt(state=AttemptState.VERIFIED, verified_at=ago(5))
 ELSEWHERE = make_attempt(runbook="Other", incident_id="incident-2", action="restart_component")
 
 
+WINDOW = Maintenance(
+    target=None, owner="ada", reason="move", begins_at=ago(60), ends_at=NOW + timedelta(hours=1)
+)
+APPROVED = make_step(approval=True)
+
+
 def world(**over: Any) -> World:
     values: dict[str, Any] = {"view": AlertView.FIRING}
     return World(**(values | over))
+
+
+def asked(state: ApprovalState, **over: Any) -> dict[str, Any]:
+    """A step that needs approval, and what became of the request for it."""
+    approval = make_approval(state=state, **over)
+    return {
+        "runbook": make_runbook(steps=(APPROVED,)),
+        "world": world(approvals={approval.digest: approval}),
+    }
 
 
 CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
@@ -264,11 +283,143 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Wait,
         Reason.TARGET_HEALTHY,
     ),
+    "a runbook that only observes": (
+        {"runbook": make_runbook(observe_only=True)},
+        Wait,
+        Reason.OBSERVE_ONLY,
+    ),
+    "a target that is only observed": (
+        {"world": world(target_observe_only=True)},
+        Wait,
+        Reason.OBSERVE_ONLY,
+    ),
+    "maintenance": ({"world": world(maintenance=WINDOW)}, Wait, Reason.MAINTENANCE),
+    "a target that a person has halted": (
+        {"world": world(halted="by ada: looking into it")},
+        Wait,
+        Reason.TARGET_HALTED,
+    ),
+    "a step that may run on a halted target": (
+        {
+            "world": world(halted="by ada: looking into it"),
+            "runbook": make_runbook(steps=(make_step(while_halted=True),)),
+        },
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "a storm that was a moment ago still holds": (
+        {"world": world(failing_targets=1, failing_peak=4)},
+        Escalate,
+        Reason.STORM,
+    ),
+    "too many of its kind are ill": (
+        {"world": world(failing_targets=3, peers=3, failing_peers=2)},
+        Escalate,
+        Reason.FLEET_UNHEALTHY,
+    ),
+    "just enough of its kind are well": (
+        {"world": world(failing_targets=3, peers=4, failing_peers=2)},
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "a fleet of one has no peers to be well": (
+        {"world": world(peers=0, failing_peers=0)},
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "a cooldown longer than the window holds": (
+        {
+            "runbook": make_runbook(
+                limits=Limits(cooldown=timedelta(hours=2), window=timedelta(minutes=1))
+            ),
+            "history": History(target=(make_attempt(started_at=ago(3600)),)),
+        },
+        Wait,
+        Reason.COOLDOWN,
+    ),
+    "an order by hand of which nobody knows is waited for": (
+        {"history": History(target=(replace(UNKNOWN, incident_id=None),))},
+        Wait,
+        Reason.TARGET_BUSY,
+    ),
+    "an order by hand of which nobody knows for long goes to a person": (
+        {"history": History(target=(replace(LONG_UNKNOWN, incident_id=None),))},
+        Escalate,
+        Reason.OUTCOME_UNKNOWN,
+    ),
+    # A second person's word.
+    "nobody was asked yet": (
+        {"runbook": make_runbook(steps=(APPROVED,))},
+        Wait,
+        Reason.APPROVAL_MISSING,
+    ),
+    "nobody has answered yet": (asked(ApprovalState.PENDING), Wait, Reason.APPROVAL_MISSING),
+    "it was approved": (asked(ApprovalState.APPROVED), Run, Reason.STEP_DUE),
+    "it was denied": (asked(ApprovalState.DENIED), Escalate, Reason.APPROVAL_DENIED),
+    "the approval was used": (asked(ApprovalState.USED), Wait, Reason.APPROVAL_MISSING),
+    "the approval has run out": (
+        asked(ApprovalState.APPROVED, expires_at=NOW),
+        Wait,
+        Reason.APPROVAL_EXPIRED,
+    ),
+    "nobody has answered in time": (
+        asked(ApprovalState.PENDING, expires_at=NOW),
+        Wait,
+        Reason.APPROVAL_EXPIRED,
+    ),
+    "it was approved for other parameters": (
+        asked(ApprovalState.APPROVED, params={"component": "feed"}),
+        Wait,
+        Reason.APPROVAL_MISSING,
+    ),
+    "it was approved for another incident": (
+        asked(ApprovalState.APPROVED, incident_id="incident-2"),
+        Wait,
+        Reason.APPROVAL_MISSING,
+    ),
+    # Flapping.
+    "an alert that flaps is not closed at once": (
+        {"world": world(view=AlertView.ABSENT), "history": History(episodes=3)},
+        Wait,
+        Reason.FLAPPING,
+    ),
+    "an alert that flaps is not closed while it is quiet": (
+        {
+            "incident": make_incident(quiet_since=ago(299)),
+            "world": world(view=AlertView.ABSENT),
+            "history": History(episodes=3),
+        },
+        Wait,
+        Reason.FLAPPING,
+    ),
+    "an alert that flapped is closed when it was quiet for long": (
+        {
+            "incident": make_incident(quiet_since=ago(300)),
+            "world": world(view=AlertView.ABSENT),
+            "history": History(episodes=3, incident=(VERIFIED,)),
+        },
+        Close,
+        Reason.RECOVERED,
+    ),
+    "two episodes are no flapping": (
+        {"world": world(view=AlertView.ABSENT), "history": History(episodes=2)},
+        Close,
+        Reason.RESOLVED,
+    ),
     # The safe direction.
     "halting passes every gate but a person's word": (
         {
             "runbook": make_runbook(steps=(SAFE,), limits=Limits(attempts=1)),
-            "world": world(failing_targets=9, blocking=("VenueDown",), precondition="well"),
+            "world": world(
+                failing_targets=9,
+                failing_peak=9,
+                peers=9,
+                failing_peers=9,
+                blocking=("VenueDown",),
+                precondition="well",
+                maintenance=WINDOW,
+                halted="by ada: looking into it",
+            ),
             "history": History(target=(make_attempt(action="halt_trading", started_at=ago(1)),)),
         },
         Run,
@@ -311,6 +462,40 @@ def test_a_refusal_says_what_would_have_run() -> None:
     assert decision == Wait(
         reason=Reason.PAUSED, until=PAUSE.expires_at, note="by ada: upgrade", would=0
     )
+
+
+@pytest.mark.parametrize(
+    ("over", "note"),
+    [
+        ({"world": world(observe_only=True)}, "everywhere, by settings"),
+        ({"runbook": make_runbook(observe_only=True)}, "runbook BotSick"),
+        ({"world": world(target_observe_only=True)}, "target alpha"),
+        ({"world": world(maintenance=WINDOW)}, "of the whole fleet by ada: move"),
+        ({"world": world(failing_targets=4)}, "4 targets are failing at once"),
+        ({"world": world(failing_peak=5)}, "5 targets failed at once within 0:02:00"),
+        (
+            {"world": world(peers=3, failing_peers=2)},
+            "only 1 of 3 other targets of its kind are well",
+        ),
+        (asked(ApprovalState.PENDING), "request approval-1 waits for a person"),
+        (asked(ApprovalState.USED), "the former request is approval-1"),
+        (
+            asked(ApprovalState.DENIED, decided_by="bob"),
+            "by bob: reconnect_broker on alpha",
+        ),
+    ],
+)
+def test_a_shut_gate_says_which_and_whose(over: dict[str, Any], note: str) -> None:
+    """Whoever reads it knows whom to ask, and what to open."""
+    arguments: dict[str, Any] = {
+        "incident": make_incident(),
+        "runbook": make_runbook(),
+        "history": History(),
+        "world": world(),
+        "limits": GlobalLimits(),
+        "now": NOW,
+    } | over
+    assert decide(**arguments).note == note
 
 
 def test_verification_ends_when_its_time_is_over() -> None:

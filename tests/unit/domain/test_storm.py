@@ -1,0 +1,80 @@
+"""When targets were failing, and how many at once."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import LABELS, NOW, ago, make_incident
+from trading_ops.domain.storm import Episode, episodes, failing, peak
+
+SINCE = ago(120)
+
+
+def episode(target: str, begins: float, ends: float | None = None) -> Episode:
+    """From so many seconds ago to so many seconds ago."""
+    return Episode(
+        target=target, begins_at=ago(begins), ends_at=None if ends is None else ago(ends)
+    )
+
+
+def test_an_incident_is_an_episode_of_its_target() -> None:
+    """It ends with the incident, or where an alert that flaps went quiet."""
+    told = episodes(
+        [
+            make_incident(target="open"),
+            make_incident(target="closed", closed_at=ago(1)),
+            make_incident(target="quiet", quiet_since=ago(2), closed_at=None),
+            make_incident(target=None),
+            make_incident(target="minor", labels=LABELS | {"severity": "warning"}),
+            make_incident(target="unlabelled", labels={}),
+        ]
+    )
+    assert {(one.target, one.ends_at) for one in told} == {
+        ("open", None),
+        ("closed", ago(1)),
+        ("quiet", ago(2)),
+        ("unlabelled", None),
+    }
+    assert failing(told, NOW) == {"open", "unlabelled"}
+    assert failing(told, ago(3600)) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ((), 0),
+        ((episode("a", 300),), 1),
+        ((episode("a", 300), episode("a", 200), episode("b", 10)), 2),
+        ((episode("a", 300, 130), episode("b", 125)), 1),  # before `since` is too long ago
+        ((episode("a", 300, 120), episode("b", 120)), 1),  # it ended just at `since`
+        ((episode("a", 60, 30), episode("b", 30, 20), episode("c", 20)), 1),
+        ((episode("a", 60, 29), episode("b", 30, 19), episode("c", 20)), 2),
+        ((episode("a", 60, 30), episode("b", 50, 30), episode("c", 40)), 3),
+        ((episode("a", 300), episode("b", -10)), 1),  # a clock that runs ahead
+        ((episode("a", 300, -10), episode("b", 10)), 2),
+    ],
+)
+def test_the_most_at_once(told: tuple[Episode, ...], expected: int) -> None:
+    """What counts is how many targets fail at one moment, not how many failed in all."""
+    assert peak(told, since=SINCE, now=NOW) == expected
+
+
+seconds = st.integers(-20, 400)
+told_of = st.lists(
+    st.tuples(st.sampled_from("abcde"), seconds, st.none() | seconds).map(
+        lambda one: episode(one[0], one[1], None if one[2] is None else min(one[1], one[2]))
+    ),
+    max_size=8,
+)
+
+
+@given(told_of, st.randoms(use_true_random=False))
+def test_it_agrees_with_looking_at_each_second(told: list[Episode], random: st.DataObject) -> None:
+    """The sweep finds what a look at every single second finds, in any order of telling."""
+    slow = max(len(failing(told, ago(second))) for second in range(121))
+    lasting = [one for one in told if one.ends_at is None or one.ends_at > one.begins_at]
+    random.shuffle(lasting)  # type: ignore[attr-defined]
+    assert peak(lasting, since=SINCE, now=NOW) == slow
+    assert peak(lasting, since=NOW - timedelta(0), now=NOW) == len(failing(told, NOW))

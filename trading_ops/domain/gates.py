@@ -1,0 +1,234 @@
+"""The gates: small checks, each of which can hold back a step that is due. All fail closed.
+
+A gate answers None when it is open, otherwise what happens instead and why. Runbook steps and what
+a person orders by hand pass the same gates; `Wanted` is what both have in common.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from trading_ops.domain.approval import ApprovalState, digest
+from trading_ops.domain.attempt import RUNNING, AttemptState, Delivery
+from trading_ops.domain.decision import Escalate, GlobalLimits, History, Reason, Wait, World
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.runbook import Limits, Runbook, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is about to be done, and all that can be said against it."""
+
+    step: Step
+    index: int | None
+    """Which step of the runbook; None: a person orders it by hand."""
+
+    target: str
+    incident: Incident | None
+    runbook: Runbook | None
+    """None, like the incident: a person orders it by hand."""
+
+    history: History
+    world: World
+    limits: GlobalLimits
+    now: datetime
+
+    @property
+    def own_limits(self) -> Limits:
+        """How often it may be done: the runbook's word, or the default for orders by hand."""
+        return self.runbook.limits if self.runbook else Limits()
+
+    @property
+    def digest(self) -> str:
+        """What an approval must be bound to."""
+        return digest(
+            incident_id=self.incident.id if self.incident else None,
+            action=self.step.action,
+            target=self.target,
+            params=self.step.params,
+            step=self.index,
+        )
+
+
+Shut = Wait | Escalate
+Gate = Callable[[Wanted], Shut | None]
+
+
+def shut(wanted: Wanted) -> Shut | None:
+    """Hold a step against every gate, in order; return what the first shut one says.
+
+    A step in the safe direction passes every gate but a person's word about automation itself.
+    """
+    safe = wanted.step.delivery is Delivery.SAFE_DIRECTION
+    for gate in AUTOMATION if safe else AUTOMATION + OTHERS:
+        said = gate(wanted)
+        if said is not None:
+            return said
+    return None
+
+
+def paused(wanted: Wanted) -> Shut | None:
+    """Automation as a whole is stopped by a person."""
+    pause = wanted.world.pause
+    if pause is None:
+        return None
+    note = f"by {pause.owner}: {pause.reason}"
+    return Wait(reason=Reason.PAUSED, until=pause.expires_at, note=note, would=wanted.index)
+
+
+def observe_only(wanted: Wanted) -> Shut | None:
+    """It is to be decided and recorded only: everywhere, for this runbook, or for this target."""
+    if wanted.world.observe_only:
+        note = "everywhere, by settings"
+    elif wanted.runbook is not None and wanted.runbook.observe_only:
+        note = f"runbook {wanted.runbook.alert}"
+    elif wanted.world.target_observe_only:
+        note = f"target {wanted.target}"
+    else:
+        return None
+    return Wait(reason=Reason.OBSERVE_ONLY, note=note, would=wanted.index)
+
+
+def maintenance(wanted: Wanted) -> Shut | None:
+    """People are working on the target, or on everything."""
+    window = wanted.world.maintenance
+    if window is None:
+        return None
+    note = f"of {window.target or 'the whole fleet'} by {window.owner}: {window.reason}"
+    return Wait(reason=Reason.MAINTENANCE, until=window.ends_at, note=note, would=wanted.index)
+
+
+def halted(wanted: Wanted) -> Shut | None:
+    """A person has halted the target: whoever looks into it finds it as it was.
+
+    Some steps say that they may run all the same: a restarted bot comes back halted.
+    """
+    if wanted.world.halted is None or wanted.step.while_halted:
+        return None
+    return Wait(reason=Reason.TARGET_HALTED, note=wanted.world.halted, would=wanted.index)
+
+
+def cause(wanted: Wanted) -> Shut | None:
+    """Do not cure a bot of its venue's illness."""
+    if wanted.world.blocking:
+        note = ", ".join(wanted.world.blocking)
+        return Wait(reason=Reason.CAUSE_ELSEWHERE, note=note, would=wanted.index)
+    incident, runbook = wanted.incident, wanted.runbook
+    if incident is None or runbook is None or not runbook.unless:
+        return None
+    shows_by = incident.starts_at + wanted.limits.cause_detection
+    if wanted.step.delivery is Delivery.ONE_SHOT and wanted.now < shows_by:
+        return Wait(reason=Reason.CAUSE_MAY_SHOW, until=shows_by, would=wanted.index)
+    return None
+
+
+def storm(wanted: Wanted) -> Shut | None:
+    """More targets fail at once, or did a moment ago, than one by one can be the trouble of."""
+    world, most = wanted.world, wanted.limits.storm_targets
+    if world.failing_targets > most:
+        note = f"{world.failing_targets} targets are failing at once"
+    elif world.failing_peak > most:
+        note = f"{world.failing_peak} targets failed at once within {wanted.limits.storm_quiet}"
+    else:
+        return None
+    return Escalate(reason=Reason.STORM, note=note)
+
+
+def healthy_share(wanted: Wanted) -> Shut | None:
+    """Too many of the target's kind are ill to take another one into treatment."""
+    peers, ill = wanted.world.peers, wanted.world.failing_peers
+    if peers - ill >= wanted.limits.minimum_healthy_share * peers:
+        return None  # so it is for a fleet of one: it has no peers
+    note = f"only {peers - ill} of {peers} other targets of its kind are well"
+    return Escalate(reason=Reason.FLEET_UNHEALTHY, note=note)
+
+
+def global_budget(wanted: Wanted) -> Shut | None:
+    """Enough was tried for now, everything together."""
+    tried = wanted.history.everywhere
+    if tried < wanted.limits.attempts:
+        return None
+    note = f"{tried} attempts in {wanted.limits.window}"
+    return Escalate(reason=Reason.GLOBAL_BUDGET, note=note)
+
+
+def busy(wanted: Wanted) -> Shut | None:
+    """One action at a time for each target."""
+    running = next((one for one in wanted.history.target if one.state in RUNNING), None)
+    if running is None:
+        return None
+    lost_by = (running.ended_at or running.started_at) + wanted.limits.probe_within
+    by_hand = running.incident_id is None
+    if by_hand and running.state is AttemptState.UNKNOWN and wanted.now >= lost_by:
+        # No incident of its own tells people of it, as an automatic attempt's does.
+        note = f"nobody can tell what became of {running.action}, ordered by {running.ordered_by}"
+        return Escalate(reason=Reason.OUTCOME_UNKNOWN, note=note)
+    note = f"{wanted.step.action} waits for {running.action}"
+    return Wait(reason=Reason.TARGET_BUSY, note=note, would=wanted.index)
+
+
+def own_budget(wanted: Wanted) -> Shut | None:
+    """Keep to the runbook's limits, and to the same limits per target and action.
+
+    The second count matters because one fault can raise several alerts: their runbooks together
+    must not restart a bot more often than one of them may.
+    """
+    limits, action, runbook = wanted.own_limits, wanted.step.action, wanted.runbook
+    done = wanted.history.target
+    ours = [one for one in done if runbook is not None and one.runbook == runbook.alert]
+    same = [one for one in done if one.action == action]
+    since = wanted.now - limits.window
+    for group, what in ((ours, f"runbook {runbook.alert if runbook else ''}"), (same, action)):
+        tried = sum(one.started_at > since for one in group)
+        if tried >= limits.attempts:
+            note = f"{tried} attempts of {what} in {limits.window}"
+            return Escalate(reason=Reason.ATTEMPTS_EXHAUSTED, note=note)
+    starts = [one.started_at for one in (*ours, *same)]
+    if starts and wanted.now < (until := max(starts) + limits.cooldown):
+        return Wait(reason=Reason.COOLDOWN, until=until, note=action, would=wanted.index)
+    return None
+
+
+def approved(wanted: Wanted) -> Shut | None:
+    """A second person's word, where the plan asks for it: for exactly this, and still good."""
+    if not wanted.step.approval:
+        return None
+    asked = wanted.world.approvals.get(wanted.digest)
+    if asked is None:
+        note = f"{wanted.step.action} on {wanted.target}"
+        return Wait(reason=Reason.APPROVAL_MISSING, note=note, would=wanted.index)
+    state = asked.standing(wanted.now)
+    if state is ApprovalState.APPROVED:
+        return None
+    if state is ApprovalState.DENIED:
+        note = f"by {asked.decided_by}: {wanted.step.action} on {wanted.target}"
+        return Escalate(reason=Reason.APPROVAL_DENIED, note=note)
+    if state is ApprovalState.PENDING:
+        note, until = f"request {asked.id} waits for a person", asked.expires_at
+        return Wait(reason=Reason.APPROVAL_MISSING, until=until, note=note, would=wanted.index)
+    expired = state is ApprovalState.EXPIRED  # otherwise it was used, and is good for one attempt
+    reason = Reason.APPROVAL_EXPIRED if expired else Reason.APPROVAL_MISSING
+    return Wait(reason=reason, note=f"the former request is {asked.id}", would=wanted.index)
+
+
+def precondition(wanted: Wanted) -> Shut | None:
+    """The target itself, just asked, speaks against a one-shot."""
+    said = wanted.world.precondition
+    if said is None:
+        return None
+    return Wait(reason=Reason.TARGET_HEALTHY, note=said, would=wanted.index)
+
+
+AUTOMATION: tuple[Gate, ...] = (paused, observe_only)
+OTHERS: tuple[Gate, ...] = (
+    maintenance,
+    halted,
+    cause,
+    storm,
+    healthy_share,
+    global_budget,
+    busy,
+    own_budget,
+    approved,
+    precondition,
+)
