@@ -9,7 +9,8 @@
     ├── ClientError         a system we call did not do as asked
     │   ├── Unreachable     no answer: the outcome is unknown
     │   └── Refused         a clear no: nothing was done
-    └── ActionError         an action failed for good; the next step is due
+    ├── ActionError         an action failed for good; the next step is due
+    └── OrderRefused        what a person ordered cannot be done; nothing was
 
 Commands print the message of one of these as a single sentence; a traceback never reaches a user.
 """
@@ -59,3 +60,7 @@ class Refused(ClientError):
 
 class ActionError(TradingOpsError):
     """An action failed for good; trying the same again is useless."""
+
+
+class OrderRefused(TradingOpsError):
+    """What a person ordered cannot be done, and nothing was: the sentence says why."""

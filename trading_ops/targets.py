@@ -18,7 +18,9 @@ from trading_ops.errors import ConfigError
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol"})
-SINGLE_KINDS = (Kind.RECONCILER, Kind.SUPERVISOR, Kind.PROMETHEUS, Kind.ALERTMANAGER, Kind.MAIL)
+SINGLE_KINDS = (Kind.SUPERVISOR, Kind.PROMETHEUS, Kind.MAIL)
+AT_LEAST_ONE = (Kind.RECONCILER, Kind.ALERTMANAGER)
+"""Several share the work: reconcilers one PostgreSQL, Alertmanagers a cluster."""
 
 
 class ServiceEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -116,11 +118,18 @@ def _check(registry: Registry, where: str) -> None:
                 )
             addresses[address] = target.name
         _check_relations(registry, target, where, key)
+    _check_kinds(registry, where)
+
+
+def _check_kinds(registry: Registry, where: str) -> None:
     for kind in SINGLE_KINDS:
         if len(registry.of_kind(kind)) != 1:
             raise ConfigError(
                 where, "targets", f"there must be exactly one of kind {kind}", "add or remove one"
             )
+    for kind in AT_LEAST_ONE:
+        if not registry.of_kind(kind):
+            raise ConfigError(where, "targets", f"there is none of kind {kind}", "add one")
 
 
 def _check_relations(registry: Registry, target: Target, where: str, key: str) -> None:

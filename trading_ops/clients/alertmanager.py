@@ -1,16 +1,29 @@
-"""Alertmanager's API v2: what is silenced and what is inhibited.
+"""Alertmanager's API v2: what is silenced and what is inhibited, and silences of our own.
 
 Source: alertmanager `api/v2/openapi.yaml`; the parts used are the same from 0.25 to 0.34.
 """
 
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
-from trading_ops.clients.http import Http
+from trading_ops import logs
+from trading_ops.clients.http import Answer, Http
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.sighting import RoutedAlert
-from trading_ops.errors import Unreachable
+from trading_ops.errors import ClientError, Refused, Unreachable
+
+log = logs.get(__name__)
+
+T = TypeVar("T")
+
+OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
+EXPIRED = "expired"
+LARGE_BYTES = 256 * 1024
 
 
 class _Status(msgspec.Struct):
@@ -28,6 +41,41 @@ class _Alert(msgspec.Struct):
     status: _Status
 
 
+class _Matcher(msgspec.Struct):
+    name: str
+    value: str
+    isRegex: bool = False  # noqa: N815
+    isEqual: bool = True  # noqa: N815
+
+
+class _SilenceState(msgspec.Struct):
+    state: str
+
+
+class _Silence(msgspec.Struct):
+    id: str
+    comment: str
+    createdBy: str  # noqa: N815
+    startsAt: datetime  # noqa: N815
+    endsAt: datetime  # noqa: N815
+    status: _SilenceState
+
+
+class _Created(msgspec.Struct):
+    silenceID: str  # noqa: N815
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silence:
+    """A silence that has not expired."""
+
+    id: str
+    starts_at: datetime
+    ends_at: datetime
+    created_by: str
+    comment: str
+
+
 class Alertmanager:
     """One Alertmanager."""
 
@@ -43,19 +91,199 @@ class Alertmanager:
             Unreachable: no usable answer.
         """
         body = await self._http.get("/api/v2/alerts")
-        try:
-            alerts = msgspec.json.decode(body, type=list[_Alert])
-        except msgspec.DecodeError as error:
-            raise Unreachable(f"Alertmanager's answer is not its API's: {error}") from error
-        return {
-            Fingerprint(one.fingerprint): RoutedAlert(
-                fingerprint=Fingerprint(one.fingerprint),
-                labels=one.labels,
-                annotations=one.annotations,
+        # In a storm this takes a while; nobody else should have to wait for it.
+        return await asyncio.to_thread(_alerts, body) if len(body) > LARGE_BYTES else _alerts(body)
+
+    async def silences(self, alertname: str) -> list[Silence]:
+        """Return the silences that name this alert and have not expired.
+
+        Raises:
+            ClientError: no usable answer.
+        """
+        wanted = {"filter": f'alertname="{_escaped(alertname)}"'}
+        found = _decoded(await self._http.get("/api/v2/silences", params=wanted), list[_Silence])
+        return [
+            Silence(
+                id=one.id,
                 starts_at=one.startsAt,
                 ends_at=one.endsAt,
-                silenced=bool(one.status.silencedBy),
-                inhibited=bool(one.status.inhibitedBy),
+                created_by=one.createdBy,
+                comment=one.comment,
             )
-            for one in alerts
+            for one in found
+            if one.status.state != EXPIRED
+        ]
+
+    async def silence(
+        self,
+        matchers: Mapping[str, str],
+        *,
+        starts: datetime,
+        ends: datetime,
+        owner: str,
+        comment: str,
+        id: str | None = None,  # noqa: A002 - Alertmanager's own name for it
+    ) -> str:
+        """Lay a silence on alerts with all these labels, or change one; return the id it now has.
+
+        An update keeps the id only when Alertmanager finds that start and matchers are the same;
+        otherwise it ends the old silence and begins a new one. An id that it does not know any
+        more becomes a new silence too.
+
+        Raises:
+            Unreachable: no answer; it may stand all the same.
+            Refused: it was not laid.
+        """
+        order = {
+            "matchers": [_Matcher(name, value) for name, value in sorted(matchers.items())],
+            "startsAt": starts,
+            "endsAt": ends,
+            "createdBy": owner,
+            "comment": comment,
         }
+        answer = await self._post(order | ({"id": id} if id else {}))
+        if id and answer.status == NOT_FOUND:
+            answer = await self._post(order)
+        return _decoded(_accepted(answer, "POST /api/v2/silences"), _Created).silenceID
+
+    async def expire(self, id: str) -> None:  # noqa: A002
+        """End a silence; one that has ended, or that it does not know, is fine too.
+
+        Raises:
+            Unreachable: no answer.
+            Refused: it was not ended.
+        """
+        path = f"/api/v2/silence/{id}"
+        answer = await self._http.ask("DELETE", path)
+        if answer.status == SERVER_ERROR:
+            # 0.25 says 500, not 404, of one that it does not know.
+            answer = await self._http.ask("GET", path)
+            if answer.status == OK:
+                raise Unreachable(f"DELETE {path}: HTTP {SERVER_ERROR}")
+        if answer.status != NOT_FOUND:
+            _accepted(answer, f"DELETE {path}")
+
+    async def _post(self, order: Mapping[str, object]) -> Answer:
+        return await self._http.ask("POST", "/api/v2/silences", json=msgspec.to_builtins(order))
+
+
+class Alertmanagers:
+    """All Alertmanagers of a cluster: each is asked, and any that answers is believed."""
+
+    def __init__(self, members: Sequence[Alertmanager]) -> None:
+        self._members = tuple(members)
+
+    async def alerts(self) -> dict[Fingerprint, RoutedAlert]:
+        """Return what those that answer have, as one; silenced or inhibited if any says so.
+
+        Raises:
+            Unreachable: none answers.
+        """
+        union, *others = await self._ask_all([one.alerts() for one in self._members])
+        for alerts in others:
+            for key, alert in alerts.items():
+                known = union.get(key)
+                union[key] = alert if known is None else _merged(known, alert)
+        return union
+
+    async def silences(self, alertname: str) -> list[Silence]:
+        """Return the silences on this alert that any of them has, each once.
+
+        Raises:
+            ClientError: none answers.
+        """
+        answers = await self._ask_all([one.silences(alertname) for one in self._members])
+        return list({silence.id: silence for found in answers for silence in found}.values())
+
+    async def silence(
+        self,
+        matchers: Mapping[str, str],
+        *,
+        starts: datetime,
+        ends: datetime,
+        owner: str,
+        comment: str,
+        id: str | None = None,  # noqa: A002
+    ) -> str:
+        """Lay a silence at the first that answers; gossip tells the others.
+
+        Raises:
+            Unreachable: none answers.
+            Refused: one said no.
+        """
+        silent: list[str] = []
+        for one in self._members:
+            try:
+                return await one.silence(
+                    matchers, starts=starts, ends=ends, owner=owner, comment=comment, id=id
+                )
+            except Unreachable as error:
+                silent.append(str(error))
+        raise Unreachable("; ".join(silent))
+
+    async def expire(self, id: str) -> None:  # noqa: A002
+        """End a silence at each that answers: gossip may not have brought it to all yet.
+
+        Raises:
+            ClientError: none answers.
+        """
+        await self._ask_all([one.expire(id) for one in self._members])
+
+    async def _ask_all(self, asked: Sequence[Awaitable[T]]) -> list[T]:
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        good, bad = [], []
+        for answer in answers:
+            if isinstance(answer, ClientError):
+                bad.append(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                good.append(answer)
+        if not good:
+            raise Unreachable("; ".join(map(str, bad)))
+        for error in bad:
+            log.warning("alertmanager_silent", error=str(error))
+        return good
+
+
+def _alerts(body: bytes) -> dict[Fingerprint, RoutedAlert]:
+    return {
+        Fingerprint(one.fingerprint): RoutedAlert(
+            fingerprint=Fingerprint(one.fingerprint),
+            labels=one.labels,
+            annotations=one.annotations,
+            starts_at=one.startsAt,
+            ends_at=one.endsAt,
+            silenced=bool(one.status.silencedBy),
+            inhibited=bool(one.status.inhibitedBy),
+        )
+        for one in _decoded(body, list[_Alert])
+    }
+
+
+def _merged(one: RoutedAlert, other: RoutedAlert) -> RoutedAlert:
+    newer = max(one, other, key=lambda alert: alert.ends_at)
+    return replace(
+        newer,
+        starts_at=min(one.starts_at, other.starts_at),
+        silenced=one.silenced or other.silenced,
+        inhibited=one.inhibited or other.inhibited,
+    )
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise Unreachable(f"Alertmanager's answer is not its API's: {error}") from error
+
+
+def _accepted(answer: Answer, what: str) -> bytes:
+    if answer.status == OK:
+        return answer.body
+    text = f"{what}: HTTP {answer.status}: {answer.body[:200].decode(errors='replace')}"
+    raise Unreachable(text) if answer.status >= SERVER_ERROR else Refused(text)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

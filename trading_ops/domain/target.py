@@ -81,9 +81,8 @@ class Registry:
         return tuple(target for target in self.targets if target.kind is kind)
 
     def one(self, kind: Kind) -> Target:
-        """Return the single target of a kind; `parse_targets` guarantees that there is one."""
-        (target,) = self.of_kind(kind)
-        return target
+        """Return the first target of a kind; `parse_targets` sees to it that there is one."""
+        return self.of_kind(kind)[0]
 
     def find(self, name: str) -> Target | None:
         """Return the target with exactly this name, or None: hostile values find nothing."""

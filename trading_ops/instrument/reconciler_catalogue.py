@@ -42,6 +42,13 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Refused or unreadable ones are alerts that came late, by the poll.",
     ),
     _gauge(
+        name="trading_ops_acknowledged_until_timestamp_seconds",
+        unit="seconds",
+        labels=("origin", "bot", "venue"),
+        help="Until when a person has a fault, since the epoch; 0 once that was withdrawn.",
+        why="Holds the second line back; past while the alert fires, somebody must be told again.",
+    ),
+    _gauge(
         name="trading_ops_automation_paused",
         help="1 while a person has paused automation, else 0.",
         why="A forgotten pause leaves every fault to people.",

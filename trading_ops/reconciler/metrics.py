@@ -22,6 +22,9 @@ class ReconcilerMetrics:
         self.notifications = counter("trading_ops_notifications_total", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
+        self.acknowledged_until = gauge(
+            "trading_ops_acknowledged_until_timestamp_seconds", self.registry
+        )
         self.paused = gauge("trading_ops_automation_paused", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)

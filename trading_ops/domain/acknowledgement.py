@@ -1,0 +1,127 @@
+"""A person's word that an incident is theirs, and what follows from it at each moment.
+
+To acknowledge is to have it: hands off, until the incident ends or the word is withdrawn. The
+word is kept for at most an hour at a time and renewed while the alert fires, so that it does not
+outlive the reconciler that renews it. To snooze is to be left alone until a given time, and to be
+told again then. Both are shown to Alertmanager as a silence on the alert's full label set.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+ORIGIN, BOT, VENUE = "origin", "bot", "venue"
+
+ACKNOWLEDGED_FOR = timedelta(hours=1)
+"""An acknowledgement's end when nobody renews it: then the second line is called."""
+
+RENEWED_AT = timedelta(minutes=30)
+SILENCED_FOR = timedelta(minutes=10)
+"""A silence of ours ends by itself this soon when nobody extends it."""
+
+EXTENDED_AT = timedelta(minutes=5)
+SNOOZED_AT_MOST = timedelta(hours=24)
+
+
+class AcknowledgementKind(StrEnum):
+    """What the person meant; the stored value too."""
+
+    ACKNOWLEDGE = "acknowledge"
+    SNOOZE = "snooze"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledgement:
+    """One person's word about one incident; at most one stands for each."""
+
+    id: int
+    incident_id: str
+    kind: AcknowledgementKind
+    owner: str
+    note: str
+    at: datetime
+    until: datetime
+    """When it ends by itself; an acknowledgement is renewed before."""
+
+    ended_at: datetime | None = None
+    ended_by: str | None = None
+    silence_id: str | None = None
+    """As Alertmanager last returned it: an update may give another."""
+
+    silenced_until: datetime | None = None
+    """The end of our silence as far as we know; None: there is none."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether it has not been ended."""
+        return self.ended_at is None
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether it came to its own end, and not by a word or with its incident."""
+        return self.ended_at is not None and self.ended_at >= self.until
+
+    @property
+    def said(self) -> str:
+        """Return it as one phrase, for notes and logs."""
+        if self.kind is AcknowledgementKind.SNOOZE:
+            return f"snoozed by {self.owner} until {self.until.isoformat(timespec='seconds')}"
+        return f"acknowledged by {self.owner}"
+
+
+def renewed_until(word: Acknowledgement, now: datetime) -> datetime | None:
+    """Return the new end of an acknowledgement that must be renewed now, or None."""
+    if word.kind is AcknowledgementKind.SNOOZE or word.until - now >= RENEWED_AT:
+        return None
+    return now + ACKNOWLEDGED_FOR
+
+
+def has_lapsed(word: Acknowledgement, now: datetime) -> bool:
+    """Whether it has come to its own end; only a snooze has one while its incident is open."""
+    return word.kind is AcknowledgementKind.SNOOZE and word.until <= now
+
+
+def silence_until(word: Acknowledgement, now: datetime) -> datetime | None:
+    """Return until when a silence must be laid now, or None when the one that stands will do."""
+    if word.kind is AcknowledgementKind.SNOOZE:
+        return None if word.silenced_until == word.until else word.until
+    if word.silenced_until is not None and word.silenced_until - now >= EXTENDED_AT:
+        return None
+    return now + SILENCED_FOR
+
+
+def may_be_silenced(word: Acknowledgement, now: datetime) -> bool:
+    """Whether a silence of an ended word may still stand, also one laid just before a crash."""
+    return word.silenced_until is not None and word.silenced_until + SILENCED_FOR > now
+
+
+def origin_of(labels: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return origin, bot and venue: one fault under all the names of its alerts.
+
+    `TradingRecoveryFailed` and its like name in `origin` the alert that they are about: whoever
+    acknowledges one of them has the fault. The second line's rule reads labels the same way.
+    """
+    name = labels.get(ORIGIN) or labels.get("alertname", "")
+    return name, labels.get(BOT, ""), labels.get(VENUE, "")
+
+
+def acknowledged_until(
+    words: Iterable[tuple[Acknowledgement, Mapping[str, str]]],
+) -> dict[tuple[str, str, str], datetime | None]:
+    """Return for each origin, bot and venue until when it is acknowledged; None: not any more.
+
+    What lapsed keeps its end, which is past: a rule tells people who were to be told again then.
+
+    Args:
+        words: each with the labels of its alert.
+    """
+    ends: dict[tuple[str, str, str], datetime | None] = {}
+    for word, labels in words:
+        key = origin_of(labels)
+        end = word.until if word.stands or word.lapsed else None
+        known = ends.get(key)
+        if end is None or (known is not None and known > end):
+            end = known
+        ends[key] = end
+    return ends

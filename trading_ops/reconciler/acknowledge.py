@@ -1,0 +1,328 @@
+"""Acknowledge, snooze, take over, withdraw: a person's word, stored first and then shown.
+
+It is shown in two ways. To Alertmanager as a short silence on the alert's full label set, which
+keeps the pages away and, since a silenced alert means hands off, the reconciler too; it is
+extended while the incident is open and ends by itself soon after nobody extends it. To Prometheus
+as a metric, which holds the second line back.
+
+Every order is safe to interrupt: what is stored is projected by the next pass. Before a silence is
+laid, ours is looked for by its comment, so a crash between laying it and storing its id leaves at
+most a short one that nobody extends. While Alertmanager is out of reach the word stands all the
+same, and projecting it is tried again.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.clients.alertmanager import Alertmanagers, Silence
+from trading_ops.domain.acknowledgement import (
+    ACKNOWLEDGED_FOR,
+    SNOOZED_AT_MOST,
+    Acknowledgement,
+    AcknowledgementKind,
+    acknowledged_until,
+    has_lapsed,
+    may_be_silenced,
+    renewed_until,
+    silence_until,
+)
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import ClientError, OrderRefused
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.plans import Plans
+from trading_ops.store import acknowledgements, incidents
+from trading_ops.store.acknowledgements import Case
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+TRY_AGAIN = timedelta(seconds=5)
+"""After Alertmanager did not answer."""
+
+LOOK_AGAIN = timedelta(seconds=15)
+"""When nothing changed in the store; silences and words end by the clock alone."""
+
+Key = tuple[str, str, str]
+"""Origin, bot and venue, as the rules of the second line name a fault."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledged:
+    """What became of an order."""
+
+    word: Acknowledgement
+    trouble: str | None
+    """Why Alertmanager does not know of it yet, though it stands; None: it does."""
+
+
+@dataclass(kw_only=True)
+class Acknowledging:
+    """Keeps people's words, and projects them."""
+
+    writer: Writer
+    reader: Reader
+    alertmanagers: Alertmanagers
+    plans: Plans
+    metrics: ReconcilerMetrics
+    now: Callable[[], datetime] = clock.now
+    trouble: str | None = field(init=False, default=None)
+    """Why the last projection failed; None: it did not."""
+
+    _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    """One at a time looks for a silence and lays one."""
+
+    _seen: tuple[int, frozenset[str]] | None = field(init=False, default=None)
+    _look_at: datetime | None = field(init=False, default=None)
+    _shown: set[Key] = field(init=False, default_factory=set)
+
+    async def acknowledge(
+        self,
+        incident_id: str,
+        *,
+        kind: AcknowledgementKind | str = AcknowledgementKind.ACKNOWLEDGE,
+        owner: str,
+        note: str = "",
+        for_: timedelta | None = None,
+    ) -> Acknowledged:
+        """Store that a person has an incident, or wants to be left alone for a while.
+
+        Args:
+            incident_id: or a beginning of it that no other one has.
+            kind: an acknowledgement lasts until the incident ends or it is withdrawn.
+            owner: who says so; another's word is ended by it.
+            note: why, for the story.
+            for_: how long to snooze; an acknowledgement has no such end.
+
+        Raises:
+            OrderRefused: no such incident, it has ended, or the time does not fit.
+            StoreError: it could not be stored; nothing was done.
+        """
+        kind, now = AcknowledgementKind(kind), self.now()
+        incident = await self._open(incident_id)
+        word = await self.writer.run(
+            partial(
+                acknowledgements.begin,
+                incident_id=incident.id,
+                kind=kind,
+                owner=_plain(owner),
+                note=_plain(note),
+                until=now + _length(kind, for_),
+                now=now,
+            )
+        )
+        if word is None:
+            raise OrderRefused(f"incident {incident.id} has ended")
+        log.info("acknowledged", incident=incident.id, kind=word.kind.value, owner=owner)
+        trouble = await self._project_one(word)
+        return Acknowledged(word=word, trouble=trouble)
+
+    async def withdraw(self, incident_id: str, *, owner: str) -> Acknowledged:
+        """End the word that stands for an incident, and its silence at once.
+
+        Raises:
+            OrderRefused: no such incident, or nobody has acknowledged it.
+            StoreError: it could not be stored; nothing was done.
+        """
+        incident = await self._open(incident_id)
+        word = await self._end(incident.id, _plain(owner), "withdrawn")
+        if word is None:
+            raise OrderRefused(f"nobody has acknowledged incident {incident.id}")
+        trouble = await self._project_one(word)
+        return Acknowledged(word=word, trouble=trouble)
+
+    async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
+        """Bring silences and metric in line with what is stored; called once each pass.
+
+        Args:
+            open_incidents: those that this reconciler looks after; only they are extended.
+            head: number of the newest event, as the desk was read; while it is the same and
+                nothing is due, nothing is done. Unknown: -1.
+        """
+        ids, now = frozenset(incident.id for incident in open_incidents), self.now()
+        resting = self._look_at is not None and now < self._look_at
+        if resting and head >= 0 and self._seen == (head, ids):
+            return
+        cases = await self.reader.read(partial(acknowledgements.at_work, now=now))
+        troubles = [await self._see_to(case, ids) for case in cases]
+        if cases:
+            cases = await self.reader.read(partial(acknowledgements.at_work, now=self.now()))
+        self._show(cases)
+        trouble = next(filter(None, troubles), None)
+        if trouble and not self.trouble:
+            log.warning("acknowledgement_not_projected", error=trouble)
+        self.trouble = trouble
+        self._look_at = self.now() + (TRY_AGAIN if trouble else LOOK_AGAIN)
+        self._seen = head, ids
+
+    async def _open(self, incident_id: str) -> Incident:
+        incident = await self.reader.read(partial(incidents.find, key=incident_id))
+        if incident is None:
+            raise OrderRefused(f"no incident has the id {incident_id!r}, or several begin with it")
+        if not incident.is_open:
+            raise OrderRefused(f"incident {incident.id} has ended")
+        return incident
+
+    async def _project_one(self, word: Acknowledgement) -> str | None:
+        """Project one word at once; return what is in the way."""
+        self._seen = None
+        case = await self.reader.read(partial(acknowledgements.find, key=word.id))
+        trouble = None if case is None else await self._in_line(case, {word.incident_id}, sure=True)
+        self._show(await self.reader.read(partial(acknowledgements.at_work, now=self.now())))
+        return trouble
+
+    async def _see_to(self, case: Case, ids: Collection[str]) -> str | None:
+        """End or renew a word if that is due, and bring its silence in line."""
+        word, now = case.word, self.now()
+        ending = word.stands and (case.closed_at is not None or has_lapsed(word, now))
+        if ending:
+            kind = "snooze_ended" if has_lapsed(word, now) else "acknowledgement_ended"
+            await self._end(word.incident_id, "reconciler", kind)
+        elif word.stands and word.incident_id in ids and (until := renewed_until(word, now)):
+            await self.writer.run(partial(acknowledgements.renew, word=word, until=until, now=now))
+        if not ending and not _is_due(word, ids, now):
+            return None
+        return await self._in_line(case, ids, sure=ending)
+
+    async def _in_line(self, case: Case, ids: Collection[str], *, sure: bool) -> str | None:
+        """Lay, extend or end the silence of one word; return what is in the way.
+
+        Args:
+            case: as it was read; it is read again, for somebody may have spoken since.
+            ids: incidents that this reconciler looks after.
+            sure: look for a silence of an ended word also when none is known of.
+        """
+        try:
+            async with self._lock:
+                fresh = await self.reader.read(partial(acknowledgements.find, key=case.word.id))
+                if fresh is None or not (sure or _is_due(fresh.word, ids, self.now())):
+                    return None
+                ends = silence_until(fresh.word, self.now()) if fresh.word.stands else None
+                if ends is not None:
+                    await self._silence(fresh, ends)
+                elif not fresh.word.stands:
+                    await self._expire(fresh)
+        except ClientError as error:
+            return str(error)
+        return None
+
+    async def _silence(self, case: Case, ends: datetime) -> None:
+        word = case.word
+        found = await self._ours(case)
+        ours = found[0] if found else None
+        silence_id = await self.alertmanagers.silence(
+            case.labels,
+            starts=self.now() if ours is None else ours.starts_at,
+            ends=ends,
+            owner=word.owner,
+            comment=_comment(word),
+            id=None if ours is None else ours.id,
+        )
+        for stray in found[1:]:
+            await self.alertmanagers.expire(stray.id)
+        await self._note(word, silence_id, ends)
+
+    async def _expire(self, case: Case) -> None:
+        standing = await self.reader.read(acknowledgements.standing)
+        if case.word.incident_id not in standing:  # else it is that word's silence by now
+            for silence in await self._ours(case):
+                await self.alertmanagers.expire(silence.id)
+        if case.word.silenced_until is not None:
+            await self._note(case.word, case.word.silence_id, None)
+
+    async def _ours(self, case: Case) -> list[Silence]:
+        name = case.labels.get("alertname", "")
+        mark = _mark(case.word.incident_id)
+        return [
+            silence
+            for silence in await self.alertmanagers.silences(name)
+            if silence.comment.startswith(mark)
+        ]
+
+    async def _end(self, incident_id: str, owner: str, kind: str) -> Acknowledgement | None:
+        order = partial(
+            acknowledgements.end,
+            incident_id=incident_id,
+            owner=owner,
+            kind=kind,
+            now=self.now(),
+        )
+        word = await self.writer.run(order)
+        if word is not None:
+            log.info(kind, incident=incident_id, owner=owner)
+        return word
+
+    async def _note(
+        self, word: Acknowledgement, silence_id: str | None, until: datetime | None
+    ) -> None:
+        await self.writer.run(
+            partial(
+                acknowledgements.note_silence,
+                word=word,
+                silence_id=silence_id,
+                until=until,
+                now=self.now(),
+            )
+        )
+
+    def _show(self, cases: Collection[Case]) -> None:
+        ends = shown(cases, self.plans)
+        self._shown |= ends.keys()
+        for key in self._shown:
+            end = ends.get(key)
+            value = 0.0 if end is None else end.timestamp()
+            self.metrics.acknowledged_until.labels(*key).set(value)
+
+
+def _is_due(word: Acknowledgement, ids: Collection[str], now: datetime) -> bool:
+    """Whether Alertmanager must be asked about this word's silence."""
+    if word.stands:
+        return word.incident_id in ids and silence_until(word, now) is not None
+    return may_be_silenced(word, now)
+
+
+def shown(cases: Collection[Case], plans: Plans) -> dict[Key, datetime | None]:
+    """Return what the metric says: registered names only, for labels must stay bounded."""
+    words = acknowledged_until((case.word, case.labels) for case in cases)
+    return {key: end for key, end in words.items() if _is_registered(key, plans)}
+
+
+def _is_registered(key: Key, plans: Plans) -> bool:
+    origin, bot, venue = key
+    known = origin in plans.runbooks
+    return (
+        known and _is_a(plans.registry, bot, Kind.BOT) and _is_a(plans.registry, venue, Kind.VENUE)
+    )
+
+
+def _is_a(registry: Registry, name: str, kind: Kind) -> bool:
+    target = registry.find(name)
+    return not name or (target is not None and target.kind is kind)
+
+
+def _length(kind: AcknowledgementKind, for_: timedelta | None) -> timedelta:
+    if kind is AcknowledgementKind.ACKNOWLEDGE:
+        return ACKNOWLEDGED_FOR
+    if for_ is None or not timedelta() < for_ <= SNOOZED_AT_MOST:
+        hours = SNOOZED_AT_MOST // timedelta(hours=1)
+        raise OrderRefused(f"say for how long to snooze: more than nothing, at most {hours} hours")
+    return for_
+
+
+def _plain(text: str) -> str:
+    """Return text that every database stores."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _mark(incident_id: str) -> str:
+    """Return how the comment of every silence of ours for an incident begins."""
+    return f"trading-ops incident {incident_id}: "
+
+
+def _comment(word: Acknowledgement) -> str:
+    return f"{_mark(word.incident_id)}{word.said}{f' ({word.note})' if word.note else ''}"

@@ -1,0 +1,213 @@
+"""Acknowledgements: whose an incident is. At most one stands for each, by a unique index."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, insert, or_, select, update
+
+from trading_ops.domain.acknowledgement import (
+    ACKNOWLEDGED_FOR,
+    SILENCED_FOR,
+    Acknowledgement,
+    AcknowledgementKind,
+)
+from trading_ops.store import events
+from trading_ops.store.tables import acknowledgements, incidents
+
+STANDS = acknowledgements.c.ended_at.is_(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """An acknowledgement with what its incident's alert is."""
+
+    word: Acknowledgement
+    labels: Mapping[str, str]
+    closed_at: datetime | None
+    """When the incident ended; None: it is open."""
+
+
+def begin(
+    connection: Connection,
+    *,
+    incident_id: str,
+    kind: AcknowledgementKind,
+    owner: str,
+    note: str,
+    until: datetime,
+    now: datetime,
+) -> Acknowledgement | None:
+    """Store a person's word and end the former one; return None when the incident has ended.
+
+    To acknowledge what one has acknowledged already changes nothing.
+    """
+    is_open = select(incidents.c.id).where(
+        incidents.c.id == incident_id, incidents.c.closed_at.is_(None)
+    )
+    # The lock lets two people who speak at once do so one after the other.
+    if connection.execute(is_open.with_for_update()).one_or_none() is None:
+        return None
+    former = _standing_of(connection, incident_id)
+    both = AcknowledgementKind.ACKNOWLEDGE
+    if former is not None and former.owner == owner and (former.kind, kind) == (both, both):
+        return former
+    if former is not None:
+        # Its silence is the new word's from now on.
+        _set(connection, former.id, ended_at=now, ended_by=owner, silenced_until=None)
+    values: dict[str, Any] = {
+        "incident_id": incident_id,
+        "owner": owner,
+        "note": note,
+        "at": now,
+        "until": until,
+    }
+    key = connection.execute(
+        insert(acknowledgements).values(kind=kind.value, **values)
+    ).inserted_primary_key
+    assert key is not None  # noqa: S101 - an INSERT of one row always has a key
+    word = Acknowledgement(id=int(key[0]), kind=kind, **values)
+    taken = former is not None and former.owner != owner
+    events.add(
+        connection,
+        at=now,
+        kind="taken_over" if taken else _BEGUN[kind],
+        incident_id=incident_id,
+        actor=owner,
+        note=note,
+        before=None if former is None else _shown(former),
+        after=_shown(word),
+    )
+    return word
+
+
+_BEGUN = {
+    AcknowledgementKind.ACKNOWLEDGE: "acknowledged",
+    AcknowledgementKind.SNOOZE: "snoozed",
+}
+
+
+def end(
+    connection: Connection, incident_id: str, *, owner: str, kind: str, now: datetime
+) -> Acknowledgement | None:
+    """End the word that stands; return it as it was, or None when none does.
+
+    The event's kind is `withdrawn` by a person, `acknowledgement_ended` with the incident, and
+    `snooze_ended` at its own end.
+    """
+    word = _standing_of(connection, incident_id)
+    if word is None:
+        return None
+    _set(connection, word.id, ended_at=now, ended_by=owner)
+    events.add(
+        connection, at=now, kind=kind, incident_id=incident_id, actor=owner, before=_shown(word)
+    )
+    return word
+
+
+def renew(connection: Connection, word: Acknowledgement, *, until: datetime, now: datetime) -> None:
+    """Let a word that still stands last longer."""
+    statement = update(acknowledgements).where(acknowledgements.c.id == word.id, STANDS)
+    if not connection.execute(statement.values(until=until)).rowcount:
+        return
+    events.add(
+        connection,
+        at=now,
+        kind="acknowledgement_renewed",
+        incident_id=word.incident_id,
+        before={"until": word.until},
+        after={"until": until},
+    )
+
+
+def note_silence(
+    connection: Connection,
+    word: Acknowledgement,
+    *,
+    silence_id: str | None,
+    until: datetime | None,
+    now: datetime,
+) -> None:
+    """Keep which silence stands for a word, and until when; `until` None: none does any more.
+
+    The word may have been ended meanwhile: then this says what is left to be expired.
+    """
+    _set(connection, word.id, silence_id=silence_id, silenced_until=until)
+    events.add(
+        connection,
+        at=now,
+        kind="silence_ended" if until is None else "silence_laid",
+        incident_id=word.incident_id,
+        before={"silence": word.silence_id, "until": word.silenced_until},
+        after={"silence": silence_id, "until": until},
+    )
+
+
+def standing(connection: Connection) -> dict[str, Acknowledgement]:
+    """Return the words that stand, by incident id."""
+    rows = connection.execute(select(acknowledgements).where(STANDS)).mappings()
+    return {word.incident_id: word for word in map(_from_row, rows)}
+
+
+def of_incident(connection: Connection, incident_id: str) -> list[Acknowledgement]:
+    """Return all words about an incident, oldest first."""
+    statement = select(acknowledgements).where(acknowledgements.c.incident_id == incident_id)
+    rows = connection.execute(statement.order_by(acknowledgements.c.id)).mappings()
+    return [_from_row(row) for row in rows]
+
+
+def at_work(connection: Connection, *, now: datetime) -> list[Case]:
+    """Return every word that matters still, oldest first.
+
+    Those that stand; those that ended within the hour over which rules look back, for their end
+    must be shown; and those whose silence may still be there.
+    """
+    statement = _cases().where(
+        or_(
+            STANDS,
+            acknowledgements.c.ended_at > now - ACKNOWLEDGED_FOR,
+            acknowledgements.c.silenced_until > now - SILENCED_FOR,
+        )
+    )
+    rows = connection.execute(statement.order_by(acknowledgements.c.id)).mappings()
+    return [_case(row) for row in rows]
+
+
+def find(connection: Connection, key: int) -> Case | None:
+    """Return one word by its own id, as it is now."""
+    row = connection.execute(_cases().where(acknowledgements.c.id == key)).mappings().one_or_none()
+    return None if row is None else _case(row)
+
+
+def _cases() -> Select[Any]:
+    joined = acknowledgements.join(incidents, incidents.c.id == acknowledgements.c.incident_id)
+    columns = (*acknowledgements.c, incidents.c.labels, incidents.c.closed_at)
+    return select(*columns).select_from(joined)
+
+
+def _standing_of(connection: Connection, incident_id: str) -> Acknowledgement | None:
+    statement = select(acknowledgements).where(
+        acknowledgements.c.incident_id == incident_id, STANDS
+    )
+    row = connection.execute(statement.with_for_update()).mappings().one_or_none()
+    return None if row is None else _from_row(row)
+
+
+def _set(connection: Connection, key: int, **values: Any) -> None:
+    connection.execute(
+        update(acknowledgements).where(acknowledgements.c.id == key).values(**values)
+    )
+
+
+def _case(row: RowMapping) -> Case:
+    return Case(word=_from_row(row), labels=row["labels"], closed_at=row["closed_at"])
+
+
+def _from_row(row: RowMapping) -> Acknowledgement:
+    values = {column.name: row[column.name] for column in acknowledgements.c}
+    return Acknowledgement(**values | {"kind": AcknowledgementKind(values["kind"])})
+
+
+def _shown(word: Acknowledgement) -> dict[str, Any]:
+    return {"kind": word.kind.value, "owner": word.owner, "until": word.until}
