@@ -12,9 +12,6 @@ from datetime import datetime
 
 from trading_ops.domain.incident import Incident
 
-MINOR = frozenset({"warning", "info", "none"})
-"""Severities of alerts that say nothing of a target's health; one without severity does."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
@@ -38,7 +35,7 @@ def episodes(incidents: Iterable[Incident]) -> tuple[Episode, ...]:
             ends_at=one.quiet_since or one.closed_at,
         )
         for one in incidents
-        if one.target is not None and one.labels.get("severity") not in MINOR
+        if one.target is not None
     )
 
 

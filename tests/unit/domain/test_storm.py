@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import LABELS, NOW, ago, make_incident
+from tests.builders import NOW, ago, make_incident
 from trading_ops.domain.storm import Episode, episodes, failing, peak
 
 SINCE = ago(120)
@@ -27,17 +27,14 @@ def test_an_incident_is_an_episode_of_its_target() -> None:
             make_incident(target="closed", closed_at=ago(1)),
             make_incident(target="quiet", quiet_since=ago(2), closed_at=None),
             make_incident(target=None),
-            make_incident(target="minor", labels=LABELS | {"severity": "warning"}),
-            make_incident(target="unlabelled", labels={}),
         ]
     )
     assert {(one.target, one.ends_at) for one in told} == {
         ("open", None),
         ("closed", ago(1)),
         ("quiet", ago(2)),
-        ("unlabelled", None),
     }
-    assert failing(told, NOW) == {"open", "unlabelled"}
+    assert failing(told, NOW) == {"open"}
     assert failing(told, ago(3600)) == frozenset()
 
 

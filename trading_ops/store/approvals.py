@@ -1,0 +1,261 @@
+"""Approvals: asked for once, answered by somebody else, good for one start and a short time."""
+
+import uuid
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, func, insert, or_, select, update
+
+from trading_ops.domain.approval import (
+    APPROVAL_LASTS,
+    REQUEST_LASTS,
+    Approval,
+    ApprovalState,
+    digest,
+    same_person,
+)
+from trading_ops.errors import OrderRefused
+from trading_ops.store import events
+from trading_ops.store.tables import approvals, incidents
+
+OPEN = (ApprovalState.PENDING, ApprovalState.APPROVED)
+"""States that can still lead to a start."""
+
+
+def request(
+    connection: Connection,
+    *,
+    incident_id: str | None,
+    action: str,
+    target: str,
+    params: Mapping[str, str],
+    step: int | None,
+    requested_by: str,
+    now: datetime,
+) -> Approval:
+    """Ask for a person's word; return the request that stands, a new one only if none did."""
+    bound = digest(incident_id=incident_id, action=action, target=target, params=params, step=step)
+    latest = usable(connection, bound, now=now, states=OPEN)
+    if latest is not None:
+        return latest
+    _expire(connection, bound, now)
+    asked = _count(connection, bound)
+    # The same for all who ask at once, so that two replicas make one request of it.
+    key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{bound}:{asked}"))
+    values: dict[str, Any] = {
+        "id": key,
+        "incident_id": incident_id,
+        "action": action,
+        "target": target,
+        "params": dict(params),
+        "digest": bound,
+        "requested_by": requested_by,
+        "requested_at": now,
+        "expires_at": now + REQUEST_LASTS,
+        "state": ApprovalState.PENDING,
+    }
+    if _insert(connection, values):
+        events.add(
+            connection,
+            at=now,
+            kind="approval_requested",
+            incident_id=incident_id,
+            actor=requested_by,
+            note=f"{action} on {target}",
+            after={"id": key, "params": dict(params), "digest": bound},
+        )
+    return _one(connection, key)
+
+
+def approve(connection: Connection, key: str, *, owner: str, now: datetime) -> Approval:
+    """Approve a pending request; return it.
+
+    Raises:
+        OrderRefused: there is none, it was answered or has run out, or it is one's own.
+    """
+    asked = _pending(connection, key, now)
+    if same_person(owner, asked.requested_by):
+        raise OrderRefused(f"{asked.requested_by} asked for it: somebody else must approve it")
+    return _answer(connection, asked, ApprovalState.APPROVED, owner, now, now + APPROVAL_LASTS)
+
+
+def deny(connection: Connection, key: str, *, owner: str, now: datetime) -> Approval:
+    """Deny a pending request; also one's own, for that takes it back.
+
+    Raises:
+        OrderRefused: there is none, it was answered, or it has run out.
+    """
+    asked = _pending(connection, key, now)
+    return _answer(connection, asked, ApprovalState.DENIED, owner, now, asked.expires_at)
+
+
+def usable(
+    connection: Connection,
+    bound: str,
+    *,
+    now: datetime,
+    states: Collection[ApprovalState] = (ApprovalState.APPROVED,),
+) -> Approval | None:
+    """Return the approval that is good for this digest now, or None."""
+    statement = select(approvals).where(
+        approvals.c.digest == bound, approvals.c.state.in_(states), approvals.c.expires_at > now
+    )
+    row = connection.execute(_newest(statement).limit(1)).mappings().one_or_none()
+    return None if row is None else _read(row)
+
+
+def use(connection: Connection, bound: str, *, attempt_id: str, now: datetime) -> bool:
+    """Spend the approval for this digest on one attempt, inside the transaction that starts it.
+
+    False: there is none that is good now; the attempt must not start.
+    """
+    given = usable(connection, bound, now=now)
+    if given is None:
+        return False
+    changed = connection.execute(
+        update(approvals)
+        .where(
+            approvals.c.id == given.id,
+            approvals.c.state == ApprovalState.APPROVED,
+            approvals.c.expires_at > now,
+        )
+        .values(state=ApprovalState.USED)
+    ).rowcount
+    if changed:
+        events.add(
+            connection,
+            at=now,
+            kind="approval_used",
+            incident_id=given.incident_id,
+            attempt_id=attempt_id,
+            note=f"{given.action} on {given.target}, approved by {given.decided_by}",
+            before={"id": given.id, "state": ApprovalState.APPROVED},
+            after={"id": given.id, "state": ApprovalState.USED},
+        )
+    return bool(changed)
+
+
+def standing(connection: Connection, *, now: datetime) -> dict[str, Approval]:
+    """Return the latest request for each digest that may still matter.
+
+    These are the requests of open incidents, and those for orders by hand that have not run out.
+    """
+    of_open = (
+        select(incidents.c.id)
+        .where(incidents.c.id == approvals.c.incident_id, incidents.c.closed_at.is_(None))
+        .exists()
+    )
+    by_hand = approvals.c.incident_id.is_(None) & (approvals.c.expires_at > now)
+    rows = connection.execute(
+        select(approvals)
+        .where(or_(of_open, by_hand))
+        .order_by(approvals.c.requested_at, approvals.c.expires_at)
+    ).mappings()
+    return {row["digest"]: _read(row) for row in rows}
+
+
+def find(connection: Connection, key: str) -> Approval | None:
+    """Return one request by its id."""
+    row = connection.execute(select(approvals).where(approvals.c.id == key)).mappings().first()
+    return None if row is None else _read(row)
+
+
+def search(
+    connection: Connection,
+    *,
+    state: ApprovalState | None = None,
+    incident_id: str | None = None,
+    limit: int = 100,
+) -> list[Approval]:
+    """Return requests, newest first; `standing` of each says whether it has run out."""
+    statement = _newest(select(approvals)).limit(limit)
+    if state is not None:
+        statement = statement.where(approvals.c.state == state)
+    if incident_id is not None:
+        statement = statement.where(approvals.c.incident_id == incident_id)
+    return [_read(row) for row in connection.execute(statement).mappings()]
+
+
+def _pending(connection: Connection, key: str, now: datetime) -> Approval:
+    statement = select(approvals).where(approvals.c.id == key).with_for_update()
+    row = connection.execute(statement).mappings().one_or_none()
+    if row is None:
+        raise OrderRefused(f"there is no request {key}")
+    asked = _read(row)
+    if (found := asked.standing(now)) is not ApprovalState.PENDING:
+        raise OrderRefused(f"the request is not open any more: it is {found}")
+    return asked
+
+
+def _answer(
+    connection: Connection,
+    asked: Approval,
+    state: ApprovalState,
+    owner: str,
+    now: datetime,
+    expires_at: datetime,
+) -> Approval:
+    connection.execute(
+        update(approvals)
+        .where(approvals.c.id == asked.id)
+        .values(state=state, decided_by=owner, decided_at=now, expires_at=expires_at)
+    )
+    events.add(
+        connection,
+        at=now,
+        kind=state,
+        incident_id=asked.incident_id,
+        actor=owner,
+        note=f"{asked.action} on {asked.target}, asked by {asked.requested_by}",
+        before={"id": asked.id, "state": asked.state, "expires_at": asked.expires_at},
+        after={"id": asked.id, "state": state, "expires_at": expires_at},
+    )
+    return _one(connection, asked.id)
+
+
+def _expire(connection: Connection, bound: str, now: datetime) -> None:
+    """Write down what has run out without having led to a start."""
+    over = (approvals.c.digest == bound, approvals.c.state.in_(OPEN), approvals.c.expires_at <= now)
+    rows = connection.execute(select(approvals).where(*over)).mappings().all()
+    if rows:
+        connection.execute(update(approvals).where(*over).values(state=ApprovalState.EXPIRED))
+    for row in rows:
+        events.add(
+            connection,
+            at=now,
+            kind="approval_expired",
+            incident_id=row["incident_id"],
+            note=f"{row['action']} on {row['target']}",
+            before={"id": row["id"], "state": row["state"], "expires_at": row["expires_at"]},
+            after={"id": row["id"], "state": ApprovalState.EXPIRED},
+        )
+
+
+def _insert(connection: Connection, values: Mapping[str, Any]) -> bool:
+    """Store a new request; False: somebody who asked at the same time was first."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - only where it is used
+
+        statement = postgresql.insert(approvals).on_conflict_do_nothing()
+        return bool(connection.execute(statement.values(**values)).rowcount)
+    connection.execute(insert(approvals).values(**values))
+    return True
+
+
+def _count(connection: Connection, bound: str) -> int:
+    statement = select(func.count()).select_from(approvals).where(approvals.c.digest == bound)
+    return int(connection.execute(statement).scalar_one())
+
+
+def _one(connection: Connection, key: str) -> Approval:
+    row = connection.execute(select(approvals).where(approvals.c.id == key)).mappings().one()
+    return _read(row)
+
+
+def _newest(statement: Select[Any]) -> Select[Any]:
+    return statement.order_by(approvals.c.requested_at.desc(), approvals.c.expires_at.desc())
+
+
+def _read(row: RowMapping) -> Approval:
+    return Approval(**{**row, "state": ApprovalState(row["state"])})

@@ -1,0 +1,93 @@
+"""Maintenance windows: who works on what, from when to when. Planned ones wait for their time."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from trading_ops.domain.maintenance import Maintenance, problem
+from trading_ops.errors import OrderRefused
+from trading_ops.store import events
+from trading_ops.store.tables import maintenance
+
+
+def begin(connection: Connection, window: Maintenance, *, now: datetime) -> Maintenance:
+    """Store a window, planned or beginning now; return it with its id.
+
+    Raises:
+        OrderRefused: it is over, too long, or too far ahead.
+    """
+    wrong = problem(window, now)
+    if wrong is not None:
+        raise OrderRefused(wrong)
+    values = _shown(window)
+    key = connection.execute(insert(maintenance).values(**values)).inserted_primary_key
+    assert key is not None  # noqa: S101 - an INSERT of one row always has a key
+    stored = Maintenance(id=int(key[0]), **values)
+    events.add(
+        connection,
+        at=now,
+        kind="maintenance_planned" if now < window.begins_at else "maintenance_begun",
+        actor=window.owner,
+        reason=window.reason,
+        note=window.target or "the whole fleet",
+        after={"id": stored.id, **values},
+    )
+    return stored
+
+
+def end(connection: Connection, key: int, *, owner: str, now: datetime) -> Maintenance | None:
+    """End a window early, or take a planned one back; None when it was over or never was.
+
+    Its planned end stays in the event; in the row is when it really ended.
+    """
+    row = connection.execute(
+        select(maintenance).where(maintenance.c.id == key, *_standing(now)).with_for_update()
+    ).one_or_none()
+    if row is None:
+        return None
+    window = _read(row._mapping)  # noqa: SLF001 - its public name for a row as a mapping
+    ends_at = max(now, window.begins_at)
+    connection.execute(
+        update(maintenance).where(maintenance.c.id == key).values(ends_at=ends_at, ended_by=owner)
+    )
+    events.add(
+        connection,
+        at=now,
+        kind="maintenance_ended",
+        actor=owner,
+        note=window.target or "the whole fleet",
+        before={"id": window.id, "ends_at": window.ends_at},
+        after={"id": window.id, "ends_at": ends_at},
+    )
+    return window
+
+
+def current(connection: Connection, *, now: datetime) -> list[Maintenance]:
+    """Return the windows that are open now."""
+    return [window for window in planned(connection, now=now) if window.begins_at <= now]
+
+
+def planned(connection: Connection, *, now: datetime) -> list[Maintenance]:
+    """Return the windows that are open now or will be, the next one first."""
+    statement = select(maintenance).where(*_standing(now))
+    rows = connection.execute(statement.order_by(maintenance.c.begins_at, maintenance.c.id))
+    return [_read(row) for row in rows.mappings()]
+
+
+def _standing(now: datetime) -> tuple[Any, ...]:
+    return maintenance.c.ends_at > now, maintenance.c.ended_by.is_(None)
+
+
+def _shown(window: Maintenance) -> dict[str, Any]:
+    return {
+        "target": window.target,
+        "owner": window.owner,
+        "reason": window.reason,
+        "begins_at": window.begins_at,
+        "ends_at": window.ends_at,
+    }
+
+
+def _read(row: Any) -> Maintenance:
+    return Maintenance(**{name: row[name] for name in Maintenance.__dataclass_fields__})
