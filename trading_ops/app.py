@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -31,6 +31,10 @@ from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.intake import Intake
+from trading_ops.reconciler.jobs import Jobs
+from trading_ops.reconciler.lease import Lease, replica_name
+from trading_ops.reconciler.ledger import Ledger
+from trading_ops.reconciler.look import Looker
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
@@ -41,7 +45,7 @@ from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.settings import Settings, load_settings
 from trading_ops.store import migrate
-from trading_ops.store.engine import reading_engine, sole_writer, writing_engine
+from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 from trading_ops.targets import load_targets, split_address
@@ -60,6 +64,20 @@ class Reconciler:
     loop: Loop
 
 
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What everything else is built on."""
+
+    settings: Settings
+    plans: Plans
+    metrics: ReconcilerMetrics
+    writer: Writer
+    reader: Reader
+    lease: Lease
+    session: aiohttp.ClientSession
+    wakeup: asyncio.Event
+
+
 @contextlib.asynccontextmanager
 async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconciler]:
     """Build a reconciler; leaving the context closes the database after the last write.
@@ -69,69 +87,110 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
         StoreError: another process has the database open for writing.
     """
     plans = Plans(load_runbooks(settings.runbooks), registry)
-    metrics = ReconcilerMetrics()
     migrate.upgrade(settings.database_url)
-    with sole_writer(settings.database_url):
-        audit_key = settings.secret("audit_key").encode()
-        writer = Writer(writing_engine(settings.database_url), audit_key)
+    with sole_writer(settings.database_url), _writers(settings) as (writer, leasing):
         reader = Reader(reading_engine(settings.database_url))
-        writer.start()
+        alone = sqlite_path(settings.database_url) is not None
         try:
             async with aiohttp.ClientSession() as session:
-                loop = _loop(settings, plans, metrics, writer, reader, session)
-                yield Reconciler(application=_application(settings, loop), loop=loop)
+                base = Base(
+                    settings=settings,
+                    plans=plans,
+                    metrics=ReconcilerMetrics(),
+                    writer=writer,
+                    reader=reader,
+                    lease=Lease(leasing, replica_name(), alone=alone),
+                    session=session,
+                    wakeup=asyncio.Event(),
+                )
+                loop = _loop(base)
+                yield Reconciler(application=_application(base, loop), loop=loop)
         finally:
             reader.close()
+
+
+@contextlib.contextmanager
+def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
+    """Start the writer, and the one that keeps the leases: with SQLite they are the same."""
+    key = settings.secret("audit_key").encode()
+    writers = [Writer(writing_engine(settings.database_url), key)]
+    if sqlite_path(settings.database_url) is None:
+        writers.append(Writer(writing_engine(settings.database_url), key))
+    for writer in writers:
+        writer.start()
+    try:
+        yield writers[0], writers[-1]
+    finally:
+        for writer in reversed(writers):
             writer.stop()
 
 
-def _loop(
-    settings: Settings,
-    plans: Plans,
-    metrics: ReconcilerMetrics,
-    writer: Writer,
-    reader: Reader,
-    session: aiohttp.ClientSession,
-) -> Loop:
-    registry = plans.registry
-    prometheus = Prometheus(Http(session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
-    alertmanager = Alertmanager(Http(session, f"http://{registry.one(Kind.ALERTMANAGER).address}"))
-    tokens = {name: settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
-    directory = Directory(session, registry, tokens)
-    performer = Performer(actions=actions.build(directory), writer=writer, metrics=metrics)
-    wakeup = asyncio.Event()
+def _loop(base: Base) -> Loop:
+    registry, wakeup = base.plans.registry, base.wakeup
+    prometheus = Prometheus(Http(base.session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
+    alertmanager = Alertmanager(
+        Http(base.session, f"http://{registry.one(Kind.ALERTMANAGER).address}")
+    )
+    jobs = Jobs(wakeup.set)
     return Loop(
-        writer=writer,
-        reader=reader,
-        plans=plans,
-        intake=Intake(writer=writer, reader=reader, plans=plans, metrics=metrics, wake=wakeup.set),
+        reader=base.reader,
+        plans=base.plans,
+        lease=base.lease,
+        intake=Intake(
+            writer=base.writer,
+            reader=base.reader,
+            plans=base.plans,
+            metrics=base.metrics,
+            wake=wakeup.set,
+        ),
         observer=Observer(
             prometheus=prometheus,
             alertmanager=alertmanager,
-            writer=writer,
-            plans=plans,
-            metrics=metrics,
+            writer=base.writer,
+            plans=base.plans,
+            metrics=base.metrics,
         ),
-        performer=performer,
-        verifier=Verifier(prometheus=prometheus, writer=writer, metrics=metrics),
-        recovery=Recovery(writer=writer, reader=reader, performer=performer),
-        metrics=metrics,
+        looker=_looker(base, prometheus, jobs),
+        jobs=jobs,
+        metrics=base.metrics,
         limits=GlobalLimits(),
-        observe_only=settings.observe_only,
-        poll_seconds=settings.poll_interval_seconds,
+        poll_seconds=base.settings.poll_interval_seconds,
         wakeup=wakeup,
     )
 
 
-def _application(settings: Settings, loop: Loop) -> web.Application:
+def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
+    tokens = {name: base.settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
+    directory = Directory(base.session, base.plans.registry, tokens)
+    performer = Performer(
+        actions=actions.build(directory),
+        writer=base.writer,
+        metrics=base.metrics,
+        may_start=base.lease.may_start,
+    )
+    return Looker(
+        writer=base.writer,
+        plans=base.plans,
+        lease=base.lease,
+        ledger=Ledger(writer=base.writer, lease=base.lease, plans=base.plans, metrics=base.metrics),
+        jobs=jobs,
+        performer=performer,
+        verifier=Verifier(prometheus=prometheus, writer=base.writer, metrics=base.metrics),
+        recovery=Recovery(writer=base.writer, performer=performer),
+        limits=GlobalLimits(),
+        observe_only=base.settings.observe_only,
+    )
+
+
+def _application(base: Base, loop: Loop) -> web.Application:
     table = routes(
         Webhook(loop.intake),
-        Incidents(loop.reader),
-        Automation(loop.writer, loop.reader, loop.plans.registry, loop.metrics),
-        System(loop.reader, loop.metrics, lambda: clock.monotonic() - loop.passed_at),
+        Incidents(base.reader),
+        Automation(base.writer, base.reader, base.plans.registry, base.metrics),
+        System(base.reader, base.metrics, lambda: clock.monotonic() - loop.passed_at),
     )
     tokens = {
-        role: settings.accepted_secrets(f"{role}_token")
+        role: base.settings.accepted_secrets(f"{role}_token")
         for role in (Role.WEBHOOK, Role.METRICS, Role.OPERATOR)
     }
     return build_application(table, tokens)

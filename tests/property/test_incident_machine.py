@@ -11,7 +11,7 @@ from datetime import timedelta
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, create_engine, insert, select
 
 from tests.builders import LABELS, NOW, make_alert, make_runbook
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState
@@ -51,6 +51,7 @@ class Incidents(RuleBasedStateMachine):
         engine = create_engine("sqlite://")
         tables.metadata.create_all(engine)
         self.connection = engine.connect()
+        self.connection.execute(insert(tables.chain).values(id=1, seq=0, mac=""))
         self.now = NOW
         self.firing: set[tuple[str, str]] = set()
 
@@ -69,10 +70,10 @@ class Incidents(RuleBasedStateMachine):
             self.firing.add((name, bot))
         starts_at = self.now - timedelta(seconds=late)
         for _ in range(copies):
-            incidents.open_or_find(
+            alert = make_alert(labels=self.labels(name, bot), starts_at=starts_at)
+            incidents.open_all(
                 self.connection,
-                make_alert(labels=self.labels(name, bot), starts_at=starts_at),
-                target=bot,
+                [incidents.Sighting(alert=alert, target=bot)],
                 received_at=self.now,
                 now=self.now,
                 source="webhook",
@@ -82,7 +83,7 @@ class Incidents(RuleBasedStateMachine):
     def it_ends(self, name: str, bot: str) -> None:
         self.firing.discard((name, bot))
         alert = make_alert(labels=self.labels(name, bot))
-        incidents.note_resolved(self.connection, alert.fingerprint, ends_at=self.now, now=self.now)
+        incidents.note_resolved(self.connection, {alert.fingerprint: self.now}, now=self.now)
 
     @rule(seconds=st.integers(1, 90))
     def time_passes(self, seconds: int) -> None:
@@ -105,7 +106,7 @@ class Incidents(RuleBasedStateMachine):
                 failing_targets=desk.failing_targets,
             )
             book = BOOKS[incident.alert]
-            history = desk.histories[incident.id]
+            history = desk.history(incident, self.now)
             decision = decide(incident, book, history, world, LIMITS, self.now)
             match decision:
                 case Run():
@@ -195,6 +196,7 @@ class Incidents(RuleBasedStateMachine):
     @invariant()
     def a_person_is_called_once(self) -> None:
         if hasattr(self, "connection"):
+            events.write(self.connection, b"")
             story = events.latest(self.connection, limit=10_000)
             called = Counter(one.incident_id for one in story if one.kind == "escalated")
             assert all(count == 1 for count in called.values())

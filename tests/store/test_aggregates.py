@@ -12,11 +12,9 @@ from trading_ops.store import attempts, events, incidents, notifications, pauses
 
 
 def opened(connection: Connection) -> Incident:
-    key, _ = incidents.open_or_find(
-        connection, make_alert(), target="alpha", received_at=NOW, now=NOW, source="test"
-    )
-    found = incidents.find(connection, key)
-    assert found is not None
+    sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+    incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source="test")
+    (found,) = incidents.open_ones(connection)
     return found
 
 
@@ -35,8 +33,7 @@ def test_times_are_exact(connection: Connection) -> None:
     """Microseconds and the time zone survive."""
     moment = NOW.replace(microsecond=123457)
     notifications.add(connection, received_at=moment, body=b"\x00\xff")
-    stored = notifications.next_pending(connection)
-    assert stored is not None
+    (stored,) = notifications.pending(connection)
     assert (stored.received_at, stored.body) == (moment, b"\x00\xff")
 
 
@@ -44,7 +41,7 @@ def test_a_notification_is_taken_apart_once(connection: Connection) -> None:
     """What is finished does not come again."""
     key = notifications.add(connection, received_at=NOW, body=b"x")
     notifications.finish(connection, key, notifications.State.QUARANTINED, error="no JSON")
-    assert notifications.next_pending(connection) is None
+    assert notifications.pending(connection) == []
     assert notifications.count(connection, notifications.State.QUARANTINED) == 1
 
 
@@ -84,8 +81,7 @@ def test_a_resolved_fact_ends_only_earlier_episodes(connection: Connection) -> N
     def resolved(seconds: float) -> object:
         incidents.note_resolved(
             connection,
-            incident.fingerprint,
-            ends_at=incident.starts_at + timedelta(seconds=seconds),
+            {incident.fingerprint: incident.starts_at + timedelta(seconds=seconds)},
             now=NOW,
         )
         found = incidents.find(connection, incident.id)

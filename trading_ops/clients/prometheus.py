@@ -4,6 +4,7 @@ Source: prometheus.io/docs/prometheus/latest/querying/api; the parts used are th
 and 3.x.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -11,11 +12,13 @@ from typing import TypeVar
 import msgspec
 
 from trading_ops.clients.http import Http
-from trading_ops.domain.alert import fingerprint_of
+from trading_ops.domain.alert import Fingerprint, fingerprint_of
 from trading_ops.domain.sighting import PrometheusView, RuleAlert
 from trading_ops.errors import Unreachable
 
 T = TypeVar("T")
+
+LARGE_BYTES = 256 * 1024
 
 
 class _Alert(msgspec.Struct):
@@ -68,6 +71,8 @@ class Prometheus:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        # Most alerts of a poll were there at the one before, and computing them takes a while.
+        self._known: dict[tuple[tuple[str, str], ...], Fingerprint] = {}
 
     async def view(self) -> PrometheusView:
         """Return all pending and firing alerts, and since when the server runs.
@@ -75,11 +80,20 @@ class Prometheus:
         Raises:
             Unreachable: no usable answer; what fires is then unknown.
         """
-        answer = _decode(await self._http.get("/api/v1/alerts"), _AlertsAnswer)
+        body = await self._http.get("/api/v1/alerts")
+        # In a storm this takes a good part of a second; nobody else should have to wait for it.
+        large = len(body) > LARGE_BYTES
+        alerts = await asyncio.to_thread(self._alerts, body) if large else self._alerts(body)
         runtime = _decode(await self._http.get("/api/v1/status/runtimeinfo"), _RuntimeAnswer)
+        return PrometheusView(alerts=alerts, started_at=runtime.data.startTime)
+
+    def _alerts(self, body: bytes) -> dict[Fingerprint, RuleAlert]:
+        known, self._known = self._known, {}
         alerts = {}
-        for one in answer.data.alerts:
-            key = fingerprint_of(one.labels)
+        for one in _decode(body, _AlertsAnswer).data.alerts:
+            labels = tuple(one.labels.items())
+            key = known.get(labels) or fingerprint_of(one.labels)
+            self._known[labels] = key
             alerts[key] = RuleAlert(
                 fingerprint=key,
                 labels=one.labels,
@@ -87,7 +101,7 @@ class Prometheus:
                 firing=one.state == "firing",
                 active_at=one.activeAt,
             )
-        return PrometheusView(alerts=alerts, started_at=runtime.data.startTime)
+        return alerts
 
     async def query(self, expression: str) -> list[Sample]:
         """Return the instant vector of an expression, now.

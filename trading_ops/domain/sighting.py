@@ -4,9 +4,11 @@ Each source is trusted for one thing: Prometheus for what is true, Alertmanager 
 silenced or inhibited. An empty, partial or missing answer means *unknown*, never resolved.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from trading_ops.domain.alert import WATCHDOG, Fingerprint
 from trading_ops.domain.attempt import Attempt, AttemptState
@@ -57,10 +59,18 @@ class PrometheusView:
     alerts: Mapping[Fingerprint, RuleAlert]
     started_at: datetime
 
+    @cached_property
+    def by_name(self) -> Mapping[str, Sequence[RuleAlert]]:
+        """The alerts by their name."""
+        found: dict[str, list[RuleAlert]] = defaultdict(list)
+        for alert in self.alerts.values():
+            found[alert.name].append(alert)
+        return dict(found)
+
     @property
     def watchdog_seen(self) -> bool:
         """Whether the alert that always fires is there: the rules are being evaluated."""
-        return any(alert.firing and alert.name == WATCHDOG for alert in self.alerts.values())
+        return any(alert.firing for alert in self.by_name.get(WATCHDOG, ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +116,12 @@ def blocking(runbook: Runbook, target: Target, snapshot: Snapshot) -> tuple[str,
     """Return the alerts of `unless` that are pending or firing for the target or its venue."""
     if snapshot.prometheus is None:
         return ()  # the view is unknown then, and nothing is done anyway
+    by_name = snapshot.prometheus.by_name
     names = {
-        alert.name
-        for alert in snapshot.prometheus.alerts.values()
-        if alert.name in runbook.unless and _concerns(alert.labels, runbook.target_label, target)
+        name
+        for name in runbook.unless
+        for alert in by_name.get(name, ())
+        if _concerns(alert.labels, runbook.target_label, target)
     }
     return tuple(sorted(names))
 

@@ -1,56 +1,146 @@
-"""Everything stored that one pass needs, read at one moment."""
+"""Everything stored that deciding needs, read at one moment and kept until something changes.
+
+Whatever changes adds an event, so the number of the newest event tells whether the desk is still
+right, and the events since then tell which incidents to read again.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.decision import GlobalLimits, History, Pause
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import LONGEST_WINDOW
-from trading_ops.store import Connection, attempts, incidents, pauses
+from trading_ops.reconciler.lease import key_of
+from trading_ops.store import Connection, attempts, events, incidents, pauses
+
+MANY_EVENTS = 5_000
+"""After more than these, reading everything again is cheaper."""
+
+NOBODYS = frozenset({"notified", "quarantined"})
+"""Events that change nothing by which is decided."""
+
+_NONE: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Open incidents with what was already done for them."""
+    """Open incidents with what was already done for them. Labels and annotations are left out."""
 
-    incidents: tuple[Incident, ...]
-    histories: Mapping[str, History]
-    """By incident id."""
+    head: int = -1
+    """Number of the newest event when it was read."""
 
-    pause: Pause | None
+    by_id: Mapping[str, Incident] = field(default_factory=dict)
+    """Open incidents, oldest first."""
+
+    of_incident: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
+    of_target: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
+    starts: tuple[datetime, ...] = ()
+    """When attempts were started on any target, in the last global window and longer ago."""
+
+    pause: Pause | None = None
+    changed: frozenset[str] = frozenset()
+    """Ids of the open incidents that are not as on the desk before this one."""
+
+    limits: GlobalLimits = field(default_factory=GlobalLimits)
 
     @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """All open incidents, oldest first."""
+        return tuple(self.by_id.values())
+
+    @cached_property
     def failing_targets(self) -> int:
         """How many targets have an open incident."""
-        return len({incident.target for incident in self.incidents if incident.target})
+        return len({incident.target for incident in self.by_id.values() if incident.target})
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """What a replica must hold to work on all of them."""
+        return frozenset(map(key_of, self.by_id.values()))
+
+    def pause_at(self, now: datetime) -> Pause | None:
+        """Return the pause that is in force at a moment."""
+        return self.pause if self.pause is not None and self.pause.expires_at > now else None
+
+    def history(self, incident: Incident, now: datetime) -> History:
+        """Return what was done before, as far as it counts at a moment."""
+        since = now - self.limits.window
+        return History(
+            incident=self.of_incident.get(incident.id, _NONE),
+            target=self.of_target.get(incident.target or "", _NONE),
+            everywhere=sum(start > since for start in self.starts),
+        )
 
     def last(self, incident: Incident) -> Attempt | None:
         """Return the incident's latest attempt."""
-        done = self.histories[incident.id].incident
+        done = self.of_incident.get(incident.id, _NONE)
         return done[-1] if done else None
 
 
-def read_desk(connection: Connection, *, limits: GlobalLimits, now: datetime) -> Desk:
-    """Read all of it in one transaction."""
-    open_ones = incidents.open_ones(connection)
-    targets = {incident.target for incident in open_ones if incident.target}
-    by_target = {
-        target: tuple(attempts.of_target(connection, target, since=now - LONGEST_WINDOW))
-        for target in targets
-    }
-    by_incident = attempts.of_open_incidents(connection)
-    everywhere = attempts.count_since(connection, now - limits.window)
+def read_desk(
+    connection: Connection, *, limits: GlobalLimits, now: datetime, former: Desk | None = None
+) -> Desk:
+    """Return the desk as it is now, reading only what changed since a former one."""
+    head = events.head(connection)
+    if former is not None and head == former.head:
+        return replace(former, changed=frozenset()) if former.changed else former
+    if former is None or not 0 < head - former.head <= MANY_EVENTS:
+        return _read_all(connection, head, limits, now)
+    return _read_again(connection, head, former, now)
+
+
+def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: datetime) -> Desk:
+    by_id = {incident.id: incident for incident in incidents.brief(connection)}
+    targets = {incident.target for incident in by_id.values() if incident.target}
     return Desk(
-        incidents=tuple(open_ones),
-        histories={
-            incident.id: History(
-                incident=by_incident.get(incident.id, ()),
-                target=by_target.get(incident.target or "", ()),
-                everywhere=everywhere,
-            )
-            for incident in open_ones
-        },
+        head=head,
+        by_id=by_id,
+        of_incident=attempts.of_open_incidents(connection),
+        of_target=_of_targets(connection, targets, now),
+        starts=tuple(attempts.starts_since(connection, now - limits.window)),
         pause=pauses.current(connection, now=now),
+        changed=frozenset(by_id),
+        limits=limits,
     )
+
+
+def _read_again(connection: Connection, head: int, former: Desk, now: datetime) -> Desk:
+    found = events.touched(connection, former.head)
+    touched = {key for key, _ in found if key is not None}
+    # What belongs to no incident concerns them all: a pause, a budget, an order by hand.
+    concerns_all = any(key is None and kind not in NOBODYS for key, kind in found)
+    fresh = {one.id: one for one in incidents.brief(connection, touched)}
+    kept = {
+        key: fresh.get(key, one)
+        for key, one in former.by_id.items()
+        if key not in touched or key in fresh
+    }
+    by_id = {**kept, **fresh}
+    targets = {one.target for one in by_id.values() if one.target}
+    closed = (former.by_id[key] for key in touched & former.by_id.keys() - fresh.keys())
+    stale = targets if concerns_all else {one.target for one in (*fresh.values(), *closed)}
+    of_target = {name: done for name, done in former.of_target.items() if name in targets - stale}
+    of_incident = {key: done for key, done in former.of_incident.items() if key in by_id}
+    of_incident |= {key: tuple(attempts.of_incident(connection, key)) for key in fresh}
+    return Desk(
+        head=head,
+        by_id=by_id,
+        of_incident=of_incident,
+        of_target=of_target | _of_targets(connection, targets - of_target.keys(), now),
+        starts=tuple(attempts.starts_since(connection, now - former.limits.window)),
+        pause=pauses.current(connection, now=now),
+        changed=frozenset(
+            key for key, one in by_id.items() if concerns_all or key in fresh or one.target in stale
+        ),
+        limits=former.limits,
+    )
+
+
+def _of_targets(
+    connection: Connection, targets: set[str], now: datetime
+) -> dict[str, tuple[Attempt, ...]]:
+    since = now - LONGEST_WINDOW
+    return {one: tuple(attempts.of_target(connection, one, since=since)) for one in targets}

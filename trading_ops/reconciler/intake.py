@@ -3,18 +3,21 @@
 Nothing here acts: it only opens incidents and keeps Alertmanager's word that some ended.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from trading_ops import clock, logs
+from trading_ops import checkpoints, clock, logs
+from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.alert import WATCHDOG, Alert, AlertStatus
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notification import parse_notification
 from trading_ops.reconciler.plans import Plans
-from trading_ops.store import Connection, incidents, notifications
+from trading_ops.store import Connection, events, incidents, notifications
+from trading_ops.store.notifications import State
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -61,62 +64,104 @@ class Intake:
     async def take_apart(self) -> None:
         """Turn everything that waits into incidents; safe to repeat after a crash.
 
-        One at a time: a body may be large, and many may wait.
+        Some at a time: many may wait, and each may be large.
         """
-        while (notification := await self.reader.read(notifications.next_pending)) is not None:
-            await self._take_one(notification)
+        after = 0
+        while waiting := await self.reader.read(partial(notifications.pending, after=after)):
+            after = waiting[-1].id
+            parsed = [self._parsed(one) for one in waiting]
+            try:
+                await self.writer.run(partial(self._record, parsed=parsed))
+            except StoreError:
+                raise  # they stay pending, and are taken apart when the database is back
+            except Exception:
+                log.exception("notifications_failed", count=len(parsed))
+                for one in parsed:
+                    await self._record_alone(one)
+            checkpoints.reached(Checkpoint.APART_AFTER)
+            self._count(parsed)
 
-    async def _take_one(self, notification: notifications.Notification) -> None:
+    def _parsed(self, notification: notifications.Notification) -> "_Parsed":
         try:
-            alerts = parse_notification(notification.body)
-            await self.writer.run(partial(self._record, notification=notification, alerts=alerts))
-        except StoreError:
-            raise  # it stays pending, and is taken apart when the database is back
+            return _Parsed(notification, parse_notification(notification.body))
         except Exception as error:  # noqa: BLE001 - one bad notification must not hold up the next
-            log.warning("notification_quarantined", id=notification.id, error=str(error))
-            self.metrics.notifications.labels("quarantined").inc()
-            await self.writer.run(
-                partial(
-                    notifications.finish,
-                    key=notification.id,
-                    state=notifications.State.QUARANTINED,
-                    error=str(error),
-                )
-            )
-            return
-        if _has_watchdog(alerts):
-            self.metrics.watchdog.set(notification.received_at.timestamp())
+            return _Parsed(notification, [], str(error) or type(error).__name__)
 
-    def _record(
-        self,
-        connection: Connection,
-        notification: notifications.Notification,
-        alerts: list[Alert],
-    ) -> None:
+    async def _record_alone(self, one: "_Parsed") -> None:
+        try:
+            await self.writer.run(partial(self._record, parsed=[one]))
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the same: what cannot be recorded is kept
+            one.error = str(error) or type(error).__name__
+            await self.writer.run(partial(self._record, parsed=[one]))
+
+    def _record(self, connection: Connection, parsed: "list[_Parsed]") -> None:
+        checkpoints.reached(Checkpoint.APART_BEFORE)
+        mine = notifications.claim(connection, [one.notification.id for one in parsed])
         now = clock.now()
-        for alert in alerts:
-            if alert.is_context:
+        for one in parsed:
+            if one.notification.id not in mine:
                 continue
-            if alert.status is AlertStatus.FIRING:
-                target = self.plans.target(alert.name, alert.labels)
-                incidents.open_or_find(
-                    connection,
-                    alert,
-                    target=target.name if target else None,
-                    received_at=notification.received_at,
-                    now=now,
-                    source="webhook",
-                )
-            elif alert.ends_at is not None:
-                incidents.note_resolved(
-                    connection, alert.fingerprint, ends_at=alert.ends_at, now=now
-                )
-        notifications.finish(
+            if one.error is None:
+                self._open(connection, one, now)
+            notifications.finish(
+                connection,
+                one.notification.id,
+                State.PARSED if one.error is None else State.QUARANTINED,
+                error=None if one.error is None else incidents.printable(one.error),
+                watchdog=_has_watchdog(one.alerts),
+            )
+            events.add(
+                connection,
+                at=now,
+                kind="notified" if one.error is None else "quarantined",
+                actor="alertmanager",
+                note=_digest(one),
+            )
+
+    def _open(self, connection: Connection, one: "_Parsed", now: datetime) -> None:
+        alerts = [alert for alert in one.alerts if not alert.is_context]
+        firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
+        incidents.open_all(
             connection,
-            notification.id,
-            notifications.State.PARSED,
-            watchdog=_has_watchdog(alerts),
+            [self.plans.sighting(alert) for alert in firing],
+            received_at=one.notification.received_at,
+            now=now,
+            source="webhook",
         )
+        ends = {
+            alert.fingerprint: alert.ends_at
+            for alert in alerts
+            if alert.status is AlertStatus.RESOLVED and alert.ends_at is not None
+        }
+        incidents.note_resolved(connection, ends, now=now)
+
+    def _count(self, parsed: "list[_Parsed]") -> None:
+        for one in parsed:
+            if one.error is not None:
+                key = one.notification.id
+                log.warning("notification_quarantined", id=key, error=one.error)
+                self.metrics.notifications.labels("quarantined").inc()
+            elif _has_watchdog(one.alerts):
+                self.metrics.watchdog.set(one.notification.received_at.timestamp())
+
+
+@dataclass
+class _Parsed:
+    """A notification with its alerts, or with why it has none."""
+
+    notification: notifications.Notification
+    alerts: list[Alert]
+    error: str | None = None
+
+
+def _digest(one: _Parsed) -> str:
+    body = one.notification.body
+    return (
+        f"notification {one.notification.id}: {len(one.alerts)} alerts, {len(body)} bytes, "
+        f"sha256 {hashlib.sha256(body).hexdigest()}"
+    )
 
 
 def _has_watchdog(alerts: list[Alert]) -> bool:

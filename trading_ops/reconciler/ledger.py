@@ -1,22 +1,38 @@
 """Decisions written down: in the incident's story, in the metrics and in the log, with the reason.
 
 A decision that is the same as the last one for its incident says nothing new and is not repeated.
+What a pass decides is gathered and stored together: a storm is a few transactions, not thousands.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from trading_ops import clock, logs
-from trading_ops.domain.decision import Decision, Wait
+from trading_ops import checkpoints, clock, logs
+from trading_ops.checkpoints import Checkpoint
+from trading_ops.domain.decision import Close, Decision, Escalate, Wait
 from trading_ops.domain.incident import Incident
+from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
 from trading_ops.reconciler.plans import Plans
-from trading_ops.store import Connection, events
+from trading_ops.store import Connection, claims, events
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
+
+Work = Callable[[Connection], object]
+
+CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    incident: Incident
+    decision: Decision | None
+    """None: only `work` is to be done."""
+
+    work: Work | None
 
 
 @dataclass(kw_only=True)
@@ -24,18 +40,61 @@ class Ledger:
     """Keeps the record of decisions."""
 
     writer: Writer
+    lease: Lease
     plans: Plans
     metrics: ReconcilerMetrics
     _last: dict[str, Decision] = field(init=False, default_factory=dict)
+    _entries: list[_Entry] = field(init=False, default_factory=list)
 
-    async def record(self, incident: Incident, decision: Decision) -> None:
-        """Write a decision down, unless the last one for this incident said the same."""
-        if self._is_known(incident, decision):
-            return
-        await self.writer.run(
-            partial(self.write, incident=incident, decision=decision, now=clock.now())
-        )
-        self.count(incident, decision)
+    def enter(self, incident: Incident, decision: Decision, work: Work | None = None) -> None:
+        """Have a decision stored at the end of the pass, with what it changes.
+
+        One that says the same as the last one for its incident, and changes nothing, is dropped.
+        """
+        if work is not None or not self._is_known(incident, decision):
+            self._entries.append(_Entry(incident=incident, decision=decision, work=work))
+
+    def also(self, incident: Incident, work: Work) -> None:
+        """Have something stored at the end of the pass that is no decision."""
+        self._entries.append(_Entry(incident=incident, decision=None, work=work))
+
+    async def post(self) -> None:
+        """Store what was entered, then count it.
+
+        Raises:
+            StoreError: some of it is not stored; it is dropped, to be decided anew.
+        """
+        entries, self._entries = self._entries, []
+        for begin in range(0, len(entries), CHUNK):
+            chunk = entries[begin : begin + CHUNK]
+            _reached(chunk, Checkpoint.ESCALATE_BEFORE, Checkpoint.CLOSE_BEFORE)
+            stored = await self.writer.run(partial(self._store, entries=chunk))
+            _reached(chunk, Checkpoint.ESCALATE_AFTER, Checkpoint.CLOSE_AFTER)
+            for entry in stored:
+                if entry.decision is not None:
+                    self.count(entry.incident, entry.decision)
+
+    def _store(self, connection: Connection, entries: list[_Entry]) -> list[_Entry]:
+        """Store the entries whose incidents are still this replica's; return these."""
+        now = clock.now()
+        held = self._held(connection, {key_of(entry.incident) for entry in entries}, now)
+        mine = [entry for entry in entries if key_of(entry.incident) in held]
+        for entry in mine:
+            if entry.decision is not None:
+                self.write(connection, entry.incident, entry.decision, now)
+            if entry.work is not None:
+                entry.work(connection)
+        return mine
+
+    def _held(self, connection: Connection, keys: set[str], now: datetime) -> set[str]:
+        """Return the keys that no other replica has taken over while this one was frozen."""
+        if self.lease.alone:
+            return keys
+        return {
+            key
+            for key in sorted(keys)
+            if claims.is_held(connection, self.lease.claim(key), now=now)
+        }
 
     def write(
         self, connection: Connection, incident: Incident, decision: Decision, now: datetime
@@ -54,6 +113,10 @@ class Ledger:
         """Count and log a decision that is now in the story."""
         self._last[incident.id] = decision
         self.metrics.decided(decision)
+        if isinstance(decision, Close):
+            lasted = (clock.now() - incident.opened_at).total_seconds()
+            alert = incident.alert if incident.alert in self.plans.runbooks else "other"
+            self.metrics.recovery.labels(alert).observe(lasted)
         log.info(
             "decided",
             incident=incident.id,
@@ -64,9 +127,10 @@ class Ledger:
             note=decision.note,
         )
 
-    def keep_only(self, incident_ids: Collection[str]) -> None:
-        """Forget what was said of incidents that are no longer open."""
-        self._last = {key: last for key, last in self._last.items() if key in incident_ids}
+    def forget(self, keys: Collection[str]) -> None:
+        """Forget what was said of incidents that are not this replica's, or no longer open."""
+        for key in keys:
+            self._last.pop(key, None)
 
     def _is_known(self, incident: Incident, decision: Decision) -> bool:
         last = self._last.get(incident.id)
@@ -87,3 +151,10 @@ class Ledger:
         if decision.until is not None:
             parts.append(f"until {decision.until.isoformat(timespec='seconds')}")
         return "; ".join(parts)
+
+
+def _reached(entries: list[_Entry], escalating: Checkpoint, closing: Checkpoint) -> None:
+    if any(isinstance(entry.decision, Escalate) for entry in entries):
+        checkpoints.reached(escalating)
+    if any(isinstance(entry.decision, Close) for entry in entries):
+        checkpoints.reached(closing)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from trading_ops import clock, logs
+from trading_ops import checkpoints, clock, logs
+from trading_ops.checkpoints import Checkpoint
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint
@@ -64,9 +65,11 @@ class Observer:
             if alert.firing and key not in known and alert.labels.get("severity") != "none"
         ]
         if missed:
-            routed = snapshot.alertmanager or {}
-            await self.writer.run(partial(self._open, missed=missed, routed=routed))
-            log.info("alerts_found_by_poll", alerts=sorted(alert.name for alert in missed))
+            checkpoints.reached(Checkpoint.POLL_ADOPT)
+            await self.writer.run(
+                partial(self._open, missed=missed, routed=snapshot.alertmanager or {})
+            )
+            log.info("alerts_found_by_poll", alerts=sorted({alert.name for alert in missed}))
         return len(missed)
 
     def _open(
@@ -76,21 +79,21 @@ class Observer:
         routed: Mapping[Fingerprint, RoutedAlert],
     ) -> None:
         now = clock.now()
-        for rule in missed:
-            seen = routed.get(rule.fingerprint)
-            alert = Alert(
-                fingerprint=rule.fingerprint,
-                labels=rule.labels,
-                annotations=rule.annotations,
-                status=AlertStatus.FIRING,
-                starts_at=seen.starts_at if seen else rule.active_at,
-            )
-            target = self.plans.target(alert.name, alert.labels)
-            incidents.open_or_find(
-                connection,
-                alert,
-                target=target.name if target else None,
-                received_at=now,
-                now=now,
-                source="poll",
-            )
+        alerts = [_as_alert(rule, routed.get(rule.fingerprint)) for rule in missed]
+        incidents.open_all(
+            connection,
+            [self.plans.sighting(alert) for alert in alerts],
+            received_at=now,
+            now=now,
+            source="poll",
+        )
+
+
+def _as_alert(rule: RuleAlert, seen: RoutedAlert | None) -> Alert:
+    return Alert(
+        fingerprint=rule.fingerprint,
+        labels=rule.labels,
+        annotations=rule.annotations,
+        status=AlertStatus.FIRING,
+        starts_at=seen.starts_at if seen else rule.active_at,
+    )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from trading_ops import clock, logs
+from trading_ops import checkpoints, clock, logs
 from trading_ops.actions.base import Action, Call
+from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.backoff import full_jitter
 from trading_ops.domain.runbook import Step
@@ -31,6 +32,8 @@ class Performer:
     actions: Mapping[str, Action]
     writer: Writer
     metrics: ReconcilerMetrics
+    may_start: Callable[[str], bool]
+    """Whether this replica may still begin an effect on a target."""
 
     def call(self, attempt: Attempt, step: Step, target: Target) -> Call:
         """Return the attempt as its action sees it."""
@@ -57,11 +60,22 @@ class Performer:
 
     async def perform(self, attempt: Attempt, step: Step, target: Target) -> None:
         """Do it once, or for idempotent actions until the time is up, and record the outcome."""
-        state, detail = await self._outcome(attempt, step, target)
-        await self.record(attempt, state, detail)
+        if self.may_start(attempt.target):
+            state, detail = await self._outcome(attempt, step, target)
+        else:
+            state, detail = AttemptState.ABANDONED, "the lease ran out before anything was sent"
+        checkpoints.reached(Checkpoint.OUTCOME_BEFORE)
+        await self.record(attempt, state, detail, only_from=AttemptState.STARTED)
+        checkpoints.reached(Checkpoint.OUTCOME_AFTER)
 
-    async def record(self, attempt: Attempt, state: AttemptState, detail: str) -> None:
-        """Write an outcome down, unless somebody else already did."""
+    async def record(
+        self, attempt: Attempt, state: AttemptState, detail: str, *, only_from: AttemptState
+    ) -> None:
+        """Write an outcome down, unless somebody else already moved the attempt on.
+
+        Whoever carries it out moves it on from `started`, whoever probes it from `unknown`: a
+        process that was frozen finds that its word does not count any more.
+        """
         changed = await self.writer.run(
             partial(
                 attempts.finish,
@@ -69,7 +83,7 @@ class Performer:
                 state=state,
                 detail=detail,
                 now=clock.now(),
-                only_from=(AttemptState.STARTED, AttemptState.UNKNOWN),
+                only_from=(only_from,),
             )
         )
         if not changed:
@@ -92,7 +106,9 @@ class Performer:
         try:
             async with asyncio.timeout(step.timeout.total_seconds()):
                 act = self.actions[step.action].perform
+                checkpoints.reached(Checkpoint.EFFECT_BEFORE)
                 detail = await (act(call) if once else _retry(act, call))
+                checkpoints.reached(Checkpoint.EFFECT_AFTER)
         except (ActionError, Refused) as error:
             return AttemptState.FAILED, str(error)
         except (Unreachable, TimeoutError) as error:

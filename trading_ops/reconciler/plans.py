@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trading_ops.domain.alert import Alert
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Registry, Target
+from trading_ops.store.incidents import Sighting
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,8 @@ class Plans:
         """Return the registered target that the alert's label names exactly, or None."""
         book = self.runbooks.get(alert)
         return self.registry.find(labels.get(book.target_label, "")) if book else None
+
+    def sighting(self, alert: Alert) -> Sighting:
+        """Return a firing alert with the registered target that it names."""
+        target = self.target(alert.name, alert.labels)
+        return Sighting(alert=alert, target=target.name if target else None)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from trading_ops import clock, logs
+from trading_ops import checkpoints, clock, logs
+from trading_ops.checkpoints import Checkpoint
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.runbook import VerifyQuery, fill_query
@@ -39,6 +40,7 @@ class Verifier:
         """Find out whether the symptom is gone, and write it down."""
         held, detail = await self._hold(attempt, verify, target, until)
         state = AttemptState.VERIFIED if held else AttemptState.UNVERIFIED
+        checkpoints.reached(Checkpoint.VERIFIED_BEFORE)
         changed = await self.writer.run(
             partial(
                 attempts.finish,
@@ -49,6 +51,7 @@ class Verifier:
                 only_from=(AttemptState.SUCCEEDED,),
             )
         )
+        checkpoints.reached(Checkpoint.VERIFIED_AFTER)
         if changed:
             self.metrics.attempts.labels(attempt.action, state).inc()
         log.info("attempt_verified", attempt=attempt.id, held=held, detail=detail)

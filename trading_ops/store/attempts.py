@@ -12,7 +12,8 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Runbook
-from trading_ops.store import events, pauses
+from trading_ops.store import claims, events, pauses
+from trading_ops.store.claims import Claim
 from trading_ops.store.tables import attempts, fences, incidents
 
 RUNNING_VALUES = [state.value for state in RUNNING]
@@ -30,6 +31,8 @@ class Plan:
 
     everywhere_limit: int
     everywhere_since: datetime
+    claim: Claim | None = None
+    """The lease under which it starts; None: there is no other replica."""
 
 
 def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | None:
@@ -76,6 +79,12 @@ def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | Non
         incident_id=attempt.incident_id,
         attempt_id=attempt.id,
         note=f"{attempt.action} on {attempt.target}",
+        after={
+            "state": attempt.state,
+            "params": dict(attempt.params),
+            "step": attempt.step,
+            "fence": attempt.fence,
+        },
     )
     return attempt
 
@@ -88,6 +97,10 @@ def _still_allowed(connection: Connection, plan: Plan, now: datetime) -> bool:
             incidents.c.escalated_at.is_(None),
         )
     ).one_or_none()
+    if plan.claim is not None and not claims.is_held(
+        connection, plan.claim, now=now, margin=claims.MARGIN
+    ):
+        return False
     if incident_is_open is None or pauses.current(connection, now=now) is not None:
         return False
     step, limits = plan.runbook.steps[plan.step], plan.runbook.limits
@@ -129,6 +142,9 @@ def finish(
         values["verified_at"] = now
     elif state is not AttemptState.UNVERIFIED:
         values["ended_at"] = now
+    was = connection.execute(
+        select(attempts.c.state).where(attempts.c.id == attempt.id).with_for_update()
+    ).scalar_one_or_none()
     changed = connection.execute(
         update(attempts)
         .where(
@@ -146,6 +162,8 @@ def finish(
             incident_id=attempt.incident_id,
             attempt_id=attempt.id,
             note=f"{attempt.action}: {detail}" if detail else attempt.action,
+            before={"state": was},
+            after={"state": state, "fence": attempt.fence},
         )
     return bool(changed)
 
@@ -195,6 +213,19 @@ def count_since(connection: Connection, since: datetime) -> int:
     return connection.execute(statement).scalar_one()
 
 
+def starts_since(connection: Connection, since: datetime) -> list[datetime]:
+    """Return when attempts were started on any target since a moment, forgiven ones apart."""
+    statement = (
+        select(attempts.c.started_at)
+        .select_from(attempts.outerjoin(fences, fences.c.target == attempts.c.target))
+        .where(
+            attempts.c.started_at > since,
+            (fences.c.forgiven_at.is_(None)) | (attempts.c.started_at > fences.c.forgiven_at),
+        )
+    )
+    return list(connection.execute(statement).scalars())
+
+
 def running(connection: Connection) -> list[Attempt]:
     """Return all attempts that hold a target."""
     statement = select(attempts).where(attempts.c.state.in_(RUNNING_VALUES))
@@ -203,10 +234,19 @@ def running(connection: Connection) -> list[Attempt]:
 
 def forgive(connection: Connection, target: str, *, owner: str, reason: str, now: datetime) -> None:
     """Let a target's budgets start anew: a person's word, kept in the story."""
-    raise_fence(connection, target)
-    connection.execute(update(fences).where(fences.c.target == target).values(forgiven_at=now))
+    fence = raise_fence(connection, target)
+    mine = fences.c.target == target
+    was = connection.execute(select(fences.c.forgiven_at).where(mine)).scalar_one()
+    connection.execute(update(fences).where(mine).values(forgiven_at=now))
     events.add(
-        connection, at=now, kind="forgiven", actor=owner, reason=reason, note=f"budgets of {target}"
+        connection,
+        at=now,
+        kind="forgiven",
+        actor=owner,
+        reason=reason,
+        note=f"budgets of {target}",
+        before={"forgiven_at": was},
+        after={"forgiven_at": now, "fence": fence},
     )
 
 

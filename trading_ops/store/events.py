@@ -5,7 +5,6 @@ the one before it: its MAC covers its own fields and the MAC of its predecessor,
 edited, removed, swapped or put in shows.
 """
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,9 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import BigInteger, Connection, insert, select, type_coerce, update
 
 from trading_ops.store.tables import EPOCH, chain, events
+
+KEY_CHANGED = "audit_key_changed"
+"""The kind of the event from which on a newer key is used."""
 
 _PENDING = "trading_ops.events"
 _MICROSECOND = timedelta(microseconds=1)
@@ -165,6 +167,39 @@ def links(connection: Connection, *, after: int, limit: int) -> list[Link]:
     """Return events behind a number as they are stored, in order, for checking the chain."""
     statement = select(*_LINK).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
     return cast("list[Link]", connection.execute(statement).all())
+
+
+def touched(connection: Connection, seq: int) -> set[tuple[str | None, str]]:
+    """Return the incident and kind of everything that was written after an event."""
+    columns = (events.c.incident_id, events.c.kind)
+    rows = connection.execute(select(*columns).where(events.c.seq > seq).distinct())
+    return {(row.incident_id, row.kind) for row in rows}
+
+
+def note_key(connection: Connection, keys: Sequence[bytes], *, at: datetime) -> str:
+    """Add an event if from here on another key is used; return what is to be said, or nothing.
+
+    Args:
+        connection: inside a transaction that is written with the first key.
+        keys: the one in use, then older ones.
+        at: now.
+    """
+    rows = links(connection, after=head(connection) - 2, limit=2)
+    if not rows or rows[-1].mac is None:
+        return ""
+    last, previous = rows[-1], rows[0].mac or "" if len(rows) > 1 else ""
+    fits = [mac_of(key, previous, last[0], last[1:-1]) == last.mac for key in keys]
+    if fits[0]:
+        return ""
+    known = "in place of an older one" if any(fits) else "the one before it is not known here"
+    note = f"the chain goes on with key {name_of(keys[0])}, {known}"
+    add(connection, at=at, kind=KEY_CHANGED, note=note, after={"key": name_of(keys[0])})
+    return note
+
+
+def name_of(key: bytes) -> str:
+    """Return a short name of a key that tells nothing about it."""
+    return hmac.digest(key, b"trading-ops audit key", "sha256").hex()[:8]
 
 
 def of_incident(connection: Connection, incident_id: str) -> list[Event]:

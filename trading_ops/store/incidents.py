@@ -1,9 +1,12 @@
 """Incidents: at most one open for each fingerprint, by a unique index."""
 
 import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from trading_ops.domain.alert import Alert, Fingerprint
 from trading_ops.domain.attempt import AttemptState
@@ -12,69 +15,142 @@ from trading_ops.domain.incident import Incident
 from trading_ops.store import events
 from trading_ops.store.tables import attempts, incidents
 
+CHUNK = 500
+OPENING = 0x7472_6F70
+"""The advisory lock under which incidents are opened; any number that nobody else uses."""
 
-def open_or_find(
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """An alert that fires, with what it concerns."""
+
+    alert: Alert
+    target: str | None
+    """The registered target; None when a label names none."""
+
+
+def open_all(
     connection: Connection,
-    alert: Alert,
+    sightings: Sequence[Sighting],
     *,
-    target: str | None,
     received_at: datetime,
     now: datetime,
     source: str,
-) -> tuple[str, bool]:
-    """Return the id of the alert's open incident, opening one if there is none, and whether so.
+) -> int:
+    """Open an incident for every alert that has none open; return for how many.
 
     Idempotent: duplicates and late arrivals find what is already there.
     """
-    found = connection.execute(
-        select(incidents.c.id).where(
-            incidents.c.fingerprint == alert.fingerprint, incidents.c.closed_at.is_(None)
+    by_fingerprint = {one.alert.fingerprint: one for one in sightings}
+    if not by_fingerprint:
+        return 0
+    _one_at_a_time(connection)
+    known = _open_fingerprints(connection, list(by_fingerprint))
+    rows = [
+        _row(one, received_at=received_at, now=now)
+        for key, one in by_fingerprint.items()
+        if key not in known
+    ]
+    if rows:
+        connection.execute(insert(incidents), rows)
+    for row in rows:
+        key = row["id"]
+        events.add(connection, at=received_at, kind="received", incident_id=key, note=source)
+        opened = {"alert": row["alert"], "target": row["target"], "starts_at": row["starts_at"]}
+        events.add(
+            connection, at=now, kind="opened", incident_id=key, note=row["alert"], after=opened
         )
-    ).scalar_one_or_none()
-    if found is not None:
-        return found, False
-    key = str(uuid.uuid4())
-    connection.execute(
-        insert(incidents).values(
-            id=key,
-            fingerprint=alert.fingerprint,
-            alert=alert.name,
-            target=target,
-            labels=dict(alert.labels),
-            annotations=dict(alert.annotations),
-            starts_at=alert.starts_at,
-            received_at=received_at,
-            opened_at=now,
+    return len(rows)
+
+
+def _row(one: Sighting, *, received_at: datetime, now: datetime) -> dict[str, Any]:
+    alert = one.alert
+    return {
+        "id": str(uuid.uuid4()),
+        "fingerprint": alert.fingerprint,
+        "alert": printable(alert.name),
+        "target": one.target,
+        "labels": _storable(alert.labels),
+        "annotations": _storable(alert.annotations),
+        "starts_at": alert.starts_at,
+        "received_at": received_at,
+        "opened_at": now,
+    }
+
+
+def printable(text: str) -> str:
+    """Return a text that every database stores: PostgreSQL has no NUL in texts."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _storable(texts: Mapping[str, str]) -> dict[str, str]:
+    return {printable(name): printable(value) for name, value in texts.items()}
+
+
+def _one_at_a_time(connection: Connection) -> None:
+    """Keep two replicas from opening the same incident: the second then sees the first one's."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(OPENING)))
+
+
+def _open_fingerprints(connection: Connection, wanted: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for begin in range(0, len(wanted), CHUNK):
+        chunk = wanted[begin : begin + CHUNK]
+        statement = select(incidents.c.fingerprint).where(
+            incidents.c.fingerprint.in_(chunk), incidents.c.closed_at.is_(None)
         )
-    )
-    events.add(connection, at=received_at, kind="received", incident_id=key, note=source)
-    events.add(connection, at=now, kind="opened", incident_id=key, note=alert.name)
-    return key, True
+        found.update(connection.execute(statement).scalars())
+    return found
 
 
 def note_resolved(
-    connection: Connection, fingerprint: Fingerprint, *, ends_at: datetime, now: datetime
+    connection: Connection, ends: Mapping[Fingerprint, datetime], *, now: datetime
 ) -> None:
-    """Keep Alertmanager's word that an episode ended; it ends every one begun before `ends_at`."""
-    row = connection.execute(
-        select(incidents.c.id, incidents.c.resolved_at).where(
-            incidents.c.fingerprint == fingerprint,
-            incidents.c.closed_at.is_(None),
-            incidents.c.starts_at <= ends_at,
-        )
-    ).one_or_none()
-    if row is None or (row.resolved_at is not None and row.resolved_at >= ends_at):
-        return
-    connection.execute(
-        update(incidents).where(incidents.c.id == row.id).values(resolved_at=ends_at)
+    """Keep Alertmanager's word that episodes ended; it ends every one begun before its end.
+
+    Args:
+        connection: inside a transaction.
+        ends: when each alert ended.
+        now: when this was learnt.
+    """
+    wanted = list(ends)
+    for begin in range(0, len(wanted), CHUNK):
+        chunk = wanted[begin : begin + CHUNK]
+        rows = connection.execute(
+            select(
+                incidents.c.id,
+                incidents.c.fingerprint,
+                incidents.c.starts_at,
+                incidents.c.resolved_at,
+            ).where(incidents.c.fingerprint.in_(chunk), incidents.c.closed_at.is_(None))
+        ).all()
+        for row in rows:
+            ends_at = ends[row.fingerprint]
+            newer = row.resolved_at is None or row.resolved_at < ends_at
+            if newer and row.starts_at <= ends_at:
+                _resolve(connection, row.id, ends_at, now)
+
+
+def _resolve(connection: Connection, key: str, ends_at: datetime, now: datetime) -> None:
+    connection.execute(update(incidents).where(incidents.c.id == key).values(resolved_at=ends_at))
+    events.add(
+        connection,
+        at=now,
+        kind="resolved",
+        incident_id=key,
+        note="by Alertmanager",
+        after={"resolved_at": ends_at},
     )
-    events.add(connection, at=now, kind="resolved", incident_id=row.id, note="by Alertmanager")
 
 
 def forget_resolved(connection: Connection, key: str, *, now: datetime) -> None:
     """Drop Alertmanager's word that the episode ended: the alert was seen since."""
+    was = select(incidents.c.resolved_at).where(incidents.c.id == key)
+    before = {"resolved_at": connection.execute(was).scalar_one_or_none()}
     connection.execute(update(incidents).where(incidents.c.id == key).values(resolved_at=None))
-    events.add(connection, at=now, kind="seen_again", incident_id=key)
+    after = {"resolved_at": None}
+    events.add(connection, at=now, kind="seen_again", incident_id=key, before=before, after=after)
 
 
 def escalate(connection: Connection, key: str, decision: Escalate, *, now: datetime) -> bool:
@@ -96,6 +172,8 @@ def escalate(connection: Connection, key: str, decision: Escalate, *, now: datet
             incident_id=key,
             reason=decision.reason,
             note=decision.note,
+            before={"escalated_at": None},
+            after={"escalated_at": now},
         )
     return bool(changed)
 
@@ -109,14 +187,13 @@ def close(connection: Connection, key: str, decision: Close, *, now: datetime) -
     ).rowcount
     if not changed:
         return False
-    connection.execute(
-        update(attempts)
-        .where(
-            attempts.c.incident_id == key,
-            attempts.c.state.in_([AttemptState.UNKNOWN.value, AttemptState.SUCCEEDED.value]),
-        )
-        .values(state=AttemptState.UNVERIFIED.value)
+    holding = (
+        attempts.c.incident_id == key,
+        attempts.c.state.in_([AttemptState.UNKNOWN.value, AttemptState.SUCCEEDED.value]),
     )
+    let_go = connection.execute(select(attempts.c.id, attempts.c.state).where(*holding)).all()
+    unverified = AttemptState.UNVERIFIED.value
+    connection.execute(update(attempts).where(*holding).values(state=unverified))
     events.add(
         connection,
         at=now,
@@ -124,6 +201,9 @@ def close(connection: Connection, key: str, decision: Close, *, now: datetime) -
         incident_id=key,
         reason=decision.reason,
         note=decision.note,
+        before={"closed_at": None} | {row.id: row.state for row in let_go},
+        after={"closed_at": now, "close_reason": decision.reason.value}
+        | {row.id: unverified for row in let_go},
     )
     return True
 
@@ -133,6 +213,36 @@ def open_ones(connection: Connection) -> list[Incident]:
     statement = select(incidents).where(incidents.c.closed_at.is_(None))
     rows = connection.execute(statement.order_by(incidents.c.opened_at)).mappings()
     return [Incident(**row) for row in rows]
+
+
+# What deciding needs: labels and annotations would be most of the memory of a storm.
+_BRIEF = [
+    column for column in incidents.c if column.name not in {"labels", "annotations", "close_reason"}
+]
+_NOTHING: Mapping[str, str] = {}
+
+
+def brief(connection: Connection, only: Collection[str] | None = None) -> list[Incident]:
+    """Return open incidents, oldest first, without labels and annotations.
+
+    Args:
+        connection: to read from.
+        only: ids; None for all. An incident that is closed is not returned.
+    """
+    statement = select(*_BRIEF).where(incidents.c.closed_at.is_(None))
+    statement = statement.order_by(incidents.c.opened_at, incidents.c.id)
+    if only is None:
+        return _brief(connection, statement)
+    ids, found = sorted(only), []
+    for begin in range(0, len(ids), CHUNK):
+        chunk = ids[begin : begin + CHUNK]
+        found += _brief(connection, statement.where(incidents.c.id.in_(chunk)))
+    return found
+
+
+def _brief(connection: Connection, statement: Select[Any]) -> list[Incident]:
+    rows = connection.execute(statement).mappings()
+    return [Incident(**row, labels=_NOTHING, annotations=_NOTHING) for row in rows]
 
 
 def find(connection: Connection, key: str) -> Incident | None:

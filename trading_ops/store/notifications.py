@@ -1,5 +1,6 @@
 """Webhook bodies, stored raw before they are acknowledged and taken apart afterwards."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -39,17 +40,47 @@ def add(connection: Connection, *, received_at: datetime, body: bytes) -> int:
     return int(key[0])
 
 
-def next_pending(connection: Connection) -> Notification | None:
-    """Return the oldest notification that was not taken apart yet, or None."""
-    row = connection.execute(
-        select(notifications.c.id, notifications.c.received_at, notifications.c.body)
-        .where(notifications.c.state == State.PENDING.value)
-        .order_by(notifications.c.id)
-        .limit(1)
-    ).one_or_none()
-    if row is None:
-        return None
-    return Notification(id=row.id, received_at=row.received_at, body=row.body)
+def pending(
+    connection: Connection, *, after: int = 0, limit: int = 200, size: int = 4 * 1024 * 1024
+) -> list[Notification]:
+    """Return notifications that were not taken apart yet, oldest first.
+
+    Args:
+        connection: to read from.
+        after: only those with a greater id.
+        limit: at most so many.
+        size: at most so many bytes together, but always one.
+    """
+    columns = notifications.c
+    lengths = connection.execute(
+        select(columns.id, func.length(columns.body).label("size"))
+        .where(columns.state == State.PENDING.value, columns.id > after)
+        .order_by(columns.id)
+        .limit(limit)
+    ).all()
+    total = 0
+    ids: list[int] = []
+    for row in lengths:
+        total += row.size
+        if ids and total > size:
+            break
+        ids.append(row.id)
+    found = connection.execute(
+        select(columns.id, columns.received_at, columns.body)
+        .where(columns.id.in_(ids))
+        .order_by(columns.id)
+    )
+    return [Notification(id=row.id, received_at=row.received_at, body=row.body) for row in found]
+
+
+def claim(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Return those of the notifications that nobody else has taken or is taking apart."""
+    statement = (
+        select(notifications.c.id)
+        .where(notifications.c.id.in_(ids), notifications.c.state == State.PENDING.value)
+        .with_for_update(skip_locked=True)
+    )
+    return set(connection.execute(statement).scalars())
 
 
 def watchdog_last_seen(connection: Connection) -> datetime | None:

@@ -119,6 +119,7 @@ attempts = Table(
     Column("detail", Text, nullable=False, server_default=""),
     Index("ix_attempts_incident_id", "incident_id"),
     Index("ix_attempts_target_started_at", "target", "started_at"),
+    Index("ix_attempts_started_at", "started_at"),
     # The last word on one action at a time for a target, whoever decides.
     Index(
         "ux_attempts_running",

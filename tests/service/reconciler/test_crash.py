@@ -110,10 +110,10 @@ async def test_an_outcome_that_could_not_be_stored_is_found_out(
     async with start() as running:
         await running.break_it()
         await asyncio.wait_for(hung.reached.wait(), 10)
-        await running.loop.writer.run(rename("events", "away"))
+        await running.loop.looker.writer.run(rename("events", "away"))
         hung.let_go()
         await eventually(lambda: not running.loop.jobs)
-        await running.loop.writer.run(rename("away", "events"))
+        await running.loop.looker.writer.run(rename("away", "events"))
         await eventually(running.closed)
         story = await running.story()
     assert world.commands == ["restart_bot"]
@@ -130,7 +130,7 @@ async def test_a_verification_that_begins_late_is_fair(start: Start, world: Fake
     async with start(killed=True) as running:
         await running.break_it()
         await eventually(lambda: running.said("succeeded", ""))
-        await running.loop.writer.run(long_ago)
+        await running.loop.looker.writer.run(long_ago)
     async with start() as running:
         incident = await eventually(running.closed)
     assert incident["close_reason"] == "recovered"

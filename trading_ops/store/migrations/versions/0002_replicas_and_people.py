@@ -154,6 +154,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("params", sa.JSON(), server_default="{}", nullable=False))
         batch_op.add_column(sa.Column("ordered_by", sa.Text(), nullable=True))
         batch_op.alter_column("incident_id", existing_type=sa.TEXT(), nullable=True)
+        batch_op.create_index("ix_attempts_started_at", ["started_at"], unique=False)
 
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.add_column(sa.Column("before", sa.Text(), nullable=True))
@@ -202,6 +203,7 @@ def downgrade() -> None:
         batch_op.drop_column("before")
 
     with op.batch_alter_table("attempts", schema=None) as batch_op:
+        batch_op.drop_index("ix_attempts_started_at")
         batch_op.alter_column("incident_id", existing_type=sa.TEXT(), nullable=False)
         batch_op.drop_column("ordered_by")
         batch_op.drop_column("params")

@@ -1,0 +1,194 @@
+"""One look at one incident: what is true around it, what `decide` says, and seeing to it."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+from trading_ops import checkpoints, clock, logs
+from trading_ops.checkpoints import Checkpoint
+from trading_ops.domain.attempt import Attempt, AttemptState
+from trading_ops.domain.decide import decide, next_step
+from trading_ops.domain.decision import (
+    AlertView,
+    Close,
+    Decision,
+    Escalate,
+    GlobalLimits,
+    Run,
+    Verify,
+    Wait,
+    World,
+)
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.runbook import Runbook
+from trading_ops.domain.sighting import Snapshot, blocking, view_of
+from trading_ops.domain.target import Target
+from trading_ops.reconciler.agenda import Sight
+from trading_ops.reconciler.desk import Desk
+from trading_ops.reconciler.jobs import Jobs
+from trading_ops.reconciler.lease import Lease, key_of
+from trading_ops.reconciler.ledger import Ledger
+from trading_ops.reconciler.perform import Performer
+from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.recover import Recovery
+from trading_ops.reconciler.verify import Verifier
+from trading_ops.store import Connection, attempts, events, incidents
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+SEEN = frozenset({AlertView.FIRING, AlertView.SILENCED, AlertView.INHIBITED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """What one look is about, handed from step to step."""
+
+    incident: Incident
+    runbook: Runbook | None
+    target: Target | None
+    desk: Desk
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looker:
+    """Looks at incidents and sees to what is decided."""
+
+    writer: Writer
+    plans: Plans
+    lease: Lease
+    ledger: Ledger
+    jobs: Jobs
+    performer: Performer
+    verifier: Verifier
+    recovery: Recovery
+    limits: GlobalLimits
+    observe_only: bool
+
+    def glance(
+        self, incident: Incident, desk: Desk, snapshot: Snapshot
+    ) -> tuple[AlertView, tuple[str, ...]]:
+        """Return what the sources say of an incident; a change of it makes the incident due."""
+        runbook = self.plans.runbook(incident.alert)
+        target = self.plans.registry.find(incident.target or "")
+        blocked = blocking(runbook, target, snapshot) if runbook and target else ()
+        return view_of(incident, desk.last(incident), snapshot), blocked
+
+    async def look(self, incident: Incident, desk: Desk, snapshot: Snapshot) -> Sight:
+        """Look at one incident, and begin or enter what is decided."""
+        case = _Case(
+            incident=incident,
+            runbook=self.plans.runbook(incident.alert),
+            target=self.plans.registry.find(incident.target or ""),
+            desk=desk,
+            snapshot=snapshot,
+        )
+        world = await self._world(case)
+        if incident.resolved_at is not None and world.view in SEEN:
+            forget = partial(incidents.forget_resolved, key=incident.id, now=clock.now())
+            self.ledger.also(incident, forget)
+        decision = self._decide(case, world)
+        await self._carry_out(case, decision)
+        last = desk.last(incident)
+        if last is not None:
+            await self._look_after(case, last)
+        return Sight(view=world.view, blocking=world.blocking, decision=decision)
+
+    def _decide(self, case: _Case, world: World) -> Decision:
+        now = clock.now()
+        history = case.desk.history(case.incident, now)
+        return decide(case.incident, case.runbook, history, world, self.limits, now)
+
+    async def _world(self, case: _Case) -> World:
+        view, blocked = self.glance(case.incident, case.desk, case.snapshot)
+        world = World(
+            view=view,
+            pause=case.desk.pause_at(clock.now()),
+            observe_only=self.observe_only,
+            target_registered=case.target is not None,
+            blocking=blocked,
+            failing_targets=case.desk.failing_targets,
+        )
+        if case.runbook is None or case.target is None or view is not AlertView.FIRING:
+            return world
+        # Probe the target only for a step that would otherwise run at once.
+        if not isinstance(self._decide(case, world), Run):
+            return world
+        done = case.desk.of_incident.get(case.incident.id, ())
+        step = case.runbook.steps[next_step(case.runbook, done)]
+        return replace(world, precondition=await self.performer.precondition(step, case.target))
+
+    async def _carry_out(self, case: _Case, decision: Decision) -> None:
+        incident, now = case.incident, clock.now()
+        match decision:
+            case Run() if case.runbook is not None and case.target is not None:
+                await self._start(incident, decision, case.runbook, case.target)
+            case Verify() if case.runbook and case.target and case.runbook.verify:
+                key = f"verify:{decision.attempt.id}"
+                if key not in self.jobs:
+                    self.ledger.enter(incident, decision)
+                    verify, until = case.runbook.verify, decision.until
+                    work = self.verifier.verify(decision.attempt, verify, case.target, until)
+                    self.jobs.start(key, work)
+            case Escalate():
+                work_ = partial(incidents.escalate, key=incident.id, decision=decision, now=now)
+                self.ledger.enter(incident, decision, work_)
+            case Close():
+                close = partial(incidents.close, key=incident.id, decision=decision, now=now)
+                self.ledger.enter(incident, decision, close)
+            case _:
+                self.ledger.enter(incident, decision)
+
+    async def _look_after(self, case: _Case, last: Attempt) -> None:
+        """See to it that an attempt under way has somebody who brings it to its end."""
+        if last.state is AttemptState.UNKNOWN:
+            self._probe(case, last)
+        elif last.state is AttemptState.STARTED and last.id not in self.jobs:
+            # The process that began it died, or its job could not write its end.
+            await self.recovery.adopt(last, "nobody waits for its outcome any more")
+
+    def _probe(self, case: _Case, attempt: Attempt) -> None:
+        key = f"probe:{attempt.id}"
+        if case.runbook is None or case.target is None or key in self.jobs:
+            return
+        if attempt.step < len(case.runbook.steps):
+            step = case.runbook.steps[attempt.step]
+            self.jobs.start(key, self.recovery.probe(attempt, step, case.target))
+
+    async def _start(
+        self, incident: Incident, decision: Run, runbook: Runbook, target: Target
+    ) -> None:
+        now = clock.now()
+        plan = attempts.Plan(
+            incident=incident,
+            runbook=runbook,
+            step=decision.step,
+            target=target.name,
+            everywhere_limit=self.limits.attempts,
+            everywhere_since=now - self.limits.window,
+            claim=None if self.lease.alone else self.lease.claim(key_of(incident)),
+        )
+
+        def start_and_say_so(connection: Connection) -> Attempt | None:
+            before = events.mark(connection)
+            self.ledger.write(connection, incident, decision, now)
+            attempt = attempts.start(connection, plan, now=now)
+            if attempt is None:
+                events.rewind(connection, before)  # what did not start was not decided either
+            return attempt
+
+        checkpoints.reached(Checkpoint.START_BEFORE)
+        attempt = await self.writer.run(start_and_say_so)
+        if attempt is None:
+            return  # a gate shut meanwhile; the next pass says which
+        checkpoints.reached(Checkpoint.STARTED)
+        self.ledger.count(incident, decision)
+        step = runbook.steps[decision.step]
+        self.jobs.start(attempt.id, self.performer.perform(attempt, step, target))
+
+
+def until_seconds(decision: Decision) -> float | None:
+    """Return the seconds until the moment that a wait names, None when it names none."""
+    if isinstance(decision, Wait) and decision.until is not None:
+        return (decision.until - clock.now()).total_seconds()
+    return None

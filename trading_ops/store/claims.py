@@ -1,0 +1,175 @@
+"""Which replica works on what: leases on keys, by the database's clock.
+
+A key is a root target (`target:NAME`), or a share of what names none (`unregistered:f`). Whoever
+holds a key alone decides and starts effects for it; when its lease ends another replica takes the
+key over, raises the target's fence and probes what was left behind. Claims are short: rows that
+others have locked are skipped, and no transaction is held during an effect.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+
+from trading_ops.store import events
+from trading_ops.store.database_clock import database_now
+from trading_ops.store.tables import claims, replicas
+
+LEASE = timedelta(seconds=15)
+MARGIN = timedelta(seconds=5)
+"""No effect is started when less than this is left of the lease."""
+
+GONE = timedelta(minutes=5)
+"""After this a replica that was not seen is forgotten."""
+
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A key as one replica holds it."""
+
+    key: str
+    replica: str
+
+
+def clear(connection: Connection) -> None:
+    """Drop every claim: only where nobody else can be alive, behind SQLite's file lock."""
+    connection.execute(delete(claims))
+    connection.execute(delete(replicas))
+
+
+def renew(connection: Connection, replica: str, *, now: datetime) -> frozenset[str]:
+    """Show that this replica lives, extend its leases, and return the keys that it holds.
+
+    A lease that ran out and that nobody took over meanwhile is extended too.
+    """
+    moment = database_now(connection, now)
+    known = connection.execute(
+        update(replicas).where(replicas.c.name == replica).values(seen_at=moment)
+    ).rowcount
+    if not known:
+        connection.execute(insert(replicas).values(name=replica, started_at=moment, seen_at=moment))
+        connection.execute(delete(replicas).where(replicas.c.seen_at < moment - GONE))
+    connection.execute(
+        update(claims).where(claims.c.replica == replica).values(until=moment + LEASE)
+    )
+    held = select(claims.c.key).where(claims.c.replica == replica)
+    return frozenset(connection.execute(held).scalars())
+
+
+def take(
+    connection: Connection, replica: str, wanted: Sequence[str], *, held: int, now: datetime
+) -> frozenset[str]:
+    """Claim what is free of the wanted keys, up to this replica's fair share.
+
+    Args:
+        connection: inside a transaction.
+        replica: who claims.
+        wanted: keys that it does not hold.
+        held: how many it holds already.
+        now: the process's time, for databases without a clock.
+
+    Returns:
+        The keys that it holds from now on.
+    """
+    moment = database_now(connection, now)
+    alive = connection.execute(
+        select(func.count()).select_from(replicas).where(replicas.c.seen_at > moment - LEASE)
+    ).scalar_one()
+    room = math.ceil((len(wanted) + held) / max(alive, 1)) - held if alive > 1 else len(wanted)
+    taken: set[str] = set()
+    for begin in range(0, len(wanted), CHUNK):
+        if len(taken) >= room:
+            break
+        chunk = wanted[begin : begin + CHUNK]
+        taken |= _take_chunk(connection, replica, chunk, moment=moment, room=room - len(taken))
+    return frozenset(taken)
+
+
+def _take_chunk(
+    connection: Connection, replica: str, keys: Sequence[str], *, moment: datetime, room: int
+) -> set[str]:
+    _make_rows(connection, keys)
+    free = or_(claims.c.replica.is_(None), claims.c.until <= moment)
+    statement = (
+        select(claims.c.key, claims.c.replica)
+        .where(claims.c.key.in_(keys), free)
+        .limit(room)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(statement).all()
+    taken = {row.key for row in rows}
+    if taken:
+        connection.execute(
+            update(claims)
+            .where(claims.c.key.in_(taken))
+            .values(replica=replica, until=moment + LEASE)
+        )
+    for row in rows:
+        if row.replica not in (None, replica):
+            events.add(
+                connection,
+                at=moment,
+                kind="taken_over",
+                actor=replica,
+                note=f"{row.key} from {row.replica}",
+                before={"replica": row.replica},
+                after={"replica": replica},
+            )
+    return taken
+
+
+def _make_rows(connection: Connection, keys: Sequence[str]) -> None:
+    known = set(
+        connection.execute(select(claims.c.key).where(claims.c.key.in_(keys))).scalars().all()
+    )
+    missing = [{"key": key} for key in keys if key not in known]
+    if not missing:
+        return
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - only where it is used
+
+        connection.execute(postgresql.insert(claims).on_conflict_do_nothing(), missing)
+    else:
+        connection.execute(insert(claims), missing)
+
+
+def release(connection: Connection, replica: str, keys: Collection[str]) -> None:
+    """Give keys up, so that anybody may take them at once."""
+    ordered = sorted(keys)
+    for begin in range(0, len(ordered), CHUNK):
+        connection.execute(
+            delete(claims).where(
+                claims.c.replica == replica, claims.c.key.in_(ordered[begin : begin + CHUNK])
+            )
+        )
+
+
+def leave(connection: Connection, replica: str) -> None:
+    """Give everything up at the end of a replica."""
+    connection.execute(delete(claims).where(claims.c.replica == replica))
+    connection.execute(delete(replicas).where(replicas.c.name == replica))
+
+
+def holder(connection: Connection, key: str, *, now: datetime) -> str | None:
+    """Return the replica whose lease on a key is running, or None."""
+    moment = database_now(connection, now)
+    return connection.execute(
+        select(claims.c.replica).where(claims.c.key == key, claims.c.until > moment)
+    ).scalar_one_or_none()
+
+
+def is_held(
+    connection: Connection, claim: Claim, *, now: datetime, margin: timedelta = timedelta(0)
+) -> bool:
+    """Whether the claim still stands for at least `margin`; it cannot be lost while this runs."""
+    moment = database_now(connection, now)
+    until = connection.execute(
+        select(claims.c.until)
+        .where(claims.c.key == claim.key, claims.c.replica == claim.replica)
+        .with_for_update()
+    ).scalar_one_or_none()
+    return until is not None and until > moment + margin
