@@ -23,13 +23,14 @@ from trading_ops.api.incidents import Incidents
 from trading_ops.api.routes import build_application, routes
 from trading_ops.api.system import System
 from trading_ops.api.webhook import Webhook
-from trading_ops.clients.alertmanager import Alertmanager
+from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import TradingOpsError
+from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.jobs import Jobs
 from trading_ops.reconciler.lease import Lease, replica_name
@@ -128,8 +129,11 @@ def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
 def _loop(base: Base) -> Loop:
     registry, wakeup = base.plans.registry, base.wakeup
     prometheus = Prometheus(Http(base.session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
-    alertmanager = Alertmanager(
-        Http(base.session, f"http://{registry.one(Kind.ALERTMANAGER).address}")
+    alertmanagers = Alertmanagers(
+        [
+            Alertmanager(Http(base.session, f"http://{one.address}"))
+            for one in registry.of_kind(Kind.ALERTMANAGER)
+        ]
     )
     jobs = Jobs(wakeup.set)
     return Loop(
@@ -145,12 +149,19 @@ def _loop(base: Base) -> Loop:
         ),
         observer=Observer(
             prometheus=prometheus,
-            alertmanager=alertmanager,
+            alertmanagers=alertmanagers,
             writer=base.writer,
             plans=base.plans,
             metrics=base.metrics,
         ),
         looker=_looker(base, prometheus, jobs),
+        acknowledging=Acknowledging(
+            writer=base.writer,
+            reader=base.reader,
+            alertmanagers=alertmanagers,
+            plans=base.plans,
+            metrics=base.metrics,
+        ),
         jobs=jobs,
         metrics=base.metrics,
         limits=GlobalLimits(),

@@ -16,6 +16,7 @@ from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.sighting import Snapshot
 from trading_ops.errors import TradingOpsError
+from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.agenda import SOON_SECONDS, Agenda, again_in
 from trading_ops.reconciler.desk import Desk, read_desk
 from trading_ops.reconciler.escalate import show_open
@@ -52,6 +53,7 @@ class Loop:
     intake: Intake
     observer: Observer
     looker: Looker
+    acknowledging: Acknowledging
     jobs: Jobs
     metrics: ReconcilerMetrics
     limits: GlobalLimits
@@ -125,6 +127,9 @@ class Loop:
             await self._look_around()
             due = self._agenda.take(clock.monotonic())
             await self._look_at([self.desk.by_id[key] for key in due if key in self._mine])
+        await self.acknowledging.project(
+            [self.desk.by_id[key] for key in self._mine], head=self.desk.head
+        )
         if not self.desk.by_id:
             return math.inf
         return min(self._agenda.next_in(clock.monotonic()), SOON_SECONDS)

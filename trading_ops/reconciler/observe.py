@@ -7,7 +7,7 @@ from functools import partial
 
 from trading_ops import checkpoints, clock, logs
 from trading_ops.checkpoints import Checkpoint
-from trading_ops.clients.alertmanager import Alertmanager
+from trading_ops.clients.alertmanager import Alertmanagers
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint
 from trading_ops.domain.sighting import RoutedAlert, RuleAlert, Snapshot
@@ -25,7 +25,7 @@ class Observer:
     """Asks both sources at once."""
 
     prometheus: Prometheus
-    alertmanager: Alertmanager
+    alertmanagers: Alertmanagers
     writer: Writer
     plans: Plans
     metrics: ReconcilerMetrics
@@ -33,7 +33,7 @@ class Observer:
     async def look(self) -> Snapshot:
         """Return what both sources say; None stands for one that did not answer."""
         rules, routed = await asyncio.gather(
-            self.prometheus.view(), self.alertmanager.alerts(), return_exceptions=True
+            self.prometheus.view(), self.alertmanagers.alerts(), return_exceptions=True
         )
         now = clock.now()
         self._note("prometheus", rules)
