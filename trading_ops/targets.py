@@ -40,6 +40,7 @@ class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
     venue: str | None = None
     faults: str | None = None
     service: ServiceEntry | None = None
+    observe_only: bool = False
     labels: dict[str, str] = {}
 
 
@@ -94,6 +95,7 @@ def _target(entry: TargetEntry) -> Target:
         service=Service(manager=service.manager, unit=service.unit, restarts=service.restarts)
         if service
         else None,
+        observe_only=entry.observe_only,
         labels=entry.labels,
     )
 

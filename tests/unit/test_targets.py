@@ -25,6 +25,13 @@ def test_the_shipped_registry() -> None:
     assert by_reconciler == [bot.name]
 
 
+def test_a_target_may_be_for_looking_at_only() -> None:
+    """Nothing is done to it automatically."""
+    text = TEXT.replace("name: alpha\n", "name: alpha\n    observe_only: true\n")
+    watched = [one.name for one in parse_targets(text, where="test") if one.observe_only]
+    assert watched == ["alpha"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

@@ -3,11 +3,13 @@
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import yaml
 
 from trading_ops.actions.registry import KINDS
+from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import LONGEST_WINDOW, Drill, Limits, Runbook, Step, VerifyQuery
 from trading_ops.errors import ConfigError
 
@@ -22,6 +24,8 @@ class _Step(msgspec.Struct, forbid_unknown_fields=True):
     timeout: str
     verify_within: str
     params: dict[str, str] = msgspec.field(name="with", default_factory=dict)
+    approval: Literal["required"] | None = None
+    while_halted: bool = False
 
 
 class _Limits(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,6 +51,7 @@ class _FrontMatter(msgspec.Struct, forbid_unknown_fields=True):
     target: str = "bot"
     steps: list[_Step] = []
     limits: _Limits = msgspec.field(default_factory=_Limits)
+    observe_only: bool = False
     unless: list[str] = []
     verify: _Verify | None = None
     drill: _Drill | None = None
@@ -84,6 +89,7 @@ def parse_runbook(text: str, path: Path) -> Runbook:
         escalate=header.escalate,
         steps=tuple(_step(step, index, where) for index, step in enumerate(header.steps)),
         limits=_limits(header.limits, where),
+        observe_only=header.observe_only,
         unless=tuple(header.unless),
         verify=_verify(header.verify, where) if header.verify else None,
         drill=_drill(header.drill, where) if header.drill else None,
@@ -97,6 +103,8 @@ def _limits(limits: _Limits, where: str) -> Limits:
     if limits.attempts < 1:
         raise ConfigError(where, "limits.attempts", "it must be at least 1", "or have no steps")
     cooldown = parse_duration(limits.cooldown, where, "limits.cooldown")
+    if cooldown > LONGEST_WINDOW:
+        raise ConfigError(where, "limits.cooldown", f"{limits.cooldown} is too long", "at most 1d")
     return Limits(cooldown=cooldown, attempts=limits.attempts, window=window)
 
 
@@ -134,12 +142,17 @@ def _step(step: _Step, index: int, where: str) -> Step:
     if set(step.params) != kind.params:
         wanted = ", ".join(sorted(kind.params)) or "nothing"
         raise ConfigError(where, f"{key}.with", f"{step.action} takes {wanted}", "correct `with`")
+    if step.approval and kind.delivery is Delivery.SAFE_DIRECTION:
+        problem = f"{step.action} is in the safe direction, and never waits for anybody"
+        raise ConfigError(where, f"{key}.approval", problem, "remove it")
     return Step(
         action=step.action,
         params=step.params,
         timeout=parse_duration(step.timeout, where, f"{key}.timeout"),
         verify_within=parse_duration(step.verify_within, where, f"{key}.verify_within"),
         delivery=kind.delivery,
+        approval=step.approval is not None,
+        while_halted=step.while_halted,
     )
 
 

@@ -68,6 +68,19 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
     "another version": (broken("version: 1", "version: 2"), "write `version: 1`"),
     "a duration that is none": (broken("hold: 5s", "hold: soon"), "'soon' is no duration"),
     "a window that is too long": (broken("window: 1h", "window: 2d"), "at most 1d"),
+    "a cooldown that is too long": (broken("cooldown: 20s", "cooldown: 25h"), "at most 1d"),
+    "an approval that is none": (
+        broken("{action: reconnect_broker,", "{action: reconnect_broker, approval: perhaps,"),
+        "approval",
+    ),
+    "a word for halted targets that is none": (
+        broken("{action: reconnect_broker,", "{action: reconnect_broker, while_halted: often,"),
+        "while_halted",
+    ),
+    "an observe_only that is neither": (
+        broken("version: 1", "version: 1\nobserve_only: sometimes"),
+        "observe_only",
+    ),
     "no attempts at all": (broken("attempts: 4", "attempts: 0"), "at least 1"),
     "an escalate that is none": (broken("escalate: 5m", "escalate: 7m"), "one of 0s, 5m"),
     "another escalate than the rule's": (

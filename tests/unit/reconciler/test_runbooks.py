@@ -1,0 +1,40 @@
+"""What the front matter of a runbook means."""
+
+from pathlib import Path
+
+import pytest
+
+from trading_ops.errors import ConfigError
+from trading_ops.reconciler.runbooks import parse_runbook
+
+TEXT = """\
+---
+version: 1
+alert: BotSick
+observe_only: true
+steps:
+  - {action: reconnect_broker, timeout: 5s, verify_within: 15s}
+  - {action: restart_bot, timeout: 5s, verify_within: 15s, approval: required, while_halted: true}
+verify: {query: 'up == 1'}
+escalate: 5m
+---
+# BotSick
+"""
+
+
+def test_the_gates_that_a_runbook_names() -> None:
+    """They are off unless they are written."""
+    book = parse_runbook(TEXT, Path("BotSick.md"))
+    assert book.observe_only
+    assert [(step.approval, step.while_halted) for step in book.steps] == [
+        (False, False),
+        (True, True),
+    ]
+    plain = parse_runbook(TEXT.replace("observe_only: true\n", ""), Path("BotSick.md"))
+    assert not plain.observe_only
+
+
+def test_approval_has_one_word() -> None:
+    """It is `required` or it is not there: nobody has to guess what `no` means."""
+    with pytest.raises(ConfigError, match=r"steps\[1\].approval"):
+        parse_runbook(TEXT.replace("approval: required", "approval: no"), Path("BotSick.md"))
