@@ -48,6 +48,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.var / "log"
 
     @property
+    def anchors(self) -> Path:
+        """The file of the audit's anchors: what the newest event was, minute by minute."""
+        return self.var / "audit" / "anchors"
+
+    @property
     def database_url(self) -> str:
         """SQLAlchemy URL of the reconciler's database."""
         return f"sqlite:///{self.var / 'reconciler' / 'reconciler.db'}"

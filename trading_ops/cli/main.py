@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Entry] = {
     "drill": _entry("drill", "drill", "Break one thing and watch it heal."),
     "gameday": _entry("drill", "gameday", "Run all drills and print the table."),
     "incidents": _entry("incidents", "incidents", "List incidents, or tell one whole story."),
+    "audit": _entry("audit", "audit", "Check the record of all that was decided and done."),
     "automation": _entry("automation", "automation", "Pause and resume automatic recovery."),
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
     "migrate": _entry("migrate", "migrate", "Bring the database up to date."),

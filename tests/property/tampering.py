@@ -1,0 +1,200 @@
+"""Ten thousand random tamperings with the story, each of which must show. Prints what was found.
+
+`python -m tests.property.tampering [COUNT] [SEED]`. The attacker may do anything to the rows, the
+chain's head and the anchors' file, but does not have the key; triggers do not exist for him. What
+is cut off behind the last anchor cannot show, so each attack touches something before it.
+"""
+
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tests.builders import NOW
+from trading_ops.reconciler.anchor import Anchor, make_anchor
+from trading_ops.reports.audit_diagnosis import diagnose
+from trading_ops.reports.audit_walk import Problem, Walk
+from trading_ops.store import events
+from trading_ops.store.events import Head, Link
+
+KEY = b"the key of the story"
+EVENTS = 40
+ANCHORED = (7, 19, 20, 33)
+
+
+@dataclass
+class Copy:
+    """A database as a thief has it: rows by number, as the primary key wants it, and the head."""
+
+    rows: dict[int, Link] = field(default_factory=dict)
+    head: Head = field(default_factory=lambda: Head(0, ""))
+    anchors: list[Anchor] = field(default_factory=list)
+
+
+def whole_story(choose: random.Random) -> Copy:
+    """Return an untouched story of different events, in which equal neighbours occur too."""
+    story = Copy()
+    seq, mac = 0, ""
+    for _ in range(EVENTS):
+        seq += 1
+        kind = choose.choice(["opened", "decided_wait", "started", "closed"])
+        note = choose.choice(["", "bot alpha", "cooldown", "ü"])
+        at = choose.randrange(3) + 1_700_000_000_000_000
+        row = Link(seq, at, kind, "incident-1", None, "reconciler", "", note, None, None, None)
+        mac = events.mac_of(KEY, mac, seq, row[1:-1])
+        story.rows[seq] = row._replace(mac=mac)
+        if seq in ANCHORED:
+            moment = NOW + timedelta(seconds=seq)
+            story.anchors.append(make_anchor(KEY, Head(seq, mac), moment))
+    story.head = Head(seq, mac)
+    return story
+
+
+def check(story: Copy, keys: tuple[bytes, ...] = (KEY,)) -> Problem | None:
+    """Verify as `reports.audit` does, on rows in memory."""
+    walk = Walk(keys=keys, anchors=sorted(story.anchors, key=lambda anchor: anchor.seq))
+    rows = [story.rows[seq] for seq in sorted(story.rows)]
+    if walk.feed(rows):
+        return walk.end(story.head)
+    return diagnose(walk, [row for row in rows if row.seq > walk.seq])
+
+
+def edit(story: Copy, choose: random.Random) -> None:
+    """Change one field of one event; the MAC too, sometimes."""
+    seq = choose.randint(1, ANCHORED[-1])
+    row = story.rows[seq]
+    changes: list[Callable[[], Link]] = [
+        lambda: row._replace(at=row.at + choose.choice([-1, 1, 10**6])),
+        lambda: row._replace(kind=row.kind + "x"),
+        lambda: row._replace(incident_id=None),
+        lambda: row._replace(attempt_id=""),
+        lambda: row._replace(actor="nobody"),
+        lambda: row._replace(reason=row.reason + " "),
+        lambda: row._replace(note=row.note + "\N{ZERO WIDTH SPACE}"),
+        lambda: row._replace(before="{}"),
+        lambda: row._replace(after="null"),
+        lambda: row._replace(kind=row.kind[:-1], note=row.kind[-1] + row.note),
+        lambda: row._replace(mac=None),
+        lambda: row._replace(mac=choose.randbytes(32).hex()),
+        lambda: row._replace(note="x", mac=choose.randbytes(32).hex()),
+    ]
+    story.rows[seq] = choose.choice(changes)()
+
+
+def remove(story: Copy, choose: random.Random) -> None:
+    """Take some events out of the middle; renumber the rest and set the head, sometimes."""
+    first = choose.randint(1, ANCHORED[-1])
+    count = choose.randint(1, EVENTS - first)
+    for seq in range(first, first + count):
+        del story.rows[seq]
+    if choose.random() < 0.5:
+        renumber(story, first, -count)
+
+
+def insert(story: Copy, choose: random.Random) -> None:
+    """Put an event in: in place of none, with a copied MAC or another key's."""
+    seq = choose.randint(1, ANCHORED[-1])
+    model = story.rows[choose.randint(1, EVENTS)]
+    renumber(story, seq, 1)
+    previous = story.rows[seq - 1].mac if seq > 1 else ""
+    macs = [model.mac, None, events.mac_of(b"guess", previous or "", seq, model[1:-1])]
+    story.rows[seq] = model._replace(seq=seq, mac=choose.choice(macs))
+
+
+def swap(story: Copy, choose: random.Random) -> None:
+    """Exchange what two numbers hold, with or without the MACs."""
+    one = choose.randint(1, ANCHORED[-1])
+    other = choose.choice([seq for seq in story.rows if seq != one])
+    first, second = story.rows[one], story.rows[other]
+    if choose.random() < 0.5 and first[1:-1] != second[1:-1]:
+        story.rows[one] = second._replace(seq=one, mac=first.mac)
+        story.rows[other] = first._replace(seq=other, mac=second.mac)
+    else:
+        story.rows[one] = second._replace(seq=one)
+        story.rows[other] = first._replace(seq=other)
+
+
+def cut(story: Copy, choose: random.Random) -> None:
+    """Take the end off, before the last anchor, and set the head so that it fits."""
+    last = choose.randint(0, ANCHORED[-1] - 1)
+    story.rows = {seq: row for seq, row in story.rows.items() if seq <= last}
+    story.head = head_of(story)
+    if choose.random() < 0.3:
+        # The reconciler, unaware, goes on from there.
+        seq, mac = story.head
+        for _ in range(choose.randint(1, EVENTS)):
+            seq += 1
+            new = Link(seq, 1, "opened", None, None, "reconciler", "", "new", None, None, None)
+            mac = events.mac_of(KEY, mac, seq, new[1:-1])
+            story.rows[seq] = new._replace(mac=mac)
+        story.head = Head(seq, mac)
+
+
+def rewrite(story: Copy, choose: random.Random) -> None:
+    """Chain everything anew from some event on, without the key, or as if before the chain."""
+    seq = choose.randint(1, ANCHORED[-1])
+    unchain = choose.random() < 0.3
+    mac = "" if unchain else story.rows[seq - 1].mac or "" if seq > 1 else ""
+    for number in sorted(story.rows):
+        if unchain:
+            story.rows[number] = story.rows[number]._replace(mac=None)
+        elif number >= seq:
+            row = story.rows[number]._replace(note="rewritten")
+            mac = events.mac_of(b"guess", mac, number, row[1:-1])
+            story.rows[number] = row._replace(mac=mac)
+    story.head = head_of(story)
+
+
+ATTACKS = (edit, remove, insert, swap, cut, rewrite)
+
+
+def renumber(story: Copy, begin: int, by: int) -> None:
+    """Move the numbers of all events from one on, and set the head."""
+    story.rows = {
+        seq + by if seq >= begin else seq: row._replace(seq=seq + by) if seq >= begin else row
+        for seq, row in story.rows.items()
+    }
+    story.head = head_of(story)
+
+
+def head_of(story: Copy) -> Head:
+    """Return the head that the rows as they are would have."""
+    last = max(story.rows, default=0)
+    return Head(last, (story.rows[last].mac or "") if last else "")
+
+
+def tamper(count: int, seed: int) -> tuple[Counter[tuple[str, str]], int]:
+    """Attack so often; return how often what was found for which attack, and what was missed."""
+    choose = random.Random(seed)
+    found: Counter[tuple[str, str]] = Counter()
+    missed = 0
+    for number in range(count):
+        if number % 50 == 0:
+            original = whole_story(choose)
+            assert check(original) is None, "an untouched story is whole"
+        story = Copy(dict(original.rows), original.head, original.anchors)
+        attack = choose.choice(ATTACKS)
+        attack(story, choose)
+        if choose.random() < 0.2:
+            story.head = head_of(story)
+        problem = check(story)
+        found[attack.__name__, problem.fault.value if problem else "MISSED"] += 1
+        missed += problem is None
+    return found, missed
+
+
+def main() -> int:
+    """Print the table."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    found, missed = tamper(count, seed)
+    for (attack, fault), times in sorted(found.items()):
+        print(f"{attack:<10} found as {fault:<15} {times:>7}")  # noqa: T201
+    print(f"{count} tamperings, {count - missed} detected, {missed} missed (seed {seed})")  # noqa: T201
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

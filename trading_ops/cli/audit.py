@@ -1,0 +1,113 @@
+"""`audit`: is the story of everything that was decided, done and ordered whole?"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.errors import ConfigError
+from trading_ops.reports.audit import Verdict, read_anchors
+from trading_ops.reports.audit import verify as verify_story
+from trading_ops.settings import load_settings
+from trading_ops.store.offline import open_reader
+
+
+@click.group()
+def audit() -> None:
+    """Check the record of everything that was decided, done and ordered."""
+
+
+@audit.command()
+@click.option("--database", metavar="URL", help="Another database, a copy for example.")
+@click.option(
+    "--anchors",
+    "anchor_files",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Anchors, or a log that has them; may be repeated. By default var/audit/anchors.",
+)
+@click.option(
+    "--key-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The audit key; by default var/secrets/audit_key.",
+)
+@output_option
+def verify(
+    *, database: str | None, anchor_files: tuple[Path, ...], key_file: Path | None, output: str
+) -> None:
+    """Check every event against the key, the event before it, and the anchors.
+
+    Finds every event that was edited, removed, put in, swapped or cut off, up to the last anchor.
+    Reads only: it can run beside the reconciler, or on a copy. Exits with 1 when something is
+    wrong, and names the first event that is.
+    """
+    settings = load_settings()
+    name = str(key_file.resolve()) if key_file else "audit_key"  # a whole path stays one
+    keys = [line.encode() for line in settings.accepted_secrets(name)]
+    try:
+        # First the anchors: one that is made from now on belongs to events not looked at.
+        anchors = read_anchors(anchor_files or (settings.anchors,), keys)
+    except OSError as error:
+        raise ConfigError("--anchors", "", str(error), "name a file that can be read") from error
+
+    async def run() -> Verdict:
+        with open_reader(database or settings.database_url) as reader:
+            return await verify_story(reader, keys, anchors)
+
+    verdict = asyncio.run(run())
+    if output == "json":
+        print_json(as_object(verdict))
+    else:
+        for line in sentences(verdict):
+            click.echo(line)
+    if verdict.problem is not None:
+        click.echo(f"the story is not whole: {verdict.problem.detail}", err=True)
+        sys.exit(ExitCode.FAILED)
+
+
+def sentences(verdict: Verdict) -> list[str]:
+    """Say in a few lines what was found."""
+    span = f", {verdict.first} to {verdict.last}" if verdict.verified else ""
+    rate = verdict.verified / max(verdict.took_seconds, 1e-9)
+    good = "verified" if verdict.problem is None else "in order up to the first bad one:"
+    said = [f"{good} {verdict.verified} events{span} ({rate:,.0f} events/s)"]
+    if verdict.unchained:
+        said.append(f"{verdict.unchained} events are from before the chain: nothing proves them")
+    anchor = verdict.last_anchor
+    said.append(
+        f"last anchor: event {anchor.seq} at {anchor.at} ({verdict.anchors} anchors)"
+        if anchor
+        else "last anchor: none; a cut end would not show"
+    )
+    said.append(f"unanchored tail: {verdict.unanchored} events")
+    if verdict.torn_anchors:
+        said.append(f"{verdict.torn_anchors} lines of anchors are torn, as a crash leaves them")
+    if len(verdict.keys) > 1:
+        used = ", ".join(f"{section.key} from event {section.seq}" for section in verdict.keys)
+        said.append(f"keys: {used}")
+    return said
+
+
+def as_object(verdict: Verdict) -> dict[str, object]:
+    """Return the verdict for machines."""
+    problem, anchor = verdict.problem, verdict.last_anchor
+    return {
+        "whole": problem is None,
+        "problem": problem
+        and {"fault": problem.fault.value, "seq": problem.seq, "detail": problem.detail},
+        "verified": verdict.verified,
+        "first": verdict.first,
+        "last": verdict.last,
+        "unchained": verdict.unchained,
+        "anchors": verdict.anchors,
+        "last_anchor": anchor and {"at": anchor.at, "seq": anchor.seq, "mac": anchor.mac},
+        "unanchored": verdict.unanchored,
+        "torn_anchors": verdict.torn_anchors,
+        "keys": [{"seq": section.seq, "key": section.key} for section in verdict.keys],
+        "took_seconds": round(verdict.took_seconds, 3),
+    }

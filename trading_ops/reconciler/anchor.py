@@ -1,0 +1,189 @@
+"""Anchors: what the newest event was, kept outside the database, so that a cut tail shows.
+
+A chain shows every change but one: rows taken off its end leave a shorter chain that is whole.
+So each minute, and at a clean stop, the head's number and MAC go to a file that only grows, and to
+the log, which a log shipper carries off the machine. Each line is signed with the audit key.
+"""
+
+import asyncio
+import hmac
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from trading_ops import clock, logs
+from trading_ops.errors import StoreError
+from trading_ops.store import Connection, events
+from trading_ops.store.reader import Reader
+
+log = logs.get(__name__)
+
+INTERVAL = timedelta(minutes=1)
+TAIL_BYTES = 4096
+"""Many times the length of a line."""
+
+_LINE = re.compile(r"(\d{4}-[0-9T:.-]+Z) ([0-9]{1,18}) ([0-9a-f]{64}) ([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Anchor:
+    """The head of the chain at one moment, signed."""
+
+    at: str
+    """ISO 8601 in UTC, as signed."""
+
+    seq: int
+    mac: str
+    signature: str
+
+    @property
+    def line(self) -> str:
+        """The anchor as its line in the file, without the line's end."""
+        return f"{self.at} {self.seq} {self.mac} {self.signature}"
+
+    def is_signed_by(self, key: bytes) -> bool:
+        """Whether the holder of the key made it."""
+        return hmac.compare_digest(self.signature, _sign(key, self.at, self.seq, self.mac))
+
+
+def make_anchor(key: bytes, head: events.Head, at: datetime) -> Anchor:
+    """Return the signed anchor of a head."""
+    text = at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    signature = _sign(key, text, head.seq, head.mac)
+    return Anchor(at=text, seq=head.seq, mac=head.mac, signature=signature)
+
+
+def parse_anchor(line: str) -> Anchor | None:
+    """Return the anchor of a line, from the file or the log, or None: it is none, or half of one.
+
+    A log's line is a JSON object whose `event` is `audit_anchored`.
+    """
+    if line.startswith("{"):
+        return _from_log(line)
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    at, seq, mac, signature = match.groups()
+    return Anchor(at=at, seq=int(seq), mac=mac, signature=signature)
+
+
+def _from_log(line: str) -> Anchor | None:
+    try:
+        record = json.loads(line)
+        if record.get("event") != "audit_anchored":
+            return None
+        return parse_anchor("{at} {seq} {mac} {signature}".format(**record))
+    except (ValueError, KeyError, RecursionError):
+        return None
+
+
+def _sign(key: bytes, at: str, seq: int, mac: str) -> str:
+    text = json.dumps(["anchor", at, seq, mac], separators=(",", ":"))
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+@dataclass(kw_only=True)
+class Anchors:
+    """Anchors the head of the chain: `run` beside the loop, `anchor_now` once more at the stop."""
+
+    path: Path
+    """The file; its folder is made. One for each reconciler."""
+
+    key: bytes
+    reader: Reader
+    interval: timedelta = INTERVAL
+    _last: events.Head | None = field(init=False, default=None)
+
+    async def run(self) -> None:
+        """Anchor until cancelled; first look whether what was anchored last is still there."""
+        await self._look_back()
+        while True:
+            await self.anchor_now()
+            await asyncio.sleep(self.interval.total_seconds())
+
+    async def anchor_now(self) -> Anchor | None:
+        """Anchor the head unless it is anchored already; a failure is logged and tried again."""
+        try:
+            head = await self.reader.read(events.newest)
+        except StoreError as error:
+            log.warning("audit_anchor_failed", error=str(error))
+            return None
+        if not head.mac or head == self._last:
+            return None
+        anchor = make_anchor(self.key, head, clock.now())
+        try:
+            await asyncio.to_thread(append, self.path, anchor)
+            self._last = head
+        except OSError as error:
+            log.error("audit_anchor_failed", path=str(self.path), error=str(error))  # noqa: TRY400
+        # In the log all the same: a shipped line is an anchor too.
+        log.info(
+            "audit_anchored",
+            at=anchor.at,
+            seq=anchor.seq,
+            mac=anchor.mac,
+            signature=anchor.signature,
+        )
+        return anchor
+
+    async def _look_back(self) -> None:
+        """Say so at once when the database is not the one that was anchored last."""
+        try:
+            anchor = await asyncio.to_thread(last_anchor, self.path)
+            if anchor is None:
+                return
+            stored = await self.reader.read(partial(_mac_at, seq=anchor.seq))
+        except (OSError, StoreError) as error:
+            log.warning("audit_anchor_unread", path=str(self.path), error=str(error))
+            return
+        if stored != anchor.mac:
+            log.error(
+                "audit_history_changed",
+                at=anchor.at,
+                seq=anchor.seq,
+                found="another event" if stored else "no such event",
+                fix="trading-ops audit verify",
+            )
+
+
+def _mac_at(connection: Connection, *, seq: int) -> str | None:
+    rows = events.links(connection, after=seq - 1, limit=1)
+    return rows[0].mac if rows and rows[0].seq == seq else None
+
+
+def append(path: Path, anchor: Anchor) -> None:
+    """Append an anchor's line and wait until it is on disk.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # In append mode each write lands whole at the end, whoever else appends.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        # Half a line of a crash must not swallow this one.
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, f"{chr(10) if torn else ''}{anchor.line}\n".encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def last_anchor(path: Path) -> Anchor | None:
+    """Return the newest whole anchor of a file, or None.
+
+    Raises:
+        OSError: it could not be read.
+    """
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        lines = file.read().decode("ascii", "replace").splitlines()
+    found = [anchor for line in lines if (anchor := parse_anchor(line)) is not None]
+    return found[-1] if found else None

@@ -1,0 +1,167 @@
+"""Is the story whole? Every event is checked against its key, its predecessor and its anchors.
+
+Read-only, in batches: it can run while the reconciler writes, and on a copy somewhere else.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from trading_ops import clock
+from trading_ops.reconciler.anchor import Anchor, parse_anchor
+from trading_ops.reports.audit_diagnosis import WINDOW, diagnose
+from trading_ops.reports.audit_walk import Fault, Problem, Walk
+from trading_ops.store import Connection, events
+from trading_ops.store.events import Head, Link
+from trading_ops.store.reader import Reader
+
+BATCH = 5000
+
+_HALF_A_LINE = re.compile(r"[0-9T:.Z-]{0,28}( [0-9]{0,18}( [0-9a-f]{0,64}( [0-9a-f]{0,64})?)?)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeySection:
+    """From which event on a key was used."""
+
+    seq: int
+    key: str
+    """Its short name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a verification found."""
+
+    verified: int
+    """Chained events in order, from the first one on."""
+
+    first: int | None
+    last: int
+    unchained: int
+    """Events from before the chain, which nothing proves."""
+
+    anchors: int
+    last_anchor: Anchor | None
+    unanchored: int
+    """Events behind the last anchor: if they were cut off, nothing would show it."""
+
+    torn_anchors: int
+    """Lines of which a crash left half."""
+
+    keys: tuple[KeySection, ...]
+    problem: Problem | None
+    """None: the story is whole."""
+
+    took_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorBook:
+    """The anchors of some files."""
+
+    genuine: tuple[Anchor, ...] = ()
+    """By rising number."""
+
+    torn: int = 0
+    forged: Problem | None = None
+
+
+def read_anchors(paths: Sequence[Path], keys: Sequence[bytes]) -> AnchorBook:
+    """Read anchor files, or logs that have anchors among their lines; a missing file has none.
+
+    Raises:
+        OSError: a file could not be read.
+    """
+    genuine: set[Anchor] = set()
+    torn, forged = 0, None
+    for path in paths:
+        for number, line in _lines(path):
+            anchor = parse_anchor(line)
+            if anchor is not None and any(anchor.is_signed_by(key) for key in keys):
+                genuine.add(anchor)
+            elif anchor is not None or not _may_be_half(line):
+                forged = forged or Problem(
+                    fault=Fault.ANCHOR_FORGED,
+                    seq=anchor.seq if anchor else 0,
+                    detail=f"line {number} of {path} is not signed with the key: {line[:60]!r}",
+                )
+            else:
+                torn += not line.startswith("{")
+    ordered = sorted(genuine, key=lambda anchor: (anchor.seq, anchor.at))
+    return AnchorBook(genuine=tuple(ordered), torn=torn, forged=forged)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, line.rstrip("\n")
+
+
+def _may_be_half(line: str) -> bool:
+    """Whether a crash can have left this, or it is another line of a log."""
+    return line.startswith("{") or _HALF_A_LINE.fullmatch(line) is not None
+
+
+async def verify(reader: Reader, keys: Sequence[bytes], anchors: AnchorBook) -> Verdict:
+    """Check all events.
+
+    Args:
+        reader: of the database.
+        keys: the one in use, then older ones.
+        anchors: read before this is called, since one that is newer than a look at the database
+            would seem to be of a cut one.
+
+    Raises:
+        StoreError: the database could not be read.
+    """
+    began = clock.monotonic()
+    walk = Walk(keys=keys, anchors=anchors.genuine)
+    problem = None
+    while True:
+        rows, head = await reader.read(partial(_batch, after=walk.seq, limit=BATCH))
+        if not walk.feed(rows):
+            problem = diagnose(walk, await _around(reader, walk))
+            break
+        if len(rows) < BATCH:
+            problem = walk.end(head)
+            break
+    return _verdict(walk, anchors, problem or anchors.forged, clock.monotonic() - began)
+
+
+async def _around(reader: Reader, walk: Walk) -> list[Link]:
+    rows, _ = await reader.read(partial(_batch, after=walk.seq, limit=WINDOW))
+    return rows
+
+
+def _batch(connection: Connection, *, after: int, limit: int) -> tuple[list[Link], Head]:
+    return events.links(connection, after=after, limit=limit), events.newest(connection)
+
+
+def _verdict(
+    walk: Walk, anchors: AnchorBook, problem: Problem | None, took_seconds: float
+) -> Verdict:
+    last_anchor = anchors.genuine[-1] if anchors.genuine else None
+    verified = 0 if walk.first is None else walk.seq - walk.first + 1
+    anchored = last_anchor.seq if last_anchor else (walk.first or 1) - 1
+    return Verdict(
+        verified=verified,
+        first=walk.first,
+        last=walk.seq,
+        unchained=walk.unchained,
+        anchors=len(anchors.genuine),
+        last_anchor=last_anchor,
+        unanchored=max(0, min(verified, walk.seq - anchored)),
+        torn_anchors=anchors.torn,
+        keys=tuple(
+            KeySection(seq=seq, key=events.name_of(walk.keys[index]))
+            for seq, index in walk.sections
+        ),
+        problem=problem,
+        took_seconds=took_seconds,
+    )

@@ -1,0 +1,125 @@
+"""What was done to the first event that does not fit: found by trying what would make it fit."""
+
+from collections.abc import Sequence
+
+from trading_ops.reports.audit_walk import Fault, Problem, Walk, fits
+from trading_ops.store import events
+from trading_ops.store.events import Link
+
+WINDOW = 1000
+"""So many rows behind the bad one are looked at."""
+
+
+def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
+    """Say what is wrong behind the last event in order.
+
+    Args:
+        walk: that stopped.
+        rows: the ones behind `walk.seq`, at most `WINDOW`; never none.
+    """
+    anchor = walk.missed_anchor
+    if anchor is not None and anchor.seq <= walk.seq:
+        return Problem(
+            fault=Fault.REWRITTEN,
+            seq=anchor.seq,
+            detail=f"event {anchor.seq} is not the one that was anchored at {anchor.at}: "
+            "what was there was taken away and written anew",
+        )
+    row = rows[0]
+    if walk.first is None:
+        return _at_the_beginning(walk, rows)
+    if row.seq != walk.seq + 1:
+        return Problem(
+            fault=Fault.REMOVED, seq=walk.seq + 1, detail=_missing(walk.seq + 1, row.seq - 1)
+        )
+    key = walk.keys[walk.key]
+    found = _moved(key, walk.mac, rows) or _taken_or_changed(key, walk.mac, rows)
+    if found is not None:
+        return found
+    if any(fits(other, walk.mac, row.seq, row) for other in walk.keys):
+        return Problem(
+            fault=Fault.WRONG_KEY,
+            seq=row.seq,
+            detail=f"event {row.seq} was written with another key, and no event tells of a change",
+        )
+    return Problem(
+        fault=Fault.EDITED,
+        seq=row.seq,
+        detail=f"event {row.seq} ({row.kind}) was edited or put in: its MAC fits nothing",
+    )
+
+
+def _at_the_beginning(walk: Walk, rows: Sequence[Link]) -> Problem:
+    """The chain's first event does not fit: another key, something before it, or itself."""
+    row = rows[0]
+    for key in walk.keys:
+        found = _moved(key, "", rows) or _taken_or_changed(key, "", rows)
+        if found is None:
+            continue
+        if found.fault is Fault.EDITED and row.seq > walk.seq + 1:
+            # That it follows from something shows only that something was before it.
+            missing = _missing(walk.seq + 1, row.seq - 1)
+            return Problem(fault=Fault.REMOVED, seq=walk.seq + 1, detail=missing)
+        return found
+    return Problem(
+        fault=Fault.WRONG_KEY,
+        seq=row.seq,
+        detail=f"event {row.seq}, the first of the chain, fits no key: either this is not the key "
+        "that it was written with, or all was written anew",
+    )
+
+
+def _missing(first: int, last: int) -> str:
+    return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
+
+
+def _moved(key: bytes, previous: str, rows: Sequence[Link]) -> Problem | None:
+    """Is the event that belongs here further on? Then others were put in, or two were swapped."""
+    place = rows[0].seq
+    for index in range(1, len(rows)):
+        row = rows[index]
+        if not fits(key, previous, place, row):
+            continue
+        after = rows[index + 1 : index + 2]
+        if not after or fits(key, str(row.mac), place + 1, after[0]):
+            return Problem(
+                fault=Fault.INSERTED,
+                seq=place,
+                detail=f"event {place} was put in: the one that belongs there is now {row.seq}",
+            )
+        return Problem(
+            fault=Fault.SWAPPED,
+            seq=place,
+            detail=f"the event that belongs at {place} stands at {row.seq}",
+        )
+    return None
+
+
+def _taken_or_changed(key: bytes, previous: str, rows: Sequence[Link]) -> Problem | None:
+    """Does the next event follow from this one? Then this one was changed, or some before it."""
+    row, following = rows[0], rows[1:2]
+    if not following:
+        return None
+    after = following[0]
+    if row.mac is not None and fits(key, row.mac, after.seq, after):
+        return Problem(
+            fault=Fault.EDITED,
+            seq=row.seq,
+            detail=f"event {row.seq} ({row.kind}) was edited: its MAC does not fit what it says",
+        )
+    if fits(key, events.mac_of(key, previous, row[0], row[1:-1]), after.seq, after):
+        how = "taken off" if row.mac is None else "edited"
+        return Problem(
+            fault=Fault.EDITED,
+            seq=row.seq,
+            detail=f"the MAC of event {row.seq} ({row.kind}) was {how}",
+        )
+    for gone in range(1, WINDOW):
+        if row.mac is not None and fits(key, row.mac, after.seq + gone, after):
+            return Problem(
+                fault=Fault.REMOVED,
+                seq=row.seq,
+                detail=f"{gone} event{'s' if gone > 1 else ''} before what is now event {row.seq} "
+                f"{'are' if gone > 1 else 'is'} missing, and the rest was renumbered",
+            )
+    return None

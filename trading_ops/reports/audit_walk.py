@@ -1,0 +1,165 @@
+"""Walking the chain of events: does each row follow from the one before it, and fit its anchor?
+
+Pure: rows, keys and anchors come from the caller, and nothing is read. What is wrong with the first
+row that does not fit is found by `audit_diagnosis`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from trading_ops.reconciler.anchor import Anchor
+from trading_ops.store import events
+from trading_ops.store.events import Head, Link
+
+
+class Fault(StrEnum):
+    """What was done to the story."""
+
+    EDITED = "edited"
+    REMOVED = "removed"
+    INSERTED = "inserted"
+    SWAPPED = "swapped"
+    CUT_OFF = "cut off"
+    REWRITTEN = "rewritten"
+    HEAD_CHANGED = "head changed"
+    WRONG_KEY = "wrong key"
+    ANCHOR_FORGED = "anchor forged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """The first thing that is wrong."""
+
+    fault: Fault
+    seq: int
+    """The first event concerned."""
+
+    detail: str
+
+
+def fits(key: bytes, previous: str, seq: int, row: Link) -> bool:
+    """Whether a row, put at a place behind a MAC, has the MAC that it should have."""
+    return events.mac_of(key, previous, seq, row[1:-1]) == row[-1]
+
+
+@dataclass(kw_only=True)
+class Walk:
+    """Goes over all events in order; one for each verification."""
+
+    keys: Sequence[bytes]
+    """The one in use, then older ones."""
+
+    anchors: Sequence[Anchor] = ()
+    """Genuine ones, by rising number."""
+
+    seq: int = 0
+    """The last event that is in order."""
+
+    mac: str = ""
+    """Its MAC; empty before the chain's first event."""
+
+    first: int | None = None
+    """The first chained event."""
+
+    unchained: int = 0
+    """Events from before there was a chain: nothing proves them."""
+
+    key: int = -1
+    """Index of the key in use at this place."""
+
+    sections: list[tuple[int, int]] = field(default_factory=list)
+    """From which event on which key was used."""
+
+    _anchored: int = 0
+
+    def feed(self, rows: Iterable[Link]) -> bool:
+        """Go over the next rows; False: the one behind `seq` is not in order."""
+        mac_of = events.mac_of
+        for row in rows:
+            seq, mac = row[0], row[-1]
+            if self.first is None:
+                if not self._begins(row):
+                    return False
+            elif seq != self.seq + 1:
+                return False
+            elif mac_of(self.keys[self.key], self.mac, seq, row[1:-1]) != mac:
+                if not self._changes_key(row):
+                    return False
+                self.mac = str(mac)
+            else:
+                self.mac = mac
+            self.seq = seq
+            if self._anchored < len(self.anchors) and not self._fits_anchors():
+                return False
+        return True
+
+    def _begins(self, row: Link) -> bool:
+        """Go over a row from before the chain, or the chain's first."""
+        if row.mac is None:
+            self.unchained += 1
+            return True
+        for index in reversed(range(len(self.keys))):
+            if fits(self.keys[index], "", row.seq, row):
+                self.first, self.mac = row.seq, row.mac
+                self._use(index, row.seq)
+                return True
+        return False
+
+    def _changes_key(self, row: Link) -> bool:
+        """Go on with a newer key, at the event that tells of it."""
+        if row.kind != events.KEY_CHANGED:
+            return False
+        for index in reversed(range(self.key)):
+            if fits(self.keys[index], self.mac, row.seq, row):
+                self._use(index, row.seq)
+                return True
+        return False
+
+    def _use(self, index: int, seq: int) -> None:
+        self.key = index
+        self.sections.append((seq, index))
+
+    def _fits_anchors(self) -> bool:
+        """Whether the row just gone over is the one that was anchored, if it was."""
+        while self._anchored < len(self.anchors):
+            anchor = self.anchors[self._anchored]
+            if anchor.seq > self.seq:
+                return True
+            if anchor.seq == self.seq and anchor.mac != self.mac:
+                return False
+            if anchor.seq < self.seq and self.first in {None, self.seq}:
+                return False  # it was chained once, and is now from before the chain
+            self._anchored += 1
+        return True
+
+    @property
+    def missed_anchor(self) -> Anchor | None:
+        """The first anchor that was not met yet."""
+        return self.anchors[self._anchored] if self._anchored < len(self.anchors) else None
+
+    def end(self, head: Head) -> Problem | None:
+        """Say what is wrong with the end, when all rows are in order."""
+        anchor = self.missed_anchor
+        if self.seq < head.seq:
+            return Problem(
+                fault=Fault.CUT_OFF,
+                seq=self.seq + 1,
+                detail=f"events {self.seq + 1} to {head.seq} are missing at the end",
+            )
+        if anchor is not None:
+            return Problem(
+                fault=Fault.CUT_OFF,
+                seq=self.seq + 1,
+                detail=f"events from {self.seq + 1} on are missing at the end: event {anchor.seq} "
+                f"was anchored at {anchor.at}",
+            )
+        if (self.seq, self.mac) != head:
+            return Problem(
+                fault=Fault.HEAD_CHANGED,
+                seq=self.seq,
+                detail=f"the chain's head says event {head.seq}, the last one is {self.seq}"
+                if self.seq != head.seq
+                else f"the chain's head has another MAC than event {self.seq}",
+            )
+        return None

@@ -1,0 +1,36 @@
+"""Reading a database from beside it, with the reconciler running or not, and changing nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from trading_ops.errors import StoreError
+from trading_ops.store.engine import reading_engine, sqlite_path
+from trading_ops.store.reader import Reader
+
+
+@contextmanager
+def open_reader(url: str) -> Iterator[Reader]:
+    """Open a database that exists.
+
+    Raises:
+        StoreError: the URL is none, or there is no such file.
+    """
+    try:
+        path = sqlite_path(url)
+        if path is not None:
+            if not path.is_file():
+                raise StoreError(f"there is no database {path}")
+            # Opened otherwise, closing it would write the journal into the database.
+            url = f"sqlite:///file:{quote(str(path.resolve()))}?mode=ro&uri=true"
+        reader = Reader(reading_engine(url))
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise StoreError(
+            "this is no database URL: use sqlite:////folder/file or postgresql+psycopg://…"
+        ) from error
+    try:
+        yield reader
+    finally:
+        reader.close()
