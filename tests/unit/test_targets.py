@@ -6,6 +6,7 @@ import pytest
 
 from trading_ops.domain.target import Kind, Restarts
 from trading_ops.errors import ConfigError
+from trading_ops.stack.layout import discovery
 from trading_ops.targets import load_targets, parse_targets, split_address
 
 SHIPPED = Path(__file__).parents[2] / "targets.yml"
@@ -51,6 +52,7 @@ def test_a_target_may_be_for_looking_at_only() -> None:
         ("{strategy: sma_cross}", "{bot: beta}", "'bot' cannot be a label"),
         ("{strategy: sma_cross}", '{"a-b": c}', "'a-b' cannot be a label"),
         ("kind: mail", "kind: exporter", "exactly one of kind mail"),
+        ("kind: alertmanager", "kind: exporter", "there is none of kind alertmanager"),
     ],
 )
 def test_mistakes_are_explained(old: str, new: str, expected: str) -> None:
@@ -60,6 +62,20 @@ def test_mistakes_are_explained(old: str, new: str, expected: str) -> None:
         parse_targets(TEXT.replace(old, new, 1), where="targets.yml")
     assert str(caught.value).startswith("targets.yml")
     assert expected in str(caught.value)
+
+
+def test_alertmanagers_and_reconcilers_may_be_several() -> None:
+    """A cluster each; every one of them is discovered, and the first stands for all."""
+    more = TEXT
+    for kind in ("alertmanager", "reconciler"):
+        more += f"\n  - {{name: {kind}-2, kind: {kind}, address: 127.0.0.1:{9200 + len(kind)}}}"
+    registry = parse_targets(more, where="targets.yml")
+    for kind, name in ((Kind.ALERTMANAGER, "alertmanagers"), (Kind.RECONCILER, "reconcilers")):
+        members = registry.of_kind(kind)
+        assert len(members) == 2
+        assert registry.one(kind) == members[0]
+        found = [target for group in discovery(registry)[name] for target in group["targets"]]
+        assert found == [member.address for member in members]
 
 
 def test_a_missing_registry(tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ from trading_ops.instrument import CATALOGUE, BotMetrics, Kind, Metric, Owner, f
 from trading_ops.instrument import catalogue as catalogue_module
 
 TARGET_LABELS = {"job", "instance", "bot", "env", "service", "cluster", "region", "stage", "type"}
-# These two tell of venues and bots that are not their own process: the labels are theirs.
-CROSS_LABELS = {"trading_ops_incident_escalated"}
+# These tell of venues and bots that are not their own process: the labels are theirs.
+CROSS_LABELS = {
+    "trading_ops_incident_escalated",
+    "trading_ops_acknowledged_until_timestamp_seconds",
+}
 
 
 def test_names_are_unique_and_samples_lead_back() -> None:

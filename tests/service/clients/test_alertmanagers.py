@@ -1,0 +1,146 @@
+"""Alertmanager's silences, and a cluster of which some members do not answer."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import aiohttp
+import pytest
+
+from tests.builders import LABELS, NOW
+from tests.fakes import FakeWorld
+from tests.silences import FakeAlertmanager
+from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
+from trading_ops.clients.http import Http
+from trading_ops.errors import Refused, Unreachable
+
+HOUR = timedelta(hours=1)
+
+
+class Cluster(NamedTuple):
+    """Two members, as servers and as clients."""
+
+    one: FakeAlertmanager
+    other: FakeAlertmanager
+    clients: tuple[Alertmanager, Alertmanager]
+    all: Alertmanagers
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    """Run both."""
+    members = FakeAlertmanager(), FakeAlertmanager()
+    servers = [member.server() for member in members]
+    for server in servers:
+        await server.start_server()
+    async with aiohttp.ClientSession() as session:
+        one, other = (
+            Alertmanager(Http(session, f"http://127.0.0.1:{server.port}")) for server in servers
+        )
+        yield Cluster(*members, (one, other), Alertmanagers([one, other]))
+    for server in servers:
+        await server.close()
+
+
+def alert(name: str, *, silenced: bool = False, inhibited: bool = False) -> dict[str, Any]:
+    base = FakeWorld(labels={"alertname": name}).alert()
+    status = {
+        "state": "suppressed" if silenced or inhibited else "active",
+        "silencedBy": ["s"] if silenced else [],
+        "inhibitedBy": ["i"] if inhibited else [],
+    }
+    return base | {"endsAt": (NOW + HOUR).isoformat(), "status": status}
+
+
+async def lay(client: Alertmanager | Alertmanagers, **over: Any) -> str:
+    values: dict[str, Any] = {
+        "matchers": LABELS,
+        "starts": NOW,
+        "ends": NOW + HOUR,
+        "owner": "anna",
+        "comment": "x",
+    }
+    return await client.silence(**(values | over))
+
+
+async def test_the_cluster_has_what_any_member_has(cluster: Cluster) -> None:
+    """One restarted and knows half; one has a silence that the other was not told of yet."""
+    cluster.one.alerts = [alert("A"), alert("B", silenced=True), alert("C")]
+    cluster.other.alerts = [alert("A", inhibited=True), alert("B"), alert("D")]
+    found = {one.labels["alertname"]: one for one in (await cluster.all.alerts()).values()}
+    states = {name: (one.silenced, one.inhibited) for name, one in found.items()}
+    assert states == {
+        "A": (False, True),
+        "B": (True, False),
+        "C": (False, False),
+        "D": (False, False),
+    }
+
+
+async def test_one_that_answers_is_enough_and_none_is_unknown(cluster: Cluster) -> None:
+    """Never an empty list from nobody."""
+    cluster.one.away = True
+    cluster.other.alerts = [alert("A")]
+    assert len(await cluster.all.alerts()) == 1
+    cluster.other.away = True
+    with pytest.raises(Unreachable):
+        await cluster.all.alerts()
+
+
+async def test_a_silence_goes_to_the_first_that_answers(cluster: Cluster) -> None:
+    """Gossip tells the rest."""
+    cluster.one.away = True
+    key = await lay(cluster.all)
+    assert list(cluster.other.silences) == [key]
+    cluster.other.away = True
+    with pytest.raises(Unreachable, match=r"503.*503"):
+        await lay(cluster.all)
+
+
+async def test_silences_are_listed_once_and_expired_everywhere(cluster: Cluster) -> None:
+    """At a member that was not told of it, too: there it is unknown, which is fine."""
+    key = await lay(cluster.all)
+    cluster.other.silences[key] = dict(cluster.one.silences[key])
+    only = await lay(cluster.clients[1])
+    assert sorted(one.id for one in await cluster.all.silences("BotSick")) == sorted([key, only])
+    assert await cluster.all.silences("Another") == []
+    await cluster.all.expire(only)
+    assert [one.id for one in await cluster.all.silences("BotSick")] == [key]
+    cluster.one.away = cluster.other.away = True
+    with pytest.raises(Unreachable):
+        await cluster.all.expire(key)
+
+
+async def test_a_silence_that_is_not_known_any_more_is_laid_anew(cluster: Cluster) -> None:
+    """An Alertmanager that lost its data must not keep a person's word from being shown."""
+    key = await lay(cluster.clients[0], id="lost-long-ago")
+    assert list(cluster.one.silences) == [key]
+
+
+async def test_the_returned_id_is_the_one_that_counts(cluster: Cluster) -> None:
+    """An update may end the old silence and begin another."""
+    key = await lay(cluster.clients[0])
+    again = await lay(cluster.clients[0], id=key)
+    assert again != key
+    assert [one.id for one in await cluster.clients[0].silences("BotSick")] == [again]
+
+
+async def test_an_alert_name_cannot_leave_its_filter(cluster: Cluster) -> None:
+    """Quotes, backslashes and newlines stay inside."""
+    assert await cluster.all.silences('A",severity="critical\\\n') == []
+
+
+async def test_a_no_is_a_no(cluster: Cluster) -> None:
+    """It is not asked of the next."""
+    cluster.one.refuses = True
+    with pytest.raises(Refused, match="HTTP 400"):
+        await lay(cluster.all)
+    assert not cluster.other.silences
+
+
+async def test_a_server_in_trouble_is_not_a_silence_that_is_gone(cluster: Cluster) -> None:
+    """500 is what 0.25 says of an unknown id; with a known one it means something else."""
+    key = await lay(cluster.clients[0])
+    cluster.one.cannot_expire = True
+    with pytest.raises(Unreachable, match="HTTP 500"):
+        await cluster.clients[0].expire(key)

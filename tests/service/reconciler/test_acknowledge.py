@@ -1,0 +1,348 @@
+"""A person's word, stored first and then projected, beside an Alertmanager that comes and goes."""
+
+import math
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import pytest
+
+from tests.builders import LABELS, NOW, make_alert, make_registry, make_runbook
+from tests.silences import FakeAlertmanager, ends_at
+from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
+from trading_ops.clients.http import Http
+from trading_ops.domain.acknowledgement import Acknowledgement
+from trading_ops.domain.decision import Close, Reason
+from trading_ops.domain.incident import Incident
+from trading_ops.errors import OrderRefused
+from trading_ops.reconciler.acknowledge import Acknowledging
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.plans import Plans
+from trading_ops.store import Connection, acknowledgements, events, incidents, migrate
+from trading_ops.store.engine import reading_engine, writing_engine
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+T = TypeVar("T")
+
+MINUTE = timedelta(minutes=1)
+GAUGE = "trading_ops_acknowledged_until_timestamp_seconds"
+
+
+@dataclass
+class Office:
+    """Where people's words are kept, a clock that a test moves, and the Alertmanager."""
+
+    acknowledging: Acknowledging
+    alertmanager: FakeAlertmanager
+    writer: Writer
+    reader: Reader
+    incident: Incident
+    now: datetime = field(default=NOW)
+
+    async def passes(self, *, later: timedelta = timedelta(), seconds: int = 0) -> None:
+        """Let the clock go on and make one pass, as the loop does."""
+        self.now += later + timedelta(seconds=seconds)
+        open_ones = await self.reader.read(incidents.open_ones)
+        head = await self.reader.read(events.head)
+        await self.acknowledging.project(open_ones, head=head)
+
+    async def words(self) -> list[Acknowledgement]:
+        """Return all words about the incident."""
+
+        def read(connection: Connection) -> list[Acknowledgement]:
+            return acknowledgements.of_incident(connection, self.incident.id)
+
+        return await self.reader.read(read)
+
+    async def close(self) -> None:
+        """End the incident, as the loop does."""
+
+        def end(connection: Connection) -> None:
+            close = Close(reason=Reason.RESOLVED)
+            incidents.close(connection, self.incident.id, close, now=self.now)
+
+        await self.writer.run(end)
+
+    def shown(self) -> float:
+        """Return what the metric says; NaN: nothing."""
+        labels = {"origin": "BotSick", "bot": "alpha", "venue": "paper"}
+        value = self.acknowledging.metrics.registry.get_sample_value(GAUGE, labels)
+        return math.nan if value is None else value
+
+    def restarted(self) -> "Office":
+        """Return the same office after a crash: nothing but the database is left."""
+        former = self.acknowledging
+        again = Acknowledging(
+            writer=self.writer,
+            reader=self.reader,
+            alertmanagers=former.alertmanagers,
+            plans=former.plans,
+            metrics=ReconcilerMetrics(),
+        )
+        office = Office(again, self.alertmanager, self.writer, self.reader, self.incident, self.now)
+        again.now = lambda: office.now
+        return office
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    """Open it, with one incident that nobody has acknowledged."""
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    migrate.upgrade(url)
+    writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
+    writer.start()
+    alertmanager = FakeAlertmanager()
+    server = alertmanager.server()
+    await server.start_server()
+    try:
+        async with aiohttp.ClientSession() as session:
+            http = Http(session, f"http://127.0.0.1:{server.port}")
+            acknowledging = Acknowledging(
+                writer=writer,
+                reader=reader,
+                alertmanagers=Alertmanagers([Alertmanager(http)]),
+                plans=Plans({"BotSick": make_runbook()}, make_registry()),
+                metrics=ReconcilerMetrics(),
+            )
+            incident = await writer.run(_open_incident)
+            office = Office(acknowledging, alertmanager, writer, reader, incident)
+            acknowledging.now = lambda: office.now
+            yield office
+    finally:
+        await server.close()
+        reader.close()
+        writer.stop()
+
+
+def _open_incident(connection: Connection) -> Incident:
+    sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+    incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source="webhook")
+    (incident,) = incidents.search(connection)
+    return incident
+
+
+async def test_to_acknowledge_is_a_short_silence_on_every_label(office: Office) -> None:
+    """By the person's own name, with the incident's id in its comment; and the metric."""
+    done = await office.acknowledging.acknowledge(office.incident.id, owner="anna", note="on it")
+    assert done.trouble is None
+    (silence,) = office.alertmanager.active
+    assert {one["name"]: one["value"] for one in silence["matchers"]} == LABELS
+    assert all(one["isEqual"] and not one["isRegex"] for one in silence["matchers"])
+    assert silence["createdBy"] == "anna"
+    assert office.incident.id in silence["comment"]
+    assert "on it" in silence["comment"]
+    assert ends_at(silence) == NOW + 10 * MINUTE
+    (word,) = await office.words()
+    assert (word.silence_id, word.silenced_until) == (silence["id"], NOW + 10 * MINUTE)
+    assert office.shown() == (NOW + 60 * MINUTE).timestamp()
+
+
+@pytest.mark.parametrize("keeps_ids", [True, False])
+async def test_it_is_extended_while_the_incident_is_open(office: Office, keeps_ids: bool) -> None:
+    """Whether Alertmanager keeps the id or gives another: there is one, the one stored."""
+    office.alertmanager.keeps_ids = keeps_ids
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    for _ in range(90):
+        await office.passes(later=MINUTE)
+        (silence,) = office.alertmanager.active
+        assert ends_at(silence) - office.now >= 4 * MINUTE
+        (word,) = await office.words()
+        assert word.silence_id == silence["id"]
+        assert word.until - office.now >= 29 * MINUTE
+    assert office.shown() == word.until.timestamp()
+    assert office.alertmanager.posts <= 20
+
+
+async def test_it_goes_when_the_incident_ends(office: Office) -> None:
+    """Silence and metric at the next pass; the word is kept with who ended it."""
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    await office.close()
+    await office.passes(seconds=1)
+    assert not office.alertmanager.active
+    assert office.shown() == 0
+    (word,) = await office.words()
+    assert (word.ended_by, word.silenced_until) == ("reconciler", None)
+
+
+async def test_to_withdraw_expires_the_silence_at_once(office: Office) -> None:
+    """The metric goes to 0, for the rule looks at it; nobody can withdraw twice."""
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    await office.acknowledging.withdraw(office.incident.id, owner="anna")
+    assert not office.alertmanager.active
+    assert office.shown() == 0
+    with pytest.raises(OrderRefused, match="nobody has acknowledged"):
+        await office.acknowledging.withdraw(office.incident.id, owner="anna")
+
+
+async def test_a_snooze_lasts_as_long_as_was_said(office: Office) -> None:
+    """One silence for just that long; then the word is over and its end stays to be seen."""
+    await office.acknowledging.acknowledge(
+        office.incident.id, kind="snooze", owner="anna", for_=40 * MINUTE
+    )
+    for _ in range(39):
+        await office.passes(later=MINUTE)
+    (silence,) = office.alertmanager.active
+    assert ends_at(silence) == NOW + 40 * MINUTE
+    assert office.alertmanager.posts == 1
+    await office.passes(later=2 * MINUTE)
+    (word,) = await office.words()
+    assert not word.stands
+    assert office.shown() == (NOW + 40 * MINUTE).timestamp()
+    assert not office.alertmanager.active
+
+
+async def test_another_person_takes_over(office: Office) -> None:
+    """The same silence, by another name; the former word is in the story."""
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    await office.acknowledging.acknowledge(office.incident.id, owner="ben")
+    (silence,) = office.alertmanager.active
+    assert silence["createdBy"] == "ben"
+    former, latter = await office.words()
+    assert (former.ended_by, latter.silence_id) == ("ben", silence["id"])
+    await office.passes(seconds=20)
+    (silence,) = office.alertmanager.active
+    assert silence["createdBy"] == "ben"
+
+
+async def test_a_snooze_that_becomes_an_acknowledgement_is_short_again(office: Office) -> None:
+    """Or its silence would outlive a dead reconciler by hours."""
+    acknowledge = office.acknowledging.acknowledge
+    await acknowledge(office.incident.id, kind="snooze", owner="anna", for_=20 * 60 * MINUTE)
+    await acknowledge(office.incident.id, owner="anna")
+    (silence,) = office.alertmanager.active
+    assert ends_at(silence) == NOW + 10 * MINUTE
+
+
+async def test_while_alertmanager_is_away_the_word_stands_and_is_tried_again(
+    office: Office,
+) -> None:
+    """The second line is held back at once; the silence follows when it can."""
+    office.alertmanager.away = True
+    done = await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    assert done.trouble is not None
+    await office.passes(seconds=1)
+    assert "HTTP 503" in str(office.acknowledging.trouble)
+    assert office.shown() == (NOW + 60 * MINUTE).timestamp()
+    office.alertmanager.away = False
+    await office.passes(seconds=6)
+    assert not office.acknowledging.trouble
+    assert len(office.alertmanager.active) == 1
+
+
+async def test_a_withdrawal_while_alertmanager_is_away_follows_too(office: Office) -> None:
+    """The metric is 0 at once; the silence goes when it can."""
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    office.alertmanager.away = True
+    done = await office.acknowledging.withdraw(office.incident.id, owner="anna")
+    assert done.trouble is not None
+    assert office.shown() == 0
+    office.alertmanager.away = False
+    await office.passes(seconds=6)
+    assert not office.alertmanager.active
+
+
+async def test_a_crash_between_laying_and_storing_leaves_one_silence(office: Office) -> None:
+    """The next life finds it by its comment and goes on with it."""
+    office.alertmanager.loses_answer = True
+    done = await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    assert done.trouble is not None
+    assert len(office.alertmanager.active) == 1
+    office.alertmanager.loses_answer = False
+    again = office.restarted()
+    await again.passes(seconds=1)
+    (silence,) = office.alertmanager.active
+    (word,) = await again.words()
+    assert word.silence_id == silence["id"]
+
+
+async def test_withdrawn_after_such_a_crash_nothing_is_left(office: Office) -> None:
+    """What was never stored is looked for too."""
+    office.alertmanager.loses_answer = True
+    await office.acknowledging.acknowledge(
+        office.incident.id, kind="snooze", owner="anna", for_=60 * MINUTE
+    )
+    office.alertmanager.loses_answer = False
+    await office.restarted().acknowledging.withdraw(office.incident.id, owner="anna")
+    assert not office.alertmanager.active
+
+
+async def test_after_a_restart_the_metric_says_the_same(office: Office) -> None:
+    """Also of a word that was withdrawn: its former end is still in the rule's range."""
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    again = office.restarted()
+    await again.passes(seconds=1)
+    assert again.shown() == (NOW + 60 * MINUTE).timestamp()
+    await again.acknowledging.withdraw(office.incident.id, owner="anna")
+    again = again.restarted()
+    await again.passes(seconds=1)
+    assert again.shown() == 0
+
+
+async def test_somebody_elses_silence_is_left_alone(office: Office) -> None:
+    """Only those of our comment are ours."""
+    matcher = {"name": "alertname", "value": "BotSick", "isRegex": False, "isEqual": True}
+    office.alertmanager.silences["theirs"] = {
+        "id": "theirs",
+        "matchers": [matcher],
+        "startsAt": NOW.isoformat(),
+        "endsAt": (NOW + 60 * MINUTE).isoformat(),
+        "createdBy": "ben",
+        "comment": "a rehearsal",
+        "status": {"state": "active"},
+    }
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    await office.acknowledging.withdraw(office.incident.id, owner="anna")
+    assert [one["id"] for one in office.alertmanager.active] == ["theirs"]
+
+
+async def test_a_quiet_pass_reads_nothing(office: Office) -> None:
+    """Nothing changed and nothing is due; with another head it looks again."""
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    await office.passes(seconds=1)
+    await office.passes(seconds=1)
+    head = await office.reader.read(events.head)
+    office.reader.close()
+    office.acknowledging.reader = Unread(reading_engine("sqlite:////nowhere/nothing.db"))
+    await office.acknowledging.project([office.incident], head=head)
+    with pytest.raises(AssertionError, match="was read"):
+        await office.acknowledging.project([office.incident], head=head + 1)
+
+
+class Unread(Reader):
+    """A reader that must not be asked."""
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Fail the test."""
+        raise AssertionError(f"{work} was read")
+
+
+async def test_another_replicas_incident_is_not_extended(office: Office) -> None:
+    """It is shown all the same."""
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    office.now += 8 * MINUTE
+    posts = office.alertmanager.posts
+    await office.acknowledging.project([])
+    assert office.alertmanager.posts == posts
+    assert office.shown() > 0
+
+
+@pytest.mark.parametrize("hours", [0, -1, 25])
+async def test_a_snooze_has_an_end_within_a_day(office: Office, hours: int) -> None:
+    """Nobody is left alone for good by a slip of the finger."""
+    with pytest.raises(OrderRefused, match="at most 24 hours"):
+        await office.acknowledging.acknowledge(
+            office.incident.id, kind="snooze", owner="anna", for_=timedelta(hours=hours)
+        )
+
+
+async def test_what_has_ended_or_never_was_cannot_be_acknowledged(office: Office) -> None:
+    """Each with a sentence."""
+    with pytest.raises(OrderRefused, match="no incident has the id"):
+        await office.acknowledging.acknowledge("nope", owner="anna")
+    await office.close()
+    with pytest.raises(OrderRefused, match="has ended"):
+        await office.acknowledging.acknowledge(office.incident.id, owner="anna")

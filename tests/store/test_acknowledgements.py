@@ -1,0 +1,123 @@
+"""Acknowledgements as they are stored: one stands, and what was said before is kept."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from tests.builders import NOW, make_alert
+from trading_ops.domain.acknowledgement import Acknowledgement, AcknowledgementKind
+from trading_ops.domain.decision import Close, Reason
+from trading_ops.store import acknowledgements, events, incidents
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def incident(connection: Connection) -> str:
+    """The id of an open incident."""
+    sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+    incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source="webhook")
+    (found,) = incidents.search(connection)
+    return found.id
+
+
+def begin(connection: Connection, incident: str, **over: Any) -> Acknowledgement | None:
+    values: dict[str, Any] = {
+        "incident_id": incident,
+        "kind": AcknowledgementKind.ACKNOWLEDGE,
+        "owner": "anna",
+        "note": "on it",
+        "until": NOW + HOUR,
+        "now": NOW,
+    }
+    return acknowledgements.begin(connection, **(values | over))
+
+
+def kinds(connection: Connection) -> list[str]:
+    """The kinds of the events that wait to be written."""
+    return [row["kind"] for row in events._pending(connection)]
+
+
+def test_a_word_stands_until_it_is_ended(connection: Connection, incident: str) -> None:
+    """And is found by its incident, with what the alert's labels are."""
+    word = begin(connection, incident)
+    assert word is not None
+    assert acknowledgements.standing(connection) == {incident: word}
+    (case,) = acknowledgements.at_work(connection, now=NOW)
+    assert (case.word, case.closed_at, case.labels["alertname"]) == (word, None, "BotSick")
+    ended = acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
+    assert ended == word
+    assert acknowledgements.standing(connection) == {}
+    again = acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
+    assert again is None
+    assert kinds(connection)[-2:] == ["acknowledged", "withdrawn"]
+
+
+def test_to_say_it_twice_changes_nothing(connection: Connection, incident: str) -> None:
+    """A repeated request is the same word."""
+    word = begin(connection, incident)
+    before = kinds(connection)
+    assert begin(connection, incident, until=NOW + 2 * HOUR, now=NOW + HOUR) == word
+    assert kinds(connection) == before
+
+
+def test_another_person_takes_over(connection: Connection, incident: str) -> None:
+    """The former word ends; both are kept, and the silence is the new word's."""
+    word = begin(connection, incident)
+    assert word is not None
+    acknowledgements.note_silence(connection, word, silence_id="s", until=NOW + HOUR, now=NOW)
+    begin(connection, incident, owner="ben", now=NOW + HOUR / 2)
+    former, latter = acknowledgements.of_incident(connection, incident)
+    assert (former.ended_by, former.stands, former.silenced_until) == ("ben", False, None)
+    assert (latter.owner, latter.stands, latter.silenced_until) == ("ben", True, None)
+    assert kinds(connection)[-1] == "taken_over"
+
+
+def test_a_snooze_takes_the_place_of_an_acknowledgement(
+    connection: Connection, incident: str
+) -> None:
+    """By the same person: it is another word, but nobody took anything over."""
+    begin(connection, incident)
+    begin(connection, incident, kind=AcknowledgementKind.SNOOZE)
+    assert len(acknowledgements.of_incident(connection, incident)) == 2
+    assert len(acknowledgements.standing(connection)) == 1
+    assert kinds(connection)[-1] == "snoozed"
+
+
+def test_only_an_open_incident_can_be_acknowledged(connection: Connection, incident: str) -> None:
+    """Nor one that does not exist."""
+    assert begin(connection, "no-such-incident") is None
+    incidents.close(connection, incident, Close(reason=Reason.RESOLVED), now=NOW)
+    assert begin(connection, incident) is None
+
+
+def test_a_renewal_and_a_silence_are_kept(connection: Connection, incident: str) -> None:
+    """A word that was ended meanwhile is not renewed, but its silence is still noted."""
+    word = begin(connection, incident)
+    assert word is not None
+    acknowledgements.renew(connection, word, until=NOW + 2 * HOUR, now=NOW)
+    acknowledgements.note_silence(connection, word, silence_id="s-1", until=NOW + HOUR, now=NOW)
+    case = acknowledgements.find(connection, word.id)
+    assert case is not None
+    assert (case.word.until, case.word.silence_id) == (NOW + 2 * HOUR, "s-1")
+    acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
+    acknowledgements.renew(connection, word, until=NOW + 3 * HOUR, now=NOW)
+    acknowledgements.note_silence(connection, word, silence_id="s-2", until=NOW + HOUR, now=NOW)
+    case = acknowledgements.find(connection, word.id)
+    assert case is not None
+    assert (case.word.until, case.word.silence_id) == (NOW + 2 * HOUR, "s-2")
+
+
+def test_an_old_word_matters_no_more(connection: Connection, incident: str) -> None:
+    """An hour after its end no rule looks back to it, unless its silence may still stand."""
+    word = begin(connection, incident)
+    assert word is not None
+    acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
+    assert acknowledgements.at_work(connection, now=NOW + HOUR / 2)
+    assert not acknowledgements.at_work(connection, now=NOW + 2 * HOUR)
+    acknowledgements.note_silence(connection, word, silence_id="s", until=NOW + 3 * HOUR, now=NOW)
+    assert acknowledgements.at_work(connection, now=NOW + 3 * HOUR)
+    acknowledgements.note_silence(connection, word, silence_id="s", until=None, now=NOW)
+    assert not acknowledgements.at_work(connection, now=NOW + 3 * HOUR)

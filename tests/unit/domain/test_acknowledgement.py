@@ -1,0 +1,123 @@
+"""A person's word: what is due for it at each moment, and what the second line's rule is told."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.builders import LABELS, NOW, ago
+from trading_ops.domain.acknowledgement import (
+    Acknowledgement,
+    AcknowledgementKind,
+    acknowledged_until,
+    has_lapsed,
+    may_be_silenced,
+    origin_of,
+    renewed_until,
+    silence_until,
+)
+
+MINUTE = timedelta(minutes=1)
+KEY = ("BotSick", "alpha", "paper")
+
+
+def make_word(**over: Any) -> Acknowledgement:
+    values: dict[str, Any] = {
+        "id": 1,
+        "incident_id": "incident-1",
+        "kind": AcknowledgementKind.ACKNOWLEDGE,
+        "owner": "anna",
+        "note": "",
+        "at": ago(60),
+        "until": NOW + 59 * MINUTE,
+    }
+    return Acknowledgement(**(values | over))
+
+
+def make_snooze(**over: Any) -> Acknowledgement:
+    return make_word(**({"kind": AcknowledgementKind.SNOOZE, "until": NOW + 20 * MINUTE} | over))
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (make_word(until=NOW + 31 * MINUTE), None),
+        (make_word(until=NOW + 29 * MINUTE), NOW + 60 * MINUTE),
+        (make_word(until=NOW - 5 * MINUTE), NOW + 60 * MINUTE),
+        (make_snooze(until=NOW + MINUTE), None),
+    ],
+)
+def test_an_acknowledgement_is_renewed_and_a_snooze_is_not(
+    word: Acknowledgement, expected: Any
+) -> None:
+    """Also when the reconciler was away for longer than it lasted: the person's word stands."""
+    assert renewed_until(word, NOW) == expected
+
+
+def test_only_a_snooze_lapses() -> None:
+    """At its very end."""
+    assert has_lapsed(make_snooze(until=NOW), NOW)
+    assert not has_lapsed(make_snooze(until=NOW + MINUTE), NOW)
+    assert not has_lapsed(make_word(until=ago(1)), NOW)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (make_word(), NOW + 10 * MINUTE),
+        (make_word(silenced_until=NOW + 6 * MINUTE), None),
+        (make_word(silenced_until=NOW + 4 * MINUTE), NOW + 10 * MINUTE),
+        (make_word(silenced_until=ago(90)), NOW + 10 * MINUTE),
+        (make_snooze(), NOW + 20 * MINUTE),
+        (make_snooze(silenced_until=NOW + 20 * MINUTE), None),
+        (make_snooze(silenced_until=NOW + 10 * MINUTE), NOW + 20 * MINUTE),
+    ],
+)
+def test_the_silence_is_short_and_extended_or_as_long_as_the_snooze(
+    word: Acknowledgement, expected: Any
+) -> None:
+    """It ends by itself soon after the reconciler does."""
+    assert silence_until(word, NOW) == expected
+
+
+def test_a_silence_may_stand_a_while_after_what_is_known_of_it() -> None:
+    """A crash between laying it and storing that leaves an older end behind."""
+    assert may_be_silenced(make_word(silenced_until=NOW - 9 * MINUTE), NOW)
+    assert not may_be_silenced(make_word(silenced_until=NOW - 11 * MINUTE), NOW)
+    assert not may_be_silenced(make_word(), NOW)
+
+
+def test_an_alert_about_an_alert_is_the_same_fault() -> None:
+    """Whoever acknowledges `TradingRecoveryFailed` has the bot's fault."""
+    failed = {"alertname": "TradingRecoveryFailed", "origin": "BotSick"}
+    assert origin_of(LABELS) == KEY
+    assert origin_of(LABELS | failed) == KEY
+    assert origin_of({"alertname": "TradingVenueDown", "venue": "paper"}) == (
+        "TradingVenueDown",
+        "",
+        "paper",
+    )
+
+
+def test_the_metric_knows_the_latest_end_and_what_was_withdrawn() -> None:
+    """Whatever the order of the words: one that stands wins over one that was ended."""
+    withdrawn = make_word(ended_at=NOW)
+    soon, late = make_word(until=NOW + MINUTE), make_word(until=NOW + 2 * MINUTE)
+    assert acknowledged_until([(withdrawn, LABELS)]) == {KEY: None}
+    for words in ([withdrawn, late, soon], [soon, late, withdrawn], [late, withdrawn, soon]):
+        assert acknowledged_until((word, LABELS) for word in words) == {KEY: late.until}
+
+
+def test_what_lapsed_keeps_its_end() -> None:
+    """A rule tells people again while that end is past and the alert still fires."""
+    lapsed = make_snooze(until=ago(5), ended_at=ago(4))
+    assert lapsed.lapsed
+    assert acknowledged_until([(lapsed, LABELS)]) == {KEY: ago(5)}
+    assert not make_word().lapsed
+
+
+def test_it_is_said_in_one_phrase() -> None:
+    """With who, and for a snooze until when."""
+    assert make_word().said == "acknowledged by anna"
+    assert make_snooze().said == "snoozed by anna until 2026-03-01T12:20:00+00:00"
+    assert make_word().stands
