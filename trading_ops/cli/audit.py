@@ -1,7 +1,6 @@
 """`audit`: is the story of everything that was decided, done and ordered whole?"""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import click
@@ -37,8 +36,14 @@ def audit() -> None:
     help="The audit key; by default var/secrets/audit_key.",
 )
 @output_option
+@click.pass_context
 def verify(
-    *, database: str | None, anchor_files: tuple[Path, ...], key_file: Path | None, output: str
+    context: click.Context,
+    *,
+    database: str | None,
+    anchor_files: tuple[Path, ...],
+    key_file: Path | None,
+    output: str,
 ) -> None:
     """Check every event against the key, the event before it, and the anchors.
 
@@ -67,7 +72,7 @@ def verify(
             click.echo(line)
     if verdict.problem is not None:
         click.echo(f"the story is not whole: {verdict.problem.detail}", err=True)
-        sys.exit(ExitCode.FAILED)
+        context.exit(ExitCode.FAILED)
 
 
 def sentences(verdict: Verdict) -> list[str]:

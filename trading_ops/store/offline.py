@@ -28,7 +28,7 @@ def open_reader(url: str) -> Iterator[Reader]:
         reader = Reader(reading_engine(url))
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise StoreError(
-            "this is no database URL: use sqlite:////folder/file or postgresql+psycopg://…"
+            "this is no database URL: use sqlite:////folder/file or postgresql://USER@HOST/DATABASE"
         ) from error
     try:
         yield reader

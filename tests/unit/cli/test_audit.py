@@ -1,0 +1,239 @@
+"""`trading-ops audit verify` on a real database, and on one that somebody changed."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.builders import NOW, ago
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.main import run
+from trading_ops.reconciler.anchor import append, make_anchor
+from trading_ops.settings import Settings, load_settings
+from trading_ops.store import events, migrate
+from trading_ops.store.engine import sqlite_path, writing_engine
+from trading_ops.store.transaction import transaction
+
+KEY = "5e" * 32
+EVENTS = 30
+ANCHORED = (10, 25)
+
+
+def write(settings: Settings, count: int, key: str = KEY) -> events.Head:
+    """Write so many events, each in a transaction of its own."""
+    engine = writing_engine(settings.database_url)
+    for number in range(count):
+        with transaction(engine, key.encode()) as connection:
+            events.add(
+                connection, at=ago(number), kind="opened", incident_id="i", note=f"number {number}"
+            )
+    with engine.connect() as connection:
+        head = events.newest(connection)
+    engine.dispose()
+    return head
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A project folder with thirty events, of which some are anchored."""
+    monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
+    settings = load_settings()
+    settings.secrets.mkdir(parents=True)
+    (settings.secrets / "audit_key").write_text(KEY)
+    migrate.upgrade(settings.database_url)
+    done = 0
+    for seq in ANCHORED:
+        head = write(settings, seq - done)
+        append(settings.anchors, make_anchor(KEY.encode(), head, NOW))
+        done = seq
+    write(settings, EVENTS - done)
+    return settings
+
+
+def attack(settings: Settings, *statements: str) -> None:
+    """Change the file as its owner can: without us, and first of all without triggers."""
+    database = sqlite_path(settings.database_url)
+    assert database is not None
+    connection = sqlite3.connect(database)
+    names = [
+        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'")
+    ]
+    assert names, "there were triggers to drop"
+    for name in names:
+        connection.execute(f"DROP TRIGGER {name}")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_a_whole_story_is_verified(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says how much was verified, and what a cut would take unseen."""
+    database = sqlite_path(settings.database_url)
+    assert database is not None
+    before = database.read_bytes()
+    assert run(["audit", "verify"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "verified 30 events, 1 to 30" in said
+    assert "last anchor: event 25 at 2026-03-01T12:00:00.000000Z (2 anchors)" in said
+    assert "unanchored tail: 5 events" in said
+    assert run(["audit", "verify", "--output", "json"]) == ExitCode.OK
+    report = json.loads(capsys.readouterr().out)
+    assert (report["whole"], report["verified"], report["unanchored"]) == (True, 30, 5)
+    assert database.read_bytes() == before, "evidence is not touched"
+
+
+COPY = (
+    "INSERT INTO events SELECT 9, at, 'closed', incident_id, attempt_id, actor, reason, note,"
+    " before, after, mac FROM events WHERE seq = 3"
+)
+HEAD = "UPDATE chain SET seq = {0}, mac = (SELECT mac FROM events WHERE seq = {0})"
+
+
+@pytest.mark.parametrize(
+    ("statements", "told"),
+    [
+        (["UPDATE events SET note = 'nothing' WHERE seq = 9"], "event 9 (opened) was edited"),
+        (["UPDATE events SET at = at + 1 WHERE seq = 30"], "event 30 (opened) was edited"),
+        (["DELETE FROM events WHERE seq = 9"], "event 9 is missing"),
+        (["DELETE FROM events WHERE seq > 20"], "events 21 to 30 are missing at the end"),
+        (
+            ["DELETE FROM events WHERE seq > 20", HEAD.format(20)],
+            "events from 21 on are missing at the end: event 25 was anchored at 2026-03-01",
+        ),
+        (
+            [
+                "UPDATE events SET seq = -1 WHERE seq = 4",
+                "UPDATE events SET seq = 4 WHERE seq = 5",
+                "UPDATE events SET seq = 5 WHERE seq = -1",
+            ],
+            "the event that belongs at 4 stands at 5",
+        ),
+        (
+            [
+                "UPDATE events SET seq = -seq - 1 WHERE seq > 8",
+                "UPDATE events SET seq = -seq WHERE seq < 0",
+                COPY,
+                HEAD.format(31),
+            ],
+            "event 9 was put in",
+        ),
+        (["DELETE FROM events", "UPDATE chain SET seq = 0, mac = ''"], "events from 1 on are miss"),
+        (["UPDATE chain SET seq = 29"], "the chain's head says event 29, the last one is 30"),
+        (["DROP TABLE events"], "the database could not be read"),
+    ],
+)
+def test_what_was_changed_is_told(
+    settings: Settings, capsys: pytest.CaptureFixture[str], statements: list[str], told: str
+) -> None:
+    """Every way of changing the file with SQL shows, and the first bad event is named."""
+    attack(settings, *statements)
+    assert run(["audit", "verify"]) == ExitCode.FAILED
+    assert told in capsys.readouterr().err
+
+
+def test_a_cut_that_grew_again_is_told(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reconciler went on behind the cut with the right key; the old anchors still show it."""
+    attack(settings, "DELETE FROM events WHERE seq > 20", HEAD.format(20))
+    write(settings, 20)
+    assert run(["audit", "verify"]) == ExitCode.FAILED
+    assert "event 25 is not the one that was anchored" in capsys.readouterr().err
+
+
+def shift(line: str) -> str:
+    at, _, mac, signature = line.split()
+    return f"{at} 24 {mac} {signature}"
+
+
+@pytest.mark.parametrize("forge", [shift, lambda _: "hello", lambda line: line + "0"])
+def test_a_forged_anchor_is_told(
+    settings: Settings, capsys: pytest.CaptureFixture[str], forge: Callable[[str], str]
+) -> None:
+    """An anchor that was moved, or never was one, is named with its line."""
+    lines = settings.anchors.read_text().splitlines()
+    lines[1] = forge(lines[1])
+    settings.anchors.write_text("\n".join(lines) + "\n")
+    assert run(["audit", "verify"]) == ExitCode.FAILED
+    assert f"line 2 of {settings.anchors} is not signed" in capsys.readouterr().err
+
+
+def test_half_an_anchor_is_no_forgery(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A power cut leaves half a line; the next anchor begins a line of its own."""
+    head = events.Head(30, "ab" * 32)
+    text = settings.anchors.read_text()
+    settings.anchors.write_text(text[: len(text) - 40])
+    append(settings.anchors, make_anchor(KEY.encode(), head, NOW))
+    assert len(settings.anchors.read_text().splitlines()) == 3
+    assert run(["audit", "verify"]) == ExitCode.FAILED, "that anchor is of no stored event"
+    said = capsys.readouterr()
+    assert "1 lines of anchors are torn" in said.out
+    assert "event 30 is not the one that was anchored" in said.err
+
+
+def test_a_copy_is_verified_with_shipped_logs(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Elsewhere, with a copy of the database, the key and the log that was shipped."""
+    anchor = make_anchor(KEY.encode(), write(settings, 1), NOW)
+    fields = {"at": anchor.at, "seq": anchor.seq, "mac": anchor.mac, "signature": anchor.signature}
+    other = [{"event": "decided"}, {"event": "audit_anchored", "at": 1}, ["no object"]]
+    log = tmp_path / "reconciler.log"
+    log.write_text(
+        "\n".join(json.dumps(line) for line in [*other[:2], {"event": "audit_anchored"} | fields])
+    )
+    database, key = tmp_path / "copy.db", tmp_path / "key"
+    found = sqlite_path(settings.database_url)
+    assert found is not None
+    database.write_bytes(found.read_bytes())
+    key.write_text(KEY)
+    options = ["--database", f"sqlite:///{database}", "--key-file", str(key), "--anchors", str(log)]
+    assert run(["audit", "verify", *options]) == ExitCode.OK
+    assert "last anchor: event 31" in capsys.readouterr().out
+
+
+def test_the_key_is_changed_with_an_event(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The new line goes above the old one; what was written with either is verified."""
+    newer = "a7" * 32
+    keys = [newer.encode(), KEY.encode()]
+    (settings.secrets / "audit_key").write_text(f"{newer}\n{KEY}\n")
+    engine = writing_engine(settings.database_url)
+    for expected in (True, False):  # only the first start with it has something to tell
+        with transaction(engine, keys[0]) as connection:
+            assert bool(events.note_key(connection, keys, at=NOW)) is expected
+    engine.dispose()
+    write(settings, 2, newer)
+    assert run(["audit", "verify"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "verified 33 events" in said
+    assert (
+        f"{events.name_of(keys[1])} from event 1, {events.name_of(keys[0])} from event 31" in said
+    )
+    (settings.secrets / "audit_key").write_text(newer)
+    assert run(["audit", "verify"]) == ExitCode.FAILED
+    assert "fits no key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--database", "sqlite:////nowhere/x.db"], "there is no database /nowhere/x.db"),
+        (["--database", "nonsense"], "this is no database URL"),
+        (["--database", "oracle://x"], "neither PostgreSQL nor SQLite"),
+        (["--key-file", "/dev/null"], "/dev/null: it is empty"),
+    ],
+)
+def test_mistakes_are_sentences(
+    settings: Settings, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    """No traceback, and no database is made by looking for it."""
+    del settings
+    assert run(["audit", "verify", *options]) in {ExitCode.FAILED, ExitCode.SETUP, ExitCode.USAGE}
+    assert told in capsys.readouterr().err
