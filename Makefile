@@ -2,7 +2,7 @@
 # The targets that need the virtual environment make it first; when nothing changed that is instant.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules
+.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -45,6 +45,10 @@ gameday: setup ## Run every drill and print the table
 
 bench: setup ## Measure: start, memory of each process, durable intake beside one that only parses
 	@scripts/bench.sh
+
+KILLS ?= 2000
+crash: setup-dev ## Kill the reconciler at every step, thousands of times: make crash KILLS=2000
+	@scripts/crash.sh "$(KILLS)"
 
 rules: setup ## Check and test the rules, the configurations and the runbooks
 	@scripts/rules.sh

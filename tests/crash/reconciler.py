@@ -1,0 +1,115 @@
+"""The reconciler as a process that can be killed cheaply and exactly.
+
+This is a server of lives: everything is imported once, then each line on standard input starts
+one life, in a process forked for it. A life is the real reconciler, `trading_ops.app.serve`, that
+kills or freezes itself at the n-th passing of a named checkpoint. Each life ends in one line on
+standard output: the wait status.
+"""
+
+import asyncio
+import functools
+import gc
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from tests.crash import plants
+from trading_ops import app, checkpoints, logs
+from trading_ops.checkpoints import Checkpoint
+from trading_ops.domain.decision import GlobalLimits
+from trading_ops.settings import load_settings
+from trading_ops.targets import load_targets
+
+FAST = functools.partial(GlobalLimits, attempts=10**9, storm_targets=10**9)
+"""Thousands of episodes in minutes: that is what the global limits are there to stop."""
+
+
+class Ender:
+    """Sends a signal to its own process at the n-th passing of a place."""
+
+    def __init__(self, place: Checkpoint, nth: int, number: signal.Signals) -> None:
+        self._place, self._left, self._signal = place, nth, number
+        self._lock = threading.Lock()  # the writer's thread passes places too
+
+    def __call__(self, place: Checkpoint) -> None:
+        """Count a passing."""
+        if place is not self._place:
+            return
+        with self._lock:
+            self._left -= 1
+            due = self._left == 0
+        if due:
+            os.kill(os.getpid(), self._signal)
+
+
+def live(life: dict[str, Any]) -> int:
+    """Be the reconciler until the end; return the exit code."""
+    folder = Path(life["folder"])
+    _speak_into(folder / f"{life.get('name', 'reconciler')}.log")
+    if life.get("traced"):
+        _wait_for_tracer()
+    if life.get("plant"):
+        plants.plant(life["plant"])
+    if life.get("checkpoint"):
+        number = signal.Signals[life.get("signal", "SIGKILL")]
+        place = Checkpoint(life["checkpoint"])
+        checkpoints.watch(Ender(place, life.get("nth", 1), number))
+    logs.configure("reconciler", level="WARNING")
+    app.GlobalLimits = FAST  # type: ignore[assignment,attr-defined]
+    try:
+        asyncio.run(_serve(folder, life))
+    except Exception as error:  # noqa: BLE001 - whatever it is, this process must not fork again
+        sys.stderr.write(f"{error!r}\n")
+        return 1
+    return 0
+
+
+async def _serve(folder: Path, life: dict[str, Any]) -> None:
+    settings = load_settings(folder, life["environ"])
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await app.serve(settings, load_targets(folder / life.get("targets", "targets.yml")), stop)
+
+
+def _speak_into(path: Path) -> None:
+    """Leave the server's own pipes to it."""
+    null = os.open(os.devnull, os.O_RDWR)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for old, new in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(old, new)
+
+
+def _wait_for_tracer() -> None:
+    """Go on only when strace has hold of this process."""
+    while "TracerPid:\t0" in Path("/proc/self/status").read_text("ascii"):
+        threading.Event().wait(0.005)
+
+
+def main() -> None:
+    """Serve lives until standard input ends."""
+    gc.collect()
+    gc.freeze()
+    for line in sys.stdin.buffer:
+        life = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                code = live(life)
+            finally:
+                os._exit(code)
+        _say({"pid": pid})
+        _, status = os.waitpid(pid, 0)
+        _say({"status": os.waitstatus_to_exitcode(status)})
+
+
+def _say(value: dict[str, Any]) -> None:
+    os.write(1, json.dumps(value).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()
