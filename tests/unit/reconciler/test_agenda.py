@@ -1,0 +1,69 @@
+"""Which incidents a pass looks at: what changed, and what is due by its time."""
+
+import math
+
+from trading_ops.domain.decision import AlertView, Escalate, Reason, Wait
+from trading_ops.reconciler.agenda import SOON_SECONDS, Agenda, Sight, again_in
+
+SIGHT = Sight(view=AlertView.FIRING, blocking=(), decision=Wait(reason=Reason.COOLDOWN))
+
+
+def test_what_changed_is_due_once() -> None:
+    agenda = Agenda()
+    assert not agenda.is_due(0)
+    agenda.add(["a", "b"])
+    assert agenda.is_due(0)
+    assert agenda.take(0) == {"a", "b"}
+    assert agenda.take(0) == set()
+
+
+def test_a_time_makes_it_due() -> None:
+    agenda = Agenda()
+    agenda.looked("a", SIGHT, again_in=5, now=10)
+    assert agenda.next_in(12) == 3
+    assert agenda.take(14.9) == set()
+    assert agenda.take(15) == {"a"}
+    assert agenda.next_in(15) == math.inf
+
+
+def test_the_last_look_names_the_time() -> None:
+    """Looked at earlier because something changed: the older time does not count any more."""
+    agenda = Agenda()
+    for now in range(100):
+        agenda.looked("a", SIGHT, again_in=5, now=now)
+    assert agenda.take(103.9) == set()
+    assert agenda.take(104) == {"a"}
+    assert agenda.next_in(104) == math.inf
+
+
+def test_what_waits_for_a_word_has_no_time() -> None:
+    agenda = Agenda()
+    agenda.looked("a", SIGHT, again_in=math.inf, now=0)
+    assert agenda.next_in(0) == math.inf
+    assert agenda.sight("a") == SIGHT
+
+
+def test_forgotten_is_forgotten() -> None:
+    """Closed, or with another replica: neither a change nor a time brings it back."""
+    agenda = Agenda()
+    agenda.looked("a", SIGHT, again_in=5, now=0)
+    agenda.add(["a"])
+    agenda.forget("a")
+    assert agenda.take(10) == set()
+    assert agenda.sight("a") is None
+
+
+def test_a_look_that_failed_is_repeated_soon() -> None:
+    agenda = Agenda()
+    agenda.retry("a", 0)
+    assert agenda.take(SOON_SECONDS) == {"a"}
+
+
+def test_how_soon_a_decision_is_looked_at_again() -> None:
+    """Each second while something may happen of itself; else when its time has come."""
+    assert again_in(Escalate(reason=Reason.STORM), None) == SOON_SECONDS
+    assert again_in(Wait(reason=Reason.COOLDOWN), 20) == SOON_SECONDS
+    assert again_in(Wait(reason=Reason.COOLDOWN), 0.2) == 0.2
+    assert again_in(Wait(reason=Reason.COOLDOWN), -3) == 0
+    assert again_in(Wait(reason=Reason.WITH_A_PERSON), None) == math.inf
+    assert again_in(Wait(reason=Reason.PAUSED), 20) == 20
