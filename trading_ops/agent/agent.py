@@ -16,6 +16,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -146,10 +147,9 @@ class Agent:
             "incarnation": self._incarnation,
             "started_at": self._metrics.started_at,
             "state": self.holds.state,
-            "holds": [
-                {"id": hold.id, "state": hold.state, "owner": hold.owner, "reason": hold.reason}
-                for hold in self.holds.holds
-            ],
+            # With the lifted ones, whoever keeps holds too learns of a lift that was made here.
+            "holds": [asdict(hold) for hold in self.holds.holds],
+            "lifted": self.holds.lifted,
             **as_json(health),
         }
 

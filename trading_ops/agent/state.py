@@ -14,6 +14,9 @@ from trading_ops.errors import SetupError
 KEPT_LIFTED = 100
 """Lifted holds that are kept in the file, for the question who resumed, and why."""
 
+TOLD_LIFTED = 20
+"""Of them, those that are told with each answer to GET /health."""
+
 
 class TradingState(StrEnum):
     """What a bot may do, from free to nothing."""
@@ -89,6 +92,16 @@ class Holds:
         """Return what holds now, oldest first."""
         return self._holds
 
+    @property
+    def lifted(self) -> list[dict[str, Any]]:
+        """Return the latest lifts, oldest first: id, laid at, lifted at, by whom and why."""
+        words = ("id", "at", "lifted_at", "lifted_by", "lifted_for")
+        return [
+            {word: one[word] for word in words}
+            for one in self._lifted[-TOLD_LIFTED:]
+            if all(word in one for word in words)
+        ]
+
     def lay(self, hold: Hold) -> Hold:
         """Lay a hold on; return the one that now stands under its id, the stricter of the two.
 
@@ -139,9 +152,25 @@ class Holds:
                 Hold(**entry | {"state": TradingState(entry["state"])})
                 for entry in data.get("holds", [])
             )
-            self._lifted = list(data.get("lifted", []))
+            self._lifted = [dict(entry) for entry in data.get("lifted", [])]
+            for one in (*map(asdict, self._holds), *self._lifted):
+                _check_told(one)
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"{self._path} is no file of holds: {error}") from error
 
     def _store(self, holds: tuple[Hold, ...], lifted: list[dict[str, Any]]) -> None:
         write_json(self._path, {"holds": [asdict(hold) for hold in holds], "lifted": lifted})
+
+
+def _check_told(entry: dict[str, Any]) -> None:
+    """Refuse what could not be told to others as what it is.
+
+    Raises:
+        ValueError: a field is missing or of another type.
+    """
+    for word in ("id", "owner", "reason"):
+        if not isinstance(entry.get(word), str):
+            raise ValueError(f"{word} must be a text")  # noqa: TRY004 - it is a wrong file
+    for word in ("at", *(["lifted_at"] if "lifted_at" in entry else [])):
+        if not isinstance(entry.get(word), int | float):
+            raise ValueError(f"{word} must be a time")  # noqa: TRY004

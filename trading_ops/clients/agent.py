@@ -18,6 +18,31 @@ class ComponentHealth(msgspec.Struct):
     detail: str = ""
 
 
+class ReportedHold(msgspec.Struct):
+    """One hold that stands at the agent."""
+
+    id: str
+    state: str
+    """`halted` or `reducing`."""
+
+    owner: str
+    reason: str
+    at: float
+    """When it was laid there, seconds since the epoch."""
+
+
+class ReportedLift(msgspec.Struct):
+    """One hold that somebody lifted at the agent."""
+
+    id: str
+    at: float
+    """When the hold was laid there, seconds since the epoch."""
+
+    lifted_at: float
+    lifted_by: str
+    lifted_for: str
+
+
 class BotHealth(msgspec.Struct):
     """What the agent says of its bot."""
 
@@ -28,6 +53,11 @@ class BotHealth(msgspec.Struct):
     incarnation: str
     state: str
     components: dict[str, ComponentHealth]
+    holds: list[ReportedHold] | None = None
+    """What holds now; None: it does not tell."""
+
+    lifted: list[ReportedLift] = []
+    """The latest lifts, oldest first."""
 
 
 class Agent(Executor):

@@ -1,0 +1,152 @@
+"""Holds on bots: laid, standing, lifted. Laying one again changes nothing: sets of them unite."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.store import events
+from trading_ops.store.tables import fences, holds
+
+
+def lay(connection: Connection, hold: Hold, *, now: datetime, kind: str = "hold_laid") -> bool:
+    """Store a hold; return whether that changed anything.
+
+    Of two with one id the stricter stands. One that was lifted stands again only when it was laid
+    after that: a late copy, as from a journal, does not undo what a person said.
+
+    Args:
+        connection: of the writing side.
+        hold: what is laid; `hold.at` tells when.
+        now: of the event.
+        kind: of the event.
+    """
+    row = None
+    if not _insert(connection, hold):
+        row = connection.execute(select(holds).where(holds.c.id == hold.id).with_for_update()).one()
+        if not _is_news(row, hold):
+            return False
+        values = _columns(hold) | {"lifted_at": None, "lifted_by": None, "lifted_for": None}
+        connection.execute(update(holds).where(holds.c.id == hold.id).values(values))
+    events.add(
+        connection,
+        at=now,
+        kind=kind,
+        actor=hold.owner,
+        note=f"{hold.target} is {hold.state}: {hold.reason}",
+        before=None if row is None else _as_json(row),
+        after={"id": hold.id, "target": hold.target, "state": hold.state, "laid_at": hold.at},
+    )
+    return True
+
+
+def lift(
+    connection: Connection,
+    *,
+    ids: Iterable[str],
+    owner: str,
+    reason: str,
+    now: datetime,
+    kind: str = "hold_lifted",
+) -> frozenset[str]:
+    """Lift those of these holds that stand; return their ids."""
+    lifted = set()
+    for key in sorted(ids):
+        row = connection.execute(
+            select(holds).where(holds.c.id == key, holds.c.lifted_at.is_(None)).with_for_update()
+        ).one_or_none()
+        if row is None:
+            continue
+        connection.execute(
+            update(holds)
+            .where(holds.c.id == key)
+            .values(lifted_at=now, lifted_by=owner, lifted_for=reason)
+        )
+        events.add(
+            connection,
+            at=now,
+            kind=kind,
+            actor=owner,
+            note=f"{row.target} is no longer {row.state} by {row.owner}: {reason}",
+            before=_as_json(row),
+            after={"id": key, "target": row.target, "lifted_by": owner, "lifted_for": reason},
+        )
+        lifted.add(key)
+    return frozenset(lifted)
+
+
+def standing(connection: Connection, target: str | None = None) -> list[Hold]:
+    """Return the holds that nobody has lifted, oldest first; of one target or of all."""
+    statement = select(holds).where(holds.c.lifted_at.is_(None)).order_by(holds.c.at, holds.c.id)
+    if target is not None:
+        statement = statement.where(holds.c.target == target)
+    return [_hold(row) for row in connection.execute(statement)]
+
+
+def fences_seen(connection: Connection) -> Mapping[str, int]:
+    """Return the newest fencing token by target."""
+    rows = connection.execute(select(fences.c.target, fences.c.fence))
+    return {row.target: int(row.fence) for row in rows}
+
+
+def note(
+    connection: Connection,
+    *,
+    hold_id: str,
+    target: str,
+    kind: str,
+    actor: str,
+    text: str,
+    now: datetime,
+) -> None:
+    """Add an event about a hold that changes none of its columns, such as its acknowledgement."""
+    after = {"id": hold_id, "target": target}
+    events.add(connection, at=now, kind=kind, actor=actor, note=text, after=after)
+
+
+def _insert(connection: Connection, hold: Hold) -> bool:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(holds).values(_columns(hold)).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+def _is_news(row: Row[tuple[object, ...]], hold: Hold) -> bool:
+    if row.target != hold.target:
+        return False  # an id belongs to one target; the first one has it
+    if row.lifted_at is not None:
+        return bool(hold.at > row.lifted_at)
+    return hold.state.severity > HeldState(row.state).severity
+
+
+def _columns(hold: Hold) -> dict[str, object]:
+    return {
+        "id": hold.id,
+        "target": hold.target,
+        "state": hold.state.value,
+        "owner": hold.owner,
+        "reason": hold.reason,
+        "at": hold.at,
+    }
+
+
+def _hold(row: Row[tuple[object, ...]]) -> Hold:
+    return Hold(
+        id=row.id,
+        target=row.target,
+        state=HeldState(row.state),
+        owner=row.owner,
+        reason=row.reason,
+        at=row.at,
+    )
+
+
+def _as_json(row: Row[tuple[object, ...]]) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "target": row.target,
+        "state": row.state,
+        "owner": row.owner,
+        "lifted_at": row.lifted_at,
+    }

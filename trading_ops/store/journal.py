@@ -1,0 +1,148 @@
+"""The spill journal: what must not be forgotten while the database is away.
+
+One line an entry: its length in bytes, its CRC-32 and the entry as JSON. A line counts only when
+both fit, so one that a crash or a full disk has torn is seen as such, and never as another entry.
+One process owns the file.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from trading_ops import logs
+
+log = logs.get(__name__)
+
+
+class Journal:
+    """An append-only file of entries, each with an `id`; safe to call from any thread.
+
+    Each change is on the disk when the call returns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take the file; it and its folder are made by the first entry."""
+        self._path = path
+        self._lock = Lock()
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Add an entry.
+
+        Raises:
+            OSError: it could not be stored, for instance because the disk is full; the earlier
+                entries stand.
+        """
+        line = _line(entry)
+        with self._lock:
+            is_new = not self._path.exists()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                end = os.lseek(descriptor, 0, os.SEEK_END)
+                torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+                _write_all(descriptor, b"\n" + line if torn else line, undo_to=end)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if is_new:
+                _sync_folder(self._path.parent)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return what is kept, oldest first; unreadable lines are left out, and logged.
+
+        Raises:
+            OSError: the file is there and cannot be read.
+        """
+        with self._lock:
+            found = []
+            for number, line in enumerate(self._lines(), start=1):
+                entry = _entry(line)
+                if entry is None:
+                    log.error("journal_line_damaged", file=str(self._path), line=number)
+                else:
+                    found.append(entry)
+            return found
+
+    def forget(self, ids: Collection[str]) -> None:
+        """Drop the entries with these ids; the file is replaced as a whole.
+
+        Raises:
+            OSError: it could not be replaced; every entry stands.
+        """
+        with self._lock:
+            lines = self._lines()
+            kept = [line for line in lines if _is_kept(_entry(line), ids)]
+            if len(kept) == len(lines):
+                return
+            scratch = self._path.with_name(f".{self._path.name}.new")
+            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                _write_all(descriptor, b"".join(line + b"\n" for line in kept))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            scratch.replace(self._path)
+            _sync_folder(self._path.parent)
+
+    def _lines(self) -> list[bytes]:
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return []
+        return [line for line in content.split(b"\n") if line]
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    # ASCII without line breaks, whatever the entry's texts are.
+    body = json.dumps(dict(entry), ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    return b"%d %08x %s\n" % (len(body), zlib.crc32(body), body)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """Return the entry in a line without its end, or None when it is damaged."""
+    length, _, rest = line.partition(b" ")
+    checksum, _, body = rest.partition(b" ")
+    if length != b"%d" % len(body) or checksum != b"%08x" % zlib.crc32(body):
+        return None
+    try:
+        entry = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        return None
+    return entry
+
+
+def _is_kept(entry: Mapping[str, Any] | None, ids: Collection[str]) -> bool:
+    # A damaged line stays, as evidence for a person.
+    return entry is None or entry["id"] not in ids
+
+
+def _write_all(descriptor: int, data: bytes, *, undo_to: int | None = None) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError:
+        if undo_to is not None:
+            _quietly(lambda: os.ftruncate(descriptor, undo_to))
+        raise
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except OSError as error:  # the half line that is left is known as one by its checksum
+        log.warning("journal_not_truncated", error=str(error))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
