@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, LiteralString, Self
+from typing import Any, Literal, Self
 
 import psutil
 import psycopg
@@ -201,7 +201,7 @@ class Cluster:
         name = sql.Identifier(url.rpartition("/")[2])
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
-    def execute(self, statement: sql.Composable | str, database: str = "postgres") -> list[Any]:
+    def execute(self, statement: sql.Composed | str, database: str = "postgres") -> list[Any]:
         """Carry out one statement as administrator, outside a transaction; return its rows."""
         with self._admin(database) as connection:
             cursor = connection.execute(statement)

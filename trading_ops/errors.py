@@ -5,7 +5,9 @@
     ├── SetupError          a tool, port or folder is missing or taken
     ├── StackError          the local stack is not in the state that the command needs
     ├── StoreError          the database could not store or read
-    │   └── StoreBusy       the intake is full; try again
+    │   ├── StoreBusy       the intake is full; try again
+    │   ├── StoreUnavailable  the database is away or locked; nothing was stored
+    │   └── CommitUnknown   COMMIT was sent and not answered; it may be stored
     ├── ClientError         a system we call did not do as asked
     │   ├── Unreachable     no answer: the outcome is unknown
     │   └── Refused         a clear no: nothing was done
@@ -44,6 +46,14 @@ class StoreError(TradingOpsError):
 
 class StoreBusy(StoreError):
     """The intake is full; the sender should try again."""
+
+
+class StoreUnavailable(StoreError):
+    """The database is away, locked or silent; nothing was stored."""
+
+
+class CommitUnknown(StoreError):
+    """COMMIT was sent and not answered: it may be stored, or not."""
 
 
 class ClientError(TradingOpsError):

@@ -1,23 +1,19 @@
-"""A new, migrated database for each test."""
+"""A new, migrated database for each test, and each test on SQLite and on PostgreSQL."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine
 
-from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.transaction import transaction
 from trading_ops.store.writer import Writer
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(database_url: str) -> str:
     """The URL of a migrated database."""
-    url = f"sqlite:///{tmp_path / 'store' / 'test.db'}"
-    migrate.upgrade(url)
-    return url
+    return database_url
 
 
 @pytest.fixture

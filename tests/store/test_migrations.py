@@ -1,5 +1,8 @@
 """Migrations and tables are the same schema, and can be walked both ways."""
 
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,13 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.engine import make_url
 
+from tests.databases import postgresql_only, sqlite_only
+from tests.postgres import Cluster
 from trading_ops.errors import StoreError
 from trading_ops.store import migrate
-from trading_ops.store.engine import sole_writer, sqlite_path
+from trading_ops.store.engine import migrating_engine, sole_writer, sqlite_path
 from trading_ops.store.tables import metadata
 
 
@@ -33,14 +39,26 @@ def test_migrations_produce_exactly_the_tables(connection: Connection) -> None:
     assert made == set(metadata.tables)
 
 
+def indexes(connection: Connection) -> dict[str, str]:
+    """Return every index as the database would say it, one spelling for both."""
+    asked = {
+        "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index'",
+        "postgresql": "SELECT indexname AS name, indexdef AS sql FROM pg_indexes",
+    }
+    rows = connection.exec_driver_sql(asked[connection.dialect.name])
+    return {row.name: row.sql for row in rows}
+
+
 def test_partial_indexes_are_there(connection: Connection) -> None:
     """What may exist once is said by the database itself."""
-    rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'index'")
-    indexes = {row.name: row.sql for row in rows}
-    assert "WHERE closed_at IS NULL" in indexes["ux_incidents_open"]
-    running = indexes["ux_attempts_running"]
-    assert "state IN ('started', 'unknown', 'succeeded')" in running
-    assert "delivery <> 'safe_direction'" in running
+    made = indexes(connection)
+    unique = {name: sql for name, sql in made.items() if name.startswith("ux_")}
+    assert all(sql.startswith("CREATE UNIQUE INDEX") for sql in unique.values())
+    assert re.search(r"WHERE \(?closed_at IS NULL", made["ux_incidents_open"])
+    assert re.search(r"WHERE \(?ended_at IS NULL", made["ux_acknowledgements_standing"])
+    running = made["ux_attempts_running"]
+    assert re.findall(r"'(\w+)'", running) == ["started", "unknown", "succeeded", "safe_direction"]
+    assert "<>" in running
 
 
 def test_head_is_the_newest_file(connection: Connection) -> None:
@@ -57,14 +75,59 @@ def test_down_and_up_again(connection: Connection) -> None:
     assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_an_empty_database_has_no_revision(tmp_path: Path) -> None:
-    """Nothing is assumed of a new file."""
-    from trading_ops.store.engine import writing_engine  # noqa: PLC0415
+@pytest.fixture
+def empty_url(database_url: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of the same kind, in which nothing is."""
+    if sqlite_path(database_url):
+        yield f"sqlite:///{tmp_path / 'new.db'}"
+        return
+    cluster: Cluster = request.getfixturevalue("postgres")
+    url = cluster.new_database(migrated=False)
+    yield url
+    cluster.drop(url)
 
-    engine = writing_engine(f"sqlite:///{tmp_path / 'new.db'}")
+
+def revision(url: str) -> str | None:
+    engine = migrating_engine(url)
+    try:
+        with engine.begin() as connection:
+            return migrate.current(connection)
+    finally:
+        engine.dispose()
+
+
+def test_an_empty_database_is_brought_up(empty_url: str) -> None:
+    """Nothing is assumed of a new database."""
+    assert revision(empty_url) is None
+    assert migrate.upgrade(empty_url) == migrate.HEAD
+    assert revision(empty_url) == migrate.HEAD
+
+
+@postgresql_only
+def test_one_of_several_migrates(empty_url: str) -> None:
+    """Replicas that start at once on a new database all find it ready."""
+    with ThreadPoolExecutor(6) as threads:
+        assert set(threads.map(migrate.upgrade, [empty_url] * 6)) == {migrate.HEAD}
+    assert revision(empty_url) == migrate.HEAD
+
+
+def test_a_newer_programs_database_is_left_alone(url: str, engine: Engine) -> None:
+    """Whoever goes back to an older version is told so, and nothing is changed."""
     with engine.begin() as connection:
-        assert migrate.current(connection) is None
-    engine.dispose()
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="has revision 9999, which this version"):
+        migrate.upgrade(url)
+    assert revision(url) == "9999"
+
+
+@postgresql_only
+def test_a_database_that_is_not_there_is_a_sentence(url: str) -> None:
+    """Neither a traceback nor the password."""
+    password = make_url(url).password or "?"
+    missing = url.rpartition("/")[0] + "/nowhere"
+    with pytest.raises(StoreError, match='database "nowhere" does not exist') as caught:
+        migrate.upgrade(missing)
+    assert password not in str(caught.value)
 
 
 def test_upgrading_twice_changes_nothing(url: str, engine: Engine) -> None:
@@ -74,6 +137,7 @@ def test_upgrading_twice_changes_nothing(url: str, engine: Engine) -> None:
         assert migrate.current(connection) == migrate.HEAD
 
 
+@sqlite_only
 def test_a_second_writer_is_refused(url: str) -> None:
     """The sentence names the process that has it, and what to do."""
     with (

@@ -4,15 +4,18 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from trading_ops.errors import StoreError
 
 BUSY_TIMEOUT_SECONDS = 5
+EXAMPLE = "postgresql://USER@HOST/DATABASE"
 
 
 def writing_engine(url: str) -> Engine:
@@ -21,20 +24,71 @@ def writing_engine(url: str) -> Engine:
     SQLite: WAL with synchronous=FULL, so that an acknowledged commit survives a power cut, and
     BEGIN IMMEDIATE, because a read lock that wants to become a write lock fails at once.
     """
-    engine = create_engine(url, pool_size=1, max_overflow=0)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_writer)
-        event.listen(engine, "begin", _begin_immediate)
+    parsed = parse(url)
+    if _is_postgresql(parsed):
+        from trading_ops.store import postgresql  # noqa: PLC0415 - only who has it needs the driver
+
+        return postgresql.engine(
+            parsed, postgresql.Bounds(name="writer", settings=postgresql.WRITING)
+        )
+    engine = create_engine(parsed, pool_size=1, max_overflow=0, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_writer)
+    event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def migrating_engine(url: str) -> Engine:
+    """Return an engine that changes the schema: as long as it takes, and once another is done."""
+    parsed = parse(url)
+    if not _is_postgresql(parsed):
+        return writing_engine(url)
+    from trading_ops.store import postgresql  # noqa: PLC0415 - see writing_engine
+
+    bounds = postgresql.Bounds(name="migration", settings=postgresql.MIGRATING, answer_seconds=None)
+    return postgresql.engine(parsed, bounds)
 
 
 def reading_engine(url: str) -> Engine:
-    """Return an engine whose connections cannot write."""
-    engine = create_engine(url, pool_size=4, max_overflow=4)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_reader)
-        event.listen(engine, "begin", _begin_deferred)
+    """Return an engine whose connections cannot write, and whose transactions see one moment."""
+    parsed = parse(url)
+    if _is_postgresql(parsed):
+        from trading_ops.store import postgresql  # noqa: PLC0415 - see writing_engine
+
+        bounds = postgresql.Bounds(
+            name="reader", settings=postgresql.READING, pool_size=4, overflow=4
+        )
+        return postgresql.engine(parsed, bounds)
+    engine = create_engine(parsed, pool_size=4, max_overflow=4, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_reader)
+    event.listen(engine, "begin", _begin_deferred)
     return engine
+
+
+def parse(url: str) -> URL:
+    """Return a database's URL, with our driver.
+
+    Raises:
+        StoreError: it is no URL, or of a database that we do not speak. It may hold a password, so
+            it is not repeated.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise StoreError(f"the database's address is no URL; write {EXAMPLE}") from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return parsed
+    if backend not in {"postgresql", "postgres"}:
+        raise StoreError(f"{backend} is neither PostgreSQL nor SQLite; write {EXAMPLE}")
+    if not find_spec("psycopg"):
+        raise StoreError(
+            "PostgreSQL's driver is not installed: pip install 'trading-ops[postgresql]'"
+        )
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _is_postgresql(url: URL) -> bool:
+    return url.get_backend_name() == "postgresql"
 
 
 def _prepare_writer(connection: Any, _record: object) -> None:

@@ -3,13 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from trading_ops.store.engine import sole_writer, writing_engine
+from trading_ops.errors import StoreError
+from trading_ops.store.engine import migrating_engine, sole_writer
 
 FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0002"
 """The newest revision; a test compares it with the files."""
+
+LOCK = 0x7452_6164_4F70_7301
+"""The number of our advisory lock in PostgreSQL; any would do, if only we use it."""
 
 
 def current(connection: Connection) -> str | None:
@@ -22,26 +27,46 @@ def current(connection: Connection) -> str | None:
 def upgrade(url: str) -> str:
     """Bring the database to the newest revision and return it; cheap when it is already there.
 
+    Several may ask at once: one migrates, the others wait and find it done.
+
     Raises:
-        StoreError: another process has the database open for writing.
+        StoreError: another process has the SQLite database open for writing, the database cannot
+            be reached, refuses the change, or belongs to a newer version of this program.
     """
     with sole_writer(url):
-        engine = writing_engine(url)
+        engine = migrating_engine(url)
         try:
             with engine.begin() as connection:
                 if current(connection) != HEAD:
+                    _wait_for_others(connection)
                     _run_alembic(connection)
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise StoreError(f"the database cannot be prepared: {str(cause).strip()}") from error
         finally:
             engine.dispose()
     return HEAD
 
 
+def _wait_for_others(connection: Connection) -> None:
+    """Take the lock that one transaction has at a time, until it ends (PostgreSQL)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+
+
 def _run_alembic(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415 - 0.1 s and 20 MB that most starts do not need
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
     attributes: dict[str, Any] = config.attributes
     attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(
+            f"the database has revision {current(connection)}, which this version of trading-ops "
+            f"(revision {HEAD}) does not know: run the version that made it, or a newer one"
+        ) from error

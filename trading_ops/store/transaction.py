@@ -2,14 +2,26 @@
 
 The chain's head is locked last and for the shortest time, so that replicas which write at once
 neither wait long for each other nor lock in different orders.
+
+How it failed is told apart, because what may follow differs: before COMMIT was sent nothing is
+stored, whatever went wrong; after that, silence means that nobody knows.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RootTransaction
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from trading_ops.errors import CommitUnknown, StoreUnavailable
 from trading_ops.store import events
+
+# PostgreSQL's codes. Two transactions got in each other's way, and this one was rolled back.
+_COLLISIONS = frozenset({"40001", "40P01", "23505"})
+# A statement ran, or waited for a lock, longer than it may.
+_LIMITS = frozenset({"57014", "55P03"})
+# The connection broke, the server goes down, or it says itself that it does not know.
+_UNSURE = ("08", "40003", "57P")
 
 
 @contextmanager
@@ -19,9 +31,68 @@ def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
     Args:
         engine: of the writing side.
         audit_key: keys the chain's MACs; empty, they only detect accidents.
+
+    Raises:
+        StoreUnavailable: there is no database, it is locked, or it went away before COMMIT.
+        CommitUnknown: COMMIT was sent, and what became of it is unknown.
     """
-    with engine.connect() as connection:
+    with _connect(engine) as connection:
         events.forget(connection)  # what a transaction that failed has left behind
-        with connection.begin():
-            yield connection
-            events.write(connection, audit_key)
+        with _begin(connection) as begun:
+            try:
+                yield connection
+                events.write(connection, audit_key)
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise StoreUnavailable(_sentence("the database went away", error)) from error
+                raise
+            _commit(begun)
+
+
+def is_collision(error: Exception) -> bool:
+    """Whether it was rolled back for another transaction's sake: trying again may mend it."""
+    return _code(error) in _COLLISIONS
+
+
+def is_limit(error: Exception) -> bool:
+    """Whether it waited or ran too long: trying again at once would only wait again."""
+    return _code(error) in _LIMITS
+
+
+def _connect(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(_sentence("the database cannot be reached", error)) from error
+
+
+def _begin(connection: Connection) -> RootTransaction:
+    try:
+        return connection.begin()
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(_sentence("the database lets nobody write", error)) from error
+
+
+def _commit(begun: RootTransaction) -> None:
+    try:
+        begun.commit()
+    except DBAPIError as error:
+        if _surely_rolled_back(error):
+            raise
+        raise CommitUnknown(_sentence("the commit was not confirmed", error)) from error
+
+
+def _surely_rolled_back(error: DBAPIError) -> bool:
+    code = _code(error)
+    return bool(code) and not error.connection_invalidated and not code.startswith(_UNSURE)
+
+
+def _code(error: Exception) -> str:
+    """Return PostgreSQL's code of an error; SQLite has none."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def _sentence(what: str, error: SQLAlchemyError) -> str:
+    cause = getattr(error, "orig", None) or error
+    lines = str(cause).strip().splitlines() or [""]
+    return f"{what}: {cause.__class__.__name__}: {lines[0]}"

@@ -1,9 +1,11 @@
 """The single thread that owns the writing connection.
 
 It takes what waits, carries it out in one transaction, commits once, and only then answers: many
-requests share one fsync, and nothing is answered that is not on disk. If a batch fails, it is
-rolled back and replayed one request at a time, so that a bad one harms only itself. Control
-requests have a lane of their own, ahead of the bounded intake.
+requests share one fsync, and nothing is answered that is not on disk. If a statement fails, the
+batch is rolled back and replayed one request at a time, so that a bad one harms only itself. If the
+database is away, or did not answer COMMIT, nothing is replayed: whoever asked hears of it, and of a
+commit without an answer that it may be stored. Control requests have a lane of their own, ahead of
+the bounded intake.
 """
 
 import asyncio
@@ -17,12 +19,18 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from trading_ops import checkpoints, logs
 from trading_ops.checkpoints import Checkpoint
-from trading_ops.errors import StoreBusy, StoreError, TradingOpsError
-from trading_ops.store.transaction import transaction
+from trading_ops.errors import (
+    CommitUnknown,
+    StoreBusy,
+    StoreError,
+    StoreUnavailable,
+    TradingOpsError,
+)
+from trading_ops.store.transaction import is_collision, is_limit, transaction
 
 log = logs.get(__name__)
 
@@ -30,6 +38,8 @@ T = TypeVar("T")
 
 INTAKE_LIMIT = 10_000
 BATCH_LIMIT = 500
+TRIES = 3
+"""How often a request is tried that another reconciler's transaction got in the way of."""
 
 
 class _Request:
@@ -92,6 +102,7 @@ class Writer:
         """Carry out a control request; the answer comes after the commit.
 
         Raises:
+            CommitUnknown: it may be stored, or not.
             StoreError: it could not be stored; nothing of it was.
         """
         request = _Request(work, asyncio.get_running_loop())
@@ -105,6 +116,7 @@ class Writer:
 
         Raises:
             StoreBusy: too many wait already.
+            CommitUnknown: it may be stored, or not.
             StoreError: it could not be stored; nothing of it was.
         """
         request = _Request(work, asyncio.get_running_loop())
@@ -151,15 +163,42 @@ class Writer:
         return [request for request in batch if request.is_wanted()]
 
     def _carry_out(self, batch: list[_Request]) -> None:
-        try:
-            outcomes = [_Outcome(result=result) for result in self._commit(batch)]
-        except Exception as error:  # noqa: BLE001 - whatever it was, the sender must hear of it
-            if len(batch) > 1:
-                for request in batch:
-                    self._carry_out([request])
+        if len(batch) > 1:
+            try:
+                outcomes = [_Outcome(result=result) for result in self._commit(batch)]
+            except (StoreUnavailable, CommitUnknown) as error:
+                _refuse(batch, error)
+            except Exception:  # noqa: BLE001 - whose it was shows when each is tried alone
+                self._one_by_one(batch)
+            else:
+                _answer(batch, outcomes)
+        else:
+            self._one_by_one(batch)
+
+    def _one_by_one(self, batch: list[_Request]) -> None:
+        for position, request in enumerate(batch):
+            try:
+                outcome = _Outcome(result=self._alone(request))
+            except (StoreUnavailable, CommitUnknown) as error:
+                # The others would only wait as long for the same, and those behind them too.
+                _refuse(batch[position:], error)
                 return
-            outcomes = [_Outcome(error=_explained(error))]
-        _answer(batch, outcomes)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the sender must hear of it
+                outcome = _Outcome(error=_explained(error))
+            _answer([request], [outcome])
+
+    def _alone(self, request: _Request) -> Any:
+        for left in reversed(range(TRIES)):
+            try:
+                return self._commit([request])[0]
+            except DBAPIError as error:
+                if is_limit(error):
+                    raise StoreUnavailable(
+                        "the database took too long; nothing is stored"
+                    ) from error
+                if not (left and is_collision(error)):
+                    raise
+        raise AssertionError  # the last try returns or raises
 
     def _commit(self, batch: list[_Request]) -> list[Any]:
         with transaction(self._engine, self._audit_key) as connection:
@@ -167,6 +206,12 @@ class Writer:
             checkpoints.reached(Checkpoint.COMMIT_BEFORE)
         checkpoints.reached(Checkpoint.COMMIT_AFTER)
         return results
+
+
+def _refuse(batch: list[_Request], error: StoreUnavailable | CommitUnknown) -> None:
+    """Tell everybody that it is not stored, or that nobody knows; each gets an error of its own."""
+    log.error("write_failed", error=str(error), requests=len(batch))
+    _answer(batch, [_Outcome(error=type(error)(str(error))) for _ in batch])
 
 
 def _answer(batch: list[_Request], outcomes: list[_Outcome]) -> None:
@@ -192,7 +237,8 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, TradingOpsError):
         return error
     if isinstance(error, SQLAlchemyError):
-        log.error("write_failed", error=str(error))
+        cause = getattr(error, "orig", None) or error
+        log.error("write_failed", error=f"{cause.__class__.__name__}: {cause}")
         return StoreError(f"the database could not store it: {error.__class__.__name__}")
     log.error("write_failed", error=repr(error))
     return error

@@ -1,0 +1,138 @@
+"""How we connect to PostgreSQL: nothing waits without an end. The driver is imported only here.
+
+A server that is gone, frozen or behind a cut cable must show within seconds, because whoever waits
+for the store (Alertmanager's webhook, an operator) is told so. The bounds, from the inside out: the
+server ends a statement that runs or waits for a lock too long, and a transaction whose client
+stopped; the driver gives up a connection on which no answer comes; the kernel one whose packets
+nobody acknowledges.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+from sqlalchemy import URL, Engine, create_engine, event
+
+from trading_ops import clock
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 5
+POOL_SECONDS = 5
+ANSWER_SECONDS = 8.0
+"""Longer than the server's own limit of a statement, so that the server's word comes first."""
+
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8_000,
+}
+LIMITS = {
+    "statement_timeout": "5s",
+    "lock_timeout": "3s",
+    "idle_in_transaction_session_timeout": "10s",
+}
+WRITING = {
+    # Said, not inherited: a server or role set to `off` would acknowledge what a crash can take.
+    "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    **LIMITS,
+}
+READING = {
+    "default_transaction_isolation": "repeatable read",
+    "default_transaction_read_only": "on",
+    **LIMITS,
+}
+MIGRATING = {
+    **WRITING,
+    # Another replica's migration is waited for, and a large table takes its time.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What a pool of connections is opened with."""
+
+    name: str
+    settings: Mapping[str, str]
+    pool_size: int = 1
+    overflow: int = 0
+    answer_seconds: float | None = ANSWER_SECONDS
+
+
+def engine(url: URL, bounds: Bounds) -> Engine:
+    """Return an engine; it connects again by itself after its connections were lost."""
+    made = create_engine(
+        url,
+        pool_size=bounds.pool_size,
+        max_overflow=bounds.overflow,
+        pool_timeout=POOL_SECONDS,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": f"trading-ops {bounds.name}",
+            **KEEPALIVE,
+            **url.query,  # whoever wrote the URL knows their network better
+            "options": _options(url, bounds.settings),
+        },
+    )
+
+    def connect(_dialect: object, _record: object, _args: object, given: dict[str, Any]) -> object:
+        connection = _Connection.connect(**given)
+        connection.answer_seconds = bounds.answer_seconds
+        return connection
+
+    event.listen(made, "do_connect", connect)
+    return made
+
+
+def _options(url: URL, settings: Mapping[str, str]) -> str:
+    """Return the server's settings for a session; ours stand behind the URL's own, and win."""
+    given = url.query.get("options", "")
+    # A space in a value is not the end of it.
+    escaped = {name: value.replace(" ", "\\ ") for name, value in settings.items()}
+    ours = [f"-c {name}={value}" for name, value in escaped.items()]
+    return " ".join([given if isinstance(given, str) else " ".join(given), *ours]).strip()
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that gives itself up when the server no longer answers."""
+
+    answer_seconds: float | None = None
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **named: Any) -> T:
+        """Carry out one exchange with the server, as the driver's own, but not for ever."""
+        if self.answer_seconds is None:
+            return super().wait(gen, *args, **named)
+        limit = clock.monotonic() + self.answer_seconds
+        try:
+            return super().wait(_until(limit, gen), *args, **named)
+        except NoAnswer:
+            self.close()
+            raise
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server is silent: what it did with the last statement is unknown."""
+
+
+def _until(limit: float, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Hand on what an exchange waits for; the driver wakes it ten times a second in any case."""
+    ready = None  # a generator begins with None
+    while True:
+        try:
+            wanted = exchange.send(ready)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        ready = yield wanted
+        if not ready and clock.monotonic() > limit:
+            raise NoAnswer("the server did not answer in time")
