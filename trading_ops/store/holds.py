@@ -109,7 +109,7 @@ def note(
 def _insert(connection: Connection, hold: Hold) -> bool:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(holds).values(_columns(hold)).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement.returning(holds.c.id)).one_or_none() is not None
 
 
 def _is_news(row: Row[tuple[object, ...]], hold: Hold) -> bool:

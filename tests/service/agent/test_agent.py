@@ -56,6 +56,7 @@ async def test_health_tells_what_the_bot_says(ask: Asker, bot: Bot, metrics: Bot
         "heartbeat_at": beat,
         "state": "active",
         "holds": [],
+        "lifted": [],
         "components": {"broker": {"up": True, "last_success_at": beat, "detail": "well"}},
     }
 
