@@ -11,6 +11,7 @@ from trading_ops import clock
 from trading_ops.store import claims, events
 from trading_ops.store.claims import LEASE, MARGIN, Claim
 from trading_ops.store.database_clock import database_now
+from trading_ops.store.engine import writing_engine
 from trading_ops.store.tables import claims as table
 from trading_ops.store.transaction import transaction
 
@@ -105,7 +106,7 @@ def test_a_replica_that_ends_leaves_nothing_behind(connection: Connection) -> No
     assert take(connection, "two", KEYS) == set(KEYS)
 
 
-def test_rows_that_another_has_locked_are_skipped(engine: Engine) -> None:
+def test_rows_that_another_has_locked_are_skipped(url: str, engine: Engine) -> None:
     """Two that claim at once neither wait for each other nor get the same."""
     with transaction(engine) as connection:
         renew(connection, "one")
@@ -114,7 +115,9 @@ def test_rows_that_another_has_locked_are_skipped(engine: Engine) -> None:
     free = sorted(set(KEYS) - taken)
     if engine.dialect.name != "postgresql":
         return  # SQLite has one writer: there is nobody who could lock a row
-    with engine.connect() as other, other.begin():
+    others = writing_engine(url)
+    with others.begin() as other:
         other.execute(select(table).where(table.c.key == free[0]).with_for_update())
         with transaction(engine) as connection:
             assert take(connection, "two", free) == set(free[1:])
+    others.dispose()

@@ -70,6 +70,7 @@ class Loop:
     _mine: frozenset[str] = field(init=False, default=frozenset())
     """Ids of the open incidents whose keys this replica holds."""
 
+    _held: frozenset[str] = field(init=False, default=frozenset())
     _read_once: bool = field(init=False, default=False)
     _not_before: float = field(init=False, default=-math.inf)
 
@@ -143,6 +144,9 @@ class Loop:
         self._read_once = True
         self.metrics.paused.set(desk.pause_at(clock.now()) is not None)
         held = await self.lease.hold(desk.keys)
+        if desk is former and held == self._held:
+            return  # nothing at all has changed
+        self._held = held
         if desk.changed or former is None or former.by_id.keys() != desk.by_id.keys():
             show_open(self.metrics, desk.incidents, self.plans)
         mine = frozenset(key for key, one in desk.by_id.items() if key_of(one) in held)
