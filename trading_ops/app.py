@@ -31,6 +31,7 @@ from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.acknowledge import Acknowledging
+from trading_ops.reconciler.anchor import Anchors, note_key
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.jobs import Jobs
 from trading_ops.reconciler.lease import Lease, replica_name
@@ -105,9 +106,20 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     wakeup=asyncio.Event(),
                 )
                 loop = _loop(base)
-                yield Reconciler(application=_application(base, loop), loop=loop)
+                async with _audited(base):
+                    yield Reconciler(application=_application(base, loop), loop=loop)
         finally:
             reader.close()
+
+
+@contextlib.asynccontextmanager
+async def _audited(base: Base) -> AsyncIterator[None]:
+    """Anchor the story outside the database for as long as it is written."""
+    keys = [key.encode() for key in base.settings.accepted_secrets("audit_key")]
+    await note_key(base.writer, keys)
+    anchors = Anchors(path=base.settings.anchors, key=keys[0], reader=base.reader)
+    async with anchors.running():
+        yield
 
 
 @contextlib.contextmanager

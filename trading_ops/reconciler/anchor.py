@@ -6,10 +6,12 @@ the log, which a log shipper carries off the machine. Each line is signed with t
 """
 
 import asyncio
+import contextlib
 import hmac
 import json
 import os
 import re
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,6 +21,7 @@ from trading_ops import clock, logs
 from trading_ops.errors import StoreError
 from trading_ops.store import Connection, events
 from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
 
@@ -105,6 +108,18 @@ class Anchors:
             await self.anchor_now()
             await asyncio.sleep(self.interval.total_seconds())
 
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Anchor meanwhile, and once more at the end, when nothing is written any more."""
+        task = asyncio.create_task(self.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await self.anchor_now()
+
     async def anchor_now(self) -> Anchor | None:
         """Anchor the head unless it is anchored already; a failure is logged and tried again."""
         try:
@@ -148,6 +163,22 @@ class Anchors:
                 found="another event" if stored else "no such event",
                 fix="trading-ops audit verify",
             )
+
+
+async def note_key(writer: Writer, keys: Sequence[bytes]) -> None:
+    """At start: let the story tell when from here on it is chained with another key.
+
+    Args:
+        writer: that uses the first of the keys.
+        keys: the one in use, then older ones.
+    """
+    try:
+        note = await writer.run(partial(events.note_key, keys=keys, at=clock.now()))
+    except StoreError as error:
+        log.warning("audit_key_unchecked", error=str(error))
+        return
+    if note:
+        log.warning("audit_key_changed", note=note)
 
 
 def _mac_at(connection: Connection, *, seq: int) -> str | None:
