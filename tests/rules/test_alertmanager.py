@@ -28,6 +28,7 @@ def test_amtool_accepts_the_configuration() -> None:
 def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -> None:
     """Every rule's own labels lead to these receivers, in this order."""
     people = "nobody" if rule.labels["escalate"] == "never" else "people"
+    people = "second-line" if rule.labels.get("tier") == "l2" else people
     told = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
     assert told == f"reconciler,{people}"
 
@@ -53,6 +54,16 @@ def test_people_wait_for_just_the_time_of_the_label() -> None:
     assert waits == {**expected, "everything else": "0s"}
     assert routes[-1]["receiver"] == "people"
     assert "matchers" not in routes[-1]
+
+
+def test_the_second_line_is_somebody_else_and_is_told_at_once() -> None:
+    """Whoever did not answer is not asked again."""
+    (route,) = (one for one in CONFIG["route"]["routes"] if one["receiver"] == "second-line")
+    assert route == {"receiver": "second-line", "matchers": ['tier="l2"'], "group_wait": "0s"}
+    recipients = {
+        mail["to"] for item in RECEIVERS.values() for mail in item.get("email_configs", ())
+    }
+    assert len(recipients) == 2
 
 
 def test_one_alert_never_waits_for_another() -> None:
@@ -94,7 +105,7 @@ def test_the_reconciler_has_exactly_one_webhook_and_nothing_else() -> None:
 
 def test_receivers_names_survive_the_quoting_of_alertmanager() -> None:
     """It sends the name as a quoted regular expression."""
-    assert set(RECEIVERS) == {"reconciler", "people", "nobody"}
+    assert set(RECEIVERS) == {"reconciler", "people", "second-line", "nobody"}
     assert set(RECEIVERS["nobody"]) == {"name"}
 
 
@@ -136,8 +147,11 @@ def test_the_mail_shows_what_a_person_needs() -> None:
 
 def test_mail_templates_are_the_ones_that_the_receiver_names() -> None:
     """A renamed template would only fail when the first page is due."""
-    (mail,) = RECEIVERS["people"]["email_configs"]
-    named = [mail["html"], mail["text"], mail["headers"]["Subject"]]
+    mails = [mail for item in RECEIVERS.values() for mail in item.get("email_configs", ())]
+    named = [
+        text for mail in mails for text in (mail["html"], mail["text"], mail["headers"]["Subject"])
+    ]
+    assert len(named) == 6
     templates = (ALERTMANAGER / "templates" / "mail.tmpl").read_text(encoding="utf-8")
     for reference in named:
         name = reference.split('"')[1]

@@ -41,7 +41,8 @@ def test_names_are_unique_and_share_their_prefix() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_labels_are_known_and_static(rule: AlertRule) -> None:
     """A label with a value in it would be a new alert at each evaluation."""
-    assert set(rule.labels) <= {"severity", "escalate", "recovery", "component"}
+    assert set(rule.labels) <= {"severity", "escalate", "recovery", "component", "tier"}
+    assert rule.labels.get("tier", "l2") == "l2"
     assert rule.labels["severity"] in {"critical", "warning", "info", "none"}
     assert rule.labels["escalate"] in {"0s", "5m", "15m", "never"}
     assert not any("{{" in value for value in rule.labels.values())
@@ -128,3 +129,16 @@ def test_the_reader_of_metric_names_sees_through_promql() -> None:
     """The checks above stand on it."""
     expr = 'sum by (bot) (rate(a_total{job="b"}[5m])) and on (c) d_seconds unless vector(1) > 2'
     assert metric_names(expr) == {"a_total", "d_seconds"}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if "ALERTS{" in rule.expr], ids=str)
+def test_what_reads_alerts_copies_their_name_and_never_reads_itself(rule: AlertRule) -> None:
+    """Two alerts of a bot would be one label set; an alert that sees itself never ends."""
+    assert "label_replace(" in rule.expr
+    for selector in re.findall(r"ALERTS\{([^}]*)\}", rule.expr):
+        wanted = dict(re.findall(r'(\w+)="(\w*)"', selector))
+        refused = dict(re.findall(r'(\w+)!="(\w*)"', selector))
+        own = dict(rule.labels) | {"alertname": rule.name, "origin": "Any"}
+        unlike = [name for name, value in wanted.items() if own.get(name, "") != value]
+        unlike += [name for name, value in refused.items() if own.get(name, "") == value]
+        assert set(unlike) - {"alertstate"}, selector
