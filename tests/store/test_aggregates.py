@@ -1,14 +1,24 @@
 """What the rows promise: once is once, and times come back as they went in."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from tests.builders import NOW, make_alert, make_runbook
+from tests.builders import NOW, make_alert, make_runbook, make_step
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Pause, Reason
 from trading_ops.domain.incident import Incident
-from trading_ops.store import attempts, events, incidents, notifications, pauses
+from trading_ops.domain.maintenance import Maintenance
+from trading_ops.store import (
+    approvals,
+    attempts,
+    events,
+    incidents,
+    maintenance,
+    notifications,
+    pauses,
+)
 
 
 def opened(connection: Connection) -> Incident:
@@ -130,18 +140,114 @@ def test_a_gate_that_shut_meanwhile_stops_the_start(connection: Connection) -> N
 def test_budgets_are_counted_at_the_start(connection: Connection) -> None:
     """The runbook's limit and the global one hold even if the decision did not know."""
     incident = opened(connection)
-    for _ in range(4):
-        attempt = attempts.start(connection, plan(incident), now=NOW)
+    cooldown = timedelta(seconds=20)
+    for number in range(4):
+        now = NOW + number * cooldown
+        attempt = attempts.start(connection, plan(incident), now=now)
         assert attempt is not None
         only = (AttemptState.STARTED,)
         attempts.finish(
-            connection, attempt, AttemptState.FAILED, detail="", now=NOW, only_from=only
+            connection, attempt, AttemptState.FAILED, detail="", now=now, only_from=only
         )
-    assert attempts.start(connection, plan(incident), now=NOW) is None
-    later = NOW + timedelta(seconds=1)
-    attempts.forgive(connection, "alpha", owner="ada", reason="test", now=later)
-    again = NOW + timedelta(seconds=2)
-    assert attempts.start(connection, plan(incident), now=again) is not None
+        assert attempts.start(connection, plan(incident), now=now + cooldown / 2) is None
+    assert attempts.start(connection, plan(incident), now=NOW + 5 * cooldown) is None
+    attempts.forgive(connection, "alpha", owner="ada", reason="test", now=NOW + 5 * cooldown)
+    assert attempts.start(connection, plan(incident), now=NOW + 6 * cooldown) is not None
+
+
+def test_maintenance_stops_the_start(connection: Connection) -> None:
+    """A window that was begun after the decision; one of another target does not matter."""
+    incident = opened(connection)
+
+    def work_on(target: str | None) -> int:
+        window = Maintenance(
+            target=target,
+            owner="ada",
+            reason="disk",
+            begins_at=NOW,
+            ends_at=NOW + timedelta(hours=1),
+        )
+        return maintenance.begin(connection, window, now=NOW).id
+
+    work_on("beta")
+    for target in ("alpha", None):
+        key = work_on(target)
+        assert attempts.start(connection, plan(incident), now=NOW) is None
+        maintenance.end(connection, key, owner="ada", now=NOW)
+    assert attempts.start(connection, plan(incident), now=NOW) is not None
+
+
+def test_a_start_spends_its_approval(connection: Connection) -> None:
+    """With the attempt or not at all: a start that another gate refuses leaves it as it was."""
+    incident = opened(connection)
+    book = make_runbook(steps=(make_step(approval=True),))
+    wanted = replace(plan(incident), runbook=book)
+    assert attempts.start(connection, wanted, now=NOW) is None
+    asked = approvals.request(
+        connection,
+        incident_id=incident.id,
+        action="reconnect_broker",
+        target="alpha",
+        params={},
+        step=0,
+        requested_by="reconciler",
+        now=NOW,
+    )
+    assert attempts.start(connection, wanted, now=NOW) is None
+    approvals.approve(connection, asked.id, owner="ada", now=NOW)
+    expires_at = NOW + timedelta(minutes=1)
+    pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
+    assert attempts.start(connection, wanted, now=NOW) is None
+    pauses.lift(connection, owner="a", now=NOW)
+    assert approvals.usable(connection, asked.digest, now=NOW) is not None
+    assert attempts.start(connection, wanted, now=NOW) is not None
+    assert approvals.usable(connection, asked.digest, now=NOW) is None
+
+
+def test_episodes_are_counted_back_from_each_beginning(connection: Connection) -> None:
+    """Only of the same alert, only so far back, and not what was before it was forgiven."""
+    window = timedelta(minutes=10)
+
+    def again(seconds: float) -> str:
+        now = NOW + timedelta(seconds=seconds)
+        for one in incidents.open_ones(connection):
+            incidents.close(connection, one.id, Close(reason=Reason.RESOLVED), now=now)
+        sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+        incidents.open_all(connection, [sighting], received_at=now, now=now, source="test")
+        (one,) = incidents.open_ones(connection)
+        return one.id
+
+    def count(key: str) -> int:
+        assert incidents.episodes(connection, window) == incidents.episodes(
+            connection, window, [key]
+        )
+        return incidents.episodes(connection, window)[key]
+
+    assert [count(again(seconds)) for seconds in (0, 100, 200)] == [1, 2, 3]
+    assert count(again(601)) == 3, "the first is more than ten minutes ago"
+    forgiven = NOW + timedelta(seconds=650)
+    attempts.forgive(connection, "alpha", owner="ada", reason="test", now=forgiven)
+    assert incidents.episodes(connection, window) == {}
+    assert count(again(700)) == 1
+    closed = incidents.closed_since(connection, NOW + timedelta(seconds=601))
+    assert len(closed) == 1
+
+
+def test_quiet_begins_and_ends_once(connection: Connection) -> None:
+    """An incident that flaps keeps since when its alert is absent."""
+    incident = opened(connection)
+    assert not incidents.end_quiet(connection, incident.id, now=NOW)
+    assert incidents.go_quiet(connection, incident.id, now=NOW)
+    assert not incidents.go_quiet(connection, incident.id, now=NOW + timedelta(seconds=9))
+    found = incidents.find(connection, incident.id)
+    assert found is not None
+    assert found.quiet_since == NOW
+    assert incidents.end_quiet(connection, incident.id, now=NOW + timedelta(seconds=9))
+    events.write(connection, b"")
+    kinds = [event.kind for event in events.of_incident(connection, incident.id)]
+    assert kinds[-2:] == ["quiet", "came_back"]
+    incidents.close(connection, incident.id, Close(reason=Reason.RESOLVED), now=NOW)
+    assert not incidents.go_quiet(connection, incident.id, now=NOW)
 
 
 def test_closing_lets_go_of_the_target(connection: Connection) -> None:

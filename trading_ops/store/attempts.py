@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
+from trading_ops.domain.approval import digest
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.runbook import Runbook
-from trading_ops.store import claims, events, pauses
+from trading_ops.domain.maintenance import covering
+from trading_ops.domain.runbook import Limits, Runbook
+from trading_ops.store import approvals, claims, events, maintenance, pauses
 from trading_ops.store.claims import Claim
 from trading_ops.store.tables import attempts, fences, incidents
 
@@ -39,13 +41,18 @@ def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | Non
     """Commit that a step starts, or return None when a gate shut since it was decided.
 
     Everything that another writer could have changed is looked at again inside this transaction:
-    the incident, the pause, what runs on the target, and the budgets.
+    the lease, the incident, the pause, maintenance, what runs on the target, the budgets, the
+    cooldown, and the approval, which is spent here.
     """
     step = plan.runbook.steps[plan.step]
+    key = AttemptId(str(uuid.uuid4()))
     if not _still_allowed(connection, plan, now):
         return None
+    # Last of all, for it changes something: with it the attempt starts, or neither happens.
+    if step.approval and not approvals.use(connection, _bound(plan), attempt_id=key, now=now):
+        return None
     attempt = Attempt(
-        id=AttemptId(str(uuid.uuid4())),
+        id=key,
         incident_id=plan.incident.id,
         runbook=plan.runbook.alert,
         target=plan.target,
@@ -106,12 +113,55 @@ def _still_allowed(connection: Connection, plan: Plan, now: datetime) -> bool:
     step, limits = plan.runbook.steps[plan.step], plan.runbook.limits
     if step.delivery is Delivery.SAFE_DIRECTION:
         return True  # it waits for nobody and has no budget, exactly as in `decide`
-    recent = of_target(connection, plan.target, since=now - limits.window)
-    ours = sum(attempt.runbook == plan.runbook.alert for attempt in recent)
-    same = sum(attempt.action == step.action for attempt in recent)
-    if any(attempt.state in RUNNING for attempt in recent) or max(ours, same) >= limits.attempts:
+    if covering(maintenance.current(connection, now=now), plan.target, now) is not None:
+        return False
+    if not has_budget(connection, plan.target, step.action, limits, plan.runbook.alert, now=now):
         return False
     return count_since(connection, plan.everywhere_since) < plan.everywhere_limit
+
+
+def has_budget(
+    connection: Connection,
+    target: str,
+    action: str,
+    limits: Limits,
+    runbook: str | None,
+    *,
+    now: datetime,
+) -> bool:
+    """Whether nothing runs on the target, and neither attempts nor cooldown speak against one more.
+
+    Args:
+        connection: inside the transaction that starts it.
+        target: the root target.
+        action: what would be done.
+        limits: how often it may be.
+        runbook: the alert whose runbook asks for it; None: a person orders it.
+        now: when it would start.
+    """
+    known = of_target(connection, target, since=now - max(limits.window, limits.cooldown))
+    if any(attempt.state in RUNNING for attempt in known):
+        return False
+    ours = [one.started_at for one in known if runbook is not None and one.runbook == runbook]
+    same = [one.started_at for one in known if one.action == action]
+    since, cooled = now - limits.window, now - limits.cooldown
+    return all(
+        sum(start > since for start in starts) < limits.attempts
+        and all(start <= cooled for start in starts)
+        for starts in (ours, same)
+    )
+
+
+def _bound(plan: Plan) -> str:
+    """Return what the step's approval must be bound to; the same as in `domain.gates`."""
+    step = plan.runbook.steps[plan.step]
+    return digest(
+        incident_id=plan.incident.id,
+        action=step.action,
+        target=plan.target,
+        params=step.params,
+        step=plan.step,
+    )
 
 
 def raise_fence(connection: Connection, target: str) -> int:

@@ -3,17 +3,27 @@
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    func,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
 from trading_ops.domain.alert import Alert, Fingerprint
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate
 from trading_ops.domain.incident import Incident
 from trading_ops.store import events
-from trading_ops.store.tables import attempts, incidents
+from trading_ops.store.tables import attempts, fences, incidents
 
 CHUNK = 500
 OPENING = 0x7472_6F70
@@ -238,6 +248,76 @@ def brief(connection: Connection, only: Collection[str] | None = None) -> list[I
         chunk = ids[begin : begin + CHUNK]
         found += _brief(connection, statement.where(incidents.c.id.in_(chunk)))
     return found
+
+
+def closed_since(connection: Connection, since: datetime) -> list[Incident]:
+    """Return the incidents that were closed after a moment, without labels and annotations."""
+    statement = select(*_BRIEF).where(incidents.c.closed_at > since)
+    return _brief(connection, statement.order_by(incidents.c.closed_at))
+
+
+def episodes(
+    connection: Connection, window: timedelta, only: Collection[str] | None = None
+) -> dict[str, int]:
+    """Return how many incidents of its alert were opened within `window` before each open one.
+
+    Itself is counted, and what was before the target's budgets were last forgiven is not. It
+    depends on when an incident was opened, not on now: one that flaps goes on to.
+
+    Args:
+        connection: to read from.
+        window: how far to look back from each incident's beginning.
+        only: ids of open incidents; None for all.
+    """
+    if only is None:
+        return _episodes(connection, window, incidents.c.closed_at.is_(None))
+    ids, found = sorted(only), dict[str, int]()
+    for begin in range(0, len(ids), CHUNK):
+        found |= _episodes(connection, window, incidents.c.id.in_(ids[begin : begin + CHUNK]))
+    return found
+
+
+def _episodes(
+    connection: Connection, window: timedelta, which: ColumnElement[bool]
+) -> dict[str, int]:
+    former = incidents.alias()
+    opened = type_coerce(incidents.c.opened_at, BigInteger)
+    began = type_coerce(former.c.opened_at, BigInteger)
+    forgiven = type_coerce(fences.c.forgiven_at, BigInteger)
+    earliest = opened - window // timedelta(microseconds=1)
+    statement = (
+        select(incidents.c.id, func.count())
+        .join(former, former.c.fingerprint == incidents.c.fingerprint)
+        .outerjoin(fences, fences.c.target == incidents.c.target)
+        .where(which, began > earliest, began <= opened)
+        .where(forgiven.is_(None) | (began > forgiven))
+        .group_by(incidents.c.id)
+    )
+    return {key: int(count) for key, count in connection.execute(statement)}
+
+
+def go_quiet(connection: Connection, key: str, *, now: datetime) -> bool:
+    """Keep since when the alert of an incident that flaps is absent; return whether it was new."""
+    where = (incidents.c.id == key, incidents.c.closed_at.is_(None))
+    changed = connection.execute(
+        update(incidents).where(*where, incidents.c.quiet_since.is_(None)).values(quiet_since=now)
+    ).rowcount
+    if changed:
+        before, after = {"quiet_since": None}, {"quiet_since": now}
+        events.add(connection, at=now, kind="quiet", incident_id=key, before=before, after=after)
+    return bool(changed)
+
+
+def end_quiet(connection: Connection, key: str, *, now: datetime) -> bool:
+    """The alert of an incident that flaps came back; return whether it was thought quiet."""
+    where = (incidents.c.id == key, incidents.c.closed_at.is_(None))
+    was = connection.execute(select(incidents.c.quiet_since).where(*where)).scalar_one_or_none()
+    if was is None:
+        return False
+    connection.execute(update(incidents).where(*where).values(quiet_since=None))
+    before, after = {"quiet_since": was}, {"quiet_since": None}
+    events.add(connection, at=now, kind="came_back", incident_id=key, before=before, after=after)
+    return True
 
 
 def _brief(connection: Connection, statement: Select[Any]) -> list[Incident]:

@@ -87,6 +87,7 @@ incidents = Table(
     Column("closed_at", Moment),
     Column("close_reason", Text),
     Index("ix_incidents_opened_at", "opened_at"),
+    Index("ix_incidents_closed_at", "closed_at"),
     Index("ix_incidents_fingerprint_opened_at", "fingerprint", "opened_at"),
     Index(
         "ux_incidents_open",

@@ -167,6 +167,7 @@ def upgrade() -> None:
         batch_op.create_index(
             "ix_incidents_fingerprint_opened_at", ["fingerprint", "opened_at"], unique=False
         )
+        batch_op.create_index("ix_incidents_closed_at", ["closed_at"], unique=False)
     _guard_events()
 
 
@@ -193,6 +194,7 @@ def downgrade() -> None:
     """Drop what was added."""
     _unguard_events()
     with op.batch_alter_table("incidents", schema=None) as batch_op:
+        batch_op.drop_index("ix_incidents_closed_at")
         batch_op.drop_index("ix_incidents_fingerprint_opened_at")
         batch_op.drop_column("quiet_since")
 
