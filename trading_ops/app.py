@@ -44,6 +44,7 @@ from trading_ops.reconciler.perform import Performer
 from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.recover import Recovery
 from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.surroundings import Surroundings
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.settings import Settings, load_settings
 from trading_ops.store import migrate
@@ -199,9 +200,11 @@ def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
         jobs=jobs,
         performer=performer,
         verifier=Verifier(prometheus=prometheus, writer=base.writer, metrics=base.metrics),
-        recovery=Recovery(writer=base.writer, performer=performer),
+        recovery=Recovery(writer=base.writer, lease=base.lease, performer=performer),
         limits=GlobalLimits(),
-        observe_only=base.settings.observe_only,
+        surroundings=Surroundings(
+            plans=base.plans, limits=GlobalLimits(), observe_only=base.settings.observe_only
+        ),
     )
 
 

@@ -23,6 +23,9 @@ from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
 
+BATCHES = 5
+"""How many batches are taken apart before the loop goes on."""
+
 KEEP = timedelta(days=7)
 """How long bodies are kept that were taken apart; what they opened is kept for good."""
 
@@ -45,7 +48,9 @@ class Intake:
             StoreError: it is not; the sender must try again.
         """
         add = partial(notifications.add, received_at=received_at, body=body)
+        checkpoints.reached(Checkpoint.INTAKE_READ)
         await self.writer.take_in(add)
+        checkpoints.reached(Checkpoint.INTAKE_STORED)
         self.metrics.notifications.labels("stored").inc()
         self.wake()
 
@@ -61,13 +66,20 @@ class Intake:
         while await self.writer.run(partial(notifications.prune, before=before)):
             log.info("notifications_pruned", before=before.isoformat())
 
-    async def take_apart(self) -> None:
-        """Turn everything that waits into incidents; safe to repeat after a crash.
+    async def take_apart(self) -> bool:
+        """Turn what waits into incidents; safe to repeat after a crash.
 
-        Some at a time: many may wait, and each may be large.
+        Some at a time, for many may wait and each may be large; and not all of a storm at once,
+        for what is already known needs looking after meanwhile.
+
+        Returns:
+            Whether more is waiting.
         """
         after = 0
-        while waiting := await self.reader.read(partial(notifications.pending, after=after)):
+        for _ in range(BATCHES):
+            waiting = await self.reader.read(partial(notifications.pending, after=after))
+            if not waiting:
+                return False
             after = waiting[-1].id
             parsed = [self._parsed(one) for one in waiting]
             try:
@@ -80,6 +92,7 @@ class Intake:
                     await self._record_alone(one)
             checkpoints.reached(Checkpoint.APART_AFTER)
             self._count(parsed)
+        return True
 
     def _parsed(self, notification: notifications.Notification) -> "_Parsed":
         try:

@@ -71,11 +71,13 @@ class Loop:
     """Ids of the open incidents whose keys this replica holds."""
 
     _held: frozenset[str] = field(init=False, default=frozenset())
+    _began_at: float = field(init=False, default=-math.inf)
     _read_once: bool = field(init=False, default=False)
     _not_before: float = field(init=False, default=-math.inf)
 
     async def run(self) -> None:
         """Run until cancelled; then let what is under way come to its end."""
+        self._began_at = clock.monotonic()
         await self.lease.begin()
         await self.intake.remember_watchdog()
         renewing = asyncio.create_task(self.lease.run(self._comes_round))
@@ -99,7 +101,8 @@ class Loop:
             await self.lease.end()
 
     def _comes_round(self) -> bool:
-        return clock.monotonic() - self.passed_at < 2 * self.poll_seconds + DRAIN_SECONDS
+        since = max(self.passed_at, self._began_at)
+        return clock.monotonic() - since < 2 * self.poll_seconds + DRAIN_SECONDS
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -122,7 +125,7 @@ class Loop:
 
     async def make_pass(self, *, poll: bool) -> float:
         """Make one pass; return in how many seconds to look again, whatever else happens."""
-        await self.intake.take_apart()
+        more = await self.intake.take_apart()
         await self._refresh()
         if poll or self._agenda.is_due(clock.monotonic()):
             await self._look_around()
@@ -131,6 +134,8 @@ class Loop:
         await self.acknowledging.project(
             [self.desk.by_id[key] for key in self._mine], head=self.desk.head
         )
+        if more:
+            return 0.0
         if not self.desk.by_id:
             return math.inf
         return min(self._agenda.next_in(clock.monotonic()), SOON_SECONDS)

@@ -3,15 +3,16 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
-from trading_ops import checkpoints, logs
+from trading_ops import checkpoints, clock, logs
 from trading_ops.actions.base import Probe
 from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
+from trading_ops.reconciler.lease import Lease, key_of_target
 from trading_ops.reconciler.perform import Performer
-from trading_ops.store import attempts
+from trading_ops.store import Connection, attempts, claims
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -28,6 +29,7 @@ class Recovery:
     """Finds out what became of attempts that nobody waits for."""
 
     writer: Writer
+    lease: Lease
     performer: Performer
 
     async def adopt(self, attempt: Attempt, why: str) -> None:
@@ -37,9 +39,19 @@ class Recovery:
         )
         checkpoints.reached(Checkpoint.ADOPTED)
 
+    def _raise_fence(self, connection: Connection, attempt: Attempt) -> int | None:
+        key = key_of_target(attempt.target)
+        if not self.lease.alone and not claims.is_held(
+            connection, self.lease.claim(key), now=clock.now()
+        ):
+            return None
+        return attempts.raise_fence(connection, attempt.target)
+
     async def probe(self, attempt: Attempt, step: Step, target: Target) -> bool:
         """Ask the target once what became of an attempt; return whether that is known now."""
-        fence = await self.writer.run(partial(attempts.raise_fence, target=attempt.target))
+        fence = await self.writer.run(partial(self._raise_fence, attempt=attempt))
+        if fence is None:
+            return False  # another replica has taken the target over, and sees to it
         checkpoints.reached(Checkpoint.FENCE_RAISED)
         call = self.performer.call(attempt, step, target)
         try:
