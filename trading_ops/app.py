@@ -28,8 +28,8 @@ from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import GlobalLimits
-from trading_ops.domain.target import Kind, Registry
-from trading_ops.errors import TradingOpsError
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.anchor import Anchors, note_key
 from trading_ops.reconciler.intake import Intake
@@ -224,7 +224,7 @@ def _application(base: Base, loop: Loop) -> web.Application:
 
 async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; then end what is under way, in order."""
-    host, port = split_address(registry.one(Kind.RECONCILER).address)
+    host, port = split_address(_own_entry(settings, registry).address)
     async with build(settings, registry) as reconciler:
         runner = web.AppRunner(
             reconciler.application,
@@ -246,6 +246,17 @@ async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> 
             with contextlib.suppress(asyncio.CancelledError):
                 await looping
     log.info("reconciler_stopped")
+
+
+def _own_entry(settings: Settings, registry: Registry) -> Target:
+    if not settings.reconciler:
+        return registry.one(Kind.RECONCILER)
+    found = registry.find(settings.reconciler)
+    if found is None or found.kind is not Kind.RECONCILER:
+        names = ", ".join(one.name for one in registry.of_kind(Kind.RECONCILER))
+        problem = f"{settings.reconciler!r} is no reconciler of targets.yml"
+        raise ConfigError("settings", "reconciler", problem, f"one of {names}")
+    return found
 
 
 async def _main() -> None:

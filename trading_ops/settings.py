@@ -31,6 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prometheus_config: Path = Path("prometheus")
     alertmanager_config: Path = Path("alertmanager")
 
+    reconciler: str = ""
+    """Which entry of targets.yml this reconciler is; empty: the first one of its kind."""
+
     observe_only: bool = False
     """True: decide and record, but act on nothing. The local demo acts."""
 
