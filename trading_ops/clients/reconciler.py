@@ -32,6 +32,9 @@ class IncidentView(msgspec.Struct):
     escalated_at: datetime | None
     closed_at: datetime | None
     close_reason: str | None
+    fingerprint: str = ""
+    annotations: dict[str, str] = {}
+    resolved_at: datetime | None = None
 
 
 class AttemptView(msgspec.Struct):
@@ -45,6 +48,13 @@ class AttemptView(msgspec.Struct):
     ended_at: datetime | None
     verified_at: datetime | None
     detail: str
+    runbook: str = ""
+    step: int = 0
+    delivery: str = ""
+    fence: int = 0
+    params: dict[str, str] = {}
+    ordered_by: str | None = None
+    incident_id: str | None = None
 
 
 class EventView(msgspec.Struct):
@@ -55,6 +65,10 @@ class EventView(msgspec.Struct):
     reason: str
     note: str
     actor: str
+    seq: int = 0
+    attempt_id: str | None = None
+    before: str | None = None
+    after: str | None = None
 
 
 class StoryView(msgspec.Struct):

@@ -1,0 +1,118 @@
+"""How long it takes: per alert, to the first response (MTTA) and to the end (MTTR).
+
+The first response is the first attempt that started or a person's acknowledgement, whichever came
+first, counted from when the incident was opened. The end is when it was closed, counted likewise.
+"""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from trading_ops.store import Connection, responses
+from trading_ops.store.responses import Response
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Some durations in seconds; all None when there is none."""
+
+    count: int
+    mean_seconds: float | None
+    median_seconds: float | None
+    p95_seconds: float | None
+    """The nearest rank: one that was measured."""
+
+    worst_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertTimes:
+    """The incidents of one alert."""
+
+    alert: str
+    incidents: int
+    open: int
+    healed: int
+    """Closed after an attempt that was verified, without a person being called."""
+
+    escalated: int
+    first_response: Spread
+    """MTTA: of those that were answered at all."""
+
+    close: Spread
+    """MTTR: of those that are closed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryTimes:
+    """The incidents that were opened in a span."""
+
+    since: datetime
+    until: datetime
+    total: AlertTimes
+    """All alerts together, with an empty name."""
+
+    alerts: tuple[AlertTimes, ...]
+    """By name."""
+
+
+def recovery_times(connection: Connection, *, since: datetime, until: datetime) -> RecoveryTimes:
+    """Return the times of all incidents opened from `since` until before `until`."""
+    found = responses.of_incidents(connection, since=since, until=until)
+    by_alert: dict[str, list[Response]] = defaultdict(list)
+    for one in found:
+        by_alert[one.alert].append(one)
+    return RecoveryTimes(
+        since=since,
+        until=until,
+        total=_times("", found),
+        alerts=tuple(_times(alert, by_alert[alert]) for alert in sorted(by_alert)),
+    )
+
+
+def _times(alert: str, found: Sequence[Response]) -> AlertTimes:
+    return AlertTimes(
+        alert=alert,
+        incidents=len(found),
+        open=sum(one.closed_at is None for one in found),
+        healed=sum(_healed(one) for one in found),
+        escalated=sum(one.escalated_at is not None for one in found),
+        first_response=spread(
+            (answered - one.opened_at).total_seconds()
+            for one in found
+            if (answered := _first_response(one)) is not None
+        ),
+        close=spread(
+            (one.closed_at - one.opened_at).total_seconds()
+            for one in found
+            if one.closed_at is not None
+        ),
+    )
+
+
+def _healed(one: Response) -> bool:
+    return one.closed_at is not None and one.escalated_at is None and one.verified
+
+
+def _first_response(one: Response) -> datetime | None:
+    given = [moment for moment in (one.attempted_at, one.acknowledged_at) if moment is not None]
+    return min(given, default=None)
+
+
+def spread(durations: Iterable[float]) -> Spread:
+    """Return mean, median, 95th percentile and worst of some seconds."""
+    ordered = sorted(durations)
+    if not ordered:
+        return Spread(
+            count=0, mean_seconds=None, median_seconds=None, p95_seconds=None, worst_seconds=None
+        )
+    return Spread(
+        count=len(ordered),
+        mean_seconds=statistics.fmean(ordered),
+        median_seconds=statistics.median(ordered),
+        p95_seconds=ordered[math.ceil(0.95 * len(ordered)) - 1],
+        worst_seconds=ordered[-1],
+    )
