@@ -70,6 +70,7 @@ class Loop:
     _mine: frozenset[str] = field(init=False, default=frozenset())
     """Ids of the open incidents whose keys this replica holds."""
 
+    _my_incidents: list[Incident] = field(init=False, default_factory=list)
     _held: frozenset[str] = field(init=False, default=frozenset())
     _began_at: float = field(init=False, default=-math.inf)
     _read_once: bool = field(init=False, default=False)
@@ -131,9 +132,7 @@ class Loop:
             await self._look_around()
             due = self._agenda.take(clock.monotonic())
             await self._look_at([self.desk.by_id[key] for key in due if key in self._mine])
-        await self.acknowledging.project(
-            [self.desk.by_id[key] for key in self._mine], head=self.desk.head
-        )
+        await self.acknowledging.project(self._my_incidents, head=self.desk.head)
         if more:
             return 0.0
         if not self.desk.by_id:
@@ -158,6 +157,7 @@ class Loop:
         self._give_up(self._mine - mine)
         self._agenda.add((mine - self._mine) | (desk.changed & mine))
         self._mine = mine
+        self._my_incidents = [one for key, one in desk.by_id.items() if key in mine]
 
     def _give_up(self, keys: frozenset[str]) -> None:
         for key in keys:
