@@ -102,10 +102,12 @@ async def test_probing_tells_what_became_of_it(
     with pytest.raises(ActionError):
         await action.perform(make_call(world, name, attempt="failed"))
     world.answers["running"] = {"outcome": "running"}
+    world.answers["died"] = {"outcome": "unknown", "before": "1:1"}
     for attempt, expected in (
         ("done", Probe.DONE),
         ("failed", Probe.FAILED),
         ("running", Probe.UNKNOWN),
+        ("died", Probe.UNKNOWN),
         ("never", Probe.NOT_DONE),
     ):
         assert await action.probe(make_call(world, name, fence=7, attempt=attempt)) is expected

@@ -15,7 +15,7 @@ class Result(Protocol):
 
     @property
     def outcome(self) -> str:
-        """`succeeded`, `failed` or `running`."""
+        """`succeeded`, `failed`, `running`, or `unknown`: begun by a process that has died."""
 
     @property
     def succeeded(self) -> bool:
@@ -24,6 +24,10 @@ class Result(Protocol):
     @property
     def detail(self) -> str:
         """What the executor says of it, for people."""
+
+    @property
+    def before(self) -> str | None:
+        """Of a restart: the incarnation that ran when it was begun."""
 
 
 class Health(Protocol):
@@ -71,7 +75,11 @@ class Process(Protocol):
 
     @property
     def incarnation(self) -> str | None:
-        """`<pid>:<start time>`, or None while it does not run."""
+        """`<pid>:<start time>`, of the last life while it does not run, or None."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its number, or None while it does not run."""
 
 
 class ServiceUnit(Executor, Protocol):
@@ -152,6 +160,6 @@ async def probe_executor(executor: Executor, call: Call) -> Probe:
     kept = await executor.attempt(call.attempt_id)
     if kept is None:
         return Probe.NOT_DONE
-    if kept.outcome == "running":
+    if kept.outcome in {"running", "unknown"}:
         return Probe.UNKNOWN
     return Probe.DONE if kept.succeeded else Probe.FAILED

@@ -47,5 +47,17 @@ class RestartBot:
         return result.detail
 
     async def probe(self, call: Call) -> Probe:
-        """Ask the service manager what it remembers of the attempt."""
-        return await probe_executor(self._clients.unit(call.target), call)
+        """Ask the service manager what it remembers of the attempt.
+
+        One that it began and never ended, because it died itself, is done when another life runs.
+        """
+        unit = self._clients.unit(call.target)
+        found = await probe_executor(unit, call)
+        if found is not Probe.UNKNOWN:
+            return found
+        kept = await unit.attempt(call.attempt_id)
+        if kept is None or kept.outcome != "unknown" or kept.before is None:
+            return found
+        process = await unit.process()
+        another = process.pid is not None and process.incarnation not in {None, kept.before}
+        return Probe.DONE if another else found

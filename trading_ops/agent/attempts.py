@@ -39,9 +39,11 @@ class Attempts:
         if (running := self._running.get(request.attempt_id)) is not None:
             # The sender lost patience and asks again while the first one still runs.
             return self._repeat(await asyncio.shield(running), name)
+        if not command.repeatable and self._keeper.begun(request.attempt_id) is not None:
+            return self._died(request.attempt_id)
         # From here to the entry in `_running` nothing is awaited, and an answer is kept before its
         # task ends: whoever asks meanwhile finds an admitted attempt as running or as answered.
-        self._admit(request.fence, safe=command.safe_direction)
+        self._admit(name, command, request)
         task = asyncio.create_task(self._carry_out(name, command, request))
         self._running[request.attempt_id] = task
         task.add_done_callback(lambda _: self._running.pop(request.attempt_id, None))
@@ -52,22 +54,28 @@ class Attempts:
         """Return the answer to an attempt, that it is still running, or None: it was not admitted.
 
         Raising the fence neither stops nor awaits what was admitted before, so whoever raised it
-        must ask here: only None says that nothing was done, and that nothing fenced will be.
+        must ask here: only None says that nothing was done, and that nothing fenced will be. One
+        that an earlier process had begun and not ended has the outcome `unknown`.
         """
         if (answer := self._keeper.answer(attempt_id)) is not None:
             return answer | {"repeated": True}
         if attempt_id in self._running:
             return {"attempt_id": attempt_id, "outcome": "running"}
+        if self._keeper.begun(attempt_id) is not None:
+            return self._died(attempt_id)
         return None
 
-    def _admit(self, fence: int, *, safe: bool) -> None:
-        if not safe:
-            self._keeper.admit(self._target, fence)
+    def _admit(self, name: str, command: Command, request: Request) -> None:
+        if not command.safe_direction:
+            mark = {"command": name, "started_at": clock.timestamp()}
+            self._keeper.admit(
+                self._target, request.fence, attempt_id=request.attempt_id, mark=mark
+            )
             return
         # Whoever asks for the safe direction gets it, a sender that was replaced too: to halt twice
         # does no harm, and not to halt may. Nor does it wait for a disk to be mended.
         try:
-            self._keeper.raise_to(self._target, fence)
+            self._keeper.raise_to(self._target, request.fence)
         except OSError as error:
             _logger.error("fence_not_stored error=%s", error)  # noqa: TRY400 - the text says it
 
@@ -98,6 +106,13 @@ class Attempts:
         except OSError as error:
             _logger.error("answer_not_stored error=%s", error)  # noqa: TRY400
         return answer
+
+    def _died(self, attempt_id: str) -> dict[str, Any]:
+        """Return what can be told of an attempt in whose middle an earlier process ended."""
+        mark = self._keeper.begun(attempt_id) or {}
+        detail = "it was begun by a process that is gone; how far it came is not known"
+        answer = {"attempt_id": attempt_id, "outcome": "unknown", "detail": detail}
+        return mark | answer | {"repeated": True}
 
     @staticmethod
     def _repeat(answer: dict[str, Any], name: str) -> dict[str, Any]:

@@ -49,6 +49,9 @@ class Command:
     It is done whatever its fence is, and even when the fence cannot be stored.
     """
 
+    repeatable: bool = True
+    """False: an attempt in whose middle the process died is not begun again when it is repeated."""
+
     check: Callable[[Params], None] = lambda _: None
     """Raises BadRequest for parameters that are known and texts, but make no sense."""
 

@@ -2,10 +2,12 @@
 
 Whoever carries out an effect keeps these durably, so that a sender that was replaced (an older
 fence) is refused, and one that asks twice (the same attempt id) gets the first answer again
-without a second effect.
+without a second effect. An attempt is marked as begun before its effect, so that one that died in
+the middle is never taken for one that did not arrive.
 """
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +44,59 @@ class FenceKeeper:
         self._lock = threading.Lock()
         data = read_json(path)
         fences, answers = data.get("fences", {}), data.get("answers", {})
-        if not isinstance(fences, dict) or not isinstance(answers, dict):
+        begun = data.get("begun", {})
+        if not all(isinstance(part, dict) for part in (fences, answers, begun)):
             raise SetupError(f"{path} is no fence file. Fix: restore or remove it")
         self._fences: dict[str, int] = fences
         self._answers: dict[str, dict[str, Any]] = answers
+        self._begun: dict[str, dict[str, Any]] = begun
 
     def highest(self, target: str) -> int:
         """Return the highest fence seen for a target, 0 when there was none."""
         with self._lock:
             return self._fences.get(target, 0)
 
-    def admit(self, target: str, fence: int) -> None:
-        """Let a sender with this fence act; an equal one is the same holder.
+    def admit(
+        self,
+        target: str,
+        fence: int,
+        *,
+        attempt_id: str | None = None,
+        mark: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Let a sender with this fence begin an attempt; an equal fence is the same holder.
+
+        Args:
+            target: that the fence is of.
+            fence: the sender's.
+            attempt_id: what begins, if something does: until it is answered, `begun` tells so,
+                over a death too.
+            mark: what to tell of it.
 
         Raises:
             StaleFence: a higher one was seen.
-            OSError: the new fence could not be stored; the sender must not act.
+            OSError: it could not be stored; the sender must not act.
         """
         with self._lock:
             highest = self._fences.get(target, 0)
             if fence < highest:
                 raise StaleFence(highest)
-            self._raise(target, fence)
+            if attempt_id is None:
+                self._raise(target, fence)
+                return
+            fences = {**self._fences, target: fence}
+            begun = self._latest({**self._begun, attempt_id: dict(mark or {})})
+            self._store(fences, begun)
+            self._fences, self._begun = fences, begun
+
+    def check(self, target: str, fence: int) -> None:
+        """Refuse a sender with an older fence, and change nothing.
+
+        Raises:
+            StaleFence: a higher one was seen.
+        """
+        if fence < (highest := self.highest(target)):
+            raise StaleFence(highest)
 
     def raise_to(self, target: str, fence: int) -> int:
         """Shut out senders with a lower fence; return the highest one now seen.
@@ -81,6 +114,12 @@ class FenceKeeper:
             answer = self._answers.get(attempt_id)
             return None if answer is None else dict(answer)
 
+    def begun(self, attempt_id: str) -> dict[str, Any] | None:
+        """Return the mark of an attempt that was begun and never answered, or None."""
+        with self._lock:
+            mark = self._begun.get(attempt_id)
+            return None if mark is None else dict(mark)
+
     def record(self, attempt_id: str, answer: dict[str, Any]) -> None:
         """Keep the answer to an attempt; the first one stands. The oldest ones are dropped.
 
@@ -90,16 +129,18 @@ class FenceKeeper:
         with self._lock:
             if attempt_id in self._answers:
                 return
-            self._answers[attempt_id] = dict(answer)
-            while len(self._answers) > self._kept:
-                del self._answers[next(iter(self._answers))]
-            self._store(self._fences)
+            self._answers = self._latest({**self._answers, attempt_id: dict(answer)})
+            self._begun.pop(attempt_id, None)
+            self._store(self._fences, self._begun)
 
     def _raise(self, target: str, fence: int) -> None:
         if fence > self._fences.get(target, 0):
             fences = {**self._fences, target: fence}
-            self._store(fences)
+            self._store(fences, self._begun)
             self._fences = fences
 
-    def _store(self, fences: dict[str, int]) -> None:
-        write_json(self._path, {"fences": fences, "answers": self._answers})
+    def _latest(self, entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return dict(list(entries.items())[-self._kept :])
+
+    def _store(self, fences: dict[str, int], begun: dict[str, dict[str, Any]]) -> None:
+        write_json(self._path, {"fences": fences, "answers": self._answers, "begun": begun})

@@ -37,6 +37,8 @@ def holding_commands(holds: Holds) -> dict[str, Command]:
             run=resume,
             required=WHO_AND_WHY | {"holds": None},
             in_agent=True,
+            # Said once, it must not lift what was laid after that.
+            repeatable=False,
             check=_check_named,
         ),
     }

@@ -10,9 +10,14 @@ class CommandResult(msgspec.Struct):
     """The answer to one command."""
 
     outcome: str
-    """`succeeded`, `failed`, or `running` while it is being carried out."""
+    """`succeeded`, `failed`, `running` while it is being carried out, or `unknown`.
+
+    `unknown`: it was begun by a process of the executor that has died since.
+    """
 
     detail: str = ""
+    before: str | None = None
+    """Of a restart: the incarnation that ran when it was begun."""
 
     @property
     def succeeded(self) -> bool:

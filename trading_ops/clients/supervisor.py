@@ -1,6 +1,8 @@
 """The local stack's supervisor, as the service manager of its processes."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
@@ -15,9 +17,10 @@ class Process(msgspec.Struct):
     unit: str
     state: str
     incarnation: str | None = None
-    """`<pid>:<start time>`; None while it does not run."""
+    """`<pid>:<start time>`; of the last life while it does not run, None before the first."""
 
     pid: int | None = None
+    """None while it does not run."""
 
 
 class _Processes(msgspec.Struct):
@@ -57,15 +60,41 @@ class SupervisedUnit(Executor):
             Unreachable: no answer: whether it was done is unknown.
             Refused: it was not done, and will not be.
         """
+        order = {"attempt_id": attempt_id, "fence": fence, "incarnation": incarnation}
+        return await self._order("restart", order, within)
+
+    async def stop(
+        self,
+        *,
+        incarnation: str,
+        attempt_id: str,
+        fence: int,
+        grace: timedelta,
+        within: timedelta,
+    ) -> CommandResult:
+        """Stop exactly the process that is meant, with SIGKILL after a grace.
+
+        A safe direction: an old fence is not refused.
+
+        Raises:
+            Unreachable: no answer: whether it was done is unknown.
+            Refused: it was not done: another process runs there.
+        """
+        order = {
+            "attempt_id": attempt_id,
+            "fence": fence,
+            "incarnation": incarnation,
+            "grace_seconds": grace.total_seconds(),
+        }
+        return await self._order("stop", order, within)
+
+    async def _order(self, what: str, order: Mapping[str, Any], within: timedelta) -> CommandResult:
         answer = await self._http.ask(
-            "POST",
-            f"/processes/{self._unit}/restart",
-            json={"attempt_id": attempt_id, "fence": fence, "incarnation": incarnation},
-            within=within,
+            "POST", f"/processes/{self._unit}/{what}", json=dict(order), within=within
         )
         if answer.status >= 500:  # noqa: PLR2004
-            raise Unreachable(f"restart of {self._unit}: HTTP {answer.status}")
+            raise Unreachable(f"{what} of {self._unit}: HTTP {answer.status}")
         if answer.status != 200:  # noqa: PLR2004
             text = answer.body[:200].decode(errors="replace")
-            raise Refused(f"restart of {self._unit}: HTTP {answer.status}: {text}")
+            raise Refused(f"{what} of {self._unit}: HTTP {answer.status}: {text}")
         return decode_result(answer.body)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.errors import SetupError, StackError
-from trading_ops.stack.orders import Orders, OtherIncarnation, RestartOrder
+from trading_ops.stack.orders import Orders, OtherIncarnation, RestartOrder, StopOrder
 from trading_ops.stack.supervisor import Supervisor
 from trading_ops.stack.unit import Unit
 
@@ -93,6 +93,9 @@ class _Control:
 
     async def stop(self, request: web.Request) -> web.Response:
         unit = self._unit(request)
+        if body := await request.read():  # a machine names the life it means; a person need not
+            order = msgspec.json.decode(body, type=StopOrder)
+            return web.json_response(await self._orders.stop_life(unit, order))
         await self._orders.stop(unit)
         return web.json_response(describe(unit))
 

@@ -12,6 +12,8 @@ from trading_ops.stack.unit import Unit
 
 _log = logs.get(__name__)
 
+LONGEST_GRACE_SECONDS = 10.0
+
 
 class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a restart request."""
@@ -20,6 +22,18 @@ class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
     fence: int
     incarnation: str | None = None
     """The life that is meant, the last one if the process is dead; None for whichever it is."""
+
+
+class StopOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a request to stop one life of a process."""
+
+    attempt_id: str
+    fence: int
+    incarnation: str
+    """The life that is meant; another one is left alone."""
+
+    grace_seconds: float = 2.0
+    """For SIGTERM to work; then SIGKILL. At most 10."""
 
 
 class OtherIncarnation(StackError):
@@ -42,6 +56,7 @@ class Orders:
         """
         self._supervisor = supervisor
         self._keeper = keeper
+        self._running: set[str] = set()
 
     async def restart(self, unit: Unit, order: RestartOrder) -> dict[str, Any]:
         """Restart a unit, or give the answer again that this attempt got before.
@@ -56,12 +71,24 @@ class Orders:
             if answer := self._keeper.answer(order.attempt_id):
                 return {**answer, "repeated": True}
             self._refuse_when_stopping()
-            self._keeper.admit(unit.plan.unit, order.fence)
+            if self._keeper.begun(order.attempt_id) is not None:
+                return self._died(order.attempt_id)
             if order.incarnation is not None and order.incarnation != unit.incarnation:
+                self._keeper.check(unit.plan.unit, order.fence)
                 raise OtherIncarnation(unit.incarnation)
+            self._keeper.admit(
+                unit.plan.unit,
+                order.fence,
+                attempt_id=order.attempt_id,
+                mark={"before": unit.incarnation},
+            )
+            self._running.add(order.attempt_id)
             _log.info("restart_ordered", unit=unit.plan.unit, attempt=order.attempt_id)
-            answer = {"attempt_id": order.attempt_id, **await self._carry_out(unit)}
-            self._keep(order.attempt_id, answer)
+            try:
+                answer = {"attempt_id": order.attempt_id, **await self._carry_out(unit)}
+                self._keep(order.attempt_id, answer)
+            finally:
+                self._running.discard(order.attempt_id)
         return {**answer, "repeated": False}
 
     async def raise_fence(self, unit: Unit, fence: int) -> int:
@@ -85,9 +112,49 @@ class Orders:
         async with unit.order:
             await unit.stop()
 
+    async def stop_life(self, unit: Unit, order: StopOrder) -> dict[str, Any]:
+        """Stop exactly one life of a unit, whoever asks: a process that is mute must not trade on.
+
+        A safe direction: neither an old fence nor a full disk is in its way. It stays down until
+        it is started or restarted.
+
+        Raises:
+            OtherIncarnation: the life that is meant is over; nothing was done.
+        """
+        async with unit.order:
+            if answer := self._keeper.answer(order.attempt_id):
+                return {**answer, "repeated": True}
+            if order.incarnation != unit.incarnation:
+                raise OtherIncarnation(unit.incarnation)
+            try:
+                self._keeper.raise_to(unit.plan.unit, order.fence)
+            except OSError as error:
+                _log.error("fence_not_stored", unit=unit.plan.unit, reason=str(error))
+            _log.warning("stop_ordered", unit=unit.plan.unit, attempt=order.attempt_id)
+            await unit.stop(min(max(order.grace_seconds, 0.0), LONGEST_GRACE_SECONDS))
+            answer = {
+                "attempt_id": order.attempt_id,
+                "outcome": "succeeded",
+                "before": order.incarnation,
+                "detail": f"{unit.plan.unit} was stopped: {order.incarnation}",
+            }
+            self._keep(order.attempt_id, answer)
+        return {**answer, "repeated": False}
+
     def answer(self, attempt_id: str) -> dict[str, Any] | None:
-        """Return the stored answer to an attempt, or None."""
-        return self._keeper.answer(attempt_id)
+        """Return what is known of an attempt: answered, running, begun by a dead one, or None."""
+        if (answer := self._keeper.answer(attempt_id)) is not None:
+            return answer
+        if attempt_id in self._running:
+            return {"attempt_id": attempt_id, "outcome": "running"}
+        return self._died(attempt_id) if self._keeper.begun(attempt_id) is not None else None
+
+    def _died(self, attempt_id: str) -> dict[str, Any]:
+        """Return what can be told of a restart in whose middle an earlier supervisor ended."""
+        mark = self._keeper.begun(attempt_id) or {}
+        detail = "it was begun by a supervisor that is gone; how far it came is not known"
+        answer = {"attempt_id": attempt_id, "outcome": "unknown", "detail": detail}
+        return {**mark, **answer, "repeated": True}
 
     async def _carry_out(self, unit: Unit) -> dict[str, Any]:
         before = unit.incarnation

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.service.agent.conftest import METRICS_TOKEN, Asker, Bot
-from trading_ops.agent import Agent
+from trading_ops.agent import Agent, FenceKeeper
 
 
 async def test_command_is_carried_out_in_the_bot(ask: Asker, bot: Bot) -> None:
@@ -272,3 +272,31 @@ async def test_unwritable_state_refuses_all_but_the_safe_direction(
     status, answer = await ask.command("resume", fence=9, owner="me", reason="try", holds="all")
     assert (answer["outcome"], agent.holds.state) == ("failed", "halted")
     assert bot.ran == []
+
+
+async def test_an_attempt_in_whose_middle_the_bot_died_is_unknown(
+    start: Callable[[], Agent], http: aiohttp.ClientSession, bot: Bot, tmp_path: Path
+) -> None:
+    """It is never told as not arrived; what may be repeated is, and what may not is not."""
+    keeper = FenceKeeper(tmp_path / "fence.json")
+    for attempt_id, command in (("a", "count"), ("b", "resume")):
+        keeper.admit("alpha", 1, attempt_id=attempt_id, mark={"command": command})
+    ask = Asker(http, f"http://127.0.0.1:{start().port}")
+    for attempt_id in ("a", "b"):
+        status, told = await ask.get(f"/attempts/{attempt_id}")
+        assert (status, told["outcome"]) == (200, "unknown")
+    _, answer = await ask.command("count", attempt_id="a")
+    assert (answer["outcome"], len(bot.ran)) == ("succeeded", 1)
+    await ask.command("halt", owner="ada", reason="later")
+    _, answer = await ask.command("resume", attempt_id="b", owner="ada", reason="x", holds="all")
+    assert answer["outcome"] == "unknown"
+    assert (await ask.get("/health"))[1]["state"] == "halted"
+
+
+async def test_a_halt_is_not_marked_on_the_disk_first(
+    ask: Asker, agent: Agent, tmp_path: Path
+) -> None:
+    """The safe direction is in force before anything is written."""
+    (tmp_path / ".fence.json.new").mkdir()
+    _, answer = await ask.command("halt", fence=0, owner="ada", reason="no disk")
+    assert (answer["outcome"], agent.holds.state) == ("succeeded", "halted")

@@ -174,3 +174,28 @@ async def test_closed_bot_loop_fails_a_command() -> None:
     loop.close()
     with pytest.raises(CommandFailed, match="closed"):
         await run(Command(run=never), {}, loop)
+
+
+def test_what_was_begun_is_told_after_a_death(tmp_path: Path) -> None:
+    """Until it is answered; what was refused or could not be stored was not begun."""
+    path = tmp_path / "fence.json"
+    keeper = FenceKeeper(path, kept_answers=2)
+    keeper.admit("alpha", 3, attempt_id="a", mark={"command": "count"})
+    with pytest.raises(StaleFence):
+        keeper.admit("alpha", 2, attempt_id="stale")
+    (tmp_path / ".fence.json.new").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        keeper.admit("alpha", 4, attempt_id="unstored")
+    (tmp_path / ".fence.json.new").rmdir()
+    after = FenceKeeper(path, kept_answers=2)
+    assert after.begun("a") == {"command": "count"}
+    assert (after.begun("stale"), after.begun("unstored"), after.highest("alpha")) == (
+        None,
+        None,
+        3,
+    )
+    after.record("a", {"outcome": "succeeded"})
+    assert (after.begun("a"), FenceKeeper(path).begun("a")) == (None, None)
+    for name in ("b", "c", "d"):
+        after.admit("alpha", 3, attempt_id=name)
+    assert [after.begun(name) is not None for name in "bcd"] == [False, True, True]

@@ -140,15 +140,66 @@ async def test_a_restart_that_fails_has_an_answer_too(api: Api, tmp_path: Path) 
 async def test_an_answer_that_cannot_be_stored_is_given_all_the_same(
     api: Api, tmp_path: Path
 ) -> None:
-    """The disk is full after the restart: the caller hears of it, and so does a probe."""
-    await api.post("/processes/bot/fence", {"fence": 1})
+    """The disk fills up during the restart: the caller hears of it, and so does a probe."""
     in_the_way = tmp_path / ".fence.json.new"
-    in_the_way.mkdir()
+    api.supervisor.listeners.append(lambda: in_the_way.mkdir(exist_ok=True))
     status, answer = await api.restart("a", 1)
     assert (status, answer["outcome"]) == (200, "succeeded")
     assert (await api.get("/attempts/a"))[0] == 200
-    in_the_way.rmdir()
+    assert in_the_way.is_dir()
     assert (await api.restart("a", 1))[1]["repeated"]
+
+
+async def test_a_restart_that_cannot_be_marked_is_not_begun(api: Api, tmp_path: Path) -> None:
+    """Without a disk nobody could tell afterwards whether it was done, so it is not."""
+    life = api.bot.incarnation
+    (tmp_path / ".fence.json.new").mkdir()
+    assert (await api.restart("a", 0))[0] == 503
+    assert api.bot.incarnation == life
+    assert (await api.get("/attempts/a"))[0] == 404
+
+
+async def test_a_restart_in_whose_middle_the_supervisor_died_is_unknown(tmp_path: Path) -> None:
+    """The next supervisor neither denies it nor does it again, and tells which life was meant."""
+    FenceKeeper(tmp_path / "fence.json").admit("bot", 4, attempt_id="a", mark={"before": "1:1"})
+    async with serving(tmp_path) as api:
+        status, told = await api.get("/attempts/a")
+        assert (status, told["outcome"], told["before"]) == (200, "unknown", "1:1")
+        life = api.bot.incarnation
+        _, again = await api.restart("a", 4)
+        assert (again["outcome"], again["repeated"]) == ("unknown", True)
+        assert api.bot.incarnation == life
+
+
+async def test_one_life_is_stopped_for_a_machine(api: Api, tmp_path: Path) -> None:
+    """Whatever its fence and the disk are; another life is left alone, a repetition is told so."""
+    await api.post("/processes/bot/fence", {"fence": 7})
+    (tmp_path / ".fence.json.new").mkdir()
+    life = api.bot.incarnation
+    order = {"attempt_id": "s", "fence": 0, "incarnation": "1:1"}
+    assert (await api.post("/processes/bot/stop", order))[0] == 409
+    assert api.bot.running
+    order["incarnation"] = life
+    status, answer = await api.post("/processes/bot/stop", order)
+    assert (status, answer["outcome"], answer["before"]) == (200, "succeeded", life)
+    assert api.bot.state is State.STOPPED
+    assert (await api.post("/processes/bot/stop", order))[1]["repeated"]
+    (tmp_path / ".fence.json.new").rmdir()
+    assert (await api.restart("a", 7, life))[1]["outcome"] == "succeeded"
+    await until(lambda: api.bot.state is State.READY)
+
+
+async def test_a_frozen_process_is_killed_after_its_grace(api: Api) -> None:
+    """SIGTERM is not heard by what does not run: SIGKILL is."""
+    kill(api.bot.child.pid if api.bot.child else None, signal.SIGSTOP)
+    order = {
+        "attempt_id": "s",
+        "fence": 0,
+        "incarnation": api.bot.incarnation,
+        "grace_seconds": 0.05,
+    }
+    assert (await api.post("/processes/bot/stop", order))[0] == 200
+    assert (api.bot.state, api.bot.exit_code) == (State.STOPPED, -signal.SIGKILL)
 
 
 async def test_an_older_sender_is_refused(api: Api) -> None:
