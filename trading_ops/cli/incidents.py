@@ -1,17 +1,35 @@
 """`incidents`: what happened, what was done about it, and what was left undone and why."""
 
 import asyncio
-import sys
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import click
 import msgspec
+from rich import box
 from rich.table import Table
 
+from trading_ops import clock
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.clients.reconciler import IncidentView, StoryView
-from trading_ops.settings import load_settings
+from trading_ops.cli.story import plain, tell
+from trading_ops.clients.reconciler import IncidentView, ReconcilerApi, StoryView
+from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
+from trading_ops.reconciler.runbooks import parse_duration
+from trading_ops.reconciler.story import read_story
+from trading_ops.reports.recovery_times import AlertTimes, RecoveryTimes, Spread, recovery_times
+from trading_ops.settings import Settings, load_settings
 from trading_ops.stack.scene import open_scene
+from trading_ops.store import Connection
+from trading_ops.store import incidents as stored
+from trading_ops.store.offline import open_reader
+
+T = TypeVar("T")
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @click.group(invoke_without_command=True)
@@ -30,7 +48,10 @@ def incidents(
     limit: int,
     output: str,
 ) -> None:
-    """List incidents, newest first; `incidents show ID` tells the story of one."""
+    """List incidents, newest first; `incidents show ID` tells the story of one.
+
+    While the reconciler does not answer, its database is read instead.
+    """
     if context.invoked_subcommand is not None:
         return
     given = {
@@ -40,12 +61,11 @@ def incidents(
         "limit": str(limit),
     }
     filters = {key: value for key, value in given.items() if value is not None}
-
-    async def run() -> list[IncidentView]:
-        async with open_scene(load_settings()) as scene:
-            return await scene.reconciler.incidents(**filters)
-
-    found = asyncio.run(run())
+    search = partial(stored.search, only_open=only_open, target=target, alert=alert, limit=limit)
+    found = _answer(
+        lambda api: api.incidents(**filters),
+        lambda connection: _viewed(search(connection), list[IncidentView]),
+    )
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return
@@ -57,34 +77,120 @@ def incidents(
     out().print(table if found else "no incidents")
 
 
+def _answer(ask: Callable[[ReconcilerApi], Awaitable[T]], read: Callable[[Connection], T]) -> T:
+    """Return what the reconciler says, or what its database holds, and say which."""
+    settings = load_settings()
+
+    async def run() -> T:
+        try:
+            async with open_scene(settings) as scene:
+                return await ask(scene.reconciler)
+        except (Unreachable, StackError, ConfigError) as error:
+            with contextlib.suppress(StoreError):
+                return await _read(settings, read, why=str(error))
+            raise
+
+    return asyncio.run(run())
+
+
+async def _read(settings: Settings, read: Callable[[Connection], T], *, why: str) -> T:
+    with open_reader(settings.database_url) as reader:
+        found = await reader.read(read)
+    click.echo(f"the reconciler does not answer ({why}): read from its database", err=True)
+    return found
+
+
+def _viewed(value: object, kind: type[T]) -> T:
+    """Return stored values as the API would have sent them."""
+    return msgspec.json.decode(msgspec.json.encode(value), type=kind)
+
+
 def _row(incident: IncidentView) -> tuple[str, ...]:
     closed = incident.closed_at
     lasted = f"{(closed - incident.opened_at).total_seconds():.1f} s" if closed else "-"
     state = incident.close_reason or ("with a person" if incident.escalated_at else "open")
     opened = incident.opened_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return incident.id[:8], incident.alert, incident.target or "-", opened, lasted, state
+    return incident.id[:8], plain(incident.alert), incident.target or "-", opened, lasted, state
 
 
 @incidents.command()
 @click.argument("key", metavar="ID")
 @output_option
-def show(key: str, output: str) -> None:
-    """Tell the whole story of one incident; the first letters of its ID are enough."""
+@click.pass_context
+def show(context: click.Context, key: str, output: str) -> None:
+    """Tell the whole story of one incident; the first letters of its ID are enough.
 
-    async def run() -> StoryView | None:
-        async with open_scene(load_settings()) as scene:
-            return await scene.reconciler.story(key)
-
-    story = asyncio.run(run())
+    Everything that was received, decided, attempted and said about it, with reasons. While the
+    reconciler does not answer, its database is read instead.
+    """
+    story = _answer(
+        lambda api: api.story(key),
+        lambda connection: _viewed(read_story(connection, key=key), StoryView | None),  # type: ignore[arg-type]
+    )
     if story is None:
         click.echo(f"no incident has the id {key}, or several begin so", err=True)
-        sys.exit(ExitCode.FAILED)
+        context.exit(ExitCode.FAILED)
     if output == "json":
         print_json(msgspec.to_builtins(story))
         return
-    incident = story.incident
-    click.echo(f"{incident.alert} on {incident.target or 'no target'}  ({incident.id})")
-    for event in story.events:
-        seconds = (event.at - incident.received_at).total_seconds()
-        what = " ".join(filter(None, (event.reason, event.note)))
-        click.echo(f"  {seconds:+9.3f} s  {event.kind:<16} {what}")
+    for line in tell(story):
+        click.echo(line)
+
+
+@incidents.command()
+@click.option("--since", default="30d", show_default=True, help="Of the last so long.")
+@output_option
+def times(since: str, output: str) -> None:
+    """Say how long it took to respond (MTTA) and to recover (MTTR), per alert.
+
+    The first response is the first attempt or a person's acknowledgement, whichever was first;
+    recovery is when the incident was closed. Both count from when it was opened.
+    """
+    settings = load_settings()
+    now = clock.now()
+    try:
+        begin = max(now - parse_duration(since, "--since"), EPOCH)
+    except OverflowError:
+        begin = EPOCH
+    # A moment later, so that what was opened just now is in it.
+    work = partial(recovery_times, since=begin, until=now + timedelta(seconds=1))
+
+    async def run() -> RecoveryTimes:
+        with open_reader(settings.database_url) as reader:
+            return await reader.read(work)
+
+    found = asyncio.run(run())
+    if output == "json":
+        print_json(msgspec.to_builtins(found))
+        return
+    if not found.alerts:
+        click.echo(f"no incidents within {since}")
+        return
+    out().print(_times_table(found, since))
+
+
+def _times_table(found: RecoveryTimes, since: str) -> Table:
+    table = Table(
+        title=f"Recovery times of the last {since}, in seconds: mean, median, p95, worst",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("alert")
+    for column in ("incidents", "healed", "escalated", "open"):
+        table.add_column(column, justify="right")
+    table.add_column("first response (MTTA)", justify="right")
+    table.add_column("closed (MTTR)", justify="right")
+    for one in found.alerts:
+        table.add_row(plain(one.alert), *_cells(one))
+    table.add_section()
+    table.add_row("all", *_cells(found.total))
+    return table
+
+
+def _cells(one: AlertTimes) -> tuple[str, ...]:
+    counts = (one.incidents, one.healed, one.escalated, one.open)
+    return (*map(str, counts), _spread(one.first_response), _spread(one.close))
+
+
+def _spread(spread: Spread) -> str:
+    values = (spread.mean_seconds, spread.median_seconds, spread.p95_seconds, spread.worst_seconds)
+    return " ".join(f"{value:.1f}" for value in values if value is not None) or "-"

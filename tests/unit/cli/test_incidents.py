@@ -1,0 +1,179 @@
+"""`trading-ops incidents` with the stack stopped: the database tells the story, and says so."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from tests.builders import LABELS, make_alert, make_runbook
+from trading_ops import clock
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.main import run
+from trading_ops.cli.story import WIDTH
+from trading_ops.domain.acknowledgement import AcknowledgementKind
+from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.decision import Close, Escalate, Reason
+from trading_ops.settings import load_settings
+from trading_ops.store import acknowledgements, attempts, events, incidents, migrate
+from trading_ops.store.engine import writing_engine
+from trading_ops.store.transaction import transaction
+
+LONG = "it said " + "nothing at all that would help anybody " * 4
+HOSTILE = LABELS | {"symbol": "\x1b[2J\x07\u202e", "note": "é" * 90}
+
+
+def live_through(connection: Connection) -> str:
+    """Everything that can happen to one incident; return its id."""
+    now = clock.now() - timedelta(hours=1)
+
+    incidents.open_all(
+        connection,
+        [incidents.Sighting(alert=make_alert(labels=HOSTILE), target="alpha")],
+        received_at=now,
+        now=now + timedelta(seconds=0.01),
+        source="webhook",
+    )
+    (incident,) = incidents.open_ones(connection)
+    events.add(
+        connection,
+        at=now + timedelta(seconds=0.02),
+        kind="decided_wait",
+        incident_id=incident.id,
+        reason=Reason.COOLDOWN,
+        note="would have run reconnect_broker",
+    )
+    plan = attempts.Plan(
+        incident=incident,
+        runbook=make_runbook(),
+        step=0,
+        target="alpha",
+        everywhere_limit=20,
+        everywhere_since=now,
+    )
+    attempt = attempts.start(connection, plan, now=now + timedelta(seconds=2))
+    assert attempt is not None
+    attempts.finish(
+        connection,
+        attempt,
+        AttemptState.FAILED,
+        detail=LONG,
+        now=now + timedelta(seconds=4),
+        only_from=(AttemptState.STARTED,),
+    )
+    asked = Escalate(reason=Reason.STORM)
+    incidents.escalate(connection, incident.id, asked, now=now + timedelta(seconds=5))
+    acknowledgements.begin(
+        connection,
+        incident_id=incident.id,
+        kind=AcknowledgementKind.ACKNOWLEDGE,
+        owner="ada",
+        note="I look at it",
+        until=now + timedelta(hours=1),
+        now=now + timedelta(seconds=60),
+    )
+    close = Close(reason=Reason.RESOLVED)
+    incidents.close(connection, incident.id, close, now=now + timedelta(hours=4))
+    return incident.id
+
+
+@pytest.fixture
+def incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A project folder whose database has one incident; nothing runs."""
+    monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
+    url = load_settings().database_url
+    migrate.upgrade(url)
+    engine = writing_engine(url)
+    with transaction(engine, b"key") as connection:
+        key = live_through(connection)
+    engine.dispose()
+    return key
+
+
+def test_the_whole_story_is_told(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Received, decided, attempted, handed to people, acknowledged, closed: all with reasons."""
+    assert run(["incidents", "show", incident[:8]]) == ExitCode.OK
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1
+    assert "read from its database" in told.err
+    for part in (
+        "BotSick on alpha: closed (resolved)",
+        "with people",
+        "+0.000 s  received         webhook",
+        "decided wait     cooldown would have run reconnect_broker",
+        "+2.000 s  started          reconnect_broker on alpha",
+        "escalated        storm",
+        "acknowledged     I look at it (by ada)",
+        "+4:00:00  closed           resolved",
+        "1. reconnect_broker on alpha: failed",
+        "step 1 of BotSick, idempotent, fence 1",
+        "after 2.0 s",
+        "detail      it said nothing",
+    ):
+        assert part in told.out, told.out
+    assert all(len(line) <= WIDTH for line in told.out.splitlines()), told.out
+
+
+def test_nothing_in_it_steers_the_terminal(
+    incident: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A label is written by whoever can write a metric."""
+    assert run(["incidents", "show", incident]) == ExitCode.OK
+    told = capsys.readouterr().out
+    assert r"\x1b[2J\x07\u202e" in told
+    assert told.replace("\n", "").isprintable()
+
+
+def test_a_machine_gets_all_of_it(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fences, parameters, what was before and after."""
+    assert run(["incidents", "show", incident, "--output", "json"]) == ExitCode.OK
+    story = json.loads(capsys.readouterr().out)
+    assert story["incident"]["id"] == incident
+    assert (story["attempts"][0]["fence"], story["attempts"][0]["step"]) == (1, 0)
+    changes = {event["kind"]: event for event in story["events"]}
+    assert json.loads(changes["failed"]["before"]) == {"state": "started"}
+    assert json.loads(changes["failed"]["after"])["state"] == "failed"
+    assert changes["acknowledged"]["actor"] == "ada"
+
+
+def test_the_list_too(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same filters as with a running reconciler."""
+    assert run(["incidents"]) == ExitCode.OK
+    assert incident[:8] in capsys.readouterr().out
+    assert run(["incidents", "--open", "--output", "json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_one_that_is_not_there(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sentence, and the exit code of a failure."""
+    del incident
+    assert run(["incidents", "show", "nothing%"]) == ExitCode.FAILED
+    assert "no incident has the id nothing%" in capsys.readouterr().err
+
+
+def test_times(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """To the first response and to the end, for people and for machines."""
+    del incident
+    assert run(["incidents", "times"]) == ExitCode.OK
+    told = capsys.readouterr().out
+    assert "BotSick" in told
+    assert "2.0 2.0 2.0 2.0" in told
+    assert run(["incidents", "times", "--since", "99999999999999d", "--output", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["alerts"][0]["escalated"] == 1
+    assert found["total"]["close"]["count"] == 1
+    assert run(["incidents", "times", "--since", "1ms"]) == ExitCode.OK
+    assert "no incidents within 1ms" in capsys.readouterr().out
+    assert run(["incidents", "times", "--since", "soon"]) == ExitCode.SETUP
+
+
+def test_without_a_database_nothing_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then the first sentence counts: there is no stack."""
+    monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
+    assert run(["incidents"]) == ExitCode.NOT_RUNNING
+    assert "no stack is running here" in capsys.readouterr().err
+    assert run(["incidents", "times"]) == ExitCode.FAILED
+    assert "there is no database" in capsys.readouterr().err

@@ -1,0 +1,134 @@
+"""One incident's whole story as lines for a person, in 80 columns.
+
+Labels, notes and details come from outside: nothing of them may steer the terminal.
+"""
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+from trading_ops.clients.reconciler import AttemptView, EventView, IncidentView, StoryView
+
+WIDTH = 80
+INDENT = " " * 31
+
+# What an attempt's or incident's own lines say already.
+_TOLD_ELSEWHERE = frozenset({"opened", "closed", "escalated", "started"})
+
+
+def tell(story: StoryView) -> Iterator[str]:
+    """Yield the lines of a story: the incident, what happened, and what was attempted."""
+    yield from _heading(story.incident)
+    yield ""
+    yield "What happened, in seconds from when it was heard of"
+    attempts = {attempt.id for attempt in story.attempts}
+    for event in story.events:
+        yield from _event(event, story.incident.received_at, attempts)
+    yield ""
+    yield "Attempts" if story.attempts else "Attempts: none"
+    for number, attempt in enumerate(story.attempts, 1):
+        yield from _attempt(number, attempt)
+
+
+def _heading(incident: IncidentView) -> Iterator[str]:
+    yield plain(f"{incident.alert} on {incident.target or 'no target'}: {_state(incident)}")
+    yield from _field("id", incident.id)
+    labels = {key: value for key, value in incident.labels.items() if key != "alertname"}
+    yield from _field("labels", _pairs(labels))
+    if summary := incident.annotations.get("summary"):
+        yield from _field("summary", summary)
+    yield from _field("fires since", _moment(incident.starts_at))
+    yield from _field("opened", _moment(incident.opened_at))
+    if incident.escalated_at:
+        yield from _field("with people", f"since {_moment(incident.escalated_at)}")
+    if incident.closed_at:
+        took = _length((incident.closed_at - incident.opened_at).total_seconds())
+        yield from _field("closed", f"{_moment(incident.closed_at)}, after {took}")
+
+
+def _state(incident: IncidentView) -> str:
+    if incident.closed_at:
+        return f"closed ({incident.close_reason})"
+    return "open, with people" if incident.escalated_at else "open"
+
+
+def _event(event: EventView, begin: datetime, attempts: set[str]) -> Iterator[str]:
+    seconds = (event.at - begin).total_seconds()
+    what = " ".join(filter(None, (event.reason, event.note)))
+    if event.actor != "reconciler":
+        what = f"{what} (by {event.actor})".strip()
+    kind = plain(event.kind.replace("_", " "))
+    head = f"{_offset(seconds):>12}  {kind:<16} "
+    yield from _wrapped(head, what, INDENT)
+    if event.kind in _TOLD_ELSEWHERE or event.attempt_id in attempts:
+        return
+    for word, values in (("was", event.before), ("now", event.after)):
+        if values:
+            yield from _wrapped(f"{INDENT}{word} ", _pairs(_decoded(values)), f"{INDENT}    ")
+
+
+def _attempt(number: int, attempt: AttemptView) -> Iterator[str]:
+    by = f", ordered by {attempt.ordered_by}" if attempt.ordered_by else ""
+    yield plain(f"  {number}. {attempt.action} on {attempt.target}: {attempt.state}{by}")
+    yield from _field("id", attempt.id)
+    runbook = f"step {attempt.step + 1} of {attempt.runbook}" if attempt.runbook else "none"
+    yield from _field("runbook", f"{runbook}, {attempt.delivery}, fence {attempt.fence}")
+    if attempt.params:
+        yield from _field("with", _pairs(attempt.params))
+    yield from _field("started", _moment(attempt.started_at))
+    if attempt.ended_at:
+        took = _length((attempt.ended_at - attempt.started_at).total_seconds())
+        yield from _field("ended", f"{_moment(attempt.ended_at)}, after {took}")
+    if attempt.verified_at:
+        took = _length((attempt.verified_at - attempt.started_at).total_seconds())
+        yield from _field("verified", f"{_moment(attempt.verified_at)}, after {took}")
+    if attempt.detail:
+        yield from _field("detail", attempt.detail)
+
+
+def _field(name: str, value: str) -> Iterator[str]:
+    yield from _wrapped(f"     {name:<12}", value, " " * 17)
+
+
+def _wrapped(head: str, text: str, indent: str) -> Iterator[str]:
+    lines = textwrap.wrap(
+        plain(text), WIDTH, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
+    )
+    yield from lines or [head.rstrip()]
+
+
+def plain(text: str) -> str:
+    """Return text in which control characters, which could steer a terminal, are spelt out."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return " ".join(f"{key}={value}" for key, value in values.items()) or "none"
+
+
+def _decoded(text: str) -> dict[str, object]:
+    value = json.loads(text)
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _offset(seconds: float) -> str:
+    """Return an offset in at most 12 columns."""
+    if abs(seconds) < 10_000:  # noqa: PLR2004 - what fits
+        return f"{seconds:+.3f} s"
+    return f"+{_length(seconds)}"
+
+
+def _length(seconds: float) -> str:
+    if seconds < 120:  # noqa: PLR2004 - from two minutes on, minutes read better
+        return f"{seconds:.1f} s"
+    whole = timedelta(seconds=round(seconds))
+    hours, rest = divmod(whole.seconds, 3600)
+    days = f"{whole.days}d " if whole.days else ""
+    return f"{days}{hours}:{rest // 60:02}:{rest % 60:02}"
