@@ -17,6 +17,9 @@ from tests.builders import LABELS
 from trading_ops import clock
 from trading_ops.domain.alert import fingerprint_of
 
+SAFE = frozenset({"halt", "reduce"})
+"""Commands that an agent carries out whatever their fence is."""
+
 LONG_AGO = "2026-01-01T00:00:00Z"
 
 
@@ -38,7 +41,13 @@ class FakeWorld:
     hang: asyncio.Event | None = None
     """Set: restarts are carried out, but answered only when the event is set."""
 
+    process: dict[str, Any] = field(
+        default_factory=lambda: {"state": "exited", "incarnation": None, "pid": None}
+    )
+    """The bot's process, as the supervisor sees it."""
+
     commands: list[str] = field(default_factory=list)
+    params: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     fence: int = 0
     refused: int = 0
@@ -117,13 +126,14 @@ class FakeWorld:
         return await self._carry_out("restart_bot", await request.json())
 
     async def _carry_out(self, name: str, order: dict[str, Any]) -> web.Response:
-        if order["fence"] < self.fence:
+        if order["fence"] < self.fence and name not in SAFE:
             self.refused += 1
             return web.json_response({"error": "stale_fence", "highest": self.fence}, status=409)
-        self.fence = order["fence"]
+        self.fence = max(self.fence, order["fence"])
         key = order["attempt_id"]
         if key not in self.answers:
             self.commands.append(name)
+            self.params.append(order.get("params", {}))
             failed = self.command_fails
             self.answers[key] = {
                 "attempt_id": key,
@@ -152,8 +162,7 @@ class FakeWorld:
 
     async def processes(self, request: web.Request) -> web.Response:
         """GET /processes of the supervisor."""
-        unit = {"unit": "bot-alpha", "state": "exited", "incarnation": None, "pid": None}
-        return web.json_response({"processes": [unit]})
+        return web.json_response({"processes": [{"unit": "bot-alpha", **self.process}]})
 
     def server(self) -> TestServer:
         """Return the server, not yet started."""

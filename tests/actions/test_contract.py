@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 import pytest
@@ -11,10 +12,12 @@ from tests.fakes import FakeWorld
 from trading_ops.actions.base import Action, Call, Probe
 from trading_ops.actions.registry import KINDS, build
 from trading_ops.clients.directory import Directory
-from trading_ops.domain.attempt import AttemptId
+from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.errors import ActionError, Refused, Unreachable
 
 PARAMS = {"restart_component": {"component": "feed"}}
+COMMANDS = {"halt_trading": "halt", "reduce_trading": "reduce"}
+"""What the agent calls an action, where that is not the action's name."""
 
 
 @pytest.fixture
@@ -58,8 +61,9 @@ async def test_the_effect_is_seen_where_it_happens(
 ) -> None:
     """The executor, not the action, says that it was carried out."""
     said = await actions[name].perform(make_call(world, name))
-    assert world.commands == [name]
-    assert said == f"{name} done"
+    command = COMMANDS.get(name, name)
+    assert world.commands == [command]
+    assert said == f"{command} done"
 
 
 @names
@@ -67,15 +71,19 @@ async def test_twice_is_once(actions: dict[str, Action], world: FakeWorld, name:
     """The same attempt sent again is answered from memory."""
     for _ in range(2):
         await actions[name].perform(make_call(world, name))
-    assert world.commands == [name]
+    assert world.commands == [COMMANDS.get(name, name)]
 
 
 @names
 async def test_a_stale_fence_is_refused(
     actions: dict[str, Action], world: FakeWorld, name: str
 ) -> None:
-    """Somebody newer has the target: nothing is done."""
+    """Somebody newer has the target: nothing is done, unless it is the safe direction."""
     world.fence = 5
+    if actions[name].delivery is Delivery.SAFE_DIRECTION:
+        await actions[name].perform(make_call(world, name, fence=4))
+        assert world.commands == [COMMANDS[name]]
+        return
     with pytest.raises(Refused):
         await actions[name].perform(make_call(world, name, fence=4))
     assert world.commands == []
@@ -87,7 +95,7 @@ async def test_a_failure_is_an_error(
 ) -> None:
     """“failed” is not taken for done."""
     world.command_fails = True
-    with pytest.raises(ActionError, match=f"{name} done"):
+    with pytest.raises(ActionError, match=f"{COMMANDS.get(name, name)} done"):
         await actions[name].perform(make_call(world, name))
 
 
@@ -145,3 +153,32 @@ async def test_only_a_bot_that_is_unwell_is_restarted(
     nowhere = make_call(FakeWorld(address="127.0.0.1:9"), "restart_bot")
     assert await restart.precondition(nowhere) is None
     assert await actions["reconnect_broker"].precondition(call) is None
+
+
+@pytest.mark.parametrize(
+    ("process", "expected"),
+    [
+        ({"state": "ready", "incarnation": "2:2", "pid": 2}, Probe.DONE),
+        ({"state": "ready", "incarnation": "1:1", "pid": 1}, Probe.UNKNOWN),
+        ({"state": "stopped", "incarnation": "2:2", "pid": None}, Probe.UNKNOWN),
+        ({"state": "stopped", "incarnation": None, "pid": None}, Probe.UNKNOWN),
+    ],
+)
+async def test_a_restart_that_outlived_its_supervisor_shows_in_the_process(
+    actions: dict[str, Action], world: FakeWorld, process: dict[str, Any], expected: Probe
+) -> None:
+    """Begun and never answered: another life that runs proves it, nothing else does."""
+    world.process = process
+    world.answers["one"] = {"outcome": "unknown", "before": "1:1"}
+    assert await actions["restart_bot"].probe(make_call(world, "restart_bot", fence=2)) is expected
+
+
+async def test_a_hold_of_a_runbook_is_named_after_its_attempt(
+    actions: dict[str, Action], world: FakeWorld
+) -> None:
+    """So that asking twice is one hold."""
+    for name in ("halt_trading", "reduce_trading"):
+        call = make_call(world, name, attempt=f"{name}-1")
+        await actions[name].perform(call)
+        assert world.params[-1]["id"] == f"{name}-1"
+        assert set(world.params[-1]) == {"id", "owner", "reason"}

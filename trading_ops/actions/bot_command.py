@@ -1,4 +1,4 @@
-"""Actions that are one idempotent command of the bot's agent; no file of its own in a runbook."""
+"""Actions that are one command of the bot's agent, which may be repeated without harm."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -12,6 +12,9 @@ class BotCommand:
     """Sends one command to the bot's agent and takes its word for what was done."""
 
     name: ClassVar[str]
+    command: ClassVar[str] = ""
+    """What the agent calls it; empty: like the action."""
+
     delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
     params: ClassVar[frozenset[str]] = frozenset()
 
@@ -30,7 +33,7 @@ class BotCommand:
     async def perform(self, call: Call) -> str:
         """Send the command and wait for the bot's answer."""
         result = await self._clients.bot(call.target).command(
-            self.name,
+            self.command or self.name,
             self.body(call),
             attempt_id=call.attempt_id,
             fence=call.fence,

@@ -1,12 +1,16 @@
 """All actions by name: the only way from a runbook's text to code."""
 
 from trading_ops.actions.base import Action, Clients
+from trading_ops.actions.bot_command import BotCommand
+from trading_ops.actions.halt_trading import HaltTrading
 from trading_ops.actions.reconnect_broker import ReconnectBroker
+from trading_ops.actions.reduce_trading import ReduceTrading
 from trading_ops.actions.restart_bot import RestartBot
 from trading_ops.actions.restart_component import RestartComponent
 
-KINDS: dict[str, type[ReconnectBroker | RestartComponent | RestartBot]] = {
-    kind.name: kind for kind in (ReconnectBroker, RestartComponent, RestartBot)
+KINDS: dict[str, type[BotCommand | RestartBot]] = {
+    kind.name: kind
+    for kind in (ReconnectBroker, RestartComponent, RestartBot, HaltTrading, ReduceTrading)
 }
 
 

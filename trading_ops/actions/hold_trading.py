@@ -1,0 +1,25 @@
+"""Actions that lay a hold on a bot: the safe direction, which passes every gate but a pause.
+
+The hold's id is the attempt's, so laying it twice is one hold. The reconciler finds it in the bot's
+next report and keeps it; it stands until a person lifts it.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from trading_ops.actions.base import Call
+from trading_ops.actions.bot_command import BotCommand
+from trading_ops.domain.attempt import Delivery
+
+OWNER = "reconciler"
+
+
+class HoldTrading(BotCommand):
+    """Lays one hold through the bot's agent, which answers while the bot's own loop is stuck."""
+
+    delivery: ClassVar[Delivery] = Delivery.SAFE_DIRECTION
+
+    def body(self, call: Call) -> Mapping[str, str]:
+        """Return the hold."""
+        reason = f"a runbook's step, attempt {call.attempt_id}"
+        return {"id": call.attempt_id, "owner": OWNER, "reason": reason}
