@@ -46,6 +46,12 @@ class RunningAlertmanager:
         async with self.session.post(url, json=[alert]) as answer:
             assert answer.status == 200, await answer.text()
 
+    async def silences(self) -> list[dict[str, Any]]:
+        """Return all silences, expired ones too."""
+        async with self.session.get(f"http://{self.address}/api/v2/silences") as answer:
+            found: list[dict[str, Any]] = await answer.json()
+        return found
+
     async def states(self) -> Mapping[str, str]:
         """Return `active` or `suppressed` by alert name, of everything that it holds."""
         async with self.session.get(f"http://{self.address}/api/v2/alerts") as answer:
@@ -55,12 +61,13 @@ class RunningAlertmanager:
 
 def lay_out(folder: Path, receivers: Receivers, escalate: Mapping[str, str]) -> Path:
     """Copy the committed file; only the two addresses and the people's waits differ."""
-    text = ROUTES.read_text(encoding="utf-8")
-    text = text.replace("127.0.0.1:8431", receivers.webhook)
+    committed = ROUTES.read_text(encoding="utf-8")
+    text = committed.replace("127.0.0.1:8431", receivers.webhook)
     text = text.replace("127.0.0.1:8451", receivers.smarthost)
     for wait, shorter in escalate.items():
         text, found = re.subn(rf"group_wait: {wait}\b", f"group_wait: {shorter}", text)
         assert found == 1
+    assert_only_waits_and_addresses_differ(committed, text)
     secrets = folder / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "webhook_token").write_text(WEBHOOK_TOKEN, encoding="ascii")
@@ -68,6 +75,14 @@ def lay_out(folder: Path, receivers: Receivers, escalate: Mapping[str, str]) -> 
     config = folder / "alertmanager.yml"
     config.write_text(text, encoding="utf-8")
     return config
+
+
+def assert_only_waits_and_addresses_differ(committed: str, text: str) -> None:
+    """See to it that what is tried is what is shipped."""
+    ours, theirs = committed.splitlines(), text.splitlines()
+    changed = [old for old, new in zip(ours, theirs, strict=True) if old != new]
+    allowed = ("group_wait: ", "- url: http://127.0.0.1:8431/", "smtp_smarthost: 127.0.0.1:8451")
+    assert all(line.strip().startswith(allowed) for line in changed), changed
 
 
 @asynccontextmanager

@@ -1,0 +1,54 @@
+"""A real Prometheus on a free port, with the committed configuration and rules, unchanged."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from tests.free_ports import free_port
+from tests.rules.committed import lay_out_prometheus
+from tests.rules.running_alertmanager import wait_until_ready
+from tests.waiting import eventually
+
+
+@asynccontextmanager
+async def run_prometheus(
+    folder: Path, *, reconcilers: Sequence[str], alertmanagers: Sequence[str]
+) -> AsyncIterator[str]:
+    """Start it, wait until it has found the Alertmanagers, and yield its address."""
+    config = lay_out_prometheus(folder)
+    for name, addresses in (("reconcilers", reconcilers), ("alertmanagers", alertmanagers)):
+        groups = json.dumps([{"targets": list(addresses)}])
+        (folder / "targets" / f"{name}.json").write_text(groups, encoding="ascii")
+    for name in ("bots", "exporters"):
+        (folder / "targets" / f"{name}.json").write_text("[]", encoding="ascii")
+    address = f"127.0.0.1:{free_port()}"
+    log = folder / "prometheus.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            "prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={address}",
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        async with aiohttp.ClientSession() as session:
+            await wait_until_ready(session, address, log)
+
+            async def found() -> bool:
+                url = f"http://{address}/api/v1/alertmanagers"
+                async with session.get(url) as answer:
+                    active = (await answer.json())["data"]["activeAlertmanagers"]
+                return len(active) == len(alertmanagers)
+
+            # What fires before they are found is dropped, and sent again only a minute later.
+            await eventually(found, within=30, what="discovery of the Alertmanagers")
+            yield address
+    finally:
+        process.terminate()
+        await process.wait()
