@@ -103,7 +103,7 @@ class Incidents(RuleBasedStateMachine):
             world = World(
                 view=AlertView.FIRING if fires else AlertView.ABSENT,
                 pause=desk.pause,
-                failing_targets=desk.failing_targets,
+                failing_targets=len({one.target for one in desk.incidents}),
             )
             book = BOOKS[incident.alert]
             history = desk.history(incident, self.now)

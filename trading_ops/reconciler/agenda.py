@@ -22,6 +22,10 @@ QUIET = frozenset(
         Reason.INHIBITED,
         Reason.PAUSED,
         Reason.OBSERVE_ONLY,
+        Reason.MAINTENANCE,
+        Reason.TARGET_HALTED,
+        Reason.APPROVAL_MISSING,
+        Reason.APPROVAL_EXPIRED,
     }
 )
 """Waits that only end by a word or by what a poll shows; both make the incident due."""

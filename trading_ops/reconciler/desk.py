@@ -8,19 +8,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
+from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.decision import GlobalLimits, History, Pause
+from trading_ops.domain.hold import HeldState
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.runbook import LONGEST_WINDOW
 from trading_ops.reconciler.lease import key_of
-from trading_ops.store import Connection, attempts, events, incidents, pauses
+from trading_ops.store import (
+    Connection,
+    approvals,
+    attempts,
+    events,
+    holds,
+    incidents,
+    maintenance,
+    pauses,
+)
 
 MANY_EVENTS = 5_000
 """After more than these, reading everything again is cheaper."""
 
 NOBODYS = frozenset({"notified", "quarantined"})
 """Events that change nothing by which is decided."""
+
+MACHINE = "reconciler"
+"""The owner of holds that no person laid: they do not stop recovery."""
 
 _NONE: tuple[Attempt, ...] = ()
 
@@ -41,6 +57,21 @@ class Desk:
     """When attempts were started on any target, in the last global window and longer ago."""
 
     pause: Pause | None = None
+    closed: tuple[Incident, ...] = ()
+    """Closed within the last `storm_quiet`, and longer ago."""
+
+    episodes: Mapping[str, int] = field(default_factory=dict)
+    """How often the alert of each open incident came lately; see `store.incidents.episodes`."""
+
+    maintenance: tuple[Maintenance, ...] = ()
+    """Open and planned."""
+
+    halted: Mapping[str, str] = field(default_factory=dict)
+    """Who of the people has halted a target, and why, by target."""
+
+    approvals: Mapping[str, Approval] = field(default_factory=dict)
+    """The latest request for each digest."""
+
     changed: frozenset[str] = frozenset()
     """Ids of the open incidents that are not as on the desk before this one."""
 
@@ -50,11 +81,6 @@ class Desk:
     def incidents(self) -> tuple[Incident, ...]:
         """All open incidents, oldest first."""
         return tuple(self.by_id.values())
-
-    @cached_property
-    def failing_targets(self) -> int:
-        """How many targets have an open incident."""
-        return len({incident.target for incident in self.by_id.values() if incident.target})
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -72,6 +98,7 @@ class Desk:
             incident=self.of_incident.get(incident.id, _NONE),
             target=self.of_target.get(incident.target or "", _NONE),
             everywhere=sum(start > since for start in self.starts),
+            episodes=self.episodes.get(incident.id, 1),
         )
 
     def last(self, incident: Incident) -> Attempt | None:
@@ -101,9 +128,10 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
         of_incident=attempts.of_open_incidents(connection),
         of_target=_of_targets(connection, targets, now),
         starts=tuple(attempts.starts_since(connection, now - limits.window)),
-        pause=pauses.current(connection, now=now),
         changed=frozenset(by_id),
+        episodes=incidents.episodes(connection, limits.flap_window),
         limits=limits,
+        **_words(connection, limits, now),
     )
 
 
@@ -131,12 +159,42 @@ def _read_again(connection: Connection, head: int, former: Desk, now: datetime) 
         of_incident=of_incident,
         of_target=of_target | _of_targets(connection, targets - of_target.keys(), now),
         starts=tuple(attempts.starts_since(connection, now - former.limits.window)),
-        pause=pauses.current(connection, now=now),
+        episodes=_episodes_again(connection, former, by_id, None if concerns_all else fresh),
         changed=frozenset(
             key for key, one in by_id.items() if concerns_all or key in fresh or one.target in stale
         ),
         limits=former.limits,
+        **_words(connection, former.limits, now),
     )
+
+
+def _words(connection: Connection, limits: GlobalLimits, now: datetime) -> dict[str, Any]:
+    """Read what people said, and what ended lately: few rows, so always all of them."""
+    return {
+        "pause": pauses.current(connection, now=now),
+        "maintenance": tuple(maintenance.planned(connection, now=now)),
+        "halted": {
+            one.target: f"by {one.owner}: {one.reason}"
+            for one in holds.standing(connection)
+            if one.state is HeldState.HALTED and one.owner != MACHINE
+        },
+        "approvals": approvals.standing(connection, now=now),
+        "closed": tuple(incidents.closed_since(connection, now - limits.storm_quiet)),
+    }
+
+
+def _episodes_again(
+    connection: Connection,
+    former: Desk,
+    by_id: Mapping[str, Incident],
+    fresh: Mapping[str, Incident] | None,
+) -> dict[str, int]:
+    """Count anew for what is fresh; None: for all, for budgets may have been forgiven."""
+    window = former.limits.flap_window
+    if fresh is None:
+        return incidents.episodes(connection, window)
+    kept = {key: count for key, count in former.episodes.items() if key in by_id}
+    return kept | incidents.episodes(connection, window, fresh)
 
 
 def _of_targets(

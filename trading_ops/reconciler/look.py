@@ -13,6 +13,7 @@ from trading_ops.domain.decision import (
     Decision,
     Escalate,
     GlobalLimits,
+    Reason,
     Run,
     Verify,
     Wait,
@@ -23,20 +24,26 @@ from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.sighting import Snapshot, blocking, view_of
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.agenda import Sight
-from trading_ops.reconciler.desk import Desk
+from trading_ops.reconciler.desk import MACHINE, Desk
 from trading_ops.reconciler.jobs import Jobs
 from trading_ops.reconciler.lease import Lease, key_of
-from trading_ops.reconciler.ledger import Ledger
+from trading_ops.reconciler.ledger import Ledger, Work
 from trading_ops.reconciler.perform import Performer
 from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.recover import Recovery
+from trading_ops.reconciler.surroundings import Surroundings
 from trading_ops.reconciler.verify import Verifier
-from trading_ops.store import Connection, attempts, events, incidents
+from trading_ops.store import Connection, approvals, attempts, events, incidents
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
 
 SEEN = frozenset({AlertView.FIRING, AlertView.SILENCED, AlertView.INHIBITED})
+BACK = SEEN | {AlertView.PENDING}
+"""An alert that flaps is not quiet when its condition is back, for however short a time."""
+
+ASKS = frozenset({Reason.APPROVAL_MISSING, Reason.APPROVAL_EXPIRED})
+"""Waits for a person's approval; one that names no end has not asked for it yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +70,7 @@ class Looker:
     verifier: Verifier
     recovery: Recovery
     limits: GlobalLimits
-    observe_only: bool
+    surroundings: Surroundings
 
     def glance(
         self, incident: Incident, desk: Desk, snapshot: Snapshot
@@ -87,6 +94,9 @@ class Looker:
         if incident.resolved_at is not None and world.view in SEEN:
             forget = partial(incidents.forget_resolved, key=incident.id, now=clock.now())
             self.ledger.also(incident, forget)
+        if incident.quiet_since is not None and world.view in BACK:
+            came_back = partial(incidents.end_quiet, key=incident.id, now=clock.now())
+            self.ledger.also(incident, came_back)
         decision = self._decide(case, world)
         await self._carry_out(case, decision)
         last = desk.last(incident)
@@ -101,13 +111,8 @@ class Looker:
 
     async def _world(self, case: _Case) -> World:
         view, blocked = self.glance(case.incident, case.desk, case.snapshot)
-        world = World(
-            view=view,
-            pause=case.desk.pause_at(clock.now()),
-            observe_only=self.observe_only,
-            target_registered=case.target is not None,
-            blocking=blocked,
-            failing_targets=case.desk.failing_targets,
+        world = self.surroundings.world(
+            case.target, case.desk, clock.now(), view=view, blocked=blocked
         )
         if case.runbook is None or case.target is None or view is not AlertView.FIRING:
             return world
@@ -136,8 +141,30 @@ class Looker:
             case Close():
                 close = partial(incidents.close, key=incident.id, decision=decision, now=now)
                 self.ledger.enter(incident, decision, close)
+            case Wait():
+                self.ledger.enter(incident, decision, self._said_by(case, decision))
             case _:
                 self.ledger.enter(incident, decision)
+
+    def _said_by(self, case: _Case, decision: Wait) -> Work | None:
+        """Return what a wait changes: an alert went quiet, or a person is asked for approval."""
+        incident, now = case.incident, clock.now()
+        if decision.reason is Reason.FLAPPING and incident.quiet_since is None:
+            return partial(incidents.go_quiet, key=incident.id, now=now)
+        asks = decision.until is None and decision.reason in ASKS
+        if not asks or case.runbook is None or case.target is None or decision.would is None:
+            return None
+        step = case.runbook.steps[decision.would]
+        return partial(
+            approvals.request,
+            incident_id=incident.id,
+            action=step.action,
+            target=case.target.name,
+            params=step.params,
+            step=decision.would,
+            requested_by=MACHINE,
+            now=now,
+        )
 
     async def _look_after(self, case: _Case, last: Attempt) -> None:
         """See to it that an attempt under way has somebody who brings it to its end."""

@@ -2,12 +2,18 @@
 
 import asyncio
 import math
+from datetime import timedelta
 from functools import partial
 
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.domain.approval import ApprovalState
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.maintenance import Maintenance
+from trading_ops.settings import Settings
+from trading_ops.store import approvals, holds, maintenance
 
 
 async def test_an_alert_is_healed_verified_and_closed(start: Start, world: FakeWorld) -> None:
@@ -254,26 +260,142 @@ async def test_an_alert_without_runbook_goes_to_a_person(start: Start, world: Fa
         await eventually(lambda: running.said("escalated", "no_runbook"))
 
 
-async def test_budgets_survive_and_can_be_forgiven(start: Start, world: FakeWorld) -> None:
-    """Four attempts an hour, also over incidents and restarts; a person may start them anew."""
+async def test_budgets_survive_and_can_be_forgiven(
+    start: Start, world: FakeWorld, settings: Settings
+) -> None:
+    """Two attempts an hour, also over incidents and restarts; a person may start them anew."""
+    book = settings.runbooks / "BotSick.md"
+    book.write_text(book.read_text().replace("attempts: 4", "attempts: 2"))
     for _ in range(2):
         async with start() as running:
-            for _ in range(2):
-                count = len(world.commands)
-                await running.break_it()
-                await eventually(partial(_more_than, world, count))
-                await eventually(running.closed)
+            await _breaks_and_heals(running, world)
     async with start() as running:
         await running.break_it()
         await eventually(lambda: running.said("escalated", "attempts_exhausted"))
-        assert len(world.commands) == 4
+        assert len(world.commands) == 2
         world.firing = False
+        await _forgive(running)
         await eventually(running.closed)
-        order = {"owner": "ada", "reason": "test"}
-        await running.call("POST", "/api/v1/targets/alpha/forgive", json=order)
+        await _breaks_and_heals(running, world)
+    assert len(world.commands) == 3
+
+
+async def test_what_flaps_is_one_incident(start: Start, world: FakeWorld) -> None:
+    """The third time it stays open, goes on with the next step, and ends with a person, once."""
+    async with start() as running:
+        for _ in range(2):
+            await _breaks_and_heals(running, world)
         await running.break_it()
-        await eventually(lambda: len(world.commands) == 5)
+        await eventually(lambda: running.said("decided_wait", "flapping"))
+        await eventually(lambda: running.said("quiet", ""))
+        world.firing = True
+        await eventually(lambda: running.said("came_back", ""))
+        found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
+        assert len(found) == 3
+        assert found[0]["closed_at"] is None
+        world.firing = False
+        await _forgive(running)
         await eventually(running.closed)
+    assert world.commands == ["reconnect_broker"] * 3
+
+
+async def test_an_approval_lets_a_step_run_once(
+    start: Start, world: FakeWorld, settings: Settings
+) -> None:
+    """It is asked for, waited for, and spent with the attempt."""
+    book = settings.runbooks / "BotSick.md"
+    step = "{action: reconnect_broker, "
+    book.write_text(book.read_text().replace(step, step + "approval: required, "))
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("approval_requested", ""))
+        writer, reader = running.loop.looker.writer, running.loop.reader
+        (asked,) = await reader.read(approvals.search)
+        assert (asked.action, asked.target) == ("reconnect_broker", "alpha")
+        assert world.commands == []
+        approve = partial(approvals.approve, key=asked.id, owner="ada", now=clock.now())
+        await writer.run(approve)
+        await eventually(running.closed)
+        (used,) = await reader.read(approvals.search)
+    assert used.state is ApprovalState.USED
+    assert world.commands == ["reconnect_broker"]
+
+
+async def test_a_denied_approval_goes_to_a_person(
+    start: Start, world: FakeWorld, settings: Settings
+) -> None:
+    """A no is a no, and the incident is theirs who said it."""
+    book = settings.runbooks / "BotSick.md"
+    step = "{action: reconnect_broker, "
+    book.write_text(book.read_text().replace(step, step + "approval: required, "))
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("approval_requested", ""))
+        writer, reader = running.loop.looker.writer, running.loop.reader
+        (asked,) = await reader.read(approvals.search)
+        await writer.run(partial(approvals.deny, key=asked.id, owner="ada", now=clock.now()))
+        await eventually(lambda: running.said("escalated", "approval_denied"))
+    assert world.commands == []
+
+
+async def test_maintenance_holds_recovery_back(start: Start, world: FakeWorld) -> None:
+    """People work on it: the machine waits until they have ended."""
+    async with start() as running:
+        writer, now = running.loop.looker.writer, clock.now()
+        window = Maintenance(
+            target="alpha",
+            owner="ada",
+            reason="new disk",
+            begins_at=now,
+            ends_at=now + timedelta(hours=1),
+        )
+        stored = await writer.run(partial(maintenance.begin, window=window, now=now))
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "maintenance"))
+        assert world.commands == []
+        await writer.run(partial(maintenance.end, key=stored.id, owner="ada", now=clock.now()))
+        await eventually(running.closed)
+    assert world.commands == ["reconnect_broker"]
+
+
+async def test_a_halted_target_is_left_as_it_is(start: Start, world: FakeWorld) -> None:
+    """By a person: a halt of the machine's own does not keep it from recovering what it halted."""
+    async with start() as running:
+        writer = running.loop.looker.writer
+
+        async def lay(owner: str) -> None:
+            hold = Hold(
+                id=owner,
+                target="alpha",
+                state=HeldState.HALTED,
+                owner=owner,
+                reason="looking into it",
+                at=clock.now(),
+            )
+            await writer.run(partial(holds.lay, hold=hold, now=clock.now()))
+
+        await lay("reconciler")
+        await _breaks_and_heals(running, world)
+        await lay("ada")
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "target_halted"))
+        assert len(world.commands) == 1
+        lift = partial(holds.lift, ids=["ada"], owner="ada", reason="done", now=clock.now())
+        await writer.run(lift)
+        await eventually(running.closed)
+    assert len(world.commands) == 2
+
+
+async def _forgive(running: Running) -> None:
+    order = {"owner": "ada", "reason": "test"}
+    await running.call("POST", "/api/v1/targets/alpha/forgive", json=order)
+
+
+async def _breaks_and_heals(running: Running, world: FakeWorld) -> None:
+    count = len(world.commands)
+    await running.break_it()
+    await eventually(partial(_more_than, world, count))
+    await eventually(running.closed)
 
 
 def _more_than(world: FakeWorld, count: int) -> bool:
