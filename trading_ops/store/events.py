@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import BigInteger, Connection, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, bindparam, insert, select, type_coerce, update
 
 from trading_ops.store.tables import EPOCH, chain, events
 
@@ -32,6 +32,12 @@ _LINK = [
     type_coerce(events.c.at, BigInteger) if name == "at" else events.c[name]
     for name in ("seq", "at", *_CHAINED, "mac")
 ]
+
+
+# Built once: on the way of every change, building them would cost more than running them.
+_LOCK_HEAD = select(chain.c.seq, chain.c.mac).with_for_update()
+_INSERT = insert(events)
+_MOVE_HEAD = update(chain).values(seq=bindparam("to_seq"), mac=bindparam("to_mac"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,15 +135,14 @@ def write(connection: Connection, key: bytes) -> None:
     rows = connection.info.pop(_PENDING, None)
     if not rows:
         return
-    newest = connection.execute(select(chain.c.seq, chain.c.mac).with_for_update()).one()
-    seq, mac = int(newest.seq), str(newest.mac)
+    seq, mac = connection.execute(_LOCK_HEAD).one()
     for row in rows:
         seq += 1
         at = (row["at"] - EPOCH) // _MICROSECOND
         mac = mac_of(key, mac, seq, (at, *[row[name] for name in _CHAINED]))
         row["seq"], row["mac"] = seq, mac
-    connection.execute(insert(events), rows)
-    connection.execute(update(chain).values(seq=seq, mac=mac))
+    connection.execute(_INSERT, rows)
+    connection.execute(_MOVE_HEAD, {"to_seq": seq, "to_mac": mac})
 
 
 def mac_of(key: bytes, previous: str, seq: int, fields: Sequence[str | int | None]) -> str:
