@@ -1,0 +1,234 @@
+"""Text from outside that a database could choke on: it is stored, found again, and stops nobody."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import BigInteger, Boolean, Connection, Engine, Integer, LargeBinary
+
+from tests.builders import LABELS, NOW, make_alert, make_runbook
+from trading_ops.domain.acknowledgement import AcknowledgementKind
+from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.decision import Close, Escalate, Pause, Reason
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.maintenance import Maintenance
+from trading_ops.store import (
+    acknowledgements,
+    approvals,
+    attempts,
+    events,
+    holds,
+    incidents,
+    maintenance,
+    notifications,
+    pauses,
+)
+from trading_ops.store.tables import Moment, metadata
+from trading_ops.store.transaction import transaction
+from trading_ops.store.words import Facts, Words, storable
+
+WORDS = {
+    "a NUL": "a\0b",
+    "only a NUL": "\0",
+    "half a surrogate pair": "a\ud800b",
+    "the other half": "\udfff",
+    "right to left": "\u202egnirts\u2066",
+    "an emoji of several": "👩\u200d👩\u200d👧 🏴\U000e0067\U000e007f",
+    "an apostrophe and a semicolon": "'; DROP TABLE events; --",
+    "a format": "%s %(x)s {0} :name \\ $1 ?",
+    "a line break and a bell": "a\r\nb\x07\x7f\x85\u2028",
+    "no character": "\ufffe\uffff",
+}
+# What is not on its own here is in a row with the others: a database for each would take minutes.
+HOSTILE = {
+    "a NUL": "\0",
+    "half a surrogate pair": "\ud800",
+    "a row of all": " ".join(WORDS.values()),
+    "five megabytes": "é\0" * 1_666_667,
+}
+
+hostile = pytest.mark.parametrize("word", HOSTILE.values(), ids=HOSTILE)
+
+
+def test_every_text_column_is_of_the_type_that_stores_anything() -> None:
+    """A column that somebody adds as plain text would refuse a NUL on PostgreSQL only."""
+    plain = [
+        str(column)
+        for table in metadata.tables.values()
+        for column in table.columns
+        if type(column.type)
+        not in (Words, Facts, Moment, BigInteger, Integer, Boolean, LargeBinary)
+    ]
+    assert plain == []
+
+
+@pytest.mark.parametrize("word", (WORDS | HOSTILE).values(), ids=WORDS | HOSTILE)
+def test_what_can_be_stored_is_left_as_it_is(word: str) -> None:
+    """Only what no database stores is replaced, and replacing again changes nothing."""
+    stored = storable(word)
+    assert storable(stored) == stored
+    assert stored.encode()
+    assert "\0" not in stored
+    if "\0" not in word and _is_unicode(word):
+        assert stored == word
+
+
+def _is_unicode(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _opened(connection: Connection, word: str) -> str:
+    # What is no Unicode comes no further than the parser, which is strict about it.
+    label = word if _is_unicode(word) else "\0"
+    labels = LABELS | {"note": label, label[:100]: "x"}
+    alert = make_alert(labels=labels, annotations={"summary": word})
+    sighting = incidents.Sighting(alert=alert, target="alpha")
+    opened = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=word)
+    assert opened == 1
+    found = incidents.open_ones(connection)[0]
+    assert found.annotations["summary"] == storable(word)
+    assert found.labels["note"] == storable(label)
+    assert found.labels[storable(label[:100])] == "x"
+    again = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=word)
+    assert again == 0, "a duplicate finds it"
+    return found.id
+
+
+def _notification(connection: Connection, word: str) -> None:
+    key = notifications.add(connection, received_at=NOW, body=word.encode("utf-8", "surrogatepass"))
+    notifications.finish(connection, key, notifications.State.QUARANTINED, error=word)
+    assert notifications.count(connection, notifications.State.QUARANTINED) == 1
+
+
+def _incident(connection: Connection, word: str) -> None:
+    key = _opened(connection, word)
+    assert incidents.escalate(connection, key, Escalate(reason=Reason.STORM, note=word), now=NOW)
+    assert incidents.close(connection, key, Close(reason=Reason.RESOLVED, note=word), now=NOW)
+    assert incidents.search(connection, target=word) == []
+    assert incidents.search(connection, alert=word) == []
+    assert incidents.find(connection, "x" + word[:1000]) is None
+
+
+def _attempt(connection: Connection, word: str) -> None:
+    key = _opened(connection, word)
+    incident = incidents.find(connection, key)
+    assert incident is not None
+    plan = attempts.Plan(
+        incident=incident,
+        runbook=make_runbook(),
+        step=0,
+        target="alpha",
+        everywhere_limit=20,
+        everywhere_since=NOW - timedelta(minutes=10),
+    )
+    attempt = attempts.start(connection, plan, now=NOW)
+    assert attempt is not None
+    only = (AttemptState.STARTED,)
+    state = AttemptState.FAILED
+    assert attempts.finish(connection, attempt, state, detail=word, now=NOW, only_from=only)
+    assert attempts.of_incident(connection, key)[0].detail == storable(word)
+    attempts.forgive(connection, "alpha", owner=word, reason=word, now=NOW)
+
+
+def _pause(connection: Connection, word: str) -> None:
+    pause = Pause(owner=word, reason=word, expires_at=NOW + timedelta(minutes=1))
+    pauses.begin(connection, pause, now=NOW)
+    standing = pauses.current(connection, now=NOW)
+    assert standing is not None
+    assert (standing.owner, standing.reason) == (storable(word), storable(word))
+    assert pauses.lift(connection, owner=word, now=NOW) == 1
+
+
+def _maintenance(connection: Connection, word: str) -> None:
+    window = Maintenance(
+        target=word, owner=word, reason=word, begins_at=NOW, ends_at=NOW + timedelta(minutes=1)
+    )
+    begun = maintenance.begin(connection, window, now=NOW)
+    assert begun.id is not None
+    assert [one.reason for one in maintenance.current(connection, now=NOW)] == [storable(word)]
+    assert maintenance.end(connection, begun.id, owner=word, now=NOW)
+
+
+def _hold(connection: Connection, word: str) -> None:
+    hold = Hold(
+        id=word[:100], target="alpha", state=HeldState.HALTED, owner=word, reason=word, at=NOW
+    )
+    assert holds.lay(connection, hold, now=NOW)
+    assert not holds.lay(connection, hold, now=NOW), "laid again it is the same"
+    assert [one.reason for one in holds.standing(connection)] == [storable(word)]
+    lifted = holds.lift(connection, ids=[word[:100]], owner=word, reason=word, now=NOW)
+    assert len(lifted) == 1
+
+
+def _approval(connection: Connection, word: str) -> None:
+    asked = approvals.request(
+        connection,
+        incident_id=None,
+        action=word,
+        target=word,
+        params={"note": word},
+        step=None,
+        requested_by=word,
+        now=NOW,
+    )
+    assert asked.params == {"note": storable(word)}
+    approvals.approve(connection, asked.id, owner="somebody else", now=NOW)
+
+
+def _acknowledgement(connection: Connection, word: str) -> None:
+    key = _opened(connection, word)
+    word_given = acknowledgements.begin(
+        connection,
+        incident_id=key,
+        kind=AcknowledgementKind.ACKNOWLEDGE,
+        owner=word,
+        note=word,
+        until=NOW + timedelta(minutes=5),
+        now=NOW,
+    )
+    assert word_given is not None
+    acknowledgements.note_silence(connection, word_given, silence_id=word, until=NOW, now=NOW)
+    assert acknowledgements.of_incident(connection, key)[0].note == storable(word)
+
+
+def _event(connection: Connection, word: str) -> None:
+    events.add(
+        connection,
+        at=NOW,
+        kind="test",
+        actor=word,
+        reason=word,
+        note=word,
+        before={"said": word},
+        after={word[:100]: word},
+    )
+
+
+@hostile
+@pytest.mark.parametrize(
+    "use",
+    [
+        _notification,
+        _incident,
+        _attempt,
+        _pause,
+        _maintenance,
+        _hold,
+        _approval,
+        _acknowledgement,
+        _event,
+    ],
+    ids=lambda use: use.__name__.strip("_"),
+)
+def test_hostile_text_is_stored_and_found(
+    engine: Engine, use: Callable[[Connection, str], None], word: str
+) -> None:
+    """Through every function that takes text, whole: with its events, chained and committed."""
+    with transaction(engine, b"key") as connection:
+        use(connection, word)
+    with engine.begin() as connection:
+        assert events.latest(connection, limit=1) or use is _notification
