@@ -69,8 +69,8 @@ def test_old_bodies_are_forgotten_but_not_what_nobody_understood(connection: Con
         if state is not states.PENDING:
             notifications.finish(connection, key, state, watchdog=True)
     before = NOW - timedelta(days=7)
-    assert notifications.prune(connection, before=before) == 1
-    assert notifications.prune(connection, before=before) == 0
+    assert notifications.prune(connection, before=before, now=NOW) == 1
+    assert notifications.prune(connection, before=before, now=NOW) == 0
     assert [notifications.count(connection, state) for state in states] == [1, 1, 1]
     assert notifications.watchdog_last_seen(connection) == NOW
 

@@ -62,8 +62,9 @@ class Intake:
 
     async def forget_old(self) -> None:
         """Delete bodies that were taken apart long ago; what is in quarantine stays."""
-        before = clock.now() - KEEP
-        while await self.writer.run(partial(notifications.prune, before=before)):
+        now = clock.now()
+        before = now - KEEP
+        while await self.writer.run(partial(notifications.prune, before=before, now=now)):
             log.info("notifications_pruned", before=before.isoformat())
 
     async def take_apart(self) -> bool:

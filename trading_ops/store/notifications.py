@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from trading_ops.store import events
 from trading_ops.store.tables import notifications
 
 
@@ -89,14 +90,19 @@ def watchdog_last_seen(connection: Connection) -> datetime | None:
     return connection.execute(statement).scalar_one_or_none()
 
 
-def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
+def prune(connection: Connection, *, before: datetime, now: datetime, limit: int = 500) -> int:
     """Delete what was taken apart before a moment, at most so many; return how many."""
     old = (
         select(notifications.c.id)
         .where(notifications.c.state == State.PARSED.value, notifications.c.received_at < before)
         .limit(limit)
     )
-    return connection.execute(delete(notifications).where(notifications.c.id.in_(old))).rowcount
+    gone = connection.execute(delete(notifications).where(notifications.c.id.in_(old))).rowcount
+    if gone:
+        # Their hashes are in the story for good.
+        note = f"{gone} bodies of notifications from before {before.isoformat()}"
+        events.add(connection, at=now, kind="pruned", note=note, after={"deleted": gone})
+    return gone
 
 
 def finish(
