@@ -7,6 +7,7 @@ death at all.
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -24,11 +25,14 @@ from tests.crash.lives import ROOT, STRACE, server
 from tests.crash.plants import PLANTS
 from tests.crash.rounds import Round
 from tests.crash.world import World
+from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.checkpoints import Checkpoint
 
 BOTS = 12
 KILLS_A_ROUND = 50
+LEASE_SECONDS = 1.0
+"""With PostgreSQL a life waits out the leases of the one before it."""
 
 
 @dataclasses.dataclass
@@ -53,7 +57,9 @@ async def work(given: argparse.Namespace) -> None:
     await world.start()
     folder = Path(tempfile.mkdtemp(prefix="crash-"))
     left, number = given.kills, 0
-    async with server() as lives:
+    async with contextlib.AsyncExitStack() as stack:
+        cluster = stack.enter_context(Cluster()) if given.database == "postgresql" else None
+        lives = await stack.enter_async_context(server())
         while left > 0:
             number += 1
             one = Round(
@@ -62,7 +68,9 @@ async def work(given: argparse.Namespace) -> None:
                 chooser=chooser,
                 seed=given.seed * 1000 + number,
                 plant=given.plant,
-                database_url=given.url,
+                settle_seconds=given.settle,
+                database_url=cluster.new_database() if cluster else None,
+                lease=LEASE_SECONDS if cluster else None,
             )
             await one.run(
                 lives, min(left, KILLS_A_ROUND), full_disk=chooser.syscalls and number % 4 == 1
@@ -85,6 +93,7 @@ async def start_worker(given: argparse.Namespace, number: int, kills: int) -> di
         sys.executable,
         *("-m", "tests.crash", "--worker", "--database", given.database),
         *("--kills", str(kills), "--seed", str(given.seed + number)),
+        *("--settle", str(given.settle)),
         *(("--plant", given.plant) if given.plant else ()),
         cwd=ROOT,
         env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
@@ -168,9 +177,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
+    parser.add_argument("--settle", type=float, default=30.0, help="seconds until it is stuck")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="break a promise on purpose")
     parser.add_argument("--some", action="store_true", help="places without a kill are no failure")
-    parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 

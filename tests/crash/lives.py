@@ -101,6 +101,8 @@ async def traced(pid: int, *rules: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        # It lets go of the process and ends. Not by `send_signal`, which would take away the exit
+        # status that asyncio waits for.
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)  # it lets go of the process and ends
+            os.kill(process.pid, signal.SIGINT)
         await process.wait()

@@ -26,9 +26,6 @@ from trading_ops.store.engine import reading_engine
 LIFE_SECONDS = 5.0
 """A life that does not come to its end by then is ended from outside."""
 
-SETTLE_SECONDS = 30.0
-"""When the faults have stopped, everything is closed or with a person after so long."""
-
 POLL_SECONDS = "0.2"
 FULL_DISK_SECONDS = 1.0
 NOWHERE = Choice(place="", nth=0)
@@ -47,6 +44,12 @@ class Round:
     """None: SQLite in the round's folder."""
 
     plant: str | None = None
+    settle_seconds: float = 30.0
+    """When the faults have stopped, everything is closed or with a person after so long."""
+
+    lease: float | None = None
+    """In seconds; None: as in production."""
+
     found: Found = field(default_factory=Found)
     settled_after: float = 0.0
 
@@ -100,6 +103,7 @@ class Round:
             "folder": str(self.folder),
             "environ": self.environ(),
             "plant": self.plant,
+            "lease": self.lease,
             "traced": bool(choice.place) and not choice.is_checkpoint,
         }
         if choice.is_checkpoint:
@@ -122,11 +126,11 @@ class Round:
     async def _fill_the_disk(self, server: Server, load: Load) -> None:
         """No write succeeds for a while: 503 meanwhile, and afterwards it goes on by itself."""
         life = await self._begin(server, NOWHERE)
-        await _more(load, life)
+        await self._more(load, life)
         refused = load.answers["503"]
         async with traced(life.pid, "pwrite64:error=ENOSPC"):
             await asyncio.sleep(FULL_DISK_SECONDS)
-        goes_on = await _more(load, life)
+        goes_on = await self._more(load, life)
         if life.ended.done():
             self.found.stuck.append("a full disk ended the reconciler")
         elif not goes_on:
@@ -135,17 +139,41 @@ class Round:
             self.found.answers.append("nothing was refused while the disk was full")
         await life.end()
 
+    async def _more(self, load: Load, life: Life) -> bool:
+        """Wait until some more notifications are stored; return whether they are."""
+        stored = load.answers["200"]
+        until = clock.monotonic() + self.settle_seconds
+        while load.answers["200"] < stored + 10:
+            if clock.monotonic() > until or life.ended.done():
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
     async def _settle(self, load: Load) -> None:
         began = clock.monotonic()
         engine = reading_engine(self.url)
         try:
             await load.stop_falling_ill()
-            self.found.stuck += await _until_empty(engine, unsettled)
+            self.found.stuck += await self._until_empty(engine, unsettled)
             await load.end_illnesses()
-            self.found.stuck += await _until_empty(engine, still_open)
+            self.found.stuck += await self._until_empty(engine, still_open)
         finally:
             engine.dispose()
         self.settled_after = clock.monotonic() - began
+
+    async def _until_empty(
+        self, engine: Engine, what: Callable[[Connection], list[str]]
+    ) -> list[str]:
+        """Ask until nothing is left; return what is left at the end of the time."""
+        until = clock.monotonic() + self.settle_seconds
+        left = ["the database was never there"]
+        while clock.monotonic() < until:
+            with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
+                left = what(connection)
+                if not left:
+                    return []
+            await asyncio.sleep(0.1)
+        return left
 
     def _check(self, load: Load) -> None:
         assert self.world.witness is not None
@@ -163,30 +191,6 @@ class Round:
         self.found.answers += [f"a webhook was answered {status}" for status in sorted(odd)]
         if not self.found.count:
             shutil.rmtree(self.folder)
-
-
-async def _more(load: Load, life: Life) -> bool:
-    """Wait until some more notifications are stored; return whether they are."""
-    stored = load.answers["200"]
-    until = clock.monotonic() + SETTLE_SECONDS
-    while load.answers["200"] < stored + 10:
-        if clock.monotonic() > until or life.ended.done():
-            return False
-        await asyncio.sleep(0.02)
-    return True
-
-
-async def _until_empty(engine: Engine, what: Callable[[Connection], list[str]]) -> list[str]:
-    """Ask until nothing is left; return what is left at the end of the time."""
-    until = clock.monotonic() + SETTLE_SECONDS
-    left = ["the database was never there"]
-    while clock.monotonic() < until:
-        with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
-            left = what(connection)
-            if not left:
-                return []
-        await asyncio.sleep(0.1)
-    return left
 
 
 def lay_out(folder: Path, world: World, ports: dict[str, int], audit_key: str) -> None:
