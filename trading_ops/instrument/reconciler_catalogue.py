@@ -7,8 +7,18 @@ from trading_ops.instrument.metric import Kind, Metric, Owner
 # From a heal within seconds to the hour in which a person must have stepped in.
 RECOVERY_BUCKETS = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
+# From a commit on a quiet disk to one that waits for a database that is away.
+COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+# A pass over nothing takes a millisecond; 10,000 incidents, or a source that hangs, seconds.
+PASS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+# The promise is 50 ms from the webhook to the start of an action; the poll takes 15 s.
+LAG_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+
 _gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.RECONCILER)
 _counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.RECONCILER)
+_histogram = partial(Metric, kind=Kind.HISTOGRAM, owner=Owner.RECONCILER, unit="seconds")
 
 RECONCILER_METRICS: tuple[Metric, ...] = (
     _gauge(
@@ -82,6 +92,111 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         buckets=RECOVERY_BUCKETS,
         help="Time from opening an incident to closing it.",
         why="The promise to the user, measured.",
+    ),
+    _gauge(
+        name="trading_ops_incident_oldest_opened_timestamp_seconds",
+        unit="seconds",
+        help="When the oldest open incident was opened, since the epoch; 0 while none is open.",
+        why="One that stays open for days is one that nobody ends.",
+    ),
+    _gauge(
+        name="trading_ops_inbox_notifications",
+        labels=("state",),
+        values={"state": ("pending", "quarantined")},
+        help="Stored notifications that wait to be taken apart, and those that could not be.",
+        why="What waits is alerts that nobody has looked at yet.",
+    ),
+    _histogram(
+        name="trading_ops_decision_lag_seconds",
+        buckets=LAG_BUCKETS,
+        help="Time from receiving an alert to the first decision about its incident.",
+        why="Our share of the time to recover, first half.",
+    ),
+    _histogram(
+        name="trading_ops_start_lag_seconds",
+        buckets=LAG_BUCKETS,
+        help="Time from receiving an alert to the start of the first action for its incident.",
+        why="Our share of the time to recover; waits that gates demand are in it.",
+    ),
+    _histogram(
+        name="trading_ops_pass_duration_seconds",
+        buckets=PASS_BUCKETS,
+        help="Time that one pass of the loop took.",
+        why="A pass that takes long delays every bot's recovery.",
+    ),
+    _gauge(
+        name="trading_ops_pass_last_success_timestamp_seconds",
+        unit="seconds",
+        help="When a whole pass of the loop last came to its end, since the epoch; 0 for never.",
+        why="When it stops, the process lives and recovers nothing.",
+    ),
+    _gauge(
+        name="trading_ops_writer_queue_requests",
+        help="Requests that wait for the thread that writes.",
+        why="Grows while the database is slow or away.",
+    ),
+    _histogram(
+        name="trading_ops_writer_commit_duration_seconds",
+        buckets=COMMIT_BUCKETS,
+        help="Time of one transaction that was committed, whatever the number of its requests.",
+        why="Everything waits for it: a slow disk shows here first.",
+    ),
+    _gauge(
+        name="trading_ops_lease_held",
+        help="1 while this replica may start actions, 0 once its lease is nearly or wholly over.",
+        why="A replica without it only watches.",
+    ),
+    _gauge(
+        name="trading_ops_lease_until_timestamp_seconds",
+        unit="seconds",
+        help="When the lease ends that was renewed last, since the epoch.",
+        why="Past: the database or the loop does not answer, and another replica takes over.",
+    ),
+    _gauge(
+        name="trading_ops_claims_held",
+        help="Targets whose incidents this replica looks after.",
+        why="Shows how the work is shared, and a takeover when it happens.",
+    ),
+    _gauge(
+        name="trading_ops_websocket_clients",
+        help="Clients that follow the live event stream.",
+        why="Shows who watches, and a client that leaks connections.",
+    ),
+    _gauge(
+        name="trading_ops_audit_head_events",
+        help="Number of the newest event of the audit chain.",
+        why="A number that falls is a story that was cut.",
+    ),
+    _gauge(
+        name="trading_ops_audit_anchor_timestamp_seconds",
+        unit="seconds",
+        help="When the chain's head was last written outside the database, since the epoch.",
+        why="What is newer can be cut off without a trace.",
+    ),
+    _gauge(
+        name="trading_ops_agent_silent",
+        labels=("bot",),
+        help="1 while a bot's agent does not answer the reconciler's direct questions, else 0.",
+        why="A bot that nobody reaches cannot be halted: it is stopped, or halted once it is back.",
+    ),
+    _gauge(
+        name="trading_ops_agent_last_answer_timestamp_seconds",
+        unit="seconds",
+        labels=("bot",),
+        help="Time of a bot's last direct answer, since the epoch; 0 for never since our start.",
+        why="Tells how long a silence lasts.",
+    ),
+    _gauge(
+        name="trading_ops_holds_standing",
+        labels=("bot", "state", "by"),
+        values={"state": ("reducing", "halted"), "by": ("person", "machine")},
+        help="Holds on a bot that nobody has lifted, by who laid them.",
+        why="A bot that the machine has halted trades again only when a person says so.",
+    ),
+    _gauge(
+        name="trading_ops_holds_unsettled",
+        help="Holds that the database does not know yet; the journal has them.",
+        why="The database was away when somebody halted a bot, and is not back.",
     ),
     _gauge(
         name="trading_ops_build_info",

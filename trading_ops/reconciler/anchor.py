@@ -11,7 +11,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -99,6 +99,9 @@ class Anchors:
     key: bytes
     reader: Reader
     interval: timedelta = INTERVAL
+    on_anchor: Callable[[float], None] = lambda _timestamp: None
+    """Told when the head was last found anchored, in seconds since the epoch."""
+
     _last: events.Head | None = field(init=False, default=None)
 
     async def run(self) -> None:
@@ -128,11 +131,13 @@ class Anchors:
             log.warning("audit_anchor_failed", error=str(error))
             return None
         if not head.mac or head == self._last:
+            self.on_anchor(clock.timestamp())
             return None
         anchor = make_anchor(self.key, head, clock.now())
         try:
             await asyncio.to_thread(append, self.path, anchor)
             self._last = head
+            self.on_anchor(clock.timestamp())
         except OSError as error:
             log.error("audit_anchor_failed", path=str(self.path), error=str(error))  # noqa: TRY400
         # In the log all the same: a shipped line is an anchor too.

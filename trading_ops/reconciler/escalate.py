@@ -16,6 +16,8 @@ def show_open(metrics: ReconcilerMetrics, incidents: Sequence[Incident], plans: 
         metrics.incidents_open.labels(alert).set(0)
     for alert, count in Counter(incident.alert for incident in incidents).items():
         metrics.incidents_open.labels(alert if alert in plans.runbooks else "other").set(count)
+    oldest = min((incident.opened_at for incident in incidents), default=None)
+    metrics.oldest_opened.set(0 if oldest is None else oldest.timestamp())
     metrics.escalated.clear()
     for incident in incidents:
         if incident.escalated_at is not None:

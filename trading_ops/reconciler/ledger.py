@@ -111,6 +111,7 @@ class Ledger:
 
     def count(self, incident: Incident, decision: Decision) -> None:
         """Count and log a decision that is now in the story."""
+        self.metrics.lagged(incident, decision, first=incident.id not in self._last)
         self._last[incident.id] = decision
         self.metrics.decided(decision)
         if isinstance(decision, Close):

@@ -24,6 +24,7 @@ from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.jobs import Jobs
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.look import Looker, until_seconds
+from trading_ops.reconciler.manual import Manual
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.plans import Plans
@@ -53,6 +54,7 @@ class Loop:
     intake: Intake
     observer: Observer
     looker: Looker
+    manual: Manual
     acknowledging: Acknowledging
     jobs: Jobs
     metrics: ReconcilerMetrics
@@ -113,6 +115,7 @@ class Loop:
             pass
 
     async def _guarded_pass(self, *, poll: bool) -> float:
+        began = clock.monotonic()
         try:
             rest = await self.make_pass(poll=poll)
         except TradingOpsError as error:
@@ -121,6 +124,8 @@ class Loop:
             log.exception("pass_crashed")
         else:
             self.passed_at = clock.monotonic()
+            self.metrics.passed.set(clock.timestamp())
+            self.metrics.pass_duration.observe(self.passed_at - began)
             return rest
         return SOON_SECONDS
 
@@ -135,7 +140,8 @@ class Loop:
         await self.acknowledging.project(self._my_incidents, head=self.desk.head)
         if more:
             return 0.0
-        if not self.desk.by_id:
+        self.manual.look_after(self.desk)
+        if not self.desk.by_id and not self.desk.by_hand:
             return math.inf
         return min(self._agenda.next_in(clock.monotonic()), SOON_SECONDS)
 

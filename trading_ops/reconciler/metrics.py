@@ -2,10 +2,11 @@
 
 from prometheus_client import CollectorRegistry
 
-from trading_ops import __version__
+from trading_ops import __version__, clock
 from trading_ops.actions.registry import KINDS
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
+from trading_ops.domain.incident import Incident
 from trading_ops.instrument.families import counter, gauge, histogram
 
 RESULTS = ("stored", "refused", "quarantined")
@@ -30,6 +31,29 @@ class ReconcilerMetrics:
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)
         self.test_alert = gauge("trading_ops_test_alert", self.registry)
         self.recovery = histogram("trading_ops_recovery_duration_seconds", self.registry)
+        self.oldest_opened = gauge(
+            "trading_ops_incident_oldest_opened_timestamp_seconds", self.registry
+        )
+        self.inbox = gauge("trading_ops_inbox_notifications", self.registry)
+        self.decision_lag = histogram("trading_ops_decision_lag_seconds", self.registry)
+        self.start_lag = histogram("trading_ops_start_lag_seconds", self.registry)
+        self.pass_duration = histogram("trading_ops_pass_duration_seconds", self.registry)
+        self.passed = gauge("trading_ops_pass_last_success_timestamp_seconds", self.registry)
+        self.writer_queue = gauge("trading_ops_writer_queue_requests", self.registry)
+        self.commit = histogram("trading_ops_writer_commit_duration_seconds", self.registry)
+        self.lease_held = gauge("trading_ops_lease_held", self.registry)
+        self.lease_until = gauge("trading_ops_lease_until_timestamp_seconds", self.registry)
+        self.claims_held = gauge("trading_ops_claims_held", self.registry)
+        self.websocket_clients = gauge("trading_ops_websocket_clients", self.registry)
+        self.audit_head = gauge("trading_ops_audit_head_events", self.registry)
+        self.audit_anchor = gauge("trading_ops_audit_anchor_timestamp_seconds", self.registry)
+        self._began_at = clock.now()
+        self.agent_silent = gauge("trading_ops_agent_silent", self.registry)
+        self.agent_answered = gauge(
+            "trading_ops_agent_last_answer_timestamp_seconds", self.registry
+        )
+        self.holds_standing = gauge("trading_ops_holds_standing", self.registry)
+        self.holds_unsettled = gauge("trading_ops_holds_unsettled", self.registry)
         gauge("trading_ops_build_info", self.registry).labels(__version__).set(1)
         self._begin_at_zero()
 
@@ -43,10 +67,25 @@ class ReconcilerMetrics:
             self.notifications.labels(result)
         for source in ("prometheus", "alertmanager"):
             self.polled.labels(source)
+        for state in ("pending", "quarantined"):
+            self.inbox.labels(state)
 
     def decided(self, decision: Decision) -> None:
         """Count one decision with its reason."""
         self.decisions.labels(kind_of(decision), decision.reason).inc()
+
+    def lagged(self, incident: Incident, decision: Decision, *, first: bool) -> None:
+        """Note how long it took from receiving an alert to the first decision, and to the start.
+
+        What was received before this process began says nothing about it.
+        """
+        if incident.received_at < self._began_at:
+            return
+        lag = (clock.now() - incident.received_at).total_seconds()
+        if first:
+            self.decision_lag.observe(lag)
+        if isinstance(decision, Run) and decision.step == 0:
+            self.start_lag.observe(lag)
 
 
 def kind_of(decision: Decision) -> str:

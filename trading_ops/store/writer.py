@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from trading_ops import checkpoints, logs
+from trading_ops import checkpoints, clock, logs
 from trading_ops.checkpoints import Checkpoint
 from trading_ops.errors import (
     CommitUnknown,
@@ -85,6 +85,9 @@ class Writer:
         self._intake: queue.Queue[_Request] = queue.Queue(INTAKE_LIMIT)
         self._wake = threading.Event()
         self._stopping = False
+        self.on_commit: Callable[[float], None] = lambda _seconds: None
+        """Told, in the writer's thread, how long each transaction took that was committed."""
+
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
 
     def start(self) -> None:
@@ -201,10 +204,12 @@ class Writer:
         raise AssertionError  # the last try returns or raises
 
     def _commit(self, batch: list[_Request]) -> list[Any]:
+        began = clock.monotonic()
         with transaction(self._engine, self._audit_key) as connection:
             results = [request.work(connection) for request in batch]
             checkpoints.reached(Checkpoint.COMMIT_BEFORE)
         checkpoints.reached(Checkpoint.COMMIT_AFTER)
+        self.on_commit(clock.monotonic() - began)
         return results
 
 

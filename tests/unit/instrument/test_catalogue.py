@@ -12,6 +12,9 @@ TARGET_LABELS = {"job", "instance", "bot", "env", "service", "cluster", "region"
 CROSS_LABELS = {
     "trading_ops_incident_escalated",
     "trading_ops_acknowledged_until_timestamp_seconds",
+    "trading_ops_agent_silent",
+    "trading_ops_agent_last_answer_timestamp_seconds",
+    "trading_ops_holds_standing",
 }
 
 

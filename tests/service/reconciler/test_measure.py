@@ -1,0 +1,54 @@
+"""What the reconciler shows of itself, through the real thing and its own /metrics."""
+
+import math
+
+from tests.service.reconciler.conftest import Start
+from tests.waiting import eventually
+from trading_ops.instrument.reconciler_catalogue import RECONCILER_METRICS
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+
+LABELLED = {
+    "trading_ops_incidents_open",
+    "trading_ops_incident_escalated",
+    "trading_ops_acknowledged_until_timestamp_seconds",
+    "trading_ops_test_alert",
+    "trading_ops_recovery_duration_seconds",
+    "trading_ops_agent_silent",
+    "trading_ops_agent_last_answer_timestamp_seconds",
+    "trading_ops_holds_standing",
+}
+"""Their labels are alerts and targets, which a process learns of only when it has its registry."""
+
+
+def test_every_metric_is_there_from_the_start() -> None:
+    """An absent series is no zero: a rate over the first failure would miss it."""
+    families = {family.name: family for family in ReconcilerMetrics().registry.collect()}
+    for metric in RECONCILER_METRICS:
+        assert metric.family in families, metric.name
+        if metric.name not in LABELLED:
+            assert families[metric.family].samples, metric.name
+
+
+async def test_a_recovery_leaves_its_traces(start: Start) -> None:
+    """Lags, passes, commits, the lease and the story's head are all measured."""
+    async with start() as running:
+        running.world.firing = True
+        assert await running.notify(running.world.alert()) == 200
+        await eventually(running.closed, what="the incident to be closed")
+        for name in (
+            "trading_ops_decision_lag_seconds_count",
+            "trading_ops_start_lag_seconds_count",
+            "trading_ops_pass_duration_seconds_count",
+            "trading_ops_writer_commit_duration_seconds_count",
+            "trading_ops_pass_last_success_timestamp_seconds",
+            "trading_ops_audit_head_events",
+            "trading_ops_audit_anchor_timestamp_seconds",
+            "trading_ops_lease_until_timestamp_seconds",
+        ):
+            assert await running.metric(name) > 0, name
+        assert await running.metric("trading_ops_lease_held") == 1
+        assert await running.metric("trading_ops_decision_lag_seconds_count") == 1
+        assert await running.metric("trading_ops_start_lag_seconds_count") == 1
+        assert await running.metric("trading_ops_incident_oldest_opened_timestamp_seconds") == 0
+        assert await running.metric('trading_ops_inbox_notifications{state="pending"}') == 0
+        assert not math.isnan(await running.metric("trading_ops_writer_queue_requests"))

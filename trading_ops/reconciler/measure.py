@@ -1,0 +1,76 @@
+"""What the reconciler shows of itself, from beside the loop: a loop that hangs must not hide it.
+
+What is known in memory is asked for at each scrape; what the database knows is read now and then.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.errors import StoreError
+from trading_ops.reconciler.lease import LEASE_SECONDS, USABLE_SECONDS, Lease
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.store import Connection, events, notifications
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+EVERY_SECONDS = 5.0
+QUARANTINE_EVERY = 12
+"""Every so many measurements: nothing but a person's hand makes it smaller, and it is a scan."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """Measures until cancelled."""
+
+    writer: Writer
+    reader: Reader
+    lease: Lease
+    metrics: ReconcilerMetrics
+
+    def follow(self) -> None:
+        """Let every scrape ask for what is known without waiting."""
+        self.metrics.writer_queue.set_function(lambda: self.writer.waiting)
+        self.metrics.lease_held.set_function(lambda: self.lease.age_seconds < USABLE_SECONDS)
+        self.metrics.claims_held.set_function(lambda: len(self.lease.keys))
+        self.metrics.lease_until.set_function(self._lease_until)
+        self.writer.on_commit = self.metrics.commit.observe
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Measure meanwhile."""
+        self.follow()
+        task = asyncio.create_task(self.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def run(self) -> None:
+        """Read what only the database knows, every few seconds."""
+        turn = 0
+        while True:
+            try:
+                await self.reader.read(partial(self._measure, scan=turn % QUARANTINE_EVERY == 0))
+            except StoreError as error:
+                log.warning("not_measured", error=str(error))
+            turn += 1
+            await asyncio.sleep(EVERY_SECONDS)
+
+    def _measure(self, connection: Connection, *, scan: bool) -> None:
+        state = notifications.State
+        self.metrics.audit_head.set(events.head(connection))
+        self.metrics.inbox.labels("pending").set(notifications.count(connection, state.PENDING))
+        if scan:
+            quarantined = notifications.count(connection, state.QUARANTINED)
+            self.metrics.inbox.labels("quarantined").set(quarantined)
+
+    def _lease_until(self) -> float:
+        age = self.lease.age_seconds
+        return 0.0 if age == float("inf") else clock.timestamp() + LEASE_SECONDS - age
