@@ -17,10 +17,10 @@ from aiohttp import web
 
 from trading_ops import clock, logs
 from trading_ops.actions import registry as actions
-from trading_ops.api.auth import Role
+from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
 from trading_ops.api.incidents import Incidents
-from trading_ops.api.routes import build_application, routes
+from trading_ops.api.routes import Handlers, build_application, routes
 from trading_ops.api.system import System
 from trading_ops.api.webhook import Webhook
 from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
@@ -32,12 +32,16 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.anchor import Anchors, note_key
+from trading_ops.reconciler.hands_off import HandsOff
+from trading_ops.reconciler.holding import Holding
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.jobs import Jobs
 from trading_ops.reconciler.lease import Lease, replica_name
 from trading_ops.reconciler.ledger import Ledger
 from trading_ops.reconciler.look import Looker
 from trading_ops.reconciler.loop import Loop
+from trading_ops.reconciler.manual import Manual
+from trading_ops.reconciler.measure import Measuring
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.perform import Performer
@@ -46,9 +50,11 @@ from trading_ops.reconciler.recover import Recovery
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.reconciler.surroundings import Surroundings
 from trading_ops.reconciler.verify import Verifier
+from trading_ops.reconciler.watch import AgentWatch, Patience
 from trading_ops.settings import Settings, load_settings
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
+from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 from trading_ops.targets import load_targets, split_address
@@ -65,6 +71,8 @@ class Reconciler:
 
     application: web.Application
     loop: Loop
+    holding: Holding
+    watch: AgentWatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +115,13 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     wakeup=asyncio.Event(),
                 )
                 loop = _loop(base)
-                async with _audited(base):
-                    yield Reconciler(application=_application(base, loop), loop=loop)
+                async with _audited(base), _measured(base), _watching(base) as (holding, watch):
+                    yield Reconciler(
+                        application=_application(base, loop),
+                        loop=loop,
+                        holding=holding,
+                        watch=watch,
+                    )
         finally:
             reader.close()
 
@@ -118,8 +131,57 @@ async def _audited(base: Base) -> AsyncIterator[None]:
     """Anchor the story outside the database for as long as it is written."""
     keys = [key.encode() for key in base.settings.accepted_secrets("audit_key")]
     await note_key(base.writer, keys)
-    anchors = Anchors(path=base.settings.anchors, key=keys[0], reader=base.reader)
+    anchors = Anchors(
+        path=base.settings.anchors,
+        key=keys[0],
+        reader=base.reader,
+        on_anchor=base.metrics.audit_anchor.set,
+    )
     async with anchors.running():
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
+    """Build what halts bots; over a session that nothing else can use up."""
+    settings, registry = base.settings, base.plans.registry
+    async with aiohttp.ClientSession() as session:
+        directory = Directory(session, registry, _executor_tokens(settings))
+        holding = Holding(
+            writer=base.writer,
+            reader=base.reader,
+            directory=directory,
+            registry=registry,
+            journal=Journal(settings.journal),
+        )
+        watch = AgentWatch(
+            registry=registry,
+            directory=directory,
+            holding=holding,
+            hands_off=HandsOff(reader=base.reader, observe_only=settings.observe_only),
+            writer=base.writer,
+            metrics=base.metrics,
+            patience=Patience(
+                silence=settings.agent_silence_seconds, stop=2 * settings.agent_silence_seconds
+            ),
+        )
+        try:
+            yield holding, watch
+        finally:
+            holding.close()
+
+
+def _executor_tokens(settings: Settings) -> dict[str, str]:
+    return {name: settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
+
+
+@contextlib.asynccontextmanager
+async def _measured(base: Base) -> AsyncIterator[None]:
+    """Show what is known beside the loop, so that a loop that hangs does not hide it."""
+    measuring = Measuring(
+        writer=base.writer, reader=base.reader, lease=base.lease, metrics=base.metrics
+    )
+    async with measuring.running():
         yield
 
 
@@ -149,6 +211,7 @@ def _loop(base: Base) -> Loop:
         ]
     )
     jobs = Jobs(wakeup.set)
+    looker = _looker(base, prometheus, jobs)
     return Loop(
         reader=base.reader,
         plans=base.plans,
@@ -167,7 +230,8 @@ def _loop(base: Base) -> Loop:
             plans=base.plans,
             metrics=base.metrics,
         ),
-        looker=_looker(base, prometheus, jobs),
+        looker=looker,
+        manual=_manual(base, looker),
         acknowledging=Acknowledging(
             writer=base.writer,
             reader=base.reader,
@@ -183,8 +247,23 @@ def _loop(base: Base) -> Loop:
     )
 
 
+def _manual(base: Base, looker: Looker) -> Manual:
+    return Manual(
+        writer=base.writer,
+        reader=base.reader,
+        registry=base.plans.registry,
+        lease=base.lease,
+        jobs=looker.jobs,
+        performer=looker.performer,
+        recovery=looker.recovery,
+        surroundings=looker.surroundings,
+        limits=looker.limits,
+        two_persons=base.settings.two_persons,
+    )
+
+
 def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
-    tokens = {name: base.settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
+    tokens = _executor_tokens(base.settings)
     directory = Directory(base.session, base.plans.registry, tokens)
     performer = Performer(
         actions=actions.build(directory),
@@ -209,17 +288,13 @@ def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
 
 
 def _application(base: Base, loop: Loop) -> web.Application:
-    table = routes(
-        Webhook(loop.intake),
-        Incidents(base.reader),
-        Automation(base.writer, base.reader, base.plans.registry, base.metrics),
-        System(base.reader, base.metrics, lambda: clock.monotonic() - loop.passed_at),
+    handlers = Handlers(
+        webhook=Webhook(loop.intake),
+        incidents=Incidents(base.reader),
+        automation=Automation(base.writer, base.reader, base.plans.registry, base.metrics),
+        system=System(base.reader, base.metrics, lambda: clock.monotonic() - loop.passed_at),
     )
-    tokens = {
-        role: base.settings.accepted_secrets(f"{role}_token")
-        for role in (Role.WEBHOOK, Role.METRICS, Role.OPERATOR)
-    }
-    return build_application(table, tokens)
+    return build_application(routes(handlers), Authenticator(base.settings))
 
 
 async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> None:
@@ -234,6 +309,7 @@ async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> 
         )
         await runner.setup()
         looping = asyncio.create_task(reconciler.loop.run())
+        watching = asyncio.create_task(reconciler.watch.run())
         try:
             await web.TCPSite(runner, host, port).start()
             log.info("reconciler_started", address=f"{host}:{port}")
@@ -242,6 +318,8 @@ async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> 
             stopping.cancel()
         finally:
             await runner.cleanup()
+            watching.cancel()
+            await asyncio.wait({watching})
             looping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await looping

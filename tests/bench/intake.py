@@ -14,28 +14,31 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
 from trading_ops import clock
-from trading_ops.api.auth import Role
-from trading_ops.api.routes import Route, build_application
+from trading_ops.api.auth import PLAIN, Authenticator
+from trading_ops.api.identity import Role
+from trading_ops.api.route import route
+from trading_ops.api.routes import build_application
 from trading_ops.api.webhook import Webhook
 from trading_ops.domain.target import Registry
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notification import parse_notification
 from trading_ops.reconciler.plans import Plans
+from trading_ops.settings import Settings
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
 PATH = "/webhook"
-TOKENS = {Role.WEBHOOK: ("w",), Role.OPERATOR: ("o",), Role.METRICS: ("m",)}
-HEADERS = {"Authorization": "Bearer w"}
+HEADERS = {"Authorization": "Bearer webhook_token"}
 
 
 def notification(alerts: int) -> bytes:
@@ -75,7 +78,12 @@ async def serve(kind: str, folder: str) -> None:
             parse_notification(await request.read())
             return web.Response(text="parsed\n")
 
-    app = build_application([Route("POST", PATH, Role.WEBHOOK, post)], TOKENS)
+    settings = Settings(root=Path(folder), var=Path(folder))
+    settings.secrets.mkdir(exist_ok=True)
+    for name in PLAIN:
+        (settings.secrets / name).write_text(name, encoding="ascii")
+    table = [route("POST", PATH, Role.INTAKE, "intake", post)]
+    app = build_application(table, Authenticator(settings))
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

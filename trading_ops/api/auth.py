@@ -1,38 +1,103 @@
-"""Who may ask what: one bearer token a role, compared in constant time, before the body is read."""
+"""Which identity a request's token belongs to: known from its header, before the body is read.
+
+The files are looked at again when they changed, so a token that was revoked or added counts within
+`LOOK_SECONDS`, without a restart.
+"""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
-from enum import StrEnum
+from collections.abc import Mapping
+from pathlib import Path
 
 from aiohttp import web
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from trading_ops import clock, logs
+from trading_ops.api.identity import Identity, Role
+from trading_ops.api.token_file import FILE, Entry, digest_of, load
+from trading_ops.errors import ConfigError
+from trading_ops.settings import Settings
+
+log = logs.get(__name__)
+
+LOOK_SECONDS = 1.0
+
+PLAIN: Mapping[str, Identity] = {
+    "webhook_token": Identity("alertmanager", Role.INTAKE),
+    "metrics_token": Identity("prometheus", Role.METRICS),
+    "operator_token": Identity("local", Role.ADMIN),
+}
+"""Files with the token itself, because somebody on this machine must be able to send it."""
 
 
-class Role(StrEnum):
-    """What a token is good for."""
+class Authenticator:
+    """Knows every token by its hash."""
 
-    ANYONE = "anyone"
-    WEBHOOK = "webhook"
-    METRICS = "metrics"
-    OPERATOR = "operator"
+    def __init__(self, settings: Settings) -> None:
+        """Read the tokens.
 
+        Raises:
+            ConfigError: one of the files is missing or wrong.
+        """
+        self._settings = settings
+        self._stamps: dict[str, object] = {}
+        self._entries: dict[str, tuple[Entry, ...]] = {}
+        self._looked_at = clock.monotonic()
+        for name in (*PLAIN, FILE):
+            self._stamps[name] = _stamp(self._path(name))
+            self._entries[name] = self._read(name)
 
-def guarded(role: Role, tokens: Mapping[Role, tuple[str, ...]], handler: Handler) -> Handler:
-    """Return the handler behind its role's tokens; an operator's token opens everything.
-
-    A role has two tokens while one is being replaced by the other.
-    """
-    if role is Role.ANYONE:
-        return handler
-    accepted = [*tokens[role], *tokens[Role.OPERATOR]]
-
-    async def guard(request: web.Request) -> web.StreamResponse:
+    def identify(self, request: web.Request) -> Identity | None:
+        """Return whose token the request carries, or None: missing, wrong, expired, revoked."""
+        self._look_again()
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
-        candidate = given.strip().encode(errors="replace")
-        matches = [hmac.compare_digest(candidate, token.encode()) for token in accepted]
-        if kind != "Bearer" or not any(matches):
-            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
-        return await handler(request)
+        digest = digest_of(given.strip())
+        now = clock.now()
+        found: Identity | None = None
+        for entries in self._entries.values():
+            for entry in entries:
+                # All are compared, so that the time tells nothing of which one was near.
+                if hmac.compare_digest(digest, entry.digest) and entry.is_valid(now):
+                    found = entry.identity
+        return found if kind.lower() == "bearer" and given.strip() else None
 
-    return guard
+    def _look_again(self) -> None:
+        now = clock.monotonic()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        for name in (*PLAIN, FILE):
+            stamp = _stamp(self._path(name))
+            if stamp != self._stamps[name]:
+                self._stamps[name] = stamp
+                self._reread(name)
+
+    def _reread(self, name: str) -> None:
+        try:
+            self._entries[name] = self._read(name)
+        except ConfigError as error:
+            # A file in the middle of an edit. A plain token stays, since Alertmanager loses what is
+            # answered with 401; the others are refused until the file is right: it fails closed.
+            if name not in PLAIN:
+                self._entries[name] = ()
+            log.error("tokens_unreadable", error=str(error))  # noqa: TRY400 - a user's mistake
+        else:
+            log.info("tokens_read", file=name, tokens=len(self._entries[name]))
+
+    def _read(self, name: str) -> tuple[Entry, ...]:
+        if name not in PLAIN:
+            return load(self._path(name))
+        return tuple(
+            Entry(identity=PLAIN[name], digest=digest_of(token))
+            for token in self._settings.accepted_secrets(name)
+        )
+
+    def _path(self, name: str) -> Path:
+        return self._settings.secrets / name
+
+
+def _stamp(path: Path) -> object:
+    """Return what changes whenever the file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

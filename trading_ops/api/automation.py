@@ -1,14 +1,15 @@
-"""What people order: pause and resume automation, forgive a target's budgets."""
+"""What people order of automation itself: pause it, resume it, forgive a target's budgets."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 
 import msgspec
-from aiohttp import web
 
 from trading_ops import clock, logs
-from trading_ops.api.body import answer, read_json
+from trading_ops.api.asked import Count, Words
+from trading_ops.api.identity import Identity
+from trading_ops.api.problems import not_found
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.target import Registry
 from trading_ops.reconciler.metrics import ReconcilerMetrics
@@ -18,22 +19,61 @@ from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
 
-Words = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
+class PauseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why automation pauses, and for how long: at most a day."""
 
-class PauseOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Who pauses automation, why, and for how long: at most a day."""
-
-    owner: Words
+    owner: Words | None = None
     reason: Words
     seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)]
 
 
-class Order(msgspec.Struct, forbid_unknown_fields=True):
+class ResumeQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which pause is lifted, all by default, and by whom."""
+
+    owner: Words | None = None
+    id: Count | None = None
+
+
+class Order(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Who orders it, and why."""
 
-    owner: Words
+    owner: Words | None = None
     reason: Words
+
+
+class PauseView(msgspec.Struct, kw_only=True):
+    """A pause in force."""
+
+    owner: str
+    reason: str
+    expires_at: datetime
+
+
+class PauseState(msgspec.Struct, kw_only=True):
+    """The pause in force, or null."""
+
+    pause: PauseView | None
+
+
+class Paused(msgspec.Struct, kw_only=True):
+    """The pause that was begun, and the id by which it alone can be lifted."""
+
+    pause: PauseView
+    id: int
+
+
+class Resumed(msgspec.Struct, kw_only=True):
+    """How many pauses were lifted, and one that is still in force."""
+
+    lifted: int
+    pause: PauseView | None
+
+
+class Forgiven(msgspec.Struct, kw_only=True):
+    """The target whose budgets start anew."""
+
+    target: str
 
 
 class Automation:
@@ -47,52 +87,53 @@ class Automation:
         self._registry = registry
         self._metrics = metrics
 
-    async def show(self, request: web.Request) -> web.Response:
+    async def show(self) -> PauseState:
         """Return the pause in force, or null."""
-        del request
-        return answer({"pause": await self._reader.read(partial(pauses.current, now=clock.now()))})
+        return PauseState(pause=await self._current())
 
-    async def pause(self, request: web.Request) -> web.Response:
+    async def pause(self, identity: Identity, body: PauseOrder) -> Paused:
         """Stop all automatic steps until the given time; what is under way comes to its end."""
-        order = await read_json(request, PauseOrder)
         now = clock.now()
         pause = Pause(
-            owner=order.owner,
-            reason=order.reason,
-            expires_at=now + timedelta(seconds=order.seconds),
+            owner=identity.actor(body.owner),
+            reason=body.reason,
+            expires_at=now + timedelta(seconds=body.seconds),
         )
         key = await self._writer.run(partial(pauses.begin, pause=pause, now=now))
         self._metrics.paused.set(1)
-        log.info("automation_paused", owner=order.owner, reason=order.reason)
-        return answer({"pause": pause, "id": key}, status=201)
+        log.info("automation_paused", owner=pause.owner, reason=pause.reason)
+        return Paused(pause=pause_view(pause), id=key)
 
-    async def resume(self, request: web.Request) -> web.Response:
-        """Lift every pause, or with `id` only that one; `owner` says who lifts it."""
-        owner, given = request.query.get("owner", ""), request.query.get("id")
-        if not owner or (given is not None and not given.isdecimal()):
-            raise web.HTTPUnprocessableEntity(text="owner is needed, and id is a whole number")
-        lift = partial(
-            pauses.lift, owner=owner, now=clock.now(), only=None if given is None else int(given)
-        )
+    async def resume(self, identity: Identity, query: ResumeQuery) -> Resumed:
+        """Lift every pause, or with `id` only that one."""
+        owner = identity.actor(query.owner)
+        lift = partial(pauses.lift, owner=owner, now=clock.now(), only=query.id)
         lifted = await self._writer.run(lift)
-        left = await self._reader.read(partial(pauses.current, now=clock.now()))
+        left = await self._current()
         self._metrics.paused.set(left is not None)
         log.info("automation_resumed", owner=owner, lifted=lifted)
-        return answer({"lifted": lifted, "pause": left})
+        return Resumed(lifted=lifted, pause=left)
 
-    async def forgive(self, request: web.Request) -> web.Response:
+    async def forgive(self, identity: Identity, name: str, body: Order) -> Forgiven:
         """Let a target's attempt budgets and cooldowns start anew."""
-        target = self._registry.find(request.match_info["name"])
+        target = self._registry.find(name)
         if target is None:
-            raise web.HTTPNotFound(text="targets.yml has no target of this name")
-        order = await read_json(request, Order)
-        await self._writer.run(
-            partial(
-                attempts.forgive,
-                target=target.name,
-                owner=order.owner,
-                reason=order.reason,
-                now=clock.now(),
-            )
+            not_found("targets.yml has no target of this name")
+        order = partial(
+            attempts.forgive,
+            target=target.name,
+            owner=identity.actor(body.owner),
+            reason=body.reason,
+            now=clock.now(),
         )
-        return answer({"target": target.name})
+        await self._writer.run(order)
+        return Forgiven(target=target.name)
+
+    async def _current(self) -> PauseView | None:
+        found = await self._reader.read(partial(pauses.current, now=clock.now()))
+        return None if found is None else pause_view(found)
+
+
+def pause_view(pause: Pause) -> PauseView:
+    """Return a pause as the API shows it."""
+    return PauseView(owner=pause.owner, reason=pause.reason, expires_at=pause.expires_at)

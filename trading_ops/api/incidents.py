@@ -1,16 +1,35 @@
 """Incidents for people and programs: the list, and the whole story of one."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
+from typing import Annotated
 
-from aiohttp import web
+import msgspec
 
-from trading_ops.api.body import answer
-from trading_ops.reconciler.story import read_story
+from trading_ops.api.asked import Key, Limit
+from trading_ops.api.problems import not_found
+from trading_ops.domain.incident import Incident
+from trading_ops.reconciler.story import Story, read_story
 from trading_ops.store import incidents
 from trading_ops.store.reader import Reader
 
-LIMIT = 1000
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class IncidentQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which incidents."""
+
+    open: bool = False
+    target: Key | None = None
+    alertname: Key | None = None
+    since: Moment | None = None
+    limit: Limit = 100
+
+
+class IncidentPage(msgspec.Struct, kw_only=True):
+    """Incidents, newest first."""
+
+    incidents: list[Incident]
 
 
 class Incidents:
@@ -19,33 +38,21 @@ class Incidents:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def search(self, request: web.Request) -> web.Response:
-        """Return incidents, newest first; filters: open, target, alertname, since, limit."""
-        query = request.query
-        try:
-            since = query.get("since")
-            limit = min(int(query.get("limit", "100")), LIMIT)
-            moment = datetime.fromtimestamp(float(since), tz=UTC) if since else None
-        except (ValueError, OverflowError, OSError) as error:
-            raise web.HTTPUnprocessableEntity(
-                text="since is seconds since the epoch, limit a whole number"
-            ) from error
-        found = await self._reader.read(
-            partial(
-                incidents.search,
-                only_open=query.get("open") == "true",
-                target=query.get("target"),
-                alert=query.get("alertname"),
-                since=moment,
-                limit=limit,
-            )
+    async def search(self, query: IncidentQuery) -> IncidentPage:
+        """Return incidents, newest first."""
+        search = partial(
+            incidents.search,
+            only_open=query.open,
+            target=query.target,
+            alert=query.alertname,
+            since=query.since,
+            limit=query.limit,
         )
-        return answer({"incidents": found})
+        return IncidentPage(incidents=await self._reader.read(search))
 
-    async def show(self, request: web.Request) -> web.Response:
+    async def show(self, id: str) -> Story:  # noqa: A002 - as it is called in the path
         """Return one incident with its attempts and everything that was decided and done."""
-        key = request.match_info["id"]
-        story = await self._reader.read(partial(read_story, key=key))
+        story = await self._reader.read(partial(read_story, key=id))
         if story is None:
-            raise web.HTTPNotFound(text="no incident has this id, or several begin with it")
-        return answer(story)
+            not_found("no incident has this id, or several begin with it")
+        return story

@@ -5,10 +5,12 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
 from aiohttp import web
 
 from trading_ops import __version__, clock
-from trading_ops.api.body import answer
+from trading_ops.api.automation import PauseView, pause_view
+from trading_ops.domain.incident import Incident
 from trading_ops.errors import StoreError
 from trading_ops.instrument.exposition import Exposition
 from trading_ops.reconciler.metrics import ReconcilerMetrics
@@ -18,6 +20,25 @@ from trading_ops.store.reader import Reader
 TEST_ALERT_SECONDS = 60.0
 STUCK_SECONDS = 60.0
 """A pass takes milliseconds, and there is one at least every poll interval."""
+
+
+TEXT = "text/plain"
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """How it stands."""
+
+    version: str
+    pause: PauseView | None
+    open_incidents: list[Incident]
+    notifications_waiting: int
+    notifications_quarantined: int
+
+
+class TestAlert(msgspec.Struct, kw_only=True):
+    """The label by which the test alert is known when it arrives."""
+
+    test_id: str
 
 
 class System:
@@ -32,14 +53,12 @@ class System:
         self._passed_ago = passed_ago
         self._test: asyncio.TimerHandle | None = None
 
-    async def healthy(self, request: web.Request) -> web.Response:
+    async def healthy(self) -> web.Response:
         """Answer as long as the process can."""
-        del request
         return web.Response(text="healthy\n")
 
-    async def ready(self, request: web.Request) -> web.Response:
+    async def ready(self) -> web.Response:
         """Answer 200 only when the database answers and the loop comes round."""
-        del request
         if self._passed_ago() > STUCK_SECONDS:
             raise web.HTTPServiceUnavailable(text="the loop does not come round: see the log\n")
         try:
@@ -54,36 +73,33 @@ class System:
         body, content_type = exposition.everything(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def status(self, request: web.Request) -> web.Response:
+    async def status(self) -> Status:
         """Say in one answer how it stands."""
-        del request
-        return answer(await self._reader.read(self._status))
+        return await self._reader.read(self._status)
 
-    def _status(self, connection: Connection) -> dict[str, object]:
+    def _status(self, connection: Connection) -> Status:
         state = notifications.State
-        return {
-            "version": __version__,
-            "pause": pauses.current(connection, now=clock.now()),
-            "open_incidents": incidents.open_ones(connection),
-            "notifications_waiting": notifications.count(connection, state.PENDING),
-            "notifications_quarantined": notifications.count(connection, state.QUARANTINED),
-        }
+        pause = pauses.current(connection, now=clock.now())
+        return Status(
+            version=__version__,
+            pause=None if pause is None else pause_view(pause),
+            open_incidents=incidents.open_ones(connection),
+            notifications_waiting=notifications.count(connection, state.PENDING),
+            notifications_quarantined=notifications.count(connection, state.QUARANTINED),
+        )
 
-    async def test_alert(self, request: web.Request) -> web.Response:
+    async def test_alert(self) -> TestAlert:
         """Let a test alert fire for a minute; its id is a label that arrives with the page."""
-        del request
         test_id = uuid.uuid4().hex[:12]
         self._end_test()
         self._metrics.test_alert.labels(test_id).set(1)
         loop = asyncio.get_running_loop()
         self._test = loop.call_later(TEST_ALERT_SECONDS, self._end_test)
-        return answer({"test_id": test_id}, status=202)
+        return TestAlert(test_id=test_id)
 
-    async def end_test_alert(self, request: web.Request) -> web.Response:
+    async def end_test_alert(self) -> None:
         """Let the test alert end before its minute is over."""
-        del request
         self._end_test()
-        return web.Response(status=204)
 
     def _end_test(self) -> None:
         if self._test is not None:

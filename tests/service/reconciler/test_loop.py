@@ -75,7 +75,7 @@ async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWo
         assert world.commands == []
         assert await running.metric("trading_ops_automation_paused") == 1
         notes = [event["note"] for event in (await running.story())["events"]]
-        assert any("would have run reconnect_broker; by ada: upgrade" in note for note in notes)
+        assert any("would have run reconnect_broker; by ada (token local): upgrade" in note for note in notes)
         await running.call("DELETE", "/api/v1/pause?owner=ada")
         await eventually(running.closed)
     assert world.commands == ["reconnect_broker"]
@@ -89,7 +89,7 @@ async def test_lifting_one_pause_leaves_the_others(start: Start, world: FakeWorl
         order = {"owner": "ada", "reason": "trouble", "seconds": 60}
         await running.call("POST", "/api/v1/pause", json=order)
         left = await running.call("DELETE", f"/api/v1/pause?owner=drill&id={drill}")
-        assert (left["lifted"], left["pause"]["owner"]) == (1, "ada")
+        assert (left["lifted"], left["pause"]["owner"]) == (1, "ada (token local)")
         assert await running.metric("trading_ops_automation_paused") == 1
         await running.break_it()
         await eventually(lambda: running.said("decided_wait", "paused"))

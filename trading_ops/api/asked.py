@@ -1,0 +1,155 @@
+"""What was asked for, as values: strict, and an error says which field and what is allowed."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from trading_ops.api.problems import invalid, not_found
+
+DEADLINE_SECONDS = 10.0
+LIMIT = 1000
+GREATEST = 2**62
+"""Below what every database can count to."""
+
+PLAIN = r"^[^\u0000-\u001f\u007f]*$(?!\n)"
+"""Text without control characters: it goes into logs, terminals and databases."""
+
+Words = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=PLAIN)]
+"""A name or a reason."""
+
+Note = Annotated[str, msgspec.Meta(max_length=500, pattern=PLAIN)]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=PLAIN)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=LIMIT)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=GREATEST)]
+
+T = TypeVar("T")
+
+_AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+_PLAIN = re.compile(PLAIN)
+_NUMBERS = {"integer": "a whole number", "number": "a number"}
+_KINDS = {"boolean": "true or false", "object": "an object whose values are texts"}
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Return the body, or answer 408 when it does not arrive in time."""
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await request.read()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text="the body did not arrive in time") from error
+
+
+async def read_json(request: web.Request, kind: type[T]) -> T:
+    """Return the body as a value, or answer 422."""
+    try:
+        return msgspec.json.decode(await read_body(request), type=kind)
+    except msgspec.ValidationError as error:
+        invalid(explain(str(error), kind, "the body"))
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        invalid(f"the body is no JSON: {str(error).removeprefix('JSON is malformed: ')}")
+
+
+def read_query(request: web.Request, kind: type[T]) -> T:
+    """Return the query's parameters as a value, or answer 422."""
+    given: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in given:
+            invalid(f"`{name}` is given twice")
+        _check_text(value, name)
+        given[name] = value
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        invalid(explain(str(error), kind, "the query"))
+
+
+def read_path(request: web.Request, name: str) -> str:
+    """Return a part of the path; nothing that is stored has such a name if it is strange."""
+    value = request.match_info[name]
+    try:
+        value.encode()
+    except UnicodeError:
+        value = "\0"
+    if not _PLAIN.match(value):
+        not_found("no name has such characters")
+    return value
+
+
+def _check_text(value: str, name: str) -> None:
+    try:
+        value.encode()
+    except UnicodeError:
+        invalid(f"`{name}` is no UTF-8")
+
+
+def explain(message: str, kind: Any, place: str) -> str:
+    """Say what is wrong with a value of this kind, from msgspec's message about it."""
+    fields = fields_of(kind)
+    if found := _MISSING.search(message):
+        name = found.group(1)
+        return f"`{name}` is missing: it must be {_allowed(fields, name)}"
+    if found := _UNKNOWN.search(message):
+        # The unknown name is the caller's text: it is shortened, and JSON escapes the rest.
+        known = ", ".join(fields) or "nothing at all"
+        return f"{place} has `{found.group(1)[:50]}`, which means nothing here: it may have {known}"
+    if (found := _AT.search(message)) and found.group(1):
+        name = re.split(r"[.\[]", found.group(1))[0]
+        return f"`{name}` must be {_allowed(fields, name)}"
+    return f"{place} must be an object with {', '.join(fields)}"
+
+
+def fields_of(kind: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Return the JSON schema of each field of a struct, references resolved."""
+    (schema,), components = msgspec.json.schema_components([kind], ref_template="{name}")
+    properties: Mapping[str, Mapping[str, Any]] = components[schema["$ref"]]["properties"]
+    return {name: _resolved(one, components) for name, one in properties.items()}
+
+
+def _resolved(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" in schema:
+        return _resolved(components[schema["$ref"]], components)
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [_resolved(one, components) for one in schema["anyOf"]]}
+    return schema
+
+
+def _allowed(fields: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    return _describe(fields[name]) if name in fields else "something else"
+
+
+def _describe(schema: Mapping[str, Any]) -> str:
+    """Say in words what a schema allows."""
+    if "anyOf" in schema:
+        return " or ".join(_describe(one) for one in schema["anyOf"] if one.get("type") != "null")
+    if "enum" in schema:
+        return "one of " + ", ".join(str(one) for one in schema["enum"])
+    kind = str(schema.get("type"))
+    if kind in _NUMBERS:
+        return _NUMBERS[kind] + _range(schema)
+    if schema.get("format") == "date-time":
+        return "a moment as 2026-03-01T12:00:00Z, or seconds since the epoch"
+    if kind == "array":
+        return "a list; each of it " + _describe(schema.get("items", {}))
+    return _KINDS.get(kind, "text" + _lengths(schema))
+
+
+def _range(schema: Mapping[str, Any]) -> str:
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "more than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
+    given = [f"{word} {schema[key]:g}" for key, word in words.items() if key in schema]
+    return ", " + " and ".join(given) if given else ""
+
+
+def _lengths(schema: Mapping[str, Any]) -> str:
+    least, most = schema.get("minLength", 0), schema.get("maxLength")
+    return f" of {least} to {most} characters without control characters" if most else ""

@@ -1,0 +1,146 @@
+"""The OpenAPI document, from the table of routes and nothing else."""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from trading_ops import __version__
+from trading_ops.api.asked import fields_of
+from trading_ops.api.identity import Role
+from trading_ops.api.problems import JSON, Problem
+from trading_ops.api.route import Route
+
+PATH = "/api/v1/openapi.json"
+DESCRIPTION = """\
+What a person or a program can ask and order of the reconciler. Tokens go into the header \
+`Authorization: Bearer …`; the role that each operation needs is its `x-role`. See docs/api.md."""
+
+
+def document(table: Iterable[Route]) -> dict[str, Any]:
+    """Return the document as JSON values."""
+    routes = list(table)
+    schemas, components = _schemas(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for one in routes:
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "trading-ops reconciler",
+            "version": __version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in routes)],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def as_text(table: Iterable[Route]) -> bytes:
+    """Return the document as it is committed."""
+    return msgspec.json.format(msgspec.json.encode(document(table)), indent=2) + b"\n"
+
+
+class OpenApi:
+    """Serves the document."""
+
+    def __init__(self) -> None:
+        self._body = b""
+
+    def describe(self, table: Iterable[Route]) -> None:
+        """Take the finished table."""
+        self._body = msgspec.json.encode(document(table))
+
+    async def show(self) -> web.Response:
+        """Return this document."""
+        return web.Response(body=self._body, content_type=JSON)
+
+
+def _schemas(routes: list[Route]) -> tuple[Mapping[Any, Any], Mapping[str, Any]]:
+    """Return the schema of each type that bodies and answers have, and the components."""
+    kinds = [Problem]
+    for one in routes:
+        kinds += [kind for kind in (one.takes.get("body"), _json_of(one)) if kind is not None]
+    kinds = list(dict.fromkeys(kinds))
+    schemas, components = msgspec.json.schema_components(
+        kinds, ref_template="#/components/schemas/{name}"
+    )
+    return dict(zip(kinds, schemas, strict=True)), dict(sorted(components.items()))
+
+
+def _json_of(one: Route) -> Any:
+    """Return the type of the answer where it is encoded from a value."""
+    is_response = isinstance(one.gives, type) and issubclass(one.gives, web.StreamResponse)
+    return None if is_response else one.gives
+
+
+def _operation(one: Route, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": _name(one),
+        "summary": one.summary,
+        "tags": [one.tag],
+        "x-role": one.role.value,
+        "security": [] if one.role is Role.ANYONE else [{"token": []}],
+        "parameters": _parameters(one),
+        "responses": _responses(one, schemas),
+    }
+    if (body := one.takes.get("body")) is not None:
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schemas[body]}}}
+    elif one.role is Role.INTAKE:
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": {}}}}
+    return operation
+
+
+def _name(one: Route) -> str:
+    kind = one.handler.__qualname__.split(".")[0]
+    return f"{kind[0].lower()}{kind[1:]}_{one.handler.__name__}"
+
+
+def _parameters(one: Route) -> list[dict[str, Any]]:
+    found = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in one.in_path
+    ]
+    if (query := one.takes.get("query")) is not None:
+        required = {field.name for field in msgspec.structs.fields(query) if field.required}
+        found += [
+            {"name": name, "in": "query", "required": name in required, "schema": _plain(schema)}
+            for name, schema in fields_of(query).items()
+        ]
+    return found
+
+
+def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a parameter's schema without null: it is left out instead."""
+    plain = {key: value for key, value in schema.items() if value is not None}
+    options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    if len(options) == 1:
+        del plain["anyOf"]
+        plain |= options[0]
+    return plain
+
+
+def _responses(one: Route, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": HTTPStatus(one.status).phrase}
+    if (kind := _json_of(one)) is not None:
+        success["content"] = {JSON: {"schema": schemas[kind]}}
+    elif one.gives is not None and one.status == HTTPStatus.OK:
+        success["content"] = {
+            one.media: {"schema": {} if one.media == JSON else {"type": "string"}}
+        }
+    problem = {JSON: {"schema": schemas[Problem]}}
+    errors = {
+        str(status): {"description": HTTPStatus(status).phrase, "content": problem}
+        for status in (*one.errors, int(HTTPStatus.INTERNAL_SERVER_ERROR))
+        if status != HTTPStatus.SERVICE_UNAVAILABLE
+    }
+    errors["503"] = {"description": "The database does not answer", "content": problem}
+    return {str(one.status): success, **dict(sorted(errors.items()))}

@@ -1,0 +1,165 @@
+"""`secrets/api_tokens`: who may use the API. Tokens are random, shown once, and kept as hashes.
+
+One token a line: name, role, SHA-256 in hexadecimal, and when it expires (RFC 3339) or `-`. Empty
+lines and lines that begin with # mean nothing. A name has two lines while one token replaces the
+other. Whoever can write the file is an admin; its mode is 0600.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
+from trading_ops.errors import ConfigError
+
+FILE = "api_tokens"
+PREFIX = "tops_"
+TOKEN_BYTES = 32
+TOKENS_A_NAME = 2
+RESERVED = frozenset({"alertmanager", "local", "prometheus", "reconciler"})
+"""Who sends the plain tokens of the local installation, and the reconciler itself."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.@-]{0,62}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_FIELDS = 4
+_ROLES = ", ".join(TOKEN_ROLES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One token: whose it is, and its hash."""
+
+    identity: Identity
+    digest: str
+    expires_at: datetime | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether it opens anything at this moment."""
+        return self.expires_at is None or now < self.expires_at
+
+
+def digest_of(token: str) -> str:
+    """Return what is kept of a token; 256 random bits need no salt and no slow hash."""
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def mint() -> str:
+    """Return a new token: 256 random bits behind a prefix that secret scanners can look for."""
+    return PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def load(path: Path) -> tuple[Entry, ...]:
+    """Return the tokens of the file; none when there is no such file.
+
+    Raises:
+        ConfigError: it cannot be read, others can read it, or a line is wrong.
+    """
+    try:
+        mode = path.stat().st_mode & 0o777
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(str(path), "", str(error), "make it a readable text file") from error
+    if mode & 0o077:
+        problem = f"others can read or write it (mode {mode:o})"
+        raise ConfigError(str(path), "", problem, f"chmod 600 {path}")
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str) -> tuple[Entry, ...]:
+    """Read the text of the file; `where` names it in errors.
+
+    Raises:
+        ConfigError: names the line that is wrong, and how to mend it.
+    """
+    entries = [
+        _entry(line, where, f"line {number}")
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    counted = Counter(entry.identity.name for entry in entries)
+    for name, count in counted.items():
+        if count > TOKENS_A_NAME:
+            problem = f"{count} tokens, and two are enough to replace one by the other"
+            raise ConfigError(where, name, problem, "remove the lines of the old ones")
+        if len({entry.identity.role for entry in entries if entry.identity.name == name}) > 1:
+            raise ConfigError(where, name, "it has two roles", "give each role a name of its own")
+    return tuple(entries)
+
+
+def _entry(line: str, where: str, key: str) -> Entry:
+    fields = line.split()
+    if len(fields) != _FIELDS:
+        fix = "write NAME ROLE SHA256 EXPIRES, where EXPIRES may be -"
+        raise ConfigError(where, key, f"{len(fields)} words instead of {_FIELDS}", fix)
+    name, role, digest, expires = fields
+    check_name(name, where, key)
+    if role not in TOKEN_ROLES:
+        raise ConfigError(where, key, f"there is no role {role!r}", f"one of {_ROLES}")
+    if not _DIGEST.fullmatch(digest):
+        # The line may hold the token itself: it is not repeated here.
+        fix = "make the token with `trading-ops token add`"
+        raise ConfigError(where, key, "the third word is no SHA-256 in hexadecimal", fix)
+    identity = Identity(name, Role(role))
+    return Entry(identity=identity, digest=digest, expires_at=_moment(expires, where, key))
+
+
+def check_name(name: str, where: str, key: str) -> None:
+    """Check the name of a token's owner.
+
+    Raises:
+        ConfigError: it is not plain, or stands for the installation itself.
+    """
+    if not _NAME.fullmatch(name):
+        fix = "use lower-case letters, digits and . @ _ -, at most 63"
+        raise ConfigError(where, key, f"{name!r} is no plain name", fix)
+    if name in RESERVED:
+        raise ConfigError(where, key, f"{name!r} stands for a part of the system", "another name")
+
+
+def _moment(text: str, where: str, key: str) -> datetime | None:
+    if text == "-":
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        fix = "write it as 2026-12-31T00:00:00+00:00, or - for never"
+        raise ConfigError(where, key, f"{text!r} is no moment with a time zone", fix)
+    return moment
+
+
+def save(path: Path, entries: Sequence[Entry]) -> None:
+    """Write the whole file anew; it gets its name when it is on disk, so nobody reads half of it.
+
+    Comments that a person wrote are kept.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    lines = [
+        f"{entry.identity.name} {entry.identity.role} {entry.digest} "
+        + (entry.expires_at.isoformat(timespec="seconds") if entry.expires_at else "-")
+        for entry in entries
+    ]
+    scratch = path.with_name(f".{path.name}.new")
+    try:
+        old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        comments = [line for line in old if line.lstrip().startswith("#")]
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in [*comments, *lines])
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        fix = "run `trading-ops up` once, as the user of the reconciler"
+        raise ConfigError(str(path), "", str(error), fix) from error
