@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import yaml
@@ -15,6 +16,8 @@ import yaml
 from trading_ops.errors import ConfigError
 
 PREFIX = "TRADING_OPS_"
+DATABASE_PASSWORD = "database_password"  # noqa: S105 - the name of its file
+DATABASES = ("postgresql", "postgresql+psycopg", "sqlite")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,11 +37,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reconciler: str = ""
     """Which entry of targets.yml this reconciler is; empty: the first one of its kind."""
 
+    database: str = ""
+    """URL of a PostgreSQL database, without its password; empty: SQLite in `var`."""
+
     observe_only: bool = False
     """True: decide and record, but act on nothing. The local demo acts."""
 
+    two_persons: bool = False
+    """True: a one-shot that one person orders by hand needs another person's approval."""
+
     poll_interval_seconds: float = 15.0
     """How often the reconciler reads Prometheus and Alertmanager without being told to."""
+
+    agent_silence_seconds: float = 3.0
+    """After how much silence of a bot's agent a halt is asked for; after twice that, a process that
+    is alive and mute is stopped. 0: never."""
 
     @property
     def secrets(self) -> Path:
@@ -56,9 +69,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.var / "audit" / "anchors"
 
     @property
+    def journal(self) -> Path:
+        """The file that keeps holds while the database does not answer."""
+        return self.var / "reconciler" / "journal"
+
+    @property
     def database_url(self) -> str:
-        """SQLAlchemy URL of the reconciler's database."""
-        return f"sqlite:///{self.var / 'reconciler' / 'reconciler.db'}"
+        """SQLAlchemy URL of the reconciler's database, with the password from its file, if any.
+
+        Raises:
+            ConfigError: the file cannot be read, is empty, or others can read it.
+        """
+        if not self.database:
+            return f"sqlite:///{self.var / 'reconciler' / 'reconciler.db'}"
+        path = self.secrets / DATABASE_PASSWORD
+        scheme, _, rest = self.database.partition("://")
+        place, slash, database = rest.partition("/")
+        user, at, host = place.rpartition("@")
+        if scheme == "sqlite" or ":" in user or not path.exists():
+            return self.database
+        password = quote(_read_password(path), safe="")
+        return f"{scheme}://{user if at else ''}:{password}@{host}{slash}{database}"
 
     def secret(self, name: str) -> str:
         """Return the secret that is to be sent: the first line of its file.
@@ -116,6 +147,10 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
         raise ConfigError(
             str(path), "", str(error), "see docs/deployment.md, “Settings”"
         ) from error
+    if "database" in overrides:
+        _check_database(settings.database, "environment", f"{PREFIX}DATABASE", readable=False)
+    else:
+        _check_database(settings.database, str(path), "database", readable=True)
     return msgspec.structs.replace(
         settings,
         **{
@@ -124,6 +159,40 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
             if isinstance(value := getattr(settings, name), Path)
         },
     )
+
+
+def _check_database(database: str, where: str, key: str, *, readable: bool) -> None:
+    """Refuse what is no database of ours. A password may be in it, so it is never repeated."""
+    scheme, separator, rest = database.partition("://")
+    if database and not (separator and scheme in DATABASES):
+        said = f"{scheme} is" if separator and scheme.isalnum() else "it is"
+        raise ConfigError(
+            where,
+            key,
+            f"{said} neither PostgreSQL nor SQLite",
+            "write postgresql://USER@HOST/DATABASE, or nothing for SQLite",
+        )
+    if readable and (":" in rest.partition("/")[0].rpartition("@")[0] or "password=" in rest):
+        raise ConfigError(
+            where,
+            key,
+            "a password does not belong in a file that others read",
+            f"leave it out, and write it into var/secrets/{DATABASE_PASSWORD}, mode 0600",
+        )
+
+
+def _read_password(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode & 0o077
+        password = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeError) as error:
+        fix = "make it a text file of one line that this user can read"
+        raise ConfigError(str(path), "", type(error).__name__, fix) from error
+    if mode:
+        raise ConfigError(str(path), "", "others can read it", f"chmod go= {path}")
+    if not password:
+        raise ConfigError(str(path), "", "it is empty", "write the password into it, or delete it")
+    return password
 
 
 def _refuse_unknown(env: Mapping[str, str], fields: set[str]) -> None:
@@ -144,8 +213,15 @@ def _decode(kind: type, value: object) -> object:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeError) as error:
         raise ConfigError(str(path), "", str(error), "correct or remove the file") from error
+    except yaml.YAMLError as error:
+        # Its own text repeats the line, in which a password may be.
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark is not None else ""
+        problem = getattr(error, "problem", None) or "it is no YAML"
+        fix = "correct or remove the file"
+        raise ConfigError(str(path), "", f"{place}{problem}", fix) from error
     if not isinstance(data, dict):
         raise ConfigError(str(path), "", "it is no mapping of keys to values", "write KEY: VALUE")
     return data

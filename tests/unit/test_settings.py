@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from trading_ops.errors import ConfigError
 from trading_ops.settings import load_settings
@@ -97,3 +98,84 @@ def test_an_empty_secret_opens_nothing(tmp_path: Path, content: bytes) -> None:
     (settings.secrets / "operator_token").write_bytes(content)
     with pytest.raises(ConfigError, match="operator_token"):
         settings.secret("operator_token")
+
+
+def with_password(folder: Path, text: str = "s3/cret@:%?\n", mode: int = 0o600) -> Path:
+    path = folder / "var" / "secrets" / "database_password"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("postgresql://ops@db/ops", "postgresql://ops:s3%2Fcret%40%3A%25%3F@db/ops"),
+        ("postgresql://db:5433/ops", "postgresql://:s3%2Fcret%40%3A%25%3F@db:5433/ops"),
+        ("postgresql://ops:own@db/ops", "postgresql://ops:own@db/ops"),
+        (
+            "postgresql://ops@/ops?host=a:1&host=b:2",
+            "postgresql://ops:s3%2Fcret%40%3A%25%3F@/ops?host=a:1&host=b:2",
+        ),
+        ("sqlite:////srv/ops.db", "sqlite:////srv/ops.db"),
+    ],
+)
+def test_the_databases_password_comes_from_its_file(
+    tmp_path: Path, given: str, expected: str
+) -> None:
+    """Any character may be in it; one in the URL, from the environment, is meant."""
+    with_password(tmp_path)
+    url = load_settings(tmp_path, {"TRADING_OPS_DATABASE": given}).database_url
+    assert url == expected
+    if "s3" in expected:
+        assert make_url(url).password == "s3/cret@:%?"
+
+
+def test_a_database_without_a_password(tmp_path: Path) -> None:
+    """A socket, a certificate or libpq's own password file need none of ours."""
+    (tmp_path / "settings.yml").write_text("database: postgresql:///ops?host=/run/postgresql\n")
+    url = load_settings(tmp_path, {}).database_url
+    assert url == "postgresql:///ops?host=/run/postgresql"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "expected"),
+    [("\n", 0o600, "it is empty"), ("x\n", 0o640, "others can read it.* chmod go= ")],
+)
+def test_a_password_file_that_is_wrong(tmp_path: Path, text: str, mode: int, expected: str) -> None:
+    """Nobody connects without a password by accident, and nobody else reads it."""
+    with_password(tmp_path, text, mode)
+    settings = load_settings(tmp_path, {"TRADING_OPS_DATABASE": "postgresql://ops@db/ops"})
+    with pytest.raises(ConfigError, match=expected):
+        _ = settings.database_url
+
+
+CANARY = "canary-7f3a"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (f"mysql://u:{CANARY}@h/x", "mysql is neither PostgreSQL nor SQLite"),
+        (f"postgresql+asyncpg://u:{CANARY}@h/x", "neither PostgreSQL nor SQLite"),
+        (f"u:{CANARY}@h/x", "write postgresql://USER@HOST/DATABASE"),
+        (f"postgresql:/u:{CANARY}@h/x", "write postgresql://USER@HOST/DATABASE"),
+        (f"postgresql://u:{CANARY}@h/x", "var/secrets/database_password"),
+        (f"postgresql://u@h/x?password={CANARY}", "var/secrets/database_password"),
+        (f"postgresql://u:{CANARY}@h/x: [", "line 1: "),
+    ],
+)
+def test_a_database_that_is_none_is_told_without_its_password(
+    tmp_path: Path, given: str, expected: str
+) -> None:
+    """Neither in the file nor in the environment is what was written repeated."""
+    (tmp_path / "settings.yml").write_text(f"database: {given}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(tmp_path, {})
+    assert expected in str(caught.value)
+    assert CANARY not in str(caught.value)
+    if not given.startswith("postgresql://"):
+        with pytest.raises(ConfigError) as caught:
+            load_settings(tmp_path, {"TRADING_OPS_DATABASE": given})
+        assert CANARY not in str(caught.value)

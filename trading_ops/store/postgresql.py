@@ -76,13 +76,7 @@ def engine(url: URL, bounds: Bounds) -> Engine:
         pool_timeout=POOL_SECONDS,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": f"trading-ops {bounds.name}",
-            **KEEPALIVE,
-            **url.query,  # whoever wrote the URL knows their network better
-            "options": _options(url, bounds.settings),
-        },
+        connect_args=_arguments(url, bounds),
     )
 
     def connect(_dialect: object, _record: object, _args: object, given: dict[str, Any]) -> object:
@@ -92,6 +86,19 @@ def engine(url: URL, bounds: Bounds) -> Engine:
 
     event.listen(made, "do_connect", connect)
     return made
+
+
+def _arguments(url: URL, bounds: Bounds) -> dict[str, str | int]:
+    """Return what we say to the driver beyond the URL, whose writer knows their network better."""
+    ours: dict[str, str | int] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": f"trading-ops {bounds.name}",
+        # Of several hosts the one that may be written to; a standby's word is old, too.
+        "target_session_attrs": "primary",
+        **KEEPALIVE,
+    }
+    said = {name: value for name, value in ours.items() if name not in url.query}
+    return said | {"options": _options(url, bounds.settings)}
 
 
 def _options(url: URL, settings: Mapping[str, str]) -> str:
