@@ -8,6 +8,8 @@ needs the database.
 """
 
 import asyncio
+import contextlib
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +43,16 @@ LONGEST_TEXT = 500
 
 MACHINE = "reconciler"
 """The owner of holds that no person laid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What an agent said of its bot, and when it was asked."""
+
+    asked_at: float
+    """Monotonic seconds."""
+
+    health: BotHealth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +114,7 @@ class Holding:
 
         self._reading: asyncio.Task[tuple[list[Hold], Mapping[str, int]]] | None = None
         self._fences: Mapping[str, int] = {}
+        self._lifted_at: dict[str, float] = {}
         self._locks = {target.name: asyncio.Lock() for target in registry}
         self._take_up_journal()
 
@@ -184,6 +197,7 @@ class Holding:
             lifting = partial(holds.lift, ids=gone, owner=owner, reason=reason, now=clock.now())
             for key in gone:
                 self._drop(key)
+            self._lifted_at[target.name] = clock.monotonic()
             try:
                 await self._within(self._writer.run(lifting))
             except (StoreError, TimeoutError) as error:
@@ -214,7 +228,7 @@ class Holding:
             self._drop(hold_id)
             return True
 
-    async def enforce(self, reports: Mapping[str, BotHealth | None] | None = None) -> None:
+    async def enforce(self, reports: Mapping[str, Report] | None = None) -> None:
         """Make each bot and the database agree; what either of them holds, stands.
 
         Args:
@@ -225,9 +239,12 @@ class Holding:
             reports = await self._ask_all()
         for target in self._registry.of_kind(Kind.BOT):
             report = reports.get(target.name)
-            if report is not None and report.holds is not None:
-                async with self._locks[target.name]:
-                    await self._enforce_one(target, report, report.holds)
+            if report is None or report.health.holds is None:
+                continue
+            async with self._locks[target.name]:
+                # What was asked before a lift has not seen it.
+                if report.asked_at > self._lifted_at.get(target.name, -math.inf):
+                    await self._enforce_one(target, report.health, report.health.holds)
 
     async def settle_journal(self) -> None:
         """Bring what the database does not know into it, then forget it in the journal."""
@@ -397,16 +414,17 @@ class Holding:
         self._acknowledged &= known
         self._noted &= known
 
-    async def _ask_all(self) -> dict[str, BotHealth | None]:
-        async def ask(target: Target) -> BotHealth | None:
-            try:
-                return await self._directory.bot(target).health()
-            except ClientError:
-                return None
+    async def _ask_all(self) -> dict[str, Report]:
+        reports = {}
 
-        bots = self._registry.of_kind(Kind.BOT)
-        answers = await asyncio.gather(*(ask(target) for target in bots))
-        return {target.name: answer for target, answer in zip(bots, answers, strict=True)}
+        async def ask(target: Target) -> None:
+            asked_at = clock.monotonic()
+            with contextlib.suppress(ClientError):
+                health = await self._directory.bot(target).health()
+                reports[target.name] = Report(asked_at=asked_at, health=health)
+
+        await asyncio.gather(*(ask(target) for target in self._registry.of_kind(Kind.BOT)))
+        return reports
 
     async def _enforce_one(
         self, target: Target, report: BotHealth, reported: Iterable[ReportedHold]

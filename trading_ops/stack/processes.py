@@ -164,6 +164,7 @@ def _reconciler(settings: Settings, target: Target) -> Process:
         "ALERTMANAGER_CONFIG": settings.alertmanager_config,
         "OBSERVE_ONLY": str(settings.observe_only).lower(),
         "POLL_INTERVAL_SECONDS": settings.poll_interval_seconds,
+        "AGENT_SILENCE_SECONDS": settings.agent_silence_seconds,
     }
     variables = tuple(f"TRADING_OPS_{name}={value}" for name, value in places.items())
     return Process(

@@ -1,0 +1,62 @@
+"""Why nothing may be done to a target right now, the safe direction included: a person said so."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from trading_ops import clock, logs
+from trading_ops.domain.decision import Pause, Reason
+from trading_ops.domain.maintenance import Maintenance, covering
+from trading_ops.domain.target import Target
+from trading_ops.errors import StoreError
+from trading_ops.store import Connection, maintenance, pauses
+from trading_ops.store.reader import Reader
+
+log = logs.get(__name__)
+
+READ_SECONDS = 1.0
+
+Words = tuple[Pause | None, list[Maintenance]]
+
+
+@dataclass(kw_only=True)
+class HandsOff:
+    """Knows pauses, maintenance and observe-only; while the database is away, the last known."""
+
+    reader: Reader
+    observe_only: bool
+    _pause: Pause | None = None
+    _windows: list[Maintenance] = field(default_factory=list)
+    _reading: asyncio.Task[Words] | None = None
+
+    async def refresh(self) -> None:
+        """Read what people have said; returns after a second at the latest."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self.reader.read(_read))
+        # Never two of them: a database that hangs must not take up every thread there is.
+        await asyncio.wait({self._reading}, timeout=READ_SECONDS)
+        if not self._reading.done():
+            return
+        reading, self._reading = self._reading, None
+        try:
+            self._pause, self._windows = reading.result()
+        except StoreError as error:
+            log.warning("pauses_not_read", error=str(error))
+
+    def why(self, target: Target, now: datetime) -> tuple[Reason, str] | None:
+        """Return the reason and whose word it is, or None: go ahead."""
+        if self.observe_only:
+            return Reason.OBSERVE_ONLY, "everywhere, by settings"
+        if target.observe_only:
+            return Reason.OBSERVE_ONLY, f"target {target.name}"
+        if self._pause is not None and now < self._pause.expires_at:
+            return Reason.PAUSED, f"by {self._pause.owner}: {self._pause.reason}"
+        window = covering(self._windows, target.name, now)
+        if window is not None:
+            return Reason.MAINTENANCE, f"by {window.owner}: {window.reason}"
+        return None
+
+
+def _read(connection: Connection) -> Words:
+    now = clock.now()
+    return pauses.current(connection, now=now), maintenance.current(connection, now=now)

@@ -1,0 +1,365 @@
+"""Each bot's agent is asked directly, every second: the one fact that no Prometheus is needed for.
+
+An agent that is silent is asked for a halt. Had it no chance to answer because its process is
+gone, nothing is to be halted; does it answer in time, the halt stands until a person lifts it; is
+its process alive and mute, that process is stopped through its service manager. What cannot be
+told apart from our own slowness is no silence.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from trading_ops import clock, logs
+from trading_ops.clients.agent import BotHealth
+from trading_ops.clients.directory import Directory
+from trading_ops.domain.hold import HeldState
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import StoreError, TradingOpsError
+from trading_ops.reconciler.hands_off import HandsOff
+from trading_ops.reconciler.holding import MACHINE, Holding, Report
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.store import Connection, events
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+WRITE_SECONDS = 1.0
+MISSES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long each thing may take, in seconds."""
+
+    silence: float = 3.0
+    """Without any answer, until a halt is asked for; 0: never, it is only measured."""
+
+    stop: float = 6.0
+    """Without any answer, until a process that lives is stopped."""
+
+    poll: float = 1.0
+    """Between two questions; half of it once one was missed."""
+
+    answer: float = 1.0
+    """For one answer."""
+
+    late: float = 0.5
+    """By which our own loop may be late before a missed answer is our fault."""
+
+    unknown: float = 30.0
+    """Without a first answer since our start, until that is shown; nothing is done about it."""
+
+    grace: float = 1.5
+    """For SIGTERM, before SIGKILL."""
+
+
+class Life(StrEnum):
+    """What the service manager says of the process that last answered."""
+
+    SAME = "same"
+    GONE = "gone"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+@dataclass(kw_only=True)
+class Pulse:
+    """What is known of one bot's agent."""
+
+    target: Target
+    quiet_from: float
+    """Monotonic: the last answer, or the end of what was our own fault."""
+
+    incarnation: str | None = None
+    """The life that last answered; None: none did since our start."""
+
+    answered: datetime | None = None
+    report: Report | None = None
+    misses: int = 0
+    epoch: int = 0
+    """Grows with each answer: what was asked before it says nothing any more."""
+
+    asked: str | None = None
+    """The hold that was asked for because of silence, and is not known to be in force."""
+
+    asked_of: str | None = None
+    """The incarnation that it was asked of."""
+
+    told: set[str] = field(default_factory=set)
+    """What was already said of this silence."""
+
+    def hears(self, health: BotHealth, asked_at: float, now: float) -> None:
+        """Take an answer."""
+        self.incarnation = health.incarnation
+        self.report = Report(asked_at=asked_at, health=health)
+        self.answered = clock.now()
+        self._begin_anew(now)
+        self.told.clear()
+
+    def excuse(self, now: float) -> None:
+        """Begin to count anew: it was us who were late."""
+        self._begin_anew(now)
+
+    def _begin_anew(self, now: float) -> None:
+        self.quiet_from = now
+        self.misses = 0
+        self.epoch += 1
+
+
+class AgentWatch:
+    """Watches every registered bot until cancelled."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        directory: Directory,
+        holding: Holding,
+        hands_off: HandsOff,
+        writer: Writer,
+        metrics: ReconcilerMetrics,
+        patience: Patience | None = None,
+    ) -> None:
+        """Take what is watched; `directory` has a session that nobody else uses up."""
+        self._registry = registry
+        self._directory = directory
+        self._holding = holding
+        self._hands_off = hands_off
+        self._writer = writer
+        self._metrics = metrics
+        self._patience = patience or Patience()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[str] = set()
+        self.pulses: dict[str, Pulse] = {}
+
+    async def run(self) -> None:
+        """Watch, and keep the holds in force, until cancelled."""
+        now = clock.monotonic()
+        self.pulses = {
+            target.name: Pulse(target=target, quiet_from=now)
+            for target in self._registry.of_kind(Kind.BOT)
+        }
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_up())
+                for pulse in self.pulses.values():
+                    group.create_task(self._follow(pulse))
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _follow(self, pulse: Pulse) -> None:
+        patience = self._patience
+        while True:
+            self._start(self._poll(pulse))
+            rest = patience.poll if pulse.misses == 0 else patience.poll / 2
+            due = clock.monotonic() + rest
+            await asyncio.sleep(rest)
+            if clock.monotonic() - due > patience.late:
+                pulse.excuse(clock.monotonic())
+
+    async def _poll(self, pulse: Pulse) -> None:
+        epoch, asked_at = pulse.epoch, clock.monotonic()
+        try:
+            async with asyncio.timeout(self._patience.answer):
+                health = await self._directory.bot(pulse.target).health()
+        except (TradingOpsError, TimeoutError):
+            now = clock.monotonic()
+            if pulse.epoch == epoch:
+                if now - asked_at > self._patience.answer + self._patience.late:
+                    pulse.excuse(now)  # the deadline itself came late: we were held up
+                else:
+                    pulse.misses += 1
+            await self._judge(pulse, now)
+            return
+        if pulse.report is not None and pulse.report.asked_at > asked_at:
+            return  # an answer to a later question was faster
+        silent = pulse.told.copy()
+        pulse.hears(health, asked_at, clock.monotonic())
+        name = pulse.target.name
+        self._metrics.agent_silent.labels(name).set(0)
+        self._metrics.agent_answered.labels(name).set(clock.timestamp())
+        if silent:
+            await self._tell(pulse, "agent_answered", f"{name} answers again")
+
+    async def _judge(self, pulse: Pulse, now: float) -> None:
+        patience, quiet = self._patience, now - pulse.quiet_from
+        if pulse.incarnation is None:
+            # Never heard: nobody knows which process is meant, so there is nothing to act on.
+            if quiet >= patience.unknown:
+                self._metrics.agent_silent.labels(pulse.target.name).set(1)
+            return
+        if pulse.misses < MISSES or quiet < (patience.silence or Patience.silence):
+            return
+        self._metrics.agent_silent.labels(pulse.target.name).set(1)
+        if patience.silence and pulse.target.name not in self._busy:
+            self._busy.add(pulse.target.name)
+            try:
+                await self._act(pulse, quiet)
+            finally:
+                self._busy.discard(pulse.target.name)
+
+    async def _act(self, pulse: Pulse, quiet: float) -> None:
+        name, epoch = pulse.target.name, pulse.epoch
+        held_back = self._hands_off.why(pulse.target, clock.now())
+        if held_back is not None:
+            reason, whose = held_back
+            text = f"{name} is silent: would have halted it; blocked: {reason} {whose}"
+            if await self._tell_once(pulse, "decided_wait", text, reason=reason):
+                self._metrics.decisions.labels("wait", reason).inc()
+            return
+        life = await self._life(pulse)
+        if life in {Life.GONE, Life.OTHER}:
+            # Nothing of it can trade. What starts next is its runbook's business, and begins as
+            # free as it would without us.
+            await self._withdraw(pulse, f"the process that was silent is {life}")
+            return
+        if pulse.epoch != epoch:
+            return  # it has answered meanwhile
+        if self._holding.is_acknowledged(_key(pulse)):
+            return  # it is halted: it need not be stopped
+        if pulse.asked is None:
+            await self._ask_for_halt(pulse)
+        elif quiet >= self._patience.stop and life is Life.SAME:
+            await self._stop(pulse)
+
+    async def _ask_for_halt(self, pulse: Pulse) -> None:
+        name, since = pulse.target.name, pulse.answered
+        said = since.isoformat(timespec="milliseconds") if since else "its start"
+        pulse.asked = _key(pulse)
+        pulse.asked_of = pulse.incarnation
+        self._start(self._tell_once(pulse, "agent_silent", f"{name} is silent since {said}"))
+        laid = await self._holding.lay(
+            pulse.target,
+            HeldState.HALTED,
+            owner=MACHINE,
+            reason=f"its agent has not answered since {said}",
+            key=pulse.asked,
+        )
+        log.warning("agent_silent", target=name, since=said, acknowledged=laid.acknowledged)
+
+    async def _stop(self, pulse: Pulse) -> None:
+        assert pulse.incarnation is not None  # noqa: S101 - only what has answered is judged
+        name, patience = pulse.target.name, self._patience
+        try:
+            result = await self._directory.unit(pulse.target).stop(
+                incarnation=pulse.incarnation,
+                attempt_id=f"stop-silent-{name}-{pulse.incarnation}",
+                fence=self._holding.fence(pulse.target),
+                grace=timedelta(seconds=patience.grace),
+                within=timedelta(seconds=patience.grace + 2 * patience.answer),
+            )
+        except TradingOpsError as error:
+            log.error("silent_process_not_stopped", target=name, error=str(error))  # noqa: TRY400
+            return
+        log.warning("silent_process_stopped", target=name, detail=result.detail)
+        await self._tell_once(pulse, "agent_stopped", f"{name} was alive and mute: {result.detail}")
+        await self._withdraw(pulse, "its process was stopped before it could take the halt")
+
+    async def _withdraw(self, pulse: Pulse, reason: str) -> None:
+        """Take back a halt that never came into force, now that its process is gone."""
+        if pulse.asked is None:
+            return
+        try:
+            await self._holding.withdraw(pulse.target, pulse.asked, reason=reason)
+        except (StoreError, TimeoutError) as error:
+            log.warning("hold_not_withdrawn", hold=pulse.asked, error=str(error) or "too slow")
+            return
+        pulse.asked = None
+
+    async def _life(self, pulse: Pulse) -> Life:
+        try:
+            async with asyncio.timeout(self._patience.answer):
+                process = await self._directory.unit(pulse.target).process()
+        except (TradingOpsError, TimeoutError) as error:
+            log.warning("process_unknown", target=pulse.target.name, error=str(error) or "too slow")
+            return Life.UNKNOWN
+        if process.pid is None:
+            return Life.GONE
+        return Life.SAME if process.incarnation == pulse.incarnation else Life.OTHER
+
+    async def _keep_up(self) -> None:
+        """Once a second: settle what was journalled, and have every hold in force."""
+        while True:
+            await asyncio.sleep(self._patience.poll)
+            try:
+                await self._hands_off.refresh()
+                await self._holding.settle_journal()
+                await self._holding.enforce(await self._reports())
+                self._show()
+            except Exception:  # holds must be kept up, whatever one of them is like
+                log.exception("holds_not_kept_up")
+
+    async def _reports(self) -> dict[str, Report]:
+        """Return the latest answers; without those bots whose next life must not inherit a halt."""
+        fresh = clock.monotonic() - 2 * self._patience.poll - self._patience.answer
+        reports = {}
+        for name, pulse in self.pulses.items():
+            if pulse.asked is not None and self._holding.is_acknowledged(pulse.asked):
+                pulse.asked = None
+            if pulse.asked is not None and pulse.incarnation != pulse.asked_of:
+                await self._withdraw(pulse, "another process answers now")
+                if pulse.asked is not None:
+                    continue
+            if pulse.report is not None and pulse.report.asked_at > fresh:
+                reports[name] = pulse.report
+        return reports
+
+    def _show(self) -> None:
+        counts = {
+            (name, state, by): 0
+            for name in self.pulses
+            for state in HeldState
+            for by in ("person", "machine")
+        }
+        for hold in self._holding.standing:
+            key = (hold.target, hold.state, "machine" if hold.owner == MACHINE else "person")
+            if key in counts:
+                counts[key] += 1
+        for labels, count in counts.items():
+            self._metrics.holds_standing.labels(*labels).set(count)
+        self._metrics.holds_unsettled.set(self._holding.unsettled)
+
+    async def _tell_once(self, pulse: Pulse, kind: str, text: str, *, reason: str = "") -> bool:
+        if kind in pulse.told:
+            return False
+        pulse.told.add(kind)
+        await self._tell(pulse, kind, text, reason=reason)
+        return True
+
+    async def _tell(self, pulse: Pulse, kind: str, text: str, *, reason: str = "") -> None:
+        after = {"target": pulse.target.name, "incarnation": pulse.incarnation}
+        add: Callable[[Connection], None] = partial(
+            _add, at=clock.now(), kind=kind, note=text, reason=reason, after=after
+        )
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._writer.run(add)
+        except (StoreError, TimeoutError) as error:
+            log.warning("event_not_stored", kind=kind, note=text, error=str(error) or "too slow")
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:  # one bot's trouble must not end the watch of the others
+                log.exception("watch_crashed")
+
+        task = asyncio.create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _key(pulse: Pulse) -> str:
+    """Return the id of a silence's halt: one for each life, whichever replica asks for it."""
+    return f"agent-silent-{pulse.target.name}-{pulse.incarnation}"
+
+
+def _add(connection: Connection, **fields: Any) -> None:
+    events.add(connection, **fields)
