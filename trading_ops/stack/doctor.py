@@ -10,6 +10,7 @@ from trading_ops.settings import Settings
 from trading_ops.stack.local_checks import (
     Check,
     check_configs,
+    check_database,
     check_processes,
     check_secrets,
     check_tools,
@@ -24,7 +25,7 @@ async def examine(settings: Settings, *, test_alert: bool) -> AsyncIterator[Chec
     Raises:
         ConfigError: targets.yml or a runbook is wrong.
     """
-    basics = [*check_tools(), *check_secrets(settings)]
+    basics = [*check_tools(), *check_secrets(settings), check_database(settings)]
     for check in basics:
         yield check
     if not all(check.ok for check in basics):

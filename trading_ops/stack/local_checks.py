@@ -70,6 +70,17 @@ def check_secrets(settings: Settings) -> list[Check]:
     return [Check(name="secrets", ok=not problems, detail=detail, fix=fix)]
 
 
+def check_database(settings: Settings) -> Check:
+    """Which database is the reconciler's, does it answer, and does it keep what it confirms?"""
+    from trading_ops.store.inspection import describe  # noqa: PLC0415 - SQLAlchemy is slow
+
+    try:
+        return Check(name="database", ok=True, detail=describe(settings.database_url))
+    except TradingOpsError as error:
+        fix = "see docs/deployment.md, “PostgreSQL”"
+        return Check(name="database", ok=False, detail=str(error), fix=fix)
+
+
 def check_configs(settings: Settings) -> list[Check]:
     """Do Prometheus and Alertmanager accept the files that they run with?"""
     files = {

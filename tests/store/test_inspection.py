@@ -1,0 +1,38 @@
+"""What `doctor` says of the database."""
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.databases import postgresql_only, sqlite_only
+from tests.postgres import Cluster
+from trading_ops.errors import StoreError
+from trading_ops.store.engine import sqlite_path
+from trading_ops.store.inspection import describe
+
+
+@sqlite_only
+def test_the_embedded_one(url: str) -> None:
+    """The file is named."""
+    said = describe(url)
+    assert said.startswith("SQLite 3.")
+    assert said.endswith(str(sqlite_path(url)))
+
+
+@postgresql_only
+def test_a_server_that_does_not_keep_what_it_confirms(url: str) -> None:
+    """The tests' own server is fast because it does not wait for the disk: exactly that is told."""
+    with pytest.raises(StoreError, match="fsync = off, full_page_writes = off: a crash"):
+        describe(url)
+
+
+def test_a_server_and_one_that_is_away() -> None:
+    """Where it is, and never the password."""
+    with Cluster() as cluster:
+        url = cluster.new_database()
+        said = describe(url)
+        assert said.startswith("PostgreSQL 1")
+        assert said.endswith(f"{make_url(url).database} on 127.0.0.1")
+        cluster.stop()
+        with pytest.raises(StoreError, match="does not answer") as caught:
+            describe(url)
+        assert cluster.password not in said + str(caught.value)
