@@ -26,13 +26,14 @@ from trading_ops.store import (
     holds,
     incidents,
     maintenance,
+    orders,
     pauses,
 )
 
 MANY_EVENTS = 5_000
 """After more than these, reading everything again is cheaper."""
 
-NOBODYS = frozenset({"notified", "quarantined"})
+NOBODYS = frozenset({"notified", "quarantined", "order_refused"})
 """Events that change nothing by which is decided."""
 
 MACHINE = "reconciler"
@@ -71,6 +72,9 @@ class Desk:
 
     approvals: Mapping[str, Approval] = field(default_factory=dict)
     """The latest request for each digest."""
+
+    by_hand: tuple[Attempt, ...] = ()
+    """What people ordered and what still holds its target."""
 
     changed: frozenset[str] = frozenset()
     """Ids of the open incidents that are not as on the desk before this one."""
@@ -178,6 +182,7 @@ def _words(connection: Connection, limits: GlobalLimits, now: datetime) -> dict[
             for one in holds.standing(connection)
             if one.state is HeldState.HALTED and one.owner != MACHINE
         },
+        "by_hand": tuple(orders.running(connection)),
         "approvals": approvals.standing(connection, now=now),
         "closed": tuple(incidents.closed_since(connection, now - limits.storm_quiet)),
     }

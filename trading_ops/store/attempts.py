@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from trading_ops.domain.approval import digest
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, Delivery
@@ -64,6 +64,14 @@ def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | Non
         state=AttemptState.STARTED,
         started_at=now,
     )
+    add(connection, attempt)
+    return attempt
+
+
+def add(
+    connection: Connection, attempt: Attempt, *, actor: str = "reconciler", reason: str = ""
+) -> None:
+    """Store an attempt that starts; the gates were looked at before, in the same transaction."""
     connection.execute(
         insert(attempts).values(
             id=attempt.id,
@@ -76,15 +84,18 @@ def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | Non
             delivery=attempt.delivery.value,
             fence=attempt.fence,
             state=attempt.state.value,
+            ordered_by=attempt.ordered_by,
             started_at=attempt.started_at,
         )
     )
     events.add(
         connection,
-        at=now,
+        at=attempt.started_at,
         kind="started",
         incident_id=attempt.incident_id,
         attempt_id=attempt.id,
+        actor=actor,
+        reason=reason,
         note=f"{attempt.action} on {attempt.target}",
         after={
             "state": attempt.state,
@@ -93,7 +104,6 @@ def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | Non
             "fence": attempt.fence,
         },
     )
-    return attempt
 
 
 def _still_allowed(connection: Connection, plan: Plan, now: datetime) -> bool:
@@ -298,6 +308,11 @@ def forgive(connection: Connection, target: str, *, owner: str, reason: str, now
         before={"forgiven_at": was},
         after={"forgiven_at": now, "fence": fence},
     )
+
+
+def read(connection: Connection, statement: Select[Any]) -> list[Attempt]:
+    """Return the attempts that a query over their table finds."""
+    return _read(connection.execute(statement).mappings().all())
 
 
 def _read(rows: Collection[RowMapping]) -> list[Attempt]:

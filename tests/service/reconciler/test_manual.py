@@ -1,0 +1,175 @@
+"""A person orders an action of the catalogue, and the gates stand where they stand for steps."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from tests.fakes import FakeWorld
+from tests.service.reconciler.conftest import Running, Start
+from tests.waiting import eventually
+from trading_ops import clock
+from trading_ops.domain.approval import ApprovalState
+from trading_ops.domain.attempt import Attempt, AttemptState
+from trading_ops.domain.decision import Pause, Reason
+from trading_ops.errors import OrderRefused
+from trading_ops.reconciler.manual import Outcome
+from trading_ops.store import approvals, attempts, events, orders, pauses
+
+
+async def order(
+    running: Running, action: str = "restart_bot", *, owner: str = "ada", target: str = "alpha"
+) -> Outcome:
+    return await running.loop.manual.execute(action, target, {}, owner=owner, reason="new config")
+
+
+async def ended(running: Running, outcome: Outcome) -> Attempt:
+    """Return the attempt once nothing runs any more."""
+    assert outcome.attempt is not None, outcome.refusal
+
+    async def look() -> Attempt | None:
+        found = await running.loop.reader.read(partial(orders.find, key=str(key)))
+        return found if found and found.state is not AttemptState.STARTED else None
+
+    key = outcome.attempt.id
+    found: Attempt = await eventually(look)
+    return found
+
+
+async def test_an_order_is_carried_out(start: Start, world: FakeWorld) -> None:
+    """Completed, in somebody's name, counted against the budgets, and in the story."""
+    async with start() as running:
+        attempt = await ended(running, await order(running))
+        story = await running.loop.reader.read(partial(events.latest, limit=50))
+        again = await order(running)
+    assert (attempt.state, attempt.ordered_by) == (AttemptState.COMPLETED, "ada")
+    assert attempt.incident_id is None
+    assert world.commands == ["restart_bot"]
+    (begun,) = [one for one in story if one.kind == "started"]
+    assert (begun.actor, begun.reason) == ("ada", "new config")
+    assert again.refusal is not None
+    assert again.refusal.reason is Reason.COOLDOWN
+
+
+async def test_an_order_counts_for_the_runbooks(start: Start, world: FakeWorld) -> None:
+    """What a person has just done, the machine does not do again at once."""
+    async with start() as running:
+        await ended(running, await order(running, "reconnect_broker"))
+        history = await running.loop.reader.read(
+            partial(attempts.of_target, target="alpha", since=clock.now() - timedelta(hours=1))
+        )
+    assert [one.action for one in history] == ["reconnect_broker"]
+
+
+async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWorld) -> None:
+    """The refusal names who, and how to go on; it is kept."""
+    async with start() as running:
+        expires_at = clock.now() + timedelta(minutes=1)
+        pause = Pause(owner="bob", reason="upgrade", expires_at=expires_at)
+        writer = running.loop.manual.writer
+        await writer.run(partial(pauses.begin, pause=pause, now=clock.now()))
+        outcome = await order(running)
+        story = await running.loop.reader.read(partial(events.latest, limit=50))
+    assert outcome.attempt is None
+    assert outcome.refusal is not None
+    assert outcome.refusal.reason is Reason.PAUSED
+    assert outcome.refusal.note == "by bob: upgrade"
+    assert world.commands == []
+    (kept,) = [one for one in story if one.kind == "order_refused"]
+    assert (kept.actor, kept.reason) == ("ada", "paused")
+
+
+async def test_a_bot_that_is_well_is_not_restarted_by_hand_either(
+    start: Start, world: FakeWorld
+) -> None:
+    """The precondition protects the target from people too."""
+    world.bot_status = "ok"
+    async with start() as running:
+        outcome = await order(running)
+    assert outcome.refusal is not None
+    assert outcome.refusal.reason is Reason.TARGET_HEALTHY
+    assert world.commands == []
+
+
+async def test_two_orders_at_once_are_one(start: Start, world: FakeWorld) -> None:
+    """The second finds the target busy."""
+    world.hang = asyncio.Event()
+    async with start() as running:
+        first, second = await asyncio.gather(order(running), order(running, owner="bob"))
+        started = [one for one in (first, second) if one.attempt]
+        refused = [one.refusal for one in (first, second) if one.refusal]
+        world.hang.set()
+        await ended(running, started[0])
+    assert len(started) == 1
+    assert refused[0].reason is Reason.TARGET_BUSY
+    assert world.commands == ["restart_bot"]
+
+
+@pytest.mark.parametrize(
+    ("action", "target", "params", "owner", "said"),
+    [
+        ("pray", "alpha", {}, "ada", "there is no action 'pray'"),
+        ("restart_bot", "../alpha", {}, "ada", "no target '../alpha'"),
+        ("restart_bot", "alpha", {"x": "y"}, "ada", "takes no parameters"),
+        ("restart_component", "alpha", {}, "ada", "takes component"),
+        ("restart_bot", "alpha", {}, " ", "owner is needed"),
+        ("restart_bot", "alpha", {}, "a" * 201, "at most 200"),
+        ("restart_bot", "paper", {}, "ada", "not a bot"),
+    ],
+)
+async def test_nonsense_is_refused_in_a_sentence(
+    start: Start, action: str, target: str, params: dict[str, str], owner: str, said: str
+) -> None:
+    """Nothing is stored, and nothing is asked of a target that is not meant."""
+    async with start() as running:
+        with pytest.raises(OrderRefused, match=said):
+            await running.loop.manual.execute(action, target, params, owner=owner, reason="why")
+
+
+async def test_two_persons(start: Start, world: FakeWorld) -> None:
+    """One orders, another approves, and then it can be ordered: once."""
+    async with start(two_persons=True) as running:
+        writer = running.loop.manual.writer
+        first = await order(running)
+        assert first.refusal is not None
+        assert first.refusal.reason is Reason.APPROVAL_MISSING
+        assert first.approval is not None
+        assert first.approval.state is ApprovalState.PENDING
+        waits = await order(running)
+        assert waits.approval is not None
+        assert waits.approval.id == first.approval.id
+        approve = partial(approvals.approve, key=first.approval.id, now=clock.now())
+        with pytest.raises(OrderRefused, match="somebody else"):
+            await writer.run(partial(approve, owner="ada"))
+        await writer.run(partial(approve, owner="bob"))
+        await ended(running, await order(running))
+        await running.call(
+            "POST", "/api/v1/targets/alpha/forgive", json={"owner": "ada", "reason": "test"}
+        )
+        again = await order(running)
+        assert again.approval is not None
+        assert again.approval.id != first.approval.id
+        plain = await ended(running, await order(running, "reconnect_broker"))
+    assert plain.state is AttemptState.COMPLETED
+    assert world.commands == ["restart_bot", "reconnect_broker"]
+
+
+async def test_an_order_whose_process_died_is_probed(start: Start, world: FakeWorld) -> None:
+    """It is not done again; what the executor remembers is its outcome."""
+    world.hang = asyncio.Event()
+    async with start(killed=True) as running:
+        outcome = await order(running)
+        await eventually(lambda: world.commands == ["restart_bot"])
+    world.hang.set()
+    async with start() as running:
+        attempt = await ended(running, outcome)
+        attempt = await eventually(partial(_known, running, attempt))
+    assert attempt.state is AttemptState.COMPLETED
+    assert attempt.detail == "found done by a probe"
+    assert world.commands == ["restart_bot"]
+
+
+async def _known(running: Running, attempt: Attempt) -> Attempt | None:
+    found = await running.loop.reader.read(partial(orders.find, key=attempt.id))
+    return found if found and found.state is not AttemptState.UNKNOWN else None

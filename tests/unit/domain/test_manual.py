@@ -1,0 +1,111 @@
+"""Orders by hand: which gates refuse them, which do not, and what the refusal says."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from tests.builders import NOW, ONE_SHOT, SAFE, ago, make_attempt, make_step
+from tests.property.test_decide_properties import LIMITS, histories, worlds
+from tests.unit.domain.test_decide import PAUSE, WINDOW, world
+from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.decision import History, Reason, World
+from trading_ops.domain.manual import OPENS, Refusal, decide_manual
+from trading_ops.domain.runbook import Limits
+
+
+def answer(over: dict[str, Any]) -> Refusal | None:
+    values: dict[str, Any] = {
+        "step": make_step(),
+        "target": "alpha",
+        "history": History(),
+        "world": world(),
+        "limits": LIMITS,
+        "now": NOW,
+    }
+    return decide_manual(**(values | over))
+
+
+BY_HAND = make_attempt(incident_id=None, runbook="", ordered_by="bob", started_at=ago(5))
+UNKNOWN = make_attempt(
+    incident_id=None, runbook="", state=AttemptState.UNKNOWN, ended_at=ago(60), ordered_by="bob"
+)
+
+
+@pytest.mark.parametrize(
+    ("over", "reason"),
+    [
+        ({}, None),
+        ({"world": world(pause=PAUSE)}, Reason.PAUSED),
+        ({"world": world(observe_only=True)}, Reason.OBSERVE_ONLY),
+        ({"world": world(target_observe_only=True)}, Reason.OBSERVE_ONLY),
+        ({"world": world(maintenance=WINDOW)}, Reason.MAINTENANCE),
+        ({"world": world(failing_targets=4)}, Reason.STORM),
+        ({"world": world(peers=1, failing_peers=1)}, Reason.FLEET_UNHEALTHY),
+        ({"history": History(everywhere=20)}, Reason.GLOBAL_BUDGET),
+        ({"history": History(target=(BY_HAND,))}, Reason.COOLDOWN),
+        (
+            {"history": History(target=tuple(make_attempt(started_at=ago(99)) for _ in range(4)))},
+            Reason.ATTEMPTS_EXHAUSTED,
+        ),
+        (
+            {"history": History(target=(make_attempt(state=AttemptState.STARTED),))},
+            Reason.TARGET_BUSY,
+        ),
+        ({"history": History(target=(UNKNOWN,))}, Reason.OUTCOME_UNKNOWN),
+        ({"world": world(precondition="it is well")}, Reason.TARGET_HEALTHY),
+        ({"step": make_step(approval=True)}, Reason.APPROVAL_MISSING),
+        # What belongs to an incident, or to the machine only.
+        ({"world": world(halted="by ada: why")}, None),
+        ({"world": world(blocking=("VenueDown",))}, None),
+        # Another order by hand of another action does not count as a runbook of the same name.
+        (
+            {
+                "history": History(
+                    target=(make_attempt(runbook="", action="restart_bot", started_at=ago(5)),)
+                )
+            },
+            None,
+        ),
+    ],
+)
+def test_the_gates_of_an_order(over: dict[str, Any], reason: Reason | None) -> None:
+    """The same as a step's; each refusal names its gate."""
+    said = answer(over)
+    assert (said.reason if said else None) == reason
+
+
+def test_a_refusal_says_how_to_go_on() -> None:
+    """Which gate, by whom, until when, and how to open it."""
+    assert answer({"world": world(pause=PAUSE)}) == Refusal(
+        reason=Reason.PAUSED,
+        note="by ada: upgrade",
+        opens="lift the pause, or wait for its end",
+        until=NOW + timedelta(hours=1),
+    )
+    storm = answer({"world": world(failing_targets=4)})
+    assert storm is not None
+    assert storm.until is None
+    busy = answer({"history": History(target=(BY_HAND,))})
+    assert busy is not None
+    assert "automation forgive alpha" in busy.opens
+
+
+def test_a_halt_passes_every_gate() -> None:
+    """Whoever stops a bot does not wait for anything."""
+    shut = world(pause=PAUSE, observe_only=True, maintenance=WINDOW, failing_targets=9)
+    assert answer({"step": SAFE, "world": shut}) is None
+
+
+@given(histories, worlds)
+def test_every_refusal_can_be_explained(history: History, around: World) -> None:
+    """No gate refuses an order without saying how it is opened; the default limits hold."""
+    for step in (make_step(), ONE_SHOT, make_step(approval=True)):
+        said = decide_manual(step, "alpha", history, around, LIMITS, NOW)
+        if said is None:
+            same = [one for one in history.target if one.action == step.action]
+            assert all(NOW - one.started_at >= Limits().cooldown for one in same)
+        else:
+            assert said.reason in OPENS
+            assert said.until is None or said.until > NOW

@@ -1,0 +1,276 @@
+"""A person orders an action of the catalogue: through the same gates, fenced and kept like a step.
+
+The attempt belongs to no incident and no runbook, and nothing verifies it: it is `completed` when
+the action did its work. After a crash it is probed from what its row says, never done again.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from trading_ops import checkpoints, clock, logs
+from trading_ops.actions.registry import KINDS
+from trading_ops.checkpoints import Checkpoint
+from trading_ops.domain.approval import Approval
+from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
+from trading_ops.domain.decision import GlobalLimits, History, Reason, World
+from trading_ops.domain.manual import Refusal, decide_manual
+from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Step
+from trading_ops.domain.target import Registry, Target
+from trading_ops.errors import ActionError, OrderRefused
+from trading_ops.reconciler.desk import Desk, read_desk
+from trading_ops.reconciler.jobs import Jobs
+from trading_ops.reconciler.lease import Lease, key_of_target
+from trading_ops.reconciler.perform import Performer
+from trading_ops.reconciler.recover import Recovery
+from trading_ops.reconciler.surroundings import Surroundings
+from trading_ops.store import Connection, approvals, attempts, orders
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+WITHIN = timedelta(minutes=1)
+"""How long an action that was ordered by hand may take; a runbook's step has its own time."""
+
+PROBE_SECONDS = 1.0
+LONGEST_TEXT = 200
+ASKS = frozenset({Reason.APPROVAL_MISSING, Reason.APPROVAL_EXPIRED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of an order: an attempt that was started, or the gate that refused it."""
+
+    attempt: Attempt | None = None
+    refusal: Refusal | None = None
+    approval: Approval | None = None
+    """With a refusal: the request that somebody else must approve."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ordered:
+    """One order, handed from step to step."""
+
+    step: Step
+    target: Target
+    owner: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manual:
+    """Carries out what people order."""
+
+    writer: Writer
+    reader: Reader
+    registry: Registry
+    lease: Lease
+    jobs: Jobs
+    performer: Performer
+    recovery: Recovery
+    surroundings: Surroundings
+    limits: GlobalLimits
+    two_persons: bool = False
+    """Whether one-shots ordered by hand need somebody else's approval."""
+
+    _probed_at: dict[str, float] = field(init=False, default_factory=dict)
+    _starting: Counter[str] = field(init=False, default_factory=Counter)
+    """Targets for which an attempt may be stored whose job has not begun yet."""
+
+    async def execute(
+        self, action: str, target: str, params: Mapping[str, str], *, owner: str, reason: str
+    ) -> Outcome:
+        """Start an action in somebody's name, or say which gate is shut; does not wait for its end.
+
+        Raises:
+            OrderRefused: there is no such action or target, or the words are missing.
+            StoreError: it could not be stored; nothing was done.
+        """
+        order = self._order(action, target, params, owner, reason)
+        self._starting[target] += 1
+        try:
+            async with contextlib.AsyncExitStack() as held:
+                if not await held.enter_async_context(self.lease.borrowed(target)):
+                    return await self._refused(order, _elsewhere(target))
+                return await self._start(order, held)
+        finally:
+            self._starting[target] -= 1
+
+    async def _start(self, order: _Ordered, held: contextlib.AsyncExitStack) -> Outcome:
+        refusal = await self._gates(order)
+        if refusal is not None:
+            return await self._refused(order, refusal)
+        start = partial(orders.start, order=self._plan(order), now=clock.now())
+        checkpoints.reached(Checkpoint.START_BEFORE)
+        attempt = await self.writer.run(start)
+        if attempt is None:
+            # A gate shut in between: say which; it may even have opened again.
+            refusal = await self._gates(order) or _changed(order.target.name)
+            return await self._refused(order, refusal)
+        checkpoints.reached(Checkpoint.STARTED)
+        log.info(
+            "ordered",
+            attempt=attempt.id,
+            action=attempt.action,
+            target=attempt.target,
+            owner=order.owner,
+        )
+        # The target stays this replica's until the action has come to its end.
+        self.jobs.start(attempt.id, self._perform(attempt, order, held.pop_all()))
+        return Outcome(attempt=attempt)
+
+    def look_after(self, desk: Desk) -> None:
+        """See to it that orders whose outcome nobody waits for are probed; called in each pass."""
+        for attempt in desk.by_hand:
+            ours = attempt.id in self.jobs or f"probe:{attempt.id}" in self.jobs
+            target = self.registry.find(attempt.target)
+            asked = self._probed_at.get(attempt.id, -PROBE_SECONDS)
+            ours = ours or bool(self._starting[attempt.target])
+            if ours or target is None or clock.monotonic() - asked < PROBE_SECONDS:
+                continue
+            self._probed_at[attempt.id] = clock.monotonic()
+            self.jobs.start(f"probe:{attempt.id}", self._probe(attempt, target))
+        for key in self._probed_at.keys() - {attempt.id for attempt in desk.by_hand}:
+            del self._probed_at[key]
+
+    def _order(
+        self, action: str, target: str, params: Mapping[str, str], owner: str, reason: str
+    ) -> _Ordered:
+        kind = KINDS.get(action)
+        if kind is None:
+            raise OrderRefused(f"there is no action {action!r}: one of {', '.join(sorted(KINDS))}")
+        if set(params) != kind.params:
+            wanted = ", ".join(sorted(kind.params)) or "no parameters"
+            raise OrderRefused(f"{action} takes {wanted}")
+        found = self.registry.find(target)
+        if found is None:
+            raise OrderRefused(f"targets.yml has no target {target!r}")
+        for name, text in (("owner", owner), ("reason", reason)):
+            if not 0 < len(text.strip()) <= LONGEST_TEXT:
+                raise OrderRefused(f"{name} is needed, with at most {LONGEST_TEXT} characters")
+        twice = self.two_persons and kind.delivery is Delivery.ONE_SHOT
+        step = replace(_step(action, params, kind.delivery), approval=twice)
+        return _Ordered(step=step, target=found, owner=owner, reason=reason)
+
+    def _plan(self, order: _Ordered) -> orders.Order:
+        key = key_of_target(order.target.name)
+        return orders.Order(
+            step=order.step,
+            target=order.target.name,
+            owner=order.owner,
+            reason=order.reason,
+            limits=Limits(),
+            everywhere_limit=self.limits.attempts,
+            everywhere_since=clock.now() - self.limits.window,
+            claim=None if self.lease.alone else self.lease.claim(key),
+        )
+
+    async def _gates(self, order: _Ordered) -> Refusal | None:
+        """Hold an order against the gates; the target is asked last, when all others are open."""
+        now = clock.now()
+        read = partial(_read, target=order.target.name, limits=self.limits, now=now)
+        desk, history = await self.reader.read(read)
+        world = self.surroundings.world(order.target, desk, now)
+
+        def said(world: World) -> Refusal | None:
+            return decide_manual(order.step, order.target.name, history, world, self.limits, now)
+
+        refusal = said(world)
+        if refusal is not None:
+            return refusal
+        try:
+            found = await self.performer.precondition(order.step, order.target)
+        except ActionError as error:
+            raise OrderRefused(str(error)) from error
+        return said(replace(world, precondition=found))
+
+    async def _refused(self, order: _Ordered, refusal: Refusal) -> Outcome:
+        """Keep the refusal, and ask for the approval if that is all that is missing."""
+
+        def keep(connection: Connection) -> Approval | None:
+            now = clock.now()
+            orders.refuse(
+                connection,
+                action=order.step.action,
+                target=order.target.name,
+                params=order.step.params,
+                owner=order.owner,
+                reason=order.reason,
+                gate=refusal.reason,
+                note=refusal.note,
+                now=now,
+            )
+            if refusal.reason not in ASKS:
+                return None
+            return approvals.request(
+                connection,
+                incident_id=None,
+                action=order.step.action,
+                target=order.target.name,
+                params=order.step.params,
+                step=None,
+                requested_by=order.owner,
+                now=now,
+            )
+
+        approval = await self.writer.run(keep)
+        log.info(
+            "order_refused",
+            action=order.step.action,
+            target=order.target.name,
+            owner=order.owner,
+            reason=refusal.reason.value,
+            note=refusal.note,
+        )
+        return Outcome(refusal=refusal, approval=approval)
+
+    async def _perform(
+        self, attempt: Attempt, order: _Ordered, held: contextlib.AsyncExitStack
+    ) -> None:
+        async with held:
+            await self.performer.perform(attempt, order.step, order.target)
+
+    async def _probe(self, attempt: Attempt, target: Target) -> None:
+        async with self.lease.borrowed(attempt.target) as ours:
+            if not ours:
+                return  # another replica carries it out, or sees to it
+            if attempt.state is AttemptState.STARTED:
+                await self.recovery.adopt(attempt, "nobody waits for its outcome any more")
+            step = _step(attempt.action, attempt.params, attempt.delivery)
+            await self.recovery.probe(attempt, step, target)
+
+
+def _step(action: str, params: Mapping[str, str], delivery: Delivery) -> Step:
+    """Return an order as a step: all that is needed to carry it out, or to probe it later."""
+    return Step(
+        action=action,
+        params=dict(params),
+        timeout=WITHIN,
+        verify_within=timedelta(0),
+        delivery=delivery,
+    )
+
+
+def _read(
+    connection: Connection, *, target: str, limits: GlobalLimits, now: datetime
+) -> tuple[Desk, History]:
+    desk = read_desk(connection, limits=limits, now=now)
+    history = History(
+        target=tuple(attempts.of_target(connection, target, since=now - LONGEST_WINDOW)),
+        everywhere=attempts.count_since(connection, now - limits.window),
+    )
+    return desk, history
+
+
+def _elsewhere(target: str) -> Refusal:
+    note = f"another reconciler works on {target}"
+    return Refusal(reason=Reason.TARGET_BUSY, note=note, opens="order it again in some seconds")
+
+
+def _changed(target: str) -> Refusal:
+    note = f"something changed on {target} just now"
+    return Refusal(reason=Reason.TARGET_BUSY, note=note, opens="order it again")
