@@ -97,6 +97,10 @@ def insert(story: Copy, choose: random.Random) -> None:
     """Put an event in: in place of none, with a copied MAC or another key's."""
     seq = choose.randint(1, ANCHORED[-1])
     model = story.rows[choose.randint(1, EVENTS)]
+    if choose.random() < 0.1:
+        before = choose.choice([0, -1, -EVENTS])
+        story.rows[before] = model._replace(seq=before, mac=choose.choice([model.mac, None]))
+        return
     renumber(story, seq, 1)
     previous = story.rows[seq - 1].mac if seq > 1 else ""
     macs = [model.mac, None, events.mac_of(b"guess", previous or "", seq, model[1:-1])]

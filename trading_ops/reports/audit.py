@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from trading_ops import clock
+from trading_ops.errors import StoreError
 from trading_ops.reconciler.anchor import Anchor, parse_anchor
 from trading_ops.reports.audit_diagnosis import WINDOW, diagnose
 from trading_ops.reports.audit_walk import Fault, Problem, Walk
@@ -123,24 +124,50 @@ async def verify(reader: Reader, keys: Sequence[bytes], anchors: AnchorBook) -> 
     began = clock.monotonic()
     walk = Walk(keys=keys, anchors=anchors.genuine)
     problem = None
-    while True:
-        rows, head = await reader.read(partial(_batch, after=walk.seq, limit=BATCH))
-        if not walk.feed(rows):
-            problem = diagnose(walk, await _around(reader, walk))
-            break
-        if len(rows) < BATCH:
-            problem = walk.end(head)
+    while problem is None:
+        batch = await _next_batch(reader, walk.after, BATCH)
+        if batch is None:
+            problem = _unreadable(walk.seq + 1)
+        elif not walk.feed(batch.rows):
+            around = await _next_batch(reader, walk.after, WINDOW)
+            problem = diagnose(walk, around.rows) if around else _unreadable(walk.seq + 1)
+        elif batch.is_last:
+            problem = walk.end(batch.head)
             break
     return _verdict(walk, anchors, problem or anchors.forged, clock.monotonic() - began)
 
 
-async def _around(reader: Reader, walk: Walk) -> list[Link]:
-    rows, _ = await reader.read(partial(_batch, after=walk.seq, limit=WINDOW))
-    return rows
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    rows: list[Link]
+    head: Head
+    is_last: bool
 
 
-def _batch(connection: Connection, *, after: int, limit: int) -> tuple[list[Link], Head]:
-    return events.links(connection, after=after, limit=limit), events.newest(connection)
+async def _next_batch(reader: Reader, after: int | None, limit: int) -> _Batch | None:
+    """Return the next rows; fewer than asked for when one of them cannot be read, None if the next.
+
+    Raises:
+        StoreError: the database could not be read at all.
+    """
+    while True:
+        try:
+            return await reader.read(partial(_batch, after=after, limit=limit))
+        except StoreError:
+            if limit == 1:
+                await reader.read(events.newest)
+                return None
+            limit //= 2
+
+
+def _batch(connection: Connection, *, after: int | None, limit: int) -> _Batch:
+    rows = events.links(connection, after=after, limit=limit)
+    return _Batch(rows=rows, head=events.newest(connection), is_last=len(rows) < limit)
+
+
+def _unreadable(seq: int) -> Problem:
+    detail = f"event {seq}, or the one behind it, cannot be read: it was edited, or is damaged"
+    return Problem(fault=Fault.EDITED, seq=seq, detail=detail)
 
 
 def _verdict(

@@ -26,6 +26,9 @@ def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
             "what was there was taken away and written anew",
         )
     row = rows[0]
+    if row.seq < 1:
+        detail = f"event {row.seq} was put in: numbers begin at 1"
+        return Problem(fault=Fault.INSERTED, seq=row.seq, detail=detail)
     if walk.first is None:
         return _at_the_beginning(walk, rows)
     if row.seq != walk.seq + 1:

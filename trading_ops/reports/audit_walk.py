@@ -96,6 +96,8 @@ class Walk:
 
     def _begins(self, row: Link) -> bool:
         """Go over a row from before the chain, or the chain's first."""
+        if row.seq < 1:
+            return False
         if row.mac is None:
             self.unchained += 1
             return True
@@ -132,6 +134,11 @@ class Walk:
                 return False  # it was chained once, and is now from before the chain
             self._anchored += 1
         return True
+
+    @property
+    def after(self) -> int | None:
+        """Behind which number to read on; None: from whatever number is the first."""
+        return self.seq or None
 
     @property
     def missed_anchor(self) -> Anchor | None:

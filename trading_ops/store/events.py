@@ -24,7 +24,10 @@ _MICROSECOND = timedelta(microseconds=1)
 _CHAINED = ("kind", "incident_id", "attempt_id", "actor", "reason", "note", "before", "after")
 # A list as JSON has one spelling, in which no field can run into the next. Built once: `dumps`
 # with separators builds a new one for each call.
-_spell = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+# What is neither text nor number, which only an attacker stores, is spelt as neither.
+_spell = json.JSONEncoder(
+    ensure_ascii=True, separators=(",", ":"), default=lambda value: {"neither": repr(value)}
+).encode
 
 
 # Raw values: converting a million times would cost more than checking.
@@ -35,9 +38,12 @@ _LINK = [
 
 
 # Built once: on the way of every change, building them would cost more than running them.
-_LOCK_HEAD = select(chain.c.seq, chain.c.mac).with_for_update()
+_HEAD = select(chain.c.seq, chain.c.mac).where(chain.c.id == 1)
+_LOCK_HEAD = _HEAD.with_for_update()
 _INSERT = insert(events)
-_MOVE_HEAD = update(chain).values(seq=bindparam("to_seq"), mac=bindparam("to_mac"))
+_MOVE_HEAD = (
+    update(chain).where(chain.c.id == 1).values(seq=bindparam("to_seq"), mac=bindparam("to_mac"))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,18 +165,26 @@ def mac_of(key: bytes, previous: str, seq: int, fields: Sequence[str | int | Non
 
 def head(connection: Connection) -> int:
     """Return the number of the newest event; it grows with every change that is stored."""
-    return int(connection.execute(select(chain.c.seq)).scalar_one())
+    return int(connection.execute(_HEAD).one().seq)
 
 
 def newest(connection: Connection) -> Head:
-    """Return the newest event's number and MAC, as the chain's head has them."""
-    row = connection.execute(select(chain.c.seq, chain.c.mac)).one()
-    return Head(seq=int(row.seq), mac=str(row.mac))
+    """Return the newest event's number and MAC, as the chain's head has them; 0 without a head."""
+    row = connection.execute(_HEAD).one_or_none()
+    return Head(seq=0, mac="") if row is None else Head(seq=int(row.seq), mac=str(row.mac))
 
 
-def links(connection: Connection, *, after: int, limit: int) -> list[Link]:
-    """Return events behind a number as they are stored, in order, for checking the chain."""
-    statement = select(*_LINK).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
+def links(connection: Connection, *, after: int | None, limit: int) -> list[Link]:
+    """Return events as they are stored, in order, for checking the chain.
+
+    Args:
+        connection: to read from.
+        after: only those with a greater number; None: from the very first, whatever its number is.
+        limit: at most so many.
+    """
+    statement = select(*_LINK).order_by(events.c.seq).limit(limit)
+    if after is not None:
+        statement = statement.where(events.c.seq > after)
     return cast("list[Link]", connection.execute(statement).all())
 
 

@@ -122,7 +122,16 @@ HEAD = "UPDATE chain SET seq = {0}, mac = (SELECT mac FROM events WHERE seq = {0
         ),
         (["DELETE FROM events", "UPDATE chain SET seq = 0, mac = ''"], "events from 1 on are miss"),
         (["UPDATE chain SET seq = 29"], "the chain's head says event 29, the last one is 30"),
-        (["DROP TABLE events"], "the database could not be read"),
+        (["DELETE FROM chain"], "the chain's head says event 0, the last one is 30"),
+        (["UPDATE events SET note = CAST(x'ff' AS TEXT) WHERE seq = 9"], "event 9, or the one"),
+        (["UPDATE events SET note = x'ff' WHERE seq = 9"], "event 9 (opened) was edited"),
+        (["UPDATE events SET at = 1.5 WHERE seq = 9"], "event 9 (opened) was edited"),
+        (["UPDATE events SET mac = 7 WHERE seq = 9"], "the MAC of event 9 (opened) was edited"),
+        (["UPDATE events SET seq = -4 WHERE seq = 9"], "event -4 was put in: numbers begin at 1"),
+        (["INSERT INTO events (seq, at, kind) VALUES (-4, 0, 'paused')"], "event -4 was put in"),
+        (["INSERT INTO events (seq, at, kind) VALUES (31, 0, 'paused')"], "event 31 (paused) was"),
+        (["DROP TABLE events"], "event 1, or the one behind it, cannot be read"),
+        (["DROP TABLE events", "DROP TABLE chain"], "the database could not be read"),
     ],
 )
 def test_what_was_changed_is_told(
