@@ -26,7 +26,7 @@ def crash(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_nothing_is_lost_repeated_or_stuck_over_many_deaths() -> None:
+def test_nothing_is_lost_repeated_or_stuck() -> None:
     """Two hundred kills, each named step among them."""
     done = crash("--kills", "200")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,83 @@
+"""`python -m tests.planted`: plant each bug into a copy of the tree, and see which test catches it.
+
+The exit code is 1 when one survives.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.planted.bugs import BUGS, Bug
+
+ROOT = Path(__file__).parents[2]
+COPIED = (
+    "trading_ops",
+    "tests",
+    "runbooks",
+    "prometheus",
+    "alertmanager",
+    "docs",
+    "pyproject.toml",
+    "targets.yml",
+)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+AT_ONCE = 2
+
+
+def try_one(bug: Bug) -> tuple[Bug, str, float]:
+    """Return the first test that failed, or nothing, and how many seconds it took."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=f"planted-{bug.name}-") as name:
+        root = Path(name)
+        for one in COPIED:
+            _copy(ROOT / one, root / one)
+        for change in bug.changes:
+            change.apply(root)
+        tests = [test for test in bug.tests if (root / test.partition("::")[0]).exists()]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
+            cwd=root,
+            env={"PATH": "/usr/bin:/bin:/usr/local/bin", "PYTHONPATH": name, "HOME": name},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    found = FAILED.search(done.stdout)
+    # 1: tests failed. Anything else is trouble of another kind, and catches nothing.
+    caught = found.group(1) if done.returncode == 1 and found else ""
+    if done.returncode not in (0, 1):
+        sys.stderr.write(f"{bug.name}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}")
+    return bug, caught, time.monotonic() - began
+
+
+def _copy(source: Path, to: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, to)
+
+
+def main(names: list[str]) -> int:
+    """Print the table; 1 when a bug survives."""
+    chosen = [bug for bug in BUGS if not names or bug.name in names]
+    survived = 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for bug, caught, seconds in pool.map(try_one, chosen):
+            survived += not caught
+            verdict = caught or "SURVIVED"
+            sys.stdout.write(f"{bug.name:<24} {seconds:>5.0f} s  {verdict}\n    {bug.what}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(chosen)} bugs planted, {survived} survived\n")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="BUG", help="by default all")
+    sys.exit(main(parser.parse_args().names))

@@ -1,0 +1,236 @@
+"""Bugs that the suite must catch: each breaks one promise in the way in which it is usually broken.
+
+A bug is text that is found exactly once in a file, and what takes its place: the suite's own test
+says so when the code has moved on, so that no bug is planted into nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One replacement in one file of the product."""
+
+    path: str
+    old: str
+    new: str
+
+    def apply(self, root: Path) -> None:
+        """Make it; refuse when the text is not there exactly once."""
+        file = root / self.path
+        text = file.read_text("utf-8")
+        found = text.count(self.old)
+        if found != 1:
+            raise ValueError(f"{self.path}: found {found} times, not once: {self.old!r}")
+        file.write_text(text.replace(self.old, self.new), "utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bug:
+    """One bug, and the tests of which at least one must fail."""
+
+    name: str
+    what: str
+    changes: tuple[Change, ...]
+    tests: tuple[str, ...]
+
+
+_SERVICE = "tests/service/reconciler"
+
+BUGS = (
+    Bug(
+        name="200-before-commit",
+        what="a notification is acknowledged before it is stored",
+        changes=(
+            Change(
+                path="trading_ops/reconciler/intake.py",
+                old="        await self.writer.take_in(add)\n",
+                new='        __import__("asyncio").ensure_future(self.writer.take_in(add))\n',
+            ),
+        ),
+        tests=(f"{_SERVICE}/test_api.py::test_no_200_without_a_database",),
+    ),
+    Bug(
+        name="no-fence-check",
+        what="an executor does what a replaced sender orders",
+        changes=(
+            Change(
+                path="trading_ops/agent/fence.py",
+                old="            if fence < highest:\n                raise StaleFence(highest)\n"
+                "            if attempt_id is None:\n",
+                new="            fence = max(fence, highest)\n            if attempt_id is None:\n",
+            ),
+        ),
+        tests=("tests/service/agent",),
+    ),
+    Bug(
+        name="budget-in-memory",
+        what="what was tried before is forgotten by a restart",
+        changes=(
+            Change(
+                path="trading_ops/reconciler/desk.py",
+                old="        of_target=_of_targets(connection, targets, now),\n        starts=",
+                new="        of_target={},\n        starts=",
+            ),
+            Change(
+                path="trading_ops/store/attempts.py",
+                old="    if not has_budget(connection, plan.target, step.action, limits, "
+                "plan.runbook.alert, now=now):\n        return False\n",
+                new="",
+            ),
+        ),
+        tests=(f"{_SERVICE}/test_loop.py::test_budgets_survive_and_can_be_forgiven",),
+    ),
+    Bug(
+        name="resolved-acts",
+        what="an alert that ended is treated as one that fires",
+        changes=(
+            Change(
+                path="trading_ops/domain/sighting.py",
+                old="return AlertView.ABSENT if believed else AlertView.UNKNOWN",
+                new="return AlertView.FIRING if believed else AlertView.UNKNOWN",
+            ),
+        ),
+        tests=(f"{_SERVICE}/test_loop.py", "tests/unit/domain/test_sighting.py"),
+    ),
+    Bug(
+        name="started-after-effect",
+        what="the effect is begun before `started` is committed",
+        changes=(
+            Change(
+                path="trading_ops/reconciler/look.py",
+                old="                events.rewind(connection, before)"
+                "  # what did not start was not decided either\n",
+                new="                events.rewind(connection, before)\n"
+                "            else:\n"
+                "                step = runbook.steps[decision.step]\n"
+                "                work = self.performer.perform(attempt, step, target)\n"
+                "                running.call_soon_threadsafe(self.jobs.start, attempt.id, work)\n"
+                '                __import__("time").sleep(0.05)\n',
+            ),
+            Change(
+                path="trading_ops/reconciler/look.py",
+                old="        step = runbook.steps[decision.step]\n"
+                "        self.jobs.start(attempt.id, self.performer.perform("
+                "attempt, step, target))\n",
+                new="",
+            ),
+            Change(
+                path="trading_ops/reconciler/look.py",
+                old="        def start_and_say_so(connection: Connection) -> Attempt | None:\n",
+                new='        running = __import__("asyncio").get_running_loop()\n\n'
+                "        def start_and_say_so(connection: Connection) -> Attempt | None:\n",
+            ),
+        ),
+        tests=("tests/crash/test_crash.py::test_nothing_is_lost_repeated_or_stuck",),
+    ),
+    Bug(
+        name="probe-without-fence",
+        what="a probe says `not done` without shutting out what is still on its way",
+        changes=(
+            Change(
+                path="trading_ops/actions/base.py",
+                old="    await executor.raise_fence(call.fence)\n",
+                new="",
+            ),
+        ),
+        tests=(f"{_SERVICE}/test_crash.py", "tests/actions/test_contract.py"),
+    ),
+    Bug(
+        name="one-shot-retried",
+        what="a one-shot that was not answered is sent again",
+        changes=(
+            Change(
+                path="trading_ops/reconciler/perform.py",
+                old="await (act(call) if once else _retry(act, call))",
+                new="await _retry(act, call)",
+            ),
+        ),
+        tests=("tests/crash/test_crash.py::test_nothing_is_lost_repeated_or_stuck",),
+    ),
+    Bug(
+        name="actor-not-chained",
+        what="who did it can be changed in the audit log without trace",
+        changes=(
+            Change(
+                path="trading_ops/store/events.py",
+                old="_spell([previous, seq, *fields])",
+                new="_spell([previous, seq, *fields[:4], *fields[5:]])",
+            ),
+        ),
+        tests=("tests/store/test_chain.py", "tests/property/test_tampering.py"),
+    ),
+    Bug(
+        name="token-by-prefix",
+        what="the beginning of a token is enough",
+        changes=(
+            Change(
+                path="trading_ops/api/auth.py",
+                old="hmac.compare_digest(digest, entry.digest)",
+                new="entry.digest.startswith(digest[:0])",
+            ),
+        ),
+        tests=(f"{_SERVICE}/test_api.py", "tests/service/api/test_access.py"),
+    ),
+    Bug(
+        name="silence-ignored",
+        what="what a person has silenced is acted on",
+        changes=(
+            Change(
+                path="trading_ops/domain/sighting.py",
+                old="    if routed.silenced:\n        return AlertView.SILENCED\n",
+                new="",
+            ),
+        ),
+        tests=(f"{_SERVICE}/test_loop.py::test_silenced_means_hands_off",),
+    ),
+    Bug(
+        name="quarantine-drops",
+        what="what cannot be read is thrown away",
+        changes=(
+            Change(
+                path="trading_ops/reconciler/intake.py",
+                old="State.PARSED if one.error is None else State.QUARANTINED",
+                new="State.PARSED",
+            ),
+        ),
+        tests=(f"{_SERVICE}/test_api.py::test_what_cannot_be_read_is_kept_in_quarantine",),
+    ),
+    Bug(
+        name="no-lease-check",
+        what="a replica that was frozen starts what another has taken over",
+        changes=(
+            Change(
+                path="trading_ops/store/claims.py",
+                old="    return until is not None and until > moment + margin\n",
+                new="    return True\n",
+            ),
+        ),
+        tests=("tests/store/test_claims.py",),
+    ),
+    Bug(
+        name="unreachable-is-healed",
+        what="a Prometheus that does not answer counts as success",
+        changes=(
+            Change(
+                path="trading_ops/reconciler/verify.py",
+                old='return False, f"Prometheus could not tell: {error}"',
+                new='return True, f"Prometheus could not tell: {error}"',
+            ),
+        ),
+        tests=(f"{_SERVICE}/test_verify.py", f"{_SERVICE}/test_loop.py"),
+    ),
+    Bug(
+        name="second-writer",
+        what="two processes write to one SQLite database",
+        changes=(
+            Change(
+                path="trading_ops/store/engine.py",
+                old="fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+                new="fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+            ),
+        ),
+        tests=("tests/store/test_migrations.py", "tests/store/test_writer.py"),
+    ),
+)
