@@ -208,20 +208,24 @@ def _event(connection: Connection, word: str) -> None:
     )
 
 
+USES = [
+    _notification,
+    _incident,
+    _attempt,
+    _pause,
+    _maintenance,
+    _hold,
+    _approval,
+    _acknowledgement,
+    _event,
+]
+"""Everything that is done with text, one aggregate each."""
+
+
 @hostile
 @pytest.mark.parametrize(
     "use",
-    [
-        _notification,
-        _incident,
-        _attempt,
-        _pause,
-        _maintenance,
-        _hold,
-        _approval,
-        _acknowledgement,
-        _event,
-    ],
+    USES,
     ids=lambda use: use.__name__.strip("_"),
 )
 def test_hostile_text_is_stored_and_found(

@@ -1,0 +1,15 @@
+-- What the reconciler's role may do, and nothing else: it cannot change what happened, nor the
+-- schema. Run by the tables' owner, after `trading-ops migrate` brought a new version.
+GRANT USAGE ON SCHEMA public TO trading_ops;
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO trading_ops;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO trading_ops;
+
+-- What is swept up: notifications that were taken apart long ago, leases that ended.
+GRANT DELETE ON notifications, claims, replicas TO trading_ops;
+
+-- History is only added to; its head moves, and cannot go away.
+REVOKE UPDATE ON events FROM trading_ops;
+REVOKE INSERT ON chain FROM trading_ops;
+
+-- The schema is the owner's.
+REVOKE INSERT, UPDATE ON alembic_version FROM trading_ops;

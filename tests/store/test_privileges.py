@@ -1,0 +1,111 @@
+"""The role that docs/deployment.md gives the reconciler is enough for it, and for no more."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from tests.builders import NOW
+from tests.databases import postgresql_only
+from tests.postgres import Cluster
+from tests.store.test_hostile_text import USES
+from trading_ops.store import claims, events, migrate, notifications
+from trading_ops.store.engine import writing_engine
+from trading_ops.store.transaction import transaction
+
+GRANTS = Path(__file__).parents[2] / "deploy" / "postgresql" / "grants.sql"
+
+pytestmark = postgresql_only
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    engine = writing_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture
+def restricted(url: str, postgres: Cluster) -> Iterator[str]:
+    """The database's URL as a role that has only what the file grants."""
+    name = make_url(url).database or ""
+    postgres.execute(
+        sql.SQL("CREATE ROLE restricted LOGIN PASSWORD {}").format(sql.Literal(postgres.password))
+    )
+    statements = GRANTS.read_text().replace("TO trading_ops", "TO restricted")
+    statements = statements.replace("FROM trading_ops", "FROM restricted")
+    with opened(url) as owner, owner.begin() as connection:
+        connection.exec_driver_sql(statements)
+    yield postgres.url(name, role="restricted")
+    postgres.drop(url)
+    postgres.execute("DROP ROLE restricted")
+
+
+@pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__.strip("_"))
+def test_it_is_enough(restricted: str, use: Callable[[Connection, str], None]) -> None:
+    """Every aggregate is written, read, changed and chained."""
+    with opened(restricted) as engine, transaction(engine, b"key") as connection:
+        use(connection, "word")
+
+
+def test_it_is_enough_for_what_is_swept_up(restricted: str) -> None:
+    """Leases and old notifications are deleted; a start looks whether there is a migration."""
+    assert migrate.upgrade(restricted) == migrate.HEAD
+    with opened(restricted) as engine, transaction(engine) as connection:
+        claims.clear(connection)
+        claims.renew(connection, "one", now=NOW)
+        assert claims.take(connection, "one", ["target:alpha"], held=0, now=NOW)
+        claims.leave(connection, "one")
+        key = notifications.add(connection, received_at=NOW, body=b"x")
+        notifications.finish(connection, key, notifications.State.PARSED)
+        notifications.prune(connection, before=NOW.replace(year=2027), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET note = 'another'",
+        "DELETE FROM events",
+        "TRUNCATE events",
+        "DROP TRIGGER events_append_only ON events",
+        "ALTER TABLE events DISABLE TRIGGER ALL",
+        "DROP FUNCTION trading_ops_append_only() CASCADE",
+        "DELETE FROM chain",
+        "INSERT INTO chain VALUES (2, 0, '')",
+        "DELETE FROM incidents",
+        "DELETE FROM attempts",
+        "DELETE FROM holds",
+        "UPDATE alembic_version SET version_num = '0001'",
+        "DROP TABLE claims",
+        "CREATE TABLE mine (id int)",
+        "CREATE ROLE other",
+        "COPY events TO PROGRAM 'cat'",
+        "SET session_replication_role = replica",
+    ],
+)
+def test_it_is_no_more_than_that(restricted: str, statement: str) -> None:
+    """History, schema and server are out of its reach."""
+    with opened(restricted) as engine:
+        with transaction(engine) as connection:
+            events.add(connection, at=NOW, kind="test")
+        with (
+            engine.connect() as connection,
+            pytest.raises(ProgrammingError, match="InsufficientPrivilege"),
+        ):
+            connection.exec_driver_sql(statement)
+
+
+def test_the_owner_is_stopped_by_the_trigger(url: str) -> None:
+    """Who owns the tables cannot change history by mistake either."""
+    with opened(url) as engine:
+        with transaction(engine) as connection:
+            events.add(connection, at=NOW, kind="test")
+        with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
+            connection.exec_driver_sql("UPDATE events SET note = 'another'")
