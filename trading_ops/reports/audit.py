@@ -109,7 +109,9 @@ def _may_be_half(line: str) -> bool:
     return line.startswith("{") or _HALF_A_LINE.fullmatch(line) is not None
 
 
-async def verify(reader: Reader, keys: Sequence[bytes], anchors: AnchorBook) -> Verdict:
+async def verify(
+    reader: Reader, keys: Sequence[bytes], anchors: AnchorBook, *, batch_size: int = BATCH
+) -> Verdict:
     """Check all events.
 
     Args:
@@ -117,6 +119,7 @@ async def verify(reader: Reader, keys: Sequence[bytes], anchors: AnchorBook) -> 
         keys: the one in use, then older ones.
         anchors: read before this is called, since one that is newer than a look at the database
             would seem to be of a cut one.
+        batch_size: how many events are held in memory.
 
     Raises:
         StoreError: the database could not be read.
@@ -125,7 +128,7 @@ async def verify(reader: Reader, keys: Sequence[bytes], anchors: AnchorBook) -> 
     walk = Walk(keys=keys, anchors=anchors.genuine)
     problem = None
     while problem is None:
-        batch = await _next_batch(reader, walk.after, BATCH)
+        batch = await _next_batch(reader, walk.after, batch_size)
         if batch is None:
             problem = _unreadable(walk.seq + 1)
         elif not walk.feed(batch.rows):

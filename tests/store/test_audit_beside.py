@@ -1,0 +1,78 @@
+"""The story is verified while it is being written, on each database, and after a bad end."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from tests.builders import NOW
+from trading_ops.reconciler.anchor import Anchors
+from trading_ops.reports.audit import AnchorBook, read_anchors, verify
+from trading_ops.reports.audit_walk import Fault
+from trading_ops.store import events
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+KEYS = [b""]
+"""What the fixture's writer uses."""
+
+
+def add(connection: Connection) -> None:
+    for number in range(7):
+        events.add(connection, at=NOW, kind="opened", note=f"number {number}")
+
+
+async def test_a_story_that_grows_is_whole_at_every_moment(
+    writer: Writer, reading: Engine, tmp_path: Path
+) -> None:
+    """Neither rows that come between two looks nor anchors made meanwhile are a fault."""
+    reader = Reader(reading)
+    anchors = Anchors(path=tmp_path / "anchors", key=KEYS[0], reader=reader)
+
+    async def write() -> None:
+        for _ in range(60):
+            await asyncio.gather(*(writer.run(add) for _ in range(3)))
+            await anchors.anchor_now()
+
+    writing = asyncio.create_task(write())
+    verdicts = []
+    while not writing.done():
+        book = read_anchors([anchors.path], KEYS)
+        verdicts.append(await verify(reader, KEYS, book, batch_size=11))
+    await writing
+    verdicts.append(await verify(reader, KEYS, read_anchors([anchors.path], KEYS)))
+    assert [verdict.problem for verdict in verdicts if verdict.problem] == []
+    assert len({verdict.verified for verdict in verdicts}) > 2, "it did grow meanwhile"
+    assert (verdicts[-1].verified, verdicts[-1].unanchored) == (60 * 3 * 7, 0)
+
+
+GUARDS = {
+    "sqlite": ["DROP TRIGGER events_no_update", "DROP TRIGGER events_no_delete"],
+    "postgresql": ["DROP TRIGGER events_append_only ON events"],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "fault", "seq"),
+    [
+        ("UPDATE events SET note = 'nothing' WHERE seq = 9", Fault.EDITED, 9),
+        ("DELETE FROM events WHERE seq = 9", Fault.REMOVED, 9),
+        ("DELETE FROM events WHERE seq > 9", Fault.CUT_OFF, 10),
+        ("UPDATE events SET seq = -9 WHERE seq = 9", Fault.INSERTED, -9),
+    ],
+)
+async def test_who_gets_past_the_triggers_is_found(
+    writer: Writer, engine: Engine, reading: Engine, change: str, fault: Fault, seq: int
+) -> None:
+    """The owner of the table can drop its triggers; the chain then shows what was done."""
+    for _ in range(3):
+        await writer.run(add)
+    writer.stop()
+    with engine.begin() as connection:
+        for guard in GUARDS[connection.dialect.name]:
+            connection.execute(text(guard))
+        connection.execute(text(change))
+    verdict = await verify(Reader(reading), KEYS, AnchorBook())
+    assert verdict.problem is not None
+    assert (verdict.problem.fault, verdict.problem.seq) == (fault, seq)
