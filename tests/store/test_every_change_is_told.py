@@ -45,7 +45,7 @@ def called(function: ast.FunctionDef) -> set[str]:
             names.add(node.func.id)
         elif isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
             names.add(f"{node.func.value.id}.{node.func.attr}")
-            if node.func.value.id in {"sqlite", "postgresql"}:  # a dialect's own insert
+            if node.func.value.id in {"dialect", "sqlite", "postgresql"}:  # a dialect's own insert
                 names.add(node.func.attr)
     return names
 
