@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from trading_ops import clock, logs
 from trading_ops.clients.agent import BotHealth, ReportedHold
 from trading_ops.clients.directory import Directory
+from trading_ops.clients.executor import CommandResult
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, Refused, StoreError, TradingOpsError, Unreachable
@@ -37,6 +38,7 @@ STORE_SECONDS = 1.0
 """That the database, and then the journal, get to store a hold; nothing waits for them longer."""
 
 COMMAND_WITHIN = timedelta(seconds=2)
+AT_ONCE_SECONDS = 0.5
 COMMANDS = {HeldState.HALTED: "halt", HeldState.REDUCING: "reduce"}
 LONGEST_TEXT = 500
 """Of owner and reason, in characters: what an agent takes."""
@@ -301,14 +303,13 @@ class Holding:
     async def _send(self, target: Target, hold: Hold) -> tuple[bool, str]:
         """Tell the bot; return whether it is in force there, and what was said."""
         try:
-            result = await self._directory.bot(target).command(
+            result = await self._command(
+                target,
                 COMMANDS[hold.state],
                 {"owner": hold.owner, "reason": hold.reason, "id": hold.id},
                 # A new id each time: an answer kept from before a state file was lost, or from
                 # before a lift, would say that it is in force when it is not.
                 attempt_id=f"hold:{hold.id[:80]}:{uuid.uuid4().hex[:12]}",
-                fence=self.fence(target),
-                within=COMMAND_WITHIN,
             )
         except TradingOpsError as error:
             return False, f"{target.name} has not acknowledged it: {error}"
@@ -320,6 +321,32 @@ class Holding:
             return False, f"{target.name} says: {result.detail}"
         await self._note_acknowledged(target, hold, result.detail)
         return True, f"{target.name} has acknowledged it: {result.detail}"
+
+    async def _command(
+        self, target: Target, name: str, params: Mapping[str, str], *, attempt_id: str
+    ) -> CommandResult:
+        """Send a command, and again when it failed at once.
+
+        A connection that was kept open since the bot's former life is only then found closed.
+
+        Raises:
+            ClientError: it was not done, as far as anybody knows.
+        """
+        began = clock.monotonic()
+        send = partial(
+            self._directory.bot(target).command,
+            name,
+            params,
+            attempt_id=attempt_id,
+            fence=self.fence(target),
+            within=COMMAND_WITHIN,
+        )
+        try:
+            return await send()
+        except Unreachable:
+            if clock.monotonic() - began > AT_ONCE_SECONDS:
+                raise
+            return await send()
 
     async def _note_acknowledged(self, target: Target, hold: Hold, text: str) -> None:
         self._acknowledged.add(hold.id)
@@ -379,12 +406,11 @@ class Holding:
         """
         named = "all" if ids is None else ",".join(sorted(ids))
         try:
-            result = await self._directory.bot(target).command(
+            result = await self._command(
+                target,
                 "resume",
                 {"owner": owner, "reason": reason, "holds": named},
                 attempt_id=f"lift:{uuid.uuid4()}",
-                fence=self.fence(target),
-                within=COMMAND_WITHIN,
             )
         except Unreachable as error:
             raise Unreachable(

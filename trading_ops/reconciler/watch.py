@@ -126,7 +126,6 @@ class AgentWatch:
         patience: Patience | None = None,
     ) -> None:
         """Take what is watched; `directory` has a session that nobody else uses up."""
-        self._registry = registry
         self._directory = directory
         self._holding = holding
         self._hands_off = hands_off
@@ -135,15 +134,20 @@ class AgentWatch:
         self._patience = patience or Patience()
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[str] = set()
-        self.pulses: dict[str, Pulse] = {}
-
-    async def run(self) -> None:
-        """Watch, and keep the holds in force, until cancelled."""
         now = clock.monotonic()
         self.pulses = {
             target.name: Pulse(target=target, quiet_from=now)
-            for target in self._registry.of_kind(Kind.BOT)
+            for target in registry.of_kind(Kind.BOT)
         }
+        for name in self.pulses:
+            metrics.agent_silent.labels(name).set(0)
+            metrics.agent_answered.labels(name).set(0)
+        self._show()
+
+    async def run(self) -> None:
+        """Watch, and keep the holds in force, until cancelled."""
+        for pulse in self.pulses.values():
+            pulse.quiet_from = clock.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_up())

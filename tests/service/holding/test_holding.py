@@ -1,0 +1,298 @@
+"""A halt reaches the bot whatever is broken, is never forgotten, and ends by a person's word."""
+
+import asyncio
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.service.holding.bots import RealAgent
+from tests.service.holding.conftest import Desk
+from tests.waiting import eventually
+from trading_ops.errors import Refused, StoreError, Unreachable
+from trading_ops.reconciler.holding import STORE_SECONDS
+
+_SECONDS = timedelta(seconds=2)
+ADA = {"owner": "ada", "reason": "odd fills"}
+
+
+async def test_a_halt_is_stored_sent_and_told(desk: Desk, bot: RealAgent) -> None:
+    """The plain case: in force, in the database, with two events."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    assert (laid.stored, laid.acknowledged) == (True, True)
+    assert (bot.state, bot.holds) == ("halted", {laid.id})
+    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.kinds() == ["hold_laid", "hold_acknowledged"]
+    assert desk.journal.entries() == []
+    assert desk.holding.unsettled == 0
+
+
+async def test_the_same_key_is_one_hold_and_the_stricter_stands(desk: Desk, bot: RealAgent) -> None:
+    """Asked for twice by whoever, it is lifted once."""
+    for state in ("reducing", "halted", "reducing"):
+        await desk.holding.lay(desk.target, state, **ADA, key="k")
+    assert (bot.state, bot.holds) == ("halted", {"k"})
+    assert await desk.standing() == {"k": "halted"}
+
+
+async def test_without_a_database_the_halt_goes_out_and_is_journalled(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """It is said, and settled as soon as the database is back."""
+    desk.break_database()
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    assert (laid.stored, laid.acknowledged, bot.state) == (True, True, "halted")
+    assert "journal" in laid.detail
+    assert [entry["id"] for entry in desk.journal.entries()] == [laid.id]
+    await desk.holding.settle_journal()
+    assert desk.holding.unsettled == 1
+    desk.mend_database()
+    await desk.holding.settle_journal()
+    assert (desk.holding.unsettled, desk.journal.entries()) == (0, [])
+    assert await desk.standing() == {laid.id: "halted"}
+    await desk.holding.settle_journal()
+    assert (await desk.kinds()).count("hold_settled") == 1
+
+
+async def test_a_stuck_database_delays_nothing_but_the_answer(desk: Desk, bot: RealAgent) -> None:
+    """The writer hangs: the bot is halted meanwhile, not afterwards."""
+    release = threading.Event()
+    desk.writer.submit(lambda _: release.wait(20))
+    try:
+        laying = asyncio.create_task(desk.holding.lay(desk.target, "halted", **ADA))
+        began = time.monotonic()
+        await eventually(lambda: bot.state == "halted")
+        assert time.monotonic() - began < STORE_SECONDS
+        assert not laying.done()
+        laid = await laying
+        assert (laid.stored, laid.acknowledged) == (True, True)
+        assert [entry["id"] for entry in desk.journal.entries()] == [laid.id]
+    finally:
+        release.set()
+    await eventually(lambda: desk.writer.waiting == 0)
+    await desk.holding.settle_journal()
+    assert await desk.standing() == {laid.id: "halted"}
+
+
+async def test_with_the_disk_full_too_the_halt_goes_out_and_that_is_said(
+    desk: Desk, bot: RealAgent, tmp_path: Path
+) -> None:
+    """Nothing takes it: it is sent all the same, and stored when something does again."""
+    (tmp_path / "var").write_text("in the way")
+    desk.break_database()
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    assert (laid.stored, laid.acknowledged, bot.state) == (False, True, "halted")
+    assert "NOT STORED" in laid.detail
+    desk.mend_database()
+    await desk.holding.settle_journal()
+    assert await desk.standing() == {laid.id: "halted"}
+
+
+async def test_killed_between_the_journal_and_the_database(desk: Desk, bot: RealAgent) -> None:
+    """The next life finds the hold in the journal, lays it, and settles it, once."""
+    bot.stop()
+    desk.break_database()
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    assert (laid.stored, laid.acknowledged) == (True, False)
+    assert "has not acknowledged" in laid.detail
+    after = desk.again()
+    bot.start()
+    await after.enforce()
+    assert (bot.state, bot.holds) == ("halted", {laid.id})
+    desk.mend_database()
+    await after.settle_journal()
+    assert await desk.standing() == {laid.id: "halted"}
+    # Killed once more, before the journal was shortened: the same entry again changes nothing.
+    entry = {
+        "id": laid.id,
+        "target": "alpha",
+        "state": "halted",
+        "owner": "ada",
+        "reason": "odd fills",
+        "at": "2026-01-01T00:00:00+00:00",
+    }
+    await after.lift(desk.target, ids=None, owner="bert", reason="mended")
+    desk.journal.append(entry)
+    third = desk.again()
+    await third.settle_journal()
+    await third.enforce()
+    assert await desk.standing() == {}
+    assert (bot.state, desk.journal.entries()) == ("active", [])
+
+
+async def test_strange_journal_entries_keep_nothing_from_its_place(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """A line that is whole and says nonsense is left out; the others count."""
+    desk.journal.append({"id": "odd"})
+    desk.journal.append({"id": "odd2", "target": "a", "state": "free", "at": "now"})
+    fine = {"target": "alpha", "owner": "ada", "reason": "r", "at": "2026-01-01T00:00:00+00:00"}
+    desk.journal.append({"id": "fine", "state": "reducing", **fine})
+    after = desk.again()
+    assert after.unsettled == 1
+    await after.enforce()
+    assert bot.state == "reducing"
+
+
+async def test_neither_a_restart_nor_a_lost_file_lifts_a_halt(desk: Desk, bot: RealAgent) -> None:
+    """What the bot has forgotten is laid again, by a reconciler that was restarted too."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    bot.stop()
+    bot.forget()
+    bot.start()
+    assert bot.state == "active"
+    await desk.again().enforce()
+    assert (bot.state, bot.holds) == ("halted", {laid.id})
+
+
+async def test_a_weaker_hold_of_the_same_name_is_made_strict_again(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """The bot has it as `reducing`, here it is `halted`: halted it is."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    bot.stop()
+    bot.forget()
+    bot.start()
+    http = desk.directory.bot(desk.target)
+    await http.health()
+    await http.command("reduce", {**ADA, "id": laid.id}, attempt_id="x", fence=0, within=_SECONDS)
+    assert bot.state == "reducing"
+    await desk.holding.enforce()
+    assert bot.state == "halted"
+
+
+async def test_while_the_database_is_away_what_was_known_is_enforced(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """A bot that forgets during the outage is halted all the same."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    desk.break_database()
+    bot.stop()
+    bot.forget()
+    bot.start()
+    await desk.holding.enforce()
+    assert (bot.state, bot.holds) == ("halted", {laid.id})
+
+
+async def test_a_person_lifts_what_is_named_and_no_more(desk: Desk, bot: RealAgent) -> None:
+    """By name, then all; who and why are kept."""
+    first = await desk.holding.lay(desk.target, "halted", **ADA)
+    second = await desk.holding.lay(desk.target, "reducing", **ADA)
+    word = {"owner": "bert", "reason": "mended"}
+    lifted = await desk.holding.lift(desk.target, ids=frozenset({first.id}), **word)
+    assert (lifted.ids, bot.state) == ({first.id}, "reducing")
+    assert await desk.standing() == {second.id: "reducing"}
+    lifted = await desk.holding.lift(desk.target, ids=None, **word)
+    assert (lifted.ids, bot.state) == ({second.id}, "active")
+    await desk.holding.enforce()
+    assert (bot.state, await desk.standing()) == ("active", {})
+    kinds = await desk.kinds()
+    assert (kinds.count("hold_lifted"), kinds.count("hold_lift_asked")) == (2, 2)
+
+
+async def test_nothing_is_lifted_without_the_database(desk: Desk, bot: RealAgent) -> None:
+    """To trade again must not rest on a word that nobody has written down."""
+    await desk.holding.lay(desk.target, "halted", **ADA)
+    release = threading.Event()
+    desk.writer.submit(lambda _: release.wait(20))
+    try:
+        with pytest.raises(StoreError, match="nothing was lifted on alpha"):
+            await desk.holding.lift(desk.target, ids=None, owner="bert", reason="mended")
+    finally:
+        release.set()
+    assert bot.state == "halted"
+
+
+async def test_nothing_is_lifted_without_the_bot(desk: Desk, bot: RealAgent) -> None:
+    """It does not answer, or cannot store it: the holds stand, here too."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    word = {"owner": "bert", "reason": "mended"}
+    (bot.folder / ".holds.json.new").mkdir()
+    with pytest.raises(Refused, match="alpha lifted nothing"):
+        await desk.holding.lift(desk.target, ids=None, **word)
+    bot.stop()
+    with pytest.raises(Unreachable, match="holds stand"):
+        await desk.holding.lift(desk.target, ids=None, **word)
+    assert await desk.standing() == {laid.id: "halted"}
+
+
+async def test_a_lift_at_the_bot_itself_is_learnt(desk: Desk, bot: RealAgent) -> None:
+    """It is a person's word too: the hold is not laid again, and the story says whose it was."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    await desk.directory.bot(desk.target).command(
+        "resume",
+        {"owner": "carl", "reason": "by hand", "holds": laid.id},
+        attempt_id="by-hand",
+        fence=0,
+        within=_SECONDS,
+    )
+    await desk.holding.enforce()
+    assert (bot.state, await desk.standing()) == ("active", {})
+
+
+async def test_a_hold_laid_at_the_bot_itself_is_kept_too(desk: Desk, bot: RealAgent) -> None:
+    """So that it outlives the bot's own file."""
+    await desk.directory.bot(desk.target).command(
+        "halt", {**ADA, "id": "by-hand"}, attempt_id="x", fence=0, within=_SECONDS
+    )
+    await desk.holding.enforce()
+    assert await desk.standing() == {"by-hand": "halted"}
+    bot.stop()
+    bot.forget()
+    bot.start()
+    await desk.holding.enforce()
+    assert (bot.state, bot.holds) == ("halted", {"by-hand"})
+
+
+async def test_a_hold_that_never_came_into_force_can_be_withdrawn(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """One that did is only lifted by a person."""
+    bot.stop()
+    lost = await desk.holding.lay(desk.target, "halted", **ADA)
+    assert await desk.holding.withdraw(desk.target, lost.id, reason="its process is gone")
+    bot.start()
+    await desk.holding.enforce()
+    assert (bot.state, await desk.standing()) == ("active", {})
+    assert (await desk.kinds())[-1] == "hold_withdrawn"
+    kept = await desk.holding.lay(desk.target, "halted", **ADA)
+    assert not await desk.holding.withdraw(desk.target, kept.id, reason="no")
+    assert bot.state == "halted"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\0", "\ud800", "x" * 10_000, "'; DROP TABLE holds; --", "zeile\r\nzwei\u2028"]
+)
+async def test_hostile_texts_keep_no_halt_from_being_laid(
+    desk: Desk, bot: RealAgent, text: str
+) -> None:
+    """With the database, and through the journal."""
+    laid = await desk.holding.lay(desk.target, "halted", owner=text, reason=text)
+    assert (laid.stored, laid.acknowledged, bot.state) == (True, True, "halted")
+    desk.break_database()
+    spilt = await desk.holding.lay(desk.target, "halted", owner=text, reason=text)
+    desk.mend_database()
+    await desk.again().settle_journal()
+    assert (await desk.standing()).keys() == {laid.id, spilt.id}
+
+
+async def test_what_is_no_bot_is_not_halted(desk: Desk) -> None:
+    """It is said, and nothing is raised."""
+    venue = desk.registry.find("paper")
+    assert venue is not None
+    laid = await desk.holding.lay(venue, "halted", **ADA)
+    assert not laid.acknowledged
+    assert "not a bot" in laid.detail
+
+
+async def test_a_restart_of_the_bot_costs_no_halt(desk: Desk, bot: RealAgent) -> None:
+    """The connection that was kept from its former life is closed: the command is sent again."""
+    for _ in range(3):
+        laid = await desk.holding.lay(desk.target, "reducing", **ADA)
+        assert laid.acknowledged
+        lifted = await desk.holding.lift(desk.target, ids=None, owner="bert", reason="next")
+        assert lifted.ids == {laid.id}
+        bot.stop()
+        bot.start()

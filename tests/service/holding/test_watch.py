@@ -1,0 +1,293 @@
+"""The watch: silence of an agent is told from a crash, a restart, and our own slowness."""
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from tests.service.holding.bots import Manager, RealAgent
+from tests.service.holding.conftest import Desk
+from tests.service.stack.small import REPOSITORY
+from tests.waiting import eventually
+from trading_ops import clock
+from trading_ops.domain.decision import Pause
+from trading_ops.domain.target import Registry
+from trading_ops.reconciler.hands_off import HandsOff
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.watch import AgentWatch, Patience
+from trading_ops.store import events, pauses
+
+QUICK = Patience(silence=0.6, stop=1.2, poll=0.2, answer=0.2, late=1.0, unknown=1.0, grace=0.1)
+"""The same proportions, a fifth of the time."""
+
+
+_HOUR = timedelta(hours=1)
+
+
+@dataclasses.dataclass
+class Watching:
+    """A running watch, and what it shows."""
+
+    watch: AgentWatch
+    desk: Desk
+    metrics: ReconcilerMetrics
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+    @property
+    def silent(self) -> bool:
+        return self.value("trading_ops_agent_silent", bot="alpha") == 1
+
+    async def heard(self) -> None:
+        """Wait until the bot that runs now was heard."""
+        await eventually(lambda: self.watch.pulses["alpha"].report is not None)
+
+    async def told(self, kind: str) -> list[str]:
+        found = await self.desk.reader.read(lambda c: events.since(c, 0))
+        return [event.note for event in found if event.kind == kind]
+
+
+@contextlib.asynccontextmanager
+async def watching(
+    desk: Desk,
+    *,
+    patience: Patience = QUICK,
+    observe_only: bool = False,
+    registry: Registry | None = None,
+) -> AsyncIterator[Watching]:
+    metrics = ReconcilerMetrics()
+    watch = AgentWatch(
+        registry=registry or desk.registry,
+        directory=desk.directory,
+        holding=desk.holding,
+        hands_off=HandsOff(reader=desk.reader, observe_only=observe_only),
+        writer=desk.writer,
+        metrics=metrics,
+        patience=patience,
+    )
+    running = asyncio.create_task(watch.run())
+    try:
+        yield Watching(watch, desk, metrics)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_agent_that_was_frozen_is_halted_and_stays_so(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """Back before its process is stopped: the halt is acknowledged, and nobody lifts it."""
+    async with watching(desk) as run:
+        await run.heard()
+        thaw = bot.freeze()
+        frozen = time.monotonic()
+        await eventually(lambda: run.watch.pulses["alpha"].asked)
+        assert time.monotonic() - frozen > 0.3
+        thaw.set()
+        await eventually(lambda: bot.state == "halted")
+        key = f"agent-silent-alpha-{bot.incarnation}"
+        await eventually(lambda: desk.holding.is_acknowledged(key))
+        await eventually(lambda: not run.silent)
+        labels = {"bot": "alpha", "state": "halted", "by": "machine"}
+        await eventually(lambda: run.value("trading_ops_holds_standing", **labels) == 1)
+        await eventually(lambda: run.told("agent_answered"))
+        assert (await desk.standing(), bot.holds) == ({key: "halted"}, {key})
+        assert len(await run.told("agent_silent")) == 1
+    assert manager[0].orders == []
+
+
+@contextlib.asynccontextmanager
+async def process_of(bot: RealAgent) -> AsyncIterator[asyncio.subprocess.Process]:
+    """An agent in a process of its own, in the place of the one in ours."""
+    bot.stop()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.service.holding.agent_process",
+        str(bot.port),
+        str(bot.folder),
+        cwd=REPOSITORY,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_process_that_is_alive_and_mute_is_stopped(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """Exactly that one; what starts after it is free, for the halt never came into force."""
+    service, _ = manager
+    async with process_of(bot) as process, watching(desk) as run:
+        await run.heard()
+        mute = service.incarnation = run.watch.pulses["alpha"].incarnation
+        service.process = process
+        process.send_signal(signal.SIGSTOP)
+        await asyncio.wait_for(service.stopped.wait(), 10)
+        assert process.returncode == -signal.SIGKILL
+        assert [order["incarnation"] for order in service.orders] == [mute]
+        assert run.silent
+        await eventually(lambda: run.told("hold_withdrawn"))
+        assert await run.told("agent_stopped")
+        service.running, service.incarnation = True, None
+        bot.start()
+        await eventually(lambda: not run.silent)
+        await asyncio.sleep(3 * QUICK.poll)
+        assert (bot.state, await desk.standing()) == ("active", {})
+
+
+async def test_a_crash_ends_in_no_halt(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """The process is gone: there is nothing to halt, and its next life begins free."""
+    service, _ = manager
+    async with watching(desk) as run:
+        await run.heard()
+        service.running = False
+        bot.stop()
+        await eventually(lambda: run.silent)
+        await asyncio.sleep(1.2 * QUICK.stop)
+        assert (await desk.standing(), service.orders) == ({}, [])
+        service.running = True
+        bot.start()
+        await eventually(lambda: not run.silent)
+        assert bot.state == "active"
+
+
+async def test_a_life_that_is_only_starting_is_left_alone(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """Another process than the one that last answered: it has not been heard yet."""
+    service, _ = manager
+    async with watching(desk) as run:
+        await run.heard()
+        service.incarnation = "77:77"
+        bot.stop()
+        await eventually(lambda: run.silent)
+        await asyncio.sleep(1.2 * QUICK.stop)
+        assert (await desk.standing(), service.orders) == ({}, [])
+
+
+async def test_a_crash_after_the_halt_was_asked_for_takes_it_back(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """Asked for while nobody could tell whether it lives; then its next life answers."""
+    service, _ = manager
+    async with watching(desk) as run:
+        await run.heard()
+        service.down = True
+        bot.stop()
+        await eventually(desk.standing)
+        assert service.orders == []
+        bot.start()
+        await eventually(lambda: run.told("hold_withdrawn"))
+        assert (bot.state, await desk.standing()) == ("active", {})
+
+
+async def test_without_a_service_manager_the_halt_is_asked_for_and_nothing_is_stopped(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """Unknown is not gone: the halt waits for the bot."""
+    service, _ = manager
+    service.down = True
+    async with watching(desk) as run:
+        await run.heard()
+        thaw = bot.freeze()
+        await eventually(desk.standing)
+        await asyncio.sleep(1.2 * QUICK.stop)
+        assert service.orders == []
+        thaw.set()
+        await eventually(lambda: bot.state == "halted")
+
+
+async def test_a_short_silence_is_none(desk: Desk, bot: RealAgent) -> None:
+    """Two thirds of the time that it takes: nothing happens."""
+    async with watching(desk, patience=dataclasses.replace(QUICK, silence=2.0, stop=4.0)) as run:
+        await run.heard()
+        thaw = bot.freeze()
+        await eventually(lambda: run.watch.pulses["alpha"].misses > 3)
+        thaw.set()
+        await eventually(lambda: run.watch.pulses["alpha"].misses == 0)
+        assert (await desk.standing(), bot.state, run.silent) == ({}, "active", False)
+
+
+async def test_our_own_slowness_is_no_silence(desk: Desk, bot: RealAgent) -> None:
+    """Our loop stands still for longer than any patience: the bot is not blamed for it."""
+    patience = dataclasses.replace(QUICK, late=0.1)
+    async with watching(desk, patience=patience) as run:
+        await run.heard()
+        for _ in range(3):
+            time.sleep(1.0)  # noqa: ASYNC251 - that is the fault
+            await asyncio.sleep(0.1)
+        assert (await desk.standing(), bot.state, run.silent) == ({}, "active", False)
+
+
+@pytest.mark.parametrize("why", ["paused", "observe_only", "target_observe_only", "off"])
+async def test_a_person_who_said_hands_off_is_obeyed(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str], why: str
+) -> None:
+    """Nothing is halted or stopped; what would have been done is recorded, once."""
+    if why == "paused":
+        pause = Pause(owner="ada", reason="upgrade", expires_at=clock.now() + _HOUR)
+        await desk.writer.run(lambda c: pauses.begin(c, pause, now=clock.now()))
+    registry = desk.registry
+    if why == "target_observe_only":
+        registry = Registry(
+            tuple(dataclasses.replace(one, observe_only=True) for one in desk.registry)
+        )
+    patience = dataclasses.replace(QUICK, silence=0.0) if why == "off" else QUICK
+    async with watching(
+        desk, observe_only=why == "observe_only", registry=registry, patience=patience
+    ) as run:
+        await run.heard()
+        await asyncio.sleep(2 * QUICK.poll)
+        thaw = bot.freeze()
+        if why != "off":
+            (said,) = await eventually(lambda: run.told("decided_wait"))
+            assert "would have halted" in said
+            await eventually(lambda: run.silent)
+        await asyncio.sleep(1.2 * QUICK.stop)
+        assert (await desk.standing(), manager[0].orders) == ({}, [])
+        assert len(await run.told("decided_wait")) == (why != "off")
+        thaw.set()
+        await eventually(lambda: not run.silent)
+    assert bot.state == "active"
+
+
+async def test_a_bot_that_was_never_heard_is_shown_and_left_alone(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """Nobody knows which process is meant."""
+    bot.stop()
+    async with watching(desk) as run:
+        await eventually(lambda: run.silent)
+        await asyncio.sleep(QUICK.stop)
+        assert (await desk.standing(), manager[0].orders) == ({}, [])
+
+
+async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAgent) -> None:
+    """A bot that comes back without its file is halted by the watch; the journal is settled."""
+    desk.break_database()
+    laid = await desk.holding.lay(desk.target, "halted", owner="ada", reason="odd fills")
+    async with watching(desk) as run:
+        await run.heard()
+        await eventually(lambda: run.value("trading_ops_holds_unsettled") == 1)
+        desk.mend_database()
+        await eventually(lambda: run.value("trading_ops_holds_unsettled") == 0)
+        bot.stop()
+        bot.forget()
+        bot.start()
+        await eventually(lambda: bot.state == "halted")
+        labels = {"bot": "alpha", "state": "halted", "by": "person"}
+        assert run.value("trading_ops_holds_standing", **labels) == 1
+    assert await desk.standing() == {laid.id: "halted"}
