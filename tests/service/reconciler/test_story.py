@@ -1,0 +1,72 @@
+"""What a reconciler that ran for real leaves: a whole, anchored story that can be told."""
+
+import asyncio
+
+import msgspec
+
+from tests.fakes import FakeWorld
+from tests.service.reconciler.conftest import Start
+from tests.waiting import eventually
+from trading_ops.cli.story import WIDTH, tell
+from trading_ops.clients.reconciler import StoryView
+from trading_ops.reconciler.story import read_story
+from trading_ops.reports.audit import Verdict, read_anchors, verify
+from trading_ops.reports.recovery_times import recovery_times
+from trading_ops.settings import Settings
+from trading_ops.store import Connection, events, incidents
+from trading_ops.store.offline import open_reader
+
+
+async def verified(settings: Settings) -> Verdict:
+    keys = [key.encode() for key in settings.accepted_secrets("audit_key")]
+    anchors = await asyncio.to_thread(read_anchors, [settings.anchors], keys)
+    with open_reader(settings.database_url) as reader:
+        return await verify(reader, keys, anchors)
+
+
+def newest_story(connection: Connection) -> StoryView:
+    newest = incidents.search(connection, limit=1)[0]
+    story = read_story(connection, key=newest.id)
+    return msgspec.json.decode(msgspec.json.encode(story), type=StoryView)
+
+
+async def test_a_life_leaves_a_whole_story(
+    start: Start, settings: Settings, world: FakeWorld
+) -> None:
+    """Healed, stopped cleanly, started with a new key, killed: every event is proven."""
+    async with start() as running:
+        await running.break_it()
+        await eventually(running.closed)
+    first = await verified(settings)
+    assert first.problem is None
+    assert first.verified > 5
+    assert first.unanchored == 0, "a clean stop anchors the last event"
+
+    key = settings.secrets / "audit_key"
+    key.write_text(f"newer\n{key.read_text()}\n")
+    async with start(killed=True) as running:
+        await running.break_it()
+        await eventually(running.closed)
+    second = await verified(settings)
+    assert second.problem is None
+    assert second.verified > first.verified
+    assert [section.seq for section in second.keys] == [1, first.last + 1]
+    assert world.commands.count("reconnect_broker") == 2
+
+    with open_reader(settings.database_url) as reader:
+        story = await reader.read(newest_story)
+        newest = await reader.read(events.latest)
+        opened = story.incident.opened_at
+        times = await reader.read(
+            lambda connection: recovery_times(
+                connection, since=opened, until=opened.replace(year=opened.year + 1)
+            )
+        )
+    lines = list(tell(story))
+    assert all(len(line) <= WIDTH for line in lines)
+    told = "\n".join(lines)
+    for part in ("received", "opened", "decided run", "started", "verified", "closed", "fence 2"):
+        assert part in told, told
+    assert {"notified", events.KEY_CHANGED} <= {event.kind for event in newest}
+    assert times.total.healed == 1
+    assert times.total.first_response.count == 1
