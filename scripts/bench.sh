@@ -34,3 +34,5 @@ sleep 10
 .venv/bin/trading-ops down >/dev/null
 say ""
 .venv/bin/python -m tests.bench.intake
+say ""
+.venv/bin/python -m tests.bench.audit

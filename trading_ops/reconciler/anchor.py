@@ -198,6 +198,7 @@ def append(path: Path, anchor: Anchor) -> None:
         OSError: it could not be written.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    is_new = not path.exists()
     # In append mode each write lands whole at the end, whoever else appends.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
@@ -205,6 +206,17 @@ def append(path: Path, anchor: Anchor) -> None:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, f"{chr(10) if torn else ''}{anchor.line}\n".encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a new file's name survive a power cut too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
