@@ -95,7 +95,7 @@ class Cluster:
 
     def make(self) -> None:
         """Make the data folder, with the user `admin` who may everything."""
-        initdb = _binary("initdb")
+        initdb = binary("initdb")
         self._folder = Path(tempfile.mkdtemp(prefix="trading-ops-postgres-"))
         self._guard = _start_guard(self._folder)
         password = self._folder / "password"
@@ -115,7 +115,7 @@ class Cluster:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         assert self._process is None, "it runs"
-        command = [_binary("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
+        command = [binary("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
         command += ["-k", str(self.folder)]
         for name, value in self.settings.items():
             command += ["-c", f"{name}={value}"]
@@ -260,7 +260,8 @@ class Cluster:
         return place
 
 
-def _binary(name: str) -> str:
+def binary(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs, or fail saying how to get it."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
     if config := shutil.which("pg_config"):
         asked = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)

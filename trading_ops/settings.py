@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         scheme, _, rest = self.database.partition("://")
         place, slash, database = rest.partition("/")
         user, at, host = place.rpartition("@")
-        if scheme == "sqlite" or ":" in user or not path.exists():
+        if scheme == "sqlite" or ":" in user or "passfile=" in rest or not path.exists():
             return self.database
         password = quote(_read_password(path), safe="")
         return f"{scheme}://{user if at else ''}:{password}@{host}{slash}{database}"
