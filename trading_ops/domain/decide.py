@@ -118,14 +118,15 @@ def _under_way(case: _Case) -> Decision | None:
 def _alert_now(case: _Case) -> Decision | None:
     """Act only on what certainly fires and is nobody else's."""
     match case.world.view:
-        case AlertView.FIRING:
+        case AlertView.FIRING if case.world.acknowledged is None:
             return None
         case AlertView.ABSENT:
             return _flaps(case) or _over(case)
         case AlertView.PENDING:
             return Wait(reason=Reason.ALERT_PENDING)
-        case AlertView.SILENCED:
-            return Wait(reason=Reason.SILENCED, note="hands off: silenced in Alertmanager")
+        case AlertView.FIRING | AlertView.SILENCED:
+            why = case.world.acknowledged or "silenced in Alertmanager"
+            return Wait(reason=Reason.SILENCED, note=f"hands off: {why}")
         case AlertView.INHIBITED:
             return Wait(reason=Reason.INHIBITED, note="hands off: inhibited in Alertmanager")
         case AlertView.UNKNOWN:

@@ -90,6 +90,9 @@ class World:
     halted: str | None = None
     """Who of the people has halted the target, and why; None: nobody."""
 
+    acknowledged: str | None = None
+    """Whose the incident is, in a phrase, also before its silence shows; None: nobody's."""
+
     target_registered: bool = True
     blocking: tuple[str, ...] = ()
     """Alerts of the runbook's `unless` that are pending or firing for the target or its venue."""

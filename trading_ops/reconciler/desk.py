@@ -20,6 +20,7 @@ from trading_ops.domain.runbook import LONGEST_WINDOW
 from trading_ops.reconciler.lease import key_of
 from trading_ops.store import (
     Connection,
+    acknowledgements,
     approvals,
     attempts,
     events,
@@ -69,6 +70,9 @@ class Desk:
 
     halted: Mapping[str, str] = field(default_factory=dict)
     """Who of the people has halted a target, and why, by target."""
+
+    acknowledged: Mapping[str, str] = field(default_factory=dict)
+    """Whose an incident is, in a phrase, by its id."""
 
     approvals: Mapping[str, Approval] = field(default_factory=dict)
     """The latest request for each digest."""
@@ -181,6 +185,9 @@ def _words(connection: Connection, limits: GlobalLimits, now: datetime) -> dict[
             one.target: f"by {one.owner}: {one.reason}"
             for one in holds.standing(connection)
             if one.state is HeldState.HALTED and one.owner != MACHINE
+        },
+        "acknowledged": {
+            key: one.said for key, one in acknowledgements.standing(connection).items()
         },
         "by_hand": tuple(orders.running(connection)),
         "approvals": approvals.standing(connection, now=now),

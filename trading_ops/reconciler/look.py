@@ -114,6 +114,7 @@ class Looker:
         world = self.surroundings.world(
             case.target, case.desk, clock.now(), view=view, blocked=blocked
         )
+        world = replace(world, acknowledged=case.desk.acknowledged.get(case.incident.id))
         if case.runbook is None or case.target is None or view is not AlertView.FIRING:
             return world
         # Probe the target only for a step that would otherwise run at once.

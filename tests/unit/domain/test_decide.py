@@ -137,6 +137,11 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Wait,
         Reason.ALERT_PENDING,
     ),
+    "acknowledged means hands off, with its silence or not yet": (
+        {"world": world(acknowledged="acknowledged by anna")},
+        Wait,
+        Reason.SILENCED,
+    ),
     "silenced means hands off": ({"world": world(view=AlertView.SILENCED)}, Wait, Reason.SILENCED),
     "inhibited means hands off": (
         {"world": world(view=AlertView.INHIBITED)},
@@ -537,3 +542,12 @@ def test_a_shorter_runbook_has_no_step_beyond_its_end() -> None:
 def test_deliveries_are_distinct() -> None:
     """The builders' steps stand for the three classes."""
     assert {make_step().delivery, ONE_SHOT.delivery, SAFE.delivery} == set(Delivery)
+
+
+@pytest.mark.parametrize("view", [AlertView.FIRING, AlertView.SILENCED])
+def test_hands_off_says_whose_it_is(view: AlertView) -> None:
+    """Whoever reads the story sees who has it, not only that Alertmanager is silent."""
+    around = world(view=view, acknowledged="acknowledged by anna")
+    decision = decide(make_incident(), make_runbook(), History(), around, GlobalLimits(), NOW)
+    assert isinstance(decision, Wait)
+    assert decision.note == "hands off: acknowledged by anna"
