@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from tests.builders import NOW, make_alert
+from tests.builders import NOW, make_alert, make_runbook
 from trading_ops.domain.acknowledgement import Acknowledgement, AcknowledgementKind
 from trading_ops.domain.decision import Close, Reason
-from trading_ops.store import acknowledgements, events, incidents
+from trading_ops.store import acknowledgements, attempts, events, incidents
 
 HOUR = timedelta(hours=1)
 
@@ -121,3 +121,23 @@ def test_an_old_word_matters_no_more(connection: Connection, incident: str) -> N
     assert acknowledgements.at_work(connection, now=NOW + 3 * HOUR)
     acknowledgements.note_silence(connection, word, silence_id="s", until=None, now=NOW)
     assert not acknowledgements.at_work(connection, now=NOW + 3 * HOUR)
+
+
+def test_nothing_starts_on_what_somebody_took_meanwhile(
+    connection: Connection, incident: str
+) -> None:
+    """Between deciding and starting a person may speak: the transaction looks again."""
+    found = incidents.find(connection, incident)
+    assert found is not None
+    plan = attempts.Plan(
+        incident=found,
+        runbook=make_runbook(),
+        step=0,
+        target="alpha",
+        everywhere_limit=20,
+        everywhere_since=NOW - HOUR,
+    )
+    begin(connection, incident)
+    assert attempts.start(connection, plan, now=NOW) is None
+    acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
+    assert attempts.start(connection, plan, now=NOW) is not None

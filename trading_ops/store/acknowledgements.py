@@ -150,6 +150,11 @@ def standing(connection: Connection) -> dict[str, Acknowledgement]:
     return {word.incident_id: word for word in map(_from_row, rows)}
 
 
+def stands(connection: Connection, incident_id: str) -> bool:
+    """Whether somebody has an incident."""
+    return _standing_of(connection, incident_id) is not None
+
+
 def of_incident(connection: Connection, incident_id: str) -> list[Acknowledgement]:
     """Return all words about an incident, oldest first."""
     statement = select(acknowledgements).where(acknowledgements.c.incident_id == incident_id)

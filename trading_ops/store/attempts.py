@@ -14,7 +14,7 @@ from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import covering
 from trading_ops.domain.runbook import Limits, Runbook
-from trading_ops.store import approvals, claims, events, maintenance, pauses
+from trading_ops.store import acknowledgements, approvals, claims, events, maintenance, pauses
 from trading_ops.store.claims import Claim
 from trading_ops.store.tables import attempts, fences, incidents
 
@@ -119,6 +119,8 @@ def _still_allowed(connection: Connection, plan: Plan, now: datetime) -> bool:
     ):
         return False
     if incident_is_open is None or pauses.current(connection, now=now) is not None:
+        return False
+    if acknowledgements.stands(connection, plan.incident.id):
         return False
     step, limits = plan.runbook.steps[plan.step], plan.runbook.limits
     if step.delivery is Delivery.SAFE_DIRECTION:
