@@ -66,7 +66,7 @@ def open_all(
     for row in rows:
         key = row["id"]
         events.add(connection, at=received_at, kind="received", incident_id=key, note=source)
-        opened = {"alert": row["alert"], "target": row["target"], "starts_at": row["starts_at"]}
+        opened = {name: row[name] for name in ("alert", "target", "labels", "starts_at")}
         events.add(
             connection, at=now, kind="opened", incident_id=key, note=row["alert"], after=opened
         )
