@@ -119,8 +119,7 @@ class Acknowledging:
         if word is None:
             raise OrderRefused(f"incident {incident.id} has ended")
         log.info("acknowledged", incident=incident.id, kind=word.kind.value, owner=owner)
-        trouble = await self._project_one(word)
-        return Acknowledged(word=word, trouble=trouble)
+        return await self._project_one(word)
 
     async def withdraw(self, incident_id: str, *, owner: str) -> Acknowledged:
         """End the word that stands for an incident, and its silence at once.
@@ -133,8 +132,7 @@ class Acknowledging:
         word = await self._end(incident.id, _plain(owner), "withdrawn")
         if word is None:
             raise OrderRefused(f"nobody has acknowledged incident {incident.id}")
-        trouble = await self._project_one(word)
-        return Acknowledged(word=word, trouble=trouble)
+        return await self._project_one(word)
 
     async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
         """Bring silences and metric in line with what is stored; called once each pass.
@@ -168,13 +166,17 @@ class Acknowledging:
             raise OrderRefused(f"incident {incident.id} has ended")
         return incident
 
-    async def _project_one(self, word: Acknowledgement) -> str | None:
-        """Project one word at once; return what is in the way."""
+    async def _project_one(self, word: Acknowledgement) -> Acknowledged:
+        """Project one word at once; return it as it is now, with what is in the way."""
         self._seen = None
-        case = await self.reader.read(partial(acknowledgements.find, key=word.id))
-        trouble = None if case is None else await self._in_line(case, {word.incident_id}, sure=True)
+        find = partial(acknowledgements.find, key=word.id)
+        case = await self.reader.read(find)
+        if case is None:
+            return Acknowledged(word=word, trouble=None)
+        trouble = await self._in_line(case, {word.incident_id}, sure=True)
         self._show(await self.reader.read(partial(acknowledgements.at_work, now=self.now())))
-        return trouble
+        fresh = await self.reader.read(find) or case
+        return Acknowledged(word=fresh.word, trouble=trouble)
 
     async def _see_to(self, case: Case, ids: Collection[str]) -> str | None:
         """End or renew a word if that is due, and bring its silence in line."""
