@@ -58,7 +58,7 @@ def _event(event: EventView, begin: datetime, attempts: set[str]) -> Iterator[st
     what = " ".join(filter(None, (event.reason, event.note)))
     if event.actor != "reconciler":
         what = f"{what} (by {event.actor})".strip()
-    kind = plain(event.kind.replace("_", " "))
+    kind = plain(event.kind)
     head = f"{_offset(seconds):>12}  {kind:<16} "
     yield from _wrapped(head, what, INDENT)
     if event.kind in _TOLD_ELSEWHERE or event.attempt_id in attempts:

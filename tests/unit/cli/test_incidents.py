@@ -101,7 +101,7 @@ def test_the_whole_story_is_told(incident: str, capsys: pytest.CaptureFixture[st
         "BotSick on alpha: closed (resolved)",
         "with people",
         "+0.000 s  received         webhook",
-        "decided wait     cooldown would have run reconnect_broker",
+        "decided_wait     cooldown would have run reconnect_broker",
         "+2.000 s  started          reconnect_broker on alpha",
         "escalated        storm",
         "acknowledged     I look at it (by ada)",
