@@ -1,0 +1,128 @@
+"""The reconciler as it is built in production: a halt leaves it whatever its database is like."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders import make_registry
+from tests.service.holding.bots import RealAgent
+from trading_ops.app import Reconciler, build
+from trading_ops.domain.target import Registry, Target
+from trading_ops.settings import Settings
+from trading_ops.store import holds
+from trading_ops.store.journal import Journal
+
+FULL = (
+    "CREATE TRIGGER full BEFORE INSERT ON events "
+    "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+)
+ADA = {"owner": "ada", "reason": "odd fills"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "runbooks").mkdir()
+    secrets = tmp_path / "var" / "secrets"
+    secrets.mkdir(parents=True)
+    for name in ("agent", "supervisor", "webhook", "metrics", "operator"):
+        (secrets / f"{name}_token").write_text(name)
+    (secrets / "audit_key").write_text("audit")
+    return Settings(root=tmp_path, var=tmp_path / "var", runbooks=tmp_path / "runbooks")
+
+
+@pytest.fixture
+def registry(bot: RealAgent) -> Registry:
+    return make_registry(alpha=bot.address)
+
+
+def alpha(registry: Registry) -> Target:
+    found = registry.find("alpha")
+    assert found is not None
+    return found
+
+
+def database(settings: Settings) -> Path:
+    return settings.var / "reconciler" / "reconciler.db"
+
+
+@pytest.fixture
+def locked(settings: Settings) -> Iterator[threading.Event]:
+    """Somebody else keeps the database locked until the event is set."""
+    release, holds_it = threading.Event(), threading.Event()
+
+    def lock() -> None:
+        connection = sqlite3.connect(database(settings), isolation_level=None)
+        connection.execute("BEGIN EXCLUSIVE")
+        holds_it.set()
+        release.wait(30)
+        connection.execute("ROLLBACK")
+        connection.close()
+
+    thread = threading.Thread(target=lock)
+    release.begin = lambda: (thread.start(), holds_it.wait(5))  # type: ignore[attr-defined]
+    yield release
+    release.set()
+    if thread.ident is not None:
+        thread.join()
+
+
+async def standing(reconciler: Reconciler) -> set[str]:
+    found = await reconciler.holding._reader.read(holds.standing)
+    return {hold.id for hold in found}
+
+
+async def test_the_database_is_locked_by_another(
+    settings: Settings, registry: Registry, bot: RealAgent, locked: threading.Event
+) -> None:
+    """Halted at once, journalled within seconds, settled when the lock is gone, no restart."""
+    async with build(settings, registry) as reconciler:
+        locked.begin()  # type: ignore[attr-defined]
+        laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
+        assert (laid.stored, laid.acknowledged, bot.state) == (True, True, "halted")
+        assert [entry["id"] for entry in Journal(settings.journal).entries()] == [laid.id]
+        locked.set()
+        while reconciler.holding.unsettled:
+            await reconciler.holding.settle_journal()
+        assert await standing(reconciler) == {laid.id}
+        assert Journal(settings.journal).entries() == []
+
+
+async def test_killed_before_the_journal_was_settled(
+    settings: Settings, registry: Registry, bot: RealAgent
+) -> None:
+    """The bot was down, the database broken, the reconciler dies: its next life lays the halt."""
+    bot.stop()
+    async with build(settings, registry) as reconciler:
+        rename = "ALTER TABLE {} RENAME TO {}"
+        writer = reconciler.holding._writer
+        await writer.run(lambda c: c.exec_driver_sql(rename.format("holds", "gone")) and None)
+        laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
+        assert (laid.stored, laid.acknowledged) == (True, False)
+        await writer.run(lambda c: c.exec_driver_sql(rename.format("gone", "holds")) and None)
+    bot.start()
+    async with build(settings, registry) as reconciler:
+        await reconciler.holding.settle_journal()
+        await reconciler.holding.enforce()
+        assert await standing(reconciler) == {laid.id}
+        assert (bot.state, bot.holds) == ("halted", {laid.id})
+
+
+async def test_the_disk_takes_nothing(
+    settings: Settings, registry: Registry, bot: RealAgent
+) -> None:
+    """Neither the database nor the journal can be written: the halt goes out, and that is said."""
+    async with build(settings, registry) as reconciler:
+        writer = reconciler.holding._writer
+        await writer.run(lambda c: c.exec_driver_sql(FULL) and None)
+        settings.journal.mkdir()
+        laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
+        assert (laid.stored, laid.acknowledged, bot.state) == (False, True, "halted")
+        settings.journal.rmdir()
+        await reconciler.holding.settle_journal()
+        assert reconciler.holding.unsettled == 1
+        await writer.run(lambda c: c.exec_driver_sql("DROP TRIGGER full") and None)
+        await reconciler.holding.settle_journal()
+        assert await standing(reconciler) == {laid.id}
