@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -89,6 +90,17 @@ class StatusView(msgspec.Struct):
     notifications_quarantined: int
 
 
+class AcknowledgementView(msgspec.Struct):
+    """A person's word about an incident."""
+
+    incident_id: str
+    kind: str
+    owner: str
+    until: datetime
+    trouble: str | None = None
+    """Why Alertmanager does not know of it yet; None: it does."""
+
+
 class _Incidents(msgspec.Struct):
     incidents: list[IncidentView]
 
@@ -127,6 +139,22 @@ class ReconcilerApi:
             return None
         return _decode(_checked(answer.status, answer.body), StoryView)
 
+    async def acknowledge(
+        self, key: str, *, owner: str, note: str = "", seconds: float | None = None
+    ) -> AcknowledgementView:
+        """Take an incident, or with `seconds` only snooze it."""
+        kind = "acknowledge" if seconds is None else "snooze"
+        fields: dict[str, Any] = {"kind": kind, "owner": owner, "note": note}
+        fields |= {} if seconds is None else {"seconds": seconds}
+        body = await self._order("POST", f"/api/v1/incidents/{_part(key)}/acknowledge", **fields)
+        return _decode(body, AcknowledgementView)
+
+    async def withdraw(self, key: str, *, owner: str) -> AcknowledgementView:
+        """Give an incident back."""
+        path = f"/api/v1/incidents/{_part(key)}/acknowledge"
+        answer = await self._http.ask("DELETE", path, params={"owner": owner})
+        return _decode(_checked(answer.status, answer.body), AcknowledgementView)
+
     async def pause(self, *, owner: str, reason: str, seconds: float) -> int:
         """Pause automation; return the pause's id."""
         body = await self._order(
@@ -155,6 +183,11 @@ class ReconcilerApi:
     async def _order(self, method: str, path: str, **fields: Any) -> bytes:
         answer = await self._http.ask(method, path, json=fields or None)
         return _checked(answer.status, answer.body)
+
+
+def _part(text: str) -> str:
+    """Return a person's text as one part of a path, whatever it contains."""
+    return quote(text, safe="")
 
 
 def _checked(status: int, body: bytes) -> bytes:

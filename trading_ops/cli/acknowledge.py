@@ -1,0 +1,56 @@
+"""`incidents acknowledge`, `snooze` and `withdraw`: say whose an incident is."""
+
+import getpass
+
+import click
+
+from trading_ops.cli.automation import order
+from trading_ops.clients.reconciler import AcknowledgementView
+from trading_ops.reconciler.runbooks import parse_duration
+
+owner_option = click.option(
+    "--owner", default=getpass.getuser, help="In whose name; by default your login."
+)
+note_option = click.option("--note", default="", help="Why, or what you will do; it is stored.")
+
+
+@click.command()
+@click.argument("key", metavar="ID")
+@note_option
+@owner_option
+def acknowledge(key: str, note: str, owner: str) -> None:
+    """Take an incident: no more pages about it, and no automatic steps.
+
+    It is yours until it ends, until you withdraw, or until somebody takes it over by acknowledging
+    it too. The first letters of its ID are enough.
+    """
+    word = order(lambda api: api.acknowledge(key, owner=owner, note=note))
+    _say(word, f"it is {word.owner}'s until it ends or is withdrawn")
+
+
+@click.command()
+@click.argument("key", metavar="ID")
+@click.option("--for", "length", required=True, help="How long, as 30m or 2h; at most 24h.")
+@note_option
+@owner_option
+def snooze(key: str, length: str, note: str, owner: str) -> None:
+    """Be left alone by an incident for a while; if it still fires then, people are told again."""
+    seconds = parse_duration(length, "--for").total_seconds()
+    word = order(lambda api: api.acknowledge(key, owner=owner, note=note, seconds=seconds))
+    until = word.until.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    _say(word, f"people are told again at {until} if it still fires")
+
+
+@click.command()
+@click.argument("key", metavar="ID")
+@owner_option
+def withdraw(key: str, owner: str) -> None:
+    """Give an incident back: it is nobody's, and is handled as before."""
+    word = order(lambda api: api.withdraw(key, owner=owner))
+    _say(word, "it is nobody's now; the second line is called if nobody takes it in 15 minutes")
+
+
+def _say(word: AcknowledgementView, what: str) -> None:
+    click.echo(f"incident {word.incident_id[:8]}: {what}")
+    if word.trouble is not None:
+        click.echo(f"Alertmanager does not know yet, it is tried again: {word.trouble}", err=True)
