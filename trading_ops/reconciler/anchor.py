@@ -108,7 +108,10 @@ class Anchors:
         """Anchor until cancelled; first look whether what was anchored last is still there."""
         await self._look_back()
         while True:
-            await self.anchor_now()
+            try:
+                await self.anchor_now()
+            except Exception:
+                log.exception("audit_anchor_failed")  # a defect; the next minute tries again
             await asyncio.sleep(self.interval.total_seconds())
 
     @contextlib.asynccontextmanager

@@ -206,6 +206,25 @@ def test_a_copy_is_verified_with_shipped_logs(
     assert "last anchor: event 31" in capsys.readouterr().out
 
 
+def test_what_a_crash_left_is_verified(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last events are only in SQLite's journal, as after SIGKILL."""
+    database = sqlite_path(settings.database_url)
+    assert database is not None
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    engine = writing_engine(settings.database_url)
+    with transaction(engine, KEY.encode()) as connection:
+        events.add(connection, at=NOW, kind="opened")
+    for name in (database.name, f"{database.name}-wal"):
+        (folder / name).write_bytes((database.parent / name).read_bytes())
+    engine.dispose()
+    assert (folder / f"{database.name}-wal").stat().st_size > 0
+    assert run(["audit", "verify", "--database", f"sqlite:///{folder / database.name}"]) == 0
+    assert "verified 31 events" in capsys.readouterr().out
+
+
 def test_the_key_is_changed_with_an_event(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
