@@ -17,11 +17,21 @@ from aiohttp import web
 
 from trading_ops import clock, logs
 from trading_ops.actions import registry as actions
+from trading_ops.api.alerts import Alerts
+from trading_ops.api.approvals import Approvals
+from trading_ops.api.attempts import Attempts
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
+from trading_ops.api.catalogue import Catalogue
+from trading_ops.api.feed import Feed
+from trading_ops.api.health import Health, Known
 from trading_ops.api.incidents import Incidents
+from trading_ops.api.maintenance import MaintenanceWindows
 from trading_ops.api.routes import Handlers, build_application, routes
+from trading_ops.api.story import Events
+from trading_ops.api.stream import Stream
 from trading_ops.api.system import System
+from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import Webhook
 from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
 from trading_ops.clients.directory import Directory
@@ -51,6 +61,7 @@ from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.reconciler.surroundings import Surroundings
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.watch import AgentWatch, Patience
+from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.settings import Settings, load_settings
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
@@ -117,7 +128,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                 loop = _loop(base)
                 async with _audited(base), _measured(base), _watching(base) as (holding, watch):
                     yield Reconciler(
-                        application=_application(base, loop),
+                        application=_application(base, loop, holding, watch),
                         loop=loop,
                         holding=holding,
                         watch=watch,
@@ -287,14 +298,51 @@ def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
     )
 
 
-def _application(base: Base, loop: Loop) -> web.Application:
-    handlers = Handlers(
-        webhook=Webhook(loop.intake),
-        incidents=Incidents(base.reader),
-        automation=Automation(base.writer, base.reader, base.plans.registry, base.metrics),
-        system=System(base.reader, base.metrics, lambda: clock.monotonic() - loop.passed_at),
+def _application(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) -> web.Application:
+    authenticator = Authenticator(base.settings)
+    feed = Feed(base.reader)
+    handlers = _handlers(base, loop, holding, watch, Stream(feed, authenticator))
+    application = build_application(routes(handlers), authenticator)
+
+    async def close_streams(_application: web.Application) -> None:
+        await feed.close()
+
+    application.on_shutdown.append(close_streams)
+    return application
+
+
+def _handlers(
+    base: Base, loop: Loop, holding: Holding, watch: AgentWatch, stream: Stream
+) -> Handlers:
+    settings, reader, writer = base.settings, base.reader, base.writer
+    registry = base.plans.registry
+
+    def passed_ago() -> float:
+        return clock.monotonic() - loop.passed_at
+
+    known = Known(
+        passed_ago=passed_ago,
+        poll_seconds=loop.poll_seconds,
+        snapshot=lambda: loop.snapshot,
+        pulses=lambda: list(watch.pulses.values()),
+        queue=lambda: writer.waiting,
     )
-    return build_application(routes(handlers), Authenticator(base.settings))
+    books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
+    return Handlers(
+        webhook=Webhook(loop.intake),
+        incidents=Incidents(reader, loop.acknowledging),
+        attempts=Attempts(reader),
+        catalogue=Catalogue(base.plans, books, loop.manual),
+        approvals=Approvals(writer, reader),
+        automation=Automation(writer, reader, registry, base.metrics),
+        maintenance=MaintenanceWindows(writer, reader, registry),
+        targets=Targets(reader, registry, holding, observe_only=settings.observe_only),
+        health=Health(known=known, reader=reader, registry=registry, var=settings.var),
+        alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.desk.by_id),
+        events=Events(reader, recovery_times),
+        stream=stream,
+        system=System(reader, base.metrics, passed_ago),
+    )
 
 
 async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> None:

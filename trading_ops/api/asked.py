@@ -3,12 +3,14 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from trading_ops.api.problems import invalid, not_found
+from trading_ops.store.search import Place, read_place
 
 DEADLINE_SECONDS = 10.0
 LIMIT = 1000
@@ -21,9 +23,16 @@ PLAIN = r"^[^\u0000-\u001f\u007f]*$(?!\n)"
 Words = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=PLAIN)]
 """A name or a reason."""
 
+Person = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=PLAIN)]
+"""Who stands behind a token, in their own words."""
+
 Note = Annotated[str, msgspec.Meta(max_length=500, pattern=PLAIN)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=PLAIN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=LIMIT)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Cursor = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[0-9]{1,19}_[!-~]{1,80}$(?!\n)")]
+"""What `next` of the page before said."""
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=GREATEST)]
 
 T = TypeVar("T")
@@ -79,6 +88,16 @@ def read_path(request: web.Request, name: str) -> str:
     if not _PLAIN.match(value):
         not_found("no name has such characters")
     return value
+
+
+def place_of(cursor: str | None) -> Place | None:
+    """Return where the page before ended, or answer 422."""
+    if cursor is None:
+        return None
+    place = read_place(cursor)
+    if place is None:
+        invalid("`cursor` must be what `next` of the page before said")
+    return place
 
 
 def _check_text(value: str, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.asked import Count, Words
+from trading_ops.api.asked import Count, Person, Words
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import not_found
 from trading_ops.domain.decision import Pause
@@ -23,7 +23,7 @@ log = logs.get(__name__)
 class PauseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Why automation pauses, and for how long: at most a day."""
 
-    owner: Words | None = None
+    owner: Person | None = None
     reason: Words
     seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)]
 
@@ -31,14 +31,14 @@ class PauseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class ResumeQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Which pause is lifted, all by default, and by whom."""
 
-    owner: Words | None = None
+    owner: Person | None = None
     id: Count | None = None
 
 
 class Order(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Who orders it, and why."""
 
-    owner: Words | None = None
+    owner: Person | None = None
     reason: Words
 
 

@@ -1,19 +1,23 @@
-"""Incidents for people and programs: the list, and the whole story of one."""
+"""Incidents for people and programs: the list, the whole story of one, and a person's word."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from trading_ops.api.asked import Key, Limit
-from trading_ops.api.problems import not_found
+from trading_ops.api.asked import Cursor, Key, Limit, Moment, Note, Person, place_of
+from trading_ops.api.identity import Identity
+from trading_ops.api.problems import invalid, not_found
+from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementKind
 from trading_ops.domain.incident import Incident
+from trading_ops.reconciler.acknowledge import Acknowledged, Acknowledging
 from trading_ops.reconciler.story import Story, read_story
-from trading_ops.store import incidents
+from trading_ops.store import incidents, search
 from trading_ops.store.reader import Reader
+from trading_ops.store.search import Place, Span
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+UNKNOWN = "no incident has this id, or several begin with it"
 
 
 class IncidentQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -23,36 +27,139 @@ class IncidentQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     target: Key | None = None
     alertname: Key | None = None
     since: Moment | None = None
+    until: Moment | None = None
     limit: Limit = 100
+    cursor: Cursor | None = None
 
 
 class IncidentPage(msgspec.Struct, kw_only=True):
     """Incidents, newest first."""
 
     incidents: list[Incident]
+    next: str | None
+    """The cursor of the next page; null: this is the last one."""
+
+
+class AcknowledgeOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who has it; to snooze also needs for how long."""
+
+    kind: Literal["acknowledge", "snooze"] = "acknowledge"
+    seconds: (
+        Annotated[float, msgspec.Meta(gt=0, le=SNOOZED_AT_MOST // timedelta(seconds=1))] | None
+    ) = None
+    note: Note = ""
+    owner: Person | None = None
+
+
+class WithdrawQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who withdraws."""
+
+    owner: Person | None = None
+
+
+class AcknowledgementView(msgspec.Struct, kw_only=True):
+    """A person's word."""
+
+    id: int
+    incident_id: str
+    kind: AcknowledgementKind
+    owner: str
+    note: str
+    at: datetime
+    until: datetime
+    ended_at: datetime | None
+    silence_id: str | None
+    trouble: str | None
+    """Why Alertmanager does not know of it yet, though it stands; null: it does."""
 
 
 class Incidents:
-    """Read-only views."""
+    """What the routes under `incidents` do."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, acknowledging: Acknowledging) -> None:
         self._reader = reader
+        self._acknowledging = acknowledging
 
     async def search(self, query: IncidentQuery) -> IncidentPage:
         """Return incidents, newest first."""
-        search = partial(
-            incidents.search,
-            only_open=query.open,
-            target=query.target,
-            alert=query.alertname,
-            since=query.since,
-            limit=query.limit,
+        found = await self._reader.read(
+            partial(
+                search.find_incidents,
+                only_open=query.open,
+                target=query.target,
+                alert=query.alertname,
+                span=Span(since=query.since, until=query.until),
+                after=place_of(query.cursor),
+                limit=query.limit + 1,
+            )
         )
-        return IncidentPage(incidents=await self._reader.read(search))
+        return incident_page(found, query.limit)
 
     async def show(self, id: str) -> Story:  # noqa: A002 - as it is called in the path
         """Return one incident with its attempts and everything that was decided and done."""
         story = await self._reader.read(partial(read_story, key=id))
         if story is None:
-            not_found("no incident has this id, or several begin with it")
+            not_found(UNKNOWN)
         return story
+
+    async def acknowledge(
+        self,
+        identity: Identity,
+        id: str,  # noqa: A002
+        body: AcknowledgeOrder,
+    ) -> AcknowledgementView:
+        """Take an incident over, or snooze it: pages and automatic steps stop for it."""
+        kind = AcknowledgementKind(body.kind)
+        if kind is AcknowledgementKind.SNOOZE and body.seconds is None:
+            invalid("`seconds` is missing: to snooze needs an end")
+        if kind is AcknowledgementKind.ACKNOWLEDGE and body.seconds is not None:
+            invalid("`seconds` is only for snooze: an acknowledgement lasts until it is withdrawn")
+        done = await self._acknowledging.acknowledge(
+            (await self._find(id)).id,
+            kind=kind,
+            owner=identity.actor(body.owner),
+            note=body.note,
+            for_=None if body.seconds is None else timedelta(seconds=body.seconds),
+        )
+        return _view(done)
+
+    async def withdraw(
+        self,
+        identity: Identity,
+        id: str,  # noqa: A002
+        query: WithdrawQuery,
+    ) -> AcknowledgementView:
+        """End the word that stands for an incident; it is handled as before."""
+        found = await self._find(id)
+        owner = identity.actor(query.owner)
+        return _view(await self._acknowledging.withdraw(found.id, owner=owner))
+
+    async def _find(self, key: str) -> Incident:
+        found = await self._reader.read(partial(incidents.find, key=key))
+        if found is None:
+            not_found(UNKNOWN)
+        return found
+
+
+def incident_page(found: list[Incident], limit: int) -> IncidentPage:
+    """Return a page from one incident more than it holds, if there is one more."""
+    page = found[:limit]
+    more = len(found) > limit
+    place = str(Place(page[-1].opened_at, page[-1].id)) if more else None
+    return IncidentPage(incidents=page, next=place)
+
+
+def _view(done: Acknowledged) -> AcknowledgementView:
+    word = done.word
+    return AcknowledgementView(
+        id=word.id,
+        incident_id=word.incident_id,
+        kind=word.kind,
+        owner=word.owner,
+        note=word.note,
+        at=word.at,
+        until=word.until,
+        ended_at=word.ended_at,
+        silence_id=word.silence_id,
+        trouble=done.trouble,
+    )

@@ -8,14 +8,23 @@ from typing import Any
 from aiohttp import web
 
 from trading_ops.api import openapi
+from trading_ops.api.alerts import Alerts
+from trading_ops.api.approvals import Approvals
+from trading_ops.api.attempts import Attempts
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
+from trading_ops.api.catalogue import Catalogue
+from trading_ops.api.health import Health
 from trading_ops.api.identity import Role
 from trading_ops.api.incidents import Incidents
+from trading_ops.api.maintenance import MaintenanceWindows
 from trading_ops.api.openapi import OpenApi
 from trading_ops.api.problems import problems
 from trading_ops.api.route import Route, guarded, route
+from trading_ops.api.story import Events
+from trading_ops.api.stream import Stream
 from trading_ops.api.system import TEXT, System
+from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import BODY_LIMIT_BYTES, Webhook
 
 VIEWER, OPERATOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.ADMIN
@@ -27,7 +36,16 @@ class Handlers:
 
     webhook: Webhook
     incidents: Incidents
+    attempts: Attempts
+    catalogue: Catalogue
+    approvals: Approvals
     automation: Automation
+    maintenance: MaintenanceWindows
+    targets: Targets
+    health: Health
+    alerts: Alerts
+    events: Events
+    stream: Stream
     system: System
 
 
@@ -36,8 +54,12 @@ def routes(to: Handlers) -> list[Route]:
     document = OpenApi()
     table = [
         *_incidents(to.incidents),
-        *_automation(to.automation),
-        *_system(to.system),
+        *_attempts(to.attempts, to.catalogue, to.approvals),
+        *_targets(to.targets, to.automation),
+        *_automation(to.automation, to.maintenance),
+        *_events(to.events, to.stream),
+        *_alerts(to.alerts),
+        *_system(to.system, to.health),
         route("GET", openapi.PATH, Role.ANYONE, "system", document.show),
         route(
             "POST",
@@ -61,24 +83,86 @@ def described() -> list[Route]:
 
 
 def _incidents(to: Incidents) -> list[Route]:
+    tag, path = "incidents", "/api/v1/incidents"
+    word = f"{path}/{{id}}/acknowledge"
     return [
-        route("GET", "/api/v1/incidents", VIEWER, "incidents", to.search),
-        route("GET", "/api/v1/incidents/{id}", VIEWER, "incidents", to.show),
+        route("GET", path, VIEWER, tag, to.search),
+        route("GET", f"{path}/{{id}}", VIEWER, tag, to.show),
+        route("POST", word, OPERATOR, tag, to.acknowledge, status=201, refusals=(409,)),
+        route("DELETE", word, OPERATOR, tag, to.withdraw, refusals=(409,)),
     ]
 
 
-def _automation(to: Automation) -> list[Route]:
+def _attempts(attempts: Attempts, catalogue: Catalogue, approvals: Approvals) -> list[Route]:
+    order, answers = (409, 502), "/api/v1/approvals/{id}"
     return [
-        route("GET", "/api/v1/pause", VIEWER, "automation", to.show),
-        route("POST", "/api/v1/pause", OPERATOR, "automation", to.pause, status=201),
-        route("DELETE", "/api/v1/pause", OPERATOR, "automation", to.resume),
-        route("POST", "/api/v1/targets/{name}/forgive", ADMIN, "targets", to.forgive),
+        route("GET", "/api/v1/attempts", VIEWER, "attempts", attempts.search),
+        route("GET", "/api/v1/attempts/{id}", VIEWER, "attempts", attempts.show),
+        route("GET", "/api/v1/runbooks", VIEWER, "catalogue", catalogue.runbooks),
+        route("GET", "/api/v1/runbooks/{alert}", VIEWER, "catalogue", catalogue.runbook),
+        route("GET", "/api/v1/actions", VIEWER, "catalogue", catalogue.actions),
+        route(
+            "POST",
+            "/api/v1/actions/{name}",
+            OPERATOR,
+            "catalogue",
+            catalogue.execute,
+            refusals=order,
+        ),
+        route("GET", "/api/v1/approvals", VIEWER, "approvals", approvals.search),
+        route(
+            "POST", f"{answers}/approve", OPERATOR, "approvals", approvals.approve, refusals=(409,)
+        ),
+        route("POST", f"{answers}/deny", OPERATOR, "approvals", approvals.deny, refusals=(409,)),
     ]
 
 
-def _system(to: System) -> list[Route]:
+def _targets(to: Targets, automation: Automation) -> list[Route]:
+    tag, path = "targets", "/api/v1/targets"
+    return [
+        route("GET", path, VIEWER, tag, to.show),
+        route("POST", "/api/v1/halt", OPERATOR, tag, to.halt_all),
+        route("POST", f"{path}/{{name}}/halt", OPERATOR, tag, to.halt),
+        route("POST", f"{path}/{{name}}/reduce", OPERATOR, tag, to.reduce),
+        route("POST", f"{path}/{{name}}/resume", ADMIN, tag, to.resume, refusals=(502,)),
+        route("POST", f"{path}/{{name}}/forgive", ADMIN, tag, automation.forgive),
+    ]
+
+
+def _automation(to: Automation, windows: MaintenanceWindows) -> list[Route]:
+    tag, path = "automation", "/api/v1/maintenance"
+    return [
+        route("GET", "/api/v1/pause", VIEWER, tag, to.show),
+        route("POST", "/api/v1/pause", OPERATOR, tag, to.pause, status=201),
+        route("DELETE", "/api/v1/pause", OPERATOR, tag, to.resume),
+        route("GET", path, VIEWER, tag, windows.show),
+        route("POST", path, OPERATOR, tag, windows.begin, status=201, refusals=(409,)),
+        route("DELETE", f"{path}/{{id}}", OPERATOR, tag, windows.end),
+    ]
+
+
+def _events(to: Events, stream: Stream) -> list[Route]:
+    tag, path = "events", "/api/v1/events"
+    return [
+        route("GET", path, VIEWER, tag, to.search),
+        route("GET", f"{path}/summary", VIEWER, tag, to.summary),
+        route("GET", f"{path}/stream", VIEWER, tag, stream.stream, status=101, refusals=(426,)),
+        route("GET", "/api/v1/recovery", VIEWER, tag, to.recovery),
+    ]
+
+
+def _alerts(to: Alerts) -> list[Route]:
+    return [
+        route("GET", "/api/v1/alerts", VIEWER, "alerts", to.search),
+        route("GET", "/api/v1/alerts/{name}/history", VIEWER, "alerts", to.history),
+    ]
+
+
+def _system(to: System, health: Health) -> list[Route]:
     return [
         route("GET", "/api/v1/status", VIEWER, "system", to.status),
+        route("GET", "/api/v1/health", VIEWER, "system", health.show),
+        route("GET", "/api/v1/health/{component}", VIEWER, "system", health.part),
         route("POST", "/api/v1/test-alert", OPERATOR, "system", to.test_alert, status=202),
         route("DELETE", "/api/v1/test-alert", OPERATOR, "system", to.end_test_alert),
         route("GET", "/metrics", Role.METRICS, "system", to.metrics, media=TEXT),

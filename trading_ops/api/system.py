@@ -14,7 +14,7 @@ from trading_ops.domain.incident import Incident
 from trading_ops.errors import StoreError
 from trading_ops.instrument.exposition import Exposition
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import Connection, incidents, notifications, pauses
+from trading_ops.store import Connection, notifications, pauses, search
 from trading_ops.store.reader import Reader
 
 TEST_ALERT_SECONDS = 60.0
@@ -23,6 +23,7 @@ STUCK_SECONDS = 60.0
 
 
 TEXT = "text/plain"
+SHOWN = 100
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -30,7 +31,10 @@ class Status(msgspec.Struct, kw_only=True):
 
     version: str
     pause: PauseView | None
+    incidents_open: int
     open_incidents: list[Incident]
+    """The oldest, at most a hundred."""
+
     notifications_waiting: int
     notifications_quarantined: int
 
@@ -83,7 +87,8 @@ class System:
         return Status(
             version=__version__,
             pause=None if pause is None else pause_view(pause),
-            open_incidents=incidents.open_ones(connection),
+            incidents_open=sum(search.open_by_target(connection).values()),
+            open_incidents=search.oldest_open(connection, limit=SHOWN),
             notifications_waiting=notifications.count(connection, state.PENDING),
             notifications_quarantined=notifications.count(connection, state.QUARANTINED),
         )

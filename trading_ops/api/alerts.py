@@ -1,0 +1,172 @@
+"""Alerts as Prometheus and Alertmanager had them at the last look, and their history with us."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Literal
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.api.asked import Cursor, Key, Limit, Moment, place_of
+from trading_ops.api.incidents import IncidentPage, incident_page
+from trading_ops.domain.alert import Fingerprint
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.sighting import RoutedAlert, RuleAlert, Snapshot
+from trading_ops.store import search
+from trading_ops.store.reader import Reader
+from trading_ops.store.search import Span
+
+AlertState = Literal["firing", "pending", "ended"]
+
+
+class AlertQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which alerts."""
+
+    alertname: Key | None = None
+    state: AlertState | None = None
+    limit: Limit = 100
+    after: Key | None = None
+    """The fingerprint at which the page before ended."""
+
+
+class AlertView(msgspec.Struct, kw_only=True):
+    """One alert."""
+
+    fingerprint: str
+    alertname: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    state: AlertState
+    """`ended`: Alertmanager still has it, and Prometheus does not."""
+
+    active_at: datetime
+    silenced: bool | None
+    """Null: Alertmanager does not have it, or did not answer."""
+
+    inhibited: bool | None
+    incident: str | None
+
+
+class AlertPage(msgspec.Struct, kw_only=True):
+    """Alerts by fingerprint, and when the sources were asked."""
+
+    alerts: list[AlertView]
+    next: str | None
+    """The `after` of the next page; null: this is the last one."""
+
+    looked_at: datetime | None
+    age_seconds: float | None
+    prometheus: bool
+    """Whether it answered at the last look."""
+
+    alertmanager: bool
+
+
+class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which part of the history."""
+
+    target: Key | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class Alerts:
+    """What the routes under `alerts` do."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        snapshot: Callable[[], Snapshot | None],
+        open_incidents: Callable[[], Mapping[str, Incident]],
+    ) -> None:
+        """Take ways to the last look and to the incidents that are open, by id."""
+        self._reader = reader
+        self._snapshot = snapshot
+        self._open = open_incidents
+
+    async def search(self, query: AlertQuery) -> AlertPage:
+        """Return the alerts of the last look, each with its incident."""
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return _page([], None, snapshot)
+        rules = snapshot.prometheus.alerts if snapshot.prometheus else {}
+        routed = snapshot.alertmanager or {}
+        keys = sorted(key for key in rules.keys() | routed.keys() if key > (query.after or ""))
+        found: list[Fingerprint] = []
+        for key in keys:
+            if _is_wanted(query, rules.get(key), routed.get(key)):
+                found.append(key)
+            if len(found) > query.limit:
+                break
+        incidents = {one.fingerprint: key for key, one in self._open().items()}
+        shown = [
+            _view(key, rules.get(key), routed.get(key), incidents.get(key))
+            for key in found[: query.limit]
+        ]
+        more = len(found) > query.limit
+        return _page(shown, shown[-1].fingerprint if more else None, snapshot)
+
+    async def history(self, name: str, query: HistoryQuery) -> IncidentPage:
+        """Return every time that an alert became an incident, newest first."""
+        found = await self._reader.read(
+            partial(
+                search.find_incidents,
+                alert=name,
+                target=query.target,
+                span=Span(since=query.since, until=query.until),
+                after=place_of(query.cursor),
+                limit=query.limit + 1,
+            )
+        )
+        return incident_page(found, query.limit)
+
+
+def _is_wanted(query: AlertQuery, rule: RuleAlert | None, routed: RoutedAlert | None) -> bool:
+    labels = _labels(rule, routed)
+    if query.alertname is not None and labels.get("alertname") != query.alertname:
+        return False
+    return query.state is None or _state(rule) == query.state
+
+
+def _state(rule: RuleAlert | None) -> AlertState:
+    if rule is None:
+        return "ended"
+    return "firing" if rule.firing else "pending"
+
+
+def _labels(rule: RuleAlert | None, routed: RoutedAlert | None) -> Mapping[str, str]:
+    one = rule or routed
+    return {} if one is None else one.labels
+
+
+def _view(
+    key: Fingerprint, rule: RuleAlert | None, routed: RoutedAlert | None, incident: str | None
+) -> AlertView:
+    one = rule or routed
+    assert one is not None  # noqa: S101 - the key is from one of the two
+    return AlertView(
+        fingerprint=key,
+        alertname=one.labels.get("alertname", ""),
+        labels=one.labels,
+        annotations=one.annotations,
+        state=_state(rule),
+        active_at=one.active_at if isinstance(one, RuleAlert) else one.starts_at,
+        silenced=None if routed is None else routed.silenced,
+        inhibited=None if routed is None else routed.inhibited,
+        incident=incident,
+    )
+
+
+def _page(alerts: list[AlertView], after: str | None, snapshot: Snapshot | None) -> AlertPage:
+    age = None if snapshot is None else (clock.now() - snapshot.at).total_seconds()
+    return AlertPage(
+        alerts=alerts,
+        next=after,
+        looked_at=None if snapshot is None else snapshot.at,
+        age_seconds=age,
+        prometheus=snapshot is not None and snapshot.prometheus is not None,
+        alertmanager=snapshot is not None and snapshot.alertmanager is not None,
+    )

@@ -1,0 +1,74 @@
+"""Attempts: what was done, when, and what became of it."""
+
+from functools import partial
+
+import msgspec
+
+from trading_ops.api.asked import Cursor, Key, Limit, Moment, place_of
+from trading_ops.api.problems import not_found
+from trading_ops.domain.attempt import Attempt, AttemptState
+from trading_ops.store import search
+from trading_ops.store.events import Event
+from trading_ops.store.reader import Reader
+from trading_ops.store.search import Place, Span
+
+
+class AttemptQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which attempts."""
+
+    incident: Key | None = None
+    target: Key | None = None
+    action: Key | None = None
+    state: AttemptState | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class AttemptPage(msgspec.Struct, kw_only=True):
+    """Attempts, newest first."""
+
+    attempts: list[Attempt]
+    next: str | None
+    """The cursor of the next page; null: this is the last one."""
+
+
+class AttemptStory(msgspec.Struct, kw_only=True):
+    """One attempt, and what was written about it, oldest first."""
+
+    attempt: Attempt
+    events: list[Event]
+
+
+class Attempts:
+    """Read-only views."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def search(self, query: AttemptQuery) -> AttemptPage:
+        """Return attempts, newest first."""
+        found = await self._reader.read(
+            partial(
+                search.find_attempts,
+                incident_id=query.incident,
+                target=query.target,
+                action=query.action,
+                state=query.state,
+                span=Span(since=query.since, until=query.until),
+                after=place_of(query.cursor),
+                limit=query.limit + 1,
+            )
+        )
+        page = found[: query.limit]
+        more = len(found) > query.limit
+        place = str(Place(page[-1].started_at, page[-1].id)) if more else None
+        return AttemptPage(attempts=page, next=place)
+
+    async def show(self, id: str) -> AttemptStory:  # noqa: A002 - as it is called in the path
+        """Return one attempt with its events."""
+        found = await self._reader.read(partial(search.find_attempt, key=id))
+        if found is None:
+            not_found("no attempt has this id")
+        return AttemptStory(attempt=found[0], events=found[1])

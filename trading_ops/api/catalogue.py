@@ -1,0 +1,213 @@
+"""What can be done: the runbooks as they were loaded, the actions, and ordering one by hand."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+
+from trading_ops.actions.registry import KINDS
+from trading_ops.api.asked import PLAIN, Key, Person, Words
+from trading_ops.api.identity import Identity, Role
+from trading_ops.api.problems import invalid, not_found
+from trading_ops.domain.approval import Approval
+from trading_ops.domain.attempt import Attempt, Delivery
+from trading_ops.domain.runbook import Runbook
+from trading_ops.reconciler.manual import Manual, Outcome
+from trading_ops.reconciler.plans import Plans
+
+Value = Annotated[str, msgspec.Meta(max_length=200, pattern=PLAIN)]
+
+
+class StepView(msgspec.Struct, kw_only=True):
+    """One rung of a runbook."""
+
+    action: str
+    params: dict[str, str]
+    delivery: Delivery
+    timeout_seconds: float
+    verify_within_seconds: float
+    approval: bool
+    while_halted: bool
+
+
+class RunbookView(msgspec.Struct, kw_only=True):
+    """A runbook's plan."""
+
+    alert: str
+    target_label: str
+    escalate: str
+    observe_only: bool
+    steps: list[StepView]
+    cooldown_seconds: float
+    attempts: int
+    window_seconds: float
+    unless: list[str]
+    verify: str | None
+    """The query that must hold; null: for people only."""
+
+    verify_hold_seconds: float | None
+    drill: str | None
+    """The fault that its drill injects."""
+
+
+class RunbookPage(msgspec.Struct, kw_only=True):
+    """All runbooks, by alert."""
+
+    runbooks: list[RunbookView]
+
+
+class RunbookText(msgspec.Struct, kw_only=True):
+    """One runbook: the plan, and the whole file with its prose."""
+
+    plan: RunbookView
+    markdown: str
+
+
+class ActionView(msgspec.Struct, kw_only=True):
+    """One action of the catalogue."""
+
+    name: str
+    summary: str
+    delivery: Delivery
+    params: list[str]
+    """All of them must be given, and no other."""
+
+    role: Role
+    """Who may order it by hand."""
+
+
+class ActionPage(msgspec.Struct, kw_only=True):
+    """All actions, by name."""
+
+    actions: list[ActionView]
+
+
+class ActionOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """On what, with which parameters, and why."""
+
+    target: Key
+    params: dict[str, Value] = {}
+    reason: Words
+    owner: Person | None = None
+
+
+class RefusalView(msgspec.Struct, kw_only=True):
+    """The gate that is shut, and how it is opened."""
+
+    reason: str
+    note: str
+    opens: str
+    until: datetime | None
+
+
+class OrderView(msgspec.Struct, kw_only=True):
+    """What became of an order: an attempt that was started, or the gate that refused it."""
+
+    attempt: Attempt | None
+    refusal: RefusalView | None
+    approval: Approval | None
+    """With a refusal: the request that somebody else must approve."""
+
+
+class Catalogue:
+    """What the routes under `runbooks` and `actions` do."""
+
+    def __init__(self, plans: Plans, texts: Mapping[str, str], manual: Manual) -> None:
+        """Take each runbook's whole text by alert, as it was when its plan was read."""
+        self._runbooks = {name: _runbook(book) for name, book in sorted(plans.runbooks.items())}
+        self._texts = texts
+        self._manual = manual
+
+    async def runbooks(self) -> RunbookPage:
+        """Return every runbook's plan."""
+        return RunbookPage(runbooks=list(self._runbooks.values()))
+
+    async def runbook(self, alert: str) -> RunbookText:
+        """Return one runbook: the plan and the Markdown."""
+        plan = self._runbooks.get(alert)
+        if plan is None:
+            not_found("no alert of this name has a runbook")
+        return RunbookText(plan=plan, markdown=self._texts.get(alert, ""))
+
+    async def actions(self) -> ActionPage:
+        """Return every action with its class and its parameters."""
+        return ActionPage(actions=[_action(name) for name in sorted(KINDS)])
+
+    async def execute(self, identity: Identity, name: str, body: ActionOrder) -> OrderView:
+        """Order an action by hand, through the same gates as a runbook's step."""
+        if name not in KINDS:
+            not_found(f"there is no such action: one of {', '.join(sorted(KINDS))}")
+        if set(body.params) != KINDS[name].params:
+            wanted = ", ".join(sorted(KINDS[name].params)) or "none"
+            invalid(f"`params` must be exactly: {wanted}")
+        if not identity.may(_role(name)):
+            raise web.HTTPForbidden(text=f"a one-shot action needs the role {Role.ADMIN}")
+        outcome = await self._manual.execute(
+            name,
+            body.target,
+            body.params,
+            owner=identity.actor(body.owner),
+            reason=body.reason,
+        )
+        return _order(outcome)
+
+
+def _order(outcome: Outcome) -> OrderView:
+    refusal = outcome.refusal
+    return OrderView(
+        attempt=outcome.attempt,
+        refusal=None
+        if refusal is None
+        else RefusalView(
+            reason=refusal.reason.value,
+            note=refusal.note,
+            opens=refusal.opens,
+            until=refusal.until,
+        ),
+        approval=outcome.approval,
+    )
+
+
+def _role(name: str) -> Role:
+    return Role.ADMIN if KINDS[name].delivery is Delivery.ONE_SHOT else Role.OPERATOR
+
+
+def _action(name: str) -> ActionView:
+    kind = KINDS[name]
+    return ActionView(
+        name=name,
+        summary=(kind.__doc__ or "").split("\n\n")[0],
+        delivery=kind.delivery,
+        params=sorted(kind.params),
+        role=_role(name),
+    )
+
+
+def _runbook(book: Runbook) -> RunbookView:
+    return RunbookView(
+        alert=book.alert,
+        target_label=book.target_label,
+        escalate=book.escalate,
+        observe_only=book.observe_only,
+        steps=[
+            StepView(
+                action=step.action,
+                params=dict(step.params),
+                delivery=step.delivery,
+                timeout_seconds=step.timeout.total_seconds(),
+                verify_within_seconds=step.verify_within.total_seconds(),
+                approval=step.approval,
+                while_halted=step.while_halted,
+            )
+            for step in book.steps
+        ],
+        cooldown_seconds=book.limits.cooldown.total_seconds(),
+        attempts=book.limits.attempts,
+        window_seconds=book.limits.window.total_seconds(),
+        unless=list(book.unless),
+        verify=book.verify.query if book.verify else None,
+        verify_hold_seconds=book.verify.hold.total_seconds() if book.verify else None,
+        drill=book.drill.fault if book.drill else None,
+    )

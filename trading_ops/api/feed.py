@@ -1,0 +1,142 @@
+"""New events, live, for many listeners: read once, encoded once, and nobody waits for the slowest.
+
+While anybody listens, the number of the newest event is asked for several times a second; only
+when it has grown are events read. Each listener has a bounded queue. One that does not keep up is
+let go, and can come back for what it has missed: events have numbers without gaps.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+
+from trading_ops import logs
+from trading_ops.errors import StoreError
+from trading_ops.store import Connection, events
+from trading_ops.store.events import Event
+from trading_ops.store.reader import Reader
+
+log = logs.get(__name__)
+
+LOOK_SECONDS = 0.25
+PAGE = 500
+QUEUE = 2000
+LISTENERS = 100
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event as it is sent."""
+
+    seq: int
+    text: str
+
+
+@dataclass(eq=False)
+class Listener:
+    """One who listens."""
+
+    position: int
+    """The number of the last event that was put into the queue, or sent before there was one."""
+
+    queue: asyncio.Queue[Line]
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set: the queue was full, and it gets no more."""
+
+    def put(self, lines: Sequence[Line]) -> None:
+        """Take what is new."""
+        for line in lines:
+            if line.seq <= self.position:
+                continue
+            try:
+                self.queue.put_nowait(line)
+            except asyncio.QueueFull:
+                self.lost.set()
+                return
+            self.position = line.seq
+
+
+class Feed:
+    """Reads new events for everybody who listens."""
+
+    def __init__(
+        self, reader: Reader, *, queue: int = QUEUE, look_seconds: float = LOOK_SECONDS
+    ) -> None:
+        self._reader = reader
+        self._queue = queue
+        self._look_seconds = look_seconds
+        self._listeners: set[Listener] = set()
+        self._seen = 0
+        """The number of the last event that was handed out; means something while listened to."""
+
+        self._running: asyncio.Task[None] | None = None
+        self.closing = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody else may listen."""
+        return len(self._listeners) >= LISTENERS
+
+    async def head(self) -> int:
+        """Return the number of the newest event."""
+        return await self._reader.read(events.head)
+
+    async def page(self, after: int) -> list[Line]:
+        """Return some events after a number, oldest first."""
+        return _lines(await self._reader.read(partial(events.since, seq=after, limit=PAGE)))
+
+    def is_current(self, position: int, head: int) -> bool:
+        """Whether a listener that has everything up to here can be joined without a gap."""
+        return position >= (self._seen if self._listeners else head)
+
+    @contextmanager
+    def listening(self, position: int) -> Iterator[Listener]:
+        """Join; what comes after the position goes into the listener's queue."""
+        if not self._listeners:
+            self._seen = position
+            self._running = asyncio.create_task(self._run(), name="feed")
+        listener = Listener(position, asyncio.Queue(self._queue))
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+            if not self._listeners and self._running is not None:
+                self._running.cancel()
+
+    async def close(self) -> None:
+        """Tell all listeners to go."""
+        self.closing.set()
+        if self._running is not None:
+            self._running.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._running
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                while lines := await self._news():
+                    self._seen = lines[-1].seq
+                    for listener in tuple(self._listeners):
+                        listener.put(lines)
+            except StoreError as error:
+                log.warning("feed_not_read", error=str(error))
+            except Exception:  # one bad reading must not end the feed for good
+                log.exception("feed_failed")
+            await asyncio.sleep(self._look_seconds)
+
+    async def _news(self) -> list[Line]:
+        return _lines(await self._reader.read(partial(_since, seen=self._seen)))
+
+
+def _since(connection: Connection, seen: int) -> list[Event]:
+    if events.head(connection) <= seen:
+        return []
+    return events.since(connection, seen, limit=PAGE)
+
+
+def _lines(found: Sequence[Event]) -> list[Line]:
+    return [Line(event.seq, msgspec.json.encode(event).decode()) for event in found]

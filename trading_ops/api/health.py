@@ -1,0 +1,236 @@
+"""Health of the parts, from what is already known: no handler waits for another system."""
+
+import asyncio
+import math
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.api.problems import not_found
+from trading_ops.api.system import STUCK_SECONDS
+from trading_ops.domain.sighting import Snapshot
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import StoreError
+from trading_ops.reconciler.watch import Pulse
+from trading_ops.store import events
+from trading_ops.store.reader import Reader
+
+ANSWER_SECONDS = 0.05
+PROBE_SECONDS = 1.0
+"""For so long the database's last answer is taken for the present."""
+
+SILENT_SECONDS = 3.0
+FREE_DEGRADED, FREE_FAILING = 1024**3, 100 * 1024**2
+QUEUE_DEGRADED = 1000
+
+
+class State(StrEnum):
+    """How a part is."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    """It works, but not as it should, or what is known of it is old."""
+
+    FAILING = "failing"
+
+
+class PartView(msgspec.Struct, kw_only=True):
+    """One part."""
+
+    name: str
+    state: State
+    detail: str
+    age_seconds: float | None
+    """How old the facts are that this rests on; null: nothing is known."""
+
+
+class HealthView(msgspec.Struct, kw_only=True):
+    """The worst of all parts, and each of them."""
+
+    state: State
+    at: datetime
+    parts: list[PartView]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """Where the facts come from; each call only looks at what is in memory."""
+
+    passed_ago: Callable[[], float]
+    poll_seconds: float
+    snapshot: Callable[[], Snapshot | None]
+    pulses: Callable[[], Iterable[Pulse]]
+    queue: Callable[[], int]
+
+
+@dataclass(kw_only=True)
+class DatabaseProbe:
+    """Asks the database a small question, one at a time: a hung one takes up one thread only."""
+
+    reader: Reader
+    _asking: asyncio.Task[int] | None = field(init=False, default=None)
+    _asked_at: float = field(init=False, default=-math.inf)
+    _last: tuple[State, str] = field(init=False, default=(State.FAILING, "it was not asked yet"))
+
+    async def look(self) -> tuple[State, str, float]:
+        """Return how the database is, and how old that is in seconds."""
+        if self._asking is None:
+            if clock.monotonic() - self._asked_at < PROBE_SECONDS:
+                return (*self._last, clock.monotonic() - self._asked_at)
+            self._asked_at = clock.monotonic()
+            self._asking = asyncio.create_task(self.reader.read(events.head))
+        await asyncio.wait({self._asking}, timeout=ANSWER_SECONDS)
+        age = clock.monotonic() - self._asked_at
+        if not self._asking.done():
+            state = State.DEGRADED if age < PROBE_SECONDS else State.FAILING
+            return state, f"no answer for {age:.1f} s", age
+        asking, self._asking = self._asking, None
+        self._last = _answered(asking, age)
+        return (*self._last, age)
+
+
+def _answered(asking: asyncio.Task[int], took: float) -> tuple[State, str]:
+    try:
+        head = asking.result()
+    except StoreError as error:
+        return State.FAILING, str(error)
+    return State.OK, f"answered in {1000 * took:.0f} ms; newest event {head}"
+
+
+class Health:
+    """What the routes under `health` do."""
+
+    def __init__(self, *, known: Known, reader: Reader, registry: Registry, var: Path) -> None:
+        self._known = known
+        self._database = DatabaseProbe(reader=reader)
+        self._registry = registry
+        self._var = var
+
+    async def show(self) -> HealthView:
+        """Return how every part is, and the worst of them as the whole."""
+        parts = await self._parts()
+        order = list(State)
+        worst = max((part.state for part in parts), key=order.index)
+        return HealthView(state=worst, at=clock.now(), parts=parts)
+
+    async def part(self, component: str) -> PartView:
+        """Return how one part is: `database`, `scheduler`, `disk`, `venue:NAME`, and so on."""
+        parts = {part.name: part for part in await self._parts()}
+        if component not in parts:
+            not_found(f"there is no such part: one of {', '.join(parts)}")
+        return parts[component]
+
+    async def _parts(self) -> list[PartView]:
+        snapshot = self._known.snapshot()
+        pulses = {pulse.target.name: pulse for pulse in self._known.pulses()}
+        return [
+            await self._database_part(),
+            self._scheduler(),
+            self._disk(),
+            self._prometheus(snapshot),
+            self._alertmanager(snapshot),
+            *(_venue(one, snapshot) for one in self._registry.of_kind(Kind.VENUE)),
+            *(_agent(one, pulses.get(one.name)) for one in self._registry.of_kind(Kind.BOT)),
+        ]
+
+    async def _database_part(self) -> PartView:
+        state, detail, age = await self._database.look()
+        waiting = self._known.queue()
+        if waiting > QUEUE_DEGRADED and state is State.OK:
+            state = State.DEGRADED
+        return _part("database", state, f"{detail}; {waiting} writes wait", age)
+
+    def _scheduler(self) -> PartView:
+        ago = self._known.passed_ago()
+        if math.isinf(ago):
+            return _part("scheduler", State.FAILING, "no pass has come to its end yet", None)
+        late = ago > 2 * self._known.poll_seconds + 1
+        state = State.DEGRADED if late else State.OK
+        if ago > max(STUCK_SECONDS, 3 * self._known.poll_seconds):
+            state = State.FAILING
+        return _part("scheduler", state, f"the last pass ended {ago:.1f} s ago", ago)
+
+    def _disk(self) -> PartView:
+        try:
+            usage = shutil.disk_usage(self._var)
+        except OSError as error:
+            return _part("disk", State.FAILING, error.strerror or "it cannot be read", None)
+        state = State.OK
+        if usage.free < FREE_DEGRADED:
+            state = State.FAILING if usage.free < FREE_FAILING else State.DEGRADED
+        share = 100 * usage.free / usage.total
+        return _part("disk", state, f"{usage.free / 1e9:.1f} GB free ({share:.0f} %)", 0.0)
+
+    def _prometheus(self, snapshot: Snapshot | None) -> PartView:
+        if snapshot is None:
+            return _part("prometheus", State.FAILING, "it was not asked yet", None)
+        age = _age(snapshot)
+        if snapshot.prometheus is None:
+            return _part("prometheus", State.FAILING, "it did not answer at the last look", age)
+        if not snapshot.prometheus.watchdog_seen:
+            detail = "the Watchdog does not fire: its rules are not evaluated"
+            return _part("prometheus", State.FAILING, detail, age)
+        detail = f"{len(snapshot.prometheus.alerts)} alerts at the last look"
+        return _part("prometheus", self._if_fresh(age), detail, age)
+
+    def _alertmanager(self, snapshot: Snapshot | None) -> PartView:
+        if snapshot is None:
+            return _part("alertmanager", State.FAILING, "it was not asked yet", None)
+        age = _age(snapshot)
+        if snapshot.alertmanager is None:
+            return _part("alertmanager", State.FAILING, "none answered at the last look", age)
+        detail = f"{len(snapshot.alertmanager)} alerts at the last look"
+        return _part("alertmanager", self._if_fresh(age), detail, age)
+
+    def _if_fresh(self, age: float) -> State:
+        return State.DEGRADED if age > 3 * self._known.poll_seconds + 1 else State.OK
+
+
+def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
+    """Return how a venue is, by the alerts that name it and no bot."""
+    name = f"venue:{target.name}"
+    if snapshot is None or snapshot.prometheus is None:
+        return _part(name, State.DEGRADED, "nobody knows: Prometheus did not answer", None)
+    about = [
+        alert
+        for alert in snapshot.prometheus.alerts.values()
+        if alert.labels.get("venue") == target.name and not alert.labels.get("bot")
+    ]
+    firing = sorted({alert.name for alert in about if alert.firing})
+    critical = any(one.firing and one.labels.get("severity") == "critical" for one in about)
+    if firing:
+        state = State.FAILING if critical else State.DEGRADED
+        return _part(name, state, f"firing: {', '.join(firing)}", _age(snapshot))
+    if about:
+        pending = ", ".join(sorted({alert.name for alert in about}))
+        return _part(name, State.DEGRADED, f"pending: {pending}", _age(snapshot))
+    return _part(name, State.OK, "no alert is about it", _age(snapshot))
+
+
+def _agent(target: Target, pulse: Pulse | None) -> PartView:
+    """Return how a bot's agent is, by its own word."""
+    name = f"agent:{target.name}"
+    if pulse is None or pulse.answered is None or pulse.report is None:
+        return _part(name, State.DEGRADED, "it has not answered since our start", None)
+    age = (clock.now() - pulse.answered).total_seconds()
+    if age > SILENT_SECONDS:
+        return _part(name, State.FAILING, f"silent for {age:.1f} s", age)
+    health = pulse.report.health
+    states = {"ok": State.OK, "degraded": State.DEGRADED}
+    state = states.get(health.status, State.FAILING)
+    return _part(name, state, f"it says {health.status}, {health.state}", age)
+
+
+def _age(snapshot: Snapshot) -> float:
+    return (clock.now() - snapshot.at).total_seconds()
+
+
+def _part(name: str, state: State, detail: str, age: float | None) -> PartView:
+    rounded = None if age is None else round(max(age, 0.0), 3)
+    return PartView(name=name, state=state, detail=detail, age_seconds=rounded)

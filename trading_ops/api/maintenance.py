@@ -1,0 +1,91 @@
+"""Maintenance windows: seen by everybody, ordered by whoever may also pause."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Annotated
+
+import msgspec
+
+from trading_ops import clock, logs
+from trading_ops.api.asked import GREATEST, Key, Moment, Person, Words
+from trading_ops.api.identity import Identity
+from trading_ops.api.problems import invalid, not_found
+from trading_ops.domain.maintenance import LONGEST, Maintenance
+from trading_ops.domain.target import Registry
+from trading_ops.store import maintenance
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+
+class WindowOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """On what, why, from when (now), and for how long."""
+
+    target: Key | None = None
+    """None: the whole fleet."""
+
+    reason: Words
+    begins_at: Moment | None = None
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=LONGEST // timedelta(seconds=1))]
+    owner: Person | None = None
+
+
+class EndQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who ends it."""
+
+    owner: Person | None = None
+
+
+class WindowPage(msgspec.Struct, kw_only=True):
+    """Windows that are open or planned, the next one first."""
+
+    maintenance: list[Maintenance]
+
+
+class MaintenanceWindows:
+    """What the routes under `maintenance` do."""
+
+    def __init__(self, writer: Writer, reader: Reader, registry: Registry) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._registry = registry
+
+    async def show(self) -> WindowPage:
+        """Return the windows that are open or planned."""
+        found = await self._reader.read(partial(maintenance.planned, now=clock.now()))
+        return WindowPage(maintenance=found)
+
+    async def begin(self, identity: Identity, body: WindowOrder) -> Maintenance:
+        """Begin or plan a window: meanwhile nothing is done automatically to the target."""
+        if body.target is not None and self._registry.find(body.target) is None:
+            invalid("`target` must be a name of targets.yml, or left out for the whole fleet")
+        now = clock.now()
+        begins_at = body.begins_at or now
+        try:
+            ends_at = begins_at + timedelta(seconds=body.seconds)
+        except OverflowError:
+            invalid("`begins_at` is beyond the calendar")
+        window = Maintenance(
+            target=body.target,
+            owner=identity.actor(body.owner),
+            reason=body.reason,
+            begins_at=begins_at,
+            ends_at=ends_at,
+        )
+        stored = await self._writer.run(partial(maintenance.begin, window=window, now=now))
+        log.info("maintenance_ordered", id=stored.id, target=stored.target, owner=stored.owner)
+        return stored
+
+    async def end(self, identity: Identity, id: str, query: EndQuery) -> Maintenance:  # noqa: A002
+        """End a window early, or take a planned one back."""
+        known = id.isascii() and id.isdecimal() and len(id) < len(str(GREATEST))
+        if not known:
+            not_found("no window has this id")
+        owner = identity.actor(query.owner)
+        order = partial(maintenance.end, key=int(id), owner=owner, now=clock.now())
+        ended = await self._writer.run(order)
+        if ended is None:
+            not_found("no window that is open or planned has this id")
+        log.info("maintenance_ended", id=ended.id, target=ended.target, owner=owner)
+        return ended

@@ -1,0 +1,153 @@
+"""The story of everything: events with filters, counted, live; and how long recovery took."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.api.asked import Count, Key, Limit, Moment
+from trading_ops.api.problems import invalid
+from trading_ops.store import Connection, search
+from trading_ops.store.events import Event
+from trading_ops.store.reader import Reader
+from trading_ops.store.search import Counted, Span
+
+DAY = timedelta(days=1)
+MONTH = timedelta(days=30)
+
+
+class EventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which events; `after` turns the order: from that number on, oldest first."""
+
+    kind: Key | None = None
+    reason: Key | None = None
+    incident: Key | None = None
+    attempt: Key | None = None
+    actor: Key | None = None
+    target: Key | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    after: Count | None = None
+    before: Count | None = None
+    limit: Limit = 100
+
+
+class EventPage(msgspec.Struct, kw_only=True):
+    """Events, newest first; with `after` oldest first."""
+
+    events: list[Event]
+    next: int | None
+    """The `before` (or `after`) of the next page; null: this is the last one."""
+
+
+class SpanQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """From when, until when; by default the last day, or for recovery the last 30 days."""
+
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+class EventSummary(msgspec.Struct, kw_only=True):
+    """How many events there were of each kind and reason, the most frequent first."""
+
+    since: datetime
+    until: datetime
+    total: int
+    counts: list[Counted]
+
+
+class SpreadView(msgspec.Struct, kw_only=True):
+    """Some durations in seconds; all null when there is none."""
+
+    count: int
+    mean_seconds: float | None
+    median_seconds: float | None
+    p95_seconds: float | None
+    worst_seconds: float | None
+
+
+class AlertTimesView(msgspec.Struct, kw_only=True):
+    """The incidents of one alert: MTTA is `first_response`, MTTR is `close`."""
+
+    alert: str
+    incidents: int
+    open: int
+    healed: int
+    """Closed after an attempt that was verified, without a person being called."""
+
+    escalated: int
+    first_response: SpreadView
+    close: SpreadView
+
+
+class RecoveryView(msgspec.Struct, kw_only=True):
+    """The incidents that were opened in a span: all together, and by alert."""
+
+    since: datetime
+    until: datetime
+    total: AlertTimesView
+    alerts: list[AlertTimesView]
+
+
+class Events:
+    """What the routes under `events` and `recovery` do, apart from the stream."""
+
+    def __init__(self, reader: Reader, recovery_times: Callable[..., Any]) -> None:
+        """Take `reports.recovery_times`, whose values `RecoveryView` shows."""
+        self._reader = reader
+        self._recovery_times = recovery_times
+
+    async def search(self, query: EventQuery) -> EventPage:
+        """Return what was received, decided, done and ordered."""
+        if query.after is not None and query.before is not None:
+            invalid("`after` and `before` go in two directions: give one of them")
+        found = await self._reader.read(
+            partial(
+                search.find_events,
+                kind=query.kind,
+                reason=query.reason,
+                incident_id=query.incident,
+                attempt_id=query.attempt,
+                actor=query.actor,
+                target=query.target,
+                span=Span(since=query.since, until=query.until),
+                after=query.after,
+                before=query.before,
+                limit=query.limit + 1,
+            )
+        )
+        page = found[: query.limit]
+        more = len(found) > query.limit
+        return EventPage(events=page, next=page[-1].seq if more else None)
+
+    async def summary(self, query: SpanQuery) -> EventSummary:
+        """Return how often what happened, by kind and by the machine's reason."""
+        since, until = _span(query, DAY)
+        span = Span(since=since, until=until)
+        counts = await self._reader.read(partial(search.count_events, span=span))
+        total = sum(one.count for one in counts)
+        return EventSummary(since=since, until=until, total=total, counts=counts)
+
+    async def recovery(self, query: SpanQuery) -> RecoveryView:
+        """Return how long the first response and the end took, by alert (MTTA, MTTR)."""
+        since, until = _span(query, MONTH)
+
+        def read(connection: Connection) -> Any:
+            return self._recovery_times(connection, since=since, until=until)
+
+        times = await self._reader.read(read)
+        return msgspec.convert(times, RecoveryView, from_attributes=True)
+
+
+def _span(query: SpanQuery, length: timedelta) -> tuple[datetime, datetime]:
+    until = query.until or clock.now()
+    try:
+        since = query.since or until - length
+    except OverflowError:
+        invalid("`until` is beyond the calendar")
+    if since > until:
+        invalid("`since` must be before `until`")
+    return since, until

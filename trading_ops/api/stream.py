@@ -1,0 +1,167 @@
+"""GET /api/v1/events/stream: the feed over a WebSocket, one event a message, as JSON.
+
+The connection ends with a code that says why:
+
+    1001  the reconciler stops; come back
+    1008  the token is no longer valid
+    1013  too slow, or the database does not answer; come back with `after=` the last number seen
+"""
+
+import asyncio
+import contextlib
+import socket
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from trading_ops import logs
+from trading_ops.api.asked import Count
+from trading_ops.api.auth import Authenticator
+from trading_ops.api.feed import Feed, Listener
+from trading_ops.api.identity import Identity, Role
+from trading_ops.errors import StoreError
+
+log = logs.get(__name__)
+
+HEARTBEAT_SECONDS = 15.0
+CHECK_SECONDS = 2.0
+"""How often the token is looked at again."""
+
+FAREWELL_SECONDS = 5.0
+MESSAGE_LIMIT = 1024
+BUFFER_BYTES = 128 * 1024
+"""What the kernel keeps for a listener that does not read."""
+
+
+class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """From which event on: what follows the number `after`; by default only what is new."""
+
+    after: Count | None = None
+
+
+class _Ended(Exception):
+    """The connection must end, with a code and a reason."""
+
+    def __init__(self, code: WSCloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+class Stream:
+    """Serves the feed."""
+
+    def __init__(self, feed: Feed, authenticator: Authenticator) -> None:
+        self._feed = feed
+        self._authenticator = authenticator
+
+    async def stream(
+        self, request: web.Request, identity: Identity, query: StreamQuery
+    ) -> web.StreamResponse:
+        """Send every new event over a WebSocket, one a message; `after` resumes without a gap."""
+        socket_ = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_SECONDS, timeout=FAREWELL_SECONDS, max_msg_size=MESSAGE_LIMIT
+        )
+        if not socket_.can_prepare(request).ok:
+            raise web.HTTPUpgradeRequired(text="this is a WebSocket: send Upgrade: websocket")
+        if self._feed.is_full or self._feed.closing.is_set():
+            raise web.HTTPServiceUnavailable(text="too many listen already; try again later")
+        head = await self._feed.head()
+        position = head if query.after is None else min(query.after, head)
+        await socket_.prepare(request)
+        _bound_buffer(request)
+        log.info("stream_begun", who=identity.name, after=position)
+        try:
+            await self._serve(request, socket_, position)
+        except _Ended as end:
+            log.info("stream_ended", who=identity.name, reason=end.reason)
+            await _say_farewell(request, socket_, end)
+        return socket_
+
+    async def _serve(
+        self, request: web.Request, socket_: web.WebSocketResponse, position: int
+    ) -> None:
+        """Send until the other side goes; raises `_Ended` when this side must end it."""
+        sending = asyncio.create_task(self._send(socket_, position))
+        others = [
+            asyncio.create_task(_hear(socket_)),
+            asyncio.create_task(self._closing()),
+            asyncio.create_task(self._check(request)),
+        ]
+        try:
+            done, _ = await asyncio.wait({sending, *others}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except (ConnectionError, StoreError) as error:
+            raise _Ended(WSCloseCode.TRY_AGAIN_LATER, "the events cannot be read") from error
+        finally:
+            for task in (sending, *others):
+                task.cancel()
+            await asyncio.gather(sending, *others, return_exceptions=True)
+
+    async def _send(self, socket_: web.WebSocketResponse, position: int) -> None:
+        position = await self._catch_up(socket_, position)
+        with self._feed.listening(position) as listener:
+            passing = asyncio.create_task(_pass_on(socket_, listener))
+            lost = asyncio.create_task(listener.lost.wait())
+            try:
+                await asyncio.wait({passing, lost}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                lost.cancel()
+                passing.cancel()
+                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                    await passing
+            if listener.lost.is_set():
+                reason = "too slow: come back with after= the last number that was seen"
+                raise _Ended(WSCloseCode.TRY_AGAIN_LATER, reason)
+
+    async def _catch_up(self, socket_: web.WebSocketResponse, position: int) -> int:
+        """Send what is stored; return from where the feed takes over."""
+        while True:
+            head = await self._feed.head()
+            if self._feed.is_current(position, head):
+                return position
+            for line in await self._feed.page(position):
+                await socket_.send_str(line.text)
+                position = line.seq
+
+    async def _closing(self) -> None:
+        await self._feed.closing.wait()
+        raise _Ended(WSCloseCode.GOING_AWAY, "the reconciler stops")
+
+    async def _check(self, request: web.Request) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            identity = self._authenticator.identify(request)
+            if identity is None or not identity.may(Role.VIEWER):
+                raise _Ended(WSCloseCode.POLICY_VIOLATION, "the token is no longer valid")
+
+
+async def _pass_on(socket_: web.WebSocketResponse, listener: Listener) -> None:
+    while True:
+        line = await listener.queue.get()
+        await socket_.send_str(line.text)
+
+
+async def _hear(socket_: web.WebSocketResponse) -> None:
+    """Wait for the other side to go; what it sends means nothing, and is not kept."""
+    while True:
+        message = await socket_.receive()
+        if message.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
+            return
+
+
+async def _say_farewell(request: web.Request, socket_: web.WebSocketResponse, end: _Ended) -> None:
+    """Close with the reason, but do not wait long for one that does not read."""
+    with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
+        async with asyncio.timeout(2 * FAREWELL_SECONDS):
+            await socket_.close(code=end.code, message=end.reason.encode())
+            return
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _bound_buffer(request: web.Request) -> None:
+    connection = None if request.transport is None else request.transport.get_extra_info("socket")
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)

@@ -1,0 +1,212 @@
+"""Targets: how each one stands, and a person's hand on the bots. A halt asks no database first."""
+
+import asyncio
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.api.asked import Key, Person, Words
+from trading_ops.api.identity import Identity
+from trading_ops.api.problems import invalid, not_found
+from trading_ops.domain.decision import Pause
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.maintenance import Maintenance, covering
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.reconciler.holding import Holding
+from trading_ops.store import Connection, maintenance, pauses, search
+from trading_ops.store.reader import Reader
+
+HoldKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$(?!\n)")]
+MANY = 100
+
+
+class TargetView(msgspec.Struct, kw_only=True):
+    """One registered target."""
+
+    name: str
+    kind: Kind
+    venue: str | None
+    open_incidents: int
+    holds: list[Hold]
+    automation: str
+    """`acts`, or why nothing is done by itself: `paused`, `observe_only`, `maintenance`."""
+
+    automation_note: str
+
+
+class TargetPage(msgspec.Struct, kw_only=True):
+    """All registered targets, as in targets.yml."""
+
+    targets: list[TargetView]
+
+
+class HoldOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why, and an id of the hold where asking twice must be one hold."""
+
+    reason: Words
+    key: HoldKey | None = None
+    owner: Person | None = None
+
+
+class FleetOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why all bots are halted."""
+
+    reason: Words
+    owner: Person | None = None
+
+
+class LiftOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why, and which holds; all of the bot by default."""
+
+    reason: Words
+    holds: Annotated[list[Key], msgspec.Meta(min_length=1, max_length=MANY)] | None = None
+    owner: Person | None = None
+
+
+class LaidView(msgspec.Struct, kw_only=True):
+    """What became of one hold."""
+
+    target: str
+    id: str
+    state: HeldState
+    stored: bool
+    """A restart of the reconciler knows it."""
+
+    acknowledged: bool
+    """The bot has said that it is in force; false: it is laid again each second until it has."""
+
+    detail: str
+
+
+class LaidPage(msgspec.Struct, kw_only=True):
+    """What became of the hold on each bot."""
+
+    holds: list[LaidView]
+
+
+class LiftedView(msgspec.Struct, kw_only=True):
+    """Which holds were lifted, and which still stand."""
+
+    target: str
+    ids: list[str]
+    standing: list[Hold]
+    detail: str
+
+
+class _Words(msgspec.Struct, kw_only=True):
+    pause: Pause | None
+    windows: list[Maintenance]
+    open: dict[str, int]
+
+
+class Targets:
+    """What the routes under `targets` do, apart from `forgive`."""
+
+    def __init__(
+        self, reader: Reader, registry: Registry, holding: Holding, *, observe_only: bool
+    ) -> None:
+        self._reader = reader
+        self._registry = registry
+        self._holding = holding
+        self._observe_only = observe_only
+
+    async def show(self) -> TargetPage:
+        """Return every registered target with its holds, open incidents and automation."""
+        now = clock.now()
+        words = await self._reader.read(partial(_read, now=now))
+        return TargetPage(targets=[self._view(one, words, now) for one in self._registry])
+
+    async def halt(self, identity: Identity, name: str, body: HoldOrder) -> LaidView:
+        """Halt a bot: it submits and changes nothing; cancels and queries pass."""
+        return await self._lay(identity, self._bot(name), HeldState.HALTED, body)
+
+    async def reduce(self, identity: Identity, name: str, body: HoldOrder) -> LaidView:
+        """Let a bot only shrink its exposure."""
+        return await self._lay(identity, self._bot(name), HeldState.REDUCING, body)
+
+    async def halt_all(self, identity: Identity, body: FleetOrder) -> LaidPage:
+        """Halt all bots at once."""
+        order = HoldOrder(reason=body.reason, owner=body.owner)
+        laying = [
+            self._lay(identity, bot, HeldState.HALTED, order)
+            for bot in self._registry.of_kind(Kind.BOT)
+        ]
+        return LaidPage(holds=list(await asyncio.gather(*laying)))
+
+    async def resume(self, identity: Identity, name: str, body: LiftOrder) -> LiftedView:
+        """Lift holds of a bot: it trades again when none is left."""
+        bot = self._bot(name)
+        ids = None if body.holds is None else frozenset(body.holds)
+        lifted = await self._holding.lift(
+            bot, ids=ids, owner=identity.actor(body.owner), reason=body.reason
+        )
+        return LiftedView(
+            target=bot.name,
+            ids=sorted(lifted.ids),
+            standing=self._holds(bot),
+            detail=lifted.detail,
+        )
+
+    async def _lay(
+        self, identity: Identity, bot: Target, state: HeldState, body: HoldOrder
+    ) -> LaidView:
+        laid = await self._holding.lay(
+            bot,
+            state.value,
+            owner=identity.actor(body.owner),
+            reason=body.reason,
+            key=body.key,
+        )
+        return LaidView(
+            target=bot.name,
+            id=laid.id,
+            state=state,
+            stored=laid.stored,
+            acknowledged=laid.acknowledged,
+            detail=laid.detail,
+        )
+
+    def _bot(self, name: str) -> Target:
+        target = self._registry.find(name)
+        if target is None:
+            not_found("targets.yml has no target of this name")
+        if target.kind is not Kind.BOT:
+            invalid(f"{target.name} is no bot: only bots are halted, reduced and resumed")
+        return target
+
+    def _holds(self, target: Target) -> list[Hold]:
+        return [hold for hold in self._holding.standing if hold.target == target.name]
+
+    def _view(self, target: Target, words: _Words, now: datetime) -> TargetView:
+        automation, note = self._automation(target, words, now)
+        return TargetView(
+            name=target.name,
+            kind=target.kind,
+            venue=target.venue,
+            open_incidents=words.open.get(target.name, 0),
+            holds=self._holds(target),
+            automation=automation,
+            automation_note=note,
+        )
+
+    def _automation(self, target: Target, words: _Words, now: datetime) -> tuple[str, str]:
+        if words.pause is not None:
+            return "paused", f"by {words.pause.owner}: {words.pause.reason}"
+        if self._observe_only or target.observe_only:
+            return "observe_only", "everywhere" if self._observe_only else "this target"
+        window = covering(words.windows, target.name, now)
+        if window is not None:
+            return "maintenance", f"by {window.owner}: {window.reason}"
+        return "acts", ""
+
+
+def _read(connection: Connection, now: datetime) -> _Words:
+    counted = search.open_by_target(connection)
+    return _Words(
+        pause=pauses.current(connection, now=now),
+        windows=maintenance.current(connection, now=now),
+        open={name: count for name, count in counted.items() if name is not None},
+    )
