@@ -11,6 +11,7 @@ from trading_ops.reconciler.anchor import Anchors
 from trading_ops.reports.audit import AnchorBook, read_anchors, verify
 from trading_ops.reports.audit_walk import Fault
 from trading_ops.store import events
+from trading_ops.store.offline import open_reader
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -63,7 +64,7 @@ GUARDS = {
     ],
 )
 async def test_who_gets_past_the_triggers_is_found(
-    writer: Writer, engine: Engine, reading: Engine, change: str, fault: Fault, seq: int
+    url: str, writer: Writer, engine: Engine, change: str, fault: Fault, seq: int
 ) -> None:
     """The owner of the table can drop its triggers; the chain then shows what was done."""
     for _ in range(3):
@@ -73,6 +74,7 @@ async def test_who_gets_past_the_triggers_is_found(
         for guard in GUARDS[connection.dialect.name]:
             connection.execute(text(guard))
         connection.execute(text(change))
-    verdict = await verify(Reader(reading), KEYS, AnchorBook())
+    with open_reader(url) as reader:
+        verdict = await verify(reader, KEYS, AnchorBook())
     assert verdict.problem is not None
     assert (verdict.problem.fault, verdict.problem.seq) == (fault, seq)
