@@ -46,12 +46,12 @@ async def test_a_life_leaves_a_whole_story(
     key.write_text(f"newer\n{key.read_text()}\n")
     async with start(killed=True) as running:
         await running.break_it()
+        await eventually(lambda: world.commands.count("reconnect_broker") == 2)
         await eventually(running.closed)
     second = await verified(settings)
     assert second.problem is None
     assert second.verified > first.verified
     assert [section.seq for section in second.keys] == [1, first.last + 1]
-    assert world.commands.count("reconnect_broker") == 2
 
     with open_reader(settings.database_url) as reader:
         story = await reader.read(newest_story)
