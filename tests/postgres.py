@@ -317,6 +317,7 @@ def _start_guard(folder: Path) -> subprocess.Popen[bytes]:
         cwd=Path(__file__).parents[1],
         stdin=subprocess.PIPE,
         start_new_session=True,
+        env={},  # not measured as part of what is tested
     )
 
 

@@ -213,7 +213,7 @@ def _keys(connection: Connection) -> set[int]:
 
 async def test_a_frozen_server_is_given_up(server: Cluster) -> None:
     """It keeps its connections and never answers: we do not wait for that either."""
-    url = server.new_database()
+    url = server.new_database() + "?connect_timeout=2"
     bounds = Bounds(name="writer", settings=WRITING, answer_seconds=0.3)
     writer = Writer(bounded(parse(url), bounds))
     writer.start()
@@ -278,6 +278,28 @@ async def test_a_full_disk(writer: Writer, reading: Engine) -> None:
         await writer.run(lambda connection: add(connection, b"x" * 1_000_000))
     await writer.run(room(1000))
     await writer.run(lambda connection: add(connection, b"x" * 1_000_000))
+    assert count(reading) == 1
+
+
+@sqlite_only
+async def test_a_read_only_disk(url: str, reading: Engine) -> None:
+    """Refused while it lasts, and stored again when it is over, without a restart."""
+    engine = writing_engine(url)
+    writer = Writer(engine)
+
+    def switch(value: str) -> None:
+        connection = engine.raw_connection()
+        connection.cursor().execute(f"PRAGMA query_only = {value}")
+        connection.close()
+
+    switch("ON")
+    writer.start()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            await writer.run(add)
+    switch("OFF")
+    await writer.run(add)
+    await asyncio.to_thread(writer.stop)
     assert count(reading) == 1
 
 
