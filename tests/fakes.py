@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.builders import LABELS
+from tests.silences import FakeAlertmanager
 from trading_ops import clock
 from trading_ops.domain.alert import fingerprint_of
 
@@ -30,6 +31,9 @@ class FakeWorld:
     labels: dict[str, str] = field(default_factory=lambda: dict(LABELS))
     firing: bool = False
     silenced: bool = False
+    silences: FakeAlertmanager = field(default_factory=FakeAlertmanager)
+    """Silences that were really laid; each is taken to match the alert."""
+
     watchdog: bool = True
     prometheus_down: bool = False
     bot_status: str = "failing"
@@ -97,9 +101,10 @@ class FakeWorld:
         """GET /api/v2/alerts of Alertmanager."""
         if not self.firing:
             return web.json_response([])
+        silenced = self.silenced or bool(self.silences.active)
         state = {
-            "state": "suppressed" if self.silenced else "active",
-            "silencedBy": ["s1"] if self.silenced else [],
+            "state": "suppressed" if silenced else "active",
+            "silencedBy": ["s1"] if silenced else [],
             "inhibitedBy": [],
         }
         ends = (clock.now() + timedelta(minutes=4)).isoformat()
@@ -173,6 +178,7 @@ class FakeWorld:
                 web.get("/api/v1/status/runtimeinfo", self.runtime),
                 web.get("/api/v1/query", self.query),
                 web.get("/api/v2/alerts", self.routed),
+                *self.silences.routes(),
                 web.get("/health", self.health),
                 web.post("/commands/{name}", self.command),
                 web.post("/fence", self.raise_fence),

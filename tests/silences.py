@@ -34,16 +34,17 @@ class FakeAlertmanager:
     def server(self) -> TestServer:
         """Return the server, not yet started."""
         app = web.Application(middlewares=[self._there])
-        app.add_routes(
-            [
-                web.get("/api/v2/alerts", self._alerts),
-                web.get("/api/v2/silences", self._all),
-                web.post("/api/v2/silences", self._lay),
-                web.get("/api/v2/silence/{id}", self._one),
-                web.delete("/api/v2/silence/{id}", self._expire),
-            ]
-        )
+        app.add_routes([web.get("/api/v2/alerts", self._alerts), *self.routes()])
         return TestServer(app, host="127.0.0.1")
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what concerns silences, for a server that is more than this."""
+        return [
+            web.get("/api/v2/silences", self._all),
+            web.post("/api/v2/silences", self._lay),
+            web.get("/api/v2/silence/{id}", self._one),
+            web.delete("/api/v2/silence/{id}", self._expire),
+        ]
 
     @web.middleware
     async def _there(self, request: web.Request, handler: Any) -> web.StreamResponse:

@@ -41,12 +41,16 @@ async def test_a_recovery_leaves_its_traces(start: Start) -> None:
             "trading_ops_pass_duration_seconds_count",
             "trading_ops_writer_commit_duration_seconds_count",
             "trading_ops_pass_last_success_timestamp_seconds",
-            "trading_ops_audit_head_events",
             "trading_ops_audit_anchor_timestamp_seconds",
             "trading_ops_lease_until_timestamp_seconds",
         ):
             assert await running.metric(name) > 0, name
         assert await running.metric("trading_ops_lease_held") == 1
+
+        async def head() -> bool:
+            return await running.metric("trading_ops_audit_head_events") > 0
+
+        await eventually(head, what="the next measurement")
         assert await running.metric("trading_ops_decision_lag_seconds_count") == 1
         assert await running.metric("trading_ops_start_lag_seconds_count") == 1
         assert await running.metric("trading_ops_incident_oldest_opened_timestamp_seconds") == 0

@@ -1,0 +1,82 @@
+"""A person and the machine on one incident: through the API, the loop and the fake world."""
+
+from typing import Any
+
+from aiohttp import ClientSession
+
+from tests.fakes import FakeWorld
+from tests.service.reconciler.conftest import Running, Start
+from tests.waiting import eventually
+from trading_ops.clients.http import Http
+from trading_ops.clients.reconciler import ReconcilerApi
+
+GAUGE = (
+    'trading_ops_acknowledged_until_timestamp_seconds{bot="alpha",origin="BotSick",venue="paper"}'
+)
+
+
+def api(running: Running, session: ClientSession) -> ReconcilerApi:
+    """Return the client that the command line uses."""
+    return ReconcilerApi(
+        Http(session, str(running.client.make_url("")).rstrip("/"), token="operator")
+    )
+
+
+async def incident(running: Running) -> Any:
+    """Return the open incident, once there is one."""
+    return await eventually(running.incident, what="an incident")
+
+
+async def test_the_machine_keeps_its_hands_off_until_it_is_given_back(
+    start: Start, world: FakeWorld
+) -> None:
+    """Acknowledged: nothing is done, and it says whose it is. Withdrawn: the machine goes on."""
+    async with start() as running, ClientSession() as session:
+        person = api(running, session)
+        await running.call("POST", "/api/v1/pause", json=PAUSE)
+        world.firing = True
+        assert await running.notify(world.alert()) == 200
+        key = (await incident(running))["id"]
+        word = await person.acknowledge(key[:8], owner="anna", note="mine")
+        assert word.trouble is None
+        assert "anna" in word.owner
+        assert len(world.silences.active) == 1
+        await running.call("DELETE", "/api/v1/pause?owner=anna")
+        await eventually(lambda: running.said("decided_wait", "silenced"), what="hands off")
+        (note,) = {
+            event["note"]
+            for event in (await running.story())["events"]
+            if event["reason"] == "silenced"
+        }
+        assert note.startswith("hands off: acknowledged by anna")
+        assert world.commands == []
+        assert await running.metric(GAUGE) > 0
+
+        await person.withdraw(key, owner="anna")
+        assert world.silences.active == []
+        assert await running.metric(GAUGE) == 0
+        await eventually(running.closed, what="the machine to heal it")
+        assert world.commands == ["reconnect_broker"]
+
+
+async def test_a_word_ends_with_its_incident(start: Start, world: FakeWorld) -> None:
+    """Resolved while it was silenced, of which no webhook tells: the poll does."""
+    async with start() as running, ClientSession() as session:
+        await running.call("POST", "/api/v1/pause", json=PAUSE)
+        world.firing = True
+        await running.notify(world.alert())
+        key = (await incident(running))["id"]
+        await api(running, session).acknowledge(key, owner="anna")
+        world.firing = False
+        await eventually(running.closed, what="the incident to be closed")
+        await eventually(lambda: not world.silences.active, what="the silence to be gone")
+        story = await running.story()
+        assert "acknowledgement_ended" in [event["kind"] for event in story["events"]]
+        await eventually(lambda: _is_zero(running), what="the metric to be 0")
+
+
+async def _is_zero(running: Running) -> bool:
+    return await running.metric(GAUGE) == 0
+
+
+PAUSE = {"owner": "anna", "reason": "a test", "seconds": 600}
