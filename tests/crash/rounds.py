@@ -72,7 +72,7 @@ class Round:
             "TRADING_OPS_POLL_INTERVAL_SECONDS": POLL_SECONDS,
         }
         if self.database_url is not None:
-            environ["TRADING_OPS_DATABASE_URL"] = self.database_url
+            environ["TRADING_OPS_DATABASE"] = self.database_url
         return environ
 
     async def run(self, server: Server, kills: int, *, full_disk: bool = False) -> None:

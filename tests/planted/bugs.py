@@ -65,13 +65,13 @@ BUGS = (
         tests=("tests/service/agent",),
     ),
     Bug(
-        name="budget-in-memory",
-        what="what was tried before is forgotten by a restart",
+        name="budget-forgotten",
+        what="what was tried for an earlier incident, or before a restart, is not counted",
         changes=(
             Change(
                 path="trading_ops/reconciler/desk.py",
-                old="        of_target=_of_targets(connection, targets, now),\n        starts=",
-                new="        of_target={},\n        starts=",
+                old='target=self.of_target.get(incident.target or "", _NONE)',
+                new="target=self.of_incident.get(incident.id, _NONE)",
             ),
             Change(
                 path="trading_ops/store/attempts.py",

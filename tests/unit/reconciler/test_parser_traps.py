@@ -1,0 +1,106 @@
+"""The traps that JSON, Python and the databases hold for a parser of notifications."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from trading_ops.domain.alert import Alert, AlertStatus
+from trading_ops.reconciler.notification import Unreadable, parse_notification
+
+GOOD: dict[str, Any] = {
+    "status": "firing",
+    "labels": {"alertname": "BotDown", "bot": "alpha"},
+    "startsAt": "2026-03-01T12:00:00Z",
+}
+
+
+def parse(**over: Any) -> Alert:
+    """Return the one alert of a body."""
+    (alert,) = parse_notification(msgspec.json.encode({"alerts": [GOOD | over]}))
+    return alert
+
+
+def raw(text: str) -> bytes:
+    """Return a body with a text in the place of an annotation's value."""
+    body = msgspec.json.encode({"alerts": [GOOD | {"annotations": {"a": "HERE"}}]})
+    return body.replace(b'"HERE"', text.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"alerts": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+    ids=["arrays", "objects", "where alerts are"],
+)
+def test_depth_is_refused(body: bytes) -> None:
+    """No stack overflows, whoever's it is."""
+    with pytest.raises(Unreadable):
+        parse_notification(body)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
+def test_numbers_that_are_none_are_refused(number: str) -> None:
+    """Python's own parser takes the first four, and fails oddly on the last."""
+    with pytest.raises(Unreadable):
+        parse_notification(raw(number))
+
+
+@pytest.mark.parametrize("count", ["9223372036854775808", "-9223372036854775809", "1e400"])
+def test_counts_beyond_the_database_are_refused_or_unused(count: str) -> None:
+    """`truncatedAlerts` is read: it either fits or the body is refused, and nothing else."""
+    body = f'{{"alerts": [], "truncatedAlerts": {count}}}'.encode()
+    try:
+        assert parse_notification(body) == []
+    except Unreadable:
+        return
+
+
+def test_of_a_doubled_key_the_last_counts() -> None:
+    """JSON leaves it open; what matters is that there is one answer, always the same."""
+    body = (
+        b'{"alerts": [], "alerts": [{"status": "resolved", "status": "firing",'
+        b' "labels": {"alertname": "A", "alertname": "B"}, "startsAt": "2026-03-01T12:00:00Z"}]}'
+    )
+    (alert,) = parse_notification(body)
+    assert (alert.name, alert.status) == ("B", AlertStatus.FIRING)
+
+
+@pytest.mark.parametrize("text", [r'"\ud800"', r'"\udfff tail"', '"\ud800"'])
+def test_lone_surrogates_are_refused(text: str) -> None:
+    """They are no text: no database and no HTTP body could carry them on."""
+    with pytest.raises(Unreadable):
+        parse_notification(raw(text))
+
+
+def test_nul_is_text() -> None:
+    """The parser keeps it; the store must make it storable, since PostgreSQL refuses it."""
+    assert parse(labels={"alertname": "a\0b"}).name == "a\0b"
+
+
+def test_nanoseconds_are_rounded_to_microseconds() -> None:
+    """Go writes nine digits."""
+    assert parse(startsAt="2026-03-01T12:00:00.123456789Z").starts_at.microsecond == 123457
+
+
+@pytest.mark.parametrize("zero", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00"])
+def test_year_one_as_an_end_is_no_end(zero: str) -> None:
+    """Go's zero time."""
+    assert parse(endsAt=zero).ends_at is None
+
+
+@pytest.mark.parametrize("edge", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+def test_a_beginning_beyond_the_calendar_is_refused(edge: str) -> None:
+    """Its UTC lies in year 0 or 10000."""
+    with pytest.raises(Unreadable):
+        parse(startsAt=edge)
+
+
+@pytest.mark.parametrize("moment", ["", "now", "2026-02-30T00:00:00Z", "1970-01-01", 0])
+def test_moments_that_are_none_are_refused(moment: object) -> None:
+    """A date without time, or a number, is none."""
+    with pytest.raises(Unreadable):
+        parse(startsAt=moment)
