@@ -70,6 +70,7 @@ def test_a_late_copy_does_not_undo_a_lift(connection: Connection, later: int, st
 def test_an_id_belongs_to_one_target(connection: Connection) -> None:
     """The hold of one bot cannot be replaced by another bot's of the same name."""
     holds.lay(connection, make_hold(state=HeldState.REDUCING), now=NOW)
-    assert not holds.lay(connection, make_hold(target="beta"), now=NOW)
+    with pytest.raises(holds.IdTaken, match="belongs to a hold on alpha"):
+        holds.lay(connection, make_hold(target="beta"), now=NOW)
     (standing,) = holds.standing(connection)
     assert (standing.target, standing.state) == ("alpha", HeldState.REDUCING)

@@ -7,8 +7,13 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.errors import StoreError
 from trading_ops.store import events
 from trading_ops.store.tables import fences, holds
+
+
+class IdTaken(StoreError):
+    """The id belongs to a hold on another target: nothing was stored."""
 
 
 def lay(connection: Connection, hold: Hold, *, now: datetime, kind: str = "hold_laid") -> bool:
@@ -22,6 +27,9 @@ def lay(connection: Connection, hold: Hold, *, now: datetime, kind: str = "hold_
         hold: what is laid; `hold.at` tells when.
         now: of the event.
         kind: of the event.
+
+    Raises:
+        IdTaken: the id belongs to another target.
     """
     row = None
     if not _insert(connection, hold):
@@ -114,7 +122,7 @@ def _insert(connection: Connection, hold: Hold) -> bool:
 
 def _is_news(row: Row[tuple[object, ...]], hold: Hold) -> bool:
     if row.target != hold.target:
-        return False  # an id belongs to one target; the first one has it
+        raise IdTaken(f"the id {hold.id} belongs to a hold on {row.target}; choose another one")
     if row.lifted_at is not None:
         return bool(hold.at > row.lifted_at)
     return hold.state.severity > HeldState(row.state).severity

@@ -70,7 +70,7 @@ def locked(settings: Settings) -> Iterator[threading.Event]:
 
 
 async def standing(reconciler: Reconciler) -> set[str]:
-    found = await reconciler.holding._reader.read(holds.standing)
+    found = await reconciler.holding._memory._reader.read(holds.standing)
     return {hold.id for hold in found}
 
 
@@ -97,11 +97,11 @@ async def test_killed_before_the_journal_was_settled(
     bot.stop()
     async with build(settings, registry) as reconciler:
         rename = "ALTER TABLE {} RENAME TO {}"
-        writer = reconciler.holding._writer
-        await writer.run(lambda c: c.exec_driver_sql(rename.format("holds", "gone")) and None)
+        writer = reconciler.holding._memory._writer
+        await writer.run(lambda c: c.exec_driver_sql(rename.format("holds", "gone")))
         laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
         assert (laid.stored, laid.acknowledged) == (True, False)
-        await writer.run(lambda c: c.exec_driver_sql(rename.format("gone", "holds")) and None)
+        await writer.run(lambda c: c.exec_driver_sql(rename.format("gone", "holds")))
     bot.start()
     async with build(settings, registry) as reconciler:
         await reconciler.holding.settle_journal()
@@ -115,14 +115,14 @@ async def test_the_disk_takes_nothing(
 ) -> None:
     """Neither the database nor the journal can be written: the halt goes out, and that is said."""
     async with build(settings, registry) as reconciler:
-        writer = reconciler.holding._writer
-        await writer.run(lambda c: c.exec_driver_sql(FULL) and None)
+        writer = reconciler.holding._memory._writer
+        await writer.run(lambda c: c.exec_driver_sql(FULL))
         settings.journal.mkdir()
         laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
         assert (laid.stored, laid.acknowledged, bot.state) == (False, True, "halted")
         settings.journal.rmdir()
         await reconciler.holding.settle_journal()
         assert reconciler.holding.unsettled == 1
-        await writer.run(lambda c: c.exec_driver_sql("DROP TRIGGER full") and None)
+        await writer.run(lambda c: c.exec_driver_sql("DROP TRIGGER full"))
         await reconciler.holding.settle_journal()
         assert await standing(reconciler) == {laid.id}

@@ -11,8 +11,11 @@ import pytest
 from tests.service.holding.bots import RealAgent
 from tests.service.holding.conftest import Desk
 from tests.waiting import eventually
+from trading_ops import clock
+from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.errors import Refused, StoreError, Unreachable
 from trading_ops.reconciler.holding import STORE_SECONDS
+from trading_ops.store import holds
 
 _SECONDS = timedelta(seconds=2)
 ADA = {"owner": "ada", "reason": "odd fills"}
@@ -296,3 +299,39 @@ async def test_a_restart_of_the_bot_costs_no_halt(desk: Desk, bot: RealAgent) ->
         assert lifted.ids == {laid.id}
         bot.stop()
         bot.start()
+
+
+async def test_an_id_of_another_bots_hold_is_refused_and_said(desk: Desk, bot: RealAgent) -> None:
+    """The bot obeys; the database keeps the hold that it has, and nothing else is held up."""
+    taken = Hold(
+        id="h1", target="beta", state=HeldState.HALTED, owner="x", reason="y", at=clock.now()
+    )
+    await desk.writer.run(lambda c: holds.lay(c, taken, now=clock.now()))
+    laid = await desk.holding.lay(desk.target, "halted", **ADA, key="h1")
+    assert (laid.stored, laid.acknowledged, bot.state) == (False, True, "halted")
+    assert "belongs to a hold on beta" in laid.detail
+    desk.journal.append(
+        {
+            "id": "h1",
+            "target": "alpha",
+            "state": "halted",
+            "owner": "ada",
+            "reason": "r",
+            "at": "2026-01-01T00:00:00+00:00",
+        }
+    )
+    after = desk.again()
+    await after.settle_journal()
+    await after.enforce()
+    assert (after.unsettled, desk.journal.entries()) == (0, [])
+
+
+async def test_settling_beside_a_halt_tells_it_once(desk: Desk) -> None:
+    """What is being stored right now is not taken for what was left behind."""
+    for _ in range(20):
+        laying = asyncio.create_task(desk.holding.lay(desk.target, "halted", **ADA))
+        await asyncio.sleep(0)
+        await desk.holding.settle_journal()
+        await laying
+    kinds = await desk.kinds()
+    assert (kinds.count("hold_laid"), kinds.count("hold_settled")) == (20, 0)

@@ -1,0 +1,117 @@
+"""A bot's report held against what is kept here: what either of them holds, stands."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.clients.agent import BotHealth, ReportedHold, ReportedLift
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.target import Target
+from trading_ops.errors import StoreError
+from trading_ops.reconciler.hold_memory import HoldMemory
+from trading_ops.reconciler.hold_orders import HoldOrders
+from trading_ops.store import holds
+
+log = logs.get(__name__)
+
+LONGEST_TEXT = 500
+"""Of owner and reason, in characters: what an agent takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldAgreement:
+    """Makes a bot and the database agree."""
+
+    memory: HoldMemory
+    orders: HoldOrders
+    passed: set[tuple[str, datetime]] = field(default_factory=set)
+    """Reported by a bot, but not taken over: lifted here since they were laid there."""
+
+    async def reach(self, target: Target, report: BotHealth) -> None:
+        """Lay again what the bot has not, learn what was lifted or laid at the bot itself."""
+        there = {hold.id: hold for hold in report.holds or ()}
+        lifts = {lift.id: lift for lift in report.lifted}
+        ours = self.memory.of(target.name)
+        for hold in ours:
+            await self._have_it_there(target, hold, there.get(hold.id), lifts.get(hold.id))
+        known = {hold.id for hold in ours}
+        for found in there.values():
+            if found.id not in known and severity(found) >= 0:
+                await self._adopt(target, found)
+
+    async def _have_it_there(
+        self, target: Target, hold: Hold, found: ReportedHold | None, lift: ReportedLift | None
+    ) -> None:
+        if found is not None and severity(found) >= hold.state.severity:
+            await self.orders.note_acknowledged(target, hold, f"{target.name} reports it")
+        elif found is None and lift is not None and moment(lift.lifted_at) > hold.at:
+            await self._learn_lift(hold, lift)
+        else:
+            done, said = await self.orders.send(target, hold)
+            log.warning("hold_enforced", hold=hold.id, acknowledged=done, said=said)
+
+    async def _learn_lift(self, hold: Hold, lift: ReportedLift) -> None:
+        lifting = partial(
+            holds.lift,
+            ids=(hold.id,),
+            owner=clean(lift.lifted_by),
+            reason=f"at the bot itself: {clean(lift.lifted_for)}",
+            now=clock.now(),
+        )
+        try:
+            await self.memory.settle()
+            await self.memory.write(lifting)
+        except StoreError as error:
+            log.warning("lift_not_stored", hold=hold.id, error=str(error))
+            return
+        self.memory.drop(hold.id)
+        self.orders.forget(hold.id)
+
+    async def _adopt(self, target: Target, found: ReportedHold) -> None:
+        """Keep a hold that was laid at the bot itself, so that it outlives the bot's own file."""
+        hold = Hold(
+            id=found.id,
+            target=target.name,
+            state=HeldState(found.state),
+            owner=clean(found.owner),
+            reason=clean(found.reason),
+            at=moment(found.at),
+        )
+        if (hold.id, hold.at) in self.passed:
+            return
+        laying = partial(holds.lay, hold=hold, now=clock.now(), kind="hold_adopted")
+        try:
+            adopted = await self.memory.write(laying)
+        except holds.IdTaken:
+            adopted = False
+        except StoreError as error:
+            log.warning("hold_not_adopted", hold=hold.id, error=str(error))
+            return
+        if not adopted:
+            # Lifted here after it was laid there: the bot stays as careful as it is, and a person
+            # may say so again.
+            self.passed.add((hold.id, hold.at))
+        log.warning("hold_found", hold=hold.id, target=target.name, adopted=adopted)
+
+
+def severity(found: ReportedHold) -> int:
+    """Return how strict a reported hold is; below zero: in a way that nobody here knows."""
+    try:
+        return HeldState(found.state).severity
+    except ValueError:
+        return -1
+
+
+def moment(timestamp: float) -> datetime:
+    """Return seconds since the epoch as a time in UTC."""
+    return datetime.fromtimestamp(timestamp, tz=UTC)
+
+
+def clean(text: str) -> str:
+    """Return a text that every database and the agent take: no NUL, no half characters, not empty.
+
+    Whatever it was, it must not keep a halt from being laid.
+    """
+    whole = text.replace("\0", "").encode("utf-8", "replace").decode()
+    return whole[:LONGEST_TEXT] or "not said"

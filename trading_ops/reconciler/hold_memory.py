@@ -1,0 +1,241 @@
+"""What holds, as this process knows it: in memory first, then the database or else the journal.
+
+Nothing here waits longer than a second for either of them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from trading_ops import clock, logs
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.errors import StoreError
+from trading_ops.store import Connection, holds
+from trading_ops.store.journal import Journal
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+T = TypeVar("T")
+
+STORE_SECONDS = 1.0
+"""That the database, and then the journal, get to store a hold; nothing waits for them longer."""
+
+MACHINE = "reconciler"
+"""The owner of holds that no person laid."""
+
+Stored = tuple[list[Hold], Mapping[str, int]]
+
+
+class HoldMemory:
+    """The holds and fences that are known here, and their way into what survives us."""
+
+    def __init__(self, *, writer: Writer, reader: Reader, journal: Journal) -> None:
+        """Take up what the journal still holds.
+
+        Raises:
+            StoreError: the journal cannot be read; the holds in it would be forgotten.
+        """
+        self._writer = writer
+        self._reader = reader
+        self._journal = journal
+        # A thread of its own: the shared ones may all hang in a database that does not answer.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hold-journal")
+        self._standing: dict[str, Hold] = {}
+        self._unsettled: dict[str, Hold] = {}
+        """Not known to be in the database."""
+
+        self._being_kept: set[str] = set()
+        self._fences: Mapping[str, int] = {}
+        self._changes = 0
+        self._reading: tuple[int, asyncio.Task[Stored]] | None = None
+        self._take_up_journal()
+
+    @property
+    def standing(self) -> tuple[Hold, ...]:
+        """Return what holds, as far as it is known here; without waiting."""
+        return tuple((self._standing | self._unsettled).values())
+
+    @property
+    def unsettled(self) -> int:
+        """Return how many holds are not known to be in the database."""
+        return len(self._unsettled)
+
+    def of(self, target: str) -> tuple[Hold, ...]:
+        """Return what holds a target."""
+        return tuple(hold for hold in self.standing if hold.target == target)
+
+    def fence(self, target: str) -> int:
+        """Return the newest fence known for a target, 0 for none."""
+        return self._fences.get(target, 0)
+
+    def close(self) -> None:
+        """End the journal's thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def remember(self, hold: Hold) -> None:
+        """Know a hold from now on, stored or not."""
+        self._changes += 1
+        self._unsettled[hold.id] = _stricter(hold, self._unsettled.get(hold.id))
+
+    def drop(self, hold_id: str) -> None:
+        """Forget a hold that was lifted."""
+        self._changes += 1
+        self._standing.pop(hold_id, None)
+        self._unsettled.pop(hold_id, None)
+
+    async def keep(self, hold: Hold) -> tuple[bool, str]:
+        """Store a hold; return whether that was done, and where it is now. Never raises."""
+        self._being_kept.add(hold.id)
+        try:
+            return await self._keep(hold)
+        finally:
+            self._being_kept.discard(hold.id)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Change the database.
+
+        Raises:
+            StoreError: it did not do it within a second; it may still.
+        """
+        try:
+            return await _within(self._writer.run(work))
+        except TimeoutError as error:
+            raise StoreError(f"the database gave no answer within {STORE_SECONDS:g} s") from error
+
+    async def settle(self) -> None:
+        """Bring what the database does not know into it, then forget it in the journal."""
+        settled = set()
+        for hold in tuple(self._unsettled.values()):
+            if hold.id in self._being_kept:
+                continue
+            try:
+                changed = await self.write(partial(_settle, hold=hold, now=clock.now()))
+            except holds.IdTaken as error:
+                log.error("hold_not_settled", hold=hold.id, error=str(error))  # noqa: TRY400
+                changed = False
+            except StoreError as error:
+                log.warning("hold_not_settled", hold=hold.id, error=str(error))
+                break
+            settled.add(hold.id)
+            self._settled(hold, stands=changed)
+        if settled:
+            await self._forget(settled)
+
+    async def refresh(self) -> None:
+        """Read what stands; while the database is away, what was known last counts."""
+        if self._reading is None:
+            self._reading = self._changes, asyncio.create_task(self._reader.read(_read))
+        changes, reading = self._reading
+        # Never two of them: a database that hangs must not take up every thread there is.
+        await asyncio.wait({reading}, timeout=STORE_SECONDS)
+        if not reading.done():
+            log.warning("holds_not_read", error="too slow")
+            return
+        self._reading = None
+        try:
+            stored, self._fences = reading.result()
+        except StoreError as error:
+            log.warning("holds_not_read", error=str(error))
+            return
+        if changes == self._changes:  # otherwise it was read before what happened meanwhile
+            self._standing = {hold.id: hold for hold in stored}
+
+    def _take_up_journal(self) -> None:
+        try:
+            entries = self._journal.entries()
+        except OSError as error:
+            raise StoreError(f"the journal of holds cannot be read: {error}") from error
+        for entry in entries:
+            try:
+                self.remember(_from_entry(entry))
+            except (KeyError, TypeError, ValueError) as error:
+                log.error("journal_entry_strange", error=repr(error))  # noqa: TRY400
+
+    async def _keep(self, hold: Hold) -> tuple[bool, str]:
+        try:
+            await self.write(partial(holds.lay, hold=hold, now=clock.now()))
+        except holds.IdTaken as error:
+            self.drop(hold.id)
+            return False, f"NOT STORED: {error}"
+        except Exception as error:  # noqa: BLE001 - whatever the database has, a halt must not care
+            log.error("hold_not_in_database", hold=hold.id, error=str(error))  # noqa: TRY400
+        else:
+            self._settled(hold, stands=True)
+            return True, "stored in the database"
+        try:
+            await self._on_disk(partial(self._journal.append, _as_entry(hold)))
+        except (OSError, TimeoutError, RuntimeError) as error:
+            why = str(error) or "too slow"
+            log.error("hold_not_in_journal", hold=hold.id, error=why)  # noqa: TRY400
+            return False, "NOT STORED: neither the database nor the disk took it"
+        return True, "the database did not answer: kept in the journal until it does"
+
+    def _settled(self, hold: Hold, *, stands: bool) -> None:
+        if self._unsettled.get(hold.id) == hold:  # else a stricter one still is to be stored
+            self._changes += 1
+            del self._unsettled[hold.id]
+            if stands:
+                self._standing[hold.id] = hold
+
+    async def _forget(self, ids: set[str]) -> None:
+        try:
+            await self._on_disk(partial(self._journal.forget, ids - self._unsettled.keys()))
+        except (OSError, TimeoutError, RuntimeError) as error:  # settling again does no harm
+            log.warning("journal_not_shortened", error=str(error) or "too slow")
+
+    async def _on_disk(self, work: Callable[[], None]) -> None:
+        await _within(asyncio.get_running_loop().run_in_executor(self._thread, work))
+
+
+async def _within(work: Awaitable[T]) -> T:
+    async with asyncio.timeout(STORE_SECONDS):
+        return await work
+
+
+def _read(connection: Connection) -> Stored:
+    return holds.standing(connection), holds.fences_seen(connection)
+
+
+def _settle(connection: Connection, hold: Hold, now: datetime) -> bool:
+    changed = holds.lay(connection, hold, now=now)
+    holds.note(
+        connection,
+        hold_id=hold.id,
+        target=hold.target,
+        kind="hold_settled",
+        actor=MACHINE,
+        text="the database knows it now" if changed else "the database knew it already",
+        now=now,
+    )
+    return changed
+
+
+def _stricter(hold: Hold, other: Hold | None) -> Hold:
+    if other is None or hold.state.severity >= other.state.severity:
+        return hold
+    return replace(hold, state=other.state)
+
+
+def _as_entry(hold: Hold) -> dict[str, str]:
+    return {
+        "id": hold.id,
+        "target": hold.target,
+        "state": hold.state.value,
+        "owner": hold.owner,
+        "reason": hold.reason,
+        "at": hold.at.isoformat(),
+    }
+
+
+def _from_entry(entry: Mapping[str, Any]) -> Hold:
+    at = datetime.fromisoformat(entry["at"])
+    if at.tzinfo is None:
+        raise ValueError("a time without a zone")
+    texts = {word: str(entry[word]) for word in ("id", "target", "owner", "reason")}
+    return Hold(**texts, state=HeldState(entry["state"]), at=at)

@@ -1,0 +1,134 @@
+"""What a bot's agent is told about holds, and what it has acknowledged."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.executor import CommandResult
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.target import Target
+from trading_ops.errors import Refused, TradingOpsError, Unreachable
+from trading_ops.reconciler.hold_memory import HoldMemory
+from trading_ops.store import holds
+
+log = logs.get(__name__)
+
+COMMAND_WITHIN = timedelta(seconds=2)
+AT_ONCE_SECONDS = 0.5
+COMMANDS = {HeldState.HALTED: "halt", HeldState.REDUCING: "reduce"}
+
+
+class HoldOrders:
+    """Sends holds to agents."""
+
+    def __init__(self, directory: Directory, memory: HoldMemory) -> None:
+        self.directory = directory
+        self._memory = memory
+        self._acknowledged: set[str] = set()
+        self._noted: set[str] = set()
+        """Acknowledged, and the database knows that."""
+
+    def is_acknowledged(self, hold_id: str) -> bool:
+        """Whether the bot has said, to this process, that a hold is in force."""
+        return hold_id in self._acknowledged
+
+    def forget(self, hold_id: str) -> None:
+        """A hold was lifted: one of the same name would be another one."""
+        self._acknowledged.discard(hold_id)
+        self._noted.discard(hold_id)
+
+    async def send(self, target: Target, hold: Hold) -> tuple[bool, str]:
+        """Tell the bot; return whether it is in force there, and what was said. Never raises."""
+        try:
+            result = await self._command(
+                target,
+                COMMANDS[hold.state],
+                {"owner": hold.owner, "reason": hold.reason, "id": hold.id},
+                # A new id each time: an answer kept from before a state file was lost, or from
+                # before a lift, would say that it is in force when it is not.
+                attempt_id=f"hold:{hold.id[:80]}:{uuid.uuid4().hex[:12]}",
+            )
+        except TradingOpsError as error:
+            return False, f"{target.name} has not acknowledged it: {error}"
+        except Exception as error:  # a defect here must not keep the hold from being stored
+            log.exception("hold_not_sent", hold=hold.id)
+            return False, f"{target.name} was not told: {error}"
+        if not result.succeeded:
+            # It may be in force and only not stored there: the next report of the bot tells.
+            return False, f"{target.name} says: {result.detail}"
+        await self.note_acknowledged(target, hold, result.detail)
+        return True, f"{target.name} has acknowledged it: {result.detail}"
+
+    async def resume(
+        self, target: Target, ids: frozenset[str] | None, owner: str, reason: str
+    ) -> None:
+        """Have the bot lift holds, None for all.
+
+        Raises:
+            ClientError: it did not, as far as anybody knows.
+        """
+        named = "all" if ids is None else ",".join(sorted(ids))
+        try:
+            result = await self._command(
+                target,
+                "resume",
+                {"owner": owner, "reason": reason, "holds": named},
+                attempt_id=f"lift:{uuid.uuid4()}",
+            )
+        except Unreachable as error:
+            raise Unreachable(
+                f"{target.name} did not answer, so its holds stand as far as anybody knows "
+                f"({error}). Fix: see that it runs, then try again"
+            ) from error
+        if not result.succeeded:
+            raise Refused(f"{target.name} lifted nothing: {result.detail}")
+
+    async def note_acknowledged(self, target: Target, hold: Hold, text: str) -> None:
+        """Know, and tell once, that a hold is in force."""
+        self._acknowledged.add(hold.id)
+        if hold.id in self._noted:
+            return
+        noting = partial(
+            holds.note,
+            hold_id=hold.id,
+            target=target.name,
+            kind="hold_acknowledged",
+            actor=target.name,
+            text=text,
+            now=clock.now(),
+        )
+        try:
+            await self._memory.write(noting)
+        except Exception as error:  # noqa: BLE001 - it is in force, whatever the database has
+            log.warning("acknowledgement_not_stored", hold=hold.id, error=str(error))
+        else:
+            self._noted.add(hold.id)
+
+    async def _command(
+        self, target: Target, name: str, params: Mapping[str, str], *, attempt_id: str
+    ) -> CommandResult:
+        """Send a command, and again when it failed at once.
+
+        A connection that was kept open since the bot's former life is only then found closed.
+
+        Raises:
+            ClientError: it was not done, as far as anybody knows.
+        """
+        began = clock.monotonic()
+        send = partial(
+            self.directory.bot(target).command,
+            name,
+            params,
+            attempt_id=attempt_id,
+            fence=self._memory.fence(target.name),
+            within=COMMAND_WITHIN,
+        )
+        try:
+            return await send()
+        except Unreachable:
+            if clock.monotonic() - began > AT_ONCE_SECONDS:
+                raise
+            return await send()
