@@ -43,15 +43,14 @@ class Desk:
         return [event.kind for event in await self.reader.read(lambda c: events.since(c, 0))]
 
     def break_database(self) -> None:
-        """Have every statement about holds and events fail."""
-        self.writer.submit(
-            lambda c: c.exec_driver_sql("ALTER TABLE holds RENAME TO holds_away") and None
-        ).result(5)
+        """Have every statement about holds fail."""
+        self._execute("ALTER TABLE holds RENAME TO holds_away")
 
     def mend_database(self) -> None:
-        self.writer.submit(
-            lambda c: c.exec_driver_sql("ALTER TABLE holds_away RENAME TO holds") and None
-        ).result(5)
+        self._execute("ALTER TABLE holds_away RENAME TO holds")
+
+    def _execute(self, statement: str) -> None:
+        self.writer.submit(lambda connection: connection.exec_driver_sql(statement)).result(5)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The reconciler as it is built in production: a halt leaves it whatever its database is like."""
 
+import contextlib
 import sqlite3
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,25 +48,16 @@ def database(settings: Settings) -> Path:
     return settings.var / "reconciler" / "reconciler.db"
 
 
-@pytest.fixture
-def locked(settings: Settings) -> Iterator[threading.Event]:
-    """Somebody else keeps the database locked until the event is set."""
-    release, holds_it = threading.Event(), threading.Event()
-
-    def lock() -> None:
-        connection = sqlite3.connect(database(settings), isolation_level=None)
-        connection.execute("BEGIN EXCLUSIVE")
-        holds_it.set()
-        release.wait(30)
+@contextlib.contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Keep the database locked, as another program may."""
+    connection = sqlite3.connect(database(settings), isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
         connection.execute("ROLLBACK")
         connection.close()
-
-    thread = threading.Thread(target=lock)
-    release.begin = lambda: (thread.start(), holds_it.wait(5))  # type: ignore[attr-defined]
-    yield release
-    release.set()
-    if thread.ident is not None:
-        thread.join()
 
 
 async def standing(reconciler: Reconciler) -> set[str]:
@@ -75,15 +66,14 @@ async def standing(reconciler: Reconciler) -> set[str]:
 
 
 async def test_the_database_is_locked_by_another(
-    settings: Settings, registry: Registry, bot: RealAgent, locked: threading.Event
+    settings: Settings, registry: Registry, bot: RealAgent
 ) -> None:
     """Halted at once, journalled within seconds, settled when the lock is gone, no restart."""
     async with build(settings, registry) as reconciler:
-        locked.begin()  # type: ignore[attr-defined]
-        laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
-        assert (laid.stored, laid.acknowledged, bot.state) == (True, True, "halted")
-        assert [entry["id"] for entry in Journal(settings.journal).entries()] == [laid.id]
-        locked.set()
+        with locked(settings):
+            laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
+            assert (laid.stored, laid.acknowledged, bot.state) == (True, True, "halted")
+            assert [entry["id"] for entry in Journal(settings.journal).entries()] == [laid.id]
         while reconciler.holding.unsettled:
             await reconciler.holding.settle_journal()
         assert await standing(reconciler) == {laid.id}

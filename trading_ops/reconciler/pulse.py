@@ -1,0 +1,91 @@
+"""One bot's agent as it is heard: how long it has been silent, and what was said of that."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from trading_ops import clock
+from trading_ops.clients.agent import BotHealth
+from trading_ops.domain.target import Target
+from trading_ops.reconciler.holding import Report
+
+MISSES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long each thing may take, in seconds."""
+
+    silence: float = 3.0
+    """Without any answer, until a halt is asked for; 0: never, it is only measured."""
+
+    stop: float = 6.0
+    """Without any answer, until a process that lives is stopped."""
+
+    poll: float = 1.0
+    """Between two questions; half of it once one was missed."""
+
+    answer: float = 1.0
+    """For one answer."""
+
+    late: float = 0.5
+    """By which our own loop may be late before a missed answer is our fault."""
+
+    unknown: float = 30.0
+    """Without a first answer since our start, until that is shown; nothing is done about it."""
+
+    grace: float = 1.5
+    """For SIGTERM, before SIGKILL."""
+
+
+class Life(StrEnum):
+    """What the service manager says of the process that last answered."""
+
+    SAME = "same"
+    GONE = "gone"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+@dataclass(kw_only=True)
+class Pulse:
+    """What is known of one bot's agent."""
+
+    target: Target
+    quiet_from: float
+    """Monotonic: the last answer, or the end of what was our own fault."""
+
+    incarnation: str | None = None
+    """The life that last answered; None: none did since our start."""
+
+    answered: datetime | None = None
+    report: Report | None = None
+    misses: int = 0
+    epoch: int = 0
+    """Grows with each answer: what was asked before it says nothing any more."""
+
+    asked: str | None = None
+    """The hold that was asked for because of silence, and is not known to be in force."""
+
+    asked_of: str | None = None
+    """The incarnation that it was asked of."""
+
+    told: set[str] = field(default_factory=set)
+    """What was already said of this silence."""
+
+    def hears(self, health: BotHealth, asked_at: float, now: float) -> None:
+        """Take an answer."""
+        self.incarnation = health.incarnation
+        self.report = Report(asked_at=asked_at, health=health)
+        self.answered = clock.now()
+        self._begin_anew(now)
+        self.told.clear()
+
+    def excuse(self, now: float) -> None:
+        """Begin to count anew: it was us who were late."""
+        self._begin_anew(now)
+
+    def _begin_anew(self, now: float) -> None:
+        self.quiet_from = now
+        self.misses = 0
+        self.epoch += 1
