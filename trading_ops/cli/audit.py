@@ -78,9 +78,11 @@ def verify(
 def sentences(verdict: Verdict) -> list[str]:
     """Say in a few lines what was found."""
     span = f", {verdict.first} to {verdict.last}" if verdict.verified else ""
-    rate = verdict.verified / max(verdict.took_seconds, 1e-9)
+    took = verdict.took_seconds
+    # Of a few events it would be the rate of opening the database.
+    rate = f" ({verdict.verified / took:,.0f} events/s)" if took >= 1 else ""
     good = "verified" if verdict.problem is None else "in order up to the first bad one:"
-    said = [f"{good} {verdict.verified} events{span} ({rate:,.0f} events/s)"]
+    said = [f"{good} {verdict.verified} events{span}{rate}"]
     if verdict.unchained:
         said.append(f"{verdict.unchained} events are from before the chain: nothing proves them")
     anchor = verdict.last_anchor
