@@ -87,6 +87,23 @@ def test_recovery_alerts_are_fast_and_do_not_flap(rule: AlertRule) -> None:
     assert 3 <= seconds(rule.keep) <= 10
 
 
+@pytest.mark.parametrize("rule", RECOVERED, ids=str)
+def test_what_is_not_healed_in_five_minutes_pages(rule: AlertRule) -> None:
+    """By its own label, or by the rule that sees to those that are slower."""
+    (overdue,) = (one for one in RULES if one.name == "TradingRecoveryOverdue")
+    seen_to = re.search(r'escalate=~"([^"]*)"', overdue.expr)
+    assert seen_to is not None
+    slow = set(seen_to.group(1).split("|"))
+    assert slow == {"15m", "never"}
+    assert (rule.labels["escalate"] in slow) != (seconds_of(rule) <= 300)
+
+
+def seconds_of(rule: AlertRule) -> float:
+    """Return after how long an alert tells people by itself."""
+    label = rule.labels["escalate"]
+    return float("inf") if label == "never" else seconds(label)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_metrics_exist(rule: AlertRule) -> None:
     """A misspelt metric is silence, not an error."""
