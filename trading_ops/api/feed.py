@@ -1,8 +1,8 @@
 """New events, live, for many listeners: read once, encoded once, and nobody waits for the slowest.
 
 While anybody listens, the number of the newest event is asked for several times a second; only
-when it has grown are events read. Each listener has a bounded queue. One that does not keep up is
-let go, and can come back for what it has missed: events have numbers without gaps.
+when it has grown are events read. Each listener has a bounded queue. One that is left behind by a
+storm of events leaves the queue and catches up from the database, at its own pace.
 """
 
 import asyncio
@@ -43,19 +43,18 @@ class Listener:
     """The number of the last event that was put into the queue, or sent before there was one."""
 
     queue: asyncio.Queue[Line]
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set: the queue was full, and it gets no more."""
+    behind: bool = field(init=False, default=False)
+    """The queue was full: it gets no more, and must catch up when it has sent what is in it."""
 
     def put(self, lines: Sequence[Line]) -> None:
         """Take what is new."""
         for line in lines:
-            if line.seq <= self.position:
+            if self.behind or line.seq <= self.position:
                 continue
-            try:
-                self.queue.put_nowait(line)
-            except asyncio.QueueFull:
-                self.lost.set()
+            if self.queue.full():
+                self.behind = True
                 return
+            self.queue.put_nowait(line)
             self.position = line.seq
 
 
@@ -63,10 +62,10 @@ class Feed:
     """Reads new events for everybody who listens."""
 
     def __init__(
-        self, reader: Reader, *, queue: int = QUEUE, look_seconds: float = LOOK_SECONDS
+        self, reader: Reader, *, queue: int | None = None, look_seconds: float = LOOK_SECONDS
     ) -> None:
         self._reader = reader
-        self._queue = queue
+        self._queue = QUEUE if queue is None else queue
         self._look_seconds = look_seconds
         self._listeners: set[Listener] = set()
         self._seen = 0

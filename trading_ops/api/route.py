@@ -28,6 +28,7 @@ from trading_ops.api.auth import Authenticator
 from trading_ops.api.identity import Identity, Role
 from trading_ops.api.problems import JSON, Handler, forbidden, unauthorized
 
+IDENTITY = web.RequestKey("identity", Identity)
 ANONYMOUS = Identity("", Role.ANYONE)
 _NAMED = frozenset({"identity", "query", "body", "request"})
 _IN_PATH = re.compile(r"\{(\w+)\}")
@@ -122,7 +123,7 @@ def guarded(one: Route, authenticator: Authenticator) -> Handler:
             return unauthorized()
         if not identity.may(one.role):
             return forbidden(one.role)
-        request["identity"] = identity
+        request[IDENTITY] = identity
         return await carry_out(request)
 
     return guard
@@ -136,7 +137,7 @@ def _adapted(one: Route) -> Handler:
         if "body" in one.takes:
             given["body"] = await read_json(request, one.takes["body"])
         if "identity" in one.takes:
-            given["identity"] = request["identity"]
+            given["identity"] = request[IDENTITY]
         if "request" in one.takes:
             given["request"] = request
         return _answer(await one.handler(**given), one.status)

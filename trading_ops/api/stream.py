@@ -17,7 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from trading_ops import logs
 from trading_ops.api.asked import Count
 from trading_ops.api.auth import Authenticator
-from trading_ops.api.feed import Feed, Listener
+from trading_ops.api.feed import Feed, Line
 from trading_ops.api.identity import Identity, Role
 from trading_ops.errors import StoreError
 
@@ -26,6 +26,9 @@ log = logs.get(__name__)
 HEARTBEAT_SECONDS = 15.0
 CHECK_SECONDS = 2.0
 """How often the token is looked at again."""
+
+STALLED_SECONDS = 5.0
+"""A listener that takes nothing for so long is too slow."""
 
 FAREWELL_SECONDS = 5.0
 MESSAGE_LIMIT = 1024
@@ -99,20 +102,13 @@ class Stream:
             await asyncio.gather(sending, *others, return_exceptions=True)
 
     async def _send(self, socket_: web.WebSocketResponse, position: int) -> None:
-        position = await self._catch_up(socket_, position)
-        with self._feed.listening(position) as listener:
-            passing = asyncio.create_task(_pass_on(socket_, listener))
-            lost = asyncio.create_task(listener.lost.wait())
-            try:
-                await asyncio.wait({passing, lost}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                lost.cancel()
-                passing.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                    await passing
-            if listener.lost.is_set():
-                reason = "too slow: come back with after= the last number that was seen"
-                raise _Ended(WSCloseCode.TRY_AGAIN_LATER, reason)
+        while True:
+            position = await self._catch_up(socket_, position)
+            with self._feed.listening(position) as listener:
+                while not (listener.behind and listener.queue.empty()):
+                    line = await listener.queue.get()
+                    await _send_line(socket_, line)
+                    position = line.seq
 
     async def _catch_up(self, socket_: web.WebSocketResponse, position: int) -> int:
         """Send what is stored; return from where the feed takes over."""
@@ -121,7 +117,7 @@ class Stream:
             if self._feed.is_current(position, head):
                 return position
             for line in await self._feed.page(position):
-                await socket_.send_str(line.text)
+                await _send_line(socket_, line)
                 position = line.seq
 
     async def _closing(self) -> None:
@@ -136,10 +132,13 @@ class Stream:
                 raise _Ended(WSCloseCode.POLICY_VIOLATION, "the token is no longer valid")
 
 
-async def _pass_on(socket_: web.WebSocketResponse, listener: Listener) -> None:
-    while True:
-        line = await listener.queue.get()
-        await socket_.send_str(line.text)
+async def _send_line(socket_: web.WebSocketResponse, line: Line) -> None:
+    try:
+        async with asyncio.timeout(STALLED_SECONDS):
+            await socket_.send_str(line.text)
+    except TimeoutError as error:
+        reason = "too slow: come back with after= the last number that was seen"
+        raise _Ended(WSCloseCode.TRY_AGAIN_LATER, reason) from error
 
 
 async def _hear(socket_: web.WebSocketResponse) -> None:

@@ -1,0 +1,303 @@
+"""What people order through the API: who may, in whose name it is kept, and what comes of it."""
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import FakeWorld
+from tests.service.api.conftest import TOKENS, ask
+from tests.service.reconciler.conftest import Running, Start
+from tests.waiting import eventually
+from trading_ops import clock
+from trading_ops.api.identity import Role
+from trading_ops.settings import Settings
+from trading_ops.store import approvals
+
+VIEWER, OPERATOR, ADMIN = TOKENS[Role.VIEWER], TOKENS[Role.OPERATOR], TOKENS[Role.ADMIN]
+WHY = {"reason": "odd fills"}
+
+
+async def open_incident(running: Running) -> str:
+    """Let an alert fire whose runbook is for people only; return its incident's id."""
+    running.world.labels["alertname"] = "ForPeople"
+    await running.break_it()
+    incident = await eventually(running.incident)
+    return str(incident["id"])
+
+
+async def actors(running: Running, kind: str) -> list[str]:
+    """Return who is named by the events of a kind, newest first."""
+    _, found = await ask(running, "GET", f"/api/v1/events?kind={kind}")
+    return [event["actor"] for event in found["events"]]
+
+
+async def test_who_did_it_is_the_token_and_the_person(start: Start, with_tokens: Settings) -> None:
+    """The token's name always; the owner too, when there is another one."""
+    del with_tokens
+    async with start() as running:
+        for owner in (None, "operator-1", "ada"):
+            body: dict[str, Any] = {**WHY, "seconds": 60} | ({"owner": owner} if owner else {})
+            status, paused = await ask(running, "POST", "/api/v1/pause", OPERATOR, json=body)
+            assert status == 201
+        assert paused["pause"]["owner"] == "ada (token operator-1)"
+        assert await actors(running, "paused") == [
+            "ada (token operator-1)",
+            "operator-1",
+            "operator-1",
+        ]
+        status, resumed = await ask(running, "DELETE", "/api/v1/pause", OPERATOR)
+        assert (status, resumed) == (200, {"lifted": 3, "pause": None})
+        assert await actors(running, "unpaused") == ["operator-1"]
+
+
+async def test_an_incident_is_acknowledged_snoozed_and_given_back(
+    start: Start, with_tokens: Settings
+) -> None:
+    """Kept in the story, by name; the first letters of its id are enough."""
+    del with_tokens
+    async with start() as running:
+        key = await open_incident(running)
+        path = f"/api/v1/incidents/{key[:8]}/acknowledge"
+        status, word = await ask(running, "POST", path, OPERATOR, json={"note": "mine"})
+        assert status == 201
+        assert (word["incident_id"], word["kind"]) == (key, "acknowledge")
+        assert (word["owner"], word["note"]) == ("operator-1", "mine")
+        status, word = await ask(
+            running, "POST", path, json={"kind": "snooze", "seconds": 600, "owner": "ada"}
+        )
+        assert (status, word["owner"]) == (201, "ada (token local)")
+        assert (await ask(running, "DELETE", path, OPERATOR))[0] == 200
+        status, problem = await ask(running, "DELETE", path, OPERATOR)
+        assert (status, problem["error"]) == (409, "conflict")
+        assert (await ask(running, "POST", path, VIEWER, json={}))[0] == 403
+        nowhere = "/api/v1/incidents/nothing/acknowledge"
+        assert (await ask(running, "POST", nowhere, json={}))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"kind": "snooze"}, "`seconds` is missing"),
+        ({"kind": "acknowledge", "seconds": 5}, "only for snooze"),
+        ({"kind": "forget"}, "`kind` must be one of acknowledge, snooze"),
+        ({"kind": "snooze", "seconds": 86401}, "at most 86400"),
+        ({"kind": "snooze", "seconds": "long"}, "`seconds` must be a number"),
+        ({"note": "a\u0000b"}, "`note` must be text"),
+        ({"owner": "x" * 101}, "`owner` must be text of 1 to 100 characters"),
+    ],
+)
+async def test_a_strange_acknowledgement_is_explained(
+    start: Start, body: dict[str, Any], said: str
+) -> None:
+    """422 with the field and what it may be."""
+    async with start() as running:
+        key = await open_incident(running)
+        path = f"/api/v1/incidents/{key}/acknowledge"
+        status, problem = await ask(running, "POST", path, json=body)
+    assert status == 422
+    assert said in problem["detail"]
+
+
+async def test_a_request_is_approved_by_another_token(start: Start, with_tokens: Settings) -> None:
+    """Not by the one who asked, whoever they say they are; anybody may deny."""
+    del with_tokens
+
+    async def asked(running: Running, by: str) -> str:
+        request = partial(
+            approvals.request,
+            incident_id=None,
+            action="restart_bot",
+            target="alpha",
+            params={},
+            step=None,
+            requested_by=by,
+            now=clock.now(),
+        )
+        return (await running.loop.intake.writer.run(request)).id
+
+    async with start() as running:
+        key = await asked(running, "ada (token operator-1)")
+        path = f"/api/v1/approvals/{key}"
+        bob = {"owner": "bob"}
+        status, problem = await ask(running, "POST", f"{path}/approve", OPERATOR, json=bob)
+        assert status == 409
+        assert "another token must approve" in problem["detail"]
+        assert (await ask(running, "POST", f"{path}/approve", VIEWER, json={}))[0] == 403
+        status, given = await ask(running, "POST", f"{path}/approve", ADMIN, json={})
+        assert (status, given["state"], given["decided_by"]) == (200, "approved", "admin-1")
+        assert (await ask(running, "POST", f"{path}/approve", json={}))[0] == 409
+        key = await asked(running, "reconciler")
+        path = f"/api/v1/approvals/{key}"
+        found = (await ask(running, "GET", "/api/v1/approvals?state=approved", VIEWER))[1]
+        assert len(found["approvals"]) == 1
+        nothing = "/api/v1/approvals/nothing/deny"
+        assert (await ask(running, "POST", nothing, json={}))[0] == 404
+
+
+async def test_one_may_take_ones_own_request_back(start: Start, with_tokens: Settings) -> None:
+    """Denying is in the safe direction."""
+    del with_tokens
+    async with start(two_persons=True) as running:
+        body = {"target": "alpha", "reason": "stuck"}
+        path = "/api/v1/actions/restart_bot"
+        _, refused = await ask(running, "POST", path, ADMIN, json=body)
+        assert refused["refusal"]["reason"] == "approval_missing"
+        key = refused["approval"]["id"]
+        approve, deny = (f"/api/v1/approvals/{key}/{word}" for word in ("approve", "deny"))
+        assert (await ask(running, "POST", approve, ADMIN, json={}))[0] == 409
+        status, denied = await ask(running, "POST", deny, ADMIN, json={})
+        assert (status, denied["state"]) == (200, "denied")
+        assert running.world.commands == []
+
+
+async def test_an_action_is_ordered_by_hand(start: Start, with_tokens: Settings) -> None:
+    """An operator orders what can be repeated; a one-shot needs an admin."""
+    del with_tokens
+    async with start() as running:
+        body = {"target": "alpha", "reason": "deaf", "owner": "ada"}
+        path = "/api/v1/actions/reconnect_broker"
+        status, order = await ask(running, "POST", path, OPERATOR, json=body)
+        assert (status, order["refusal"]) == (200, None)
+        key = order["attempt"]["id"]
+
+        async def completed() -> Any:
+            attempt = (await ask(running, "GET", f"/api/v1/attempts/{key}", VIEWER))[1]
+            return attempt if attempt["attempt"]["state"] == "completed" else None
+
+        story = await eventually(completed)
+        assert story["attempt"]["ordered_by"] == "ada (token operator-1)"
+        assert {"started", "completed"} <= {event["kind"] for event in story["events"]}
+        restart = "/api/v1/actions/restart_bot"
+        status, problem = await ask(running, "POST", restart, OPERATOR, json=body)
+        assert status == 403
+        assert "one-shot" in problem["detail"]
+        assert running.world.commands == ["reconnect_broker"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status"),
+    [
+        ("nothing", {"target": "alpha", **WHY}, 404),
+        ("reconnect_broker", {"target": "alpha", **WHY, "params": {"x": "y"}}, 422),
+        ("restart_component", {"target": "alpha", **WHY}, 422),
+        ("reconnect_broker", {"target": "nothing", **WHY}, 409),
+        ("reconnect_broker", {"target": "alpha"}, 422),
+        ("reconnect_broker", {"target": "alpha", **WHY, "params": {"x": 1}}, 422),
+        ("reconnect_broker", {"target": "alpha", "reason": ""}, 422),
+    ],
+)
+async def test_a_strange_order_is_refused(
+    start: Start, world: FakeWorld, name: str, body: dict[str, Any], status: int
+) -> None:
+    """And nothing is done."""
+    async with start() as running:
+        found, problem = await ask(running, "POST", f"/api/v1/actions/{name}", json=body)
+    assert found == status
+    assert problem["detail"]
+    assert world.commands == []
+
+
+async def test_a_bot_is_halted_and_resumed(start: Start, with_tokens: Settings) -> None:
+    """An operator may halt; only an admin lifts it, and only what was named."""
+    del with_tokens
+    async with start() as running:
+        path = "/api/v1/targets/alpha"
+        order = {**WHY, "key": "hold-1"}
+        for _ in range(2):
+            status, laid = await ask(running, "POST", f"{path}/halt", OPERATOR, json=order)
+            assert (status, laid["id"], laid["stored"], laid["acknowledged"]) == (
+                200,
+                "hold-1",
+                True,
+                True,
+            )
+        status, laid = await ask(running, "POST", f"{path}/reduce", OPERATOR, json=WHY)
+        assert (status, laid["state"]) == (200, "reducing")
+        targets = (await ask(running, "GET", "/api/v1/targets", VIEWER))[1]["targets"]
+        alpha = next(one for one in targets if one["name"] == "alpha")
+        assert {hold["id"] for hold in alpha["holds"]} == {"hold-1", laid["id"]}
+        assert alpha["holds"][0]["owner"] == "operator-1"
+        lift = {**WHY, "holds": ["hold-1"]}
+        assert (await ask(running, "POST", f"{path}/resume", OPERATOR, json=lift))[0] == 403
+        status, lifted = await ask(running, "POST", f"{path}/resume", ADMIN, json=lift)
+        assert (status, lifted["ids"]) == (200, ["hold-1"])
+        assert [hold["id"] for hold in lifted["standing"]] == [laid["id"]]
+        status, lifted = await ask(running, "POST", f"{path}/resume", ADMIN, json=WHY)
+        assert lifted["standing"] == []
+
+
+async def test_all_bots_are_halted_at_once(start: Start, world: FakeWorld) -> None:
+    """With the answer of each."""
+    async with start() as running:
+        status, laid = await ask(running, "POST", "/api/v1/halt", json=WHY)
+    assert status == 200
+    assert [(one["target"], one["acknowledged"]) for one in laid["holds"]] == [("alpha", True)]
+    assert world.commands == ["halt"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("nothing", 404), ("prometheus", 422)])
+async def test_only_bots_are_halted(start: Start, world: FakeWorld, name: str, status: int) -> None:
+    """A name that is no bot's is refused, and nothing is sent."""
+    async with start() as running:
+        path = f"/api/v1/targets/{name}/halt"
+        assert (await ask(running, "POST", path, json=WHY))[0] == status
+    assert world.commands == []
+
+
+async def test_a_halt_needs_no_database(start: Start, settings: Settings, world: FakeWorld) -> None:
+    """It reaches the bot within two seconds while somebody else has the database locked."""
+    database = settings.var / "reconciler" / "reconciler.db"
+    async with start() as running:
+        other = sqlite3.connect(Path(database), isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        try:
+            began = clock.monotonic()
+            for _ in range(3):
+                status, laid = await ask(running, "POST", "/api/v1/targets/alpha/halt", json=WHY)
+                assert (status, laid["acknowledged"], laid["stored"]) == (200, True, True)
+            assert clock.monotonic() - began < 8
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+    assert world.commands == ["halt"] * 3
+
+
+async def test_a_window_is_planned_and_ended(start: Start, with_tokens: Settings) -> None:
+    """Maintenance is privileged: a viewer sees it, an operator orders it."""
+    del with_tokens
+    async with start() as running:
+        path = "/api/v1/maintenance"
+        body = {"target": "alpha", "reason": "upgrade", "seconds": 600}
+        assert (await ask(running, "POST", path, VIEWER, json=body))[0] == 403
+        status, window = await ask(running, "POST", path, OPERATOR, json=body)
+        assert (status, window["owner"]) == (201, "operator-1")
+        later = body | {"begins_at": "2026-01-01T00:00:00Z"}
+        assert (await ask(running, "POST", path, OPERATOR, json=later))[0] == 409
+        unknown = body | {"target": "nothing"}
+        assert (await ask(running, "POST", path, OPERATOR, json=unknown))[0] == 422
+        beyond = body | {"begins_at": "9999-12-31T23:59:59Z"}
+        assert (await ask(running, "POST", path, OPERATOR, json=beyond))[0] in {409, 422}
+        targets = (await ask(running, "GET", "/api/v1/targets", VIEWER))[1]["targets"]
+        states = {one["name"]: one["automation"] for one in targets}
+        assert (states["alpha"], states["paper"]) == ("maintenance", "acts")
+        found = (await ask(running, "GET", path, VIEWER))[1]["maintenance"]
+        assert [one["id"] for one in found] == [window["id"]]
+        assert (await ask(running, "DELETE", f"{path}/{window['id']}", OPERATOR))[0] == 200
+        for key in (window["id"], "x", "9" * 30, "-1", "²"):
+            assert (await ask(running, "DELETE", f"{path}/{key}", OPERATOR))[0] == 404
+        assert (await ask(running, "GET", path, VIEWER))[1]["maintenance"] == []
+
+
+async def test_forgiving_is_an_admins(start: Start, with_tokens: Settings) -> None:
+    """It lets budgets begin anew that kept a bot from being restarted again and again."""
+    del with_tokens
+    async with start() as running:
+        path = "/api/v1/targets/alpha/forgive"
+        assert (await ask(running, "POST", path, OPERATOR, json=WHY))[0] == 403
+        assert (await ask(running, "POST", path, ADMIN, json=WHY))[1] == {"target": "alpha"}
+        assert await actors(running, "forgiven") == ["admin-1"]
+        nothing = "/api/v1/targets/nothing/forgive"
+        assert (await ask(running, "POST", nothing, ADMIN, json=WHY))[0] == 404
