@@ -11,7 +11,7 @@ from functools import partial
 
 from trading_ops import checkpoints, clock, logs
 from trading_ops.checkpoints import Checkpoint
-from trading_ops.domain.decision import Close, Decision, Escalate, Wait
+from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Wait
 from trading_ops.domain.incident import Incident
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
@@ -51,6 +51,8 @@ class Ledger:
 
         One that says the same as the last one for its incident, and changes nothing, is dropped.
         """
+        if decision.reason is Reason.ATTEMPT_RUNNING:
+            return  # the story has `started`, and whether a pass comes by meanwhile is chance
         if work is not None or not self._is_known(incident, decision):
             self._entries.append(_Entry(incident=incident, decision=decision, work=work))
 

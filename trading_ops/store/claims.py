@@ -113,7 +113,7 @@ def _take_chunk(
             events.add(
                 connection,
                 at=moment,
-                kind="taken_over",
+                kind="claim_taken_over",
                 actor=replica,
                 note=f"{row.key} from {row.replica}",
                 before={"replica": row.replica},

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -11,12 +12,21 @@ from trading_ops.errors import StoreError
 
 T = TypeVar("T")
 
+THREADS = 4
+"""As many as there are connections."""
+
 
 class Reader:
     """Reads consistently: each call sees one moment of the database."""
 
     def __init__(self, engine: Engine) -> None:
+        """Take an engine of its own.
+
+        The threads are of its own too: a database that hangs must not take up those that
+        everybody shares.
+        """
         self._engine = engine
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-reader")
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` reads.
@@ -24,7 +34,8 @@ class Reader:
         Raises:
             StoreError: the database did not answer.
         """
-        return await asyncio.to_thread(self._read, work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._read, work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -35,5 +46,6 @@ class Reader:
             raise StoreError(f"the database could not be read: {name}") from error
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Let the reads under way come to their end, then let go of all connections."""
+        self._threads.shutdown(cancel_futures=True)
         self._engine.dispose()

@@ -110,8 +110,13 @@ Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings of a new installation in a folder of its own."""
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Settings of a new installation in a folder of its own.
+
+    It has SQLite; a test that uses the fixture `database_url` runs on each database in turn.
+    """
+    wanted = "database_url" in request.fixturenames
+    url = str(request.getfixturevalue("database_url")) if wanted else "sqlite:"
     books = tmp_path / "runbooks"
     books.mkdir()
     steps = f"{RECONNECT}\n{RESTART}"
@@ -123,7 +128,13 @@ def settings(tmp_path: Path) -> Settings:
     for name in ("agent", "supervisor", "webhook", "metrics", "operator"):
         (secrets / f"{name}_token").write_text(name)
     (secrets / "audit_key").write_text("audit")
-    return Settings(root=tmp_path, var=tmp_path / "var", runbooks=books, poll_interval_seconds=0.5)
+    return Settings(
+        root=tmp_path,
+        var=tmp_path / "var",
+        runbooks=books,
+        poll_interval_seconds=30,
+        database="" if url.startswith("sqlite") else url,
+    )
 
 
 @pytest.fixture

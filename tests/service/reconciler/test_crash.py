@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
+
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 from trading_ops.store import Connection
+
+pytestmark = pytest.mark.usefixtures("database_url")
 
 
 @dataclass
@@ -125,7 +129,7 @@ async def test_a_verification_that_begins_late_is_fair(start: Start, world: Fake
     world.labels["alertname"] = "BotDown"
 
     def long_ago(connection: Connection) -> None:
-        connection.exec_driver_sql("UPDATE attempts SET ended_at = ended_at - 3600 * 1000000")
+        connection.exec_driver_sql("UPDATE attempts SET ended_at = ended_at - 3600000000")
 
     async with start(killed=True) as running:
         await running.break_it()

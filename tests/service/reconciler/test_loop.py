@@ -5,6 +5,8 @@ import math
 from datetime import timedelta
 from functools import partial
 
+import pytest
+
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
@@ -14,6 +16,8 @@ from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.settings import Settings
 from trading_ops.store import approvals, holds, maintenance
+
+pytestmark = pytest.mark.usefixtures("database_url")
 
 
 async def test_an_alert_is_healed_verified_and_closed(start: Start, world: FakeWorld) -> None:
@@ -75,7 +79,10 @@ async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWo
         assert world.commands == []
         assert await running.metric("trading_ops_automation_paused") == 1
         notes = [event["note"] for event in (await running.story())["events"]]
-        assert any("would have run reconnect_broker; by ada (token local): upgrade" in note for note in notes)
+        assert any(
+            "would have run reconnect_broker; by ada (token local): upgrade" in note
+            for note in notes
+        )
         await running.call("DELETE", "/api/v1/pause?owner=ada")
         await eventually(running.closed)
     assert world.commands == ["reconnect_broker"]
@@ -231,7 +238,7 @@ async def test_hostile_labels_act_on_nothing(start: Start, world: FakeWorld) -> 
 async def test_an_alert_for_people_is_left_to_them(start: Start, world: FakeWorld) -> None:
     """No steps: the incident is kept and nothing is done."""
     world.labels["alertname"] = "ForPeople"
-    async with start() as running:
+    async with start(poll_interval_seconds=0.5) as running:
         await running.break_it()
         await eventually(lambda: running.said("decided_wait", "people_only"))
         world.firing = False

@@ -31,7 +31,7 @@ async def test_the_machine_keeps_its_hands_off_until_it_is_given_back(
     start: Start, world: FakeWorld
 ) -> None:
     """Acknowledged: nothing is done, and it says whose it is. Withdrawn: the machine goes on."""
-    async with start() as running, ClientSession() as session:
+    async with start(poll_interval_seconds=0.5) as running, ClientSession() as session:
         person = api(running, session)
         await running.call("POST", "/api/v1/pause", json=PAUSE)
         world.firing = True
@@ -60,7 +60,7 @@ async def _said(running: Running, words: str) -> bool:
 
 async def test_a_word_ends_with_its_incident(start: Start, world: FakeWorld) -> None:
     """Resolved while it was silenced, of which no webhook tells: the poll does."""
-    async with start() as running, ClientSession() as session:
+    async with start(poll_interval_seconds=0.5) as running, ClientSession() as session:
         await running.call("POST", "/api/v1/pause", json=PAUSE)
         world.firing = True
         await running.notify(world.alert())

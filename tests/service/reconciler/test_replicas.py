@@ -1,0 +1,79 @@
+"""Two reconcilers on one PostgreSQL: one works on a target, and the other takes over from it.
+
+What a lease does when it runs out, and what becomes of a replica that was frozen, is shown on
+real processes by the crash tests of replicas.
+"""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.databases import postgresql_only
+from tests.fakes import FakeWorld
+from tests.service.reconciler.conftest import Start
+from tests.waiting import eventually
+from trading_ops.settings import Settings
+
+pytestmark = [postgresql_only, pytest.mark.usefixtures("database_url")]
+
+
+@pytest.fixture
+def elsewhere(settings: Settings, tmp_path: Path) -> dict[str, Any]:
+    """Settings of a second machine: a folder of its own, with the same secrets."""
+    shutil.copytree(settings.secrets, tmp_path / "elsewhere" / "secrets")
+    return {"var": tmp_path / "elsewhere"}
+
+
+async def test_two_replicas_do_it_once(
+    start: Start, world: FakeWorld, elsewhere: dict[str, Any]
+) -> None:
+    """Both are told, both poll; one of them acts, and the story is one."""
+    async with start() as one, start(**elsewhere) as two:
+        assert one.loop.lease.replica != two.loop.lease.replica
+        world.firing = True
+        alert = world.alert()
+        statuses = await asyncio.gather(one.notify(alert), two.notify(alert))
+        assert set(statuses) == {200}
+        await eventually(two.closed)
+        story = await one.story()
+    assert world.commands == ["reconnect_broker"]
+    kinds = [event["kind"] for event in story["events"]]
+    assert kinds.count("opened") == kinds.count("started") == kinds.count("closed") == 1
+
+
+async def test_the_other_goes_on_and_probes(
+    start: Start, world: FakeWorld, elsewhere: dict[str, Any]
+) -> None:
+    """The first goes away in the middle of a restart: the second finds out what became of it."""
+    world.labels["alertname"] = "BotDown"
+    world.hang = asyncio.Event()
+    arrived = asyncio.Event()
+    world.sees_command = lambda _name: arrived.set()
+    async with start(killed=True) as one:
+        await one.break_it()
+        await asyncio.wait_for(arrived.wait(), 10)
+        async with start(**elsewhere) as two:
+            assert not await two.loop.lease.hold(["target:alpha"])
+            await one.loop.jobs.stop(0)
+            await one.loop.lease.end()
+            world.hang.set()
+            world.hang = None
+            await eventually(two.closed)
+            story = await two.story()
+    assert world.commands == ["restart_bot"]
+    assert [attempt["state"] for attempt in story["attempts"]] == ["verified"]
+    assert [event["kind"] for event in story["events"]].count("unknown") == 1
+
+
+async def test_a_target_is_with_one_of_them(start: Start, elsewhere: dict[str, Any]) -> None:
+    """An order by hand must reach the one that has it; it is free again when that one ends."""
+    async with start(**elsewhere) as two:
+        async with start() as one:
+            await one.loop.lease.hold(["target:alpha"])
+            async with two.loop.lease.borrowed("alpha") as held:
+                assert not held
+        async with two.loop.lease.borrowed("alpha") as held:
+            assert held
