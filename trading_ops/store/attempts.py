@@ -199,7 +199,9 @@ def finish(
     only_from: Collection[AttemptState],
 ) -> bool:
     """Move an attempt on by compare-and-set; False means that somebody else did it first."""
-    values: dict[str, object] = {"state": state.value, "detail": detail}
+    verification = state in (AttemptState.VERIFIED, AttemptState.UNVERIFIED)
+    whole = f"{attempt.detail}; {detail}" if verification and attempt.detail else detail
+    values: dict[str, object] = {"state": state.value, "detail": whole}
     if state is AttemptState.VERIFIED:
         values["verified_at"] = now
     elif state is not AttemptState.UNVERIFIED:
