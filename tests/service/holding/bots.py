@@ -70,6 +70,12 @@ class RealAgent:
         assert frozen.wait(5)
         return thaw
 
+    async def catch_up(self) -> None:
+        """Let its loop deal with what came while it was frozen, so that it ends in order."""
+        if self.agent is not None and self.agent._loop is not None:
+            resting = asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), self.agent._loop)
+            await asyncio.wrap_future(resting)
+
     @property
     def state(self) -> str | None:
         return str(self.agent.holds.state) if self.agent else None

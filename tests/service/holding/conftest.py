@@ -60,6 +60,7 @@ async def bot(tmp_path: Path) -> AsyncIterator[RealAgent]:
     bot = RealAgent(folder)
     bot.start()
     yield bot
+    await bot.catch_up()
     bot.stop()
 
 
