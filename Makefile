@@ -2,7 +2,7 @@
 # The targets that need the virtual environment make it first; when nothing changed that is instant.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash fuzz planted
+.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash crash-replicas fuzz planted
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -49,6 +49,10 @@ bench: setup ## Measure: start, memory of each process, durable intake beside on
 KILLS ?= 2000
 crash: setup-dev ## Kill the reconciler at every step, thousands of times: make crash KILLS=2000
 	@scripts/crash.sh "$(KILLS)"
+
+MINUTES ?= 10
+crash-replicas: setup-dev ## Freeze, kill and cut off two reconcilers: make crash-replicas MINUTES=10
+	@.venv/bin/python -m tests.crash.replicas --minutes "$(MINUTES)"
 
 PAYLOADS ?= 200000
 fuzz: setup-dev ## Throw malformed notifications and API requests at it: make fuzz PAYLOADS=200000

@@ -11,7 +11,15 @@ from sqlalchemy import Connection, Engine, select, text
 from tests.crash.load import Promised
 from trading_ops.domain.attempt import RUNNING, AttemptState, Delivery
 from trading_ops.store import events as chain_of
-from trading_ops.store.tables import attempts, chain, incidents, notifications
+from trading_ops.store.tables import (
+    attempts,
+    chain,
+    claims,
+    events,
+    incidents,
+    notifications,
+    replicas,
+)
 
 
 @dataclass
@@ -151,6 +159,23 @@ def unsettled(connection: Connection) -> list[str]:
         *(f"attempt {row.id} is {row.state}" for row in running),
         *(f"notification {row.id} was never taken apart" for row in waiting),
     ]
+
+
+def story_of_the_open(connection: Connection) -> str:
+    """Return everything that is known of what is open, for whoever looks for the reason."""
+    lines = []
+    for incident in connection.execute(
+        select(incidents).where(incidents.c.closed_at.is_(None))
+    ).mappings():
+        lines.append(f"incident {dict(incident)}")
+        of_it = select(events).where(events.c.incident_id == incident["id"])
+        for row in connection.execute(of_it.order_by(events.c.seq)).mappings():
+            lines.append(f"  {row['at']} {row['kind']} {row['reason']} {row['note']}")
+        tried = select(attempts).where(attempts.c.incident_id == incident["id"])
+        lines += [f"  attempt {dict(row)}" for row in connection.execute(tried).mappings()]
+    for table in (claims, replicas):
+        lines += [f"{table.name} {row}" for row in connection.execute(select(table)).all()]
+    return "\n".join(lines) + "\n"
 
 
 def still_open(connection: Connection) -> list[str]:

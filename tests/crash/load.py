@@ -20,9 +20,6 @@ from tests.crash.world import Episode, World, alert_of, labels_of
 from trading_ops import clock
 
 WEBHOOK = "/api/v1/webhook/alertmanager"
-EPISODE_SECONDS = 3.0
-"""How long an illness that nothing cures lasts at most, while processes die."""
-
 KINDS: dict[str, frozenset[str]] = {
     "Sick": frozenset({"reconnect_broker", "restart_bot"}),
     "Stubborn": frozenset({"restart_bot"}),
@@ -46,10 +43,11 @@ escalate: 5m
 ---
 # {alert}
 """
-RECONNECT = "  - {action: reconnect_broker, timeout: 2s, verify_within: 1s}"
-RESTART = "  - {action: restart_bot, timeout: 2s, verify_within: 1s}"
+RECONNECT = "  - {{action: reconnect_broker, timeout: {timeout}, verify_within: 1s}}"
+RESTART = "  - {{action: restart_bot, timeout: {timeout}, verify_within: 1s}}"
 COMPONENT = (
-    "  - {action: restart_component, with: {component: feed}, timeout: 2s, verify_within: 1s}"
+    "  - {{action: restart_component, with: {{component: feed}}, timeout: {timeout},"
+    " verify_within: 1s}}"
 )
 STEPS = {
     "Sick": [RECONNECT, RESTART],
@@ -61,10 +59,11 @@ STEPS = {
 """No runbook has more than one one-shot: an episode has at most one such effect."""
 
 
-def runbook_texts() -> dict[str, str]:
-    """Return the runbooks of the crash tests by alert."""
+def runbook_texts(timeout: str = "2s") -> dict[str, str]:
+    """Return the runbooks of the crash tests by alert; `timeout` is that of each step."""
     return {
-        alert: RUNBOOK.format(alert=alert, steps="\n".join(steps)) for alert, steps in STEPS.items()
+        alert: RUNBOOK.format(alert=alert, steps="\n".join(steps).format(timeout=timeout))
+        for alert, steps in STEPS.items()
     }
 
 
@@ -88,6 +87,9 @@ class Load:
     token: str
     seed: int
     ill_at_once: int = 3
+    episode_seconds: float = 3.0
+    """How long an illness that nothing cures lasts at most, while processes die."""
+
     promised: Promised = field(default_factory=Promised)
     answers: Counter[str] = field(default_factory=Counter)
 
@@ -181,7 +183,7 @@ class Load:
 
     async def _follow(self, episode: Episode) -> None:
         """Wait until it is over; sometimes its end is told, sometimes not."""
-        until = clock.monotonic() + EPISODE_SECONDS
+        until = clock.monotonic() + self.episode_seconds
         # Several things may end it, one of them the time.
         while episode.firing and clock.monotonic() < until and self._going:  # noqa: ASYNC110
             await asyncio.sleep(0.05)

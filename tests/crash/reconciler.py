@@ -54,7 +54,7 @@ class Ender:
 def live(life: dict[str, Any]) -> int:
     """Be the reconciler until the end; return the exit code."""
     folder = Path(life["folder"])
-    _speak_into(folder / f"{life.get('name', 'reconciler')}.log")
+    _speak_into(folder / "reconciler.log")
     if life.get("traced"):
         _wait_for_tracer()
     if life.get("plant"):
@@ -79,7 +79,7 @@ async def _serve(folder: Path, life: dict[str, Any]) -> None:
     settings = load_settings(folder, life["environ"])
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await app.serve(settings, load_targets(folder / life.get("targets", "targets.yml")), stop)
+    await app.serve(settings, load_targets(folder / "targets.yml"), stop)
 
 
 def _shorten_leases(seconds: float) -> None:

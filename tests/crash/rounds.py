@@ -62,7 +62,7 @@ class Round:
         """Lay out a new installation."""
         self.audit_key = secrets.token_hex(16)
         self.port = free_port()
-        lay_out(self.folder, self.world, {"reconciler": self.port}, self.audit_key)
+        lay_out(self.folder, self.world, self.port, self.audit_key)
         self.world.begin(self.folder)
 
     def environ(self) -> dict[str, str]:
@@ -193,28 +193,35 @@ class Round:
             shutil.rmtree(self.folder)
 
 
-def lay_out(folder: Path, world: World, ports: dict[str, int], audit_key: str) -> None:
-    """Write everything that a reconciler reads; `ports` are those of the reconcilers by name."""
+def lay_out(folder: Path, world: World, port: int, audit_key: str, *, timeout: str = "2s") -> None:
+    """Write everything that a reconciler reads.
+
+    Args:
+        folder: is made.
+        world: what it watches and acts on.
+        port: the reconciler's own.
+        audit_key: of the chain of events.
+        timeout: of each step of each runbook.
+    """
     books = folder / "runbooks"
     books.mkdir(parents=True)
-    for alert, text in runbook_texts().items():
+    for alert, text in runbook_texts(timeout).items():
         (books / f"{alert}.md").write_text(text, "utf-8")
     secrets_folder = folder / "var" / "secrets"
     secrets_folder.mkdir(parents=True)
     for name in TOKENS:
         (secrets_folder / f"{name}_token").write_text(name, "ascii")
     (secrets_folder / "audit_key").write_text(audit_key, "ascii")
-    for name, port in ports.items():
-        text = json.dumps({"version": 1, "targets": _targets(world, name, port)})
-        (folder / ("targets.yml" if name == "reconciler" else f"{name}.yml")).write_text(text)
+    targets = {"version": 1, "targets": _targets(world, port)}
+    (folder / "targets.yml").write_text(json.dumps(targets), "utf-8")
 
 
-def _targets(world: World, name: str, port: int) -> list[dict[str, Any]]:
+def _targets(world: World, port: int) -> list[dict[str, Any]]:
     """JSON is YAML too. The central services share one port, by other names of loopback."""
     central = world.central_port
     targets: list[dict[str, Any]] = [
         {"name": "paper", "kind": "venue", "address": f"127.0.0.1:{free_port()}"},
-        {"name": name, "kind": "reconciler", "address": f"127.0.0.1:{port}"},
+        {"name": "reconciler", "kind": "reconciler", "address": f"127.0.0.1:{port}"},
         {"name": "supervisor", "kind": "supervisor", "address": f"127.0.0.2:{central}"},
         {"name": "people", "kind": "mail", "address": f"127.0.0.1:{free_port()}"},
         {"name": "prometheus", "kind": "prometheus", "address": f"127.0.0.3:{central}"},

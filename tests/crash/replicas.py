@@ -1,0 +1,307 @@
+"""`python -m tests.crash.replicas`: two reconcilers on one PostgreSQL, frozen, killed, cut off.
+
+The case that counts is forced again and again: a replica is frozen in the instruction before its
+command is sent, the other takes its target over, and the first one is thawed, so that its command
+arrives late. The leases are those of production. The exit code is 1 when anything was lost,
+repeated, stuck or broken, when a takeover took too long, or when the case did not occur.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import secrets
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from tests.bench.say import say
+from tests.crash.checks import Found, check_all, still_open, story_of_the_open, unsettled
+from tests.crash.lives import Life, Server, server
+from tests.crash.load import Load
+from tests.crash.rounds import POLL_SECONDS, lay_out
+from tests.crash.world import CALM, WILD, World
+from tests.free_ports import free_port
+from tests.postgres import Cluster
+from trading_ops import clock
+from trading_ops.checkpoints import Checkpoint
+from trading_ops.store.engine import reading_engine
+from trading_ops.store.tables import events
+
+BOTS = 24
+ILL_AT_ONCE = 6
+EPISODE_SECONDS = 60.0
+STEP_TIMEOUT = "90s"
+"""Long: a command that was frozen must still be sent when it is thawed."""
+
+FREEZE_SECONDS = (17.0, 24.0)
+"""Longer than the lease."""
+
+TAKEOVER_PROMISED = 20.0
+SETTLE_SECONDS = 60.0
+REACH_SECONDS = 20.0
+
+
+@dataclass
+class Replica:
+    """One of the two, through all its lives."""
+
+    folder: Path
+    port: int
+    server: Server
+    life: Life | None = None
+
+    async def begin(self, database: str, **more: Any) -> Life:
+        """Start a life."""
+        environ = {
+            "TRADING_OPS_VAR": str(self.folder / "var"),
+            "TRADING_OPS_POLL_INTERVAL_SECONDS": POLL_SECONDS,
+            "TRADING_OPS_DATABASE": database,
+        }
+        self.life = await self.server.begin(
+            {"folder": str(self.folder), "environ": environ, **more}
+        )
+        return self.life
+
+
+@dataclass
+class Drill:
+    """The whole run."""
+
+    cluster: Cluster
+    database: str
+    replicas: list[Replica]
+    random: random.Random
+    world: World
+    done: Counter[str] = field(default_factory=Counter)
+    gone: dict[int, float] = field(default_factory=dict)
+    """When each life was killed or frozen, by its process id, in seconds since the epoch."""
+
+    thawed: list[tuple[float, float]] = field(default_factory=list)
+    """When a command was held back, and when it was let go."""
+
+    found: Found = field(default_factory=Found)
+
+    async def disturb(self, seconds: float) -> None:
+        """Break something again and again until the time is over."""
+        until = clock.monotonic() + seconds
+        works = (
+            self.freeze_before_an_effect,
+            self.freeze_before_an_effect,
+            self.freeze,
+            self.kill,
+            self.stop_the_database,
+        )
+        turn = 0
+        while clock.monotonic() < until:
+            await works[turn % len(works)]()
+            turn += 1
+            await asyncio.sleep(self.random.uniform(1, 4))
+
+    async def kill(self) -> None:
+        """One dies, and comes back after a while."""
+        replica = self.random.choice(self.replicas)
+        assert replica.life is not None
+        self.gone[replica.life.pid] = clock.timestamp()
+        await replica.life.end()
+        self.done["kills"] += 1
+        await asyncio.sleep(self.random.choice((0.5, 22)))
+        await replica.begin(self.database)
+
+    async def freeze(self) -> None:
+        """One stands still for longer than its lease, and goes on as if nothing had been."""
+        replica = self.random.choice(self.replicas)
+        assert replica.life is not None
+        replica.life.send(signal.SIGSTOP)
+        self.gone[replica.life.pid] = clock.timestamp()
+        await asyncio.sleep(self.random.uniform(*FREEZE_SECONDS))
+        replica.life.send(signal.SIGCONT)
+        self.done["freezes"] += 1
+
+    async def freeze_before_an_effect(self) -> None:
+        """One stands still when its command is as good as sent."""
+        replica = self.random.choice(self.replicas)
+        assert replica.life is not None
+        await replica.life.end(signal.SIGTERM)
+        life = await replica.begin(
+            self.database, checkpoint=Checkpoint.EFFECT_BEFORE, signal="SIGSTOP", nth=1
+        )
+        if not await _stands_still(life):
+            self.done["never reached an effect"] += 1
+            return
+        frozen = self.gone[life.pid] = clock.timestamp()
+        await asyncio.sleep(self.random.uniform(*FREEZE_SECONDS))
+        self.thawed.append((frozen, clock.timestamp()))
+        life.send(signal.SIGCONT)
+        self.done["freezes before an effect"] += 1
+
+    async def stop_the_database(self) -> None:
+        """It is stopped as in a crash, or stands still, for up to half a minute."""
+        if self.random.random() < 0.5:
+            await asyncio.to_thread(self.cluster.stop, "immediate")
+            await asyncio.sleep(self.random.uniform(1, 15))
+            await asyncio.to_thread(self.cluster.start)
+            self.done["database stops"] += 1
+        else:
+            self.cluster.pause()
+            await asyncio.sleep(self.random.uniform(1, 15))
+            self.cluster.resume()
+            self.done["database freezes"] += 1
+
+    async def settle(self, load: Load, engine: Engine, folder: Path) -> None:
+        """Without faults everything ends by itself."""
+        await load.stop_falling_ill()
+        self.found.stuck += await _until_empty(engine, unsettled)
+        _keep_stories(self.found, engine, folder / "unsettled.txt")
+        await load.end_illnesses()
+        self.found.stuck += await _until_empty(engine, still_open)
+        _keep_stories(self.found, engine, folder / "still-open.txt")
+
+    def takeovers(self, engine: Engine) -> list[float]:
+        """Return how long after each end or freeze its targets were taken over, in seconds."""
+        took = []
+        with engine.connect() as connection:
+            rows = connection.execute(
+                select(events.c.at, events.c.note).where(events.c.kind == "claim_taken_over")
+            ).all()
+        for row in rows:
+            for pid, gone in self.gone.items():
+                after = row.at.timestamp() - gone
+                if f"-{pid}-" in row.note and after >= 0:
+                    took.append(after)
+        return took
+
+
+async def _stands_still(life: Life) -> bool:
+    """Wait until it has stopped itself."""
+    until = clock.monotonic() + REACH_SECONDS
+    while clock.monotonic() < until and not life.ended.done():
+        if _state(life.pid) == "T":
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+def _state(pid: int) -> str:
+    """Return what the kernel says of a process: R, S, T for stopped, nothing when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def _keep_stories(found: Found, engine: Engine, path: Path) -> None:
+    if found.stuck:
+        with engine.connect() as connection:
+            path.write_text(story_of_the_open(connection), "utf-8")
+
+
+async def _until_empty(engine: Engine, what: Any) -> list[str]:
+    until = clock.monotonic() + SETTLE_SECONDS
+    while True:
+        with engine.connect() as connection:
+            left: list[str] = what(connection)
+        if not left or clock.monotonic() > until:
+            return left
+        await asyncio.sleep(0.2)
+
+
+async def run(minutes: float, seed: int) -> int:
+    """Run the whole; return the exit code."""
+    folder = Path(tempfile.mkdtemp(prefix="crash-replicas-"))
+    world = World(BOTS, seed)
+    await world.start()
+    world.begin(folder)
+    key = secrets.token_hex(16)
+    async with contextlib.AsyncExitStack() as stack:
+        cluster = stack.enter_context(Cluster())
+        replicas = []
+        for name in ("a", "b"):
+            lives = await stack.enter_async_context(server())
+            replicas.append(Replica(folder / name, free_port(), lives))
+            lay_out(replicas[-1].folder, world, replicas[-1].port, key, timeout=STEP_TIMEOUT)
+        database = cluster.new_database()
+        drill = Drill(cluster, database, replicas, random.Random(seed), world)
+        load = Load(
+            world=world,
+            urls=[f"http://127.0.0.1:{one.port}" for one in replicas],
+            token="webhook",
+            seed=seed,
+            ill_at_once=ILL_AT_ONCE,
+            episode_seconds=EPISODE_SECONDS,
+        )
+        for one in replicas:
+            await one.begin(database)
+        engine = reading_engine(database)
+        try:
+            async with load.running(senders=3, pause=0.1):
+                world.faults = WILD
+                await drill.disturb(minutes * 60)
+                world.faults = CALM
+                await drill.settle(load, engine, folder)
+            took = drill.takeovers(engine)
+            assert world.witness is not None
+            seen = world.witness.lines()
+            drill.found.add(check_all(engine, key.encode(), load.promised, seen))
+        finally:
+            engine.dispose()
+            for one in replicas:
+                if one.life is not None:
+                    await one.life.end()
+    await world.stop()
+    code = tell(drill, load, seen, took)
+    if code == 0:
+        shutil.rmtree(folder)
+    else:
+        say(f"kept for a look: {folder}")
+    return code
+
+
+def tell(drill: Drill, load: Load, seen: list[dict[str, Any]], took: list[float]) -> int:
+    """Print what happened; return the exit code."""
+    kinds = Counter(line["kind"] for line in seen)
+    shots = sum(line["kind"] == "done" and line["one_shot"] for line in seen)
+    late = sum(
+        any(frozen < thawed <= line["at"] < thawed + 5 for frozen, thawed in drill.thawed)
+        for line in seen
+        if line["kind"] == "refused"
+    )
+    for what, count in sorted(drill.done.items()):
+        say(f"{what + ':':<28} {count}")
+    say(f"{'acknowledged alerts:':<28} {len(load.promised.alerts)}")
+    say(f"{'effects, one-shots:':<28} {kinds['done']}, {shots}")
+    say(f"{'stale commands refused:':<28} {kinds['refused']}, {late} of them after a thaw")
+    slowest = max(took, default=0.0)
+    if took:
+        say(
+            f"{'takeovers:':<28} {len(took)}, p50 {statistics.median(took):.1f} s, "
+            f"max {slowest:.1f} s"
+        )
+    found = drill.found
+    for what, sentences in vars(found).items():
+        say(f"{what + ':':<28} {len(sentences)}")
+        for sentence in sentences[:10]:
+            say(f"    {sentence}")
+    if not late:
+        say("no stale command arrived after a takeover: the case that counts did not occur")
+    if slowest > TAKEOVER_PROMISED:
+        say(f"a takeover took longer than {TAKEOVER_PROMISED:g} s")
+    return 1 if found.count or not late or slowest > TAKEOVER_PROMISED else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.replicas", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
+    given = parser.parse_args()
+    say(f"seed {given.seed}")
+    sys.exit(asyncio.run(run(given.minutes, given.seed)))
