@@ -4,11 +4,14 @@ Source: alertmanager `template/template.go` (Data) and `notify/webhook/webhook.g
 version "4", 0.25 to 0.34. Unknown keys are ignored: newer versions add some.
 """
 
+import re
 from datetime import UTC, datetime
 
 import msgspec
 
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of
+
+FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 ZERO_TIME_YEAR = 1
 """Go's zero time, 0001-01-01: Alertmanager's way to say that an alert has not ended."""
@@ -49,8 +52,10 @@ def parse_notification(body: bytes) -> list[Alert]:
 
 def _alert(one: _Alert) -> Alert:
     ended = one.endsAt is not None and one.endsAt.year > ZERO_TIME_YEAR
+    given = FINGERPRINT.fullmatch(one.fingerprint)
     return Alert(
-        fingerprint=Fingerprint(one.fingerprint) if one.fingerprint else fingerprint_of(one.labels),
+        # It is a key in the database: what is none of Alertmanager's may be of any length.
+        fingerprint=Fingerprint(one.fingerprint) if given else fingerprint_of(one.labels),
         labels=one.labels,
         annotations=one.annotations,
         status=one.status,
