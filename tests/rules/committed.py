@@ -16,6 +16,7 @@ ALERTMANAGER = ROOT / "alertmanager"
 RUNBOOKS = ROOT / "runbooks"
 ROUTES = ALERTMANAGER / "alertmanager.yml"
 
+METRICS_TOKEN = "a-metrics-token"
 _NOT_METRICS = frozenset({"and", "or", "unless", "by", "on", "without", "ignoring", "bool"})
 _GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _NOISE = re.compile(r'"(?:\\.|[^"\\])*"|\{[^}]*\}|\[[^\]]*\]')
@@ -104,7 +105,7 @@ def lay_out_prometheus(folder: Path) -> Path:
         (targets / f"{name}.json").write_text('[{"targets": ["127.0.0.1:1"]}]', encoding="ascii")
     secrets = folder / "secrets"
     secrets.mkdir()
-    (secrets / "metrics_token").write_text("a-token\n", encoding="ascii")
+    (secrets / "metrics_token").write_text(f"{METRICS_TOKEN}\n", encoding="ascii")
     (folder / "rules").symlink_to(PROMETHEUS / "rules")
     config = folder / "prometheus.yml"
     config.symlink_to(PROMETHEUS / "prometheus.yml")

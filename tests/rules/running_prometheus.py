@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,15 +16,32 @@ from tests.waiting import eventually
 
 @asynccontextmanager
 async def run_prometheus(
-    folder: Path, *, reconcilers: Sequence[str], alertmanagers: Sequence[str]
+    folder: Path,
+    *,
+    alertmanagers: Sequence[str],
+    reconcilers: Sequence[str] = (),
+    bots: Mapping[str, str] | None = None,
 ) -> AsyncIterator[str]:
-    """Start it, wait until it has found the Alertmanagers, and yield its address."""
+    """Start it, wait until it has found the Alertmanagers, and yield its address.
+
+    Args:
+        folder: where it runs; made.
+        alertmanagers: their addresses.
+        reconcilers: theirs.
+        bots: addresses of bots on the venue `paper`, by name.
+    """
     config = lay_out_prometheus(folder)
-    for name, addresses in (("reconcilers", reconcilers), ("alertmanagers", alertmanagers)):
-        groups = json.dumps([{"targets": list(addresses)}])
-        (folder / "targets" / f"{name}.json").write_text(groups, encoding="ascii")
-    for name in ("bots", "exporters"):
-        (folder / "targets" / f"{name}.json").write_text("[]", encoding="ascii")
+    groups = {
+        "alertmanagers": [{"targets": list(alertmanagers)}],
+        "reconcilers": [{"targets": list(reconcilers)}],
+        "bots": [
+            {"targets": [address], "labels": {"bot": name, "venue": "paper"}}
+            for name, address in (bots or {}).items()
+        ],
+        "exporters": [],
+    }
+    for name, found in groups.items():
+        (folder / "targets" / f"{name}.json").write_text(json.dumps(found), encoding="ascii")
     address = f"127.0.0.1:{free_port()}"
     log = folder / "prometheus.log"
     with log.open("wb") as output:
@@ -40,14 +57,14 @@ async def run_prometheus(
         async with aiohttp.ClientSession() as session:
             await wait_until_ready(session, address, log)
 
-            async def found() -> bool:
+            async def discovered() -> bool:
                 url = f"http://{address}/api/v1/alertmanagers"
                 async with session.get(url) as answer:
                     active = (await answer.json())["data"]["activeAlertmanagers"]
                 return len(active) == len(alertmanagers)
 
             # What fires before they are found is dropped, and sent again only a minute later.
-            await eventually(found, within=30, what="discovery of the Alertmanagers")
+            await eventually(discovered, within=30, what="discovery of the Alertmanagers")
             yield address
     finally:
         process.terminate()

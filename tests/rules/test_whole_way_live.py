@@ -1,0 +1,167 @@
+"""The whole way to a page, with nothing in it but a bot that is not real.
+
+A real Prometheus with the shipped rules, a real Alertmanager with the shipped routes, the real
+reconciler with the shipped runbooks; the bot is a server that says what its broker is like. Of the
+routes only the people's wait is shorter, so that what heals in seconds stands for five minutes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.builders import make_registry
+from tests.fakes import FakeWorld
+from tests.free_ports import free_port
+from tests.rules.committed import METRICS_TOKEN, RUNBOOKS
+from tests.rules.receivers import Receivers, run_receivers
+from tests.rules.running_alertmanager import WEBHOOK_TOKEN, RunningAlertmanager, run_alertmanager
+from tests.rules.running_prometheus import run_prometheus
+from tests.waiting import eventually
+from trading_ops.app import build
+from trading_ops.reconciler.loop import Loop
+from trading_ops.settings import Settings
+from trading_ops.store import incidents
+
+WAIT = {"5m": "15s"}
+SLOWLY = 60.0
+ALERT = "TradingBotBrokerDisconnected"
+
+
+class Way(NamedTuple):
+    """The ends of the way."""
+
+    bot: FakeWorld
+    receivers: Receivers
+    alertmanager: RunningAlertmanager
+    loop: Loop | None
+    """None: the reconciler is dead."""
+
+    async def pages(self) -> list[str]:
+        """Return the subjects of all mails until one that was ordered last and waits as long."""
+        mark = {"alertname": "Mark", "bot": "beta", "venue": "paper", "escalate": "5m"}
+        await self.alertmanager.post(mark)
+        subjects: list[str] = []
+        while True:
+            mail = await asyncio.wait_for(self.receivers.mails.get(), SLOWLY)
+            if "Mark" in mail.subject:
+                return subjects
+            subjects.append(mail.subject)
+
+    async def is_closed(self) -> bool:
+        """Whether the reconciler has had an incident and none is open."""
+        assert self.loop is not None
+        found = await self.loop.reader.read(incidents.search)
+        return bool(found) and not any(one.is_open for one in found)
+
+    async def is_over(self) -> bool:
+        """Whether Alertmanager has forgotten the alert, or never had it."""
+        return ALERT not in await self.alertmanager.states()
+
+
+@asynccontextmanager
+async def the_way(folder: Path, *, alive: bool) -> AsyncIterator[Way]:
+    """Build all of it; the bot is well."""
+    bot = FakeWorld(labels={"alertname": ALERT}, bot_status="ok")
+    webhook = f"127.0.0.1:{free_port()}"
+    async with run_receivers() as receivers, served(bot), vital(bot) as metrics:
+        told = Receivers(webhook, receivers.smarthost, receivers.told, receivers.mails)
+        async with (
+            run_alertmanager(folder / "alertmanager", told, WAIT) as alertmanager,
+            run_prometheus(
+                folder / "prometheus",
+                alertmanagers=[alertmanager.address],
+                reconcilers=[webhook],
+                bots={"alpha": metrics},
+            ) as prometheus,
+        ):
+            if not alive:
+                yield Way(bot, receivers, alertmanager, None)
+                return
+            addresses = {"prometheus": prometheus, "alertmanager": alertmanager.address}
+            async with reconciler(folder, bot, webhook, addresses) as loop:
+                yield Way(bot, receivers, alertmanager, loop)
+
+
+@asynccontextmanager
+async def served(bot: FakeWorld) -> AsyncIterator[None]:
+    """Let it be commanded."""
+    server = bot.server()
+    await server.start_server()
+    bot.address = f"127.0.0.1:{server.port}"
+    try:
+        yield
+    finally:
+        await server.close()
+
+
+@asynccontextmanager
+async def vital(bot: FakeWorld) -> AsyncIterator[str]:
+    """Let it be scraped; yields the address."""
+
+    async def show(_request: web.Request) -> web.Response:
+        up = 0 if bot.firing else 1
+        text = f'trading_component_up{{component="broker"}} {up}\n'
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    app = web.Application()
+    app.router.add_get("/metrics/vital", show)
+    server = TestServer(app, host="127.0.0.1")
+    await server.start_server()
+    try:
+        yield f"127.0.0.1:{server.port}"
+    finally:
+        await server.close()
+
+
+@asynccontextmanager
+async def reconciler(
+    folder: Path, bot: FakeWorld, webhook: str, addresses: dict[str, str]
+) -> AsyncIterator[Loop]:
+    """Run the real one, where Alertmanager will look for it."""
+    secrets = folder / "var" / "secrets"
+    secrets.mkdir(parents=True)
+    for name in ("agent", "supervisor", "operator"):
+        (secrets / f"{name}_token").write_text(name)
+    (secrets / "webhook_token").write_text(WEBHOOK_TOKEN)
+    (secrets / "metrics_token").write_text(METRICS_TOKEN)
+    (secrets / "audit_key").write_text("audit")
+    settings = Settings(root=folder, var=folder / "var", runbooks=RUNBOOKS, poll_interval_seconds=5)
+    registry = make_registry(
+        alpha=bot.address, supervisor=bot.address, reconciler=webhook, **addresses
+    )
+    async with build(settings, registry) as built:
+        server = TestServer(built.application, host="127.0.0.1", port=int(webhook.split(":")[1]))
+        await server.start_server()
+        looping = asyncio.create_task(built.loop.run())
+        try:
+            yield built.loop
+        finally:
+            looping.cancel()
+            await asyncio.gather(looping, return_exceptions=True)
+            await server.close()
+
+
+async def test_what_the_machine_heals_in_time_pages_nobody(tmp_path: Path) -> None:
+    """A session is lost, the reconciler is told, reconnects it, and verifies: not one mail."""
+    async with the_way(tmp_path, alive=True) as way:
+        way.bot.firing = True
+        await eventually(way.is_closed, within=SLOWLY, what="the incident to be closed")
+        await eventually(way.is_over, within=SLOWLY, what="the alert to be resolved")
+        assert way.bot.commands == ["reconnect_broker"]
+        assert await way.pages() == []
+
+
+async def test_a_dead_reconciler_pages_once(tmp_path: Path) -> None:
+    """Nobody listens to the webhook: the fault pages at the end of its wait, and once."""
+    async with the_way(tmp_path, alive=False) as way:
+        way.bot.firing = True
+        mail = await asyncio.wait_for(way.receivers.mails.get(), SLOWLY)
+        while ALERT not in mail.subject:  # the reconciler's own death pages too, in its time
+            assert "TradingOpsReconcilerDown" in mail.subject
+            mail = await asyncio.wait_for(way.receivers.mails.get(), SLOWLY)
+        assert not [subject for subject in await way.pages() if "bot=alpha" in subject]
