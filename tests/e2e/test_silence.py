@@ -1,6 +1,7 @@
 """A bot that is frozen or killed, on real processes: stopped or restarted, and trading again."""
 
 import asyncio
+import json
 import os
 import signal
 from typing import Any
@@ -9,15 +10,30 @@ import pytest
 
 from tests.e2e.conftest import Stack
 from tests.waiting import eventually
+from trading_ops import clock
 from trading_ops.clients.http import Http
+from trading_ops.domain.target import Kind
 from trading_ops.stack.scene import Scene
 
 STOPPED_WITHIN = 10.0
+HALTED_WITHIN = 5.0
 BACK_WITHIN = 90.0
 
 
 def bot_of(stack: Stack) -> dict[str, Any]:
     return stack.processes()["bot-alpha"]
+
+
+async def api(
+    stack: Stack, scene: Scene, method: str, path: str, body: object = None
+) -> dict[str, Any]:
+    """Ask the reconciler as the local operator; return the answer to a 2xx."""
+    address = stack.registry.one(Kind.RECONCILER).address
+    http = Http(scene.session, f"http://{address}", token=stack.settings.secret("operator_token"))
+    answer = await http.ask(method, path, json=body)
+    assert answer.status < 300, answer.body
+    decoded: dict[str, Any] = json.loads(answer.body)
+    return decoded
 
 
 async def state_of(stack: Stack, scene: Scene) -> str | None:
@@ -56,3 +72,58 @@ async def test_a_bot_that_stops_answering_ends_up_trading_again(
     for _ in range(6):
         await asyncio.sleep(1)
         assert await state_of(stack, scene) == "active"
+
+
+async def test_a_bot_that_is_back_in_time_is_halted_until_a_person_says_otherwise(
+    stack: Stack, scene: Scene
+) -> None:
+    """Frozen for as long as it takes to ask for a halt, and thawed before it is stopped."""
+    await eventually(lambda: bot_of(stack)["state"] == "ready", within=60)
+    await asyncio.sleep(3)
+    before = bot_of(stack)
+    os.kill(before["pid"], signal.SIGSTOP)
+    frozen = clock.monotonic()
+    await asyncio.sleep(4.2)  # the silence itself is what is tested
+    os.kill(before["pid"], signal.SIGCONT)
+
+    async def halted() -> bool:
+        return await state_of(stack, scene) == "halted"
+
+    await eventually(halted)
+    assert clock.monotonic() - frozen < HALTED_WITHIN
+    await asyncio.sleep(3)
+    assert await halted()
+    assert bot_of(stack)["incarnation"] == before["incarnation"]
+    targets = (await api(stack, scene, "GET", "/api/v1/targets"))["targets"]
+    (hold,) = next(one["holds"] for one in targets if one["name"] == "alpha")
+    assert (hold["owner"], hold["state"]) == ("reconciler", "halted")
+    order = {"reason": "seen", "holds": [hold["id"]]}
+    lifted = await api(stack, scene, "POST", "/api/v1/targets/alpha/resume", order)
+    assert lifted["ids"] == [hold["id"]]
+    assert await state_of(stack, scene) == "active"
+
+
+async def test_a_person_halts_and_a_restart_lifts_nothing(stack: Stack, scene: Scene) -> None:
+    """The bot is killed while it is halted: its next life is halted too."""
+    await eventually(lambda: bot_of(stack)["state"] == "ready", within=60)
+    before = bot_of(stack)
+    order = {"reason": "odd fills"}
+    laid = await api(stack, scene, "POST", "/api/v1/targets/alpha/halt", order)
+    assert laid["acknowledged"]
+    assert laid["stored"]
+    os.kill(before["pid"], signal.SIGKILL)
+    await eventually(lambda: bot_of(stack)["state"] != "ready")
+    for found in stack.settings.var.rglob("holds.json"):
+        found.unlink()
+    started = await scene.session.post(
+        f"http://{stack.registry.one(Kind.SUPERVISOR).address}/processes/bot-alpha/start",
+        headers={"Authorization": f"Bearer {stack.settings.secret('supervisor_token')}"},
+    )
+    assert started.status == 200
+
+    async def halted() -> bool:
+        return await state_of(stack, scene) == "halted"
+
+    await eventually(halted, within=BACK_WITHIN)
+    await api(stack, scene, "POST", "/api/v1/targets/alpha/resume", {"reason": "seen"})
+    assert await state_of(stack, scene) == "active"
