@@ -1,6 +1,7 @@
 """What the agent keeps survives the process, and damage is never taken for nothing."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -199,3 +200,31 @@ def test_what_was_begun_is_told_after_a_death(tmp_path: Path) -> None:
     for name in ("b", "c", "d"):
         after.admit("alpha", 3, attempt_id=name)
     assert [after.begun(name) is not None for name in "bcd"] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"holds": [{"id": 7, "state": "halted", "owner": "a", "reason": "b", "at": 1.0}]},
+        {"holds": [{"id": "h", "state": "halted", "owner": "a", "reason": "b", "at": "soon"}]},
+        {"lifted": ["h"]},
+        {"lifted": [{"id": "h", "owner": "a", "reason": "b", "at": 1.0, "lifted_at": None}]},
+    ],
+)
+def test_holds_that_could_not_be_told_halt(tmp_path: Path, data: dict[str, object]) -> None:
+    """A file with values of other types is as unreadable as one that is no JSON."""
+    path = tmp_path / "holds.json"
+    path.write_text(json.dumps(data))
+    holds = Holds(path)
+    assert (holds.state, holds.holds[0].id) == (TradingState.HALTED, "unreadable-file")
+
+
+async def test_the_latest_lifts_are_told(tmp_path: Path) -> None:
+    """Twenty of them, so that whoever keeps holds too learns of a lift that was made here."""
+    holds = Holds(tmp_path / "holds.json")
+    for number in range(25):
+        holds.lay(Hold(id=f"h{number}", state=TradingState.HALTED, owner="a", reason="b", at=1.0))
+        holds.lift(owner="ada", reason="fine", ids=None)
+    told = Holds(tmp_path / "holds.json").lifted
+    assert [one["id"] for one in told] == [f"h{number}" for number in range(5, 25)]
+    assert set(told[0]) == {"id", "at", "lifted_at", "lifted_by", "lifted_for"}

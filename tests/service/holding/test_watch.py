@@ -17,11 +17,12 @@ from tests.service.stack.small import REPOSITORY
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.domain.decision import Pause
+from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.target import Registry
 from trading_ops.reconciler.hands_off import HandsOff
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.watch import AgentWatch, Patience
-from trading_ops.store import events, pauses
+from trading_ops.store import events, maintenance, pauses
 
 QUICK = Patience(silence=0.6, stop=1.2, poll=0.2, answer=0.2, late=1.0, unknown=1.0, grace=0.1)
 """The same proportions, a fifth of the time."""
@@ -232,7 +233,9 @@ async def test_our_own_slowness_is_no_silence(desk: Desk, bot: RealAgent) -> Non
         assert (await desk.standing(), bot.state, run.silent) == ({}, "active", False)
 
 
-@pytest.mark.parametrize("why", ["paused", "observe_only", "target_observe_only", "off"])
+@pytest.mark.parametrize(
+    "why", ["paused", "maintenance", "observe_only", "target_observe_only", "off"]
+)
 async def test_a_person_who_said_hands_off_is_obeyed(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str], why: str
 ) -> None:
@@ -240,6 +243,15 @@ async def test_a_person_who_said_hands_off_is_obeyed(
     if why == "paused":
         pause = Pause(owner="ada", reason="upgrade", expires_at=clock.now() + _HOUR)
         await desk.writer.run(lambda c: pauses.begin(c, pause, now=clock.now()))
+    if why == "maintenance":
+        window = Maintenance(
+            target="alpha",
+            owner="ada",
+            reason="upgrade",
+            begins_at=clock.now(),
+            ends_at=clock.now() + _HOUR,
+        )
+        await desk.writer.run(lambda c: maintenance.begin(c, window, now=clock.now()))
     registry = desk.registry
     if why == "target_observe_only":
         registry = Registry(
