@@ -87,9 +87,22 @@ def assert_only_waits_and_addresses_differ(committed: str, text: str) -> None:
 
 @asynccontextmanager
 async def run_alertmanager(
-    folder: Path, receivers: Receivers, escalate: Mapping[str, str]
+    folder: Path,
+    receivers: Receivers,
+    escalate: Mapping[str, str],
+    *,
+    gossip: str = "",
+    peer: str = "",
 ) -> AsyncIterator[RunningAlertmanager]:
-    """Start it, wait until it says that it is ready, and stop it at the end of the block."""
+    """Start it, wait until it says that it is ready, and stop it at the end of the block.
+
+    Args:
+        folder: where it runs; made.
+        receivers: whom it tells.
+        escalate: the people's waits as committed, and as they are here.
+        gossip: where it listens for its cluster; empty: it is alone.
+        peer: a member that it joins.
+    """
     config = lay_out(folder, receivers, escalate)
     address = f"127.0.0.1:{free_port()}"
     log = folder / "alertmanager.log"
@@ -99,7 +112,8 @@ async def run_alertmanager(
             f"--config.file={config}",
             f"--storage.path={folder / 'data'}",
             f"--web.listen-address={address}",
-            "--cluster.listen-address=",
+            f"--cluster.listen-address={gossip}",
+            *([f"--cluster.peer={peer}"] if peer else []),
             stdout=output,
             stderr=output,
         )

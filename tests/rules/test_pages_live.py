@@ -208,6 +208,34 @@ async def test_one_alertmanager_of_two_is_dead_the_other_has_the_silence(tmp_pat
         assert await active(alertmanager) == []
 
 
+async def test_a_cluster_is_asked_as_one(tmp_path: Path) -> None:
+    """A silence laid at one member reaches the other; an alert that only one knows is known."""
+    gossip = f"127.0.0.1:{free_port()}"
+    async with (
+        run_receivers() as receivers,
+        run_alertmanager(tmp_path / "a", receivers, WAIT, gossip=gossip) as one,
+        run_alertmanager(
+            tmp_path / "b", receivers, WAIT, gossip=f"127.0.0.1:{free_port()}", peer=gossip
+        ) as other,
+        a_person(tmp_path, one.address, other.address) as person,
+    ):
+        await person.acknowledging.acknowledge(person.incident.id, owner="anna")
+        await eventually(lambda: active(other), within=DEADLINE, what="gossip")
+        await other.post(DOWN)
+        await one.post(MARK)
+
+        async def silenced() -> bool:
+            found = (await person.acknowledging.alertmanagers.alerts()).values()
+            by_name = {alert.labels["alertname"]: alert for alert in found}
+            assert set(by_name) == {"TradingBotDown", "Mark"}
+            return by_name["TradingBotDown"].silenced and not by_name["Mark"].silenced
+
+        await eventually(silenced, within=DEADLINE, what="the other's silence to take hold")
+        await person.acknowledging.withdraw(person.incident.id, owner="anna")
+        assert await active(one) == []
+        assert await active(other) == []
+
+
 async def test_the_second_line_is_somebody_else(tmp_path: Path) -> None:
     """Told at once, at an address of its own, and the subject says so."""
     async with (
