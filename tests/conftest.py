@@ -1,14 +1,18 @@
-"""Databases for every test that asks for one."""
+"""Databases for every test that asks for one, and how long properties are looked into."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.databases import BOTH
 from tests.postgres import Cluster
 from trading_ops.store import migrate
+
+# `pytest tests/property --hypothesis-profile long` looks forty times longer than every test run.
+settings.register_profile("long", max_examples=4000, deadline=None)
 
 
 @pytest.fixture(scope="session")

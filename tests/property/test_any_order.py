@@ -1,0 +1,61 @@
+"""Facts in any order, doubled or lost, end in the same state: that of the last look around."""
+
+from datetime import timedelta
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.property.life import BOTS, Alert, Life
+from trading_ops.domain.attempt import AttemptState
+from trading_ops.store import attempts, incidents
+
+facts = st.lists(
+    st.tuples(st.sampled_from(["fires", "ends"]), st.sampled_from(BOTS[:3])), max_size=10
+)
+
+
+def rest(told: list[tuple[str, str]], firing: set[Alert]) -> tuple[object, ...]:
+    """Tell these facts, then look around until nothing changes; return what is left."""
+    life = Life(firing=firing)
+    try:
+        for kind, bot in told:
+            (life.notify if kind == "fires" else life.notify_resolved)(("BotDown", bot))
+        for _ in range(4):
+            life.make_pass()
+            for attempt in attempts.running(life.connection):
+                attempts.finish(
+                    life.connection,
+                    attempt,
+                    AttemptState.FAILED,
+                    detail="",
+                    now=life.now,
+                    only_from=(attempt.state,),
+                )
+            life.commit()
+            life.now += timedelta(seconds=60)
+        left = incidents.open_ones(life.connection)
+        done = attempts.of_open_incidents(life.connection)
+        return (
+            sorted((one.fingerprint, one.escalated_at is not None) for one in left),
+            sorted(tuple(step.action for step in steps) for steps in done.values()),
+            attempts.running(life.connection),
+        )
+    finally:
+        life.end()
+
+
+@settings(max_examples=max(5, settings().max_examples // 16), deadline=None)
+@given(facts, st.sets(st.sampled_from(BOTS[:3])), st.randoms(use_true_random=False))
+def test_the_order_of_facts_does_not_matter(
+    told: list[tuple[str, str]], firing: set[str], random: Random
+) -> None:
+    """What fires in the end is what is worked on, and it ends with the same people."""
+    truth = {("BotDown", bot) for bot in firing}
+    doubled = told + random.sample(told, k=len(told) // 2)
+    random.shuffle(doubled)
+    kept = [fact for fact in doubled if random.random() < 0.7]
+    expected = rest([], set(truth))  # every notification was lost
+    assert rest(told, set(truth)) == expected
+    assert rest(doubled, set(truth)) == expected
+    assert rest(kept, set(truth)) == expected
