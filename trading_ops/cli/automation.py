@@ -1,29 +1,14 @@
 """`automation`: pause and resume what the reconciler does by itself."""
 
-import asyncio
-import getpass
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
 import click
+import msgspec
 
-from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.runbooks import parse_duration
-from trading_ops.settings import load_settings
-from trading_ops.stack.scene import open_scene
 
-T = TypeVar("T")
-
-
-def order(work: Callable[[ReconcilerApi], Awaitable[T]]) -> T:
-    """Carry one order out at the running reconciler."""
-
-    async def run() -> T:
-        async with open_scene(load_settings()) as scene:
-            return await work(scene.reconciler)
-
-    return asyncio.run(run())
+__all__ = ["automation", "automation_state", "order"]
 
 
 def automation_state() -> str:
@@ -36,7 +21,7 @@ def automation_state() -> str:
     if status.pause is not None:
         until = status.pause.expires_at.strftime("%H:%M:%S UTC")
         doing = f"is PAUSED by {status.pause.owner} until {until}: {status.pause.reason}"
-    return f"automation {doing}; open incidents: {len(status.open_incidents)}"
+    return f"automation {doing}; open incidents: {status.incidents_open}"
 
 
 @click.group()
@@ -45,9 +30,9 @@ def automation() -> None:
 
 
 @automation.command()
-@click.option("--reason", required=True, help="Why; it is stored and shown.")
+@reason_option
 @click.option("--for", "length", default="1h", show_default=True, help="How long; at most 24h.")
-@click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+@owner_option
 def pause(reason: str, length: str, owner: str) -> None:
     """Stop all automatic recovery for a while; alerts still reach people."""
     seconds = parse_duration(length, "--for").total_seconds()
@@ -56,7 +41,7 @@ def pause(reason: str, length: str, owner: str) -> None:
 
 
 @automation.command()
-@click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+@owner_option
 def resume(owner: str) -> None:
     """Lift every pause."""
     order(lambda api: api.resume(owner=owner))
@@ -64,15 +49,21 @@ def resume(owner: str) -> None:
 
 
 @automation.command()
-def show() -> None:
+@output_option
+def show(output: str) -> None:
     """Say whether automation is running or paused, by whom, why and until when."""
+    if output == "json":
+        status = order(lambda api: api.status())
+        pause, number = msgspec.to_builtins(status.pause), status.incidents_open
+        print_json({"running": status.pause is None, "pause": pause, "incidents_open": number})
+        return
     click.echo(automation_state())
 
 
 @automation.command()
 @click.argument("target")
-@click.option("--reason", required=True, help="Why; it is stored and shown.")
-@click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+@reason_option
+@owner_option
 def forgive(target: str, reason: str, owner: str) -> None:
     """Let the attempt budgets and cooldowns of TARGET start anew."""
     order(lambda api: api.forgive(target, owner=owner, reason=reason))

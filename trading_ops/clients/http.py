@@ -1,6 +1,6 @@
 """One way to make an HTTP request: a deadline, no redirects, and two kinds of error."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,6 +10,7 @@ import aiohttp
 from trading_ops.errors import Refused, Unreachable
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
+HEARTBEAT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,25 @@ class Http:
             text = answer.body[:200].decode(errors="replace")
             raise Refused(f"GET {self._base}{path}: HTTP {answer.status}: {text}")
         return answer.body
+
+    async def messages(self, path: str, *, params: Mapping[str, str]) -> AsyncIterator[str]:
+        """Yield the texts that come over a WebSocket, until it ends.
+
+        Raises:
+            Unreachable: it could not be begun, or the other side has ended it.
+        """
+        url = self._base + path
+        try:
+            async with self._session.ws_connect(
+                url, params=params, headers=self._headers, heartbeat=HEARTBEAT_SECONDS
+            ) as socket:
+                async for message in socket:
+                    if message.type is aiohttp.WSMsgType.TEXT:
+                        yield message.data
+                code = socket.close_code
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{url}: {str(error) or error.__class__.__name__}") from error
+        raise Unreachable(f"{url}: it was ended with code {code}")
 
 
 async def _whole(content: aiohttp.StreamReader) -> bytes:

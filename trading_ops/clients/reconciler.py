@@ -1,5 +1,6 @@
 """The reconciler's own API, as the command line and the drills use it."""
 
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -85,7 +86,10 @@ class StatusView(msgspec.Struct):
 
     version: str
     pause: PauseView | None
+    incidents_open: int
     open_incidents: list[IncidentView]
+    """The oldest, at most a hundred."""
+
     notifications_waiting: int
     notifications_quarantined: int
 
@@ -99,6 +103,103 @@ class AcknowledgementView(msgspec.Struct):
     until: datetime
     trouble: str | None = None
     """Why Alertmanager does not know of it yet; None: it does."""
+
+
+class LaidView(msgspec.Struct):
+    """What became of one hold."""
+
+    target: str
+    id: str
+    state: str
+    stored: bool
+    acknowledged: bool
+    """The bot has said that it is in force."""
+
+    detail: str
+
+
+class HoldView(msgspec.Struct):
+    """One hold that stands."""
+
+    id: str
+    state: str
+    owner: str
+    reason: str
+    at: datetime
+
+
+class LiftedView(msgspec.Struct):
+    """Which holds were lifted, and which still stand."""
+
+    target: str
+    ids: list[str]
+    standing: list[HoldView]
+    detail: str
+
+
+class ApprovalView(msgspec.Struct):
+    """One request for approval."""
+
+    id: str
+    action: str
+    target: str
+    params: dict[str, str]
+    requested_by: str
+    expires_at: datetime
+    state: str
+    decided_by: str | None = None
+
+
+class RefusalView(msgspec.Struct):
+    """The gate that is shut, and how it is opened."""
+
+    reason: str
+    note: str
+    opens: str
+    until: datetime | None = None
+
+
+class OrderView(msgspec.Struct):
+    """What became of an order by hand."""
+
+    attempt: AttemptView | None
+    refusal: RefusalView | None
+    approval: ApprovalView | None
+
+
+class WindowView(msgspec.Struct):
+    """One maintenance window."""
+
+    id: int
+    target: str | None
+    owner: str
+    reason: str
+    begins_at: datetime
+    ends_at: datetime
+
+
+class EventPageView(msgspec.Struct):
+    """Some events, and from where the next ones are."""
+
+    events: list[EventView]
+    next: int | None
+
+
+class _Windows(msgspec.Struct):
+    maintenance: list[WindowView]
+
+
+class _Approvals(msgspec.Struct):
+    approvals: list[ApprovalView]
+
+
+class _Holds(msgspec.Struct):
+    holds: list[LaidView]
+
+
+class _Problem(msgspec.Struct):
+    error: str
+    detail: str = ""
 
 
 class _Incidents(msgspec.Struct):
@@ -134,7 +235,7 @@ class ReconcilerApi:
 
     async def story(self, key: str) -> StoryView | None:
         """Return one incident's whole story, or None when there is no such incident."""
-        answer = await self._http.ask("GET", f"/api/v1/incidents/{key}")
+        answer = await self._http.ask("GET", f"/api/v1/incidents/{_part(key)}")
         if answer.status == 404:  # noqa: PLR2004
             return None
         return _decode(_checked(answer.status, answer.body), StoryView)
@@ -170,7 +271,77 @@ class ReconcilerApi:
 
     async def forgive(self, target: str, *, owner: str, reason: str) -> None:
         """Let a target's attempt budgets start anew."""
-        await self._order("POST", f"/api/v1/targets/{target}/forgive", owner=owner, reason=reason)
+        path = f"/api/v1/targets/{_part(target)}/forgive"
+        await self._order("POST", path, owner=owner, reason=reason)
+
+    async def hold(
+        self, target: str, order: str, *, owner: str, reason: str, key: str | None = None
+    ) -> LaidView:
+        """Hold a bot: the order is `halt` or `reduce`; asking twice with one key is one hold."""
+        path = f"/api/v1/targets/{_part(target)}/{order}"
+        body = await self._order("POST", path, owner=owner, reason=reason, key=key)
+        return _decode(body, LaidView)
+
+    async def halt_all(self, *, owner: str, reason: str) -> list[LaidView]:
+        """Halt every bot."""
+        body = await self._order("POST", "/api/v1/halt", owner=owner, reason=reason)
+        return _decode(body, _Holds).holds
+
+    async def lift(
+        self, target: str, *, holds: Sequence[str], owner: str, reason: str
+    ) -> LiftedView:
+        """Lift holds of a bot; none named: all."""
+        path = f"/api/v1/targets/{_part(target)}/resume"
+        named = list(holds) or None
+        body = await self._order("POST", path, owner=owner, reason=reason, holds=named)
+        return _decode(body, LiftedView)
+
+    async def execute(
+        self, action: str, target: str, params: Mapping[str, str], *, owner: str, reason: str
+    ) -> OrderView:
+        """Order an action by hand, through the same gates as a runbook's step."""
+        path = f"/api/v1/actions/{_part(action)}"
+        fields = {"target": target, "params": dict(params), "owner": owner, "reason": reason}
+        return _decode(await self._order("POST", path, **fields), OrderView)
+
+    async def approvals(self, **filters: str) -> list[ApprovalView]:
+        """Return requests for approval, newest first."""
+        body = await self._http.get("/api/v1/approvals", params=filters)
+        return _decode(body, _Approvals).approvals
+
+    async def answer(self, key: str, word: str, *, owner: str) -> ApprovalView:
+        """Answer a request for approval with `approve` or `deny`."""
+        path = f"/api/v1/approvals/{_part(key)}/{word}"
+        return _decode(await self._order("POST", path, owner=owner), ApprovalView)
+
+    async def windows(self) -> list[WindowView]:
+        """Return the maintenance windows that are open or planned."""
+        return _decode(await self._http.get("/api/v1/maintenance"), _Windows).maintenance
+
+    async def begin_window(self, **fields: Any) -> WindowView:
+        """Begin or plan a maintenance window; fields as the API has them."""
+        return _decode(await self._order("POST", "/api/v1/maintenance", **fields), WindowView)
+
+    async def end_window(self, key: int, *, owner: str) -> WindowView:
+        """End a maintenance window."""
+        path = f"/api/v1/maintenance/{key}"
+        answer = await self._http.ask("DELETE", path, params={"owner": owner})
+        return _decode(_checked(answer.status, answer.body), WindowView)
+
+    async def events(self, **filters: str) -> EventPageView:
+        """Return events; filters as the API has them."""
+        answer = await self._http.ask("GET", "/api/v1/events", params=filters)
+        return _decode(_checked(answer.status, answer.body), EventPageView)
+
+    async def follow(self, after: int) -> AsyncIterator[EventView]:
+        """Yield every event after a number as it happens, until the connection ends.
+
+        Raises:
+            Unreachable: it could not be begun, or it was ended.
+        """
+        path = "/api/v1/events/stream"
+        async for text in self._http.messages(path, params={"after": str(after)}):
+            yield _decode(text.encode(), EventView)
 
     async def test_alert(self) -> str:
         """Let a test alert fire; return its id."""
@@ -181,7 +352,8 @@ class ReconcilerApi:
         await self._order("DELETE", "/api/v1/test-alert")
 
     async def _order(self, method: str, path: str, **fields: Any) -> bytes:
-        answer = await self._http.ask(method, path, json=fields or None)
+        given = {name: value for name, value in fields.items() if value is not None}
+        answer = await self._http.ask(method, path, json=given or None)
         return _checked(answer.status, answer.body)
 
 
@@ -191,12 +363,20 @@ def _part(text: str) -> str:
 
 
 def _checked(status: int, body: bytes) -> bytes:
-    text = body[:200].decode(errors="replace")
     if status >= 500:  # noqa: PLR2004 - the class of server errors
-        raise Unreachable(f"the reconciler answered HTTP {status}: {text}")
+        raise Unreachable(f"the reconciler answered HTTP {status}: {_said(body)}")
     if status >= 300:  # noqa: PLR2004 - everything that is no success
-        raise Refused(f"the reconciler answered HTTP {status}: {text}")
+        raise Refused(f"the reconciler answered HTTP {status}: {_said(body)}")
     return body
+
+
+def _said(body: bytes) -> str:
+    """Return the sentence in an error's body."""
+    try:
+        problem = msgspec.json.decode(body, type=_Problem)
+    except msgspec.DecodeError:
+        return body[:200].decode(errors="replace")
+    return problem.detail or problem.error
 
 
 def _decode(body: bytes, kind: type[T]) -> T:

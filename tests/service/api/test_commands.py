@@ -1,0 +1,212 @@
+"""What a person types at night, against a running reconciler, and against a dead one."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes import FakeWorld
+from tests.free_ports import free_port
+from tests.service.reconciler.conftest import Running, Start
+from tests.waiting import eventually
+from trading_ops.api.token_file import FILE
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.main import run
+from trading_ops.settings import Settings
+
+Type = Callable[..., Awaitable[tuple[int, str]]]
+
+TARGETS = """\
+version: 1
+targets:
+  - {{name: paper, kind: venue, address: "127.0.0.1:{venue}"}}
+  - {{name: alpha, kind: bot, address: "{agent}", venue: paper}}
+  - {{name: reconciler, kind: reconciler, address: "127.0.0.1:{reconciler}"}}
+  - {{name: supervisor, kind: supervisor, address: "127.0.0.1:{supervisor}"}}
+  - {{name: prometheus, kind: prometheus, address: "127.0.0.1:{prometheus}"}}
+  - {{name: alertmanager, kind: alertmanager, address: "127.0.0.1:{alertmanager}"}}
+  - {{name: people, kind: mail, address: "127.0.0.1:{people}"}}
+"""
+
+
+@pytest.fixture
+def type_(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Type:
+    """Return a way to run a command in the settings' folder; gives its exit code and output."""
+    monkeypatch.setenv("TRADING_OPS_ROOT", str(settings.root))
+
+    async def type_it(*words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = await asyncio.to_thread(run, list(words))
+        return code, capsys.readouterr().out
+
+    return type_it
+
+
+def write_targets(settings: Settings, world: FakeWorld, port: int) -> None:
+    """Write the registry by which the commands find the reconciler."""
+    names = ("venue", "supervisor", "prometheus", "alertmanager", "people")
+    ports = {name: free_port() for name in names}
+    text = TARGETS.format(agent=world.address, reconciler=port, **ports)
+    (settings.root / "targets.yml").write_text(text)
+
+
+def found_by_commands(settings: Settings, running: Running) -> None:
+    """Let the commands find this reconciler."""
+    port = running.client.make_url("/").port
+    assert port is not None
+    write_targets(settings, running.world, port)
+
+
+def from_json(said: str) -> Any:
+    """Return what a command printed as JSON; lines of the reconciler's log may lie around it."""
+    lines = [line for line in said.splitlines() if not line.startswith("20")]
+    return json.loads("\n".join(lines))
+
+
+async def test_a_bot_is_halted_reduced_and_resumed(
+    start: Start, settings: Settings, type_: Type, world: FakeWorld
+) -> None:
+    """Each with one line; and as JSON."""
+    async with start() as running:
+        found_by_commands(settings, running)
+        code, said = await type_("halt", "alpha", "--reason", "odd fills", "--owner", "ada")
+        assert code == ExitCode.OK
+        assert "alpha is halted" in said
+        code, said = await type_("reduce", "alpha", "--reason", "x", "--output", "json")
+        (reduced,) = from_json(said)
+        assert reduced["state"] == "reducing"
+        code, said = await type_("resume", "alpha", "--reason", "x", "--hold", reduced["id"])
+        assert code == ExitCode.OK
+        assert "alpha is still halted: odd fills (by ada (token local)" in said
+        code, said = await type_("halt", "--all", "--reason", "x")
+        assert (code, world.commands.count("halt")) == (ExitCode.OK, 2)
+        assert (await type_("halt", "--reason", "x"))[0] == ExitCode.USAGE
+        assert (await type_("halt", "nobody", "--reason", "x"))[0] == ExitCode.FAILED
+
+
+async def test_a_halt_needs_no_reconciler(
+    settings: Settings, type_: Type, world: FakeWorld
+) -> None:
+    """Nothing answers at its address: the bot itself is told, with one hold for one command."""
+    write_targets(settings, world, free_port())
+    code, said = await type_("halt", "alpha", "--reason", "odd fills")
+    assert code == ExitCode.OK
+    assert "alpha is halted" in said
+    assert world.commands == ["halt"]
+    code, _ = await type_("reduce", "alpha", "--reason", "x")
+    assert world.commands == ["halt", "reduce"]
+    assert (await type_("halt", "--all", "--reason", "x"))[0] == ExitCode.OK
+    assert (await type_("halt", "paper", "--reason", "x"))[0] == ExitCode.FAILED
+    assert (await type_("resume", "alpha", "--reason", "x"))[0] == ExitCode.NOT_RUNNING
+
+
+async def test_a_bot_that_was_not_reached_is_said(
+    settings: Settings, type_: Type, world: FakeWorld
+) -> None:
+    """Exit code 1: whoever believes that it is halted must not be wrong."""
+    world.address = f"127.0.0.1:{free_port()}"
+    write_targets(settings, world, free_port())
+    code, said = await type_("halt", "alpha", "--reason", "odd fills")
+    assert code == ExitCode.FAILED
+    assert "alpha has NOT said that it is halted" in said
+
+
+async def test_an_incident_is_taken_and_given_back(
+    start: Start, settings: Settings, type_: Type, world: FakeWorld
+) -> None:
+    """`ack`, `snooze` and `unack` are short for what `incidents` has."""
+    world.labels["alertname"] = "ForPeople"
+    async with start() as running:
+        found_by_commands(settings, running)
+        await running.break_it()
+        incident = await eventually(running.incident)
+        short = incident["id"][:8]
+        assert "until it ends or is withdrawn" in (await type_("ack", short))[1]
+        assert "told again at" in (await type_("snooze", short, "--for", "30m"))[1]
+        assert "nobody's now" in (await type_("unack", short))[1]
+        assert (await type_("unack", short))[0] == ExitCode.FAILED
+
+
+async def test_an_action_is_run_approved_and_denied(
+    start: Start, settings: Settings, type_: Type, world: FakeWorld
+) -> None:
+    """What is refused says why, and how to open it."""
+    async with start(two_persons=True) as running:
+        found_by_commands(settings, running)
+        code, said = await type_("run", "reconnect_broker", "alpha", "--reason", "deaf")
+        assert code == ExitCode.OK
+        assert "has begun: attempt" in said
+
+        async def done() -> bool:
+            found = (await running.call("GET", "/api/v1/attempts"))["attempts"]
+            return bool(found[0]["state"] == "completed")
+
+        await eventually(done)
+        code, said = await type_("run", "restart_bot", "alpha", "--reason", "stuck")
+        assert code == ExitCode.FAILED
+        assert "refused (approval_missing)" in said
+        key = said.rpartition(" ")[2].strip()
+        code, said = await type_("approvals", "--output", "json")
+        assert key in said
+        assert (await type_("approve", key))[0] == ExitCode.FAILED
+        code, said = await type_("deny", key)
+        assert (code, "restart_bot on alpha is denied" in said) == (ExitCode.OK, True)
+        assert "nothing waits" in (await type_("approvals"))[1]
+        for words in (("x",), ("a=1", "a=2"), ("=1",)):
+            line = ("run", "reconnect_broker", "alpha", *words, "--reason", "x")
+            assert (await type_(*line))[0] == ExitCode.USAGE
+    assert world.commands == ["reconnect_broker"]
+
+
+async def test_maintenance_events_and_automation(
+    start: Start, settings: Settings, type_: Type
+) -> None:
+    """Begin, list and end; the story; and automation as JSON."""
+    async with start() as running:
+        found_by_commands(settings, running)
+        line = ("maintenance", "begin", "alpha", "--for", "10m", "--reason", "upgrade")
+        assert "window 1 on alpha until" in (await type_(*line))[1]
+        assert "upgrade" in (await type_("maintenance", "list"))[1]
+        assert "is over" in (await type_("maintenance", "end", "1"))[1]
+        assert (await type_("maintenance", "end", "1"))[0] == ExitCode.FAILED
+        assert (await type_(*line[:2], *line[3:]))[0] == ExitCode.USAGE
+        assert "no maintenance" in (await type_("maintenance", "list"))[1]
+        said = (await type_("events", "--kind", "maintenance_begun"))[1]
+        assert "upgrade alpha by" in said
+        assert "(token local)" in said
+        said = (await type_("automation", "show", "--output", "json"))[1]
+        assert from_json(said)["running"] is True
+
+
+async def test_tokens_are_made_listed_and_revoked(settings: Settings, type_: Type) -> None:
+    """Shown once, kept as a hash; the old of two goes when it is replaced."""
+    path = settings.secrets / FILE
+
+    def kept() -> str:
+        return path.read_text()
+
+    tokens = []
+    for _ in range(2):
+        code, said = await type_("token", "add", "ada", "--role", "operator", "--expires", "90d")
+        assert code == ExitCode.OK
+        tokens.append(said.strip())
+    assert all(token.startswith("tops_") and token not in kept() for token in tokens)
+    assert (await type_("token", "add", "ada", "--role", "operator"))[0] == ExitCode.SETUP
+    listed: Any = json.loads((await type_("token", "list", "--output", "json"))[1])
+    assert [one["name"] for one in listed] == ["ada", "ada"]
+    assert (await type_("token", "revoke", "ada", "--old"))[0] == ExitCode.OK
+    left: Any = json.loads((await type_("token", "list", "--output", "json"))[1])
+    assert left == listed[1:]
+    assert (await type_("token", "revoke", "ada", "--old"))[0] == ExitCode.SETUP
+    assert (await type_("token", "add", "ada", "--role", "admin"))[0] == ExitCode.SETUP
+    assert (await type_("token", "revoke", "ada"))[0] == ExitCode.OK
+    assert (await type_("token", "revoke", "ada"))[0] == ExitCode.SETUP
+    assert (await type_("token", "add", "local", "--role", "admin"))[0] == ExitCode.SETUP
+    assert (await type_("token", "add", "x", "--role", "root"))[0] == ExitCode.USAGE
+    line = ("token", "add", "bob", "--role", "viewer", "--expires", "99999999999d")
+    assert (await type_(*line))[0] == ExitCode.SETUP
+    assert "no tokens" in (await type_("token", "list"))[1]

@@ -1,0 +1,106 @@
+"""`run`, `approve`, `deny` and `approvals`: actions of the catalogue, ordered by a person."""
+
+import click
+import msgspec
+from rich.table import Table
+
+from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.ordering import order, owner_option, reason_option
+from trading_ops.cli.story import plain
+
+
+@click.command()
+@click.argument("action")
+@click.argument("target")
+@click.argument("params", nargs=-1, metavar="[KEY=VALUE]...")
+@reason_option
+@owner_option
+@output_option
+@click.pass_context
+def run(
+    context: click.Context,
+    action: str,
+    target: str,
+    params: tuple[str, ...],
+    *,
+    reason: str,
+    owner: str,
+    output: str,
+) -> None:
+    """Carry ACTION out on TARGET, through the same gates as a runbook's step.
+
+    Exit code 1 when a gate refuses it.
+    """
+    given = _params(params)
+    done = order(lambda api: api.execute(action, target, given, owner=owner, reason=reason))
+    if output == "json":
+        print_json(msgspec.to_builtins(done))
+    elif done.attempt is not None:
+        click.echo(f"{action} on {target} has begun: attempt {done.attempt.id}")
+    elif done.refusal is not None:
+        refusal = done.refusal
+        click.echo(f"refused ({refusal.reason}): {refusal.note}. To open it: {refusal.opens}")
+        if done.approval is not None:
+            click.echo(f"another person: trading-ops approve {done.approval.id}")
+    if done.attempt is None:
+        context.exit(ExitCode.FAILED)
+
+
+def _params(words: tuple[str, ...]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key and equals):
+            raise click.UsageError(f"{word!r} is no KEY=VALUE")
+        if key in given:
+            raise click.UsageError(f"{key} is given twice")
+        given[key] = value
+    return given
+
+
+@click.command()
+@click.argument("key", metavar="ID")
+@owner_option
+@output_option
+def approve(key: str, owner: str, output: str) -> None:
+    """Approve the request ID: good for one start of exactly what it shows."""
+    _answer(key, "approve", owner, output)
+
+
+@click.command()
+@click.argument("key", metavar="ID")
+@owner_option
+@output_option
+def deny(key: str, owner: str, output: str) -> None:
+    """Deny the request ID; also one's own, which takes it back."""
+    _answer(key, "deny", owner, output)
+
+
+def _answer(key: str, word: str, owner: str, output: str) -> None:
+    given = order(lambda api: api.answer(key, word, owner=owner))
+    if output == "json":
+        print_json(msgspec.to_builtins(given))
+        return
+    click.echo(f"{given.action} on {given.target} is {given.state} by {given.decided_by}")
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also those that are answered or over.")
+@output_option
+def approvals(output: str, *, everything: bool) -> None:
+    """List what waits for a person's approval."""
+    filters = {} if everything else {"state": "pending"}
+    found = order(lambda api: api.approvals(**filters))
+    if output == "json":
+        print_json(msgspec.to_builtins(found))
+        return
+    table = Table()
+    for column in ("id", "action", "target", "params", "asked by", "until", "state"):
+        table.add_column(column)
+    for one in found:
+        params = " ".join(f"{key}={value}" for key, value in one.params.items())
+        until = one.expires_at.astimezone().strftime("%H:%M:%S")
+        cells = (one.id, one.action, one.target, params, one.requested_by, until, one.state)
+        table.add_row(*map(plain, cells))
+    out().print(table if found else "nothing waits for approval")

@@ -1,0 +1,73 @@
+"""`events`: what was received, decided, done and ordered; with --follow as it happens."""
+
+import asyncio
+
+import click
+import msgspec
+
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.ordering import connected, order
+from trading_ops.cli.story import plain
+from trading_ops.clients.reconciler import EventView, ReconcilerApi
+from trading_ops.errors import Unreachable
+from trading_ops.settings import load_settings
+from trading_ops.targets import load_targets
+
+AGAIN_SECONDS = 1.0
+
+
+@click.command()
+@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@click.option("--kind", help="Only events of this kind, as opened or started.")
+@click.option("--incident", metavar="ID", help="Only those of one incident.")
+@click.option("--target", metavar="NAME", help="Only those about one target.")
+@click.option("--actor", metavar="NAME", help="Only what this one did.")
+@click.option("--limit", default=50, show_default=True, help="At most so many, the newest.")
+@output_option
+def events(*, follow: bool, limit: int, output: str, **filters: str | None) -> None:
+    """Show events, oldest first.
+
+    With --output json one object a line while following, so that it can be piped.
+    """
+    given = {key: value for key, value in filters.items() if value is not None}
+    if follow and given:
+        raise click.UsageError("--follow shows everything: filters are for what is past")
+    page = order(lambda api: api.events(limit=str(limit), **given))
+    found = page.events[::-1]
+    if output == "json" and not follow:
+        print_json(msgspec.to_builtins(found))
+        return
+    for event in found:
+        _show(event, output)
+    if follow:
+        asyncio.run(_follow(found[-1].seq if found else 0, output))
+
+
+async def _follow(after: int, output: str) -> None:
+    settings = load_settings()
+    registry = load_targets(settings.targets_file)
+    while True:
+        async with connected(settings, registry) as api:
+            after = await _listen(api, after, output)
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _listen(api: ReconcilerApi, after: int, output: str) -> int:
+    """Show events until the connection ends; return the number of the last one."""
+    try:
+        async for event in api.follow(after):
+            _show(event, output)
+            after = event.seq
+    except Unreachable as error:
+        click.echo(f"{error}; trying again", err=True)
+    return after
+
+
+def _show(event: EventView, output: str) -> None:
+    if output == "json":
+        click.echo(msgspec.json.encode(event).decode())
+        return
+    at = event.at.astimezone().strftime("%H:%M:%S")
+    who = "" if event.actor == "reconciler" else f" by {event.actor}"
+    words = " ".join(filter(None, (event.kind, event.reason, event.note)))
+    click.echo(plain(f"{event.seq:>6}  {at}  {words}{who}"))

@@ -1,0 +1,147 @@
+"""`halt`, `reduce` and `resume`: a person's hand on the bots, also while the reconciler is dead."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+
+import aiohttp
+import click
+import msgspec
+
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.ordering import connected, order, owner_option, reason_option
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.reconciler import LaidView
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import ClientError, StackError, Unreachable
+from trading_ops.settings import Settings, load_settings
+from trading_ops.targets import load_targets
+
+HALT, REDUCE = "halt", "reduce"
+STATES = {HALT: "halted", REDUCE: "reducing"}
+WITHIN = timedelta(seconds=2)
+
+
+@click.command()
+@click.argument("bot", required=False)
+@click.option("--all", "everyone", is_flag=True, help="All bots.")
+@reason_option
+@owner_option
+@output_option
+@click.pass_context
+def halt(
+    context: click.Context, bot: str | None, reason: str, owner: str, output: str, *, everyone: bool
+) -> None:
+    """Halt BOT, or all: it submits and changes nothing; cancels and queries pass.
+
+    While the reconciler does not answer, the bot itself is told. Exit code 1 when a bot has not
+    acknowledged it.
+    """
+    if (bot is None) is not everyone:
+        raise click.UsageError("name a bot, or give --all")
+    _hold(context, HALT, None if bot is None else (bot,), owner, reason, output)
+
+
+@click.command()
+@click.argument("bot")
+@reason_option
+@owner_option
+@output_option
+@click.pass_context
+def reduce(context: click.Context, bot: str, reason: str, owner: str, output: str) -> None:
+    """Let BOT only shrink its exposure.
+
+    While the reconciler does not answer, the bot itself is told. Exit code 1 when it has not
+    acknowledged it.
+    """
+    _hold(context, REDUCE, (bot,), owner, reason, output)
+
+
+@click.command()
+@click.argument("bot")
+@click.option("--hold", "holds", multiple=True, metavar="ID", help="Only this hold; repeatable.")
+@reason_option
+@owner_option
+@output_option
+def resume(bot: str, holds: tuple[str, ...], reason: str, owner: str, output: str) -> None:
+    """Lift the holds of BOT, all or some; it trades again when none is left."""
+    lifted = order(lambda api: api.lift(bot, holds=holds, owner=owner, reason=reason))
+    if output == "json":
+        print_json(msgspec.to_builtins(lifted))
+        return
+    click.echo(f"{bot}: {lifted.detail}")
+    for hold in lifted.standing:
+        click.echo(f"{bot} is still {hold.state}: {hold.reason} (by {hold.owner}, hold {hold.id})")
+
+
+def _hold(
+    context: click.Context,
+    word: str,
+    bots: Sequence[str] | None,
+    owner: str,
+    reason: str,
+    output: str,
+) -> None:
+    settings = load_settings()
+    registry = load_targets(settings.targets_file)
+    laid = asyncio.run(_lay(settings, registry, word, bots, owner, reason))
+    if output == "json":
+        print_json(msgspec.to_builtins(laid))
+    for one in laid if output != "json" else ():
+        done = "is" if one.acknowledged else "has NOT said that it is"
+        click.echo(f"{one.target} {done} {STATES[word]}: {one.detail} (hold {one.id})")
+    if not all(one.acknowledged for one in laid):
+        context.exit(ExitCode.FAILED)
+
+
+async def _lay(
+    settings: Settings,
+    registry: Registry,
+    word: str,
+    bots: Sequence[str] | None,
+    owner: str,
+    reason: str,
+) -> list[LaidView]:
+    # The key is the hold's: whether one way or both reach the bot, it is one hold.
+    key = str(uuid.uuid4())
+    try:
+        async with connected(settings, registry) as api:
+            if bots is None:
+                return await api.halt_all(owner=owner, reason=reason)
+            return [await api.hold(bots[0], word, owner=owner, reason=reason, key=key)]
+    except (Unreachable, StackError) as error:
+        click.echo(f"{error}. The bot itself is told.", err=True)
+    meant = [one for one in registry.of_kind(Kind.BOT) if bots is None or one.name in bots]
+    if not meant:
+        raise StackError(f"targets.yml has no bot {', '.join(bots or ()) or 'at all'}")
+    token = settings.secret("agent_token")
+    async with aiohttp.ClientSession() as session:
+        directory = Directory(session, registry, {"agent": token})
+        telling = [
+            _tell(
+                directory, bot, word, {"owner": owner, "reason": reason, "id": f"{key}-{bot.name}"}
+            )
+            for bot in meant
+        ]
+        return list(await asyncio.gather(*telling))
+
+
+async def _tell(directory: Directory, bot: Target, word: str, hold: dict[str, str]) -> LaidView:
+    """Tell a bot itself; the reconciler learns of the hold from it when it is back."""
+    try:
+        answer = await directory.bot(bot).command(
+            word, hold, attempt_id=f"hold:{hold['id'][:100]}", fence=0, within=WITHIN
+        )
+        done, detail = answer.succeeded, answer.detail
+    except ClientError as error:
+        done, detail = False, str(error)
+    return LaidView(
+        target=bot.name,
+        id=hold["id"],
+        state=STATES[word],
+        stored=False,
+        acknowledged=done,
+        detail=detail,
+    )

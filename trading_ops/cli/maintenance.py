@@ -1,0 +1,85 @@
+"""`maintenance`: tell the reconciler that people work on something, so that it keeps off."""
+
+from datetime import datetime
+
+import click
+import msgspec
+from rich.table import Table
+
+from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.ordering import order, owner_option, reason_option
+from trading_ops.cli.story import plain
+from trading_ops.clients.reconciler import WindowView
+from trading_ops.reconciler.runbooks import parse_duration
+
+
+@click.group()
+def maintenance() -> None:
+    """Windows in which nothing is done automatically."""
+
+
+@maintenance.command()
+@click.argument("target", required=False)
+@click.option("--fleet", is_flag=True, help="The whole fleet instead of one target.")
+@click.option("--for", "length", required=True, help="How long, as 30m or 2h; at most 7d.")
+@click.option("--at", "begins_at", metavar="TIME", help="When, as 2026-03-01T12:00:00Z; now.")
+@reason_option
+@owner_option
+@output_option
+def begin(
+    target: str | None,
+    length: str,
+    begins_at: str | None,
+    reason: str,
+    owner: str,
+    output: str,
+    *,
+    fleet: bool,
+) -> None:
+    """Begin a window on TARGET, or plan one."""
+    if (target is None) is not fleet:
+        raise click.UsageError("name a target, or give --fleet")
+    seconds = parse_duration(length, "--for").total_seconds()
+    window = order(
+        lambda api: api.begin_window(
+            target=target, seconds=seconds, begins_at=begins_at, reason=reason, owner=owner
+        )
+    )
+    if output == "json":
+        print_json(msgspec.to_builtins(window))
+        return
+    click.echo(f"window {window.id} on {_on(window)} until {_time(window.ends_at)}")
+
+
+@maintenance.command()
+@click.argument("key", metavar="ID", type=int)
+@owner_option
+def end(key: int, owner: str) -> None:
+    """End the window ID early, or take a planned one back."""
+    window = order(lambda api: api.end_window(key, owner=owner))
+    click.echo(f"window {window.id} on {_on(window)} is over")
+
+
+@maintenance.command(name="list")
+@output_option
+def show(output: str) -> None:
+    """List the windows that are open or planned."""
+    found = order(lambda api: api.windows())
+    if output == "json":
+        print_json(msgspec.to_builtins(found))
+        return
+    table = Table()
+    for column in ("id", "target", "from", "until", "owner", "reason"):
+        table.add_column(column)
+    for one in found:
+        times = (_time(one.begins_at), _time(one.ends_at))
+        table.add_row(*map(plain, (str(one.id), _on(one), *times, one.owner, one.reason)))
+    out().print(table if found else "no maintenance")
+
+
+def _on(window: WindowView) -> str:
+    return window.target or "the whole fleet"
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,67 @@
+"""How a command reaches the running reconciler, and the options that every order has."""
+
+import asyncio
+import contextlib
+import getpass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import aiohttp
+import click
+
+from trading_ops.clients.http import Http
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import Unreachable
+from trading_ops.settings import Settings, load_settings
+from trading_ops.stack.client import NotRunning
+from trading_ops.stack.lock import holder
+from trading_ops.targets import load_targets
+
+T = TypeVar("T")
+
+ALIVE_WITHIN = timedelta(seconds=1)
+ANSWER_WITHIN = timedelta(seconds=15)
+"""An order by hand asks the target first."""
+
+owner_option = click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+reason_option = click.option("--reason", required=True, help="Why; it is stored and shown.")
+
+
+def order(work: Callable[[ReconcilerApi], Awaitable[T]]) -> T:
+    """Carry one order out at the running reconciler, the first of several that is alive.
+
+    Raises:
+        NotRunning: none answers, and no stack runs here either.
+        TradingOpsError: the reconciler refused it, or did not answer.
+    """
+
+    async def run() -> T:
+        settings = load_settings()
+        async with connected(settings, load_targets(settings.targets_file)) as api:
+            return await work(api)
+
+    return asyncio.run(run())
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: Settings, registry: Registry) -> AsyncIterator[ReconcilerApi]:
+    """Yield the API of the first reconciler that is alive.
+
+    Raises:
+        NotRunning: none answers, and no stack runs here either.
+        Unreachable: none answers.
+    """
+    token = settings.secret("operator_token")
+    async with aiohttp.ClientSession() as session:
+        for target in registry.of_kind(Kind.RECONCILER):
+            http = Http(session, f"http://{target.address}", token=token, within=ANSWER_WITHIN)
+            with contextlib.suppress(Unreachable):
+                await http.ask("GET", "/-/healthy", within=ALIVE_WITHIN)
+                break
+        else:
+            if holder(settings.var) is None:
+                raise NotRunning("no stack is running here: start one with `trading-ops up`")
+            raise Unreachable("the reconciler does not answer: see `trading-ops status`")
+        yield ReconcilerApi(http)

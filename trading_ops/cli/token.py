@@ -1,0 +1,118 @@
+"""`token`: who may use the API. Works on the file: whoever can write it is an admin already."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from trading_ops import clock
+from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
+from trading_ops.api.token_file import (
+    FILE,
+    TOKENS_A_NAME,
+    Entry,
+    check_name,
+    digest_of,
+    load,
+    mint,
+    save,
+)
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.errors import ConfigError, SetupError
+from trading_ops.reconciler.runbooks import parse_duration
+from trading_ops.settings import load_settings
+
+
+@click.group()
+def token() -> None:
+    """Who may use the operators' API: add, list and revoke tokens."""
+
+
+@token.command()
+@click.argument("name")
+@click.option("--role", required=True, type=click.Choice([str(role) for role in TOKEN_ROLES]))
+@click.option("--expires", metavar="TIME", help="After how long, as 90d; by default never.")
+def add(name: str, role: str, expires: str | None) -> None:
+    """Make a token for NAME and print it, once; only its hash is kept.
+
+    A name may have two at once: add the new one, use it, then `token revoke NAME --old`.
+    """
+    check_name(name, "trading-ops token add", "NAME")
+    path, now = _path(), clock.now()
+    kept = [one for one in load(path) if one.identity.name != name or one.is_valid(now)]
+    own = [one for one in kept if one.identity.name == name]
+    if len(own) >= TOKENS_A_NAME:
+        raise SetupError(f"{name} has two tokens: `trading-ops token revoke {name} --old` first")
+    if own and own[0].identity.role != role:
+        raise SetupError(f"{name} is {own[0].identity.role}: revoke that first, or use a new name")
+    made = mint()
+    entry = Entry(
+        identity=Identity(name, Role(role)),
+        digest=digest_of(made),
+        expires_at=_end(expires, now),
+    )
+    save(path, [*kept, entry])
+    click.echo(made)
+    click.echo("It is shown only now. It counts within a second, without a restart.", err=True)
+
+
+@token.command(name="list")
+@output_option
+def show(output: str) -> None:
+    """List the tokens: whose, what for, until when; never the tokens themselves."""
+    now = clock.now()
+    found = [
+        {
+            "name": one.identity.name,
+            "role": str(one.identity.role),
+            "expires_at": one.expires_at.isoformat() if one.expires_at else None,
+            "valid": one.is_valid(now),
+            "hash": one.digest[:12],
+        }
+        for one in load(_path())
+    ]
+    if output == "json":
+        print_json(found)
+        return
+    for one in found:
+        end = f"until {one['expires_at']}" if one["expires_at"] else "for good"
+        state = "" if one["valid"] else "  EXPIRED"
+        click.echo(f"{one['name']:<20} {one['role']:<9} {one['hash']}  {end}{state}")
+    if not found:
+        click.echo("no tokens: trading-ops token add NAME --role viewer")
+
+
+@token.command()
+@click.argument("name")
+@click.option("--old", is_flag=True, help="Only the older of two.")
+def revoke(name: str, *, old: bool) -> None:
+    """Revoke the tokens of NAME; it counts within a second."""
+    path = _path()
+    entries = load(path)
+    own = [one for one in entries if one.identity.name == name]
+    if not own:
+        raise SetupError(f"{name} has no token: see `trading-ops token list`")
+    if old and len(own) < TOKENS_A_NAME:
+        raise SetupError(f"{name} has only one token: revoke it without --old")
+    gone = own[:1] if old else own
+    save(path, _without(entries, gone))
+    click.echo(f"{len(gone)} of {name} revoked")
+
+
+def _without(entries: Sequence[Entry], gone: Sequence[Entry]) -> list[Entry]:
+    return [one for one in entries if one not in gone]
+
+
+def _path() -> Path:
+    return load_settings().secrets / FILE
+
+
+def _end(text: str | None, now: datetime) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return (now + parse_duration(text, "--expires")).replace(microsecond=0)
+    except OverflowError as error:
+        fix = "give a shorter time, or none for a token without an end"
+        raise ConfigError("--expires", "", f"{text} is beyond the calendar", fix) from error
