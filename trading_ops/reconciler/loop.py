@@ -34,11 +34,11 @@ log = logs.get(__name__)
 
 DRAIN_SECONDS = 5.0
 PRUNE_SECONDS = 3600.0
-HEAVY_SECONDS = 0.05
-"""When asking the sources takes longer than this, they hold a storm."""
+REST_PER_ALERT_SECONDS = 0.0001
+"""How long the sources are left alone for each alert that they told of: in a storm, asking must not
+take all the time. Counted by alerts, for the clock also runs while the process is frozen."""
 
-STORM_SHARE = 0.2
-"""At most this share of the time goes into asking the sources in a storm."""
+LONGEST_REST_SECONDS = 5.0
 
 AT_ONCE = 32
 """Looks that run side by side; one may wait two seconds for a target that does not answer."""
@@ -176,10 +176,10 @@ class Loop:
         They are asked after the store was read: a look at an incident must never rest on an answer
         that is older than the incident.
         """
-        began = clock.monotonic()
         self.snapshot = snapshot = await self.observer.look()
-        took = clock.monotonic() - began
-        self._not_before = clock.monotonic() + (took / STORM_SHARE if took > HEAVY_SECONDS else 0)
+        alerts = len(snapshot.prometheus.alerts) if snapshot.prometheus else 0
+        rest = min(alerts * REST_PER_ALERT_SECONDS, LONGEST_REST_SECONDS)
+        self._not_before = clock.monotonic() + rest
         known = {incident.fingerprint for incident in self.desk.by_id.values()}
         if await self.observer.adopt(snapshot, known):
             await self._refresh()
