@@ -14,6 +14,7 @@ def show_open(metrics: ReconcilerMetrics, incidents: Sequence[Incident], plans: 
     metrics.incidents_open.clear()
     for alert in plans.runbooks:
         metrics.incidents_open.labels(alert).set(0)
+        metrics.recovery.labels(alert)  # there as zero before its first recovery
     for alert, count in Counter(incident.alert for incident in incidents).items():
         metrics.incidents_open.labels(alert if alert in plans.runbooks else "other").set(count)
     oldest = min((incident.opened_at for incident in incidents), default=None)

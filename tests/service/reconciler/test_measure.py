@@ -32,6 +32,9 @@ def test_every_metric_is_there_from_the_start() -> None:
 async def test_a_recovery_leaves_its_traces(start: Start) -> None:
     """Lags, passes, commits, the lease and the story's head are all measured."""
     async with start() as running:
+        healed = 'trading_ops_recovery_duration_seconds_count{alertname="BotSick"}'
+        assert await running.metric(healed) == 0
+        assert await running.metric('trading_ops_incidents_open{alertname="BotSick"}') == 0
         running.world.firing = True
         assert await running.notify(running.world.alert()) == 200
         await eventually(running.closed, what="the incident to be closed")
@@ -46,6 +49,7 @@ async def test_a_recovery_leaves_its_traces(start: Start) -> None:
         ):
             assert await running.metric(name) > 0, name
         assert await running.metric("trading_ops_lease_held") == 1
+        assert await running.metric(healed) == 1
 
         async def head() -> bool:
             return await running.metric("trading_ops_audit_head_events") > 0
