@@ -56,6 +56,10 @@ class CommitUnknown(StoreError):
     """COMMIT was sent and not answered: it may be stored, or not."""
 
 
+AWAY = (StoreUnavailable, CommitUnknown, StoreBusy)
+"""The database's trouble, not that of what was to be stored: the same will do when it is over."""
+
+
 class ClientError(TradingOpsError):
     """A system that we call did not do as asked."""
 

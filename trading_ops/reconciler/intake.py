@@ -12,7 +12,7 @@ from functools import partial
 from trading_ops import checkpoints, clock, logs
 from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.alert import WATCHDOG, Alert, AlertStatus
-from trading_ops.errors import StoreError
+from trading_ops.errors import AWAY
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notification import parse_notification
 from trading_ops.reconciler.plans import Plans
@@ -85,7 +85,7 @@ class Intake:
             parsed = [self._parsed(one) for one in waiting]
             try:
                 await self.writer.run(partial(self._record, parsed=parsed))
-            except StoreError:
+            except AWAY:
                 raise  # they stay pending, and are taken apart when the database is back
             except Exception:
                 log.exception("notifications_failed", count=len(parsed))
@@ -104,9 +104,9 @@ class Intake:
     async def _record_alone(self, one: "_Parsed") -> None:
         try:
             await self.writer.run(partial(self._record, parsed=[one]))
-        except StoreError:
+        except AWAY:
             raise
-        except Exception as error:  # noqa: BLE001 - the same: what cannot be recorded is kept
+        except Exception as error:  # noqa: BLE001 - what cannot be recorded is kept in quarantine
             one.error = str(error) or type(error).__name__
             await self.writer.run(partial(self._record, parsed=[one]))
 
@@ -123,7 +123,7 @@ class Intake:
                 connection,
                 one.notification.id,
                 State.PARSED if one.error is None else State.QUARANTINED,
-                error=None if one.error is None else incidents.printable(one.error),
+                error=one.error,
                 watchdog=_has_watchdog(one.alerts),
             )
             events.add(

@@ -11,7 +11,7 @@ from trading_ops.clients.alertmanager import Alertmanagers
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint
 from trading_ops.domain.sighting import RoutedAlert, RuleAlert, Snapshot
-from trading_ops.errors import ClientError
+from trading_ops.errors import AWAY, ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.plans import Plans
 from trading_ops.store import Connection, incidents
@@ -66,11 +66,23 @@ class Observer:
         ]
         if missed:
             checkpoints.reached(Checkpoint.POLL_ADOPT)
-            await self.writer.run(
-                partial(self._open, missed=missed, routed=snapshot.alertmanager or {})
-            )
+            await self._adopt(missed, snapshot.alertmanager or {})
             log.info("alerts_found_by_poll", alerts=sorted({alert.name for alert in missed}))
         return len(missed)
+
+    async def _adopt(
+        self, missed: list[RuleAlert], routed: Mapping[Fingerprint, RoutedAlert]
+    ) -> None:
+        try:
+            await self.writer.run(partial(self._open, missed=missed, routed=routed))
+        except AWAY:
+            raise
+        except Exception as error:
+            if len(missed) == 1:  # whatever is in it, it must not hold up the others
+                log.exception("alert_not_adopted", alert=missed[0].name, error=str(error))
+                return
+            for one in missed:
+                await self._adopt([one], routed)
 
     def _open(
         self,

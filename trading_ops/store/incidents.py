@@ -78,23 +78,14 @@ def _row(one: Sighting, *, received_at: datetime, now: datetime) -> dict[str, An
     return {
         "id": str(uuid.uuid4()),
         "fingerprint": alert.fingerprint,
-        "alert": printable(alert.name),
+        "alert": alert.name,
         "target": one.target,
-        "labels": _storable(alert.labels),
-        "annotations": _storable(alert.annotations),
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
         "starts_at": alert.starts_at,
         "received_at": received_at,
         "opened_at": now,
     }
-
-
-def printable(text: str) -> str:
-    """Return a text that every database stores: PostgreSQL has no NUL in texts."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _storable(texts: Mapping[str, str]) -> dict[str, str]:
-    return {printable(name): printable(value) for name, value in texts.items()}
 
 
 def _one_at_a_time(connection: Connection) -> None:
