@@ -162,14 +162,14 @@ class Counted:
 
 def count_events(connection: Connection, span: Span) -> list[Counted]:
     """Return how many events there were of each kind and reason, the most frequent first."""
-    number = func.count().label("number")
     # What people write as a reason is their own words; only the machine's reasons are counted.
-    reason = _machine_reason()
+    reason = case((events.c.actor == "reconciler", events.c.reason), else_="").label("reason")
+    told = select(events.c.kind, reason).where(*span.holds(events.c.at)).subquery()
+    number = func.count().label("number")
     statement = (
-        select(events.c.kind, reason.label("reason"), number)
-        .where(*span.holds(events.c.at))
-        .group_by(events.c.kind, reason)
-        .order_by(number.desc(), events.c.kind, reason)
+        select(told.c.kind, told.c.reason, number)
+        .group_by(told.c.kind, told.c.reason)
+        .order_by(number.desc(), told.c.kind, told.c.reason)
     )
     return [
         Counted(kind=row.kind, reason=row.reason, count=int(row.number))
@@ -192,10 +192,6 @@ def oldest_open(connection: Connection, *, limit: int) -> list[Incident]:
     statement = select(incidents).where(incidents.c.closed_at.is_(None))
     rows = connection.execute(statement.order_by(incidents.c.opened_at).limit(limit)).mappings()
     return [Incident(**row) for row in rows]
-
-
-def _machine_reason() -> ColumnElement[str]:
-    return case((events.c.actor == "reconciler", events.c.reason), else_="")
 
 
 def _equal(table: Table, **wanted: object) -> list[ColumnElement[bool]]:

@@ -45,8 +45,9 @@ async def pages(running: Running, path: str, key: str, cursor: str) -> list[Any]
         after = f"&{cursor}={quote(str(page['next']))}"
 
 
-async def test_pages_hold_everything_once(start: Start) -> None:
+async def test_pages_hold_everything_once(start: Start, database_url: str) -> None:
     """Incidents of one moment, events up and down, alerts' history: nothing twice or left out."""
+    assert database_url
     async with start() as running:
         await storm(running, 25)
         for path, key, cursor, count in (
@@ -69,8 +70,9 @@ async def test_pages_hold_everything_once(start: Start) -> None:
         assert up == sorted(up)
 
 
-async def test_attempts_are_found(start: Start, world: FakeWorld) -> None:
+async def test_attempts_are_found(start: Start, world: FakeWorld, database_url: str) -> None:
     """By incident, target, action, state and time; and one alone with its events."""
+    assert database_url
     async with start() as running:
         await running.break_it()
         incident = await eventually(running.closed)
@@ -94,8 +96,11 @@ async def test_attempts_are_found(start: Start, world: FakeWorld) -> None:
     assert world.commands == ["reconnect_broker"]
 
 
-async def test_events_are_filtered_and_counted(start: Start, world: FakeWorld) -> None:
+async def test_events_are_filtered_and_counted(
+    start: Start, world: FakeWorld, database_url: str
+) -> None:
     """By what, whom and when; counted by kind and by the machine's own reason."""
+    assert database_url
     async with start() as running:
         await running.call("POST", "/api/v1/pause", json={"reason": "mine", "seconds": 1})
         await running.call("DELETE", "/api/v1/pause")
