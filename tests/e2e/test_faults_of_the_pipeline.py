@@ -108,13 +108,22 @@ async def test_the_reconciler_is_killed_in_the_middle_of_an_attempt(
     """SIGKILL while the supervisor still waits for a frozen bot: one restart, and it is verified.
 
     A frozen bot cannot handle SIGTERM, so the ordered restart lasts until the supervisor's SIGKILL.
+    The reconciler is killed before that too: what it has never heard, its watch leaves to runbooks.
     """
     since = clock.timestamp()
     before = stack.processes()["bot-alpha"]
     bot = psutil.Process(before["pid"])
     log = SupervisorLog(stack)
     bot.suspend()
+    deaf = stack.processes()["reconciler"]
+    os.kill(deaf["pid"], signal.SIGKILL)
+
+    def another_is_ready() -> bool:
+        now = stack.processes()["reconciler"]
+        return bool(now["incarnation"] != deaf["incarnation"] and now["state"] == "ready")
+
     try:
+        await eventually(another_is_ready, within=30)
         await eventually(lambda: attempt_started(scene, since), within=60)
         # It is under way when the order has arrived; the frozen bot lives for seconds yet.
         await eventually(lambda: log.since("restart_ordered", "bot-alpha"), within=10)
