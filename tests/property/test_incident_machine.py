@@ -299,7 +299,7 @@ class Incidents(RuleBasedStateMachine):
 
 TestIncidents = Incidents.TestCase
 TestIncidents.settings = settings(
-    max_examples=settings().max_examples // 4,
+    max_examples=settings().max_examples // 2,
     stateful_step_count=40,
     deadline=None,
 )
