@@ -28,7 +28,11 @@ from trading_ops.store import claims
 from trading_ops.targets import load_targets
 
 FAST = functools.partial(
-    GlobalLimits, attempts=10**9, storm_targets=10**9, minimum_healthy_share=0.0
+    GlobalLimits,
+    attempts=10**9,
+    storm_targets=10**9,
+    minimum_healthy_share=0.0,
+    flap_episodes=10**9,
 )
 """Thousands of episodes in minutes: that is what the global limits are there to stop."""
 

@@ -33,8 +33,10 @@ from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.checkpoints import Checkpoint
+from trading_ops.domain.incident import Incident
+from trading_ops.reconciler.lease import key_of
 from trading_ops.store.engine import reading_engine
-from trading_ops.store.tables import events
+from trading_ops.store.tables import events, incidents
 
 BOTS = 24
 ILL_AT_ONCE = 6
@@ -87,6 +89,9 @@ class Drill:
 
     thawed: list[tuple[float, float]] = field(default_factory=list)
     """When a command was held back, and when it was let go."""
+
+    outages: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when the database was away."""
 
     found: Found = field(default_factory=Found)
 
@@ -145,6 +150,7 @@ class Drill:
 
     async def stop_the_database(self) -> None:
         """It is stopped as in a crash, or stands still, for up to half a minute."""
+        began = clock.timestamp()
         if self.random.random() < 0.5:
             await asyncio.to_thread(self.cluster.stop, "immediate")
             await asyncio.sleep(self.random.uniform(1, 15))
@@ -155,6 +161,7 @@ class Drill:
             await asyncio.sleep(self.random.uniform(1, 15))
             self.cluster.resume()
             self.done["database freezes"] += 1
+        self.outages.append((began, clock.timestamp()))
 
     async def settle(self, load: Load, engine: Engine, folder: Path) -> None:
         """Without faults everything ends by itself."""
@@ -166,18 +173,33 @@ class Drill:
         _keep_stories(self.found, engine, folder / "still-open.txt")
 
     def takeovers(self, engine: Engine) -> list[float]:
-        """Return how long after each end or freeze its targets were taken over, in seconds."""
-        took = []
+        """Return how long whatever a dead or frozen replica had to do waited for the other one.
+
+        In seconds, without the time in which the database was away too.
+        """
         with engine.connect() as connection:
-            rows = connection.execute(
-                select(events.c.at, events.c.note).where(events.c.kind == "claim_taken_over")
+            taken = connection.execute(
+                select(events.c.at, events.c.note).where(events.c.kind == "taken_over")
             ).all()
-        for row in rows:
+            known = [Incident(**row) for row in connection.execute(select(incidents)).mappings()]
+        took = []
+        for row in taken:
+            at, key = row.at.timestamp(), row.note.partition(" ")[0]
+            opened = [
+                one.opened_at.timestamp()
+                for one in known
+                if key_of(one) == key
+                and one.opened_at <= row.at
+                and (one.closed_at is None or one.closed_at > row.at)
+            ]
             for pid, gone in self.gone.items():
-                after = row.at.timestamp() - gone
-                if f"-{pid}-" in row.note and after >= 0:
-                    took.append(after)
+                if f"-{pid}-" in row.note and at >= gone and opened:
+                    since = max(gone, min(opened))
+                    took.append(at - since - self._outage(since, at))
         return took
+
+    def _outage(self, begin: float, end: float) -> float:
+        return sum(max(0.0, min(end, up) - max(begin, down)) for down, up in self.outages)
 
 
 async def _stands_still(life: Life) -> bool:

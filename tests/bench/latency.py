@@ -1,0 +1,117 @@
+"""From webhook to `started`, and the API's answers at 200 requests a second meanwhile.
+
+The reconciler is a process of its own; bots fall ill one after another and are cured. Run by
+`make bench`.
+"""
+
+import asyncio
+import itertools
+import tempfile
+import time
+from pathlib import Path
+
+import aiohttp
+from sqlalchemy import select
+
+from tests.bench.say import p50_p99, say
+from tests.crash.lives import server
+from tests.crash.load import WEBHOOK
+from tests.crash.rounds import lay_out
+from tests.crash.world import Episode, World, alert_of
+from tests.free_ports import free_port
+from trading_ops.settings import load_settings
+from trading_ops.store.engine import reading_engine
+from trading_ops.store.tables import attempts, incidents
+
+BOTS = 12
+EPISODES = 200
+REQUESTS_A_SECOND = 200
+API_SECONDS = 20.0
+PATHS = ("/api/v1/incidents?limit=20", "/api/v1/status", "/api/v1/attempts?limit=20")
+
+
+async def heal(world: World, session: aiohttp.ClientSession, url: str) -> None:
+    """Let one bot after another fall ill, tell of it, and wait until it is cured."""
+    headers = {"Authorization": "Bearer webhook"}
+    for number in range(1, EPISODES + 1):
+        episode = Episode(
+            number=number,
+            bot=world.bots[number % BOTS],
+            alert="Stuck",
+            cures=frozenset({"restart_component"}),
+        )
+        world.fall_ill(episode)
+        body = {"version": "4", "status": "firing", "alerts": [alert_of(episode.labels)]}
+        async with session.post(url + WEBHOOK, json=body, headers=headers) as response:
+            assert response.status == 200, response.status
+        while episode.firing:  # noqa: ASYNC110 - time is what ends it
+            await asyncio.sleep(0.005)
+
+
+async def ask(session: aiohttp.ClientSession, url: str) -> tuple[list[float], int]:
+    """Ask at a steady rate, whatever the answers take; return latencies and failures."""
+    headers = {"Authorization": "Bearer operator"}
+    latencies: list[float] = []
+    failed = 0
+
+    async def one(path: str, due: float) -> None:
+        nonlocal failed
+        await asyncio.sleep(due - time.perf_counter())
+        async with session.get(url + path, headers=headers) as response:
+            await response.read()
+        latencies.append(time.perf_counter() - due)
+        failed += response.status != 200
+
+    began = time.perf_counter()
+    paths = itertools.cycle(PATHS)
+    count = int(REQUESTS_A_SECOND * API_SECONDS)
+    await asyncio.gather(
+        *(one(next(paths), began + number / REQUESTS_A_SECOND) for number in range(count))
+    )
+    return latencies, failed
+
+
+def started_after(url: str) -> list[float]:
+    """Return the seconds from each webhook to its `started`, as the database has them."""
+    engine = reading_engine(url)
+    statement = select(incidents.c.received_at, attempts.c.started_at).join(
+        attempts, attempts.c.incident_id == incidents.c.id
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(statement).all()
+    engine.dispose()
+    return [(row.started_at - row.received_at).total_seconds() for row in rows]
+
+
+async def main() -> None:
+    """Print both, alone and together."""
+    say("            webhook → started              API at 200 requests/s")
+    for together in (False, True):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "installation"
+            world = World(BOTS, 1)
+            await world.start()
+            port = free_port()
+            lay_out(folder, world, port, "audit")
+            world.begin(folder)
+            environ = {"TRADING_OPS_VAR": str(folder / "var")}
+            url = f"http://127.0.0.1:{port}"
+            async with server() as lives, aiohttp.ClientSession() as session:
+                life = await lives.begin({"folder": str(folder), "environ": environ})
+                await asyncio.sleep(2)
+                healing = asyncio.create_task(heal(world, session, url))
+                api = ""
+                if together:
+                    latencies, failed = await ask(session, url)
+                    p50, p99 = p50_p99(latencies)
+                    api = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, failed {failed}"
+                await healing
+                await life.end()
+            await world.stop()
+            p50, p99 = p50_p99(started_after(load_settings(folder, environ).database_url))
+            what = "with both" if together else "alone"
+            say(f"{what:<11} p50 {p50:.1f} ms, p99 {p99:.1f} ms   {api}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
