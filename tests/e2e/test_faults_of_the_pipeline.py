@@ -68,16 +68,18 @@ class SupervisorLog:
 async def test_a_refused_webhook_is_made_good_by_the_poll(stack: Stack, scene: Scene) -> None:
     """Alertmanager's token is wrong, so that its 401 loses every notification: still healed."""
     token = stack.settings.var / "alertmanager" / "secrets" / "webhook_token"
-    right = token.read_text()
+    right = token.readlink()  # the reconciler's own file, which it reads again when it changes
     since = clock.timestamp()
     try:
+        token.unlink()
         token.write_text("wrong")
         await FAULTS["venue_disconnect"].inject(scene, scene.bot(None))
         story = await eventually(
             lambda: closed_story(scene, "TradingBotBrokerDisconnected", since), within=60
         )
     finally:
-        token.write_text(right)
+        token.unlink()
+        token.symlink_to(right)
     assert story.incident.close_reason == "recovered"
     assert story.events[0].note == "poll"
 
