@@ -85,13 +85,14 @@ class DatabaseProbe:
                 return (*self._last, clock.monotonic() - self._asked_at)
             self._asked_at = clock.monotonic()
             self._asking = asyncio.create_task(self.reader.read(events.head))
-        await asyncio.wait({self._asking}, timeout=ANSWER_SECONDS)
+        asking = self._asking  # of which others may wait too
+        await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
         age = clock.monotonic() - self._asked_at
-        if not self._asking.done():
+        if not asking.done():
             state = State.DEGRADED if age < PROBE_SECONDS else State.FAILING
             return state, f"no answer for {age:.1f} s", age
-        asking, self._asking = self._asking, None
-        self._last = _answered(asking, age)
+        if self._asking is asking:
+            self._asking, self._last = None, _answered(asking, age)
         return (*self._last, age)
 
 

@@ -1,5 +1,6 @@
 """The story of everything: events with filters, counted, live; and how long recovery took."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,6 +11,7 @@ import msgspec
 from trading_ops import clock
 from trading_ops.api.asked import Count, Key, Limit, Moment
 from trading_ops.api.problems import invalid
+from trading_ops.errors import StoreError
 from trading_ops.store import Connection, search
 from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
@@ -17,6 +19,8 @@ from trading_ops.store.search import Counted, Span
 
 DAY = timedelta(days=1)
 MONTH = timedelta(days=30)
+KEEP_SECONDS = 10.0
+"""So old may the recovery times of the last month be that are shown."""
 
 
 class EventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -99,6 +103,8 @@ class Events:
         """Take `reports.recovery_times`, whose values `RecoveryView` shows."""
         self._reader = reader
         self._recovery_times = recovery_times
+        self._recovery: asyncio.Task[RecoveryView] | None = None
+        self._recovery_at = 0.0
 
     async def search(self, query: EventQuery) -> EventPage:
         """Return what was received, decided, done and ordered."""
@@ -133,12 +139,27 @@ class Events:
 
     async def recovery(self, query: SpanQuery) -> RecoveryView:
         """Return how long the first response and the end took, by alert (MTTA, MTTR)."""
+        if query.since is not None or query.until is not None:
+            return await self._read_recovery(query)
+        # It reads every incident of a month: who asks for it again and again gets the last answer.
+        if self._recovery is None or clock.monotonic() - self._recovery_at > KEEP_SECONDS:
+            self._recovery_at = clock.monotonic()
+            self._recovery = asyncio.create_task(self._read_recovery(query))
+        reading = self._recovery
+        try:
+            return await asyncio.shield(reading)
+        except StoreError:
+            if self._recovery is reading:
+                self._recovery = None
+            raise
+
+    async def _read_recovery(self, query: SpanQuery) -> RecoveryView:
         since, until = _span(query, MONTH)
 
-        def read(connection: Connection) -> Any:
+        def recovery(connection: Connection) -> Any:
             return self._recovery_times(connection, since=since, until=until)
 
-        times = await self._reader.read(read)
+        times = await self._reader.read(recovery)
         return msgspec.convert(times, RecoveryView, from_attributes=True)
 
 

@@ -23,7 +23,7 @@ STUCK_SECONDS = 60.0
 
 
 TEXT = "text/plain"
-SHOWN = 100
+SHOWN = 20
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -33,7 +33,7 @@ class Status(msgspec.Struct, kw_only=True):
     pause: PauseView | None
     incidents_open: int
     open_incidents: list[Incident]
-    """The oldest, at most a hundred."""
+    """The oldest, at most twenty; `GET /api/v1/incidents?open=true` has all."""
 
     notifications_waiting: int
     notifications_quarantined: int

@@ -88,7 +88,7 @@ class StatusView(msgspec.Struct):
     pause: PauseView | None
     incidents_open: int
     open_incidents: list[IncidentView]
-    """The oldest, at most a hundred."""
+    """The oldest, at most twenty."""
 
     notifications_waiting: int
     notifications_quarantined: int

@@ -56,15 +56,15 @@ async def _refuse_while_paused(scene: Scene) -> None:
 async def _trouble(scene: Scene, bot: Target) -> str | None:
     try:
         status = await scene.reconciler.status()
+        mine = await scene.reconciler.incidents(open="true", target=bot.name, limit="1")
         health = await scene.directory.bot(bot).health()
         up = await scene.prometheus.query(f'up{{job="trading-bot",bot="{bot.name}"}} == 1')
     except ClientError as error:
         return str(error)
     if status.pause is not None:
         return f"automation is paused by {status.pause.owner}: {status.pause.reason}"
-    for incident in status.open_incidents:
-        if incident.target == bot.name:
-            return f"incident {incident.alert} of {bot.name} is open"
+    if mine:
+        return f"incident {mine[0].alert} of {bot.name} is open"
     if health.status != "ok":
         return f"{bot.name} says of itself that it is {health.status}"
     return None if up else f"Prometheus does not see {bot.name} up"

@@ -91,7 +91,7 @@ async def _automation(scene: Scene) -> str:
     status = await scene.reconciler.status()
     if status.pause is not None:
         raise _Wrong(f"paused by {status.pause.owner}: {status.pause.reason}; nothing is healed")
-    return f"running, open incidents: {len(status.open_incidents)}"
+    return f"running, open incidents: {status.incidents_open}"
 
 
 async def _query(scene: Scene, query: str, said: str, *, want: bool) -> str:

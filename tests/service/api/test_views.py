@@ -12,6 +12,7 @@ from tests.service.api.conftest import ask
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.api import health
 from trading_ops.domain.attempt import Delivery
 from trading_ops.store import events
 from trading_ops.store.search import Place, read_place
@@ -253,6 +254,15 @@ async def test_health_does_not_wait_for_a_database_that_hangs(start: Start) -> N
         await eventually(is_well_again)
 
 
+async def test_many_ask_for_health_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share one question to the database, and all get its answer."""
+    monkeypatch.setattr(health, "PROBE_SECONDS", 0.0)
+    async with start() as running:
+        answers = [running.call("GET", "/api/v1/health/database") for _ in range(200)]
+        found = await asyncio.gather(*answers)
+    assert {one["name"] for one in found} == {"database"}
+
+
 async def test_a_mistake_of_ours_shows_no_traceback(
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,7 +272,7 @@ async def test_a_mistake_of_ours_shows_no_traceback(
         honest = running.loop.reader._read
 
         def broken(work: Any) -> Any:
-            if work.__qualname__.startswith("Events.recovery"):
+            if work.__qualname__.startswith("Events._read_recovery"):
                 raise ZeroDivisionError("a secret")
             return honest(work)
 
