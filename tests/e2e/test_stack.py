@@ -54,7 +54,7 @@ def test_a_pause_is_seen_wherever_one_looks(stack: Stack) -> None:
         assert "PAUSED by ada" in stack.run("automation", "show").stdout
         assert "PAUSED by ada" in stack.run("status").stdout
         drill = stack.run("drill", "TradingBotDown", within=30)
-        assert "automation is paused by ada: upgrade" in drill.stderr
+        assert "automation is paused by ada (token local): upgrade" in drill.stderr
         code, report = stack.json("doctor", "--no-test-alert")
         wrong = [check["name"] for check in report["checks"] if not check["ok"]]
         assert (code, wrong) == (1, ["automation"])
