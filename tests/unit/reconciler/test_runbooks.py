@@ -38,3 +38,10 @@ def test_approval_has_one_word() -> None:
     """It is `required` or it is not there: nobody has to guess what `no` means."""
     with pytest.raises(ConfigError, match=r"steps\[1\].approval"):
         parse_runbook(TEXT.replace("approval: required", "approval: no"), Path("BotSick.md"))
+
+
+def test_nothing_in_the_safe_direction_waits_for_approval() -> None:
+    """A halt that waits for somebody is no halt."""
+    text = TEXT.replace("action: restart_bot", "action: halt_trading")
+    with pytest.raises(ConfigError, match="never waits for anybody"):
+        parse_runbook(text, Path("BotSick.md"))
