@@ -16,6 +16,9 @@ from trading_ops.api import feed, stream
 from trading_ops.api.feed import Line, Listener
 from trading_ops.api.identity import Role
 from trading_ops.api.token_file import FILE, save
+from trading_ops.clients.http import Http
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.errors import Unreachable
 from trading_ops.settings import Settings
 from trading_ops.store import Connection, events
 
@@ -169,6 +172,24 @@ async def test_what_a_listener_sends_means_nothing(start: Start) -> None:
         await socket.send_bytes(b"\0")
         await tell(running, 0, 1)
         assert (await next_tests(socket, 1))[0]["reason"] == "0"
+
+
+async def test_the_command_lines_client_follows(start: Start) -> None:
+    """Each event as a value; the end of it, or a refusal, is an error that says so."""
+    async with start() as running:
+        base = str(running.client.make_url("")).rstrip("/")
+        await tell(running, 0, 3)
+        api = ReconcilerApi(Http(running.client.session, base, token=LOCAL))
+        found: list[str] = []
+        async for event in api.follow(0):
+            if event.kind == "test":
+                found.append(event.reason)
+            if len(found) == 3:
+                break
+        assert found == ["0", "1", "2"]
+        stranger = ReconcilerApi(Http(running.client.session, base, token="wrong"))
+        with pytest.raises(Unreachable, match="401"):
+            await anext(stranger.follow(0))
 
 
 async def test_the_feed_rests_while_nobody_listens(start: Start) -> None:
