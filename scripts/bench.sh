@@ -33,6 +33,8 @@ sleep 10
 .venv/bin/trading-ops status --memory
 .venv/bin/trading-ops down >/dev/null
 say ""
-.venv/bin/python -m tests.bench.intake
-say ""
+for bench in intake storm passes latency outages; do
+    .venv/bin/python -m "tests.bench.$bench"
+    say ""
+done
 .venv/bin/python -m tests.bench.audit

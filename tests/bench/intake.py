@@ -1,11 +1,13 @@
-"""How fast notifications are stored durably, beside the same server that only parses them.
+"""How fast notifications are stored durably, on both databases.
 
-Both servers run in processes of their own, the load in a third; the rounds alternate, so that a
-slow moment of the machine hits both. Run by `make bench`.
+Beside them the same server that only parses, and a bare aiohttp handler that does nothing at all.
+All run in processes of their own, the load in another; the rounds alternate, so that a slow moment
+of the machine hits all of them. Run by `make bench`.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import statistics
 import sys
@@ -20,6 +22,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.bench.say import p50_p99, say
+from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.api.auth import PLAIN, Authenticator
 from trading_ops.api.identity import Role
@@ -37,6 +41,8 @@ from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
+DURABLE = ("sqlite", "postgresql")
+CONNECTIONS = 32
 PATH = "/webhook"
 HEADERS = {"Authorization": "Bearer webhook_token"}
 
@@ -56,11 +62,10 @@ def notification(alerts: int) -> bytes:
     return json.dumps({"version": "4", "status": "firing", "alerts": many}).encode()
 
 
-async def serve(kind: str, folder: str) -> None:
-    """Serve one of the two until standard input ends; print the port."""
+async def serve(kind: str, folder: str, url: str) -> None:
+    """Serve one of them until standard input ends; print the port."""
     writer = None
-    if kind == "durable":
-        url = f"sqlite:///{folder}/bench.db"
+    if kind in DURABLE:
         migrate.upgrade(url)
         writer = Writer(writing_engine(url))
         writer.start()
@@ -75,15 +80,21 @@ async def serve(kind: str, folder: str) -> None:
     else:
 
         async def post(request: web.Request) -> web.Response:
-            parse_notification(await request.read())
-            return web.Response(text="parsed\n")
+            body = await request.read()
+            if kind == "parsing":
+                parse_notification(body)
+            return web.Response(text="thanks\n")
 
     settings = Settings(root=Path(folder), var=Path(folder))
     settings.secrets.mkdir(exist_ok=True)
     for name in PLAIN:
         (settings.secrets / name).write_text(name, encoding="ascii")
     table = [route("POST", PATH, Role.INTAKE, "intake", post)]
-    app = build_application(table, Authenticator(settings))
+    if kind == "bare":
+        app = web.Application()
+        app.router.add_post(PATH, post)
+    else:
+        app = build_application(table, Authenticator(settings))
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -96,7 +107,7 @@ async def serve(kind: str, folder: str) -> None:
 
 
 @asynccontextmanager
-async def running(kind: str, folder: str) -> AsyncIterator[str]:
+async def running(kind: str, folder: str, url: str) -> AsyncIterator[str]:
     """Run one server in a process of its own; yield its address."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -105,6 +116,7 @@ async def running(kind: str, folder: str) -> AsyncIterator[str]:
         "--serve",
         kind,
         folder,
+        url,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -135,38 +147,52 @@ async def load(url: str, body: bytes, *, seconds: float, connections: int) -> li
     return latencies
 
 
-async def measure(alerts: int, *, rounds: int, seconds: float, connections: int) -> str:
-    """Return one line: requests a second of both, their ratio, latencies of the durable one."""
+async def measure(alerts: int, servers: dict[str, str], *, rounds: int, seconds: float) -> None:
+    """Print one line for each server: requests a second, latencies, and beside the bare one."""
     body = notification(alerts)
-    rates: dict[str, list[float]] = {"durable": [], "parsing": []}
-    latencies: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        async with running("durable", folder) as durable, running("parsing", folder) as parsing:
-            for _ in range(rounds):
-                for kind, url in (("durable", durable), ("parsing", parsing)):
-                    took = await load(url, body, seconds=seconds, connections=connections)
-                    rates[kind].append(len(took) / seconds)
-                    if kind == "durable":
-                        latencies += took
-    ratios = [d / p for d, p in zip(rates["durable"], rates["parsing"], strict=True)]
-    cuts = statistics.quantiles(latencies, n=100)
-    return (
-        f"{alerts:>6} {statistics.median(rates['durable']):>10.0f}/s "
-        f"{statistics.median(rates['parsing']):>10.0f}/s {statistics.median(ratios):>7.2f} "
-        f"{cuts[49] * 1000:>8.1f} ms {cuts[98] * 1000:>8.1f} ms"
-    )
+    rates: dict[str, list[float]] = {kind: [] for kind in servers}
+    latencies: dict[str, list[float]] = {kind: [] for kind in servers}
+    for _ in range(rounds):
+        for kind, url in servers.items():
+            took = await load(url, body, seconds=seconds, connections=CONNECTIONS)
+            rates[kind].append(len(took) / seconds)
+            latencies[kind] += took
+    for kind in servers:
+        beside = {
+            other: statistics.median(
+                mine / theirs for mine, theirs in zip(rates[kind], rates[other], strict=True)
+            )
+            for other in ("parsing", "bare")
+        }
+        p50, p99 = p50_p99(latencies[kind])
+        say(
+            f"{alerts:>6}  {kind:<11} {statistics.median(rates[kind]):>7.0f}/s "
+            f"{beside['parsing']:>10.2f} {beside['bare']:>8.2f} {p50:>9.1f} ms {p99:>8.1f} ms"
+        )
 
 
 async def main() -> None:
     """Print the table."""
-    print("durable intake beside a server that only parses (32 connections, medians of 3 rounds)")  # noqa: T201
-    print("alerts    durable     parsing   ratio      p50         p99")  # noqa: T201
-    for alerts in (1, 10, 50):
-        print(await measure(alerts, rounds=3, seconds=2.0, connections=32))  # noqa: T201
+    say(f"intake ({CONNECTIONS} connections, medians of 3 rounds; shares of what the others do)")
+    say("alerts  server        posts  of parsing  of bare         p50         p99")
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        urls = {
+            "sqlite": f"sqlite:///{folder}/bench.db",
+            "postgresql": stack.enter_context(Cluster()).new_database(),
+        }
+        servers = {}
+        for kind in (*DURABLE, "parsing", "bare"):
+            (Path(folder) / kind).mkdir()
+            servers[kind] = await stack.enter_async_context(
+                running(kind, str(Path(folder) / kind), urls.get(kind, ""))
+            )
+        for alerts in (1, 10, 50):
+            await measure(alerts, servers, rounds=3, seconds=2.0)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", nargs=2, metavar=("KIND", "FOLDER"))
+    parser.add_argument("--serve", nargs=3, metavar=("KIND", "FOLDER", "URL"))
     given = parser.parse_args()
     asyncio.run(serve(*given.serve) if given.serve else main())

@@ -61,7 +61,9 @@ def body_of(first: int, count: int, name: str) -> bytes:
 
 
 @asynccontextmanager
-async def reconciler(folder: Path, port: int, sources_port: int) -> AsyncIterator[int]:
+async def reconciler(
+    folder: Path, port: int, sources_port: int, **environ: str
+) -> AsyncIterator[int]:
     """Run it as in production; yield its process id."""
     install(folder, sources_port=sources_port, port=port)
     with (folder / "log").open("wb") as log:
@@ -71,6 +73,7 @@ async def reconciler(folder: Path, port: int, sources_port: int) -> AsyncIterato
                 "PATH": os.defpath,
                 "PYTHONPATH": str(Path(__file__).parents[2]),
                 "TRADING_OPS_ROOT": str(folder),
+                **environ,
             },
             stderr=log,
         )

@@ -179,7 +179,7 @@ class Drill:
         """
         with engine.connect() as connection:
             taken = connection.execute(
-                select(events.c.at, events.c.note).where(events.c.kind == "taken_over")
+                select(events.c.at, events.c.note).where(events.c.kind == "claim_taken_over")
             ).all()
             known = [Incident(**row) for row in connection.execute(select(incidents)).mappings()]
         took = []
@@ -315,9 +315,11 @@ def tell(drill: Drill, load: Load, seen: list[dict[str, Any]], took: list[float]
             say(f"    {sentence}")
     if not late:
         say("no stale command arrived after a takeover: the case that counts did not occur")
+    if not took:
+        say("nothing was taken over: the run proves nothing of it")
     if slowest > TAKEOVER_PROMISED:
         say(f"a takeover took longer than {TAKEOVER_PROMISED:g} s")
-    return 1 if found.count or not late or slowest > TAKEOVER_PROMISED else 0
+    return 1 if found.count or not late or not 0 < slowest <= TAKEOVER_PROMISED else 0
 
 
 if __name__ == "__main__":
