@@ -80,6 +80,8 @@ async def work(given: argparse.Namespace) -> None:
             tally.settled = max(tally.settled, one.settled_after)
             if one.found.count:
                 sys.stderr.write(f"seed {given.seed}: kept for a look: {one.folder}\n")
+                if given.fail_fast:
+                    break
     await world.stop()
     tally.kills, tally.misses = chooser.kills, chooser.misses
     if not tally.found.count:
@@ -95,6 +97,7 @@ async def start_worker(given: argparse.Namespace, number: int, kills: int) -> di
         *("--kills", str(kills), "--seed", str(given.seed + number)),
         *("--settle", str(given.settle)),
         *(("--plant", given.plant) if given.plant else ()),
+        *(("--fail-fast",) if given.fail_fast else ()),
         cwd=ROOT,
         env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
@@ -179,6 +182,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
     parser.add_argument("--settle", type=float, default=30.0, help="seconds until it is stuck")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="break a promise on purpose")
+    parser.add_argument("--fail-fast", action="store_true", help="no further rounds then")
     parser.add_argument("--some", action="store_true", help="places without a kill are no failure")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

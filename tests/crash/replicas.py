@@ -237,10 +237,11 @@ async def _until_empty(engine: Engine, what: Any) -> list[str]:
         await asyncio.sleep(0.2)
 
 
-async def run(minutes: float, seed: int) -> int:
+async def run(minutes: float, seed: int, *, fences: bool = True) -> int:
     """Run the whole; return the exit code."""
     folder = Path(tempfile.mkdtemp(prefix="crash-replicas-"))
     world = World(BOTS, seed)
+    world.fences = fences
     await world.start()
     world.begin(folder)
     key = secrets.token_hex(16)
@@ -326,6 +327,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.crash.replicas", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
+    parser.add_argument("--no-fences", action="store_true", help="break a promise on purpose")
     given = parser.parse_args()
     say(f"seed {given.seed}")
-    sys.exit(asyncio.run(run(given.minutes, given.seed)))
+    sys.exit(asyncio.run(run(given.minutes, given.seed, fences=not given.no_fences)))

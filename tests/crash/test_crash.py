@@ -28,7 +28,7 @@ def crash(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_nothing_is_lost_repeated_or_stuck() -> None:
     """Two hundred kills, each named step among them."""
-    done = crash("--kills", "200")
+    done = crash("--kills", "200", "--fail-fast")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
