@@ -44,6 +44,7 @@ class Incidents(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.life = Life()
+        self.stormy = False
 
     def teardown(self) -> None:
         # Nothing stored is ever taken back, so it is enough to look at the whole story at its end.
@@ -57,29 +58,39 @@ class Incidents(RuleBasedStateMachine):
 
     # What the sources tell, and what they do not.
 
-    @rule(alert=alerts, copies=st.integers(0, 2), late=st.sampled_from([0, 0, 0, 30]))
-    def an_alert_fires(self, alert: Alert, copies: int, late: int) -> None:
+    @rule(
+        alert=alerts,
+        copies=st.integers(0, 2),
+        late=st.sampled_from([0, 0, 0, 30]),
+        looks=st.booleans(),
+    )
+    def an_alert_fires(self, alert: Alert, copies: int, late: int, looks: bool) -> None:
         """Told several times, or never; or late, when it is over again."""
         if not late:
             self.life.firing.add(alert)
         for _ in range(copies):
             self.life.notify(alert, late=late)
+        if looks:
+            self.life.make_pass()
 
+    @precondition(lambda self: not self.stormy)
     @rule(count=st.integers(2, len(BOTS)))
     def many_bots_fall_ill(self, count: int) -> None:
-        """Enough of them are a storm."""
+        """Enough of them are a storm; one is enough for one life."""
+        self.stormy = True
         self.life.firing |= {("BotDown", bot) for bot in BOTS[:count]}
 
+    @precondition(lambda self: not self.stormy)
     @rule(alert=alerts, seconds=st.sampled_from([1, 100, 130]))
     def a_storm_passes(self, alert: Alert, seconds: int) -> None:
         """And a little later one bot alone falls ill."""
+        self.stormy = True
         self.many_bots_fall_ill(len(BOTS))
-        self.life.make_pass()
-        self.everything_is_mended()
-        self.life.make_pass()
-        self.life.now += timedelta(seconds=seconds)
-        self.life.firing.add(alert)
-        self.life.make_pass()
+        for firing in (set[Alert](), {alert}):
+            self.life.make_pass()
+            self.life.now += timedelta(seconds=seconds)
+            self.life.firing = firing
+            self.life.make_pass()
 
     @rule(alert=alerts, told=st.booleans())
     def an_alert_ends(self, alert: Alert, told: bool) -> None:
@@ -91,9 +102,12 @@ class Incidents(RuleBasedStateMachine):
     def everything_is_mended(self) -> None:
         self.life.firing.clear()
 
-    @rule(alert=alerts)
-    def a_silence_begins_or_ends(self, alert: Alert) -> None:
+    @rule(alert=alerts, fires=st.booleans())
+    def a_silence_begins_or_ends(self, alert: Alert, fires: bool) -> None:
         self.life.silenced ^= {alert}
+        if fires:
+            self.life.firing.add(alert)
+            self.life.make_pass()
 
     @rule()
     def a_source_goes_or_comes(self) -> None:
@@ -177,6 +191,30 @@ class Incidents(RuleBasedStateMachine):
     def something_is_ordered_by_hand(self, bot: str, step: object, owner: str) -> None:
         assert step in ORDERS
         self.life.order(bot, ORDERS[ORDERS.index(step)], owner)
+
+    @rule(bot=st.sampled_from(BOTS[:2]), seconds=st.sampled_from([30, 700]))
+    def an_order_is_approved(self, bot: str, seconds: int) -> None:
+        """And tried twice, the second time perhaps too late."""
+        life, step = self.life, ORDERS[1]
+        life.order(bot, step, "ada")
+        self.requests_are_answered("bob", yes=True)
+        for _ in range(2):
+            started = life.order(bot, step, "ada")
+            if started is not None:
+                self.ends(started, AttemptState.FAILED)
+            life.now += timedelta(seconds=seconds)
+
+    def ends(self, attempt: Attempt, state: AttemptState) -> None:
+        changed = attempts.finish(
+            self.life.connection,
+            attempt,
+            state,
+            detail="",
+            now=self.life.now,
+            only_from=(attempt.state,),
+        )
+        assert changed
+        self.life.commit()
 
     # What the reconciler does.
 

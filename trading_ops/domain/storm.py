@@ -26,13 +26,14 @@ class Episode:
 def episodes(incidents: Iterable[Incident]) -> tuple[Episode, ...]:
     """Return when targets were failing, by their incidents.
 
-    An incident that is kept open because it flaps ends where it went quiet.
+    One that is kept open because it flaps is not over while it is open: several may come back at
+    once. Once it is closed, it ended where it went quiet.
     """
     return tuple(
         Episode(
             target=one.target,
             begins_at=one.opened_at,
-            ends_at=one.quiet_since or one.closed_at,
+            ends_at=one.closed_at and (one.quiet_since or one.closed_at),
         )
         for one in incidents
         if one.target is not None

@@ -83,10 +83,7 @@ class Surroundings:
         """Yield what says since when each target fails, and what ended lately."""
         first: dict[str | None, Incident] = {}
         for one in desk.by_id.values():  # the oldest first: the others of a target add nothing
-            if one.quiet_since is not None:
-                if self._counts(one):
-                    yield one
-            elif one.target not in first and self._counts(one):
+            if one.target not in first and self._counts(one):
                 first[one.target] = one
         yield from first.values()
         yield from filter(self._counts, desk.closed)

@@ -20,21 +20,23 @@ def episode(target: str, begins: float, ends: float | None = None) -> Episode:
 
 
 def test_an_incident_is_an_episode_of_its_target() -> None:
-    """It ends with the incident, or where an alert that flaps went quiet."""
+    """It ends with the incident; once that is closed, where its alert went quiet."""
     told = episodes(
         [
             make_incident(target="open"),
             make_incident(target="closed", closed_at=ago(1)),
-            make_incident(target="quiet", quiet_since=ago(2), closed_at=None),
+            make_incident(target="quiet", quiet_since=ago(2)),
+            make_incident(target="flapped", quiet_since=ago(2), closed_at=ago(1)),
             make_incident(target=None),
         ]
     )
     assert {(one.target, one.ends_at) for one in told} == {
         ("open", None),
         ("closed", ago(1)),
-        ("quiet", ago(2)),
+        ("quiet", None),
+        ("flapped", ago(2)),
     }
-    assert failing(told, NOW) == {"open"}
+    assert failing(told, NOW) == {"open", "quiet"}
     assert failing(told, ago(3600)) == frozenset()
 
 
