@@ -6,6 +6,7 @@ native code by msgspec, so that atheris is led by what our code does with it.
 
 import random
 import sys
+import tempfile
 
 import atheris  # type: ignore[import-untyped]  # only in the fuzzing environment
 
@@ -23,6 +24,7 @@ def main() -> None:
         check(data if data[:1] < b"\x80" else payload(random.Random(data)))
 
     arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", "-max_len=4096", "-verbosity=0"]
+    arguments.append(f"-artifact_prefix={tempfile.gettempdir()}/atheris-")
     atheris.Setup(arguments, one)
     atheris.Fuzz()
 
