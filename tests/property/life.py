@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, StaticPool, create_engine, insert, select
 
 from tests.builders import LABELS, NOW, ONE_SHOT, make_alert, make_runbook, make_step, make_target
-from trading_ops.domain.approval import Approval, ApprovalState
+from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
@@ -309,11 +309,7 @@ def said_by(desk: Desk, now: datetime) -> dict[str, Any]:
             pause=desk.pause_at(now),
             closed=tuple(one for one in desk.closed if one.closed_at and one.closed_at > recent),
             maintenance=tuple(one for one in desk.maintenance if one.ends_at > now),
-            approvals={
-                key: one
-                for key, one in desk.approvals.items()
-                if one.standing(now) is not ApprovalState.EXPIRED
-            },
+            approvals={key: one for key, one in desk.approvals.items() if one.expires_at > now},
         )
     )
 
