@@ -1,4 +1,4 @@
-"""`incidents acknowledge`, `snooze` and `withdraw`: say whose an incident is."""
+"""`ack`, `snooze` and `unack`: say whose an incident is."""
 
 import getpass
 
@@ -21,11 +21,11 @@ note_option = click.option("--note", default="", help="Why, or what you will do;
 def acknowledge(key: str, note: str, owner: str) -> None:
     """Take an incident: no more pages about it, and no automatic steps.
 
-    It is yours until it ends, until you withdraw, or until somebody takes it over by acknowledging
+    It is yours until it ends, until you give it back, or until somebody takes it over by acknowledging
     it too. The first letters of its ID are enough.
     """
     word = order(lambda api: api.acknowledge(key, owner=owner, note=note))
-    _say(word, f"it is {word.owner}'s until it ends or is withdrawn")
+    _say(word, f"it is {word.owner}'s until it ends or is given back")
 
 
 @click.command()

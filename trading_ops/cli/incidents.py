@@ -13,7 +13,6 @@ from rich import box
 from rich.table import Table
 
 from trading_ops import clock
-from trading_ops.cli.acknowledge import acknowledge, snooze, withdraw
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.story import plain, tell
@@ -195,7 +194,3 @@ def _cells(one: AlertTimes) -> tuple[str, ...]:
 def _spread(spread: Spread) -> str:
     values = (spread.mean_seconds, spread.median_seconds, spread.p95_seconds, spread.worst_seconds)
     return " ".join(f"{value:.1f}" for value in values if value is not None) or "-"
-
-
-for _command in (acknowledge, snooze, withdraw):
-    incidents.add_command(_command)

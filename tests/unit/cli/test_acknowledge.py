@@ -1,4 +1,4 @@
-"""`incidents acknowledge`, `snooze` and `withdraw`: what they ask for, and what they say."""
+"""`ack`, `snooze` and `unack`: what they ask for, and what they say."""
 
 import pytest
 
@@ -9,10 +9,10 @@ from trading_ops.cli.main import run
 from trading_ops.clients.reconciler import AcknowledgementView
 
 
-@pytest.mark.parametrize("command", ["acknowledge", "snooze", "withdraw"])
+@pytest.mark.parametrize("command", ["ack", "snooze", "unack"])
 def test_each_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With the options that it takes."""
-    assert run(["incidents", command, "--help"]) == ExitCode.OK
+    assert run([command, "--help"]) == ExitCode.OK
     said = capsys.readouterr().out
     assert "--owner" in said
     assert ("--for" in said) == (command == "snooze")
@@ -20,7 +20,7 @@ def test_each_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_snooze_needs_an_end(capsys: pytest.CaptureFixture[str]) -> None:
     """The option that is missing is named."""
-    assert run(["incidents", "snooze", "3f2a"]) != ExitCode.OK
+    assert run(["snooze", "3f2a"]) != ExitCode.OK
     assert "--for" in capsys.readouterr().err
 
 
