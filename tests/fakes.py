@@ -31,6 +31,7 @@ class FakeWorld:
     labels: dict[str, str] = field(default_factory=lambda: dict(LABELS))
     firing: bool = False
     silenced: bool = False
+    inhibited: bool = False
     silences: FakeAlertmanager = field(default_factory=FakeAlertmanager)
     """Silences that were really laid; each is taken to match the alert."""
 
@@ -39,6 +40,9 @@ class FakeWorld:
     bot_status: str = "failing"
     blocking: bool = False
     command_fails: bool = False
+    drops: int = 0
+    """How many more commands are answered 503, and not carried out."""
+
     cures: frozenset[str] = frozenset({"reconnect_broker", "restart_bot"})
     """Which commands end the alert."""
 
@@ -103,9 +107,9 @@ class FakeWorld:
             return web.json_response([])
         silenced = self.silenced or bool(self.silences.active)
         state = {
-            "state": "suppressed" if silenced else "active",
+            "state": "suppressed" if silenced or self.inhibited else "active",
             "silencedBy": ["s1"] if silenced else [],
-            "inhibitedBy": [],
+            "inhibitedBy": ["i1"] if self.inhibited else [],
         }
         ends = (clock.now() + timedelta(minutes=4)).isoformat()
         return web.json_response([self.alert() | {"endsAt": ends, "status": state}])
@@ -134,6 +138,9 @@ class FakeWorld:
         if order["fence"] < self.fence and name not in SAFE:
             self.refused += 1
             return web.json_response({"error": "stale_fence", "highest": self.fence}, status=409)
+        if self.drops:
+            self.drops -= 1
+            raise web.HTTPServiceUnavailable
         self.fence = max(self.fence, order["fence"])
         key = order["attempt_id"]
         if key not in self.answers:

@@ -301,7 +301,9 @@ def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
 def _application(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) -> web.Application:
     authenticator = Authenticator(base.settings)
     feed = Feed(base.reader)
-    handlers = _handlers(base, loop, holding, watch, Stream(feed, authenticator))
+    stream = Stream(feed, authenticator)
+    base.metrics.websocket_clients.set_function(lambda: stream.clients)
+    handlers = _handlers(base, loop, holding, watch, stream)
     application = build_application(routes(handlers), authenticator)
 
     async def close_streams(_application: web.Application) -> None:

@@ -56,6 +56,8 @@ class Stream:
     def __init__(self, feed: Feed, authenticator: Authenticator) -> None:
         self._feed = feed
         self._authenticator = authenticator
+        self.clients = 0
+        """How many are connected."""
 
     async def stream(
         self, request: web.Request, identity: Identity, query: StreamQuery
@@ -73,11 +75,14 @@ class Stream:
         await socket_.prepare(request)
         _bound_buffer(request)
         log.info("stream_begun", who=identity.name, after=position)
+        self.clients += 1
         try:
             await self._serve(request, socket_, position)
         except _Ended as end:
             log.info("stream_ended", who=identity.name, reason=end.reason)
             await _say_farewell(request, socket_, end)
+        finally:
+            self.clients -= 1
         return socket_
 
     async def _serve(

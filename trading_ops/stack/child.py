@@ -33,13 +33,21 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
         """Take a process that has just been started, and its incarnation."""
         self._process = process
+        self._swept = False
         self.pid = process.pid
         self.incarnation = name
         self.started_at = clock.timestamp()
 
     async def wait(self) -> int:
-        """Return its exit code when it has ended; negative: the signal that killed it."""
-        return await self._process.wait()
+        """Return its exit code when it has ended; negative: the signal that killed it.
+
+        What it had started and left behind is ended too: the next life must not meet it.
+        """
+        code = await self._process.wait()
+        if not self._swept:
+            self._swept = True  # once: later its number may be somebody else's
+            self.kill()
+        return code
 
     async def stop(self, seconds: float) -> int:
         """Ask it to end, and kill it with all its descendants when it has not in time."""

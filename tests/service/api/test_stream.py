@@ -57,6 +57,7 @@ async def test_ten_listeners_get_the_same_events_in_order(start: Start) -> None:
     """200 events in pieces, to ten at once; each event once, and no number is missing."""
     async with start() as running:
         sockets = [await listen(running) for _ in range(10)]
+        assert await running.metric("trading_ops_websocket_clients") == 10
         receiving = [asyncio.create_task(next_tests(one, 200)) for one in sockets]
         for begin in range(0, 200, 20):
             await tell(running, begin, 20)
@@ -65,6 +66,12 @@ async def test_ten_listeners_get_the_same_events_in_order(start: Start) -> None:
         assert all(one == found[0] for one in found)
         for socket in sockets:
             await socket.close()
+        await eventually(lambda: nobody_listens(running))
+
+
+async def nobody_listens(running: Running) -> bool:
+    """Whether the metric is back at zero."""
+    return await running.metric("trading_ops_websocket_clients") == 0
 
 
 async def test_a_listener_resumes_where_it_left(start: Start) -> None:

@@ -71,8 +71,8 @@ async def test_the_other_goes_on_and_probes(
 async def test_a_target_is_with_one_of_them(start: Start, elsewhere: dict[str, Any]) -> None:
     """An order by hand must reach the one that has it; it is free again when that one ends."""
     async with start(**elsewhere) as two:
-        async with start() as one:
-            await one.loop.lease.hold(["target:alpha"])
+        async with start() as one, one.loop.lease.borrowed("alpha") as mine:
+            assert mine
             async with two.loop.lease.borrowed("alpha") as held:
                 assert not held
         async with two.loop.lease.borrowed("alpha") as held:

@@ -31,6 +31,10 @@ def end(*_):
 signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "stubborn" else end)
 with open(pathlib.Path(folder, "started"), "a") as file:
     file.write(name + "\\n")
+if mode == "parent":
+    import subprocess
+    offspring = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    pathlib.Path(folder, "offspring").write_text(f"{offspring.pid}\\n")
 if mode == "broken":
     sys.exit("no such venue")
 with socket.create_server(("127.0.0.1", int(port))) as server:
@@ -110,6 +114,11 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def exists(pid: int) -> bool:
+    """Say whether the number is taken, be it by one that only waits to be fetched."""
+    return Path(f"/proc/{pid}").exists()
 
 
 def session_of(pid: int) -> int:

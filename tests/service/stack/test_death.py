@@ -4,7 +4,18 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.service.stack.small import REPOSITORY, alive, greeter, kill, session_of, until
+import pytest
+
+from tests.service.stack.small import (
+    REPOSITORY,
+    alive,
+    exists,
+    greeter,
+    kill,
+    lines,
+    session_of,
+    until,
+)
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.stack.child import start
 from trading_ops.stack.leftovers import end_leftovers
@@ -32,6 +43,25 @@ async def test_a_child_is_in_a_session_of_its_own(tmp_path: Path) -> None:
     assert session_of(child.pid) == child.pid
     assert child.incarnation == incarnation(child.pid)
     await child.stop(5.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_what_a_process_has_started_ends_with_it(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Asked to end or killed from outside: no child of its own stays, and it is no zombie."""
+    plan = greeter("venue", tmp_path, mode="parent")
+    child = await start(plan, folder=tmp_path, log=tmp_path / "log")
+    await until(lambda: bool(lines(tmp_path / "offspring")))
+    (offspring,) = map(int, lines(tmp_path / "offspring"))
+    assert alive(offspring)
+    if number is signal.SIGTERM:
+        assert await child.stop(5.0) == 0
+    else:
+        kill(child.pid, number)
+        assert await child.wait() == -number
+    await until(lambda: not alive(offspring))
+    assert not exists(child.pid)
 
 
 async def test_what_an_earlier_stack_left_is_ended(tmp_path: Path) -> None:
