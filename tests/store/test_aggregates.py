@@ -5,15 +5,17 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from tests.builders import NOW, make_alert, make_runbook, make_step
+from tests.builders import NOW, make_alert, make_attempt, make_runbook, make_step
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Pause, Reason
+from trading_ops.domain.hold import MACHINE, HeldState, Hold
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.store import (
     approvals,
     attempts,
     events,
+    holds,
     incidents,
     maintenance,
     notifications,
@@ -266,3 +268,60 @@ def test_closing_lets_go_of_the_target(connection: Connection) -> None:
     assert attempts.running(connection)
     incidents.close(connection, incident.id, Close(reason=Reason.RESOLVED), now=NOW)
     assert attempts.running(connection) == []
+
+
+def test_nothing_starts_on_what_a_person_halted_just_now(connection: Connection) -> None:
+    """Between the look and the start, a person laid a halt; the reconciler's own stops nothing."""
+    incident = opened(connection)
+    hold = Hold(
+        id="h", target="alpha", state=HeldState.HALTED, owner="ada", reason="odd fills", at=NOW
+    )
+    holds.lay(connection, hold, now=NOW)
+    assert attempts.start(connection, plan(incident), now=NOW) is None
+    holds.lift(connection, ids={"h"}, owner="ada", reason="seen", now=NOW)
+    holds.lay(connection, replace(hold, id="m", owner=MACHINE), now=NOW)
+    assert attempts.start(connection, plan(incident), now=NOW)
+
+
+def test_a_step_for_halted_targets_starts_on_one(connection: Connection) -> None:
+    """A restarted bot comes back halted."""
+    incident = opened(connection)
+    hold = Hold(
+        id="h", target="alpha", state=HeldState.HALTED, owner="ada", reason="odd fills", at=NOW
+    )
+    holds.lay(connection, hold, now=NOW)
+    runbook = make_runbook(steps=(make_step(while_halted=True),))
+    assert attempts.start(connection, replace(plan(incident), runbook=runbook), now=NOW)
+
+
+def test_attempts_are_in_order_whatever_the_clocks_say(connection: Connection) -> None:
+    """The second was started by a replica whose clock is late; it is the last all the same."""
+    incident = opened(connection)
+    for fence, started_at in ((1, NOW), (2, NOW - timedelta(seconds=30))):
+        done = make_attempt(
+            id=f"a{fence}", incident_id=incident.id, fence=fence, started_at=started_at
+        )
+        attempts.add(connection, done)
+    in_order = ["a1", "a2"]
+    assert [one.id for one in attempts.of_incident(connection, incident.id)] == in_order
+    (found,) = attempts.of_open_incidents(connection).values()
+    assert [one.id for one in found] == in_order
+
+
+def test_an_incident_is_not_closed_over_an_attempt_under_way(connection: Connection) -> None:
+    """With nobody to look after it, it would hold its target for ever."""
+    incident = opened(connection)
+    attempt = attempts.start(connection, plan(incident), now=NOW)
+    assert attempt is not None
+    resolved = Close(reason=Reason.RESOLVED)
+    assert not incidents.close(connection, incident.id, resolved, now=NOW)
+    attempts.finish(
+        connection,
+        attempt,
+        AttemptState.UNKNOWN,
+        detail="nobody waits for it",
+        now=NOW,
+        only_from=(AttemptState.STARTED,),
+    )
+    assert incidents.close(connection, incident.id, resolved, now=NOW)
+    assert not attempts.running(connection)

@@ -103,7 +103,8 @@ def _under_way(case: _Case) -> Decision | None:
         return None
     if last.state is AttemptState.STARTED:
         return Wait(reason=Reason.ATTEMPT_RUNNING, note=last.action)
-    if last.state is AttemptState.SUCCEEDED and runbook and last.step < len(runbook.steps):
+    judged = case.world.target_registered and runbook and last.step < len(runbook.steps)
+    if last.state is AttemptState.SUCCEEDED and runbook and judged:
         ended = last.ended_at or last.started_at
         return Verify(attempt=last, until=ended + runbook.steps[last.step].verify_within)
     # Nobody can tell yet what became of it, or by which plan to judge it.

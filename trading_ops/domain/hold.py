@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+MACHINE = "reconciler"
+"""The owner of holds that no person laid: they do not stop recovery."""
+
 
 class HeldState(StrEnum):
     """What a hold asks for; with no hold at all a bot is active."""

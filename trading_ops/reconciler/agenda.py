@@ -14,6 +14,9 @@ from trading_ops.domain.decision import AlertView, Decision, Reason, Wait
 SOON_SECONDS = 1.0
 """How soon an incident is looked at again while something may happen of itself."""
 
+SLACK = 64
+"""So many times that do not count any more are no trouble."""
+
 QUIET = frozenset(
     {
         Reason.WITH_A_PERSON,
@@ -76,13 +79,11 @@ class Agenda:
         self._sights[key] = sight
         self._next.pop(key, None)
         if again_in < math.inf:
-            self._next[key] = now + again_in
-            heapq.heappush(self._times, (now + again_in, key))
+            self._at(key, now + again_in)
 
     def retry(self, key: str, now: float) -> None:
         """Have an incident looked at again soon, for the look at it has failed."""
-        self._next[key] = now + SOON_SECONDS
-        heapq.heappush(self._times, (now + SOON_SECONDS, key))
+        self._at(key, now + SOON_SECONDS)
 
     def forget(self, key: str) -> None:
         """Drop an incident that is closed, or that another replica has."""
@@ -97,6 +98,14 @@ class Agenda:
         while self._times and self._next.get(self._times[0][1]) != self._times[0][0]:
             heapq.heappop(self._times)
         return max(0.0, self._times[0][0] - now) if self._times else math.inf
+
+    def _at(self, key: str, moment: float) -> None:
+        self._next[key] = moment
+        heapq.heappush(self._times, (moment, key))
+        if len(self._times) > 2 * len(self._next) + SLACK:
+            # Times that do not count any more may lie hours ahead; without this they pile up.
+            self._times = [(when, name) for name, when in self._next.items()]
+            heapq.heapify(self._times)
 
 
 def again_in(decision: Decision, until_seconds: float | None) -> float:

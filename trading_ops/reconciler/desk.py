@@ -13,7 +13,6 @@ from typing import Any
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.decision import GlobalLimits, History, Pause
-from trading_ops.domain.hold import HeldState
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.runbook import LONGEST_WINDOW
@@ -34,11 +33,8 @@ from trading_ops.store import (
 MANY_EVENTS = 5_000
 """After more than these, reading everything again is cheaper."""
 
-NOBODYS = frozenset({"notified", "quarantined", "order_refused"})
+NOBODYS = frozenset({"notified", "quarantined", "order_refused", "pruned"})
 """Events that change nothing by which is decided."""
-
-MACHINE = "reconciler"
-"""The owner of holds that no person laid: they do not stop recovery."""
 
 _NONE: tuple[Attempt, ...] = ()
 
@@ -181,11 +177,7 @@ def _words(connection: Connection, limits: GlobalLimits, now: datetime) -> dict[
     return {
         "pause": pauses.current(connection, now=now),
         "maintenance": tuple(maintenance.planned(connection, now=now)),
-        "halted": {
-            one.target: f"by {one.owner}: {one.reason}"
-            for one in holds.standing(connection)
-            if one.state is HeldState.HALTED and one.owner != MACHINE
-        },
+        "halted": holds.halted_by_people(connection),
         "acknowledged": {
             key: one.said for key, one in acknowledgements.standing(connection).items()
         },

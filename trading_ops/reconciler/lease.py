@@ -129,7 +129,8 @@ class Lease:
             if spare:
                 await self._release(spare)
             if missing:
-                await self._take(missing, held=len(self._keys))
+                # What is only borrowed is no part of the share, or a free key might be nobody's.
+                await self._take(missing, held=len(self._keys.intersection(wanted)))
             return self.keys
 
     @contextlib.asynccontextmanager

@@ -19,12 +19,13 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
+from trading_ops.domain.hold import MACHINE
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.sighting import Snapshot, blocking, view_of
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.agenda import Sight
-from trading_ops.reconciler.desk import MACHINE, Desk
+from trading_ops.reconciler.desk import Desk
 from trading_ops.reconciler.jobs import Jobs
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.ledger import Ledger, Work

@@ -93,7 +93,8 @@ class Loop:
                 rest = await self._guarded_pass(poll=due)
                 if clock.monotonic() - pruned_at > PRUNE_SECONDS:
                     pruned_at = clock.monotonic()
-                    self.jobs.start("prune", self.intake.forget_old())
+                    if "prune" not in self.jobs:
+                        self.jobs.start("prune", self.intake.forget_old())
                 until_poll = polled_at + self.poll_seconds - clock.monotonic()
                 await asyncio.sleep(max(0.0, self._not_before - clock.monotonic()))
                 await self._sleep(min(rest, until_poll))
@@ -148,12 +149,14 @@ class Loop:
     async def _refresh(self) -> None:
         """Read what changed in the store, and take the keys of what is open."""
         former = self.desk if self._read_once else None
-        self.desk = desk = await self.reader.read(
-            partial(read_desk, limits=self.limits, now=clock.now(), former=former)
-        )
-        self._read_once = True
-        self.metrics.paused.set(desk.pause_at(clock.now()) is not None)
+        desk = await self._read(former)
         held = await self.lease.hold(desk.keys)
+        if held - self._held and not self.lease.alone:
+            # Whoever had them until just now may have acted since the desk was read.
+            desk = await self._read(former)
+        # Kept only now: had the leases failed, what changed would never be told of again.
+        self.desk, self._read_once = desk, True
+        self.metrics.paused.set(desk.pause_at(clock.now()) is not None)
         if desk is former and held == self._held:
             return  # nothing at all has changed
         self._held = held
@@ -164,6 +167,10 @@ class Loop:
         self._agenda.add((mine - self._mine) | (desk.changed & mine))
         self._mine = mine
         self._my_incidents = [one for key, one in desk.by_id.items() if key in mine]
+
+    async def _read(self, former: Desk | None) -> Desk:
+        read = partial(read_desk, limits=self.limits, now=clock.now(), former=former)
+        return await self.reader.read(read)
 
     def _give_up(self, keys: frozenset[str]) -> None:
         for key in keys:
@@ -182,7 +189,7 @@ class Loop:
         self._not_before = clock.monotonic() + rest
         known = {incident.fingerprint for incident in self.desk.by_id.values()}
         if await self.observer.adopt(snapshot, known):
-            await self._refresh()
+            self.wakeup.set()  # looked at in the next pass, for which the sources are asked again
         for key in self._mine:
             sight = self._agenda.sight(key)
             glance = self.looker.glance(self.desk.by_id[key], self.desk, snapshot)
@@ -190,12 +197,13 @@ class Loop:
                 self._agenda.add((key,))
 
     async def _look_at(self, due: list[Incident]) -> None:
-        due.sort(key=lambda incident: incident.opened_at)
+        # What something can be done about comes first: a storm for people must not hold it up.
+        due.sort(key=lambda incident: (incident.target is None, incident.opened_at))
         for begin in range(0, len(due), AT_ONCE):
             await asyncio.gather(*map(self._guarded_look, due[begin : begin + AT_ONCE]))
         try:
             await self.looker.ledger.post()
-        except TradingOpsError:
+        except Exception:
             self._agenda.add(incident.id for incident in due)  # decided anew in a second
             raise
 

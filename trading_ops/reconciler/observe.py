@@ -53,7 +53,7 @@ class Observer:
             self.metrics.polled.labels(source).set(clock.timestamp())
 
     async def adopt(self, snapshot: Snapshot, known: set[Fingerprint]) -> int:
-        """Open incidents for what fires and no webhook told of; return how many.
+        """Open incidents for what fires and no webhook told of; return how many were opened.
 
         A webhook can be lost for good: refused, dropped while silenced, or sent to a dead process.
         """
@@ -64,35 +64,35 @@ class Observer:
             for key, alert in snapshot.prometheus.alerts.items()
             if alert.firing and key not in known and alert.labels.get("severity") != "none"
         ]
-        if missed:
-            checkpoints.reached(Checkpoint.POLL_ADOPT)
-            await self._adopt(missed, snapshot.alertmanager or {})
-            log.info("alerts_found_by_poll", alerts=sorted({alert.name for alert in missed}))
-        return len(missed)
+        if not missed:
+            return 0
+        checkpoints.reached(Checkpoint.POLL_ADOPT)
+        opened = await self._adopt(missed, snapshot.alertmanager or {})
+        log.info("alerts_found_by_poll", alerts=sorted({alert.name for alert in missed}))
+        return opened
 
     async def _adopt(
         self, missed: list[RuleAlert], routed: Mapping[Fingerprint, RoutedAlert]
-    ) -> None:
+    ) -> int:
         try:
-            await self.writer.run(partial(self._open, missed=missed, routed=routed))
+            return await self.writer.run(partial(self._open, missed=missed, routed=routed))
         except AWAY:
             raise
         except Exception as error:
             if len(missed) == 1:  # whatever is in it, it must not hold up the others
                 log.exception("alert_not_adopted", alert=missed[0].name, error=str(error))
-                return
-            for one in missed:
-                await self._adopt([one], routed)
+                return 0
+            return sum([await self._adopt([one], routed) for one in missed])
 
     def _open(
         self,
         connection: Connection,
         missed: list[RuleAlert],
         routed: Mapping[Fingerprint, RoutedAlert],
-    ) -> None:
+    ) -> int:
         now = clock.now()
         alerts = [_as_alert(rule, routed.get(rule.fingerprint)) for rule in missed]
-        incidents.open_all(
+        return incidents.open_all(
             connection,
             [self.plans.sighting(alert) for alert in alerts],
             received_at=now,

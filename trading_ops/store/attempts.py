@@ -14,9 +14,20 @@ from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import covering
 from trading_ops.domain.runbook import Limits, Runbook
-from trading_ops.store import acknowledgements, approvals, claims, events, maintenance, pauses
+from trading_ops.store import (
+    acknowledgements,
+    approvals,
+    claims,
+    events,
+    holds,
+    maintenance,
+    pauses,
+)
 from trading_ops.store.claims import Claim
 from trading_ops.store.tables import attempts, fences, incidents
+
+STARTING = 0x7472_6F71
+"""The advisory lock under which attempts are counted and started; see `incidents.OPENING`."""
 
 RUNNING_VALUES = [state.value for state in RUNNING]
 
@@ -41,8 +52,8 @@ def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | Non
     """Commit that a step starts, or return None when a gate shut since it was decided.
 
     Everything that another writer could have changed is looked at again inside this transaction:
-    the lease, the incident, the pause, maintenance, what runs on the target, the budgets, the
-    cooldown, and the approval, which is spent here.
+    the lease, the incident, the pause, maintenance, a person's halt, what runs on the target, the
+    budgets, the cooldown, and the approval, which is spent here.
     """
     step = plan.runbook.steps[plan.step]
     key = AttemptId(str(uuid.uuid4()))
@@ -127,9 +138,11 @@ def _still_allowed(connection: Connection, plan: Plan, now: datetime) -> bool:
         return True  # it waits for nobody and has no budget, exactly as in `decide`
     if covering(maintenance.current(connection, now=now), plan.target, now) is not None:
         return False
+    if not step.while_halted and plan.target in holds.halted_by_people(connection):
+        return False
     if not has_budget(connection, plan.target, step.action, limits, plan.runbook.alert, now=now):
         return False
-    return count_since(connection, plan.everywhere_since) < plan.everywhere_limit
+    return starts_below(connection, plan.everywhere_limit, since=plan.everywhere_since)
 
 
 def has_budget(
@@ -234,8 +247,9 @@ def finish(
 
 def of_incident(connection: Connection, incident_id: str) -> list[Attempt]:
     """Return the attempts of one incident, oldest first."""
+    # By the fence, which only grows: the clocks of two replicas, or one put back, may differ.
     statement = select(attempts).where(attempts.c.incident_id == incident_id)
-    return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
+    return _read(connection.execute(statement.order_by(attempts.c.fence)).mappings().all())
 
 
 def of_open_incidents(connection: Connection) -> dict[str, tuple[Attempt, ...]]:
@@ -244,7 +258,7 @@ def of_open_incidents(connection: Connection) -> dict[str, tuple[Attempt, ...]]:
         select(attempts)
         .join(incidents, incidents.c.id == attempts.c.incident_id)
         .where(incidents.c.closed_at.is_(None))
-        .order_by(attempts.c.started_at)
+        .order_by(attempts.c.fence)
     )
     found: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in _read(connection.execute(statement).mappings().all()):
@@ -262,6 +276,16 @@ def of_target(connection: Connection, target: str, *, since: datetime) -> list[A
     counts = (attempts.c.started_at > begin) | attempts.c.state.in_(RUNNING_VALUES)
     statement = select(attempts).where(attempts.c.target == target, counts)
     return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
+
+
+def starts_below(connection: Connection, limit: int, *, since: datetime) -> bool:
+    """Whether fewer attempts than that were started everywhere; nobody else starts one meanwhile.
+
+    Two replicas that start at once on different targets would both see the last free one.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(STARTING)))
+    return count_since(connection, since) < limit
 
 
 def count_since(connection: Connection, since: datetime) -> int:

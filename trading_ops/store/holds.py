@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.hold import MACHINE, HeldState, Hold
 from trading_ops.errors import StoreError
 from trading_ops.store import events
 from trading_ops.store.tables import fences, holds
@@ -91,6 +91,15 @@ def standing(connection: Connection, target: str | None = None) -> list[Hold]:
     if target is not None:
         statement = statement.where(holds.c.target == target)
     return [_hold(row) for row in connection.execute(statement)]
+
+
+def halted_by_people(connection: Connection) -> dict[str, str]:
+    """Return who of the people has halted a target, and why, by target."""
+    return {
+        one.target: f"by {one.owner}: {one.reason}"
+        for one in standing(connection)
+        if one.state is HeldState.HALTED and one.owner != MACHINE
+    }
 
 
 def fences_seen(connection: Connection) -> Mapping[str, int]:

@@ -180,10 +180,17 @@ def escalate(connection: Connection, key: str, decision: Escalate, *, now: datet
 
 
 def close(connection: Connection, key: str, decision: Close, *, now: datetime) -> bool:
-    """End an incident, once; an attempt that still holds the target lets go of it."""
+    """End an incident, once; an attempt that still holds the target lets go of it.
+
+    Not while an attempt of it is under way, as after a COMMIT whose answer was lost: with the
+    incident closed nobody would look after it, and it would hold the target for ever.
+    """
+    under_way = select(attempts.c.id).where(
+        attempts.c.incident_id == key, attempts.c.state == AttemptState.STARTED.value
+    )
     changed = connection.execute(
         update(incidents)
-        .where(incidents.c.id == key, incidents.c.closed_at.is_(None))
+        .where(incidents.c.id == key, incidents.c.closed_at.is_(None), ~under_way.exists())
         .values(closed_at=now, close_reason=decision.reason.value)
     ).rowcount
     if not changed:

@@ -131,4 +131,4 @@ def _still_allowed(connection: Connection, order: Order, now: datetime) -> bool:
     limits = order.limits
     if not attempts.has_budget(connection, order.target, step.action, limits, None, now=now):
         return False
-    return attempts.count_since(connection, order.everywhere_since) < order.everywhere_limit
+    return attempts.starts_below(connection, order.everywhere_limit, since=order.everywhere_since)

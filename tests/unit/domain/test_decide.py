@@ -83,6 +83,11 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Verify,
         Reason.ATTEMPT_SUCCEEDED,
     ),
+    "success on a target that is no longer registered is waited for": (
+        {"history": History(incident=(SUCCEEDED,)), "world": world(target_registered=False)},
+        Wait,
+        Reason.OUTCOME_UNKNOWN,
+    ),
     "success without its runbook is waited for": (
         {"history": History(incident=(SUCCEEDED,)), "runbook": None},
         Wait,

@@ -67,3 +67,14 @@ def test_how_soon_a_decision_is_looked_at_again() -> None:
     assert again_in(Wait(reason=Reason.COOLDOWN), -3) == 0
     assert again_in(Wait(reason=Reason.WITH_A_PERSON), None) == math.inf
     assert again_in(Wait(reason=Reason.PAUSED), 20) == 20
+
+
+def test_times_that_do_not_count_any_more_do_not_pile_up() -> None:
+    """Paused for a day, and looked at again at every change meanwhile."""
+    agenda = Agenda()
+    for now in range(10_000):
+        agenda.looked("a", SIGHT, again_in=86_400, now=now)
+        agenda.looked("b", SIGHT, again_in=86_400, now=now)
+    assert len(agenda._times) < 100
+    assert agenda.take(9_999 + 86_399) == set()
+    assert agenda.take(9_999 + 86_400) == {"a", "b"}

@@ -1,0 +1,129 @@
+"""What the loop knows is never older than what it asks, nor lost when something fails between."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from tests.builders import make_alert, make_attempt
+from tests.databases import postgresql_only
+from tests.fakes import FakeWorld
+from tests.service.reconciler.conftest import Running, Start
+from tests.waiting import eventually
+from trading_ops import clock
+from trading_ops.domain.sighting import Snapshot
+from trading_ops.errors import StoreUnavailable
+from trading_ops.reconciler.lease import Lease
+from trading_ops.reconciler.observe import Observer
+from trading_ops.store import attempts, incidents
+
+
+class Interrupted:
+    """A lease before which something else happens, once."""
+
+    def __init__(self, lease: Lease, first: Callable[[], Awaitable[None]]) -> None:
+        self._lease = lease
+        self._first: Callable[[], Awaitable[None]] | None = first
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lease, name)
+
+    async def hold(self, wanted: Collection[str]) -> frozenset[str]:
+        if wanted and self._first is not None:
+            first, self._first = self._first, None
+            await first()
+        return await self._lease.hold(wanted)
+
+
+def interrupt(running: Running, first: Callable[[], Awaitable[None]]) -> None:
+    running.loop.lease = Interrupted(running.loop.lease, first)  # type: ignore[assignment]
+
+
+async def test_a_change_is_not_lost_with_the_leases(start: Start, world: FakeWorld) -> None:
+    """Resumed in the very moment in which the claims could not be stored: it heals all the same."""
+    async with start() as running:
+        order = {"owner": "ada", "reason": "upgrade", "seconds": 3600}
+        await running.call("POST", "/api/v1/pause", json=order)
+        await running.break_it()
+        await eventually(partial(running.said, "decided_wait", "paused"))
+
+        async def fail() -> None:
+            raise StoreUnavailable("the database is away")
+
+        interrupt(running, fail)
+        await running.call("DELETE", "/api/v1/pause?owner=ada")
+        running.loop.wakeup.set()
+        await eventually(running.closed)
+    assert world.commands == ["reconnect_broker"]
+
+
+@postgresql_only
+@pytest.mark.usefixtures("database_url")
+async def test_what_another_did_last_is_known(start: Start, world: FakeWorld) -> None:
+    """It tried the first step and went away, after the desk was read: the second step is due."""
+    async with start() as running:
+        writer = running.loop.looker.writer
+
+        def other_fails(connection: Connection) -> None:
+            (incident,) = incidents.open_ones(connection)
+            tried = make_attempt(
+                incident_id=incident.id, fence=attempts.raise_fence(connection, "alpha")
+            )
+            attempts.add(connection, tried)
+
+        async def other_works() -> None:
+            await writer.run(other_fails)
+
+        interrupt(running, other_works)
+        await running.break_it()
+        await eventually(running.closed)
+    assert world.commands == ["restart_bot"]
+
+
+class Late:
+    """Sources while whose first answer is on its way something happens."""
+
+    def __init__(self, observer: Observer, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        self._observer = observer
+        self._meanwhile = meanwhile
+        self.asked_again = asyncio.Event()
+        self._asked = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._observer, name)
+
+    async def look(self) -> Snapshot:
+        if self._asked:
+            self.asked_again.set()
+            await asyncio.Event().wait()
+        self._asked = True
+        answer = await self._observer.look()
+        await self._meanwhile()
+        return answer
+
+
+async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world: FakeWorld) -> None:
+    """Another replica opens an incident while the sources are asked: it is not thought over."""
+    later = make_alert(labels={"alertname": "ForPeople", "severity": "warning"})
+    async with start() as running:
+        writer = running.loop.looker.writer
+
+        def open_it(connection: Connection) -> None:
+            sightings = [incidents.Sighting(alert=later, target=None)]
+            now = clock.now()
+            incidents.open_all(connection, sightings, received_at=now, now=now, source="test")
+
+        async def other_opens() -> None:
+            await writer.run(open_it)
+
+        late = Late(running.loop.observer, other_opens)
+        running.loop.observer = late  # type: ignore[assignment]
+        world.firing = True  # and no webhook tells of it
+        running.loop.poll_seconds = 0.1
+        running.loop.wakeup.set()
+        await asyncio.wait_for(late.asked_again.wait(), 10)
+        found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
+    assert {one["alert"]: one["closed_at"] for one in found} == {"BotSick": None, "ForPeople": None}

@@ -1,0 +1,50 @@
+"""Two replicas start at once, on different targets: the budget of all together still holds."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.builders import NOW, make_alert, make_runbook
+from tests.databases import postgresql_only
+from trading_ops.domain.attempt import Attempt
+from trading_ops.store import attempts, incidents
+from trading_ops.store.engine import writing_engine
+from trading_ops.store.transaction import transaction
+
+pytestmark = [postgresql_only, pytest.mark.usefixtures("database_url")]
+
+
+def test_the_last_start_is_given_once(url: str, engine: Engine) -> None:
+    """The second waits for the first, and then sees it."""
+    alerts = {name: make_alert(fingerprint=name) for name in ("alpha", "beta")}
+    sightings = [incidents.Sighting(alert=one, target=name) for name, one in alerts.items()]
+    with transaction(engine) as connection:
+        incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
+        plans = [
+            attempts.Plan(
+                incident=incident,
+                runbook=make_runbook(),
+                step=0,
+                target=incident.target or "",
+                everywhere_limit=1,
+                everywhere_since=NOW - timedelta(minutes=10),
+            )
+            for incident in incidents.open_ones(connection)
+        ]
+    second: list[Attempt | None] = []
+    other = writing_engine(url)
+
+    def start_too() -> None:
+        with transaction(other) as connection:
+            second.append(attempts.start(connection, plans[1], now=NOW))
+
+    thread = threading.Thread(target=start_too)
+    with transaction(engine) as connection:
+        assert attempts.start(connection, plans[0], now=NOW)
+        thread.start()
+        thread.join(0.3)
+    thread.join()
+    other.dispose()
+    assert second == [None]
