@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.conftest import Stack
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.clients.reconciler import IncidentView, StoryView
+from trading_ops.clients.reconciler_views import IncidentView, StoryView
 from trading_ops.errors import ClientError
 from trading_ops.stack.calm import wait_until_calm
 from trading_ops.stack.faults import FAULTS

@@ -5,7 +5,7 @@ import getpass
 import click
 
 from trading_ops.cli.automation import order
-from trading_ops.clients.reconciler import AcknowledgementView
+from trading_ops.clients.reconciler_views import AcknowledgementView
 from trading_ops.reconciler.runbooks import parse_duration
 
 owner_option = click.option(
@@ -21,8 +21,8 @@ note_option = click.option("--note", default="", help="Why, or what you will do;
 def acknowledge(key: str, note: str, owner: str) -> None:
     """Take an incident: no more pages about it, and no automatic steps.
 
-    It is yours until it ends, until you give it back, or until somebody takes it over by acknowledging
-    it too. The first letters of its ID are enough.
+    It is yours until it ends, until you give it back, or until somebody takes it over by
+    acknowledging it too. The first letters of its ID are enough.
     """
     word = order(lambda api: api.acknowledge(key, owner=owner, note=note))
     _say(word, f"it is {word.owner}'s until it ends or is given back")

@@ -8,7 +8,8 @@ import msgspec
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.ordering import connected, order
 from trading_ops.cli.story import plain
-from trading_ops.clients.reconciler import EventView, ReconcilerApi
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.reconciler_views import EventView
 from trading_ops.errors import Unreachable
 from trading_ops.settings import load_settings
 from trading_ops.targets import load_targets

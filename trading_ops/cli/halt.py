@@ -13,7 +13,7 @@ from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.ordering import connected, order, owner_option, reason_option
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.reconciler import LaidView
+from trading_ops.clients.reconciler_views import LaidView
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StackError, Unreachable
 from trading_ops.settings import Settings, load_settings

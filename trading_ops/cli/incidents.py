@@ -16,7 +16,8 @@ from trading_ops import clock
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.story import plain, tell
-from trading_ops.clients.reconciler import IncidentView, ReconcilerApi, StoryView
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.reconciler_views import IncidentView, StoryView
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
 from trading_ops.reconciler.runbooks import parse_duration
 from trading_ops.reconciler.story import read_story

@@ -9,7 +9,7 @@ from rich.table import Table
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.cli.story import plain
-from trading_ops.clients.reconciler import WindowView
+from trading_ops.clients.reconciler_views import WindowView
 from trading_ops.reconciler.runbooks import parse_duration
 
 

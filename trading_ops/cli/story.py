@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from trading_ops.clients.reconciler import AttemptView, EventView, IncidentView, StoryView
+from trading_ops.clients.reconciler_views import AttemptView, EventView, IncidentView, StoryView
 
 WIDTH = 80
 INDENT = " " * 31

@@ -1,188 +1,29 @@
 """The reconciler's own API, as the command line and the drills use it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from trading_ops.clients.http import Http
+from trading_ops.clients.reconciler_views import (
+    AcknowledgementView,
+    ApprovalView,
+    EventPageView,
+    EventView,
+    IncidentView,
+    LaidView,
+    LiftedView,
+    OrderView,
+    PauseView,
+    StatusView,
+    StoryView,
+    WindowView,
+)
 from trading_ops.errors import Refused, Unreachable
 
 T = TypeVar("T")
-
-
-class PauseView(msgspec.Struct):
-    """A pause in force."""
-
-    owner: str
-    reason: str
-    expires_at: datetime
-
-
-class IncidentView(msgspec.Struct):
-    """One incident."""
-
-    id: str
-    alert: str
-    target: str | None
-    labels: dict[str, str]
-    starts_at: datetime
-    received_at: datetime
-    opened_at: datetime
-    escalated_at: datetime | None
-    closed_at: datetime | None
-    close_reason: str | None
-    fingerprint: str = ""
-    annotations: dict[str, str] = {}
-    resolved_at: datetime | None = None
-
-
-class AttemptView(msgspec.Struct):
-    """One attempt."""
-
-    id: str
-    action: str
-    target: str
-    state: str
-    started_at: datetime
-    ended_at: datetime | None
-    verified_at: datetime | None
-    detail: str
-    runbook: str = ""
-    step: int = 0
-    delivery: str = ""
-    fence: int = 0
-    params: dict[str, str] = {}
-    ordered_by: str | None = None
-    incident_id: str | None = None
-
-
-class EventView(msgspec.Struct):
-    """One line of an incident's story."""
-
-    at: datetime
-    kind: str
-    reason: str
-    note: str
-    actor: str
-    seq: int = 0
-    attempt_id: str | None = None
-    before: str | None = None
-    after: str | None = None
-
-
-class StoryView(msgspec.Struct):
-    """An incident with everything that was decided and done, oldest first."""
-
-    incident: IncidentView
-    attempts: list[AttemptView]
-    events: list[EventView]
-
-
-class StatusView(msgspec.Struct):
-    """How the reconciler stands."""
-
-    version: str
-    pause: PauseView | None
-    incidents_open: int
-    open_incidents: list[IncidentView]
-    """The oldest, at most twenty."""
-
-    notifications_waiting: int
-    notifications_quarantined: int
-
-
-class AcknowledgementView(msgspec.Struct):
-    """A person's word about an incident."""
-
-    incident_id: str
-    kind: str
-    owner: str
-    until: datetime
-    trouble: str | None = None
-    """Why Alertmanager does not know of it yet; None: it does."""
-
-
-class LaidView(msgspec.Struct):
-    """What became of one hold."""
-
-    target: str
-    id: str
-    state: str
-    stored: bool
-    acknowledged: bool
-    """The bot has said that it is in force."""
-
-    detail: str
-
-
-class HoldView(msgspec.Struct):
-    """One hold that stands."""
-
-    id: str
-    state: str
-    owner: str
-    reason: str
-    at: datetime
-
-
-class LiftedView(msgspec.Struct):
-    """Which holds were lifted, and which still stand."""
-
-    target: str
-    ids: list[str]
-    standing: list[HoldView]
-    detail: str
-
-
-class ApprovalView(msgspec.Struct):
-    """One request for approval."""
-
-    id: str
-    action: str
-    target: str
-    params: dict[str, str]
-    requested_by: str
-    expires_at: datetime
-    state: str
-    decided_by: str | None = None
-
-
-class RefusalView(msgspec.Struct):
-    """The gate that is shut, and how it is opened."""
-
-    reason: str
-    note: str
-    opens: str
-    until: datetime | None = None
-
-
-class OrderView(msgspec.Struct):
-    """What became of an order by hand."""
-
-    attempt: AttemptView | None
-    refusal: RefusalView | None
-    approval: ApprovalView | None
-
-
-class WindowView(msgspec.Struct):
-    """One maintenance window."""
-
-    id: int
-    target: str | None
-    owner: str
-    reason: str
-    begins_at: datetime
-    ends_at: datetime
-
-
-class EventPageView(msgspec.Struct):
-    """Some events, and from where the next ones are."""
-
-    events: list[EventView]
-    next: int | None
 
 
 class _Windows(msgspec.Struct):

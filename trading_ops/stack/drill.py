@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from trading_ops import clock
-from trading_ops.clients.reconciler import IncidentView, StoryView
+from trading_ops.clients.reconciler_views import IncidentView, StoryView
 from trading_ops.domain.runbook import Drill, Runbook, fill_query
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError, StackError

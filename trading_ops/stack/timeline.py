@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from trading_ops.clients.reconciler import StoryView
+from trading_ops.clients.reconciler_views import StoryView
 
 
 @dataclass(frozen=True, kw_only=True)

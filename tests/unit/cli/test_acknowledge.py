@@ -6,7 +6,7 @@ from tests.builders import NOW
 from trading_ops.cli.acknowledge import _say
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
-from trading_ops.clients.reconciler import AcknowledgementView
+from trading_ops.clients.reconciler_views import AcknowledgementView
 
 
 @pytest.mark.parametrize("command", ["ack", "snooze", "unack"])
