@@ -24,6 +24,11 @@ positive_data_acceptance.enabled = false
 [[operations]]
 include-name = "POST /api/v1/webhook/alertmanager"
 checks.negative_data_rejection.enabled = false
+
+# Whoever does not ask for a WebSocket is told so first.
+[[operations]]
+include-name = "GET /api/v1/events/stream"
+checks.negative_data_rejection.enabled = false
 """
 
 

@@ -73,9 +73,14 @@ def read_query(request: web.Request, kind: type[T]) -> T:
         _check_text(value, name)
         given[name] = value
     try:
-        return msgspec.convert(given, kind, strict=False)
+        asked = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         invalid(explain(str(error), kind, "the query"))
+    for field in msgspec.structs.fields(asked):  # type: ignore[arg-type]  # queries are structs
+        # The converter takes the text `null` for nothing; what is left out is asked for so.
+        if field.encode_name in given and getattr(asked, field.name) is None:
+            invalid(f"`{field.encode_name}` must not be null: leave it out")
+    return asked
 
 
 def read_path(request: web.Request, name: str) -> str:

@@ -125,6 +125,9 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     if len(options) == 1:
         del plain["anyOf"]
         plain |= options[0]
+    if plain.get("format") == "date-time":
+        # In a query also as seconds since the epoch, which need no encoding.
+        return {"anyOf": [plain, {"type": "number"}]}
     return plain
 
 
