@@ -5,23 +5,18 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from trading_ops.instrument import families
-from trading_ops.instrument.bot_catalogue import (
-    COMPONENTS,
-    DENIALS,
-    OUTCOMES,
-    REQUEST_CODES,
-    STATES,
-)
-from trading_ops.instrument.labels import Children
+from trading_ops.instrument.bot_catalogue import COMPONENTS, STATES
+from trading_ops.instrument.children import Counter
+from trading_ops.instrument.recorder import Recorder
+from trading_ops.instrument.ticks import SymbolFeed
 
 
 class BotMetrics:
     """Records what a trading bot does; safe to call from coroutines and from threads.
 
     Every method is cheap, never blocks and never raises for a label value that was not declared:
-    such a value is counted under `other`. Known label sets are exported as zero from the start,
-    apart from money, where a zero before the first reading would look like a loss.
+    such a value is recorded under `other`, and counted. Known label sets are exported as zero from
+    the start, apart from money, where a zero before the first reading would look like a loss.
     """
 
     def __init__(
@@ -35,6 +30,7 @@ class BotMetrics:
         endpoints: Iterable[str] = (),
         components: Iterable[str] = COMPONENTS,
         started_at: float | None = None,
+        undeclared: int = 0,
     ) -> None:
         """Register all metrics of a bot.
 
@@ -47,18 +43,24 @@ class BotMetrics:
             endpoints: of the venue that it calls.
             components: its supervised parts.
             started_at: start of the process, seconds since the epoch; by default now.
+            undeclared: how many values beyond the declared ones each label may have before they
+                are recorded under `other`.
+
+        Raises:
+            RuntimeError: the interpreter has no GIL, so that counts could be lost.
         """
         if registry is None:
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
         self.registry = registry
         self.started_at = time.time() if started_at is None else started_at
-        self._register_process(version, mode)
-        self._register_components(tuple(components))
-        self._register_market_data(tuple(symbols))
-        self._register_orders()
-        self._register_venue(tuple(endpoints))
-        self._register_money(tuple(symbols), tuple(currencies))
+        recorder = Recorder(registry, limit=undeclared)
+        self._register_process(recorder, version, mode)
+        self._register_components(recorder, tuple(components))
+        self._register_market_data(recorder, tuple(symbols))
+        self._register_orders(recorder)
+        self._register_venue(recorder, tuple(endpoints))
+        self._register_money(recorder, tuple(symbols), tuple(currencies))
 
     # The process
 
@@ -79,27 +81,34 @@ class BotMetrics:
     def trading_state(self, state: str) -> None:
         """This trading state holds from now on: active, reducing or halted."""
         for name, gauge in self._states.items():
-            gauge.set(name == state)
+            gauge.value = 1 if name == state else 0
 
     def component_up(self, component: str, *, up: bool) -> None:
         """The component can do its work, or cannot."""
-        self._component_up.of(component).set(up)
+        self._component_up.labels(component).set(1 if up else 0)
 
     def component_succeeded(self, component: str, at: float | None = None) -> None:
         """The component did its work, now or at this time in seconds since the epoch."""
-        self._component_success.of(component).set(time.time() if at is None else at)
+        self._component_success.labels(component).set(time.time() if at is None else at)
 
     def component_restarted(self, component: str) -> None:
         """The component was restarted inside the process."""
-        self._component_restarts.of(component).inc()
+        self._component_restarts.labels(component).inc()
 
     def circuit_breaker(self, component: str, state: int) -> None:
         """The component's breaker is closed (0), half-open (1) or open (2)."""
-        self._breaker.of(component).set(state)
+        self._breaker.labels(component).set(state)
 
     # Market data
 
-    def tick(self, symbol: str, *, at: float, latency_seconds: float | None = None) -> None:
+    def tick(
+        self,
+        symbol: str,
+        *,
+        at: float,
+        latency_seconds: float | None = None,
+        price: float | None = None,
+    ) -> None:
         """A ticker was received.
 
         Args:
@@ -107,11 +116,24 @@ class BotMetrics:
             at: time of its receipt, seconds since the epoch.
             latency_seconds: since the venue's stamp, where it carries one; clocks may differ, so
                 a negative one counts as zero.
+            price: that it tells.
         """
-        self._tick_time.of(symbol).set(at)
-        self._ticks.of(symbol).inc()
-        if latency_seconds is not None:
-            self._tick_latency.of(symbol).observe(max(0.0, latency_seconds))
+        feed = self._feeds.get(symbol)
+        if feed is None:
+            feed = self.feed(symbol)
+        feed.tick(at, latency_seconds, price)
+
+    def feed(self, symbol: str) -> SymbolFeed:
+        """Return what records one symbol's tickers: to be kept where thousands come a second."""
+        feed = SymbolFeed(
+            received=self._tick_time.labels(symbol),
+            messages=self._ticks.labels(symbol),
+            latency=self._tick_latency.labels(symbol),
+            price=lambda: self._prices.labels(symbol),
+        )
+        if self._ticks.has(symbol):
+            return self._feeds.setdefault(symbol, feed)
+        return feed
 
     def feed_reconnected(self) -> None:
         """The market data feed made a further connection."""
@@ -119,18 +141,24 @@ class BotMetrics:
 
     # Orders
 
-    def order_acknowledged(self, seconds: float) -> None:
-        """The venue acknowledged an order, so long after it was submitted."""
-        self._order_duration.observe(seconds)
+    def order_acknowledged(self, seconds: float, *, order_id: str = "") -> None:
+        """The venue acknowledged an order, so long after it was submitted.
 
-    def order_ended(self, outcome: str) -> None:
+        With its id, the order becomes the exemplar of its bucket.
+        """
+        if order_id:
+            self._order_duration.observe_for(seconds, order_id)
+        else:
+            self._order_duration.observe(seconds)
+
+    def order_ended(self, outcome: str, *, order_id: str = "") -> None:
         """An order ended: filled, cancelled or rejected."""
-        self._orders.of(outcome).inc()
+        _count(self._orders.labels(outcome), order_id)
 
-    def order_denied(self, code: str) -> None:
+    def order_denied(self, code: str, *, order_id: str = "") -> None:
         """The bot's own gate denied an order, for this reason."""
-        self._orders.of("denied").inc()
-        self._denials.of(code).inc()
+        _count(self._orders.labels("denied"), order_id)
+        _count(self._denials.labels(code), order_id)
 
     def open_orders(self, count: int) -> None:
         """So many own orders rest at the venue."""
@@ -144,8 +172,8 @@ class BotMetrics:
 
     def venue_request(self, endpoint: str, *, code: str, seconds: float) -> None:
         """A request to the venue ended: `ok` or one of `REQUEST_CODES`, after so long."""
-        self._requests.of(endpoint).of(code).inc()
-        self._request_duration.of(endpoint).observe(seconds)
+        self._requests.labels(endpoint, code).inc()
+        self._request_duration.labels(endpoint).observe(seconds)
 
     def venue_session_restarted(self) -> None:
         """A further HTTP session with the venue was begun."""
@@ -163,92 +191,88 @@ class BotMetrics:
 
     def position(self, symbol: str, quantity: float) -> None:
         """The bot holds so many units of the symbol's base currency."""
-        self._position.of(symbol).set(quantity)
+        self._position.labels(symbol).set(quantity)
 
     def balance(self, currency: str, amount: float) -> None:
         """The account holds so much of a currency."""
-        self._balance.of(currency).set(amount)
+        self._balance.labels(currency).set(amount)
 
     def equity(self, currency: str, amount: float) -> None:
         """Balances and positions are worth so much at current prices."""
-        self._equity.of(currency).set(amount)
+        self._equity.labels(currency).set(amount)
 
     def profit(self, currency: str, *, realized: float, unrealized: float) -> None:
         """Closed positions brought so much, and open ones would at current prices."""
-        self._realized.of(currency).set(realized)
-        self._unrealized.of(currency).set(unrealized)
+        self._realized.labels(currency).set(realized)
+        self._unrealized.labels(currency).set(unrealized)
 
     # Registration
 
-    def _register_process(self, version: str, mode: str) -> None:
-        families.gauge("trading_bot_info", self.registry).labels(version, mode).set(1)
-        families.gauge("trading_bot_start_timestamp_seconds", self.registry).set(self.started_at)
-        self._heartbeat = families.gauge("trading_bot_heartbeat_timestamp_seconds", self.registry)
+    def _register_process(self, recorder: Recorder, version: str, mode: str) -> None:
+        named = {"version": (version,), "mode": (mode,)}
+        recorder.gauge("trading_bot_info", named).labels(version, mode).set(1)
+        recorder.gauge("trading_bot_start_timestamp_seconds").labels().set(self.started_at)
+        self._heartbeat = recorder.gauge("trading_bot_heartbeat_timestamp_seconds").labels()
         # Not zero: a rule on the age would fire at each start. A crash loop, which this hides,
         # shows in the start time.
         self._heartbeat.set(self.started_at)
-        self._loop_lag = families.gauge("trading_event_loop_lag_seconds", self.registry)
-        self._memory_uss = families.gauge("trading_memory_uss_bytes", self.registry)
+        self._loop_lag = recorder.gauge("trading_event_loop_lag_seconds").labels()
+        self._memory_uss = recorder.gauge("trading_memory_uss_bytes").labels()
 
-    def _register_components(self, components: tuple[str, ...]) -> None:
-        state = families.gauge("trading_state", self.registry)
+    def _register_components(self, recorder: Recorder, components: tuple[str, ...]) -> None:
+        known = {"component": components}
+        state = recorder.gauge("trading_state")
         self._states = {name: state.labels(name) for name in STATES}
-        up = families.gauge("trading_component_up", self.registry)
-        self._component_up = Children(up.labels, components)
-        success = families.gauge("trading_component_last_success_timestamp_seconds", self.registry)
-        self._component_success = Children(success.labels, components)
-        restarts = families.counter("trading_component_restarts_total", self.registry)
-        self._component_restarts = Children(restarts.labels, components)
-        breaker = families.gauge("trading_circuit_breaker_state", self.registry)
-        self._breaker = Children(breaker.labels, components)
+        self._component_up = recorder.gauge("trading_component_up", known)
+        self._component_success = recorder.gauge(
+            "trading_component_last_success_timestamp_seconds", known
+        )
+        self._component_restarts = recorder.counter("trading_component_restarts_total", known)
+        self._breaker = recorder.gauge("trading_circuit_breaker_state", known)
 
-    def _register_market_data(self, symbols: tuple[str, ...]) -> None:
-        times = families.gauge("trading_market_data_timestamp_seconds", self.registry)
-        self._tick_time = Children(times.labels, symbols)
+    def _register_market_data(self, recorder: Recorder, symbols: tuple[str, ...]) -> None:
+        known = {"symbol": symbols}
+        self._tick_time = recorder.gauge("trading_market_data_timestamp_seconds", known)
+        self._tick_latency = recorder.histogram("trading_market_data_latency_seconds", known)
+        self._prices = recorder.gauge("trading_market_data_price", known, at_once=False)
+        self._ticks = recorder.counter("trading_market_data_messages_total", known)
+        self._feeds: dict[str, SymbolFeed] = {}
         for symbol in symbols:
             # The start stands for the last ticker, so that a feed that never speaks is noticed.
-            self._tick_time.of(symbol).set(self.started_at)
-        latency = families.histogram("trading_market_data_latency_seconds", self.registry)
-        self._tick_latency = Children(latency.labels, symbols)
-        messages = families.counter("trading_market_data_messages_total", self.registry)
-        self._ticks = Children(messages.labels, symbols)
-        self._feed_reconnects = families.counter(
-            "trading_market_data_reconnects_total", self.registry
-        )
+            self._tick_time.labels(symbol).set(self.started_at)
+            self.feed(symbol)
+        self._feed_reconnects = recorder.counter("trading_market_data_reconnects_total").labels()
 
-    def _register_orders(self) -> None:
-        orders = families.counter("trading_orders_total", self.registry)
-        self._orders = Children(orders.labels, OUTCOMES)
-        denials = families.counter("trading_order_denials_total", self.registry)
-        self._denials = Children(denials.labels, DENIALS)
-        self._order_duration = families.histogram("trading_order_duration_seconds", self.registry)
-        self._open_orders = families.gauge("trading_open_orders", self.registry)
-        self._dead_man = families.gauge(
-            "trading_dead_man_switch_deadline_timestamp_seconds", self.registry
-        )
+    def _register_orders(self, recorder: Recorder) -> None:
+        self._orders = recorder.counter("trading_orders_total")
+        self._denials = recorder.counter("trading_order_denials_total")
+        self._order_duration = recorder.histogram("trading_order_duration_seconds").labels()
+        self._open_orders = recorder.gauge("trading_open_orders").labels()
+        self._dead_man = recorder.gauge(
+            "trading_dead_man_switch_deadline_timestamp_seconds"
+        ).labels()
 
-    def _register_venue(self, endpoints: tuple[str, ...]) -> None:
-        requests = families.counter("trading_venue_requests_total", self.registry)
-        self._requests = Children(
-            lambda endpoint: Children(lambda code: requests.labels(endpoint, code), REQUEST_CODES),
-            endpoints,
-        )
-        duration = families.histogram("trading_venue_request_duration_seconds", self.registry)
-        self._request_duration = Children(duration.labels, endpoints)
-        self._session_restarts = families.counter(
-            "trading_venue_session_restarts_total", self.registry
-        )
-        self._nonces_issued = families.counter("trading_nonces_issued_total", self.registry)
-        self._nonces_refused = families.counter("trading_nonces_refused_total", self.registry)
+    def _register_venue(self, recorder: Recorder, endpoints: tuple[str, ...]) -> None:
+        known = {"endpoint": endpoints}
+        self._requests = recorder.counter("trading_venue_requests_total", known)
+        self._request_duration = recorder.histogram("trading_venue_request_duration_seconds", known)
+        self._session_restarts = recorder.counter("trading_venue_session_restarts_total").labels()
+        self._nonces_issued = recorder.counter("trading_nonces_issued_total").labels()
+        self._nonces_refused = recorder.counter("trading_nonces_refused_total").labels()
 
-    def _register_money(self, symbols: tuple[str, ...], currencies: tuple[str, ...]) -> None:
-        position = families.gauge("trading_position", self.registry)
-        self._position = Children(position.labels, symbols, at_once=False)
-        balance = families.gauge("trading_balance", self.registry)
-        self._balance = Children(balance.labels, currencies, at_once=False)
-        equity = families.gauge("trading_equity", self.registry)
-        self._equity = Children(equity.labels, currencies, at_once=False)
-        realized = families.gauge("trading_realized_pnl", self.registry)
-        self._realized = Children(realized.labels, currencies, at_once=False)
-        unrealized = families.gauge("trading_unrealized_pnl", self.registry)
-        self._unrealized = Children(unrealized.labels, currencies, at_once=False)
+    def _register_money(
+        self, recorder: Recorder, symbols: tuple[str, ...], currencies: tuple[str, ...]
+    ) -> None:
+        by_symbol, by_currency = {"symbol": symbols}, {"currency": currencies}
+        self._position = recorder.gauge("trading_position", by_symbol, at_once=False)
+        self._balance = recorder.gauge("trading_balance", by_currency, at_once=False)
+        self._equity = recorder.gauge("trading_equity", by_currency, at_once=False)
+        self._realized = recorder.gauge("trading_realized_pnl", by_currency, at_once=False)
+        self._unrealized = recorder.gauge("trading_unrealized_pnl", by_currency, at_once=False)
+
+
+def _count(counter: Counter, order_id: str) -> None:
+    if order_id:
+        counter.inc_for(order_id)
+    else:
+        counter.inc()

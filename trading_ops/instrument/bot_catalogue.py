@@ -30,6 +30,12 @@ REQUEST_CODES = (
 # Bounds lie around what a loopback venue, a near and a far exchange need, up to our own timeouts.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+# Twenty around the objective of 50 ms, from a venue in the same rack to a feed that is useless.
+TICK_BUCKETS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05),
+    *(0.06, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+
 _gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.BOT)
 _counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.BOT)
 _histogram = partial(
@@ -69,6 +75,12 @@ _PROCESS = (
         unit="bytes",
         help="Memory that belongs to this process alone, read at most once a minute.",
         why="A slope over days is a leak; it ends in the kernel killing the bot.",
+    ),
+    _counter(
+        name="trading_undeclared_label_values_total",
+        labels=("metric",),
+        help="Label values that were not declared and went to the series `other`, by metric.",
+        why="Somebody forgot to declare a symbol or an endpoint, or the venue invents new ones.",
     ),
 )
 
@@ -121,8 +133,15 @@ _MARKET_DATA = (
     _histogram(
         name="trading_market_data_latency_seconds",
         labels=("symbol",),
+        buckets=TICK_BUCKETS,
         help="Time from the venue's stamp on a ticker to its receipt.",
         why="Late prices are wrong prices.",
+    ),
+    _gauge(
+        name="trading_market_data_price",
+        labels=("symbol",),
+        help="Price of the last ticker that carried one, in the symbol's quote currency.",
+        why="A price that jumps or freezes while messages come is a broken feed.",
     ),
     _counter(
         name="trading_market_data_messages_total",
@@ -142,6 +161,7 @@ _ORDERS = (
         name="trading_orders_total",
         labels=("outcome",),
         values={"outcome": OUTCOMES},
+        exemplar="order_id",
         help="Orders by how they ended; denied ones never left the bot.",
         why="Rejections and denials where fills are expected mean that the bot does not trade.",
     ),
@@ -149,11 +169,13 @@ _ORDERS = (
         name="trading_order_denials_total",
         labels=("code",),
         values={"code": DENIALS},
+        exemplar="order_id",
         help="Orders that the bot's own gate denied, by reason.",
         why="Tells which guard holds the bot back.",
     ),
     _histogram(
         name="trading_order_duration_seconds",
+        exemplar="order_id",
         help="Time from submitting an order to the venue's acknowledgement.",
         why="Slow acknowledgements come before lost ones.",
     ),

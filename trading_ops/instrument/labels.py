@@ -1,45 +1,64 @@
-"""Label values are bounded: what is not declared beforehand becomes `other`."""
+"""Label values are bounded: what is not declared beforehand becomes `other`.
 
-from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+A venue's free text or a mistyped symbol must never become a new series: series are memory, in the
+bot and in Prometheus, for weeks.
+"""
+
+from collections.abc import Iterable, Mapping
 
 OTHER = "other"
-"""Stands for every value that nobody declared; its series warns of an unfinished declaration."""
-
-Child = TypeVar("Child")
+"""Stands for every value beyond the limit; its series warns of an unfinished declaration."""
 
 
-class Children(Generic[Child]):
-    """The children of a family with one label, by value.
+class Bounds:
+    """The values that the labels of one family may have. Not safe between threads by itself."""
 
-    A venue's free text or a mistyped symbol must never become a new series: series are memory, in
-    the bot and in Prometheus, for weeks.
-    """
-
-    __slots__ = ("_bind", "_bound", "_declared")
+    __slots__ = ("_known", "_limits")
 
     def __init__(
-        self, bind: Callable[[str], Child], declared: Iterable[str], *, at_once: bool = True
+        self, names: tuple[str, ...], declared: Mapping[str, Iterable[str]], limit: int
     ) -> None:
         """Declare the values.
 
         Args:
-            bind: makes the child of one value; must give the same child for the same value.
-            declared: the values that are known beforehand.
-            at_once: make their children now, so that they are exported as zero. False where a
-                zero would be a lie, as for a balance that was not read yet.
-        """
-        self._bind = bind
-        self._declared = frozenset(declared)
-        self._bound: dict[str, Child] = {}
-        if at_once:
-            for value in sorted(self._declared):
-                self._bound[value] = bind(value)
+            names: of the labels.
+            declared: values that are known beforehand, by label name.
+            limit: how many further values each label may have before they become `other`.
 
-    def of(self, value: str) -> Child:
-        """Return the child of this value, or of `other` when the value is not declared."""
-        child = self._bound.get(value)
-        if child is None:
-            name = value if value in self._declared else OTHER
-            child = self._bound[name] = self._bind(name)
-        return child
+        Raises:
+            ValueError: values are declared for a label that is not there.
+        """
+        if unknown := set(declared) - set(names):
+            raise ValueError(f"no such labels: {', '.join(sorted(unknown))}")
+        self._known = [{clean(value) for value in declared.get(name, ())} for name in names]
+        self._limits = [len(known) + limit for known in self._known]
+
+    def declared(self) -> list[list[str]]:
+        """Return the values known so far, sorted, for each label in its order."""
+        return [sorted(known) for known in self._known]
+
+    def within(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the values as they may be used; a new one takes a free place, if there is one.
+
+        Raises:
+            ValueError: there are more or fewer values than labels.
+        """
+        if len(values) != len(self._known):
+            raise ValueError(f"{len(self._known)} label values are needed, not {len(values)}")
+        return tuple(map(self._one, range(len(values)), values))
+
+    def _one(self, index: int, value: str) -> str:
+        known = self._known[index]
+        if value not in known:
+            if len(known) >= self._limits[index]:
+                return OTHER
+            known.add(value)
+        return value
+
+
+def clean(value: object) -> str:
+    """Return the value as text that can be encoded.
+
+    Half a surrogate pair, which JSON can carry, would make every later scrape fail.
+    """
+    return str(value).encode("utf-8", "replace").decode()

@@ -1,8 +1,12 @@
 """One metric as data, from which families, rules' checks and documentation are derived."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+# What Prometheus before 3 takes, and what needs no escaping in any format.
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Kind(StrEnum):
@@ -56,8 +60,15 @@ class Metric:
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Label values that are known beforehand, by label name."""
 
+    exemplar: str = ""
+    """Label of the exemplars that OpenMetrics carries: an order's id, for instance."""
+
     def __post_init__(self) -> None:
         """Refuse an entry that could not be exported as it says."""
+        if not all(map(_NAME.fullmatch, (self.name, *self.labels))) or "le" in self.labels:
+            raise ValueError(f"{self.name}: names are snake case, and le is the buckets'")
+        if self.exemplar and (self.kind is Kind.GAUGE or not _NAME.fullmatch(self.exemplar)):
+            raise ValueError(f"{self.name}: only counters and histograms have exemplars")
         if (self.kind is Kind.COUNTER) != self.name.endswith("_total"):
             raise ValueError(f"{self.name}: counters, and only they, end in _total")
         if (self.kind is Kind.HISTOGRAM) != bool(self.buckets):

@@ -1,0 +1,163 @@
+"""One metric with the children of all its label sets; prometheus_client sees it as a collector."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
+from typing import Generic, TypeVar
+
+from prometheus_client.metrics_core import Metric as PeerMetric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from trading_ops.instrument.children import Counter, Gauge, Histogram
+from trading_ops.instrument.labels import Bounds, clean
+from trading_ops.instrument.lines import Block, Shape
+from trading_ops.instrument.metric import Metric
+from trading_ops.instrument.samples import samples_of
+
+LINES_A_BLOCK = 400
+"""A fraction of a millisecond to write."""
+
+Child = TypeVar("Child", Counter, Gauge, Histogram)
+
+
+class Family(Collector, Generic[Child]):
+    """The children of one metric, by their label values.
+
+    `labels()` may be called on each event, but a child that is kept is faster. Children stay for
+    the life of the family.
+    """
+
+    def __init__(
+        self,
+        metric: Metric,
+        new: Callable[[], Child],
+        shape: Shape[Child],
+        *,
+        declared: Mapping[str, Iterable[str]] | None = None,
+        limit: int = 0,
+        at_once: bool = True,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin with the declared label sets.
+
+        Args:
+            metric: what it is.
+            new: makes a child.
+            shape: writes its lines.
+            declared: label values that are known beforehand, by label name.
+            limit: how many further values each label may have; beyond, they become `other`.
+            at_once: make the children of all declared values now, so that they are exported as
+                zero. False where a zero would be a lie, as for a balance that was not read yet.
+            refused: is called each time a value becomes `other`.
+        """
+        self.metric = metric
+        self._new: Callable[[], Child] = new
+        self._shape: Shape[Child] = shape
+        self._bounds = Bounds(metric.labels, declared or {}, limit)
+        self._refused = refused
+        self._lock = threading.Lock()
+        self._children: dict[tuple[str, ...], Child] = {}
+        self._blocks: list[Block[Child]] = []
+        if at_once:
+            for values in product(*self._bounds.declared()):
+                self.labels(*values)
+
+    def labels(self, *values: str) -> Child:
+        """Return the child of these label values, in the order of the metric's labels.
+
+        Raises:
+            ValueError: there are more or fewer of them than labels.
+        """
+        child = self._children.get(values)
+        return self._make(values) if child is None else child
+
+    def has(self, *values: str) -> bool:
+        """Return whether exactly these label values have a child of their own."""
+        return values in self._children
+
+    def _make(self, asked: tuple[str, ...]) -> Child:
+        asked = tuple(map(clean, asked))
+        with self._lock:
+            values = self._bounds.within(asked)
+            child = self._children.get(values)
+            if child is None:
+                child = self._children[values] = self._new()
+                self._block().add(tuple(zip(self.metric.labels, values, strict=True)), child)
+        if values != asked:
+            self._refused()
+        return child
+
+    def _block(self) -> Block[Child]:
+        """Return the block that the next child goes to."""
+        if not self._blocks or len(self._blocks[-1]) * self._shape.lines_each >= LINES_A_BLOCK:
+            self._blocks.append(Block(self._shape))
+        return self._blocks[-1]
+
+    # As the direct exposition writes it
+
+    def parts(self, *, openmetrics: bool) -> Iterator[str]:
+        """Yield the family's lines, some hundred at once, the first with the header."""
+        exemplars = openmetrics and self.metric.exemplar != ""
+        head = self._head(openmetrics=openmetrics)
+        for block in tuple(self._blocks):
+            yield head + block.text(exemplars=exemplars)
+            head = ""
+        if head:
+            yield head
+
+    def _head(self, *, openmetrics: bool) -> str:
+        told = self.metric.help.replace("\\", r"\\").replace("\n", r"\n")
+        name = self.metric.name
+        if openmetrics:
+            told = told.replace('"', r"\"")
+            name = self.metric.family
+        return f"# HELP {name} {told}\n# TYPE {name} {self.metric.kind}\n"
+
+    # As prometheus_client sees it
+
+    def collect(self) -> Iterable[PeerMetric]:
+        """Yield the family for prometheus_client, with samples that are read when asked for."""
+        yield Live(self)
+
+    def describe(self) -> Iterable[PeerMetric]:
+        """Yield the family without samples: by it, the registry knows the names."""
+        yield PeerMetric(self.metric.family, self.metric.help, self.metric.kind)
+
+    def samples(self) -> list[Sample]:
+        """Return all samples as they are now."""
+        with self._lock:
+            children = list(self._children.items())
+        return [
+            sample
+            for values, child in children
+            for sample in samples_of(self.metric, values, child)
+        ]
+
+
+class Live(PeerMetric):
+    """A family on its way through prometheus_client's registry to whoever collects it.
+
+    Our own exposition takes `family` and never asks for `samples`; everybody else gets them.
+    """
+
+    def __init__(self, family: "Family[Counter] | Family[Gauge] | Family[Histogram]") -> None:
+        # Without the parent's checks: the catalogue made them, and this runs at each scrape.
+        self.family = family
+        self.name = family.metric.family
+        self.documentation = family.metric.help
+        self.type = family.metric.kind.value
+        self.unit = ""
+
+    def __getattr__(self, name: str) -> list[Sample]:
+        """Read the samples, once."""
+        if name != "samples":
+            raise AttributeError(name)
+        self.samples = self.family.samples()
+        return self.samples
+
+    def _restricted_metric(self, names: set[str]) -> PeerMetric | None:
+        """Stay what it is in a registry that is restricted to all of its names."""
+        if names.issuperset(self.family.metric.sample_names):
+            return self
+        return super()._restricted_metric(names)  # type: ignore[no-untyped-call, no-any-return]
