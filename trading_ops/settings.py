@@ -7,7 +7,7 @@ Each field can be set by `settings.yml` beside `targets.yml`, and by an environm
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
@@ -46,10 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     two_persons: bool = False
     """True: a one-shot that one person orders by hand needs another person's approval."""
 
-    poll_interval_seconds: float = 15.0
+    poll_interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 15.0
     """How often the reconciler reads Prometheus and Alertmanager without being told to."""
 
-    agent_silence_seconds: float = 3.0
+    agent_silence_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
     """After how much silence of a bot's agent a halt is asked for; after twice that, a process that
     is alive and mute is stopped. 0: never."""
 

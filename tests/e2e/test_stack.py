@@ -65,6 +65,25 @@ def test_a_pause_is_seen_wherever_one_looks(stack: Stack) -> None:
         assert stack.run("automation", "resume").returncode == 0
 
 
+def test_a_halt_and_a_window_are_seen_wherever_one_looks(stack: Stack) -> None:
+    """Whoever comes on call learns from `status` that a bot is held, by whom and why."""
+    asked = ("--reason", "odd fills", "--owner", "ada")
+    try:
+        assert stack.run("halt", "alpha", *asked).returncode == 0
+        assert stack.run("maintenance", "begin", "alpha", "--for", "1h", *asked).returncode == 0
+        for command in (("status",), ("automation", "show")):
+            said = stack.run(*command).stdout
+            assert "alpha is HALTED by ada (token local) since" in said
+            assert "MAINTENANCE of alpha by ada (token local) until" in said
+        wrong = stack.run("resume", "alpha", "--hold", "none", "--reason", "slip")
+        assert wrong.returncode == 1
+        assert "alpha has no hold none" in wrong.stderr
+    finally:
+        stack.run("maintenance", "end", "1")
+        assert stack.run("resume", "alpha", "--reason", "explained").returncode == 0
+    assert "HALTED" not in stack.run("status").stdout
+
+
 def test_nothing_listens_beyond_loopback(stack: Stack) -> None:
     """Every socket of every process of ours is on a loopback address."""
     listening = []

@@ -1,27 +1,49 @@
 """`automation`: pause and resume what the reconciler does by itself."""
 
+from datetime import UTC, datetime
+
 import click
 import msgspec
 
+from trading_ops import clock
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.ordering import order, owner_option, reason_option
-from trading_ops.errors import TradingOpsError
+from trading_ops.cli.story import plain
+from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.reconciler.runbooks import parse_duration
 
 __all__ = ["automation", "automation_state", "order"]
 
 
-def automation_state() -> str:
-    """Say in one sentence whether the reconciler acts, and what is open."""
-    try:
-        status = order(lambda api: api.status())
-    except TradingOpsError as error:
-        return f"automation: unknown ({error})"
-    doing = "is running"
-    if status.pause is not None:
-        until = status.pause.expires_at.strftime("%H:%M:%S UTC")
-        doing = f"is PAUSED by {status.pause.owner} until {until}: {status.pause.reason}"
-    return f"automation {doing}; open incidents: {status.incidents_open}"
+def automation_state() -> list[str]:
+    """Say whether the reconciler acts, what is open, and what people have ordered: sentences.
+
+    Raises:
+        TradingOpsError: the reconciler does not answer.
+    """
+
+    async def ask(api: ReconcilerApi) -> list[str]:
+        status, targets, windows = await api.status(), await api.targets(), await api.windows()
+        doing = "is running"
+        if (pause := status.pause) is not None:
+            doing = f"is PAUSED by {pause.owner} until {_moment(pause.expires_at)}: {pause.reason}"
+        said = [f"automation {doing}; open incidents: {status.incidents_open}"]
+        for window in windows:
+            if window.begins_at <= clock.now():
+                where = f"MAINTENANCE of {window.target or 'the whole fleet'}"
+                until = _moment(window.ends_at)
+                said.append(f"{where} by {window.owner} until {until}: {window.reason}")
+        for target in targets:
+            for hold in target.holds:
+                what = f"{target.name} is {hold.state.upper()} by {hold.owner}"
+                said.append(f"{what} since {_moment(hold.at)}: {hold.reason} (hold {hold.id})")
+        return [plain(line) for line in said]
+
+    return order(ask)
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 @click.group()
@@ -51,13 +73,17 @@ def resume(owner: str) -> None:
 @automation.command()
 @output_option
 def show(output: str) -> None:
-    """Say whether automation is running or paused, by whom, why and until when."""
+    """Say whether automation is running or paused, by whom, why and until when.
+
+    Also which maintenance windows are open, and which bots are halted or reduced.
+    """
     if output == "json":
         status = order(lambda api: api.status())
         pause, number = msgspec.to_builtins(status.pause), status.incidents_open
         print_json({"running": status.pause is None, "pause": pause, "incidents_open": number})
         return
-    click.echo(automation_state())
+    for line in automation_state():
+        click.echo(line)
 
 
 @automation.command()

@@ -71,4 +71,5 @@ def _show(event: EventView, output: str) -> None:
     at = event.at.astimezone().strftime("%H:%M:%S")
     who = "" if event.actor == "reconciler" else f" by {event.actor}"
     words = " ".join(filter(None, (event.kind, event.reason, event.note)))
-    click.echo(plain(f"{event.seq:>6}  {at}  {words}{who}"))
+    incident = (event.incident_id or "-")[:8]
+    click.echo(plain(f"{event.seq:>6}  {at}  {incident:<8}  {words}{who}"))

@@ -65,15 +65,24 @@ def reduce(context: click.Context, bot: str, reason: str, owner: str, output: st
 @reason_option
 @owner_option
 @output_option
-def resume(bot: str, holds: tuple[str, ...], reason: str, owner: str, output: str) -> None:
-    """Lift the holds of BOT, all or some; it trades again when none is left."""
+@click.pass_context
+def resume(
+    context: click.Context, bot: str, holds: tuple[str, ...], reason: str, owner: str, output: str
+) -> None:
+    """Lift the holds of BOT, all or some; it trades again when none is left.
+
+    `trading-ops status` shows the holds. Exit code 1 when a hold that was named does not stand.
+    """
     lifted = order(lambda api: api.lift(bot, holds=holds, owner=owner, reason=reason))
     if output == "json":
         print_json(msgspec.to_builtins(lifted))
-        return
-    click.echo(f"{bot}: {lifted.detail}")
-    for hold in lifted.standing:
-        click.echo(f"{bot} is still {hold.state}: {hold.reason} (by {hold.owner}, hold {hold.id})")
+    else:
+        click.echo(f"{bot}: {lifted.detail}")
+        for one in lifted.standing:
+            click.echo(f"{bot} is still {one.state}: {one.reason} (by {one.owner}, hold {one.id})")
+    if missing := sorted(set(holds) - set(lifted.ids)):
+        click.echo(f"{bot} has no hold {', '.join(missing)}: see `trading-ops status`", err=True)
+        context.exit(ExitCode.FAILED)
 
 
 def _hold(

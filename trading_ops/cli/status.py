@@ -4,6 +4,7 @@ import click
 
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.errors import TradingOpsError
 
 
 @click.command()
@@ -11,7 +12,7 @@ from trading_ops.cli.exit_codes import ExitCode
 @output_option
 @click.pass_context
 def status(context: click.Context, output: str, *, memory: bool) -> None:
-    """Show the processes of the system that runs here.
+    """Show the processes of the system that runs here, and what people have ordered.
 
     Exit code 0 when all are ready, 1 when one is not, 3 when nothing runs.
     """
@@ -23,7 +24,11 @@ def status(context: click.Context, output: str, *, memory: bool) -> None:
 
     settings = load_settings()
     overview = SupervisorClient(settings).overview()
-    overview["automation"] = automation_state()
+    try:
+        first, *ordered = automation_state()
+    except TradingOpsError as error:
+        first, ordered = f"automation: unknown ({error})", []
+    overview["automation"], overview["ordered"] = first, ordered
     if memory:
         from trading_ops.cli.memory import add_memory  # noqa: PLC0415
 
@@ -33,6 +38,7 @@ def status(context: click.Context, output: str, *, memory: bool) -> None:
         print_json(overview)
     else:
         out().print(table(overview))
-        click.echo(overview["automation"])
+        for line in (overview["automation"], *overview["ordered"]):
+            click.echo(line)
     if any(process["state"] != "ready" for process in overview["processes"]):
         context.exit(ExitCode.FAILED)

@@ -19,6 +19,7 @@ from trading_ops.clients.reconciler_views import (
     PauseView,
     StatusView,
     StoryView,
+    TargetView,
     WindowView,
 )
 from trading_ops.errors import Refused, Unreachable
@@ -36,6 +37,10 @@ class _Approvals(msgspec.Struct):
 
 class _Holds(msgspec.Struct):
     holds: list[LaidView]
+
+
+class _Targets(msgspec.Struct):
+    targets: list[TargetView]
 
 
 class _Problem(msgspec.Struct):
@@ -136,6 +141,10 @@ class ReconcilerApi:
         named = list(holds) or None
         body = await self._order("POST", path, owner=owner, reason=reason, holds=named)
         return _decode(body, LiftedView)
+
+    async def targets(self) -> list[TargetView]:
+        """Return every registered target with its holds."""
+        return _decode(await self._http.get("/api/v1/targets"), _Targets).targets
 
     async def execute(
         self, action: str, target: str, params: Mapping[str, str], *, owner: str, reason: str

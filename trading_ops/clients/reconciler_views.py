@@ -60,6 +60,7 @@ class EventView(msgspec.Struct):
     note: str
     actor: str
     seq: int = 0
+    incident_id: str | None = None
     attempt_id: str | None = None
     before: str | None = None
     after: str | None = None
@@ -118,6 +119,13 @@ class HoldView(msgspec.Struct):
     owner: str
     reason: str
     at: datetime
+
+
+class TargetView(msgspec.Struct):
+    """One registered target, as far as people have to know."""
+
+    name: str
+    holds: list[HoldView]
 
 
 class LiftedView(msgspec.Struct):
