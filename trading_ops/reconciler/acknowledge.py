@@ -31,7 +31,7 @@ from trading_ops.domain.acknowledgement import (
     silence_until,
 )
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.target import Kind, Registry
+from trading_ops.domain.target import BOTS, Kind
 from trading_ops.errors import ClientError, OrderRefused
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.plans import Plans
@@ -135,17 +135,17 @@ class Acknowledging:
         return await self._project_one(word)
 
     async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
-        """Bring silences and metric in line with what is stored; called once each pass.
+        """Bring silences and metric in line with what is stored; called when it is due.
 
         Args:
             open_incidents: those that this reconciler looks after; only they are extended.
             head: number of the newest event, as the desk was read; while it is the same and
                 nothing is due, nothing is done. Unknown: -1.
         """
-        ids, now = frozenset(incident.id for incident in open_incidents), self.now()
-        resting = self._look_at is not None and now < self._look_at
-        if resting and head >= 0 and self._seen == (head, ids):
+        if not self.is_due(open_incidents, head=head):
             return
+        ids, now = frozenset(incident.id for incident in open_incidents), self.now()
+        self._seen, self._look_at = (head, ids), now + TRY_AGAIN  # should it fail on the way
         cases = await self.reader.read(partial(acknowledgements.at_work, now=now))
         troubles = [await self._see_to(case, ids) for case in cases]
         if cases:
@@ -156,7 +156,12 @@ class Acknowledging:
             log.warning("acknowledgement_not_projected", error=trouble)
         self.trouble = trouble
         self._look_at = self.now() + (TRY_AGAIN if trouble else LOOK_AGAIN)
-        self._seen = head, ids
+
+    def is_due(self, open_incidents: Collection[Incident], *, head: int = -1) -> bool:
+        """Whether `project` has anything to do; asked in each pass, so it costs next to nothing."""
+        if self._look_at is None or self.now() >= self._look_at or head < 0:
+            return True
+        return self._seen != (head, frozenset(incident.id for incident in open_incidents))
 
     async def _open(self, incident_id: str) -> Incident:
         incident = await self.reader.read(partial(incidents.find, key=incident_id))
@@ -296,15 +301,11 @@ def shown(cases: Collection[Case], plans: Plans) -> dict[Key, datetime | None]:
 
 def _is_registered(key: Key, plans: Plans) -> bool:
     origin, bot, venue = key
-    known = origin in plans.runbooks
-    return (
-        known and _is_a(plans.registry, bot, Kind.BOT) and _is_a(plans.registry, venue, Kind.VENUE)
-    )
-
-
-def _is_a(registry: Registry, name: str, kind: Kind) -> bool:
-    target = registry.find(name)
-    return not name or (target is not None and target.kind is kind)
+    bots = {one.name for one in plans.registry if one.kind in BOTS}
+    venues = {one.name for one in plans.registry.of_kind(Kind.VENUE)}
+    # A Freqtrade trades on a venue that is no target of its own.
+    venues |= {one.venue for one in plans.registry if one.venue is not None}
+    return origin in plans.runbooks and bot in bots | {""} and venue in venues | {""}
 
 
 def _length(kind: AcknowledgementKind, for_: timedelta | None) -> timedelta:

@@ -24,18 +24,19 @@ class Jobs:
         """How many jobs are running."""
         return len(self._tasks)
 
-    def start(self, key: str, work: Coroutine[Any, Any, Any]) -> None:
-        """Start a job; its key must be free."""
-        self._tasks[key] = asyncio.create_task(self._run(key, work), name=key)
+    def start(self, key: str, work: Coroutine[Any, Any, Any], *, wakes: bool = True) -> None:
+        """Start a job; its key must be free. What does not wake the loop may wait for its round."""
+        self._tasks[key] = asyncio.create_task(self._run(key, work, wakes), name=key)
 
-    async def _run(self, key: str, work: Coroutine[Any, Any, Any]) -> None:
+    async def _run(self, key: str, work: Coroutine[Any, Any, Any], wakes: bool) -> None:  # noqa: FBT001
         try:
             await work
         except Exception:  # the next pass looks at what is stored and goes on from there
             log.exception("job_failed", job=key)
         finally:
             del self._tasks[key]
-            self._wake()
+            if wakes:
+                self._wake()
 
     async def stop(self, grace_seconds: float) -> None:
         """Let jobs end by themselves for a while, then cancel what is left.

@@ -138,13 +138,20 @@ class Loop:
             await self._look_around()
             due = self._agenda.take(clock.monotonic())
             await self._look_at([self.desk.by_id[key] for key in due if key in self._mine])
-        await self.acknowledging.project(self._my_incidents, head=self.desk.head)
+        self._acknowledge()
         if more:
             return 0.0
         self.manual.look_after(self.desk)
         if not self.desk.by_id and not self.desk.by_hand:
             return math.inf
         return min(self._agenda.next_in(clock.monotonic()), SOON_SECONDS)
+
+    def _acknowledge(self) -> None:
+        """Have silences brought in line, beside the loop: an Alertmanager may be slow to answer."""
+        mine, head = self._my_incidents, self.desk.head
+        if "acknowledge" not in self.jobs and self.acknowledging.is_due(mine, head=head):
+            project = self.acknowledging.project(mine, head=head)
+            self.jobs.start("acknowledge", project, wakes=False)
 
     async def _refresh(self) -> None:
         """Read what changed in the store, and take the keys of what is open."""

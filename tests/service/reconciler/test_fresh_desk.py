@@ -14,8 +14,10 @@ from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.domain.incident import Incident
 from trading_ops.domain.sighting import Snapshot
 from trading_ops.errors import StoreUnavailable
+from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.observe import Observer
 from trading_ops.store import attempts, incidents
@@ -127,3 +129,28 @@ async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world:
         await asyncio.wait_for(late.asked_again.wait(), 10)
         found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
     assert {one["alert"]: one["closed_at"] for one in found} == {"BotSick": None, "ForPeople": None}
+
+
+class Hanging(Acknowledging):
+    """A person's words, which an Alertmanager does not answer."""
+
+    async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_an_alertmanager_that_hangs_does_not_hold_up_recovery(
+    start: Start, world: FakeWorld
+) -> None:
+    """Silences are laid and extended beside the loop, however many and however slowly."""
+    async with start() as running:
+        own = running.loop.acknowledging
+        running.loop.acknowledging = Hanging(
+            writer=own.writer,
+            reader=own.reader,
+            alertmanagers=own.alertmanagers,
+            plans=own.plans,
+            metrics=own.metrics,
+        )
+        await running.break_it()
+        await eventually(running.closed)
+    assert world.commands == ["reconnect_broker"]

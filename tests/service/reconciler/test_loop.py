@@ -134,7 +134,7 @@ async def test_observe_only_decides_and_does_nothing(start: Start, world: FakeWo
 async def test_silenced_means_hands_off(start: Start, world: FakeWorld) -> None:
     """A person's silence in Alertmanager is respected, and said."""
     world.silenced = True
-    async with start() as running:
+    async with start(poll_interval_seconds=1) as running:
         await running.break_it()
         await eventually(lambda: running.said("decided_wait", "silenced"))
         assert world.commands == []
@@ -197,7 +197,7 @@ async def test_when_nothing_helps_a_person_is_called(start: Start, world: FakeWo
         'trading_ops_incident_escalated{alertname="BotSick",bot="alpha",target="alpha",'
         'venue="paper"}'
     )
-    async with start() as running:
+    async with start(poll_interval_seconds=1) as running:
         await running.break_it()
         await eventually(lambda: running.said("escalated", "steps_exhausted"))
         await eventually(lambda: running.said("decided_wait", "with_a_person"))
