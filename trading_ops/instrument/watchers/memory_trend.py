@@ -1,0 +1,261 @@
+"""Does a process leak? A judgement over samples of its memory, without a clock and without I/O.
+
+A rise alone says little: a warm-up, a day's cycle, a cache that fills and is emptied, and a module
+that was loaded late all rise. What is left of them is taken away step by step:
+
+1. The time after the start is dropped, and the rest is cut into blocks of which only the minimum
+   counts: what is freed again within a block is gone.
+2. The slope is the median of the slopes of all pairs of blocks (Theil-Sen): a few odd blocks do not
+   move it.
+3. The growth must be of a size that matters, well above what is left when the slope is taken out,
+   and in the same direction for most of the pairs (Mann-Kendall).
+4. It must still be there without its few largest single rises, or it was steps; and go on in the
+   window's second half, or it was a warm-up.
+5. All that must hold for hours.
+
+A daily cycle looks like a leak until two days are seen. Within less, only a growth by half of what
+the process had counts.
+"""
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+HOUR = 3600.0
+
+
+class Sample(NamedTuple):
+    """The memory at a moment: in `History`, the least within a bin."""
+
+    at: float
+    """Seconds since the process started."""
+
+    size: float
+    """Bytes."""
+
+
+class Verdict(StrEnum):
+    """What the samples say."""
+
+    TOO_EARLY = "too_early"
+    """There are not enough of them."""
+
+    SMALL = "small"
+    """The growth is too small to matter, or no larger than the noise."""
+
+    UNSTEADY = "unsteady"
+    """Too many blocks go the other way."""
+
+    STEPS = "steps"
+    """Without its largest single rises little is left."""
+
+    SLOWING = "slowing"
+    """It does not go on: a warm-up."""
+
+    GROWING = "growing"
+    """None of these: as a leak does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrendRule:
+    """Where the lines are drawn; the defaults are what `tests.bench.leaks` measures."""
+
+    warm_up_share: float = 0.2
+    """Share of the process's age that is dropped after its start..."""
+
+    warm_up_seconds: float = 12 * HOUR
+    """...at most so much."""
+
+    window_seconds: float = 72 * HOUR
+    """What is older does not count: a leak that begins later must be found too."""
+
+    blocks: int = 24
+    early_seconds: float = 8 * HOUR
+    """Least length of a window, for the coarse gate."""
+
+    early_growth: float = 0.5
+    """The coarse gate: growth over the window, as a share of the memory at its start."""
+
+    full_seconds: float = 48 * HOUR
+    """From this length on the fine gate holds: two days show what the daily cycle is."""
+
+    full_growth: float = 0.05
+    noise_factor: float = 4.0
+    """Least growth in median absolute deviations of what the slope does not explain."""
+
+    certainty: float = 2.33
+    """Least z of Mann and Kendall's test: by chance once in a hundred independent windows."""
+
+    steps: int = 3
+    """Largest single rises that are taken out..."""
+
+    rest: float = 0.5
+    """...and the share of the growth that must be left."""
+
+    late: float = 0.7
+    """Least slope of the second half, as a share of the whole window's."""
+
+    hold_seconds: float = 3 * HOUR
+    """For which the verdict must stand before a leak is suspected, or no longer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """What was found in a window of samples."""
+
+    verdict: Verdict
+    observed_seconds: float
+    """Length of the window, without the warm-up."""
+
+    slope: float | None = None
+    """Bytes per second; None when it is too early."""
+
+    growth: float = 0.0
+    """Over the window, by the slope, in bytes."""
+
+    base: float = 0.0
+    """Memory at the window's start, by the slope, in bytes."""
+
+    noise: float = 0.0
+    """Median absolute deviation from the slope, in bytes."""
+
+
+class Blocks:
+    """The minima of a window's blocks, and what is computed of all pairs of them."""
+
+    def __init__(self, minima: Sequence[Sample]) -> None:
+        """Take at least three of them, in the order of time."""
+        self.minima = minima
+        slopes = [(b.size - a.size) / (b.at - a.at) for a, b in combinations(minima, 2)]
+        self.slope = statistics.median(slopes)
+        self._balance = sum((slope > 0) - (slope < 0) for slope in slopes)
+
+    @property
+    def growth(self) -> float:
+        """Return the slope over the whole length."""
+        return self.slope * (self.minima[-1].at - self.minima[0].at)
+
+    def fit(self) -> tuple[float, float]:
+        """Return the level at the start and the median absolute deviation from the slope."""
+        start = self.minima[0].at
+        levels = [one.size - self.slope * (one.at - start) for one in self.minima]
+        base = statistics.median(levels)
+        return base, statistics.median(abs(level - base) for level in levels)
+
+    def certainty(self) -> float:
+        """Return Mann and Kendall's z: how far from chance it is that so many pairs rise."""
+        count = len(self.minima)
+        deviation = math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+        sign = (self._balance > 0) - (self._balance < 0)
+        return (self._balance - sign) / deviation
+
+    def without_rises(self, count: int) -> "Blocks":
+        """Return them as if the largest rises from one to the next had not been."""
+        rises = [max(0.0, b.size - a.size) for a, b in pairwise(self.minima)]
+        largest = sorted(range(len(rises)), key=rises.__getitem__)[-count:]
+        taken, kept = 0.0, [self.minima[0]]
+        for index, block in enumerate(self.minima[1:]):
+            taken += rises[index] if index in largest else 0.0
+            kept.append(Sample(block.at, block.size - taken))
+        return Blocks(kept)
+
+    def late(self) -> "Blocks":
+        """Return the second half."""
+        return Blocks(self.minima[len(self.minima) // 2 :])
+
+
+def judge(samples: Sequence[Sample], rule: TrendRule) -> Trend:
+    """Return what the samples of one process, in the order of time, say about a leak."""
+    window = _window(samples, rule)
+    length = window[-1].at - window[0].at if window else 0.0
+    minima = _minima(window, rule.blocks) if length >= rule.early_seconds else []
+    if len(minima) < rule.blocks:  # too short, or with holes: the process was stopped for a while
+        return Trend(verdict=Verdict.TOO_EARLY, observed_seconds=length)
+    blocks = Blocks(minima)
+    base, noise = blocks.fit()
+    share = rule.full_growth if length >= rule.full_seconds else rule.early_growth
+    return Trend(
+        verdict=_verdict(blocks, max(share * base, rule.noise_factor * noise), rule),
+        observed_seconds=length,
+        slope=blocks.slope,
+        growth=blocks.growth,
+        base=base,
+        noise=noise,
+    )
+
+
+def _window(samples: Sequence[Sample], rule: TrendRule) -> list[Sample]:
+    if not samples:
+        return []
+    age = samples[-1].at
+    begin = max(min(rule.warm_up_share * age, rule.warm_up_seconds), age - rule.window_seconds)
+    return [sample for sample in samples if sample.at >= begin]
+
+
+def _minima(window: Sequence[Sample], count: int) -> list[Sample]:
+    """Return the least sample of each block, at the block's middle; empty blocks are left out."""
+    start, length = window[0].at, (window[-1].at - window[0].at) / count
+    least: dict[int, float] = {}
+    for at, size in window:
+        index = min(count - 1, int((at - start) / length))
+        least[index] = min(size, least.get(index, size))
+    return [Sample(start + (index + 0.5) * length, least[index]) for index in sorted(least)]
+
+
+def _verdict(blocks: Blocks, least_growth: float, rule: TrendRule) -> Verdict:
+    if blocks.growth <= least_growth:
+        return Verdict.SMALL
+    if blocks.certainty() <= rule.certainty:
+        return Verdict.UNSTEADY
+    if blocks.without_rises(rule.steps).growth < rule.rest * blocks.growth:
+        return Verdict.STEPS
+    if blocks.late().slope < rule.late * blocks.slope:
+        return Verdict.SLOWING
+    return Verdict.GROWING
+
+
+class MemoryTrend:
+    """Keeps the samples of one process as minima of bins, and judges as each bin is full.
+
+    With the defaults some 430 numbers are kept and half a millisecond is spent every ten minutes.
+    """
+
+    def __init__(self, rule: TrendRule | None = None, *, bin_seconds: float = 600.0) -> None:
+        """Take where the lines are drawn, and the length of a bin."""
+        self.rule = rule or TrendRule()
+        self._bin = bin_seconds
+        self._bins: deque[Sample] = deque(maxlen=int(self.rule.window_seconds / bin_seconds) + 1)
+        self._open: Sample | None = None
+        self._contradicted_at: float | None = None
+        self.trend = Trend(verdict=Verdict.TOO_EARLY, observed_seconds=0.0)
+        self.suspected = False
+
+    def add(self, at: float, size: float) -> None:
+        """Take one reading.
+
+        Args:
+            at: seconds since the start of the process, never less than before.
+            size: bytes.
+        """
+        start = at - at % self._bin
+        if self._open is not None and start > self._open.at:
+            self._bins.append(self._open)
+            self._open = None
+            self.trend = judge(tuple(self._bins), self.rule)
+            self._suspect(at)
+        least = size if self._open is None else min(size, self._open.size)
+        self._open = Sample(start, least)
+
+    def _suspect(self, at: float) -> None:
+        if (self.trend.verdict is Verdict.GROWING) == self.suspected:
+            self._contradicted_at = None
+            return
+        if self._contradicted_at is None:
+            self._contradicted_at = at
+        if at - self._contradicted_at >= self.rule.hold_seconds:
+            self.suspected, self._contradicted_at = not self.suspected, None
