@@ -37,6 +37,9 @@ class FakeWorld:
 
     watchdog: bool = True
     prometheus_down: bool = False
+    scrapes: bool = True
+    """Whether there are samples newer than the world's beginning."""
+
     bot_status: str = "failing"
     blocking: bool = False
     command_fails: bool = False
@@ -98,7 +101,8 @@ class FakeWorld:
             raise web.HTTPServiceUnavailable
         now = clock.timestamp()
         fresh = "timestamp(" in request.query["query"]
-        shown = [{"metric": {}, "value": [now, str(now)]}] if fresh or not self.firing else []
+        value = str(now) if self.scrapes else "0"
+        shown = [{"metric": {}, "value": [now, value]}] if fresh or not self.firing else []
         return web.json_response({"data": {"resultType": "vector", "result": shown}})
 
     async def routed(self, request: web.Request) -> web.Response:

@@ -20,7 +20,10 @@ def test_it_still_fits_the_code(bug: Bug, tmp_path: Path) -> None:
             shutil.copy(ROOT / change.path, file)
         change.apply(tmp_path)
         compile(file.read_text("utf-8"), str(file), "exec")
-    assert any((ROOT / test.partition("::")[0]).exists() for test in bug.tests)
+    for test in bug.tests:
+        path, _, name = test.partition("::")
+        assert (ROOT / path).exists(), test
+        assert not name or f"def {name}(" in (ROOT / path).read_text("utf-8"), test
 
 
 def test_a_text_that_is_not_there_is_refused(tmp_path: Path) -> None:
