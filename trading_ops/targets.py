@@ -95,7 +95,8 @@ def _target(entry: TargetEntry) -> Target:
         service=Service(manager=service.manager, unit=service.unit, restarts=service.restarts)
         if service
         else None,
-        observe_only=entry.observe_only,
+        # Nothing can be done to a Freqtrade yet: what would have been is recorded, and people act.
+        observe_only=entry.observe_only or entry.kind is Kind.FREQTRADE,
         labels=entry.labels,
     )
 
@@ -144,11 +145,31 @@ def _check_relations(registry: Registry, target: Target, where: str, key: str) -
                 f"{target.venue!r} is no registered venue",
                 "name a target of kind venue",
             )
+    if target.kind is Kind.FREQTRADE:
+        _check_freqtrade(registry, target, where, key)
     for label in target.labels:
         if not LABEL.fullmatch(label) or label in RESERVED_LABELS:
             raise ConfigError(
                 where, f"{key}.labels", f"{label!r} cannot be a label here", "choose another name"
             )
+
+
+def _check_freqtrade(registry: Registry, target: Target, where: str, key: str) -> None:
+    if not NAME.fullmatch(target.venue or ""):
+        raise ConfigError(
+            where,
+            f"{key}.venue",
+            f"{target.venue!r} is no plain name",
+            "name the exchange it trades on, as `kraken`",
+        )
+    if target.service is not None:
+        raise ConfigError(
+            where, f"{key}.service", "the supervisor runs no Freqtrade", "remove `service`"
+        )
+    if not registry.of_kind(Kind.EXPORTER):
+        raise ConfigError(
+            where, key, "nothing reads this Freqtrade", "add a target of kind exporter"
+        )
 
 
 def split_address(address: str, *, where: str = "", key: str = "") -> tuple[str, int]:

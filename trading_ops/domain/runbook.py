@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from trading_ops.domain.attempt import Delivery
-from trading_ops.domain.target import Kind, Target
+from trading_ops.domain.target import BOTS, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def fill_query(query: str, target: Target) -> str:
 
     Only values of the registry go in; an alert's labels never do.
     """
-    bot = target.name if target.kind is Kind.BOT else ""
+    bot = target.name if target.kind in BOTS else ""
     for name, value in (("bot", bot), ("venue", target.venue or ""), ("target", target.name)):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         query = query.replace(f"${name}", escaped)

@@ -9,6 +9,11 @@ class Kind(StrEnum):
     """What a target is; it decides which scrape job watches it."""
 
     BOT = "bot"
+    """One with our agent inside."""
+
+    FREQTRADE = "freqtrade"
+    """A bot that the exporter reads over its own REST API."""
+
     VENUE = "venue"
     EXPORTER = "exporter"
     RECONCILER = "reconciler"
@@ -16,6 +21,10 @@ class Kind(StrEnum):
     PROMETHEUS = "prometheus"
     ALERTMANAGER = "alertmanager"
     MAIL = "mail"
+
+
+BOTS = frozenset({Kind.BOT, Kind.FREQTRADE})
+"""What the label `bot` of an alert may name."""
 
 
 class Restarts(StrEnum):
@@ -50,10 +59,10 @@ class Target:
 
     kind: Kind
     address: str
-    """`host:port` where it answers; for a bot, its agent."""
+    """`host:port` where it answers; for a bot, its agent; for a Freqtrade, its REST API."""
 
     venue: str | None = None
-    """For a bot: the name of the venue that it trades on."""
+    """For a bot: the name of the venue that it trades on. For a Freqtrade any name will do."""
 
     faults: str | None = None
     """For the paper venue: `host:port` of its fault port."""

@@ -49,6 +49,8 @@ class Watched:
         self.up = False
         self.last_success = 0.0
         self.failures = 0
+        self.looked = asyncio.Event()
+        """Set when the first reading has ended, well or not."""
 
     async def run(self) -> None:
         """Read at the source's interval until cancelled; no failure of the source ends this."""
@@ -74,6 +76,8 @@ class Watched:
                 _log.info("collector_succeeded", collector=self.source.name)
             self.up = True
             self.last_success = clock.timestamp()
+        finally:
+            self.looked.set()
 
 
 class Board(Collector):

@@ -17,6 +17,19 @@ class VenueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`host:port` of its REST interface."""
 
 
+class FreqtradeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Freqtrade to read."""
+
+    name: str
+    """Its target's name, and so the value of the label `bot`."""
+
+    address: str
+    """`host:port` of its REST API."""
+
+    credentials_file: Path
+    """One line, `user:password`, as `api_server` in Freqtrade's configuration has them."""
+
+
 class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -27,6 +40,8 @@ class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     venues: tuple[VenueEntry, ...] = ()
     paths: tuple[Path, ...] = ()
     """Folders whose file systems are watched."""
+
+    freqtrades: tuple[FreqtradeEntry, ...] = ()
 
 
 def load_config(path: Path) -> ExporterConfig:

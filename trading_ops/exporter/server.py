@@ -1,9 +1,9 @@
-"""Serves the exporter's metrics, to whoever has the token."""
+"""Serves the exporter's metrics, and those of each Freqtrade, to whoever has the token."""
 
 import asyncio
 import contextlib
 import hmac
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 from aiohttp import web
@@ -12,11 +12,18 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from trading_ops import logs
 from trading_ops.exporter.collector import Board, Watched
 from trading_ops.exporter.config import ExporterConfig
+from trading_ops.exporter.freqtrade.board import exposition as freqtrade_exposition
+from trading_ops.exporter.freqtrade.bot import FreqtradeBot
 from trading_ops.exporter.host import Host
 from trading_ops.exporter.venue import Venue
 from trading_ops.instrument.exposition import Exposition
 
 _log = logs.get(__name__)
+
+READY = "/-/ready"
+
+FIRST_LOOK_SECONDS = 3.0
+"""So long the start waits for first figures; a source that hangs must not keep the others back."""
 
 
 @contextlib.asynccontextmanager
@@ -27,19 +34,21 @@ async def serving(config: ExporterConfig) -> AsyncIterator[None]:
         OSError: the address is taken, or the token cannot be read.
     """
     token = config.metrics_token_file.read_text(encoding="ascii").strip()
-    # No cookies and no kept connections: each probe is what a new client would meet.
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar()
-    ) as session:
+    async with contextlib.AsyncExitStack() as sessions:
+        venues = await sessions.enter_async_context(_session())
         watched = [Watched(Host(config.paths))]
-        watched += [Watched(Venue(entry, session)) for entry in config.venues]
-        # One look at everything before the first scrape; a failure is a figure, no obstacle.
-        await asyncio.gather(*(one.once() for one in watched))
+        watched += [Watched(Venue(entry, venues)) for entry in config.venues]
+        bots: dict[str, FreqtradeBot] = {}
+        for entry in config.freqtrades:
+            # A session each: the connections of one that hangs are taken from nobody else.
+            session = await sessions.enter_async_context(_session())
+            bots[entry.name] = FreqtradeBot(entry, session)
+            watched += bots[entry.name].watched
         tasks = [asyncio.create_task(one.run(), name=one.source.name) for one in watched]
-        runner = web.AppRunner(application(watched, token), access_log=None)
-        await runner.setup()
+        runner = web.AppRunner(application(watched, token, bots), access_log=None)
         try:
+            await _first_look(watched)
+            await runner.setup()
             host, _, port = config.address.rpartition(":")
             await web.TCPSite(runner, host, int(port)).start()
             _log.info("exporter_started", address=config.address)
@@ -51,24 +60,95 @@ async def serving(config: ExporterConfig) -> AsyncIterator[None]:
             await asyncio.wait(tasks)
 
 
-def application(watched: Sequence[Watched], token: str) -> web.Application:
-    """Return the application: /metrics for the token, /-/ready for all."""
+def _session() -> aiohttp.ClientSession:
+    # No cookies and no kept connections: each probe is what a new client would meet.
+    connector = aiohttp.TCPConnector(force_close=True)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+async def _first_look(watched: Sequence[Watched]) -> None:
+    """Wait for one look at everything before the first scrape; a failure is a figure as well."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_LOOK_SECONDS):
+            for one in watched:
+                await one.looked.wait()
+
+
+def application(
+    watched: Sequence[Watched], token: str, bots: Mapping[str, FreqtradeBot]
+) -> web.Application:
+    """Return the application: /metrics for the token, /-/ready for all.
+
+    `/metrics?bot=NAME` and `/metrics/vital?bot=NAME` are those of one Freqtrade, in the forms in
+    which an agent serves a bot's.
+    """
     registry = CollectorRegistry()
     registry.register(Board(watched))
     ProcessCollector(registry=registry)
-    exposition = Exposition(registry)
+    scrapes = _Scrapes(Exposition(registry), bots)
     expected = f"Bearer {token}".encode()
 
-    async def metrics(request: web.Request) -> web.Response:
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, expected):
-            return web.Response(status=401, text="a token is needed\n")
-        body, content_type = exposition.everything(request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        if request.path != READY and not hmac.compare_digest(given, expected):
+            return _refusal(401, "a token is needed")
+        return await handler(request)
 
-    async def ready(_request: web.Request) -> web.Response:
-        return web.Response(text="ready\n")
-
-    served = web.Application()
-    served.add_routes([web.get("/metrics", metrics), web.get("/-/ready", ready)])
+    served = web.Application(middlewares=[guard])
+    served.add_routes(
+        [
+            web.get("/metrics", scrapes.all),
+            web.get("/metrics/vital", scrapes.vital),
+            web.get(READY, _ready),
+        ]
+    )
     return served
+
+
+class _Scrapes:
+    """Answers scrapes: of the exporter itself, and of one bot when the query names it."""
+
+    def __init__(self, own: Exposition, bots: Mapping[str, FreqtradeBot]) -> None:
+        self._own = own
+        self._bots = {name: (bot, freqtrade_exposition(bot)) for name, bot in bots.items()}
+
+    async def all(self, request: web.Request) -> web.Response:
+        accept = request.headers.get("Accept", "")
+        if "bot" not in request.query:
+            return _exposed(*self._own.everything(accept))
+        found = self._of_bot(request)
+        if isinstance(found, web.Response):
+            return found
+        without = request.query.get("exclude") == "vital"
+        return _exposed(*(found.without_vital if without else found.everything)(accept))
+
+    async def vital(self, request: web.Request) -> web.Response:
+        found = self._of_bot(request)
+        if isinstance(found, web.Response):
+            return found
+        return _exposed(*found.vital(request.headers.get("Accept", "")))
+
+    def _of_bot(self, request: web.Request) -> Exposition | web.Response:
+        name = request.query.get("bot", "")
+        if name not in self._bots:
+            return _refusal(404, "there is no Freqtrade of this name in the configuration")
+        bot, exposition = self._bots[name]
+        if not bot.is_alive:
+            # Prometheus' `up` is 0 then, as it is for one of our own bots that is dead.
+            return _refusal(503, "this Freqtrade does not answer")
+        return exposition
+
+
+async def _ready(_request: web.Request) -> web.Response:
+    return web.Response(text="ready\n")
+
+
+def _exposed(body: bytes, content_type: str) -> web.Response:
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _refusal(status: int, reason: str) -> web.Response:
+    return web.Response(status=status, text=f"{reason}\n")

@@ -1,4 +1,7 @@
-"""The metrics of the exporter: what a bot cannot know of its host and its venue."""
+"""The metrics of the exporter: what a bot cannot know of host and venue, and Freqtrade's own.
+
+Most of what is read from a Freqtrade goes under the names of `bot_catalogue`.
+"""
 
 from functools import partial
 
@@ -7,7 +10,7 @@ from trading_ops.instrument.metric import Kind, Metric, Owner
 _gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.EXPORTER)
 _counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.EXPORTER)
 
-EXPORTER_METRICS: tuple[Metric, ...] = (
+_HOST_AND_VENUES = (
     _gauge(
         name="trading_venue_up",
         labels=("venue",),
@@ -87,3 +90,78 @@ EXPORTER_METRICS: tuple[Metric, ...] = (
         why="A collector that fails now and then is seen before it fails for good.",
     ),
 )
+
+_FREQTRADE = (
+    _gauge(
+        name="trading_freqtrade_info",
+        labels=("strategy_class", "exchange", "timeframe"),
+        help="Always 1; the labels tell what the Freqtrade runs.",
+        why="A strategy or timeframe that nobody meant to trade with.",
+    ),
+    _gauge(
+        name="trading_freqtrade_open_trades",
+        help="Open trades.",
+        why="Exposure: what a halt leaves open.",
+    ),
+    _gauge(
+        name="trading_freqtrade_max_open_trades",
+        help="Limit of open trades; absent when there is none.",
+        why="At the limit the bot enters nothing, whatever its strategy says.",
+    ),
+    _gauge(
+        name="trading_freqtrade_exposure",
+        labels=("currency",),
+        help="Stake in open trades, in units of the stake currency.",
+        why="The money at risk now.",
+    ),
+    _counter(
+        name="trading_freqtrade_closed_trades_total",
+        help="Trades that were closed since the bot's database began.",
+        why="Stands still for long: the bot is alive and does not trade.",
+    ),
+    _gauge(
+        name="trading_freqtrade_daily_profit",
+        labels=("currency",),
+        help="Profit of the trades that were closed today, UTC, in units of the stake currency.",
+        why="The day's loss: Freqtrade itself has no limit on it.",
+    ),
+    _gauge(
+        name="trading_freqtrade_current_drawdown_ratio",
+        unit="ratio",
+        help="Fall from the highest point of closed profit, as a share of the account; 0 for none.",
+        why="Closed trades only: open losses are in the unrealised profit.",
+    ),
+    _gauge(
+        name="trading_freqtrade_max_drawdown_ratio",
+        unit="ratio",
+        help="Largest fall from a highest point of closed profit, as a share of the account.",
+        why="What the strategy has done to the account at its worst.",
+    ),
+    _gauge(
+        name="trading_freqtrade_locks",
+        labels=("scope",),
+        help="Locks that keep entries out now: global ones for all pairs, the others for one.",
+        why="A protection or a person holds the bot back.",
+    ),
+    _counter(
+        name="trading_freqtrade_exchange_warnings_total",
+        help="Warnings and errors about the exchange in the bot's log, since the exporter began.",
+        why="The only sign of an exchange that refuses requests: health and state stay good.",
+    ),
+    _gauge(
+        name="trading_freqtrade_candle_timestamp_seconds",
+        unit="seconds",
+        labels=("symbol",),
+        help="Opening of the newest candle, since the epoch; when it was missed if there is none.",
+        why="Older than three timeframes: the bot decides on old prices.",
+    ),
+    _gauge(
+        name="trading_freqtrade_timeframe_seconds",
+        unit="seconds",
+        help="Length of a candle.",
+        why="The measure for a candle's age.",
+    ),
+)
+"""Of one bot each, scraped with `?bot=`; `bot` and `venue` are target labels here as well."""
+
+EXPORTER_METRICS: tuple[Metric, ...] = (*_HOST_AND_VENUES, *_FREQTRADE)

@@ -21,6 +21,7 @@ log = logs.get(__name__)
 INTERVAL = timedelta(milliseconds=500)
 FRESHNESS = {
     Kind.BOT: 'min(timestamp(up{job="trading-bot",bot="$bot"}))',
+    Kind.FREQTRADE: 'min(timestamp(up{job="trading-bot",bot="$bot"}))',
     Kind.VENUE: 'min(timestamp(trading_venue_up{venue="$target"}))',
 }
 """When the target was last scraped, by its kind: a sample from before the cure proves nothing."""

@@ -87,6 +87,15 @@ def _exporter(settings: Settings, registry: Registry, exporter: Target) -> dict[
             {"name": venue.name, "address": venue.address} for venue in registry.of_kind(Kind.VENUE)
         ],
         "paths": [str(settings.var)],
+        "freqtrades": [
+            {
+                "name": bot.name,
+                "address": bot.address,
+                "credentials_file": str(settings.secrets / f"freqtrade_{bot.name}"),
+            }
+            for bot in registry.of_kind(Kind.FREQTRADE)
+            if exporter == registry.one(Kind.EXPORTER)  # one reader is enough
+        ],
     }
 
 

@@ -88,13 +88,30 @@ def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:
         "prometheus": Kind.PROMETHEUS,
         "alertmanagers": Kind.ALERTMANAGER,
     }
-    return {
+    found: dict[str, list[dict[str, Any]]] = {
         name: [
             {"targets": [target.address], "labels": _labels(target)}
             for target in registry.of_kind(kind)
         ]
         for name, kind in files.items()
     }
+    found["bots"] += [_read_by_exporter(registry, bot) for bot in registry.of_kind(Kind.FREQTRADE)]
+    return found
+
+
+def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
+    """Return a bot's group when it is the exporter that is scraped for it.
+
+    `__param_bot` becomes `?bot=…` of the scrape, so the jobs of our own bots serve it unchanged.
+    """
+    labels = {
+        **bot.labels,
+        "bot": bot.name,
+        "venue": bot.venue or "",
+        "instance": bot.address,
+        "__param_bot": bot.name,
+    }
+    return {"targets": [registry.one(Kind.EXPORTER).address], "labels": labels}
 
 
 def _labels(target: Target) -> dict[str, str]:

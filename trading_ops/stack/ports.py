@@ -2,7 +2,7 @@
 
 import socket
 
-from trading_ops.domain.target import Registry
+from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
 from trading_ops.targets import split_address
 
@@ -14,6 +14,8 @@ def check_ports(registry: Registry) -> None:
         SetupError: one is taken; names its holder when the system tells, and the fix.
     """
     for target in registry:
+        if target.kind is Kind.FREQTRADE:
+            continue  # it runs already, and not under the supervisor
         for key, address in (("address", target.address), ("faults", target.faults)):
             if address and not is_free(address):
                 raise SetupError(

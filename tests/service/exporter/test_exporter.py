@@ -16,7 +16,8 @@ from tests.service.exporter.venues import FakeVenue
 from tests.service.stack.small import until, until_said
 from trading_ops.errors import ConfigError
 from trading_ops.exporter.collector import Watched
-from trading_ops.exporter.config import ExporterConfig, VenueEntry, load_config
+from trading_ops.exporter.config import ExporterConfig, FreqtradeEntry, VenueEntry, load_config
+from trading_ops.exporter.freqtrade.facts import NAMES as FREQTRADE_NAMES
 from trading_ops.exporter.server import serving
 from trading_ops.instrument.catalogue import CATALOGUE
 from trading_ops.instrument.metric import Owner
@@ -25,11 +26,13 @@ TOKEN = "metrics"
 
 
 @contextlib.asynccontextmanager
-async def exporter(folder: Path, *venues: VenueEntry) -> AsyncIterator[aiohttp.ClientSession]:
+async def exporter(
+    folder: Path, *venues: VenueEntry, freqtrades: tuple[FreqtradeEntry, ...] = ()
+) -> AsyncIterator[aiohttp.ClientSession]:
     token = folder / "token"
     token.write_text(f"{TOKEN}\n")
     address = f"127.0.0.1:{free_port()}"
-    config = ExporterConfig(address, token, venues, (folder,))
+    config = ExporterConfig(address, token, venues, (folder,), freqtrades)
     async with (
         serving(config),
         aiohttp.ClientSession(
@@ -76,7 +79,7 @@ async def test_host_and_venues_are_exported(tmp_path: Path) -> None:
 
 
 async def test_every_metric_of_the_catalogue_is_there(tmp_path: Path) -> None:
-    """What the catalogue promises of the exporter is what a scrape has."""
+    """What the catalogue promises of the exporter is what a scrape has, or one of a Freqtrade."""
     venue = FakeVenue()
     async with (
         venue.serving() as address,
@@ -84,6 +87,7 @@ async def test_every_metric_of_the_catalogue_is_there(tmp_path: Path) -> None:
     ):
         seen = await scrape(session)
     promised = {metric.name for metric in CATALOGUE if metric.owner is Owner.EXPORTER}
+    promised -= set(FREQTRADE_NAMES)
     assert promised == {name for name in seen if name.startswith("trading_")}
 
 

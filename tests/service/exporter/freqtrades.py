@@ -1,0 +1,168 @@
+"""A Freqtrade that answers as its documented API does, and as badly as a test says."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from trading_ops import clock
+from trading_ops.exporter.config import FreqtradeEntry
+
+USER, PASSWORD = "freqtrader", "a:secret"
+TIMEFRAME = 60.0
+PAIRS = ["BTC/USDT", "ETH/USDT"]
+EVERYTHING = "*"
+EXCHANGE_LOGGER = "freqtrade.exchange.common"
+
+
+class FakeFreqtrade:
+    """The endpoints that are read. A test changes `answers`, or breaks some of them."""
+
+    def __init__(self) -> None:
+        now = clock.timestamp()
+        self.started = now - 600
+        self.looped = now - 3
+        self.candle_opened = now - 90
+        self.state = "running"
+        self.locks: list[dict[str, Any]] = []
+        self.log: list[list[Any]] = [_line(now - 500, "freqtrade.worker", "INFO", "heartbeat")]
+        self.answers: dict[str, Any] = _steady()
+        self.raw: dict[str, tuple[int, bytes]] = {}
+        """Status and body that an endpoint answers instead."""
+
+        self.hangs: set[str] = set()
+        """Endpoints that never answer; `*` for all."""
+
+        self.asked: list[str] = []
+        self.queries: dict[str, dict[str, str]] = {}
+        self._released = asyncio.Event()
+
+    def warn(self, count: int, at: float | None = None) -> None:
+        """Write as many warnings of the exchange into the log."""
+        moment = clock.timestamp() if at is None else at
+        self.log += [
+            _line(moment + number / 1000, EXCHANGE_LOGGER, "WARNING", "fetch_ticker() returned")
+            for number in range(count)
+        ]
+
+    def lock(self, pair: str, *, ends_in: float, active: bool = True) -> None:
+        """Lay a lock."""
+        end = clock.timestamp() + ends_in
+        self.locks.append(
+            {"id": len(self.locks) + 1, "active": active, "pair": pair, "side": "*",
+             "lock_end_timestamp": int(end * 1000), "reason": "a test"}
+        )  # fmt: skip
+
+    def thaw(self) -> None:
+        """Let everything that hangs go on."""
+        self.hangs.clear()
+        self._released.set()
+        self._released = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def serving(self, port: int = 0) -> AsyncIterator[str]:
+        """Serve while the block runs; gives `host:port`."""
+        application = web.Application()
+        application.router.add_get("/api/v1/{endpoint:.*}", self._answer)
+        server = TestServer(application, port=port)
+        # A client that went away cancels its handler, as a server that threads away would not.
+        async with server:
+            yield f"{server.host}:{server.port}"
+            self._released.set()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        endpoint = request.match_info["endpoint"]
+        self.asked.append(endpoint)
+        self.queries[endpoint] = dict(request.query)
+        if self.hangs & {endpoint, EVERYTHING}:
+            await self._released.wait()
+        if endpoint != "ping" and not _authorized(request):
+            return web.json_response({"detail": "Unauthorized"}, status=401)
+        if endpoint in self.raw:
+            status, body = self.raw[endpoint]
+            return web.Response(status=status, body=body, headers={"Location": "/api/v1/ping"})
+        found = (self.answers | self._moving()).get(endpoint)
+        if found is None:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        return web.json_response(found)
+
+    def _moving(self) -> dict[str, Any]:
+        """Return what depends on the time, and on what a test did."""
+        return {
+            "health": {
+                "last_process": "2026-01-01T00:00:00+00:00",
+                "last_process_ts": int(self.looped),
+                "bot_start_ts": 1_600_000_000,
+                "bot_startup_ts": int(self.started),
+            },
+            "show_config": self.answers["show_config"] | {"state": self.state},
+            "locks": {"lock_count": len(self.locks), "locks": self.locks},
+            "logs": {"log_count": len(self.log), "logs": self.log[-500:]},
+            "pair_candles": {
+                "pair": "BTC/USDT",
+                "length": 1,
+                "last_analyzed_ts": int(clock.timestamp()),
+                "data_stop_ts": int(self.candle_opened * 1000),
+            },
+        }
+
+
+def entry(folder: Path, address: str, *, name: str = "freq", password: str = PASSWORD) -> Any:
+    """Return an entry of the exporter's configuration, with its file of credentials."""
+    file = folder / f"freqtrade_{name}"
+    file.write_text(f"{USER}:{password}\n")
+    return FreqtradeEntry(name, address, file)
+
+
+def _authorized(request: web.Request) -> bool:
+    expected = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    return request.headers.get("Authorization") == f"Basic {expected}"
+
+
+def _line(at: float, logger: str, level: str, message: str) -> list[Any]:
+    return ["2026-01-01 00:00:00", at * 1000, logger, level, message]
+
+
+def _steady() -> dict[str, Any]:
+    order = {"order_id": "1", "status": "closed", "is_open": False}
+    return {
+        "ping": {"status": "pong"},
+        "show_config": {
+            "version": "2026.9",
+            "api_version": 2.50,
+            "dry_run": True,
+            "runmode": "dry_run",
+            "exchange": "binance",
+            "strategy": "SampleStrategy",
+            "timeframe": "1m",
+            "timeframe_ms": int(TIMEFRAME * 1000),
+            "stake_currency": "USDT",
+            "max_open_trades": 3,
+        },
+        "count": {"current": 2, "max": 3, "total_stake": 199.5},
+        "status": [
+            {"trade_id": 1, "pair": "BTC/USDT", "is_short": False, "amount": 0.002,
+             "stake_amount": 99.5, "orders": [order, order | {"is_open": True}]},
+            {"trade_id": 2, "pair": "SOL/USDT", "is_short": True, "amount": 1.5,
+             "stake_amount": 100.0, "orders": [order]},
+        ],
+        "profit": {
+            "profit_closed_coin": 12.5, "profit_all_coin": 10.0, "closed_trade_count": 7,
+            "profit_factor": None, "max_drawdown": 0.2, "current_drawdown": 0.05,
+        },
+        "balance": {
+            "currencies": [
+                {"currency": "USDT", "balance": 800.0, "free": 700.0, "est_stake": 800.0},
+                {"currency": "BTC", "balance": 0.002, "free": 0.0, "est_stake": 98.0},
+            ],
+            "total": 5000.0, "total_bot": 1010.0, "stake": "USDT",
+        },
+        "daily": {"data": [{"date": "2026-01-02", "abs_profit": -4.5, "trade_count": 2},
+                           {"date": "2026-01-01", "abs_profit": 9.0, "trade_count": 1}]},
+        "whitelist": {"whitelist": PAIRS, "length": 2, "method": ["StaticPairList"]},
+    }  # fmt: skip

@@ -1,0 +1,116 @@
+"""A Freqtrade in targets.yml: what it becomes for Prometheus, the exporter and the reconciler."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.unit.stack.registries import changed, settings_in
+from trading_ops.domain.runbook import fill_query
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import ConfigError
+from trading_ops.stack.configs import bot_keys, process_configs
+from trading_ops.stack.layout import discovery
+from trading_ops.stack.ports import check_ports
+from trading_ops.stack.processes import processes
+
+ENTRY = """  - name: freq
+    kind: freqtrade
+    venue: binance
+    address: 127.0.0.1:8080
+    labels: {strategy: sample}
+"""
+BEFORE = "  - name: exporter\n"
+
+
+def registry(entry: str = ENTRY, *others: tuple[str, str]) -> Registry:
+    return changed((BEFORE, f"{entry}\n{BEFORE}"), *others)
+
+
+def test_the_exporter_is_scraped_for_it() -> None:
+    """Under the jobs of our own bots, with its own labels and its own address as the instance."""
+    found = discovery(registry())["bots"]
+    assert [group["labels"]["bot"] for group in found] == ["alpha", "freq"]
+    assert found[1] == {
+        "targets": ["127.0.0.1:8421"],
+        "labels": {
+            "bot": "freq",
+            "venue": "binance",
+            "strategy": "sample",
+            "instance": "127.0.0.1:8080",
+            "__param_bot": "freq",
+        },
+    }
+
+
+def test_the_exporter_reads_it(tmp_path: Path) -> None:
+    """With the secret that the docs name; a second exporter does not read it again."""
+    second = """  - name: exporter-2
+    kind: exporter
+    address: 127.0.0.1:8422
+    service: {manager: supervisor, unit: exporter-2}
+
+  - name: reconciler
+"""
+    settings = settings_in(tmp_path)
+    configs = process_configs(settings, registry(ENTRY, ("  - name: reconciler\n", second)))
+    assert configs["exporter"]["freqtrades"] == [
+        {
+            "name": "freq",
+            "address": "127.0.0.1:8080",
+            "credentials_file": str(settings.secrets / "freqtrade_freq"),
+        }
+    ]
+    assert configs["exporter-2"]["freqtrades"] == []
+
+
+def test_nothing_is_done_to_it() -> None:
+    """It has no agent: it is looked at, whether the file says so or not, and has no key of ours."""
+    found = registry()
+    bot = found.find("freq")
+    assert bot is not None
+    assert bot.observe_only
+    assert "freq" not in bot_keys(found)
+    assert [one.name for one in found.of_kind(Kind.BOT)] == ["alpha"]
+
+
+def test_queries_of_runbooks_name_it() -> None:
+    """As they name one of our own bots."""
+    bot = registry().find("freq")
+    assert bot is not None
+    assert fill_query('up{bot="$bot",venue="$venue"}', bot) == 'up{bot="freq",venue="binance"}'
+
+
+def test_the_supervisor_neither_runs_it_nor_wants_its_port(tmp_path: Path) -> None:
+    """It listens already when the stack starts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        found = registry(ENTRY.replace("127.0.0.1:8080", address))
+        only = Registry(found.of_kind(Kind.FREQTRADE))
+        check_ports(only)
+    units = {plan.unit for plan in processes(settings_in(tmp_path), found)}
+    assert "freq" not in units
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("venue: binance", "venue: 'Binance \"US\"'", "is no plain name"),
+        ("    venue: binance\n", "", "None is no plain name"),
+        ("labels:", "service: {manager: supervisor, unit: freq}\n    labels:", "remove `service`"),
+        ("127.0.0.1:8080", "192.168.0.2:8080", "reachable from other machines"),
+        ("127.0.0.1:8080", "127.0.0.1:8421", "choose a free port"),
+    ],
+)
+def test_mistakes_are_explained(old: str, new: str, expected: str) -> None:
+    """Each names the file, the entry and the fix."""
+    assert old in ENTRY
+    with pytest.raises(ConfigError) as caught:
+        registry(ENTRY.replace(old, new))
+    assert expected in str(caught.value)
+
+
+def test_somebody_must_read_it() -> None:
+    """Without an exporter it would be listed and never watched."""
+    with pytest.raises(ConfigError, match="nothing reads this Freqtrade"):
+        registry(ENTRY, ("kind: exporter", "kind: reconciler"))

@@ -1,0 +1,138 @@
+"""The parts of Freqtrade's answers that are read; API version 2.50.
+
+Beware of the units: what ends in `_ts` in /health is in seconds, every other time stamp is in
+milliseconds. Whatever is not here is ignored; what is here and missing makes the reading fail.
+"""
+
+from typing import Literal
+
+import msgspec
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """GET /ping: the API's thread lives. It says nothing about trading."""
+
+    status: Literal["pong"]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """GET /health: all null until the first whole loop."""
+
+    last_process_ts: float | None
+    """End of the last loop, in seconds."""
+
+    bot_startup_ts: float | None
+    """The last start or reload, in seconds. (`bot_start_ts` is the first one ever.)"""
+
+
+class Config(msgspec.Struct, frozen=True):
+    """GET /show_config."""
+
+    version: str
+    dry_run: bool
+    state: Literal["running", "paused", "stopped", "reload_config"]
+    exchange: str
+    stake_currency: str
+    timeframe_ms: float
+    timeframe: str | None = None
+    strategy: str | None = None
+    max_open_trades: float | None = None
+    """-1 or null for no limit."""
+
+
+class Count(msgspec.Struct, frozen=True):
+    """GET /count: from the database alone, so it is quick."""
+
+    current: int
+    total_stake: float
+    """In the stake currency."""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One order of a trade."""
+
+    is_open: bool
+
+
+class Trade(msgspec.Struct, frozen=True):
+    """One open trade of GET /status, which asks the exchange for prices."""
+
+    pair: str
+    is_short: bool
+    amount: float
+    """In the base currency; positive for shorts as well."""
+
+    stake_amount: float
+    orders: tuple[Order, ...] = ()
+
+
+class Profit(msgspec.Struct, frozen=True):
+    """GET /profit: in the stake currency; drawdown as a ratio, of closed trades."""
+
+    profit_closed_coin: float
+    profit_all_coin: float
+    closed_trade_count: int
+    max_drawdown: float
+    current_drawdown: float | None = None
+
+
+class Money(msgspec.Struct, frozen=True):
+    """One currency of the balance."""
+
+    currency: str
+    balance: float
+    est_stake: float = 0.0
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """GET /balance."""
+
+    currencies: tuple[Money, ...]
+    total_bot: float
+    """What the bot manages, in the stake currency; `total` counts other people's money too."""
+
+
+class Day(msgspec.Struct, frozen=True):
+    """One day; row 0 is today."""
+
+    abs_profit: float
+
+
+class Daily(msgspec.Struct, frozen=True):
+    """GET /daily."""
+
+    data: tuple[Day, ...]
+
+
+class Lock(msgspec.Struct, frozen=True):
+    """One lock; pair `*` is the global one."""
+
+    active: bool
+    pair: str
+    lock_end_timestamp: float
+    """In milliseconds."""
+
+
+class Locks(msgspec.Struct, frozen=True):
+    """GET /locks."""
+
+    locks: tuple[Lock, ...]
+
+
+class Whitelist(msgspec.Struct, frozen=True):
+    """GET /whitelist."""
+
+    whitelist: tuple[str, ...]
+
+
+class Candles(msgspec.Struct, frozen=True):
+    """GET /pair_candles."""
+
+    data_stop_ts: float
+    """Opening of the newest candle, in milliseconds; 0 for none."""
+
+
+class LogLines(msgspec.Struct, frozen=True):
+    """GET /logs: the newest lines, oldest first: date, milliseconds, logger, level, message."""
+
+    logs: tuple[tuple[str, float, str, str, str], ...]

@@ -1,0 +1,123 @@
+"""Asks Freqtrade's REST API, and believes an answer only when it has the documented shape.
+
+Source: https://www.freqtrade.io/en/stable/rest-api/. HTTP Basic on each call: it needs no login
+that could expire, and every version has it. Errors inside Freqtrade are answered with 502 and a
+JSON object `{"error": …}`.
+"""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from trading_ops.errors import ClientError, Refused, Unreachable
+
+T = TypeVar("T")
+
+ROOT = "/api/v1"
+LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
+"""A thousand log lines or some hundreds of trades are well below one."""
+
+OK, UNAUTHORIZED, SERVER_ERROR = 200, 401, 500
+
+
+class Failure(msgspec.Struct):
+    """How Freqtrade answers what went wrong inside it."""
+
+    error: str
+
+
+class Api:
+    """One Freqtrade."""
+
+    def __init__(
+        self, address: str, credentials_file: Path, session: aiohttp.ClientSession
+    ) -> None:
+        """Take `host:port`, a file with `user:password`, and a session that nobody else uses."""
+        self._root = f"http://{address}{ROOT}"
+        self._credentials_file = credentials_file
+        self._session = session
+
+    async def get(
+        self,
+        path: str,
+        kind: type[T],
+        *,
+        within: float,
+        params: Mapping[str, str] | None = None,
+        public: bool = False,
+    ) -> T:
+        """Return the answer as a value of this type.
+
+        Args:
+            path: below `/api/v1`, with its slash.
+            kind: the shape that the answer must have; further keys are ignored.
+            within: seconds for the whole call.
+            params: of the query.
+            public: no password is shown; for `/ping`, which tells whether anybody is there.
+
+        Raises:
+            Unreachable: no whole answer in time, or Freqtrade itself is in trouble.
+            Refused: a clear no, as for a wrong password.
+            ClientError: the answer has another shape, or the credentials cannot be read.
+        """
+        headers = {} if public else {"Authorization": self._credentials()}
+        try:
+            async with (
+                asyncio.timeout(within),
+                self._session.get(
+                    self._root + path, params=params, headers=headers, allow_redirects=False
+                ) as answer,
+            ):
+                body = await _whole(answer.content, path)
+                _check_status(path, answer.status, body)
+        except TimeoutError as error:
+            raise Unreachable(f"{path}: no answer within {within:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{path}: {str(error) or type(error).__name__}") from error
+        return _decode(path, body, kind)
+
+    def _credentials(self) -> str:
+        """Return the header; the file is read anew, so that a changed password needs no restart."""
+        try:
+            text = self._credentials_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise ClientError(f"{self._credentials_file} cannot be read: {reason}") from error
+        user, colon, _ = text.partition(":")
+        if not colon or not user or not text.isprintable():
+            raise ClientError(f"{self._credentials_file} must hold one line, `user:password`")
+        return "Basic " + base64.b64encode(text.encode()).decode("ascii")
+
+
+async def _whole(content: aiohttp.StreamReader, path: str) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise ClientError(f"{path}: the answer is longer than {LARGEST_ANSWER_BYTES} bytes")
+    return bytes(body)
+
+
+def _check_status(path: str, status: int, body: bytes) -> None:
+    if status == OK:
+        return
+    if status == UNAUTHORIZED:
+        raise Refused(f"{path}: HTTP 401: user or password is wrong")
+    try:
+        said = ": " + msgspec.json.decode(body, type=Failure).error[:200]
+    except (msgspec.MsgspecError, RecursionError):
+        said = ""
+    text = f"{path}: HTTP {status}{said}"
+    raise Unreachable(text) if status >= SERVER_ERROR else Refused(text)
+
+
+def _decode(path: str, body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ClientError(f"{path}: not the documented answer: {error}") from error

@@ -1,0 +1,36 @@
+"""What a scrape of one Freqtrade sees, as if it were one of our bots."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from trading_ops import clock
+from trading_ops.exporter.families import family
+from trading_ops.exporter.freqtrade.bot import FreqtradeBot
+from trading_ops.exporter.freqtrade.facts import NAMES, facts
+from trading_ops.instrument.exposition import Exposition
+
+
+class FreqtradeBoard(Collector):
+    """Memory only, like every scrape: it waits for nobody."""
+
+    def __init__(self, bot: FreqtradeBot) -> None:
+        """Take the bot."""
+        self._bot = bot
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the facts as they are now."""
+        return facts(self._bot, clock.timestamp())
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield every family that there can be: a scrape of the vital ones picks by name."""
+        return (family(name, {}) for name in NAMES)
+
+
+def exposition(bot: FreqtradeBot) -> Exposition:
+    """Return what renders the bot's metrics, vital or all, as an agent does."""
+    registry = CollectorRegistry()
+    registry.register(FreqtradeBoard(bot))
+    return Exposition(registry)

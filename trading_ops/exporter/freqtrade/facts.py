@@ -1,0 +1,216 @@
+"""Freqtrade's facts in the words of the catalogue: one function for each group of metrics.
+
+`trading_*` without `freqtrade` are the metrics of our own bots, with the same meaning, so that the
+same rules, boards and runbooks serve both. docs/freqtrade.md lists what is mapped to what.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client.metrics_core import Metric
+
+from trading_ops.exporter.families import family
+from trading_ops.exporter.freqtrade import answers
+from trading_ops.exporter.freqtrade.bot import FreqtradeBot
+
+GLOBAL = "*"
+STALE_TIMEFRAMES = 3
+"""The newest candle opened 1 to 2 timeframes ago while all is well; older than 3 it is late."""
+
+LOOP_SECONDS = 60.0
+"""A loop takes about 5 s; one that takes longer than this is stuck, often in the exchange."""
+
+LARGEST_COUNT = 100
+"""Of pairs, and of currencies, that become series; the largest ones are kept."""
+
+NAMES = (
+    "trading_bot_info",
+    "trading_bot_start_timestamp_seconds",
+    "trading_bot_heartbeat_timestamp_seconds",
+    "trading_state",
+    "trading_component_up",
+    "trading_market_data_timestamp_seconds",
+    "trading_open_orders",
+    "trading_position",
+    "trading_balance",
+    "trading_equity",
+    "trading_realized_pnl",
+    "trading_unrealized_pnl",
+    "trading_freqtrade_info",
+    "trading_freqtrade_open_trades",
+    "trading_freqtrade_max_open_trades",
+    "trading_freqtrade_exposure",
+    "trading_freqtrade_closed_trades_total",
+    "trading_freqtrade_daily_profit",
+    "trading_freqtrade_current_drawdown_ratio",
+    "trading_freqtrade_max_drawdown_ratio",
+    "trading_freqtrade_locks",
+    "trading_freqtrade_exchange_warnings_total",
+    "trading_freqtrade_candle_timestamp_seconds",
+    "trading_freqtrade_timeframe_seconds",
+)
+"""Every metric that a Freqtrade has when all its endpoints answer."""
+
+
+def facts(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
+    """Yield what is known of the bot; what is not known has no family."""
+    yield from _config(bot)
+    yield from _times(bot)
+    yield from _state(bot, now)
+    yield from _components(bot, now)
+    yield from _market_data(bot, now)
+    yield from _trades(bot)
+    yield from _money(bot)
+    yield family("trading_freqtrade_exchange_warnings_total", {(): bot.trouble.total})
+
+
+def _config(bot: FreqtradeBot) -> Iterator[Metric]:
+    config = bot.config.fresh
+    if config is None:
+        return
+    mode = "paper" if config.dry_run else "live"
+    yield family("trading_bot_info", {(config.version, mode): 1})
+    named = (config.strategy or "", config.exchange, config.timeframe or "")
+    yield family("trading_freqtrade_info", {named: 1})
+    limit = config.max_open_trades
+    if limit is not None and limit >= 0:
+        yield family("trading_freqtrade_max_open_trades", {(): limit})
+
+
+def _times(bot: FreqtradeBot) -> Iterator[Metric]:
+    health = bot.health.last  # an old time stamp is still true, and its age is what rules look at
+    if health is None:
+        return
+    start, heartbeat = health.bot_startup_ts, health.last_process_ts
+    if start is not None:
+        yield family("trading_bot_start_timestamp_seconds", {(): start})
+    if heartbeat is not None:
+        yield family("trading_bot_heartbeat_timestamp_seconds", {(): heartbeat})
+
+
+def _state(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
+    locks, config = bot.locks.fresh, bot.config.fresh
+    if locks is None:
+        return
+    standing = [
+        lock for lock in locks.locks if lock.active and lock.lock_end_timestamp / 1000 > now
+    ]
+    over_all = sum(1 for lock in standing if lock.pair == GLOBAL)
+    yield family(
+        "trading_freqtrade_locks",
+        {("global",): over_all, ("pair",): len(standing) - over_all},
+    )
+    if config is not None and config.state != "reload_config":
+        holds = trading_state(config, locked=over_all > 0)
+        states = ("active", "reducing", "halted")
+        yield family("trading_state", {(one,): float(one == holds) for one in states})
+
+
+def trading_state(config: answers.Config, *, locked: bool) -> str:
+    """Return ours for Freqtrade's state and whether a global lock stands.
+
+    A pause alone is gone after a reload, and a lock alone can be passed by a forced entry; so only
+    both together are a halt. Either one alone keeps entries out and lets exits pass.
+    """
+    if config.state == "stopped" or (config.state == "paused" and locked):
+        return "halted"
+    return "reducing" if locked or config.state == "paused" else "active"
+
+
+def _components(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
+    up: dict[tuple[str, ...], float] = {}
+    if bot.logs.fresh is not None:
+        up["broker",] = not bot.trouble.stands(now)
+    if bot.candles.last is not None:
+        ends = _fresh_until(bot, bot.candles.last).values()
+        up["feed",] = any(now <= end for end in ends)
+    if bot.health.last is not None and bot.health.last.last_process_ts is not None:
+        up["heartbeat",] = now - bot.health.last.last_process_ts <= LOOP_SECONDS
+    if up:
+        yield family("trading_component_up", {key: float(value) for key, value in up.items()})
+
+
+def _market_data(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
+    timeframe = bot.candles.last
+    if timeframe is None:
+        return
+    opened: dict[tuple[str, ...], float] = {
+        (pair,): moment for pair, moment in bot.candles_opened.items()
+    }
+    yield family("trading_freqtrade_timeframe_seconds", {(): timeframe})
+    yield family("trading_freqtrade_candle_timestamp_seconds", opened)
+    ends = _fresh_until(bot, timeframe)
+    yield family(
+        "trading_market_data_timestamp_seconds",
+        {(pair,): min(now, end) for pair, end in ends.items()},
+    )
+
+
+def _fresh_until(bot: FreqtradeBot, timeframe: float) -> Mapping[str, float]:
+    """Return when each pair's newest candle is too old: what a quiet feed's last tick is to us.
+
+    A bot that lives on candles has nothing new for a whole timeframe, and is well. What counts as
+    the time of its market data is therefore the last moment at which they were as fresh as they
+    can be; the rule that allows five seconds then fits both kinds of bot.
+    """
+    return {
+        pair: opened + STALE_TIMEFRAMES * timeframe for pair, opened in bot.candles_opened.items()
+    }
+
+
+def _trades(bot: FreqtradeBot) -> Iterator[Metric]:
+    count, trades, config = bot.count.fresh, bot.trades.fresh, bot.config.last
+    if count is not None:
+        yield family("trading_freqtrade_open_trades", {(): count.current})
+        if config is not None:
+            stake = (config.stake_currency,)
+            yield family("trading_freqtrade_exposure", {stake: count.total_stake})
+    if trades is not None:
+        resting = sum(1 for trade in trades for order in trade.orders if order.is_open)
+        yield family("trading_open_orders", {(): resting})
+        yield family("trading_position", _positions(trades, bot.candles_opened))
+
+
+def _positions(
+    trades: Iterable[answers.Trade], pairs: Iterable[str]
+) -> dict[tuple[str, ...], float]:
+    """Return the net amount by pair; zero for the watched pairs, so that a closed one shows."""
+    found: dict[tuple[str, ...], float] = {(pair,): 0.0 for pair in pairs}
+    net: dict[str, float] = defaultdict(float)
+    stake: dict[str, float] = defaultdict(float)
+    for trade in trades:
+        net[trade.pair] += -trade.amount if trade.is_short else trade.amount
+        stake[trade.pair] += abs(trade.stake_amount)
+    largest = sorted(net, key=lambda pair: stake[pair], reverse=True)[:LARGEST_COUNT]
+    return found | {(pair,): net[pair] for pair in largest}
+
+
+def _money(bot: FreqtradeBot) -> Iterator[Metric]:
+    profit, balance, daily, config = (
+        bot.profit.fresh,
+        bot.balance.fresh,
+        bot.daily.fresh,
+        bot.config.last,
+    )
+    if balance is not None:
+        largest = sorted(balance.currencies, key=lambda money: abs(money.est_stake), reverse=True)
+        yield family(
+            "trading_balance",
+            {(money.currency,): money.balance for money in largest[:LARGEST_COUNT]},
+        )
+    if profit is not None:
+        yield family("trading_freqtrade_closed_trades_total", {(): profit.closed_trade_count})
+        yield family("trading_freqtrade_max_drawdown_ratio", {(): profit.max_drawdown})
+        if profit.current_drawdown is not None:
+            yield family("trading_freqtrade_current_drawdown_ratio", {(): profit.current_drawdown})
+    if config is None:
+        return  # amounts without their currency say nothing
+    stake = (config.stake_currency,)
+    if balance is not None:
+        yield family("trading_equity", {stake: balance.total_bot})
+    if profit is not None:
+        closed = profit.profit_closed_coin
+        yield family("trading_realized_pnl", {stake: closed})
+        yield family("trading_unrealized_pnl", {stake: profit.profit_all_coin - closed})
+    if daily is not None:
+        yield family("trading_freqtrade_daily_profit", {stake: daily.data[0].abs_profit})

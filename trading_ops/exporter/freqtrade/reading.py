@@ -1,0 +1,44 @@
+"""One endpoint as a source: read again and again, remembered as a value."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, TypeVar
+
+from prometheus_client.metrics_core import Metric
+
+T = TypeVar("T")
+
+
+class Reading(Generic[T]):
+    """What one endpoint said last. Its figures are served with the bot's, not the exporter's."""
+
+    def __init__(
+        self,
+        name: str,
+        ask: Callable[[], Awaitable[T]],
+        *,
+        interval_seconds: float,
+        timeout_seconds: float,
+    ) -> None:
+        """Take the collector's name and what asks the endpoint."""
+        self.name = name
+        self.interval_seconds = interval_seconds
+        self.timeout_seconds = timeout_seconds
+        self.last: T | None = None
+        """What it said when it last said something: for what ages by itself, such as a time."""
+
+        self.fresh: T | None = None
+        """The same, but None when the last reading failed: for what misleads when it is old."""
+
+        self._ask = ask
+
+    async def read(self) -> None:
+        """Ask once; raises whatever the asking raises."""
+        try:
+            self.last = self.fresh = await self._ask()
+        except BaseException:
+            self.fresh = None
+            raise
+
+    def families(self, *, fresh: bool) -> Iterable[Metric]:  # noqa: ARG002 - the Source's signature
+        """Return nothing: see `facts`."""
+        return ()
