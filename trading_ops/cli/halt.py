@@ -145,7 +145,8 @@ async def _tell(directory: Directory, bot: Target, word: str, hold: dict[str, st
         )
         done, detail = answer.succeeded, answer.detail
     except ClientError as error:
-        done, detail = False, str(error)
+        again = "it is stored nowhere: order it again when the bot answers"
+        done, detail = False, f"{error}; {again}"
     return LaidView(
         target=bot.name,
         id=hold["id"],
