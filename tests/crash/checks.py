@@ -130,7 +130,7 @@ def _fences_fall(done: list[dict[str, Any]]) -> list[str]:
     found = []
     for line in done:
         place = (line["bot"], line["one_shot"])
-        if line["fence"] < highest.get(place, 0):
+        if line.get("behind") or line["fence"] < highest.get(place, 0):
             found.append(f"attempt {line['attempt']} took effect behind a higher fence")
         highest[place] = max(line["fence"], highest.get(place, 0))
     return found

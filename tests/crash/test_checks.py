@@ -41,6 +41,7 @@ def test_one_effect_of_one_attempt_is_well() -> None:
         ([row(), row(id="b")], [line(), line(attempt="b")], "had 2 one-shots"),
         ([row(state="abandoned")], [line()], "is called abandoned"),
         ([row(fence=3)], [line()], "has fence 3, sent 2"),
+        ([row()], [line(behind=True)], "behind a higher fence"),
         (
             [row(), row(id="b", fence=1)],
             [line(), line(attempt="b", fence=1, episode=8)],

@@ -297,7 +297,7 @@ class World:
         self._refuse_when_down(request, bot)
         order = await request.json()
         attempt, fence = order["attempt_id"], order["fence"]
-        about = {"bot": bot, "command": name, "attempt": attempt, "fence": fence}
+        about: dict[str, Any] = {"bot": bot, "command": name, "attempt": attempt, "fence": fence}
         self._saw("asked", **about)
         # From here it goes on, even when whoever asked is dead by now.
         if self.random.random() < self.faults.late:
@@ -308,6 +308,7 @@ class World:
                     self._saw("refused", highest=executor.fence, **about)
                     body = {"error": "stale_fence", "highest": executor.fence}
                     return web.json_response(body, status=409)
+                about["behind"] = fence < executor.fence
                 executor.fence = max(fence, executor.fence)
                 executor.answers[attempt] = self._carry_out(bot, name, about)
         if self.random.random() < self.faults.unanswered and request.transport is not None:
