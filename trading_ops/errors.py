@@ -9,9 +9,9 @@
     │   ├── StoreUnavailable  the database is away or locked; nothing was stored
     │   └── CommitUnknown   COMMIT was sent and not answered; it may be stored
     ├── ClientError         a system we call did not do as asked
-    │   ├── Unreachable     no answer: the outcome is unknown
-    │   └── Refused         a clear no: nothing was done
-    ├── ActionError         an action failed for good; the next step is due
+    │   ├── Unreachable     no answer: the outcome is unknown (retryable, but for a one-shot)
+    │   └── Refused         a clear no: nothing was done (permanent)
+    ├── ActionError         an action failed for good; the next step is due (permanent)
     └── OrderRefused        what a person ordered cannot be done; nothing was
 
 Commands print the message of one of these as a single sentence; a traceback never reaches a user.

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from trading_ops.domain.alert import Alert, AlertStatus
+from trading_ops.domain.alert import Alert, AlertStatus, fingerprint_of
 from trading_ops.reconciler.notification import Unreadable, parse_notification
 
 GOOD: dict[str, Any] = {
@@ -25,6 +25,48 @@ def raw(text: str) -> bytes:
     """Return a body with a text in the place of an annotation's value."""
     body = msgspec.json.encode({"alerts": [GOOD | {"annotations": {"a": "HERE"}}]})
     return body.replace(b'"HERE"', text.encode("utf-8", "surrogatepass"))
+
+
+REAL: dict[str, Any] = {
+    "receiver": r"rec\.v1-x",
+    "status": "firing",
+    "alerts": [
+        {
+            **GOOD,
+            "annotations": {"summary": "Down."},
+            "startsAt": "2026-03-01T12:00:00.123456789Z",
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://vm:9090/graph?g0.expr=up",
+            "fingerprint": "20da56ff967d7615",
+        },
+    ],
+    "groupLabels": {"bot": "alpha"},
+    "commonLabels": {"bot": "alpha"},
+    "commonAnnotations": {},
+    "externalURL": "http://vm:9093",
+    "version": "4",
+    "groupKey": '{}:{alertname="BotDown", bot="alpha"}',
+    "truncatedAlerts": 1,
+}
+"""A body as 0.25 sends it: the receiver's name is quoted for regular expressions."""
+
+NEWER = {"notification_reason": "first notification", "routeLabels": {"team": "ops"}}
+"""What 0.32 and 0.34 have added."""
+
+
+@pytest.mark.parametrize("more", [{}, NEWER], ids=["0.25", "0.34"])
+def test_the_whole_contract(more: dict[str, Any]) -> None:
+    """What is known is read, what is not is ignored, and the fingerprint is Alertmanager's own."""
+    (alert,) = parse_notification(msgspec.json.encode(REAL | more))
+    assert (alert.name, alert.fingerprint) == ("BotDown", "20da56ff967d7615")
+    assert (alert.status, alert.ends_at) == (AlertStatus.FIRING, None)
+    assert alert.annotations == {"summary": "Down."}
+
+
+@pytest.mark.parametrize("given", ["", "20DA56FF967D7615", "x" * 1000, "20da56ff967d76151"])
+def test_a_strange_fingerprint_is_not_taken_over(given: str) -> None:
+    """It is a key: what is none of Alertmanager's is computed from the labels instead."""
+    assert parse(fingerprint=given).fingerprint == fingerprint_of(GOOD["labels"])
 
 
 @pytest.mark.parametrize(
