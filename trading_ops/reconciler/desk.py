@@ -153,10 +153,12 @@ def _read_again(connection: Connection, head: int, former: Desk, now: datetime) 
     by_id = {**kept, **fresh}
     targets = {one.target for one in by_id.values() if one.target}
     closed = (former.by_id[key] for key in touched & former.by_id.keys() - fresh.keys())
-    stale = targets if concerns_all else {one.target for one in (*fresh.values(), *closed)}
+    told = {one.target for one in (*fresh.values(), *closed) if one.target}
+    stale = targets if concerns_all else told  # what names no target is no neighbour of the others
     of_target = {name: done for name, done in former.of_target.items() if name in targets - stale}
     of_incident = {key: done for key, done in former.of_incident.items() if key in by_id}
-    of_incident |= {key: tuple(attempts.of_incident(connection, key)) for key in fresh}
+    tried = (key for key, one in fresh.items() if one.target)  # without a target nothing is
+    of_incident |= {key: tuple(attempts.of_incident(connection, key)) for key in tried}
     return Desk(
         head=head,
         by_id=by_id,
