@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.planted.bugs import BUGS, Bug
 
@@ -32,8 +33,19 @@ FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 AT_ONCE = 2
 
 
-def try_one(bug: Bug) -> tuple[Bug, str, float]:
-    """Return the first test that failed, or nothing, and how many seconds it took."""
+class _Tried(NamedTuple):
+    """What became of one bug."""
+
+    bug: Bug
+    failed: str
+    """The first test that failed; empty: none did, or they could not be run."""
+
+    ran: bool
+    seconds: float
+
+
+def try_one(bug: Bug) -> _Tried:
+    """Run a bug's tests in a copy in which it is planted."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"planted-{bug.name}-") as name:
         root = Path(name)
@@ -51,10 +63,12 @@ def try_one(bug: Bug) -> tuple[Bug, str, float]:
         )
     found = FAILED.search(done.stdout)
     # 1: tests failed. Anything else is trouble of another kind, and catches nothing.
-    caught = found.group(1) if done.returncode == 1 and found else ""
-    if done.returncode not in (0, 1):
-        sys.stderr.write(f"{bug.name}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}")
-    return bug, caught, time.monotonic() - began
+    failed = found.group(1) if done.returncode == 1 and found else ""
+    ran = done.returncode in (0, 1)
+    if not ran:
+        said = (done.stdout + done.stderr)[-2000:]
+        sys.stderr.write(f"{bug.name}: pytest ended with {done.returncode}\n{said}\n")
+    return _Tried(bug, failed, ran, time.monotonic() - began)
 
 
 def _without_a_bug(chosen: Sequence[Bug]) -> Bug:
@@ -73,21 +87,25 @@ def _copy(source: Path, to: Path) -> None:
 def main(names: list[str]) -> int:
     """Print the table; 1 when a bug survives."""
     chosen = [bug for bug in BUGS if not names or bug.name in names]
-    unplanted = _without_a_bug(chosen)
-    _, failed, seconds = try_one(unplanted)
-    sys.stdout.write(f"{unplanted.name:<24} {seconds:>5.0f} s  {failed or 'passes'}\n")
-    if failed:
-        sys.stdout.write("a test that fails anyway catches nothing\n")
+    sound = try_one(_without_a_bug(chosen))
+    verdict = "passes" if sound.ran and not sound.failed else sound.failed or "DID NOT RUN"
+    _say(sound, verdict)
+    if verdict != "passes":
+        sys.stdout.write("what does not pass without a bug catches nothing\n")
         return 1
     survived = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for bug, caught, seconds in pool.map(try_one, chosen):
-            survived += not caught
-            verdict = caught or "SURVIVED"
-            sys.stdout.write(f"{bug.name:<24} {seconds:>5.0f} s  {verdict}\n    {bug.what}\n")
-            sys.stdout.flush()
+        for tried in pool.map(try_one, chosen):
+            survived += not tried.failed
+            _say(tried, tried.failed or "SURVIVED")
     sys.stdout.write(f"{len(chosen)} bugs planted, {survived} survived\n")
     return 1 if survived else 0
+
+
+def _say(tried: _Tried, verdict: str) -> None:
+    sys.stdout.write(f"{tried.bug.name:<24} {tried.seconds:>5.0f} s  {verdict}\n")
+    sys.stdout.write(f"    {tried.bug.what}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
