@@ -72,11 +72,11 @@ class ReconcilerApi:
 
     async def status(self) -> StatusView:
         """Return how it stands."""
-        return _decode(await self._http.get("/api/v1/status"), StatusView)
+        return _decode(await self._get("/api/v1/status"), StatusView)
 
     async def incidents(self, **filters: str) -> list[IncidentView]:
         """Return incidents, newest first; filters as the API has them."""
-        body = await self._http.get("/api/v1/incidents", params=filters)
+        body = await self._get("/api/v1/incidents", params=filters)
         return _decode(body, _Incidents).incidents
 
     async def story(self, key: str) -> StoryView | None:
@@ -144,7 +144,7 @@ class ReconcilerApi:
 
     async def targets(self) -> list[TargetView]:
         """Return every registered target with its holds."""
-        return _decode(await self._http.get("/api/v1/targets"), _Targets).targets
+        return _decode(await self._get("/api/v1/targets"), _Targets).targets
 
     async def execute(
         self, action: str, target: str, params: Mapping[str, str], *, owner: str, reason: str
@@ -156,7 +156,7 @@ class ReconcilerApi:
 
     async def approvals(self, **filters: str) -> list[ApprovalView]:
         """Return requests for approval, newest first."""
-        body = await self._http.get("/api/v1/approvals", params=filters)
+        body = await self._get("/api/v1/approvals", params=filters)
         return _decode(body, _Approvals).approvals
 
     async def answer(self, key: str, word: str, *, owner: str) -> ApprovalView:
@@ -166,7 +166,7 @@ class ReconcilerApi:
 
     async def windows(self) -> list[WindowView]:
         """Return the maintenance windows that are open or planned."""
-        return _decode(await self._http.get("/api/v1/maintenance"), _Windows).maintenance
+        return _decode(await self._get("/api/v1/maintenance"), _Windows).maintenance
 
     async def begin_window(self, **fields: Any) -> WindowView:
         """Begin or plan a maintenance window; fields as the API has them."""
@@ -200,6 +200,10 @@ class ReconcilerApi:
     async def end_test_alert(self) -> None:
         """Let the test alert end."""
         await self._order("DELETE", "/api/v1/test-alert")
+
+    async def _get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
+        answer = await self._http.ask("GET", path, params=params)
+        return _checked(answer.status, answer.body)
 
     async def _order(self, method: str, path: str, **fields: Any) -> bytes:
         given = {name: value for name, value in fields.items() if value is not None}
