@@ -86,3 +86,10 @@ def test_alerts_go_to_every_alertmanager_of_the_registry() -> None:
     (managers,) = CONFIG["alerting"]["alertmanagers"]
     assert managers["file_sd_configs"] == [{"files": ["targets/alertmanagers.json"]}]
     assert managers["follow_redirects"] is False
+
+
+def test_alerts_are_the_same_at_both_sources() -> None:
+    """External labels are on what is sent and not on what is shown: none may be left on alerts."""
+    rules = CONFIG["alerting"].get("alert_relabel_configs", [])
+    dropped = {rule["regex"] for rule in rules if rule["action"] == "labeldrop"}
+    assert set(CONFIG["global"].get("external_labels", {})) <= dropped
