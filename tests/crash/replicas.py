@@ -140,7 +140,10 @@ class Drill:
             self.database, checkpoint=Checkpoint.EFFECT_BEFORE, signal="SIGSTOP", nth=1
         )
         if not await _stands_still(life):
+            # It would stand still later, when nobody thaws it.
             self.done["never reached an effect"] += 1
+            await life.end()
+            await replica.begin(self.database)
             return
         frozen = self.gone[life.pid] = clock.timestamp()
         await asyncio.sleep(self.random.uniform(*FREEZE_SECONDS))
