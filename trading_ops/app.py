@@ -95,6 +95,9 @@ class Base:
     metrics: ReconcilerMetrics
     writer: Writer
     reader: Reader
+    asking: Reader
+    """The HTTP border's: however much is asked there, nothing of ours waits behind it."""
+
     lease: Lease
     session: aiohttp.ClientSession
     wakeup: asyncio.Event
@@ -112,6 +115,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
     migrate.upgrade(settings.database_url)
     with sole_writer(settings.database_url), _writers(settings) as (writer, leasing):
         reader = Reader(reading_engine(settings.database_url))
+        asking = Reader(reading_engine(settings.database_url))
         alone = sqlite_path(settings.database_url) is not None
         try:
             async with aiohttp.ClientSession() as session:
@@ -121,6 +125,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     metrics=ReconcilerMetrics(),
                     writer=writer,
                     reader=reader,
+                    asking=asking,
                     lease=Lease(leasing, replica_name(), alone=alone),
                     session=session,
                     wakeup=asyncio.Event(),
@@ -134,6 +139,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                         watch=watch,
                     )
         finally:
+            asking.close()
             reader.close()
 
 
@@ -300,7 +306,7 @@ def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
 
 def _application(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) -> web.Application:
     authenticator = Authenticator(base.settings)
-    feed = Feed(base.reader)
+    feed = Feed(base.asking)
     stream = Stream(feed, authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
     handlers = _handlers(base, loop, holding, watch, stream)
@@ -316,7 +322,7 @@ def _application(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) ->
 def _handlers(
     base: Base, loop: Loop, holding: Holding, watch: AgentWatch, stream: Stream
 ) -> Handlers:
-    settings, reader, writer = base.settings, base.reader, base.writer
+    settings, reader, writer = base.settings, base.asking, base.writer
     registry = base.plans.registry
 
     def passed_ago() -> float:

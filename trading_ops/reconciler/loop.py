@@ -135,8 +135,9 @@ class Loop:
         more = await self.intake.take_apart()
         await self._refresh()
         if poll or self._agenda.is_due(clock.monotonic()):
-            await self._look_around()
-            due = self._agenda.take(clock.monotonic())
+            late = await self._look_around()
+            due = self._agenda.take(clock.monotonic()) - late
+            self._agenda.add(late)
             await self._look_at([self.desk.by_id[key] for key in due if key in self._mine])
         self._acknowledge()
         if more:
@@ -184,8 +185,11 @@ class Loop:
             self._agenda.forget(key)
         self.looker.ledger.forget(keys)
 
-    async def _look_around(self) -> None:
+    async def _look_around(self) -> set[str]:
         """Ask the sources, and have looked at whatever they say something new of.
+
+        Returns:
+            The incidents that came too late to be in their answer: these wait for the next one.
 
         They are asked after the store was read: a look at an incident must never rest on an answer
         that is older than the incident.
@@ -194,14 +198,19 @@ class Loop:
         alerts = len(snapshot.prometheus.alerts) if snapshot.prometheus else 0
         rest = min(alerts * REST_PER_ALERT_SECONDS, LONGEST_REST_SECONDS)
         self._not_before = clock.monotonic() + rest
-        known = {incident.fingerprint for incident in self.desk.by_id.values()}
-        if await self.observer.adopt(snapshot, known):
-            self.wakeup.set()  # looked at in the next pass, for which the sources are asked again
+        late = set[str]()
+        asked_for, known = self.desk.by_id, {one.fingerprint for one in self.desk.by_id.values()}
+        if snapshot.prometheus and await self.observer.adopt(snapshot, known):
+            await self._refresh()
+            told = snapshot.prometheus.alerts
+            new = (self.desk.by_id[key] for key in self._mine - asked_for.keys())
+            late = {one.id for one in new if one.fingerprint not in told}
         for key in self._mine:
             sight = self._agenda.sight(key)
             glance = self.looker.glance(self.desk.by_id[key], self.desk, snapshot)
             if sight is None or glance != (sight.view, sight.blocking):
                 self._agenda.add((key,))
+        return late
 
     async def _look_at(self, due: list[Incident]) -> None:
         # What something can be done about comes first: a storm for people must not hold it up.
