@@ -9,12 +9,14 @@ from trading_ops.instrument.exporter_catalogue import EXPORTER_METRICS
 from trading_ops.instrument.metric import Metric
 from trading_ops.instrument.process_catalogue import PROCESS_METRICS
 from trading_ops.instrument.reconciler_catalogue import RECONCILER_METRICS
+from trading_ops.instrument.watcher_catalogue import WATCHER_METRICS
 
 CATALOGUE: tuple[Metric, ...] = (
     *BOT_METRICS,
     *EXPORTER_METRICS,
     *RECONCILER_METRICS,
     *PROCESS_METRICS,
+    *WATCHER_METRICS,
 )
 
 _BY_NAME = {metric.name: metric for metric in CATALOGUE}

@@ -26,6 +26,9 @@ class Owner(StrEnum):
     PROCESS = "process"
     """Every one of them, through prometheus_client's own process collector."""
 
+    WATCHERS = "watchers"
+    """A bot, through those of its watchers that are on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
