@@ -79,6 +79,15 @@ class Watched:
         finally:
             self.looked.set()
 
+    def figures(self) -> Sequence[Metric]:
+        """Return the source's figures; none when it fails at that, which counts as well."""
+        try:
+            return list(self.source.families(fresh=self.up))
+        except Exception as error:  # noqa: BLE001 - a scrape has the others' figures too
+            self.failures += 1
+            _log.warning("collector_not_told", collector=self.source.name, reason=str(error))
+            return ()
+
 
 class Board(Collector):
     """What a scrape sees of all sources: memory only, so it never waits for one of them."""
@@ -91,7 +100,7 @@ class Board(Collector):
         """Yield each family once, with the figures of all sources that have it."""
         merged: dict[str, Metric] = {}
         for one in self._watched:
-            for found in one.source.families(fresh=one.up):
+            for found in one.figures():
                 if found.name in merged:
                     merged[found.name].samples.extend(found.samples)
                 else:

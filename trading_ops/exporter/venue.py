@@ -4,6 +4,7 @@ Each probe is a new connection without cookies, so what it says is whether a new
 served. One failed probe makes the venue down: the rules that act on it look at several.
 """
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -76,7 +77,16 @@ class Venue:
         async with self._session.get(f"{self._root}/{endpoint}", allow_redirects=False) as answer:
             if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
                 raise ClientError(f"{endpoint} was answered with HTTP {answer.status}")
-            return result_of(await answer.json(content_type=None))
+            return result_of(json.loads(await _whole(answer.content)))
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise ClientError(f"the answer is longer than {LARGEST_ANSWER_BYTES} bytes")
+    return bytes(body)
 
 
 def result_of(body: object) -> dict[str, Any]:
