@@ -1,14 +1,19 @@
 """A Freqtrade in targets.yml: what it becomes for Prometheus, the exporter and the reconciler."""
 
+import json
+import re
 import socket
+import textwrap
 from pathlib import Path
 
 import pytest
 
-from tests.unit.stack.registries import changed, settings_in
+from tests.unit.stack.registries import REPOSITORY, changed, settings_in
 from trading_ops.domain.runbook import fill_query
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ConfigError
+from trading_ops.exporter.config import load_config
+from trading_ops.exporter.freqtrade.facts import NAMES
 from trading_ops.stack.configs import bot_keys, process_configs
 from trading_ops.stack.layout import discovery
 from trading_ops.stack.ports import check_ports
@@ -62,6 +67,10 @@ def test_the_exporter_reads_it(tmp_path: Path) -> None:
         }
     ]
     assert configs["exporter-2"]["freqtrades"] == []
+    file = tmp_path / "exporter.json"
+    file.write_text(json.dumps(configs["exporter"]))
+    (entry,) = load_config(file).freqtrades
+    assert entry.credentials_file == settings.secrets / "freqtrade_freq"
 
 
 def test_nothing_is_done_to_it() -> None:
@@ -114,3 +123,18 @@ def test_somebody_must_read_it() -> None:
     """Without an exporter it would be listed and never watched."""
     with pytest.raises(ConfigError, match="nothing reads this Freqtrade"):
         registry(ENTRY, ("kind: exporter", "kind: reconciler"))
+
+
+def test_the_documentation_lists_what_is_mapped() -> None:
+    """Every metric of a Freqtrade is in the table, and the entry that it shows is taken."""
+    text = (REPOSITORY / "docs" / "freqtrade.md").read_text(encoding="utf-8")
+    missing = [
+        name
+        for name in NAMES
+        if name not in text and f"…{name.removeprefix('trading_freqtrade')}" not in text
+    ]
+    assert not missing
+    block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    shown = textwrap.indent(textwrap.dedent(block.group(1)), "  ")
+    assert registry(shown).find("freq") is not None
