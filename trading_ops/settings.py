@@ -49,6 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     poll_interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 15.0
     """How often the reconciler reads Prometheus and Alertmanager without being told to."""
 
+    token_file: Path | None = None
+    """The token that the command line sends to the reconciler; None: `operator_token`."""
+
     agent_silence_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
     """After how much silence of a bot's agent a halt is asked for; after twice that, a process that
     is alive and mute is stopped. 0: never."""
@@ -90,6 +93,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return self.database
         password = quote(_read_password(path), safe="")
         return f"{scheme}://{user if at else ''}:{password}@{host}{slash}{database}"
+
+    @property
+    def command_token(self) -> str:
+        """Return the token by which the reconciler knows who is at the command line.
+
+        Raises:
+            ConfigError: its file cannot be read, or is empty.
+        """
+        if self.token_file is None:
+            return self.secret("operator_token")
+        return _first_line(self.token_file, "put a token of `trading-ops token add` into it")
 
     def secret(self, name: str) -> str:
         """Return the secret that is to be sent: the first line of its file.
@@ -193,6 +207,18 @@ def _read_password(path: Path) -> str:
     if not password:
         raise ConfigError(str(path), "", "it is empty", "write the password into it, or delete it")
     return password
+
+
+def _first_line(path: Path, fix: str) -> str:
+    try:
+        line = path.read_text(encoding="ascii").partition("\n")[0].strip()
+    except OSError as error:
+        raise ConfigError(str(path), "", error.strerror or "unreadable", fix) from error
+    except UnicodeError as error:
+        raise ConfigError(str(path), "", "it is no text of a token", fix) from error
+    if not line:
+        raise ConfigError(str(path), "", "its first line is empty", fix)
+    return line
 
 
 def _refuse_unknown(env: Mapping[str, str], fields: set[str]) -> None:

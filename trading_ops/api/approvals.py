@@ -56,7 +56,10 @@ class Approvals:
         asked = await self._find(id)
         if token_of(asked.requested_by) == identity.name:
             # Whoever holds the token could name anybody as the owner.
-            raise OrderRefused(f"{asked.requested_by} asked for it: another token must approve it")
+            raise OrderRefused(
+                f"{asked.requested_by} asked for it: another token must approve it; at the command "
+                "line give `--token-file PATH`, see `trading-ops token add`"
+            )
         owner = identity.actor(body.owner)
         order = partial(approvals.approve, key=asked.id, owner=owner, now=clock.now())
         given = await self._writer.run(order)
@@ -75,5 +78,5 @@ class Approvals:
     async def _find(self, key: str) -> Approval:
         found = await self._reader.read(partial(approvals.find, key=key))
         if found is None:
-            not_found("no request has this id")
+            not_found("no request has this id, or several begin with it")
         return found

@@ -1,16 +1,11 @@
 """`ack`, `snooze` and `unack`: say whose an incident is."""
 
-import getpass
-
 import click
 
-from trading_ops.cli.automation import order
+from trading_ops.cli.ordering import order, owner_option
 from trading_ops.clients.reconciler_views import AcknowledgementView
 from trading_ops.reconciler.runbooks import parse_duration
 
-owner_option = click.option(
-    "--owner", default=getpass.getuser, help="In whose name; by default your login."
-)
 note_option = click.option("--note", default="", help="Why, or what you will do; it is stored.")
 
 

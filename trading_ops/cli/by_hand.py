@@ -42,7 +42,8 @@ def run(
         refusal = done.refusal
         click.echo(f"refused ({refusal.reason}): {refusal.note}. To open it: {refusal.opens}")
         if done.approval is not None:
-            click.echo(f"another person: trading-ops approve {done.approval.id}")
+            click.echo("another person, with a token of their own (`trading-ops token add`):")
+            click.echo(f"trading-ops approve --token-file PATH {done.approval.id[:8]}")
     if done.attempt is None:
         context.exit(ExitCode.FAILED)
 
@@ -64,7 +65,10 @@ def _params(words: tuple[str, ...]) -> dict[str, str]:
 @owner_option
 @output_option
 def approve(key: str, owner: str, output: str) -> None:
-    """Approve the request ID: good for one start of exactly what it shows."""
+    """Approve the request ID: good for one start of exactly what it shows.
+
+    The first letters of its ID are enough. The token must be another one than the asker's.
+    """
     _answer(key, "approve", owner, output)
 
 
@@ -73,7 +77,10 @@ def approve(key: str, owner: str, output: str) -> None:
 @owner_option
 @output_option
 def deny(key: str, owner: str, output: str) -> None:
-    """Deny the request ID; also one's own, which takes it back."""
+    """Deny the request ID; also one's own, which takes it back.
+
+    The first letters of its ID are enough.
+    """
     _answer(key, "deny", owner, output)
 
 

@@ -11,12 +11,18 @@ import msgspec
 
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.ordering import connected, order, owner_option, reason_option
+from trading_ops.cli.ordering import (
+    command_settings,
+    connected,
+    order,
+    owner_option,
+    reason_option,
+)
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.reconciler_views import LaidView
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StackError, Unreachable
-from trading_ops.settings import Settings, load_settings
+from trading_ops.settings import Settings
 from trading_ops.targets import load_targets
 
 HALT, REDUCE = "halt", "reduce"
@@ -93,7 +99,7 @@ def _hold(
     reason: str,
     output: str,
 ) -> None:
-    settings = load_settings()
+    settings = command_settings()
     registry = load_targets(settings.targets_file)
     laid = asyncio.run(_lay(settings, registry, word, bots, owner, reason))
     if output == "json":

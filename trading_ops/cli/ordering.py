@@ -5,10 +5,12 @@ import contextlib
 import getpass
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import aiohttp
 import click
+import msgspec
 
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -20,13 +22,42 @@ from trading_ops.stack.lock import holder
 from trading_ops.targets import load_targets
 
 T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 ALIVE_WITHIN = timedelta(seconds=1)
 ANSWER_WITHIN = timedelta(seconds=15)
 """An order by hand asks the target first."""
 
-owner_option = click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+NAMED_FILE = "trading_ops.token_file"
+"""Where the context of a command keeps what `--token-file` said."""
+
 reason_option = click.option("--reason", required=True, help="Why; it is stored and shown.")
+
+
+def owner_option(function: Command) -> Command:
+    """Add who orders it: `--owner`, which gives `owner`, and `--token-file` for the token."""
+    owner = click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+    token = click.option(
+        "--token-file",
+        metavar="PATH",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        expose_value=False,
+        callback=_remember,
+        help="Your own token; by default TRADING_OPS_TOKEN_FILE, else var/secrets/operator_token.",
+    )
+    return owner(token(function))
+
+
+def _remember(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        context.meta[NAMED_FILE] = path.resolve()
+
+
+def command_settings() -> Settings:
+    """Return the settings, with the token's file that this command was given."""
+    settings, context = load_settings(), click.get_current_context(silent=True)
+    given = context.meta.get(NAMED_FILE) if context else None
+    return msgspec.structs.replace(settings, token_file=given) if given else settings
 
 
 def order(work: Callable[[ReconcilerApi], Awaitable[T]]) -> T:
@@ -38,7 +69,7 @@ def order(work: Callable[[ReconcilerApi], Awaitable[T]]) -> T:
     """
 
     async def run() -> T:
-        settings = load_settings()
+        settings = command_settings()
         async with connected(settings, load_targets(settings.targets_file)) as api:
             return await work(api)
 
@@ -53,7 +84,7 @@ async def connected(settings: Settings, registry: Registry) -> AsyncIterator[Rec
         NotRunning: none answers, and no stack runs here either.
         Unreachable: none answers.
     """
-    token = settings.secret("operator_token")
+    token = settings.command_token
     async with aiohttp.ClientSession() as session:
         for target in registry.of_kind(Kind.RECONCILER):
             http = Http(session, f"http://{target.address}", token=token, within=ANSWER_WITHIN)

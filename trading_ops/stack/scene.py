@@ -75,9 +75,7 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
             settings=settings,
             registry=registry,
             runbooks=load_runbooks(settings.runbooks),
-            reconciler=ReconcilerApi(
-                Http(session, reconciler, token=settings.secret("operator_token"))
-            ),
+            reconciler=ReconcilerApi(Http(session, reconciler, token=settings.command_token)),
             prometheus=Prometheus(Http(session, prometheus)),
             directory=Directory(session, registry, tokens),
             session=session,

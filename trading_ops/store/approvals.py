@@ -156,9 +156,10 @@ def standing(connection: Connection, *, now: datetime) -> dict[str, Approval]:
 
 
 def find(connection: Connection, key: str) -> Approval | None:
-    """Return one request by its id."""
-    row = connection.execute(select(approvals).where(approvals.c.id == key)).mappings().first()
-    return None if row is None else _read(row)
+    """Return one request by its id, or by a beginning of it that only one has."""
+    where = approvals.c.id.startswith(key, autoescape=True)
+    rows = connection.execute(select(approvals).where(where).limit(2)).mappings().all()
+    return _read(rows[0]) if len(rows) == 1 else None
 
 
 def search(

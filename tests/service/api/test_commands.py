@@ -152,7 +152,9 @@ async def test_an_action_is_run_approved_and_denied(
         key = said.rpartition(" ")[2].strip()
         code, said = await type_("approvals", "--output", "json")
         assert key in said
+        assert len(key) < len("3f2a0000-0000-0000-0000-000000000000")
         assert (await type_("approve", key))[0] == ExitCode.FAILED
+        assert (await type_("deny", "nothing"))[0] == ExitCode.FAILED
         code, said = await type_("deny", key)
         assert (code, "restart_bot on alpha is denied" in said) == (ExitCode.OK, True)
         assert "nothing waits" in (await type_("approvals"))[1]
@@ -160,6 +162,31 @@ async def test_an_action_is_run_approved_and_denied(
             line = ("run", "reconnect_broker", "alpha", *words, "--reason", "x")
             assert (await type_(*line))[0] == ExitCode.USAGE
     assert world.commands == ["reconnect_broker"]
+
+
+async def test_another_token_is_another_person(
+    start: Start, settings: Settings, type_: Type, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked with the command line's token, approved with one's own, named either way."""
+    bob = settings.root / "bob.token"
+    bob.write_text((await type_("token", "add", "bob", "--role", "operator"))[1])
+    async with start(two_persons=True) as running:
+        found_by_commands(settings, running)
+        line = ("run", "restart_bot", "alpha", "--reason", "stuck")
+        said = (await type_(*line))[1]
+        assert "--token-file PATH" in said
+        key = said.rpartition(" ")[2].strip()
+        code, said = await type_("approve", key, "--owner", "Bob", "--token-file", str(bob))
+        assert (code, "approved by Bob (token bob)" in said) == (ExitCode.OK, True)
+        assert (await type_(*line))[0] == ExitCode.OK
+        assert (await type_(*line, "--token-file", "/nowhere"))[0] == ExitCode.USAGE
+        monkeypatch.setenv("TRADING_OPS_TOKEN_FILE", "bob.token")
+        await type_("maintenance", "begin", "--fleet", "--for", "1m", "--reason", "x")
+        found = from_json((await type_("maintenance", "list", "--output", "json"))[1])
+        assert found[0]["owner"].endswith("(token bob)")
+        monkeypatch.setenv("TRADING_OPS_TOKEN_FILE", "nobody.token")
+        assert (await type_("maintenance", "list"))[0] == ExitCode.SETUP
+    assert world.commands == ["restart_bot"]
 
 
 async def test_maintenance_events_and_automation(
