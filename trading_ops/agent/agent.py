@@ -32,6 +32,7 @@ from trading_ops.agent.holding import holding_commands
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.agent.server import READ_SECONDS, Server
 from trading_ops.agent.state import Holds
+from trading_ops.agent.tracing import tracing_commands
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics, Exposition
 
@@ -57,6 +58,7 @@ class Agent:
         agent_token: str,
         heartbeat_limit_seconds: float = 10.0,
         read_seconds: float = READ_SECONDS,
+        trace_memory: bool = True,
     ) -> None:
         """Load the durable state; nothing is served yet.
 
@@ -65,12 +67,13 @@ class Agent:
             address: host and port to listen on.
             metrics: of the bot; the trading state is recorded in them.
             health: tells the facts; is called in the agent's thread, must neither wait nor raise.
-            commands: the bot's own, by name; halt, reduce and resume are added.
+            commands: the bot's own, by name; halt, reduce, resume and trace_memory are added.
             state_dir: an existing folder for holds, fences and answers.
             metrics_token: may read metrics and health.
             agent_token: may do everything.
             heartbeat_limit_seconds: age from which the heartbeat means `failing`.
             read_seconds: within which a request's body must have arrived.
+            trace_memory: whether that command is there.
 
         Raises:
             SetupError: the file of fences is damaged.
@@ -79,7 +82,9 @@ class Agent:
         self.host, self.port = address
         self._metrics = metrics
         self._health = health
-        self._commands = commands
+        self._stopping = asyncio.Event()
+        tracing = tracing_commands(self._stopping) if trace_memory else {}
+        self._commands = {**commands, **tracing}
         self._keeper = FenceKeeper(state_dir / "fence.json")
         self.holds = Holds(
             state_dir / "holds.json", on_change=lambda state: metrics.trading_state(state.value)
@@ -91,7 +96,6 @@ class Agent:
         self._incarnation = incarnation(os.getpid())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._stopping = asyncio.Event()
 
     def start(self) -> None:
         """Serve from now on; call in the bot's loop, which the commands will run in.

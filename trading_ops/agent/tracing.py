@@ -1,0 +1,159 @@
+"""`trace_memory`: where a running bot's memory goes, asked for when a leak is suspected.
+
+Tracing makes every allocation of the process dearer, so it is off but for the seconds that were
+asked for, never longer than five minutes, and is ended early when its own records grow too large:
+to copy them stops every thread. What is asked of it while somebody else traces is refused.
+"""
+
+import asyncio
+import contextlib
+import tracemalloc
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading_ops import clock
+from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Params
+
+DEFAULT_SECONDS = 60
+MAXIMUM_SECONDS = 300
+DEFAULT_LINES = 10
+MAXIMUM_LINES = 20
+
+LIMIT_BYTES = 16 * 1024 * 1024
+"""Of tracemalloc's own records; `tests.bench.watchers` measures how long their copy takes."""
+
+SETTLING_SHARE = 4
+"""A part of so many is for what comes and goes to fill up, before the first look."""
+
+ENDING_SECONDS = 30.0
+"""For the two copies and their comparison."""
+
+LOOK_SECONDS = 0.25
+PATH_PARTS = 3
+
+_IGNORED = (
+    tracemalloc.Filter(inclusive=False, filename_pattern=tracemalloc.__file__),
+    tracemalloc.Filter(inclusive=False, filename_pattern=__file__),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    seconds: int
+    lines: int
+
+
+def tracing_commands(
+    stopping: asyncio.Event, *, limit_bytes: int = LIMIT_BYTES
+) -> dict[str, Command]:
+    """Return the command; it needs nothing of the bot's loop, so it works while that is stuck.
+
+    Its parameters are `seconds` to trace and `lines` of code to name.
+
+    Args:
+        stopping: of the agent, whose end does not wait for it.
+        limit_bytes: of the records, from which it is cut short.
+    """
+
+    async def trace_memory(params: Params) -> str:
+        return await _trace(_read(params), _Patience(stopping, limit_bytes))
+
+    return {
+        "trace_memory": Command(
+            run=trace_memory,
+            deadline_seconds=MAXIMUM_SECONDS + ENDING_SECONDS,
+            optional=frozenset({"seconds", "lines"}),
+            in_agent=True,
+            check=_check,
+        )
+    }
+
+
+def _check(params: Params) -> None:
+    _read(params)
+
+
+def _read(params: Params) -> _Asked:
+    return _Asked(
+        seconds=_number(params, "seconds", DEFAULT_SECONDS, MAXIMUM_SECONDS),
+        lines=_number(params, "lines", DEFAULT_LINES, MAXIMUM_LINES),
+    )
+
+
+def _number(params: Params, name: str, default: int, maximum: int) -> int:
+    text = params.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= maximum):
+        raise BadRequest(f"params.{name} must be a whole number from 1 to {maximum}")
+    return int(text)
+
+
+class _Patience:
+    """Waits, unless there is a reason not to."""
+
+    def __init__(self, stopping: asyncio.Event, limit_bytes: int) -> None:
+        self._stopping = stopping
+        self.limit_bytes = limit_bytes
+
+    async def wait(self, seconds: float) -> bool:
+        """Return True after so long; at once, with False, when the records are large enough.
+
+        Raises:
+            CommandFailed: the agent is stopping.
+        """
+        until = clock.monotonic() + seconds
+        while tracemalloc.get_tracemalloc_memory() < self.limit_bytes:
+            left = until - clock.monotonic()
+            if left <= 0:
+                return True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                    await self._stopping.wait()
+                    raise CommandFailed("cut short: the bot is stopping")
+        return False
+
+
+async def _trace(asked: _Asked, patience: _Patience) -> str:
+    """Trace for a while; return which lines of code hold more at the end than at the begin.
+
+    Raises:
+        CommandFailed: somebody traces already, or the bot is stopping.
+    """
+    if tracemalloc.is_tracing():
+        raise CommandFailed("allocations are being traced already, by another command or by hand")
+    tracemalloc.start()
+    try:
+        began = clock.monotonic()
+        settling = asked.seconds / SETTLING_SHARE
+        before = None
+        if await patience.wait(settling):
+            before = await asyncio.to_thread(tracemalloc.take_snapshot)
+            began = clock.monotonic()
+        whole = await patience.wait(asked.seconds - settling)
+        spent = clock.monotonic() - began
+        after = await asyncio.to_thread(tracemalloc.take_snapshot)
+    finally:
+        # Whatever happens, the end of the bot included: it is never left on.
+        tracemalloc.stop()
+    told = await asyncio.to_thread(_told, before, after, asked.lines)
+    cut = "" if whole else f" (cut short: the records reached {patience.limit_bytes} bytes)"
+    return f"in {spent:.1f} s{cut} {told}"
+
+
+def _told(before: tracemalloc.Snapshot | None, after: tracemalloc.Snapshot, lines: int) -> str:
+    """Return one line of text: it goes into the log as well."""
+    earlier = tracemalloc.Snapshot((), 1) if before is None else before.filter_traces(_IGNORED)
+    changes = after.filter_traces(_IGNORED).compare_to(earlier, "lineno")
+    total = sum(change.size_diff for change in changes)
+    grown = [change for change in changes if change.size_diff > 0]
+    grown.sort(key=lambda change: change.size_diff, reverse=True)
+    places = [f"{total:+} bytes in all, {len(grown)} lines of code grew"]
+    places += [
+        f"{change.size_diff:+} bytes in {change.count_diff:+} blocks at {_place(change.traceback)}"
+        for change in grown[:lines]
+    ]
+    return "; ".join(places)
+
+
+def _place(traceback: tracemalloc.Traceback) -> str:
+    frame = traceback[0]
+    return f"{'/'.join(Path(frame.filename).parts[-PATH_PARTS:])}:{frame.lineno}"
