@@ -72,6 +72,15 @@ class Refused(ClientError):
     """There was a clear no: nothing was done."""
 
 
+class FencedOff(Refused):
+    """An executor has seen a higher fence than the order's."""
+
+    def __init__(self, message: str, highest: int) -> None:
+        """Tell the highest fence that it has seen."""
+        self.highest = highest
+        super().__init__(message)
+
+
 class ActionError(TradingOpsError):
     """An action failed for good; trying the same again is useless."""
 

@@ -325,3 +325,24 @@ def test_an_incident_is_not_closed_over_an_attempt_under_way(connection: Connect
     )
     assert incidents.close(connection, incident.id, resolved, now=NOW)
     assert not attempts.running(connection)
+
+
+def test_a_stale_attempt_does_not_raise_the_fence(connection: Connection) -> None:
+    """Its executor has seen its successor's fence: only a database that gave out none may adopt."""
+    incident = opened(connection)
+    attempt = attempts.start(connection, plan(incident), now=NOW)
+    assert attempt is not None
+    successor = attempts.raise_fence(connection, "alpha")
+    assert not attempts.adopt_fence(connection, attempt, successor, now=NOW)
+    assert not attempts.adopt_fence(connection, attempt, successor + 10, now=NOW)
+    assert attempts.raise_fence(connection, "alpha") == successor + 1
+
+
+def test_a_younger_database_takes_its_executors_fence_up(connection: Connection) -> None:
+    """The next token is above all that the executor has seen; a lower word changes nothing."""
+    incident = opened(connection)
+    attempt = attempts.start(connection, plan(incident), now=NOW)
+    assert attempt is not None
+    assert not attempts.adopt_fence(connection, attempt, attempt.fence, now=NOW)
+    assert attempts.adopt_fence(connection, attempt, 50, now=NOW)
+    assert attempts.raise_fence(connection, "alpha") == 51

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.clients.executor import CommandResult, Executor, decode_result
+from trading_ops.clients.executor import CommandResult, Executor, decode_result, refusal
 from trading_ops.clients.http import Http
-from trading_ops.errors import Refused, Unreachable
+from trading_ops.errors import Unreachable
 
 
 class ComponentHealth(msgspec.Struct):
@@ -102,6 +102,5 @@ class Agent(Executor):
         if answer.status >= 500:  # noqa: PLR2004 - the class of server errors
             raise Unreachable(f"command {name}: HTTP {answer.status}")
         if answer.status != 200:  # noqa: PLR2004
-            text = answer.body[:200].decode(errors="replace")
-            raise Refused(f"command {name}: HTTP {answer.status}: {text}")
+            raise refusal(f"command {name}", answer)
         return decode_result(answer.body)

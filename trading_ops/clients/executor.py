@@ -1,9 +1,11 @@
 """What every executor of effects offers: a fence to raise, and answers kept by attempt id."""
 
+from typing import Literal
+
 import msgspec
 
-from trading_ops.clients.http import Http
-from trading_ops.errors import Refused, Unreachable
+from trading_ops.clients.http import Answer, Http
+from trading_ops.errors import FencedOff, Refused, Unreachable
 
 
 class CommandResult(msgspec.Struct):
@@ -57,6 +59,22 @@ class Executor:
             raise Unreachable(f"raising the fence: HTTP {answer.status}")
         if answer.status != 200:  # noqa: PLR2004
             raise Refused(f"raising the fence: HTTP {answer.status}")
+
+
+class _Stale(msgspec.Struct):
+    error: Literal["stale_fence"]
+    highest: int
+
+
+def refusal(what: str, answer: Answer) -> Refused:
+    """Return the error of an answer that is a clear no."""
+    text = answer.body[:200].decode(errors="replace")
+    message = f"{what}: HTTP {answer.status}: {text}"
+    try:
+        stale = msgspec.json.decode(answer.body, type=_Stale)
+    except msgspec.DecodeError:
+        return Refused(message)
+    return FencedOff(message, stale.highest)
 
 
 def decode_result(body: bytes) -> CommandResult:

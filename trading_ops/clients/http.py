@@ -1,5 +1,6 @@
 """One way to make an HTTP request: a deadline, no redirects, and two kinds of error."""
 
+import base64
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,11 +31,16 @@ class Http:
         base: str,
         *,
         token: str = "",
+        basic: str = "",
         within: timedelta = timedelta(seconds=5),
     ) -> None:
+        """Take the address, and a token or, for HTTP Basic, `user:password`."""
         self._session = session
         self._base = base
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if basic:
+            encoded = base64.b64encode(basic.encode()).decode("ascii")
+            self._headers = {"Authorization": f"Basic {encoded}"}
         self._within = within
 
     async def ask(

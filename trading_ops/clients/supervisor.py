@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.clients.executor import CommandResult, Executor, decode_result
+from trading_ops.clients.executor import CommandResult, Executor, decode_result, refusal
 from trading_ops.clients.http import Http
 from trading_ops.errors import Refused, Unreachable
 
@@ -95,6 +95,5 @@ class SupervisedUnit(Executor):
         if answer.status >= 500:  # noqa: PLR2004
             raise Unreachable(f"{what} of {self._unit}: HTTP {answer.status}")
         if answer.status != 200:  # noqa: PLR2004
-            text = answer.body[:200].decode(errors="replace")
-            raise Refused(f"{what} of {self._unit}: HTTP {answer.status}: {text}")
+            raise refusal(f"{what} of {self._unit}", answer)
         return decode_result(answer.body)

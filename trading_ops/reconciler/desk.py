@@ -33,6 +33,11 @@ from trading_ops.store import (
 MANY_EVENTS = 5_000
 """After more than these, reading everything again is cheaper."""
 
+CHUNK = 500
+
+SAID = "decided_"
+"""Begins the kinds of events that only say what was thought; what was done has its own."""
+
 NOBODYS = frozenset({"notified", "quarantined", "order_refused", "pruned"})
 """Events that change nothing by which is decided."""
 
@@ -141,7 +146,7 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
 
 def _read_again(connection: Connection, head: int, former: Desk, now: datetime) -> Desk:
     found = events.touched(connection, former.head)
-    touched = {key for key, _ in found if key is not None}
+    touched = {key for key, kind in found if key is not None and not kind.startswith(SAID)}
     # What belongs to no incident concerns them all: a pause, a budget, an order by hand.
     concerns_all = any(key is None and kind not in NOBODYS for key, kind in found)
     fresh = {one.id: one for one in incidents.brief(connection, touched)}
@@ -157,8 +162,10 @@ def _read_again(connection: Connection, head: int, former: Desk, now: datetime) 
     stale = targets if concerns_all else told  # what names no target is no neighbour of the others
     of_target = {name: done for name, done in former.of_target.items() if name in targets - stale}
     of_incident = {key: done for key, done in former.of_incident.items() if key in by_id}
-    tried = (key for key, one in fresh.items() if one.target)  # without a target nothing is
-    of_incident |= {key: tuple(attempts.of_incident(connection, key)) for key in tried}
+    tried = [key for key, one in fresh.items() if one.target]  # without a target nothing is
+    of_incident |= dict.fromkeys(tried, _NONE)
+    for begin in range(0, len(tried), CHUNK):
+        of_incident |= attempts.of_open_incidents(connection, tried[begin : begin + CHUNK])
     return Desk(
         head=head,
         by_id=by_id,

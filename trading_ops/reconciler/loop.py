@@ -40,6 +40,9 @@ take all the time. Counted by alerts, for the clock also runs while the process 
 
 LONGEST_REST_SECONDS = 5.0
 
+OTHERS_AT_ONCE = 1_000
+"""Looks in one pass at what names no registered target; the rest is for the passes after it."""
+
 AT_ONCE = 32
 """Looks that run side by side; one may wait two seconds for a target that does not answer."""
 
@@ -215,6 +218,10 @@ class Loop:
     async def _look_at(self, due: list[Incident]) -> None:
         # What something can be done about comes first: a storm for people must not hold it up.
         due.sort(key=lambda incident: (incident.target is None, incident.opened_at))
+        others = [incident.id for incident in due if incident.target is None]
+        self._agenda.add(others[OTHERS_AT_ONCE:])
+        if len(others) > OTHERS_AT_ONCE:
+            del due[OTHERS_AT_ONCE - len(others) :]
         for begin in range(0, len(due), AT_ONCE):
             await asyncio.gather(*map(self._guarded_look, due[begin : begin + AT_ONCE]))
         try:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
@@ -14,7 +14,7 @@ from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Deliver
 from trading_ops.domain.backoff import full_jitter
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
-from trading_ops.errors import ActionError, Refused, Unreachable
+from trading_ops.errors import ActionError, FencedOff, Refused, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import attempts
 from trading_ops.store.writer import Writer
@@ -32,6 +32,9 @@ class Performer:
     actions: Mapping[str, Action]
     writer: Writer
     metrics: ReconcilerMetrics
+    adopted: set[str] = field(default_factory=set)
+    """Targets whose executors' fences were adopted."""
+
     may_start: Callable[[str], bool]
     """Whether this replica may still begin an effect on a target."""
 
@@ -111,6 +114,8 @@ class Performer:
                 checkpoints.reached(Checkpoint.EFFECT_BEFORE)
                 detail = await (act(call) if once else _retry(act, call))
                 checkpoints.reached(Checkpoint.EFFECT_AFTER)
+        except FencedOff as error:
+            return await self._fenced_off(attempt, error)
         except (ActionError, Refused) as error:
             return AttemptState.FAILED, str(error)
         except (Unreachable, TimeoutError) as error:
@@ -122,6 +127,22 @@ class Performer:
             return AttemptState.SUCCEEDED, detail
         # Nobody knows what happened. What may be done twice moves on; what may not is probed.
         return (AttemptState.UNKNOWN if once else AttemptState.FAILED), detail
+
+    async def _fenced_off(self, attempt: Attempt, error: FencedOff) -> tuple[AttemptState, str]:
+        """Tell a stale order from a database that is younger than its executors.
+
+        The latter is mended once for each target in the life of a process: were two reconcilers at
+        work that do not know of each other, they would otherwise outbid each other for ever.
+        """
+        if attempt.target not in self.adopted:
+            adopt = partial(
+                attempts.adopt_fence, attempt=attempt, highest=error.highest, now=clock.now()
+            )
+            if await self.writer.run(adopt):
+                self.adopted.add(attempt.target)
+                detail = f"fenced off at {error.highest}; the fence is above that now"
+                return AttemptState.ABANDONED, detail
+        return AttemptState.FAILED, str(error)
 
 
 async def _retry(act: Callable[[Call], Awaitable[str]], call: Call) -> str:

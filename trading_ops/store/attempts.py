@@ -202,6 +202,39 @@ def raise_fence(connection: Connection, target: str) -> int:
     return token
 
 
+def adopt_fence(connection: Connection, attempt: Attempt, highest: int, *, now: datetime) -> bool:
+    """Raise a target's fence to what its executor has seen, if that is no word of a successor.
+
+    The executor has seen a higher fence than an attempt's. If this database has given out a higher
+    one since, the attempt is stale, and that is what fences are for: nothing is changed. If not,
+    the executor remembers another database: this one is new, or was restored from a backup.
+
+    Returns:
+        Whether the fence was raised, so that the next attempt will be taken.
+    """
+    changed = connection.execute(
+        update(fences)
+        .where(
+            fences.c.target == attempt.target,
+            fences.c.fence == attempt.fence,
+            fences.c.fence < highest,
+        )
+        .values(fence=highest)
+    ).rowcount
+    if changed:
+        events.add(
+            connection,
+            at=now,
+            kind="fence_adopted",
+            incident_id=attempt.incident_id,
+            attempt_id=attempt.id,
+            note=f"{attempt.target}: its executor has seen {highest}, from another database's time",
+            before={"fence": attempt.fence},
+            after={"fence": highest},
+        )
+    return bool(changed)
+
+
 def finish(
     connection: Connection,
     attempt: Attempt,
@@ -252,14 +285,23 @@ def of_incident(connection: Connection, incident_id: str) -> list[Attempt]:
     return _read(connection.execute(statement.order_by(attempts.c.fence)).mappings().all())
 
 
-def of_open_incidents(connection: Connection) -> dict[str, tuple[Attempt, ...]]:
-    """Return the attempts of every open incident by its id, oldest first, in one query."""
+def of_open_incidents(
+    connection: Connection, only: Collection[str] | None = None
+) -> dict[str, tuple[Attempt, ...]]:
+    """Return the attempts of open incidents by incident id, oldest first, in one query.
+
+    Args:
+        connection: to read from.
+        only: ids of incidents; None for all that are open.
+    """
     statement = (
         select(attempts)
         .join(incidents, incidents.c.id == attempts.c.incident_id)
         .where(incidents.c.closed_at.is_(None))
         .order_by(attempts.c.fence)
     )
+    if only is not None:
+        statement = statement.where(attempts.c.incident_id.in_(only))
     found: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in _read(connection.execute(statement).mappings().all()):
         if attempt.incident_id is not None:

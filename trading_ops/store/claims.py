@@ -141,16 +141,14 @@ def release(connection: Connection, replica: str, keys: Collection[str]) -> None
     """Give keys up, so that anybody may take them at once."""
     ordered = sorted(keys)
     for begin in range(0, len(ordered), CHUNK):
-        connection.execute(
-            delete(claims).where(
-                claims.c.replica == replica, claims.c.key.in_(ordered[begin : begin + CHUNK])
-            )
-        )
+        mine = claims.c.replica == replica, claims.c.key.in_(ordered[begin : begin + CHUNK])
+        connection.execute(update(claims).where(*mine).values(replica=None, until=None))
 
 
 def leave(connection: Connection, replica: str) -> None:
     """Give everything up at the end of a replica."""
-    connection.execute(delete(claims).where(claims.c.replica == replica))
+    mine = claims.c.replica == replica
+    connection.execute(update(claims).where(mine).values(replica=None, until=None))
     connection.execute(delete(replicas).where(replicas.c.name == replica))
 
 
@@ -165,11 +163,16 @@ def holder(connection: Connection, key: str, *, now: datetime) -> str | None:
 def is_held(
     connection: Connection, claim: Claim, *, now: datetime, margin: timedelta = timedelta(0)
 ) -> bool:
-    """Whether the claim still stands for at least `margin`; it cannot be lost while this runs."""
+    """Whether the claim still stands for at least `margin`.
+
+    It cannot be lost before this transaction ends: whoever takes claims over skips rows that are
+    locked, in however weak a way. It must be the weakest: a transaction may last, and the renewal
+    of the same claim, on a connection of its own, must neither wait for it nor deadlock with it.
+    """
     moment = database_now(connection, now)
     until = connection.execute(
         select(claims.c.until)
         .where(claims.c.key == claim.key, claims.c.replica == claim.replica)
-        .with_for_update()
+        .with_for_update(read=True, key_share=True)
     ).scalar_one_or_none()
     return until is not None and until > moment + margin

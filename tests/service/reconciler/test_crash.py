@@ -138,3 +138,18 @@ async def test_a_verification_that_begins_late_is_fair(start: Start, world: Fake
     async with start() as running:
         incident = await eventually(running.closed)
     assert incident["close_reason"] == "recovered"
+
+
+async def test_a_database_younger_than_its_executors_is_not_locked_out(
+    start: Start, world: FakeWorld
+) -> None:
+    """New, or restored from a backup: the bot remembers higher fences; ours goes above them."""
+    world.fence = 50
+    async with start() as running:
+        await running.break_it()
+        await eventually(running.closed)
+        story = await running.story()
+    assert world.commands == ["reconnect_broker"]
+    assert world.fence > 50
+    assert [attempt["state"] for attempt in story["attempts"]] == ["abandoned", "verified"]
+    assert "fence_adopted" in [event["kind"] for event in story["events"]]
