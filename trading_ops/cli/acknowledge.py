@@ -2,9 +2,9 @@
 
 import click
 
+from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.ordering import order, owner_option
 from trading_ops.clients.reconciler_views import AcknowledgementView
-from trading_ops.reconciler.runbooks import parse_duration
 
 note_option = click.option("--note", default="", help="Why, or what you will do; it is stored.")
 
@@ -25,13 +25,18 @@ def acknowledge(key: str, note: str, owner: str) -> None:
 
 @click.command()
 @click.argument("key", metavar="ID")
-@click.option("--for", "length", required=True, help="How long, as 30m or 2h; at most 24h.")
+@click.option(
+    "--for",
+    "length",
+    required=True,
+    type=Duration("24h"),
+    help="How long, as 30m or 2h; at most 24h.",
+)
 @note_option
 @owner_option
-def snooze(key: str, length: str, note: str, owner: str) -> None:
+def snooze(key: str, length: Length, note: str, owner: str) -> None:
     """Be left alone by an incident for a while; if it still fires then, people are told again."""
-    seconds = parse_duration(length, "--for").total_seconds()
-    word = order(lambda api: api.acknowledge(key, owner=owner, note=note, seconds=seconds))
+    word = order(lambda api: api.acknowledge(key, owner=owner, note=note, seconds=length.seconds))
     until = word.until.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     _say(word, f"people are told again at {until} if it still fires")
 

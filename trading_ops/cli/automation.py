@@ -7,10 +7,10 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.cli.story import plain
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.reconciler.runbooks import parse_duration
 
 __all__ = ["automation", "automation_state", "order"]
 
@@ -53,13 +53,19 @@ def automation() -> None:
 
 @automation.command()
 @reason_option
-@click.option("--for", "length", default="1h", show_default=True, help="How long; at most 24h.")
+@click.option(
+    "--for",
+    "length",
+    default="1h",
+    show_default=True,
+    type=Duration("24h"),
+    help="How long; at most 24h.",
+)
 @owner_option
-def pause(reason: str, length: str, owner: str) -> None:
+def pause(reason: str, length: Length, owner: str) -> None:
     """Stop all automatic recovery for a while; alerts still reach people."""
-    seconds = parse_duration(length, "--for").total_seconds()
-    order(lambda api: api.pause(owner=owner, reason=reason, seconds=seconds))
-    click.echo(f"automation is paused for {length}")
+    order(lambda api: api.pause(owner=owner, reason=reason, seconds=length.seconds))
+    click.echo(f"automation is paused for {length.typed}")
 
 
 @automation.command()

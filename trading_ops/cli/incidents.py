@@ -14,12 +14,12 @@ from rich.table import Table
 
 from trading_ops import clock
 from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.story import plain, tell
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import IncidentView, StoryView
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
-from trading_ops.reconciler.runbooks import parse_duration
 from trading_ops.reconciler.story import read_story
 from trading_ops.reports.recovery_times import AlertTimes, RecoveryTimes, Spread, recovery_times
 from trading_ops.settings import Settings, load_settings
@@ -139,9 +139,11 @@ def show(context: click.Context, key: str, output: str) -> None:
 
 
 @incidents.command()
-@click.option("--since", default="30d", show_default=True, help="Of the last so long.")
+@click.option(
+    "--since", default="30d", show_default=True, type=Duration(), help="Of the last so long."
+)
 @output_option
-def times(since: str, output: str) -> None:
+def times(since: Length, output: str) -> None:
     """Say how long it took to respond (MTTA) and to recover (MTTR), per alert.
 
     The first response is the first attempt or a person's acknowledgement, whichever was first;
@@ -150,7 +152,7 @@ def times(since: str, output: str) -> None:
     settings = load_settings()
     now = clock.now()
     try:
-        begin = max(now - parse_duration(since, "--since"), EPOCH)
+        begin = max(now - since.span, EPOCH)
     except OverflowError:
         begin = EPOCH
     # A moment later, so that what was opened just now is in it.
@@ -165,9 +167,9 @@ def times(since: str, output: str) -> None:
         print_json(msgspec.to_builtins(found))
         return
     if not found.alerts:
-        click.echo(f"no incidents within {since}")
+        click.echo(f"no incidents within {since.typed}")
         return
-    out().print(_times_table(found, since))
+    out().print(_times_table(found, since.typed))
 
 
 def _times_table(found: RecoveryTimes, since: str) -> Table:

@@ -7,10 +7,10 @@ import msgspec
 from rich.table import Table
 
 from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.cli.story import plain
 from trading_ops.clients.reconciler_views import WindowView
-from trading_ops.reconciler.runbooks import parse_duration
 
 
 @click.group()
@@ -21,14 +21,20 @@ def maintenance() -> None:
 @maintenance.command()
 @click.argument("target", required=False)
 @click.option("--fleet", is_flag=True, help="The whole fleet instead of one target.")
-@click.option("--for", "length", required=True, help="How long, as 30m or 2h; at most 7d.")
+@click.option(
+    "--for",
+    "length",
+    required=True,
+    type=Duration("7d"),
+    help="How long, as 30m or 2h; at most 7d.",
+)
 @click.option("--at", "begins_at", metavar="TIME", help="When, as 2026-03-01T12:00:00Z; now.")
 @reason_option
 @owner_option
 @output_option
 def begin(
     target: str | None,
-    length: str,
+    length: Length,
     begins_at: str | None,
     reason: str,
     owner: str,
@@ -39,10 +45,9 @@ def begin(
     """Begin a window on TARGET, or plan one."""
     if (target is None) is not fleet:
         raise click.UsageError("name a target, or give --fleet")
-    seconds = parse_duration(length, "--for").total_seconds()
     window = order(
         lambda api: api.begin_window(
-            target=target, seconds=seconds, begins_at=begins_at, reason=reason, owner=owner
+            target=target, seconds=length.seconds, begins_at=begins_at, reason=reason, owner=owner
         )
     )
     if output == "json":

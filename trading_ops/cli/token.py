@@ -19,8 +19,8 @@ from trading_ops.api.token_file import (
     save,
 )
 from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.duration import Duration, Length
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops.reconciler.runbooks import parse_duration
 from trading_ops.settings import load_settings
 
 
@@ -32,8 +32,8 @@ def token() -> None:
 @token.command()
 @click.argument("name")
 @click.option("--role", required=True, type=click.Choice([str(role) for role in TOKEN_ROLES]))
-@click.option("--expires", metavar="TIME", help="After how long, as 90d; by default never.")
-def add(name: str, role: str, expires: str | None) -> None:
+@click.option("--expires", type=Duration(), help="After how long, as 90d; by default never.")
+def add(name: str, role: str, expires: Length | None) -> None:
     """Make a token for NAME and print it, once; only its hash is kept.
 
     A name may have two at once: add the new one, use it, then `token revoke NAME --old`.
@@ -108,11 +108,11 @@ def _path() -> Path:
     return load_settings().secrets / FILE
 
 
-def _end(text: str | None, now: datetime) -> datetime | None:
-    if text is None:
+def _end(length: Length | None, now: datetime) -> datetime | None:
+    if length is None:
         return None
     try:
-        return (now + parse_duration(text, "--expires")).replace(microsecond=0)
+        return (now + length.span).replace(microsecond=0)
     except OverflowError as error:
         fix = "give a shorter time, or none for a token without an end"
-        raise ConfigError("--expires", "", f"{text} is beyond the calendar", fix) from error
+        raise ConfigError("--expires", "", f"{length.typed} is beyond the calendar", fix) from error

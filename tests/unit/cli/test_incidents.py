@@ -165,7 +165,7 @@ def test_times(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["total"]["close"]["count"] == 1
     assert run(["incidents", "times", "--since", "1ms"]) == ExitCode.OK
     assert "no incidents within 1ms" in capsys.readouterr().out
-    assert run(["incidents", "times", "--since", "soon"]) == ExitCode.SETUP
+    assert run(["incidents", "times", "--since", "soon"]) == ExitCode.USAGE
 
 
 def test_without_a_database_nothing_runs(

@@ -1,0 +1,30 @@
+"""Lengths of time as people type them: what is wrong is said with the option, before anything."""
+
+import pytest
+
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.main import run
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("snooze 3f2a --for 48h", "48h is too long: at most 24h"),
+        ("automation pause --reason x --for 25h", "25h is too long: at most 24h"),
+        ("maintenance begin alpha --reason x --for 9d", "9d is too long: at most 7d"),
+        ("maintenance begin alpha --reason x --for 99999999999999d", "at most 7d"),
+        ("snooze 3f2a --for soon", "'soon' is no duration"),
+        ("snooze 3f2a --for 0s", "0s is no time at all"),
+        ("incidents times --since soon", "'soon' is no duration"),
+        ("token add ada --role viewer --expires later", "'later' is no duration"),
+    ],
+)
+def test_a_bad_one_is_a_usage_error(
+    line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The option is named, and what it takes."""
+    assert run(line.split()) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    option = next(word for word in reversed(line.split()) if word.startswith("--"))
+    assert f"'{option}'" in told
+    assert said in told

@@ -1,0 +1,54 @@
+"""Lengths of time on the command line: a slip is a usage error that names its option."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import click
+
+from trading_ops.errors import ConfigError
+from trading_ops.reconciler.runbooks import parse_duration
+
+
+@dataclass(frozen=True)
+class Length:
+    """A length as it was typed, and what it means."""
+
+    typed: str
+    span: timedelta
+
+    @property
+    def seconds(self) -> float:
+        """Return it as the API takes it."""
+        return self.span.total_seconds()
+
+
+class Duration(click.ParamType[Length]):
+    """Reads `20s`, `30m`, `1h30m` or `90d`; longer than the calendar becomes the longest there is.
+
+    Args:
+        at_most: the longest that is taken, as one would type it.
+    """
+
+    name = "duration"
+
+    def __init__(self, at_most: str | None = None) -> None:
+        """Take the limit, which is ours and therefore readable."""
+        self._at_most = at_most
+
+    def convert(
+        self, value: str | Length, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Length:
+        """Return the length, or fail with the option's name."""
+        if isinstance(value, Length):
+            return value
+        try:
+            span = parse_duration(value)
+        except ConfigError:
+            self.fail(f"{value!r} is no duration: write it as 20s, 30m or 2h", param, ctx)
+        except OverflowError:
+            span = timedelta.max
+        if not span:
+            self.fail(f"{value} is no time at all", param, ctx)
+        if self._at_most and span > parse_duration(self._at_most):
+            self.fail(f"{value} is too long: at most {self._at_most}", param, ctx)
+        return Length(value, span)
