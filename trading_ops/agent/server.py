@@ -12,7 +12,7 @@ from trading_ops.agent.attempts import Attempts
 from trading_ops.agent.auth import bearer_is_one_of
 from trading_ops.agent.commands import BadRequest, Command, parse_fence, parse_request
 from trading_ops.agent.fence import FenceKeeper, StaleFence
-from trading_ops.instrument import Exposition
+from trading_ops.instrument import Exposition, View
 
 BODY_LIMIT = 64 * 1024
 """Bytes; a command is some hundred."""
@@ -85,13 +85,17 @@ class Server:
         return guarded
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        accept = request.headers.get("Accept", "")
-        if request.query.get("exclude") == "vital":
-            return _exposed(*self._exposition.without_vital(accept))
-        return _exposed(*self._exposition.everything(accept))
+        without = request.query.get("exclude") == "vital"
+        return await self._exposed(request, View.WITHOUT_VITAL if without else View.EVERYTHING)
 
     async def _vital(self, request: web.Request) -> web.Response:
-        return _exposed(*self._exposition.vital(request.headers.get("Accept", "")))
+        return await self._exposed(request, View.VITAL)
+
+    async def _exposed(self, request: web.Request, view: View) -> web.Response:
+        # In slices: this thread must not keep the GIL from the bot's loop.
+        accept = request.headers.get("Accept", "")
+        body, content_type = await self._exposition.sliced(view, accept)
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.json_response(self._report())
@@ -143,7 +147,3 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
 
 def _refuse(status: int, error: str, detail: str) -> web.Response:
     return web.json_response({"error": error, "detail": detail}, status=status)
-
-
-def _exposed(body: bytes, content_type: str) -> web.Response:
-    return web.Response(body=body, headers={"Content-Type": content_type})

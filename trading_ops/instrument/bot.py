@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from trading_ops.instrument.bot_catalogue import COMPONENTS, STATES
-from trading_ops.instrument.children import Counter
 from trading_ops.instrument.recorder import Recorder
 from trading_ops.instrument.ticks import SymbolFeed
 
@@ -66,15 +65,15 @@ class BotMetrics:
 
     def heartbeat(self, at: float | None = None) -> None:
         """A whole trading pass was done, now or at this time in seconds since the epoch."""
-        self._heartbeat.set(time.time() if at is None else at)
+        self._heartbeat.value = time.time() if at is None else at
 
     def event_loop_lag(self, seconds: float) -> None:
         """The event loop let a callback wait for so long."""
-        self._loop_lag.set(seconds)
+        self._loop_lag.value = seconds
 
     def memory_uss(self, size: int) -> None:
         """The process has so many bytes for itself alone."""
-        self._memory_uss.set(size)
+        self._memory_uss.value = size
 
     # State and components
 
@@ -85,19 +84,19 @@ class BotMetrics:
 
     def component_up(self, component: str, *, up: bool) -> None:
         """The component can do its work, or cannot."""
-        self._component_up.labels(component).set(1 if up else 0)
+        self._component_up.labels(component).value = 1 if up else 0
 
     def component_succeeded(self, component: str, at: float | None = None) -> None:
         """The component did its work, now or at this time in seconds since the epoch."""
-        self._component_success.labels(component).set(time.time() if at is None else at)
+        self._component_success.labels(component).value = time.time() if at is None else at
 
     def component_restarted(self, component: str) -> None:
         """The component was restarted inside the process."""
-        self._component_restarts.labels(component).inc()
+        self._component_restarts.labels(component).value += 1
 
     def circuit_breaker(self, component: str, state: int) -> None:
         """The component's breaker is closed (0), half-open (1) or open (2)."""
-        self._breaker.labels(component).set(state)
+        self._breaker.labels(component).value = state
 
     # Market data
 
@@ -137,7 +136,7 @@ class BotMetrics:
 
     def feed_reconnected(self) -> None:
         """The market data feed made a further connection."""
-        self._feed_reconnects.inc()
+        self._feed_reconnects.value += 1
 
     # Orders
 
@@ -153,58 +152,66 @@ class BotMetrics:
 
     def order_ended(self, outcome: str, *, order_id: str = "") -> None:
         """An order ended: filled, cancelled or rejected."""
-        _count(self._orders.labels(outcome), order_id)
+        counter = self._orders.labels(outcome)
+        if order_id:
+            counter.inc_for(order_id)
+        else:
+            counter.value += 1
 
     def order_denied(self, code: str, *, order_id: str = "") -> None:
         """The bot's own gate denied an order, for this reason."""
-        _count(self._orders.labels("denied"), order_id)
-        _count(self._denials.labels(code), order_id)
+        self.order_ended("denied", order_id=order_id)
+        counter = self._denials.labels(code)
+        if order_id:
+            counter.inc_for(order_id)
+        else:
+            counter.value += 1
 
     def open_orders(self, count: int) -> None:
         """So many own orders rest at the venue."""
-        self._open_orders.set(count)
+        self._open_orders.value = count
 
     def dead_man_switch(self, deadline: float) -> None:
         """The venue cancels everything at this time, seconds since the epoch; 0: not armed."""
-        self._dead_man.set(deadline)
+        self._dead_man.value = deadline
 
     # The venue
 
     def venue_request(self, endpoint: str, *, code: str, seconds: float) -> None:
         """A request to the venue ended: `ok` or one of `REQUEST_CODES`, after so long."""
-        self._requests.labels(endpoint, code).inc()
+        self._requests.labels(endpoint, code).value += 1
         self._request_duration.labels(endpoint).observe(seconds)
 
     def venue_session_restarted(self) -> None:
         """A further HTTP session with the venue was begun."""
-        self._session_restarts.inc()
+        self._session_restarts.value += 1
 
     def nonce_issued(self) -> None:
         """A nonce was issued."""
-        self._nonces_issued.inc()
+        self._nonces_issued.value += 1
 
     def nonce_refused(self) -> None:
         """The venue refused a request for its nonce."""
-        self._nonces_refused.inc()
+        self._nonces_refused.value += 1
 
     # Money
 
     def position(self, symbol: str, quantity: float) -> None:
         """The bot holds so many units of the symbol's base currency."""
-        self._position.labels(symbol).set(quantity)
+        self._position.labels(symbol).value = quantity
 
     def balance(self, currency: str, amount: float) -> None:
         """The account holds so much of a currency."""
-        self._balance.labels(currency).set(amount)
+        self._balance.labels(currency).value = amount
 
     def equity(self, currency: str, amount: float) -> None:
         """Balances and positions are worth so much at current prices."""
-        self._equity.labels(currency).set(amount)
+        self._equity.labels(currency).value = amount
 
     def profit(self, currency: str, *, realized: float, unrealized: float) -> None:
         """Closed positions brought so much, and open ones would at current prices."""
-        self._realized.labels(currency).set(realized)
-        self._unrealized.labels(currency).set(unrealized)
+        self._realized.labels(currency).value = realized
+        self._unrealized.labels(currency).value = unrealized
 
     # Registration
 
@@ -215,7 +222,7 @@ class BotMetrics:
         self._heartbeat = recorder.gauge("trading_bot_heartbeat_timestamp_seconds").labels()
         # Not zero: a rule on the age would fire at each start. A crash loop, which this hides,
         # shows in the start time.
-        self._heartbeat.set(self.started_at)
+        self._heartbeat.value = self.started_at
         self._loop_lag = recorder.gauge("trading_event_loop_lag_seconds").labels()
         self._memory_uss = recorder.gauge("trading_memory_uss_bytes").labels()
 
@@ -239,7 +246,7 @@ class BotMetrics:
         self._feeds: dict[str, SymbolFeed] = {}
         for symbol in symbols:
             # The start stands for the last ticker, so that a feed that never speaks is noticed.
-            self._tick_time.labels(symbol).set(self.started_at)
+            self._tick_time.labels(symbol).value = self.started_at
             self.feed(symbol)
         self._feed_reconnects = recorder.counter("trading_market_data_reconnects_total").labels()
 
@@ -269,10 +276,3 @@ class BotMetrics:
         self._equity = recorder.gauge("trading_equity", by_currency, at_once=False)
         self._realized = recorder.gauge("trading_realized_pnl", by_currency, at_once=False)
         self._unrealized = recorder.gauge("trading_unrealized_pnl", by_currency, at_once=False)
-
-
-def _count(counter: Counter, order_id: str) -> None:
-    if order_id:
-        counter.inc_for(order_id)
-    else:
-        counter.inc()

@@ -91,9 +91,17 @@ class One(Collector):
 class Exposition:
     """Renders one registry in the format that the scraper asks for."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Take the registry; it is read anew at each call."""
+    def __init__(
+        self, registry: CollectorRegistry, *, slice_seconds: float = SLICE_SECONDS
+    ) -> None:
+        """Take the registry; it is read anew at each call.
+
+        Args:
+            registry: that is scraped.
+            slice_seconds: how long `sliced` writes before it lets others work.
+        """
         self._registry = registry
+        self._slice_seconds = slice_seconds
 
     def everything(self, accept: str = "") -> tuple[bytes, str]:
         """Return the body and the Content-Type for this Accept header, with all metrics."""
@@ -121,7 +129,7 @@ class Exposition:
         began = time.perf_counter()
         for part in parts:
             written.append(part)
-            if time.perf_counter() - began > SLICE_SECONDS:
+            if time.perf_counter() - began > self._slice_seconds:
                 await asyncio.sleep(PAUSE_SECONDS)
                 began = time.perf_counter()
         return b"".join(written), content_type

@@ -1,12 +1,12 @@
-"""Catalogue entries turned into prometheus_client's families: the one place that builds them."""
+"""Catalogue entries turned into prometheus_client's own families.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+For processes that count little, as the reconciler; a bot's come from `recorder`.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from trading_ops.instrument.catalogue import get
 from trading_ops.instrument.metric import Kind, Metric
-
-# `_created` would add one series to every counter and histogram, and nobody asks for it.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the client has no hint here
 
 
 def counter(name: str, registry: CollectorRegistry) -> Counter:

@@ -83,7 +83,7 @@ class Family(Collector, Generic[Child]):
             child = self._children.get(values)
             if child is None:
                 child = self._children[values] = self._new()
-                self._block().add(tuple(zip(self.metric.labels, values, strict=True)), child)
+                self._block().add(values, child)
         if values != asked:
             self._refused()
         return child
@@ -91,7 +91,7 @@ class Family(Collector, Generic[Child]):
     def _block(self) -> Block[Child]:
         """Return the block that the next child goes to."""
         if not self._blocks or len(self._blocks[-1]) * self._shape.lines_each >= LINES_A_BLOCK:
-            self._blocks.append(Block(self._shape))
+            self._blocks.append(Block(self.metric.labels, self._shape))
         return self._blocks[-1]
 
     # As the direct exposition writes it

@@ -30,7 +30,10 @@ class Bounds:
         """
         if unknown := set(declared) - set(names):
             raise ValueError(f"no such labels: {', '.join(sorted(unknown))}")
-        self._known = [{clean(value) for value in declared.get(name, ())} for name in names]
+        # By itself, so that many label sets share one copy of a value.
+        self._known = [
+            {value: value for value in map(clean, declared.get(name, ()))} for name in names
+        ]
         self._limits = [len(known) + limit for known in self._known]
 
     def declared(self) -> list[list[str]]:
@@ -49,11 +52,9 @@ class Bounds:
 
     def _one(self, index: int, value: str) -> str:
         known = self._known[index]
-        if value not in known:
-            if len(known) >= self._limits[index]:
-                return OTHER
-            known.add(value)
-        return value
+        if value not in known and len(known) >= self._limits[index]:
+            return OTHER
+        return known.setdefault(value, value)
 
 
 def clean(value: object) -> str:

@@ -4,7 +4,7 @@ The text around the numbers never changes, so it is built once: a block of child
 filled with one `%`. Blocks are small, so that whoever writes many can pause in between.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, chain
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
@@ -117,12 +117,13 @@ class Block(Generic[Child]):
     One thread at a time may add; any may write meanwhile, and then sees those added before.
     """
 
-    __slots__ = ("_children", "_labels", "_made", "_shape")
+    __slots__ = ("_children", "_made", "_names", "_shape", "_values")
 
-    def __init__(self, shape: Shape[Child]) -> None:
-        """Begin empty."""
+    def __init__(self, names: tuple[str, ...], shape: Shape[Child]) -> None:
+        """Begin empty, with these label names."""
+        self._names = names
         self._shape = shape
-        self._labels: list[LabelSet] = []
+        self._values: list[tuple[str, ...]] = []
         self._children: list[Child] = []
         # By whether exemplars are wanted; template and children always fit each other.
         self._made: dict[bool, tuple[str, tuple[Child, ...]]] = {}
@@ -130,9 +131,9 @@ class Block(Generic[Child]):
     def __len__(self) -> int:
         return len(self._children)
 
-    def add(self, labels: LabelSet, child: Child) -> None:
-        """Add a child."""
-        self._labels.append(labels)
+    def add(self, values: tuple[str, ...], child: Child) -> None:
+        """Add a child with these label values."""
+        self._values.append(values)
         self._children.append(child)
 
     def text(self, *, exemplars: bool) -> str:
@@ -145,9 +146,11 @@ class Block(Generic[Child]):
 
     def _make(self, *, exemplars: bool) -> tuple[str, tuple[Child, ...]]:
         children = tuple(self._children)
-        labels = self._labels[: len(children)]
-        write: Callable[..., str] = self._shape.template
-        return "".join(write(one, exemplars=exemplars) for one in labels), children
+        lines = [
+            self._shape.template(tuple(zip(self._names, values, strict=True)), exemplars=exemplars)
+            for values in self._values[: len(children)]
+        ]
+        return "".join(lines), children
 
 
 def line(name: str, labels: LabelSet, number: str) -> str:

@@ -1,12 +1,15 @@
 """A scrape gets valid bytes: everything, the vital few, or everything but those."""
 
+import asyncio
 import subprocess
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from trading_ops.instrument import BotMetrics, Exposition, find
+from trading_ops.instrument.exposition import View
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 
@@ -83,3 +86,54 @@ def test_format_follows_the_accept_header(exposition: Exposition, view: str) -> 
 def test_two_scrapes_are_alike(exposition: Exposition) -> None:
     """Nothing happened in between, so the vital bytes are the same."""
     assert exposition.vital() == exposition.vital()
+
+
+async def test_a_sliced_scrape_is_the_same_and_lets_others_work() -> None:
+    """In slices the bytes are the same, and the loop comes round in between."""
+    metrics = BotMetrics(
+        CollectorRegistry(), version="1", mode="paper", symbols=[f"S{n}/USD" for n in range(500)]
+    )
+    exposition = Exposition(metrics.registry, slice_seconds=0.0)
+    rounds = 0
+
+    async def count() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    for view in View:
+        rounds = 0
+        assert await exposition.sliced(view) == getattr(exposition, view)()
+        assert rounds > 1
+    counting.cancel()
+
+
+async def test_a_small_scrape_is_done_at_once(exposition: Exposition) -> None:
+    """What takes less than a slice is written without a pause, for either format."""
+    for view in View:
+        body, content_type = await exposition.sliced(view, OPENMETRICS)
+        assert body.endswith(b"# EOF\n")
+        assert content_type.startswith("application/openmetrics-text")
+
+
+def test_orders_are_exemplars_where_the_format_has_them() -> None:
+    """An order's id leads from a slow bucket to the order; the text format has no place for it."""
+    metrics = BotMetrics(CollectorRegistry(), version="1", mode="paper")
+    metrics.order_acknowledged(0.3, order_id='A-"1"')
+    metrics.order_ended("filled", order_id="A-1")
+    metrics.order_denied("stopping", order_id="x" * 129)
+    exposition = Exposition(metrics.registry)
+    families = parse_openmetrics(exposition.everything(OPENMETRICS)[0].decode())  # type: ignore[no-untyped-call]  # no hint there
+    found = {
+        (sample.name, sample.labels.get("le")): sample.exemplar
+        for family in families
+        for sample in family.samples
+        if sample.exemplar
+    }
+    slow = found["trading_order_duration_seconds_bucket", "0.5"]
+    assert (slow.labels, slow.value) == ({"order_id": 'A-"1"'}, 0.3)
+    assert found["trading_orders_total", None].labels == {"order_id": "A-1"}
+    assert len(found) == 2
+    assert b"order_id" not in exposition.everything()[0]

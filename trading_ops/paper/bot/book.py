@@ -93,7 +93,7 @@ class Book:
             self._alive[order.client_id] = order
         else:
             self._alive.pop(order.client_id, None)
-            self._metrics.order_ended(order.status.value)
+            self._metrics.order_ended(order.status.value, order_id=order.client_id)
         if change.position is not None:
             self.positions[order.symbol] = change.position
             self._metrics.position(order.symbol, float(change.position.quantity))

@@ -148,11 +148,13 @@ class Feed(Component):
 
     def _quote(self, ticker: Ticker) -> None:
         now, self._heard_at = clock.timestamp(), clock.monotonic()
-        self.quotes[ticker.symbol] = Quote(bid=ticker.bid, ask=ticker.ask, at=now)
+        quote = Quote(bid=ticker.bid, ask=ticker.ask, at=now)
+        self.quotes[ticker.symbol] = quote
         stamp = ticker.timestamp
         self.metrics.tick(
             ticker.symbol,
             at=now,
             latency_seconds=None if stamp is None else now - stamp.timestamp(),
+            price=float(quote.middle),
         )
         self.succeed()

@@ -166,7 +166,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             log.warning("order_rejected", order=order.client_id, error=str(error))
             await self._book.end(order, OrderStatus.REJECTED)
             return
-        self.metrics.order_acknowledged(clock.monotonic() - began)
+        self.metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
         await self._book.begin(replace(order, venue_id=venue_id, status=OrderStatus.OPEN))
 
     def _denial(self, symbol: str, step: Submit, quote: Quote) -> Denial | None:

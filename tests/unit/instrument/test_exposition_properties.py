@@ -1,0 +1,231 @@
+"""Whatever is recorded, our lines say what prometheus_client's would say."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import prometheus_client as peer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
+
+from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner
+from trading_ops.instrument.exposition import VITAL_FAMILIES, VITAL_SAMPLES, Sorted, Without
+from trading_ops.instrument.recorder import counters, gauges, histograms
+
+FORMATS = (
+    "",
+    "text/plain; version=1.0.0; escaping=allow-utf-8",
+    "application/openmetrics-text; version=1.0.0; escaping=underscores",
+    "application/openmetrics-text; version=1.0.0; escaping=dots",
+)
+
+# Everything that UTF-8 can carry; the evil ones often.
+hostile = st.one_of(
+    st.sampled_from(
+        ["", "%", "%s", "%%d", '"', "\\", "\n", "\\n", '\\"', "} 1", "a\rb", "{", "💥"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+)
+amounts = st.one_of(st.integers(0, 2**60), st.floats(0, allow_nan=False))
+numbers = st.one_of(st.integers(-(2**60), 2**60), st.floats())
+observations = st.one_of(st.floats(allow_nan=False), st.sampled_from([0.0, 0.5, 1.0, -0.0]))
+bounds = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=6, unique=True).map(sorted)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that is recorded: in which of the three families, for which labels, and what."""
+
+    kind: Kind
+    labels: tuple[str, str]
+    value: float
+    order: str
+
+
+def events() -> st.SearchStrategy[list[Event]]:
+    labels = st.tuples(hostile, hostile)
+    order = st.one_of(st.just(""), hostile)
+    one = st.one_of(
+        st.builds(Event, st.just(Kind.COUNTER), labels, amounts, order),
+        st.builds(Event, st.just(Kind.GAUGE), labels, numbers, order),
+        st.builds(Event, st.just(Kind.HISTOGRAM), labels, observations, order),
+    )
+    return st.lists(one, max_size=30)
+
+
+NAMES = {Kind.COUNTER: "things_total", Kind.GAUGE: "level", Kind.HISTOGRAM: "wait_seconds"}
+LABELS = ("venue", "code")
+
+
+class Ours:
+    """Our recorder's three families."""
+
+    def __init__(self, told: str, buckets: Sequence[float]) -> None:
+        def entry(kind: Kind) -> Metric:
+            return Metric(
+                name=NAMES[kind],
+                kind=kind,
+                owner=Owner.BOT,
+                labels=LABELS,
+                help=told,
+                why="A test.",
+                buckets=tuple(buckets) if kind is Kind.HISTOGRAM else (),
+                exemplar="" if kind is Kind.GAUGE else "order_id",
+            )
+
+        self.counter = counters(entry(Kind.COUNTER), limit=100)
+        self.gauge = gauges(entry(Kind.GAUGE), limit=100)
+        self.histogram = histograms(entry(Kind.HISTOGRAM), limit=100)
+        self.registry = CollectorRegistry()
+        for family in (self.counter, self.gauge, self.histogram):
+            self.registry.register(family)
+
+    def record(self, event: Event) -> None:
+        match event.kind:
+            case Kind.COUNTER if event.order:
+                self.counter.labels(*event.labels).inc_for(event.order)
+            case Kind.COUNTER:
+                self.counter.labels(*event.labels).inc(event.value)
+            case Kind.GAUGE:
+                self.gauge.labels(*event.labels).set(event.value)
+            case Kind.HISTOGRAM if event.order:
+                self.histogram.labels(*event.labels).observe_for(event.value, event.order)
+            case Kind.HISTOGRAM:
+                self.histogram.labels(*event.labels).observe(event.value)
+
+
+class Theirs:
+    """prometheus_client's."""
+
+    def __init__(self, told: str, buckets: Sequence[float]) -> None:
+        self.registry = CollectorRegistry()
+        self.counter = peer.Counter(NAMES[Kind.COUNTER], told, LABELS, registry=self.registry)
+        self.gauge = peer.Gauge(NAMES[Kind.GAUGE], told, LABELS, registry=self.registry)
+        self.histogram = peer.Histogram(
+            NAMES[Kind.HISTOGRAM], told, LABELS, buckets=buckets, registry=self.registry
+        )
+
+    def record(self, event: Event) -> None:
+        exemplar = {"order_id": event.order} if event.order else None
+        match event.kind:
+            case Kind.COUNTER:
+                amount = 1 if event.order else event.value
+                self.counter.labels(*event.labels).inc(amount, exemplar)
+            case Kind.GAUGE:
+                self.gauge.labels(*event.labels).set(event.value)
+            case Kind.HISTOGRAM:
+                self.histogram.labels(*event.labels).observe(event.value, exemplar)
+
+
+def lines_of(body: bytes) -> list[tuple[str, ...]]:
+    """Return the lines, numbers as Python writes them and the times of exemplars left out."""
+    return [_line(line) for line in body.decode().removesuffix("\n").split("\n")]
+
+
+def _line(line: str) -> tuple[str, ...]:
+    if line.startswith("#"):
+        return (line,)
+    # Labels may contain what separates the rest, so the numbers are taken from the end.
+    head, *exemplar = line.rsplit(' # {order_id="', 1)
+    if exemplar:
+        told, value, _time = exemplar[0].rsplit(" ", 2)
+        return (*_line(head), told, repr(float(value)))
+    labels, number = head.rsplit(" ", 1)
+    return labels, repr(float(number))
+
+
+def parsed(body: bytes, content_type: str) -> list[object]:
+    """Return what the peer's parser finds; values as text, for NaN is not even equal to itself."""
+    text = body.decode()
+    openmetrics = content_type.startswith("application/openmetrics")
+    parse = parse_openmetrics if openmetrics else parse_text
+    try:
+        found = list(parse(text))
+    except ValueError as error:  # its parsers do not take all that it writes itself
+        return [type(error)]
+    return [
+        (f.name, f.type, f.documentation, [one_of(sample) for sample in f.samples]) for f in found
+    ]
+
+
+def one_of(sample: Sample) -> tuple[object, ...]:
+    """Return a sample without the time of its exemplar."""
+    exemplar = sample.exemplar and (sample.exemplar.labels, sample.exemplar.value)
+    return sample.name, sample.labels, repr(float(sample.value)), exemplar
+
+
+@settings(max_examples=120, deadline=None)
+@given(told=hostile, buckets=bounds, first=events(), then=events())
+def test_the_lines_are_the_peers(
+    told: str, buckets: list[float], first: list[Event], then: list[Event]
+) -> None:
+    """Same events, same lines in both formats; also after more events, on templates made before."""
+    ours, theirs = Ours(told, buckets), Theirs(told, buckets)
+    exposition = Exposition(ours.registry)
+    for batch in (first, then):
+        for event in batch:
+            ours.record(event)
+            theirs.record(event)
+        for accept in FORMATS:
+            body, content_type = exposition.everything(accept)
+            encode, wanted_type = choose_encoder(accept)
+            wanted = encode(theirs.registry)
+            assert content_type == wanted_type
+            assert lines_of(body) == lines_of(wanted)
+            # What prometheus_client makes of our collectors itself is the same as well.
+            assert lines_of(encode(ours.registry)) == lines_of(wanted)
+
+
+@settings(max_examples=25, deadline=None)
+@given(symbols=st.lists(hostile, max_size=4), price=numbers, order=st.text("AB-01", max_size=8))
+def test_each_view_parses_as_the_peers_of_the_same_registry(
+    symbols: list[str], price: float, order: str
+) -> None:
+    """Vital, the rest and everything of a bot are what the peer would write, and parse alike."""
+    metrics = BotMetrics(CollectorRegistry(), version='1"\n', mode="paper", symbols=symbols)
+    peer.Gauge("mine", "Of the author's own: % \\ \"", ["a"], registry=metrics.registry).labels(
+        '%"\\\n'
+    ).set(price)
+    for symbol in (*symbols, "junk"):
+        metrics.tick(symbol, at=1.0, latency_seconds=0.05, price=price)
+    metrics.order_acknowledged(0.5, order_id=order)
+    metrics.order_ended("filled", order_id=order)
+    metrics.order_denied("trading_halted", order_id=order)
+    exposition = Exposition(metrics.registry)
+    vital = Sorted(metrics.registry.restricted_registry(VITAL_SAMPLES))
+    views = (
+        (exposition.everything, metrics.registry),
+        (exposition.vital, vital),
+        (exposition.without_vital, Without(metrics.registry, VITAL_FAMILIES)),
+    )
+    for accept in FORMATS[:3]:
+        for view, source in views:
+            body, content_type = view(accept)
+            wanted = choose_encoder(accept)[0](source)
+            assert lines_of(body) == lines_of(wanted)
+            assert parsed(body, content_type) == parsed(wanted, content_type)
+
+
+@given(st.lists(hostile, min_size=1, max_size=300))
+def test_no_event_finds_another_series(values: Iterable[str]) -> None:
+    """However many label values come, each event is in exactly one series."""
+    family = counters(
+        Metric(
+            name="things_total",
+            kind=Kind.COUNTER,
+            owner=Owner.BOT,
+            labels=("code",),
+            help="A.",
+            why="B.",
+        ),
+        limit=20,
+    )
+    for value in values:
+        family.labels(value).inc()
+    samples = family.samples()
+    assert sum(sample.value for sample in samples) == len(list(values))
+    assert len(samples) <= 21
