@@ -30,6 +30,9 @@ OPEN = (10, 1_000, 10_000)
 POLL_SECONDS = 15.0
 """The default interval: what a poll costs is given as a share of it."""
 
+QUIET_PASSES = 3
+"""So many in which nothing was decided, and all is settled."""
+
 LONG_AGO = "2026-01-01T00:00:00Z"
 
 
@@ -116,8 +119,11 @@ async def fill(loop: Loop, count: int) -> None:
         body = json.dumps({"version": "4", "status": "firing", "alerts": alerts}).encode()
         await loop.intake.store(body, clock.now())
     await loop.lease.begin()
-    for _ in range(3):
+    quiet = 0
+    while quiet < QUIET_PASSES or len(loop.desk.by_id) < count:
+        head = loop.desk.head
         await loop.make_pass(poll=True)
+        quiet = quiet + 1 if loop.desk.head == head else 0
 
 
 async def processor_seconds(work: Callable[[], Awaitable[Any]], times: int) -> float:

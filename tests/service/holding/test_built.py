@@ -9,11 +9,11 @@ import pytest
 
 from tests.builders import make_registry
 from tests.service.holding.bots import RealAgent
-from trading_ops.app import Reconciler, build
 from trading_ops.domain.target import Registry, Target
 from trading_ops.settings import Settings
 from trading_ops.store import holds
 from trading_ops.store.journal import Journal
+from trading_ops.wiring import Reconciler, build
 
 FULL = (
     "CREATE TRIGGER full BEFORE INSERT ON events "

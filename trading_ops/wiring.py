@@ -1,0 +1,341 @@
+"""Everything the reconciler is made of, built here from settings and handed to who needs it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+
+from trading_ops import clock, logs
+from trading_ops.actions import registry as actions
+from trading_ops.api.alerts import Alerts
+from trading_ops.api.approvals import Approvals
+from trading_ops.api.attempts import Attempts
+from trading_ops.api.auth import Authenticator
+from trading_ops.api.automation import Automation
+from trading_ops.api.catalogue import Catalogue
+from trading_ops.api.feed import Feed
+from trading_ops.api.health import Health, Known
+from trading_ops.api.incidents import Incidents
+from trading_ops.api.maintenance import MaintenanceWindows
+from trading_ops.api.routes import Handlers, build_application, routes
+from trading_ops.api.story import Events
+from trading_ops.api.stream import Stream
+from trading_ops.api.system import System
+from trading_ops.api.targets import Targets
+from trading_ops.api.webhook import Webhook
+from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.http import Http
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.domain.decision import GlobalLimits
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.reconciler.acknowledge import Acknowledging
+from trading_ops.reconciler.anchor import Anchors, note_key
+from trading_ops.reconciler.hands_off import HandsOff
+from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler.intake import Intake
+from trading_ops.reconciler.jobs import Jobs
+from trading_ops.reconciler.lease import Lease, replica_name
+from trading_ops.reconciler.ledger import Ledger
+from trading_ops.reconciler.look import Looker
+from trading_ops.reconciler.loop import Loop
+from trading_ops.reconciler.manual import Manual
+from trading_ops.reconciler.measure import Measuring
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.observe import Observer
+from trading_ops.reconciler.perform import Performer
+from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.recover import Recovery
+from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.surroundings import Surroundings
+from trading_ops.reconciler.verify import Verifier
+from trading_ops.reconciler.watch import AgentWatch, Patience
+from trading_ops.reports.recovery_times import recovery_times
+from trading_ops.settings import Settings
+from trading_ops.store import migrate
+from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
+from trading_ops.store.journal import Journal
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciler:
+    """A built reconciler: its HTTP application and its loop."""
+
+    application: web.Application
+    loop: Loop
+    holding: Holding
+    watch: AgentWatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What everything else is built on."""
+
+    settings: Settings
+    plans: Plans
+    metrics: ReconcilerMetrics
+    writer: Writer
+    reader: Reader
+    asking: Reader
+    """The HTTP border's: however much is asked there, nothing of ours waits behind it."""
+
+    lease: Lease
+    session: aiohttp.ClientSession
+    wakeup: asyncio.Event
+
+
+@contextlib.asynccontextmanager
+async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconciler]:
+    """Build a reconciler; leaving the context closes the database after the last write.
+
+    Raises:
+        ConfigError: a runbook or a secret is wrong or missing.
+        StoreError: another process has the database open for writing.
+    """
+    plans = Plans(load_runbooks(settings.runbooks), registry)
+    migrate.upgrade(settings.database_url)
+    with sole_writer(settings.database_url), _writers(settings) as (writer, leasing):
+        reader = Reader(reading_engine(settings.database_url))
+        asking = Reader(reading_engine(settings.database_url))
+        alone = sqlite_path(settings.database_url) is not None
+        try:
+            async with aiohttp.ClientSession() as session:
+                base = Base(
+                    settings=settings,
+                    plans=plans,
+                    metrics=ReconcilerMetrics(),
+                    writer=writer,
+                    reader=reader,
+                    asking=asking,
+                    lease=Lease(leasing, replica_name(), alone=alone),
+                    session=session,
+                    wakeup=asyncio.Event(),
+                )
+                loop = _loop(base)
+                async with _audited(base), _measured(base), _watching(base) as (holding, watch):
+                    yield Reconciler(
+                        application=_application(base, loop, holding, watch),
+                        loop=loop,
+                        holding=holding,
+                        watch=watch,
+                    )
+        finally:
+            asking.close()
+            reader.close()
+
+
+@contextlib.asynccontextmanager
+async def _audited(base: Base) -> AsyncIterator[None]:
+    """Anchor the story outside the database for as long as it is written."""
+    keys = [key.encode() for key in base.settings.accepted_secrets("audit_key")]
+    await note_key(base.writer, keys)
+    anchors = Anchors(
+        path=base.settings.anchors,
+        key=keys[0],
+        reader=base.reader,
+        on_anchor=base.metrics.audit_anchor.set,
+    )
+    async with anchors.running():
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
+    """Build what halts bots; over a session that nothing else can use up."""
+    settings, registry = base.settings, base.plans.registry
+    async with aiohttp.ClientSession() as session:
+        directory = Directory(session, registry, _executor_tokens(settings))
+        holding = Holding(
+            writer=base.writer,
+            reader=base.reader,
+            directory=directory,
+            registry=registry,
+            journal=Journal(settings.journal),
+        )
+        watch = AgentWatch(
+            registry=registry,
+            directory=directory,
+            holding=holding,
+            hands_off=HandsOff(reader=base.reader, observe_only=settings.observe_only),
+            writer=base.writer,
+            metrics=base.metrics,
+            patience=Patience(
+                silence=settings.agent_silence_seconds, stop=2 * settings.agent_silence_seconds
+            ),
+        )
+        try:
+            yield holding, watch
+        finally:
+            holding.close()
+
+
+def _executor_tokens(settings: Settings) -> dict[str, str]:
+    return {name: settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
+
+
+@contextlib.asynccontextmanager
+async def _measured(base: Base) -> AsyncIterator[None]:
+    """Show what is known beside the loop, so that a loop that hangs does not hide it."""
+    measuring = Measuring(
+        writer=base.writer, reader=base.reader, lease=base.lease, metrics=base.metrics
+    )
+    async with measuring.running():
+        yield
+
+
+@contextlib.contextmanager
+def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
+    """Start the writer, and the one that keeps the leases: with SQLite they are the same."""
+    key = settings.secret("audit_key").encode()
+    writers = [Writer(writing_engine(settings.database_url), key)]
+    if sqlite_path(settings.database_url) is None:
+        writers.append(Writer(writing_engine(settings.database_url), key))
+    for writer in writers:
+        writer.start()
+    try:
+        yield writers[0], writers[-1]
+    finally:
+        for writer in reversed(writers):
+            writer.stop()
+
+
+def _loop(base: Base) -> Loop:
+    registry, wakeup = base.plans.registry, base.wakeup
+    prometheus = Prometheus(Http(base.session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
+    alertmanagers = Alertmanagers(
+        [
+            Alertmanager(Http(base.session, f"http://{one.address}"))
+            for one in registry.of_kind(Kind.ALERTMANAGER)
+        ]
+    )
+    jobs = Jobs(wakeup.set)
+    looker = _looker(base, prometheus, jobs)
+    return Loop(
+        reader=base.reader,
+        plans=base.plans,
+        lease=base.lease,
+        intake=Intake(
+            writer=base.writer,
+            reader=base.reader,
+            plans=base.plans,
+            metrics=base.metrics,
+            wake=wakeup.set,
+        ),
+        observer=Observer(
+            prometheus=prometheus,
+            alertmanagers=alertmanagers,
+            writer=base.writer,
+            plans=base.plans,
+            metrics=base.metrics,
+        ),
+        looker=looker,
+        manual=_manual(base, looker),
+        acknowledging=Acknowledging(
+            writer=base.writer,
+            reader=base.reader,
+            alertmanagers=alertmanagers,
+            plans=base.plans,
+            metrics=base.metrics,
+        ),
+        jobs=jobs,
+        metrics=base.metrics,
+        limits=GlobalLimits(),
+        poll_seconds=base.settings.poll_interval_seconds,
+        wakeup=wakeup,
+    )
+
+
+def _manual(base: Base, looker: Looker) -> Manual:
+    return Manual(
+        writer=base.writer,
+        reader=base.reader,
+        registry=base.plans.registry,
+        lease=base.lease,
+        jobs=looker.jobs,
+        performer=looker.performer,
+        recovery=looker.recovery,
+        surroundings=looker.surroundings,
+        limits=looker.limits,
+        two_persons=base.settings.two_persons,
+    )
+
+
+def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
+    tokens = _executor_tokens(base.settings)
+    directory = Directory(base.session, base.plans.registry, tokens)
+    performer = Performer(
+        actions=actions.build(directory),
+        writer=base.writer,
+        metrics=base.metrics,
+        may_start=base.lease.may_start,
+    )
+    return Looker(
+        writer=base.writer,
+        plans=base.plans,
+        lease=base.lease,
+        ledger=Ledger(writer=base.writer, lease=base.lease, plans=base.plans, metrics=base.metrics),
+        jobs=jobs,
+        performer=performer,
+        verifier=Verifier(prometheus=prometheus, writer=base.writer, metrics=base.metrics),
+        recovery=Recovery(writer=base.writer, lease=base.lease, performer=performer),
+        limits=GlobalLimits(),
+        surroundings=Surroundings(
+            plans=base.plans, limits=GlobalLimits(), observe_only=base.settings.observe_only
+        ),
+    )
+
+
+def _application(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) -> web.Application:
+    authenticator = Authenticator(base.settings)
+    feed = Feed(base.asking)
+    stream = Stream(feed, authenticator)
+    base.metrics.websocket_clients.set_function(lambda: stream.clients)
+    handlers = _handlers(base, loop, holding, watch, stream)
+    application = build_application(routes(handlers), authenticator)
+
+    async def close_streams(_application: web.Application) -> None:
+        await feed.close()
+
+    application.on_shutdown.append(close_streams)
+    return application
+
+
+def _handlers(
+    base: Base, loop: Loop, holding: Holding, watch: AgentWatch, stream: Stream
+) -> Handlers:
+    settings, reader, writer = base.settings, base.asking, base.writer
+    registry = base.plans.registry
+
+    def passed_ago() -> float:
+        return clock.monotonic() - loop.passed_at
+
+    known = Known(
+        passed_ago=passed_ago,
+        poll_seconds=loop.poll_seconds,
+        snapshot=lambda: loop.snapshot,
+        pulses=lambda: list(watch.pulses.values()),
+        queue=lambda: writer.waiting,
+    )
+    books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
+    return Handlers(
+        webhook=Webhook(loop.intake),
+        incidents=Incidents(reader, loop.acknowledging),
+        attempts=Attempts(reader),
+        catalogue=Catalogue(base.plans, books, loop.manual),
+        approvals=Approvals(writer, reader),
+        automation=Automation(writer, reader, registry, base.metrics),
+        maintenance=MaintenanceWindows(writer, reader, registry),
+        targets=Targets(reader, registry, holding, observe_only=settings.observe_only),
+        health=Health(known=known, reader=reader, registry=registry, var=settings.var),
+        alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.desk.by_id),
+        events=Events(reader, recovery_times),
+        stream=stream,
+        system=System(reader, base.metrics, passed_ago),
+    )
