@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ USER, PASSWORD = "freqtrader", "a:secret"
 TIMEFRAME = 60.0
 PAIRS = ["BTC/USDT", "ETH/USDT"]
 EVERYTHING = "*"
+_ORDERS = {"pause": "paused", "start": "running", "stop": "stopped", "reload_config": None}
 EXCHANGE_LOGGER = "freqtrade.exchange.common"
 
 
@@ -38,9 +40,20 @@ class FakeFreqtrade:
         self.hangs: set[str] = set()
         """Endpoints that never answer; `*` for all."""
 
+        self.initial_state = "running"
+        self.late = 0
+        """How many readings of the state an order takes to have its effect."""
+
+        self.deaf: set[str] = set()
+        """Orders that are answered as if they were carried out, and are not."""
+
+        self.errors: dict[str, int] = {}
+        """HTTP status with which an order is answered; from 500 on it is carried out as well."""
+
         self.asked: list[str] = []
         self.queries: dict[str, dict[str, str]] = {}
         self._released = asyncio.Event()
+        self._pending: tuple[int, str] | None = None
 
     def warn(self, count: int, at: float | None = None) -> None:
         """Write as many warnings of the exchange into the log."""
@@ -55,6 +68,7 @@ class FakeFreqtrade:
         end = clock.timestamp() + ends_in
         self.locks.append(
             {"id": len(self.locks) + 1, "active": active, "pair": pair, "side": "*",
+             "lock_timestamp": int(clock.timestamp() * 1000),
              "lock_end_timestamp": int(end * 1000), "reason": "a test"}
         )  # fmt: skip
 
@@ -64,16 +78,65 @@ class FakeFreqtrade:
         self._released.set()
         self._released = asyncio.Event()
 
+    def restart(self) -> None:
+        """Die and begin again: what is in the database stays, the state does not."""
+        self.state = self.initial_state
+        self.started += 5
+
     @contextlib.asynccontextmanager
     async def serving(self, port: int = 0) -> AsyncIterator[str]:
         """Serve while the block runs; gives `host:port`."""
         application = web.Application()
         application.router.add_get("/api/v1/{endpoint:.*}", self._answer)
+        application.router.add_post("/api/v1/{endpoint:.*}", self._obey)
+        application.router.add_delete("/api/v1/locks/{id}", self._unlock)
         server = TestServer(application, port=port)
         # A client that went away cancels its handler, as a server that threads away would not.
         async with server:
             yield f"{server.host}:{server.port}"
             self._released.set()
+
+    async def _obey(self, request: web.Request) -> web.StreamResponse:
+        order = request.match_info["endpoint"]
+        self.asked.append(order)
+        if not _authorized(request):
+            return web.json_response({"detail": "Unauthorized"}, status=401)
+        status = self.errors.get(order, 200)
+        if order not in self.deaf and (status == 200 or status >= 500):
+            if order == "locks":
+                self._lock_as_told(await request.json())
+            elif order in _ORDERS:
+                self._pending = (self.late, order)
+                self._take_effect()
+        return web.json_response(
+            {"status": "as you say", "error": "no active trade"}, status=status
+        )
+
+    async def _unlock(self, request: web.Request) -> web.StreamResponse:
+        wanted = int(request.match_info["id"])
+        for lock in self.locks:
+            if lock["id"] == wanted and "unlock" not in self.deaf:
+                lock["active"] = False
+        return web.json_response({"lock_count": 0, "locks": []})
+
+    def _lock_as_told(self, told: list[dict[str, Any]]) -> None:
+        for lock in told:
+            end = datetime.fromisoformat(lock["until"])
+            assert end.tzinfo is not None
+            assert len(lock["reason"]) <= 255
+            self.lock(lock["pair"], ends_in=end.timestamp() - clock.timestamp())
+            self.locks[-1]["reason"] = lock["reason"]
+
+    def _take_effect(self) -> None:
+        """Bring a pending order nearer to its effect; called at each reading of the state."""
+        if self._pending is None:
+            return
+        left, order = self._pending
+        self._pending = (left - 1, order) if left else None
+        if not left:
+            if order == "reload_config":
+                self.restart()
+            self.state = _ORDERS[order] or self.initial_state
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         endpoint = request.match_info["endpoint"]
@@ -86,6 +149,11 @@ class FakeFreqtrade:
         if endpoint in self.raw:
             status, body = self.raw[endpoint]
             return web.Response(status=status, body=body, headers={"Location": "/api/v1/ping"})
+        if endpoint in {"show_config", "health"}:
+            self._take_effect()
+        if endpoint == "count" and self.state == "stopped":
+            reason = "Error querying /api/v1/count: trader is not running"
+            return web.json_response({"error": reason}, status=502)
         found = (self.answers | self._moving()).get(endpoint)
         if found is None:
             return web.json_response({"detail": "Not Found"}, status=404)

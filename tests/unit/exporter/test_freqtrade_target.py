@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rules.committed import run_tool
 from tests.unit.stack.registries import REPOSITORY, changed, settings_in
 from trading_ops.domain.runbook import fill_query
 from trading_ops.domain.target import Kind, Registry
@@ -15,7 +16,7 @@ from trading_ops.errors import ConfigError
 from trading_ops.exporter.config import load_config
 from trading_ops.exporter.freqtrade.facts import NAMES
 from trading_ops.stack.configs import bot_keys, process_configs
-from trading_ops.stack.layout import discovery
+from trading_ops.stack.layout import discovery, lay_out
 from trading_ops.stack.ports import check_ports
 from trading_ops.stack.processes import processes
 
@@ -71,6 +72,13 @@ def test_the_exporter_reads_it(tmp_path: Path) -> None:
     file.write_text(json.dumps(configs["exporter"]))
     (entry,) = load_config(file).freqtrades
     assert entry.credentials_file == settings.secrets / "freqtrade_freq"
+
+
+def test_prometheus_takes_what_is_laid_out(tmp_path: Path) -> None:
+    """Its discovery files and ours, with the shipped configuration."""
+    lay_out(settings_in(tmp_path), registry())
+    config = tmp_path / "prometheus" / "prometheus.yml"
+    assert "SUCCESS" in run_tool("promtool", "check", "config", config).stdout
 
 
 def test_nothing_is_done_to_it() -> None:

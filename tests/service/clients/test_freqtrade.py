@@ -1,0 +1,308 @@
+"""A Freqtrade is commanded as an agent is, and its word is not taken for it."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import unused_port
+
+from tests.service.exporter.freqtrades import PASSWORD, USER, FakeFreqtrade
+from trading_ops.clients.agent import Agent
+from trading_ops.clients.bot_control import BotControl
+from trading_ops.clients.executor import CommandResult
+from trading_ops.clients.freqtrade import Freqtrade
+from trading_ops.clients.freqtrade_holds import LONGEST_REASON, from_reason, to_reason
+from trading_ops.clients.http import Http
+from trading_ops.errors import Refused, Unreachable
+
+WHO = {"owner": "anna", "reason": "odd fills"}
+HOLD = {**WHO, "id": "hold-1"}
+LIFT = {**WHO, "holds": "hold-1"}
+
+
+@contextlib.asynccontextmanager
+async def commanding(fake: FakeFreqtrade, password: str = PASSWORD) -> AsyncIterator[Freqtrade]:
+    async with fake.serving() as address, aiohttp.ClientSession() as session:
+        basic = f"{USER}:{password}"
+        yield Freqtrade(Http(session, f"http://{address}", basic=basic), "freq")
+
+
+async def order(
+    bot: BotControl, name: str, params: Mapping[str, str] = WHO, *, seconds: float = 5
+) -> CommandResult:
+    return await bot.command(
+        name, params, attempt_id="a", fence=1, within=timedelta(seconds=seconds)
+    )
+
+
+async def test_it_is_a_bot_as_an_agent_is() -> None:
+    """Both have the one Protocol, so whoever commands bots needs not know which it is."""
+    async with aiohttp.ClientSession() as session:
+        http = Http(session, "http://127.0.0.1:1")
+        bots: tuple[BotControl, ...] = (Agent(http), Freqtrade(http, "freq"))
+        for bot in bots:
+            with pytest.raises(Unreachable):
+                await bot.health()
+
+
+async def test_health_is_told_in_our_words() -> None:
+    """State, the loop, and which start it was."""
+    fake = FakeFreqtrade()
+    async with commanding(fake) as bot:
+        health = await bot.health()
+        assert (health.bot, health.status, health.state) == ("freq", "ok", "active")
+        assert health.incarnation == str(float(int(fake.started)))
+        assert health.components["heartbeat"].up
+        assert health.holds == []
+        fake.looped -= 100
+        assert (await bot.health()).status == "degraded"
+        fake.state = "stopped"
+        health = await bot.health()
+        assert (health.status, health.state) == ("failing", "halted")
+
+
+@pytest.mark.parametrize("late", [0, 3])
+async def test_a_halt_is_a_pause_and_a_lock(late: int) -> None:
+    """It succeeds when both can be read, however late they come; and it says whose it is."""
+    fake = FakeFreqtrade()
+    fake.late = late
+    async with commanding(fake) as bot:
+        answer = await order(bot, "halt", HOLD)
+        assert answer.succeeded, answer.detail
+        health = await bot.health()
+    assert fake.state == "paused"
+    assert len(fake.locks) == 1
+    assert fake.locks[0]["pair"] == "*"
+    assert fake.locks[0]["lock_end_timestamp"] / 1000 > 60 * 60 * 24 * 365
+    assert health.state == "halted"
+    assert health.holds is not None
+    (hold,) = health.holds
+    assert (hold.id, hold.state) == ("hold-1", "halted")
+    assert (hold.owner, hold.reason) == ("anna", "odd fills")
+    assert hold.at == pytest.approx(fake.locks[0]["lock_timestamp"] / 1000)
+
+
+async def test_the_same_halt_twice_is_one() -> None:
+    """Repeating does no harm, and a reduction of the same id does not weaken it."""
+    fake = FakeFreqtrade()
+    async with commanding(fake) as bot:
+        for name in ("halt", "halt", "reduce"):
+            assert (await order(bot, name, HOLD)).succeeded
+        assert len(fake.locks) == 1
+        assert (await bot.health()).state == "halted"
+
+
+async def test_a_reduction_becomes_a_halt() -> None:
+    """Under one id the stricter stands, and one word lifts both locks."""
+    fake = FakeFreqtrade()
+    async with commanding(fake) as bot:
+        assert (await order(bot, "reduce", HOLD)).succeeded
+        assert (fake.state, (await bot.health()).state) == ("running", "reducing")
+        assert (await order(bot, "halt", HOLD)).succeeded
+        holds = (await bot.health()).holds
+        assert holds is not None
+        assert [(one.id, one.state) for one in holds] == [("hold-1", "halted")]
+        assert (await order(bot, "resume", LIFT)).succeeded
+        assert (await bot.health()).state == "active"
+
+
+async def test_a_halt_outlives_a_restart() -> None:
+    """The pause is gone and the lock is not: it is told as weaker, and laid again."""
+    fake = FakeFreqtrade()
+    async with commanding(fake) as bot:
+        await order(bot, "halt", HOLD)
+        fake.restart()
+        health = await bot.health()
+        assert (fake.state, health.state) == ("running", "reducing")
+        assert health.holds is not None
+        assert [one.state for one in health.holds] == ["reducing"]
+        assert (await order(bot, "halt", HOLD)).succeeded
+        assert (await bot.health()).state == "halted"
+        assert len(fake.locks) == 1
+
+
+async def test_the_lock_alone_remembers_the_halt() -> None:
+    """Even one who knows of no holds can put a restarted bot back; and only such a one."""
+    fake = FakeFreqtrade()
+    async with commanding(fake) as bot:
+        assert not await bot.reapply()
+        await order(bot, "reduce", HOLD)
+        assert not await bot.reapply()
+        await order(bot, "halt", {**WHO, "id": "hold-2"})
+        assert not await bot.reapply()
+        fake.restart()
+        assert await bot.reapply()
+        assert fake.state == "paused"
+
+
+@pytest.mark.parametrize("code", [500, 502])
+async def test_what_was_done_and_answered_with_an_error_is_done(code: int) -> None:
+    """The state is asked, not the status."""
+    fake = FakeFreqtrade()
+    fake.errors = {"pause": code, "locks": code, "start": code}
+    async with commanding(fake) as bot:
+        assert (await order(bot, "halt", HOLD)).succeeded
+        assert (await order(bot, "resume", LIFT)).succeeded
+    assert fake.state == "running"
+
+
+@pytest.mark.parametrize("deaf", ["pause", "locks"])
+async def test_what_was_only_promised_has_failed(deaf: str) -> None:
+    """It answers 200 and does nothing: no halt, but the other half of it is done."""
+    fake = FakeFreqtrade()
+    fake.deaf = {deaf}
+    async with commanding(fake) as bot:
+        answer = await order(bot, "halt", HOLD, seconds=1)
+    assert answer.outcome == "failed"
+    assert "not confirmed" in answer.detail
+    assert (fake.state == "paused", len(fake.locks) == 1) == (deaf != "pause", deaf != "locks")
+
+
+@pytest.mark.parametrize(("name", "params"), [("pause", WHO), ("reload", WHO), ("resume", LIFT)])
+async def test_every_command_is_confirmed(name: str, params: Mapping[str, str]) -> None:
+    """Not only a halt."""
+    fake = FakeFreqtrade()
+    async with commanding(fake) as bot:
+        if name == "resume":
+            await order(bot, "halt", HOLD)
+        fake.deaf = {"pause", "reload_config", "start"}
+        assert (await order(bot, name, params, seconds=1)).outcome == "failed"
+
+
+async def test_a_halt_does_not_start_one_that_is_stopped() -> None:
+    """Its pause would; so it gets the lock alone, and is halted as it is."""
+    fake = FakeFreqtrade()
+    fake.state = "stopped"
+    async with commanding(fake) as bot:
+        assert (await order(bot, "halt", HOLD)).succeeded
+        assert (await order(bot, "resume", LIFT)).succeeded
+    assert fake.state == "stopped"
+    assert "pause" not in fake.asked
+    assert "start" not in fake.asked
+
+
+async def test_resume_lifts_what_it_names() -> None:
+    """Another's halt stands, and so does a protection's lock; `all` means all of ours."""
+    fake = FakeFreqtrade()
+    fake.lock("*", ends_in=600)
+    async with commanding(fake) as bot:
+        await order(bot, "halt", HOLD)
+        await order(bot, "halt", {**WHO, "id": "hold-2"})
+        assert "another halt" in (await order(bot, "resume", LIFT)).detail
+        assert fake.state == "paused"
+        assert (await order(bot, "resume", {**WHO, "holds": "all"})).succeeded
+    assert fake.state == "running"
+    assert [lock["reason"] for lock in fake.locks if lock["active"]] == ["a test"]
+
+
+async def test_resume_of_nothing_starts_nothing() -> None:
+    """Somebody paused it by hand: that is not our hold."""
+    fake = FakeFreqtrade()
+    fake.state = "paused"
+    async with commanding(fake) as bot:
+        assert "nothing was done" in (await order(bot, "resume", LIFT)).detail
+    assert fake.state == "paused"
+
+
+async def test_a_lock_that_stays_is_no_resume() -> None:
+    """It is not started before its locks are gone."""
+    fake = FakeFreqtrade()
+    async with commanding(fake) as bot:
+        await order(bot, "halt", HOLD)
+        fake.deaf = {"unlock"}
+        assert (await order(bot, "resume", LIFT, seconds=1)).outcome == "failed"
+    assert fake.state == "paused"
+
+
+@pytest.mark.parametrize("held", ["halt", "pause", ""])
+async def test_a_reload_lets_nothing_loose(held: str) -> None:
+    """It ends a pause, which is therefore ordered again."""
+    fake = FakeFreqtrade()
+    fake.late = 1
+    async with commanding(fake) as bot:
+        if held:
+            await order(bot, held, HOLD)
+        started = fake.started
+        assert (await order(bot, "reload")).succeeded
+    assert fake.started > started
+    assert fake.state == ("paused" if held else "running")
+
+
+async def test_one_that_is_stopped_is_not_reloaded() -> None:
+    """It would come back as its configuration says, which may be running."""
+    fake = FakeFreqtrade()
+    fake.state = "stopped"
+    async with commanding(fake) as bot:
+        with pytest.raises(Refused, match="stopped"):
+            await order(bot, "reload")
+    assert fake.state == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("forceenter", WHO),
+        ("halt", {"owner": "anna"}),
+        ("reduce", {"reason": "x"}),
+        ("resume", WHO),
+        ("halt", {**WHO, "id": "x" * 300}),
+    ],
+)
+async def test_what_is_not_understood_is_refused(name: str, params: Mapping[str, str]) -> None:
+    """And nothing is done."""
+    fake = FakeFreqtrade()
+    async with commanding(fake) as bot:
+        with pytest.raises(Refused):
+            await order(bot, name, params)
+    assert not fake.locks
+    assert fake.state == "running"
+
+
+async def test_a_wrong_password_is_a_clear_no() -> None:
+    """It is refused, and not unknown."""
+    async with commanding(FakeFreqtrade(), password="wrong") as bot:
+        with pytest.raises(Refused, match="401"):
+            await bot.health()
+        with pytest.raises(Refused, match="401"):
+            await order(bot, "halt", HOLD)
+
+
+async def test_nobody_there_leaves_it_unknown() -> None:
+    """A dead process answers no order."""
+    async with aiohttp.ClientSession() as session:
+        bot = Freqtrade(Http(session, f"http://127.0.0.1:{unused_port()}"), "freq")
+        for name in ("pause", "reload"):
+            with pytest.raises(Unreachable):
+                await order(bot, name)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"state": "dancing"}', b"[" * 100_000])
+async def test_an_answer_of_another_kind_is_none(body: bytes) -> None:
+    """Whatever stands at its port."""
+    fake = FakeFreqtrade()
+    fake.raw["show_config"] = (200, body)
+    async with commanding(fake) as bot:
+        with pytest.raises(Unreachable, match="show_config"):
+            await bot.health()
+
+
+@pytest.mark.parametrize(
+    ("hold_id", "owner"),
+    [("a b", "anna"), ("ä/%20 ", "o'brien x"), ("halt-1", "ü" * 100), ("x" * 128, "a" * 500)],
+)
+def test_a_hold_survives_its_lock(hold_id: str, owner: str) -> None:
+    """The id always, and of who and why what fits."""
+    text = to_reason("halted", hold_id, owner, "why " * 200)
+    assert len(text) <= LONGEST_REASON
+    hold = from_reason(7, text, 5.0)
+    assert hold is not None
+    assert (hold.lock_id, hold.id, hold.state, hold.at) == (7, hold_id, "halted", 5.0)
+    assert hold.owner[:3] == owner[:3]
+
+
+@pytest.mark.parametrize("text", ["", "StoplossGuard", "trading-ops", "trading-ops frozen a b c"])
+def test_other_locks_are_not_ours(text: str) -> None:
+    """A protection's, a person's, and one that only looks like ours."""
+    assert from_reason(1, text, 0.0) is None

@@ -1,0 +1,37 @@
+"""What can be asked of a bot, whoever stands between it and us."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+from trading_ops.clients.agent import BotHealth
+from trading_ops.clients.executor import CommandResult
+
+
+class BotControl(Protocol):
+    """The part of `Agent` that other bots have as well."""
+
+    async def health(self) -> BotHealth:
+        """Return the bot's health and its holds, asked directly.
+
+        Raises:
+            ClientError: no usable answer.
+        """
+        ...
+
+    async def command(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        *,
+        attempt_id: str,
+        fence: int,
+        within: timedelta,
+    ) -> CommandResult:
+        """Have the bot carry out a command.
+
+        Raises:
+            Unreachable: no answer: whether it was done is unknown.
+            Refused: it was not done, and will not be.
+        """
+        ...
