@@ -47,6 +47,8 @@ def test_configuration_with_defaults(tmp_path: Path) -> None:
         ({"fast_samples": 20}, "fast_samples"),
         ({"order_notional": "-1"}, "order_notional"),
         ({"state_dir": 3}, "state_dir"),
+        ({"watchers": ["loop_lag", "everything"]}, "watchers"),
+        ({"stuck_seconds": 0}, "stuck_seconds"),
     ],
 )
 def test_wrong_configuration_names_the_key(

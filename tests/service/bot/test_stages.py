@@ -48,6 +48,21 @@ async def test_stage_answers(doubler: Doubler, metrics: BotMetrics) -> None:
     assert sample(metrics, "trading_component_up", component="signals") == 1
 
 
+async def test_stage_has_work_while_something_is_asked(doubler: Doubler) -> None:
+    """To wait for a request is not to be stuck; to hang in one is."""
+    seen = []
+    await doubler.ask(21, within=5)
+    await asyncio.sleep(0)
+    seen.append(doubler.has_work)
+    asked = asyncio.create_task(doubler.ask(-2, within=0.2))
+    await doubler.hanging.wait()
+    seen.append(doubler.has_work)
+    with pytest.raises(Unavailable):
+        await asked
+    seen.append(doubler.has_work)
+    assert seen == [False, True, True]
+
+
 async def test_failing_stage_opens_its_breaker_and_recovers(
     doubler: Doubler, metrics: BotMetrics
 ) -> None:

@@ -9,10 +9,12 @@ from typing import TextIO
 from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Command, Health, Params
 from trading_ops.errors import SetupError, TradingOpsError
-from trading_ops.instrument import BotMetrics, Watch
+from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.bot_catalogue import COMPONENTS
+from trading_ops.instrument.watchers import Progress, watchers_of
 from trading_ops.paper.bot.book import Book
 from trading_ops.paper.bot.broker import Broker
+from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.config import BotConfig, read_secret, split_address
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.heartbeat import Heartbeat
@@ -81,9 +83,8 @@ class Bot:
             await self.store.close()
             self._lock.close()
             raise
-        self._watch = Watch(self.metrics, asyncio.get_running_loop())
-        self._watch.start()
         self.supervisor.start()
+        self._watchers.start()
         log.info("bot_started", bot=self._config.name, pid=os.getpid())
 
     async def stop(self) -> None:
@@ -93,7 +94,7 @@ class Bot:
         await self.supervisor.stop("heartbeat")
         await self._say_farewell()
         await self.supervisor.stop()
-        await asyncio.to_thread(self._watch.stop)
+        await asyncio.to_thread(self._watchers.stop)
         await asyncio.to_thread(self.agent.stop)
         self._lock.close()
         log.info("bot_stopped", seconds=round(clock.monotonic() - began, 3))
@@ -146,6 +147,7 @@ class Bot:
             metrics_token=read_secret(config.metrics_token_file),
             agent_token=read_secret(config.agent_token_file),
             heartbeat_limit_seconds=config.heartbeat_limit_seconds,
+            trace_memory=config.trace_memory,
         )
 
     def _assemble(self, nonce_ceiling: int) -> None:
@@ -199,6 +201,21 @@ class Bot:
         )
         parts = (self.store, self.broker, self.feed, self.signals, self.orders, self.heartbeat)
         self.supervisor = Supervisor(parts)
+        self._watchers = watchers_of(
+            self.metrics,
+            asyncio.get_running_loop(),
+            on=config.watchers,
+            progress=[_progress(part, config.stuck_seconds) for part in parts],
+        )
+
+
+def _progress(part: Component, limit_seconds: float) -> Progress:
+    return Progress(
+        component=part.name,
+        limit_seconds=limit_seconds,
+        marker=lambda: part.last_success_at,
+        has_work=lambda: part.has_work,
+    )
 
 
 def _lock(path: Path) -> TextIO:

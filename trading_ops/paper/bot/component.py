@@ -54,6 +54,11 @@ class Component(ABC):
         """Return its health; plain reads, so any thread may ask."""
         return ComponentHealth(up=self.up, last_success_at=self.last_success_at, detail=self.detail)
 
+    @property
+    def has_work(self) -> bool:
+        """Say whether it has something to do; a plain read, so any thread may ask."""
+        return True
+
     @abstractmethod
     async def run(self) -> None:
         """Work until cancelled; must call `mark` as it comes up and goes down."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from trading_ops.errors import ConfigError
+from trading_ops.instrument.watchers import ALL, Watcher
 
 FIX = "see trading_ops/paper/bot/config.py for the keys"
 LAST_PORT = 65_535
@@ -63,6 +64,15 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     When the newest price of all symbols is that old, health tells of a silent feed, and passes no
     longer count as work done.
     """
+
+    watchers: frozenset[Watcher] = ALL
+    """Which of them are on, as a list; an empty one switches all off."""
+
+    stuck_seconds: Positive = 30.0
+    """Time without progress from which a component that has work counts as stuck."""
+
+    trace_memory: bool = True
+    """Whether the agent has that command; nothing is traced until it is asked for."""
 
 
 def load_config(path: Path) -> BotConfig:

@@ -21,6 +21,12 @@ class Stage(Component, Generic[Asked, Answer]):
         """Begin with nothing asked; `breaker` goes to the component."""
         super().__init__(name, metrics, **breaker)
         self._inbox: asyncio.Queue[tuple[Asked, asyncio.Future[Answer]]] = asyncio.Queue()
+        self._busy = False
+
+    @property
+    def has_work(self) -> bool:
+        """Say whether something is asked of it; a plain read, so any thread may ask."""
+        return self._busy or not self._inbox.empty()
 
     @abstractmethod
     async def work(self, asked: Asked) -> Answer:
@@ -55,7 +61,11 @@ class Stage(Component, Generic[Asked, Answer]):
         while True:
             asked, future = await self._inbox.get()
             if not future.done():
-                await self._serve(asked, future)
+                self._busy = True
+                try:
+                    await self._serve(asked, future)
+                finally:
+                    self._busy = False
                 self._show()
 
     async def close(self) -> None:
