@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from trading_ops.errors import ConfigError
+from trading_ops.yaml_words import problem_of
 
 PREFIX = "TRADING_OPS_"
 DATABASE_PASSWORD = "database_password"  # noqa: S105 - the name of its file
@@ -242,12 +243,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeError) as error:
         raise ConfigError(str(path), "", str(error), "correct or remove the file") from error
     except yaml.YAMLError as error:
-        # Its own text repeats the line, in which a password may be.
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}: " if mark is not None else ""
-        problem = getattr(error, "problem", None) or "it is no YAML"
         fix = "correct or remove the file"
-        raise ConfigError(str(path), "", f"{place}{problem}", fix) from error
+        raise ConfigError(str(path), "", problem_of(error), fix) from error
     if not isinstance(data, dict):
         raise ConfigError(str(path), "", "it is no mapping of keys to values", "write KEY: VALUE")
     return data

@@ -8,17 +8,20 @@ address beyond loopback.
 import ipaddress
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
 
 from trading_ops.domain.target import Kind, Registry, Restarts, Service, Target
 from trading_ops.errors import ConfigError
+from trading_ops.yaml_words import problem_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol"})
 SINGLE_KINDS = (Kind.SUPERVISOR, Kind.PROMETHEUS, Kind.MAIL)
+SEE = "see docs/deployment.md, “targets.yml”"
 AT_LEAST_ONE = (Kind.RECONCILER, Kind.ALERTMANAGER)
 """Several share the work: reconcilers one PostgreSQL, Alertmanagers a cluster."""
 
@@ -66,22 +69,44 @@ def load_targets(path: Path) -> Registry:
             error.strerror or "unreadable",
             "create it, or name another file with TRADING_OPS_TARGETS_FILE",
         ) from error
+    except UnicodeError as error:
+        raise ConfigError(str(path), "", "it is no UTF-8", "save it as UTF-8") from error
     return parse_targets(text, where=str(path))
 
 
 def parse_targets(text: str, *, where: str) -> Registry:
     """Turn the text of a registry into values; `where` names it in errors."""
     try:
-        file = msgspec.convert(yaml.safe_load(text), TargetsFile)
+        raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(where, "", f"not YAML: {error}", "correct the syntax") from error
+        raise ConfigError(where, "", problem_of(error), "correct the syntax") from error
+    try:
+        file = msgspec.convert(raw, TargetsFile)
     except msgspec.ValidationError as error:
-        raise ConfigError(where, "", str(error), "see docs/deployment.md, “targets.yml”") from error
+        for number, entry in enumerate(_entries(raw), 1):
+            _check_entry(entry, number, where)
+        raise ConfigError(where, "", str(error), SEE) from error
     if file.version != 1:
         raise ConfigError(where, "version", f"{file.version} is unknown", "write `version: 1`")
     registry = Registry(tuple(_target(entry) for entry in file.targets))
     _check(registry, where)
     return registry
+
+
+def _entries(raw: Any) -> list[Any]:
+    entries = raw.get("targets") if isinstance(raw, dict) else None
+    return entries if isinstance(entries, list) else []
+
+
+def _check_entry(entry: Any, number: int, where: str) -> None:
+    """Say which entry is wrong, by its name if it has one."""
+    try:
+        msgspec.convert(entry, TargetEntry)
+    except msgspec.ValidationError as error:
+        name = entry.get("name", number) if isinstance(entry, dict) else number
+        of_kind = str(error).endswith("`$.kind`")
+        fix = f"one of {', '.join(Kind)}" if of_kind else SEE
+        raise ConfigError(where, f"targets[{name}]", str(error), fix) from error
 
 
 def _target(entry: TargetEntry) -> Target:

@@ -37,8 +37,10 @@ def test_a_target_may_be_for_looking_at_only() -> None:
     ("old", "new", "expected"),
     [
         ("version: 1", "version: 2", "write `version: 1`"),
-        ("version: 1", "version: [", "not YAML"),
-        ("kind: venue", "kind: casino", "casino"),
+        ("version: 1", "version: [", "line "),
+        ("    kind: venue", "   kind: venue", "line "),
+        ("kind: venue", "kind: casino", "targets[paper]: Invalid enum value 'casino'"),
+        ("kind: venue", "kind: casino", "Fix: one of bot, "),
         ("    kind: venue", "    kid: venue", "kid"),
         ("name: alpha", "name: Alpha!", "lower-case letters"),
         ("name: exporter", "name: alpha", "the name is used twice"),
@@ -61,6 +63,7 @@ def test_mistakes_are_explained(old: str, new: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_targets(TEXT.replace(old, new, 1), where="targets.yml")
     assert str(caught.value).startswith("targets.yml")
+    assert "\n" not in str(caught.value)
     assert expected in str(caught.value)
 
 
@@ -81,6 +84,13 @@ def test_alertmanagers_and_reconcilers_may_be_several() -> None:
 def test_a_missing_registry(tmp_path: Path) -> None:
     """The path and the variable that names another are in the sentence."""
     with pytest.raises(ConfigError, match="TRADING_OPS_TARGETS_FILE"):
+        load_targets(tmp_path / "targets.yml")
+
+
+def test_a_registry_that_is_no_text(tmp_path: Path) -> None:
+    """A sentence, no traceback."""
+    (tmp_path / "targets.yml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="no UTF-8"):
         load_targets(tmp_path / "targets.yml")
 
 

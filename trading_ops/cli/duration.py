@@ -22,7 +22,7 @@ class Length:
         return self.span.total_seconds()
 
 
-class Duration(click.ParamType[Length]):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only in newer ones
     """Reads `20s`, `30m`, `1h30m` or `90d`; longer than the calendar becomes the longest there is.
 
     Args:

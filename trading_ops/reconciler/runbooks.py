@@ -12,6 +12,7 @@ from trading_ops.actions.registry import KINDS
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import LONGEST_WINDOW, Drill, Limits, Runbook, Step, VerifyQuery
 from trading_ops.errors import ConfigError
+from trading_ops.yaml_words import problem_of
 
 FENCE = "---\n"
 DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
@@ -125,7 +126,7 @@ def _front_matter(text: str, where: str) -> _FrontMatter:
     try:
         return msgspec.convert(yaml.safe_load(parts[1]), _FrontMatter)
     except yaml.YAMLError as error:
-        raise ConfigError(where, "front matter", f"not YAML: {error}", "correct it") from error
+        raise ConfigError(where, "front matter", problem_of(error), "correct it") from error
     except msgspec.ValidationError as error:
         raise ConfigError(
             where, "front matter", str(error), "see docs/runbooks.md for the keys"
