@@ -1,6 +1,7 @@
 """One contract for every action: the effect is seen by somebody else, and can be asked about."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -182,3 +183,24 @@ async def test_a_hold_of_a_runbook_is_named_after_its_attempt(
         await actions[name].perform(call)
         assert world.params[-1]["id"] == f"{name}-1"
         assert set(world.params[-1]) == {"id", "owner", "reason"}
+
+
+@pytest.mark.parametrize(
+    ("ordered_by", "reason", "said"),
+    [
+        (None, "", ("reconciler", "a runbook's step, attempt one")),
+        ("ada", "odd fills", ("ada", "odd fills")),
+        ("ada", "", ("ada", "ordered as one")),
+    ],
+)
+async def test_a_hold_is_theirs_who_ordered_it(
+    actions: dict[str, Action],
+    world: FakeWorld,
+    ordered_by: str | None,
+    reason: str,
+    said: tuple[str, str],
+) -> None:
+    """A person's is a person's, with their words: it stops recovery, a runbook's does not."""
+    call = replace(make_call(world, "halt_trading"), ordered_by=ordered_by, reason=reason)
+    await actions["halt_trading"].perform(call)
+    assert (world.params[-1]["owner"], world.params[-1]["reason"]) == said

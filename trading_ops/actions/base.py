@@ -113,6 +113,11 @@ class Call:
     target: Target
     params: Mapping[str, str]
     within: timedelta
+    ordered_by: str | None = None
+    """The person who ordered it by hand; None: a runbook did."""
+
+    reason: str = ""
+    """Why, in that person's words."""
 
 
 class Probe(StrEnum):

@@ -1,7 +1,7 @@
 """Actions that lay a hold on a bot: the safe direction, which passes every gate but a pause.
 
 The hold's id is the attempt's, so laying it twice is one hold. The reconciler finds it in the bot's
-next report and keeps it; it stands until a person lifts it.
+next report and keeps it; it stands until a person lifts it. Its owner is who ordered it.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from trading_ops.actions.bot_command import BotCommand
 from trading_ops.domain.attempt import Delivery
 
 OWNER = "reconciler"
+"""Of what a runbook asks for: a hold that does not stop recovery, as a person's does."""
 
 
 class HoldTrading(BotCommand):
@@ -21,5 +22,8 @@ class HoldTrading(BotCommand):
 
     def body(self, call: Call) -> Mapping[str, str]:
         """Return the hold."""
-        reason = f"a runbook's step, attempt {call.attempt_id}"
-        return {"id": call.attempt_id, "owner": OWNER, "reason": reason}
+        step = f"a runbook's step, attempt {call.attempt_id}"
+        owner, reason = OWNER, step
+        if call.ordered_by is not None:
+            owner, reason = call.ordered_by, call.reason or f"ordered as {call.attempt_id}"
+        return {"id": call.attempt_id, "owner": owner, "reason": reason}

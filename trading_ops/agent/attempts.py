@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from trading_ops import clock
-from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Request, run
+from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Done, Request, run
 from trading_ops.agent.fence import FenceKeeper
 
 _logger = logging.getLogger(__name__)
@@ -81,9 +82,12 @@ class Attempts:
 
     async def _carry_out(self, name: str, command: Command, request: Request) -> dict[str, Any]:
         started_at = clock.timestamp()
+        facts: Mapping[str, Any] = {}
         try:
             detail = await run(command, request.params, self._bot_loop)
             outcome = "succeeded"
+            if isinstance(detail, Done):
+                facts = detail.facts
         except CommandFailed as error:
             outcome, detail = "failed", str(error)
         except Exception as error:  # an answer is due, whatever went wrong
@@ -93,6 +97,7 @@ class Attempts:
             # The bot's loop went away under the command; the agent's own task goes on to answer.
             outcome, detail = "failed", "cancelled: the bot is stopping"
         answer = {
+            **facts,
             "attempt_id": request.attempt_id,
             "command": name,
             "outcome": outcome,

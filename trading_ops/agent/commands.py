@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from trading_ops.errors import TradingOpsError
 
@@ -23,6 +23,19 @@ class CommandFailed(TradingOpsError):
 
 class BadRequest(TradingOpsError):
     """A request was not understood; nothing was done."""
+
+
+class Done(str):
+    """A sentence on what was done, and facts for programs, which stand beside it in the answer."""
+
+    __slots__ = ("facts",)
+    facts: Mapping[str, Any]
+
+    def __new__(cls, detail: str, facts: Mapping[str, Any]) -> Self:
+        """Take the sentence, and facts as JSON takes them."""
+        done = super().__new__(cls, detail)
+        done.facts = facts
+        return done
 
 
 @dataclass(frozen=True, kw_only=True)

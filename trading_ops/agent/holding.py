@@ -2,14 +2,16 @@
 
 `halt` and `reduce` take an `id` for the hold, so that one that is kept elsewhere can be laid on
 again after a restart; of two words with one id the stricter stands. `resume` must say which holds
-it lifts: `holds` is a list of ids, separated by commas, or the one word `all`.
+it lifts: `holds` is a list of ids, separated by commas, or the one word `all`. Its answer names in
+`lifted` those that it did lift, as they were: whoever keeps holds too may not have heard of them.
 """
 
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 
 from trading_ops import clock
-from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Params
+from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Done, Params
 from trading_ops.agent.state import Hold, Holds, TradingState
 
 WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
@@ -27,7 +29,7 @@ def holding_commands(holds: Holds) -> dict[str, Command]:
     async def reduce(params: Params) -> str:
         return _lay(holds, TradingState.REDUCING, params)
 
-    async def resume(params: Params) -> str:
+    async def resume(params: Params) -> Done:
         return _lift(holds, params)
 
     return {
@@ -88,12 +90,15 @@ def _lay(holds: Holds, state: TradingState, params: Params) -> str:
     return f"hold {standing.id} stands as {standing.state}; the state is {holds.state}"
 
 
-def _lift(holds: Holds, params: Params) -> str:
-    ids = _named(params)
+def _lift(holds: Holds, params: Params) -> Done:
+    ids, before = _named(params), holds.holds
     try:
         count = holds.lift(
             owner=params["owner"], reason=params["reason"], ids=None if ids == {ALL} else ids
         )
     except OSError as error:
         raise CommandFailed(f"nothing was lifted: {error}") from error
-    return f"{count} holds were lifted by {params['owner']}; the state is {holds.state}"
+    detail = f"{count} holds were lifted by {params['owner']}; the state is {holds.state}"
+    # Only this thread changes them, and nothing was awaited since.
+    gone = [asdict(hold) for hold in before if hold not in holds.holds]
+    return Done(detail, {"lifted": gone})

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.clients.executor import CommandResult, Executor, decode_result, refusal
+from trading_ops.clients.executor import CommandResult, Executor, decode_as, refusal
 from trading_ops.clients.http import Http
 from trading_ops.errors import Unreachable
 
@@ -60,6 +60,13 @@ class BotHealth(msgspec.Struct):
     """The latest lifts, oldest first."""
 
 
+class CommandAnswer(CommandResult):
+    """The answer to one command of a bot."""
+
+    lifted: list[ReportedHold] | None = None
+    """Of `resume`: what it lifted, as it was; None: the agent does not tell."""
+
+
 class Agent(Executor):
     """One bot's agent."""
 
@@ -86,7 +93,7 @@ class Agent(Executor):
         attempt_id: str,
         fence: int,
         within: timedelta,
-    ) -> CommandResult:
+    ) -> CommandAnswer:
         """Have the bot carry out a command; a repeated `attempt_id` gets the first answer again.
 
         Raises:
@@ -103,4 +110,4 @@ class Agent(Executor):
             raise Unreachable(f"command {name}: HTTP {answer.status}")
         if answer.status != 200:  # noqa: PLR2004
             raise refusal(f"command {name}", answer)
-        return decode_result(answer.body)
+        return decode_as(answer.body, CommandAnswer)

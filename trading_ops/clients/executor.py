@@ -1,6 +1,6 @@
 """What every executor of effects offers: a fence to raise, and answers kept by attempt id."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ class CommandResult(msgspec.Struct):
     def succeeded(self) -> bool:
         """Whether the command did its work."""
         return self.outcome == "succeeded"
+
+
+R = TypeVar("R", bound=CommandResult)
 
 
 class Executor:
@@ -83,7 +86,16 @@ def decode_result(body: bytes) -> CommandResult:
     Raises:
         Unreachable: it cannot be read, so the outcome is unknown.
     """
+    return decode_as(body, CommandResult)
+
+
+def decode_as(body: bytes, kind: type[R]) -> R:
+    """Read an executor's answer that tells more than others do.
+
+    Raises:
+        Unreachable: it cannot be read, so the outcome is unknown.
+    """
     try:
-        return msgspec.json.decode(body, type=CommandResult)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
         raise Unreachable(f"the executor's answer cannot be read: {error}") from error

@@ -70,14 +70,7 @@ class HoldAgreement:
 
     async def _adopt(self, target: Target, found: ReportedHold) -> None:
         """Keep a hold that was laid at the bot itself, so that it outlives the bot's own file."""
-        hold = Hold(
-            id=found.id,
-            target=target.name,
-            state=HeldState(found.state),
-            owner=clean(found.owner),
-            reason=clean(found.reason),
-            at=moment(found.at),
-        )
+        hold = as_hold(target, found)
         if (hold.id, hold.at) in self.passed:
             return
         laying = partial(holds.lay, hold=hold, now=clock.now(), kind="hold_adopted")
@@ -103,9 +96,24 @@ def severity(found: ReportedHold) -> int:
         return -1
 
 
+def as_hold(target: Target, found: ReportedHold) -> Hold:
+    """Return a reported hold, whose state is known, as it is kept here."""
+    return Hold(
+        id=found.id,
+        target=target.name,
+        state=HeldState(found.state),
+        owner=clean(found.owner),
+        reason=clean(found.reason),
+        at=moment(found.at),
+    )
+
+
 def moment(timestamp: float) -> datetime:
-    """Return seconds since the epoch as a time in UTC."""
-    return datetime.fromtimestamp(timestamp, tz=UTC)
+    """Return seconds since the epoch as a time in UTC; nonsense is the epoch, so it is no news."""
+    try:
+        return datetime.fromtimestamp(timestamp, tz=UTC)
+    except (OverflowError, OSError, ValueError):
+        return datetime.fromtimestamp(0, tz=UTC)
 
 
 def clean(text: str) -> str:

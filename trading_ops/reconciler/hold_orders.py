@@ -6,8 +6,8 @@ from datetime import timedelta
 from functools import partial
 
 from trading_ops import clock, logs
+from trading_ops.clients.agent import CommandAnswer, ReportedHold
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.executor import CommandResult
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Target
 from trading_ops.errors import Refused, TradingOpsError, Unreachable
@@ -64,8 +64,10 @@ class HoldOrders:
 
     async def resume(
         self, target: Target, ids: frozenset[str] | None, owner: str, reason: str
-    ) -> None:
-        """Have the bot lift holds, None for all.
+    ) -> list[ReportedHold]:
+        """Have the bot lift holds, None for all; return those that it says it lifted.
+
+        An agent that does not tell them is taken to have lifted none but what is known here.
 
         Raises:
             ClientError: it did not, as far as anybody knows.
@@ -85,6 +87,7 @@ class HoldOrders:
             ) from error
         if not result.succeeded:
             raise Refused(f"{target.name} lifted nothing: {result.detail}")
+        return result.lifted or []
 
     async def note_acknowledged(self, target: Target, hold: Hold, text: str) -> None:
         """Know, and tell once, that a hold is in force."""
@@ -109,7 +112,7 @@ class HoldOrders:
 
     async def _command(
         self, target: Target, name: str, params: Mapping[str, str], *, attempt_id: str
-    ) -> CommandResult:
+    ) -> CommandAnswer:
         """Send a command, and again when it failed at once.
 
         A connection that was kept open since the bot's former life is only then found closed.

@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from trading_ops import clock, logs
@@ -21,10 +22,10 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
-from trading_ops.reconciler.hold_agreement import HoldAgreement, clean
+from trading_ops.reconciler.hold_agreement import HoldAgreement, as_hold, clean, severity
 from trading_ops.reconciler.hold_memory import MACHINE, STORE_SECONDS, HoldMemory
 from trading_ops.reconciler.hold_orders import HoldOrders
-from trading_ops.store import holds
+from trading_ops.store import Connection, holds
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -167,12 +168,22 @@ class Holding:
             await self._memory.settle()
             await self._memory.refresh()
             known = {hold.id for hold in self._memory.of(target.name)}
-            await self._orders.resume(target, ids, owner, reason)
-            gone = frozenset(known if ids is None else known & ids)
+            there = await self._orders.resume(target, ids, owner, reason)
+            ours = frozenset(known if ids is None else known & ids)
+            # One that was laid at the bot itself since its last report is not known here yet.
+            others = [one for one in there if one.id not in known and severity(one) >= 0]
+            gone = ours.union(one.id for one in there)
             for key in gone:
                 self._drop(key)
             self._lifted_at[target.name] = clock.monotonic()
-            lifting = partial(holds.lift, ids=gone, owner=owner, reason=reason, now=clock.now())
+            lifting = partial(
+                _lift,
+                ids=ours,
+                others=[as_hold(target, one) for one in others],
+                owner=owner,
+                reason=reason,
+                now=clock.now(),
+            )
             try:
                 await self._memory.write(lifting)
             except StoreError as error:
@@ -268,3 +279,21 @@ class Holding:
     def _drop(self, hold_id: str) -> None:
         self._memory.drop(hold_id)
         self._orders.forget(hold_id)
+
+
+def _lift(
+    connection: Connection,
+    *,
+    ids: frozenset[str],
+    others: Iterable[Hold],
+    owner: str,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Store a lift; of others, that the bot alone knew of, also that they were laid."""
+    lifted = set(ids)
+    for hold in others:
+        with contextlib.suppress(holds.IdTaken):  # it is another bot's hold, and stays
+            holds.lay(connection, hold, now=now, kind="hold_adopted")
+            lifted.add(hold.id)
+    holds.lift(connection, ids=lifted, owner=owner, reason=reason, now=now)

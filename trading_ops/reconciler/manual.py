@@ -232,7 +232,8 @@ class Manual:
         self, attempt: Attempt, order: _Ordered, held: contextlib.AsyncExitStack
     ) -> None:
         async with held:
-            await self.performer.perform(attempt, order.step, order.target)
+            step, reason = order.step, order.reason
+            await self.performer.perform(attempt, step, order.target, reason=reason)
 
     async def _probe(self, attempt: Attempt, target: Target) -> None:
         async with self.lease.borrowed(attempt.target) as ours:

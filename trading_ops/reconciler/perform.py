@@ -38,7 +38,7 @@ class Performer:
     may_start: Callable[[str], bool]
     """Whether this replica may still begin an effect on a target."""
 
-    def call(self, attempt: Attempt, step: Step, target: Target) -> Call:
+    def call(self, attempt: Attempt, step: Step, target: Target, *, reason: str = "") -> Call:
         """Return the attempt as its action sees it."""
         return Call(
             attempt_id=attempt.id,
@@ -46,6 +46,8 @@ class Performer:
             target=target,
             params=step.params,
             within=step.timeout,
+            ordered_by=attempt.ordered_by,
+            reason=reason,
         )
 
     async def precondition(self, step: Step, target: Target) -> str | None:
@@ -61,10 +63,20 @@ class Performer:
         )
         return await self.actions[step.action].precondition(call)
 
-    async def perform(self, attempt: Attempt, step: Step, target: Target) -> None:
-        """Do it once, or for idempotent actions until the time is up, and record the outcome."""
+    async def perform(
+        self, attempt: Attempt, step: Step, target: Target, *, reason: str = ""
+    ) -> None:
+        """Do it once, or for idempotent actions until the time is up, and record the outcome.
+
+        Args:
+            attempt: as it was stored.
+            step: what is done.
+            target: where.
+            reason: a person's, who ordered it.
+        """
         if self.may_start(attempt.target):
-            state, detail = await self._outcome(attempt, step, target)
+            call = self.call(attempt, step, target, reason=reason)
+            state, detail = await self._outcome(attempt, call, step)
         else:
             state, detail = AttemptState.ABANDONED, "the lease ran out before anything was sent"
         checkpoints.reached(Checkpoint.OUTCOME_BEFORE)
@@ -103,10 +115,7 @@ class Performer:
             detail=detail,
         )
 
-    async def _outcome(
-        self, attempt: Attempt, step: Step, target: Target
-    ) -> tuple[AttemptState, str]:
-        call = self.call(attempt, step, target)
+    async def _outcome(self, attempt: Attempt, call: Call, step: Step) -> tuple[AttemptState, str]:
         once = step.delivery is Delivery.ONE_SHOT
         try:
             async with asyncio.timeout(step.timeout.total_seconds()):

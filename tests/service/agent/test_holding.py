@@ -97,6 +97,10 @@ async def test_resume_lifts_the_named_and_no_other(
         await say(ask, "halt", id=name)
     _, answer = await say(ask, "resume", holds="a, c,unknown")
     assert answer["detail"] == "2 holds were lifted by anna; the state is halted"
+    assert [(one["id"], one["state"], one["owner"]) for one in answer["lifted"]] == [
+        ("a", "halted", "anna"),
+        ("c", "halted", "anna"),
+    ]
     assert [hold.id for hold in agent.holds.holds] == ["b", "d"]
     again = Asker(http, f"http://127.0.0.1:{start().port}")
     await say(again, "resume", holds="all")

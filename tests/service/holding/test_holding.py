@@ -15,7 +15,7 @@ from trading_ops import clock
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.errors import Refused, StoreError, Unreachable
 from trading_ops.reconciler.holding import STORE_SECONDS
-from trading_ops.store import holds
+from trading_ops.store import events, holds
 
 _SECONDS = timedelta(seconds=2)
 ADA = {"owner": "ada", "reason": "odd fills"}
@@ -247,6 +247,39 @@ async def test_a_hold_laid_at_the_bot_itself_is_kept_too(desk: Desk, bot: RealAg
     bot.start()
     await desk.holding.enforce()
     assert (bot.state, bot.holds) == ("halted", {"by-hand"})
+
+
+@pytest.mark.parametrize("ids", [None, frozenset({"step"})])
+async def test_a_hold_that_nobody_here_knew_of_is_lifted_and_told(
+    desk: Desk, bot: RealAgent, ids: frozenset[str] | None
+) -> None:
+    """Laid by a step a moment ago, before the bot's next report: the story has both ends of it."""
+    await desk.directory.bot(desk.target).command(
+        "halt", {**ADA, "id": "step"}, attempt_id="x", fence=0, within=_SECONDS
+    )
+    lifted = await desk.holding.lift(desk.target, ids=ids, owner="bert", reason="mended")
+    assert (set(lifted.ids), lifted.detail) == ({"step"}, "holds lifted by bert: 1")
+    assert await desk.kinds() == ["hold_lift_asked", "hold_adopted", "hold_lifted"]
+    story = await desk.reader.read(lambda c: events.since(c, 0))
+    assert [event.actor for event in story] == ["bert", "ada", "bert"]
+    await desk.holding.enforce()
+    assert (bot.state, await desk.standing()) == ("active", {})
+
+
+async def test_what_a_bot_says_it_lifted_lifts_no_other_bots_hold(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """The id stands for another bot in the database: there it goes on standing."""
+    taken = Hold(
+        id="h1", target="beta", state=HeldState.HALTED, owner="x", reason="y", at=clock.now()
+    )
+    await desk.writer.run(lambda c: holds.lay(c, taken, now=clock.now()))
+    await desk.directory.bot(desk.target).command(
+        "halt", {**ADA, "id": "h1"}, attempt_id="x", fence=0, within=_SECONDS
+    )
+    lifted = await desk.holding.lift(desk.target, ids=None, owner="bert", reason="mended")
+    assert (set(lifted.ids), bot.state) == ({"h1"}, "active")
+    assert await desk.standing() == {"h1": "halted"}
 
 
 async def test_a_hold_that_never_came_into_force_can_be_withdrawn(

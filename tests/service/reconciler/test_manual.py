@@ -52,6 +52,14 @@ async def test_an_order_is_carried_out(start: Start, world: FakeWorld) -> None:
     assert again.refusal.reason is Reason.COOLDOWN
 
 
+async def test_a_halt_that_was_ordered_is_the_persons(start: Start, world: FakeWorld) -> None:
+    """Its owner and its reason reach the bot, and a runbook's do not say a person."""
+    async with start() as running:
+        attempt = await ended(running, await order(running, "halt_trading"))
+    assert attempt.state is AttemptState.COMPLETED
+    assert world.params == [{"id": attempt.id, "owner": "ada", "reason": "new config"}]
+
+
 async def test_an_order_counts_for_the_runbooks(start: Start, world: FakeWorld) -> None:
     """What a person has just done, the machine does not do again at once."""
     async with start() as running:
