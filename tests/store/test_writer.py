@@ -4,9 +4,10 @@ only itself."""
 import asyncio
 import threading
 
+import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -136,8 +137,24 @@ async def test_readers_cannot_write(url: str, reading: Engine) -> None:
     del url
     with reading.connect() as connection, pytest.raises(DBAPIError, match=r"read-?only"):
         add(connection)
-    with pytest.raises(StoreError, match="could not be read"):
+    with pytest.raises(StoreError, match="could not be read: ") as caught:
         await Reader(reading).read(fail)
+    assert "\n" not in str(caught.value)
+    assert "nowhere" in str(caught.value)
+
+
+async def test_why_a_read_failed_is_said_without_the_password() -> None:
+    """The driver's first line; a driver may repeat how it was told to connect."""
+
+    def refuse() -> None:
+        raise psycopg.OperationalError("FATAL: no entry for ada:geheim\nHINT: look elsewhere")
+
+    engine = create_engine("postgresql+psycopg://ada:geheim@127.0.0.1:1/x", creator=refuse)
+    reader = Reader(engine)
+    with pytest.raises(StoreError) as caught:
+        await reader.read(fail)
+    reader.close()
+    assert str(caught.value) == "the database could not be read: FATAL: no entry for ada:***"
 
 
 @sqlite_only

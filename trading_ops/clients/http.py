@@ -1,6 +1,7 @@
 """One way to make an HTTP request: a deadline, no redirects, and two kinds of error."""
 
 import base64
+import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,9 +71,7 @@ class Http:
             ) as response:
                 return Answer(response.status, await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(
-                f"{method} {self._base}{path}: {str(error) or error.__class__.__name__}"
-            ) from error
+            raise Unreachable(f"{method} {self._base}{path}: {_why(error)}") from error
 
     async def get(self, path: str, *, params: Mapping[str, str] | None = None) -> bytes:
         """Return the body of a 200.
@@ -105,8 +104,17 @@ class Http:
                         yield message.data
                 code = socket.close_code
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"{url}: {str(error) or error.__class__.__name__}") from error
+            raise Unreachable(f"{url}: {_why(error)}") from error
         raise Unreachable(f"{url}: it was ended with code {code}")
+
+
+def _why(error: Exception) -> str:
+    """Return what went wrong, without the library's words about TLS where there is none."""
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        return os.strerror(error.os_error.errno).lower()
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error).replace(" ssl:default", "") or error.__class__.__name__
 
 
 async def _whole(content: aiohttp.StreamReader) -> bytes:

@@ -42,8 +42,14 @@ class Reader:
             with self._engine.connect() as connection:
                 return work(connection)
         except SQLAlchemyError as error:
-            name = error.__class__.__name__
-            raise StoreError(f"the database could not be read: {name}") from error
+            raise StoreError(f"the database could not be read: {self._why(error)}") from error
+
+    def _why(self, error: SQLAlchemyError) -> str:
+        """Return the first line of the driver's own words; it may repeat how it connects."""
+        cause = getattr(error, "orig", None)
+        said = str(cause or "").strip().partition("\n")[0] or error.__class__.__name__
+        password = self._engine.url.password
+        return said.replace(password, "***") if password else said
 
     def close(self) -> None:
         """Let the reads under way come to their end, then let go of all connections."""

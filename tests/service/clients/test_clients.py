@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.builders import make_registry
 from tests.fakes import FakeWorld
+from tests.free_ports import free_port
 from trading_ops.clients.agent import Agent
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.directory import Directory
@@ -90,9 +91,18 @@ async def test_no_answer_in_time_is_unreachable(serve: Serve) -> None:
         return web.Response()
 
     http = await serve(hangs)
-    with pytest.raises(Unreachable, match="GET http://127"):
+    with pytest.raises(Unreachable, match=r"GET http://127.*: no answer in time"):
         await http.get("/x")
     released.set()
+
+
+async def test_nobody_listens_is_said_in_plain_words() -> None:
+    """The library's words speak of TLS, which is not there, and of tuples."""
+    address = f"http://127.0.0.1:{free_port()}"
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(Unreachable) as caught:
+            await Http(session, address).get("/x")
+    assert str(caught.value) == f"GET {address}/x: connection refused"
 
 
 async def test_a_redirect_is_refused_not_followed(serve: Serve) -> None:
