@@ -19,7 +19,7 @@ MAXIMUM_SECONDS = 300
 DEFAULT_LINES = 10
 MAXIMUM_LINES = 20
 
-LIMIT_BYTES = 16 * 1024 * 1024
+LIMIT_BYTES = 4 * 1024 * 1024
 """Of tracemalloc's own records; `tests.bench.watchers` measures how long their copy takes."""
 
 SETTLING_SHARE = 4
