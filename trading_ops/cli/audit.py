@@ -20,7 +20,9 @@ def audit() -> None:
 
 
 @audit.command()
-@click.option("--database", metavar="URL", help="Another database, a copy for example.")
+@click.option(
+    "--database", metavar="URL|FILE", help="Another database, a copy for example: its URL or file."
+)
 @click.option(
     "--anchors",
     "anchor_files",
@@ -61,7 +63,7 @@ def verify(
         raise ConfigError("--anchors", "", str(error), "name a file that can be read") from error
 
     async def run() -> Verdict:
-        with open_reader(database or settings.database_url) as reader:
+        with open_reader(_url(database) if database else settings.database_url) as reader:
             return await verify_story(reader, keys, anchors)
 
     verdict = asyncio.run(run())
@@ -73,6 +75,11 @@ def verify(
     if verdict.problem is not None:
         click.echo(f"the story is not whole: {verdict.problem.detail}", err=True)
         context.exit(ExitCode.FAILED)
+
+
+def _url(database: str) -> str:
+    """Return a URL as it is, and a bare path as SQLite's."""
+    return database if "://" in database else f"sqlite:///{Path(database).resolve()}"
 
 
 def sentences(verdict: Verdict) -> list[str]:

@@ -26,7 +26,7 @@ def open_reader(url: str) -> Iterator[Reader]:
             # Opened otherwise, closing it would write the journal into the database.
             url = f"sqlite:///file:{quote(str(path.resolve()))}?mode=ro&uri=true"
         reader = Reader(reading_engine(url))
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise StoreError(
             "this is no database URL: use sqlite:////folder/file or postgresql://USER@HOST/DATABASE"
         ) from error

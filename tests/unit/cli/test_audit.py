@@ -201,9 +201,10 @@ def test_a_copy_is_verified_with_shipped_logs(
     assert found is not None
     database.write_bytes(found.read_bytes())
     key.write_text(KEY)
-    options = ["--database", f"sqlite:///{database}", "--key-file", str(key), "--anchors", str(log)]
-    assert run(["audit", "verify", *options]) == ExitCode.OK
-    assert "last anchor: event 31" in capsys.readouterr().out
+    for name in (f"sqlite:///{database}", str(database)):
+        options = ["--database", name, "--key-file", str(key), "--anchors", str(log)]
+        assert run(["audit", "verify", *options]) == ExitCode.OK
+        assert "last anchor: event 31" in capsys.readouterr().out
 
 
 def test_what_a_crash_left_is_verified(
@@ -253,7 +254,8 @@ def test_the_key_is_changed_with_an_event(
     ("options", "told"),
     [
         (["--database", "sqlite:////nowhere/x.db"], "there is no database /nowhere/x.db"),
-        (["--database", "nonsense"], "this is no database URL"),
+        (["--database", "nonsense"], "there is no database /"),
+        (["--database", "postgresql://h:port/x"], "this is no database URL"),
         (["--database", "oracle://x"], "neither PostgreSQL nor SQLite"),
         (["--key-file", "/dev/null"], "/dev/null: it is empty"),
     ],
