@@ -2,6 +2,7 @@
 
 import click
 
+from trading_ops.cli.console import id_argument
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.ordering import order, owner_option
 from trading_ops.clients.reconciler_views import AcknowledgementView
@@ -10,7 +11,7 @@ note_option = click.option("--note", default="", help="Why, or what you will do;
 
 
 @click.command()
-@click.argument("key", metavar="ID")
+@id_argument
 @note_option
 @owner_option
 def acknowledge(key: str, note: str, owner: str) -> None:
@@ -24,7 +25,7 @@ def acknowledge(key: str, note: str, owner: str) -> None:
 
 
 @click.command()
-@click.argument("key", metavar="ID")
+@id_argument
 @click.option(
     "--for",
     "length",
@@ -42,7 +43,7 @@ def snooze(key: str, length: Length, note: str, owner: str) -> None:
 
 
 @click.command()
-@click.argument("key", metavar="ID")
+@id_argument
 @owner_option
 def withdraw(key: str, owner: str) -> None:
     """Give an incident back: it is nobody's, and is handled as before."""

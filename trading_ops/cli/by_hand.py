@@ -4,7 +4,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.cli.story import plain
@@ -61,7 +61,7 @@ def _params(words: tuple[str, ...]) -> dict[str, str]:
 
 
 @click.command()
-@click.argument("key", metavar="ID")
+@id_argument
 @owner_option
 @output_option
 def approve(key: str, owner: str, output: str) -> None:
@@ -73,7 +73,7 @@ def approve(key: str, owner: str, output: str) -> None:
 
 
 @click.command()
-@click.argument("key", metavar="ID")
+@id_argument
 @owner_option
 @output_option
 def deny(key: str, owner: str, output: str) -> None:

@@ -13,6 +13,16 @@ WIDTH_OF_A_FILE = 160
 """Output that is not a terminal has no width; a table's line should still be one line."""
 
 
+def _not_empty(_context: click.Context, _argument: click.Parameter, key: str) -> str:
+    if not key.strip():
+        raise click.BadParameter("it is empty: give its first letters at least")
+    return key
+
+
+id_argument = click.argument("key", metavar="ID", callback=_not_empty)
+"""`ID`, which gives `key`: the first letters will do, and none at all is a slip."""
+
+
 def out() -> Console:
     """Return the console on standard output; colours only where it is a terminal."""
     console = Console(highlight=False)

@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 
 from trading_ops import clock
-from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.story import plain, tell
@@ -115,7 +115,7 @@ def _row(incident: IncidentView) -> tuple[str, ...]:
 
 
 @incidents.command()
-@click.argument("key", metavar="ID")
+@id_argument
 @output_option
 @click.pass_context
 def show(context: click.Context, key: str, output: str) -> None:

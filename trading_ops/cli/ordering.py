@@ -17,7 +17,7 @@ from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.settings import Settings, load_settings
-from trading_ops.stack.client import NotRunning
+from trading_ops.stack.client import not_running
 from trading_ops.stack.lock import holder
 from trading_ops.targets import load_targets
 
@@ -93,6 +93,6 @@ async def connected(settings: Settings, registry: Registry) -> AsyncIterator[Rec
                 break
         else:
             if holder(settings.var) is None:
-                raise NotRunning("no stack is running here: start one with `trading-ops up`")
+                raise not_running(settings)
             raise Unreachable("the reconciler does not answer: see `trading-ops status`")
         yield ReconcilerApi(http)

@@ -18,6 +18,16 @@ class NotRunning(StackError):
     """No stack runs in this var folder."""
 
 
+def not_running(settings: Settings) -> NotRunning:
+    """Return the error that says where was looked; a wrong folder is as likely as no stack."""
+    if settings.targets_file.exists():
+        fix = "start one with `trading-ops up`"
+    else:
+        fix = f"{settings.targets_file} is missing: go to the project's folder, or name it with "
+        fix += "TRADING_OPS_ROOT"
+    return NotRunning(f"no stack is running here ({settings.var}): {fix}")
+
+
 class SupervisorClient:
     """Talks to the supervisor of the stack in a var folder."""
 
@@ -54,7 +64,7 @@ class SupervisorClient:
     def _ask(self, method: str, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         pid = holder(self._settings.var)
         if pid is None:
-            raise NotRunning("no stack is running here: start one with `trading-ops up`")
+            raise not_running(self._settings)
         address = "its address"
         try:
             address = address_file(self._settings.var).read_text(encoding="ascii").strip()

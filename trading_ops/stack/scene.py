@@ -16,7 +16,7 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StackError
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
-from trading_ops.stack.client import NotRunning
+from trading_ops.stack.client import not_running
 from trading_ops.stack.lock import holder
 from trading_ops.targets import load_targets
 
@@ -65,7 +65,7 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
         NotRunning: there is none.
     """
     if holder(settings.var) is None:
-        raise NotRunning("no stack is running here: start one with `trading-ops up`")
+        raise not_running(settings)
     registry = load_targets(settings.targets_file)
     async with aiohttp.ClientSession() as session:
         reconciler = f"http://{registry.one(Kind.RECONCILER).address}"

@@ -58,7 +58,19 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["status", "--nonsense"], ["drill"], ["up", "--output", "json"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["status", "--nonsense"],
+        ["drill"],
+        ["up", "--output", "json"],
+        ["ack", ""],
+        ["unack", " "],
+        ["snooze", "", "--for", "1h"],
+        ["approve", ""],
+        ["deny", ""],
+        ["incidents", "show", ""],
+    ],
 )
 def test_a_wrong_line_is_a_usage_error(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -85,7 +97,12 @@ def test_nothing_running_has_its_own_code(
     registry = Path(__file__).parents[3] / "targets.yml"
     (elsewhere / "targets.yml").write_text(registry.read_text())
     assert run(["status"]) == ExitCode.NOT_RUNNING
-    assert "start one with `trading-ops up`" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "start one with `trading-ops up`" in said
+    assert f"({elsewhere / 'var'})" in said
+    (elsewhere / "targets.yml").unlink()
+    assert run(["status"]) == ExitCode.NOT_RUNNING
+    assert f"{elsewhere / 'targets.yml'} is missing" in capsys.readouterr().err
 
 
 def test_a_mistake_of_ours_is_logged_and_not_shown(
