@@ -1,6 +1,7 @@
 """`events`: what was received, decided, done and ordered; with --follow as it happens."""
 
 import asyncio
+from collections.abc import Iterable
 
 import click
 import msgspec
@@ -10,7 +11,7 @@ from trading_ops.cli.ordering import connected, order
 from trading_ops.cli.story import plain
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import EventView
-from trading_ops.errors import Unreachable
+from trading_ops.errors import Refused, Unreachable
 from trading_ops.settings import load_settings
 from trading_ops.targets import load_targets
 
@@ -20,7 +21,7 @@ AGAIN_SECONDS = 1.0
 @click.command()
 @click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option("--kind", help="Only events of this kind, as opened or started.")
-@click.option("--incident", metavar="ID", help="Only those of one incident.")
+@click.option("--incident", metavar="ID", help="Only those of one; the first letters will do.")
 @click.option("--target", metavar="NAME", help="Only those about one target.")
 @click.option("--actor", metavar="NAME", help="Only what this one did.")
 @click.option("--limit", default=50, show_default=True, help="At most so many, the newest.")
@@ -33,8 +34,7 @@ def events(*, follow: bool, limit: int, output: str, **filters: str | None) -> N
     given = {key: value for key, value in filters.items() if value is not None}
     if follow and given:
         raise click.UsageError("--follow shows everything: filters are for what is past")
-    page = order(lambda api: api.events(limit=str(limit), **given))
-    found = page.events[::-1]
+    found = order(lambda api: _search(api, limit, given))
     if output == "json" and not follow:
         print_json(msgspec.to_builtins(found))
         return
@@ -42,6 +42,25 @@ def events(*, follow: bool, limit: int, output: str, **filters: str | None) -> N
         _show(event, output)
     if follow:
         asyncio.run(_follow(found[-1].seq if found else 0, output))
+
+
+async def _search(api: ReconcilerApi, limit: int, given: dict[str, str]) -> list[EventView]:
+    """Return the newest events, oldest first; what nothing can ever match is said."""
+    if (key := given.get("incident")) is not None:
+        story = await api.story(key) if key.strip() else None
+        if story is None:
+            raise Refused(f"no incident has the id {key}, or several begin so")
+        given = given | {"incident": story.incident.id}
+    found = (await api.events(limit=str(limit), **given)).events
+    if not found and (kind := given.get("kind")) is not None:
+        kinds = await api.kinds()
+        if kind not in kinds:
+            raise Refused(f"no event of the kind {kind} was ever stored; there are {_list(kinds)}")
+    return found[::-1]
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words)) or "none yet"
 
 
 async def _follow(after: int, output: str) -> None:

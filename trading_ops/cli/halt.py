@@ -106,7 +106,8 @@ def _hold(
         print_json(msgspec.to_builtins(laid))
     for one in laid if output != "json" else ():
         done = "is" if one.acknowledged else "has NOT said that it is"
-        click.echo(f"{one.target} {done} {STATES[word]}: {one.detail} (hold {one.id})")
+        known = "" if one.id in one.detail else f" (hold {one.id})"  # most answers name it
+        click.echo(f"{one.target} {done} {STATES[word]}: {one.detail}{known}")
     if not all(one.acknowledged for one in laid):
         context.exit(ExitCode.FAILED)
 

@@ -43,6 +43,14 @@ class _Targets(msgspec.Struct):
     targets: list[TargetView]
 
 
+class _Count(msgspec.Struct):
+    kind: str
+
+
+class _Summary(msgspec.Struct):
+    counts: list[_Count]
+
+
 class _Problem(msgspec.Struct):
     error: str
     detail: str = ""
@@ -182,6 +190,11 @@ class ReconcilerApi:
         """Return events; filters as the API has them."""
         answer = await self._http.ask("GET", "/api/v1/events", params=filters)
         return _decode(_checked(answer.status, answer.body), EventPageView)
+
+    async def kinds(self) -> frozenset[str]:
+        """Return every kind of event that was ever stored."""
+        body = await self._get("/api/v1/events/summary", params={"since": "1970-01-01T00:00:00Z"})
+        return frozenset(one.kind for one in _decode(body, _Summary).counts)
 
     async def follow(self, after: int) -> AsyncIterator[EventView]:
         """Yield every event after a number as it happens, until the connection ends.

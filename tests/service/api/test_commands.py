@@ -76,6 +76,8 @@ async def test_a_bot_is_halted_reduced_and_resumed(
         code, said = await type_("halt", "alpha", "--reason", "odd fills", "--owner", "ada")
         assert code == ExitCode.OK
         assert "alpha is halted" in said
+        line = next(line for line in said.splitlines() if "alpha is halted" in line)
+        assert line.count("hold ") == 1
         code, said = await type_("reduce", "alpha", "--reason", "x", "--output", "json")
         (reduced,) = from_json(said)
         assert reduced["state"] == "reducing"
@@ -127,6 +129,7 @@ async def test_an_incident_is_taken_and_given_back(
         short = incident["id"][:8]
         assert "until it ends or is given back" in (await type_("ack", short))[1]
         assert "told again at" in (await type_("snooze", short, "--for", "30m"))[1]
+        assert "snoozed" in (await type_("events", "--incident", short))[1]
         assert "nobody's now" in (await type_("unack", short))[1]
         assert (await type_("unack", short))[0] == ExitCode.FAILED
 
@@ -190,9 +193,15 @@ async def test_another_token_is_another_person(
 
 
 async def test_maintenance_events_and_automation(
-    start: Start, settings: Settings, type_: Type
+    start: Start, settings: Settings, type_: Type, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Begin, list and end; the story; and automation as JSON."""
+
+    async def failing(*words: str) -> str:
+        capsys.readouterr()
+        assert await asyncio.to_thread(run, list(words)) == ExitCode.FAILED
+        return capsys.readouterr().err
+
     async with start() as running:
         found_by_commands(settings, running)
         line = ("maintenance", "begin", "alpha", "--for", "10m", "--reason", "upgrade")
@@ -205,6 +214,9 @@ async def test_maintenance_events_and_automation(
         said = (await type_("events", "--kind", "maintenance_begun"))[1]
         assert "upgrade alpha by" in said
         assert "(token local)" in said
+        assert "there are maintenance_begun" in await failing("events", "--kind", "nope")
+        assert "zzzz" in await failing("events", "--incident", "zzzz")
+        assert (await type_("events", "--kind", "maintenance_begun", "--target", "x"))[0] == 0
         said = (await type_("automation", "show", "--output", "json"))[1]
         assert from_json(said)["running"] is True
 
