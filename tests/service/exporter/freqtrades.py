@@ -148,7 +148,7 @@ class FakeFreqtrade:
             return web.json_response({"detail": "Unauthorized"}, status=401)
         if endpoint in self.raw:
             status, body = self.raw[endpoint]
-            return web.Response(status=status, body=body, headers={"Location": "/api/v1/ping"})
+            return web.Response(status=status, body=body, headers={"Location": "/api/v1/elsewhere"})
         if endpoint in {"show_config", "health"}:
             self._take_effect()
         if endpoint == "count" and self.state == "stopped":

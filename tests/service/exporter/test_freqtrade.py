@@ -407,6 +407,17 @@ async def test_a_configuration_that_cannot_be(tmp_path: Path, change: dict[str, 
     assert "trading_state:active" not in seen
 
 
+async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
+    """However good the answer there is: the password goes to one address only."""
+    fake = FakeFreqtrade()
+    fake.answers["elsewhere"] = fake.answers["count"]
+    fake.raw["count"] = (307, b"")
+    async with reading(tmp_path, fake) as bot:
+        await look(bot, "count")
+        assert not collector(bot, "count").up
+    assert "elsewhere" not in fake.asked
+
+
 async def test_an_endless_answer_is_cut_off(tmp_path: Path) -> None:
     """More than eight megabytes are read from nobody."""
     fake = FakeFreqtrade()
