@@ -33,7 +33,7 @@ sleep 10
 .venv/bin/trading-ops status --memory
 .venv/bin/trading-ops down >/dev/null
 say ""
-for bench in intake storm passes latency outages; do
+for bench in intake storm passes latency outages recorder; do
     .venv/bin/python -m "tests.bench.$bench"
     say ""
 done

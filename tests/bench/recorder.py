@@ -422,15 +422,20 @@ async def _stall(scrape: Scrape, *, rounds: int) -> float:
 def storms() -> None:
     """Print how many of ten million events were lost, and that a lossy recorder is found."""
     say(f"storms: events lost of {STORM:,} (goal 0), and of {LOSSY_STORM:,} by planted recorders")
+    failed = False
     for kind, storm in KINDS.items():
         began = time.perf_counter()
         lost = storm(Storm(), STORM)
         took = time.perf_counter() - began
-        told = f"{lost} lost, {'met' if lost == 0 else 'MISSED'} ({took:.0f} s)"
         careless = storm(Storm(LossyCounter()), LOSSY_STORM)
         waiting = storm(Storm(WaitingCounter()), LOSSY_STORM // 10)
+        told = "met" if lost == 0 else "MISSED"
         found = "found" if waiting else "NOT FOUND"
-        say(f"  {kind:<12} {told}; planted: careless {careless}, waiting {waiting} {found}")
+        say(f"  {kind:<12} {lost} lost in {took:.0f} s: {told}; planted: {careless} by one")
+        say(f"  {'':<12} that calls in between, {waiting} by one that waits in between: {found}")
+        failed = failed or lost > 0 or waiting == 0
+    if failed:
+        sys.exit("events were lost, or a recorder that loses them was not found")
 
 
 PARTS: dict[str, Callable[[], None]] = {

@@ -117,8 +117,9 @@ class BotMetrics:
                 a negative one counts as zero.
             price: that it tells.
         """
-        feed = self._feeds.get(symbol)
-        if feed is None:
+        try:
+            feed = self._feeds[symbol]
+        except KeyError:
             feed = self.feed(symbol)
         feed.tick(at, latency_seconds, price)
 

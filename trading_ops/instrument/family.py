@@ -69,8 +69,10 @@ class Family(Collector, Generic[Child]):
         Raises:
             ValueError: there are more or fewer of them than labels.
         """
-        child = self._children.get(values)
-        return self._make(values) if child is None else child
+        try:
+            return self._children[values]
+        except KeyError:
+            return self._make(values)
 
     def has(self, *values: str) -> bool:
         """Return whether exactly these label values have a child of their own."""
