@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
 EXPIRED = "expired"
+STRAGGLER_SECONDS = 1.0
+"""How much longer than the first member of a cluster the others may take to answer."""
+
 LARGE_BYTES = 256 * 1024
 
 
@@ -230,9 +233,8 @@ class Alertmanagers:
         await self._ask_all([one.expire(id) for one in self._members])
 
     async def _ask_all(self, asked: Sequence[Awaitable[T]]) -> list[T]:
-        answers = await asyncio.gather(*asked, return_exceptions=True)
         good, bad = [], []
-        for answer in answers:
+        for answer in await _in_time(asked):
             if isinstance(answer, ClientError):
                 bad.append(answer)
             elif isinstance(answer, BaseException):
@@ -244,6 +246,28 @@ class Alertmanagers:
         for error in bad:
             log.warning("alertmanager_silent", error=str(error))
         return good
+
+
+async def _in_time(asked: Sequence[Awaitable[T]]) -> list[T | BaseException]:
+    """Return all answers; once one is there, the others get a second more.
+
+    A member that hangs must not hold up every pass for as long as a request may take.
+    """
+    tasks = [asyncio.ensure_future(one) for one in asked]
+    waiting = set(tasks)
+    try:
+        while waiting and not any(one.done() and not one.exception() for one in tasks):
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if waiting:
+            await asyncio.wait(waiting, timeout=STRAGGLER_SECONDS)
+    finally:
+        for one in tasks:
+            one.cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    return [
+        Unreachable("too slow") if isinstance(one, asyncio.CancelledError) else one
+        for one in answers
+    ]
 
 
 def _alerts(body: bytes) -> dict[Fingerprint, RoutedAlert]:

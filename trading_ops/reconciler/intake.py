@@ -14,7 +14,7 @@ from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.alert import WATCHDOG, Alert, AlertStatus
 from trading_ops.errors import AWAY
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.notification import parse_notification
+from trading_ops.reconciler.notification import cut_off, parse_notification
 from trading_ops.reconciler.plans import Plans
 from trading_ops.store import Connection, events, incidents, notifications
 from trading_ops.store.notifications import State
@@ -67,20 +67,18 @@ class Intake:
         while await self.writer.run(partial(notifications.prune, before=before, now=now)):
             log.info("notifications_pruned", before=before.isoformat())
 
-    async def take_apart(self) -> bool:
+    async def take_apart(self) -> "Taken":
         """Turn what waits into incidents; safe to repeat after a crash.
 
         Some at a time, for many may wait and each may be large; and not all of a storm at once,
         for what is already known needs looking after meanwhile.
 
-        Returns:
-            Whether more is waiting.
         """
-        after = 0
+        after, cut = 0, False
         for _ in range(BATCHES):
             waiting = await self.reader.read(partial(notifications.pending, after=after))
             if not waiting:
-                return False
+                return Taken(more=False, cut=cut)
             after = waiting[-1].id
             parsed = [self._parsed(one) for one in waiting]
             try:
@@ -93,13 +91,15 @@ class Intake:
                     await self._record_alone(one)
             checkpoints.reached(Checkpoint.APART_AFTER)
             self._count(parsed)
-        return True
+            cut = cut or any(one.cut for one in parsed)
+        return Taken(more=True, cut=cut)
 
     def _parsed(self, notification: notifications.Notification) -> "_Parsed":
         try:
-            return _Parsed(notification, parse_notification(notification.body))
+            alerts = parse_notification(notification.body)
+            return _Parsed(notification, alerts, cut=cut_off(notification.body))
         except Exception as error:  # noqa: BLE001 - one bad notification must not hold up the next
-            return _Parsed(notification, [], str(error) or type(error).__name__)
+            return _Parsed(notification, [], error=str(error) or type(error).__name__)
 
     async def _record_alone(self, one: "_Parsed") -> None:
         try:
@@ -168,12 +168,26 @@ class _Parsed:
     notification: notifications.Notification
     alerts: list[Alert]
     error: str | None = None
+    cut: int = 0
+    """Alerts that Alertmanager left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What became of a round of taking apart."""
+
+    more: bool
+    """More is waiting."""
+
+    cut: bool
+    """Alerts were left out of a notification: only asking the sources tells which."""
 
 
 def _digest(one: _Parsed) -> str:
     body = one.notification.body
+    cut = f", {one.cut} more cut off" if one.cut else ""
     return (
-        f"notification {one.notification.id}: {len(one.alerts)} alerts, {len(body)} bytes, "
+        f"notification {one.notification.id}: {len(one.alerts)} alerts{cut}, {len(body)} bytes, "
         f"sha256 {hashlib.sha256(body).hexdigest()}"
     )
 

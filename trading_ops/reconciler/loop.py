@@ -135,15 +135,15 @@ class Loop:
 
     async def make_pass(self, *, poll: bool) -> float:
         """Make one pass; return in how many seconds to look again, whatever else happens."""
-        more = await self.intake.take_apart()
+        taken = await self.intake.take_apart()
         await self._refresh()
-        if poll or self._agenda.is_due(clock.monotonic()):
+        if poll or taken.cut or self._agenda.is_due(clock.monotonic()):
             late = await self._look_around()
             due = self._agenda.take(clock.monotonic()) - late
             self._agenda.add(late)
             await self._look_at([self.desk.by_id[key] for key in due if key in self._mine])
         self._acknowledge()
-        if more:
+        if taken.more:
             return 0.0
         self.manual.look_after(self.desk)
         if not self.desk.by_id and not self.desk.by_hand:

@@ -29,7 +29,10 @@ class _Alert(msgspec.Struct):
 class _Message(msgspec.Struct):
     alerts: list[_Alert]
     version: str = "4"
-    truncatedAlerts: int = 0  # noqa: N815
+
+
+class _Cut(msgspec.Struct):
+    truncatedAlerts: object = 0  # noqa: N815
 
 
 class Unreadable(ValueError):
@@ -48,6 +51,20 @@ def parse_notification(body: bytes) -> list[Alert]:
     except (msgspec.DecodeError, RecursionError, UnicodeError, OverflowError) as error:
         # OverflowError: a moment at the edge of the calendar whose zone leads beyond it.
         raise Unreadable(str(error)) from error
+
+
+def cut_off(body: bytes) -> int:
+    """Return how many alerts Alertmanager left out of a notification, for its `max_alerts`.
+
+    A value that is no such number says nothing: what the body does have counts all the same.
+    """
+    if b'"truncatedAlerts"' not in body:
+        return 0
+    try:
+        number = msgspec.json.decode(body, type=_Cut).truncatedAlerts
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+    return number if isinstance(number, int) and number > 0 else 0
 
 
 def _alert(one: _Alert) -> Alert:

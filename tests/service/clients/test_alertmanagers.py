@@ -1,5 +1,6 @@
 """Alertmanager's silences, and a cluster of which some members do not answer."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -144,3 +145,21 @@ async def test_a_server_in_trouble_is_not_a_silence_that_is_gone(cluster: Cluste
     cluster.one.cannot_expire = True
     with pytest.raises(Unreachable, match="HTTP 500"):
         await cluster.clients[0].expire(key)
+
+
+async def test_a_member_that_hangs_does_not_hold_up_the_others(cluster: Cluster) -> None:
+    """Its own deadline is an hour: the one that answers is enough."""
+    hanging = asyncio.Event()
+
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hanging.set()
+        await writer.wait_closed()
+
+    cluster.one.alerts = [alert("A")]
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, aiohttp.ClientSession() as session:
+        mute = Alertmanager(Http(session, f"http://127.0.0.1:{port}", within=HOUR))
+        found = await asyncio.wait_for(Alertmanagers([mute, cluster.clients[0]]).alerts(), 30)
+    assert [one.labels["alertname"] for one in found.values()] == ["A"]
+    assert hanging.is_set()

@@ -8,8 +8,8 @@ OFTEN = 0.5
 
 
 async def test_what_was_cut_off_a_notification_is_found(start: Start, world: FakeWorld) -> None:
-    """`max_alerts` leaves a count of the rest only: the rest is found by the poll."""
-    async with start(poll_interval_seconds=OFTEN) as running:
+    """`max_alerts` leaves a count of the rest only: the sources are asked for it at once."""
+    async with start() as running:
         world.firing = True
         body = {"version": "4", "status": "firing", "alerts": [], "truncatedAlerts": 1}
         headers = {"Authorization": "Bearer webhook"}
