@@ -5,6 +5,7 @@ import click
 from trading_ops.cli.console import id_argument
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.ordering import order, owner_option
+from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler_views import AcknowledgementView
 
 note_option = click.option("--note", default="", help="Why, or what you will do; it is stored.")
@@ -38,8 +39,7 @@ def acknowledge(key: str, note: str, owner: str) -> None:
 def snooze(key: str, length: Length, note: str, owner: str) -> None:
     """Be left alone by an incident for a while; if it still fires then, people are told again."""
     word = order(lambda api: api.acknowledge(key, owner=owner, note=note, seconds=length.seconds))
-    until = word.until.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    _say(word, f"people are told again at {until} if it still fires")
+    _say(word, f"people are told again at {moment(word.until)} if it still fires")
 
 
 @click.command()

@@ -1,7 +1,5 @@
 """`automation`: pause and resume what the reconciler does by itself."""
 
-from datetime import UTC, datetime
-
 import click
 import msgspec
 
@@ -10,6 +8,7 @@ from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.cli.story import plain
+from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 
 __all__ = ["automation", "automation_state", "order"]
@@ -26,24 +25,20 @@ def automation_state() -> list[str]:
         status, targets, windows = await api.status(), await api.targets(), await api.windows()
         doing = "is running"
         if (pause := status.pause) is not None:
-            doing = f"is PAUSED by {pause.owner} until {_moment(pause.expires_at)}: {pause.reason}"
+            doing = f"is PAUSED by {pause.owner} until {moment(pause.expires_at)}: {pause.reason}"
         said = [f"automation {doing}; open incidents: {status.incidents_open}"]
         for window in windows:
             if window.begins_at <= clock.now():
                 where = f"MAINTENANCE of {window.target or 'the whole fleet'}"
-                until = _moment(window.ends_at)
+                until = moment(window.ends_at)
                 said.append(f"{where} by {window.owner} until {until}: {window.reason}")
         for target in targets:
             for hold in target.holds:
                 what = f"{target.name} is {hold.state.upper()} by {hold.owner}"
-                said.append(f"{what} since {_moment(hold.at)}: {hold.reason} (hold {hold.id})")
+                said.append(f"{what} since {moment(hold.at)}: {hold.reason} (hold {hold.id})")
         return [plain(line) for line in said]
 
     return order(ask)
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 @click.group()

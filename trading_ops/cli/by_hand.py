@@ -8,6 +8,7 @@ from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.cli.story import plain
+from trading_ops.cli.times import moment
 
 
 @click.command()
@@ -107,7 +108,7 @@ def approvals(output: str, *, everything: bool) -> None:
         table.add_column(column)
     for one in found:
         params = " ".join(f"{key}={value}" for key, value in one.params.items())
-        until = one.expires_at.astimezone().strftime("%H:%M:%S")
-        cells = (one.id, one.action, one.target, params, one.requested_by, until, one.state)
+        until = moment(one.expires_at)
+        cells = (one.id[:8], one.action, one.target, params, one.requested_by, until, one.state)
         table.add_row(*map(plain, cells))
     out().print(table if found else "nothing waits for approval")

@@ -9,6 +9,7 @@ import msgspec
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.ordering import connected, order
 from trading_ops.cli.story import plain
+from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import EventView
 from trading_ops.errors import Refused, Unreachable
@@ -87,8 +88,7 @@ def _show(event: EventView, output: str) -> None:
     if output == "json":
         click.echo(msgspec.json.encode(event).decode())
         return
-    at = event.at.astimezone().strftime("%H:%M:%S")
     who = "" if event.actor == "reconciler" else f" by {event.actor}"
     words = " ".join(filter(None, (event.kind, event.reason, event.note)))
     incident = (event.incident_id or "-")[:8]
-    click.echo(plain(f"{event.seq:>6}  {at}  {incident:<8}  {words}{who}"))
+    click.echo(plain(f"{event.seq:>6}  {moment(event.at)}  {incident:<8}  {words}{who}"))

@@ -17,6 +17,7 @@ from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.story import plain, tell
+from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import IncidentView, StoryView
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
@@ -110,7 +111,7 @@ def _row(incident: IncidentView) -> tuple[str, ...]:
     closed = incident.closed_at
     lasted = f"{(closed - incident.opened_at).total_seconds():.1f} s" if closed else "-"
     state = incident.close_reason or ("with a person" if incident.escalated_at else "open")
-    opened = incident.opened_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    opened = moment(incident.opened_at)
     return incident.id[:8], plain(incident.alert), incident.target or "-", opened, lasted, state
 
 

@@ -1,7 +1,5 @@
 """`maintenance`: tell the reconciler that people work on something, so that it keeps off."""
 
-from datetime import datetime
-
 import click
 import msgspec
 from rich.table import Table
@@ -10,6 +8,7 @@ from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.cli.story import plain
+from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler_views import WindowView
 
 
@@ -53,7 +52,7 @@ def begin(
     if output == "json":
         print_json(msgspec.to_builtins(window))
         return
-    click.echo(f"window {window.id} on {_on(window)} until {_time(window.ends_at)}")
+    click.echo(f"window {window.id} on {_on(window)} until {moment(window.ends_at)}")
 
 
 @maintenance.command()
@@ -77,14 +76,10 @@ def show(output: str) -> None:
     for column in ("id", "target", "from", "until", "owner", "reason"):
         table.add_column(column)
     for one in found:
-        times = (_time(one.begins_at), _time(one.ends_at))
+        times = (moment(one.begins_at), moment(one.ends_at))
         table.add_row(*map(plain, (str(one.id), _on(one), *times, one.owner, one.reason)))
     out().print(table if found else "no maintenance")
 
 
 def _on(window: WindowView) -> str:
     return window.target or "the whole fleet"
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
+from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler_views import AttemptView, EventView, IncidentView, StoryView
 
 WIDTH = 80
@@ -38,13 +39,13 @@ def _heading(incident: IncidentView) -> Iterator[str]:
     yield from _field("labels", _pairs(labels))
     if summary := incident.annotations.get("summary"):
         yield from _field("summary", summary)
-    yield from _field("fires since", _moment(incident.starts_at))
-    yield from _field("opened", _moment(incident.opened_at))
+    yield from _field("fires since", moment(incident.starts_at))
+    yield from _field("opened", moment(incident.opened_at))
     if incident.escalated_at:
-        yield from _field("with people", f"since {_moment(incident.escalated_at)}")
+        yield from _field("with people", f"since {moment(incident.escalated_at)}")
     if incident.closed_at:
         took = _length((incident.closed_at - incident.opened_at).total_seconds())
-        yield from _field("closed", f"{_moment(incident.closed_at)}, after {took}")
+        yield from _field("closed", f"{moment(incident.closed_at)}, after {took}")
 
 
 def _state(incident: IncidentView) -> str:
@@ -76,13 +77,13 @@ def _attempt(number: int, attempt: AttemptView) -> Iterator[str]:
     yield from _field("runbook", f"{runbook}, {attempt.delivery}, fence {attempt.fence}")
     if attempt.params:
         yield from _field("with", _pairs(attempt.params))
-    yield from _field("started", _moment(attempt.started_at))
+    yield from _field("started", moment(attempt.started_at))
     if attempt.ended_at:
         took = _length((attempt.ended_at - attempt.started_at).total_seconds())
-        yield from _field("ended", f"{_moment(attempt.ended_at)}, after {took}")
+        yield from _field("ended", f"{moment(attempt.ended_at)}, after {took}")
     if attempt.verified_at:
         took = _length((attempt.verified_at - attempt.started_at).total_seconds())
-        yield from _field("verified", f"{_moment(attempt.verified_at)}, after {took}")
+        yield from _field("verified", f"{moment(attempt.verified_at)}, after {took}")
     if attempt.detail:
         yield from _field("detail", attempt.detail)
 
@@ -112,10 +113,6 @@ def _pairs(values: Mapping[str, object]) -> str:
 def _decoded(text: str) -> dict[str, object]:
     value = json.loads(text)
     return value if isinstance(value, dict) else {"value": value}
-
-
-def _moment(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _offset(seconds: float) -> str:

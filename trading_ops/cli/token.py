@@ -20,6 +20,7 @@ from trading_ops.api.token_file import (
 )
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.duration import Duration, Length
+from trading_ops.cli.times import moment
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.settings import load_settings
 
@@ -76,7 +77,8 @@ def show(output: str) -> None:
         print_json(found)
         return
     for one in found:
-        end = f"until {one['expires_at']}" if one["expires_at"] else "for good"
+        until = one["expires_at"]
+        end = f"until {moment(datetime.fromisoformat(str(until)))}" if until else "for good"
         state = "" if one["valid"] else "  EXPIRED"
         click.echo(f"{one['name']:<20} {one['role']:<9} {one['hash']}  {end}{state}")
     if not found:
