@@ -1,15 +1,40 @@
 """The whole story of one incident, read at one moment."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.incident import Incident
 from trading_ops.store import Connection, attempts, events, incidents
 
+BEFORE = timedelta(minutes=2)
+"""What the watch saw so long before an incident was opened may be what the alert then fired for."""
+
+BESIDE = frozenset(
+    {
+        "agent_answered",
+        "agent_silent",
+        "agent_stopped",
+        "decided_wait",
+        "hold_acknowledged",
+        "hold_adopted",
+        "hold_laid",
+        "hold_lift_asked",
+        "hold_lifted",
+        "hold_settled",
+        "hold_withdrawn",
+    }
+)
+"""What is told of a target and not of an incident: by the watch, and of holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """An incident with its attempts and its events, oldest first."""
+    """An incident with its attempts and its events, oldest first.
+
+    To the events belong those that were told of its target itself, from shortly before it was
+    opened until it was closed.
+    """
 
     incident: Incident
     attempts: tuple[Attempt, ...]
@@ -21,8 +46,17 @@ def read_story(connection: Connection, *, key: str) -> Story | None:
     incident = incidents.find(connection, key)
     if incident is None:
         return None
+    told = events.of_incident(connection, incident.id)
+    if incident.target is not None:
+        told += events.about_target(
+            connection,
+            incident.target,
+            kinds=BESIDE,
+            since=incident.opened_at - BEFORE,
+            until=incident.closed_at,
+        )
     return Story(
         incident=incident,
         attempts=tuple(attempts.of_incident(connection, incident.id)),
-        events=tuple(events.of_incident(connection, incident.id)),
+        events=tuple(sorted(told, key=lambda event: event.seq)),
     )

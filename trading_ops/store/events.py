@@ -7,12 +7,21 @@ edited, removed, swapped or put in shows.
 
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import BigInteger, Connection, bindparam, insert, select, type_coerce, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    bindparam,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
 from trading_ops.store.tables import EPOCH, chain, events
 
@@ -225,6 +234,58 @@ def of_incident(connection: Connection, incident_id: str) -> list[Event]:
     """Return the story of one incident, in the order in which it was written."""
     statement = select(events).where(events.c.incident_id == incident_id).order_by(events.c.seq)
     return [Event(**row) for row in connection.execute(statement).mappings()]
+
+
+def about_target(
+    connection: Connection,
+    target: str,
+    *,
+    kinds: Collection[str],
+    since: datetime,
+    until: datetime | None,
+    limit: int = 1000,
+) -> list[Event]:
+    """Return what was told of a target itself, apart from incidents, in the order of the story.
+
+    Found by time, which has an index, and then by the target that their `after` names.
+
+    Args:
+        connection: to read from.
+        target: its name.
+        kinds: only these.
+        since: from this moment on.
+        until: to this moment, itself included; None: no end.
+        limit: at most so many, the oldest.
+    """
+    spelt = _spelling(target=target)
+    statement = (
+        select(events)
+        .where(
+            events.c.at >= since,
+            events.c.kind.in_(sorted(kinds)),
+            events.c.incident_id.is_(None),
+            _contains(spelt),
+        )
+        .order_by(events.c.seq)
+        .limit(limit)
+    )
+    if until is not None:
+        statement = statement.where(events.c.at <= until)
+    found = [Event(**row) for row in connection.execute(statement).mappings()]
+    # To SQLite's LIKE, `Alpha` is `alpha`.
+    return [event for event in found if spelt in str(event.after)]
+
+
+def _spelling(**field: str) -> str:
+    """Return a field as it is spelt in an event's `after`.
+
+    No other text is stored so: a quote inside a value has a backslash there.
+    """
+    return str(_as_json(field))[1:-1]
+
+
+def _contains(spelt: str) -> ColumnElement[bool]:
+    return events.c.after.contains(spelt, autoescape=True)
 
 
 def since(connection: Connection, seq: int, *, limit: int = 1000) -> list[Event]:

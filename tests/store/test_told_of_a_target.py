@@ -1,0 +1,119 @@
+"""What is told of a target itself stands in the story of its incidents, and in no other's."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, update
+
+from tests.builders import NOW, make_alert
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.reconciler.story import BEFORE, Story, read_story
+from trading_ops.store import events, holds, incidents
+from trading_ops.store.tables import incidents as table
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+
+
+def open_incident(connection: Connection, target: str | None, **labels: str) -> str:
+    alert = make_alert(labels={"alertname": "BotSick", "bot": str(target), **labels})
+    seen = incidents.Sighting(alert=alert, target=target)
+    incidents.open_all(connection, [seen], received_at=NOW, now=NOW, source="a test")
+    found: str = connection.execute(
+        table.select().where(table.c.fingerprint == alert.fingerprint)
+    ).one()[0]
+    return found
+
+
+def tell(connection: Connection, kind: str, at: timedelta, target: str = "alpha") -> None:
+    after = {"target": target, "incarnation": "1:1"}
+    events.add(connection, at=NOW + at, kind=kind, note="told", after=after)
+
+
+def story_of(connection: Connection, key: str) -> Story:
+    events.write(connection, b"")
+    story = read_story(connection, key=key)
+    assert story is not None
+    return story
+
+
+def kinds(connection: Connection, key: str) -> list[str]:
+    return [event.kind for event in story_of(connection, key).events]
+
+
+def test_a_frozen_bots_incident_tells_that_it_was_frozen(connection: Connection) -> None:
+    """Silent before the alert fired, halted, stopped, free again: in the order of the story."""
+    tell(connection, "agent_silent", -7 * SECOND)
+    hold = Hold(
+        id="agent-silent-alpha-1:1",
+        target="alpha",
+        state=HeldState.HALTED,
+        owner="reconciler",
+        reason="silent",
+        at=NOW - 7 * SECOND,
+    )
+    holds.lay(connection, hold, now=NOW - 7 * SECOND)
+    key = open_incident(connection, "alpha")
+    tell(connection, "agent_stopped", SECOND)
+    moment = NOW + 2 * SECOND
+    holds.lift(
+        connection, ids=[hold.id], owner="x", reason="gone", now=moment, kind="hold_withdrawn"
+    )
+    tell(connection, "agent_answered", 5 * SECOND)
+    assert kinds(connection, key) == [
+        "agent_silent",
+        "hold_laid",
+        "received",
+        "opened",
+        "agent_stopped",
+        "hold_withdrawn",
+        "agent_answered",
+    ]
+
+
+def test_what_is_older_or_later_is_another_story(connection: Connection) -> None:
+    """From two minutes before it was opened until it was closed."""
+    tell(connection, "agent_silent", -BEFORE - SECOND)
+    tell(connection, "agent_answered", -BEFORE)
+    key = open_incident(connection, "alpha")
+    closed = update(table).where(table.c.id == key).values(closed_at=NOW + MINUTE)
+    connection.execute(closed)
+    tell(connection, "hold_laid", MINUTE)
+    tell(connection, "hold_lifted", MINUTE + SECOND)
+    assert kinds(connection, key) == ["agent_answered", "received", "opened", "hold_laid"]
+
+
+def test_only_the_target_that_is_meant(connection: Connection) -> None:
+    """Not another one whose name is alike, nor one whose text speaks of it, nor another kind."""
+    key = open_incident(connection, "al_ha")
+    for name in ("alpha", "al_ha2", 'x","target":"al_ha', "AL_HA"):
+        tell(connection, "agent_silent", SECOND, target=name)
+    tell(connection, "replica_started", SECOND, target="al_ha")
+    tell(connection, "agent_stopped", SECOND, target="al_ha")
+    assert kinds(connection, key) == ["received", "opened", "agent_stopped"]
+
+
+@pytest.mark.parametrize("name", ["al%ha", "b\u00f6t \u2603", "back\\slash", "a/b"])
+def test_any_name_is_found_as_it_is(connection: Connection, name: str) -> None:
+    """Whatever characters a target's name has."""
+    key = open_incident(connection, name)
+    tell(connection, "agent_silent", SECOND, target=name)
+    assert kinds(connection, key) == ["received", "opened", "agent_silent"]
+
+
+def test_without_a_target_nothing_is_beside(connection: Connection) -> None:
+    """No label named a registered one."""
+    tell(connection, "agent_silent", SECOND, target="None")
+    assert kinds(connection, open_incident(connection, None)) == ["received", "opened"]
+
+
+def test_what_belongs_to_an_incident_is_in_that_one_only(connection: Connection) -> None:
+    """Two incidents of one target: a decision is its incident's, a silence is both's."""
+    first = open_incident(connection, "alpha")
+    second = open_incident(connection, "alpha", venue="paper")
+    events.add(
+        connection, at=NOW, kind="decided_wait", incident_id=first, after={"target": "alpha"}
+    )
+    tell(connection, "agent_silent", SECOND)
+    assert kinds(connection, first) == ["received", "opened", "decided_wait", "agent_silent"]
+    assert kinds(connection, second) == ["received", "opened", "agent_silent"]
