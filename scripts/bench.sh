@@ -33,8 +33,10 @@ sleep 10
 .venv/bin/trading-ops status --memory
 .venv/bin/trading-ops down >/dev/null
 say ""
-for bench in intake storm passes latency outages recorder; do
+for bench in intake storm passes latency outages recorder watchers; do
     .venv/bin/python -m "tests.bench.$bench"
     say ""
 done
+.venv/bin/python -m tests.bench.leaks --seeds 20
+say ""
 .venv/bin/python -m tests.bench.audit
