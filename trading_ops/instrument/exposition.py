@@ -139,13 +139,11 @@ class Exposition:
         return b"".join(parts), content_type
 
     def _source(self, view: View) -> Collector:
-        match view:
-            case View.EVERYTHING:
-                return self._registry
-            case View.VITAL:
-                return Sorted(self._registry.restricted_registry(VITAL_SAMPLES))
-            case View.WITHOUT_VITAL:
-                return Without(self._registry, VITAL_FAMILIES)
+        if view is View.EVERYTHING:
+            return self._registry
+        if view is View.VITAL:
+            return Sorted(self._registry.restricted_registry(VITAL_SAMPLES))
+        return Without(self._registry, VITAL_FAMILIES)
 
 
 def _written(source: Collector, accept: str) -> tuple[Iterator[bytes], str]:

@@ -1,15 +1,17 @@
 """A scrape gets valid bytes: everything, the vital few, or everything but those."""
 
 import asyncio
+import re
 import subprocess
+import threading
 
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from trading_ops.instrument import BotMetrics, Exposition, find
-from trading_ops.instrument.exposition import View
+from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner, View, find
+from trading_ops.instrument.recorder import counters
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 
@@ -137,3 +139,36 @@ def test_orders_are_exemplars_where_the_format_has_them() -> None:
     assert found["trading_orders_total", None].labels == {"order_id": "A-1"}
     assert len(found) == 2
     assert b"order_id" not in exposition.everything()[0]
+
+
+def test_series_may_be_born_while_a_scrape_is_written() -> None:
+    """A scrape in another thread sees whole lines, and at least what was there before it began."""
+    metric = Metric(
+        name="things_total",
+        kind=Kind.COUNTER,
+        owner=Owner.BOT,
+        labels=("code",),
+        help="A.",
+        why="B.",
+    )
+    family = counters(metric, limit=3000)
+    registry = CollectorRegistry()
+    registry.register(family)
+    exposition = Exposition(registry)
+    begun = threading.Event()
+
+    def bear() -> None:
+        for number in range(3000):
+            family.labels(f"c{number}").inc()
+            begun.set()
+
+    thread = threading.Thread(target=bear)
+    thread.start()
+    begun.wait()
+    seen = 0
+    while thread.is_alive():
+        lines = exposition.everything()[0].decode().splitlines()[2:]
+        assert all(re.fullmatch(r'things_total\{code="c\d+"\} [01]', line) for line in lines)
+        assert len(lines) >= max(1, seen)
+        seen = len(lines)
+    assert len(exposition.everything()[0].splitlines()) == 3002

@@ -1,10 +1,12 @@
 """The recorder: exact, bounded, and seen by prometheus_client's registry as one of its own."""
 
 import threading
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client import Histogram as PeerHistogram
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner
@@ -242,3 +244,37 @@ def test_no_gil_is_refused() -> None:
     require_gil(enabled=True)
     with pytest.raises(RuntimeError, match="PYTHON_GIL=1"):
         require_gil(enabled=False)
+
+
+def test_an_exemplar_beyond_the_specification_is_left_out() -> None:
+    """OpenMetrics allows 128 characters; an event is not lost for a long id."""
+    family = counters(entry(Kind.COUNTER))
+    family.labels().inc_for("x" * 120)
+    registry = registry_of(family)
+    for body in (Exposition(registry).everything(OPENMETRICS)[0], openmetrics_of(registry)):
+        assert b'# {order_id="xxx' in body
+    family.labels().inc_for("x" * 121)
+    for body in (Exposition(registry).everything(OPENMETRICS)[0], openmetrics_of(registry)):
+        assert b"things_total 2" in body
+        assert b"order_id" not in body
+
+
+def openmetrics_of(registry: CollectorRegistry) -> bytes:
+    """Return what prometheus_client makes of our collectors."""
+    return choose_encoder(OPENMETRICS)[0](registry)
+
+
+@pytest.mark.parametrize("wrong", [{"name": "Things"}, {"labels": ("a-b",)}, {"labels": ("le",)}])
+def test_a_name_that_some_format_would_change_is_refused(wrong: dict[str, Any]) -> None:
+    """Names need no escaping, whatever a scraper asks for."""
+    with pytest.raises(ValueError, match="snake case"):
+        Metric(
+            **{"name": "a", "kind": Kind.GAUGE, "owner": Owner.BOT, "help": "A.", "why": "B."}
+            | wrong
+        )
+
+
+def test_gauges_have_no_exemplars() -> None:
+    """OpenMetrics has no place for them."""
+    with pytest.raises(ValueError, match="only counters and histograms"):
+        Metric(name="a", kind=Kind.GAUGE, owner=Owner.BOT, help="A.", why="B.", exemplar="order_id")
