@@ -263,17 +263,19 @@ def about_target(
         .where(
             events.c.at >= since,
             events.c.kind.in_(sorted(kinds)),
-            events.c.incident_id.is_(None),
             _contains(spelt),
         )
-        .order_by(events.c.seq)
+        # By time, or SQLite would read the whole story in the order of its numbers; and that an
+        # event is of no incident is not asked there, or it would read all that are of none.
+        .order_by(events.c.at, events.c.seq)
         .limit(limit)
     )
     if until is not None:
         statement = statement.where(events.c.at <= until)
     found = [Event(**row) for row in connection.execute(statement).mappings()]
     # To SQLite's LIKE, `Alpha` is `alpha`.
-    return [event for event in found if spelt in str(event.after)]
+    told = [one for one in found if one.incident_id is None and spelt in str(one.after)]
+    return sorted(told, key=lambda event: event.seq)
 
 
 def _spelling(**field: str) -> str:
