@@ -14,6 +14,7 @@ from trading_ops.api.problems import invalid, not_found
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.runbook import Runbook
+from trading_ops.domain.target import Kind
 from trading_ops.reconciler.manual import Manual, Outcome
 from trading_ops.reconciler.plans import Plans
 
@@ -119,6 +120,7 @@ class Catalogue:
         self._runbooks = {name: _runbook(book) for name, book in sorted(plans.runbooks.items())}
         self._texts = texts
         self._manual = manual
+        self._registry = plans.registry
 
     async def runbooks(self) -> RunbookPage:
         """Return every runbook's plan."""
@@ -142,6 +144,9 @@ class Catalogue:
         if set(body.params) != KINDS[name].params:
             wanted = ", ".join(sorted(KINDS[name].params)) or "none"
             invalid(f"`params` must be exactly: {wanted}")
+        target = self._registry.find(body.target)
+        if target is not None and target.kind is not Kind.BOT:
+            invalid(f"`target` must be a bot: {target.name} is of kind {target.kind}")
         if not identity.may(_role(name)):
             raise web.HTTPForbidden(text=f"a one-shot action needs the role {Role.ADMIN}")
         outcome = await self._manual.execute(

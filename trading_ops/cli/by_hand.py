@@ -1,5 +1,8 @@
 """`run`, `approve`, `deny` and `approvals`: actions of the catalogue, ordered by a person."""
 
+import asyncio
+import contextlib
+
 import click
 import msgspec
 from rich.table import Table
@@ -9,12 +12,22 @@ from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.cli.story import plain
 from trading_ops.cli.times import moment
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.reconciler_views import AttemptView, OrderView
+from trading_ops.domain.attempt import RUNNING, AttemptState
+from trading_ops.errors import Unreachable
+
+WAIT_SECONDS = 15.0
+"""A command of the agent takes well under a second, a restart some."""
+
+ASK_AGAIN_SECONDS = 0.2
 
 
 @click.command()
 @click.argument("action")
 @click.argument("target")
 @click.argument("params", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--no-wait", is_flag=True, help="Return when it has begun, not at its end.")
 @reason_option
 @owner_option
 @output_option
@@ -25,28 +38,57 @@ def run(
     target: str,
     params: tuple[str, ...],
     *,
+    no_wait: bool,
     reason: str,
     owner: str,
     output: str,
 ) -> None:
     """Carry ACTION out on TARGET, through the same gates as a runbook's step.
 
-    Exit code 1 when a gate refuses it.
+    Waits 15 seconds at most for its end. Exit code 1 when a gate refuses it, when it fails, and
+    when its end is not known by then.
     """
     given = _params(params)
-    done = order(lambda api: api.execute(action, target, given, owner=owner, reason=reason))
+
+    async def execute(api: ReconcilerApi) -> OrderView:
+        done = await api.execute(action, target, given, owner=owner, reason=reason)
+        if done.attempt is not None and not no_wait:
+            done.attempt = await _end(api, done.attempt)
+        return done
+
+    done = order(execute)
     if output == "json":
         print_json(msgspec.to_builtins(done))
     elif done.attempt is not None:
-        click.echo(f"{action} on {target} has begun: attempt {done.attempt.id}")
+        click.echo(_outcome(done.attempt))
     elif done.refusal is not None:
         refusal = done.refusal
         click.echo(f"refused ({refusal.reason}): {refusal.note}. To open it: {refusal.opens}")
         if done.approval is not None:
             click.echo("another person, with a token of their own (`trading-ops token add`):")
             click.echo(f"trading-ops approve --token-file PATH {done.approval.id[:8]}")
-    if done.attempt is None:
+    if done.attempt is None or not (no_wait or done.attempt.state == AttemptState.COMPLETED):
         context.exit(ExitCode.FAILED)
+
+
+async def _end(api: ReconcilerApi, attempt: AttemptView) -> AttemptView:
+    """Return the attempt at its end, or as it was last seen when that is not near."""
+    with contextlib.suppress(TimeoutError, Unreachable):
+        async with asyncio.timeout(WAIT_SECONDS):
+            while attempt.state in RUNNING:
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+                attempt = await api.attempt(attempt.id)
+    return attempt
+
+
+def _outcome(attempt: AttemptView) -> str:
+    what = f"{attempt.action} on {attempt.target}"
+    if attempt.state in RUNNING:
+        see = f"its end will be in `trading-ops events --target {attempt.target}`"
+        return plain(f"{what} has begun: attempt {attempt.id}; {see}")
+    took = ((attempt.ended_at or attempt.started_at) - attempt.started_at).total_seconds()
+    detail = f": {attempt.detail}" if attempt.detail else ""
+    return plain(f"{what} is {attempt.state} after {took:.1f} s{detail} (attempt {attempt.id})")
 
 
 def _params(words: tuple[str, ...]) -> dict[str, str]:

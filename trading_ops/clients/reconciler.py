@@ -10,6 +10,7 @@ from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler_views import (
     AcknowledgementView,
     ApprovalView,
+    AttemptView,
     EventPageView,
     EventView,
     IncidentView,
@@ -49,6 +50,10 @@ class _Count(msgspec.Struct):
 
 class _Summary(msgspec.Struct):
     counts: list[_Count]
+
+
+class _AttemptStory(msgspec.Struct):
+    attempt: AttemptView
 
 
 class _Problem(msgspec.Struct):
@@ -161,6 +166,11 @@ class ReconcilerApi:
         path = f"/api/v1/actions/{_part(action)}"
         fields = {"target": target, "params": dict(params), "owner": owner, "reason": reason}
         return _decode(await self._order("POST", path, **fields), OrderView)
+
+    async def attempt(self, key: str) -> AttemptView:
+        """Return one attempt as it stands."""
+        body = await self._get(f"/api/v1/attempts/{_part(key)}")
+        return _decode(body, _AttemptStory).attempt
 
     async def approvals(self, **filters: str) -> list[ApprovalView]:
         """Return requests for approval, newest first."""

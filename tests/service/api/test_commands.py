@@ -12,6 +12,7 @@ from tests.free_ports import free_port
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.api.token_file import FILE
+from trading_ops.cli import by_hand
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.settings import Settings
@@ -142,13 +143,7 @@ async def test_an_action_is_run_approved_and_denied(
         found_by_commands(settings, running)
         code, said = await type_("run", "reconnect_broker", "alpha", "--reason", "deaf")
         assert code == ExitCode.OK
-        assert "has begun: attempt" in said
-
-        async def done() -> bool:
-            found = (await running.call("GET", "/api/v1/attempts"))["attempts"]
-            return bool(found[0]["state"] == "completed")
-
-        await eventually(done)
+        assert "reconnect_broker on alpha is completed after" in said
         code, said = await type_("run", "restart_bot", "alpha", "--reason", "stuck")
         assert code == ExitCode.FAILED
         assert "refused (approval_missing)" in said
@@ -165,6 +160,42 @@ async def test_an_action_is_run_approved_and_denied(
             line = ("run", "reconnect_broker", "alpha", *words, "--reason", "x")
             assert (await type_(*line))[0] == ExitCode.USAGE
     assert world.commands == ["reconnect_broker"]
+
+
+async def test_what_becomes_of_an_order_is_said(
+    start: Start, settings: Settings, type_: Type, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end; or, when that is not near or not asked for, that it has begun."""
+    line = ("run", "reconnect_broker", "alpha", "--reason", "deaf")
+    async with start() as running:
+        found_by_commands(settings, running)
+        world.command_fails = True
+        code, said = await type_(*line)
+        assert (code, "reconnect_broker on alpha is failed after" in said) == (
+            ExitCode.FAILED,
+            True,
+        )
+        world.command_fails = False
+        line = ("run", "reduce_trading", "alpha", "--reason", "deaf")
+        code, said = await type_(*line, "--no-wait")
+        assert (code, "has begun: attempt" in said) == (ExitCode.OK, True)
+        monkeypatch.setattr(by_hand, "WAIT_SECONDS", 0.01)
+        code, said = await type_(*line)
+        assert (code, "has begun: attempt" in said) == (ExitCode.FAILED, True)
+        monkeypatch.undo()
+
+
+async def test_what_is_no_bot_is_refused_at_once(
+    start: Start, settings: Settings, type_: Type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Like a halt of it: one sentence, and nothing is stored as an attempt."""
+    async with start() as running:
+        found_by_commands(settings, running)
+        capsys.readouterr()
+        line = ["run", "halt_trading", "paper", "--reason", "x"]
+        assert await asyncio.to_thread(run, line) == ExitCode.FAILED
+        assert "422: `target` must be a bot: paper is of kind venue" in capsys.readouterr().err
+        assert (await running.call("GET", "/api/v1/attempts"))["attempts"] == []
 
 
 async def test_another_token_is_another_person(
