@@ -44,7 +44,7 @@ class HoldAgreement:
         self, target: Target, hold: Hold, found: ReportedHold | None, lift: ReportedLift | None
     ) -> None:
         if found is not None and severity(found) >= hold.state.severity:
-            await self.orders.note_acknowledged(target, hold, f"{target.name} reports it")
+            await self.orders.note_acknowledged(hold, f"{target.name} reports it")
         elif found is None and lift is not None and moment(lift.lifted_at) > hold.at:
             await self._learn_lift(hold, lift)
         else:

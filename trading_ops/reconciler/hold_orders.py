@@ -59,7 +59,7 @@ class HoldOrders:
         if not result.succeeded:
             # It may be in force and only not stored there: the next report of the bot tells.
             return False, f"{target.name} says: {result.detail}"
-        await self.note_acknowledged(target, hold, result.detail)
+        await self.note_acknowledged(hold, result.detail)
         return True, f"{target.name} has acknowledged it: {result.detail}"
 
     async def resume(
@@ -89,20 +89,12 @@ class HoldOrders:
             raise Refused(f"{target.name} lifted nothing: {result.detail}")
         return result.lifted or []
 
-    async def note_acknowledged(self, target: Target, hold: Hold, text: str) -> None:
-        """Know, and tell once, that a hold is in force."""
+    async def note_acknowledged(self, hold: Hold, text: str) -> None:
+        """Know, and tell once for all lives and replicas of ours, that a hold is in force."""
         self._acknowledged.add(hold.id)
         if hold.id in self._noted:
             return
-        noting = partial(
-            holds.note,
-            hold_id=hold.id,
-            target=target.name,
-            kind="hold_acknowledged",
-            actor=target.name,
-            text=text,
-            now=clock.now(),
-        )
+        noting = partial(holds.note_acknowledged, hold=hold, text=text, now=clock.now())
         try:
             await self._memory.write(noting)
         except Exception as error:  # noqa: BLE001 - it is in force, whatever the database has

@@ -278,6 +278,19 @@ def about_target(
     return sorted(told, key=lambda event: event.seq)
 
 
+def is_told(
+    connection: Connection, *, kinds: Collection[str], since: datetime, **field: str
+) -> bool:
+    """Whether there is an event of these kinds, from a moment on, whose `after` has this field."""
+    spelt = _spelling(**field)
+    found = connection.execute(
+        select(events.c.after)
+        .where(events.c.at >= since, events.c.kind.in_(sorted(kinds)), _contains(spelt))
+        .order_by(events.c.at)
+    )
+    return any(spelt in str(row.after) for row in found)
+
+
 def _spelling(**field: str) -> str:
     """Return a field as it is spelt in an event's `after`.
 

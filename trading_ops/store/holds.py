@@ -11,6 +11,9 @@ from trading_ops.errors import StoreError
 from trading_ops.store import events
 from trading_ops.store.tables import fences, holds
 
+IN_FORCE = frozenset({"hold_acknowledged", "hold_adopted"})
+"""Kinds of events that tell that a bot has a hold."""
+
 
 class IdTaken(StoreError):
     """The id belongs to a hold on another target: nothing was stored."""
@@ -102,6 +105,13 @@ def halted_by_people(connection: Connection) -> dict[str, str]:
     }
 
 
+def is_acknowledged(connection: Connection, hold_id: str) -> bool:
+    """Whether the story has it that a standing hold was in force at its bot since it was laid."""
+    stands = select(holds.c.at).where(holds.c.id == hold_id, holds.c.lifted_at.is_(None))
+    row = connection.execute(stands).one_or_none()
+    return row is not None and events.is_told(connection, kinds=IN_FORCE, since=row.at, id=hold_id)
+
+
 def fences_seen(connection: Connection) -> Mapping[str, int]:
     """Return the newest fencing token by target."""
     rows = connection.execute(select(fences.c.target, fences.c.fence))
@@ -121,6 +131,21 @@ def note(
     """Add an event about a hold that changes none of its columns, such as its acknowledgement."""
     after = {"id": hold_id, "target": target}
     events.add(connection, at=now, kind=kind, actor=actor, note=text, after=after)
+
+
+def note_acknowledged(connection: Connection, hold: Hold, *, text: str, now: datetime) -> None:
+    """Tell that a hold is in force at its bot, unless the story has that already."""
+    if is_acknowledged(connection, hold.id):
+        return
+    note(
+        connection,
+        hold_id=hold.id,
+        target=hold.target,
+        kind="hold_acknowledged",
+        actor=hold.target,
+        text=text,
+        now=now,
+    )
 
 
 def _insert(connection: Connection, hold: Hold) -> bool:

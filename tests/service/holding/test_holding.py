@@ -150,6 +150,37 @@ async def test_neither_a_restart_nor_a_lost_file_lifts_a_halt(desk: Desk, bot: R
     assert (bot.state, bot.holds) == ("halted", {laid.id})
 
 
+async def test_an_acknowledgement_is_told_once_whoever_hears_it(desk: Desk, bot: RealAgent) -> None:
+    """Not again by the reconciler's next life, nor by another replica; a new hold is told anew."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA, key="k")
+    for _ in range(2):
+        after = desk.again()
+        await after.enforce()
+        assert after.is_acknowledged(laid.id)
+    assert await desk.kinds() == ["hold_laid", "hold_acknowledged"]
+    await desk.holding.lift(desk.target, ids=None, owner="bert", reason="mended")
+    await desk.holding.lay(desk.target, "halted", **ADA, key="k")
+    await desk.again().enforce()
+    assert (await desk.kinds())[2:] == [
+        "hold_lift_asked",
+        "hold_lifted",
+        "hold_laid",
+        "hold_acknowledged",
+    ]
+
+
+async def test_a_hold_that_was_found_at_the_bot_is_known_to_be_in_force(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """That it was found tells so; nothing is told after that."""
+    await desk.directory.bot(desk.target).command(
+        "halt", {**ADA, "id": "by-hand"}, attempt_id="x", fence=0, within=_SECONDS
+    )
+    for _ in range(3):
+        await desk.again().enforce()
+    assert await desk.kinds() == ["hold_adopted"]
+
+
 async def test_a_weaker_hold_of_the_same_name_is_made_strict_again(
     desk: Desk, bot: RealAgent
 ) -> None:
