@@ -109,6 +109,18 @@ def test_as_many_falls_as_rises_are_unsteady() -> None:
     assert verdicts == {Verdict.SMALL, Verdict.UNSTEADY}
 
 
+def test_growth_within_the_noise_is_small() -> None:
+    """Of two windows with the same growth, only the one without large swings is a leak."""
+    rng = random.Random(1)
+    swings = [rng.uniform(0, 40 * MB) for _ in range(40)]
+    calm = line(72, rate=0.4)
+    restless = [Sample(at, size + swings[int(at / (2.5 * HOUR))]) for at, size in calm]
+    assert judge(calm, RULE).verdict is Verdict.GROWING
+    trend = judge(restless, RULE)
+    assert trend.growth > RULE.full_growth * trend.base
+    assert trend.verdict is Verdict.SMALL
+
+
 def test_blocks_without_their_rises_keep_the_falls() -> None:
     """Only rises are taken out, and every later block is lowered with them."""
     minima = [Sample(at, size) for at, size in enumerate([1.0, 5.0, 4.0, 14.0, 15.0])]

@@ -84,11 +84,12 @@ def test_nothing_is_said_before_all_blocks_are_there() -> None:
     assert growth.growth() == {}
 
 
-def test_what_comes_and_goes_within_a_block_is_no_growth() -> None:
-    """A burst of tasks at any time, and a moment without: the least counts."""
+@pytest.mark.parametrize("gone_at", [0, 5, 9])
+def test_what_comes_and_goes_within_a_block_is_no_growth(gone_at: int) -> None:
+    """Ever more tasks, and one moment in each block without: the least counts."""
     growth = TaskGrowth()
     for minute in range(8 * 10):
-        growth.add(minute * 60.0, {"run": 1000} if minute % 10 else {})
+        growth.add(minute * 60.0, {} if minute % 10 == gone_at else {"run": 10 * minute})
     assert growth.growth() == {}
     assert growth.leaking() == []
 
