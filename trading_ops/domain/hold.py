@@ -35,3 +35,23 @@ class Hold:
     owner: str
     reason: str
     at: datetime
+
+
+_SILENCE = "agent-silent"
+
+
+def silence_id(target: str, incarnation: str) -> str:
+    """Return the id of a silence's halt: one for each life, whichever replica asks for it."""
+    return f"{_SILENCE}-{target}-{incarnation}"
+
+
+def life_meant(hold: Hold) -> str | None:
+    """Return the incarnation that a silence's halt is of; None: the hold is for every life.
+
+    It is never laid on another one than that, as long as it was not in force: what starts after
+    a process that died mute begins as free as it would have without us.
+    """
+    prefix = silence_id(hold.target, "")
+    if hold.owner != MACHINE or not hold.id.startswith(prefix):
+        return None
+    return hold.id.removeprefix(prefix)

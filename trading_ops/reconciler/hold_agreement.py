@@ -1,12 +1,12 @@
 """A bot's report held against what is kept here: what either of them holds, stands."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from trading_ops import clock, logs
 from trading_ops.clients.agent import BotHealth, ReportedHold, ReportedLift
-from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.hold import MACHINE, HeldState, Hold, life_meant
 from trading_ops.domain.target import Target
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.hold_memory import HoldMemory
@@ -14,6 +14,9 @@ from trading_ops.reconciler.hold_orders import HoldOrders
 from trading_ops.store import holds
 
 log = logs.get(__name__)
+
+ORPHANED = timedelta(seconds=10)
+"""So long a silence's halt is left to who asked for it; longer than any report is believed."""
 
 LONGEST_TEXT = 500
 """Of owner and reason, in characters: what an agent takes."""
@@ -34,11 +37,54 @@ class HoldAgreement:
         lifts = {lift.id: lift for lift in report.lifted}
         ours = self.memory.of(target.name)
         for hold in ours:
-            await self._have_it_there(target, hold, there.get(hold.id), lifts.get(hold.id))
+            found, lift = there.get(hold.id), lifts.get(hold.id)
+            if found is None and not await self._is_meant(hold, report.incarnation):
+                await self._let_go(hold)
+            else:
+                await self._have_it_there(target, hold, found, lift)
         known = {hold.id for hold in ours}
         for found in there.values():
             if found.id not in known and severity(found) >= 0:
                 await self._adopt(target, found)
+
+    async def withdraw(self, hold_id: str, reason: str) -> bool:
+        """Take back a hold of ours; return False for one that was in force: it stands.
+
+        Raises:
+            StoreError: the database does not answer; the hold stands.
+        """
+        withdrawing = partial(
+            holds.withdraw, hold_id=hold_id, owner=MACHINE, reason=reason, now=clock.now()
+        )
+        await self.memory.settle()
+        if not await self.memory.write(withdrawing):
+            return False
+        self.memory.drop(hold_id)
+        self.orders.forget(hold_id)
+        return True
+
+    async def _is_meant(self, hold: Hold, incarnation: str) -> bool:
+        """Whether a hold may be laid on a life that has not got it.
+
+        Another replica may have asked for it, of a life that has ended since. Once a bot had it,
+        it is for all its lives.
+        """
+        if life_meant(hold) in {None, incarnation} or self.orders.is_acknowledged(hold.id):
+            return True
+        try:
+            return await self.memory.write(partial(holds.is_acknowledged, hold_id=hold.id))
+        except StoreError as error:
+            log.warning("life_meant_unknown", hold=hold.id, error=str(error))
+            return False
+
+    async def _let_go(self, hold: Hold) -> None:
+        """Take back what is of a life that has ended, should nobody be left who asked for it."""
+        if clock.now() - hold.at < ORPHANED:
+            return  # it may be of a life that the report is too old to tell of
+        try:
+            await self.withdraw(hold.id, "another process answers now")
+        except StoreError as error:
+            log.warning("hold_not_withdrawn", hold=hold.id, error=str(error))
 
     async def _have_it_there(
         self, target: Target, hold: Hold, found: ReportedHold | None, lift: ReportedLift | None

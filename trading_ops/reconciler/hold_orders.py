@@ -40,6 +40,11 @@ class HoldOrders:
         self._acknowledged.discard(hold_id)
         self._noted.discard(hold_id)
 
+    def forget_others(self, ids: set[str]) -> None:
+        """All but these do not stand any more."""
+        self._acknowledged &= ids
+        self._noted &= ids
+
     async def send(self, target: Target, hold: Hold) -> tuple[bool, str]:
         """Tell the bot; return whether it is in force there, and what was said. Never raises."""
         try:

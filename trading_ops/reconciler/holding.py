@@ -204,18 +204,7 @@ class Holding:
         async with self._locks[target.name]:
             if self.is_acknowledged(hold_id):
                 return False
-            withdrawing = partial(
-                holds.lift,
-                ids=(hold_id,),
-                owner=MACHINE,
-                reason=reason,
-                now=clock.now(),
-                kind="hold_withdrawn",
-            )
-            await self._memory.settle()
-            await self._memory.write(withdrawing)
-            self._drop(hold_id)
-            return True
+            return await self._agreement.withdraw(hold_id, reason)
 
     async def enforce(self, reports: Mapping[str, Report] | None = None) -> None:
         """Make each bot and the database agree; what either of them holds, stands.
@@ -224,6 +213,8 @@ class Holding:
             reports: what the agents have just said, by the bot's name; None: they are asked here.
         """
         await self._memory.refresh()
+        # One that another replica lifted may be laid again under the same name.
+        self._orders.forget_others({hold.id for hold in self._memory.standing})
         if reports is None:
             reports = await self._ask_all()
         for target in self._registry.of_kind(Kind.BOT):

@@ -14,7 +14,7 @@ from typing import Any
 
 from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
-from trading_ops.domain.hold import HeldState
+from trading_ops.domain.hold import HeldState, silence_id
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops.reconciler.hands_off import HandsOff
@@ -281,8 +281,8 @@ class AgentWatch:
 
 
 def _key(pulse: Pulse) -> str:
-    """Return the id of a silence's halt: one for each life, whichever replica asks for it."""
-    return f"agent-silent-{pulse.target.name}-{pulse.incarnation}"
+    """Return the id of the halt that is asked for because of the silence of what last answered."""
+    return silence_id(pulse.target.name, str(pulse.incarnation))
 
 
 def _add(connection: Connection, **fields: Any) -> None:

@@ -88,6 +88,16 @@ def lift(
     return frozenset(lifted)
 
 
+def withdraw(
+    connection: Connection, hold_id: str, *, owner: str, reason: str, now: datetime
+) -> bool:
+    """Take back a hold that never came into force; return False for one that did: it stands."""
+    if is_acknowledged(connection, hold_id):
+        return False
+    lift(connection, ids=(hold_id,), owner=owner, reason=reason, now=now, kind="hold_withdrawn")
+    return True
+
+
 def standing(connection: Connection, target: str | None = None) -> list[Hold]:
     """Return the holds that nobody has lifted, oldest first; of one target or of all."""
     statement = select(holds).where(holds.c.lifted_at.is_(None)).order_by(holds.c.at, holds.c.id)

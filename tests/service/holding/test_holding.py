@@ -12,7 +12,7 @@ from tests.service.holding.bots import RealAgent
 from tests.service.holding.conftest import Desk
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.hold import HeldState, Hold, silence_id
 from trading_ops.errors import Refused, StoreError, Unreachable
 from trading_ops.reconciler.holding import STORE_SECONDS
 from trading_ops.store import events, holds
@@ -327,6 +327,91 @@ async def test_a_hold_that_never_came_into_force_can_be_withdrawn(
     kept = await desk.holding.lay(desk.target, "halted", **ADA)
     assert not await desk.holding.withdraw(desk.target, kept.id, reason="no")
     assert bot.state == "halted"
+
+
+SILENCE = {"owner": "reconciler", "reason": "silent"}
+
+
+async def test_a_silences_halt_is_not_laid_on_the_next_life(desk: Desk, bot: RealAgent) -> None:
+    """Another replica than the one that asked for it is first: the next life stays free."""
+    key = silence_id("alpha", bot.incarnation)
+    bot.stop()
+    laid = await desk.holding.lay(desk.target, "halted", **SILENCE, key=key)
+    assert not laid.acknowledged
+    bot.start()
+    other = desk.again()
+    for _ in range(2):
+        await other.enforce()
+    assert (bot.state, await desk.standing()) == ("active", {key: "halted"})
+    assert await desk.holding.withdraw(desk.target, key, reason="another process answers now")
+    await other.enforce()
+    assert (bot.state, other.standing) == ("active", ())
+
+
+async def test_a_silences_halt_is_laid_on_the_life_that_it_is_of(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """It was only mute: whichever replica hears it first, it is halted."""
+    key = silence_id("alpha", bot.incarnation)
+    hold = Hold(id=key, target="alpha", state=HeldState.HALTED, at=clock.now(), **SILENCE)
+    await desk.writer.run(lambda c: holds.lay(c, hold, now=clock.now()))
+    await desk.again().enforce()
+    assert (bot.state, bot.holds) == ("halted", {key})
+
+
+async def test_a_silences_halt_that_was_in_force_is_for_every_life(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """Its process dies and its file is lost: a replica that only knows the database lays it."""
+    key = silence_id("alpha", bot.incarnation)
+    await desk.holding.lay(desk.target, "halted", **SILENCE, key=key)
+    bot.stop()
+    bot.forget()
+    bot.start()
+    other = desk.again()
+    assert not await other.withdraw(desk.target, key, reason="another process answers now")
+    await other.enforce()
+    assert (bot.state, bot.holds, await desk.standing()) == ("halted", {key}, {key: "halted"})
+
+
+async def test_a_silences_halt_whose_asker_has_died_is_taken_back(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """It would stand for ever without being in force anywhere."""
+    key = silence_id("alpha", "0:0")
+    at = clock.now() - timedelta(seconds=11)
+    hold = Hold(id=key, target="alpha", state=HeldState.HALTED, at=at, **SILENCE)
+    await desk.writer.run(lambda c: holds.lay(c, hold, now=clock.now()))
+    await desk.holding.enforce()
+    assert (bot.state, await desk.standing()) == ("active", {})
+    assert await desk.kinds() == ["hold_laid", "hold_withdrawn"]
+
+
+async def test_without_a_database_a_silences_halt_stays_with_its_life(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """Whether it ever was in force cannot be looked up: nothing is laid that may be of the dead."""
+    key = silence_id("alpha", bot.incarnation)
+    bot.stop()
+    desk.break_database()
+    await desk.holding.lay(desk.target, "halted", **SILENCE, key=key)
+    bot.start()
+    await desk.holding.enforce()
+    assert bot.state == "active"
+    desk.mend_database()
+    assert await desk.holding.withdraw(desk.target, key, reason="another process answers now")
+    assert await desk.standing() == {}
+
+
+async def test_what_another_replica_lifted_is_not_taken_for_being_in_force(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """Or the same life, silent once more, would be neither halted nor stopped."""
+    key = silence_id("alpha", bot.incarnation)
+    await desk.holding.lay(desk.target, "halted", **SILENCE, key=key)
+    await desk.again().lift(desk.target, ids=None, owner="bert", reason="mended")
+    await desk.holding.enforce()
+    assert not desk.holding.is_acknowledged(key)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,35 @@
 """A hold's states, from careful to still."""
 
-from trading_ops.domain.hold import HeldState
+import pytest
+
+from tests.builders import NOW
+from trading_ops.domain.hold import MACHINE, HeldState, Hold, life_meant, silence_id
 
 
 def test_the_more_a_state_forbids_the_higher_is_its_rank() -> None:
     """Of several holds the highest wins."""
     assert HeldState.REDUCING.severity < HeldState.HALTED.severity
     assert max(HeldState, key=lambda state: state.severity) is HeldState.HALTED
+
+
+@pytest.mark.parametrize(
+    ("over", "life"),
+    [
+        ({}, "41:7"),
+        ({"id": "agent-silent-alpha-"}, ""),
+        ({"id": "agent-silent-alpha2-41:7"}, None),
+        ({"id": "by-hand"}, None),
+        ({"owner": "ada"}, None),
+        ({"target": "beta"}, None),
+    ],
+)
+def test_a_silences_halt_is_of_one_life(over: dict[str, str], life: str | None) -> None:
+    """What a person lays is for every life, whatever its id is."""
+    values = {
+        "id": silence_id("alpha", "41:7"),
+        "target": "alpha",
+        "owner": MACHINE,
+        "reason": "silent",
+    }
+    hold = Hold(**(values | over), state=HeldState.HALTED, at=NOW)
+    assert life_meant(hold) == life
