@@ -78,6 +78,11 @@ class Family(Collector, Generic[Child]):
         """Return whether exactly these label values have a child of their own."""
         return values in self._children
 
+    def children(self) -> list[tuple[tuple[str, ...], Child]]:
+        """Return all label values with their children, in the order in which they came."""
+        with self._lock:
+            return list(self._children.items())
+
     def _make(self, asked: tuple[str, ...]) -> Child:
         asked = tuple(map(clean, asked))
         with self._lock:
@@ -128,11 +133,9 @@ class Family(Collector, Generic[Child]):
 
     def samples(self) -> list[Sample]:
         """Return all samples as they are now."""
-        with self._lock:
-            children = list(self._children.items())
         return [
             sample
-            for values, child in children
+            for values, child in self.children()
             for sample in samples_of(self.metric, values, child)
         ]
 
