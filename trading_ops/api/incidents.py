@@ -6,14 +6,16 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from trading_ops import clock
 from trading_ops.api.asked import Cursor, Key, Limit, Moment, Note, Person, place_of
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import invalid, not_found
 from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementKind
 from trading_ops.domain.incident import Incident
 from trading_ops.reconciler.acknowledge import Acknowledged, Acknowledging
+from trading_ops.reconciler.standing import Standing, read_standings
 from trading_ops.reconciler.story import Story, read_story
-from trading_ops.store import incidents, search
+from trading_ops.store import Connection, incidents, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Place, Span
 
@@ -38,6 +40,9 @@ class IncidentPage(msgspec.Struct, kw_only=True):
     incidents: list[Incident]
     next: str | None
     """The cursor of the next page; null: this is the last one."""
+
+    standing: dict[str, Standing] = {}
+    """Of the open ones, by id: who has it, or why nothing is done now. Not in a history."""
 
 
 class AcknowledgeOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -82,18 +87,22 @@ class Incidents:
 
     async def search(self, query: IncidentQuery) -> IncidentPage:
         """Return incidents, newest first."""
-        found = await self._reader.read(
-            partial(
-                search.find_incidents,
-                only_open=query.open,
-                target=query.target,
-                alert=query.alertname,
-                span=Span(since=query.since, until=query.until),
-                after=place_of(query.cursor),
-                limit=query.limit + 1,
-            )
+        find = partial(
+            search.find_incidents,
+            only_open=query.open,
+            target=query.target,
+            alert=query.alertname,
+            span=Span(since=query.since, until=query.until),
+            after=place_of(query.cursor),
+            limit=query.limit + 1,
         )
-        return incident_page(found, query.limit)
+
+        def read(connection: Connection) -> IncidentPage:
+            page = incident_page(find(connection), query.limit)
+            page.standing = read_standings(connection, page.incidents, now=clock.now())
+            return page
+
+        return await self._reader.read(read)
 
     async def show(self, id: str) -> Story:  # noqa: A002 - as it is called in the path
         """Return one incident with its attempts and everything that was decided and done."""

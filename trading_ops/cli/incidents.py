@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -11,16 +11,19 @@ import click
 import msgspec
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from trading_ops import clock
 from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.story import plain, tell
-from trading_ops.cli.times import moment
+from trading_ops.cli.times import offset, short
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.clients.reconciler_views import IncidentView, StoryView
+from trading_ops.clients.reconciler_views import ListedIncidentView, StandingView, StoryView
+from trading_ops.domain.incident import Incident
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
+from trading_ops.reconciler.standing import ACKNOWLEDGED, NEW, read_standings
 from trading_ops.reconciler.story import read_story
 from trading_ops.reports.recovery_times import AlertTimes, RecoveryTimes, Spread, recovery_times
 from trading_ops.settings import Settings, load_settings
@@ -30,6 +33,14 @@ from trading_ops.store import incidents as stored
 from trading_ops.store.offline import open_reader
 
 T = TypeVar("T")
+
+WORDS = {
+    NEW: "open",
+    "attempt_succeeded": "recovering",
+    "people_only": "for people",
+    "step_due": "recovering",
+}
+"""States that read better in other words; the others are their own."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,18 +76,12 @@ def incidents(
     filters = {key: value for key, value in given.items() if value is not None}
     search = partial(stored.search, only_open=only_open, target=target, alert=alert, limit=limit)
     found = _answer(
-        lambda api: api.incidents(**filters),
-        lambda connection: _viewed(search(connection), list[IncidentView]),
+        lambda api: api.incidents(**filters), lambda connection: _listed(connection, search)
     )
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return
-    table = Table()
-    for column in ("id", "alert", "target", "opened", "lasted", "state"):
-        table.add_column(column)
-    for incident in found:
-        table.add_row(*_row(incident))
-    out().print(table if found else "no incidents")
+    out().print(incident_table(found) if found else "no incidents")
 
 
 def _answer(ask: Callable[[ReconcilerApi], Awaitable[T]], read: Callable[[Connection], T]) -> T:
@@ -107,12 +112,45 @@ def _viewed(value: object, kind: type[T]) -> T:
     return msgspec.json.decode(msgspec.json.encode(value), type=kind)
 
 
-def _row(incident: IncidentView) -> tuple[str, ...]:
-    closed = incident.closed_at
-    lasted = f"{(closed - incident.opened_at).total_seconds():.1f} s" if closed else "-"
-    state = incident.close_reason or ("with a person" if incident.escalated_at else "open")
-    opened = moment(incident.opened_at)
-    return incident.id[:8], plain(incident.alert), incident.target or "-", opened, lasted, state
+def _listed(
+    connection: Connection, search: Callable[[Connection], list[Incident]]
+) -> list[ListedIncidentView]:
+    """Return stored incidents as the API lists them."""
+    found = search(connection)
+    standings = read_standings(connection, found, now=clock.now())
+    listed = _viewed(found, list[ListedIncidentView])
+    for one in listed:
+        if one.id in standings:
+            one.standing = _viewed(standings[one.id], StandingView)
+    return listed
+
+
+def incident_table(found: Sequence[ListedIncidentView]) -> Table:
+    """Return the table; in 80 columns it is narrow, and nothing of it is cut off."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("id", no_wrap=True)
+    for column in ("alert", "target"):
+        table.add_column(column, overflow="fold")
+    table.add_column(f"opened {offset()}", no_wrap=True)
+    table.add_column("state", overflow="fold")
+    for one in found:
+        cells = (one.id[:8], one.alert, one.target or "-", short(one.opened_at), state_words(one))
+        table.add_row(*(Text(plain(cell)) for cell in cells))
+    return table
+
+
+def state_words(incident: ListedIncidentView) -> str:
+    """Say how an incident ended, whose it is, or why nothing is done about it now."""
+    if incident.closed_at is not None:
+        took = (incident.closed_at - incident.opened_at).total_seconds()
+        return f"{incident.close_reason} after {took:.1f} s"
+    standing = incident.standing
+    if standing is None:
+        return "with a person" if incident.escalated_at else "open"
+    if standing.state == ACKNOWLEDGED and standing.owner:
+        return f"{standing.owner.partition(' (token ')[0]}'s"
+    words = WORDS.get(standing.state, standing.state.replace("_", " "))
+    return f"{words} until {short(standing.until)}" if standing.until else words
 
 
 @incidents.command()

@@ -13,11 +13,12 @@ from trading_ops.clients.reconciler_views import (
     AttemptView,
     EventPageView,
     EventView,
-    IncidentView,
     LaidView,
     LiftedView,
+    ListedIncidentView,
     OrderView,
     PauseView,
+    StandingView,
     StatusView,
     StoryView,
     TargetView,
@@ -62,7 +63,8 @@ class _Problem(msgspec.Struct):
 
 
 class _Incidents(msgspec.Struct):
-    incidents: list[IncidentView]
+    incidents: list[ListedIncidentView]
+    standing: dict[str, StandingView] = {}
 
 
 class _Paused(msgspec.Struct):
@@ -87,10 +89,12 @@ class ReconcilerApi:
         """Return how it stands."""
         return _decode(await self._get("/api/v1/status"), StatusView)
 
-    async def incidents(self, **filters: str) -> list[IncidentView]:
+    async def incidents(self, **filters: str) -> list[ListedIncidentView]:
         """Return incidents, newest first; filters as the API has them."""
-        body = await self._get("/api/v1/incidents", params=filters)
-        return _decode(body, _Incidents).incidents
+        page = _decode(await self._get("/api/v1/incidents", params=filters), _Incidents)
+        for one in page.incidents:
+            one.standing = page.standing.get(one.id)
+        return page.incidents
 
     async def story(self, key: str) -> StoryView | None:
         """Return one incident's whole story, or None when there is no such incident."""

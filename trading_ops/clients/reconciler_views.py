@@ -31,6 +31,22 @@ class IncidentView(msgspec.Struct):
     resolved_at: datetime | None = None
 
 
+class StandingView(msgspec.Struct):
+    """Who has an open incident, or why nothing is done about it now."""
+
+    state: str
+    owner: str | None = None
+    until: datetime | None = None
+    note: str = ""
+
+
+class ListedIncidentView(IncidentView):
+    """One incident of a list."""
+
+    standing: StandingView | None = None
+    """None: it is closed."""
+
+
 class AttemptView(msgspec.Struct):
     """One attempt."""
 

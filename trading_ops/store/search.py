@@ -1,6 +1,6 @@
 """What people look for: filters and pages over incidents, attempts and events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -149,6 +149,29 @@ def find_events(
     order = column.desc() if after is None else column
     statement = select(events).where(*where).order_by(order).limit(limit)
     return [Event(**row) for row in connection.execute(statement).mappings()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastDecision:
+    """What was last decided for an incident."""
+
+    kind: str
+    reason: str
+    note: str
+
+
+def last_decisions(connection: Connection, ids: Sequence[str]) -> dict[str, LastDecision]:
+    """Return what was last decided for each of these incidents, if anything was."""
+    newest = (
+        select(func.max(events.c.seq))
+        .where(events.c.incident_id.in_(ids), events.c.kind.startswith("decided_", autoescape=True))
+        .group_by(events.c.incident_id)
+    )
+    rows = connection.execute(select(events).where(events.c.seq.in_(newest)))
+    return {
+        row.incident_id: LastDecision(kind=row.kind, reason=row.reason, note=row.note)
+        for row in rows
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

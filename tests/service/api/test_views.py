@@ -337,3 +337,35 @@ def test_a_cursor_is_read_again() -> None:
     """To the microsecond."""
     place = Place(clock.now(), "some-id_with_more")
     assert read_place(str(place)) == place
+
+
+async def test_whose_an_incident_is_and_why_nothing_happens(
+    start: Start, database_url: str
+) -> None:
+    """Paused, then somebody's; nothing of those that are closed."""
+    assert database_url
+    async with start() as running:
+        pause = {"reason": "x", "seconds": 60}
+        await running.call("POST", "/api/v1/pause", json=pause)
+        await running.break_it()
+
+        async def standing() -> Any:
+            found = await running.call("GET", "/api/v1/incidents")
+            return next(iter(found["standing"].values()), None)
+
+        async def paused() -> bool:
+            found = await standing()
+            return bool(found and found["state"] == "paused" and found["until"])
+
+        await eventually(paused)
+        incident = await eventually(running.incident)
+        path = f"/api/v1/incidents/{incident['id']}/acknowledge"
+        await running.call("POST", path, json={"owner": "ada"})
+        found = await standing()
+        assert (found["state"], found["owner"]) == ("acknowledged", "ada (token local)")
+        assert found["until"] is None
+        await running.call("DELETE", path)
+        assert (await standing())["state"] not in {"acknowledged", "snoozed"}
+        await running.call("DELETE", "/api/v1/pause")
+        assert await eventually(running.closed)
+        assert await standing() is None

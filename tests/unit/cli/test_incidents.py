@@ -1,8 +1,9 @@
 """`trading-ops incidents` with the stack stopped: the database tells the story, and says so."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -14,7 +15,7 @@ from trading_ops.cli.main import run
 from trading_ops.cli.story import WIDTH
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.attempt import AttemptState
-from trading_ops.domain.decision import Close, Escalate, Reason
+from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Reason
 from trading_ops.settings import load_settings
 from trading_ops.store import acknowledgements, attempts, events, incidents, migrate
 from trading_ops.store.engine import writing_engine
@@ -143,6 +144,55 @@ def test_the_list_too(incident: str, capsys: pytest.CaptureFixture[str]) -> None
     assert incident[:8] in capsys.readouterr().out
     assert run(["incidents", "--open", "--output", "json"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_whose_it_is_and_why_nothing_happens(
+    incident: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the list, from what is stored: nothing decided, an alert that flaps, a snooze."""
+    del incident
+    now = clock.now()
+    engine = writing_engine(load_settings().database_url)
+
+    def listed() -> tuple[Any, str]:
+        assert run(["incidents", "--open", "--output", "json"]) == ExitCode.OK
+        (found,) = json.loads(capsys.readouterr().out)
+        assert run(["incidents", "--open"]) == ExitCode.OK
+        return found["standing"], capsys.readouterr().out
+
+    with transaction(engine, b"key") as connection:
+        sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+        incidents.open_all(connection, [sighting], received_at=now, now=now, source="webhook")
+        (key,) = (one.id for one in incidents.open_ones(connection))
+    assert listed()[0]["state"] == "new"
+    with transaction(engine, b"key") as connection:
+        incidents.go_quiet(connection, key, now=now)
+        for reason in (Reason.COOLDOWN, Reason.FLAPPING):
+            events.add(
+                connection, at=now, kind="decided_wait", incident_id=key, reason=reason, note="x"
+            )
+    standing, told = listed()
+    assert (standing["state"], standing["note"]) == ("flapping", "x")
+    assert datetime.fromisoformat(standing["until"]) - now == GlobalLimits().flap_quiet
+    assert "flapping until" in told
+    with transaction(engine, b"key") as connection:
+        incidents.escalate(connection, key, Escalate(reason=Reason.STORM), now=now)
+        events.add(connection, at=now, kind="decided_escalate", incident_id=key, reason="storm")
+    assert "with a person" in listed()[1]
+    with transaction(engine, b"key") as connection:
+        acknowledgements.begin(
+            connection,
+            incident_id=key,
+            kind=AcknowledgementKind.SNOOZE,
+            owner="ada",
+            note="",
+            until=now + timedelta(hours=1),
+            now=now,
+        )
+    engine.dispose()
+    standing, told = listed()
+    assert (standing["state"], standing["owner"]) == ("snoozed", "ada")
+    assert "snoozed until" in told
 
 
 def test_one_that_is_not_there(incident: str, capsys: pytest.CaptureFixture[str]) -> None:

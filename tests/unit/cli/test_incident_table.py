@@ -1,0 +1,79 @@
+"""The list of incidents: whose each is or why nothing happens, in 80 columns."""
+
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+
+from trading_ops import clock
+from trading_ops.cli.incidents import incident_table, state_words
+from trading_ops.cli.times import short
+from trading_ops.clients.reconciler_views import ListedIncidentView, StandingView
+
+NOW = clock.now()
+SOON = NOW + timedelta(minutes=30)
+
+
+def listed(standing: StandingView | None, **over: object) -> ListedIncidentView:
+    """Return an incident with a long name."""
+    values: dict[str, object] = {
+        "id": "3f2a0000-0000",
+        "alert": "TradingBotBrokerDisconnected",
+        "target": "alpha-of-the-second-venue",
+        "labels": {},
+        "starts_at": NOW,
+        "received_at": NOW,
+        "opened_at": NOW,
+        "escalated_at": None,
+        "closed_at": None,
+        "close_reason": None,
+        "standing": standing,
+    }
+    return ListedIncidentView(**values | over)  # type: ignore[arg-type]
+
+
+CASES = [
+    (StandingView("acknowledged", owner="ada (token local)"), "ada's"),
+    (StandingView("snoozed", owner="ada", until=SOON), f"snoozed until {short(SOON)}"),
+    (StandingView("flapping", until=SOON), f"flapping until {short(SOON)}"),
+    (StandingView("paused", until=SOON), f"paused until {short(SOON)}"),
+    (StandingView("paused"), "paused"),
+    (StandingView("with_a_person"), "with a person"),
+    (StandingView("new"), "open"),
+    (StandingView("step_due"), "recovering"),
+    (StandingView("people_only"), "for people"),
+    (StandingView("cause_elsewhere"), "cause elsewhere"),
+    (None, "open"),
+]
+
+
+@pytest.mark.parametrize(("standing", "words"), CASES)
+def test_why_nothing_happens_is_said(standing: StandingView | None, words: str) -> None:
+    """In few words."""
+    assert state_words(listed(standing)) == words
+
+
+def test_how_it_ended_and_an_older_answer() -> None:
+    """A closed one says how and after how long; without a standing there is still something."""
+    closed = listed(None, closed_at=NOW + timedelta(seconds=3), close_reason="recovered")
+    assert state_words(closed) == "recovered after 3.0 s"
+    assert state_words(listed(None, escalated_at=NOW)) == "with a person"
+
+
+def test_nothing_is_cut_off_in_80_columns() -> None:
+    """Long cells go on in the next line; markup in a name is text."""
+    console = Console(width=80, record=True, file=None, force_terminal=False)
+    rows = [listed(standing, alert="[red]BotSick[/]") for standing, _ in CASES]
+    with console.capture() as capture:
+        console.print(incident_table([*rows, listed(CASES[1][0])]))
+    told = capture.get()
+    assert all(len(line.rstrip()) <= 80 for line in told.splitlines())
+    assert "…" not in told
+    assert "[red]BotSick[/]" in told
+    assert "snoozed until" in told
+
+
+def test_a_moment_of_another_year_has_its_year() -> None:
+    """A list may go back further than a year."""
+    assert len(short(NOW)) == len("03-01 12:00:00")
+    assert short(NOW.replace(year=NOW.year - 1, day=1)).startswith(f"{NOW.year - 1}-")
