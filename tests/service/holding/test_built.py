@@ -1,18 +1,28 @@
 """The reconciler as it is built in production: a halt leaves it whatever its database is like."""
 
+import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.builders import make_registry
+from tests.free_ports import free_port
+from tests.postgres import Cluster
 from tests.service.holding.bots import RealAgent
+from trading_ops.app import serve
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.main import run
 from trading_ops.domain.target import Registry, Target
+from trading_ops.errors import StoreError
 from trading_ops.settings import Settings
 from trading_ops.store import holds
 from trading_ops.store.journal import Journal
+from trading_ops.targets import load_targets
 from trading_ops.wiring import Reconciler, build
 
 FULL = (
@@ -20,6 +30,17 @@ FULL = (
     "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
 )
 ADA = {"owner": "ada", "reason": "odd fills"}
+TARGETS = """\
+version: 1
+targets:
+  - {{name: paper, kind: venue, address: "127.0.0.1:{free[0]}"}}
+  - {{name: alpha, kind: bot, address: "{agent}", venue: paper}}
+  - {{name: reconciler, kind: reconciler, address: "127.0.0.1:{free[1]}"}}
+  - {{name: supervisor, kind: supervisor, address: "127.0.0.1:{free[2]}"}}
+  - {{name: prometheus, kind: prometheus, address: "127.0.0.1:{free[3]}"}}
+  - {{name: alertmanager, kind: alertmanager, address: "127.0.0.1:{free[4]}"}}
+  - {{name: people, kind: mail, address: "127.0.0.1:{free[5]}"}}
+"""
 
 
 @pytest.fixture
@@ -116,3 +137,33 @@ async def test_the_disk_takes_nothing(
         await writer.run(lambda c: c.exec_driver_sql("DROP TRIGGER full"))
         await reconciler.holding.settle_journal()
         assert await standing(reconciler) == {laid.id}
+
+
+async def test_started_while_postgresql_is_away(
+    settings: Settings,
+    bot: RealAgent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It ends with a sentence; a halt is told to the bot itself, and kept when all is back."""
+    (tmp_path / "targets.yml").write_text(
+        TARGETS.format(agent=bot.address, free=[free_port() for _ in range(6)])
+    )
+    monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
+    registry = load_targets(tmp_path / "targets.yml")
+    with Cluster(fast=True) as cluster:
+        there = replace(settings, database=cluster.new_database())
+        await asyncio.to_thread(cluster.stop)
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="the database cannot be"):
+            await serve(there, registry, asyncio.Event())
+        assert time.monotonic() - began < 30
+        words = ["halt", "alpha", "--reason", "odd fills", "--owner", "ada"]
+        assert await asyncio.to_thread(run, words) == ExitCode.OK
+        assert "The bot itself is told" in capsys.readouterr().err
+        assert bot.state == "halted"
+        await asyncio.to_thread(cluster.start)
+        async with build(there, registry) as reconciler:
+            await reconciler.holding.enforce()
+            assert await standing(reconciler) == bot.holds
