@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -21,6 +22,7 @@ from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.target import Registry
 from trading_ops.reconciler.hands_off import HandsOff
 from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.story import BEFORE, BESIDE
 from trading_ops.reconciler.watch import AgentWatch, Patience
 from trading_ops.store import events, maintenance, pauses
 
@@ -140,6 +142,16 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
         assert run.silent
         await eventually(lambda: run.told("hold_withdrawn"))
         assert await run.told("agent_stopped")
+        # As the story of an incident of alpha that opens now looks for them.
+        seen = partial(
+            events.about_target,
+            target="alpha",
+            kinds=BESIDE,
+            since=clock.now() - BEFORE,
+            until=None,
+        )
+        kinds = {event.kind for event in await desk.reader.read(seen)}
+        assert kinds == {"agent_silent", "hold_laid", "agent_stopped", "hold_withdrawn"}
         service.running, service.incarnation = True, None
         bot.start()
         await eventually(lambda: not run.silent)
