@@ -149,11 +149,13 @@ async def test_a_server_in_trouble_is_not_a_silence_that_is_gone(cluster: Cluste
 
 async def test_a_member_that_hangs_does_not_hold_up_the_others(cluster: Cluster) -> None:
     """Its own deadline is an hour: the one that answers is enough."""
-    hanging = asyncio.Event()
+    hanging, gone = asyncio.Event(), asyncio.Event()
 
-    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         hanging.set()
-        await writer.wait_closed()
+        await reader.read()  # until the client has given up
+        writer.close()
+        gone.set()
 
     cluster.one.alerts = [alert("A")]
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
@@ -163,3 +165,4 @@ async def test_a_member_that_hangs_does_not_hold_up_the_others(cluster: Cluster)
         found = await asyncio.wait_for(Alertmanagers([mute, cluster.clients[0]]).alerts(), 30)
     assert [one.labels["alertname"] for one in found.values()] == ["A"]
     assert hanging.is_set()
+    await asyncio.wait_for(gone.wait(), 30)
