@@ -126,7 +126,9 @@ def _front_matter(text: str, where: str) -> _FrontMatter:
     try:
         return msgspec.convert(yaml.safe_load(parts[1]), _FrontMatter)
     except yaml.YAMLError as error:
-        raise ConfigError(where, "front matter", problem_of(error), "correct it") from error
+        raise ConfigError(
+            where, "front matter", f"not YAML: {problem_of(error)}", "correct it"
+        ) from error
     except msgspec.ValidationError as error:
         raise ConfigError(
             where, "front matter", str(error), "see docs/runbooks.md for the keys"

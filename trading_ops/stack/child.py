@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -30,12 +31,16 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 class Child:
     """A running process and what is known of it. Made by `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
-        """Take a process that has just been started, and its incarnation."""
+    def __init__(self, process: asyncio.subprocess.Process, name: str, log_begins: int = 0) -> None:
+        """Take a process that has just been started, its incarnation, and where its output begins.
+
+        The log goes on from life to life: what is before that place was said by others.
+        """
         self._process = process
         self._swept = False
         self.pid = process.pid
         self.incarnation = name
+        self.log_begins = log_begins
         self.started_at = clock.timestamp()
 
     async def wait(self) -> int:
@@ -81,6 +86,7 @@ async def start(plan: Process, *, folder: Path, log: Path) -> Child:
         SetupError: its log cannot be written, or the program cannot be started at all.
     """
     with _appending(log) as output:
+        log_begins = output.seek(0, os.SEEK_END)
         try:
             process = await asyncio.create_subprocess_exec(
                 *plan.argv,
@@ -98,7 +104,7 @@ async def start(plan: Process, *, folder: Path, log: Path) -> Child:
         name = incarnation(process.pid)
     except SetupError:  # it ended at once, and somebody else was told of it
         name = f"{process.pid}:0"
-    return Child(process, name)
+    return Child(process, name, log_begins)
 
 
 def _appending(log: Path) -> BinaryIO:
@@ -134,12 +140,28 @@ def rotate(log: Path) -> None:
             log.replace(log.with_name(f"{log.name}.1"))
 
 
-def tail(log: Path) -> str:
-    """Return the last lines of a log, or a word that there are none."""
+def last_error(log: Path, begin: int = 0) -> str | None:
+    """Return the sentence of the last structured line that has an error, if there is one."""
+    for line in reversed(_end(log, begin)):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and isinstance(error := said.get("error"), str) and error:
+            return error.strip()
+    return None
+
+
+def tail(log: Path, begin: int = 0) -> str:
+    """Return the last lines of a log from a place on, or a word that there are none."""
+    lines = _end(log, begin)[-TAIL_LINES:]
+    return "\n".join(f"  {line}" for line in lines) or "  (the log is empty)"
+
+
+def _end(log: Path, begin: int) -> list[str]:
     try:
         with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            file.seek(max(begin, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            return file.read().decode("utf-8", "replace").splitlines()
     except OSError:
-        lines = []
-    return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:]) or "  (the log is empty)"
+        return []

@@ -10,6 +10,7 @@ from pathlib import Path
 from trading_ops.errors import TradingOpsError
 from trading_ops.settings import Settings
 from trading_ops.stack.client import SupervisorClient
+from trading_ops.stack.faults import FAULTS
 from trading_ops.stack.processes import ALERTMANAGER_BINARIES, PROMETHEUS_BINARIES
 from trading_ops.stack.tokens import TOKENS
 
@@ -79,6 +80,26 @@ def check_database(settings: Settings) -> Check:
     except TradingOpsError as error:
         fix = "see docs/deployment.md, “PostgreSQL”"
         return Check(name="database", ok=False, detail=str(error), fix=fix)
+
+
+def check_plans(settings: Settings) -> Check:
+    """Do runbooks, rules, actions, queries and drills fit together?
+
+    Their queries are parsed where promtool is installed; whether it is, is another check.
+    """
+    from trading_ops.reports.runbook_check import check_runbooks  # noqa: PLC0415 - as the database
+
+    name, parse = "runbooks", shutil.which("promtool") is not None
+    try:
+        problems, checked = check_runbooks(settings, faults=frozenset(FAULTS), parse_queries=parse)
+    except TradingOpsError as error:
+        return Check(name=name, ok=False, detail=str(error), fix="see docs/runbooks.md")
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        fix = "see `trading-ops runbook check`"
+        return Check(name=name, ok=False, detail=f"{problems[0]}{more}", fix=fix)
+    unparsed = "" if parse else "; their queries were not parsed without promtool"
+    return Check(name=name, ok=True, detail=f"{checked} fit their rules and actions{unparsed}")
 
 
 def check_configs(settings: Settings) -> list[Check]:

@@ -14,6 +14,7 @@ from aiohttp import web
 from trading_ops import clock, logs
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
 from trading_ops.stack.child import rotate
 from trading_ops.stack.control import build
@@ -51,6 +52,7 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
     began = clock.monotonic()
     registry = load_targets(settings.targets_file)
     plans = processes(settings, registry)
+    _check_what_is_read_later(settings, registry)
     # What the stack and its processes write is nobody else's business.
     os.umask(0o077)
     with only_stack(settings.var), log_to_file(settings.logs / "supervisor.log"):
@@ -61,6 +63,17 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
         _log.info("stack_prepared", seconds=round(clock.monotonic() - began, 3))
         stack = _Stack(settings, registry, plans, record)
         asyncio.run(stack.live(on_change, on_ready))
+
+
+def _check_what_is_read_later(settings: Settings, registry: Registry) -> None:
+    """Read what the reconciler reads when it starts: a slip is told before anything is started.
+
+    Raises:
+        ConfigError: a runbook, or the file of the database's password, is wrong.
+    """
+    if any(target.service for target in registry.of_kind(Kind.RECONCILER)):
+        load_runbooks(settings.runbooks)
+        settings.database_url  # noqa: B018 - to read it is the check
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import aiohttp
 from trading_ops import clock, logs
 from trading_ops.domain.target import Restarts
 from trading_ops.errors import SetupError, StackError
-from trading_ops.stack.child import Child, start, tail
+from trading_ops.stack.child import Child, last_error, start, tail
 from trading_ops.stack.process import Process
 from trading_ops.stack.ready import until_ready
 from trading_ops.stack.restart_limit import (
@@ -142,7 +142,11 @@ class Unit:
             if done
             else f"was not ready after {self.plan.ready_seconds:.0f} s"
         )
-        raise StackError(f"{self.plan.unit} {what}. The end of {self.log}:\n{tail(self.log)}")
+        begins = self.child.log_begins if self.child else 0
+        if (error := last_error(self.log, begins)) is not None:
+            raise StackError(f"{self.plan.unit} {what}: {error} (its log: {self.log})")
+        end = tail(self.log, begins)
+        raise StackError(f"{self.plan.unit} {what}. The end of {self.log}:\n{end}")
 
     def kill(self) -> None:
         """Kill it at once; what waits for its end goes on."""

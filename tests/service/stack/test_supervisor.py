@@ -1,4 +1,6 @@
 import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,26 @@ async def test_what_ends_before_it_is_ready_fails_the_start(tmp_path: Path) -> N
     """The error names the process, its code and the end of its log."""
     async with supervising(tmp_path, greeter("venue", tmp_path, mode="broken")) as supervisor:
         with pytest.raises(StackError, match=r"venue ended with code 1(.|\n)*no such venue"):
+            await supervisor.start()
+
+
+async def test_only_what_this_start_said_is_shown(tmp_path: Path) -> None:
+    """Its log goes on from former starts, whose errors are not this one's."""
+    log = tmp_path / "venue.log"
+    log.write_text('{"error": "an old one"}\n')
+    async with supervising(tmp_path, greeter("venue", tmp_path, mode="broken")) as supervisor:
+        with pytest.raises(StackError) as caught:
+            await supervisor.start()
+    assert "an old one" in log.read_text()
+    assert "an old one" not in str(caught.value)
+
+
+async def test_the_error_of_a_structured_log_is_the_sentence(tmp_path: Path) -> None:
+    """Of a process that writes JSON, people are shown the last error and not the lines."""
+    says = 'import sys; print(\'{"event": "failed", "error": "no such table"}\'); sys.exit(1)'
+    plan = replace(greeter("venue", tmp_path), argv=(sys.executable, "-c", says))
+    async with supervising(tmp_path, plan) as supervisor:
+        with pytest.raises(StackError, match=r"before it was ready: no such table \(its log: "):
             await supervisor.start()
 
 

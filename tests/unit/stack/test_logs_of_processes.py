@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from trading_ops.stack.child import ROTATE_BYTES, rotate, tail
+from trading_ops.stack.child import ROTATE_BYTES, last_error, rotate, tail
 
 
 def test_a_large_log_is_moved_out_of_the_way(tmp_path: Path) -> None:
@@ -34,3 +34,22 @@ def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
 def test_no_log_is_said(tmp_path: Path) -> None:
     """A process that wrote nothing has no tail."""
     assert "empty" in tail(tmp_path / "none.log")
+
+
+def test_what_was_said_before_is_not_this_starts(tmp_path: Path) -> None:
+    """A log goes on from life to life."""
+    log = tmp_path / "reconciler.log"
+    old = '{"event": "failed", "error": "an old one"}\n'
+    log.write_text(old + "plain\n")
+    assert tail(log, len(old)) == "  plain"
+    assert last_error(log, len(old)) is None
+    assert last_error(log) == "an old one"
+    assert last_error(tmp_path / "none.log") is None
+
+
+def test_the_last_error_is_the_sentence(tmp_path: Path) -> None:
+    """Lines without one, or that are no object, do not hide it."""
+    log = tmp_path / "reconciler.log"
+    lines = ['{"error": "first"}', '{"error": "last"}', '{"error": 3}', '["error"]', "{", "3"]
+    log.write_text("\n".join(lines))
+    assert last_error(log) == "last"
