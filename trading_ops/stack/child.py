@@ -148,7 +148,7 @@ def last_error(log: Path, begin: int = 0) -> str | None:
         except ValueError:
             continue
         if isinstance(said, dict) and isinstance(error := said.get("error"), str) and error:
-            return error.strip()
+            return " ".join(error.split())  # a driver's words may be many lines
     return None
 
 

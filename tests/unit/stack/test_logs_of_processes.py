@@ -50,6 +50,13 @@ def test_what_was_said_before_is_not_this_starts(tmp_path: Path) -> None:
 def test_the_last_error_is_the_sentence(tmp_path: Path) -> None:
     """Lines without one, or that are no object, do not hide it."""
     log = tmp_path / "reconciler.log"
-    lines = ['{"error": "first"}', '{"error": "last"}', '{"error": 3}', '["error"]', "{", "3"]
+    lines = [
+        '{"error": "first"}',
+        '{"error": "last\\\\n  one"}',
+        '{"error": 3}',
+        '["error"]',
+        "{",
+        "3",
+    ]
     log.write_text("\n".join(lines))
-    assert last_error(log) == "last"
+    assert last_error(log) == "last one"
