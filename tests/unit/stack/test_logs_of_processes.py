@@ -52,7 +52,7 @@ def test_the_last_error_is_the_sentence(tmp_path: Path) -> None:
     log = tmp_path / "reconciler.log"
     lines = [
         '{"error": "first"}',
-        '{"error": "last\\\\n  one"}',
+        '{"error": "last\\n  one"}',
         '{"error": 3}',
         '["error"]',
         "{",
