@@ -72,6 +72,8 @@ class Reconciler:
     loop: Loop
     holding: Holding
     watch: AgentWatch
+    asking: Reader
+    """The reader of the HTTP border, beside the loop's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                         loop=loop,
                         holding=holding,
                         watch=watch,
+                        asking=asking,
                     )
         finally:
             asking.close()

@@ -17,6 +17,7 @@ from tests.fakes import FakeWorld
 from tests.waiting import eventually
 from trading_ops.reconciler.loop import Loop
 from trading_ops.settings import Settings
+from trading_ops.store.reader import Reader
 from trading_ops.wiring import build
 
 WEBHOOK = "/api/v1/webhook/alertmanager"
@@ -43,10 +44,13 @@ PEOPLE = "---\nversion: 1\nalert: ForPeople\nescalate: 0s\n---\n# ForPeople\n"
 class Running:
     """A running reconciler, as its clients see it."""
 
-    def __init__(self, client: TestClient[Any, Any], loop: Loop, world: FakeWorld) -> None:
+    def __init__(
+        self, client: TestClient[Any, Any], loop: Loop, world: FakeWorld, asking: Reader
+    ) -> None:
         self.client = client
         self.loop = loop
         self.world = world
+        self.asking = asking
 
     async def call(self, method: str, path: str, **arguments: Any) -> Any:
         """Ask as an operator; return the decoded answer."""
@@ -160,7 +164,7 @@ def start(settings: Settings, world: FakeWorld) -> Start:
             server = TestServer(reconciler.application, host="127.0.0.1")
             looping = asyncio.create_task(reconciler.loop.run())
             async with TestClient(server) as client:
-                running = Running(client, reconciler.loop, world)
+                running = Running(client, reconciler.loop, world, reconciler.asking)
                 await running.has_polled()
                 yield running
             if killed:
