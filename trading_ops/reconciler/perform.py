@@ -32,8 +32,8 @@ class Performer:
     actions: Mapping[str, Action]
     writer: Writer
     metrics: ReconcilerMetrics
-    adopted: set[str] = field(default_factory=set)
-    """Targets whose executors' fences were adopted."""
+    adopted: set[tuple[str, str]] = field(default_factory=set)
+    """Targets and actions whose executors' fences were adopted: a target may have several."""
 
     may_start: Callable[[str], bool]
     """Whether this replica may still begin an effect on a target."""
@@ -140,15 +140,17 @@ class Performer:
     async def _fenced_off(self, attempt: Attempt, error: FencedOff) -> tuple[AttemptState, str]:
         """Tell a stale order from a database that is younger than its executors.
 
-        The latter is mended once for each target in the life of a process: were two reconcilers at
-        work that do not know of each other, they would otherwise outbid each other for ever.
+        The latter is mended once for each target and action in the life of a process: were two
+        reconcilers at work that do not know of each other, they would otherwise outbid each other
+        for ever.
         """
-        if attempt.target not in self.adopted:
+        key = attempt.target, attempt.action
+        if key not in self.adopted:
             adopt = partial(
                 attempts.adopt_fence, attempt=attempt, highest=error.highest, now=clock.now()
             )
             if await self.writer.run(adopt):
-                self.adopted.add(attempt.target)
+                self.adopted.add(key)
                 detail = f"fenced off at {error.highest}; the fence is above that now"
                 return AttemptState.ABANDONED, detail
         return AttemptState.FAILED, str(error)
