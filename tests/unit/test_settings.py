@@ -118,7 +118,7 @@ def with_password(folder: Path, text: str = "s3/cret@:%?\n", mode: int = 0o600) 
         ("postgresql://ops@db/ops", "postgresql://ops:s3%2Fcret%40%3A%25%3F@db/ops"),
         ("postgresql://db:5433/ops", "postgresql://:s3%2Fcret%40%3A%25%3F@db:5433/ops"),
         ("postgresql://ops:own@db/ops", "postgresql://ops:own@db/ops"),
-        ("postgresql://dba@db/ops?passfile=/root/pw", "postgresql://dba@db/ops?passfile=/root/pw"),
+        ("postgresql://dba@db/ops?passfile=/run/pw", "postgresql://dba@db/ops?passfile=/run/pw"),
         (
             "postgresql://ops@/ops?host=a:1&host=b:2",
             "postgresql://ops:s3%2Fcret%40%3A%25%3F@/ops?host=a:1&host=b:2",
