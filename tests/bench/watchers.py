@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from tests.bench.say import say
 from trading_ops.agent.tracing import LIMIT_BYTES
 from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.watch import read_uss
+from trading_ops.instrument.uss import read_uss
 from trading_ops.instrument.watchers import ALL, Progress, watchers_of
 from trading_ops.instrument.watchers.garbage import Garbage
 from trading_ops.instrument.watchers.loop_lag import LoopLag

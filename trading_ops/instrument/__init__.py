@@ -10,7 +10,6 @@ from trading_ops.instrument.bot import BotMetrics
 from trading_ops.instrument.catalogue import CATALOGUE, find
 from trading_ops.instrument.exposition import Exposition, View
 from trading_ops.instrument.metric import Kind, Metric, Owner
-from trading_ops.instrument.watch import Watch
 
 # `_created` would add one series to every counter and histogram that is prometheus_client's own,
 # and nobody asks for it. Here, so that it holds whichever part is imported first.
@@ -24,6 +23,5 @@ __all__ = [
     "Metric",
     "Owner",
     "View",
-    "Watch",
     "find",
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from trading_ops.instrument import catalogue
 from trading_ops.instrument.bot import BotMetrics
 from trading_ops.instrument.recorder import gauges
-from trading_ops.instrument.watch import SMAPS, read_uss
+from trading_ops.instrument.uss import SMAPS, read_uss
 from trading_ops.instrument.watchers.memory_trend import HOUR, MemoryTrend
 from trading_ops.instrument.watchers.part import Part
 
