@@ -24,8 +24,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.bench.say import say
 from tests.unit.instrument.storm import KINDS, LossyCounter, Storm, WaitingCounter
 from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner, View, families
-from trading_ops.instrument.bot_catalogue import TICK_BUCKETS
 from trading_ops.instrument.children import Histogram
+from trading_ops.instrument.entries.market_data import TICK_BUCKETS
 from trading_ops.instrument.family import Family, Live
 from trading_ops.instrument.recorder import counters, gauges, histograms
 

@@ -13,7 +13,7 @@ from tests.rules.committed import (
     seconds,
 )
 from trading_ops.instrument import catalogue
-from trading_ops.instrument.bot_catalogue import COMPONENTS
+from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.instrument.metric import Owner
 
 RULES = load_rules()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from trading_ops.instrument.bot_catalogue import COMPONENTS, STATES
+from trading_ops.instrument.entries.components import COMPONENTS, STATES
 from trading_ops.instrument.recorder import Recorder
 from trading_ops.instrument.ticks import SymbolFeed
 

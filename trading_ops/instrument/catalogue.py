@@ -4,19 +4,51 @@ Rules, runbooks and dashboards are checked against it, the processes build their
 and the documentation lists it. A metric that is not here does not exist.
 """
 
-from trading_ops.instrument.bot_catalogue import BOT_METRICS
-from trading_ops.instrument.exporter_catalogue import EXPORTER_METRICS
+from trading_ops.instrument.entries.bot_database import BOT_DATABASE
+from trading_ops.instrument.entries.collectors import COLLECTORS
+from trading_ops.instrument.entries.components import COMPONENT_METRICS
+from trading_ops.instrument.entries.drift import DRIFT
+from trading_ops.instrument.entries.every_process import PROCESS_METRICS
+from trading_ops.instrument.entries.freqtrade import FREQTRADE
+from trading_ops.instrument.entries.host import HOST
+from trading_ops.instrument.entries.logs import LOGS
+from trading_ops.instrument.entries.market_data import MARKET_DATA
+from trading_ops.instrument.entries.money import MONEY
+from trading_ops.instrument.entries.orders import ORDERS
+from trading_ops.instrument.entries.process_of_a_bot import PROCESS_OF_A_BOT
+from trading_ops.instrument.entries.queues import QUEUES
+from trading_ops.instrument.entries.reconciler import RECONCILER_METRICS
+from trading_ops.instrument.entries.risk import RISK
+from trading_ops.instrument.entries.signals import SIGNALS
+from trading_ops.instrument.entries.venue_calls import VENUE_CALLS
+from trading_ops.instrument.entries.venue_probes import VENUE_PROBES
+from trading_ops.instrument.entries.watchers import WATCHER_METRICS
 from trading_ops.instrument.metric import Metric
-from trading_ops.instrument.process_catalogue import PROCESS_METRICS
-from trading_ops.instrument.reconciler_catalogue import RECONCILER_METRICS
-from trading_ops.instrument.watcher_catalogue import WATCHER_METRICS
+
+BOT_METRICS: tuple[Metric, ...] = (
+    *PROCESS_OF_A_BOT,
+    *COMPONENT_METRICS,
+    *MARKET_DATA,
+    *ORDERS,
+    *VENUE_CALLS,
+    *MONEY,
+    *RISK,
+    *DRIFT,
+    *SIGNALS,
+    *QUEUES,
+    *BOT_DATABASE,
+    *LOGS,
+)
+"""What `BotMetrics` records."""
+
+EXPORTER_METRICS: tuple[Metric, ...] = (*HOST, *VENUE_PROBES, *FREQTRADE, *COLLECTORS)
 
 CATALOGUE: tuple[Metric, ...] = (
     *BOT_METRICS,
+    *WATCHER_METRICS,
     *EXPORTER_METRICS,
     *RECONCILER_METRICS,
     *PROCESS_METRICS,
-    *WATCHER_METRICS,
 )
 
 _BY_NAME = {metric.name: metric for metric in CATALOGUE}

@@ -10,7 +10,7 @@ from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Command, Health, Params
 from trading_ops.errors import SetupError, TradingOpsError
 from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.bot_catalogue import COMPONENTS
+from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.instrument.watchers import Progress, watchers_of
 from trading_ops.paper.bot.book import Book
 from trading_ops.paper.bot.broker import Broker

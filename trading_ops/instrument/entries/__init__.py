@@ -1,0 +1,1 @@
+"""Every metric as data, one file a topic; `catalogue` puts them together."""

@@ -1,0 +1,26 @@
+"""How the exporter's own collectors fare."""
+
+from trading_ops.instrument.entries.kinds import exporter_counter, exporter_gauge
+from trading_ops.instrument.metric import Metric
+
+COLLECTORS: tuple[Metric, ...] = (
+    exporter_gauge(
+        name="trading_exporter_collector_up",
+        labels=("collector",),
+        help="1 when the collector's last run succeeded, else 0.",
+        why="Absent figures are explained.",
+    ),
+    exporter_gauge(
+        name="trading_exporter_collector_last_success_timestamp_seconds",
+        unit="seconds",
+        labels=("collector",),
+        help="Time of the collector's last successful run, since the epoch; 0 for never.",
+        why="Figures older than this are history.",
+    ),
+    exporter_counter(
+        name="trading_exporter_collector_failures_total",
+        labels=("collector",),
+        help="Runs of the collector that failed.",
+        why="A collector that fails now and then is seen before it fails for good.",
+    ),
+)

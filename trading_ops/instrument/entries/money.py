@@ -1,0 +1,53 @@
+"""Positions, balances and profit."""
+
+from trading_ops.instrument.entries.kinds import bot_gauge
+from trading_ops.instrument.metric import Metric
+
+BALANCE_SOURCES = ("websocket", "rest", "last_good")
+
+MONEY: tuple[Metric, ...] = (
+    bot_gauge(
+        name="trading_position",
+        labels=("symbol",),
+        help="Position that the bot holds, in units of the symbol's base currency.",
+        why="Exposure: what a halt leaves open.",
+    ),
+    bot_gauge(
+        name="trading_balance",
+        labels=("currency",),
+        help="Balance at the venue, in units of the currency.",
+        why="Falls without trades: somebody else uses the account.",
+    ),
+    bot_gauge(
+        name="trading_equity",
+        labels=("currency",),
+        help="Balances and positions at current prices, in units of the currency.",
+        why="Drawdown is measured on it.",
+    ),
+    bot_gauge(
+        name="trading_realized_pnl",
+        labels=("currency",),
+        help="Profit of closed positions after fees since the bot's records began.",
+        why="The strategy's result; a steady fall is a reason to halt.",
+    ),
+    bot_gauge(
+        name="trading_unrealized_pnl",
+        labels=("currency",),
+        help="Profit of open positions at current prices.",
+        why="What closing now would add to the result.",
+    ),
+    bot_gauge(
+        name="trading_balance_timestamp_seconds",
+        unit="seconds",
+        vital=True,
+        help="Time at which the balances in use were read, since the epoch; 0 for never.",
+        why="Trading on an old balance spends money that is not there.",
+    ),
+    bot_gauge(
+        name="trading_balance_source",
+        labels=("source",),
+        values={"source": BALANCE_SOURCES},
+        help="1 for the source that the balances in use came from, 0 for the others.",
+        why="On the last good ones the bot is blind to what happens at the venue.",
+    ),
+)
