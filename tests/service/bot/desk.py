@@ -11,15 +11,15 @@ from tests.service.bot.conftest import SYMBOL
 from trading_ops import clock
 from trading_ops.agent import OrderGate, TradingState
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.book import Book
-from trading_ops.paper.bot.broker import Broker
-from trading_ops.paper.bot.market import Quote, Rules
-from trading_ops.paper.bot.order import Order, OrderStatus, VenueOrder
-from trading_ops.paper.bot.orders import Orders
-from trading_ops.paper.bot.store import Store
-from trading_ops.paper.bot.strategy import Target
+from trading_ops.paper.bot.brokerage.broker import Broker
+from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
+from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.supervisor import Supervisor
-from trading_ops.paper.bot.venue_errors import VenueDown, VenueRefused
+from trading_ops.paper.bot.trading.book import Book
+from trading_ops.paper.bot.trading.market import Quote, Rules
+from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
+from trading_ops.paper.bot.trading.orders import Orders
+from trading_ops.paper.bot.trading.strategy import Target
 
 
 class FakeKraken:

@@ -10,11 +10,11 @@ from tests.service.bot.conftest import until
 from trading_ops.agent import CommandFailed
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.broker import Broker
-from trading_ops.paper.bot.kraken import Kraken
-from trading_ops.paper.bot.nonce import Nonces
+from trading_ops.paper.bot.brokerage.broker import Broker
+from trading_ops.paper.bot.brokerage.kraken import Kraken
+from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
+from trading_ops.paper.bot.nonces.issuer import Nonces
 from trading_ops.paper.bot.supervisor import Supervisor
-from trading_ops.paper.bot.venue_errors import VenueDown
 
 
 async def refuse_to_save(_: int) -> None:
@@ -54,7 +54,7 @@ async def test_broker_without_nonces_is_down(metrics: BotMetrics) -> None:
 
 IMPORTS = """
 import sys
-from trading_ops.paper.bot.ccxt_kraken import kraken_class
+from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 lean = kraken_class()
 assert "ccxt.binance" not in sys.modules
 import ccxt.async_support
@@ -74,7 +74,7 @@ class Refuser(MetaPathFinder):
             raise ImportError("another version")
 
 sys.meta_path.insert(0, Refuser())
-from trading_ops.paper.bot.ccxt_kraken import kraken_class
+from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 assert kraken_class().__name__ == "kraken"
 assert "ccxt.binance" in sys.modules
 """

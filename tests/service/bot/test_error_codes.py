@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from trading_ops.paper.bot.venue_errors import code_of
+from trading_ops.paper.bot.brokerage.venue_errors import code_of
 
 
 class NetworkError(Exception):

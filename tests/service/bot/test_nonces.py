@@ -4,7 +4,7 @@ import pytest
 
 from tests.service.bot.values import Clock
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.nonce import BLOCK, JUMP, NonceExhausted, Nonces
+from trading_ops.paper.bot.nonces.issuer import BLOCK, JUMP, NonceExhausted, Nonces
 
 
 class Disk:

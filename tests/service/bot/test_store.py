@@ -13,9 +13,9 @@ from trading_ops.agent import Side
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.component import Unavailable
-from trading_ops.paper.bot.database import Database
-from trading_ops.paper.bot.order import Fill, Order, OrderStatus, Position
-from trading_ops.paper.bot.store import Change, Store
+from trading_ops.paper.bot.records.database import Database
+from trading_ops.paper.bot.records.store import Change, Store
+from trading_ops.paper.bot.trading.order import Fill, Order, OrderStatus, Position
 
 
 async def test_database_keeps_all_or_nothing(tmp_path: Path) -> None:

@@ -12,18 +12,18 @@ from trading_ops.errors import SetupError, TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.instrument.watchers import Progress, watchers_of
-from trading_ops.paper.bot.book import Book
-from trading_ops.paper.bot.broker import Broker
+from trading_ops.paper.bot.brokerage.broker import Broker
+from trading_ops.paper.bot.brokerage.kraken import ENDPOINTS, Kraken
 from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.config import BotConfig, read_secret, split_address
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.heartbeat import Heartbeat
-from trading_ops.paper.bot.kraken import ENDPOINTS, Kraken
-from trading_ops.paper.bot.nonce import Nonces
-from trading_ops.paper.bot.orders import Orders
-from trading_ops.paper.bot.signals import Signals
-from trading_ops.paper.bot.store import Store
+from trading_ops.paper.bot.nonces.issuer import Nonces
+from trading_ops.paper.bot.records.store import Store
+from trading_ops.paper.bot.signals.component import Signals
 from trading_ops.paper.bot.supervisor import Supervisor
+from trading_ops.paper.bot.trading.book import Book
+from trading_ops.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
 

@@ -14,7 +14,7 @@ from trading_ops import clock, logs
 from trading_ops.agent import ComponentHealth
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.component import Component
-from trading_ops.paper.bot.market import Quote
+from trading_ops.paper.bot.trading.market import Quote
 
 log = logs.get(__name__)
 

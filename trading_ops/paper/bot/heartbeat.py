@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from trading_ops import clock, logs
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.book import Book
-from trading_ops.paper.bot.broker import Broker
+from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.component import Component, Unavailable
 from trading_ops.paper.bot.feed import Feed
-from trading_ops.paper.bot.money import record_money
-from trading_ops.paper.bot.orders import Orders
-from trading_ops.paper.bot.signals import Signals
+from trading_ops.paper.bot.signals.component import Signals
+from trading_ops.paper.bot.trading.book import Book
+from trading_ops.paper.bot.trading.money import record_money
+from trading_ops.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
 

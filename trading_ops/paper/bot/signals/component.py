@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.market import Quote
 from trading_ops.paper.bot.stage import Stage
-from trading_ops.paper.bot.strategy import Cross, Target
+from trading_ops.paper.bot.trading.market import Quote
+from trading_ops.paper.bot.trading.strategy import Cross, Target
 
 
 class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from trading_ops.agent import Side
-from trading_ops.paper.bot.market import Quote, Rules
-from trading_ops.paper.bot.order import Order, OrderStatus
-from trading_ops.paper.bot.strategy import Target
+from trading_ops.paper.bot.trading.market import Quote, Rules
+from trading_ops.paper.bot.trading.order import Order, OrderStatus
+from trading_ops.paper.bot.trading.strategy import Target
 
 WANTED_SIDE = {Target.LONG: Side.BUY, Target.FLAT: Side.SELL}
 

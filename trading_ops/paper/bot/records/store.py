@@ -11,9 +11,9 @@ from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.component import Unavailable
-from trading_ops.paper.bot.database import Database
-from trading_ops.paper.bot.order import Fill, Order, OrderStatus, Position
+from trading_ops.paper.bot.records.database import Database
 from trading_ops.paper.bot.stage import Stage
+from trading_ops.paper.bot.trading.order import Fill, Order, OrderStatus, Position
 
 Result = TypeVar("Result")
 

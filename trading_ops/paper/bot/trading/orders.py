@@ -8,14 +8,14 @@ from decimal import Decimal
 from trading_ops import clock, logs
 from trading_ops.agent import Denial, OrderGate
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.book import Book
-from trading_ops.paper.bot.broker import Broker
-from trading_ops.paper.bot.market import Quote
-from trading_ops.paper.bot.order import Order, OrderStatus, VenueOrder, new_client_id
-from trading_ops.paper.bot.plan import Cancel, Submit, plan
+from trading_ops.paper.bot.brokerage.broker import Broker
+from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.stage import Stage
-from trading_ops.paper.bot.strategy import Target
-from trading_ops.paper.bot.venue_errors import VenueRefused
+from trading_ops.paper.bot.trading.book import Book
+from trading_ops.paper.bot.trading.market import Quote
+from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder, new_client_id
+from trading_ops.paper.bot.trading.plan import Cancel, Submit, plan
+from trading_ops.paper.bot.trading.strategy import Target
 
 log = logs.get(__name__)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.market import Quote
-from trading_ops.paper.bot.order import Position
+from trading_ops.paper.bot.trading.market import Quote
+from trading_ops.paper.bot.trading.order import Position
 
 
 def record_money(

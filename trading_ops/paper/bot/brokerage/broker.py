@@ -10,11 +10,11 @@ import aiohttp
 from trading_ops import clock, logs
 from trading_ops.agent import CommandFailed
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.ccxt_kraken import kraken_class
+from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
+from trading_ops.paper.bot.brokerage.kraken import Kraken
+from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused, code_of
 from trading_ops.paper.bot.component import Component
-from trading_ops.paper.bot.kraken import Kraken
-from trading_ops.paper.bot.nonce import Nonces
-from trading_ops.paper.bot.venue_errors import VenueDown, VenueRefused, code_of
+from trading_ops.paper.bot.nonces.issuer import Nonces
 
 log = logs.get(__name__)
 

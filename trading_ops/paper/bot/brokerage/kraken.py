@@ -10,9 +10,9 @@ from typing import Any
 
 import aiohttp
 
-from trading_ops.paper.bot.ccxt_kraken import kraken_class
-from trading_ops.paper.bot.market import Rules
-from trading_ops.paper.bot.order import Order, OrderStatus, VenueOrder
+from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
+from trading_ops.paper.bot.trading.market import Rules
+from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
 
 STATUSES = {
     "open": OrderStatus.OPEN,

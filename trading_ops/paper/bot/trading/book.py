@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from trading_ops import logs
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.order import (
+from trading_ops.paper.bot.records.store import Change, Memory, Store
+from trading_ops.paper.bot.trading.order import (
     Order,
     OrderStatus,
     Position,
@@ -12,7 +13,6 @@ from trading_ops.paper.bot.order import (
     own_prefix,
     progress,
 )
-from trading_ops.paper.bot.store import Change, Memory, Store
 
 log = logs.get(__name__)
 

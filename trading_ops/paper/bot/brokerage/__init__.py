@@ -1,0 +1,1 @@
+"""What stands between the bot and a venue: the seam, and the adapters behind it."""

@@ -1,0 +1,1 @@
+"""Nonces of one key: strictly increasing, whatever dies or goes back."""

@@ -1,0 +1,1 @@
+"""What the bot must not forget, and the only SQL of it."""

@@ -1,0 +1,1 @@
+"""Orders from the wish to the end: what is wanted, planned, sent and held."""
