@@ -1,0 +1,17 @@
+"""Bearer tokens, compared in a time that does not tell how much of one was right."""
+
+import hmac
+from collections.abc import Iterable
+
+
+def bearer_is_one_of(header: str | None, tokens: Iterable[str]) -> bool:
+    """Say whether an Authorization header carries one of these tokens; empty ones never match."""
+    scheme, _, given = (header or "").partition(" ")
+    if scheme.lower() != "bearer":
+        return False
+    candidate = given.strip().encode("utf-8", "surrogateescape")
+    # No short cut on the first hit: each comparison takes its time.
+    hits = [
+        hmac.compare_digest(candidate, token.encode("utf-8")) for token in tokens if token != ""
+    ]
+    return any(hits)

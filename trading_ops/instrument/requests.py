@@ -1,0 +1,85 @@
+"""The little of HTTP that a scrape needs: one head in, one answer out, and the connection ends."""
+
+import json
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Self
+from urllib.parse import urlsplit
+
+HEAD_LIMIT = 8192
+"""Bytes of a request's line and headers; Prometheus sends some 300."""
+
+_VERSIONS = ("HTTP/1.1", "HTTP/1.0")
+
+
+class BadHead(Exception):
+    """The head is no HTTP; the message says why, and repeats nothing of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    """By name in lower case; of several with one name, the first."""
+
+
+def parse_head(head: bytes) -> Request:
+    """Return the request.
+
+    Raises:
+        BadHead: its line or a header is malformed.
+    """
+    # As aiohttp decodes it, so that a token of any bytes is compared in the same way.
+    first, *lines = head.decode("utf-8", "surrogateescape").removesuffix("\r\n\r\n").split("\r\n")
+    parts = first.split(" ")
+    if len(parts) != 3 or parts[2] not in _VERSIONS:  # noqa: PLR2004 - method, target, version
+        raise BadHead("the first line is not METHOD TARGET HTTP/1.1")
+    try:
+        target = urlsplit(parts[1])
+    except ValueError as error:
+        raise BadHead("the target is no URL") from error
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            raise BadHead("a header is not NAME: VALUE")
+        headers.setdefault(name.lower(), value.strip())
+    return Request(method=parts[0], path=target.path, query=target.query, headers=headers)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status, a body, and what it is."""
+
+    status: int
+    body: bytes
+    content_type: str
+    headers: dict[str, str] = field(default_factory=dict)
+    with_body: bool = True
+
+    @classmethod
+    def refusal(cls, status: int, error: str, detail: str, **headers: str) -> Self:
+        """Return a refusal in JSON, as the agent words them."""
+        body = json.dumps({"error": error, "detail": detail}).encode()
+        return cls(status, body, "application/json; charset=utf-8", headers)
+
+    def without_body(self) -> Self:
+        """Return the answer to HEAD: the same head alone."""
+        return replace(self, with_body=False)
+
+    def encoded(self) -> bytes:
+        """Return its bytes."""
+        headers = {
+            "Content-Type": self.content_type,
+            "Content-Length": str(len(self.body)),
+            "Connection": "close",
+            **self.headers,
+        }
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        return head + self.body if self.with_body else head

@@ -1,0 +1,213 @@
+"""A bare `/metrics` for a bot without the agent: one thread, and nothing but the standard library.
+
+    metrics = BotMetrics(version="1", mode="paper")
+    served = serve_metrics(metrics, token_file="var/secrets/metrics_token")
+    ...
+    served.close()
+
+It answers scrapes as the agent does, under the same paths. There is nothing to command: such a bot
+is looked at only.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+import threading
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from trading_ops.instrument.bearer import bearer_is_one_of
+from trading_ops.instrument.bot import BotMetrics
+from trading_ops.instrument.exposition import Exposition, View
+from trading_ops.instrument.requests import HEAD_LIMIT, Answer, BadHead, Request, parse_head
+
+READ_SECONDS = 5.0
+"""Within which the whole head of a request must have arrived, however slowly it is sent."""
+
+WRITE_SECONDS = 10.0
+"""Within which an answer must have been taken; as long as Prometheus' own scrape timeout."""
+
+CONNECTIONS = 16
+"""At once; Prometheus needs two. Further ones are told so and closed."""
+
+STOP_SECONDS = 2.0
+METHODS = ("GET", "HEAD")
+METRICS, VITAL, READY = "/metrics", "/metrics/vital", "/-/ready"
+
+_logger = logging.getLogger(__name__)
+
+
+class CannotServe(Exception):
+    """The metrics cannot be served: the sentence names the address or file, and the fix."""
+
+
+class Served:
+    """Metrics that are being served; keep it to close it."""
+
+    def __init__(self, server: "_Server", listening: socket.socket) -> None:
+        """Begin to serve; `serve_metrics` makes one."""
+        self.address, self.port = listening.getsockname()[:2]
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(server, listening), name="metrics", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End serving; returns when the port is free. May be called twice; never raises."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(STOP_SECONDS)
+
+    def _run(self, server: "_Server", listening: socket.socket) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(server.run(listening, self._stopping))
+
+
+def serve_metrics(
+    metrics: BotMetrics,
+    port: int = 8411,
+    address: str = "127.0.0.1",
+    token_file: Path | str | None = None,
+) -> Served:
+    """Serve a bot's metrics from a thread of its own, until closed or until the process ends.
+
+    Args:
+        metrics: of the bot.
+        port: to listen on; 0 takes any that is free.
+        address: to listen on.
+        token_file: whose lines are the tokens that may read; it is read at each request, so that a
+            changed one holds at once. Without, everybody on this machine may read.
+
+    Raises:
+        CannotServe: the address is taken or not ours, the file has no token, or there is no token
+            and the address can be reached from other machines.
+    """
+    path = None if token_file is None else Path(token_file)
+    if path is None and not _is_loopback(address):
+        raise CannotServe(
+            f"{address} can be reached from other machines, and no token is asked for. "
+            "Fix: give token_file, or listen on 127.0.0.1"
+        )
+    if path is not None:
+        _check(path)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        listening = socket.create_server((address, port), family=family, backlog=CONNECTIONS)
+    except (OSError, OverflowError) as error:
+        raise CannotServe(
+            f"metrics cannot be served on {address}:{port} "
+            f"({getattr(error, 'strerror', None) or error}). "
+            "Fix: stop what uses the port, or give another one here and in targets.yml"
+        ) from error
+    return Served(_Server(Exposition(metrics.registry), path), listening)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _check(path: Path) -> None:
+    try:
+        found = _tokens(path)
+    except (OSError, UnicodeError) as error:
+        raise CannotServe(f"{path}: {error}. Fix: name a file that this bot may read") from error
+    if not found:
+        raise CannotServe(f"{path}: there is no token in it. Fix: write one line into it")
+
+
+def _tokens(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split()
+
+
+class _Server:
+    """Answers requests, one a connection: a scrape a second needs no connection that stays."""
+
+    def __init__(self, exposition: Exposition, token_file: Path | None) -> None:
+        self._exposition = exposition
+        self._token_file = token_file
+        self._open = 0
+        self._failing = False
+
+    async def run(self, listening: socket.socket, stopping: asyncio.Event) -> None:
+        server = await asyncio.start_server(self._connected, sock=listening, limit=HEAD_LIMIT)
+        await stopping.wait()
+        server.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            if self._open > CONNECTIONS:
+                answer = Answer.refusal(503, "too_many_connections", "ask again in a moment")
+            else:
+                answer = await self._asked(reader)
+            async with asyncio.timeout(WRITE_SECONDS):
+                writer.write(answer.encoded())
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass  # whoever asked is gone, or takes nothing
+        finally:
+            self._open -= 1
+            writer.transport.abort()
+
+    async def _asked(self, reader: asyncio.StreamReader) -> Answer:
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+            request = parse_head(head)
+        except TimeoutError:
+            return Answer.refusal(408, "too_slow", "the request did not arrive in time")
+        except asyncio.LimitOverrunError:
+            return Answer.refusal(431, "too_large", f"the head is above {HEAD_LIMIT} bytes")
+        except BadHead as error:
+            return Answer.refusal(400, "bad_request", str(error))
+        answer = await self._answer(request)
+        return answer.without_body() if request.method == "HEAD" else answer
+
+    async def _answer(self, request: Request) -> Answer:
+        if request.path not in {METRICS, VITAL, READY}:
+            return Answer.refusal(404, "refused", "Not Found")
+        if request.method not in METHODS:
+            return Answer.refusal(405, "refused", "Method Not Allowed", Allow=", ".join(METHODS))
+        if request.path == READY:
+            return Answer(200, b"ready\n", "text/plain; charset=utf-8")
+        if not self._may_read(request):
+            return Answer.refusal(401, "unauthorized", "a valid bearer token is needed")
+        return await self._exposed(request)
+
+    def _may_read(self, request: Request) -> bool:
+        if self._token_file is None:
+            return True
+        try:
+            tokens = _tokens(self._token_file)
+        except (OSError, UnicodeError) as error:
+            if not self._failing:
+                _logger.error("token_unreadable error=%s", error)  # noqa: TRY400 - it says it all
+            self._failing = True
+            return False
+        return bearer_is_one_of(request.headers.get("authorization"), tokens)
+
+    async def _exposed(self, request: Request) -> Answer:
+        view = View.VITAL if request.path == VITAL else View.EVERYTHING
+        if view is View.EVERYTHING and parse_qs(request.query).get("exclude", [""])[0] == "vital":
+            view = View.WITHOUT_VITAL
+        try:
+            # In slices: this thread must not keep the GIL from the bot.
+            body, content_type = await self._exposition.sliced(
+                view, request.headers.get("accept", "")
+            )
+        except Exception:  # a collector of the bot's own must not end the server
+            if not self._failing:  # a scrape comes every second
+                _logger.exception("scrape_failed view=%s", view)
+            self._failing = True
+            return Answer.refusal(500, "scrape_failed", "a collector failed; the bot's log has it")
+        self._failing = False
+        return Answer(200, body, content_type)
