@@ -1,16 +1,26 @@
 """Runs one source again and again and remembers what it said: its figures and how it fares."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from trading_ops import clock, logs
 from trading_ops.exporter.families import family
 
 _log = logs.get(__name__)
+
+
+LARGEST_SERIES = 2_000
+"""Of one collector; what it has beyond that is left out and counted."""
+
+LARGEST_FAMILIES = 200
+LONGEST_LABEL = 512
+LONGEST_REASON = 300
 
 
 class Source(Protocol):
@@ -49,44 +59,95 @@ class Watched:
         self.up = False
         self.last_success = 0.0
         self.failures = 0
+        self.duration = 0.0
+        """Seconds that the last reading took, up to its failure or timeout."""
+
+        self.problem = ""
+        """What was wrong with the last reading; empty when nothing was."""
+
+        self.left_out = 0
+        """Series of the last figures that were too many, or could not be told."""
+
         self.looked = asyncio.Event()
         """Set when the first reading has ended, well or not."""
 
     async def run(self) -> None:
         """Read at the source's interval until cancelled; no failure of the source ends this."""
         while True:
-            began = clock.monotonic()
             await self.once()
-            spent = clock.monotonic() - began
-            await asyncio.sleep(max(0.0, self.source.interval_seconds - spent))
+            await asyncio.sleep(max(0.0, self.source.interval_seconds - self.duration))
 
     async def once(self) -> None:
         """Read once and keep the score."""
+        began = clock.monotonic()
         try:
             async with asyncio.timeout(self.source.timeout_seconds):
                 await self.source.read()
         except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
+            self.problem = _reason(error, self.source.timeout_seconds)
             if self.up or not self.failures:
-                reason = str(error) or type(error).__name__
-                _log.warning("collector_failed", collector=self.source.name, reason=reason)
+                _log.warning("collector_failed", collector=self.source.name, reason=self.problem)
             self.up = False
             self.failures += 1
         else:
             if not self.up:
                 _log.info("collector_succeeded", collector=self.source.name)
-            self.up = True
+            self.up, self.problem = True, ""
             self.last_success = clock.timestamp()
         finally:
+            self.duration = clock.monotonic() - began
             self.looked.set()
 
     def figures(self) -> Sequence[Metric]:
         """Return the source's figures; none when it fails at that, which counts as well."""
         try:
-            return list(self.source.families(fresh=self.up))
+            told = self.source.families(fresh=self.up)
+            found, self.left_out = bounded(list(islice(told, LARGEST_FAMILIES)))
         except Exception as error:  # noqa: BLE001 - a scrape has the others' figures too
             self.failures += 1
             _log.warning("collector_not_told", collector=self.source.name, reason=str(error))
             return ()
+        return found
+
+
+def bounded(families: Sequence[Metric]) -> tuple[Sequence[Metric], int]:
+    """Leave out what is too much or cannot be written, so that it spoils nobody's scrape.
+
+    Returns:
+        The families with what is left of their series, and how many series were left out.
+    """
+    room, left_out = LARGEST_SERIES, 0
+    copies = []
+    for one in families:
+        kept = [sample for sample in islice(one.samples, room) if _fits(sample)]
+        left_out += len(one.samples) - len(kept)
+        room -= len(kept)
+        # A copy: a source may tell the same family again, and a scrape joins those of several.
+        copy = Metric(one.name, one.documentation, one.type, one.unit)
+        copy.samples = kept
+        copies.append(copy)
+    return copies, left_out
+
+
+def _fits(sample: Sample) -> bool:
+    value: object = sample.value
+    return isinstance(value, int | float) and all(map(_is_text, sample.labels.values()))
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str) or len(value) > LONGEST_LABEL:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate, as in the name of a file that is no UTF-8
+        return False
+    return True
+
+
+def _reason(error: Exception, timeout_seconds: float) -> str:
+    if isinstance(error, TimeoutError) and not str(error):
+        return f"not done within {timeout_seconds:g} s"
+    return (str(error) or type(error).__name__)[:LONGEST_REASON]
 
 
 class Board(Collector):
@@ -109,13 +170,17 @@ class Board(Collector):
         yield from self._scores()
 
     def _scores(self) -> Iterable[Metric]:
-        prefix = "trading_exporter_collector"
-        named = {one: (one.source.name,) for one in self._watched}
-        yield family(f"{prefix}_up", {name: float(one.up) for one, name in named.items()})
-        yield family(
-            f"{prefix}_last_success_timestamp_seconds",
-            {name: one.last_success for one, name in named.items()},
-        )
-        yield family(
-            f"{prefix}_failures_total", {name: one.failures for one, name in named.items()}
-        )
+        for name, score in _SCORES.items():
+            yield family(
+                f"trading_exporter_collector_{name}",
+                {(one.source.name,): score(one) for one in self._watched},
+            )
+
+
+_SCORES: Mapping[str, Callable[[Watched], float]] = {
+    "up": lambda one: float(one.up),
+    "last_success_timestamp_seconds": lambda one: one.last_success,
+    "failures_total": lambda one: one.failures,
+    "duration_seconds": lambda one: one.duration,
+    "left_out_series": lambda one: one.left_out,
+}

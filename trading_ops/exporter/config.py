@@ -1,26 +1,86 @@
-"""The exporter's configuration file."""
+"""The exporter's configuration: what may stand in the file.
+
+The file is YAML, written by a person, or JSON, written by `trading-ops up`. Relative paths count
+from its folder. docs/exporter.md explains every key.
+"""
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from trading_ops.errors import ConfigError
+from trading_ops.exporter.addresses import check_listening
+from trading_ops.exporter.config_file import read_config
+
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,62}$")]
+"""A value of a label: lower-case letters, digits, - and _."""
+
+Seconds = Annotated[float, msgspec.Meta(ge=1, le=86_400)]
 
 
 class VenueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A venue to probe."""
+    """A venue of Kraken's public dialect to probe every second, over plain HTTP."""
 
-    name: str
+    name: Name
     """The value of the label `venue`."""
 
     address: str
     """`host:port` of its REST interface."""
 
 
+class CcxtEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A venue to ask through ccxt, in a child process of its own."""
+
+    name: Name
+    """The value of the label `venue`."""
+
+    exchange: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9]{1,40}$")]
+    """ccxt's id of the venue, such as `kraken`."""
+
+    key_file: Path | None = None
+    secret_file: Path | None = None
+    """An API key that can only read, and its secret. Without them only what is public is asked."""
+
+    passphrase_file: Path | None = None
+    """For venues whose keys have a third part."""
+
+    url: str | None = None
+    """Stands in for all addresses of the venue: a proxy, or a venue of one's own."""
+
+    interval_seconds: Seconds = 15.0
+    """From one look at status and clock to the next."""
+
+    balance_interval_seconds: Seconds = 60.0
+    timeout_seconds: Seconds = 20.0
+    """After so long without an answer the child process is killed."""
+
+    currencies: tuple[str, ...] = ()
+    """Whose balances are told; none: all that are not zero, up to a limit."""
+
+    accept_trading_key: bool = False
+    """True: use a key of which the venue says that it can trade or withdraw."""
+
+
+class ProcessEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A process to watch, found in one of three ways."""
+
+    name: Name
+    """The value of the label `process`."""
+
+    pid_file: Path | None = None
+    command: str | None = None
+    """The whole command line as `ps -o args` shows it; with `pid_file`, what must run there."""
+
+    unit: str | None = None
+    units_file: Path | None = None
+    """A unit of `trading-ops up`, and the file in which the supervisor tells what runs."""
+
+
 class FreqtradeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A Freqtrade to read."""
 
-    name: str
+    name: Name
     """Its target's name, and so the value of the label `bot`."""
 
     address: str
@@ -33,32 +93,77 @@ class FreqtradeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
-    address: str
+    address: str = "127.0.0.1:8421"
     """`host:port` on which metrics are served."""
 
-    metrics_token_file: Path
+    metrics_token_file: Path = Path("metrics_token")
+    """The token that whoever reads the metrics must show."""
+
     venues: tuple[VenueEntry, ...] = ()
     paths: tuple[Path, ...] = ()
     """Folders whose file systems are watched."""
 
     freqtrades: tuple[FreqtradeEntry, ...] = ()
+    ccxt: tuple[CcxtEntry, ...] = ()
+    processes: tuple[ProcessEntry, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    """Network interfaces that are watched; none: those that are not virtual."""
+
+    beyond_this_host: bool = False
+    """True: `address` may be one that other machines reach."""
 
 
 def load_config(path: Path) -> ExporterConfig:
-    """Read the file.
+    """Read and check the file.
 
     Raises:
-        ConfigError: it cannot be read or does not fit.
+        ConfigError: it cannot be read, an unknown key is in it, or a rule is broken.
     """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ExporterConfig, dec_hook=_decode)
-    except (OSError, msgspec.DecodeError) as error:
+    config = read_config(path, ExporterConfig)
+    check(config, str(path))
+    return config
+
+
+def check(config: ExporterConfig, where: str) -> None:
+    """Check what types cannot say.
+
+    Raises:
+        ConfigError: two entries share a name, or an entry contradicts itself.
+    """
+    check_listening(config.address, where, beyond_this_host=config.beyond_this_host)
+    venues = [venue.name for venue in config.venues] + [venue.name for venue in config.ccxt]
+    _check_unique(where, "venues, ccxt", venues)
+    _check_unique(where, "freqtrades", [bot.name for bot in config.freqtrades])
+    _check_unique(where, "processes", [process.name for process in config.processes])
+    for venue in config.ccxt:
+        _check_ccxt(venue, where)
+    for process in config.processes:
+        _check_process(process, where)
+
+
+def _check_unique(where: str, key: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(where, key, f"the name {name} is used twice", "rename one of the two")
+
+
+def _check_ccxt(venue: CcxtEntry, where: str) -> None:
+    key = f"ccxt[{venue.name}]"
+    if (venue.key_file is None) != (venue.secret_file is None):
         raise ConfigError(
-            str(path), "", str(error), "start it through `trading-ops up`, which writes the file"
-        ) from error
+            where, key, "a key needs its secret", "write both key_file and secret_file, or none"
+        )
+    url = venue.url or "https://"
+    if not url.startswith(("https://", "http://127.0.0.1:", "http://[::1]:", "http://localhost:")):
+        raise ConfigError(where, f"{key}.url", "a key would be sent unencrypted", "write https://…")
 
 
-def _decode(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(kind)  # msgspec's way to hear that a type is unknown
+def _check_process(process: ProcessEntry, where: str) -> None:
+    key = f"processes[{process.name}]"
+    if process.unit is not None:
+        fits = process.units_file is not None and not (process.pid_file or process.command)
+    else:
+        fits = process.units_file is None and bool(process.pid_file or process.command)
+    if not fits:
+        fix = "write pid_file, command or both; or unit and units_file"
+        raise ConfigError(where, key, "it does not say how the process is found", fix)

@@ -1,21 +1,15 @@
 """The host's memory, disks and processors."""
 
-import asyncio
 import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.errors import TradingOpsError
 from trading_ops.exporter.families import family
-
-T = TypeVar("T")
+from trading_ops.exporter.thread import OneAtATime
 
 
 class Host:
@@ -33,7 +27,7 @@ class Host:
         """Take the folders whose file systems are watched, and how to look at all of it."""
         self._look = partial(look or _read, paths)
         self._families: tuple[Metric, ...] = ()
-        self._looking: Future[tuple[Metric, ...]] | None = None
+        self._thread = OneAtATime[tuple[Metric, ...]](self.name)
 
     async def read(self) -> None:
         """Read everything anew.
@@ -41,29 +35,11 @@ class Host:
         Raises:
             TradingOpsError: an earlier reading still hangs; there is never more than one thread.
         """
-        if self._looking is not None and not self._looking.done():
-            raise TradingOpsError("an earlier reading of the host has not ended")
-        self._looking = in_thread(self._look)
-        self._families = await asyncio.wrap_future(self._looking)
+        self._families = await self._thread.do(self._look)
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
         """Return the last figures; none when they could not be read, since old ones mislead."""
-        return [_copy(one) for one in self._families] if fresh else []
-
-
-def in_thread(work: Callable[[], T]) -> Future[T]:
-    """Do the work in a thread that no pool waits for: one that hangs must not delay the end."""
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits is told
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="host", daemon=True).start()
-    return future
+        return self._families if fresh else ()
 
 
 def _read(paths: Sequence[Path]) -> tuple[Metric, ...]:
@@ -78,10 +54,3 @@ def _read(paths: Sequence[Path]) -> tuple[Metric, ...]:
         ),
         family("trading_host_load1", {(): os.getloadavg()[0]}),
     )
-
-
-def _copy(metric: Metric) -> Metric:
-    """Return a family that the reader of a scrape may extend."""
-    copied = Metric(metric.name, metric.documentation, metric.type, metric.unit)
-    copied.samples = list(metric.samples)
-    return copied

@@ -5,17 +5,17 @@ import contextlib
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from trading_ops import logs
+from trading_ops.exporter.addresses import host_and_port
 from trading_ops.exporter.collector import Board, Watched
 from trading_ops.exporter.config import ExporterConfig
 from trading_ops.exporter.freqtrade.board import exposition as freqtrade_exposition
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
-from trading_ops.exporter.host import Host
-from trading_ops.exporter.venue import Venue
+from trading_ops.exporter.secret import read_secret
+from trading_ops.exporter.sources import opened
 from trading_ops.instrument.exposition import Exposition
 
 _log = logs.get(__name__)
@@ -26,44 +26,35 @@ FIRST_LOOK_SECONDS = 3.0
 """So long the start waits for first figures; a source that hangs must not keep the others back."""
 
 
+ENDING_SECONDS = 3.0
+"""So long the end waits for readings; one that does not heed its cancellation is left behind."""
+
+
 @contextlib.asynccontextmanager
 async def serving(config: ExporterConfig) -> AsyncIterator[None]:
     """Collect and serve while the block runs.
 
     Raises:
-        OSError: the address is taken, or the token cannot be read.
+        ConfigError: the token cannot be read, or there is none in its file.
+        OSError: the address is taken.
     """
-    token = config.metrics_token_file.read_text(encoding="ascii").strip()
-    async with contextlib.AsyncExitStack() as sessions:
-        venues = await sessions.enter_async_context(_session())
-        watched = [Watched(Host(config.paths))]
-        watched += [Watched(Venue(entry, venues)) for entry in config.venues]
-        bots: dict[str, FreqtradeBot] = {}
-        for entry in config.freqtrades:
-            # A session each: the connections of one that hangs are taken from nobody else.
-            session = await sessions.enter_async_context(_session())
-            bots[entry.name] = FreqtradeBot(entry, session)
-            watched += bots[entry.name].watched
+    token = read_secret(config.metrics_token_file, "metrics_token_file")
+    async with opened(config) as sources:
+        watched = sources.watched
         tasks = [asyncio.create_task(one.run(), name=one.source.name) for one in watched]
-        runner = web.AppRunner(application(watched, token, bots), access_log=None)
+        runner = web.AppRunner(application(watched, token, sources.bots), access_log=None)
         try:
             await _first_look(watched)
             await runner.setup()
-            host, _, port = config.address.rpartition(":")
-            await web.TCPSite(runner, host, int(port)).start()
+            host, port = host_and_port(config.address)
+            await web.TCPSite(runner, host, port).start()
             _log.info("exporter_started", address=config.address)
             yield
         finally:
             await runner.cleanup()
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
-
-
-def _session() -> aiohttp.ClientSession:
-    # No cookies and no kept connections: each probe is what a new client would meet.
-    connector = aiohttp.TCPConnector(force_close=True)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            await asyncio.wait(tasks, timeout=ENDING_SECONDS)
 
 
 async def _first_look(watched: Sequence[Watched]) -> None:

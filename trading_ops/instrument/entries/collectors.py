@@ -23,4 +23,17 @@ COLLECTORS: tuple[Metric, ...] = (
         help="Runs of the collector that failed.",
         why="A collector that fails now and then is seen before it fails for good.",
     ),
+    exporter_gauge(
+        name="trading_exporter_collector_duration_seconds",
+        unit="seconds",
+        labels=("collector",),
+        help="Time that the collector's last run took, up to its failure or timeout.",
+        why="Near its timeout the collector fails next; what it reads is slow.",
+    ),
+    exporter_gauge(
+        name="trading_exporter_collector_left_out_series",
+        labels=("collector",),
+        help="Series of the collector's last figures that were too many or could not be written.",
+        why="Above zero what is shown is not everything.",
+    ),
 )

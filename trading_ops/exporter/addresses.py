@@ -1,0 +1,46 @@
+"""`host:port` as a configuration has it."""
+
+import ipaddress
+
+from trading_ops.errors import ConfigError
+
+LARGEST_PORT = 65_535
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Take `host:port` apart; an IPv6 address stands in brackets.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= LARGEST_PORT:
+        raise ValueError(f"{address!r} is no host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def check_listening(address: str, where: str, *, beyond_this_host: bool) -> None:
+    """Refuse an address that other machines reach, unless that is meant.
+
+    Raises:
+        ConfigError: it is one, or it is no address at all.
+    """
+    try:
+        host, _ = host_and_port(address)
+    except ValueError as error:
+        raise ConfigError(where, "address", str(error), "write 127.0.0.1:PORT") from error
+    if not beyond_this_host and not is_loopback(host):
+        raise ConfigError(
+            where,
+            "address",
+            f"{address} can be reached from other machines",
+            "write 127.0.0.1:PORT, or add `beyond_this_host: true` if that is meant",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches the host."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name: who knows where it leads

@@ -1,0 +1,36 @@
+"""Reads a secret, which is only ever in a file."""
+
+from pathlib import Path
+
+from trading_ops.errors import ConfigError
+
+OTHERS = 0o077
+LARGEST_SECRET = 16 * 1024
+
+
+def read_secret(path: Path, key: str, *, private: bool = False) -> str:
+    """Return the first line of a file that holds one secret.
+
+    Args:
+        path: the file.
+        key: of the configuration, for errors.
+        private: refuse a file that others can read.
+
+    Raises:
+        ConfigError: it cannot be read, is empty, or others can read it. Its content is not told.
+    """
+    fix = f"write the secret into it, as one line, and `chmod 600 {path}`"
+    try:
+        with path.open("rb") as file:
+            mode = path.stat().st_mode
+            text = file.read(LARGEST_SECRET).decode("ascii").partition("\n")[0].strip()
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        raise ConfigError(str(path), key, reason, fix) from error
+    except UnicodeError as error:
+        raise ConfigError(str(path), key, "it is no text of a secret", fix) from error
+    if private and mode & OTHERS:
+        raise ConfigError(str(path), key, "others can read it", f"chmod 600 {path}")
+    if not text:
+        raise ConfigError(str(path), key, "its first line is empty", fix)
+    return text

@@ -1,0 +1,56 @@
+"""Builds every source that the configuration asks for, and closes what they need in the end."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.config import ExporterConfig
+from trading_ops.exporter.freqtrade.bot import FreqtradeBot
+from trading_ops.exporter.host import Host
+from trading_ops.exporter.venue import Venue
+
+
+@dataclass
+class Sources:
+    """All collectors, and the bots whose metrics are served each under its own name."""
+
+    watched: list[Watched] = field(default_factory=list)
+    bots: dict[str, FreqtradeBot] = field(default_factory=dict)
+
+
+@contextlib.asynccontextmanager
+async def opened(config: ExporterConfig) -> AsyncIterator[Sources]:
+    """Build the sources; nothing is read yet. Sessions and the like end with the block."""
+    async with contextlib.AsyncExitStack() as stack:
+        sources = Sources()
+        sources.watched.append(Watched(Host(config.paths)))
+        await _venues(config, sources, stack)
+        await _freqtrades(config, sources, stack)
+        yield sources
+
+
+async def _venues(
+    config: ExporterConfig, sources: Sources, stack: contextlib.AsyncExitStack
+) -> None:
+    session = await stack.enter_async_context(_session())
+    sources.watched += [Watched(Venue(entry, session)) for entry in config.venues]
+
+
+async def _freqtrades(
+    config: ExporterConfig, sources: Sources, stack: contextlib.AsyncExitStack
+) -> None:
+    for entry in config.freqtrades:
+        # A session each: the connections of one that hangs are taken from nobody else.
+        session = await stack.enter_async_context(_session())
+        bot = FreqtradeBot(entry, session)
+        sources.bots[entry.name] = bot
+        sources.watched += bot.watched
+
+
+def _session() -> aiohttp.ClientSession:
+    # No cookies and no kept connections: each probe is what a new client would meet.
+    connector = aiohttp.TCPConnector(force_close=True)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

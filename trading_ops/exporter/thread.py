@@ -1,0 +1,46 @@
+"""Work that can hang, such as a look at a dead network disk, done where nobody waits for it."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+from trading_ops.errors import TradingOpsError
+
+T = TypeVar("T")
+
+
+class OneAtATime(Generic[T]):
+    """Does one kind of work in a thread, and never has more than one such thread."""
+
+    def __init__(self, name: str) -> None:
+        """Take the name by which errors and the thread tell what it is."""
+        self._name = name
+        self._working: Future[T] | None = None
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Do the work and return what it returns; raises what it raises.
+
+        Raises:
+            TradingOpsError: the work before it has not ended; this one was not begun.
+        """
+        if self._working is not None and not self._working.done():
+            raise TradingOpsError(f"an earlier reading of {self._name} has not ended")
+        self._working = in_thread(work, name=self._name)
+        return await asyncio.wrap_future(self._working)
+
+
+def in_thread(work: Callable[[], T], *, name: str = "reading") -> Future[T]:
+    """Do the work in a thread that no pool waits for: one that hangs must not delay the end."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits is told
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
