@@ -38,35 +38,53 @@ class Recorder:
         )
         registry.register(self._undeclared)
 
-    def counter(self, name: str, declared: Declared | None = None) -> Family[Counter]:
-        """Build and register the counter of this catalogue entry, with its known label values."""
+    def counter(
+        self, name: str, declared: Declared | None = None, *, limit: int = 0
+    ) -> Family[Counter]:
+        """Build and register the counter of this catalogue entry, with its known label values.
+
+        Its labels may have `limit` further values each where that is more than the recorder's.
+        """
         metric = _entry(name, Kind.COUNTER)
         family = counters(
-            metric, declared=declared, limit=self._limit, refused=self._refused(metric)
+            metric,
+            declared=declared,
+            limit=max(limit, self._limit),
+            refused=self._refused(metric),
         )
         self._registry.register(family)
         return family
 
     def gauge(
-        self, name: str, declared: Declared | None = None, *, at_once: bool = True
+        self,
+        name: str,
+        declared: Declared | None = None,
+        *,
+        limit: int = 0,
+        at_once: bool = True,
     ) -> Family[Gauge]:
         """Build and register a gauge; without `at_once`, children only come with their values."""
         metric = _entry(name, Kind.GAUGE)
         family = gauges(
             metric,
             declared=declared,
-            limit=self._limit,
+            limit=max(limit, self._limit),
             at_once=at_once,
             refused=self._refused(metric),
         )
         self._registry.register(family)
         return family
 
-    def histogram(self, name: str, declared: Declared | None = None) -> Family[Histogram]:
+    def histogram(
+        self, name: str, declared: Declared | None = None, *, limit: int = 0
+    ) -> Family[Histogram]:
         """Build and register the histogram of this catalogue entry, with its buckets."""
         metric = _entry(name, Kind.HISTOGRAM)
         family = histograms(
-            metric, declared=declared, limit=self._limit, refused=self._refused(metric)
+            metric,
+            declared=declared,
+            limit=max(limit, self._limit),
+            refused=self._refused(metric),
         )
         self._registry.register(family)
         return family

@@ -1,0 +1,129 @@
+"""The bot's own database: its pool and its statements."""
+
+from collections.abc import Callable, Mapping
+
+from trading_ops.instrument.database_errors import kind_of
+from trading_ops.instrument.facts.query import Query
+from trading_ops.instrument.facts.readings import Readings
+from trading_ops.instrument.facts.recording import observe
+from trading_ops.instrument.recorder import Recorder
+
+POOLS = 4
+STATEMENTS = 48
+"""Pools and statements that need not be declared: their names are in the bot's code."""
+
+
+class DatabaseFacts:
+    """What a bot says of its database."""
+
+    _readings: Readings
+
+    # Statements
+
+    def query(self, statement: str, *, trace_id: str = "") -> Query:
+        """Return what times a statement by `with`, and counts its error if it fails.
+
+        Args:
+            statement: a name for it, such as `insert_trade`; never its text.
+            trace_id: becomes the exemplar of its bucket.
+        """
+        return Query(self.query_ended, statement, trace_id)
+
+    def query_ended(
+        self,
+        statement: str,
+        *,
+        seconds: float,
+        error: BaseException | None = None,
+        trace_id: str = "",
+    ) -> None:
+        """A statement ended after so long, well or with an error."""
+        observe(self._queries.labels(statement), seconds, trace_id)
+        if error is not None:
+            self.database_error(error)
+
+    def database_error(self, error: BaseException) -> None:
+        """The database did not do what was asked, for a reason of `DATABASE_ERRORS`."""
+        self._database_errors.labels(kind_of(error)).value += 1
+
+    # The pool
+
+    def pool_connections(self, pool: str, *, in_use: int, idle: int, overflow: int = 0) -> None:
+        """A pool has so many connections: absent until it is said.
+
+        Args:
+            pool: its name.
+            in_use: those that are taken.
+            idle: those that are not.
+            overflow: of both, those beyond the pool's ordinary size.
+        """
+        told = {"in_use": in_use, "idle": idle, "overflow": overflow}
+        for state, count in told.items():
+            self._pool.labels(pool, state).value = count
+
+    def pool_size(self, pool: str, connections: int) -> None:
+        """A pool may have so many connections, overflow included."""
+        self._pool_size.labels(pool).value = connections
+
+    def watch_pool(
+        self,
+        pool: str,
+        states: Mapping[str, Callable[[], float]],
+        *,
+        size: Callable[[], float] | None = None,
+    ) -> None:
+        """Read a pool at each scrape.
+
+        Args:
+            pool: its name.
+            states: returns how many connections are so, by state as in `pool_connections`; called
+                by whichever thread scrapes.
+            size: returns how many it may have; None where there is no bound.
+        """
+        for state, read in states.items():
+            self._readings.add(self._pool.labels(pool, state), read)
+        if size is not None:
+            self._readings.add(self._pool_size.labels(pool), size)
+
+    def pool_wait(self, pool: str, seconds: float) -> None:
+        """A connection was had after so long."""
+        observe(self._pool_wait.labels(pool), seconds)
+
+    def pool_hold(self, pool: str, seconds: float) -> None:
+        """A connection was given back after so long."""
+        observe(self._pool_hold.labels(pool), seconds)
+
+    def pool_invalidated(self, pool: str) -> None:
+        """A connection was thrown away because it was broken."""
+        self._pool_invalidated.labels(pool).value += 1
+
+    def pool_timeout(self, pool: str) -> None:
+        """No connection came free in time."""
+        self._pool_timeouts.labels(pool).value += 1
+
+    def _register_database(
+        self, recorder: Recorder, pools: tuple[str, ...], statements: tuple[str, ...]
+    ) -> None:
+        by_pool = {"pool": pools}
+        self._pool = recorder.gauge(
+            "trading_database_pool_connections", by_pool, limit=POOLS, at_once=False
+        )
+        self._pool_size = recorder.gauge(
+            "trading_database_pool_size", by_pool, limit=POOLS, at_once=False
+        )
+        self._pool_wait = recorder.histogram(
+            "trading_database_pool_wait_seconds", by_pool, limit=POOLS
+        )
+        self._pool_hold = recorder.histogram(
+            "trading_database_pool_hold_seconds", by_pool, limit=POOLS
+        )
+        self._pool_invalidated = recorder.counter(
+            "trading_database_pool_invalidated_total", by_pool, limit=POOLS
+        )
+        self._pool_timeouts = recorder.counter(
+            "trading_database_pool_timeouts_total", by_pool, limit=POOLS
+        )
+        self._queries = recorder.histogram(
+            "trading_database_query_duration_seconds", {"statement": statements}, limit=STATEMENTS
+        )
+        self._database_errors = recorder.counter("trading_database_errors_total")

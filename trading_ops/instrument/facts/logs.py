@@ -1,0 +1,16 @@
+"""What a bot writes to its log."""
+
+from trading_ops.instrument.recorder import Recorder
+
+
+class LogFacts:
+    """What a bot says of its log; `LogCount` says it for all of Python's logging."""
+
+    def log_message(self, level: str, size: int) -> None:
+        """A message of so many bytes was logged at a level, as `warning`."""
+        self._log_messages.labels(level).value += 1
+        self._log_bytes.labels(level).value += max(0, size)
+
+    def _register_logs(self, recorder: Recorder) -> None:
+        self._log_messages = recorder.counter("trading_log_messages_total")
+        self._log_bytes = recorder.counter("trading_log_bytes_total")

@@ -1,0 +1,63 @@
+"""Market data: the hottest path of a bot."""
+
+from trading_ops.instrument.recorder import Recorder
+from trading_ops.instrument.ticks import SymbolFeed
+
+
+class MarketDataFacts:
+    """What a bot says of its market data."""
+
+    started_at: float
+    """Seconds since the epoch."""
+
+    def tick(
+        self,
+        symbol: str,
+        *,
+        at: float,
+        latency_seconds: float | None = None,
+        price: float | None = None,
+    ) -> None:
+        """A ticker was received.
+
+        Args:
+            symbol: that it is about.
+            at: time of its receipt, seconds since the epoch.
+            latency_seconds: since the venue's stamp, where it carries one; clocks may differ, so
+                a negative one counts as zero.
+            price: that it tells.
+        """
+        try:
+            feed = self._feeds[symbol]
+        except KeyError:
+            feed = self.feed(symbol)
+        feed.tick(at, latency_seconds, price)
+
+    def feed(self, symbol: str) -> SymbolFeed:
+        """Return what records one symbol's tickers: to be kept where thousands come a second."""
+        feed = SymbolFeed(
+            received=self._tick_time.labels(symbol),
+            messages=self._ticks.labels(symbol),
+            latency=self._tick_latency.labels(symbol),
+            price=lambda: self._prices.labels(symbol),
+        )
+        if self._ticks.has(symbol):
+            return self._feeds.setdefault(symbol, feed)
+        return feed
+
+    def feed_reconnected(self) -> None:
+        """The market data feed made a further connection."""
+        self._feed_reconnects.value += 1
+
+    def _register_market_data(self, recorder: Recorder, symbols: tuple[str, ...]) -> None:
+        known = {"symbol": symbols}
+        self._tick_time = recorder.gauge("trading_market_data_timestamp_seconds", known)
+        self._tick_latency = recorder.histogram("trading_market_data_latency_seconds", known)
+        self._prices = recorder.gauge("trading_market_data_price", known, at_once=False)
+        self._ticks = recorder.counter("trading_market_data_messages_total", known)
+        self._feeds: dict[str, SymbolFeed] = {}
+        for symbol in symbols:
+            # The start stands for the last ticker, so that a feed that never speaks is noticed.
+            self._tick_time.labels(symbol).value = self.started_at
+            self.feed(symbol)
+        self._feed_reconnects = recorder.counter("trading_market_data_reconnects_total").labels()

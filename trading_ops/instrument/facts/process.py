@@ -1,0 +1,35 @@
+"""The process: what runs, since when, whether its loop gets on."""
+
+import time
+
+from trading_ops.instrument.recorder import Recorder
+
+
+class ProcessFacts:
+    """What a bot says of its process."""
+
+    started_at: float
+    """Seconds since the epoch."""
+
+    def heartbeat(self, at: float | None = None) -> None:
+        """A whole trading pass was done, now or at this time in seconds since the epoch."""
+        self._heartbeat.value = time.time() if at is None else at
+
+    def event_loop_lag(self, seconds: float) -> None:
+        """The event loop let a callback wait for so long."""
+        self._loop_lag.value = seconds
+
+    def memory_uss(self, size: int) -> None:
+        """The process has so many bytes for itself alone."""
+        self._memory_uss.value = size
+
+    def _register_process(self, recorder: Recorder, version: str, mode: str) -> None:
+        named = {"version": (version,), "mode": (mode,)}
+        recorder.gauge("trading_bot_info", named).labels(version, mode).set(1)
+        recorder.gauge("trading_bot_start_timestamp_seconds").labels().set(self.started_at)
+        self._heartbeat = recorder.gauge("trading_bot_heartbeat_timestamp_seconds").labels()
+        # Not zero: a rule on the age would fire at each start. A crash loop, which this hides,
+        # shows in the start time.
+        self._heartbeat.value = self.started_at
+        self._loop_lag = recorder.gauge("trading_event_loop_lag_seconds").labels()
+        self._memory_uss = recorder.gauge("trading_memory_uss_bytes").labels()

@@ -1,0 +1,57 @@
+"""Queues inside a bot."""
+
+from collections.abc import Callable
+
+from trading_ops.instrument.facts.readings import Readings
+from trading_ops.instrument.facts.recording import observe
+from trading_ops.instrument.recorder import Recorder
+
+QUEUES = 16
+"""Queues that need not be declared: their names are in the bot's code."""
+
+
+class QueueFacts:
+    """What a bot says of its queues."""
+
+    _readings: Readings
+
+    def watch_queue(
+        self, queue: str, depth: Callable[[], float], *, capacity: int | None = None
+    ) -> None:
+        """Read a queue's depth at each scrape, as by `inbox.qsize`.
+
+        Args:
+            queue: its name.
+            depth: returns how many items wait; called by whichever thread scrapes.
+            capacity: that it can hold; None when there is no bound.
+        """
+        self._readings.add(self._queue_depth.labels(queue), depth)
+        if capacity is not None:
+            self.queue_capacity(queue, capacity)
+
+    def queue_depth(self, queue: str, items: int) -> None:
+        """So many items wait in a queue; absent until it is said."""
+        self._queue_depth.labels(queue).value = items
+
+    def queue_capacity(self, queue: str, items: int) -> None:
+        """A queue can hold so many items; not to be said where there is no bound."""
+        self._queue_capacity.labels(queue).value = items
+
+    def queue_wait(self, queue: str, seconds: float) -> None:
+        """An item was taken from a queue after so long."""
+        observe(self._queue_wait.labels(queue), seconds)
+
+    def queue_dropped(self, queue: str, items: int = 1) -> None:
+        """A full queue dropped items."""
+        self._queue_dropped.labels(queue).value += max(0, items)
+
+    def _register_queues(self, recorder: Recorder, queues: tuple[str, ...]) -> None:
+        known = {"queue": queues}
+        self._queue_depth = recorder.gauge(
+            "trading_queue_depth", known, limit=QUEUES, at_once=False
+        )
+        self._queue_capacity = recorder.gauge(
+            "trading_queue_capacity", known, limit=QUEUES, at_once=False
+        )
+        self._queue_wait = recorder.histogram("trading_queue_wait_seconds", known, limit=QUEUES)
+        self._queue_dropped = recorder.counter("trading_queue_dropped_total", known, limit=QUEUES)

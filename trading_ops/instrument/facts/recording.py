@@ -1,0 +1,20 @@
+"""What the topics share: how a time is recorded, and how one of several states is shown."""
+
+from trading_ops.instrument.children import Gauge, Histogram
+from trading_ops.instrument.family import Family
+
+
+def observe(histogram: Histogram, seconds: float, identity: str = "") -> None:
+    """Count a time, below zero as zero: clocks differ. With an identity, as its exemplar too."""
+    seconds = max(seconds, 0.0)  # NaN stays, and is left out
+    if identity:
+        histogram.observe_for(seconds, identity)
+    else:
+        histogram.observe(seconds)
+
+
+def only(family: Family[Gauge], value: str) -> None:
+    """Show 1 for this value of the family's one label, and 0 for all others."""
+    holds = family.labels(value)
+    for _, gauge in family.children():
+        gauge.value = 1 if gauge is holds else 0

@@ -1,0 +1,58 @@
+"""The bot's own limits, what is lost, and what is at risk; absent until it is said."""
+
+from trading_ops.instrument.recorder import Recorder
+
+
+class RiskFacts:
+    """What a bot says of its limits and losses."""
+
+    def risk_limit_used(self, limit: str, ratio: float) -> None:
+        """So much of a risk limit is used: 0 nothing, 1 all of it; absent until it is said."""
+        self._limit_used.labels(limit).value = ratio
+
+    def risk_limit_broken(self, limit: str) -> None:
+        """A risk limit was found broken, before an order or between orders."""
+        self._breaches.labels(limit).value += 1
+
+    def daily_loss(self, currency: str, amount: float) -> None:
+        """So much was lost since the trading day began; a profit counts as zero."""
+        self._daily_loss.labels(currency).value = _no_less(amount)
+
+    def drawdown(self, currency: str, amount: float, *, highest: float | None = None) -> None:
+        """The equity is so far below its highest point.
+
+        Args:
+            currency: of the amounts.
+            amount: of the fall; below zero counts as zero.
+            highest: that point, which makes it a share; without it, or unless it is above zero,
+                the share is not shown.
+        """
+        amount = _no_less(amount)
+        self._drawdown.labels(currency).value = amount
+        if highest is not None and highest > 0:
+            self._drawdown_ratio.labels(currency).value = amount / highest
+
+    def exposure(self, currency: str, amount: float) -> None:
+        """All open positions are worth so much, whatever their sign."""
+        self._exposure.labels(currency).value = amount
+
+    def open_positions(self, count: int) -> None:
+        """In so many symbols a position is open."""
+        self._open_positions.labels().value = count
+
+    def _register_risk(
+        self, recorder: Recorder, currencies: tuple[str, ...], limits: tuple[str, ...]
+    ) -> None:
+        by_limit, by_currency = {"limit": limits}, {"currency": currencies}
+        self._limit_used = recorder.gauge("trading_risk_limit_used_ratio", by_limit, at_once=False)
+        self._breaches = recorder.counter("trading_risk_breaches_total", by_limit)
+        self._daily_loss = recorder.gauge("trading_daily_loss", by_currency, at_once=False)
+        self._drawdown = recorder.gauge("trading_drawdown", by_currency, at_once=False)
+        self._drawdown_ratio = recorder.gauge("trading_drawdown_ratio", by_currency, at_once=False)
+        self._exposure = recorder.gauge("trading_exposure", by_currency, at_once=False)
+        self._open_positions = recorder.gauge("trading_open_positions", at_once=False)
+
+
+def _no_less(amount: float) -> float:
+    """Return the amount, or zero where it is below."""
+    return 0.0 if amount < 0 else amount

@@ -1,0 +1,63 @@
+"""The venue: requests, sessions, nonces, its limits and its clock."""
+
+from trading_ops.instrument.facts.recording import observe
+from trading_ops.instrument.recorder import Recorder
+
+GROUPS = 8
+"""Rate limits that need not be declared: their names are in the bot's code."""
+
+
+class VenueFacts:
+    """What a bot says of its calls to the venue."""
+
+    def venue_request(
+        self, endpoint: str, *, code: str, seconds: float, trace_id: str = ""
+    ) -> None:
+        """A request to the venue ended: `ok` or one of `REQUEST_CODES`, after so long.
+
+        With a trace's id, it becomes the exemplar of its bucket.
+        """
+        self._requests.labels(endpoint, code).value += 1
+        observe(self._request_duration.labels(endpoint), seconds, trace_id)
+
+    def venue_session_restarted(self) -> None:
+        """A further HTTP session with the venue was begun."""
+        self._session_restarts.value += 1
+
+    def nonce_issued(self) -> None:
+        """A nonce was issued."""
+        self._nonces_issued.value += 1
+
+    def nonce_refused(self) -> None:
+        """The venue refused a request for its nonce."""
+        self._nonces_refused.value += 1
+
+    def nonce_resynced(self) -> None:
+        """The issuer of nonces was moved on after a refusal."""
+        self._nonce_resyncs.value += 1
+
+    def rate_limit_used(self, group: str, ratio: float) -> None:
+        """So much of the venue's limit of a group of endpoints is used: 1 is all of it.
+
+        Absent until it is said: not every venue tells.
+        """
+        self._rate_limit.labels(group).value = ratio
+
+    def clock_skew(self, seconds: float) -> None:
+        """The venue's clock is so far ahead of the bot's; absent until it is said."""
+        self._clock_skew.labels().value = seconds
+
+    def _register_venue(
+        self, recorder: Recorder, endpoints: tuple[str, ...], groups: tuple[str, ...]
+    ) -> None:
+        known = {"endpoint": endpoints}
+        self._requests = recorder.counter("trading_venue_requests_total", known)
+        self._request_duration = recorder.histogram("trading_venue_request_duration_seconds", known)
+        self._session_restarts = recorder.counter("trading_venue_session_restarts_total").labels()
+        self._nonces_issued = recorder.counter("trading_nonces_issued_total").labels()
+        self._nonces_refused = recorder.counter("trading_nonces_refused_total").labels()
+        self._nonce_resyncs = recorder.counter("trading_nonce_resyncs_total").labels()
+        self._rate_limit = recorder.gauge(
+            "trading_venue_rate_limit_used_ratio", {"group": groups}, at_once=False, limit=GROUPS
+        )
+        self._clock_skew = recorder.gauge("trading_clock_skew_seconds", at_once=False)
