@@ -148,12 +148,20 @@ class Exposition:
 
 def _written(source: Collector, accept: str) -> tuple[Iterator[bytes], str]:
     """Return the parts of the body, written as they are taken, and the Content-Type."""
-    encode, content_type = choose_encoder(accept)
+    encode, content_type = _encoder(accept)
     if content_type.endswith("escaping=dots"):
         # Here even our names are escaped; nobody is known to ask for it.
         return iter((encode(source),)), content_type
     openmetrics = content_type.startswith("application/openmetrics-text")
     return _parts(source, encode, openmetrics=openmetrics), content_type
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """Return what prometheus_client chooses; an Accept header that it fails over is no header."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # `version=x`, for instance
+        return choose_encoder("")
 
 
 def _parts(
