@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import socket
 import threading
 from pathlib import Path
@@ -33,6 +34,7 @@ CONNECTIONS = 16
 """At once; Prometheus needs two. Further ones are told so and closed."""
 
 STOP_SECONDS = 2.0
+LAST_PORT = 65_535
 METHODS = ("GET", "HEAD")
 METRICS, VITAL, READY = "/metrics", "/metrics/vital", "/-/ready"
 
@@ -94,13 +96,14 @@ def serve_metrics(
         )
     if path is not None:
         _check(path)
+    if not 0 <= port <= LAST_PORT:
+        raise CannotServe(f"{port} is no port. Fix: choose one up to {LAST_PORT}, or 0 for any")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         listening = socket.create_server((address, port), family=family, backlog=CONNECTIONS)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise CannotServe(
-            f"metrics cannot be served on {address}:{port} "
-            f"({getattr(error, 'strerror', None) or error}). "
+            f"metrics cannot be served on {address}:{port} ({os.strerror(error.errno or 0)}). "
             "Fix: stop what uses the port, or give another one here and in targets.yml"
         ) from error
     return Served(_Server(Exposition(metrics.registry), path), listening)
