@@ -11,19 +11,20 @@ BOT_DATABASE: tuple[Metric, ...] = (
         name="trading_database_pool_connections",
         labels=("pool", "state"),
         values={"state": POOL_STATES},
-        help="Connections of a pool by state; overflow ones are in use beyond the pool's size.",
+        help="Connections of a pool: in use, idle, and those of both that are beyond its "
+        "ordinary size, as overflow.",
         why="All in use for long: statements are slow, or connections are not given back.",
     ),
     bot_gauge(
         name="trading_database_pool_size",
         labels=("pool",),
-        help="Connections that a pool may have, overflow included.",
+        help="Connections that a pool may have, overflow included; absent when there is no bound.",
         why="The limit for those in use.",
     ),
     bot_histogram(
         name="trading_database_pool_wait_seconds",
         labels=("pool",),
-        help="Time that was waited for a connection.",
+        help="Time that was waited for a connection, the making of a new one included.",
         why="Work stands still here before the pool is seen to be exhausted.",
     ),
     bot_histogram(
@@ -47,6 +48,7 @@ BOT_DATABASE: tuple[Metric, ...] = (
     bot_histogram(
         name="trading_database_query_duration_seconds",
         labels=("statement",),
+        exemplar="trace_id",
         help="Time that a statement took, by the name that the bot gives it.",
         why="A statement that slows down lacks an index, or waits for a lock.",
     ),

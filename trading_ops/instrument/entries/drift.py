@@ -48,14 +48,15 @@ DRIFT: tuple[Metric, ...] = (
     bot_gauge(
         name="trading_recovery_complete",
         vital=True,
-        help="1 when the comparison with the venue at the start ended well, 0 until then.",
+        help="1 when the comparison with the venue at the start ended well, 0 until then; absent "
+        "where none is made.",
         why="A bot that stays at 0 does not trade: what it found must be settled by a person.",
     ),
     bot_gauge(
         name="trading_reconciliation_timestamp_seconds",
         unit="seconds",
         vital=True,
-        help="Time of the last whole comparison with the venue, since the epoch; 0 for never.",
+        help="Time of the last whole comparison with the venue, since the epoch; absent until one.",
         why="No drift is only good news while somebody looks.",
     ),
     bot_counter(

@@ -40,7 +40,7 @@ MONEY: tuple[Metric, ...] = (
         name="trading_balance_timestamp_seconds",
         unit="seconds",
         vital=True,
-        help="Time at which the balances in use were read, since the epoch; 0 for never.",
+        help="Time at which the balances in use were read, since the epoch; absent until then.",
         why="Trading on an old balance spends money that is not there.",
     ),
     bot_gauge(

@@ -13,6 +13,9 @@ DENIALS = (
     "stopping",
 )
 
+# An order that takes what is there is filled within the objective of 1 s, one that rests in hours.
+FILL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
+
 ORDERS: tuple[Metric, ...] = (
     bot_counter(
         name="trading_orders_total",
@@ -51,6 +54,7 @@ ORDERS: tuple[Metric, ...] = (
     ),
     bot_histogram(
         name="trading_order_fill_duration_seconds",
+        buckets=FILL_BUCKETS,
         exemplar="order_id",
         help="Time from submitting an order to its last fill.",
         why="The objective is on the order done, not on its receipt.",

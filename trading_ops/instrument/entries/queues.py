@@ -7,7 +7,7 @@ QUEUES: tuple[Metric, ...] = (
     bot_gauge(
         name="trading_queue_depth",
         labels=("queue",),
-        help="Items that wait in a queue.",
+        help="Items that wait in a queue; NaN when it could not be read.",
         why="A queue that grows: what takes from it is slower than what puts in.",
     ),
     bot_gauge(

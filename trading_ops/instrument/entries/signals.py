@@ -5,17 +5,23 @@ from trading_ops.instrument.metric import Metric
 
 SIGNAL_OUTCOMES = ("ok", "timeout", "failed", "invalid", "skipped")
 
+# From a moving average to a language model.
+SIGNAL_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
 SIGNALS: tuple[Metric, ...] = (
     bot_counter(
         name="trading_signals_total",
         labels=("source", "outcome"),
         values={"outcome": SIGNAL_OUTCOMES},
-        help="Signals asked of a source, by how that ended; skipped while its breaker is open.",
+        help="Signals asked of a source, by how that ended; skipped while its breaker is open or "
+        "it has seen too little.",
         why="A model that fails leaves the bot to its fallback.",
     ),
     bot_histogram(
         name="trading_signal_duration_seconds",
         labels=("source",),
+        buckets=SIGNAL_BUCKETS,
+        exemplar="trace_id",
         help="Time from asking a source for a signal to its answer or failure.",
         why="A slow model decides on old prices.",
     ),
@@ -36,7 +42,7 @@ SIGNALS: tuple[Metric, ...] = (
     bot_gauge(
         name="trading_signal_fallback_active",
         vital=True,
-        help="1 while the fallback decides, 0 while the source does.",
+        help="1 while the fallback decides, 0 while the source does; absent without a fallback.",
         why="Tells what decides now.",
     ),
 )

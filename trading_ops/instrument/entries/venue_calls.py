@@ -26,6 +26,7 @@ VENUE_CALLS: tuple[Metric, ...] = (
     bot_histogram(
         name="trading_venue_request_duration_seconds",
         labels=("endpoint",),
+        exemplar="trace_id",
         help="Time from sending a request to the venue to its answer or failure.",
         why="A venue that slows down is about to fail, or throttles us.",
     ),
@@ -56,13 +57,14 @@ VENUE_CALLS: tuple[Metric, ...] = (
         unit="ratio",
         labels=("group",),
         vital=True,
-        help="Use of the venue's rate limit of a group of endpoints: 0 unused, 1 at the limit.",
+        help="Use of the venue's rate limit of a group of endpoints: 0 unused, 1 at the limit; "
+        "absent where the venue does not tell.",
         why="At 1 requests are refused, cancels among them.",
     ),
     bot_gauge(
         name="trading_clock_skew_seconds",
         unit="seconds",
-        help="The venue's clock minus the bot's, as its answers tell.",
+        help="The venue's clock minus the bot's, as its answers tell; absent until one did.",
         why="A wrong clock breaks nonces, signatures and latency figures.",
     ),
 )
