@@ -4,14 +4,15 @@ The file is YAML, written by a person, or JSON, written by `trading-ops up`. Rel
 from its folder. docs/exporter.md explains every key.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from trading_ops.errors import ConfigError
 from trading_ops.exporter.addresses import check_listening
-from trading_ops.exporter.config_file import read_config
+from trading_ops.exporter.config_file import convert_config, read_config
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,62}$")]
 """A value of a label: lower-case letters, digits, - and _."""
@@ -89,6 +90,9 @@ class FreqtradeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credentials_file: Path
     """One line, `user:password`, as `api_server` in Freqtrade's configuration has them."""
 
+    ws_token_file: Path | None = None
+    """One line, its `ws_token`. Without it nothing is listened to, and everything is polled."""
+
 
 class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
@@ -121,6 +125,17 @@ def load_config(path: Path) -> ExporterConfig:
     """
     config = read_config(path, ExporterConfig)
     check(config, str(path))
+    return config
+
+
+def made_config(raw: Mapping[str, Any], *, where: str, folder: Path) -> ExporterConfig:
+    """Make the same of values that were derived, from the file that `where` names.
+
+    Raises:
+        ConfigError: as for a file.
+    """
+    config = convert_config(dict(raw), ExporterConfig, where=where, folder=folder)
+    check(config, where)
     return config
 
 

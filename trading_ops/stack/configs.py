@@ -1,6 +1,7 @@
 """The JSON configuration of each of our own processes, derived from settings and registry."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from trading_ops.domain.target import Kind, Registry, Target
@@ -11,6 +12,9 @@ VENUE_SEED = 7
 """Of the paper venue's random walk: the same prices at every fresh start."""
 
 SYMBOLS = ("BTC/USD", "ETH/USD")
+MANAGER = "supervisor"
+"""The name of this service manager in targets.yml."""
+
 PASS_INTERVAL_SECONDS = 1.0
 DEAD_MAN_SECONDS = 15
 """After this long without the bot, the venue cancels its orders; 15 passes may fail before."""
@@ -31,7 +35,7 @@ def process_configs(settings: Settings, registry: Registry) -> dict[str, dict[st
     builders = {
         Kind.VENUE: _venue,
         Kind.BOT: _bot,
-        Kind.EXPORTER: _exporter,
+        Kind.EXPORTER: exporter_config,
         Kind.MAIL: _mail,
     }
     return {
@@ -39,6 +43,11 @@ def process_configs(settings: Settings, registry: Registry) -> dict[str, dict[st
         for target in registry
         if target.service and target.kind in builders
     }
+
+
+def units_file(settings: Settings) -> Path:
+    """Return the file in which the supervisor tells what it runs: each unit's pid and start."""
+    return settings.var / "supervisor" / "processes.json"
 
 
 def _venue(settings: Settings, registry: Registry, venue: Target) -> dict[str, Any]:
@@ -79,7 +88,8 @@ def _bot(settings: Settings, registry: Registry, bot: Target) -> dict[str, Any]:
     }
 
 
-def _exporter(settings: Settings, registry: Registry, exporter: Target) -> dict[str, Any]:
+def exporter_config(settings: Settings, registry: Registry, exporter: Target) -> dict[str, Any]:
+    """Return the exporter's configuration: the venues, bots and processes of the registry."""
     return {
         "address": exporter.address,
         "metrics_token_file": str(settings.secrets / "metrics_token"),
@@ -92,11 +102,27 @@ def _exporter(settings: Settings, registry: Registry, exporter: Target) -> dict[
                 "name": bot.name,
                 "address": bot.address,
                 "credentials_file": str(settings.secrets / f"freqtrade_{bot.name}"),
+                **_ws_token(settings, bot),
             }
             for bot in registry.of_kind(Kind.FREQTRADE)
             if exporter == registry.one(Kind.EXPORTER)  # one reader is enough
         ],
+        "processes": [
+            {
+                "name": target.name,
+                "unit": target.service.unit,
+                "units_file": str(units_file(settings)),
+            }
+            for target in registry
+            if target.service and target.service.manager == MANAGER
+        ],
     }
+
+
+def _ws_token(settings: Settings, bot: Target) -> dict[str, str]:
+    """Return where a Freqtrade's ws_token is; nothing when it has none, and is polled only."""
+    file = settings.secrets / f"freqtrade_{bot.name}.ws_token"
+    return {"ws_token_file": str(file)} if file.exists() else {}
 
 
 def _mail(settings: Settings, _registry: Registry, mail: Target) -> dict[str, Any]:

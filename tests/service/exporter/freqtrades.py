@@ -52,6 +52,9 @@ class FakeFreqtrade:
 
         self.asked: list[str] = []
         self.queries: dict[str, dict[str, str]] = {}
+        self.ws_token = "listen"
+        self.sockets: list[web.WebSocketResponse] = []
+        self.subscribed: list[list[str]] = []
         self._released = asyncio.Event()
         self._pending: tuple[int, str] | None = None
 
@@ -87,6 +90,7 @@ class FakeFreqtrade:
     async def serving(self, port: int = 0) -> AsyncIterator[str]:
         """Serve while the block runs; gives `host:port`."""
         application = web.Application()
+        application.router.add_get("/api/v1/message/ws", self._messages)
         application.router.add_get("/api/v1/{endpoint:.*}", self._answer)
         application.router.add_post("/api/v1/{endpoint:.*}", self._obey)
         application.router.add_delete("/api/v1/locks/{id}", self._unlock)
@@ -95,6 +99,36 @@ class FakeFreqtrade:
         async with server:
             yield f"{server.host}:{server.port}"
             self._released.set()
+
+    async def tell(self, kind: str, **more: Any) -> None:
+        """Send a message to whoever listens."""
+        for socket in self.sockets:
+            await socket.send_json({"type": kind, **more})
+
+    async def hang_up(self, code: int = 1012) -> None:
+        """Close what listens; a reload does that."""
+        for socket in self.sockets:
+            await socket.close(code=code)
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        if self.hangs & {"message/ws", EVERYTHING}:
+            await self._released.wait()
+        if "message/ws" in self.raw:
+            status, body = self.raw["message/ws"]
+            return web.Response(status=status, body=body)
+        if request.query.get("token") != self.ws_token:
+            return web.Response(status=403)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sockets.append(socket)
+        try:
+            async for message in socket:
+                asked = message.json()
+                assert asked["type"] == "subscribe"
+                self.subscribed.append(asked["data"])
+        finally:
+            self.sockets.remove(socket)
+        return socket
 
     async def _obey(self, request: web.Request) -> web.StreamResponse:
         order = request.match_info["endpoint"]
@@ -180,11 +214,17 @@ class FakeFreqtrade:
         }
 
 
-def entry(folder: Path, address: str, *, name: str = "freq", password: str = PASSWORD) -> Any:
-    """Return an entry of the exporter's configuration, with its file of credentials."""
+def entry(
+    folder: Path, address: str, *, name: str = "freq", password: str = PASSWORD, ws_token: str = ""
+) -> Any:
+    """Return an entry of the exporter's configuration, with its files of credentials."""
     file = folder / f"freqtrade_{name}"
     file.write_text(f"{USER}:{password}\n")
-    return FreqtradeEntry(name, address, file)
+    if not ws_token:
+        return FreqtradeEntry(name, address, file)
+    token_file = folder / f"freqtrade_{name}.ws_token"
+    token_file.write_text(f"{ws_token}\n")
+    return FreqtradeEntry(name, address, file, token_file)
 
 
 def _authorized(request: web.Request) -> bool:
@@ -197,7 +237,8 @@ def _line(at: float, logger: str, level: str, message: str) -> list[Any]:
 
 
 def _steady() -> dict[str, Any]:
-    order = {"order_id": "1", "status": "closed", "is_open": False}
+    order = {"order_id": "1", "status": "closed", "is_open": False, "ft_order_side": "buy",
+             "remaining": 0.001, "safe_price": 50_000.0}  # fmt: skip
     return {
         "ping": {"status": "pong"},
         "show_config": {
@@ -215,20 +256,22 @@ def _steady() -> dict[str, Any]:
         "count": {"current": 2, "max": 3, "total_stake": 199.5},
         "status": [
             {"trade_id": 1, "pair": "BTC/USDT", "is_short": False, "amount": 0.002,
-             "stake_amount": 99.5, "orders": [order, order | {"is_open": True}]},
+             "stake_amount": 99.5, "current_rate": 49_000.0,
+             "orders": [order, order | {"is_open": True}]},
             {"trade_id": 2, "pair": "SOL/USDT", "is_short": True, "amount": 1.5,
-             "stake_amount": 100.0, "orders": [order]},
+             "stake_amount": 100.0, "current_rate": 60.0, "orders": [order]},
         ],
         "profit": {
             "profit_closed_coin": 12.5, "profit_all_coin": 10.0, "closed_trade_count": 7,
             "profit_factor": None, "max_drawdown": 0.2, "current_drawdown": 0.05,
+            "winning_trades": 4, "latest_trade_timestamp": 1_700_000_000_000,
         },
         "balance": {
             "currencies": [
                 {"currency": "USDT", "balance": 800.0, "free": 700.0, "est_stake": 800.0},
                 {"currency": "BTC", "balance": 0.002, "free": 0.0, "est_stake": 98.0},
             ],
-            "total": 5000.0, "total_bot": 1010.0, "stake": "USDT",
+            "total": 5000.0, "total_bot": 1010.0, "stake": "USDT", "starting_capital": 990.0,
         },
         "daily": {"data": [{"date": "2026-01-02", "abs_profit": -4.5, "trade_count": 2},
                            {"date": "2026-01-01", "abs_profit": 9.0, "trade_count": 1}]},

@@ -21,6 +21,7 @@ from trading_ops import clock
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.freqtrade.bot import WATCHED_PAIRS, FreqtradeBot
 from trading_ops.exporter.freqtrade.facts import NAMES, facts
+from trading_ops.exporter.freqtrade.heard import NAMES as HEARD_NAMES
 from trading_ops.instrument.catalogue import CATALOGUE, get
 
 FIGURES_OF = {
@@ -99,6 +100,14 @@ async def test_what_is_mapped_to_what(tmp_path: Path) -> None:
     assert seen["trading_freqtrade_max_open_trades"] == 3
     assert seen["trading_freqtrade_exposure:USDT"] == 199.5
     assert seen["trading_open_orders"] == 1
+    assert seen["trading_open_positions"] == 2
+    assert seen["trading_exposure:USDT"] == 0.002 * 49_000 + 1.5 * 60
+    assert seen["trading_freqtrade_won_trades_total"] == 4
+    assert seen["trading_freqtrade_last_trade_timestamp_seconds"] == 1_700_000_000
+    assert seen["trading_freqtrade_starting_capital:USDT"] == 990
+    last = "trading_component_last_success_timestamp_seconds"
+    assert seen[f"{last}:heartbeat"] == int(fake.looped)
+    assert seen[f"{last}:signals"] == pytest.approx(now, abs=5)
     assert seen["trading_position:BTC/USDT"] == 0.002
     assert seen["trading_position:ETH/USDT"] == 0
     assert seen["trading_position:SOL/USDT"] == -1.5
@@ -120,13 +129,50 @@ async def test_the_bots_money_is_told_and_not_the_accounts(tmp_path: Path) -> No
     assert seen["trading_freqtrade_daily_profit:USDT"] == -4.5
 
 
+async def test_a_resting_entry_is_no_loss(tmp_path: Path) -> None:
+    """Its stake is neither free nor held to Freqtrade; other people's orders are not added."""
+    fake = FakeFreqtrade()
+    for used, equity in ((0.0, 1010), (30.0, 1040), (500.0, 1060)):
+        fake.answers["balance"]["currencies"][0]["used"] = used
+        async with reading(tmp_path, fake) as bot:
+            await look(bot, "show_config")
+            seen = await look(bot, "balance")
+        assert seen["trading_equity:USDT"] == equity
+    fake.raw["status"] = (502, b"")
+    async with reading(tmp_path, fake) as bot:
+        await look(bot, "show_config")
+        seen = await look(bot, "balance")
+    assert "trading_equity:USDT" not in seen
+    assert seen["trading_balance:BTC"] == 0.002
+
+
+async def test_in_futures_a_positions_margin_is_no_resting_entry(tmp_path: Path) -> None:
+    """It is told as used as well, and is in the sum already."""
+    fake = FakeFreqtrade()
+    fake.answers["show_config"]["trading_mode"] = "futures"
+    fake.answers["balance"]["currencies"][0]["used"] = 30.0
+    async with reading(tmp_path, fake) as bot:
+        await look(bot, "show_config")
+        assert (await look(bot, "balance"))["trading_equity:USDT"] == 1010
+
+
+async def test_value_without_a_price_is_not_told(tmp_path: Path) -> None:
+    """An exchange that does not answer leaves trades without their current rate."""
+    fake = FakeFreqtrade()
+    fake.answers["status"][0]["current_rate"] = None
+    async with reading(tmp_path, fake) as bot:
+        seen = await look(bot)
+    assert "trading_exposure:USDT" not in seen
+    assert seen["trading_open_positions"] == 2
+
+
 async def test_the_catalogue_knows_every_name(tmp_path: Path) -> None:
     """A healthy Freqtrade has all that is promised, and nothing else."""
     async with reading(tmp_path, FakeFreqtrade()) as bot:
         seen = await look(bot)
     assert {name.partition(":")[0] for name in seen} == set(NAMES)
     own = {one.name for one in CATALOGUE if one.name.startswith("trading_freqtrade_")}
-    assert own <= set(NAMES)
+    assert own <= {*NAMES, *HEARD_NAMES}
 
 
 async def test_an_exchange_that_is_down_shows(tmp_path: Path) -> None:

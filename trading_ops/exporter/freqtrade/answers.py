@@ -36,6 +36,7 @@ class Config(msgspec.Struct, frozen=True):
     timeframe_ms: float
     timeframe: str | None = None
     strategy: str | None = None
+    trading_mode: str = "spot"
     max_open_trades: float | None = None
     """-1 or null for no limit."""
 
@@ -52,6 +53,11 @@ class Order(msgspec.Struct, frozen=True):
     """One order of a trade."""
 
     is_open: bool
+    ft_order_side: str = ""
+    """`buy` or `sell`."""
+
+    remaining: float | None = None
+    safe_price: float | None = None
 
 
 class Trade(msgspec.Struct, frozen=True):
@@ -63,6 +69,9 @@ class Trade(msgspec.Struct, frozen=True):
     """In the base currency; positive for shorts as well."""
 
     stake_amount: float
+    current_rate: float | None = None
+    """Price of one unit, in the stake currency; null when the exchange did not tell."""
+
     orders: tuple[Order, ...] = ()
 
 
@@ -74,6 +83,9 @@ class Profit(msgspec.Struct, frozen=True):
     closed_trade_count: int
     max_drawdown: float
     current_drawdown: float | None = None
+    winning_trades: int | None = None
+    latest_trade_timestamp: float = 0.0
+    """In milliseconds; 0 for none."""
 
 
 class Money(msgspec.Struct, frozen=True):
@@ -82,6 +94,8 @@ class Money(msgspec.Struct, frozen=True):
     currency: str
     balance: float
     est_stake: float = 0.0
+    used: float = 0.0
+    """Tied in resting orders; in futures in positions as well."""
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -89,7 +103,12 @@ class Balance(msgspec.Struct, frozen=True):
 
     currencies: tuple[Money, ...]
     total_bot: float
-    """What the bot manages, in the stake currency; `total` counts other people's money too."""
+    """What the bot manages, in the stake currency; `total` counts other people's money too.
+
+    What rests in the bot's own entries is not in it.
+    """
+
+    starting_capital: float | None = None
 
 
 class Day(msgspec.Struct, frozen=True):
@@ -130,6 +149,9 @@ class Candles(msgspec.Struct, frozen=True):
 
     data_stop_ts: float
     """Opening of the newest candle, in milliseconds; 0 for none."""
+
+    last_analyzed_ts: float = 0.0
+    """When the strategy last looked, in seconds; 0 for never."""
 
 
 class LogLines(msgspec.Struct, frozen=True):

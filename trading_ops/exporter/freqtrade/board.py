@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from trading_ops import clock
 from trading_ops.exporter.families import family
+from trading_ops.exporter.freqtrade import heard
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
 from trading_ops.exporter.freqtrade.facts import NAMES, facts
 from trading_ops.instrument.exposition import Exposition
@@ -26,7 +27,7 @@ class FreqtradeBoard(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Yield every family that there can be: a scrape of the vital ones picks by name."""
-        return (family(name, {}) for name in NAMES)
+        return (family(name, {}) for name in (*NAMES, *heard.NAMES))
 
 
 def exposition(bot: FreqtradeBot) -> Exposition:

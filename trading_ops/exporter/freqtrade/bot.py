@@ -1,6 +1,6 @@
 """One Freqtrade: what is asked of it, how often, and for how long an answer is awaited."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import aiohttp
@@ -11,6 +11,10 @@ from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import FreqtradeEntry
 from trading_ops.exporter.freqtrade import answers
 from trading_ops.exporter.freqtrade.api import Api
+from trading_ops.exporter.freqtrade.checks import check_labels, check_moment
+from trading_ops.exporter.freqtrade.heard import Heard
+from trading_ops.exporter.freqtrade.listener import Listener
+from trading_ops.exporter.freqtrade.prompt import Prompt
 from trading_ops.exporter.freqtrade.reading import Reading
 from trading_ops.exporter.freqtrade.trouble import Trouble
 
@@ -21,9 +25,25 @@ WATCHED_PAIRS = 10
 
 LOG_LINES = 500
 CANDLES_WITHIN = 2.0
-LABEL_LENGTH = 64
-AHEAD_SECONDS = 60.0
-"""Freqtrade is on this host: a time stamp further in the future than this is a mistake."""
+
+_CANDLES, _MONEY = ("pair_candles",), ("count", "status", "profit", "balance")
+_STATE = ("show_config", "health", "locks", "count")
+WHAT_IS_NEW = {
+    "new_candle": _CANDLES,
+    "status": _STATE,
+    "startup": _STATE,
+    "warning": ("logs",),
+    "exception": ("logs", *_STATE),
+    "protection_trigger": ("locks",),
+    "protection_trigger_global": ("locks",),
+    "entry": _MONEY,
+    "entry_fill": _MONEY,
+    "entry_cancel": _MONEY,
+    "exit": _MONEY,
+    "exit_fill": (*_MONEY, "daily"),
+    "exit_cancel": _MONEY,
+}
+"""Which endpoints a message makes look at once."""
 
 
 class FreqtradeBot:
@@ -36,7 +56,14 @@ class FreqtradeBot:
         self.candles_opened: dict[str, float] = {}
         """Opening of each watched pair's newest candle; when it was first asked for until then."""
 
+        self.analyzed: dict[str, float] = {}
+        """When the strategy last looked at each watched pair."""
+
+        self.equity: float | None = None
+        """What the bot manages, with what rests in its entries, in the stake currency."""
+
         self.watched: list[Watched] = []
+        self._prompt: dict[str, Prompt] = {}
         self._api = Api(entry.address, entry.credentials_file, session)
         add = self._add
         self.ping = add("ping", self._ping, every=1.0, within=1.0)
@@ -52,8 +79,20 @@ class FreqtradeBot:
         self.profit = add(
             "profit", self._simple("/profit", answers.Profit, 10.0), every=15.0, within=10.0
         )
-        self.balance = add("balance", self._balance, every=60.0, within=20.0)
+        self.balance = add("balance", self._balance, every=60.0, within=30.0)
         self.daily = add("daily", self._daily, every=60.0, within=10.0)
+        self.heard: Heard | None = None
+        if entry.ws_token_file is not None:
+            self.heard = heard = Heard()
+            self.watched.append(
+                Listener(
+                    f"freqtrade:{entry.name}:websocket",
+                    entry.address,
+                    entry.ws_token_file,
+                    session,
+                    lambda text: self._hear(heard, text),
+                )
+            )
 
     @property
     def is_alive(self) -> bool:
@@ -69,8 +108,19 @@ class FreqtradeBot:
             interval_seconds=every,
             timeout_seconds=within,
         )
-        self.watched.append(Watched(reading))
+        self._prompt[endpoint] = Prompt(reading)
+        self.watched.append(self._prompt[endpoint])
         return reading
+
+    def _hear(self, heard: Heard, text: str) -> None:
+        kind = heard.take(
+            text,
+            clock.timestamp(),
+            timeframe=self.candles.last or 0.0,
+            pairs=self.candles_opened.keys(),
+        )
+        for endpoint in WHAT_IS_NEW.get(kind, ()):
+            self._prompt[endpoint].hurry()
 
     def _simple(self, path: str, kind: type[T], within: float) -> Callable[[], Awaitable[T]]:
         return lambda: self._api.get(path, kind, within=within)
@@ -103,7 +153,35 @@ class FreqtradeBot:
     async def _balance(self) -> answers.Balance:
         balance = await self._api.get("/balance", answers.Balance, within=20.0)
         check_labels("/balance", (money.currency for money in balance.currencies))
+        resting = await self._resting(balance)
+        self.equity = None if resting is None else balance.total_bot + resting
         return balance
+
+    async def _resting(self, balance: answers.Balance) -> float | None:
+        """Return what rests in the bot's own entries, None when it cannot be told.
+
+        Freqtrade counts it neither as free nor as held, so each entry that is not filled at once
+        would look like a loss of the whole stake.
+        """
+        config = self.config.last
+        if config is None or config.trading_mode != "spot":
+            return 0.0  # in futures a position's collateral is told instead
+        tied = [
+            money.used for money in balance.currencies if money.currency == config.stake_currency
+        ]
+        if not sum(tied):
+            return 0.0
+        try:
+            trades = await self._api.get("/status", tuple[answers.Trade, ...], within=8.0)
+        except ClientError:
+            return None
+        own = sum(
+            (order.remaining or 0.0) * (order.safe_price or 0.0)
+            for trade in trades
+            for order in trade.orders
+            if order.is_open and order.ft_order_side == "buy"
+        )
+        return min(sum(tied), own)  # others may trade on the same account
 
     async def _daily(self) -> answers.Daily:
         daily = await self._api.get("/daily", answers.Daily, within=10.0, params={"timescale": "1"})
@@ -128,6 +206,7 @@ class FreqtradeBot:
         check_labels("/whitelist", pairs)
         now = clock.timestamp()
         self.candles_opened = {pair: self.candles_opened.get(pair, now) for pair in pairs}
+        self.analyzed = {pair: at for pair, at in self.analyzed.items() if pair in pairs}
         for pair in pairs:
             candles = await self._api.get(
                 "/pair_candles",
@@ -136,27 +215,9 @@ class FreqtradeBot:
                 params={"pair": pair, "timeframe": config.timeframe or "", "limit": "1"},
             )
             check_moment("/pair_candles", candles.data_stop_ts / 1000)
+            check_moment("/pair_candles", candles.last_analyzed_ts)
             if candles.data_stop_ts:
                 self.candles_opened[pair] = candles.data_stop_ts / 1000
+            if candles.last_analyzed_ts:
+                self.analyzed[pair] = candles.last_analyzed_ts
         return config.timeframe_ms / 1000
-
-
-def check_moment(path: str, moment: float | None) -> None:
-    """Refuse a time that cannot be: it would hide an outage for as long as it lies ahead.
-
-    Raises:
-        ClientError: it is negative, or in the future.
-    """
-    if moment is not None and not 0 <= moment <= clock.timestamp() + AHEAD_SECONDS:
-        raise ClientError(f"{path}: {moment:g} is no time stamp of the past")
-
-
-def check_labels(path: str, values: Iterable[str]) -> None:
-    """Refuse what cannot be the name of a pair or a currency.
-
-    Raises:
-        ClientError: one is empty, very long, or not printable.
-    """
-    for value in values:
-        if not value or len(value) > LABEL_LENGTH or not value.isprintable():
-            raise ClientError(f"{path}: {value[:LABEL_LENGTH]!r} is no name")

@@ -4,13 +4,12 @@
 same rules, boards and runbooks serve both. docs/freqtrade.md lists what is mapped to what.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from prometheus_client.metrics_core import Metric
 
 from trading_ops.exporter.families import family
-from trading_ops.exporter.freqtrade import answers
+from trading_ops.exporter.freqtrade import answers, holdings
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
 
 GLOBAL = "*"
@@ -20,9 +19,6 @@ STALE_TIMEFRAMES = 3
 LOOP_SECONDS = 60.0
 """A loop takes about 5 s; one that takes longer than this is stuck, often in the exchange."""
 
-LARGEST_COUNT = 100
-"""Of pairs, and of currencies, that become series; the largest ones are kept."""
-
 NAMES = (
     "trading_bot_info",
     "trading_bot_start_timestamp_seconds",
@@ -30,7 +26,10 @@ NAMES = (
     "trading_state",
     "trading_component_up",
     "trading_market_data_timestamp_seconds",
+    "trading_component_last_success_timestamp_seconds",
     "trading_open_orders",
+    "trading_open_positions",
+    "trading_exposure",
     "trading_position",
     "trading_balance",
     "trading_equity",
@@ -41,15 +40,19 @@ NAMES = (
     "trading_freqtrade_max_open_trades",
     "trading_freqtrade_exposure",
     "trading_freqtrade_closed_trades_total",
+    "trading_freqtrade_won_trades_total",
+    "trading_freqtrade_last_trade_timestamp_seconds",
+    "trading_freqtrade_starting_capital",
     "trading_freqtrade_daily_profit",
     "trading_freqtrade_current_drawdown_ratio",
     "trading_freqtrade_max_drawdown_ratio",
     "trading_freqtrade_locks",
     "trading_freqtrade_exchange_warnings_total",
     "trading_freqtrade_candle_timestamp_seconds",
+    "trading_freqtrade_analyzed_timestamp_seconds",
     "trading_freqtrade_timeframe_seconds",
 )
-"""Every metric that a Freqtrade has when all its endpoints answer."""
+"""Every metric that a Freqtrade has when all its endpoints answer; `heard` has those beside."""
 
 
 def facts(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
@@ -59,9 +62,11 @@ def facts(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     yield from _state(bot, now)
     yield from _components(bot, now)
     yield from _market_data(bot, now)
-    yield from _trades(bot)
-    yield from _money(bot)
+    yield from holdings.trades(bot)
+    yield from holdings.money(bot)
     yield family("trading_freqtrade_exchange_warnings_total", {(): bot.trouble.total})
+    if bot.heard is not None:
+        yield from bot.heard.families()
 
 
 def _config(bot: FreqtradeBot) -> Iterator[Metric]:
@@ -128,6 +133,18 @@ def _components(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
         up["heartbeat",] = now - bot.health.last.last_process_ts <= LOOP_SECONDS
     if up:
         yield family("trading_component_up", {key: float(value) for key, value in up.items()})
+    yield from _last_work(bot)
+
+
+def _last_work(bot: FreqtradeBot) -> Iterator[Metric]:
+    """Yield when a whole loop, and the strategy in it, last came to an end."""
+    last: dict[tuple[str, ...], float] = {}
+    if bot.health.last is not None and bot.health.last.last_process_ts is not None:
+        last["heartbeat",] = bot.health.last.last_process_ts
+    if bot.analyzed:
+        last["signals",] = max(bot.analyzed.values())
+    if last:
+        yield family("trading_component_last_success_timestamp_seconds", last)
 
 
 def _market_data(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
@@ -138,6 +155,8 @@ def _market_data(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
         (pair,): moment for pair, moment in bot.candles_opened.items()
     }
     yield family("trading_freqtrade_timeframe_seconds", {(): timeframe})
+    analyzed: dict[tuple[str, ...], float] = {(pair,): at for pair, at in bot.analyzed.items()}
+    yield family("trading_freqtrade_analyzed_timestamp_seconds", analyzed)
     yield family("trading_freqtrade_candle_timestamp_seconds", opened)
     ends = _fresh_until(bot, timeframe)
     yield family(
@@ -156,61 +175,3 @@ def _fresh_until(bot: FreqtradeBot, timeframe: float) -> Mapping[str, float]:
     return {
         pair: opened + STALE_TIMEFRAMES * timeframe for pair, opened in bot.candles_opened.items()
     }
-
-
-def _trades(bot: FreqtradeBot) -> Iterator[Metric]:
-    count, trades, config = bot.count.fresh, bot.trades.fresh, bot.config.last
-    if count is not None:
-        yield family("trading_freqtrade_open_trades", {(): count.current})
-        if config is not None:
-            stake = (config.stake_currency,)
-            yield family("trading_freqtrade_exposure", {stake: count.total_stake})
-    if trades is not None:
-        resting = sum(1 for trade in trades for order in trade.orders if order.is_open)
-        yield family("trading_open_orders", {(): resting})
-        yield family("trading_position", _positions(trades, bot.candles_opened))
-
-
-def _positions(
-    trades: Iterable[answers.Trade], pairs: Iterable[str]
-) -> dict[tuple[str, ...], float]:
-    """Return the net amount by pair; zero for the watched pairs, so that a closed one shows."""
-    found: dict[tuple[str, ...], float] = {(pair,): 0.0 for pair in pairs}
-    net: dict[str, float] = defaultdict(float)
-    stake: dict[str, float] = defaultdict(float)
-    for trade in trades:
-        net[trade.pair] += -trade.amount if trade.is_short else trade.amount
-        stake[trade.pair] += abs(trade.stake_amount)
-    largest = sorted(net, key=lambda pair: stake[pair], reverse=True)[:LARGEST_COUNT]
-    return found | {(pair,): net[pair] for pair in largest}
-
-
-def _money(bot: FreqtradeBot) -> Iterator[Metric]:
-    profit, balance, daily, config = (
-        bot.profit.fresh,
-        bot.balance.fresh,
-        bot.daily.fresh,
-        bot.config.last,
-    )
-    if balance is not None:
-        largest = sorted(balance.currencies, key=lambda money: abs(money.est_stake), reverse=True)
-        yield family(
-            "trading_balance",
-            {(money.currency,): money.balance for money in largest[:LARGEST_COUNT]},
-        )
-    if profit is not None:
-        yield family("trading_freqtrade_closed_trades_total", {(): profit.closed_trade_count})
-        yield family("trading_freqtrade_max_drawdown_ratio", {(): profit.max_drawdown})
-        if profit.current_drawdown is not None:
-            yield family("trading_freqtrade_current_drawdown_ratio", {(): profit.current_drawdown})
-    if config is None:
-        return  # amounts without their currency say nothing
-    stake = (config.stake_currency,)
-    if balance is not None:
-        yield family("trading_equity", {stake: balance.total_bot})
-    if profit is not None:
-        closed = profit.profit_closed_coin
-        yield family("trading_realized_pnl", {stake: closed})
-        yield family("trading_unrealized_pnl", {stake: profit.profit_all_coin - closed})
-    if daily is not None:
-        yield family("trading_freqtrade_daily_profit", {stake: daily.data[0].abs_profit})

@@ -4,7 +4,18 @@ Of one bot each, scraped with `?bot=`; `bot` and `venue` are target labels here 
 """
 
 from trading_ops.instrument.entries.kinds import exporter_counter, exporter_gauge
-from trading_ops.instrument.metric import Metric
+from trading_ops.instrument.metric import Kind, Metric, Owner
+
+MESSAGES = (
+    *("status", "warning", "exception", "startup"),
+    *("entry", "entry_fill", "entry_cancel", "exit", "exit_fill", "exit_cancel"),
+    *("protection_trigger", "protection_trigger_global", "liquidation_warning"),
+    *("strategy_msg", "new_candle", "other"),
+)
+"""Whole tables of candles and whitelists are not asked for: nothing is made of them."""
+
+# Freqtrade begins its loop about a second after a candle's close, and then asks the exchange.
+DELAY_BUCKETS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0)
 
 FREQTRADE: tuple[Metric, ...] = (
     exporter_gauge(
@@ -75,5 +86,46 @@ FREQTRADE: tuple[Metric, ...] = (
         unit="seconds",
         help="Length of a candle.",
         why="The measure for a candle's age.",
+    ),
+    exporter_counter(
+        name="trading_freqtrade_won_trades_total",
+        help="Trades that were closed with a profit, since the bot's database began.",
+        why="Beside all closed ones: a strategy that has stopped to work loses before it is seen.",
+    ),
+    exporter_gauge(
+        name="trading_freqtrade_last_trade_timestamp_seconds",
+        unit="seconds",
+        help="Time at which the newest trade was opened, since the epoch; absent before the first.",
+        why="Long ago: the bot is alive, looks well, and does not trade.",
+    ),
+    exporter_gauge(
+        name="trading_freqtrade_starting_capital",
+        labels=("currency",),
+        help="What the bot began with, as Freqtrade reckons it, in units of the stake currency.",
+        why="The base for what was won or lost as a share.",
+    ),
+    exporter_gauge(
+        name="trading_freqtrade_analyzed_timestamp_seconds",
+        unit="seconds",
+        labels=("symbol",),
+        help="Time at which the strategy last looked at the pair's candles, since the epoch.",
+        why="Old while candles are fresh: the strategy fails, and nothing is decided any more.",
+    ),
+    exporter_counter(
+        name="trading_freqtrade_messages_total",
+        labels=("type",),
+        values={"type": MESSAGES},
+        help="Messages of the bot's WebSocket by kind, heard since the exporter began.",
+        why="Exceptions, warnings, protections that triggered: told nowhere else so soon.",
+    ),
+    Metric(
+        name="trading_freqtrade_candle_delay_seconds",
+        kind=Kind.HISTOGRAM,
+        owner=Owner.EXPORTER,
+        unit="seconds",
+        labels=("symbol",),
+        buckets=DELAY_BUCKETS,
+        help="Time from the close of a candle to the message that the strategy has analysed it.",
+        why="The bot's reaction to the market: a slow exchange or too many pairs draw it out.",
     ),
 )

@@ -1,0 +1,119 @@
+"""What a Freqtrade's messages add up to; memory only, so a flood of them costs little.
+
+Counters begin at zero when the exporter begins, and do not know what was said while nobody
+listened. Source of the messages: https://www.freqtrade.io/en/stable/rest-api/#message-websocket.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Iterator
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+
+from trading_ops.exporter.families import family
+from trading_ops.instrument.catalogue import get
+
+MESSAGES = "trading_freqtrade_messages_total"
+DELAY = "trading_freqtrade_candle_delay_seconds"
+ORDERS = "trading_orders_total"
+NAMES = (ORDERS, MESSAGES, DELAY)
+"""Every metric that is there only when somebody listens."""
+
+OTHER = "other"
+KINDS = get(MESSAGES).values["type"]
+"""What is counted by its name; whatever else comes is `other`."""
+
+OUTCOMES = {
+    "entry_fill": "filled",
+    "exit_fill": "filled",
+    "entry_cancel": "cancelled",
+    "exit_cancel": "cancelled",
+}
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """Any message: its kind, and for a candle whose it is."""
+
+    type: str
+    data: Any = None
+
+
+class _Delays:
+    """A histogram of one pair."""
+
+    def __init__(self) -> None:
+        self._bounds = get(DELAY).buckets
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, seconds: float) -> None:
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
+
+    def put_into(self, built: HistogramMetricFamily, pair: str) -> None:
+        bounds = (*map(str, self._bounds), "+Inf")
+        built.add_metric(
+            [pair], list(zip(bounds, accumulate(self._counts), strict=True)), self._sum
+        )
+
+
+class Heard:
+    """Counts messages, orders, and how late candles are analysed."""
+
+    def __init__(self) -> None:
+        """Begin with nothing heard."""
+        self._messages: Counter[str] = Counter()
+        self._delays: dict[str, _Delays] = {}
+        self._periods: dict[str, float] = {}
+        """In which timeframe, counted since the epoch, each pair's last candle was analysed."""
+
+    def take(self, text: str, now: float, *, timeframe: float, pairs: Collection[str]) -> str:
+        """Count one message; return its kind.
+
+        Args:
+            text: as it came.
+            now: seconds since the epoch.
+            timeframe: seconds; 0 while it is not known.
+            pairs: whose candles are looked at; others become no series.
+        """
+        try:
+            message = msgspec.json.decode(text, type=_Message)
+        except (msgspec.MsgspecError, RecursionError):
+            message = _Message(OTHER)
+        kind = message.type if message.type in KINDS else OTHER
+        self._messages[kind] += 1
+        if kind == "new_candle" and timeframe > 0:
+            self._candle(message.data, now, timeframe, pairs)
+        return kind
+
+    def _candle(self, data: Any, now: float, timeframe: float, pairs: Collection[str]) -> None:
+        """Measure from the candle's close, which is when the timeframe that is under way began.
+
+        The first message after a start or a reload comes at any time of a timeframe and measures
+        nothing; so only those are taken that follow on one of the timeframe before.
+        """
+        pair = data[0] if isinstance(data, list) and data else None
+        if not isinstance(pair, str) or pair not in pairs:
+            return
+        period = now // timeframe
+        if self._periods.get(pair) == period - 1:
+            self._delays.setdefault(pair, _Delays()).add(now - period * timeframe)
+        self._periods[pair] = period
+        for gone in self._periods.keys() - set(pairs):
+            del self._periods[gone]
+            self._delays.pop(gone, None)
+
+    def families(self) -> Iterator[Metric]:
+        """Yield what was counted."""
+        outcomes = Counter(dict.fromkeys(OUTCOMES.values(), 0))
+        for kind, outcome in OUTCOMES.items():
+            outcomes[outcome] += self._messages[kind]
+        yield family(ORDERS, {(outcome,): count for outcome, count in outcomes.items()})
+        yield family(MESSAGES, {(kind,): self._messages[kind] for kind in KINDS})
+        built = HistogramMetricFamily(DELAY, get(DELAY).help, labels=get(DELAY).labels)
+        for pair, delays in self._delays.items():
+            delays.put_into(built, pair)
+        yield built

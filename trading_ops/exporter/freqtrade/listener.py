@@ -1,0 +1,142 @@
+"""Listens to one Freqtrade's messages, and makes the polling look at once at what they tell of.
+
+The messages are a gain and never a need: everything that they tell early is polled as well, by
+tasks that know nothing of this one.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import aiohttp
+from prometheus_client.metrics_core import Metric
+
+from trading_ops import clock, logs
+from trading_ops.errors import ClientError, Refused, Unreachable
+from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.freqtrade.api import ROOT
+from trading_ops.exporter.freqtrade.heard import KINDS, OTHER
+from trading_ops.exporter.freqtrade.reading import Reading
+
+_log = logs.get(__name__)
+
+PATH = ROOT + "/message/ws"
+CONNECT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 10.0
+"""A frozen Freqtrade answers no ping; half of this later the connection counts as dead."""
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+LARGEST_MESSAGE_BYTES = 256 * 1024
+"""Messages have some hundred bytes; the large ones, whole tables of candles, are not asked for."""
+
+SUBSCRIPTION = {"type": "subscribe", "data": [kind for kind in KINDS if kind != OTHER]}
+
+
+class Listener(Watched):
+    """A collector that is pushed to: up while it is connected."""
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        token_file: Path,
+        session: aiohttp.ClientSession,
+        hear: Callable[[str], None],
+    ) -> None:
+        """Take the collector's name, `host:port`, the file with the token, and who is told."""
+        super().__init__(
+            Reading(
+                name,
+                self._listen,
+                interval_seconds=FIRST_PAUSE_SECONDS,
+                timeout_seconds=CONNECT_SECONDS,
+            )
+        )
+        self._url = f"http://{address}{PATH}"
+        self._token_file = token_file
+        self._session = session
+        self._hear = hear
+
+    async def run(self) -> None:
+        """Listen until cancelled; whatever ends a connection, another one follows."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            began = clock.monotonic()
+            await self.once()
+            if clock.monotonic() - began > LONGEST_PAUSE_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    async def once(self) -> None:
+        """Connect, listen to the end, and keep the score."""
+        try:
+            await self._listen()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the polling goes on
+            self.problem = str(error) or type(error).__name__
+            if self.up or not self.failures:
+                _log.warning("collector_failed", collector=self.source.name, reason=self.problem)
+            self.failures += 1
+        finally:
+            self.up = False
+            self.looked.set()
+
+    def figures(self) -> Sequence[Metric]:
+        """Return nothing: what is heard is told with the bot's. A connection succeeds all along."""
+        if self.up:
+            self.last_success = clock.timestamp()
+        return ()
+
+    async def _listen(self) -> None:
+        """Listen until the connection ends.
+
+        Raises:
+            Unreachable: there was none, or it has ended.
+            Refused: the token is wrong.
+            ClientError: the token cannot be read.
+        """
+        socket = await self._connect()
+        try:
+            await socket.send_json(SUBSCRIPTION)
+            self.up, self.last_success, self.problem = True, clock.timestamp(), ""
+            self.looked.set()
+            _log.info("collector_succeeded", collector=self.source.name)
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    self._hear(message.data)
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"the connection broke: {error}") from error
+        finally:
+            await socket.close()
+        raise Unreachable(f"it closed the connection: {socket.close_code}")
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
+        # The token can only be in the query, and Freqtrade writes that into its log.
+        token = self._token()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await self._session.ws_connect(
+                    self._url,
+                    params={"token": token},
+                    heartbeat=HEARTBEAT_SECONDS,
+                    max_msg_size=LARGEST_MESSAGE_BYTES,
+                )
+        except TimeoutError as error:
+            raise Unreachable(f"no connection within {CONNECT_SECONDS:g} s") from error
+        except aiohttp.WSServerHandshakeError as error:
+            # Its own text has the address with the token.
+            raise Refused(f"HTTP {error.status}: the ws_token may be wrong") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(str(error) or type(error).__name__) from error
+
+    def _token(self) -> str:
+        """Return the token; the file is read anew for each connection."""
+        try:
+            token = self._token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise ClientError(f"{self._token_file} cannot be read: {reason}") from error
+        if not token or not token.isprintable():
+            raise ClientError(f"{self._token_file} must hold one line, Freqtrade's `ws_token`")
+        return token

@@ -1,0 +1,39 @@
+"""A collector that can be told that there is something new, and then looks before its time."""
+
+import asyncio
+import contextlib
+
+from trading_ops import clock
+from trading_ops.exporter.collector import Source, Watched
+
+LEAST_SECONDS = 1.0
+"""From one reading to the next, however much is heard."""
+
+
+class Prompt(Watched):
+    """Reads at its interval, and sooner when it is hurried."""
+
+    def __init__(self, source: Source) -> None:
+        """Take the source; nothing is read yet."""
+        super().__init__(source)
+        self._hurried = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Read soon; what is said while a reading is under way asks for another one."""
+        self._hurried.set()
+
+    async def run(self) -> None:
+        """Read until cancelled; no failure of the source ends this."""
+        while True:
+            self._hurried.clear()
+            began = clock.monotonic()
+            await self.once()
+            await self._rest(clock.monotonic() - began)
+
+    async def _rest(self, spent: float) -> None:
+        interval = self.source.interval_seconds
+        least = min(interval, LEAST_SECONDS)
+        await asyncio.sleep(max(0.0, least - spent))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, interval - max(spent, least))):
+                await self._hurried.wait()
