@@ -18,6 +18,7 @@ from trading_ops.errors import ConfigError
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import ExporterConfig, FreqtradeEntry, VenueEntry, load_config
 from trading_ops.exporter.freqtrade.facts import NAMES as FREQTRADE_NAMES
+from trading_ops.exporter.freqtrade.heard import NAMES as HEARD_NAMES
 from trading_ops.exporter.server import serving
 from trading_ops.instrument.catalogue import CATALOGUE
 from trading_ops.instrument.metric import Owner
@@ -87,7 +88,7 @@ async def test_every_metric_of_the_catalogue_is_there(tmp_path: Path) -> None:
     ):
         seen = await scrape(session)
     promised = {metric.name for metric in CATALOGUE if metric.owner is Owner.EXPORTER}
-    promised -= set(FREQTRADE_NAMES)
+    promised -= {*FREQTRADE_NAMES, *HEARD_NAMES}
     assert promised == {name for name in seen if name.startswith("trading_")}
 
 

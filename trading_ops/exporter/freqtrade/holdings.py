@@ -56,7 +56,7 @@ def _positions(
 def money(bot: FreqtradeBot) -> Iterator[Metric]:
     """Yield balances, equity, profit and loss; amounts without their currency say nothing."""
     config, daily = bot.config.last, bot.daily.fresh
-    stake = (config.stake_currency,) if config is not None else None
+    stake: tuple[str, ...] | None = (config.stake_currency,) if config is not None else None
     if bot.balance.fresh is not None:
         yield from _balance(bot.balance.fresh, bot.equity, stake)
     if bot.profit.fresh is not None:
@@ -69,7 +69,9 @@ def _balance(
     balance: answers.Balance, equity: float | None, stake: tuple[str, ...] | None
 ) -> Iterator[Metric]:
     largest = sorted(balance.currencies, key=lambda money: abs(money.est_stake), reverse=True)
-    held = {(money.currency,): money.balance for money in largest[:LARGEST_COUNT]}
+    held: dict[tuple[str, ...], float] = {
+        (money.currency,): money.balance for money in largest[:LARGEST_COUNT]
+    }
     yield family("trading_balance", held)
     if stake is None:
         return
