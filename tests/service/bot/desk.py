@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,8 @@ from trading_ops.agent import OrderGate, TradingState
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
+from trading_ops.paper.bot.records.driver import Threaded
+from trading_ops.paper.bot.records.sqlite import SqliteDriver
 from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.trading.book import Book
@@ -62,14 +65,8 @@ class FakeKraken:
 
     def end(self, venue_id: str, status: OrderStatus, filled: str = "0") -> None:
         order = self.open.pop(venue_id)
-        self.closed[venue_id] = VenueOrder(
-            venue_id=venue_id,
-            client_id=order.client_id,
-            status=status,
-            filled=Decimal(filled),
-            cost=Decimal(filled) * 1000,
-            fee=Decimal(0),
-        )
+        done = Decimal(filled)
+        self.closed[venue_id] = replace(order, status=status, filled=done, cost=done * 1000)
 
 
 class FakeBroker:
@@ -89,7 +86,11 @@ def word(order: Order, venue_id: str) -> VenueOrder:
     return VenueOrder(
         venue_id=venue_id,
         client_id=order.client_id,
-        status=OrderStatus.OPEN,
+        symbol=order.symbol,
+        side=order.side,
+        price=order.price,
+        quantity=order.quantity,
+        status=OrderStatus.ACCEPTED,
         filled=Decimal(0),
         cost=Decimal(0),
         fee=Decimal(0),
@@ -103,7 +104,8 @@ class Desk:
         self.metrics = metrics
         self.venue = FakeKraken()
         self.broker = FakeBroker(self.venue)
-        self.store = Store(metrics, path)
+        self.path = path
+        self.store = Store(metrics, lambda: Threaded(SqliteDriver(path)))
         self.book = Book("alpha", metrics, self.store)
         self.state = TradingState.ACTIVE
         self.quotes = {SYMBOL: Quote(bid=Decimal(1000), ask=Decimal(1001), at=clock.timestamp())}
@@ -130,6 +132,6 @@ class Desk:
 
     @property
     def statuses(self) -> list[str]:
-        with closing(sqlite3.connect(self.store._path)) as connection:
+        with closing(sqlite3.connect(self.path)) as connection:
             rows = connection.execute("SELECT status FROM orders ORDER BY created_at").fetchall()
         return [row[0] for row in rows]

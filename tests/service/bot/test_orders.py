@@ -38,8 +38,8 @@ async def test_order_is_written_down_before_it_is_sent(desk: Desk) -> None:
 
     desk.venue.submit = watched  # type: ignore[method-assign]
     await desk.trade(Target.LONG)
-    assert seen == [["sent"]]
-    assert desk.statuses == ["open"]
+    assert seen == [["submitted"]]
+    assert desk.statuses == ["accepted"]
 
 
 async def test_fill_becomes_a_position(desk: Desk, metrics: BotMetrics) -> None:
@@ -59,9 +59,9 @@ async def test_lost_acknowledgement_is_found_again(desk: Desk) -> None:
     desk.venue.submit_error = VenueDown("AddOrder: timeout")
     with pytest.raises(Unavailable, match="timeout"):
         await desk.trade(Target.LONG)
-    assert desk.statuses == ["sent"]
+    assert desk.statuses == ["submitted"]
     await desk.trade(Target.LONG)
-    assert desk.statuses == ["open"]
+    assert desk.statuses == ["accepted"]
     assert len(desk.venue.submitted) == 1
 
 
@@ -84,7 +84,7 @@ async def test_order_that_never_arrived_is_given_up(
     with pytest.raises(Unavailable):
         await desk.trade(Target.LONG)
     await desk.trade(Target.LONG)
-    assert desk.statuses == ["sent"]
+    assert desk.statuses == ["submitted"]
     (order,) = desk.book.alive()
     object.__setattr__(order, "created_at", clock.timestamp() - LOST_SECONDS - 1)
     desk.venue.submit_error = None

@@ -34,7 +34,7 @@ def test_cross_follows_the_trend() -> None:
         (Target.FLAT, "0", [order()], "cancel"),
         (Target.UNKNOWN, "0", [order()], "cancel"),
         (Target.LONG, "0", [order(side=Side.SELL)], "cancel"),
-        (Target.FLAT, "0", [order(status=OrderStatus.SENT, created_at=0.0)], None),
+        (Target.FLAT, "0", [order(status=OrderStatus.SUBMITTED, created_at=0.0)], None),
     ],
 )
 def test_plan(target: Target, held: str, alive: list[Order], expected: str | None) -> None:

@@ -20,7 +20,13 @@ from trading_ops.paper.bot.trading.order import (
 
 
 def fill(quantity: str, cost: str, fee: str = "0") -> Fill:
-    return Fill(client_id="c", quantity=Decimal(quantity), cost=Decimal(cost), fee=Decimal(fee))
+    return Fill(
+        client_id="c",
+        quantity=Decimal(quantity),
+        upto=Decimal(quantity),
+        cost=Decimal(cost),
+        fee=Decimal(fee),
+    )
 
 
 def position(quantity: str, cost: str, realized: str = "0") -> Position:
@@ -53,7 +59,11 @@ def test_progress(filled: str, new: str | None) -> None:
     word = VenueOrder(
         venue_id="v",
         client_id="c",
-        status=OrderStatus.OPEN,
+        symbol="BTC/USD",
+        side=Side.BUY,
+        price=Decimal(1000),
+        quantity=Decimal("0.05"),
+        status=OrderStatus.ACCEPTED,
         filled=Decimal(filled),
         cost=Decimal(20),
         fee=Decimal(1),

@@ -1,43 +1,238 @@
-"""The bot's database and store: all or nothing, and what is kept."""
+"""The bot's records, in both databases: all or nothing, upgrades, and what is kept."""
 
+import asyncio
 import sqlite3
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.postgres import Cluster
 from tests.service.bot.conftest import SYMBOL
 from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.component import Unavailable
-from trading_ops.paper.bot.records.database import Database
-from trading_ops.paper.bot.records.store import Change, Store
-from trading_ops.paper.bot.trading.order import Fill, Order, OrderStatus, Position
+from trading_ops.paper.bot.records.driver import Threaded
+from trading_ops.paper.bot.records.events import Event, EventKind, latest_events
+from trading_ops.paper.bot.records.orders import Adopted, Change
+from trading_ops.paper.bot.records.postgresql import PostgresqlDriver
+from trading_ops.paper.bot.records.schema import FIRST
+from trading_ops.paper.bot.records.sql import Database, Session
+from trading_ops.paper.bot.records.sqlite import SqliteDriver
+from trading_ops.paper.bot.records.store import Store
+from trading_ops.paper.bot.trading.order import Fill, Order, OrderStatus, OrderType, Position
+
+Open = Callable[[], Database]
 
 
-async def test_database_keeps_all_or_nothing(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    if request.param == "sqlite":
+        return lambda: Threaded(SqliteDriver(tmp_path / "bot.db"))
+    cluster: Cluster = request.getfixturevalue("postgres")
+    url = plain(cluster.new_database(migrated=False))
+    return lambda: Threaded(PostgresqlDriver(url, "alpha-1"))
+
+
+@pytest.fixture
+async def store(opened: Open, metrics: BotMetrics) -> AsyncIterator[Store]:
+    store = Store(metrics, opened)
+    yield store
+    await store.close()
+
+
+def plain(url: str) -> str:
+    return url.replace("postgresql+psycopg", "postgresql")
+
+
+def order(name: str = "c", **given: Any) -> Order:
+    fields: dict[str, Any] = {
+        "client_id": name,
+        "symbol": SYMBOL,
+        "side": Side.BUY,
+        "price": Decimal("1000.10"),
+        "quantity": Decimal("1.50000000"),
+        "created_at": clock.timestamp(),
+    }
+    return Order(**(fields | given))
+
+
+def fill(name: str = "c", upto: str = "1") -> Fill:
+    return Fill(
+        client_id=name,
+        quantity=Decimal(1),
+        upto=Decimal(upto),
+        cost=Decimal(1000),
+        fee=Decimal("0.1"),
+    )
+
+
+async def count(store: Store, table: str) -> int:
+    def read(session: Session) -> int:
+        row = session.execute(f"SELECT count(*) FROM {table}").one()  # noqa: S608
+        return int(row[0]) if row else -1
+
+    return await store.do(read)
+
+
+async def test_all_or_nothing(store: Store) -> None:
     """Work that fails in the middle leaves nothing behind, and the next one goes through."""
-    database = Database(tmp_path / "bot.db")
 
-    def half(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO nonces VALUES ('k', 1)")
+    def half(session: Session) -> None:
+        session.execute("INSERT INTO nonces VALUES ('k', 1)")
         raise ValueError("half-way")
 
-    def wrong(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO nothing VALUES (1)")
-
     with pytest.raises(ValueError, match="half-way"):
-        await database.do(half)
+        await store.do(half)
     with pytest.raises(StoreError, match="nothing"):
-        await database.do(wrong)
-    count = await database.do(lambda c: c.execute("SELECT count(*) FROM nonces").fetchone()[0])
-    assert count == 0
+        await store.do(lambda session: session.execute("INSERT INTO nothing VALUES (1)"))
+    assert await count(store, "nonces") == 0
+    await store.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await store.do(half)
+
+
+async def test_every_field_comes_back(store: Store, opened: Open, metrics: BotMetrics) -> None:
+    """What is stored is found again to the last digit, by another process too."""
+    protecting = order(
+        "stop",
+        type=OrderType.STOP_LOSS,
+        stop_price=Decimal("990.00"),
+        venue_id="V1",
+        status=OrderStatus.PARTIALLY_FILLED,
+        filled=Decimal("0.00000001"),
+        cost=Decimal("0.1"),
+        fee=Decimal("1E-12"),
+        reason="späte Füllung? 100 %",
+    )
+    held = Position(quantity=Decimal("0.00000001"), cost=Decimal("1.10"), realized=Decimal(-3))
+    change = Change(order=protecting, positions={SYMBOL: held}, expected={"USD": Decimal("1.20")})
+    await store.work((change,))
+    await store.set_fact("mode", {"mode": "paper", "since": 1.5})
+    await store.close()
+    again = Store(metrics, opened)
+    memory = await again.load()
+    assert memory.alive == [protecting]
+    assert str(memory.alive[0].fee) == str(protecting.fee)
+    assert memory.positions == {SYMBOL: held}
+    assert memory.expected == {"USD": Decimal("1.20")}
+    assert await again.find("stop") == protecting
+    assert await again.find("other") is None
+    assert await again.fact("mode", dict) == {"mode": "paper", "since": 1.5}
+    assert await again.fact("other", dict) is None
+    with pytest.raises(StoreError, match="damaged"):
+        await again.fact("mode", int)
+    await again.close()
+
+
+async def test_the_same_change_twice_is_one(store: Store) -> None:
+    """A change whose answer was lost is made again, and counts once."""
+    adopted = Adopted(kind="trade", id="T1", detail="by hand", at=1.0)
+    change = Change(order=order(), fill=fill(), adopted=adopted)
+    await store.work((change,))
+    await store.work((change,))
+    assert [await count(store, table) for table in ("orders", "fills", "adopted")] == [1, 1, 1]
+    await store.work((Change(fill=fill(upto="1.5")),))
+    assert await count(store, "fills") == 2
+    assert await store.is_adopted("trade", "T1")
+    assert not await store.is_adopted("ledger", "T1")
+
+
+async def test_nonce_ceiling_never_falls(store: Store) -> None:
+    """The ceiling of a key only rises, and each key has its own."""
+    assert await store.nonce_ceiling("k") == 0
+    await store.save_nonce_ceiling("k", 2**53 + 9)
+    await store.save_nonce_ceiling("k", 5)
+    assert await store.nonce_ceiling("k") == 2**53 + 9
+    assert await store.nonce_ceiling("other") == 0
+
+
+async def test_old_orders_are_removed_with_their_fills(store: Store) -> None:
+    """What ended long ago goes; what is alive or recent stays, and so does the position."""
+    now = clock.timestamp()
+    old = now - 40 * 86_400
+    events = (Event(at=now - 100 * 86_400, kind=EventKind.RISK, code="old"),)
+    orders = (
+        order("old", created_at=old, status=OrderStatus.FILLED),
+        order("alive", created_at=old, status=OrderStatus.ACCEPTED),
+        order("recent", status=OrderStatus.FILLED),
+    )
+    held = {SYMBOL: Position(quantity=Decimal(3))}
+    await store.work(
+        tuple(
+            Change(order=one, fill=fill(one.client_id), positions=held, events=events)
+            for one in orders
+        )
+    )
+
+    def names(table: str) -> Callable[[Session], set[str]]:
+        query = f"SELECT client_id FROM {table}"  # noqa: S608
+        return lambda session: {row[0] for row in session.execute(query).all()}
+
+    assert await store.do(names("orders")) == {"alive", "recent"}
+    assert await store.do(names("fills")) == {"alive", "recent"}
+    assert await count(store, "events") == 0
+    assert (await store.load()).positions[SYMBOL].quantity == 3
+
+
+async def test_events_are_found_newest_first(store: Store) -> None:
+    """Events keep their detail, and one kind can be asked for."""
+    now = clock.timestamp()
+    events = tuple(
+        Event(at=now + number, kind=kind, code=f"c{number}", symbol=SYMBOL, detail={"n": number})
+        for number, kind in enumerate((EventKind.ORDER, EventKind.RISK, EventKind.ORDER))
+    )
+    await store.work((Change(events=events),))
+    every = await store.do(lambda session: latest_events(session, kind=None, number=2))
+    assert every == [events[2], events[1]]
+    risk = await store.do(lambda session: latest_events(session, kind=EventKind.RISK, number=9))
+    assert risk == [events[1]]
+
+
+async def test_newer_records_are_refused(opened: Open) -> None:
+    """An older release does not touch what a newer one wrote."""
+    database = opened()
+    await database.do(lambda session: session.execute("INSERT INTO schema_version VALUES (99)"))
     await database.close()
-    with pytest.raises(StoreError, match="closed"):
-        await database.do(half)
+    with pytest.raises(StoreError, match=r"99.*newer release"):
+        opened()
+
+
+async def test_first_version_is_upgraded(tmp_path: Path, metrics: BotMetrics) -> None:
+    """What the first release wrote, which knew no versions, is taken over whole."""
+    path = tmp_path / "bot.db"
+    with closing(sqlite3.connect(path)) as connection:
+        words = {"integer": "INTEGER", "real": "REAL", "strict": " STRICT"}
+        connection.executescript(FIRST.format(numbered="INTEGER PRIMARY KEY", **words))
+        connection.execute(
+            "INSERT INTO orders VALUES ('c', NULL, 'BTC/USD', 'buy', '1', '2', '0', '0', '0',"
+            " 'sent', 5.0)"
+        )
+        connection.execute(
+            "INSERT INTO orders SELECT 'd', 'V', symbol, side, price, quantity,"
+            " '1', '1', '0', 'open', 6.0 FROM orders"
+        )
+        connection.execute(
+            "INSERT INTO fills (client_id, quantity, cost, fee, at)"
+            " VALUES ('d', '1', '1', '0', 7.0)"
+        )
+        connection.execute("INSERT INTO positions VALUES ('BTC/USD', '1', '1', '0')")
+        connection.commit()
+    store = Store(metrics, lambda: Threaded(SqliteDriver(path)))
+    memory = await store.load()
+    assert [(one.client_id, one.status) for one in memory.alive] == [
+        ("c", OrderStatus.SUBMITTED),
+        ("d", OrderStatus.ACCEPTED),
+    ]
+    assert all(one.type is OrderType.LIMIT for one in memory.alive)
+    assert memory.positions["BTC/USD"].quantity == 1
+    assert await count(store, "fills") == 1
+    await store.close()
 
 
 def test_damaged_database_is_a_sentence(tmp_path: Path, metrics: BotMetrics) -> None:
@@ -45,47 +240,31 @@ def test_damaged_database_is_a_sentence(tmp_path: Path, metrics: BotMetrics) -> 
     path = tmp_path / "bot.db"
     path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
     with pytest.raises(StoreError, match="Fix"):
-        Store(metrics, path)
+        Store(metrics, lambda: Threaded(SqliteDriver(path)))
 
 
-async def test_nonce_ceiling_never_falls(tmp_path: Path, metrics: BotMetrics) -> None:
-    """The ceiling of a key only rises, and each key has its own."""
-    store = Store(metrics, tmp_path / "bot.db")
-    assert await store.nonce_ceiling("k") == 0
-    await store.save_nonce_ceiling("k", 9)
-    await store.save_nonce_ceiling("k", 5)
-    assert await store.nonce_ceiling("k") == 9
-    assert await store.nonce_ceiling("other") == 0
+async def test_server_that_comes_back_is_used_again(postgres: Cluster, metrics: BotMetrics) -> None:
+    """A connection that is cut fails one change; the next one has a new connection."""
+    url = postgres.new_database(migrated=False)
+    store = Store(metrics, lambda: Threaded(PostgresqlDriver(plain(url), "alpha")))
+    await store.work((Change(order=order()),))
+    assert postgres.terminate_backends(url) == 1
+    with pytest.raises(StoreError, match="schema bot_alpha") as caught:
+        await store.work((Change(order=order("lost")),))
+    assert postgres.password not in str(caught.value)
+    await store.work((Change(order=order("next")),))
+    assert await count(store, "orders") == 2
     await store.close()
-    with pytest.raises(Unavailable, match="closed"):
-        await store.nonce_ceiling("k")
 
 
-async def test_old_orders_are_removed_with_their_fills(tmp_path: Path, metrics: BotMetrics) -> None:
-    """What ended long ago goes; what is alive or recent stays, and so does the position."""
-    store = Store(metrics, tmp_path / "bot.db")
-    now = clock.timestamp()
-    ages = {"old": now - 40 * 86_400, "alive": now - 40 * 86_400, "recent": now}
-    changes = tuple(
-        Change(
-            order=Order(
-                client_id=name,
-                symbol=SYMBOL,
-                side=Side.BUY,
-                price=Decimal(1000),
-                quantity=Decimal(1),
-                created_at=created_at,
-                status=OrderStatus.OPEN if name == "alive" else OrderStatus.FILLED,
-            ),
-            fill=Fill(client_id=name, quantity=Decimal(1), cost=Decimal(1000), fee=Decimal(0)),
-            position=Position(quantity=Decimal(3)),
-        )
-        for name, created_at in ages.items()
-    )
-    await store.work(changes)
-    with closing(sqlite3.connect(tmp_path / "bot.db")) as connection:
-        for table in ("orders", "fills"):
-            rows = connection.execute(f"SELECT client_id FROM {table}").fetchall()  # noqa: S608
-            assert {row[0] for row in rows} == {"alive", "recent"}
-    assert (await store.load()).positions[SYMBOL].quantity == 3
-    await store.close()
+async def test_two_instances_make_the_tables_once(postgres: Cluster) -> None:
+    """Instances that start at the same time on an empty server do not fall over each other."""
+    for _ in range(3):
+        url = plain(postgres.new_database(migrated=False))
+        twins = [asyncio.to_thread(_open_twin, url) for _ in range(4)]
+        for database in await asyncio.gather(*twins):
+            await database.close()
+
+
+def _open_twin(url: str) -> Threaded:
+    return Threaded(PostgresqlDriver(url, "twin"))

@@ -11,7 +11,7 @@ QUOTE = Quote(bid=Decimal(1000), ask=Decimal(1001), at=0.0)
 
 
 def order(
-    side: Side = Side.BUY, status: OrderStatus = OrderStatus.OPEN, created_at: float = 100.0
+    side: Side = Side.BUY, status: OrderStatus = OrderStatus.ACCEPTED, created_at: float = 100.0
 ) -> Order:
     return Order(
         client_id="c",

@@ -19,6 +19,8 @@ from trading_ops.paper.bot.config import BotConfig, read_secret, split_address
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.heartbeat import Heartbeat
 from trading_ops.paper.bot.nonces.issuer import Nonces
+from trading_ops.paper.bot.records.driver import Threaded
+from trading_ops.paper.bot.records.sqlite import SqliteDriver
 from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.signals.component import Signals
 from trading_ops.paper.bot.supervisor import Supervisor
@@ -58,7 +60,8 @@ class Bot:
         )
         self._key = read_secret(config.key_file)
         self._secret = read_secret(config.secret_file)
-        self.store = Store(self.metrics, config.state_dir / "bot.db")
+        records = config.state_dir / "bot.db"
+        self.store = Store(self.metrics, lambda: Threaded(SqliteDriver(records)))
         self.book = Book(config.name, self.metrics, self.store)
         self.agent = self._make_agent()
         self.feed = Feed(

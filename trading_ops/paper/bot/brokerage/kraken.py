@@ -10,15 +10,16 @@ from typing import Any
 
 import aiohttp
 
+from trading_ops.agent import Side
 from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.trading.market import Rules
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
 
 STATUSES = {
-    "open": OrderStatus.OPEN,
+    "open": OrderStatus.ACCEPTED,
     "closed": OrderStatus.FILLED,
     "canceled": OrderStatus.CANCELLED,
-    "expired": OrderStatus.CANCELLED,
+    "expired": OrderStatus.EXPIRED,
     "rejected": OrderStatus.REJECTED,
 }
 
@@ -147,6 +148,10 @@ def _order(entry: Mapping[str, Any]) -> VenueOrder:
     return VenueOrder(
         venue_id=str(entry["id"]),
         client_id=entry.get("clientOrderId"),
+        symbol=str(entry["symbol"]),
+        side=Side(entry["side"]),
+        price=_decimal(raw["descr"]["price"]),
+        quantity=_decimal(raw["vol"]),
         status=STATUSES[entry["status"]],
         filled=_decimal(raw["vol_exec"]),
         cost=_decimal(raw["cost"]),

@@ -13,20 +13,50 @@ PREFIX_LENGTH = 8
 
 
 class OrderStatus(StrEnum):
-    """How far an order has come."""
+    """How far an order has come, in the field's words."""
 
-    SENT = "sent"
+    SUBMITTED = "submitted"
     """Written down before it was sent; whether the venue has it is unknown."""
 
-    OPEN = "open"
+    ACCEPTED = "accepted"
+    PARTIALLY_FILLED = "partially_filled"
     FILLED = "filled"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
     REJECTED = "rejected"
+    """The venue said no, or never had it."""
+
+    DENIED = "denied"
+    """The bot itself said no; it was never sent."""
 
     @property
     def alive(self) -> bool:
-        """Say whether it may still be filled."""
-        return self in {OrderStatus.SENT, OrderStatus.OPEN}
+        """Say whether it may still be filled; the others are the ends, and no order leaves them."""
+        return self in ALIVE
+
+
+ALIVE = frozenset({OrderStatus.SUBMITTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
+
+
+class OrderType(StrEnum):
+    """What fills an order."""
+
+    LIMIT = "limit"
+    MARKET = "market"
+    STOP_LOSS = "stop_loss"
+    """A market order once the last price has passed the stop price."""
+
+
+class Purpose(StrEnum):
+    """Why there is an order."""
+
+    STRATEGY = "strategy"
+    PROTECTION = "protection"
+    """Ends a position when the price goes the wrong way."""
+
+    FLATTEN = "flatten"
+    ADOPTED = "adopted"
+    """It was found at the venue and was not in the records."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +69,26 @@ class Order:
     symbol: str
     side: Side
     price: Decimal
+    """The limit; of other types the price that it was decided at."""
+
     quantity: Decimal
     created_at: float
     """Seconds since the epoch."""
 
+    type: OrderType = OrderType.LIMIT
+    stop_price: Decimal | None = None
+    purpose: Purpose = Purpose.STRATEGY
     venue_id: str | None = None
     filled: Decimal = ZERO
     cost: Decimal = ZERO
     """What was paid or got for the filled part, without fees."""
 
     fee: Decimal = ZERO
-    status: OrderStatus = OrderStatus.SENT
+    status: OrderStatus = OrderStatus.SUBMITTED
+    reason: str = ""
+    """Why it ended as it did, where there is more to say than the status."""
+
+    ended_at: float | None = None
 
     @property
     def remaining(self) -> Decimal:
@@ -63,10 +102,21 @@ class VenueOrder:
 
     venue_id: str
     client_id: str | None
+    symbol: str
+    side: Side
+    price: Decimal
+    """The limit, or zero where there is none."""
+
+    quantity: Decimal
     status: OrderStatus
     filled: Decimal
     cost: Decimal
     fee: Decimal
+    type: OrderType = OrderType.LIMIT
+    stop_price: Decimal | None = None
+    reason: str = ""
+    opened_at: float = 0.0
+    """Seconds since the epoch; 0 when the venue does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +125,9 @@ class Fill:
 
     client_id: str
     quantity: Decimal
+    upto: Decimal
+    """Filled of the order with this fill: two fills of an order never have the same."""
+
     cost: Decimal
     fee: Decimal
 
@@ -121,20 +174,55 @@ def new_client_id(bot: str) -> str:
 
 
 def progress(order: Order, word: VenueOrder) -> tuple[Order, Fill | None]:
-    """Return an order as the venue tells it, and what was newly filled."""
-    after = replace(
-        order,
-        venue_id=word.venue_id,
-        status=word.status,
-        filled=word.filled,
-        cost=word.cost,
-        fee=word.fee,
-    )
-    if word.filled <= order.filled:
+    """Return an order as the venue tells it, and what was newly filled.
+
+    A word that is older than what is known, as one that overtook another, changes nothing. An order
+    that ended stays ended, but a fill that is reported late still counts.
+    """
+    if word.filled < order.filled:
+        return order, None
+    after = replace(order, filled=word.filled, cost=word.cost, fee=word.fee)
+    if order.status.alive:
+        after = replace(
+            after,
+            venue_id=word.venue_id,
+            status=_status(word),
+            reason=word.reason or order.reason,
+        )
+    elif word.filled == order.filled:
+        return order, None
+    if word.filled == order.filled:
         return after, None
     return after, Fill(
         client_id=order.client_id,
         quantity=word.filled - order.filled,
+        upto=word.filled,
         cost=word.cost - order.cost,
         fee=word.fee - order.fee,
+    )
+
+
+def _status(word: VenueOrder) -> OrderStatus:
+    if word.status is OrderStatus.ACCEPTED and word.filled > 0:
+        return OrderStatus.PARTIALLY_FILLED
+    return word.status
+
+
+def adopted(word: VenueOrder, client_id: str, at: float) -> Order:
+    """Return an order that was found at the venue, as if nothing of it were known yet.
+
+    The venue's word is then heard as of any order, so that its fills are counted.
+    """
+    return Order(
+        client_id=client_id,
+        symbol=word.symbol,
+        side=word.side,
+        price=word.price,
+        quantity=word.quantity,
+        created_at=word.opened_at or at,
+        type=word.type,
+        stop_price=word.stop_price,
+        purpose=Purpose.ADOPTED,
+        venue_id=word.venue_id,
+        status=OrderStatus.ACCEPTED,
     )

@@ -83,7 +83,7 @@ class Orders(Stage[Mapping[str, Target], None]):
     async def _sync(self) -> None:
         """Hear the venue's word on all own orders, and cancel those of an earlier life."""
         words = await self._broker.call("OpenOrders", lambda client: client.open_orders())
-        by_client_id = {word.client_id: word for word in words if self._book.owns(word)}
+        by_client_id = {word.client_id: word for word in words if self._book.owns(word.client_id)}
         gone: list[Order] = []
         for order in self._book.alive():
             word = by_client_id.pop(order.client_id, None)
@@ -164,10 +164,10 @@ class Orders(Stage[Mapping[str, Target], None]):
             venue_id = await self._broker.call("AddOrder", lambda client: client.submit(order))
         except VenueRefused as error:
             log.warning("order_rejected", order=order.client_id, error=str(error))
-            await self._book.end(order, OrderStatus.REJECTED)
+            await self._book.end(order, OrderStatus.REJECTED, str(error))
             return
         self.metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
-        await self._book.begin(replace(order, venue_id=venue_id, status=OrderStatus.OPEN))
+        await self._book.begin(replace(order, venue_id=venue_id, status=OrderStatus.ACCEPTED))
 
     def _denial(self, symbol: str, step: Submit, quote: Quote) -> Denial | None:
         if self.stopping:

@@ -51,7 +51,7 @@ def plan(
         now: seconds since the epoch.
     """
     for order in alive:
-        if order.status is OrderStatus.SENT:
+        if order.status is OrderStatus.SUBMITTED:
             return None  # whether the venue has it is unknown: first find out
         if order.side is not WANTED_SIDE.get(target) or now - order.created_at > lifetime:
             return Cancel(order=order)
