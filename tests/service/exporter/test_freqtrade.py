@@ -146,6 +146,18 @@ async def test_a_resting_entry_is_no_loss(tmp_path: Path) -> None:
     assert seen["trading_balance:BTC"] == 0.002
 
 
+async def test_what_has_no_price_now_is_not_worth_nothing(tmp_path: Path) -> None:
+    """The exchange is away: no equity is told, rather than one without all that is held."""
+    fake = FakeFreqtrade()
+    held = fake.answers["balance"]["currencies"][1]
+    held["est_stake"] = 0.0
+    for managed in (True, False):
+        held["is_bot_managed"] = managed
+        async with reading(tmp_path, fake) as bot:
+            seen = await look(bot)
+        assert ("trading_equity:USDT" in seen) is not managed
+
+
 async def test_in_futures_a_positions_margin_is_no_resting_entry(tmp_path: Path) -> None:
     """It is told as used as well, and is in the sum already."""
     fake = FakeFreqtrade()

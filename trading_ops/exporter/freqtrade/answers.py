@@ -94,6 +94,9 @@ class Money(msgspec.Struct, frozen=True):
     currency: str
     balance: float
     est_stake: float = 0.0
+    """Its value in the stake currency; 0 when the exchange does not tell its price."""
+
+    is_bot_managed: bool = False
     used: float = 0.0
     """Tied in resting orders; in futures in positions as well."""
 

@@ -153,9 +153,21 @@ class FreqtradeBot:
     async def _balance(self) -> answers.Balance:
         balance = await self._api.get("/balance", answers.Balance, within=20.0)
         check_labels("/balance", (money.currency for money in balance.currencies))
-        resting = await self._resting(balance)
-        self.equity = None if resting is None else balance.total_bot + resting
+        self.equity = await self._equity(balance)
         return balance
+
+    async def _equity(self, balance: answers.Balance) -> float | None:
+        """Return what the bot has, None when it cannot be told.
+
+        While the exchange is away Freqtrade answers as if what it holds were worth nothing.
+        """
+        if any(
+            money.is_bot_managed and money.balance and not money.est_stake
+            for money in balance.currencies
+        ):
+            return None
+        resting = await self._resting(balance)
+        return None if resting is None else balance.total_bot + resting
 
     async def _resting(self, balance: answers.Balance) -> float | None:
         """Return what rests in the bot's own entries, None when it cannot be told.
