@@ -114,6 +114,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         return self.accepted_secrets(name)[0]
 
+    def freqtrade_credentials(self, name: str) -> str:
+        """Return `user:password` of a Freqtrade: the one line of its file.
+
+        Raises:
+            ConfigError: it is missing, has another form, or others can read it.
+        """
+        path = self.secrets / f"freqtrade_{name}"
+        fix = f"umask 077; printf 'USER:PASSWORD\\n' > {path}"
+        try:
+            mode = path.stat().st_mode & 0o077
+            text = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            said = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise ConfigError(str(path), "", said.lower(), fix) from error
+        if mode:
+            raise ConfigError(str(path), "", "others can read it", f"chmod go= {path}")
+        user, _, password = text.partition(":")
+        if not (user and password and text.isprintable()):
+            raise ConfigError(str(path), "", "it must be one line, user:password", fix)
+        return text
+
     def accepted_secrets(self, name: str) -> tuple[str, ...]:
         """Return the secrets that are accepted: one a line, two while one replaces the other.
 

@@ -19,7 +19,7 @@ from trading_ops.yaml_words import problem_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
-RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol"})
+RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol", "read_by"})
 SINGLE_KINDS = (Kind.SUPERVISOR, Kind.PROMETHEUS, Kind.MAIL)
 SEE = "see docs/deployment.md, “targets.yml”"
 AT_LEAST_ONE = (Kind.RECONCILER, Kind.ALERTMANAGER)
@@ -43,7 +43,7 @@ class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
     venue: str | None = None
     faults: str | None = None
     service: ServiceEntry | None = None
-    observe_only: bool = False
+    observe_only: bool | None = None
     labels: dict[str, str] = {}
 
 
@@ -120,10 +120,20 @@ def _target(entry: TargetEntry) -> Target:
         service=Service(manager=service.manager, unit=service.unit, restarts=service.restarts)
         if service
         else None,
-        # Nothing can be done to a Freqtrade yet: what would have been is recorded, and people act.
-        observe_only=entry.observe_only or entry.kind is Kind.FREQTRADE,
+        observe_only=_observes_only(entry),
         labels=entry.labels,
     )
+
+
+def _observes_only(entry: TargetEntry) -> bool:
+    """Return whether the machine keeps its hands off by itself.
+
+    A Freqtrade was there before us and may trade real money, so it is looked at only until its
+    entry says otherwise. People's halts reach it, and are kept in force, either way.
+    """
+    if entry.observe_only is None:
+        return entry.kind is Kind.FREQTRADE
+    return entry.observe_only
 
 
 def _check(registry: Registry, where: str) -> None:

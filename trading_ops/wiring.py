@@ -154,7 +154,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
     """Build what halts bots; over a session that nothing else can use up."""
     settings, registry = base.settings, base.plans.registry
     async with aiohttp.ClientSession() as session:
-        directory = Directory(session, registry, _executor_tokens(settings))
+        directory = _directory(session, registry, settings)
         holding = Holding(
             writer=base.writer,
             reader=base.reader,
@@ -179,8 +179,9 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             holding.close()
 
 
-def _executor_tokens(settings: Settings) -> dict[str, str]:
-    return {name: settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
+def _directory(session: aiohttp.ClientSession, registry: Registry, settings: Settings) -> Directory:
+    tokens = {name: settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
+    return Directory(session, registry, tokens, settings.freqtrade_credentials)
 
 
 @contextlib.asynccontextmanager
@@ -271,8 +272,7 @@ def _manual(base: Base, looker: Looker) -> Manual:
 
 
 def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
-    tokens = _executor_tokens(base.settings)
-    directory = Directory(base.session, base.plans.registry, tokens)
+    directory = _directory(base.session, base.plans.registry, base.settings)
     performer = Performer(
         actions=actions.build(directory),
         writer=base.writer,

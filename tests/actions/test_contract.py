@@ -17,7 +17,11 @@ from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.errors import ActionError, Refused, Unreachable
 
 PARAMS = {"restart_component": {"component": "feed"}}
-COMMANDS = {"halt_trading": "halt", "reduce_trading": "reduce"}
+COMMANDS = {
+    "halt_trading": "halt",
+    "reduce_trading": "reduce",
+    "flatten_positions": "flatten",
+}
 """What the agent calls an action, where that is not the action's name."""
 
 
@@ -54,6 +58,8 @@ def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "on
 
 
 names = pytest.mark.parametrize("name", sorted(KINDS))
+remembered = pytest.mark.parametrize("name", sorted(KINDS.keys() - {"flatten_positions"}))
+"""Those whose executor keeps their attempts; see test_flatten_positions for the other."""
 
 
 @names
@@ -100,7 +106,7 @@ async def test_a_failure_is_an_error(
         await actions[name].perform(make_call(world, name))
 
 
-@names
+@remembered
 async def test_probing_tells_what_became_of_it(
     actions: dict[str, Action], world: FakeWorld, name: str
 ) -> None:

@@ -184,3 +184,35 @@ def test_a_database_that_is_none_is_told_without_its_password(
         with pytest.raises(ConfigError) as caught:
             load_settings(tmp_path, {"TRADING_OPS_DATABASE": given})
         assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "expected"),
+    [
+        ("freqtrader:a:secret\n", 0o600, ""),
+        ("freqtrader:a:secret\n", 0o640, "others can read it. Fix: chmod go= "),
+        ("freqtrader\n", 0o600, "user:password. Fix: umask 077"),
+        (":secret\n", 0o600, "user:password"),
+        ("freqtrader:\n", 0o600, "user:password"),
+        ("freqtrader:a\nfreqtrader:b\n", 0o600, "one line"),
+        (None, 0o600, "no such file or directory. Fix: umask 077"),
+    ],
+)
+def test_the_credentials_of_a_freqtrade(
+    tmp_path: Path, text: str | None, mode: int, expected: str
+) -> None:
+    """One line that only we can read; a mistake names the file, and never what is in it."""
+    settings = load_settings(tmp_path, {})
+    settings.secrets.mkdir(parents=True)
+    file = settings.secrets / "freqtrade_freq"
+    if text is not None:
+        file.write_text(text)
+        file.chmod(mode)
+    if not expected:
+        assert settings.freqtrade_credentials("freq") == "freqtrader:a:secret"
+        return
+    with pytest.raises(ConfigError) as caught:
+        settings.freqtrade_credentials("freq")
+    assert expected in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "secret" not in str(caught.value).replace(str(settings.secrets), "")

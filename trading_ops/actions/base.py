@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
 from trading_ops.domain.attempt import AttemptId, Delivery
-from trading_ops.domain.target import Target
+from trading_ops.domain.target import Kind, Target
 
 
 class Result(Protocol):
@@ -138,6 +138,12 @@ class Action(Protocol):
     delivery: ClassVar[Delivery]
     params: ClassVar[frozenset[str]]
     """Names of the parameters that a step must give, all of them and no other."""
+
+    kinds: ClassVar[frozenset[Kind]]
+    """What it can be done to; a runbook passes over its step for any other target."""
+
+    two_persons: ClassVar[bool]
+    """Whether it always needs a second person's approval when it is ordered by hand."""
 
     async def precondition(self, call: Call) -> str | None:
         """Return why it must not be done now, probed on the target; None: go ahead."""

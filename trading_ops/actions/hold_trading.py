@@ -22,8 +22,13 @@ class HoldTrading(BotCommand):
 
     def body(self, call: Call) -> Mapping[str, str]:
         """Return the hold."""
-        step = f"a runbook's step, attempt {call.attempt_id}"
-        owner, reason = OWNER, step
-        if call.ordered_by is not None:
-            owner, reason = call.ordered_by, call.reason or f"ordered as {call.attempt_id}"
-        return {"id": call.attempt_id, "owner": owner, "reason": reason}
+        return hold_of(call)
+
+
+def hold_of(call: Call) -> Mapping[str, str]:
+    """Return the hold that an attempt lays: its id, and who wants it and why."""
+    step = f"a runbook's step, attempt {call.attempt_id}"
+    owner, reason = OWNER, step
+    if call.ordered_by is not None:
+        owner, reason = call.ordered_by, call.reason or f"ordered as {call.attempt_id}"
+    return {"id": call.attempt_id, "owner": owner, "reason": reason}

@@ -2,6 +2,7 @@
 
 from trading_ops.actions.base import Action, Clients
 from trading_ops.actions.bot_command import BotCommand
+from trading_ops.actions.flatten_positions import FlattenPositions
 from trading_ops.actions.halt_trading import HaltTrading
 from trading_ops.actions.reconnect_broker import ReconnectBroker
 from trading_ops.actions.reduce_trading import ReduceTrading
@@ -10,7 +11,14 @@ from trading_ops.actions.restart_component import RestartComponent
 
 KINDS: dict[str, type[BotCommand | RestartBot]] = {
     kind.name: kind
-    for kind in (ReconnectBroker, RestartComponent, RestartBot, HaltTrading, ReduceTrading)
+    for kind in (
+        ReconnectBroker,
+        RestartComponent,
+        RestartBot,
+        HaltTrading,
+        ReduceTrading,
+        FlattenPositions,
+    )
 }
 
 

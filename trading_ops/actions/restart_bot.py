@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from trading_ops.actions.base import Call, Clients, Probe, probe_executor
 from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError, ClientError
 
 HEALTHY = "ok"
@@ -18,6 +19,8 @@ class RestartBot:
     name: ClassVar[str] = "restart_bot"
     delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
     params: ClassVar[frozenset[str]] = frozenset()
+    kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
+    two_persons: ClassVar[bool] = False
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients

@@ -14,7 +14,7 @@ from trading_ops.api.problems import invalid, not_found
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.runbook import Runbook
-from trading_ops.domain.target import Kind
+from trading_ops.domain.target import BOTS
 from trading_ops.reconciler.manual import Manual, Outcome
 from trading_ops.reconciler.plans import Plans
 
@@ -145,7 +145,7 @@ class Catalogue:
             wanted = ", ".join(sorted(KINDS[name].params)) or "none"
             invalid(f"`params` must be exactly: {wanted}")
         target = self._registry.find(body.target)
-        if target is not None and target.kind is not Kind.BOT:
+        if target is not None and target.kind not in BOTS:
             invalid(f"`target` must be a bot: {target.name} is of kind {target.kind}")
         if not identity.may(_role(name)):
             raise web.HTTPForbidden(text=f"a one-shot action needs the role {Role.ADMIN}")

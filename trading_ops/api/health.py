@@ -137,7 +137,7 @@ class Health:
             self._prometheus(snapshot),
             self._alertmanager(snapshot),
             *(_venue(one, snapshot) for one in self._registry.of_kind(Kind.VENUE)),
-            *(_agent(one, pulses.get(one.name)) for one in self._registry.of_kind(Kind.BOT)),
+            *(_agent(one, pulses.get(one.name)) for one in self._registry.bots),
         ]
 
     async def _database_part(self) -> PartView:
@@ -215,7 +215,7 @@ def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
 
 
 def _agent(target: Target, pulse: Pulse | None) -> PartView:
-    """Return how a bot's agent is, by its own word."""
+    """Return how a bot's agent, or a Freqtrade's own API, is: by its own word."""
     name = f"agent:{target.name}"
     if pulse is None or pulse.answered is None or pulse.report is None:
         return _part(name, State.DEGRADED, "it has not answered since our start", None)

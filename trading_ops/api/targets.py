@@ -14,7 +14,7 @@ from trading_ops.api.problems import invalid, not_found
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
-from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.reconciler.holding import Holding
 from trading_ops.store import Connection, maintenance, pauses, search
 from trading_ops.store.reader import Reader
@@ -130,10 +130,7 @@ class Targets:
     async def halt_all(self, identity: Identity, body: FleetOrder) -> LaidPage:
         """Halt all bots at once."""
         order = HoldOrder(reason=body.reason, owner=body.owner)
-        laying = [
-            self._lay(identity, bot, HeldState.HALTED, order)
-            for bot in self._registry.of_kind(Kind.BOT)
-        ]
+        laying = [self._lay(identity, bot, HeldState.HALTED, order) for bot in self._registry.bots]
         return LaidPage(holds=list(await asyncio.gather(*laying)))
 
     async def resume(self, identity: Identity, name: str, body: LiftOrder) -> LiftedView:
@@ -173,7 +170,7 @@ class Targets:
         target = self._registry.find(name)
         if target is None:
             not_found("targets.yml has no target of this name")
-        if target.kind is not Kind.BOT:
+        if target.kind not in BOTS:
             invalid(f"{target.name} is no bot: only bots are halted, reduced and resumed")
         return target
 

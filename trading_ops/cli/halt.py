@@ -129,12 +129,13 @@ async def _lay(
             return [await api.hold(bots[0], word, owner=owner, reason=reason, key=key)]
     except (Unreachable, StackError) as error:
         click.echo(f"{error}. The bot itself is told.", err=True)
-    meant = [one for one in registry.of_kind(Kind.BOT) if bots is None or one.name in bots]
+    meant = [one for one in registry.bots if bots is None or one.name in bots]
     if not meant:
         raise StackError(f"targets.yml has no bot {', '.join(bots or ()) or 'at all'}")
-    token = settings.secret("agent_token")
+    agents = any(one.kind is Kind.BOT for one in meant)
+    tokens = {"agent": settings.secret("agent_token")} if agents else {}
     async with aiohttp.ClientSession() as session:
-        directory = Directory(session, registry, {"agent": token})
+        directory = Directory(session, registry, tokens, settings.freqtrade_credentials)
         telling = [
             _tell(
                 directory, bot, word, {"owner": owner, "reason": reason, "id": f"{key}-{bot.name}"}

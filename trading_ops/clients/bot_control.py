@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
-from trading_ops.clients.agent import BotHealth
+from trading_ops.clients.agent import BotHealth, CommandAnswer
 from trading_ops.clients.executor import CommandResult
 
 
@@ -27,11 +27,27 @@ class BotControl(Protocol):
         attempt_id: str,
         fence: int,
         within: timedelta,
-    ) -> CommandResult:
+    ) -> CommandAnswer:
         """Have the bot carry out a command.
 
         Raises:
             Unreachable: no answer: whether it was done is unknown.
             Refused: it was not done, and will not be.
+        """
+        ...
+
+    async def attempt(self, attempt_id: str) -> CommandResult | None:
+        """Return what became of an attempt; None: it never arrived.
+
+        Raises:
+            ClientError: nobody answered, so nothing is known.
+        """
+        ...
+
+    async def raise_fence(self, fence: int) -> None:
+        """Have everything with a lower token refused from now on, where that matters.
+
+        Raises:
+            ClientError: an older effect may still arrive.
         """
         ...

@@ -25,7 +25,8 @@ from trading_ops.domain.decision import (
 )
 from trading_ops.domain.gates import Wanted, shut
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.runbook import Runbook
+from trading_ops.domain.runbook import Runbook, Step
+from trading_ops.domain.target import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +68,15 @@ def decide(
     if not world.target_registered:
         note = f"label {runbook.target_label} names no target of targets.yml"
         return Escalate(reason=Reason.TARGET_UNKNOWN, note=note)
-    index = next_step(runbook, history.incident)
+    skipped = [step.action for step in runbook.steps if not _fits(step, world.target_kind)]
+    if len(skipped) == len(runbook.steps):
+        # Its own label calls people in its time, as for a runbook that has no steps.
+        note = f"not possible on a {world.target_kind}: {', '.join(dict.fromkeys(skipped))}"
+        return Wait(reason=Reason.PEOPLE_ONLY, note=note)
+    index = next_step(runbook, history.incident, world.target_kind)
     if index == len(runbook.steps):
-        note = f"all {index} steps were tried; it still fires"
+        left = f"; not possible on a {world.target_kind}: {', '.join(skipped)}" if skipped else ""
+        note = f"all {index - len(skipped)} steps were tried; it still fires{left}"
         return Escalate(reason=Reason.STEPS_EXHAUSTED, note=note)
     step = runbook.steps[index]
     wanted = Wanted(
@@ -86,14 +93,20 @@ def decide(
     return shut(wanted) or Run(step=index, note=step.action)
 
 
-def next_step(runbook: Runbook, attempts: tuple[Attempt, ...]) -> int:
+def next_step(runbook: Runbook, attempts: tuple[Attempt, ...], kind: Kind | None = None) -> int:
     """Return the index of the step that is due; equal to the number of steps when none is left.
 
     A verified attempt whose symptom came back counts as spent too: the same cure did not last.
+    What cannot be done to a target of this kind is passed over: trying it would only cost time.
     """
     spent = STEP_IS_SPENT | {AttemptState.VERIFIED}
     reached = max((attempt.step + 1 for attempt in attempts if attempt.state in spent), default=0)
-    return min(reached, len(runbook.steps))
+    left = range(min(reached, len(runbook.steps)), len(runbook.steps))
+    return next((one for one in left if _fits(runbook.steps[one], kind)), len(runbook.steps))
+
+
+def _fits(step: Step, kind: Kind | None) -> bool:
+    return kind is None or kind in step.kinds
 
 
 def _under_way(case: _Case) -> Decision | None:

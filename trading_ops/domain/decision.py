@@ -8,6 +8,7 @@ from enum import StrEnum
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.maintenance import Maintenance
+from trading_ops.domain.target import Kind
 
 
 class Reason(StrEnum):
@@ -94,6 +95,9 @@ class World:
     """Whose the incident is, in a phrase, also before its silence shows; None: nobody's."""
 
     target_registered: bool = True
+    target_kind: Kind | None = None
+    """Which steps can be done at all; None: every one, as far as is known."""
+
     blocking: tuple[str, ...] = ()
     """Alerts of the runbook's `unless` that are pending or firing for the target or its venue."""
 

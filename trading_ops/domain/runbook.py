@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from trading_ops.domain.attempt import Delivery
-from trading_ops.domain.target import BOTS, Target
+from trading_ops.domain.target import BOTS, Kind, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,9 @@ class Step:
     """From the end of the action until the verify query must have held."""
 
     delivery: Delivery
+    kinds: frozenset[Kind] = BOTS
+    """What its action can be done to; for any other target the step is skipped."""
+
     approval: bool = False
     """Whether a person must approve it first, each time."""
 

@@ -23,8 +23,11 @@ class Kind(StrEnum):
     MAIL = "mail"
 
 
+OWN_BOTS = frozenset({Kind.BOT})
+"""Those with our agent inside, and a service manager that we may ask."""
+
 BOTS = frozenset({Kind.BOT, Kind.FREQTRADE})
-"""What the label `bot` of an alert may name."""
+"""What the label `bot` of an alert may name, and what a person may halt."""
 
 
 class Restarts(StrEnum):
@@ -88,6 +91,11 @@ class Registry:
     def of_kind(self, kind: Kind) -> tuple[Target, ...]:
         """Return the targets of one kind."""
         return tuple(target for target in self.targets if target.kind is kind)
+
+    @property
+    def bots(self) -> tuple[Target, ...]:
+        """Return everything that trades, whoever stands between it and us."""
+        return tuple(target for target in self.targets if target.kind in BOTS)
 
     def one(self, kind: Kind) -> Target:
         """Return the first target of a kind; `parse_targets` sees to it that there is one."""

@@ -20,7 +20,7 @@ from trading_ops import clock, logs
 from trading_ops.clients.agent import BotHealth
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
-from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ClientError, StoreError
 from trading_ops.reconciler.hold_agreement import HoldAgreement, as_hold, clean, severity
 from trading_ops.reconciler.hold_memory import MACHINE, STORE_SECONDS, HoldMemory
@@ -217,7 +217,7 @@ class Holding:
         self._orders.forget_others({hold.id for hold in self._memory.standing})
         if reports is None:
             reports = await self._ask_all()
-        for target in self._registry.of_kind(Kind.BOT):
+        for target in self._registry.bots:
             report = reports.get(target.name)
             if report is None or report.health.holds is None:
                 continue
@@ -264,7 +264,7 @@ class Holding:
                 health = await self._orders.directory.bot(target).health()
                 reports[target.name] = Report(asked_at=asked_at, health=health)
 
-        await asyncio.gather(*(ask(target) for target in self._registry.of_kind(Kind.BOT)))
+        await asyncio.gather(*(ask(target) for target in self._registry.bots))
         return reports
 
     def _drop(self, hold_id: str) -> None:

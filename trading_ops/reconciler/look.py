@@ -122,7 +122,7 @@ class Looker:
         if not isinstance(self._decide(case, world), Run):
             return world
         done = case.desk.of_incident.get(case.incident.id, ())
-        step = case.runbook.steps[next_step(case.runbook, done)]
+        step = case.runbook.steps[next_step(case.runbook, done, case.target.kind)]
         return replace(world, precondition=await self.performer.precondition(step, case.target))
 
     async def _carry_out(self, case: _Case, decision: Decision) -> None:

@@ -149,10 +149,16 @@ class Manual:
         found = self.registry.find(target)
         if found is None:
             raise OrderRefused(f"targets.yml has no target {target!r}")
+        if found.kind not in kind.kinds:
+            fits = ", ".join(sorted(kind.kinds))
+            raise OrderRefused(
+                f"{action} cannot be done to {target}, which is of kind {found.kind}: "
+                f"it is for {fits}"
+            )
         for name, text in (("owner", owner), ("reason", reason)):
             if not 0 < len(text.strip()) <= LONGEST_TEXT:
                 raise OrderRefused(f"{name} is needed, with at most {LONGEST_TEXT} characters")
-        twice = self.two_persons and kind.delivery is Delivery.ONE_SHOT
+        twice = kind.two_persons or (self.two_persons and kind.delivery is Delivery.ONE_SHOT)
         step = replace(_step(action, params, kind.delivery), approval=twice)
         return _Ordered(step=step, target=found, owner=owner, reason=reason)
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from trading_ops import clock
 from trading_ops.clients.agent import BotHealth
-from trading_ops.domain.target import Target
+from trading_ops.domain.target import Kind, Target
 from trading_ops.reconciler.holding import Report
 
 MISSES = 3
@@ -27,6 +27,9 @@ class Patience:
 
     answer: float = 1.0
     """For one answer."""
+
+    answer_of_freqtrade: float = 2.0
+    """For the three answers of a Freqtrade, whose API shares a process with its strategy."""
 
     late: float = 0.5
     """By which our own loop may be late before a missed answer is our fault."""
@@ -72,6 +75,11 @@ class Pulse:
 
     told: set[str] = field(default_factory=set)
     """What was already said of this silence."""
+
+    def answer_within(self, patience: Patience) -> float:
+        """Return for how many seconds an answer is awaited."""
+        own = self.target.kind is Kind.BOT
+        return patience.answer if own else patience.answer_of_freqtrade
 
     def hears(self, health: BotHealth, asked_at: float, now: float) -> None:
         """Take an answer."""

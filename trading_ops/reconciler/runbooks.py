@@ -154,7 +154,8 @@ def _step(step: _Step, index: int, where: str) -> Step:
         timeout=parse_duration(step.timeout, where, f"{key}.timeout"),
         verify_within=parse_duration(step.verify_within, where, f"{key}.verify_within"),
         delivery=kind.delivery,
-        approval=step.approval is not None,
+        kinds=kind.kinds,
+        approval=step.approval is not None or kind.two_persons,
         while_halted=step.while_halted,
     )
 

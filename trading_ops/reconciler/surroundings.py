@@ -61,6 +61,7 @@ class Surroundings:
             maintenance=covering(desk.maintenance, name, now),
             halted=desk.halted.get(name or ""),
             target_registered=target is not None,
+            target_kind=target.kind if target else None,
             blocking=blocked,
             failing_targets=len(fleet.failing),
             failing_peak=fleet.peak,

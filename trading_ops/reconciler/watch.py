@@ -4,6 +4,11 @@ An agent that is silent is asked for a halt. Had it no chance to answer because 
 gone, nothing is to be halted; does it answer in time, the halt stands until a person lifts it; is
 its process alive and mute, that process is stopped through its service manager. What cannot be
 told apart from our own slowness is no silence.
+
+A Freqtrade is asked in the same way, but its silence halts nothing: it has no thread apart that
+could hear a halt while it is mute, and nobody tells a frozen one from one that is being restarted,
+which takes it some seconds. Such a halt would come into force when all is over, after each
+restart. People are told instead, by TradingBotDown or TradingBotAgentSilent.
 """
 
 import asyncio
@@ -56,8 +61,7 @@ class AgentWatch:
         self._busy: set[str] = set()
         now = clock.monotonic()
         self.pulses = {
-            target.name: Pulse(target=target, quiet_from=now)
-            for target in registry.of_kind(Kind.BOT)
+            target.name: Pulse(target=target, quiet_from=now) for target in registry.bots
         }
         for name in self.pulses:
             metrics.agent_silent.labels(name).set(0)
@@ -91,12 +95,13 @@ class AgentWatch:
     async def _poll(self, pulse: Pulse) -> None:
         epoch, asked_at = pulse.epoch, clock.monotonic()
         try:
-            async with asyncio.timeout(self._patience.answer):
+            async with asyncio.timeout(pulse.answer_within(self._patience)):
                 health = await self._directory.bot(pulse.target).health()
         except (TradingOpsError, TimeoutError):
             now = clock.monotonic()
             if pulse.epoch == epoch:
-                if now - asked_at > self._patience.answer + self._patience.late:
+                within = pulse.answer_within(self._patience)
+                if now - asked_at > within + self._patience.late:
                     pulse.excuse(now)  # the deadline itself came late: we were held up
                 else:
                     pulse.misses += 1
@@ -131,6 +136,10 @@ class AgentWatch:
 
     async def _act(self, pulse: Pulse, quiet: float) -> None:
         name, epoch = pulse.target.name, pulse.epoch
+        if pulse.target.kind is not Kind.BOT:
+            said = f"{name} has not answered for {quiet:.0f} s; nothing is done to a Freqtrade"
+            await self._tell_once(pulse, "agent_silent", said)
+            return
         held_back = self._hands_off.why(pulse.target, clock.now())
         if held_back is not None:
             reason, whose = held_back

@@ -77,6 +77,6 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
             runbooks=load_runbooks(settings.runbooks),
             reconciler=ReconcilerApi(Http(session, reconciler, token=settings.command_token)),
             prometheus=Prometheus(Http(session, prometheus)),
-            directory=Directory(session, registry, tokens),
+            directory=Directory(session, registry, tokens, settings.freqtrade_credentials),
             session=session,
         )

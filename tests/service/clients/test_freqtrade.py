@@ -1,5 +1,6 @@
 """A Freqtrade is commanded as an agent is, and its word is not taken for it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
@@ -8,8 +9,10 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
 
+from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import PASSWORD, USER, FakeFreqtrade
-from trading_ops.clients.agent import Agent
+from tests.waiting import eventually
+from trading_ops.clients.agent import Agent, CommandAnswer
 from trading_ops.clients.bot_control import BotControl
 from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade import Freqtrade
@@ -228,6 +231,106 @@ async def test_a_reload_lets_nothing_loose(held: str) -> None:
         assert (await order(bot, "reload")).succeeded
     assert fake.started > started
     assert fake.state == ("paused" if held else "running")
+
+
+async def test_a_reload_that_stops_it_comes_to_its_end() -> None:
+    """As its configuration says; it has no new start then, which must not be waited for."""
+    fake = TradingFreqtrade()
+    fake.initial_state, fake.reloading = "stopped", 2
+    async with commanding(fake) as bot:
+        fake.started -= 5  # takes back what the fake's restart adds
+        answer = await order(bot, "reload")
+    assert (answer.succeeded, fake.state) == (True, "stopped")
+
+
+async def test_a_pause_that_a_reload_swallows_is_ordered_again() -> None:
+    """While it reloads it answers a pause and forgets it; the halt is in force all the same."""
+    fake = TradingFreqtrade()
+    fake.state, fake.reloading = "reload_config", 3
+    async with commanding(fake) as bot:
+        assert (await order(bot, "halt", HOLD)).succeeded
+        assert (await bot.health()).state == "halted"
+    assert fake.state == "paused"
+
+
+async def test_a_pause_that_is_lost_is_ordered_again() -> None:
+    """It was reloaded between the order and the reading: it runs, and is told once more."""
+    fake = TradingFreqtrade()
+    fake.deaf = {"pause"}
+    async with commanding(fake) as bot:
+        halting = asyncio.create_task(order(bot, "halt", HOLD))
+        await eventually(lambda: "pause" in fake.orders)
+        fake.deaf = set()
+        assert (await halting).succeeded
+    assert fake.orders.count("pause") == 2
+
+
+async def test_a_lock_does_not_keep_a_forced_entry_out() -> None:
+    """That is why a lock alone is told as `reducing`, and a halt pauses as well."""
+    fake = TradingFreqtrade(open_trades=0)
+    async with commanding(fake) as bot, aiohttp.ClientSession() as session:
+        address = bot._api._http._base
+
+        async def enter() -> int:
+            async with session.post(f"{address}/api/v1/forceenter", json={}) as answer:
+                return answer.status
+
+        await order(bot, "reduce", HOLD)
+        assert (await enter(), fake.open) == (200, 1)
+        assert (await bot.health()).state == "reducing"
+        await order(bot, "halt", HOLD)
+        assert (await enter(), fake.open) == (502, 1)
+
+
+@pytest.mark.parametrize("blocked", ["status", "balance"])
+async def test_what_asks_the_exchange_is_not_asked(blocked: str) -> None:
+    """A loop that is blocked by 429 keeps those waiting for 15 s: a halt must not."""
+    fake = TradingFreqtrade()
+    fake.blocked, fake.hangs = True, {blocked}
+    fake.looped -= 80
+    async with commanding(fake) as bot:
+        assert (await bot.health()).status == "degraded"
+        assert (await order(bot, "halt", HOLD, seconds=2)).succeeded
+        assert (await bot.health()).state == "halted"
+
+
+async def test_after_a_stop_and_a_restart_it_trades_unless_it_is_held() -> None:
+    """Freqtrade's own stop is as forgetful as its pause: what stands is the lock."""
+    fake = TradingFreqtrade()
+    async with commanding(fake) as bot:
+        fake.state = "stopped"
+        fake.restart()
+        assert (await bot.health()).state == "active"
+        await order(bot, "halt", HOLD)
+        fake.state = "stopped"
+        assert (await bot.health()).state == "halted"
+        fake.restart()
+        assert (fake.state, (await bot.health()).state) == ("running", "reducing")
+        assert await bot.reapply()
+        assert (await bot.health()).state == "halted"
+
+
+async def test_what_became_of_a_hold_is_read_from_what_stands() -> None:
+    """It keeps no attempts: a halt is done when it is in force, and otherwise nobody can tell."""
+    fake = FakeFreqtrade()
+    async with commanding(fake) as bot:
+        assert (await bot.attempt("hold-1")).outcome == "unknown"
+        await order(bot, "halt", HOLD)
+        assert (await bot.attempt("hold-1")).outcome == "succeeded"
+        await bot.raise_fence(7)
+        fake.restart()
+        assert (await bot.attempt("hold-1")).outcome == "unknown"
+
+
+async def test_resume_names_what_it_lifted() -> None:
+    """As it was, so that the story tells of a hold that nobody here knew."""
+    async with commanding(FakeFreqtrade()) as bot:
+        await order(bot, "halt", HOLD)
+        answer = await order(bot, "resume", {**WHO, "holds": "all"})
+        assert isinstance(answer, CommandAnswer)
+        assert answer.lifted is not None
+        (lifted,) = answer.lifted
+    assert (lifted.id, lifted.state, lifted.owner) == ("hold-1", "halted", "anna")
 
 
 async def test_one_that_is_stopped_is_not_reloaded() -> None:

@@ -123,7 +123,7 @@ async def test_two_orders_at_once_are_one(start: Start, world: FakeWorld) -> Non
         ("restart_component", "alpha", {}, "ada", "takes component"),
         ("restart_bot", "alpha", {}, " ", "owner is needed"),
         ("restart_bot", "alpha", {}, "a" * 201, "at most 200"),
-        ("restart_bot", "paper", {}, "ada", "not a bot"),
+        ("restart_bot", "paper", {}, "ada", "is of kind venue"),
     ],
 )
 async def test_nonsense_is_refused_in_a_sentence(

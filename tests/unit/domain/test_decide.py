@@ -24,6 +24,7 @@ from trading_ops.domain.decide import decide, next_step
 from trading_ops.domain.decision import (
     AlertView,
     Close,
+    Decision,
     Escalate,
     GlobalLimits,
     History,
@@ -36,6 +37,7 @@ from trading_ops.domain.decision import (
 )
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.runbook import Limits
+from trading_ops.domain.target import OWN_BOTS, Kind
 
 PAUSE = Pause(owner="ada", reason="upgrade", expires_at=NOW + timedelta(hours=1))
 STARTED = make_attempt(state=AttemptState.STARTED, ended_at=None, started_at=ago(2))
@@ -443,10 +445,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_decide(name: str) -> None:
-    """Each rule gives its decision and its reason."""
-    over, kind, reason = CASES[name]
+def judge(**over: Any) -> Decision:
     arguments: dict[str, Any] = {
         "incident": make_incident(),
         "runbook": make_runbook(),
@@ -455,7 +454,14 @@ def test_decide(name: str) -> None:
         "limits": GlobalLimits(),
         "now": NOW,
     } | over
-    decision = decide(**arguments)
+    return decide(**arguments)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_decide(name: str) -> None:
+    """Each rule gives its decision and its reason."""
+    over, kind, reason = CASES[name]
+    decision = judge(**over)
     assert (type(decision), decision.reason) == (kind, reason)
 
 
@@ -556,3 +562,31 @@ def test_hands_off_says_whose_it_is(view: AlertView) -> None:
     decision = decide(make_incident(), make_runbook(), History(), around, GlobalLimits(), NOW)
     assert isinstance(decision, Wait)
     assert decision.note == "hands off: acknowledged by anna"
+
+
+def test_a_step_that_fits_no_target_of_this_kind_is_passed_over() -> None:
+    """Not tried and not failed: the next one is due, and the end tells what was left out."""
+    own = make_step(kinds=OWN_BOTS)
+    either = make_step(action="halt_trading")
+    book = make_runbook(steps=(own, either, own))
+    there = world(target_kind=Kind.FREQTRADE)
+    run = judge(runbook=book, world=there)
+    assert isinstance(run, Run)
+    assert run.step == 1
+    tried = make_attempt(step=1, action="halt_trading", started_at=ago(600))
+    said = judge(runbook=book, world=there, history=History(incident=(tried,)))
+    assert isinstance(said, Escalate)
+    assert said.reason is Reason.STEPS_EXHAUSTED
+    assert said.note.startswith("all 1 steps were tried; it still fires; not possible on a freqtr")
+    here = judge(runbook=book, world=world(target_kind=Kind.BOT))
+    assert isinstance(here, Run)
+    assert here.step == 0
+
+
+def test_a_runbook_of_which_nothing_fits_is_for_people() -> None:
+    """Its alert's own label calls them; nothing is given up that could have been tried."""
+    book = make_runbook(steps=(make_step(kinds=OWN_BOTS), make_step(kinds=OWN_BOTS)))
+    said = judge(runbook=book, world=world(target_kind=Kind.FREQTRADE, target_observe_only=True))
+    assert said == Wait(
+        reason=Reason.PEOPLE_ONLY, note="not possible on a freqtrade: reconnect_broker"
+    )

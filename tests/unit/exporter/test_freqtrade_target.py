@@ -81,14 +81,25 @@ def test_prometheus_takes_what_is_laid_out(tmp_path: Path) -> None:
     assert "SUCCESS" in run_tool("promtool", "check", "config", config).stdout
 
 
-def test_nothing_is_done_to_it() -> None:
-    """It has no agent: it is looked at, whether the file says so or not, and has no key of ours."""
-    found = registry()
+@pytest.mark.parametrize(("said", "expected"), [("", True), ("true", True), ("false", False)])
+def test_it_is_looked_at_only_until_its_entry_says_otherwise(said: str, expected: bool) -> None:
+    """It was there before us, and may trade real money; one of our own bots is the other way."""
+    more = f"    observe_only: {said}\n" if said else ""
+    found = registry(ENTRY + more)
     bot = found.find("freq")
     assert bot is not None
-    assert bot.observe_only
-    assert "freq" not in bot_keys(found)
+    assert bot.observe_only is expected
+    own = found.find("alpha")
+    assert own is not None
+    assert not own.observe_only
+
+
+def test_it_is_a_bot_and_none_of_ours() -> None:
+    """Whoever halts all bots halts it too; it has no agent and no key of ours."""
+    found = registry()
+    assert [one.name for one in found.bots] == ["alpha", "freq"]
     assert [one.name for one in found.of_kind(Kind.BOT)] == ["alpha"]
+    assert "freq" not in bot_keys(found)
 
 
 def test_queries_of_runbooks_name_it() -> None:

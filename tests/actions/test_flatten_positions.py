@@ -1,0 +1,68 @@
+"""Out of every position: carried out by a Freqtrade, and asked about by counting."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import aiohttp
+
+from tests.builders import make_target
+from tests.service.clients.trading_freqtrade import TradingFreqtrade
+from tests.service.exporter.freqtrades import PASSWORD, USER
+from trading_ops.actions.base import Action, Call, Probe
+from trading_ops.actions.registry import build
+from trading_ops.clients.directory import Directory
+from trading_ops.domain.attempt import AttemptId, Delivery
+from trading_ops.domain.target import Kind, Registry
+
+
+@contextlib.asynccontextmanager
+async def ordering(fake: TradingFreqtrade) -> AsyncIterator[tuple[dict[str, Action], Call]]:
+    async with fake.serving() as address, aiohttp.ClientSession() as session:
+        freq = make_target(name="freq", kind=Kind.FREQTRADE, address=address, service=None)
+        directory = Directory(session, Registry((freq,)), {}, lambda _: f"{USER}:{PASSWORD}")
+        call = Call(
+            attempt_id=AttemptId("attempt-1"),
+            fence=1,
+            target=freq,
+            params={},
+            within=timedelta(seconds=5),
+            ordered_by="ada",
+            reason="the exchange is closing",
+        )
+        yield build(directory), call
+
+
+async def test_it_is_done_once_by_two_persons_and_leaves_a_halt() -> None:
+    """The hold has the attempt's id and the person's name."""
+    fake = TradingFreqtrade()
+    async with ordering(fake) as (actions, call):
+        flatten = actions["flatten_positions"]
+        assert (flatten.delivery, flatten.two_persons) == (Delivery.ONE_SHOT, True)
+        assert flatten.kinds == {Kind.FREQTRADE}
+        assert await flatten.perform(call) == "halted, nothing is open, stopped"
+    (lock,) = fake.standing()
+    assert lock["reason"] == "trading-ops halted attempt-1 ada the exchange is closing"
+
+
+async def test_what_became_of_it_is_counted() -> None:
+    """Nothing open is done, whether it is stopped by then or not; something open is not."""
+    fake = TradingFreqtrade(open_trades=1)
+    async with ordering(fake) as (actions, call):
+        probe = actions["flatten_positions"].probe
+        for state in ("paused", "stopped"):
+            fake.state, fake.open = state, 1
+            assert await probe(call) is Probe.FAILED
+            fake.open = 0
+            assert await probe(call) is Probe.DONE
+    assert fake.orders == []
+
+
+async def test_a_hold_that_was_laid_is_found_and_one_that_was_not_is_unknown() -> None:
+    """Never “it did not arrive”: nothing at a Freqtrade could prove that."""
+    fake = TradingFreqtrade()
+    async with ordering(fake) as (actions, call):
+        halt = actions["halt_trading"]
+        assert await halt.probe(call) is Probe.UNKNOWN
+        await halt.perform(call)
+        assert await halt.probe(call) is Probe.DONE

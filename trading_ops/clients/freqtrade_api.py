@@ -1,0 +1,163 @@
+"""Freqtrade's REST API as its commander needs it: what it says of itself, and how it is ordered.
+
+Source: https://www.freqtrade.io/en/stable/rest-api/. What is asked here asks no exchange and needs
+no turn of Freqtrade's loop, so it is answered while the loop is stuck; `/status` and `/balance` are
+not, and are left alone.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.clients.freqtrade_holds import GLOBAL, LockedHold, from_reason
+from trading_ops.clients.http import Http
+from trading_ops.errors import Refused, Unreachable
+
+T = TypeVar("T")
+
+ROOT = "/api/v1"
+LOOK_AGAIN_SECONDS = 0.2
+PAUSE_AGAIN_SECONDS = 1.0
+STATUS_WITHIN = timedelta(seconds=10)
+SERVER_ERROR = 500
+
+State = Literal["running", "paused", "stopped", "reload_config"]
+QUIET = frozenset({"paused", "stopped"})
+"""States in which its strategy enters nothing."""
+
+
+class Config(msgspec.Struct):
+    """Of `/show_config`."""
+
+    state: State
+
+
+class Health(msgspec.Struct):
+    """Of `/health`."""
+
+    last_process_ts: float | None
+    bot_startup_ts: float | None
+
+
+class _Lock(msgspec.Struct):
+    id: int
+    active: bool
+    pair: str
+    lock_timestamp: float
+    lock_end_timestamp: float
+    reason: str | None = None
+
+
+class _Locks(msgspec.Struct):
+    locks: list[_Lock]
+
+
+class _Count(msgspec.Struct):
+    current: int
+
+
+class FreqtradeApi:
+    """One Freqtrade; its Http has the address without `/api/v1`, and HTTP Basic."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def state(self) -> State:
+        """Return the state that it was last told; its loop may still be on the way there."""
+        return (await self._get("/show_config", Config)).state
+
+    async def health(self) -> Health:
+        """Return when its loop ended last, and when it started."""
+        return await self._get("/health", Health)
+
+    async def open_trades(self) -> int:
+        """Return how many trades are open, unfilled entries included.
+
+        Raises:
+            Unreachable: no usable answer, as from one that is stopped.
+        """
+        return (await self._get("/count", _Count)).current
+
+    async def trades_of_stopped(self) -> int:
+        """Return how many trades are open, of one that is stopped: it refuses to count them.
+
+        Raises:
+            Unreachable: no answer; with trades open it asks the exchange for their prices first.
+        """
+        answer = await self._http.ask("GET", f"{ROOT}/status", within=STATUS_WITHIN)
+        if answer.status != 200:  # noqa: PLR2004
+            raise Unreachable(f"/status: HTTP {answer.status}")
+        return len(_decode("/status", answer.body, list[Any]))
+
+    async def holds(self) -> list[LockedHold]:
+        """Return our holds, as its locks keep them."""
+        now = clock.timestamp()
+        found = [
+            from_reason(lock.id, lock.reason or "", lock.lock_timestamp / 1000)
+            for lock in (await self._get("/locks", _Locks)).locks
+            if lock.active and lock.pair == GLOBAL and lock.lock_end_timestamp / 1000 > now
+        ]
+        return [hold for hold in found if hold is not None]
+
+    async def order(
+        self, method: str, path: str, json: Any = None, *, within: timedelta | None = None
+    ) -> int:
+        """Give an order and return the status of its answer, which proves nothing.
+
+        An error of its own (5xx) may come although the order was carried out: what was done is
+        read afterwards.
+
+        Raises:
+            Unreachable: no answer.
+            Refused: it did not take the order.
+        """
+        answer = await self._http.ask(method, ROOT + path, json=json, within=within)
+        if answer.status != 200 and answer.status < SERVER_ERROR:  # noqa: PLR2004
+            text = answer.body[:200].decode(errors="replace")
+            raise Refused(f"{method} {path}: HTTP {answer.status}: {text}")
+        return answer.status
+
+    async def pause(self) -> State:
+        """Have it enter nothing more, and return the state that says so: paused, or stopped.
+
+        One that is stopped is left so, for a pause would start it. A pause that comes while it
+        reloads is answered and forgotten, so it is ordered again as long as it is found running.
+        """
+        ordered = -math.inf
+        state = await self.state()
+        while state not in QUIET:
+            if state == "running" and clock.monotonic() - ordered >= PAUSE_AGAIN_SECONDS:
+                ordered = clock.monotonic()
+                await self.order("POST", "/pause")
+            else:
+                ordered = ordered if state == "running" else -math.inf
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            state = await self.until(self.state, lambda _: True)
+        return state
+
+    async def until(self, ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> T:
+        """Ask until it is so; the deadline of whoever asks ends it."""
+        while True:
+            try:
+                found = await ask()
+            except Unreachable:  # while it reloads it may not answer
+                pass
+            else:
+                if holds(found):
+                    return found
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    async def _get(self, path: str, kind: type[T]) -> T:
+        return _decode(path, await self._http.get(ROOT + path), kind)
+
+
+def _decode(path: str, body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Unreachable(f"{path}: not the documented answer: {error}") from error
