@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, Entry] = {
     "token": _entry("token", "token", "Add, list and revoke tokens of the API."),
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
     "migrate": _entry("migrate", "migrate", "Bring the database up to date."),
+    "export": _entry("export", "export", "Serve metrics of the host, processes and venues."),
     "completion": _entry("completion", "completion", "Print the completion script of a shell."),
 }
 

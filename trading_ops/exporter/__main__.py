@@ -1,23 +1,17 @@
-"""The exporter's process: `python -m trading_ops.exporter --config FILE`."""
+"""The exporter's process: `python -m trading_ops.exporter --config FILE`.
+
+`trading-ops export` is the same for people; this way needs none of the command line's libraries.
+"""
 
 import argparse
 import asyncio
-import signal
 import sys
 from pathlib import Path
 
 from trading_ops import logs
-from trading_ops.errors import ConfigError
-from trading_ops.exporter.config import ExporterConfig, load_config
-from trading_ops.exporter.server import serving
-
-
-async def _run(config: ExporterConfig) -> None:
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with serving(config):
-        await stopping.wait()
+from trading_ops.errors import TradingOpsError
+from trading_ops.exporter.config import load_config
+from trading_ops.exporter.run import serve
 
 
 def main() -> int:
@@ -27,8 +21,8 @@ def main() -> int:
     arguments = parser.parse_args()
     logs.configure("exporter")
     try:
-        asyncio.run(_run(load_config(arguments.config)))
-    except (ConfigError, OSError) as error:
+        asyncio.run(serve(load_config(arguments.config)))
+    except TradingOpsError as error:
         logs.get(__name__).error("exporter_not_started", reason=str(error))
         return 1
     return 0

@@ -27,12 +27,26 @@ def read_config(path: Path, kind: type[T]) -> T:
     Raises:
         ConfigError: names the file, the key and the fix.
     """
-    raw = _read(path)
+    return convert_config(_read(path), kind, where=str(path), folder=path.parent)
+
+
+def convert_config(raw: Any, kind: type[T], *, where: str, folder: Path) -> T:
+    """Turn plain values into a struct.
+
+    Args:
+        raw: what YAML or JSON have made of the file; None for an empty one.
+        kind: the struct.
+        where: the file, for errors.
+        folder: from which relative paths count.
+
+    Raises:
+        ConfigError: names the file, the key and the fix.
+    """
     try:
-        return msgspec.convert({} if raw is None else raw, kind, dec_hook=_paths_of(path.parent))
+        return msgspec.convert({} if raw is None else raw, kind, dec_hook=_paths_of(folder))
     except msgspec.ValidationError as error:
         key, problem, fix = _explain(str(error), raw, kind)
-        raise ConfigError(str(path), key, problem, fix) from error
+        raise ConfigError(where, key, problem, fix) from error
 
 
 def _read(path: Path) -> Any:

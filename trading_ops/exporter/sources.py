@@ -9,7 +9,8 @@ import aiohttp
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import ExporterConfig
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
-from trading_ops.exporter.host import Host
+from trading_ops.exporter.host.source import host_sources
+from trading_ops.exporter.processes import processes_source
 from trading_ops.exporter.venue import Venue
 
 
@@ -26,7 +27,9 @@ async def opened(config: ExporterConfig) -> AsyncIterator[Sources]:
     """Build the sources; nothing is read yet. Sessions and the like end with the block."""
     async with contextlib.AsyncExitStack() as stack:
         sources = Sources()
-        sources.watched.append(Watched(Host(config.paths)))
+        sources.watched += map(Watched, host_sources(config))
+        if config.processes:
+            sources.watched.append(Watched(processes_source(config.processes)))
         await _venues(config, sources, stack)
         await _freqtrades(config, sources, stack)
         yield sources

@@ -16,6 +16,7 @@ from trading_ops.instrument.entries.market_data import MARKET_DATA
 from trading_ops.instrument.entries.money import MONEY
 from trading_ops.instrument.entries.orders import ORDERS
 from trading_ops.instrument.entries.process_of_a_bot import PROCESS_OF_A_BOT
+from trading_ops.instrument.entries.processes import PROCESSES
 from trading_ops.instrument.entries.queues import QUEUES
 from trading_ops.instrument.entries.reconciler import RECONCILER_METRICS
 from trading_ops.instrument.entries.risk import RISK
@@ -41,7 +42,7 @@ BOT_METRICS: tuple[Metric, ...] = (
 )
 """What `BotMetrics` records."""
 
-EXPORTER_METRICS: tuple[Metric, ...] = (*HOST, *VENUE_PROBES, *FREQTRADE, *COLLECTORS)
+EXPORTER_METRICS: tuple[Metric, ...] = (*HOST, *PROCESSES, *VENUE_PROBES, *FREQTRADE, *COLLECTORS)
 
 CATALOGUE: tuple[Metric, ...] = (
     *BOT_METRICS,

@@ -13,11 +13,9 @@ from collections.abc import Callable
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.settings import Settings
+from trading_ops.stack.configs import MANAGER
 from trading_ops.stack.layout import config_file
 from trading_ops.stack.process import AskBanner, AskHttp, Process
-
-MANAGER = "supervisor"
-"""The name of this service manager in targets.yml."""
 
 ORDER = (
     Kind.MAIL,

@@ -17,6 +17,7 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
 from trading_ops.stack.child import rotate
+from trading_ops.stack.configs import units_file
 from trading_ops.stack.control import build
 from trading_ops.stack.folder import unwritable
 from trading_ops.stack.layout import lay_out
@@ -56,7 +57,7 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
     # What the stack and its processes write is nobody else's business.
     os.umask(0o077)
     with only_stack(settings.var), log_to_file(settings.logs / "supervisor.log"):
-        record = settings.var / "supervisor" / "processes.json"
+        record = units_file(settings)
         end_leftovers(record)
         check_ports(registry)
         lay_out(settings, registry)

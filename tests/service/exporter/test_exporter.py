@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -16,24 +17,49 @@ from tests.service.exporter.venues import FakeVenue
 from tests.service.stack.small import until, until_said
 from trading_ops.errors import ConfigError
 from trading_ops.exporter.collector import Watched
-from trading_ops.exporter.config import ExporterConfig, FreqtradeEntry, VenueEntry, load_config
-from trading_ops.exporter.freqtrade.facts import NAMES as FREQTRADE_NAMES
-from trading_ops.exporter.freqtrade.heard import NAMES as HEARD_NAMES
+from trading_ops.exporter.config import (
+    CcxtEntry,
+    ExporterConfig,
+    FreqtradeEntry,
+    ProcessEntry,
+    VenueEntry,
+    load_config,
+)
 from trading_ops.exporter.server import serving
-from trading_ops.instrument.catalogue import CATALOGUE
-from trading_ops.instrument.metric import Owner
+from trading_ops.instrument.catalogue import EXPORTER_METRICS
+from trading_ops.instrument.entries.collectors import COLLECTORS
+from trading_ops.instrument.entries.host import HOST
+from trading_ops.instrument.entries.processes import PROCESSES
+from trading_ops.instrument.entries.venue_probes import VENUE_PROBES
 
 TOKEN = "metrics"
+
+NOT_EVERYWHERE = {
+    "trading_host_pressure_seconds_total",
+    "trading_host_clock_synchronised",
+    "trading_host_clock_error_bound_seconds",
+    "trading_host_disk_inodes",
+    "trading_host_disk_inodes_free",
+    "trading_host_disk_read_bytes_total",
+    "trading_host_disk_written_bytes_total",
+    "trading_host_disk_busy_seconds_total",
+    "trading_process_open_files_limit",
+}
+"""Of the kernel, the file system, or a container."""
 
 
 @contextlib.asynccontextmanager
 async def exporter(
-    folder: Path, *venues: VenueEntry, freqtrades: tuple[FreqtradeEntry, ...] = ()
+    folder: Path,
+    *venues: VenueEntry,
+    freqtrades: tuple[FreqtradeEntry, ...] = (),
+    processes: tuple[ProcessEntry, ...] = (),
+    ccxt: tuple[CcxtEntry, ...] = (),
 ) -> AsyncIterator[aiohttp.ClientSession]:
     token = folder / "token"
     token.write_text(f"{TOKEN}\n")
     address = f"127.0.0.1:{free_port()}"
-    config = ExporterConfig(address, token, venues, (folder,), freqtrades)
+    config = ExporterConfig(address, token, venues, (folder,), freqtrades, ccxt, processes)
     async with (
         serving(config),
         aiohttp.ClientSession(
@@ -69,7 +95,8 @@ async def test_host_and_venues_are_exported(tmp_path: Path) -> None:
         seen = await scrape(session)
     assert seen["trading_venue_up"] == {("paper",): 1, ("gone",): 0}
     assert seen["trading_exporter_collector_up"] == {
-        ("host",): 1, ("venue:paper",): 1, ("venue:gone",): 0,
+        ("host",): 1, ("host_processes",): 1, (f"disk:{tmp_path}",): 1,
+        ("venue:paper",): 1, ("venue:gone",): 0,
     }  # fmt: skip
     assert seen["trading_exporter_collector_failures_total"][("venue:gone",)] >= 1
     assert seen["trading_host_memory_available_bytes"][()] > 0
@@ -80,16 +107,19 @@ async def test_host_and_venues_are_exported(tmp_path: Path) -> None:
 
 
 async def test_every_metric_of_the_catalogue_is_there(tmp_path: Path) -> None:
-    """What the catalogue promises of the exporter is what a scrape has, or one of a Freqtrade."""
+    """What the catalogue promises of host, processes and venues is what a scrape has."""
     venue = FakeVenue()
+    (tmp_path / "pid").write_text(str(os.getpid()))
+    me = ProcessEntry(name="me", pid_file=tmp_path / "pid")
     async with (
         venue.serving() as address,
-        exporter(tmp_path, VenueEntry("paper", address)) as session,
+        exporter(tmp_path, VenueEntry("paper", address), processes=(me,)) as session,
     ):
         seen = await scrape(session)
-    promised = {metric.name for metric in CATALOGUE if metric.owner is Owner.EXPORTER}
-    promised -= {*FREQTRADE_NAMES, *HEARD_NAMES}
-    assert promised == {name for name in seen if name.startswith("trading_")}
+    promised = {one.name for one in (*HOST, *PROCESSES, *VENUE_PROBES, *COLLECTORS)}
+    assert promised - NOT_EVERYWHERE <= seen.keys()
+    told = {name for name in seen if name.startswith("trading_")}
+    assert told <= {one.name for one in EXPORTER_METRICS}
 
 
 async def test_a_hanging_venue_delays_no_scrape(tmp_path: Path) -> None:

@@ -4,16 +4,20 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import aiohttp
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.samples import Sample
 
 from tests.service.exporter.venues import FakeVenue
 from tests.waiting import eventually
-from trading_ops.exporter.collector import Board, Watched
+from trading_ops.exporter.collector import LARGEST_SERIES, Board, Watched
 from trading_ops.exporter.config import VenueEntry
-from trading_ops.exporter.host import Host
+from trading_ops.exporter.host.source import disk_sources
+from trading_ops.exporter.looking import Look, Looking, all_of
 from trading_ops.exporter.venue import Venue
 
 
@@ -24,22 +28,20 @@ class Disk:
         self.answers = threading.Event()
         self.looks = 0
 
-    def __call__(self, _paths: Sequence[Path]) -> tuple[Metric, ...]:
+    def __call__(self) -> Iterable[Metric]:
         self.looks += 1
         self.answers.wait(20)
-        return (GaugeMetricFamily("figure", "A figure.", value=1),)
+        return [GaugeMetricFamily("figure", "A figure.", value=1)]
 
 
-class HostInAHurry(Host):
-    """It gives up at once."""
-
-    timeout_seconds = 0.01
+def in_a_hurry(name: str, look: Look) -> Watched:
+    return Watched(Looking(name, look, interval_seconds=0.05, timeout_seconds=0.01))
 
 
-async def test_a_disk_that_hangs_holds_one_thread(tmp_path: Path) -> None:
+async def test_a_disk_that_hangs_holds_one_thread() -> None:
     """However often the host is read meanwhile; when the disk is back, so are the figures."""
     disk = Disk()
-    watched = Watched(HostInAHurry([tmp_path], disk))
+    watched = in_a_hurry("disk", disk)
     for _ in range(5):
         await watched.once()
     assert (disk.looks, watched.failures, watched.up) == (1, 5, False)
@@ -57,9 +59,107 @@ async def test_a_disk_that_hangs_holds_one_thread(tmp_path: Path) -> None:
 
 async def test_a_look_that_fails_is_told(tmp_path: Path) -> None:
     """A folder that is gone is a failure of the reading, and not of its thread."""
-    watched = Watched(Host([tmp_path / "gone"]))
+    (source,) = disk_sources([tmp_path / "gone"])
+    watched = Watched(source)
     await watched.once()
     assert (watched.up, watched.failures) == (False, 1)
+    assert "gone" in watched.problem
+
+
+async def test_a_part_that_fails_costs_only_itself() -> None:
+    """Of a collector that reads several things the others are told, and it counts as failed."""
+
+    def broken() -> Iterable[Metric]:
+        raise OSError("no such file")
+
+    def well() -> Iterable[Metric]:
+        return [GaugeMetricFamily("figure", "A figure.", value=1)]
+
+    look = partial(all_of, {"one": broken, "two": well})
+    watched = Watched(Looking("both", look, interval_seconds=1, timeout_seconds=5))
+    await watched.once()
+    assert (watched.up, watched.problem) == (False, "one: no such file")
+    assert [family.name for family in watched.figures()] == ["figure"]
+
+
+class Source:
+    """One of which a test says what it does."""
+
+    interval_seconds = 0.02
+    timeout_seconds = 0.05
+
+    def __init__(self, name: str, told: Sequence[Metric] = ()) -> None:
+        self.name = name
+        self.told = told
+
+    async def read(self) -> None:
+        if self.name == "hanging":
+            await asyncio.Event().wait()
+        if self.name == "raising":
+            raise RuntimeError("broken")
+
+    def families(self, *, fresh: bool) -> Iterable[Metric]:
+        return self.told
+
+
+def series(name: str, count: int) -> Metric:
+    family = GaugeMetricFamily(name, "A figure.", labels=("number",))
+    for number in range(count):
+        family.add_metric((str(number),), number)
+    return family
+
+
+async def test_bad_sources_leave_the_good_one_alone() -> None:
+    """One hangs, one raises, one floods: the good one is read on, and each is told of."""
+    flood = [series("flood", LARGEST_SERIES + 5), series("more", 7)]
+    watched = {
+        name: Watched(Source(name, told))
+        for name, told in (
+            ("hanging", [series("old", 1)]), ("raising", ()), ("flooding", flood),
+            ("good", [series("figure", 3)]),
+        )
+    }  # fmt: skip
+    tasks = [asyncio.create_task(one.run()) for one in watched.values()]
+    await eventually(lambda: watched["hanging"].failures > 2 and watched["raising"].failures > 2)
+    began = watched["good"].last_success
+    await eventually(lambda: watched["good"].last_success > began)
+    told = {family.name: family for family in Board(list(watched.values())).collect()}
+    assert len(told["figure"].samples) == 3
+    assert len(told["flood"].samples) == LARGEST_SERIES
+    assert not told["more"].samples
+    scores = {
+        name: {one.labels["collector"]: one.value for one in told[name].samples}
+        for name in told
+        if name.startswith("trading_exporter_collector")
+    }
+    assert scores["trading_exporter_collector_left_out_series"] == {
+        "hanging": 0, "raising": 0, "flooding": 12, "good": 0,
+    }  # fmt: skip
+    up = scores["trading_exporter_collector_up"]
+    assert up == {"hanging": 0, "raising": 0, "flooding": 1, "good": 1}
+    assert scores["trading_exporter_collector_duration_seconds"]["hanging"] >= 0.05
+    assert watched["hanging"].problem == "not done within 0.05 s"
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_what_cannot_be_written_spoils_no_scrape() -> None:
+    """A label that is no text, too long or no Unicode, a value that is no number: left out."""
+    poison = GaugeMetricFamily("figure", "A figure.", labels=("name",))
+    poison.add_metric(("fine",), 1)
+    poison.add_metric(("\udcff",), 2)
+    poison.add_metric(("x" * 10_000,), 3)
+    poison.samples.append(Sample("figure", {"name": None}, 4.0))  # type: ignore[dict-item]
+    poison.samples.append(Sample("figure", {"name": "none"}, None))  # type: ignore[arg-type]
+    watched = Watched(Source("poisoned", [poison]))
+    for _ in range(2):  # the source keeps its families from scrape to scrape
+        registry = CollectorRegistry()
+        registry.register(Board([watched]))
+        lines = generate_latest(registry).decode().splitlines()
+        assert [line for line in lines if line.startswith("figure")] == ['figure{name="fine"} 1.0']
+        left_out = "trading_exporter_collector_left_out_series"
+        assert f'{left_out}{{collector="poisoned"}} 4.0' in lines
 
 
 class Mute:

@@ -1,0 +1,118 @@
+"""`trading-ops export`: serve the exporter's metrics, read them once, or check its file."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trading_ops.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from trading_ops.exporter.config import ExporterConfig
+    from trading_ops.exporter.run import Read
+
+DEFAULT = Path("exporter.yml")
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration; exporter.yml in the working directory unless given.",
+)
+@click.option(
+    "--targets",
+    type=click.Path(path_type=Path),
+    help="Derive the configuration from this targets.yml instead, as `trading-ops up` does.",
+)
+@click.option("--check", is_flag=True, help="Check the configuration and end.")
+@click.option("--once", is_flag=True, help="Read once, print what was read and end.")
+@click.argument("collectors", nargs=-1)
+def export(
+    *,
+    config: Path | None,
+    targets: Path | None,
+    check: bool,
+    once: bool,
+    collectors: tuple[str, ...],
+) -> None:
+    """Serve metrics of what cannot be changed: the host, processes, venues, other bots.
+
+    Runs in the foreground until SIGTERM or Ctrl-C. With --once it reads the COLLECTORS, or all,
+    prints the metrics to standard output and how each collector fared to standard error, and exits
+    with 1 if one of them failed. docs/exporter.md begins with three steps.
+    """
+    if config is not None and targets is not None:
+        raise click.UsageError("--config and --targets exclude each other")
+    if check and once:
+        raise click.UsageError("--check and --once exclude each other")
+    if collectors and not once:
+        raise click.UsageError("collectors are named with --once only")
+    where = str(targets or config or DEFAULT)
+    wanted = _derived(targets) if targets is not None else _loaded(config or DEFAULT)
+    if check:
+        _check(wanted, where)
+    elif once:
+        _once(wanted, collectors)
+    else:
+        _serve(wanted)
+
+
+def _loaded(path: Path) -> "ExporterConfig":
+    from trading_ops.exporter.config import load_config  # noqa: PLC0415
+
+    return load_config(path)
+
+
+def _derived(targets: Path) -> "ExporterConfig":
+    import msgspec  # noqa: PLC0415
+
+    from trading_ops.domain.target import Kind  # noqa: PLC0415
+    from trading_ops.errors import ConfigError  # noqa: PLC0415
+    from trading_ops.exporter.config import made_config  # noqa: PLC0415
+    from trading_ops.settings import load_settings  # noqa: PLC0415
+    from trading_ops.stack.configs import exporter_config  # noqa: PLC0415
+    from trading_ops.targets import load_targets  # noqa: PLC0415
+
+    settings = msgspec.structs.replace(load_settings(), targets_file=targets.absolute())
+    registry = load_targets(settings.targets_file)
+    exporters = registry.of_kind(Kind.EXPORTER)
+    if not exporters:
+        raise ConfigError(str(targets), "targets", "there is no exporter", "add one of this kind")
+    raw = exporter_config(settings, registry, exporters[0])
+    return made_config(raw, where=str(targets), folder=settings.root)
+
+
+def _check(config: "ExporterConfig", where: str) -> None:
+    from trading_ops.exporter.run import problems  # noqa: PLC0415
+
+    found = list(problems(config, where))
+    for problem in found:
+        click.echo(f"Error: {problem}", err=True)
+    if found:
+        sys.exit(ExitCode.SETUP)
+    click.echo(f"{where} is well: served on {config.address}")
+
+
+def _once(config: "ExporterConfig", collectors: tuple[str, ...]) -> None:
+    from trading_ops import logs  # noqa: PLC0415
+    from trading_ops.exporter.run import read_once  # noqa: PLC0415
+
+    logs.configure("exporter", level="ERROR")  # how each one fared is said below
+    read: Read = asyncio.run(read_once(config, collectors))
+    click.echo(read.text, nl=False)
+    for one in read.collectors:
+        result = "ok" if one.up else f"failed: {one.problem}"
+        click.echo(f"{one.source.name} ({one.duration:.3f} s): {result}", err=True)
+    if not read.succeeded:
+        sys.exit(ExitCode.FAILED)
+
+
+def _serve(config: "ExporterConfig") -> None:
+    from trading_ops import logs  # noqa: PLC0415
+    from trading_ops.exporter.run import serve  # noqa: PLC0415
+
+    logs.configure("exporter")
+    asyncio.run(serve(config))

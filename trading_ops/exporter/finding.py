@@ -1,0 +1,99 @@
+"""Finds the process that is meant, and notices when its number has become another one's."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from trading_ops import clock
+from trading_ops.exporter.config import ProcessEntry
+
+SEARCH_INTERVAL_SECONDS = 15.0
+"""A search reads the command line of every process of the host; it is done only while needed."""
+
+WRITTEN_AFTER_SECONDS = 60.0
+"""A pid file is written by the process or just before it; a life that began later than this after
+it is somebody else's, who was given the number of the dead one."""
+
+LARGEST_FILE = 64 * 1024
+START_TIME_FIELD = 22
+"""In /proc/PID/stat, counted from 1: clock ticks after boot."""
+
+
+class Finder:
+    """Finds one process again and again; cheap while it lives."""
+
+    def __init__(self, entry: ProcessEntry) -> None:
+        """Take how it is found."""
+        self._entry = entry
+        self._found: psutil.Process | None = None
+        self._search_due = 0.0
+
+    def find(self) -> psutil.Process | None:
+        """Return the process, the same object for the same life; None when there is none."""
+        entry = self._entry
+        if entry.unit is not None:
+            return self._by_unit(entry.unit, entry.units_file or Path())
+        if entry.pid_file is not None:
+            return self._by_pid_file(entry.pid_file)
+        return self._by_command(entry.command or "")
+
+    def _by_pid_file(self, path: Path) -> psutil.Process | None:
+        try:
+            pid = int(_beginning(path))
+            written = path.stat().st_mtime
+        except (OSError, ValueError):
+            return None  # no file: it does not run
+        process = self._with(pid)
+        if process is None or process.create_time() > written + WRITTEN_AFTER_SECONDS:
+            return None
+        wanted = self._entry.command
+        return process if wanted is None or _command(process) == wanted else None
+
+    def _by_command(self, wanted: str) -> psutil.Process | None:
+        if self._found is not None and self._found.is_running():
+            return self._found
+        self._found = None
+        if clock.monotonic() < self._search_due:
+            return None
+        self._search_due = clock.monotonic() + SEARCH_INTERVAL_SECONDS
+        lives = [one for one in psutil.process_iter() if _command(one) == wanted]
+        # Of several the one that began first: what it forked may show the same line.
+        self._found = min(lives, key=lambda one: (one.create_time(), one.pid), default=None)
+        return self._found
+
+    def _by_unit(self, unit: str, path: Path) -> psutil.Process | None:
+        try:
+            lives = json.loads(_beginning(path))["incarnations"]
+            pid, _, started = lives[unit].partition(":")
+            process = self._with(int(pid))
+            return process if process and _started(int(pid)) == started else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # it is not running, or the supervisor is not
+
+    def _with(self, pid: int) -> psutil.Process | None:
+        if self._found is None or self._found.pid != pid or not self._found.is_running():
+            self._found = None
+            with suppress(psutil.Error, ValueError, OverflowError):
+                self._found = psutil.Process(pid)
+        return self._found
+
+
+def _beginning(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(LARGEST_FILE).decode("utf-8", "replace")
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline()).strip()
+    except psutil.Error:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """Return when the process began, in clock ticks after boot."""
+    stat = _beginning(Path(f"/proc/{pid}/stat"))
+    # The second field is the name in brackets, and may itself hold spaces and brackets.
+    return stat.rpartition(")")[2].split()[START_TIME_FIELD - 3]

@@ -1,0 +1,53 @@
+"""Network interfaces."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+from prometheus_client.metrics_core import Metric
+
+from trading_ops.exporter.families import family
+
+INTERFACES = Path("/sys/class/net")
+LOOPBACK = "lo"
+LARGEST_COUNT = 16
+
+
+def network(wanted: Sequence[str] = ()) -> Iterator[Metric]:
+    """Yield the traffic of some interfaces, or of those that are there for other machines.
+
+    Args:
+        wanted: names; none: see `chosen`.
+    """
+    counters = psutil.net_io_counters(pernic=True, nowrap=False)
+    names = [name for name in wanted or chosen() if name in counters][:LARGEST_COUNT]
+    if not names:
+        return
+    for metric, field in (
+        ("received_bytes", "bytes_recv"),
+        ("sent_bytes", "bytes_sent"),
+        ("received_packets", "packets_recv"),
+        ("sent_packets", "packets_sent"),
+    ):
+        values: dict[tuple[str, ...], float]
+        values = {(name,): getattr(counters[name], field) for name in names}
+        yield family(f"trading_host_network_{metric}_total", values)
+    for metric, ingoing, outgoing in (
+        ("errors", "errin", "errout"),
+        ("drops", "dropin", "dropout"),
+    ):
+        both: dict[tuple[str, ...], float] = {}
+        for name in names:
+            both[name, "received"] = getattr(counters[name], ingoing)
+            both[name, "sent"] = getattr(counters[name], outgoing)
+        yield family(f"trading_host_network_{metric}_total", both)
+
+
+def chosen(interfaces: Path = INTERFACES) -> list[str]:
+    """Return the interfaces that have a device; all but the loopback where none has one.
+
+    Containers make and drop virtual ones by the dozen, and their traffic is counted twice; but
+    inside a container there is nothing else.
+    """
+    names = sorted(one.name for one in interfaces.iterdir() if one.name != LOOPBACK)
+    return [name for name in names if (interfaces / name / "device").exists()] or names

@@ -1,0 +1,78 @@
+"""Processors, load, files, processes, and the clock."""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from prometheus_client.metrics_core import Metric
+
+from trading_ops.exporter.families import family
+
+PROC = Path("/proc")
+STA_UNSYNC = 0x0040
+MICROSECOND = 1e-6
+
+
+def processors() -> Iterator[Metric]:
+    """Yield time by mode, how many processors there are, the load, and the last boot."""
+    modes = psutil.cpu_times()._asdict()
+    yield family(
+        "trading_host_cpu_seconds_total", {(mode,): seconds for mode, seconds in modes.items()}
+    )
+    yield family("trading_host_cpus", {(): os.cpu_count() or 1})
+    for minutes, load in zip((1, 5, 15), os.getloadavg(), strict=True):
+        yield family(f"trading_host_load{minutes}", {(): load})
+    yield family("trading_host_boot_timestamp_seconds", {(): psutil.boot_time()})
+
+
+def open_files() -> Iterator[Metric]:
+    """Yield the open files of all processes together, and the kernel's limit."""
+    used, _, limit = (PROC / "sys/fs/file-nr").read_text(encoding="ascii").split()
+    yield family("trading_host_open_files", {(): int(used)})
+    yield family("trading_host_open_files_limit", {(): int(limit)})
+
+
+def process_counts(proc: Path = PROC) -> Iterator[Metric]:
+    """Yield how many processes and threads there are, and how many dead ones nobody asked for."""
+    processes = zombies = 0
+    for folder in proc.iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            stat = (folder / "stat").read_bytes()
+        except OSError:  # it ended meanwhile
+            continue
+        processes += 1
+        # The name in brackets may itself hold brackets; the state is the field after it.
+        zombies += stat.rpartition(b")")[2].split(maxsplit=1)[:1] == [b"Z"]
+    threads = (proc / "loadavg").read_text(encoding="ascii").split()[3].partition("/")[2]
+    yield family("trading_host_processes", {(): processes})
+    yield family("trading_host_threads", {(): int(threads)})
+    yield family("trading_host_zombies", {(): zombies})
+
+
+class _Timex(ctypes.Structure):
+    """The beginning of Linux's `struct timex`; the rest is room for what the kernel writes."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_long * 32),
+    )
+
+
+def clock_state() -> Iterator[Metric]:
+    """Yield whether anything keeps the clock right; nothing where that may not be asked."""
+    timex = _Timex()  # modes 0: only read
+    adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
+    if adjtimex is None or adjtimex(ctypes.byref(timex)) < 0:  # a container may forbid it
+        return
+    synchronised = not timex.status & STA_UNSYNC
+    yield family("trading_host_clock_synchronised", {(): float(synchronised)})
+    yield family("trading_host_clock_error_bound_seconds", {(): timex.maxerror * MICROSECOND})

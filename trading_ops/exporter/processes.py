@@ -1,0 +1,84 @@
+"""Processes of this host that are named in the configuration."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+import psutil
+from prometheus_client.metrics_core import Metric
+
+from trading_ops import clock
+from trading_ops.exporter.config import ProcessEntry
+from trading_ops.exporter.families import family
+from trading_ops.exporter.finding import Finder
+from trading_ops.exporter.looking import Looking
+
+UNIQUE_INTERVAL_SECONDS = 60.0
+"""Memory that is a process's own takes some milliseconds to read, more the larger it is."""
+
+Figures = dict[str, dict[tuple[str, ...], float]]
+"""Values by label values by the metric's name without `trading_process_`."""
+
+
+def processes_source(entries: Sequence[ProcessEntry]) -> Looking:
+    """Return the collector `processes`. A process that is not there is down, not a failure."""
+    subjects = [_Subject(entry) for entry in entries]
+
+    def look() -> Iterable[Metric]:
+        figures: Figures = {"up": {}}
+        for subject in subjects:
+            subject.look(figures)
+        return [family(f"trading_process_{name}", values) for name, values in figures.items()]
+
+    return Looking("processes", look, interval_seconds=5.0, timeout_seconds=4.0)
+
+
+class _Subject:
+    """One process, through all its lives."""
+
+    def __init__(self, entry: ProcessEntry) -> None:
+        self._label = (entry.name,)
+        self._finder = Finder(entry)
+        self._unique: float | None = None
+        self._unique_due = 0.0
+        self._unique_of: psutil.Process | None = None
+
+    def look(self, figures: Figures) -> None:
+        """Add what can be read: of other users' processes less is told than of one's own."""
+        process = self._finder.find()
+        with suppress(psutil.NoSuchProcess):
+            if process is not None and process.status() != psutil.STATUS_ZOMBIE:
+                found = self._read(process)
+                found["up"] = 1.0
+                for name, value in found.items():
+                    figures.setdefault(name, {})[self._label] = value
+                return
+        figures["up"][self._label] = 0.0
+
+    def _read(self, process: psutil.Process) -> dict[str, float]:
+        with process.oneshot():
+            times = process.cpu_times()
+            found = {
+                "cpu_seconds_total": times.user + times.system,
+                "resident_bytes": float(process.memory_info().rss),
+                "threads": float(process.num_threads()),
+                "start_timestamp_seconds": process.create_time(),
+            }
+            with suppress(psutil.AccessDenied):
+                found["open_files"] = float(process.num_fds())
+        with suppress(psutil.AccessDenied, ValueError):
+            limit = process.rlimit(psutil.RLIMIT_NOFILE)[0]
+            if limit != psutil.RLIM_INFINITY:
+                found["open_files_limit"] = float(limit)
+        self._read_unique(process)
+        if self._unique is not None:
+            found["unique_bytes"] = self._unique
+        return found
+
+    def _read_unique(self, process: psutil.Process) -> None:
+        """Read the memory that is the process's own, now and then."""
+        if process is self._unique_of and clock.monotonic() < self._unique_due:
+            return
+        self._unique_of, self._unique_due = process, clock.monotonic() + UNIQUE_INTERVAL_SECONDS
+        self._unique = None
+        with suppress(psutil.AccessDenied):
+            self._unique = float(process.memory_full_info().uss)

@@ -1,0 +1,142 @@
+"""The three ways to use the exporter: serve until told to end, read once, check the file."""
+
+import asyncio
+import importlib.util
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from trading_ops.errors import ConfigError, SetupError
+from trading_ops.exporter.collector import Board, Watched
+from trading_ops.exporter.config import ExporterConfig
+from trading_ops.exporter.freqtrade.board import exposition as freqtrade_exposition
+from trading_ops.exporter.secret import read_secret
+from trading_ops.exporter.server import serving
+from trading_ops.exporter.sources import Sources, opened
+from trading_ops.instrument.exposition import Exposition
+
+
+async def serve(config: ExporterConfig) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the token cannot be read.
+        SetupError: the address is taken or not this machine's.
+    """
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        async with serving(config):
+            await stopping.wait()
+    except OSError as error:
+        raise SetupError(
+            f"nothing can be served on {config.address}: {error.strerror or error}. "
+            "Fix: stop what listens there, or change `address`"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one reading of some collectors gave."""
+
+    text: str
+    """The exposition."""
+
+    collectors: tuple[Watched, ...]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether all of them did."""
+        return all(one.up for one in self.collectors)
+
+
+async def read_once(config: ExporterConfig, names: Sequence[str] = ()) -> Read:
+    """Read some collectors once, or all.
+
+    Args:
+        config: the configuration.
+        names: of collectors as `trading_exporter_collector_up` has them; `venue` stands for all
+            that begin with `venue:`.
+
+    Raises:
+        ConfigError: there is no collector of one of the names.
+    """
+    async with opened(config) as sources:
+        chosen = _chosen(sources, names)
+        await asyncio.gather(*(one.once() for one in chosen))
+        return Read(_exposition(sources, chosen), chosen)
+
+
+def _chosen(sources: Sources, names: Sequence[str]) -> tuple[Watched, ...]:
+    known = [one.source.name for one in sources.watched]
+    for name in names:
+        if not any(_is_named(one, name) for one in known):
+            fix = f"one of {', '.join(known)}"
+            raise ConfigError("collectors", name, "there is no such collector", fix)
+    return tuple(
+        one
+        for one in sources.watched
+        if not names or any(_is_named(one.source.name, name) for name in names)
+    )
+
+
+def _is_named(collector: str, name: str) -> bool:
+    return collector == name or collector.startswith(f"{name}:")
+
+
+def _exposition(sources: Sources, chosen: Sequence[Watched]) -> str:
+    registry = CollectorRegistry()
+    registry.register(Board(chosen))
+    texts = [Exposition(registry).everything()[0].decode()]
+    for name, bot in sources.bots.items():
+        if any(one in chosen for one in bot.watched):
+            body = freqtrade_exposition(bot).everything()[0].decode()
+            texts.append(f"# Under /metrics?bot={name}:\n{body}")
+    return "".join(texts)
+
+
+def problems(config: ExporterConfig, where: str) -> Iterator[str]:
+    """Yield what the file asks for and this machine does not have, a sentence each.
+
+    Args:
+        config: as it was loaded, so it fits by itself.
+        where: the file, for the sentences.
+    """
+    yield from _secret(config.metrics_token_file, "metrics_token_file")
+    for path in config.paths:
+        if not path.exists():
+            yield str(ConfigError(where, "paths", f"{path} is not there", "name a folder"))
+    for bot in config.freqtrades:
+        yield from _secret(bot.credentials_file, f"freqtrades[{bot.name}].credentials_file")
+    for venue in config.ccxt:
+        key = f"ccxt[{venue.name}]"
+        for field in ("key_file", "secret_file", "passphrase_file"):
+            if (path := getattr(venue, field)) is not None:
+                yield from _secret(path, f"{key}.{field}", private=True)
+        yield from _exchange(venue.exchange, where, f"{key}.exchange")
+    for process in config.processes:
+        folder = process.pid_file.parent if process.pid_file else None
+        if folder is not None and not folder.is_dir():
+            key = f"processes[{process.name}].pid_file"
+            yield str(ConfigError(where, key, f"{folder} is not there", "name the file as it is"))
+
+
+def _secret(path: Path, key: str, *, private: bool = False) -> Iterator[str]:
+    try:
+        read_secret(path, key, private=private)
+    except ConfigError as error:
+        yield str(error)
+
+
+def _exchange(exchange: str, where: str, key: str) -> Iterator[str]:
+    found = importlib.util.find_spec("ccxt")
+    if found is None or not found.submodule_search_locations:
+        fix = "pip install ccxt, where trading-ops is installed"
+        yield str(ConfigError(where, key, "ccxt is not installed", fix))
+    elif not (Path(found.submodule_search_locations[0]) / f"{exchange}.py").is_file():
+        fix = "write one of ccxt's ids, such as kraken, binance or bybit"
+        yield str(ConfigError(where, key, f"ccxt knows no venue {exchange!r}", fix))
