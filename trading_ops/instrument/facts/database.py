@@ -40,11 +40,11 @@ class DatabaseFacts:
         """A statement ended after so long, well or with an error."""
         observe(self._queries.labels(statement), seconds, trace_id)
         if error is not None:
-            self.database_error(error)
+            self.database_error(kind_of(error))
 
-    def database_error(self, error: BaseException) -> None:
+    def database_error(self, kind: str) -> None:
         """The database did not do what was asked, for a reason of `DATABASE_ERRORS`."""
-        self._database_errors.labels(kind_of(error)).value += 1
+        self._database_errors.labels(kind).value += 1
 
     # The pool
 
@@ -72,7 +72,7 @@ class DatabaseFacts:
         *,
         size: Callable[[], float] | None = None,
     ) -> None:
-        """Read a pool at each scrape.
+        """Read a pool at each scrape; what counts its troubles begins at zero.
 
         Args:
             pool: its name.
@@ -80,6 +80,10 @@ class DatabaseFacts:
                 by whichever thread scrapes.
             size: returns how many it may have; None where there is no bound.
         """
+        self._pool_wait.labels(pool)
+        self._pool_hold.labels(pool)
+        self._pool_invalidated.labels(pool)
+        self._pool_timeouts.labels(pool)
         for state, read in states.items():
             self._readings.add(self._pool.labels(pool, state), read)
         if size is not None:

@@ -1,0 +1,204 @@
+"""A bot's SQLAlchemy engine says everything of its pool and its statements, by one line.
+
+watch_engine(metrics, engine)
+
+It needs SQLAlchemy and `trading_ops.instrument`, nothing else. A statement is called by its verb
+and its first table (`select_orders`), or as its execution option says:
+
+connection.execute(select(orders), execution_options={STATEMENT: "open_orders"})
+
+What is timed is the statement's execution: reading the rows of a cursor that is not buffered is
+not in it, and neither is the commit. `metrics.query` around the whole transaction has both.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, ExceptionContext, PoolProxiedConnection, QueuePool, event, exc
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from trading_ops.instrument.database_errors import kind_of
+from trading_ops.instrument.facts.database import DatabaseFacts
+from trading_ops.instrument.labels import OTHER
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+STATEMENT = "trading_statement"
+"""The execution option that names a statement; for the label, so never with a value in it."""
+
+BEGAN = "trading_ops_began"
+"""Where the start of what is timed is kept: in SQLAlchemy's own object of it."""
+
+LOOKED_AT = 1000
+"""Characters of a statement from which its name is taken."""
+
+NAMED = 256
+"""Statements whose names are remembered."""
+
+LONGEST = 60
+"""Characters of a table's name that are used."""
+
+VERBS = frozenset(
+    {
+        *("select", "insert", "update", "delete", "with", "begin", "commit", "rollback"),
+        *("savepoint", "release", "pragma", "create", "drop", "alter", "truncate", "copy"),
+        *("vacuum", "analyze", "explain", "set", "show", "lock", "call", "listen", "notify"),
+    }
+)
+_VERB = re.compile(r"(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/|\()*([a-z]+)", re.IGNORECASE)
+_QUOTE = '["`\\[]?'
+_TABLE = re.compile(
+    r"\b(?:from|into|update|table|join)\s+(?:(?:only|if|not|exists)\s+)*"
+    rf"{_QUOTE}([a-z_]\w*)(?:[\"`\]]?\.{_QUOTE}([a-z_]\w*))?",
+    re.IGNORECASE,
+)
+
+
+def watch_engine(
+    metrics: DatabaseFacts, engine: "Engine | AsyncEngine", *, pool: str = "main"
+) -> None:
+    """Record all that happens at an engine from now on; once for each engine.
+
+    Args:
+        metrics: of the bot.
+        engine: as `create_engine` or `create_async_engine` made it.
+        pool: a name for its pool; another for each engine.
+    """
+    watched = engine if isinstance(engine, Engine) else engine.sync_engine
+    _Watch(metrics, watched, pool).begin()
+
+
+class _Watch:
+    """Listens to one engine; an error in here would be the bot's, so all of it is plain."""
+
+    def __init__(self, metrics: DatabaseFacts, engine: Engine, pool: str) -> None:
+        """Take what is watched."""
+        self._metrics = metrics
+        self._engine = engine
+        self._pool = pool
+        # Of a pool that does not count its connections itself.
+        self._taken = 0
+
+    def begin(self) -> None:
+        """Listen."""
+        engine = self._engine
+        self._time_waits(engine)
+        for name, listener in (
+            ("engine_disposed", self._time_waits),
+            ("checkout", self._checkout),
+            ("checkin", self._checkin),
+            ("detach", self._left),
+            ("invalidate", self._invalidated),
+            ("soft_invalidate", self._invalidated),
+            ("before_cursor_execute", self._before),
+            ("after_cursor_execute", self._after),
+            ("handle_error", self._failed),
+        ):
+            event.listen(engine, name, listener)
+        if not isinstance(engine.pool, QueuePool):
+            self._metrics.watch_pool(self._pool, {"in_use": lambda: max(0, self._taken)})
+            return
+        states = {"in_use": self._in_use, "idle": self._idle, "overflow": self._overflow}
+        self._metrics.watch_pool(self._pool, states, size=_size_of(engine.pool))
+
+    @property
+    def _queue(self) -> QueuePool:
+        """Return the pool as it is now: `dispose` makes a new one."""
+        pool = self._engine.pool
+        if not isinstance(pool, QueuePool):
+            raise TypeError("the pool became another kind of pool")
+        return pool
+
+    # The pool
+
+    def _in_use(self) -> int:
+        return self._queue.checkedout()
+
+    def _idle(self) -> int:
+        return self._queue.checkedin()
+
+    def _overflow(self) -> int:
+        return max(0, self._queue.overflow())
+
+    def _time_waits(self, engine: Engine) -> None:
+        """Time `connect` of the engine's pool, which no event surrounds."""
+        connect = engine.pool.connect
+
+        def timed() -> PoolProxiedConnection:
+            began = time.perf_counter()
+            try:
+                return connect()
+            except exc.TimeoutError:
+                self._metrics.pool_timeout(self._pool)
+                raise
+            finally:
+                self._metrics.pool_wait(self._pool, time.perf_counter() - began)
+
+        engine.pool.connect = timed  # type: ignore[method-assign]
+
+    def _checkout(self, _connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+        self._taken += 1
+        record.info[BEGAN] = time.perf_counter()
+
+    def _checkin(self, _connection: object, record: ConnectionPoolEntry) -> None:
+        self._taken -= 1
+        # A connection that several share is held by the last that took it.
+        began = record.info.pop(BEGAN, None)
+        if began is not None:
+            self._metrics.pool_hold(self._pool, time.perf_counter() - began)
+
+    def _left(self, connection: object, record: ConnectionPoolEntry) -> None:
+        """Count a connection that was taken out of the pool for good as given back."""
+        self._checkin(connection, record)
+
+    def _invalidated(self, *_: object) -> None:
+        self._metrics.pool_invalidated(self._pool)
+
+    # Statements
+
+    def _before(self, *happened: Any) -> None:
+        context = happened[4]
+        if context is not None:
+            vars(context)[BEGAN] = time.perf_counter()
+
+    def _after(self, *happened: Any) -> None:
+        self._ended(happened[4], happened[2])
+
+    def _failed(self, failure: ExceptionContext) -> None:
+        error = failure.sqlalchemy_exception or failure.original_exception
+        kind = kind_of(error)
+        if kind == OTHER and failure.connection is None:
+            kind = "disconnected"  # no connection was to be had
+        self._metrics.database_error(kind)
+        self._ended(failure.execution_context, failure.statement or "")
+
+    def _ended(self, context: Any, statement: str) -> None:
+        began = None if context is None else vars(context).pop(BEGAN, None)
+        if began is None:
+            return
+        seconds = time.perf_counter() - began
+        name = context.execution_options.get(STATEMENT) or name_of(statement[:LOOKED_AT])
+        self._metrics.query_ended(str(name), seconds=seconds)
+
+
+def _size_of(pool: QueuePool) -> Callable[[], float] | None:
+    """Return what reads how many connections the pool may have; None where there is no bound."""
+    # It has no public name; a version that called it otherwise would cost this one figure.
+    beyond = getattr(pool, "_max_overflow", -1)
+    return None if beyond < 0 else lambda: pool.size() + beyond
+
+
+@lru_cache(NAMED)
+def name_of(statement: str) -> str:
+    """Return a name for a statement by its verb and its first table; never more of its text."""
+    verb = _VERB.match(statement)
+    if verb is None or (word := verb[1].lower()) not in VERBS:
+        return OTHER
+    table = _TABLE.search(statement, verb.start(1))
+    if table is None:
+        return word
+    return f"{word}_{(table[2] or table[1]).lower()[:LONGEST]}"
