@@ -1,0 +1,269 @@
+"""A Freqtrade is held as our own bots are: laid at once, kept in force, lifted by people only."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.builders import make_target
+from tests.free_ports import free_port
+from tests.service.clients.trading_freqtrade import TradingFreqtrade
+from tests.service.exporter.freqtrades import PASSWORD, USER
+from tests.service.holding.bots import RealAgent
+from tests.service.holding.test_built import TARGETS
+from tests.waiting import eventually
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.main import run as trading_ops
+from trading_ops.clients.directory import Directory
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import Refused
+from trading_ops.reconciler.hands_off import HandsOff
+from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.watch import AgentWatch, Patience
+from trading_ops.store import events, holds
+from trading_ops.store.engine import reading_engine
+from trading_ops.store.journal import Journal
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+ADA = {"owner": "ada", "reason": "odd fills"}
+QUICK = Patience(
+    silence=0.4, stop=0.8, poll=0.1, answer=0.2, answer_of_freqtrade=0.2, late=1.0, unknown=1.0
+)
+
+
+@dataclass
+class Desk:
+    """What holds a Freqtrade, and the Freqtrade, which may go and come back."""
+
+    fake: TradingFreqtrade
+    target: Target
+    registry: Registry
+    directory: Directory
+    holding: Holding
+    reader: Reader
+    writer: Writer
+    port: int
+    served: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+
+    async def start(self) -> None:
+        await self.served.enter_async_context(self.fake.serving(self.port))
+
+    async def die(self) -> None:
+        await self.served.aclose()
+
+    @property
+    def halted(self) -> bool:
+        return self.fake.state == "paused" and len(self.fake.standing()) > 0
+
+    async def standing(self) -> dict[str, str]:
+        return {one.id: one.state.value for one in await self.reader.read(holds.standing)}
+
+    async def kinds(self) -> list[str]:
+        return [event.kind for event in await self.reader.read(lambda c: events.since(c, 0))]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, writer: Writer) -> AsyncIterator[Desk]:
+    port = free_port()
+    freq = make_target(
+        name="freq",
+        kind=Kind.FREQTRADE,
+        address=f"127.0.0.1:{port}",
+        service=None,
+        observe_only=True,
+    )
+    registry = Registry((freq,))
+    reader = Reader(reading_engine(f"sqlite:///{tmp_path / 'test.db'}"))
+    async with aiohttp.ClientSession() as session:
+        directory = Directory(session, registry, {}, lambda _: f"{USER}:{PASSWORD}")
+        holding = Holding(
+            writer=writer,
+            reader=reader,
+            directory=directory,
+            registry=registry,
+            journal=Journal(tmp_path / "journal"),
+        )
+        desk = Desk(TradingFreqtrade(), freq, registry, directory, holding, reader, writer, port)
+        await desk.start()
+        yield desk
+        await desk.die()
+        holding.close()
+    reader.close()
+
+
+@contextlib.asynccontextmanager
+async def watching(desk: Desk) -> AsyncIterator[AgentWatch]:
+    watch = AgentWatch(
+        registry=desk.registry,
+        directory=desk.directory,
+        holding=desk.holding,
+        hands_off=HandsOff(reader=desk.reader, observe_only=False),
+        writer=desk.writer,
+        metrics=ReconcilerMetrics(),
+        patience=QUICK,
+    )
+    running = asyncio.create_task(watch.run())
+    try:
+        await eventually(lambda: watch.pulses["freq"].report is not None)
+        yield watch
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_halt_is_acknowledged_and_stored(desk: Desk) -> None:
+    """In observe-only mode too, and while its loop is stuck: it is a person's word."""
+    desk.fake.blocked, desk.fake.hangs = True, {"status", "balance"}
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    assert (laid.acknowledged, laid.stored) == (True, True)
+    assert desk.halted
+    assert await desk.standing() == {laid.id: "halted"}
+
+
+@pytest.mark.parametrize("how", ["restart", "reload", "start", "unlock"])
+async def test_whatever_lifts_it_there_it_is_laid_again(desk: Desk, how: str) -> None:
+    """A restart, a reload, and a hand in its own window: the desired state is kept by us."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    fake = desk.fake
+    async with watching(desk):
+        await eventually(lambda: desk.holding.is_acknowledged(laid.id))
+        if how == "restart":
+            await desk.die()
+            fake.restart()
+            assert fake.state == "running"
+            await desk.start()
+        elif how == "reload":
+            fake.restart()
+        elif how == "start":
+            fake.state = "running"
+        else:
+            fake.state, fake.locks[0]["active"] = "running", False
+        await eventually(lambda: desk.halted)
+    assert len(fake.standing()) == 1
+    assert await desk.standing() == {laid.id: "halted"}
+
+
+async def test_a_person_names_what_is_lifted(desk: Desk) -> None:
+    """The other hold keeps it paused, and both the story and the bot agree."""
+    first = await desk.holding.lay(desk.target, "halted", **ADA)
+    second = await desk.holding.lay(desk.target, "halted", **ADA)
+    async with watching(desk):
+        lifted = await desk.holding.lift(desk.target, ids=frozenset({first.id}), **ADA)
+        assert lifted.ids == {first.id}
+        await desk.holding.enforce()
+        assert desk.halted
+        assert await desk.standing() == {second.id: "halted"}
+        await desk.holding.lift(desk.target, ids=None, **ADA)
+        await desk.holding.enforce()
+        assert (desk.fake.state, desk.fake.standing()) == ("running", [])
+    assert await desk.standing() == {}
+
+
+async def test_what_was_told_to_it_alone_is_kept(desk: Desk) -> None:
+    """As by `trading-ops halt` while no reconciler runs: found at the bot, and then ours."""
+    hold = {**ADA, "id": "by-hand"}
+    await desk.directory.bot(desk.target).command(
+        "halt", hold, attempt_id="x", fence=0, within=timedelta(seconds=2)
+    )
+    async with watching(desk):
+        await eventually(desk.standing)
+        assert await desk.standing() == {"by-hand": "halted"}
+        lifted = await desk.holding.lift(desk.target, ids=None, **ADA)
+        assert lifted.ids == {"by-hand"}
+        assert (desk.fake.state, desk.fake.standing()) == ("running", [])
+
+
+async def test_a_restart_is_no_reason_to_halt(desk: Desk) -> None:
+    """It takes longer than our patience, and it comes back as free as it was."""
+    async with watching(desk) as watch:
+        started = watch.pulses["freq"].incarnation
+        await desk.die()
+        await eventually(lambda: "agent_silent" in watch.pulses["freq"].told)
+        await asyncio.sleep(1.5 * QUICK.stop)
+        assert await desk.standing() == {}
+        desk.fake.restart()
+        await desk.start()
+        await eventually(lambda: watch.pulses["freq"].incarnation != started)
+        await asyncio.sleep(4 * QUICK.poll)
+        assert (desk.fake.state, desk.fake.standing()) == ("running", [])
+    assert await desk.standing() == {}
+    assert (await desk.kinds()).count("agent_silent") == 1
+    assert "hold_laid" not in await desk.kinds()
+
+
+async def test_one_that_is_frozen_is_halted_when_it_answers(desk: Desk) -> None:
+    """SIGSTOP: what a person ordered meanwhile is stored, and in force at its next answer."""
+    async with watching(desk):
+        desk.fake.hangs = {"*"}
+        laid = await desk.holding.lay(desk.target, "halted", **ADA)
+        assert laid.stored
+        desk.fake.thaw()
+        await eventually(lambda: desk.holding.is_acknowledged(laid.id))
+    assert desk.halted
+
+
+async def test_a_wrong_password_is_told_and_stores_the_halt(desk: Desk) -> None:
+    """The answer says why it is not in force; with the right one it is laid."""
+    right, desk.directory._freqtrade = desk.directory._freqtrade, lambda _: f"{USER}:wrong"
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    assert (laid.stored, laid.acknowledged) == (True, False)
+    assert "401" in laid.detail
+    with pytest.raises(Refused):
+        await desk.holding.lift(desk.target, ids=None, **ADA)
+    desk.directory._freqtrade = right
+    await desk.holding.enforce()
+    assert desk.halted
+
+
+@pytest.fixture
+def root(tmp_path: Path, bot: RealAgent, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation in which no reconciler answers."""
+    free = [free_port() for _ in range(7)]
+    text = TARGETS.format(agent=bot.address, free=free)
+    text += (
+        f'  - {{name: exporter, kind: exporter, address: "127.0.0.1:{free[6]}"}}\n'
+        f'  - {{name: freq, kind: freqtrade, address: "{desk.target.address}", venue: binance}}\n'
+    )
+    (tmp_path / "targets.yml").write_text(text)
+    secrets = tmp_path / "var" / "secrets"
+    secrets.mkdir(parents=True)
+    (secrets / "agent_token").write_text("agent")
+    (secrets / "operator_token").write_text("operator")
+    (secrets / "freqtrade_freq").write_text(f"{USER}:{PASSWORD}\n")
+    (secrets / "freqtrade_freq").chmod(0o600)
+    monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
+    return tmp_path
+
+
+async def test_with_no_reconciler_it_is_told_itself(
+    root: Path, desk: Desk, bot: RealAgent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its loop may be stuck: its API answers. Nothing of our own bots is needed for it."""
+    (root / "var" / "secrets" / "agent_token").unlink()
+    desk.fake.blocked, desk.fake.hangs = True, {"status"}
+    words = ["halt", "freq", "--reason", "odd fills", "--owner", "ada"]
+    assert await asyncio.to_thread(trading_ops, words) == ExitCode.OK
+    assert "freq is halted" in capsys.readouterr().out
+    assert desk.halted
+    assert bot.state == "active"
+
+
+async def test_halt_all_reaches_every_bot(
+    root: Path, desk: Desk, bot: RealAgent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One word for both kinds; one that cannot be told is named, and the other is halted."""
+    words = ["halt", "--all", "--reason", "odd fills", "--owner", "ada"]
+    assert await asyncio.to_thread(trading_ops, words) == ExitCode.OK
+    assert (bot.state, desk.halted) == ("halted", True)
+    (root / "var" / "secrets" / "freqtrade_freq").chmod(0o644)
+    assert await asyncio.to_thread(trading_ops, words) == ExitCode.FAILED
+    said = capsys.readouterr().out
+    assert "freq has NOT said that it is halted" in said
+    assert "others can read it. Fix: chmod go= " in said
