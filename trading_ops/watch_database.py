@@ -80,8 +80,8 @@ class _Watch:
         self._metrics = metrics
         self._engine = engine
         self._pool = pool
-        # Of a pool that does not count its connections itself.
-        self._taken = 0
+        # By the identity of their records; for a pool that does not count its connections itself.
+        self._taken: set[int] = set()
 
     def begin(self) -> None:
         """Listen."""
@@ -100,7 +100,7 @@ class _Watch:
         ):
             event.listen(engine, name, listener)
         if not isinstance(engine.pool, QueuePool):
-            self._metrics.watch_pool(self._pool, {"in_use": lambda: max(0, self._taken)})
+            self._metrics.watch_pool(self._pool, {"in_use": lambda: len(self._taken)})
             return
         states = {"in_use": self._in_use, "idle": self._idle, "overflow": self._overflow}
         self._metrics.watch_pool(self._pool, states, size=_size_of(engine.pool))
@@ -141,12 +141,11 @@ class _Watch:
         engine.pool.connect = timed  # type: ignore[method-assign]
 
     def _checkout(self, _connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-        self._taken += 1
+        self._taken.add(id(record))
         record.info[BEGAN] = time.perf_counter()
 
     def _checkin(self, _connection: object, record: ConnectionPoolEntry) -> None:
-        self._taken -= 1
-        # A connection that several share is held by the last that took it.
+        self._taken.discard(id(record))
         began = record.info.pop(BEGAN, None)
         if began is not None:
             self._metrics.pool_hold(self._pool, time.perf_counter() - began)
