@@ -18,13 +18,13 @@ state.mkdir(parents=True, exist_ok=True)
 
 class Trader(threading.Thread):
     def __init__(self, metrics: BotMetrics) -> None:
-        super().__init__(name="trader")
-        self.metrics, self.beat_at, self.stopping = metrics, time.time(), threading.Event()
+        super().__init__(name="trader", daemon=True)
+        self.metrics, self.beat_at = metrics, time.time()
         self.gate: OrderGate
 
     def run(self) -> None:
         price, position, quantity = 50_000.0, Decimal(0), Decimal("0.01")
-        while not self.stopping.wait(0.5):
+        while True:
             price *= random.gauss(1, 0.0001)  # your feed
             self.metrics.tick("BTC/USD", at=time.time(), price=price)
             self.metrics.component_up("feed", up=True)
@@ -36,23 +36,26 @@ class Trader(threading.Thread):
                 self.metrics.position("BTC/USD", float(position))
             self.beat_at = time.time()
             self.metrics.heartbeat(self.beat_at)  # last: it says that a whole pass was done
+            time.sleep(0.5)
+
+    def cancel_orders(self) -> str:
+        self.metrics.open_orders(0)  # your venue, which may block
+        return "all orders were cancelled"
 
 
 async def main() -> None:
     metrics = BotMetrics(version="1.0", mode="paper", symbols=["BTC/USD"], components=["feed"])
     trader = Trader(metrics)
 
-    async def stop_trader(_: Params) -> str:
-        trader.stopping.set()
-        await asyncio.to_thread(trader.join, 5)
-        return "the trader was stopped"
+    async def cancel_orders(_: Params) -> str:
+        return await asyncio.to_thread(trader.cancel_orders)
 
     agent = Agent(
         name=name,
         address=("127.0.0.1", port),
         metrics=metrics,
         health=lambda: Health(heartbeat_at=trader.beat_at),
-        commands={"stop_trader": Command(run=stop_trader, safe_direction=True)},
+        commands={"cancel_orders": Command(run=cancel_orders, safe_direction=True)},
         state_dir=state,
         metrics_token=(secrets / "metrics_token").read_text().strip(),
         agent_token=(secrets / "agent_token").read_text().strip(),
