@@ -1,0 +1,350 @@
+"""Compares records and venue: pure, so that each case is a row of a table.
+
+The venue is the truth about what happened, and our records are the truth about what we meant. What
+an order of ours, a trade or an entry of the ledger explains is healed; what nothing explains is a
+person's matter. What the venue did not tell proves nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from trading_ops.agent import Side
+from trading_ops.paper.bot.brokerage.port import History, Snapshot, VenueTrade
+from trading_ops.paper.bot.reconciliation.findings import (
+    Adopt,
+    Cancel,
+    Cause,
+    Comparison,
+    CountLedger,
+    CountTrade,
+    Discrepancy,
+    Drift,
+    End,
+    Hear,
+    Remedy,
+    Shrink,
+    Step,
+)
+from trading_ops.paper.bot.trading.order import (
+    ZERO,
+    Order,
+    OrderStatus,
+    VenueOrder,
+    adopted,
+    progress,
+)
+
+
+class Orphans(StrEnum):
+    """What becomes of an order of ours that our records do not know."""
+
+    ADOPT = "adopt"
+    CANCEL = "cancel"
+
+
+class Strangers(StrEnum):
+    """What becomes of a trade that somebody else made on the account."""
+
+    ADOPT = "adopt"
+    """It is counted, and trading goes on."""
+
+    HALT = "halt"
+    """It is counted, and a person must say that it was meant."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What the settings decide."""
+
+    orphans: Orphans = Orphans.CANCEL
+    strangers: Strangers = Strangers.HALT
+    lost_seconds: float = 15.0
+    """Age from which an order that was sent, and that the venue does not know, never arrived."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ours:
+    """What the records say."""
+
+    owns: Callable[[str | None], bool]
+    """Whether an order with this client id is ours, recorded or not."""
+
+    orders: Mapping[str, Order]
+    """By client id: those that may be alive, and those that the venue's answers mention."""
+
+    positions: Mapping[str, Decimal]
+    expected: Mapping[str, Decimal]
+    adopted: Collection[tuple[str, str]] = ()
+    """Kinds and ids of trades and ledger entries that were counted before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theirs:
+    """What the venue says."""
+
+    snapshot: Snapshot
+    history: History
+    words: Mapping[str, VenueOrder | None] = field(default_factory=dict)
+    """By client id, on our orders that are not open: None when the venue does not know one."""
+
+    others: Mapping[str, VenueOrder] = field(default_factory=dict)
+    """By the venue's id, the orders behind trades of which our records know no order."""
+
+
+def compare(
+    ours: Ours, theirs: Theirs, policy: Policy, *, now: float, at_start: bool
+) -> Comparison:
+    """Return what differs and what to do about it.
+
+    Args:
+        ours: the records.
+        theirs: the venue's whole answers.
+        policy: of the settings.
+        now: seconds since the epoch.
+        at_start: whether the bot was away, so that what it missed is worth telling.
+    """
+    return _Comparing(ours, theirs, policy, now=now, at_start=at_start).result()
+
+
+class _Comparing:
+    def __init__(
+        self, ours: Ours, theirs: Theirs, policy: Policy, *, now: float, at_start: bool
+    ) -> None:
+        self._ours = ours
+        self._theirs = theirs
+        self._policy = policy
+        self._now = now
+        self._at_start = at_start
+        self._found: list[Discrepancy] = []
+        self._steps: list[Step] = []
+        self._in_flight = False
+        # As they will be when the steps were taken.
+        self._expected = dict(ours.expected)
+        self._positions = dict(ours.positions)
+
+    def result(self) -> Comparison:
+        self._look_at_recorded()
+        self._look_at_orphans()
+        self._look_at_trades()
+        self._look_at_ledger()
+        drift = self._look_at_what_is_there()
+        if not self._theirs.history.complete:
+            self._note(
+                Cause.PARTIAL_HISTORY,
+                Remedy.HALT if drift else Remedy.LEAVE,
+                subject="history",
+                theirs=f"{len(self._theirs.history.trades)} trades, not all",
+                detail="what is missing may explain the difference" if drift else "nothing differs",
+            )
+        return Comparison(
+            discrepancies=tuple(self._found),
+            steps=tuple(self._steps),
+            drift=drift,
+            in_flight=self._in_flight,
+        )
+
+    # Orders
+
+    def _look_at_recorded(self) -> None:
+        open_words = {
+            word.client_id: word
+            for word in self._theirs.snapshot.open_orders
+            if word.client_id is not None
+        }
+        for order in self._ours.orders.values():
+            word = open_words.get(order.client_id) or self._theirs.words.get(order.client_id)
+            if word is not None:
+                self._hear(order, word)
+            elif order.status.alive and order.client_id in self._theirs.words:
+                self._lose(order)
+            elif order.status.alive:
+                self._in_flight = True  # nobody asked about it: it was sent while we read
+
+    def _hear(self, order: Order, word: VenueOrder) -> None:
+        after, fill = progress(order, word)
+        if after == order:
+            return
+        self._steps.append(Hear(order=order, word=word))
+        if fill is not None:
+            self._count(order.symbol, order.side, fill.quantity, fill.cost, fill.fee)
+            self._move(order.symbol, order.side, fill.quantity)
+            self._in_flight = self._in_flight or not self._at_start
+            if self._at_start or not order.status.alive:
+                told = f"{after.filled} of {order.quantity}"
+                self._note(Cause.MISSED_FILL, Remedy.HEAL, order.client_id, order.filled, told)
+        if self._at_start and order.status.alive and not after.status.alive:
+            self._note(
+                Cause.FINISHED_ORDER, Remedy.HEAL, order.client_id, order.status, after.status
+            )
+
+    def _lose(self, order: Order) -> None:
+        if self._now - order.created_at <= self._policy.lost_seconds:
+            # A request that is delayed may still arrive.
+            self._in_flight = True
+            self._note(Cause.LOST_ORDER, Remedy.WAIT, order.client_id, order.status, "unknown")
+            return
+        filled = order.filled > 0
+        status = OrderStatus.CANCELLED if filled else OrderStatus.REJECTED
+        self._steps.append(End(order=order, status=status, reason="the venue does not know it"))
+        self._note(Cause.LOST_ORDER, Remedy.HEAL, order.client_id, order.status, "unknown")
+
+    def _look_at_orphans(self) -> None:
+        for word in self._theirs.snapshot.open_orders:
+            if not self._ours.owns(word.client_id) or word.client_id in self._ours.orders:
+                continue
+            adopts = self._policy.orphans is Orphans.ADOPT
+            self._adopt(word)
+            if not adopts:
+                self._steps.append(Cancel(venue_id=word.venue_id))
+            self._note(
+                Cause.ORPHANED_ORDER,
+                Remedy.HEAL if adopts else Remedy.CANCEL,
+                word.client_id or word.venue_id,
+                "unknown",
+                f"{word.side} {word.quantity} {word.symbol}, filled {word.filled}",
+            )
+
+    def _adopt(self, word: VenueOrder) -> None:
+        """Record it in any case: a cancel may come too late, and then its fills must count."""
+        self._steps.append(Adopt(word=word))
+        order = adopted(word, word.client_id or word.venue_id, self._now)
+        fill = progress(order, word)[1]
+        if fill is not None:
+            self._count(word.symbol, word.side, fill.quantity, fill.cost, fill.fee)
+            self._move(word.symbol, word.side, fill.quantity)
+
+    # What happened
+
+    def _look_at_trades(self) -> None:
+        recorded = {order.venue_id for order in self._ours.orders.values()}
+        open_now = {word.venue_id for word in self._theirs.snapshot.open_orders}
+        taken: set[str] = set()
+        for trade in self._theirs.history.trades:
+            if trade.venue_id in recorded or trade.client_id in self._ours.orders:
+                continue
+            word = self._theirs.others.get(trade.venue_id)
+            client_id = trade.client_id or (word.client_id if word else None)
+            if client_id in self._ours.orders:
+                continue
+            if self._ours.owns(client_id):
+                if word is not None and trade.venue_id not in open_now | taken:
+                    taken.add(trade.venue_id)
+                    self._adopt(word)
+                    told = f"{word.filled} {word.symbol}"
+                    self._note(Cause.UNKNOWN_FILL, Remedy.HEAL, client_id or "", "unknown", told)
+            elif ("trade", trade.trade_id) not in self._ours.adopted:
+                self._meet_stranger(trade)
+
+    def _meet_stranger(self, trade: VenueTrade) -> None:
+        self._steps.append(CountTrade(trade=trade))
+        self._count(trade.symbol, trade.side, trade.quantity, trade.cost, trade.fee)
+        halts = self._policy.strangers is Strangers.HALT
+        self._note(
+            Cause.EXTERNAL_TRADE,
+            Remedy.HALT if halts else Remedy.HEAL,
+            trade.symbol,
+            "unknown",
+            f"{trade.side} {trade.quantity} for {trade.cost} (trade {trade.trade_id})",
+        )
+
+    def _look_at_ledger(self) -> None:
+        for entry in self._theirs.history.ledger:
+            if ("ledger", entry.ledger_id) in self._ours.adopted:
+                continue
+            self._steps.append(CountLedger(entry=entry))
+            before = self._expected.get(entry.currency, ZERO)
+            self._expected[entry.currency] = before + entry.amount - entry.fee
+            told = f"{entry.kind} of {entry.amount} (entry {entry.ledger_id})"
+            self._note(Cause.BALANCE, Remedy.HEAL, entry.currency, before, told)
+
+    # What is there
+
+    def _look_at_what_is_there(self) -> Drift:
+        balances = dict(self._balance_drift())
+        positions: dict[str, Decimal] = {}
+        reported = self._theirs.snapshot.positions
+        for symbol in sorted({*self._positions, *reported}):
+            if symbol in reported:
+                positions[symbol] = self._look_at_reported(symbol, reported[symbol])
+            else:
+                base = symbol.partition("/")[0]
+                positions[symbol] = self._look_at_spot(symbol, base, balances.get(base, ZERO))
+        bases = {symbol.partition("/")[0] for symbol in positions if symbol not in reported}
+        for currency, drift in balances.items():
+            if drift and currency not in bases:
+                ours = self._expected.get(currency, ZERO)
+                self._note(Cause.BALANCE, Remedy.HALT, currency, ours, ours - drift)
+        return Drift(positions=positions, balances=balances)
+
+    def _balance_drift(self) -> Iterator[tuple[str, Decimal]]:
+        told = self._theirs.snapshot.balances
+        for currency in sorted({*self._expected, *told}):
+            theirs = told[currency].total if currency in told else ZERO
+            yield currency, self._expected.get(currency, ZERO) - theirs
+
+    def _look_at_spot(self, symbol: str, base: str, drift: Decimal) -> Decimal:
+        """Return the drift of a position that is a balance of its base currency."""
+        position = self._positions.get(symbol, ZERO)
+        if drift > 0:
+            self._note(Cause.QUANTITY_SMALLER, Remedy.HALT, symbol, position, position - drift)
+        elif drift < 0:
+            self._note(Cause.QUANTITY_LARGER, Remedy.HALT, symbol, position, position - drift)
+        elif (there := max(ZERO, self._expected.get(base, ZERO))) < position:
+            # Every change of the balance is explained: somebody sold what the bot had bought.
+            self._steps.append(Shrink(symbol=symbol, quantity=there))
+            self._note(Cause.QUANTITY_SMALLER, Remedy.HEAL, symbol, position, there)
+        return drift
+
+    def _look_at_reported(self, symbol: str, theirs: Decimal) -> Decimal:
+        """Return the drift of a position that the venue itself keeps."""
+        ours = self._positions.get(symbol, ZERO)
+        if ours == theirs:
+            return ZERO
+        if ours * theirs < 0:
+            cause = Cause.SIDE_FLIPPED
+        elif abs(theirs) < abs(ours):
+            cause = Cause.QUANTITY_SMALLER
+        else:
+            cause = Cause.QUANTITY_LARGER
+        self._note(cause, Remedy.HALT, symbol, ours, theirs)
+        return ours - theirs
+
+    # Book-keeping
+
+    def _count(
+        self, symbol: str, side: Side, quantity: Decimal, cost: Decimal, fee: Decimal
+    ) -> None:
+        base, _, quote = symbol.partition("/")
+        sign = 1 if side is Side.BUY else -1
+        changes: dict[str, Decimal] = defaultdict(Decimal)
+        changes[base] += sign * quantity
+        changes[quote] -= sign * cost + fee
+        for currency, change in changes.items():
+            self._expected[currency] = self._expected.get(currency, ZERO) + change
+
+    def _move(self, symbol: str, side: Side, quantity: Decimal) -> None:
+        sign = 1 if side is Side.BUY else -1
+        self._positions[symbol] = self._positions.get(symbol, ZERO) + sign * quantity
+
+    def _note(
+        self,
+        cause: Cause,
+        remedy: Remedy,
+        subject: str,
+        ours: object = "",
+        theirs: object = "",
+        detail: str = "",
+    ) -> None:
+        self._found.append(
+            Discrepancy(
+                cause=cause,
+                remedy=remedy,
+                subject=subject,
+                ours=str(ours),
+                theirs=str(theirs),
+                detail=detail,
+            )
+        )
