@@ -12,7 +12,7 @@ from trading_ops import __version__, clock
 from trading_ops.api.automation import PauseView, pause_view
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import StoreError
-from trading_ops.instrument.exposition import Exposition
+from trading_ops.instrument.exposition import Exposition, View
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import Connection, notifications, pauses, search
 from trading_ops.store.reader import Reader
@@ -74,7 +74,8 @@ class System:
     async def metrics(self, request: web.Request) -> web.Response:
         """Expose everything."""
         exposition = Exposition(self._metrics.registry)
-        body, content_type = exposition.everything(request.headers.get("Accept", ""))
+        accept = request.headers.get("Accept", "")
+        body, content_type = await exposition.sliced(View.EVERYTHING, accept)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def status(self) -> Status:

@@ -16,7 +16,7 @@ from trading_ops.exporter.freqtrade.board import exposition as freqtrade_exposit
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
 from trading_ops.exporter.secret import read_secret
 from trading_ops.exporter.sources import opened
-from trading_ops.instrument.exposition import Exposition
+from trading_ops.instrument.exposition import Exposition, View
 
 _log = logs.get(__name__)
 
@@ -109,18 +109,19 @@ class _Scrapes:
     async def all(self, request: web.Request) -> web.Response:
         accept = request.headers.get("Accept", "")
         if "bot" not in request.query:
-            return _exposed(*self._own.everything(accept))
+            return _exposed(*await self._own.sliced(View.EVERYTHING, accept))
         found = self._of_bot(request)
         if isinstance(found, web.Response):
             return found
         without = request.query.get("exclude") == "vital"
-        return _exposed(*(found.without_vital if without else found.everything)(accept))
+        view = View.WITHOUT_VITAL if without else View.EVERYTHING
+        return _exposed(*await found.sliced(view, accept))
 
     async def vital(self, request: web.Request) -> web.Response:
         found = self._of_bot(request)
         if isinstance(found, web.Response):
             return found
-        return _exposed(*found.vital(request.headers.get("Accept", "")))
+        return _exposed(*await found.sliced(View.VITAL, request.headers.get("Accept", "")))
 
     def _of_bot(self, request: web.Request) -> Exposition | web.Response:
         name = request.query.get("bot", "")

@@ -117,7 +117,7 @@ class Histogram:
             return
         index = bisect_left(self.bounds, value)
         self.counts[index] += 1
-        self.sum += value
         if self.exemplars is None:
             self.exemplars = [None] * len(self.counts)
         self.exemplars[index] = (identity, value, time.time())
+        self.sum += value  # last: by it, a scrape sees that there is something new

@@ -3,8 +3,7 @@
 Vital metrics are scraped and evaluated every second, the rest every 15 s; excluding the vital ones
 from the slow scrape keeps each series at one interval.
 
-Families of our own recorder are written directly, all others in the registry by prometheus_client;
-the format is negotiated as prometheus_client does it.
+Families of our own recorder are written directly, all others in the registry by prometheus_client.
 """
 
 import asyncio
@@ -14,12 +13,12 @@ from enum import StrEnum
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from trading_ops.instrument.catalogue import CATALOGUE
 from trading_ops.instrument.family import Live
+from trading_ops.instrument.negotiation import negotiated
 
 VITAL_FAMILIES = frozenset(metric.family for metric in CATALOGUE if metric.vital)
 VITAL_SAMPLES = frozenset(
@@ -148,7 +147,7 @@ class Exposition:
 
 def _written(source: Collector, accept: str) -> tuple[Iterator[bytes], str]:
     """Return the parts of the body, written as they are taken, and the Content-Type."""
-    encode, content_type = _encoder(accept)
+    encode, content_type = negotiated(accept)
     if content_type.endswith("escaping=dots"):
         # Here even our names are escaped; nobody is known to ask for it.
         return iter((encode(source),)), content_type
@@ -156,21 +155,12 @@ def _written(source: Collector, accept: str) -> tuple[Iterator[bytes], str]:
     return _parts(source, encode, openmetrics=openmetrics), content_type
 
 
-def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """Return what prometheus_client chooses; an Accept header that it fails over is no header."""
-    try:
-        return choose_encoder(accept)
-    except (TypeError, ValueError):  # `version=x`, for instance
-        return choose_encoder("")
-
-
 def _parts(
     source: Families, encode: Callable[[Collector], bytes], *, openmetrics: bool
 ) -> Iterator[bytes]:
     for family in source.collect():
         if isinstance(family, Live):
-            for part in family.family.parts(openmetrics=openmetrics):
-                yield part.encode()
+            yield from family.family.parts(openmetrics=openmetrics)
         else:
             yield encode(One(family)).removesuffix(_END)
     if openmetrics:

@@ -9,9 +9,10 @@ from prometheus_client.metrics_core import Metric as PeerMetric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from trading_ops.instrument.block import Block
 from trading_ops.instrument.children import Counter, Gauge, Histogram
 from trading_ops.instrument.labels import Bounds, clean
-from trading_ops.instrument.lines import Block, Shape
+from trading_ops.instrument.lines import Shape
 from trading_ops.instrument.metric import Metric
 from trading_ops.instrument.samples import samples_of
 
@@ -59,6 +60,8 @@ class Family(Collector, Generic[Child]):
         self._lock = threading.Lock()
         self._children: dict[tuple[str, ...], Child] = {}
         self._blocks: list[Block[Child]] = []
+        # By whether the format is OpenMetrics.
+        self._heads = (_head(metric, openmetrics=False), _head(metric, openmetrics=True))
         if at_once:
             for values in product(*self._bounds.declared()):
                 self.labels(*values)
@@ -98,34 +101,26 @@ class Family(Collector, Generic[Child]):
     def _block(self) -> Block[Child]:
         """Return the block that the next child goes to."""
         if not self._blocks or len(self._blocks[-1]) * self._shape.lines_each >= LINES_A_BLOCK:
-            self._blocks.append(Block(self.metric.labels, self._shape))
+            self._blocks.append(Block(self._shape))
         return self._blocks[-1]
 
     # As the direct exposition writes it
 
-    def parts(self, *, openmetrics: bool) -> Iterator[str]:
+    def parts(self, *, openmetrics: bool) -> Iterator[bytes]:
         """Yield the family's lines, some hundred at once, the first with the header."""
         exemplars = openmetrics and self.metric.exemplar != ""
-        head = self._head(openmetrics=openmetrics)
+        head = self._heads[openmetrics]
         for block in tuple(self._blocks):
             yield head + block.text(exemplars=exemplars)
-            head = ""
+            head = b""
         if head:
             yield head
-
-    def _head(self, *, openmetrics: bool) -> str:
-        told = self.metric.help.replace("\\", r"\\").replace("\n", r"\n")
-        name = self.metric.name
-        if openmetrics:
-            told = told.replace('"', r"\"")
-            name = self.metric.family
-        return f"# HELP {name} {told}\n# TYPE {name} {self.metric.kind}\n"
 
     # As prometheus_client sees it
 
     def collect(self) -> Iterable[PeerMetric]:
-        """Yield the family for prometheus_client, with samples that are read when asked for."""
-        yield Live(self)
+        """Return the family for prometheus_client, with samples that are read when asked for."""
+        return (Live(self),)
 
     def describe(self) -> Iterable[PeerMetric]:
         """Yield the family without samples: by it, the registry knows the names."""
@@ -138,6 +133,15 @@ class Family(Collector, Generic[Child]):
             for values, child in self.children()
             for sample in samples_of(self.metric, values, child)
         ]
+
+
+def _head(metric: Metric, *, openmetrics: bool) -> bytes:
+    told = metric.help.replace("\\", r"\\").replace("\n", r"\n")
+    name = metric.name
+    if openmetrics:
+        told = told.replace('"', r"\"")
+        name = metric.family
+    return f"# HELP {name} {told}\n# TYPE {name} {metric.kind}\n".encode()
 
 
 class Live(PeerMetric):

@@ -1,28 +1,30 @@
-"""Lines of the exposition formats, written directly from the children.
+"""Lines of the exposition formats: how one kind of metric is written from its children.
 
-The text around the numbers never changes, so it is built once: a block of children is one template,
-filled with one `%`. Blocks are small, so that whoever writes many can pause in between.
+All of a line but its number is written once, in two parts: what the children of a family share, and
+what the lines of a child share. So a line costs three pointers, and no text of its own.
 """
 
-from collections.abc import Sequence
-from itertools import accumulate, chain
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from operator import attrgetter
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from prometheus_client.utils import floatToGoString
 
 from trading_ops.instrument.children import Counter, Exemplar, Gauge, Histogram
 from trading_ops.instrument.labels import clean
 from trading_ops.instrument.metric import Metric
-from trading_ops.instrument.numbers import printable, text_of
+from trading_ops.instrument.numbers import text_of
 
 EXEMPLAR_LIMIT = 128
 """Characters of names and values together, by the OpenMetrics specification."""
 
-LabelSet = tuple[tuple[str, str], ...]
-Child = TypeVar("Child")
+Halves = tuple[bytes, bytes]
+"""A line up to its number, cut where most of it can be shared. It begins with a line break."""
+
 Child_contra = TypeVar("Child_contra", contravariant=True)
 _value = attrgetter("value")
+_exemplar = attrgetter("exemplar")
 _sum = attrgetter("sum")
 
 
@@ -32,12 +34,20 @@ class Shape(Protocol[Child_contra]):
     lines_each: int
     """Lines of one child."""
 
-    def template(self, labels: LabelSet, *, exemplars: bool) -> str:
-        """Return the lines of a child, with `%s` for each number, and for each exemplar."""
+    def lines(self, values: Sequence[str]) -> Iterable[Halves]:
+        """Return the lines of a child with these label values."""
         ...
 
-    def numbers(self, children: Sequence[Child_contra], *, exemplars: bool) -> Sequence[object]:
-        """Return what the children's templates are to be filled with."""
+    def state(self, children: Sequence[Child_contra], *, exemplars: bool) -> list[object]:
+        """Return objects of which at least one is another when anything has changed."""
+        ...
+
+    def numbers(self, children: Sequence[Child_contra], state: list[object]) -> list[object]:
+        """Return the numbers of all lines, if this is the children's state."""
+        ...
+
+    def exemplars(self, children: Sequence[Child_contra], state: list[object]) -> list[bytes]:
+        """Return what follows the numbers of all lines, if this is the children's state."""
         ...
 
 
@@ -49,21 +59,27 @@ class Single:
     def __init__(self, metric: Metric) -> None:
         """Take what it is called."""
         self._metric = metric
+        self._head = _head(metric.name, metric.labels)
 
-    def template(self, labels: LabelSet, *, exemplars: bool) -> str:
+    def lines(self, values: Sequence[str]) -> Iterable[Halves]:
         """Return the line."""
-        return line(self._metric.name, labels, "%s%s" if exemplars else "%s")
+        yield self._head, _tail(_written(self._metric.labels, values))
 
-    def numbers(self, children: Sequence[Counter | Gauge], *, exemplars: bool) -> Sequence[object]:
-        """Return the values, each followed by its exemplar where those are wanted."""
-        values = printable(list(map(_value, children)))
-        if not exemplars:
-            return values
-        told = (self._exemplar(child) for child in children)
-        return list(chain.from_iterable(zip(values, told, strict=True)))
+    def state(self, children: Sequence[Counter | Gauge], *, exemplars: bool) -> list[object]:
+        """Return the values, and after them the last exemplars where those are wanted."""
+        values = list(map(_value, children))
+        if exemplars:
+            values += map(_exemplar, children)
+        return values
 
-    def _exemplar(self, child: Counter | Gauge) -> str:
-        return exemplar_text(self._metric.exemplar, getattr(child, "exemplar", None))
+    def numbers(self, children: Sequence[Counter | Gauge], state: list[object]) -> list[object]:
+        """Return the values."""
+        return state[: len(children)]
+
+    def exemplars(self, children: Sequence[Counter | Gauge], state: list[object]) -> list[bytes]:
+        """Return the last exemplar of each counter."""
+        found = cast(list[Exemplar | None], state[len(children) :])
+        return [exemplar_text(self._metric.exemplar, one) for one in found]
 
 
 class Buckets:
@@ -72,93 +88,79 @@ class Buckets:
     def __init__(self, metric: Metric) -> None:
         """Take what it is called, and its bounds."""
         self._metric = metric
-        self._bounds = [*map(floatToGoString, metric.buckets), "+Inf"]
+        self._bounds = [f'le="{bound}"' for bound in map(floatToGoString, metric.buckets)]
+        self._bounds.append('le="+Inf"')
         # With negative observations the sum may fall, which no counter may: it is left out.
         self._has_sum = metric.buckets[0] >= 0
         self.lines_each = len(self._bounds) + 1 + self._has_sum
-
-    def template(self, labels: LabelSet, *, exemplars: bool) -> str:
-        """Return the lines."""
-        name = self._metric.name
-        number = "%s%s" if exemplars else "%d"
-        written = [
-            line(f"{name}_bucket", (*labels, ("le", bound)), number) for bound in self._bounds
-        ]
-        written.append(line(f"{name}_count", labels, "%d"))
+        self._name = f"\n{metric.name}_bucket{{".encode()
+        self._heads = [self._name + bound.encode() for bound in self._bounds]
+        self._tails = [_tail([bound]) for bound in self._bounds]
+        self._others = [_head(f"{metric.name}_count", metric.labels)]
         if self._has_sum:
-            written.append(line(f"{name}_sum", labels, "%s"))
-        return "".join(written)
+            self._others.append(_head(f"{metric.name}_sum", metric.labels))
 
-    def numbers(self, children: Sequence[Histogram], *, exemplars: bool) -> Sequence[object]:
-        """Return cumulated counts, each followed by its exemplar where wanted; count; sum."""
-        # The sums first: what is observed from now on by other threads is in the buckets already
-        # or comes with the next scrape, but is never in the sum alone.
-        sums = printable(list(map(_sum, children)))
+    def lines(self, values: Sequence[str]) -> Iterable[Halves]:
+        """Return the lines, their labels in order: `le` is one among them."""
+        written = _written(self._metric.labels, values)
+        before = [label for label in written if label < "le"]
+        after = written[len(before) :]
+        yield from self._of_buckets(before, after)
+        tail = _tail(written)
+        for head in self._others:
+            yield head, tail
+
+    def _of_buckets(self, before: Sequence[str], after: Sequence[str]) -> Iterable[Halves]:
+        head = self._name + "".join(f"{label}," for label in before).encode()
+        if not after:
+            return [(head, tail) for tail in self._tails]
+        tail = b"," + _tail(after)
+        if not before:
+            return [(shared, tail) for shared in self._heads]
+        return [(head + bound.encode(), tail) for bound in self._bounds]
+
+    def state(self, children: Sequence[Histogram], *, exemplars: bool) -> list[object]:  # noqa: ARG002
+        """Return the sums: each observation makes a new one, be it equal, and does so last."""
+        return list(map(_sum, children))
+
+    def numbers(self, children: Sequence[Histogram], state: list[object]) -> list[object]:
+        """Return cumulated counts, count and sum of each.
+
+        The sum is older than the counts: what other threads observe meanwhile is in the buckets
+        already or comes with the next scrape, but is never in the sum alone.
+        """
         numbers: list[object] = []
-        for child, total in zip(children, sums, strict=True):
-            cumulated = list(accumulate(child.counts))
-            if exemplars:
-                numbers += chain.from_iterable(zip(cumulated, self._exemplars(child), strict=True))
-            else:
-                numbers += cumulated
-            numbers.append(cumulated[-1])
+        for child, total in zip(children, state, strict=True):
+            numbers += accumulate(child.counts)
+            numbers.append(numbers[-1])
             if self._has_sum:
                 numbers.append(total)
         return numbers
 
-    def _exemplars(self, child: Histogram) -> list[str]:
-        found = child.exemplars or [None] * len(self._bounds)
-        return [exemplar_text(self._metric.exemplar, one) for one in found]
+    def exemplars(self, children: Sequence[Histogram], state: list[object]) -> list[bytes]:  # noqa: ARG002
+        """Return those of the buckets; count and sum have none."""
+        none = [None] * len(self._bounds)
+        rest = [b""] * (self.lines_each - len(self._bounds))
+        label = self._metric.exemplar
+        told: list[bytes] = []
+        for child in children:
+            told += [exemplar_text(label, one) for one in child.exemplars or none]
+            told += rest
+        return told
 
 
-class Block(Generic[Child]):
-    """Some children of one family, and the template of their lines.
-
-    One thread at a time may add; any may write meanwhile, and then sees those added before.
-    """
-
-    __slots__ = ("_children", "_made", "_names", "_shape", "_values")
-
-    def __init__(self, names: tuple[str, ...], shape: Shape[Child]) -> None:
-        """Begin empty, with these label names."""
-        self._names = names
-        self._shape = shape
-        self._values: list[tuple[str, ...]] = []
-        self._children: list[Child] = []
-        # By whether exemplars are wanted; template and children always fit each other.
-        self._made: dict[bool, tuple[str, tuple[Child, ...]]] = {}
-
-    def __len__(self) -> int:
-        return len(self._children)
-
-    def add(self, values: tuple[str, ...], child: Child) -> None:
-        """Add a child with these label values."""
-        self._values.append(values)
-        self._children.append(child)
-
-    def text(self, *, exemplars: bool) -> str:
-        """Return the lines of all children as they are now."""
-        made = self._made.get(exemplars)
-        if made is None or len(made[1]) != len(self._children):
-            made = self._made[exemplars] = self._make(exemplars=exemplars)
-        template, children = made
-        return template % tuple(self._shape.numbers(children, exemplars=exemplars))
-
-    def _make(self, *, exemplars: bool) -> tuple[str, tuple[Child, ...]]:
-        children = tuple(self._children)
-        lines = [
-            self._shape.template(tuple(zip(self._names, values, strict=True)), exemplars=exemplars)
-            for values in self._values[: len(children)]
-        ]
-        return "".join(lines), children
+def _written(names: Sequence[str], values: Sequence[str]) -> list[str]:
+    """Return the labels as both formats have them, by name."""
+    pairs = sorted(zip(names, values, strict=True))
+    return [f'{name}="{escape(value)}"' for name, value in pairs]
 
 
-def line(name: str, labels: LabelSet, number: str) -> str:
-    """Return a line as a template: labels sorted by name, escaped, and `%` doubled."""
-    if not labels:
-        return f"{name} {number}\n"
-    written = ",".join(f'{key}="{escape(value)}"' for key, value in sorted(labels))
-    return f"{name}{{{written.replace('%', '%%')}}} {number}\n"
+def _head(name: str, labels: Sequence[str]) -> bytes:
+    return f"\n{name}{{".encode() if labels else f"\n{name}".encode()
+
+
+def _tail(labels: Sequence[str]) -> bytes:
+    return f"{','.join(labels)}}} ".encode() if labels else b" "
 
 
 def escape(value: str) -> str:
@@ -166,12 +168,12 @@ def escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def exemplar_text(label: str, exemplar: Exemplar | None) -> str:
+def exemplar_text(label: str, exemplar: Exemplar | None) -> bytes:
     """Return what follows the number; nothing if there is none, or if it is longer than allowed."""
     if exemplar is None:
-        return ""
+        return b""
     identity, value, at = exemplar
     identity = clean(identity)
     if len(label) + len(identity) > EXEMPLAR_LIMIT:
-        return ""
-    return f' # {{{label}="{escape(identity)}"}} {text_of(value)} {at}'
+        return b""
+    return f' # {{{label}="{escape(identity)}"}} {text_of(value)} {at}'.encode()

@@ -1,23 +1,69 @@
-"""Numbers as the exposition formats write them."""
+"""Numbers as the exposition formats write them.
 
+CPython takes some 0.2 µs to write a float with all its digits; orjson and msgspec take a tenth of
+that for the same shortest text. The base install has neither, but ccxt brings the one and our own
+processes have the other: what is there is used.
+"""
+
+import contextlib
+import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import cast
 
 PLAIN = frozenset({int, float})
 
+Encode = Callable[[list[object]], bytes]
+"""Writes a list of numbers as JSON."""
 
-def printable(values: list[float]) -> Sequence[object]:
-    """Return what `%s` prints correctly: the list itself, nearly always.
 
-    Infinite ones and NaN are written differently by Python; they show in the sum. Anybody can put
-    something that is no int or float into `gauge.value`, as a bool: it must not break the scrape.
+_STRANGE = b"[null]"
+
+
+def plainly(values: list[object]) -> bytes:
+    """Write a list of numbers as Python does; infinite ones and NaN show in the sum."""
+    if not PLAIN.issuperset(map(type, values)):
+        return _STRANGE
+    if not math.isfinite(sum(cast(list[float], values))):
+        return _STRANGE
+    return repr(values).replace(" ", "").encode()
+
+
+def fastest(*modules: tuple[str, str]) -> Encode:
+    """Return the first of these functions of these modules that is installed."""
+    for module, function in modules:
+        with contextlib.suppress(ImportError):
+            return cast(Encode, getattr(importlib.import_module(module), function))
+    return plainly
+
+
+FASTEST = fastest(("orjson", "dumps"), ("msgspec.json", "encode"))
+
+
+def printable(values: list[object], encode: Encode = FASTEST) -> list[bytes]:
+    """Return the text of each value.
+
+    Anybody can put something that is no int or float into `gauge.value`, as a bool: it must not
+    break the scrape. Nor must NaN and the infinite ones, which JSON has no text for.
     """
     try:
-        if PLAIN.issuperset(map(type, values)) and math.isfinite(sum(values)):
-            return values
-    except OverflowError:  # an int beyond the floats
-        pass
-    return [text_of(value) for value in values]
+        written = encode(values)
+    except Exception:  # noqa: BLE001 - whatever it is that cannot be written
+        written = _STRANGE
+    if _only_numbers(written):
+        return written[1:-1].split(b",")
+    return [text_of(value).encode() for value in values]
+
+
+def _only_numbers(written: bytes) -> bool:
+    """Return whether a list in JSON has nothing else: no null, true, false, text, object, list."""
+    return not (
+        b"l" in written
+        or b"u" in written
+        or b'"' in written
+        or b"{" in written
+        or written.count(b"[") > 1
+    )
 
 
 def text_of(value: object) -> str:
