@@ -48,7 +48,10 @@ _NAMES = {
 
 
 def kind_of(error: BaseException) -> str:
-    """Return one of `DATABASE_ERRORS` for an error of a driver, or of SQLAlchemy around one."""
+    """Return one of `DATABASE_ERRORS` for an error of a driver, or for one that was made of it.
+
+    Such as SQLAlchemy's, which has it as `orig`, or the bot's own that was raised from it.
+    """
     if getattr(error, "connection_invalidated", False) is True:
         return "disconnected"
     inner = getattr(error, "orig", None)
@@ -61,4 +64,7 @@ def kind_of(error: BaseException) -> str:
     if isinstance(state, str):
         return _SQLSTATES.get(state) or _SQLSTATES.get(state[:2], "other")
     names = (kind.__name__ for kind in type(error).__mro__)
-    return next((_NAMES[name] for name in names if name in _NAMES), "other")
+    found = next((_NAMES[name] for name in names if name in _NAMES), "other")
+    if found == "other" and error.__cause__ is not None:
+        return kind_of(error.__cause__)
+    return found

@@ -60,6 +60,13 @@ def test_error_around_a_drivers_is_that_one() -> None:
     assert kind_of(gone) == "disconnected"
 
 
+def test_error_raised_from_a_drivers_is_that_one() -> None:
+    """As a bot does that has errors of its own; a cycle of causes is impossible."""
+    with pytest.raises(ValueError, match="not kept") as raised:
+        raise ValueError("not kept") from errors.DiskFull()
+    assert kind_of(raised.value) == "full"
+
+
 def test_sqlites_own_errors(tmp_path: Path) -> None:
     """A file that is none, a key that is there, a lock that another has."""
     broken = tmp_path / "broken.db"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trading_ops import logs
 from trading_ops.errors import TradingOpsError
+from trading_ops.instrument.log_count import count_log
 from trading_ops.paper.bot.bot import Bot
 from trading_ops.paper.bot.config import BotConfig, load_config
 
@@ -41,6 +42,7 @@ async def serve(config: BotConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     bot = Bot(config)
+    count_log(bot.metrics)
     await bot.start()
     await stopping.wait()
     await bot.stop()

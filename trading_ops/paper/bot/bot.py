@@ -19,15 +19,18 @@ from trading_ops.paper.bot.config import BotConfig, read_secret, split_address
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.heartbeat import Heartbeat
 from trading_ops.paper.bot.nonces.issuer import Nonces
-from trading_ops.paper.bot.records.driver import Threaded
+from trading_ops.paper.bot.records.driver import QUEUE, Threaded
 from trading_ops.paper.bot.records.sqlite import SqliteDriver
-from trading_ops.paper.bot.records.store import Store
-from trading_ops.paper.bot.signals.component import Signals
+from trading_ops.paper.bot.records.store import STATEMENTS, Store
+from trading_ops.paper.bot.signals.component import SOURCE, Signals
 from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
+
+STAGES = ("store", "signals", "orders")
+"""Components in whose inbox work waits."""
 
 FAREWELL_SECONDS = 4.0
 """For cancelling orders at the end; with the rest, well within the 10 s before a SIGKILL."""
@@ -37,7 +40,11 @@ RESTART_SECONDS = 8.0
 
 
 class Bot:
-    """One bot in one process."""
+    """One bot in one process.
+
+    What it does not know is absent from its metrics, not zero: the venue tells neither its limits
+    nor its clock.
+    """
 
     def __init__(self, config: BotConfig) -> None:
         """Read the secrets and take the state folder; nothing is asked yet.
@@ -57,11 +64,14 @@ class Bot:
             symbols=config.symbols,
             currencies=self._currencies,
             endpoints=ENDPOINTS,
+            sources=[SOURCE],
+            queues=[QUEUE, *STAGES],
+            statements=STATEMENTS,
         )
         self._key = read_secret(config.key_file)
         self._secret = read_secret(config.secret_file)
         records = config.state_dir / "bot.db"
-        self.store = Store(self.metrics, lambda: Threaded(SqliteDriver(records)))
+        self.store = Store(self.metrics, lambda: Threaded(SqliteDriver(records), self.metrics))
         self.book = Book(config.name, self.metrics, self.store)
         self.agent = self._make_agent()
         self.feed = Feed(

@@ -4,7 +4,7 @@ import asyncio
 from abc import abstractmethod
 from typing import Any, Generic, TypeVar
 
-from trading_ops import logs
+from trading_ops import clock, logs
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.component import Component, Unavailable
 
@@ -20,7 +20,8 @@ class Stage(Component, Generic[Asked, Answer]):
     def __init__(self, name: str, metrics: BotMetrics, **breaker: Any) -> None:
         """Begin with nothing asked; `breaker` goes to the component."""
         super().__init__(name, metrics, **breaker)
-        self._inbox: asyncio.Queue[tuple[Asked, asyncio.Future[Answer]]] = asyncio.Queue()
+        self._inbox: asyncio.Queue[tuple[Asked, asyncio.Future[Answer], float]] = asyncio.Queue()
+        metrics.watch_queue(name, self._inbox.qsize)
         self._busy = False
 
     @property
@@ -45,7 +46,7 @@ class Stage(Component, Generic[Asked, Answer]):
         if not self.breaker.allow():
             raise Unavailable(f"{self.name}: the breaker is {self.breaker.state.name.lower()}")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._inbox.put_nowait((asked, future))
+        self._inbox.put_nowait((asked, future, clock.monotonic()))
         try:
             async with asyncio.timeout(within):
                 return await future
@@ -59,7 +60,8 @@ class Stage(Component, Generic[Asked, Answer]):
         """Work on what is asked."""
         self._show()
         while True:
-            asked, future = await self._inbox.get()
+            asked, future, asked_at = await self._inbox.get()
+            self.metrics.queue_wait(self.name, clock.monotonic() - asked_at)
             if not future.done():
                 self._busy = True
                 try:

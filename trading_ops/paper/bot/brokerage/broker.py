@@ -153,6 +153,7 @@ class Broker(Component):
             return
         for currency in self._currencies & self.balances.keys():
             self.metrics.balance(currency, float(self.balances[currency]))
+        self.metrics.balances_read("rest", clock.timestamp())
         self.mark(up=True, detail="the venue answers")
 
     async def _send(self, endpoint: str, request: Request[Result]) -> Result:

@@ -84,3 +84,4 @@ class Nonces:
         self._metrics.nonce_refused()
         self._last = max(self._clock(), self._last) + JUMP
         await self.reserve()
+        self._metrics.nonce_resynced()

@@ -7,10 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
+from trading_ops import clock
 from trading_ops.errors import StoreError
+from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.records.sql import Session
 
 Result = TypeVar("Result")
+
+QUEUE = "records"
+"""What metrics call the work that waits for the thread."""
 
 
 class Driver(Protocol):
@@ -45,13 +50,18 @@ class Driver(Protocol):
 class Threaded:
     """A `Database`: one driver behind a queue."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, metrics: BotMetrics | None = None) -> None:
         """Connect.
+
+        Args:
+            driver: of the database.
+            metrics: of the bot; by default of nobody.
 
         Raises:
             StoreError: it cannot be opened.
         """
         self._driver = driver
+        self._metrics = metrics or BotMetrics(version="", mode="")
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._closing = False
         opened: Future[None] = Future()
@@ -60,9 +70,14 @@ class Threaded:
         )
         self._thread.start()
         opened.result()
+        self._metrics.watch_queue(QUEUE, self._work.qsize)
 
-    async def do(self, work: Callable[[Session], Result]) -> Result:
+    async def do(
+        self, work: Callable[[Session], Result], *, statement: str = "transaction"
+    ) -> Result:
         """Run `work` in a transaction; when this returns, it is committed.
+
+        What is timed under the statement's name is the whole transaction, the commit included.
 
         Raises:
             StoreError: it is not known to be; the same change may be made again.
@@ -70,10 +85,13 @@ class Threaded:
         if self._closing:
             raise StoreError(f"{self._driver.name} is closed")
         done: Future[Result] = Future()
+        asked = clock.monotonic()
 
         def run() -> None:
+            self._metrics.queue_wait(QUEUE, clock.monotonic() - asked)
             try:
-                result = self._driver.transact(work)
+                with self._metrics.query(statement):
+                    result = self._driver.transact(work)
             except BaseException as error:  # noqa: BLE001 - belongs to whoever gave the work
                 done.set_exception(error)
             else:

@@ -40,8 +40,10 @@ Work = Callable[[Session], Result]
 class Database(Protocol):
     """Runs functions, one after the other, each in a transaction of its own."""
 
-    async def do(self, work: Callable[[Session], Result]) -> Result:
-        """Run `work`; when this returns, what it did is durable.
+    async def do(
+        self, work: Callable[[Session], Result], *, statement: str = "transaction"
+    ) -> Result:
+        """Run `work`, called `statement`; when this returns, what it did is durable.
 
         Raises:
             StoreError: it is not known to be; the same change may be made again.

@@ -16,6 +16,12 @@ from trading_ops.paper.bot.trading.order import Order
 Result = TypeVar("Result")
 T = TypeVar("T")
 
+STATEMENTS = (
+    *("save_changes", "prune", "load", "find_order", "is_adopted", "get_fact", "set_fact"),
+    *("nonce_ceiling", "save_nonce_ceiling", "transaction"),
+)
+"""What metrics call the transactions; the last one is what nobody gave a name."""
+
 PRUNE_SECONDS = 3600.0
 """Interval at which what is old is removed."""
 
@@ -42,10 +48,10 @@ class Store(Stage[tuple[Change, ...], None]):
             for change in asked:
                 orders.save(session, change, now)
 
-        await self.do(keep)
+        await self.do(keep, statement="save_changes")
         if clock.monotonic() >= self._prune_due:
             self._prune_due = clock.monotonic() + PRUNE_SECONDS
-            await self.do(lambda session: _prune(session, now))
+            await self.do(lambda session: _prune(session, now), statement="prune")
 
     async def run(self) -> None:
         """Open the database if it was closed, then work."""
@@ -60,8 +66,12 @@ class Store(Stage[tuple[Change, ...], None]):
         if database is not None:
             await database.close()
 
-    async def do(self, work: Callable[[Session], Result]) -> Result:
+    async def do(
+        self, work: Callable[[Session], Result], *, statement: str = "transaction"
+    ) -> Result:
         """Run `work` in a transaction; when this returns, it is committed.
+
+        Metrics call it by the statement's name, one of `STATEMENTS`.
 
         Raises:
             StoreError: it is not known to be; the same change may be made again.
@@ -69,28 +79,36 @@ class Store(Stage[tuple[Change, ...], None]):
         """
         if self._database is None:
             raise Unavailable("store: it is closed")
-        return await self._database.do(work)
+        return await self._database.do(work, statement=statement)
 
     async def load(self) -> Memory:
         """Return the orders that may be alive, the positions and the expected balances."""
-        return await self.do(orders.load)
+        return await self.do(orders.load, statement="load")
 
     async def find(self, client_id: str) -> Order | None:
         """Return an order whatever became of it, or None."""
-        return await self.do(lambda session: orders.find(session, client_id))
+        return await self.do(
+            lambda session: orders.find(session, client_id), statement="find_order"
+        )
 
     async def is_adopted(self, kind: str, adopted_id: str) -> bool:
         """Say whether a trade or a ledger entry was counted before."""
-        return await self.do(lambda session: orders.is_adopted(session, kind, adopted_id))
+        return await self.do(
+            lambda session: orders.is_adopted(session, kind, adopted_id), statement="is_adopted"
+        )
 
     async def fact(self, name: str, kind: type[T]) -> T | None:
         """Return a fact, or None when it was never set."""
-        return await self.do(lambda session: facts.get_fact(session, name, kind))
+        return await self.do(
+            lambda session: facts.get_fact(session, name, kind), statement="get_fact"
+        )
 
     async def set_fact(self, name: str, value: object) -> None:
         """Keep a fact."""
         now = clock.timestamp()
-        await self.do(lambda session: facts.set_fact(session, name, value, now))
+        await self.do(
+            lambda session: facts.set_fact(session, name, value, now), statement="set_fact"
+        )
 
     async def nonce_ceiling(self, key: str) -> int:
         """Return the highest nonce that may have been issued for a key, 0 for none."""
@@ -99,7 +117,7 @@ class Store(Stage[tuple[Change, ...], None]):
             row = session.execute("SELECT ceiling FROM nonces WHERE key = ?", (key,)).one()
             return int(row[0]) if row else 0
 
-        return await self.do(read)
+        return await self.do(read, statement="nonce_ceiling")
 
     async def save_nonce_ceiling(self, key: str, ceiling: int) -> None:
         """Keep a key's ceiling; a lower one than the stored is ignored."""
@@ -111,7 +129,7 @@ class Store(Stage[tuple[Change, ...], None]):
                 (key, ceiling),
             )
 
-        await self.do(write)
+        await self.do(write, statement="save_nonce_ceiling")
 
 
 def _prune(session: Session, now: float) -> None:

@@ -125,20 +125,12 @@ class Book:
         event = self._recovery("balances_adopted", told)
         await self._keep(Change(expected=balances, events=(event,)))
 
-    async def adopt(
-        self,
-        adopted: Adopted,
-        *,
-        amounts: Mapping[str, Decimal],
-        positions: Mapping[str, Position] | None = None,
-        code: str,
-    ) -> None:
+    async def adopt(self, adopted: Adopted, *, amounts: Mapping[str, Decimal], code: str) -> None:
         """Count something that happened on the account without us, once.
 
         Args:
             adopted: what it was.
             amounts: by currency, what it changed the balance by.
-            positions: those that it leaves, by symbol, where it changed any.
             code: of the event.
 
         Raises:
@@ -151,15 +143,23 @@ class Book:
             currency: self.expected.get(currency, Decimal(0)) + amount
             for currency, amount in amounts.items()
         }
-        detail = {"id": adopted.id, "what": adopted.detail}
-        await self._keep(
-            Change(
-                positions=positions or {},
-                expected=expected,
-                adopted=adopted,
-                events=(self._recovery(code, detail),),
-            )
-        )
+        event = self._recovery(code, {"id": adopted.id, "what": adopted.detail})
+        await self._keep(Change(expected=expected, adopted=adopted, events=(event,)))
+
+    async def shrink(self, symbol: str, quantity: Decimal) -> None:
+        """Lower a position to what is there; the rest was sold by somebody else, for no profit.
+
+        Raises:
+            Unavailable: it could not be stored.
+        """
+        await self._be_sure()
+        held = self.position(symbol)
+        if quantity >= held.quantity:
+            return
+        left = replace(held, quantity=quantity, cost=held.cost * quantity / held.quantity)
+        told = {"symbol": symbol, "from": str(held.quantity), "to": str(quantity)}
+        event = self._recovery("position_shrunk", told)
+        await self._keep(Change(positions={symbol: left}, events=(event,)))
 
     async def note(self, *events: Event) -> None:
         """Keep events that change nothing.
@@ -197,7 +197,7 @@ class Book:
 
     async def _ask_whether(self, adopted: Adopted) -> bool:
         try:
-            return await self._store.is_adopted(adopted.kind, adopted.id)
+            return bool(await self._store.adopted_among([(adopted.kind, adopted.id)]))
         except StoreError as error:
             raise Unavailable(f"store: {error}") from error
 
@@ -227,6 +227,9 @@ class Book:
                 self._alive[order.client_id] = order
             elif was_alive:  # a late fill of an order that ended before does not end it again
                 self._metrics.order_ended(order.status.value, order_id=order.client_id)
+                if order.status is OrderStatus.FILLED and order.ended_at is not None:
+                    taken = order.ended_at - order.created_at
+                    self._metrics.order_filled(taken, order_id=order.client_id)
         for symbol, held in change.positions.items():
             self.positions[symbol] = held
             self._metrics.position(symbol, float(held.quantity))

@@ -15,7 +15,7 @@ def record_money(
     positions: Mapping[str, Position],
     quotes: Mapping[str, Quote],
 ) -> None:
-    """Record equity and profit of each quote currency for which all prices are known.
+    """Record equity, exposure and profit of each quote currency for which all prices are known.
 
     Equity counts the balance of the quote currency and of every base currency that is traded
     against it; a currency that is not traded is not counted.
@@ -25,11 +25,14 @@ def record_money(
         if currency in balances:
             metrics.equity(currency, float(balances[currency] + _worth(balances, traded)))
         held = [(positions[s], q) for s, q in traded.items() if s in positions]
+        metrics.exposure(currency, float(_sum(abs(p.quantity) * q.middle for p, q in held)))
         metrics.profit(
             currency,
             realized=float(_sum(position.realized for position, _ in held)),
             unrealized=float(_sum(p.unrealized(quote.middle) for p, quote in held)),
         )
+
+    metrics.open_positions(sum(position.quantity != 0 for position in positions.values()))
 
 
 def _worth(balances: Mapping[str, Decimal], traded: Mapping[str, Quote]) -> Decimal:
