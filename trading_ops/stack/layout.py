@@ -103,15 +103,18 @@ def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
     """Return a bot's group when it is the exporter that is scraped for it.
 
     `__param_bot` becomes `?bot=…` of the scrape, so the jobs of our own bots serve it unchanged.
+    `read_by` is the exporter's own `instance`: when that is dead, nothing is said of the bot.
     """
+    exporter = registry.one(Kind.EXPORTER).address
     labels = {
         **bot.labels,
         "bot": bot.name,
         "venue": bot.venue or "",
         "instance": bot.address,
+        "read_by": exporter,
         "__param_bot": bot.name,
     }
-    return {"targets": [registry.one(Kind.EXPORTER).address], "labels": labels}
+    return {"targets": [exporter], "labels": labels}
 
 
 def _labels(target: Target) -> dict[str, str]:
