@@ -139,8 +139,7 @@ async def test_the_same_change_twice_is_one(store: Store) -> None:
     assert [await count(store, table) for table in ("orders", "fills", "adopted")] == [1, 1, 1]
     await store.work((Change(fill=fill(upto="1.5")),))
     assert await count(store, "fills") == 2
-    assert await store.is_adopted("trade", "T1")
-    assert not await store.is_adopted("ledger", "T1")
+    assert await store.adopted_among([("trade", "T1"), ("ledger", "T1")]) == {("trade", "T1")}
 
 
 async def test_nonce_ceiling_never_falls(store: Store) -> None:

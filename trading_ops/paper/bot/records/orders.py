@@ -1,6 +1,6 @@
 """Orders, fills, positions and expected balances: one change is kept whole or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -133,6 +133,19 @@ def find(session: Session, client_id: str) -> Order | None:
         (client_id,),
     ).one()
     return None if row is None else _order(row)
+
+
+def by_venue_ids(session: Session, venue_ids: Collection[str]) -> list[Order]:
+    """Return the orders that have these ids at the venue."""
+    found = []
+    for venue_id in venue_ids:
+        row = session.execute(
+            f"SELECT {_COLUMNS} FROM orders WHERE venue_id = ?",  # noqa: S608 - ours
+            (venue_id,),
+        ).one()
+        if row is not None:
+            found.append(_order(row))
+    return found
 
 
 def is_adopted(session: Session, kind: str, adopted_id: str) -> bool:

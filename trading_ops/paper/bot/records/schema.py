@@ -85,6 +85,7 @@ ALTER TABLE fills ADD COLUMN upto TEXT;
 CREATE UNIQUE INDEX fills_once ON fills (client_id, upto);
 UPDATE orders SET status = 'submitted' WHERE status = 'sent';
 UPDATE orders SET status = 'accepted' WHERE status = 'open';
+CREATE INDEX orders_by_venue_id ON orders (venue_id);
 CREATE INDEX orders_alive ON orders (status)
     WHERE status IN ('submitted', 'accepted', 'partially_filled');
 CREATE TABLE expected_balances (currency TEXT PRIMARY KEY, amount TEXT NOT NULL){strict};

@@ -1,6 +1,6 @@
 """The store component: what must be durable before it is sent, in SQLite or in PostgreSQL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from trading_ops import clock
@@ -91,11 +91,17 @@ class Store(Stage[tuple[Change, ...], None]):
             lambda session: orders.find(session, client_id), statement="find_order"
         )
 
-    async def is_adopted(self, kind: str, adopted_id: str) -> bool:
-        """Say whether a trade or a ledger entry was counted before."""
-        return await self.do(
-            lambda session: orders.is_adopted(session, kind, adopted_id), statement="is_adopted"
-        )
+    async def by_venue_ids(self, venue_ids: Collection[str]) -> list[Order]:
+        """Return the recorded orders that have these ids at the venue."""
+        return await self.do(lambda session: orders.by_venue_ids(session, venue_ids))
+
+    async def adopted_among(self, ids: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return which trades and ledger entries, by kind and id, were counted before."""
+
+        def read(session: Session) -> set[tuple[str, str]]:
+            return {one for one in ids if orders.is_adopted(session, *one)}
+
+        return await self.do(read)
 
     async def fact(self, name: str, kind: type[T]) -> T | None:
         """Return a fact, or None when it was never set."""

@@ -1,0 +1,259 @@
+"""The reconciliation component: compares with the venue at the start, and then every minute.
+
+Nothing is submitted until the comparison at the start has ended well. Later, what differs counts
+only when two comparisons in a row find the same and nothing was in flight; then the bot is held by
+a hold that outlives it. A comparison that could not be made whole concludes nothing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from trading_ops import clock, logs
+from trading_ops.errors import StoreError
+from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
+from trading_ops.paper.bot.component import Component, Unavailable
+from trading_ops.paper.bot.reconciliation.compare import Policy, compare
+from trading_ops.paper.bot.reconciliation.findings import (
+    Adopt,
+    Cause,
+    Comparison,
+    CountLedger,
+    CountTrade,
+    Discrepancy,
+    Drift,
+    Remedy,
+)
+from trading_ops.paper.bot.reconciliation.gather import Caller, Held, gather
+from trading_ops.paper.bot.reconciliation.heal import heal
+from trading_ops.paper.bot.records.events import Event, EventKind
+from trading_ops.paper.bot.records.store import Store
+from trading_ops.paper.bot.trading.book import Book
+
+log = logs.get(__name__)
+
+Hold = Callable[[str, str], None]
+"""Lays a hold that halts the bot: its id and the reason. Durable when it returns."""
+
+WATERMARK = "history_since"
+OVERLAP_SECONDS = 300.0
+"""History is asked for from so long before the last whole look: clocks differ, pages come late."""
+
+AGAIN_SECONDS = 2.0
+"""Until the second look at a difference, and between attempts at the start."""
+
+UNREADABLE = (Unavailable, VenueRefused, StoreError)
+
+
+class Reconciliation(Component):
+    """Compares, heals what is safe, and holds the bot for what is not."""
+
+    def __init__(
+        self,
+        metrics: BotMetrics,
+        *,
+        broker: Caller,
+        book: Book,
+        store: Store,
+        turn: asyncio.Lock,
+        hold: Hold,
+        policy: Policy,
+        interval_seconds: float,
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            metrics: of the bot.
+            broker: asks the venue.
+            book: what the bot holds in memory.
+            store: the records.
+            turn: held while orders are sent, so that none is under way while the venue is read.
+            hold: halts the bot.
+            policy: of the settings.
+            interval_seconds: between two comparisons.
+        """
+        super().__init__("reconciliation", metrics)
+        self.recovered = False
+        """Whether the comparison at the start ended well; nothing is submitted before."""
+
+        self._broker = broker
+        self._book = book
+        self._store = store
+        self._turn = turn
+        self._hold = hold
+        self._policy = policy
+        self._interval = interval_seconds
+        self._seen = Drift(positions={}, balances={})
+        self._told: tuple[Discrepancy, ...] = ()
+        self._asked = asyncio.Event()
+        metrics.recovery_complete(complete=False)
+
+    async def run(self) -> None:
+        """Recover, then compare at the interval, until cancelled."""
+        while True:
+            settled = await self._look()
+            self.mark(up=self.breaker.closed, detail=self.detail)
+            await self._pause(self._interval if settled else AGAIN_SECONDS)
+
+    async def compare_now(self) -> Comparison:
+        """Compare once, and heal what is safe.
+
+        Raises:
+            Unavailable: the venue or the store could not be asked.
+            VenueRefused: the venue refused to tell.
+            StoreError: the records could not be read.
+        """
+        at_start = not self.recovered
+        async with self._turn:
+            if not self._book.expected:
+                await self._begin_records()
+            comparison = await self._compare(at_start=at_start)
+            for step in comparison.steps:
+                await heal(step, self._book, self._broker)
+        await self._tell(comparison, at_start=at_start)
+        return comparison
+
+    async def accept_venue(self, owner: str, reason: str) -> str:
+        """Take the venue's balances as right from now on: a person's word on what nothing explains.
+
+        Positions are lowered to what is there. The holds stay; whoever says this lifts them.
+
+        Raises:
+            Unavailable: the venue or the store could not be asked.
+        """
+        async with self._turn:
+            balances = await self._balances()
+            await self._book.adopt_balances(balances)
+            for symbol, held in dict(self._book.positions).items():
+                there = max(Decimal(0), balances.get(symbol.partition("/")[0], Decimal(0)))
+                if there < held.quantity:
+                    await self._book.shrink(symbol, there)
+            told = {"owner": owner, "reason": reason}
+            await self._note("venue_accepted", told)
+        self._asked.set()
+        return "the venue's balances are taken as right"
+
+    async def _look(self) -> bool:
+        """Compare once; return whether the next look can wait for the interval."""
+        try:
+            comparison = await self.compare_now()
+        except UNREADABLE as error:
+            log.warning("comparison_failed", reason=str(error))
+            self.metrics.reconciled("failed")
+            self.fail(f"not compared: {error}")
+            return False
+        self.succeed()
+        return await self._judge(comparison)
+
+    async def _judge(self, comparison: Comparison) -> bool:
+        drift, before = comparison.drift, self._seen
+        self._seen = drift
+        for found in comparison.halting:
+            if found.cause is Cause.EXTERNAL_TRADE:
+                self._halt(found)
+        if drift and (comparison.in_flight or drift != before):
+            self.detail = "a difference is looked at again"
+            return False
+        if drift:
+            for found in comparison.halting:
+                self._halt(found)
+            self._show(drift)
+            self.metrics.reconciled("drifted")
+            self.detail = "what differs must be settled by a person"
+            return True
+        self._show(drift)
+        if comparison.in_flight or (comparison.steps and not self.recovered):
+            self.detail = "what was mended is looked at again"
+            return False
+        await self._end_well(comparison)
+        return True
+
+    async def _end_well(self, comparison: Comparison) -> None:
+        self.metrics.reconciled("healed" if comparison.steps else "clean")
+        self.detail = "records and venue agree"
+        with contextlib.suppress(*UNREADABLE):  # then a little more history is read next time
+            await self._store.set_fact(WATERMARK, clock.timestamp() - OVERLAP_SECONDS)
+        if not self.recovered:
+            self.recovered = True
+            self.metrics.recovery_complete(complete=True)
+            log.info("recovered")
+
+    def _halt(self, found: Discrepancy) -> None:
+        reason = f"{found.cause} of {found.subject}: ours {found.ours}, the venue's {found.theirs}"
+        log.error("drift", cause=found.cause, subject=found.subject, detail=reason)
+        self._hold(f"recovery-{found.cause}-{found.subject}", reason)
+
+    async def _compare(self, *, at_start: bool) -> Comparison:
+        since = await self._store.fact(WATERMARK, float)
+        ours, theirs = await gather(self._broker, self._store, self._held(), since=since or 0.0)
+        return compare(ours, theirs, self._policy, now=clock.timestamp(), at_start=at_start)
+
+    async def _begin_records(self) -> None:
+        """Take over an account of which there are no records: at the first start, or after a loss.
+
+        The venue's history tells of orders that are ours by their ids. With them the positions are
+        whole again; without all of it, nobody knows what the bot holds.
+        """
+        ours, theirs = await gather(self._broker, self._store, self._held(), since=0.0)
+        found = compare(ours, theirs, self._policy, now=clock.timestamp(), at_start=True)
+        rebuilt = [step for step in found.steps if isinstance(step, Adopt)]
+        for step in found.steps:
+            if not isinstance(step, CountTrade | CountLedger):
+                await heal(step, self._book, self._broker)
+        if rebuilt and not theirs.history.complete:
+            self._hold(
+                "recovery-partial_history",
+                "the records were lost, and the venue does not tell the whole history",
+            )
+        totals = {name: one.total for name, one in theirs.snapshot.balances.items()}
+        await self._book.adopt_balances(totals)
+        await self._store.set_fact(WATERMARK, theirs.snapshot.at)
+        log.info("records_begun", orders_found=len(rebuilt), currencies=len(totals))
+
+    def _held(self) -> Held:
+        return Held(
+            owns=self._book.owns,
+            alive=self._book.alive(),
+            positions={name: held.quantity for name, held in self._book.positions.items()},
+            expected=dict(self._book.expected),
+        )
+
+    async def _balances(self) -> dict[str, Decimal]:
+        told = await self._broker.call("BalanceEx", lambda venue: venue.balances())
+        return {name: balance.total for name, balance in told.items()}
+
+    async def _tell(self, comparison: Comparison, *, at_start: bool) -> None:
+        """Record every discrepancy with its cause, and the counts that rules look at."""
+        by_cause: dict[Cause, int] = {}
+        for found in comparison.discrepancies:
+            by_cause[found.cause] = by_cause.get(found.cause, 0) + 1
+            self.metrics.discrepancy(found.cause)
+        self.metrics.orphaned_orders(by_cause.get(Cause.ORPHANED_ORDER, 0))
+        self.metrics.lost_orders(by_cause.get(Cause.LOST_ORDER, 0))
+        worth = tuple(one for one in comparison.discrepancies if one.remedy is not Remedy.WAIT)
+        if worth and worth != self._told:
+            told = [
+                {"cause": one.cause, "remedy": one.remedy, "subject": one.subject}
+                | {"ours": one.ours, "theirs": one.theirs, "detail": one.detail}
+                for one in comparison.discrepancies
+            ]
+            await self._note("recovery" if at_start else "comparison", {"found": told})
+        self._told = worth  # what stays different is told once, not every minute
+
+    async def _note(self, code: str, detail: Mapping[str, object]) -> None:
+        event = Event(at=clock.timestamp(), kind=EventKind.RECOVERY, code=code, detail=dict(detail))
+        await self._book.note(event)
+
+    def _show(self, drift: Drift) -> None:
+        for symbol, quantity in drift.positions.items():
+            self.metrics.position_drift(symbol, float(quantity))
+        for currency, amount in drift.balances.items():
+            self.metrics.balance_drift(currency, float(amount))
+
+    async def _pause(self, seconds: float) -> None:
+        self._asked.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
