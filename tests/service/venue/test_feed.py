@@ -109,7 +109,8 @@ async def test_a_symbol_can_be_unsubscribed(listener: Listener) -> None:
         ("nonsense", "Malformed request"),
         ('{"params": {}}', "Malformed request"),
         ('{"method": "trade"}', "Unsupported method"),
-        ('{"method": "subscribe", "params": {"channel": "book"}}', "Unsupported channel"),
+        ('{"method": "subscribe", "params": {"channel": "ohlc"}}', "Unsupported channel"),
+        ('{"method": "subscribe", "params": {"channel": "ticker"}}', "Currency pair not supported"),
         (
             '{"method": "subscribe", "params": {"channel": "ticker", "symbol": ["XBT/USD"]}}',
             "Currency pair not supported XBT/USD",

@@ -99,7 +99,11 @@ async def test_a_header_that_is_no_text_is_a_wrong_one(
     [
         ({"pair": "DOGEUSD"}, "EQuery:Unknown asset pair"),
         ({"type": "hold"}, "EGeneral:Invalid arguments:type"),
-        ({"ordertype": "stop-loss"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"ordertype": "trailing-stop"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"ordertype": "stop-loss-limit"}, "EGeneral:Invalid arguments:price2"),
+        ({"ordertype": "stop-loss", "trigger": "index"}, "EGeneral:Invalid arguments:trigger"),
+        ({"ordertype": "stop-loss", "timeinforce": "IOC"}, "EGeneral:Invalid arguments:timein"),
+        ({"reduce_only": "true"}, "EGeneral:Invalid arguments:reduce_only"),
         ({"volume": "-1"}, "EGeneral:Invalid arguments:volume"),
         ({"volume": "NaN"}, "EGeneral:Invalid arguments:volume"),
         ({"volume": "0.000000001"}, "EGeneral:Invalid arguments:volume"),
@@ -119,7 +123,9 @@ async def test_a_header_that_is_no_text_is_a_wrong_one(
         ({"timeinforce": "FOK"}, "EOrder:Fill or kill order could not be filled"),
         ({"userref": "many"}, "EGeneral:Invalid arguments:userref"),
         ({"cl_ord_id": "a", "userref": "1"}, "EGeneral:Invalid arguments:cl_ord_id"),
-        ({"cl_ord_id": "a" * 37}, "EGeneral:Invalid arguments:cl_ord_id"),
+        ({"cl_ord_id": "a" * 19}, "EGeneral:Invalid arguments:cl_ord_id"),
+        ({"cl_ord_id": "a b"}, "EGeneral:Invalid arguments:cl_ord_id"),
+        ({"cl_ord_id": "g" * 32}, "EGeneral:Invalid arguments:cl_ord_id"),
     ],
 )
 async def test_a_wrong_order_is_refused_in_krakens_words(

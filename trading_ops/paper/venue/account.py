@@ -48,6 +48,11 @@ class Account:
         self._add(pair.quote.id, -sign * trade.cost - trade.fee)
         return pair.base.id, pair.quote.id
 
+    def move(self, asset_id: str, amount: Decimal) -> Decimal:
+        """Put money in, or take it out; return the new balance."""
+        self._add(asset_id, amount)
+        return self.balances[asset_id]
+
     def _add(self, asset_id: str, amount: Decimal) -> None:
         self.balances[asset_id] = self.balances.get(asset_id, ZERO) + amount
 
@@ -55,11 +60,13 @@ class Account:
 def hold(order: Order, fees: Fees) -> tuple[str, Decimal]:
     """Return the asset that an open order holds, and how much of it.
 
-    A buyer's hold counts the taker's fee although a resting order pays the maker's: the difference
-    covers what many small fills lose by rounding, so that a balance never goes below zero.
+    An order that sleeps holds what it would need at its trigger price, or at its limit if it has
+    one. A buyer's hold counts the taker's fee although a resting order pays the maker's: the
+    difference covers what many small fills lose by rounding, so that a balance never goes below
+    zero.
     """
     pair = PAIRS[order.pair]
     if order.side == "sell":
         return pair.base.id, order.remaining
-    price = order.price or ZERO
+    price = order.price or order.trigger_price or ZERO
     return pair.quote.id, pair.quote.round_up(order.remaining * price * (1 + fees.taker))

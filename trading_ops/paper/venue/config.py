@@ -9,12 +9,15 @@ import msgspec
 
 from trading_ops.errors import ConfigError
 from trading_ops.paper.venue.account import Fees
-from trading_ops.paper.venue.pairs import ASSETS
+from trading_ops.paper.venue.faults import Tier
+from trading_ops.paper.venue.hours import NEW_YORK, Hours
+from trading_ops.paper.venue.pairs import ASSETS, PAIRS
 from trading_ops.paper.venue.signing import ApiKey, decode_secret
 
 MANUAL: Final = "see trading_ops/paper/venue/config.py for the keys"
 LAST_PORT: Final = 65_535
 LARGEST_FUNDS: Final = 10**12
+SMALLEST_JOURNAL: Final = 1000
 
 
 class KeyFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,6 +26,11 @@ class KeyFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str
     secret_file: str
     account: str
+    name: str = ""
+    """What the journal and faults call it; the account's name when empty."""
+
+    nonce_window: int = 0
+    """How far a nonce may be below the highest one, if it was never used, as on Kraken."""
 
 
 class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +57,18 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     heartbeat_seconds: float = 1.0
     """Time between two heartbeats of the feed."""
+
+    tier: Tier | None = None
+    """Whose rate limits are enforced; none unless a tier is named."""
+
+    market_hours: dict[str, Hours] = msgspec.field(default_factory=lambda: {"AAPLxUSD": NEW_YORK})
+    """When pairs that are no coins can be traded, by the pair's id."""
+
+    journal_entries: int = 200_000
+    """So many entries the venue can tell of; older ones are forgotten."""
+
+    journal_bytes: int = 64 * 1024 * 1024
+    """So large `journal.jsonl` grows before it becomes `journal.jsonl.1`; one old one is kept."""
 
     @property
     def fees(self) -> Fees:
@@ -78,6 +98,7 @@ def load_config(path: Path) -> VenueConfig:
     for name in ("address", "faults_address"):
         split_address(str(path), name, getattr(config, name))
     _check_amounts(str(path), config)
+    _check_names(str(path), config)
     if not config.keys:
         raise ConfigError(str(path), "keys", "no API key is given", "name at least one")
     return config
@@ -124,7 +145,15 @@ def read_keys(config: VenueConfig) -> list[ApiKey]:
         except ValueError as error:
             fix = "write the base64 of random bytes"
             raise ConfigError("keys", files.secret_file, "it is no base64", fix) from error
-        keys.append(ApiKey(read_secret("keys", files.key_file), decoded, files.account))
+        keys.append(
+            ApiKey(
+                read_secret("keys", files.key_file),
+                decoded,
+                files.account,
+                name=files.name or files.account,
+                nonce_window=files.nonce_window,
+            )
+        )
     return keys
 
 
@@ -139,6 +168,21 @@ def _check_amounts(where: str, config: VenueConfig) -> None:
         if asset not in ASSETS or not 0 <= amount < LARGEST_FUNDS:
             fix = f"give amounts below {LARGEST_FUNDS} of {', '.join(ASSETS)}"
             raise ConfigError(where, f"funds.{asset}", f"{amount} cannot be given", fix)
+
+
+def _check_names(where: str, config: VenueConfig) -> None:
+    for name in ("journal_entries", "journal_bytes"):
+        if getattr(config, name) < SMALLEST_JOURNAL:
+            fix = f"write a number from {SMALLEST_JOURNAL} on"
+            raise ConfigError(where, name, "so little is no journal", fix)
+    for pair in config.market_hours:
+        if pair not in PAIRS:
+            fix = f"name one of {', '.join(PAIRS)}"
+            raise ConfigError(where, f"market_hours.{pair}", "there is no such pair", fix)
+    names = [key.name or key.account for key in config.keys]
+    if len(set(names)) < len(names):
+        fix = "give the keys of one account different names"
+        raise ConfigError(where, "keys", "two keys have the same name", fix)
 
 
 def _key(message: str) -> str:

@@ -7,9 +7,11 @@ import msgspec
 from trading_ops import clock, logs
 from trading_ops.paper.venue.edge import Edge
 from trading_ops.paper.venue.faults import Fault, FaultBoard, FaultRequest
-from trading_ops.paper.venue.feed import Feed
+from trading_ops.paper.venue.feed.hub import Feed
 from trading_ops.paper.venue.journal import Journal
 from trading_ops.paper.venue.listener import Listener
+from trading_ops.paper.venue.pairs import find_pair
+from trading_ops.paper.venue.prices import Walk
 from trading_ops.paper.venue.sessions import Sessions
 from trading_ops.paper.venue.store import Store
 
@@ -29,9 +31,10 @@ class FaultControl:
         edge: Edge,
         feed: Feed,
         listener: Listener,
+        walk: Walk,
     ) -> None:
         """Share the venue's parts."""
-        self.board = board
+        self.board, self._walk = board, walk
         self._store, self._journal, self._sessions = store, journal, sessions
         self._edge, self._feed, self._listener = edge, feed, listener
 
@@ -52,7 +55,13 @@ class FaultControl:
                 )
 
     async def inject(self, request: FaultRequest) -> tuple[Fault, int]:
-        """Begin a fault; return it and the number of its journal entry."""
+        """Begin a fault; return it and the number of its journal entry.
+
+        Raises:
+            VenueRefusal: it names a pair that is not there.
+        """
+        if request.pair:
+            find_pair(request.pair)
         fault = self.board.inject(
             request,
             fault_id=str(uuid.uuid4()),
@@ -62,12 +71,19 @@ class FaultControl:
         )
         self._store.save_fault(fault.id, fault)
         seq = self._journal.record(
-            "fault_injected", id=fault.id, kind=fault.kind, seconds=request.seconds
+            "fault_injected",
+            id=fault.id,
+            kind=fault.kind,
+            seconds=request.seconds,
+            strikes=request.count,
+            probability=request.probability,
         )
         self._journal.commit()
         log.info("fault_injected", id=fault.id, kind=fault.kind)
         if fault.kind == "disconnect":
             self._edge.kill_sessions()
+        if fault.kind == "price_jump":
+            self._walk.jump(fault.id, find_pair(fault.pair).base, fault.percent)
         await self._follow()
         return fault, seq
 
@@ -78,13 +94,14 @@ class FaultControl:
         return [fault.id for fault in faults]
 
     async def expire(self) -> None:
-        """End the faults whose time is over."""
+        """End the faults whose time is over, or that struck as often as they should."""
         await self._ended(self.board.expire(clock.timestamp()), reason="expired")
 
     async def _ended(self, faults: list[Fault], *, reason: str) -> None:
         if not faults:
             return
         for fault in faults:
+            self._walk.jumps.pop(fault.id, None)
             self._store.save_fault(fault.id, None)
             self._journal.record("fault_cleared", id=fault.id, kind=fault.kind, reason=reason)
             log.info("fault_cleared", id=fault.id, kind=fault.kind, reason=reason)
@@ -95,6 +112,7 @@ class FaultControl:
 
     async def _follow(self) -> None:
         """Make the sockets and the waiting requests be as the board says."""
-        if self.board.find("hang") is None:
+        if all(fault.kind != "hang" for fault in self.board.active.values()):
             self._edge.release()
+        self._feed.tell_status()
         await self._listener.follow(refuse=self.board.find("refuse") is not None)

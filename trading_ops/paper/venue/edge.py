@@ -7,19 +7,25 @@ as behind the real exchange's edge, gives ccxt an aiohttp session whose jar is
 """
 
 import asyncio
+from email.utils import formatdate
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from trading_ops import clock
 from trading_ops.paper.venue import sessions, wire
-from trading_ops.paper.venue.faults import FaultBoard
+from trading_ops.paper.venue.faults import Caller, FaultBoard
 from trading_ops.paper.venue.journal import Journal
 from trading_ops.paper.venue.sessions import COOKIE, Sessions
+from trading_ops.paper.venue.signing import Keyring
 from trading_ops.paper.venue.store import Store
 
 SESSION: Final = web.RequestKey("session", int)
 """Under this name a request carries the number of its session, if it has one."""
+
+CALLER: Final = web.RequestKey("caller", Caller)
+"""Under this name a request carries who claims to ask for what; nothing is proven by it."""
 
 DEAD_SESSION_STATUS: Final = 520
 EDGE_PAGE: Final = "<html><head><title>{code}</title></head><body>error code: {code}</body></html>"
@@ -29,10 +35,15 @@ class Edge:
     """Applies faults and sessions to every request of the REST and WebSocket port."""
 
     def __init__(
-        self, board: FaultBoard, session_book: Sessions, store: Store, journal: Journal
+        self,
+        board: FaultBoard,
+        session_book: Sessions,
+        keyring: Keyring,
+        store: Store,
+        journal: Journal,
     ) -> None:
         """Share the venue's parts."""
-        self._board, self._sessions = board, session_book
+        self._board, self._sessions, self._keyring = board, session_book, keyring
         self._store, self._journal = store, journal
         self._hung: set[asyncio.Future[None]] = set()
         self._alive: set[int] = set()
@@ -45,7 +56,8 @@ class Edge:
 
         @web.middleware
         async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if (broken := await self._break(request)) is not None:
+            request[CALLER] = self._caller(request)
+            if (broken := await self._break(request, request[CALLER])) is not None:
                 return broken
             session = self._sessions.number(request.cookies.get(COOKIE))
             if session is not None and self._board.kills(session):
@@ -57,6 +69,7 @@ class Edge:
             response = await handler(request)
             if session is None and not response.prepared:
                 self._give_session(response)
+            self._date(response)
             return response
 
         return edge
@@ -82,15 +95,28 @@ class Edge:
             if not future.done():
                 future.set_result(None)
 
-    async def _break(self, request: web.Request) -> web.StreamResponse | None:
+    def _caller(self, request: web.Request) -> Caller:
+        method = request.match_info.get("method", "")
+        if request.path.startswith("/0/public/"):
+            return Caller(method, "public")
+        if not request.path.startswith("/0/private/"):
+            return Caller("", "websocket")
+        key = self._keyring.find(request.headers)
+        if key is None:
+            return Caller(method, "private")
+        return Caller(method, "private", key.name, key.account)
+
+    async def _break(self, request: web.Request, caller: Caller) -> web.StreamResponse | None:
         """Do what the faults want; return the broken answer, or None to go on."""
-        if self._board.find("hang") is not None:
+        if self._board.strike("hang", caller) is not None:
             return await self._hang(request)
-        if (slow := self._board.find("slow")) is not None:
+        if self._board.strike("reset", caller) is not None:
+            return drop(request)
+        if (slow := self._board.strike("slow", caller)) is not None:
             await asyncio.sleep(slow.delay_seconds)
-        if (fault := self._board.find("http_5xx")) is not None:
+        if (fault := self._board.strike("http_5xx", caller)) is not None:
             return _page(fault.code)
-        if self._board.find("http_429") is not None:
+        if self._board.strike("http_429", caller) is not None:
             return wire.refusal("EAPI:Rate limit exceeded", status=429)
         return None
 
@@ -101,9 +127,13 @@ class Edge:
             await future
         finally:
             self._hung.discard(future)
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()
+        return drop(request)
+
+    def _date(self, response: web.StreamResponse) -> None:
+        fault = self._board.find("wrong_clock")
+        if fault is not None and not response.prepared:
+            moment = clock.timestamp() + fault.offset_seconds
+            response.headers["Date"] = formatdate(moment, usegmt=True)
 
     def _tell_dead(self, session: int) -> None:
         """Journal a session's death once: when it is killed, or when it first shows up dead."""
@@ -132,6 +162,13 @@ class Edge:
         self._store.save_fact("sessions", self._sessions.state)
         self._journal.commit()
         response.set_cookie(COOKIE, cookie, path="/", httponly=True, samesite="None")
+
+
+def drop(request: web.Request) -> web.Response:
+    """Cut the connection, so that no answer arrives; the client sees a reset."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 def _page(code: int) -> web.Response:

@@ -7,19 +7,27 @@ Whoever calls commits: the rest of a request, and then its answer.
 from collections.abc import Iterable
 from decimal import Decimal
 
-from trading_ops.paper.venue import matching, settlement
+from trading_ops import clock
+from trading_ops.paper.venue import amending, matching, pulse, settlement
 from trading_ops.paper.venue.account import Account
+from trading_ops.paper.venue.clearing import Clearing
 from trading_ops.paper.venue.config import VenueConfig
-from trading_ops.paper.venue.crowd import CrowdTrade
 from trading_ops.paper.venue.deadman import DeadManSwitches
 from trading_ops.paper.venue.errors import VenueRefusal
+from trading_ops.paper.venue.events import Outbox
+from trading_ops.paper.venue.faults import Caller, FaultBoard
+from trading_ops.paper.venue.floor import Floor
 from trading_ops.paper.venue.journal import Journal
+from trading_ops.paper.venue.limits import Limits
 from trading_ops.paper.venue.market import Market
-from trading_ops.paper.venue.matching import Fill, Taking
-from trading_ops.paper.venue.orders import CancelReason, NewOrder, Order, Side, new_id
-from trading_ops.paper.venue.pairs import PAIRS
+from trading_ops.paper.venue.matching import Taking
+from trading_ops.paper.venue.orders import CancelReason, NewOrder, Order, new_id
+from trading_ops.paper.venue.pairs import PAIRS, lots
 from trading_ops.paper.venue.prices import Walk
 from trading_ops.paper.venue.store import Store
+from trading_ops.paper.venue.trading_status import TradingStatus
+
+NOBODY = Caller()
 
 
 class Engine:
@@ -32,30 +40,44 @@ class Engine:
         journal: Journal,
         walk: Walk,
         markets: dict[str, Market],
+        board: FaultBoard | None = None,
     ) -> None:
         """Take over what was stored; accounts that are new get the configured funds."""
         self.fees = config.fees
         self._config, self._store, self._journal, self.walk = config, store, journal, walk
+        self._board = board or FaultBoard()
         self.markets = markets
-        self.accounts = {name: self._restore(name) for name in config.accounts}
+        self.outbox = Outbox()
+        self.clearing = Clearing(store, journal, self._board, self.outbox, self.fees)
+        self.accounts: dict[str, Account] = {}
+        for name in config.accounts:
+            self._restore(name)
+        self.floor = Floor(self.accounts, markets, self.clearing)
         self.switches = DeadManSwitches(store.switches())
+        self.status = TradingStatus(self._board, config.market_hours)
+        self.limits = Limits(self._board, config.tier)
 
-    def add(self, account_name: str, new: NewOrder, now: float) -> Order:
-        """Take an order in: match it at once, and let the rest of it rest.
+    def add(self, account_name: str, new: NewOrder, now: float, caller: Caller = NOBODY) -> Order:
+        """Take an order in: match it at once, and let the rest of it rest or sleep.
 
         Raises:
-            VenueRefusal: it is too small, unaffordable, a double, or post-only and would take.
+            VenueRefusal: it is too small, unaffordable, a double, post-only and would take, one
+                too many, or the market is not open for it.
         """
         account = self.accounts[account_name]
+        mine = self.find(account_name, pair=new.pair)
+        self.limits.add(caller, new.pair, len(mine), now)
         order, taking = self.match(account, new, now)
-        self._journal.record("order_added", **_told(order))
-        account.open[order.id] = order
-        for fill in taking.fills:
-            self._take(order, account, fill, now)
-        if order.status == "open" and not _rests(new, taking):
+        order.key = caller.key
+        self.clearing.open(order, account, now)
+        fault = self._board.strike("partial_cancel", caller)
+        if fault is not None:
+            smallest = matching.SMALLEST
+            self.floor.doomed[order.id] = max(smallest, lots(order.volume * Decimal(fault.share)))
+        self.floor.take(order, account, taking.fills, now)
+        if order.status == "open" and not _stays(new, taking):
             reason: CancelReason = "self_trade" if taking.met_itself else "immediate"
-            self._cancel(order, account, reason, now)
-        self._store.save_order(order)
+            self.clearing.cancel(order, account, reason, now)
         return order
 
     def match(self, account: Account, new: NewOrder, now: float) -> tuple[Order, Taking]:
@@ -65,33 +87,57 @@ class Engine:
             VenueRefusal: as in `add`.
         """
         pair, market = PAIRS[new.pair], self.markets[new.pair]
-        levels = market.book.against(new.side)
+        self.status.require_open(new, now)
         volume = new.volume
         if "viqc" in new.flags:
-            volume = matching.affordable(new.volume, levels)
+            volume = matching.affordable(new.volume, market.book.against(new.side))
         settlement.require_minimums(pair, new, volume, market.last.price)
         if new.client_order_id and self.find(account.name, client_order_id=new.client_order_id):
             raise VenueRefusal("EOrder:Duplicate cl_ord_id")
-        taking = matching.take(
-            account.name, new.side, volume, new.price, levels, self.resting(new.pair)
-        )
+        order = _open(account.name, new, volume, now)
+        order.opened_at += self.clearing.skew
+        taking = Taking([], met_itself=False)
+        if not order.asleep and self.status.matches(new.pair, now):
+            taking = self.floor.offers(account.name, new.side, volume, order)
         if "post" in new.flags and (taking.fills or taking.met_itself):
             raise VenueRefusal("EOrder:Post only order")
         if new.time_in_force == "FOK" and taking.volume < volume:
             raise VenueRefusal("EOrder:Fill or kill order could not be filled")
-        order = _open(account.name, new, volume, now)
         settlement.require_funds(account, order, taking, self.fees)
         return order, taking
 
+    def amend(
+        self, account_name: str, order: Order, change: amending.Change, now: float, caller: Caller
+    ) -> str:
+        """Change an open order in place; return the amendment's id.
+
+        Raises:
+            VenueRefusal: the change makes no sense for it, is unaffordable, or would take though
+                it is post-only.
+        """
+        self.status.require_service()
+        age = now + self.clearing.skew - (order.changed_at or order.opened_at)
+        self.limits.amend(caller, order.pair, age, now)
+        account = self.accounts[account_name]
+        matches = self.status.matches(order.pair, now)
+        amending.amend(self.floor, account, order, change, now, matches=matches)
+        return new_id("T")
+
     def cancel(
-        self, account_name: str, orders: Iterable[Order], reason: CancelReason, now: float
+        self,
+        account_name: str,
+        orders: Iterable[Order],
+        reason: CancelReason,
+        now: float,
+        caller: Caller = NOBODY,
     ) -> int:
         """Cancel open orders; return how many."""
         account = self.accounts[account_name]
         orders = list(orders)
         for order in orders:
-            self._cancel(order, account, reason, now)
-            self._store.save_order(order)
+            age = now + self.clearing.skew - (order.changed_at or order.opened_at)
+            self.limits.cancel(caller, order.pair, age, now)
+            self.clearing.cancel(order, account, reason, now)
         return len(orders)
 
     def find(
@@ -101,6 +147,7 @@ class Engine:
         order_id: str | None = None,
         client_order_id: str | None = None,
         user_reference: int | None = None,
+        pair: str | None = None,
     ) -> list[Order]:
         """Return the account's open orders that match all that is given, oldest first."""
         return [
@@ -109,12 +156,23 @@ class Engine:
             if order_id in (None, order.id)
             and client_order_id in (None, order.client_order_id)
             and user_reference in (None, order.user_reference)
+            and pair in (None, order.pair)
         ]
 
     def resting(self, pair_id: str) -> list[Order]:
-        """Return all accounts' open orders of a pair, oldest first."""
-        orders = [o for a in self.accounts.values() for o in a.open.values() if o.pair == pair_id]
-        return sorted(orders, key=lambda order: order.opened_at)
+        """Return all accounts' orders on the book of a pair, oldest first."""
+        return self.floor.resting(pair_id)
+
+    def deposit(self, account_name: str, asset: str, amount: Decimal, now: float) -> str:
+        """Book money from outside, or money that leaves when negative; return the reference.
+
+        Raises:
+            VenueRefusal: so much cannot leave.
+        """
+        account = self.accounts[account_name]
+        if account.available(asset, self.fees) + amount < 0:
+            raise VenueRefusal("EFunding:Insufficient funds")
+        return self.clearing.deposit(account, asset, amount, now)
 
     def arm(self, account_name: str, timeout: int, now: float) -> float | None:
         """Arm the account's dead-man switch; 0 seconds disarm. Return the deadline."""
@@ -130,11 +188,15 @@ class Engine:
         """Move all markets by one step, and fire the switches that are due."""
         self.walk.advance(self._config.tick_seconds)
         for pair_id, market in self.markets.items():
-            trade, closed = market.step(now)
+            if self.status.matches(pair_id, now):
+                trade, closed = market.step(now)
+                pulse.fill_resting(self.floor, market, trade, now)
+                pulse.wake(self.floor, market, now)
+            else:
+                closed = market.pause(now)
             if closed is not None:
                 keep_after = market.candles.closed[0].start
                 self._store.save_candle(pair_id, closed, keep_after=keep_after)
-            self._fill_resting(market, trade, now)
         self.fire_switches(now)
         self._store.save_fact("walk", self.walk.state)
 
@@ -147,73 +209,17 @@ class Engine:
             self._store.save_switch(name, None)
             self._journal.record("dead_man_fired", account=name, count=count)
 
-    def _fill_resting(self, market: Market, trade: CrowdTrade, now: float) -> None:
-        """Let the crowd meet the resting orders, those with the best price first."""
-        orders = self.resting(market.pair.id)
-        orders.sort(key=lambda o: -(o.price or 0) if o.side == "buy" else (o.price or 0))
-        for order in orders:
-            for fill in matching.crossing(order, market.book.against(order.side)):
-                self._rest_filled(market, order, fill, now)
-        supply, dice = trade.volume, market.dice("hit")
-        for order in orders:
-            if order.status == "open" and order.price is not None:
-                volume = matching.hit(order, trade, supply, dice)
-                supply -= volume
-                if volume:
-                    self._rest_filled(market, order, Fill(order.price, volume), now)
-        if supply:
-            market.print(trade.price, supply, trade.side, "market", now)
-
-    def _rest_filled(self, market: Market, order: Order, fill: Fill, now: float) -> None:
-        taker: Side = "sell" if order.side == "buy" else "buy"
-        self._settle(order, self.accounts[order.account], fill, maker=True, now=now)
-        self._store.save_order(order)
-        market.print(fill.price, fill.volume, taker, "market", now)
-
-    def _take(self, order: Order, account: Account, fill: Fill, now: float) -> None:
-        self._settle(order, account, fill, maker=False, now=now)
-        if fill.resting is not None:
-            other = self.accounts[fill.resting.account]
-            self._settle(fill.resting, other, fill, maker=True, now=now)
-            self._store.save_order(fill.resting)
-        self.markets[order.pair].print(fill.price, fill.volume, order.side, order.kind, now)
-
-    def _settle(
-        self, order: Order, account: Account, fill: Fill, *, maker: bool, now: float
-    ) -> None:
-        trade = settlement.settle(order, account, fill, self.fees, maker=maker, now=now)
-        if fill.level is not None:
-            fill.level.volume -= fill.volume
-        self._store.save_trade(trade)
-        pair = PAIRS[order.pair]
-        for asset in (pair.base.id, pair.quote.id):
-            self._store.save_balance(account.name, asset, account.balances[asset])
-        self._journal.record(
-            "order_filled",
-            **_told(order),
-            trade=trade.id,
-            fill_price=trade.price,
-            fill_volume=trade.volume,
-            cost=trade.cost,
-            fee=trade.fee,
-            maker=maker,
-            remaining=order.remaining,
-        )
-
-    def _cancel(self, order: Order, account: Account, reason: CancelReason, now: float) -> None:
-        settlement.close(order, account, now, reason=reason)
-        self._journal.record(
-            "order_cancelled", **_told(order), reason=reason, remaining=order.remaining
-        )
-
-    def _restore(self, name: str) -> Account:
+    def _restore(self, name: str) -> None:
         balances = self._store.balances(name)
-        if not balances:
-            balances = dict(self._config.funds)
-            for asset, amount in balances.items():
-                self._store.save_balance(name, asset, amount)
         orders = sorted(self._store.open_orders(name), key=lambda order: order.opened_at)
-        return Account(name, balances, orders)
+        account = self.accounts[name] = Account(name, {}, orders)
+        if not balances:
+            for asset, amount in self._config.funds.items():
+                self.clearing.deposit(account, asset, amount, clock.timestamp())
+            return
+        account.balances.update(balances)
+        if not self._store.has_ledger(name):  # a state from before there was a ledger
+            self.clearing.open_ledger(account, clock.timestamp())
 
 
 def _open(account: str, new: NewOrder, volume: Decimal, now: float) -> Order:
@@ -225,26 +231,17 @@ def _open(account: str, new: NewOrder, volume: Decimal, now: float) -> Order:
         kind=new.kind,
         volume=volume,
         price=new.price,
+        trigger_price=new.trigger_price,
+        time_in_force=new.time_in_force,
         flags=tuple(flag for flag in new.flags if flag != "viqc"),
         client_order_id=new.client_order_id,
         user_reference=new.user_reference,
         opened_at=now,
+        queued_at=now,
     )
 
 
-def _rests(new: NewOrder, taking: Taking) -> bool:
+def _stays(new: NewOrder, taking: Taking) -> bool:
+    if new.trigger_price is not None:
+        return True
     return new.kind == "limit" and new.time_in_force == "GTC" and not taking.met_itself
-
-
-def _told(order: Order) -> dict[str, object]:
-    """Return what every journal entry tells of an order."""
-    return {
-        "account": order.account,
-        "order": order.id,
-        "client_order_id": order.client_order_id,
-        "symbol": PAIRS[order.pair].symbol,
-        "side": order.side,
-        "type": order.kind,
-        "volume": order.volume,
-        "price": order.price,
-    }

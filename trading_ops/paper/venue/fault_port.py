@@ -1,14 +1,20 @@
-"""The fault port: drills break the venue here and read its journal. Loopback, with a token."""
+"""The fault port: drills break the venue here, act by hand, and read its journal.
+
+It listens on the loopback and wants a token; no fault touches it.
+"""
 
 import hmac
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from trading_ops.paper.venue.control import FaultControl
+from trading_ops.paper.venue.errors import VenueRefusal
 from trading_ops.paper.venue.faults import FaultRequest
+from trading_ops.paper.venue.hands import Hands
 from trading_ops.paper.venue.journal import Journal
 
 READY: Final = "/ready"
@@ -25,9 +31,9 @@ class JournalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FaultPort:
     """The routes of the fault port."""
 
-    def __init__(self, control: FaultControl, journal: Journal) -> None:
+    def __init__(self, control: FaultControl, journal: Journal, hands: Hands) -> None:
         """Share the venue's parts."""
-        self._control, self._journal = control, journal
+        self._control, self._journal, self._hands = control, journal, hands
 
     def build(self, token: str) -> web.Application:
         """Return the application; all but `READY` wants the token."""
@@ -38,6 +44,10 @@ class FaultPort:
         app.router.add_delete("/faults", self.clear_all)
         app.router.add_delete("/faults/{id}", self.clear)
         app.router.add_get("/journal", self.read_journal)
+        app.router.add_get("/accounts/{account}", self.show_account)
+        app.router.add_post("/accounts/{account}/deposits", self.deposit)
+        app.router.add_post("/accounts/{account}/orders", self.order)
+        app.router.add_delete("/accounts/{account}/orders", self.cancel)
         return app
 
     async def ready(self, _request: web.Request) -> web.Response:
@@ -48,9 +58,9 @@ class FaultPort:
         """Begin a fault."""
         try:
             wanted = msgspec.json.decode(await request.read(), type=FaultRequest)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            fault, seq = await self._control.inject(wanted)
+        except (msgspec.DecodeError, msgspec.ValidationError, VenueRefusal) as error:
             return _answer({"error": str(error)}, status=422)
-        fault, seq = await self._control.inject(wanted)
         return _answer({"id": fault.id, "kind": fault.kind, "seq": seq}, status=201)
 
     async def show(self, _request: web.Request) -> web.Response:
@@ -76,6 +86,33 @@ class FaultPort:
             return _answer({"error": str(error)}, status=422)
         entries = self._journal.after(query.after, since=query.since)
         return _answer({"entries": entries, "last": self._journal.last})
+
+    async def show_account(self, request: web.Request) -> web.Response:
+        """Return what the venue knows of an account, whatever its faults make it tell others."""
+        return await self._by_hand(request, lambda account, _body: self._hands.show(account))
+
+    async def deposit(self, request: web.Request) -> web.Response:
+        """Move money into an account, or out of it."""
+        return await self._by_hand(request, self._hands.deposit)
+
+    async def order(self, request: web.Request) -> web.Response:
+        """Trade for an account: somebody does it by hand, beside the bot."""
+        return await self._by_hand(request, self._hands.order)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Cancel orders of an account; all of them, or one by its id."""
+        return await self._by_hand(request, self._hands.cancel)
+
+    async def _by_hand(
+        self, request: web.Request, act: Callable[[str, bytes], Any]
+    ) -> web.Response:
+        account = request.match_info["account"]
+        if not self._hands.knows(account):
+            return _answer({"error": "unknown account"}, status=404)
+        try:
+            return _answer(act(account, await request.read()))
+        except (msgspec.DecodeError, msgspec.ValidationError, VenueRefusal) as error:
+            return _answer({"error": str(error)}, status=422)
 
 
 def _authorise(token: str) -> Middleware:

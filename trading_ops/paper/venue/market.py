@@ -42,6 +42,8 @@ class Market:
         self.last = PublicTrade(self.book.bids[0].price, ZERO, now, "sell", "market")
         self.candles = Candles(candles, self.last.price, now)
         self.trades: deque[PublicTrade] = deque(maxlen=RECENT_TRADES)
+        self.printed = 0
+        """Trades since the process began; those that are remembered are the last of them."""
 
     def step(self, now: float) -> tuple[crowd.CrowdTrade, Candle | None]:
         """Follow the walk to a new book.
@@ -54,10 +56,15 @@ class Market:
         self.book = self._gather()
         return crowd.trade(self.book, self._base_value(), self.dice("trade")), closed
 
+    def pause(self, now: float) -> Candle | None:
+        """Let time pass while nobody trades; return the candle that was closed, if one was."""
+        return self.candles.roll(now)
+
     def print(self, price: Decimal, volume: Decimal, side: Side, kind: Kind, now: float) -> None:
         """Publish a trade."""
         self.last = PublicTrade(price, volume, now, side, kind)
         self.trades.append(self.last)
+        self.printed += 1
         self.candles.open.add(price, volume)
 
     def dice(self, purpose: str) -> random.Random:
@@ -71,7 +78,7 @@ class Market:
         levels = self.book.bids if side == "buy" else self.book.asks
         volumes = {level.price: level.volume for level in levels if level.volume}
         for order in resting:
-            if order.side == side and order.price is not None:
+            if order.side == side and order.price is not None:  # all of them: they rest
                 volumes[order.price] = volumes.get(order.price, ZERO) + order.remaining
         return sorted(volumes.items(), reverse=side == "buy")[:count]
 

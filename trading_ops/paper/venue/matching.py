@@ -15,6 +15,9 @@ from trading_ops.paper.venue.crowd import CrowdTrade, Level
 from trading_ops.paper.venue.orders import ZERO, Order, Side
 from trading_ops.paper.venue.pairs import LOT_DECIMALS, lots
 
+SMALLEST: Final = Decimal(1).scaleb(-LOT_DECIMALS)
+"""The smallest volume there is: one lot."""
+
 PARTIAL_CHANCE: Final = 0.35
 """How often the crowd takes only a part of a resting order that it could take whole."""
 
@@ -60,7 +63,7 @@ def ladder(
         ((sign * level.price, 1, 0.0), level.volume, level, None) for level in levels
     ]
     steps += [
-        ((sign * order.price, 0, order.opened_at), order.remaining, None, order)
+        ((sign * order.price, 0, order.place), order.remaining, None, order)
         for order in resting
         if order.price is not None and order.side != side
     ]
@@ -89,6 +92,19 @@ def take(
             fills.append(Fill(price, part, level, order))
             left -= part
     return Taking(fills, met_itself=False)
+
+
+def cut(fills: Sequence[Fill], volume: Decimal | None) -> list[Fill]:
+    """Return fills up to a volume; all of them when there is no limit."""
+    if volume is None:
+        return list(fills)
+    kept: list[Fill] = []
+    for fill in fills:
+        part = min(fill.volume, volume)
+        if part > 0:
+            kept.append(Fill(fill.price, part, fill.level, fill.resting))
+            volume -= part
+    return kept
 
 
 def affordable(budget: Decimal, levels: Sequence[Level]) -> Decimal:
@@ -129,8 +145,7 @@ def hit(order: Order, trade: CrowdTrade, supply: Decimal, dice: random.Random) -
     volume = min(order.remaining, supply)
     if dice.random() < PARTIAL_CHANCE:
         share = Decimal(dice.uniform(*PARTIAL_SHARE))
-        smallest = Decimal(1).scaleb(-LOT_DECIMALS)
         volume = max(
-            min(volume, smallest), (volume * share).quantize(smallest, rounding=ROUND_DOWN)
+            min(volume, SMALLEST), (volume * share).quantize(SMALLEST, rounding=ROUND_DOWN)
         )
     return volume

@@ -8,18 +8,32 @@ from typing import Final, Literal
 import msgspec
 
 Side = Literal["buy", "sell"]
-Kind = Literal["market", "limit"]
+Kind = Literal[
+    "market", "limit", "stop-loss", "stop-loss-limit", "take-profit", "take-profit-limit"
+]
 TimeInForce = Literal["GTC", "IOC", "FOK"]
 Status = Literal["open", "closed", "canceled"]
-CancelReason = Literal["client", "dead_man", "cancel_all", "immediate", "self_trade"]
+CancelReason = Literal[
+    "client",
+    "dead_man",
+    "cancel_all",
+    "immediate",
+    "self_trade",
+    "partial",
+    "amended",
+    "insufficient_funds",
+]
 
 ZERO: Final = Decimal(0)
 ID_BYTES: Final = 10
 """Bytes of chance in an id: they are just the sixteen characters of Kraken's format."""
 
 
-def new_id(kind: Literal["O", "T"]) -> str:
-    """Return a fresh id in Kraken's format: O for an order, T for a trade."""
+def new_id(kind: Literal["O", "T", "L", "Q"]) -> str:
+    """Return a fresh id in Kraken's format.
+
+    O is an order, T a trade or an amendment, L an entry of a ledger, Q a deposit.
+    """
     text = base64.b32encode(secrets.token_bytes(ID_BYTES)).decode("ascii")
     return f"{kind}{text[:5]}-{text[5:10]}-{text[10:]}"
 
@@ -32,6 +46,11 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     volume: Decimal
     price: Decimal | None = None
+    """The limit; none for orders that take what the market gives."""
+
+    trigger_price: Decimal | None = None
+    """The last price at which a stop-loss or take-profit order wakes up."""
+
     time_in_force: TimeInForce = "GTC"
     flags: tuple[str, ...] = ()
     client_order_id: str | None = None
@@ -59,11 +78,37 @@ class Order(msgspec.Struct, kw_only=True):
     cost: Decimal = ZERO
     fee: Decimal = ZERO
     trades: list[str] = msgspec.field(default_factory=list)
+    trigger_price: Decimal | None = None
+    triggered_at: float | None = None
+    time_in_force: TimeInForce = "GTC"
+    key: str = ""
+    """Name of the API key that placed it."""
+
+    queued_at: float = 0.0
+    """Since when it has its place in the queue of its price; 0: since it was opened."""
+
+    changed_at: float = 0.0
+    """When it was last amended; 0: never."""
 
     @property
     def remaining(self) -> Decimal:
         """Volume that is not filled."""
         return self.volume - self.filled
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it still waits for its trigger price."""
+        return self.trigger_price is not None and self.triggered_at is None
+
+    @property
+    def on_book(self) -> bool:
+        """Whether others can trade with it."""
+        return self.status == "open" and self.price is not None and not self.asleep
+
+    @property
+    def place(self) -> float:
+        """Where it stands in the queue of its price: the earlier, the better."""
+        return self.queued_at or self.opened_at
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):

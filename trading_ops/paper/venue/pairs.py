@@ -22,6 +22,8 @@ class Asset(msgspec.Struct, frozen=True):
     start: float
     """Value in US dollars around which the seeded walk wanders."""
 
+    asset_class: str = "currency"
+
     def round(self, amount: Decimal) -> Decimal:
         """Return the nearest amount that the asset can express."""
         return amount.quantize(Decimal(1).scaleb(-self.decimals))
@@ -64,7 +66,12 @@ BITCOIN: Final = Asset("XXBT", "XBT", decimals=10, display_decimals=5, start=60_
 ETHER: Final = Asset("XETH", "ETH", decimals=10, display_decimals=5, start=3_000.0)
 SOLANA: Final = Asset("SOL", "SOL", decimals=10, display_decimals=5, start=150.0)
 
-ASSETS: Final = {asset.id: asset for asset in (USD, BITCOIN, ETHER, SOLANA)}
+SHARE: Final = "tokenized_asset"
+"""Kraken's class of shares in tokens: they have market hours, and are listed when asked for."""
+
+APPLE: Final = Asset("AAPLx", "AAPLx", 10, 5, start=200.0, asset_class=SHARE)
+
+ASSETS: Final = {asset.id: asset for asset in (USD, BITCOIN, ETHER, SOLANA, APPLE)}
 
 
 def _pair(names: str, base: Asset, quote: Asset, decimals: int, minimums: tuple[str, str]) -> Pair:
@@ -81,6 +88,7 @@ PAIRS: Final = {
         _pair("XETHZUSD ETHUSD ETH/USD ETH/USD", ETHER, USD, 2, ("0.001", "0.5")),
         _pair("SOLUSD SOLUSD SOL/USD SOL/USD", SOLANA, USD, 2, ("0.02", "0.5")),
         _pair("XETHXXBT ETHXBT ETH/XBT ETH/BTC", ETHER, BITCOIN, 5, ("0.001", "0.00002")),
+        _pair("AAPLxUSD AAPLxUSD AAPLx/USD AAPLx/USD", APPLE, USD, 2, ("0.001", "0.5")),
     )
 }
 
@@ -99,8 +107,12 @@ def find_pair(name: str) -> Pair:
     return pair
 
 
-def find_pairs(names: str) -> Iterable[Pair]:
-    """Return the pairs of a comma-separated list; all of them when it is empty."""
+def find_pairs(names: str, asset_class: str = "") -> Iterable[Pair]:
+    """Return the pairs of a comma-separated list; all of the class when it is empty.
+
+    As on Kraken the class is that of currencies when none is given.
+    """
     if not names:
-        return PAIRS.values()
+        wanted = asset_class or "currency"
+        return [pair for pair in PAIRS.values() if pair.base.asset_class == wanted]
     return [find_pair(name.strip()) for name in names.split(",")]

@@ -38,6 +38,8 @@ class Walk:
         self._seed = seed
         self._starts = {asset.id: asset.start for asset in assets}
         self.state = state
+        self.jumps: dict[str, tuple[str, float]] = {}
+        """Jumps that last, by name: an asset's id, and by how much its logarithm is off."""
 
     def dice(self, purpose: str) -> random.Random:
         """Return this step's own source of chance for one purpose."""
@@ -53,9 +55,14 @@ class Walk:
             offset = self.state.offsets.get(asset_id, 0.0)
             self.state.offsets[asset_id] = offset * (1 - PULL * seconds) + shock
 
+    def jump(self, name: str, asset: Asset, percent: float) -> None:
+        """Lift or drop an asset's value from now on, until the jump of this name is undone."""
+        self.jumps[name] = (asset.id, math.log1p(percent / 100))
+
     def value(self, asset: Asset) -> float:
         """Return US dollars for one unit."""
-        return asset.start * math.exp(self.state.offsets.get(asset.id, 0.0))
+        jumped = sum(size for asset_id, size in self.jumps.values() if asset_id == asset.id)
+        return asset.start * math.exp(self.state.offsets.get(asset.id, 0.0) + jumped)
 
     def middle(self, pair: Pair) -> float:
         """Return the pair's fair price, in quote for one unit of base."""

@@ -1,6 +1,7 @@
 """The public REST methods: what the market looks like to anyone."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -55,35 +56,42 @@ class PublicApi:
 
     def time(self, _query: Query) -> wire.Answer:
         """Return the venue's clock."""
-        now = clock.now()
-        text = now.strftime("%a, %d %b %y %H:%M:%S +0000")
-        return {"unixtime": int(now.timestamp()), "rfc1123": text}
+        now = self._now()
+        text = datetime.fromtimestamp(now, tz=UTC).strftime("%a, %d %b %y %H:%M:%S +0000")
+        return {"unixtime": int(now), "rfc1123": text}
 
     def system_status(self, _query: Query) -> wire.Answer:
-        """Say that trading is open."""
-        return {"status": "online", "timestamp": wire.stamp(clock.timestamp(), precise=False)}
+        """Say whether trading is open."""
+        return {
+            "status": self._engine.status.system(),
+            "timestamp": wire.stamp(self._now(), precise=False),
+        }
 
-    def assets(self, _query: Query) -> wire.Answer:
-        """List the assets."""
-        return {asset.id: wire.asset(asset) for asset in ASSETS.values()}
+    def assets(self, query: Query) -> wire.Answer:
+        """List the assets of a class; of currencies when none is given."""
+        wanted = query.get("aclass", "currency")
+        return {a.id: wire.asset(a) for a in ASSETS.values() if a.asset_class == wanted}
 
     def asset_pairs(self, query: Query) -> wire.Answer:
         """List the pairs, or those that are asked for."""
-        fees = self._engine.fees
-        return {pair.id: wire.pair(pair, fees) for pair in find_pairs(query.get("pair", ""))}
+        fees, now = self._engine.fees, clock.timestamp()
+        pairs = find_pairs(query.get("pair", ""), query.get("aclass_base", ""))
+        return {
+            pair.id: wire.pair(pair, fees, self._engine.status.pair(pair.id, now)) for pair in pairs
+        }
 
     def ticker(self, query: Query) -> wire.Answer:
         """Return best prices, the last trade and the day's figures."""
         return {
             pair.id: self._ticker(self._engine.markets[pair.id])
-            for pair in find_pairs(query.get("pair", ""))
+            for pair in find_pairs(query.get("pair", ""), query.get("asset_class", ""))
         }
 
     def depth(self, query: Query) -> wire.Answer:
         """Return the order book."""
         market = self._market(query)
         count = int(forms.number(query, "count", DEPTH))
-        now = int(clock.timestamp())
+        now = int(self._now())
         sides: dict[str, Side] = {"asks": "sell", "bids": "buy"}
         return {
             market.pair.id: {
@@ -128,6 +136,9 @@ class PublicApi:
         ]
         last = int(found[-1].time * 1e9) if found else int(since)
         return {market.pair.id: rows, "last": str(last)}
+
+    def _now(self) -> float:
+        return clock.timestamp() + self._engine.clearing.skew
 
     def _market(self, query: Query) -> Market:
         return self._engine.markets[find_pair(query.get("pair", "")).id]

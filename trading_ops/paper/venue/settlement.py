@@ -61,27 +61,55 @@ def require_minimums(pair: Pair, new: NewOrder, volume: Decimal, best: Decimal) 
     Raises:
         VenueRefusal: EOrder:Order minimum not met, or the cost's minimum.
     """
+    _require_size(pair, volume, new.price or new.trigger_price or best)
+
+
+def require_volume(pair: Pair, order: Order) -> None:
+    """Check that a changed order is not too small.
+
+    Raises:
+        VenueRefusal: EOrder:Order minimum not met, or the cost's minimum.
+    """
+    _require_size(pair, order.volume, order.price or order.trigger_price or ZERO)
+
+
+def _require_size(pair: Pair, volume: Decimal, price: Decimal) -> None:
     if volume < pair.order_minimum:
         raise VenueRefusal("EOrder:Order minimum not met")
-    if volume * (new.price or best) < pair.cost_minimum:
+    if volume * price < pair.cost_minimum:
         raise VenueRefusal("EOrder:Cost minimum not met")
 
 
-def require_funds(account: Account, order: Order, taking: Taking, fees: Fees) -> None:
+def numbered(trade: Trade, number: int) -> Trade:
+    """Return a trade with its place among all trades of the venue."""
+    return msgspec.structs.replace(trade, number=number)
+
+
+def require_funds(
+    account: Account, order: Order, taking: Taking, fees: Fees, *, held: Order | None = None
+) -> None:
     """Check that the account can pay what fills at once, and the hold of what then rests.
+
+    Args:
+        account: whose order it is.
+        order: as it will be.
+        taking: what it takes at once.
+        fees: of the venue.
+        held: the same order as it is now, when it is already open: its hold is free again.
 
     Raises:
         VenueRefusal: EOrder:Insufficient funds.
     """
     pair = PAIRS[order.pair]
     if order.side == "sell":
-        asset, needed = pair.base.id, order.volume
+        asset, needed = pair.base.id, order.remaining
     else:
         asset = pair.quote.id
         parts = [price_of(pair, fill.price, fill.volume, fees.taker) for fill in taking.fills]
         needed = sum((cost + fee for cost, fee in parts), ZERO)
-        if order.kind == "limit":
-            rest = msgspec.structs.replace(order, filled=taking.volume)
+        if order.asleep or order.price is not None:
+            rest = msgspec.structs.replace(order, filled=order.filled + taking.volume)
             needed += hold(rest, fees)[1]
-    if needed > account.available(asset, fees):
+    freed = ZERO if held is None else hold(held, fees)[1]
+    if needed > account.available(asset, fees) + freed:
         raise VenueRefusal("EOrder:Insufficient funds")

@@ -24,6 +24,11 @@ class ApiKey(msgspec.Struct, frozen=True):
     key: str
     secret: bytes
     account: str
+    name: str = ""
+    """What people call it."""
+
+    nonce_window: int = 0
+    """How far a nonce may be below the highest one."""
 
 
 def decode_secret(text: str) -> bytes:
@@ -44,10 +49,20 @@ def sign(secret: bytes, path: str, nonce: str, body: bytes) -> str:
 class Keyring:
     """All keys, and the highest nonce that each has used."""
 
-    def __init__(self, keys: list[ApiKey], nonces: Mapping[str, int]) -> None:
-        """Continue after the stored nonces."""
+    def __init__(
+        self,
+        keys: list[ApiKey],
+        nonces: Mapping[str, int],
+        recent: Mapping[str, list[int]] | None = None,
+    ) -> None:
+        """Continue after the stored nonces, and those inside the windows of keys that have one."""
         self._keys = {key.key: key for key in keys}
         self.nonces = dict(nonces)
+        self.recent = {key: set(used) for key, used in (recent or {}).items()}
+
+    def find(self, headers: Mapping[str, str]) -> ApiKey | None:
+        """Return the key that a request names, whoever sent it."""
+        return self._keys.get(headers.get("API-Key", ""))
 
     def admit(self, headers: Mapping[str, str], path: str, nonce: str, body: bytes) -> ApiKey:
         """Check one request and use up its nonce.
@@ -61,7 +76,7 @@ class Keyring:
         Raises:
             VenueRefusal: EAPI:Invalid key, EAPI:Invalid signature or EAPI:Invalid nonce.
         """
-        key = self._keys.get(headers.get("API-Key", ""))
+        key = self.find(headers)
         if key is None:
             raise VenueRefusal("EAPI:Invalid key")
         expected = sign(key.secret, path, nonce, body)
@@ -69,11 +84,19 @@ class Keyring:
         given = headers.get("API-Sign", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(expected.encode(), given):
             raise VenueRefusal("EAPI:Invalid signature")
-        number = _number(nonce)
-        if number <= self.nonces.get(key.key, -1):
-            raise VenueRefusal("EAPI:Invalid nonce")
-        self.nonces[key.key] = number
+        self._use(key, _number(nonce))
         return key
+
+    def _use(self, key: ApiKey, number: int) -> None:
+        highest = self.nonces.get(key.key, -1)
+        recent = self.recent.setdefault(key.key, set()) if key.nonce_window else set()
+        late = 0 <= number <= highest and number > highest - key.nonce_window
+        if number <= highest and (not late or number in recent or number == highest):
+            raise VenueRefusal("EAPI:Invalid nonce")
+        self.nonces[key.key] = max(number, highest)
+        if key.nonce_window:
+            floor = self.nonces[key.key] - key.nonce_window
+            self.recent[key.key] = {used for used in recent | {number} if used > floor}
 
 
 def _number(nonce: str) -> int:

@@ -7,7 +7,7 @@ the last moments, which is enough for play money and keeps a commit at some ten 
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,6 +16,7 @@ import msgspec
 
 from trading_ops.errors import StoreError
 from trading_ops.paper.venue.candles import Candle
+from trading_ops.paper.venue.ledger import LedgerEntry
 from trading_ops.paper.venue.orders import Order, Trade
 
 SCHEMA: Final = """
@@ -32,6 +33,10 @@ CREATE TABLE IF NOT EXISTS trades (
     number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, account TEXT NOT NULL,
     time REAL NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS trades_by_account ON trades (account, time);
+CREATE TABLE IF NOT EXISTS ledger (
+    number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, account TEXT NOT NULL,
+    asset TEXT NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS ledger_by_account ON ledger (account, time);
 CREATE TABLE IF NOT EXISTS switches (account TEXT PRIMARY KEY, deadline REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS candles (
     pair TEXT, start INTEGER, body BLOB NOT NULL, PRIMARY KEY (pair, start));
@@ -129,15 +134,26 @@ class Store:
         self._write(query, order.id, order.account, order.status, order.closed_at, encode(order))
 
     def trades(
-        self, account: str, start: float, end: float, offset: int, limit: int
+        self,
+        account: str,
+        start: float,
+        end: float,
+        offset: int,
+        limit: int,
+        *,
+        hidden: Sequence[str] = (),
     ) -> tuple[list[Trade], int]:
-        """Return trades after `start` and not after `end`, the latest first, and how many are."""
-        where = "FROM trades WHERE account = ? AND time > ? AND time <= ?"
+        """Return trades after `start` and not after `end`, the latest first, and how many are.
+
+        Those whose ids are `hidden` are left out.
+        """
+        marks = ", ".join("?" * len(hidden))
+        where = f"FROM trades WHERE account = ? AND time > ? AND time <= ? AND id NOT IN ({marks})"
         rows = self._all(
             f"SELECT number, body {where} ORDER BY number DESC LIMIT ? OFFSET ?",
-            *(account, start, end, limit, offset),
+            *(account, start, end, *hidden, limit, offset),
         )
-        count = self._one(f"SELECT count(*) {where}", account, start, end)
+        count = self._one(f"SELECT count(*) {where}", account, start, end, *hidden)
         return [_trade(number, body) for number, body in rows], count[0] if count else 0
 
     def trade(self, account: str, trade_id: str) -> Trade | None:
@@ -150,6 +166,42 @@ class Store:
         """Save a trade; return its number."""
         query = "INSERT INTO trades (id, account, time, body) VALUES (?, ?, ?, ?)"
         return self._write(query, trade.id, trade.account, trade.time, encode(trade))
+
+    def ledger(
+        self, account: str, start: float, end: float, *, asset: str = "", kind: str = ""
+    ) -> list[LedgerEntry]:
+        """Return entries after `start` and not after `end`, the latest first.
+
+        Args:
+            account: whose.
+            start: epoch seconds, exclusive.
+            end: epoch seconds, inclusive.
+            asset: only of this asset's id; of all when empty.
+            kind: only of this kind; of all when empty.
+        """
+        rows = self._all(
+            "SELECT body FROM ledger WHERE account = ? AND time > ? AND time <= ?"
+            " AND ? IN ('', asset) AND ? IN ('', kind) ORDER BY number DESC",
+            *(account, start, end, asset, kind),
+        )
+        return [msgspec.json.decode(body, type=LedgerEntry) for (body,) in rows]
+
+    def has_ledger(self, account: str) -> bool:
+        """Say whether an account's ledger has begun."""
+        return self._one("SELECT 1 FROM ledger WHERE account = ? LIMIT 1", account) is not None
+
+    def entry(self, account: str, entry_id: str) -> LedgerEntry | None:
+        """Return one entry of an account's ledger."""
+        row = self._one("SELECT body FROM ledger WHERE account = ? AND id = ?", account, entry_id)
+        return None if row is None else msgspec.json.decode(row[0], type=LedgerEntry)
+
+    def save_ledger_entry(self, entry: LedgerEntry) -> None:
+        """Append a movement of money."""
+        query = (
+            "INSERT INTO ledger (id, account, asset, kind, time, body) VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        values = (entry.id, entry.account, entry.asset, entry.kind, entry.time)
+        self._write(query, *values, encode(entry))
 
     def switches(self) -> dict[str, float]:
         """Return the deadline of each armed dead-man switch, in epoch seconds."""
@@ -197,6 +249,10 @@ class Store:
             {"seq": seq, "time": time, "event": event, **msgspec.json.decode(body)}
             for seq, time, event, body in self._all(query, after, limit)
         ]
+
+    def drop_entries(self, until: int) -> None:
+        """Forget the journal's entries up to a number."""
+        self._write("DELETE FROM journal WHERE seq <= ?", until)
 
     def last_entry_before(self, time: float) -> int:
         """Return the number of the newest journal entry of an earlier time; 0 if there is none."""

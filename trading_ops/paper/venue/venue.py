@@ -15,7 +15,9 @@ from trading_ops.paper.venue.edge import Edge
 from trading_ops.paper.venue.engine import Engine
 from trading_ops.paper.venue.fault_port import FaultPort
 from trading_ops.paper.venue.faults import FaultBoard
-from trading_ops.paper.venue.feed import Feed
+from trading_ops.paper.venue.feed.hub import Feed
+from trading_ops.paper.venue.hands import Hands
+from trading_ops.paper.venue.history import History
 from trading_ops.paper.venue.journal import Journal
 from trading_ops.paper.venue.listener import Listener
 from trading_ops.paper.venue.market import Market, invent_history
@@ -28,6 +30,7 @@ from trading_ops.paper.venue.rest_public import PublicApi
 from trading_ops.paper.venue.sessions import Sessions, SessionState
 from trading_ops.paper.venue.signing import Keyring
 from trading_ops.paper.venue.store import Store
+from trading_ops.paper.venue.tokens import Tokens
 
 log = logs.get(__name__)
 
@@ -53,18 +56,37 @@ class Venue:
         folder = Path(config.state_dir)
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         self.store = Store(folder / "venue.db")
-        self.journal = Journal(self.store, folder / "journal.jsonl")
-        self.engine = _engine(config, self.store, self.journal)
-        self.failed = asyncio.Event()
+        self.journal = Journal(
+            self.store,
+            folder / "journal.jsonl",
+            entries=config.journal_entries,
+            size=config.journal_bytes,
+        )
         board = FaultBoard()
+        self.engine = _engine(config, self.store, self.journal, board)
+        self.failed = asyncio.Event()
         sessions = Sessions(self.store.fact("sessions", SessionState) or SessionState())
         self.store.save_fact("sessions", sessions.state)
-        self.edge = Edge(board, sessions, self.store, self.journal)
-        self.feed = Feed(self.engine, board, self.journal)
+        recent = self.store.fact("recent_nonces", dict[str, list[int]])
+        keyring = Keyring(keys, self.store.nonces(), recent)
+        self.edge = Edge(board, sessions, keyring, self.store, self.journal)
+        tokens, commands = Tokens(), PrivateCommands(self.engine)
+        self.feed = Feed(
+            engine=self.engine,
+            board=board,
+            store=self.store,
+            journal=self.journal,
+            tokens=tokens,
+            commands=commands,
+            fail=self.failed.set,
+        )
+        queries = PrivateQueries(self.engine, self.store, tokens)
+        history = History(self.engine, self.store)
         private = PrivateApi(
-            queries=PrivateQueries(self.engine, self.store),
-            commands=PrivateCommands(self.engine),
-            keyring=Keyring(keys, self.store.nonces()),
+            methods={**queries.methods, **history.methods, **commands.methods},
+            engine=self.engine,
+            board=board,
+            keyring=keyring,
             store=self.store,
             journal=self.journal,
             fail=self.failed.set,
@@ -80,8 +102,10 @@ class Venue:
             edge=self.edge,
             feed=self.feed,
             listener=self._listener,
+            walk=self.engine.walk,
         )
-        self._fault_runner = _runner(FaultPort(self.control, self.journal).build(token))
+        hands = Hands(self.engine, self.store, self.journal)
+        self._fault_runner = _runner(FaultPort(self.control, self.journal, hands).build(token))
         self._beats: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -141,7 +165,7 @@ class Venue:
             self.failed.set()
 
 
-def _engine(config: VenueConfig, store: Store, journal: Journal) -> Engine:
+def _engine(config: VenueConfig, store: Store, journal: Journal, board: FaultBoard) -> Engine:
     """Continue the stored market, or invent the day before a new one."""
     now = clock.timestamp()
     state = store.fact("walk", WalkState)
@@ -152,7 +176,7 @@ def _engine(config: VenueConfig, store: Store, journal: Journal) -> Engine:
                 store.save_candle(pair_id, candle, keep_after=candles[0].start)
         store.save_fact("walk", walk.state)
     markets = {pair.id: Market(pair, walk, store.candles(pair.id), now) for pair in PAIRS.values()}
-    return Engine(config, store, journal, walk, markets)
+    return Engine(config, store, journal, walk, markets, board)
 
 
 def _application(edge: Edge, public: PublicApi, private: PrivateApi, feed: Feed) -> web.Application:

@@ -9,8 +9,10 @@ from aiohttp import web
 
 from trading_ops.paper.venue.account import Fees
 from trading_ops.paper.venue.candles import Candle
+from trading_ops.paper.venue.faults import Status
+from trading_ops.paper.venue.ledger import LedgerEntry
 from trading_ops.paper.venue.orders import NewOrder, Order, Trade
-from trading_ops.paper.venue.pairs import LOT_DECIMALS, PAIRS, Asset, Pair
+from trading_ops.paper.venue.pairs import ASSETS, LOT_DECIMALS, PAIRS, Asset, Pair
 
 Answer = dict[str, Any]
 
@@ -20,6 +22,9 @@ CANCEL_TEXTS: Final = {
     "dead_man": "Cancel all orders after timeout",
     "immediate": "Out of liquidity or time in force",
     "self_trade": "Self trade prevention",
+    "partial": "Insufficient liquidity",
+    "amended": "User requested",
+    "insufficient_funds": "Insufficient funds",
 }
 
 _encode: Final = msgspec.json.Encoder(decimal_format="string").encode
@@ -62,7 +67,7 @@ def money(asset: Asset, amount: Decimal) -> str:
 def asset(value: Asset) -> Answer:
     """Describe an asset."""
     return {
-        "aclass": "currency",
+        "aclass": value.asset_class,
         "altname": value.altname,
         "decimals": value.decimals,
         "display_decimals": value.display_decimals,
@@ -70,12 +75,12 @@ def asset(value: Asset) -> Answer:
     }
 
 
-def pair(value: Pair, fees: Fees) -> Answer:
+def pair(value: Pair, fees: Fees, status: Status) -> Answer:
     """Describe a pair."""
     return {
         "altname": value.altname,
         "wsname": value.wsname,
-        "aclass_base": "currency",
+        "aclass_base": value.base.asset_class,
         "base": value.base.id,
         "aclass_quote": "currency",
         "quote": value.quote.id,
@@ -94,7 +99,7 @@ def pair(value: Pair, fees: Fees) -> Answer:
         "ordermin": str(value.order_minimum),
         "costmin": str(value.cost_minimum),
         "tick_size": format(value.price(1), "f"),
-        "status": "online",
+        "status": status,
     }
 
 
@@ -107,14 +112,19 @@ def candle(of: Pair, value: Candle) -> list[object]:
 def sentence(new: NewOrder | Order) -> str:
     """Describe an order in words, as Kraken does."""
     of = PAIRS[new.pair]
-    text = f"{new.side} {volume(new.volume)} {of.altname} @ {new.kind}"
-    return text if new.price is None else f"{text} {price(of, new.price)}"
+    text = f"{new.side} {volume(new.volume)} {of.altname} @ "
+    if new.trigger_price is None:
+        return text + (new.kind if new.price is None else f"{new.kind} {price(of, new.price)}")
+    kind = new.kind.removesuffix("-limit").replace("-", " ")
+    text += f"{kind} {price(of, new.trigger_price)}"
+    return text if new.price is None else f"{text} -> limit {price(of, new.price)}"
 
 
-def order(value: Order, *, with_trades: bool = False) -> Answer:
-    """Write an order."""
+def order(value: Order, *, trades: list[str]) -> Answer:
+    """Write an order, with the ids of these trades."""
     of = PAIRS[value.pair]
     average = value.cost / value.filled if value.filled else Decimal(0)
+    woken = value.triggered_at is not None
     written: Answer = {
         "refid": None,
         "userref": value.user_reference,
@@ -127,8 +137,7 @@ def order(value: Order, *, with_trades: bool = False) -> Answer:
             "pair": of.altname,
             "type": value.side,
             "ordertype": value.kind,
-            "price": "0" if value.price is None else price(of, value.price),
-            "price2": "0",
+            **_prices(of, value),
             "leverage": "none",
             "order": sentence(value),
             "close": "",
@@ -138,17 +147,45 @@ def order(value: Order, *, with_trades: bool = False) -> Answer:
         "cost": money(of.quote, value.cost),
         "fee": money(of.quote, value.fee),
         "price": price(of, average),
-        "stopprice": price(of, Decimal(0)),
-        "limitprice": price(of, Decimal(0)),
-        "misc": "",
+        "stopprice": price(of, (value.trigger_price or Decimal(0)) if woken else Decimal(0)),
+        "limitprice": price(of, (value.price or Decimal(0)) if woken else Decimal(0)),
+        "misc": "stopped" if woken else "",
         "oflags": ",".join(dict.fromkeys(("fciq", *value.flags))),
     }
+    if value.trigger_price is not None:
+        written["trigger"] = "last"
+    if value.changed_at:
+        written["amended"] = True
     if value.status != "open":
         written["closetm"] = value.closed_at
         written["reason"] = CANCEL_TEXTS[value.reason] if value.reason else None
-    if with_trades and value.trades:
-        written["trades"] = value.trades
+    if trades:
+        written["trades"] = trades
     return written
+
+
+def _prices(of: Pair, value: Order) -> Answer:
+    """Kraken's `price` is the trigger of an order that has one, and its limit is `price2`."""
+    limit = "0" if value.price is None else price(of, value.price)
+    if value.trigger_price is None:
+        return {"price": limit, "price2": "0"}
+    return {"price": price(of, value.trigger_price), "price2": limit}
+
+
+def ledger_entry(value: LedgerEntry) -> Answer:
+    """Write a movement of money."""
+    of = ASSETS[value.asset]
+    return {
+        "refid": value.reference,
+        "time": value.time,
+        "type": value.kind,
+        "subtype": "",
+        "aclass": of.asset_class,
+        "asset": value.asset,
+        "amount": money(of, value.amount),
+        "fee": money(of, value.fee),
+        "balance": money(of, value.balance),
+    }
 
 
 def trade(value: Trade) -> Answer:
