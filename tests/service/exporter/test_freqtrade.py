@@ -61,6 +61,8 @@ async def look(bot: FreqtradeBot, *endpoints: str) -> dict[str, float]:
 def figures(bot: FreqtradeBot, now: float | None = None) -> dict[str, float]:
     found = {}
     for family in facts(bot, clock.timestamp() if now is None else now):
+        if family.type == "histogram":
+            continue
         for sample in family.samples:
             assert set(sample.labels) == set(get(sample.name).labels)
             found[":".join([sample.name, *sample.labels.values()])] = sample.value
@@ -127,6 +129,16 @@ async def test_the_bots_money_is_told_and_not_the_accounts(tmp_path: Path) -> No
         seen = await look(bot)
     assert seen["trading_equity:USDT"] == 1010
     assert seen["trading_freqtrade_daily_profit:USDT"] == -4.5
+
+
+async def test_one_that_was_stopped_is_not_stuck(tmp_path: Path) -> None:
+    """It makes no loops, as it was told to; running again it must make them."""
+    fake = FakeFreqtrade()
+    fake.looped -= 3600
+    for state, told in (("stopped", None), ("paused", 0), ("running", 0)):
+        fake.state = state
+        async with reading(tmp_path, fake) as bot:
+            assert (await look(bot)).get("trading_component_up:heartbeat") == told
 
 
 async def test_a_resting_entry_is_no_loss(tmp_path: Path) -> None:

@@ -129,8 +129,11 @@ def _components(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     if bot.candles.last is not None:
         ends = _fresh_until(bot, bot.candles.last).values()
         up["feed",] = any(now <= end for end in ends)
-    if bot.health.last is not None and bot.health.last.last_process_ts is not None:
-        up["heartbeat",] = now - bot.health.last.last_process_ts <= LOOP_SECONDS
+    # One that was stopped makes no loops and is not stuck: its state tells what it is.
+    stopped = bot.config.fresh is not None and bot.config.fresh.state == "stopped"
+    health = bot.health.last
+    if health is not None and health.last_process_ts is not None and not stopped:
+        up["heartbeat",] = now - health.last_process_ts <= LOOP_SECONDS
     if up:
         yield family("trading_component_up", {key: float(value) for key, value in up.items()})
     yield from _last_work(bot)
