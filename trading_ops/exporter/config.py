@@ -13,6 +13,8 @@ import msgspec
 from trading_ops.errors import ConfigError
 from trading_ops.exporter.addresses import check_listening
 from trading_ops.exporter.config_file import convert_config, read_config
+from trading_ops.exporter.databases.entries import PostgresqlEntry, SqliteEntry
+from trading_ops.exporter.log_files.entry import LogFilesEntry
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,62}$")]
 """A value of a label: lower-case letters, digits, - and _."""
@@ -110,6 +112,9 @@ class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     freqtrades: tuple[FreqtradeEntry, ...] = ()
     ccxt: tuple[CcxtEntry, ...] = ()
     processes: tuple[ProcessEntry, ...] = ()
+    postgresql: tuple[PostgresqlEntry, ...] = ()
+    sqlite: tuple[SqliteEntry, ...] = ()
+    log_files: tuple[LogFilesEntry, ...] = ()
     interfaces: tuple[str, ...] = ()
     """Network interfaces that are watched; none: those that are not virtual."""
 
@@ -150,6 +155,9 @@ def check(config: ExporterConfig, where: str) -> None:
     _check_unique(where, "venues, ccxt", venues)
     _check_unique(where, "freqtrades", [bot.name for bot in config.freqtrades])
     _check_unique(where, "processes", [process.name for process in config.processes])
+    _check_unique(where, "postgresql", [database.name for database in config.postgresql])
+    _check_unique(where, "sqlite", [database.name for database in config.sqlite])
+    _check_unique(where, "log_files", [log.name for log in config.log_files])
     for venue in config.ccxt:
         _check_ccxt(venue, where)
     for process in config.processes:

@@ -7,10 +7,12 @@ and the documentation lists it. A metric that is not here does not exist.
 from trading_ops.instrument.entries.bot_database import BOT_DATABASE
 from trading_ops.instrument.entries.collectors import COLLECTORS
 from trading_ops.instrument.entries.components import COMPONENT_METRICS
+from trading_ops.instrument.entries.databases import DATABASES
 from trading_ops.instrument.entries.drift import DRIFT
 from trading_ops.instrument.entries.every_process import PROCESS_METRICS
 from trading_ops.instrument.entries.freqtrade import FREQTRADE
 from trading_ops.instrument.entries.host import HOST
+from trading_ops.instrument.entries.log_files import LOG_FILES
 from trading_ops.instrument.entries.logs import LOGS
 from trading_ops.instrument.entries.market_data import MARKET_DATA
 from trading_ops.instrument.entries.money import MONEY
@@ -22,7 +24,7 @@ from trading_ops.instrument.entries.reconciler import RECONCILER_METRICS
 from trading_ops.instrument.entries.risk import RISK
 from trading_ops.instrument.entries.signals import SIGNALS
 from trading_ops.instrument.entries.venue_calls import VENUE_CALLS
-from trading_ops.instrument.entries.venue_probes import VENUE_PROBES
+from trading_ops.instrument.entries.venue_probes import VENUE_ACCOUNTS, VENUE_PROBES
 from trading_ops.instrument.entries.watchers import WATCHER_METRICS
 from trading_ops.instrument.metric import Metric
 
@@ -42,7 +44,16 @@ BOT_METRICS: tuple[Metric, ...] = (
 )
 """What `BotMetrics` records."""
 
-EXPORTER_METRICS: tuple[Metric, ...] = (*HOST, *PROCESSES, *VENUE_PROBES, *FREQTRADE, *COLLECTORS)
+EXPORTER_METRICS: tuple[Metric, ...] = (
+    *HOST,
+    *PROCESSES,
+    *VENUE_PROBES,
+    *VENUE_ACCOUNTS,
+    *FREQTRADE,
+    *DATABASES,
+    *LOG_FILES,
+    *COLLECTORS,
+)
 
 CATALOGUE: tuple[Metric, ...] = (
     *BOT_METRICS,

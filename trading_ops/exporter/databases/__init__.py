@@ -1,0 +1,1 @@
+"""Databases: what a server or a file tells of its own health."""

@@ -1,0 +1,55 @@
+"""What the exporter's configuration says of a database."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,62}$")]
+"""A value of a label: lower-case letters, digits, - and _."""
+
+Seconds = Annotated[float, msgspec.Meta(ge=1, le=86_400)]
+Largest = Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+
+class PostgresqlEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A PostgreSQL database to read."""
+
+    name: Name
+    """The value of the label `database`."""
+
+    dsn_file: Path
+    """One line, a connection string of libpq: only in a file, since it may hold a password."""
+
+    interval_seconds: Seconds = 10.0
+    timeout_seconds: Seconds = 5.0
+    """After so long without all answers the connection is given up."""
+
+    storage_interval_seconds: Seconds = 60.0
+    """From one look at tables and indexes to the next."""
+
+    largest_tables: Largest = 20
+    largest_indexes: Largest = 20
+    """So many have figures of their own."""
+
+
+class SqliteEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A SQLite file to read."""
+
+    name: Name
+    """The value of the label `database`."""
+
+    path: Path
+    interval_seconds: Seconds = 15.0
+    timeout_seconds: Seconds = 5.0
+    busy_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=2)] = 0.5
+    """Locked for so long without a gap counts as locked."""
+
+    check_interval_seconds: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
+    """From one `quick_check` to the next; 0 for never."""
+
+    check_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 10.0
+    """A check that takes longer is broken off: while it reads, the WAL cannot begin anew."""
+
+    largest_checked_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
+    """A larger file is not checked."""

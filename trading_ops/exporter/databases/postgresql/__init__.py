@@ -1,0 +1,1 @@
+"""PostgreSQL, read by a role that can change nothing."""

@@ -1,0 +1,93 @@
+"""How much larger an index is than it need be, by two measures that need no lock and no extension.
+
+Against an estimate: what a B-tree of so many rows of such a width takes. It tells at once, and is
+too mild where keys repeat: PostgreSQL 13 and later store a repeated key once.
+
+Against itself: bytes for each row, compared with the fewest that were seen since the exporter
+started or the index was rebuilt (the rule of pg_index_watch). It holds for every kind of index.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Row = dict[str, Any]
+
+PAGE_HEADER, SPECIAL, META_PAGES = 24, 16, 1
+ITEM_POINTER, TUPLE_HEADER, ALIGNMENT = 4, 8, 8
+FEWEST_ROWS = 1000
+"""Bytes for each row of fewer than this are no base to compare with."""
+
+
+class Growth:
+    """Remembers of each index the fewest bytes for each row."""
+
+    def __init__(self) -> None:
+        """Know of none yet."""
+        self._fewest: dict[tuple[int, int], float] = {}
+
+    def ratios(
+        self, seen: dict[tuple[int, int], tuple[float, float]]
+    ) -> dict[tuple[int, int], float]:
+        """Return by how much each index grew against its best.
+
+        Args:
+            seen: bytes and rows, by what changes when the index is built anew. Others are
+                forgotten.
+        """
+        known, self._fewest = self._fewest, {}
+        found = {}
+        for index, (size, rows) in seen.items():
+            now = size / max(rows, 1.0)
+            best = known.get(index, math.inf)
+            if rows >= FEWEST_ROWS:
+                best = min(best, now)
+            if best < math.inf:
+                self._fewest[index] = best
+                found[index] = now / best
+        return found
+
+
+def with_ratios(rows: Iterable[Row], growth: Growth) -> Iterator[Row]:
+    """Yield the rows of the indexes with both ratios in place of what they are computed from."""
+    found = [row for row in rows if row["rows"] >= 0]  # -1: never counted
+    grown = growth.ratios(
+        {_identity(row): (float(row["index_size_bytes"]), float(row["rows"])) for row in found}
+    )
+    for row in found:
+        yield {
+            "label_index": row["label_index"],
+            "index_size_bytes": row["index_size_bytes"],
+            "index_scans_total": row["index_scans_total"],
+            "index_growth_ratio": grown.get(_identity(row)),
+            "index_bloat_ratio": _bloat(row),
+        }
+
+
+def _identity(row: Row) -> tuple[int, int]:
+    return row["oid"], row["relfilenode"]
+
+
+def _bloat(row: Row) -> float | None:
+    if row["method"] != "btree" or row["width"] is None:
+        return None
+    expected = expected_bytes(
+        float(row["rows"]), float(row["width"]), row["fillfactor"], row["block"]
+    )
+    return float(row["index_size_bytes"]) / expected
+
+
+def expected_bytes(rows: float, width: float, fillfactor: int, block: int) -> float:
+    """Return what a new B-tree takes.
+
+    Args:
+        rows: entries.
+        width: mean bytes of a key.
+        fillfactor: percent to which its leaves are filled.
+        block: bytes of a page.
+    """
+    entry = ITEM_POINTER + TUPLE_HEADER + math.ceil(width / ALIGNMENT) * ALIGNMENT
+    room = (block - PAGE_HEADER - SPECIAL) * fillfactor / 100
+    leaves = math.ceil(rows * entry / room)
+    inner = math.ceil(leaves * entry / room) if leaves > 1 else 0
+    return float((max(leaves, 1) + inner + META_PAGES) * block)

@@ -1,0 +1,71 @@
+"""The connection string: from a file, and never in an error."""
+
+import ipaddress
+import socket
+from pathlib import Path
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from trading_ops.errors import ClientError
+from trading_ops.exporter.thread import OneAtATime
+
+EXAMPLE = "host=127.0.0.1 port=5432 dbname=bot user=trading_ops_exporter password=…"
+
+
+def read_dsn(path: Path) -> dict[str, str]:
+    """Return the parameters in a file; it is read anew for each connection.
+
+    Raises:
+        ClientError: it cannot be read, or is no connection string to one host. What libpq says of
+            a bad one may quote the password, so it is not repeated.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise ClientError(f"{path} cannot be read: {reason}") from error
+    try:
+        found = {key: str(value) for key, value in conninfo_to_dict(text).items() if value}
+    except ProgrammingError:
+        found = {}
+    if not found:
+        raise ClientError(f"{path} holds no connection string; write {EXAMPLE}")
+    if any("," in found.get(key, "") for key in ("host", "hostaddr", "port")):
+        raise ClientError(f"{path} names several hosts: each server needs an entry of its own")
+    return found
+
+
+class Resolver:
+    """Looks a host's name up in a thread of its own: a dead name server hangs the look-up."""
+
+    def __init__(self, name: str) -> None:
+        """Take the name by which its errors tell whose it is."""
+        self._thread = OneAtATime[str](name)
+
+    async def resolve(self, dsn: dict[str, str]) -> dict[str, str]:
+        """Return the parameters with the host's address.
+
+        Raises:
+            ClientError: nobody knows the name.
+        """
+        host = dsn.get("host", "")
+        if "hostaddr" in dsn or not host or host.startswith(("/", "@")) or _is_address(host):
+            return dsn
+        try:
+            address = await self._thread.do(lambda: _address_of(host))
+        except OSError as error:
+            raise ClientError(f"the host {host!r} is not known: {error.strerror}") from error
+        return dsn | {"hostaddr": address}
+
+
+def _address_of(host: str) -> str:
+    return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,48 @@
+"""A reading: one query, and how its rows become figures."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from trading_ops.exporter.databases.figures import Figures
+
+Row = dict[str, Any]
+LABEL = "label_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Every column of a row is a metric of its name; those that begin with `label_` are labels.
+
+    A column that is NULL has no figure: the server does not know it.
+    """
+
+    name: str
+    """The value of the label `reading` where it is told that the figures are absent."""
+
+    query: str
+    privileged: bool = False
+    """True: without pg_read_all_stats the server answers, with other people's values left out."""
+
+    since: int = 0
+    """The first major version of the server that has what is asked for."""
+
+    until: int = 1_000
+    """The first major version that has it no more."""
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    refine: Callable[[Iterable[Row]], Iterable[Row]] = lambda rows: rows
+    """Computes columns that SQL would make a riddle of."""
+
+    def fits(self, version: int) -> bool:
+        """Whether a server of this version, such as 150020, has it."""
+        return self.since <= version // 10_000 < self.until
+
+
+def put(figures: Figures, rows: Iterable[Row]) -> None:
+    """Set the figures of some rows."""
+    for row in rows:
+        labels = [str(value) for column, value in row.items() if column.startswith(LABEL)]
+        for column, value in row.items():
+            if value is not None and not column.startswith(LABEL):
+                figures.put(column, float(value), *labels)

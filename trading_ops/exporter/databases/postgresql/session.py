@@ -1,0 +1,122 @@
+"""One connection to a server: nothing that it does waits for long, and nothing is changed by it."""
+
+import asyncio
+import json
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.waiting import wait_async
+
+from trading_ops.exporter.databases.entries import PostgresqlEntry
+from trading_ops.exporter.databases.postgresql.dsn import Resolver, read_dsn
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+APPLICATION = "trading-ops exporter"
+SETTINGS = {
+    "default_transaction_read_only": "on",
+    # A function or operator that a user put into another schema is never taken for the server's.
+    "search_path": "pg_catalog",
+    "lock_timeout": "500ms",
+    "idle_in_transaction_session_timeout": "5s",
+    # The planner takes these queries for larger than they are, and compiling costs 100 times them.
+    "jit": "off",
+}
+
+# Qualified: until this is carried out, names mean what the database's owner says they mean.
+PREPARE = """
+SELECT pg_catalog.set_config(name, value, false)
+FROM pg_catalog.json_each_text(%s::pg_catalog.json) AS s (name, value)
+"""
+
+
+class Session:
+    """Connects when it is needed, and keeps the connection: with all slots used there is no new."""
+
+    def __init__(self, entry: PostgresqlEntry, *, statement_seconds: float, title: str) -> None:
+        """Take whom to connect to.
+
+        Args:
+            entry: the database.
+            statement_seconds: after so long the server breaks off a statement.
+            title: what the connection is for, as people see it in `pg_stat_activity`.
+        """
+        self._dsn_file = entry.dsn_file
+        self._settings = SETTINGS | {"statement_timeout": f"{round(statement_seconds * 1000)}ms"}
+        self._application = f"{APPLICATION} {title}"
+        self._resolver = Resolver(f"the host's name of {entry.name}")
+        self._connection: _Connection | None = None
+        self.is_new = True
+        """Whether the last thing asked for was asked on a connection made for it."""
+
+    async def version(self) -> int:
+        """Return the server's version, such as 150020; connects when there is no connection.
+
+        Raises:
+            ClientError: the file of the connection string is of no use.
+            psycopg.Error: the server cannot be reached, or does not let us in.
+        """
+        self.is_new = not self.is_open
+        return (await self._connected()).info.server_version
+
+    async def rows(self, query: str, parameters: dict[str, Any]) -> list[Row]:
+        """Carry out one query.
+
+        Raises:
+            psycopg.Error: the server refused it, or is gone.
+        """
+        connection = await self._connected()
+        async with connection.cursor() as cursor:
+            # Our own constants, chosen by the server's version.
+            await cursor.execute(query.encode(), parameters)
+            return await cursor.fetchall()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection still stands."""
+        return self._connection is not None and not self._connection.closed
+
+    def close(self) -> None:
+        """End it at once, without a word to a server that may not listen."""
+        if self._connection is not None:
+            self._connection.pgconn.finish()
+        self._connection = None
+
+    async def _connected(self) -> "_Connection":
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        dsn = await self._resolver.resolve(read_dsn(self._dsn_file))
+        connection = await _Connection.connect(
+            autocommit=True,
+            **dsn | {"application_name": self._application},  # type: ignore[arg-type]  # strings
+        )
+        self._connection = connection
+        await connection.execute(PREPARE, [json.dumps(self._settings)])
+        return connection
+
+
+class _Connection(psycopg.AsyncConnection[Row]):
+    """A connection that a cancelled wait ends at once.
+
+    The driver's own asks the server to cancel the statement, and waits ten seconds for a server
+    that is frozen. The server breaks the statement off by itself: it has a limit.
+    """
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.row_factory = dict_row
+
+    async def wait(
+        self,
+        gen: Generator[Any, Any, T],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109 - the driver's own signature
+    ) -> T:
+        try:
+            return await wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        except asyncio.CancelledError:
+            self.pgconn.finish()
+            raise

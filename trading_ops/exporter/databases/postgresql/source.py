@@ -1,0 +1,196 @@
+"""PostgreSQL as two sources: what changes by the second, and what is stored.
+
+Each has a connection of its own, so that a slow look at many tables never hides how the server
+fares. A reading that fails costs its own figures only, and why is told as a figure too.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import psycopg
+from prometheus_client.metrics_core import Metric
+
+from trading_ops import clock, logs
+from trading_ops.errors import ClientError
+from trading_ops.exporter.databases.entries import PostgresqlEntry
+from trading_ops.exporter.databases.figures import Figures, printable
+from trading_ops.exporter.databases.postgresql import reasons
+from trading_ops.exporter.databases.postgresql.activity import ACTIVITY
+from trading_ops.exporter.databases.postgresql.reading import Reading, put
+from trading_ops.exporter.databases.postgresql.session import Session
+from trading_ops.exporter.databases.postgresql.statistics import STATISTICS
+from trading_ops.exporter.databases.postgresql.storage import storage
+
+_log = logs.get(__name__)
+
+PREFIX = "trading_postgresql_"
+
+PRIVILEGED = """
+SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS all_stats
+"""
+
+
+class Readings:
+    """Carries out readings on one connection, and keeps what they said."""
+
+    def __init__(
+        self, entry: PostgresqlEntry, readings: Sequence[Reading], session: Session
+    ) -> None:
+        """Take what to read and over which connection."""
+        self._entry = entry
+        self._readings = readings
+        self.session = session
+        self.figures = Figures(PREFIX, entry.name)
+        self.absent: dict[str, str] = {}
+        self.version = 0
+
+    async def read(self) -> None:
+        """Carry out every reading that the server can answer.
+
+        Raises:
+            ClientError: there is no connection, or it broke.
+        """
+        absent: dict[str, str] = {}
+        figures = Figures(PREFIX, self._entry.name)
+        try:
+            version, all_stats = await self._greet()
+            for reading in self._readings:
+                if not reading.fits(version):
+                    continue
+                if reading.privileged and not all_stats:
+                    absent[reading.name] = reasons.PRIVILEGE
+                elif (reason := await self._one(reading, figures)) is not None:
+                    absent[reading.name] = reason
+        except (psycopg.Error, ClientError) as error:
+            self.session.close()
+            reason = reasons.reason_of(error)
+            self.absent = {reasons.CONNECTION: reason}
+            raise ClientError(printable(str(error)) or type(error).__name__) from error
+        except BaseException:  # cancelled: nobody answered in time
+            self.session.close()
+            self.absent = {reasons.CONNECTION: reasons.SILENT}
+            raise
+        self._tell(self.absent, absent)
+        self.figures, self.absent, self.version = figures, absent, version
+
+    async def _greet(self) -> tuple[int, bool]:
+        """Return the server's version, and whether it shows us what others do."""
+        try:
+            return await self._introduce()
+        except psycopg.OperationalError:
+            if self.session.is_new:
+                raise
+            # Since the last reading the server has started anew, or somebody ended us.
+            self.session.close()
+            return await self._introduce()
+
+    async def _introduce(self) -> tuple[int, bool]:
+        version = await self.session.version()
+        (role,) = await self.session.rows(PRIVILEGED, {})
+        return version, bool(role["all_stats"])
+
+    async def _one(self, reading: Reading, figures: Figures) -> str | None:
+        """Carry out one reading; return why it could not be, unless the connection is gone."""
+        try:
+            rows = await self.session.rows(reading.query, reading.parameters)
+        except psycopg.Error as error:
+            if not self.session.is_open:
+                raise
+            _log.debug("reading_failed", reading=reading.name, reason=printable(str(error)))
+            return reasons.reason_of(error)
+        put(figures, reading.refine(rows))
+        return None
+
+    def _tell(self, told: dict[str, str], absent: dict[str, str]) -> None:
+        for name, reason in absent.items():
+            if told.get(name) != reason:
+                _log.warning(
+                    "figures_absent",
+                    database=self._entry.name,
+                    reading=name,
+                    reason=reason,
+                    fix=reasons.FIXES.get(reason, "see docs/databases.md"),
+                )
+
+
+class Postgresql:
+    """How a server and one of its databases fare."""
+
+    def __init__(self, entry: PostgresqlEntry) -> None:
+        """Take whom to read; nothing is connected yet."""
+        self.name = f"postgresql:{entry.name}"
+        self.interval_seconds = entry.interval_seconds
+        self.timeout_seconds = entry.timeout_seconds
+        self._database = entry.name
+        session = Session(entry, statement_seconds=entry.timeout_seconds / 2, title="activity")
+        self.readings = Readings(entry, (*ACTIVITY, *STATISTICS), session)
+        self._duration = 0.0
+
+    async def read(self) -> None:
+        """Read everything anew.
+
+        Raises:
+            ClientError: the server cannot be reached, or does not let us in.
+        """
+        began = clock.monotonic()
+        try:
+            await self.readings.read()
+        finally:
+            self._duration = clock.monotonic() - began
+
+    def families(self, *, fresh: bool) -> Iterable[Metric]:
+        """Return the last figures; of a server that cannot be read only that, and why."""
+        state = Figures(PREFIX, self._database)
+        state.put("up", float(fresh))
+        state.put("read_duration_seconds", self._duration)
+        for reading, reason in self.readings.absent.items():
+            state.put("reading_absent", 1.0, reading, reason)
+        if fresh:
+            state.put("info", 1.0, _shown(self.readings.version))
+            yield from self.readings.figures.families()
+        yield from state.families()
+
+    def close(self) -> None:
+        """Let go of the server."""
+        self.readings.session.close()
+
+
+class PostgresqlStorage:
+    """What one database stores: tables and indexes. It holds no connection between two looks."""
+
+    def __init__(self, entry: PostgresqlEntry) -> None:
+        """Take whom to read; nothing is connected yet."""
+        self.name = f"postgresql_storage:{entry.name}"
+        self.interval_seconds = entry.storage_interval_seconds
+        self.timeout_seconds = 2 * entry.timeout_seconds
+        self._database = entry.name
+        session = Session(entry, statement_seconds=entry.timeout_seconds, title="storage")
+        self.readings = Readings(entry, storage(entry), session)
+
+    async def read(self) -> None:
+        """Read everything anew.
+
+        Raises:
+            ClientError: the server cannot be reached, or does not let us in.
+        """
+        try:
+            await self.readings.read()
+        finally:
+            self.readings.session.close()
+
+    def families(self, *, fresh: bool) -> Iterable[Metric]:
+        """Return the last figures; none of a server that cannot be read."""
+        if not fresh:
+            return
+        state = Figures(PREFIX, self._database)
+        for reading, reason in self.readings.absent.items():
+            state.put("reading_absent", 1.0, reading, reason)
+        yield from state.families()
+        yield from self.readings.figures.families()
+
+    def close(self) -> None:
+        """Let go of the server."""
+        self.readings.session.close()
+
+
+def _shown(version: int) -> str:
+    return f"{version // 10_000}.{version % 10_000}"

@@ -1,0 +1,1 @@
+"""SQLite files, read without leaving a trace."""

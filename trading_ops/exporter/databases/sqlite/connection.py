@@ -1,0 +1,86 @@
+"""Opens a SQLite file so that reading it changes nothing, neither in it nor beside it.
+
+Debian 12's SQLite is among the versions whose WAL two connections can spoil that write or
+checkpoint at once. A plain read-only connection writes, too: into the -shm file, and in WAL mode
+it leaves a -wal and a -shm file behind that belong to the exporter's user, so that the bot may not
+write any more. Hence, in WAL mode:
+
+- With a -wal file: the -shm file is opened read-only as well (`readonly_shm`). Such a connection
+  cannot checkpoint, nor recover, nor reset the WAL.
+- Without one nobody has the database open, and the file alone is the database: it is read as one
+  that nobody changes (`immutable`), and the reading is thrown away if somebody did.
+"""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from trading_ops.exporter.databases.sqlite.failure import (
+    CHANGED,
+    NEEDS_RECOVERY,
+    SqliteFailure,
+    of_sqlite,
+)
+from trading_ops.exporter.databases.sqlite.files import Files, look
+
+STEPS_BETWEEN_LOOKS = 10_000
+"""Of SQLite's virtual machine, between two looks at the clock."""
+
+
+@contextlib.contextmanager
+def reading(
+    path: Path, files: Files, *, wal: bool, busy_seconds: float, within: float
+) -> Iterator[sqlite3.Connection]:
+    """Give a connection with an open read transaction, which sees one moment.
+
+    Args:
+        path: the file.
+        files: as they are.
+        wal: whether the header says WAL mode.
+        busy_seconds: so long a lock is waited for.
+        within: after so many seconds whatever is carried out is broken off.
+
+    Raises:
+        SqliteFailure: it cannot be opened or read, or was changed by somebody who could not know
+            that it is read.
+    """
+    mode = _mode(files, wal=wal)
+    end = time.monotonic() + within
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?{mode}",
+            uri=True,
+            timeout=busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except sqlite3.Error as error:
+        raise of_sqlite(error) from error
+    try:
+        connection.set_progress_handler(lambda: time.monotonic() > end, STEPS_BETWEEN_LOOKS)
+        # A file that is cut short while it is mapped would kill the process.
+        for pragma in ("mmap_size=0", "query_only=ON", "trusted_schema=OFF", "cell_size_check=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("BEGIN")
+        yield connection
+    except sqlite3.Error as error:
+        raise of_sqlite(error) from error
+    finally:
+        connection.close()
+    if "immutable" in mode and look(path).identity != files.identity:
+        raise SqliteFailure(CHANGED, "somebody opened the database while it was read; try again")
+
+
+def _mode(files: Files, *, wal: bool) -> str:
+    if not wal:
+        return "mode=ro"
+    if not files.wal_size and not files.has_shared_memory:
+        return "mode=ro&immutable=1"
+    if not files.has_shared_memory:
+        raise SqliteFailure(NEEDS_RECOVERY, "there is a -wal file without its -shm file")
+    if files.wal_size is None:
+        return "mode=ro&immutable=1"
+    return "mode=ro&readonly_shm=1"

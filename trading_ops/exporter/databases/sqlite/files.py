@@ -1,0 +1,86 @@
+"""What the files of a SQLite database tell without the library: sizes, times, the journal mode."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading_ops.exporter.databases.sqlite.failure import (
+    CORRUPT,
+    NOT_A_FILE,
+    SqliteFailure,
+    of_system,
+)
+
+MAGIC = b"SQLite format 3\x00"
+HEADER_BYTES = 100
+WAL_VERSION = 2
+READ_VERSION_AT = 19
+
+
+@dataclass(frozen=True)
+class Files:
+    """The database's file and those beside it, at one moment."""
+
+    size: int
+    modified: float
+    wal_size: int | None
+    """None when there is no write-ahead log: then nobody has the database open in WAL mode."""
+
+    has_shared_memory: bool
+    identity: tuple[int, int, int, int]
+    """Another value: the file was written, or is another one."""
+
+
+def look(path: Path) -> Files:
+    """Return what the files are like.
+
+    Raises:
+        SqliteFailure: there is no such file, or it is none that can be read.
+    """
+    try:
+        main = path.stat()
+    except OSError as error:
+        raise of_system(error) from error
+    if not stat.S_ISREG(main.st_mode):
+        # To open a pipe waits for whoever writes to it.
+        raise SqliteFailure(NOT_A_FILE, f"{path} is not a regular file")
+    wal = _beside(path, "-wal")
+    return Files(
+        size=main.st_size,
+        modified=max(main.st_mtime, wal.st_mtime if wal else 0.0),
+        wal_size=wal.st_size if wal else None,
+        has_shared_memory=_beside(path, "-shm") is not None,
+        identity=(main.st_dev, main.st_ino, main.st_size, main.st_mtime_ns),
+    )
+
+
+def uses_wal(path: Path) -> bool:
+    """Return whether the header says WAL mode.
+
+    To close a file gives up every lock that this process has on it: no connection of ours may be
+    open to it.
+
+    Raises:
+        SqliteFailure: it cannot be read, or is no database.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            header = os.read(descriptor, HEADER_BYTES)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise of_system(error) from error
+    if not header:
+        return False  # a database into which nothing was written yet
+    if len(header) < HEADER_BYTES or not header.startswith(MAGIC):
+        raise SqliteFailure(CORRUPT, f"{path} does not begin as a SQLite database does")
+    return header[READ_VERSION_AT] == WAL_VERSION
+
+
+def _beside(path: Path, suffix: str) -> os.stat_result | None:
+    try:
+        return Path(f"{path}{suffix}").stat()
+    except OSError:
+        return None

@@ -1,0 +1,109 @@
+"""One SQLite file as a source."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+
+from trading_ops import clock, logs
+from trading_ops.errors import TradingOpsError
+from trading_ops.exporter.databases.entries import SqliteEntry
+from trading_ops.exporter.databases.figures import Figures
+from trading_ops.exporter.databases.sqlite.failure import TOO_SLOW, SqliteFailure
+from trading_ops.exporter.databases.sqlite.figures import Found, check, find
+from trading_ops.exporter.thread import OneAtATime
+
+_log = logs.get(__name__)
+
+PREFIX = "trading_sqlite_"
+RETRY_SECONDS = 600.0
+"""After a check that did not come to its end."""
+
+CHECK_MARGIN_SECONDS = 1.0
+"""A check looks at the clock now and then only."""
+
+
+class Sqlite:
+    """Reads in a thread, since a dead network disk can hang a reading.
+
+    The check is part of a reading, never beside one: to close a file gives up the locks that the
+    process has on it, and so those of a check that runs.
+    """
+
+    def __init__(self, entry: SqliteEntry) -> None:
+        """Take which file to read."""
+        self.name = f"sqlite:{entry.name}"
+        self.interval_seconds = entry.interval_seconds
+        self.timeout_seconds = entry.timeout_seconds + entry.check_seconds + CHECK_MARGIN_SECONDS
+        self._entry = entry
+        self._thread = OneAtATime[Any](self.name)
+        self._found = Found(None, {})
+        self._duration = 0.0
+        self._check_due = 0.0
+        self._check: dict[str, float] = {}
+
+    async def read(self) -> None:
+        """Read anew, and check when it is time.
+
+        Raises:
+            SqliteFailure: the file cannot be read, or an earlier reading still hangs: there is
+                never more than one thread.
+        """
+        began = clock.monotonic()
+        try:
+            async with asyncio.timeout(self._entry.timeout_seconds):
+                self._found = await self._thread.do(lambda: find(self._entry))
+        except (TimeoutError, TradingOpsError):
+            self._found = Found(None, {}, failure=SqliteFailure(TOO_SLOW, "the reading hangs"))
+        finally:
+            self._duration = clock.monotonic() - began
+        if self._found.failure is not None:
+            raise self._found.failure
+        if self._is_check_due():
+            await self._look_for_damage()
+
+    def families(self, *, fresh: bool) -> Iterable[Metric]:
+        """Return the last figures; of a file that cannot be read what is known, and why."""
+        found, figures = self._found, Figures(PREFIX, self._entry.name)
+        failure = found.failure
+        figures.put("up", float(fresh and failure is None))
+        figures.put("read_duration_seconds", self._duration)
+        if failure is not None:
+            figures.put("failure", 1.0, failure.reason)
+        if found.files is not None:
+            figures.put("size_bytes", found.files.size)
+            figures.put("wal_bytes", found.files.wal_size or 0)
+            figures.put("modified_timestamp_seconds", found.files.modified)
+        if found.locked is not None:
+            figures.put("locked", found.locked)
+        if found.journal_mode:
+            figures.put("info", 1.0, found.journal_mode)
+        figures.put_all(found.values | self._check)
+        return figures.families()
+
+    def _is_check_due(self) -> bool:
+        files = self._found.files
+        return (
+            self._entry.check_interval_seconds > 0
+            and files is not None
+            and files.size <= self._entry.largest_checked_bytes
+            and clock.monotonic() >= self._check_due
+        )
+
+    async def _look_for_damage(self) -> None:
+        self._check_due = clock.monotonic() + min(RETRY_SECONDS, self._entry.check_interval_seconds)
+        began = clock.monotonic()
+        try:
+            damage: list[str] = await self._thread.do(lambda: check(self._entry))
+        except SqliteFailure as failure:
+            _log.warning("check_broken_off", database=self._entry.name, reason=str(failure))
+            return
+        self._check_due = began + self._entry.check_interval_seconds
+        self._check = {
+            "check_ok": float(not damage),
+            "check_timestamp_seconds": clock.timestamp(),
+            "check_duration_seconds": clock.monotonic() - began,
+        }
+        if damage:
+            _log.error("damage_found", database=self._entry.name, first=damage[0][:200])

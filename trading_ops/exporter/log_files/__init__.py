@@ -1,0 +1,1 @@
+"""Log files: how fast they grow, and what is in them."""

@@ -1,0 +1,63 @@
+"""Cuts bytes into lines, however they arrive, and counts the lines by level."""
+
+import msgspec
+
+LEVELS = ("debug", "info", "warning", "error", "critical", "other")
+OTHER = "other"
+_SYNONYMS = {"warn": "warning", "fatal": "critical", "exception": "error", "notice": "info"}
+
+LONGEST_LINE_BYTES = 64 * 1024
+"""A longer line is `other`; no more than this of it is kept."""
+
+
+class _Line(msgspec.Struct):
+    """What matters of a line in JSON; everything else in it is passed over."""
+
+    level: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+class Lines:
+    """Counts lines by level, across readings that end in the middle of a line."""
+
+    def __init__(self) -> None:
+        """Begin at the beginning of a line."""
+        self.counts = dict.fromkeys(LEVELS, 0)
+        self._pending = b""
+        self._is_spoiled = False
+
+    def feed(self, data: bytes) -> None:
+        """Count the lines that end in these bytes; the rest waits for its end."""
+        *whole, rest = data.split(b"\n")
+        for line in whole:
+            self._count(self._pending + line)
+            self._pending, self._is_spoiled = b"", False
+        self._pending += rest
+        if len(self._pending) > LONGEST_LINE_BYTES:
+            self._pending, self._is_spoiled = b"", True
+
+    def skip(self) -> None:
+        """Hear that bytes are missing here: what follows up to the end of the line is `other`."""
+        self._pending, self._is_spoiled = b"", True
+
+    def begin_anew(self) -> None:
+        """Hear that a new file begins here; an unfinished line stays unfinished."""
+        self._pending, self._is_spoiled = b"", False
+
+    def _count(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        spoiled = self._is_spoiled or len(line) > LONGEST_LINE_BYTES
+        self.counts[OTHER if spoiled else level_of(line)] += 1
+
+
+def level_of(line: bytes) -> str:
+    """Return the level that a line in JSON names; `other` when it names none."""
+    try:
+        level = _decoder.decode(line).level.lower()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return OTHER
+    level = _SYNONYMS.get(level, level)
+    return level if level in LEVELS else OTHER
