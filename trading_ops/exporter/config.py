@@ -55,8 +55,11 @@ class CcxtEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """From one look at status and clock to the next."""
 
     balance_interval_seconds: Seconds = 60.0
-    timeout_seconds: Seconds = 20.0
+    timeout_seconds: Seconds = 30.0
     """After so long without an answer the child process is killed."""
+
+    request_interval_seconds: Annotated[float, msgspec.Meta(ge=0.001, le=60)] | None = None
+    """Least seconds between two requests; None: what ccxt keeps to for the venue."""
 
     currencies: tuple[str, ...] = ()
     """Whose balances are told; none: all that are not zero, up to a limit."""

@@ -8,8 +8,12 @@ import aiohttp
 
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import ExporterConfig
+from trading_ops.exporter.databases.sources import postgresql_sources
+from trading_ops.exporter.databases.sqlite.source import Sqlite
+from trading_ops.exporter.exchange.source import ExchangeSource
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
 from trading_ops.exporter.host.source import host_sources
+from trading_ops.exporter.log_files.source import LogFiles
 from trading_ops.exporter.processes import processes_source
 from trading_ops.exporter.venue import Venue
 
@@ -30,9 +34,22 @@ async def opened(config: ExporterConfig) -> AsyncIterator[Sources]:
         sources.watched += map(Watched, host_sources(config))
         if config.processes:
             sources.watched.append(Watched(processes_source(config.processes)))
+        _databases(config, sources, stack)
+        sources.watched += [Watched(LogFiles(entry)) for entry in config.log_files]
         await _venues(config, sources, stack)
         await _freqtrades(config, sources, stack)
+        for entry in config.ccxt:
+            source = ExchangeSource(entry)
+            stack.push_async_callback(source.asking.close)
+            sources.watched.append(Watched(source))
         yield sources
+
+
+def _databases(config: ExporterConfig, sources: Sources, stack: contextlib.AsyncExitStack) -> None:
+    sources.watched += [Watched(Sqlite(entry)) for entry in config.sqlite]
+    for source in postgresql_sources(config.postgresql):
+        stack.callback(source.close)
+        sources.watched.append(Watched(source))
 
 
 async def _venues(

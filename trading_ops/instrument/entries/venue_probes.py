@@ -1,7 +1,18 @@
 """Venues, as a client on this host that shares nothing with the bot sees them."""
 
-from trading_ops.instrument.entries.kinds import exporter_gauge
+from trading_ops.instrument.entries.kinds import exporter_counter, exporter_gauge
 from trading_ops.instrument.metric import Metric
+
+FAILURE_KINDS = (
+    "network",
+    "timeout",
+    "maintenance",
+    "rate_limit",
+    "key",
+    "permission",
+    "nonce",
+    "other",
+)
 
 VENUE_PROBES: tuple[Metric, ...] = (
     exporter_gauge(
@@ -32,3 +43,52 @@ VENUE_PROBES: tuple[Metric, ...] = (
         why="A wrong clock breaks nonces, signatures and latency figures.",
     ),
 )
+
+VENUE_ACCOUNTS: tuple[Metric, ...] = (
+    exporter_gauge(
+        name="trading_venue_request_interval_seconds",
+        unit="seconds",
+        labels=("venue",),
+        help="Least time between two requests that ccxt keeps to for the venue.",
+        why="What the venue allows to one client; readings that want more are slower.",
+    ),
+    exporter_counter(
+        name="trading_venue_probe_failures_total",
+        labels=("venue", "kind"),
+        values={"kind": FAILURE_KINDS},
+        help="Questions through ccxt that the venue did not answer well, by what was wrong.",
+        why="Tells a dead network from a wrong key, a clash of nonces and a rate limit.",
+    ),
+    exporter_gauge(
+        name="trading_venue_account_up",
+        labels=("venue",),
+        help="1 when the account could be read the last time, else 0; absent without a key.",
+        why="0 while the venue is up: the key expired, was revoked, or somebody else uses it.",
+    ),
+    exporter_gauge(
+        name="trading_venue_account_last_success_timestamp_seconds",
+        unit="seconds",
+        labels=("venue",),
+        help="Time of the last reading of the account, since the epoch; 0 for never.",
+        why="The age of the balances.",
+    ),
+    exporter_gauge(
+        name="trading_venue_account_balance",
+        labels=("venue", "currency"),
+        help="What the account holds, in units of the currency; absent while it cannot be read.",
+        why="The venue's word, read by somebody else than the bot.",
+    ),
+    exporter_gauge(
+        name="trading_venue_account_free_balance",
+        labels=("venue", "currency"),
+        help="What of it no open order holds back; absent where the venue does not tell.",
+        why="Without any, no order can be placed.",
+    ),
+    exporter_gauge(
+        name="trading_venue_key_can_trade",
+        labels=("venue",),
+        help="1 when the exporter's key can do more than read, else 0; absent if unknown.",
+        why="A key that only reads can do no harm when it is stolen.",
+    ),
+)
+"""Through ccxt only."""

@@ -1,0 +1,216 @@
+"""The child process: `python -m trading_ops.exporter.exchange.child`, asked over its input.
+
+It ends when its input does, and the kernel ends it with its parent. It never calls anything that
+places, changes or withdraws.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.errors import ClientError
+from trading_ops.exporter.exchange.messages import (
+    Answer,
+    Balance,
+    Failure,
+    FailureKind,
+    Question,
+    Setup,
+)
+from trading_ops.exporter.exchange.permissions import ASK
+
+PR_SET_PDEATHSIG = 1
+LARGEST_COUNT = 50
+LONGEST_REASON = 200
+CURRENCY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,31}")
+
+KEY_WORDS = re.compile(r"invalid (signature|key|api)|api-?key", re.IGNORECASE)
+
+# The first one that is among an error's classes tells its kind.
+KINDS: Mapping[str, FailureKind] = {
+    "RateLimitExceeded": FailureKind.RATE_LIMIT,
+    "DDoSProtection": FailureKind.RATE_LIMIT,
+    "InvalidNonce": FailureKind.NONCE,
+    "PermissionDenied": FailureKind.PERMISSION,
+    "AuthenticationError": FailureKind.KEY,
+    "OnMaintenance": FailureKind.MAINTENANCE,
+    "RequestTimeout": FailureKind.TIMEOUT,
+    "NetworkError": FailureKind.NETWORK,
+}
+
+
+class Exchange:
+    """One venue, and the three things that are asked of it."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Import ccxt's class for the venue; nothing is asked yet."""
+        self._setup = setup
+        options = {
+            "apiKey": setup.key,
+            "secret": setup.secret,
+            "password": setup.passphrase,
+            "timeout": int(setup.timeout_seconds * 1000),
+        }
+        self._venue = exchange_class(setup.exchange)(options)
+        if setup.request_interval is not None:
+            self._venue.rateLimit = setup.request_interval * 1000
+        self._asked_last = 0.0
+        if setup.url is not None:
+            self._venue.urls["api"] = _replaced(self._venue.urls["api"], setup.url)
+
+    def answer(self, question: Question) -> Answer:
+        """Ask the venue; whatever goes wrong is part of the answer."""
+        ask: Mapping[Question, Callable[[], Answer]] = {
+            Question.PUBLIC: self._public,
+            Question.KEY: self._key,
+            Question.BALANCES: self._balances,
+        }
+        began = clock.monotonic()
+        try:
+            return ask[question]()
+        except Exception as error:  # noqa: BLE001 - a venue can answer anything
+            return Answer(failure=self._failure(error), duration=clock.monotonic() - began)
+
+    def _public(self) -> Answer:
+        venue, status, told = self._venue, "ok", None
+        # ccxt would wait inside the call, and the wait would count as the venue's.
+        venue.enableRateLimit = False
+        self._pause()
+        began, asked = clock.monotonic(), clock.timestamp()
+        if venue.has.get("fetchStatus"):
+            status = str(venue.fetch_status().get("status") or "ok")
+        elif not venue.has.get("fetchTime"):
+            raise ClientError("ccxt can ask this venue neither for its status nor for its time")
+        else:  # the clock answers for both
+            told = venue.fetch_time()
+        duration, heard = clock.monotonic() - began, clock.timestamp()
+        if told is None and venue.has.get("fetchTime"):
+            self._pause()
+            asked = clock.timestamp()
+            told, heard = venue.fetch_time(), clock.timestamp()
+        return Answer(
+            duration=duration,
+            status=status[:LONGEST_REASON],
+            venue_time=None if told is None else float(told) / 1000,
+            our_time=(asked + heard) / 2,
+            request_interval=float(venue.rateLimit) / 1000,
+        )
+
+    def _pause(self) -> None:
+        """Keep the distance to the request before that the venue wants."""
+        due = self._asked_last + self._venue.rateLimit / 1000
+        time.sleep(max(0.0, due - clock.monotonic()))
+        self._asked_last = clock.monotonic()
+
+    def _key(self) -> Answer:
+        if self._setup.exchange not in ASK:
+            return Answer()
+        self._venue.enableRateLimit = True
+        method, judge = ASK[self._setup.exchange]
+        return Answer(can_do_more=judge(getattr(self._venue, method)()))
+
+    def _balances(self) -> Answer:
+        self._venue.enableRateLimit = True
+        found = self._venue.fetch_balance()
+        totals, free = found.get("total") or {}, found.get("free") or {}
+        wanted = self._setup.currencies or sorted(name for name, total in totals.items() if total)
+        balances = [
+            Balance(name, float(totals.get(name) or 0), _number(free.get(name)))
+            for name in wanted
+            if CURRENCY.fullmatch(name)
+        ]
+        left_out = len(wanted) - len(balances[:LARGEST_COUNT])
+        return Answer(balances=tuple(balances[:LARGEST_COUNT]), left_out=left_out)
+
+    def _failure(self, error: Exception) -> Failure:
+        kind = kind_of(error)
+        reason = re.sub(r"\?\S*", "?…", str(error))  # a signature is in what follows
+        for secret in (self._setup.secret, self._setup.key, self._setup.passphrase):
+            reason = reason.replace(secret, "***") if secret else reason
+        return Failure(kind, f"{type(error).__name__}: {reason}"[:LONGEST_REASON])
+
+
+def kind_of(error: Exception) -> FailureKind:
+    """Return what is wrong, by ccxt's class for it, and where it has none by the venue's words."""
+    classes = {kind.__name__ for kind in type(error).__mro__}
+    for name, kind in KINDS.items():
+        if name in classes:
+            return kind
+    return FailureKind.KEY if KEY_WORDS.search(str(error)) else FailureKind.OTHER
+
+
+def exchange_class(name: str) -> Callable[[dict[str, Any]], Any]:
+    """Import one venue's class; ccxt as a whole imports all hundred, which takes twice the memory.
+
+    Raises:
+        ImportError: ccxt is not installed, or knows no such venue.
+    """
+    spec = importlib.util.find_spec("ccxt")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ImportError("ccxt is not installed")
+    alone = ModuleType("ccxt")
+    alone.__spec__, alone.__path__ = spec, list(spec.submodule_search_locations)
+    sys.modules["ccxt"] = alone
+    try:
+        return _class_of(importlib.import_module(f"ccxt.{name}"), name)
+    except (ImportError, AttributeError):  # a release whose venues need the whole
+        for loaded in [one for one in sys.modules if one.partition(".")[0] == "ccxt"]:
+            del sys.modules[loaded]
+        return _class_of(importlib.import_module("ccxt"), name)
+
+
+def _class_of(module: ModuleType, name: str) -> Callable[[dict[str, Any]], Any]:
+    found: Callable[[dict[str, Any]], Any] | None = getattr(module, name, None)
+    if found is None:
+        raise ImportError(f"ccxt knows no venue {name!r}")
+    return found
+
+
+def _replaced(urls: Any, url: str) -> Any:
+    """Return the same tree of addresses with another one at each leaf."""
+    if isinstance(urls, dict):
+        return {key: _replaced(value, url) for key, value in urls.items()}
+    return url
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who closes the input
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL.value, 0, 0, 0)
+    with os.fdopen(os.dup(1), "wb") as output, contextlib.suppress(BrokenPipeError):
+        os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
+        _answer_all(sys.stdin.buffer, output)
+
+
+def _answer_all(questions: BinaryIO, output: BinaryIO) -> None:
+    exchange = None
+    setup = msgspec.json.decode(questions.readline(), type=Setup)
+    for line in questions:
+        question = msgspec.json.decode(line, type=Question)
+        try:
+            exchange = exchange or Exchange(setup)
+            answer = exchange.answer(question)
+        except Exception as error:  # noqa: BLE001 - no ccxt, or one that cannot be used
+            answer = Answer(failure=Failure(FailureKind.OTHER, str(error)[:LONGEST_REASON]))
+        output.write(msgspec.json.encode(answer) + b"\n")
+        output.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""The collector of one venue: what is asked when, and what is told of it."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from prometheus_client.metrics_core import Metric
+
+from trading_ops import clock, logs
+from trading_ops.errors import ClientError, ConfigError
+from trading_ops.exporter.config import CcxtEntry
+from trading_ops.exporter.exchange.asking import Asking
+from trading_ops.exporter.exchange.messages import Answer, FailureKind, Question, Setup
+from trading_ops.exporter.families import family
+from trading_ops.exporter.secret import read_secret
+from trading_ops.exporter.venue import skew
+
+_log = logs.get(__name__)
+
+
+class ExchangeSource:
+    """Asks in the order public, key, balances; what comes later does not hide what came before."""
+
+    def __init__(self, entry: CcxtEntry) -> None:
+        """Take the venue; its child process is started with the first reading."""
+        self.name = f"ccxt:{entry.name}"
+        self.interval_seconds = entry.interval_seconds
+        self.timeout_seconds = entry.timeout_seconds
+        self.asking = Asking()
+        self._entry = entry
+        self._label: tuple[str, ...] = (entry.name,)
+        self._public = Answer()
+        self._up = False
+        self._last_success = 0.0
+        self._skew: float | None = None
+        self._failures = dict.fromkeys(FailureKind, 0)
+        self._key_can_do_more: bool | None = None
+        self._judged: Setup | None = None
+        self._account: Answer | None = None
+        """The balances as last read; None when they could not be."""
+
+        self._account_read = 0.0
+        self._account_due = 0.0
+
+    async def read(self) -> None:
+        """Ask what is due.
+
+        Raises:
+            ClientError: the venue did not do as asked.
+            ConfigError: the key cannot be read, or can do more than it should.
+        """
+        try:
+            setup = self._setup()
+        except ConfigError:
+            self._forget()
+            raise
+        await self._read_public(setup)
+        if setup.key and clock.monotonic() >= self._account_due:
+            await self._read_account(setup)
+
+    def families(self, *, fresh: bool) -> Iterator[Metric]:  # noqa: ARG002 - see the Source
+        """Return the figures. A wrong key makes the collector fail, and the venue is up."""
+        label = self._label
+        yield family("trading_venue_up", {label: float(self._up)})
+        yield family("trading_venue_probe_duration_seconds", {label: self._public.duration})
+        yield family("trading_venue_last_success_timestamp_seconds", {label: self._last_success})
+        if self._skew is not None:
+            yield family("trading_venue_clock_skew_seconds", {label: self._skew})
+        if self._public.request_interval:
+            interval = {label: self._public.request_interval}
+            yield family("trading_venue_request_interval_seconds", interval)
+        failures = {(*label, str(kind)): count for kind, count in self._failures.items()}
+        yield family("trading_venue_probe_failures_total", failures)
+        if self._entry.key_file is not None:
+            yield from self._account_families()
+
+    def _account_families(self) -> Iterable[Metric]:
+        label, account = self._label, self._account
+        yield family("trading_venue_account_up", {label: float(account is not None)})
+        read = {label: self._account_read}
+        yield family("trading_venue_account_last_success_timestamp_seconds", read)
+        if self._key_can_do_more is not None:
+            yield family("trading_venue_key_can_trade", {label: float(self._key_can_do_more)})
+        if account is not None:
+            total: dict[tuple[str, ...], float] = {}
+            free: dict[tuple[str, ...], float] = {}
+            for one in account.balances:
+                total[*label, one.currency] = one.total
+                if one.free is not None:
+                    free[*label, one.currency] = one.free
+            yield family("trading_venue_account_balance", total)
+            yield family("trading_venue_account_free_balance", free)
+
+    async def _read_public(self, setup: Setup) -> None:
+        began, was_up = clock.monotonic(), self._up
+        self._up = False  # until it is known to be: whatever ends this, a timeout too
+        try:
+            self._public = await self._ask(setup, Question.PUBLIC)
+        except BaseException:
+            self._public = Answer(duration=clock.monotonic() - began)
+            raise
+        if self._public.status != "ok":
+            self._failures[FailureKind.MAINTENANCE] += 1
+            raise ClientError(f"the venue says that it is {self._public.status!r}, not ok")
+        self._up = True
+        self._last_success = clock.timestamp()
+        self._skew = _skew_of(self._public)
+        if not was_up:
+            _log.info("venue_answered", venue=self._entry.name)
+
+    async def _read_account(self, setup: Setup) -> None:
+        self._account_due = clock.monotonic() + self._entry.balance_interval_seconds
+        self._account = None
+        await self._check_key(setup)
+        self._account = await self._ask(setup, Question.BALANCES)
+        self._account_read = clock.timestamp()
+        if self._account.left_out:
+            raise ClientError(
+                f"{self._account.left_out} balances are left out: name those that matter under "
+                "`currencies`"
+            )
+
+    async def _check_key(self, setup: Setup) -> None:
+        """Refuse a key that can do harm, as far as the venue tells; asked until it is known."""
+        if setup != self._judged:
+            self._judged, self._key_can_do_more = setup, None
+        if self._key_can_do_more is None:
+            try:
+                self._key_can_do_more = (await self._ask(setup, Question.KEY)).can_do_more
+            except ClientError:
+                return  # what is wrong shows with the balances; the next time it is asked again
+        if self._key_can_do_more and not self._entry.accept_trading_key:
+            self._judged = None  # it may be mended at the venue, where the key stays the same
+            raise ConfigError(
+                str(self._entry.key_file),
+                "",
+                "the venue says that this key can do more than read",
+                "make one that can only query, or write `accept_trading_key: true`",
+            )
+
+    async def _ask(self, setup: Setup, question: Question) -> Answer:
+        try:
+            answer = await self.asking.ask(setup, question)
+        except asyncio.CancelledError:  # the collector's timeout: the child was killed
+            self._failures[FailureKind.TIMEOUT] += 1
+            raise
+        if answer.failure is not None:
+            # Venues may not know the question about the key, which is no fault of anybody.
+            self._failures[answer.failure.kind] += question is not Question.KEY
+            raise ClientError(f"{question}: {answer.failure.reason}")
+        return answer
+
+    def _setup(self) -> Setup:
+        """Read the secrets anew: a key that is changed in its file is used at once."""
+        entry = self._entry
+        files: Mapping[str, Path | None] = {
+            "key": entry.key_file,
+            "secret": entry.secret_file,
+            "passphrase": entry.passphrase_file,
+        }
+        secrets = {
+            name: read_secret(path, f"ccxt[{entry.name}].{name}_file", private=True)
+            for name, path in files.items()
+            if path is not None
+        }
+        return Setup(
+            exchange=entry.exchange,
+            # Two requests fit, and only a venue that dribbles has its child killed.
+            timeout_seconds=entry.timeout_seconds / 2.5,
+            url=entry.url,
+            request_interval=entry.request_interval_seconds,
+            currencies=entry.currencies,
+            **secrets,
+        )
+
+    def _forget(self) -> None:
+        self._up, self._account = False, None
+
+
+def _skew_of(answer: Answer) -> float | None:
+    """Return the seconds by which the venue's clock is ahead, if it told its time."""
+    told = answer.venue_time
+    if told is None:
+        return None
+    if told.is_integer():  # a venue that tells whole seconds
+        return skew(told, answer.our_time)
+    return told - answer.our_time
