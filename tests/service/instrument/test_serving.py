@@ -286,7 +286,7 @@ async def test_those_that_take_no_answer_are_cut_off(
 def test_a_collector_that_fails_is_an_error_and_not_the_end(
     metrics: BotMetrics, served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500 until it is mended, told once, and the vital scrape does without it."""
+    """500 until it is mended, told once each time, and the vital scrape does without it."""
 
     class Broken(Collector):
         broken = True
@@ -306,3 +306,6 @@ def test_a_collector_that_fails_is_an_error_and_not_the_end(
     assert scraped(served, path="/metrics/vital") == 200
     broken.broken = False
     assert scraped(served, path="/metrics") == 200
+    broken.broken = True
+    assert scraped(served, path="/metrics") == 500
+    assert caplog.text.count("scrape_failed") == 2
