@@ -48,7 +48,7 @@ class SqliteEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     check_interval_seconds: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
     """From one `quick_check` to the next; 0 for never."""
 
-    check_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 10.0
+    check_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 10.0
     """A check that takes longer is broken off: while it reads, the WAL cannot begin anew."""
 
     largest_checked_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024

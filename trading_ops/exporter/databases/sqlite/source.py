@@ -1,7 +1,7 @@
 """One SQLite file as a source."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client.metrics_core import Metric
@@ -11,7 +11,8 @@ from trading_ops.errors import TradingOpsError
 from trading_ops.exporter.databases.entries import SqliteEntry
 from trading_ops.exporter.databases.figures import Figures
 from trading_ops.exporter.databases.sqlite.failure import TOO_SLOW, SqliteFailure
-from trading_ops.exporter.databases.sqlite.figures import Found, check, find
+from trading_ops.exporter.databases.sqlite.figures import Found, check
+from trading_ops.exporter.databases.sqlite.figures import find as find_file
 from trading_ops.exporter.thread import OneAtATime
 
 _log = logs.get(__name__)
@@ -31,8 +32,11 @@ class Sqlite:
     process has on it, and so those of a check that runs.
     """
 
-    def __init__(self, entry: SqliteEntry) -> None:
-        """Take which file to read."""
+    def __init__(
+        self, entry: SqliteEntry, find: Callable[[SqliteEntry], Found] = find_file
+    ) -> None:
+        """Take which file to read, and how."""
+        self._find = find
         self.name = f"sqlite:{entry.name}"
         self.interval_seconds = entry.interval_seconds
         self.timeout_seconds = entry.timeout_seconds + entry.check_seconds + CHECK_MARGIN_SECONDS
@@ -53,7 +57,7 @@ class Sqlite:
         began = clock.monotonic()
         try:
             async with asyncio.timeout(self._entry.timeout_seconds):
-                self._found = await self._thread.do(lambda: find(self._entry))
+                self._found = await self._thread.do(lambda: self._find(self._entry))
         except (TimeoutError, TradingOpsError):
             self._found = Found(None, {}, failure=SqliteFailure(TOO_SLOW, "the reading hangs"))
         finally:
