@@ -50,6 +50,8 @@ class Block(Generic[Child]):
     def text(self, *, exemplars: bool) -> bytes:
         """Return the lines of all children as they are now."""
         children = self._children.copy()
+        if not children:  # made by another thread that has yet to add the first
+            return b""
         state = self._shape.state(children, exemplars=exemplars)
         found = self._found
         quiet = found.exemplars is exemplars and _same(found.state, state)

@@ -16,8 +16,8 @@ PLAIN = frozenset({int, float})
 Encode = Callable[[list[object]], bytes]
 """Writes a list of numbers as JSON."""
 
-
 _STRANGE = b"[null]"
+"""Stands for what has to be looked at one by one."""
 
 
 def plainly(values: list[object]) -> bytes:
@@ -41,7 +41,7 @@ FASTEST = fastest(("orjson", "dumps"), ("msgspec.json", "encode"))
 
 
 def printable(values: list[object], encode: Encode = FASTEST) -> list[bytes]:
-    """Return the text of each value.
+    """Return the text of each value, of which there is at least one.
 
     Anybody can put something that is no int or float into `gauge.value`, as a bool: it must not
     break the scrape. Nor must NaN and the infinite ones, which JSON has no text for.
@@ -62,7 +62,7 @@ def _only_numbers(written: bytes) -> bool:
         or b"u" in written
         or b'"' in written
         or b"{" in written
-        or written.count(b"[") > 1
+        or written.rfind(b"[") > 0
     )
 
 

@@ -5,15 +5,27 @@ import re
 import subprocess
 import threading
 
+import prometheus_client as peer
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner, View, find
+from trading_ops.instrument.block import Block
+from trading_ops.instrument.lines import Single
 from trading_ops.instrument.recorder import counters
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+
+THINGS = Metric(
+    name="things_total",
+    kind=Kind.COUNTER,
+    owner=Owner.BOT,
+    labels=("code",),
+    help="A.",
+    why="B.",
+)
 
 
 @pytest.fixture
@@ -67,10 +79,21 @@ def test_vital_is_small_and_declared(exposition: Exposition) -> None:
         assert metric.vital
 
 
-def test_no_created_series(exposition: Exposition) -> None:
-    """Counters and histograms carry no series of their creation time."""
-    assert b"_created" not in exposition.everything()[0]
-    assert b"_created" not in exposition.everything(OPENMETRICS)[0]
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+@pytest.mark.parametrize("view", View)
+def test_no_created_series(view: View, accept: str) -> None:
+    """Neither our counters and histograms carry one, nor an author's own in the same registry."""
+    metrics = BotMetrics(CollectorRegistry(), version="1", mode="paper")
+    peer.Counter("mine", "Of the author's own.", registry=metrics.registry).inc()
+    peer.Histogram("mine_seconds", "Of the author's own.", registry=metrics.registry).observe(1)
+    body, _ = getattr(Exposition(metrics.registry), view)(accept)
+    assert b"_created" not in body
+    assert (b"mine_total 1.0" in body) is (view is not View.VITAL)
+
+
+def test_a_block_that_is_still_empty_is_no_line() -> None:
+    """A thread may scrape between the birth of a block and that of its first child."""
+    assert Block(Single(THINGS)).text(exemplars=False) == b""
 
 
 @pytest.mark.parametrize("view", ["everything", "vital", "without_vital"])
@@ -143,15 +166,7 @@ def test_orders_are_exemplars_where_the_format_has_them() -> None:
 
 def test_series_may_be_born_while_a_scrape_is_written() -> None:
     """A scrape in another thread sees whole lines, and at least what was there before it began."""
-    metric = Metric(
-        name="things_total",
-        kind=Kind.COUNTER,
-        owner=Owner.BOT,
-        labels=("code",),
-        help="A.",
-        why="B.",
-    )
-    family = counters(metric, limit=3000)
+    family = counters(THINGS, limit=3000)
     registry = CollectorRegistry()
     registry.register(family)
     exposition = Exposition(registry)

@@ -176,8 +176,27 @@ def test_the_lines_are_the_peers(
             wanted = encode(theirs.registry)
             assert content_type == wanted_type
             assert lines_of(body) == lines_of(wanted)
+            # What is quiet keeps its text, from the second scrape on.
+            assert exposition.everything(accept)[0] == exposition.everything(accept)[0] == body
             # What prometheus_client makes of our collectors itself is the same as well.
             assert lines_of(encode(ours.registry)) == lines_of(wanted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(batches=st.lists(events(), min_size=2, max_size=5), accept=st.sampled_from(FORMATS[:3]))
+def test_a_kept_text_is_never_an_old_one(batches: list[list[Event]], accept: str) -> None:
+    """Between scrapes of one format that keep what was quiet, whatever is recorded shows."""
+    ours, theirs = Ours("A.", [1.0]), Theirs("A.", [1.0])
+    exposition = Exposition(ours.registry)
+    for batch in batches:
+        for event in batch:
+            for _ in range(3):
+                exposition.everything(accept)
+            ours.record(event)
+            theirs.record(event)
+            assert lines_of(exposition.everything(accept)[0]) == lines_of(
+                choose_encoder(accept)[0](theirs.registry)
+            )
 
 
 @settings(max_examples=25, deadline=None)
