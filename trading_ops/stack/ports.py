@@ -14,7 +14,7 @@ def check_ports(registry: Registry) -> None:
         SetupError: one is taken; names its holder when the system tells, and the fix.
     """
     for target in registry:
-        if target.kind is Kind.FREQTRADE:
+        if target.kind is Kind.FREQTRADE or (target.kind is Kind.BOT and not target.service):
             continue  # it runs already, and not under the supervisor
         for key, address in (("address", target.address), ("faults", target.faults)):
             if address and not is_free(address):

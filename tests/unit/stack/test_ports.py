@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.unit.stack.registries import changed
+from trading_ops.domain.target import Registry
 from trading_ops.errors import SetupError
 from trading_ops.stack.ports import check_ports, describe_holder, is_free
 
@@ -24,6 +25,22 @@ def test_a_taken_address_names_holder_and_target(taken: str) -> None:
     said = str(raised.value)
     assert f"{taken} is taken by process {os.getpid()}" in said
     assert "change `address` of target paper in targets.yml" in said
+
+
+def test_a_bot_that_others_run_may_listen_already(taken: str) -> None:
+    """Without `service` it is not ours to start; with it, its port must be free."""
+    before = "  - name: exporter\n"
+    entry = f"  - name: mybot\n    kind: bot\n    venue: paper\n    address: {taken}\n"
+    service = "    service: {manager: supervisor, unit: mine}\n"
+
+    def alone(text: str) -> Registry:
+        return Registry(
+            tuple(one for one in changed((before, text + before)) if one.name == "mybot")
+        )
+
+    check_ports(alone(entry))
+    with pytest.raises(SetupError, match="of target mybot"):
+        check_ports(alone(entry + service))
 
 
 def test_nobody_is_named_when_nobody_is_found() -> None:
