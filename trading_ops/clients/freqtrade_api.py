@@ -135,7 +135,6 @@ class FreqtradeApi:
                 ordered = clock.monotonic()
                 await self.order("POST", "/pause")
             else:
-                ordered = ordered if state == "running" else -math.inf
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
             state = await self.until(self.state, lambda _: True)
         return state

@@ -6,7 +6,7 @@ from functools import partial
 
 from trading_ops import clock
 from trading_ops.clients.http import Http
-from trading_ops.domain.target import Kind
+from trading_ops.domain.target import Kind, Target
 from trading_ops.errors import ClientError, ConfigError
 from trading_ops.settings import Settings
 from trading_ops.stack.local_checks import Check
@@ -17,20 +17,23 @@ SETTLE_SECONDS = 20.0
 """A stack that has just started has not scraped everything yet."""
 
 TICK_SECONDS = 0.2
+STRANGERS = {Kind.BOT: "/metrics/vital", Kind.FREQTRADE: "/api/v1/show_config"}
+"""What a bot must not tell without a token or a password."""
 
 
 async def check_connections(scene: Scene) -> AsyncIterator[Check]:
     """Yield one check for each link of the loop, in the order of the loop."""
-    for bot in scene.registry.of_kind(Kind.BOT):
+    for bot in scene.registry.bots:
+        agent = bot.kind is Kind.BOT
         yield await _link(
-            f"bot {bot.name} → its agent",
-            partial(_health, scene, bot.name),
+            f"bot {bot.name} → its {'agent' if agent else 'REST API'}",
+            partial(_health, scene, bot),
             f"read the log of {bot.name}, then `trading-ops incidents`",
         )
         yield await _link(
             f"bot {bot.name} refuses strangers",
-            partial(_refuses, scene, bot.address),
-            "the agent must ask for a token: check its configuration",
+            partial(_refuses, scene, bot.address, STRANGERS[bot.kind]),
+            "it must ask for a token or a password: check its configuration",
         )
     yield await _link("automation", partial(_automation, scene), "`trading-ops automation resume`")
     ours = f'{{instance="{scene.registry.one(Kind.RECONCILER).address}"}}'
@@ -72,16 +75,16 @@ class _Wrong(Exception):
     """A link answered, but not as it should."""
 
 
-async def _health(scene: Scene, name: str) -> str:
-    health = await scene.directory.bot(scene.bot(name)).health()
+async def _health(scene: Scene, bot: Target) -> str:
+    health = await scene.directory.bot(bot).health()
     if health.status != "ok":
         down = [part for part, state in health.components.items() if not state.up]
         raise _Wrong(f"it says of itself: {health.status} ({', '.join(down) or 'no component'})")
     return f"{health.status}, trading is {health.state}"
 
 
-async def _refuses(scene: Scene, address: str) -> str:
-    answer = await Http(scene.session, f"http://{address}").ask("GET", "/metrics/vital")
+async def _refuses(scene: Scene, address: str, path: str) -> str:
+    answer = await Http(scene.session, f"http://{address}").ask("GET", path)
     if answer.status != 401:  # noqa: PLR2004
         raise _Wrong(f"without a token it answered HTTP {answer.status}")
     return "HTTP 401 without a token"
