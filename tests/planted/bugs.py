@@ -37,6 +37,7 @@ class Bug:
 
 
 _SERVICE = "tests/service/reconciler"
+_RECORDER = "tests/unit/instrument"
 
 BUGS = (
     Bug(
@@ -232,5 +233,70 @@ BUGS = (
             ),
         ),
         tests=("tests/store/test_migrations.py", "tests/store/test_writer.py"),
+    ),
+    Bug(
+        name="lossy-counter",
+        what="between reading a count and writing it back, another thread has its turn",
+        changes=(
+            Change(
+                path="trading_ops/instrument/children.py",
+                old='raise ValueError("a counter never falls")\n        self.value += amount\n',
+                new='raise ValueError("a counter never falls")\n        before = self.value\n'
+                "        time.sleep(0)\n        self.value = before + amount\n",
+            ),
+        ),
+        tests=(f"{_RECORDER}/test_storm.py",),
+    ),
+    Bug(
+        name="lossy-tick",
+        what="the tick's own counting lets another thread in between",
+        changes=(
+            Change(
+                path="trading_ops/instrument/ticks.py",
+                old="        self._messages.value += 1\n",
+                new="        before = self._messages.value\n"
+                '        __import__("time").sleep(0)\n        self._messages.value = before + 1\n',
+            ),
+        ),
+        tests=(f"{_RECORDER}/test_storm.py",),
+    ),
+    Bug(
+        name="born-twice",
+        what="two threads that ask for the same new series get one each",
+        changes=(
+            Change(
+                path="trading_ops/instrument/family.py",
+                old="        with self._lock:\n            values = self._bounds.within(asked)\n"
+                "            child = self._children.get(values)\n",
+                new="        if True:\n            values = self._bounds.within(asked)\n"
+                "            child = self._children.get(values)\n"
+                '            __import__("time").sleep(0)\n',
+            ),
+        ),
+        tests=(f"{_RECORDER}/test_storm.py", f"{_RECORDER}/test_recorder.py"),
+    ),
+    Bug(
+        name="stale-text",
+        what="a block that was quiet once keeps its text for ever",
+        changes=(
+            Change(
+                path="trading_ops/instrument/block.py",
+                old="len(before) == len(now) and all(map(operator.is_, before, now))",
+                new="len(before) == len(now)",
+            ),
+        ),
+        tests=(f"{_RECORDER}/test_exposition_properties.py",),
+    ),
+    Bug(
+        name="creation-times",
+        what="prometheus_client's own series of creation times are exported",
+        changes=(
+            Change(
+                path="trading_ops/instrument/__init__.py",
+                old="disable_created_metrics()  #",
+                new="#",
+            ),
+        ),
+        tests=(f"{_RECORDER}/test_exposition.py",),
     ),
 )
