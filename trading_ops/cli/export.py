@@ -1,7 +1,6 @@
 """`trading-ops export`: serve the exporter's metrics, read them once, or check its file."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,7 +91,7 @@ def _check(config: "ExporterConfig", where: str) -> None:
     for problem in found:
         click.echo(f"Error: {problem}", err=True)
     if found:
-        sys.exit(ExitCode.SETUP)
+        click.get_current_context().exit(ExitCode.SETUP)
     click.echo(f"{where} is well: served on {config.address}")
 
 
@@ -107,7 +106,7 @@ def _once(config: "ExporterConfig", collectors: tuple[str, ...]) -> None:
         result = "ok" if one.up else f"failed: {one.problem}"
         click.echo(f"{one.source.name} ({one.duration:.3f} s): {result}", err=True)
     if not read.succeeded:
-        sys.exit(ExitCode.FAILED)
+        click.get_current_context().exit(ExitCode.FAILED)
 
 
 def _serve(config: "ExporterConfig") -> None:

@@ -131,9 +131,7 @@ def load_config(path: Path) -> ExporterConfig:
     Raises:
         ConfigError: it cannot be read, an unknown key is in it, or a rule is broken.
     """
-    config = read_config(path, ExporterConfig)
-    check(config, str(path))
-    return config
+    return _whole(read_config(path, ExporterConfig), where=str(path), folder=path.parent)
 
 
 def made_config(raw: Mapping[str, Any], *, where: str, folder: Path) -> ExporterConfig:
@@ -143,8 +141,14 @@ def made_config(raw: Mapping[str, Any], *, where: str, folder: Path) -> Exporter
         ConfigError: as for a file.
     """
     config = convert_config(dict(raw), ExporterConfig, where=where, folder=folder)
+    return _whole(config, where=where, folder=folder)
+
+
+def _whole(config: ExporterConfig, *, where: str, folder: Path) -> ExporterConfig:
     check(config, where)
-    return config
+    # The default was not read from the file, and so does not count from its folder yet.
+    token = folder.absolute() / config.metrics_token_file
+    return msgspec.structs.replace(config, metrics_token_file=token)
 
 
 def check(config: ExporterConfig, where: str) -> None:

@@ -24,9 +24,12 @@ START_TIME_FIELD = 22
 class Finder:
     """Finds one process again and again; cheap while it lives."""
 
-    def __init__(self, entry: ProcessEntry) -> None:
-        """Take how it is found."""
+    def __init__(
+        self, entry: ProcessEntry, *, search_interval_seconds: float = SEARCH_INTERVAL_SECONDS
+    ) -> None:
+        """Take how it is found, and how often it is searched for while it is not."""
         self._entry = entry
+        self._search_interval = search_interval_seconds
         self._found: psutil.Process | None = None
         self._search_due = 0.0
 
@@ -57,7 +60,7 @@ class Finder:
         self._found = None
         if clock.monotonic() < self._search_due:
             return None
-        self._search_due = clock.monotonic() + SEARCH_INTERVAL_SECONDS
+        self._search_due = clock.monotonic() + self._search_interval
         lives = [one for one in psutil.process_iter() if _command(one) == wanted]
         # Of several the one that began first: what it forked may show the same line.
         self._found = min(lives, key=lambda one: (one.create_time(), one.pid), default=None)

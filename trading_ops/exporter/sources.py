@@ -38,10 +38,7 @@ async def opened(config: ExporterConfig) -> AsyncIterator[Sources]:
         sources.watched += [Watched(LogFiles(entry)) for entry in config.log_files]
         await _venues(config, sources, stack)
         await _freqtrades(config, sources, stack)
-        for entry in config.ccxt:
-            source = ExchangeSource(entry)
-            stack.push_async_callback(source.asking.close)
-            sources.watched.append(Watched(source))
+        _exchanges(config, sources, stack)
         yield sources
 
 
@@ -68,6 +65,13 @@ async def _freqtrades(
         bot = FreqtradeBot(entry, session)
         sources.bots[entry.name] = bot
         sources.watched += bot.watched
+
+
+def _exchanges(config: ExporterConfig, sources: Sources, stack: contextlib.AsyncExitStack) -> None:
+    for entry in config.ccxt:
+        source = ExchangeSource(entry)
+        stack.push_async_callback(source.asking.close)
+        sources.watched.append(Watched(source))
 
 
 def _session() -> aiohttp.ClientSession:
