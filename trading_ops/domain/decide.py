@@ -75,8 +75,9 @@ def decide(
         return Wait(reason=Reason.PEOPLE_ONLY, note=note)
     index = next_step(runbook, history.incident, world.target_kind)
     if index == len(runbook.steps):
-        left = f"; not possible on a {world.target_kind}: {', '.join(skipped)}" if skipped else ""
-        note = f"all {index - len(skipped)} steps were tried; it still fires{left}"
+        note = f"all {index - len(skipped)} steps were tried; it still fires"
+        if skipped:
+            note += f"; not possible on a {world.target_kind}: {', '.join(skipped)}"
         return Escalate(reason=Reason.STEPS_EXHAUSTED, note=note)
     step = runbook.steps[index]
     wanted = Wanted(

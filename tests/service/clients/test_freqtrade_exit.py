@@ -8,7 +8,7 @@ from tests.service.clients.test_freqtrade import HOLD, commanding, order
 from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.waiting import eventually
 from trading_ops.clients import freqtrade_exit
-from trading_ops.errors import Refused, Unreachable
+from trading_ops.errors import Refused
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,17 @@ async def test_what_cannot_be_closed_leaves_it_running_and_halted() -> None:
         assert (await bot.health()).state == "halted"
         flat = await order(bot, "is_flat", {})
         assert (flat.outcome, flat.detail) == ("failed", "open positions: 1")
+
+
+async def test_what_cannot_be_counted_is_not_nothing() -> None:
+    """An answer of another kind than a number: everything may be open still."""
+    fake = TradingFreqtrade(open_trades=2)
+    fake.raw["count"] = (502, b'{"error": "database is locked"}')
+    async with commanding(fake) as bot:
+        answer = await order(bot, "flatten", HOLD, seconds=1)
+    assert answer.outcome == "failed"
+    assert answer.detail.endswith("open positions: unknown how many; it was not stopped")
+    assert "stop" not in fake.orders
 
 
 async def test_an_entry_that_was_under_way_is_closed_as_well() -> None:
@@ -137,15 +148,12 @@ async def test_without_a_halt_nothing_is_begun() -> None:
             await order(bot, "flatten", HOLD)
 
 
-async def test_a_process_that_hangs_leaves_it_unknown() -> None:
-    """SIGSTOP: no answer at all, and nobody may say that nothing was done."""
+async def test_a_process_that_hangs_is_not_begun_with() -> None:
+    """SIGSTOP: no answer at all, so there is no halt and therefore no exit; later it works."""
     fake = TradingFreqtrade()
     fake.hangs = {"*"}
     async with commanding(fake) as bot:
-        for name in ("flatten", "is_flat"):
-            answered = await asyncio.gather(
-                order(bot, name, HOLD, seconds=1), return_exceptions=True
-            )
-            assert isinstance(answered[0], Unreachable) or answered[0].outcome == "failed"  # type: ignore[union-attr]
+        assert (await order(bot, "flatten", HOLD, seconds=1)).outcome == "failed"
+        assert "forceexit" not in fake.orders
         fake.thaw()
         assert (await order(bot, "flatten", HOLD)).succeeded
