@@ -23,7 +23,7 @@ NAMES = (ORDERS, MESSAGES, DELAY)
 """Every metric that is there only when somebody listens."""
 
 OTHER = "other"
-KINDS = get(MESSAGES).values["type"]
+KINDS = get(MESSAGES).values["kind"]
 """What is counted by its name; whatever else comes is `other`."""
 
 OUTCOMES = {

@@ -113,8 +113,8 @@ FREQTRADE: tuple[Metric, ...] = (
     ),
     exporter_counter(
         name="trading_freqtrade_messages_total",
-        labels=("type",),
-        values={"type": MESSAGES},
+        labels=("kind",),
+        values={"kind": MESSAGES},
         help="Messages of the bot's WebSocket by kind, heard since the exporter began.",
         why="Exceptions, warnings, protections that triggered: told nowhere else so soon.",
     ),
