@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.service.venue.harness import FaultCaller, Files, VenueProcess
+from tests.service.venue.harness import AccountFeed, FaultCaller, Files, VenueProcess
 from trading_ops.paper.venue.config import load_config
 from trading_ops.paper.venue.venue import Venue
 
@@ -83,3 +83,28 @@ def kraken(process: VenueProcess, files: Files) -> Iterator[Any]:
     exchange = ccxt.kraken(files.options())
     yield exchange
     exchange.close()
+
+
+@pytest.fixture
+def call(venue: Venue, files: Files, http: aiohttp.ClientSession) -> Any:
+    """Send a private call that was signed by hand; return Kraken's body."""
+    nonces = iter(range(1, 100_000))
+
+    async def call(method: str, key: str = "alpha", **fields: object) -> dict[str, Any]:
+        path, body, headers = files.signed(method, next(nonces), fields, key)
+        async with http.post(files.url + path, data=body, headers=headers) as answer:
+            assert answer.status == 200
+            decoded: dict[str, Any] = await answer.json()
+            return decoded
+
+    return call
+
+
+@pytest.fixture
+async def account_feed(
+    venue: Venue, files: Files, http: aiohttp.ClientSession, call: Any
+) -> AsyncIterator[AccountFeed]:
+    """A raw WebSocket client with a token of the account alpha."""
+    token = (await call("GetWebSocketsToken"))["result"]["token"]
+    async with http.ws_connect(files.url + "/v2") as socket:
+        yield AccountFeed(socket, token)

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -40,7 +41,9 @@ class Files:
     folder: Path
     rest: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     faults: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
-    keys: tuple[str, ...] = ("alpha", "manual")
+    keys: tuple[str, ...] = ("alpha", "manual", "second")
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further keys of the configuration."""
 
     def __post_init__(self) -> None:
         (self.folder / "token").write_text(TOKEN)
@@ -67,11 +70,13 @@ class Files:
     def values(self) -> dict[str, Any]:
         keys = [
             {
-                "key_file": str(self.folder / f"{account}.key"),
-                "secret_file": str(self.folder / f"{account}.secret"),
-                "account": account,
+                "key_file": str(self.folder / f"{name}.key"),
+                "secret_file": str(self.folder / f"{name}.secret"),
+                "account": "alpha" if name == "second" else name,
+                "name": name,
+                "nonce_window": 100 if name == "second" else 0,
             }
-            for account in self.keys
+            for name in self.keys
         ]
         return {
             "address": self.rest,
@@ -80,6 +85,7 @@ class Files:
             "seed": 7,
             "faults_token_file": str(self.folder / "token"),
             "keys": keys,
+            **self.more,
         }
 
     def options(self, account: str = "alpha") -> dict[str, Any]:
@@ -175,3 +181,51 @@ class FaultCaller:
         """Return all entries, or those of some events."""
         _, body = await self.call("GET", "/journal?after=0")
         return [entry for entry in body["entries"] if not events or entry["event"] in events]
+
+    async def hand(self, account: str, what: str = "", **fields: object) -> dict[str, Any]:
+        """Do something by hand on an account, or look at it."""
+        path, method = f"/accounts/{account}", "POST" if what else "GET"
+        status, body = await self.call(method, path + (f"/{what}" if what else ""), json=fields)
+        assert status == 200, body
+        return body
+
+
+class AccountFeed:
+    """A client of the raw WebSocket that shows a token; it keeps what it did not ask for yet."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, token: str) -> None:
+        self.socket, self.token = socket, token
+        self.heard: list[dict[str, Any]] = []
+
+    async def say(self, method: str, **params: object) -> None:
+        message = {"method": method, "params": {**params, "token": self.token}, "req_id": 1}
+        await self.socket.send_json(message)
+
+    async def ask(self, method: str, **params: object) -> dict[str, Any]:
+        """Send a request; return its reply."""
+        await self.say(method, **params)
+        return await self.next(lambda m: m.get("method") == method)
+
+    async def next(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return the first message that is wanted and was not returned before."""
+        for message in self.heard:
+            if wanted(message):
+                self.heard.remove(message)
+                return message
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                message = json.loads((await self.socket.receive()).data, parse_float=Decimal)
+                if wanted(message):
+                    return dict(message)
+                self.heard.append(message)
+
+    async def of(self, channel: str) -> dict[str, Any]:
+        """Return the next message of a channel."""
+        return await self.next(lambda m: m.get("channel") == channel)
+
+    async def executions(self, count: int) -> list[dict[str, Any]]:
+        """Return the next executions, one a message, and check that none is missing."""
+        messages = [await self.of("executions") for _ in range(count)]
+        numbers = [message["sequence"] for message in messages]
+        assert numbers == list(range(numbers[0], numbers[0] + count))
+        return [message["data"][0] for message in messages]

@@ -11,22 +11,6 @@ import pytest
 from tests.service.venue.harness import FaultCaller, Files
 from trading_ops.paper.venue.venue import Venue
 
-
-@pytest.fixture
-def call(venue: Venue, files: Files, http: aiohttp.ClientSession) -> Any:
-    """Send a private call that was signed by hand; return Kraken's body."""
-    nonces = iter(range(1, 1000))
-
-    async def call(method: str, **fields: object) -> dict[str, Any]:
-        path, body, headers = files.signed(method, next(nonces), fields)
-        async with http.post(files.url + path, data=body, headers=headers) as answer:
-            assert answer.status == 200
-            decoded: dict[str, Any] = await answer.json()
-            return decoded
-
-    return call
-
-
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "1000"}
 
 

@@ -127,7 +127,8 @@ def decimal(form: Form, name: str) -> Decimal | None:
         amount = Decimal(text(form, name))
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and abs(amount) < LARGEST else None
+    # `abs` would round, and overflow on 1e999999999.
+    return amount if amount.is_finite() and amount.copy_abs() < LARGEST else None
 
 
 def decimals(amount: Decimal) -> int:

@@ -65,9 +65,10 @@ class Hands:
         asset = next((a for a in ASSETS.values() if wanted.asset in (a.id, a.altname)), None)
         if asset is None:
             raise VenueRefusal("EFunding:Unknown asset")
-        if not wanted.amount.is_finite() or not 0 < abs(wanted.amount) < LARGEST:
+        if not wanted.amount.is_finite() or wanted.amount.copy_abs() >= LARGEST:
             raise VenueRefusal("EFunding:Invalid amount")
-        amount = asset.round(wanted.amount)
+        if not (amount := asset.round(wanted.amount)):
+            raise VenueRefusal("EFunding:Invalid amount")
         with self._journal.by(key=HAND):
             reference = self._engine.deposit(account, asset.id, amount, clock.timestamp())
         self._journal.commit()
