@@ -7,6 +7,7 @@ from typing import Any
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.settings import Settings
 from trading_ops.stack.tokens import venue_key_names
+from trading_ops.store.engine import sqlite_path
 
 VENUE_SEED = 7
 """Of the paper venue's random walk: the same prices at every fresh start."""
@@ -18,6 +19,9 @@ MANAGER = "supervisor"
 PASS_INTERVAL_SECONDS = 1.0
 DEAD_MAN_SECONDS = 15
 """After this long without the bot, the venue cancels its orders; 15 passes may fail before."""
+
+EXPORTER_DSN = "exporter_dsn"
+"""The file with which the exporter reads the reconciler's PostgreSQL; docs/databases.md."""
 
 
 def bot_keys(registry: Registry) -> Mapping[str, str]:
@@ -116,7 +120,32 @@ def exporter_config(settings: Settings, registry: Registry, exporter: Target) ->
             for target in registry
             if target.service and target.service.manager == MANAGER
         ],
+        "sqlite": _sqlite_files(settings, registry),
+        "postgresql": _postgresql(settings),
+        "log_files": [{"name": "stack", "paths": [str(settings.logs / "*.log")]}],
     }
+
+
+def _sqlite_files(settings: Settings, registry: Registry) -> list[dict[str, str]]:
+    """Return the databases that are files: the bots', and the reconciler's unless it has a server.
+
+    A paper bot has its records in the folder that it keeps.
+    """
+    files = [
+        {"name": bot.name, "path": str(settings.var / _unit(bot) / "bot.db")}
+        for bot in registry.of_kind(Kind.BOT)
+        if bot.service
+    ]
+    if not settings.database or settings.database.startswith("sqlite"):
+        path = sqlite_path(settings.database_url)
+        files += [{"name": "reconciler", "path": str(path)}] if path else []
+    return files
+
+
+def _postgresql(settings: Settings) -> list[dict[str, str]]:
+    """Return the reconciler's server, when there is a connection string for the exporter's role."""
+    file = settings.secrets / EXPORTER_DSN
+    return [{"name": "reconciler", "dsn_file": str(file)}] if file.exists() else []
 
 
 def _ws_token(settings: Settings, bot: Target) -> dict[str, str]:
