@@ -238,7 +238,6 @@ async def test_a_reload_that_stops_it_comes_to_its_end() -> None:
     fake = TradingFreqtrade()
     fake.initial_state, fake.reloading = "stopped", 2
     async with commanding(fake) as bot:
-        fake.started -= 5  # takes back what the fake's restart adds
         answer = await order(bot, "reload")
     assert (answer.succeeded, fake.state) == (True, "stopped")
 

@@ -36,6 +36,13 @@ class TradingFreqtrade(FakeFreqtrade):
         self.told: list[tuple[str, str]] = []
         """Each order, and the state in which it came."""
 
+    def restart(self) -> None:
+        """Begin again; what comes back stopped has no start, and tells the last one."""
+        started = self.started
+        super().restart()
+        if self.state == "stopped":
+            self.started = started
+
     def _loop_ends(self) -> None:
         if self.blocked or self.state == "stopped":
             return
