@@ -18,7 +18,7 @@ FEWER = "wait until fewer targets fail, or use the target's own service manager 
 
 OPENS = {
     Reason.PAUSED: "lift the pause, or wait for its end",
-    Reason.OBSERVE_ONLY: "set observe_only to false where the note says, and restart the reconciler",
+    Reason.OBSERVE_ONLY: "set observe_only to false where the note says, then start it anew",
     Reason.MAINTENANCE: "end the window, or wait for its end",
     Reason.STORM: FEWER,
     Reason.FLEET_UNHEALTHY: FEWER,
