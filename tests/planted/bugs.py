@@ -285,7 +285,7 @@ BUGS = (
                 new="len(before) == len(now)",
             ),
         ),
-        tests=(f"{_RECORDER}/test_exposition_properties.py",),
+        tests=(f"{_RECORDER}/test_exposition.py",),
     ),
     Bug(
         name="creation-times",

@@ -164,6 +164,24 @@ def test_orders_are_exemplars_where_the_format_has_them() -> None:
     assert b"order_id" not in exposition.everything()[0]
 
 
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_what_is_recorded_after_quiet_scrapes_shows(accept: str) -> None:
+    """Also where neither the sum nor the value is another number than before."""
+    metrics = BotMetrics(CollectorRegistry(), version="1", mode="paper", currencies=["USD"])
+    exposition = Exposition(metrics.registry)
+    metrics.balance("USD", 0.0)
+    metrics.order_acknowledged(0.0)
+    for _ in range(3):
+        body = exposition.everything(accept)[0]
+    assert b'trading_balance{currency="USD"} 0.0\n' in body
+    metrics.balance("USD", -0.0)
+    metrics.order_acknowledged(0.0, order_id="A-2")
+    body = exposition.everything(accept)[0]
+    assert b'trading_balance{currency="USD"} -0.0\n' in body
+    assert b"trading_order_duration_seconds_count 2\n" in body
+    assert (b'order_id="A-2"' in body) is (accept != "")
+
+
 def test_series_may_be_born_while_a_scrape_is_written() -> None:
     """A scrape in another thread sees whole lines, and at least what was there before it began."""
     family = counters(THINGS, limit=3000)
