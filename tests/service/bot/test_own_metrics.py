@@ -73,7 +73,12 @@ async def test_a_trading_bot_tells_what_it_knows(
     assert told[("trading_open_positions",)] >= 0
     assert told["trading_balance_source", "rest"] == 1
     assert told[("trading_balance_timestamp_seconds",)] > 0
-    assert not any("other" in key for key in told if key[0] != "trading_database_errors_total")
+    undeclared = {
+        key: number
+        for key, number in told.items()
+        if key[0] == "trading_undeclared_label_values_total" and number
+    }
+    assert undeclared == {}
 
 
 async def test_signals_by_their_outcome(metrics: BotMetrics) -> None:

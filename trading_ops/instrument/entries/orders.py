@@ -11,6 +11,7 @@ DENIALS = (
     "below_minimum_size",
     "above_maximum_size",
     "stopping",
+    "recovering",
 )
 
 # An order that takes what is there is filled within the objective of 1 s, one that rests in hours.
