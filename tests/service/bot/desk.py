@@ -19,6 +19,8 @@ from trading_ops.paper.bot.records.sqlite import SqliteDriver
 from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.trading.book import Book
+from trading_ops.paper.bot.trading.checks import fresh_quote, large_enough, let_through, not_while
+from trading_ops.paper.bot.trading.hearing import Hearing
 from trading_ops.paper.bot.trading.market import Quote, Rules
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
 from trading_ops.paper.bot.trading.orders import Orders
@@ -45,8 +47,9 @@ class FakeKraken:
     async def orders(self, venue_ids: list[str]) -> list[VenueOrder]:
         return [self.closed[name] for name in venue_ids if name in self.closed]
 
-    async def closed_order(self, client_id: str) -> VenueOrder | None:
-        return next((o for o in self.closed.values() if o.client_id == client_id), None)
+    async def find(self, client_id: str) -> VenueOrder | None:
+        known = [*self.open.values(), *self.closed.values()]
+        return next((one for one in known if one.client_id == client_id), None)
 
     async def submit(self, order: Order) -> str:
         venue_id = f"O{len(self.submitted)}"
@@ -109,19 +112,30 @@ class Desk:
         self.book = Book("alpha", metrics, self.store)
         self.state = TradingState.ACTIVE
         self.quotes = {SYMBOL: Quote(bid=Decimal(1000), ask=Decimal(1001), at=clock.timestamp())}
+        self.stopping = False
+        self.orphans = 0
+        self.hearing = Hearing(self.broker, self.book, on_orphan=self._orphan)
         self.orders = Orders(
             metrics,
             bot="alpha",
             symbols=[SYMBOL, "ETH/USD"],
             broker=cast(Broker, self.broker),
             book=self.book,
-            gate=OrderGate(lambda: self.state),
+            hearing=self.hearing,
+            checks=(
+                not_while("stopping", "the bot is stopping", lambda: self.stopping),
+                fresh_quote(10),
+                large_enough,
+                let_through(OrderGate(lambda: self.state)),
+            ),
             quotes=self.quotes,
             notional=Decimal(50),
             lifetime_seconds=60,
-            stale_seconds=10,
         )
         self.supervisor = Supervisor([self.store, self.orders])
+
+    def _orphan(self) -> None:
+        self.orphans += 1
 
     async def start(self) -> None:
         self.book.restore(await self.store.load())

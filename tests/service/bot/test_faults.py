@@ -238,9 +238,7 @@ async def test_venue_saying_no_is_not_an_outage(bot: Bot) -> None:
     small = replace(order, quantity=Decimal("0.001"))
     venue_id = await bot.broker.call("AddOrder", lambda client: client.submit(small))
     await bot.broker.call("CancelOrder", lambda client: client.cancel(venue_id))
-    found = await bot.broker.call(
-        "ClosedOrders", lambda client: client.closed_order(small.client_id)
-    )
+    found = await bot.broker.call("QueryOrders", lambda client: client.find(small.client_id))
     assert found is not None
     assert (found.venue_id, found.status) == (venue_id, OrderStatus.CANCELLED)
     assert sample(bot, "trading_venue_requests_total", endpoint="AddOrder", code="refused") == 1

@@ -13,9 +13,9 @@ from trading_ops.agent import Side, TradingState
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
 from trading_ops.paper.bot.component import Unavailable
+from trading_ops.paper.bot.trading.hearing import LOST_SECONDS
 from trading_ops.paper.bot.trading.market import Quote
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, Position, new_client_id
-from trading_ops.paper.bot.trading.orders import LOST_SECONDS
 from trading_ops.paper.bot.trading.strategy import Target
 
 
@@ -107,14 +107,16 @@ async def test_contradicted_order_is_cancelled(desk: Desk, metrics: BotMetrics) 
     await desk.trade(Target.FLAT)
     await desk.trade(Target.FLAT)
     assert desk.statuses == ["cancelled"]
-    await desk.orders._cancel_at_venue("O0")
+    (ended,) = [await desk.store.find(one.client_id) for one in desk.venue.submitted]
+    assert ended is not None
+    await desk.hearing.cancel(ended)
     assert sample(metrics, "trading_open_orders") == 0
 
 
 async def test_leftovers_of_an_earlier_life_are_cancelled(
     metrics: BotMetrics, tmp_path: Path
 ) -> None:
-    """At the first pass own orders go, known or not; those of others stay."""
+    """At the first pass recorded orders go; unknown ones of ours are told, and others' stay."""
     first = Desk(metrics, tmp_path / "bot.db")
     await first.start()
     await first.trade(Target.LONG)
@@ -133,8 +135,9 @@ async def test_leftovers_of_an_earlier_life_are_cancelled(
         second.venue.open[venue_id] = word(order, venue_id)
     await second.start()
     await second.trade(Target.UNKNOWN)
-    assert sorted(second.venue.cancelled) == ["O0", "OWN"]
-    assert list(second.venue.open) == ["ELSE"]
+    assert second.venue.cancelled == ["O0"]
+    assert list(second.venue.open) == ["OWN", "ELSE"]
+    assert second.orphans == 1
     assert second.statuses == ["cancelled"]
     await second.supervisor.stop()
 
@@ -155,7 +158,7 @@ async def test_denied_order_never_leaves(
     """What the bot's own checks deny is counted by reason and not sent."""
     match case:
         case "stopping":
-            desk.orders.stopping = True
+            desk.stopping = True
         case "stale":
             desk.quotes[SYMBOL] = Quote(bid=Decimal(1000), ask=Decimal(1001), at=0.0)
         case "small":

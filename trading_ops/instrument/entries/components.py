@@ -3,7 +3,7 @@
 from trading_ops.instrument.entries.kinds import bot_counter, bot_gauge
 from trading_ops.instrument.metric import Metric
 
-COMPONENTS = ("feed", "broker", "signals", "orders", "store", "heartbeat")
+COMPONENTS = ("feed", "broker", "signals", "orders", "store", "reconciliation", "heartbeat")
 STATES = ("active", "reducing", "halted")
 
 COMPONENT_METRICS: tuple[Metric, ...] = (

@@ -7,24 +7,34 @@ from pathlib import Path
 from typing import TextIO
 
 from trading_ops import __version__, clock, logs
-from trading_ops.agent import Agent, Command, Health, Params
+from trading_ops.agent import Agent, Health, Hold, TradingState
 from trading_ops.errors import SetupError, TradingOpsError
 from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.instrument.watchers import Progress, watchers_of
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.kraken import ENDPOINTS, Kraken
+from trading_ops.paper.bot.commands import commands_of
 from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.config import BotConfig, read_secret, split_address
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.heartbeat import Heartbeat
 from trading_ops.paper.bot.nonces.issuer import Nonces
+from trading_ops.paper.bot.reconciliation.compare import Policy
+from trading_ops.paper.bot.reconciliation.component import Reconciliation
 from trading_ops.paper.bot.records.driver import QUEUE, Threaded
 from trading_ops.paper.bot.records.sqlite import SqliteDriver
 from trading_ops.paper.bot.records.store import STATEMENTS, Store
 from trading_ops.paper.bot.signals.component import SOURCE, Signals
 from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.trading.book import Book
+from trading_ops.paper.bot.trading.checks import (
+    Check,
+    fresh_quote,
+    large_enough,
+    let_through,
+    not_while,
+)
+from trading_ops.paper.bot.trading.hearing import LOST_SECONDS, Hearing
 from trading_ops.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
@@ -34,9 +44,6 @@ STAGES = ("store", "signals", "orders")
 
 FAREWELL_SECONDS = 4.0
 """For cancelling orders at the end; with the rest, well within the 10 s before a SIGKILL."""
-
-RESTART_SECONDS = 8.0
-"""Within which a restarted component must be up."""
 
 
 class Bot:
@@ -55,6 +62,7 @@ class Bot:
             StoreError: the database cannot be opened.
         """
         self._config = config
+        self.stopping = False
         config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(config.state_dir / "lock")
         self._currencies = {part for symbol in config.symbols for part in symbol.split("/")}
@@ -103,7 +111,7 @@ class Bot:
     async def stop(self) -> None:
         """Stop entries, cancel open orders, save, and close; bounded, and never raises."""
         began = clock.monotonic()
-        self.orders.stopping = True
+        self.stopping = True
         await self.supervisor.stop("heartbeat")
         await self._say_farewell()
         await self.supervisor.stop()
@@ -134,28 +142,12 @@ class Bot:
 
     def _make_agent(self) -> Agent:
         config = self._config
-
-        async def reconnect_broker(_params: Params) -> str:
-            return await self.broker.reconnect()
-
-        async def restart_component(params: Params) -> str:
-            return await self.supervisor.restart(params["component"], within=RESTART_SECONDS)
-
-        async def cancel_orders(_params: Params) -> str:
-            return f"{await self.orders.cancel_all()} orders were cancelled"
-
         return Agent(
             name=config.name,
             address=split_address(config.agent_address, where="", key="agent_address"),
             metrics=self.metrics,
             health=self.health,
-            commands={
-                "reconnect_broker": Command(run=reconnect_broker),
-                "restart_component": Command(
-                    run=restart_component, required={"component": frozenset(COMPONENTS)}
-                ),
-                "cancel_orders": Command(run=cancel_orders, safe_direction=True),
-            },
+            commands=commands_of(self),
             state_dir=config.state_dir,
             metrics_token=read_secret(config.metrics_token_file),
             agent_token=read_secret(config.agent_token_file),
@@ -195,11 +187,26 @@ class Bot:
             symbols=config.symbols,
             broker=self.broker,
             book=self.book,
-            gate=self.agent.gate,
+            hearing=Hearing(self.broker, self.book, on_orphan=self._compare_soon),
+            checks=self._checks(),
             quotes=self.feed.quotes,
             notional=config.order_notional,
             lifetime_seconds=config.order_lifetime_seconds,
-            stale_seconds=config.stale_seconds,
+        )
+        self.reconciliation = Reconciliation(
+            self.metrics,
+            broker=self.broker,
+            book=self.book,
+            store=self.store,
+            turn=self.orders.turn,
+            hold=self._hold,
+            policy=Policy(
+                orphans=config.orphaned_orders,
+                strangers=config.external_trades,
+                lost_seconds=LOST_SECONDS,
+            ),
+            interval_seconds=config.reconcile_seconds,
+            currencies=self._currencies,
         )
         self.heartbeat = Heartbeat(
             self.metrics,
@@ -212,7 +219,15 @@ class Bot:
             interval_seconds=config.pass_interval_seconds,
             dead_man_seconds=config.dead_man_seconds,
         )
-        parts = (self.store, self.broker, self.feed, self.signals, self.orders, self.heartbeat)
+        parts = (
+            self.store,
+            self.broker,
+            self.feed,
+            self.signals,
+            self.orders,
+            self.reconciliation,
+            self.heartbeat,
+        )
         self.supervisor = Supervisor(parts)
         self._watchers = watchers_of(
             self.metrics,
@@ -220,6 +235,37 @@ class Bot:
             on=config.watchers,
             progress=[_progress(part, config.stuck_seconds) for part in parts],
         )
+
+    def _compare_soon(self) -> None:
+        self.reconciliation.look_soon()
+
+    def _checks(self) -> tuple[Check, ...]:
+        """Return what every order must pass, the plainest reason first."""
+        return (
+            not_while("stopping", "the bot is stopping", lambda: self.stopping),
+            not_while(
+                "recovering",
+                "the comparison with the venue at the start has not ended well yet",
+                lambda: not self.reconciliation.recovered,
+            ),
+            fresh_quote(self._config.stale_seconds),
+            large_enough,
+            let_through(self.agent.gate),
+        )
+
+    def _hold(self, hold_id: str, reason: str) -> None:
+        """Halt the bot until a person lifts it; in force at once, and durable when this returns."""
+        hold = Hold(
+            id=hold_id,
+            state=TradingState.HALTED,
+            owner="recovery",
+            reason=reason,
+            at=clock.timestamp(),
+        )
+        try:
+            self.agent.holds.lay(hold)
+        except OSError as error:
+            log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - it is said
 
 
 def _progress(part: Component, limit_seconds: float) -> Progress:

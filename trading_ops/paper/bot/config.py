@@ -9,6 +9,7 @@ import msgspec
 
 from trading_ops.errors import ConfigError
 from trading_ops.instrument.watchers import ALL, Watcher
+from trading_ops.paper.bot.reconciliation.compare import Orphans, Strangers
 
 FIX = "see trading_ops/paper/bot/config.py for the keys"
 LAST_PORT = 65_535
@@ -64,6 +65,15 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     When the newest price of all symbols is that old, health tells of a silent feed, and passes no
     longer count as work done.
     """
+
+    reconcile_seconds: Positive = 60.0
+    """Time between two comparisons of records and venue."""
+
+    orphaned_orders: Orphans = Orphans.CANCEL
+    """What becomes of an order at the venue that is the bot's and not in its records."""
+
+    external_trades: Strangers = Strangers.HALT
+    """What becomes of a trade that somebody else made on the account: `halt`, or `adopt` it."""
 
     watchers: frozenset[Watcher] = ALL
     """Which of them are on, as a list; an empty one switches all off."""

@@ -12,6 +12,7 @@ from trading_ops.agent import CommandFailed
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.brokerage.kraken import Kraken
+from trading_ops.paper.bot.brokerage.port import Brokerage
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused, code_of
 from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.nonces.issuer import Nonces
@@ -19,7 +20,7 @@ from trading_ops.paper.bot.nonces.issuer import Nonces
 log = logs.get(__name__)
 
 Result = TypeVar("Result")
-Request = Callable[[Kraken], Awaitable[Result]]
+Request = Callable[[Brokerage], Awaitable[Result]]
 
 THRESHOLD = 2
 """Failed requests in a row that open the breaker: one can be chance, and a probe is a second."""
@@ -145,7 +146,8 @@ class Broker(Component):
             if not self._loaded:
                 await self._send("AssetPairs", lambda client: client.load_markets())
                 self._loaded = True
-            self.balances = await self._send("BalanceEx", lambda client: client.balances())
+            told = await self._send("BalanceEx", lambda client: client.balances())
+            self.balances = {name: balance.total for name, balance in told.items()}
         except (VenueDown, VenueRefused) as error:
             self.detail = str(error)
             if not self.breaker.closed or not self._loaded:

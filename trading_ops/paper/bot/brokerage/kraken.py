@@ -4,7 +4,7 @@ ccxt is imported when the first client is made and not before: it is most of the
 the time it takes to start.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,7 @@ import aiohttp
 
 from trading_ops.agent import Side
 from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
+from trading_ops.paper.bot.brokerage.port import Balance, Candle, History, LedgerEntry, VenueTrade
 from trading_ops.paper.bot.trading.market import Rules
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
 
@@ -32,7 +33,15 @@ ENDPOINTS = (
     "AddOrder",
     "CancelOrder",
     "CancelAllOrdersAfter",
+    "TradesHistory",
+    "OpenPositions",
 )
+
+ORDERS_AT_ONCE = 50
+"""That Kraken tells of in one answer."""
+
+MOST_PAGES = 200
+"""Of fifty entries: beyond that the history is told to be cut off."""
 
 Call = Callable[["Kraken"], Awaitable[Any]]
 
@@ -99,28 +108,96 @@ class Kraken:
             minimum=_decimal(market["limits"]["amount"]["min"]),
         )
 
-    async def balances(self) -> dict[str, Decimal]:
-        """Return what the account owns, by currency."""
+    async def server_time(self) -> float:
+        """Return the venue's clock."""
+        return float(await self._client.fetch_time()) / 1000
+
+    async def balances(self) -> dict[str, Balance]:
+        """Return what the account has, by currency."""
         answer = await self._client.fetch_balance()
         raw: Mapping[str, Any] = answer["info"]["result"]
         return {
-            str(self._client.safe_currency_code(name)): _decimal(entry["balance"])
+            str(self._client.safe_currency_code(name)): Balance(
+                total=_decimal(entry["balance"]), held=_decimal(entry.get("hold_trade", "0"))
+            )
             for name, entry in raw.items()
         }
+
+    async def positions(self) -> dict[str, Decimal]:
+        """Return nothing: on the spot market a position is a balance."""
+        return {}
 
     async def open_orders(self) -> list[VenueOrder]:
         """Return all open orders of the account."""
         return [_order(entry) for entry in await self._client.fetch_open_orders()]
 
-    async def orders(self, venue_ids: list[str]) -> list[VenueOrder]:
-        """Return these orders, whatever became of them."""
-        return [_order(entry) for entry in await self._client.fetch_orders_by_ids(venue_ids)]
+    async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
+        """Return these orders, whatever became of them; unknown ones are left out."""
+        found: list[VenueOrder] = []
+        for start in range(0, len(venue_ids), ORDERS_AT_ONCE):
+            ids = list(venue_ids[start : start + ORDERS_AT_ONCE])
+            found += [_order(entry) for entry in await self._client.fetch_orders_by_ids(ids)]
+        return found
 
-    async def closed_order(self, client_id: str) -> VenueOrder | None:
-        """Return the order with this client id if it is no longer open."""
-        found = await self._client.fetch_closed_orders(params={"clientOrderId": client_id})
-        orders = [_order(entry) for entry in found]
-        return next((order for order in orders if order.client_id == client_id), None)
+    async def find(self, client_id: str) -> VenueOrder | None:
+        """Return the order with this client id, open or not; None: the venue has none."""
+        params = {"clientOrderId": client_id}
+        for ask in (self._client.fetch_open_orders, self._client.fetch_closed_orders):
+            found = [_order(entry) for entry in await ask(params=params)]
+            for order in found:
+                if order.client_id == client_id:
+                    return order
+        return None
+
+    async def history(self, since: float) -> History:
+        """Return trades and other changes of balances since a moment, over all pages."""
+        trades, whole = await self._pages("TradesHistory", "trades", since)
+        ledger, whole_too = await self._pages("Ledgers", "ledger", since)
+        return History(
+            since=since,
+            trades=tuple(self._trade(name, raw) for name, raw in trades.items()),
+            ledger=tuple(
+                self._entry(name, raw) for name, raw in ledger.items() if raw["type"] != "trade"
+            ),
+            complete=whole and whole_too,
+        )
+
+    async def _pages(
+        self, endpoint: str, key: str, since: float
+    ) -> tuple[dict[str, dict[str, Any]], bool]:
+        """Return all entries of a paged answer, and whether they are all."""
+        ask = getattr(self._client, f"private_post_{endpoint.lower()}")
+        found: dict[str, dict[str, Any]] = {}
+        for _ in range(MOST_PAGES):
+            answer = (await ask({"start": f"{since:.6f}", "ofs": str(len(found))}))["result"]
+            page: Mapping[str, dict[str, Any]] = answer[key]
+            found.update(page)
+            if not page or len(found) >= int(answer["count"]):
+                return found, len(found) >= int(answer["count"])
+        return found, False
+
+    def _trade(self, name: str, raw: Mapping[str, Any]) -> VenueTrade:
+        return VenueTrade(
+            trade_id=name,
+            venue_id=str(raw["ordertxid"]),
+            client_id=raw.get("cl_ord_id"),
+            symbol=str(self._client.safe_symbol(raw["pair"])),
+            side=Side(raw["type"]),
+            quantity=_decimal(raw["vol"]),
+            cost=_decimal(raw["cost"]),
+            fee=_decimal(raw["fee"]),
+            at=float(raw["time"]),
+        )
+
+    def _entry(self, name: str, raw: Mapping[str, Any]) -> LedgerEntry:
+        return LedgerEntry(
+            ledger_id=name,
+            kind=str(raw["type"]),
+            currency=str(self._client.safe_currency_code(raw["asset"])),
+            amount=_decimal(raw["amount"]),
+            fee=_decimal(raw["fee"]),
+            at=float(raw["time"]),
+        )
 
     async def submit(self, order: Order) -> str:
         """Place a limit order; return the venue's id."""
@@ -137,6 +214,26 @@ class Kraken:
     async def cancel(self, venue_id: str) -> None:
         """Cancel an order."""
         await self._client.cancel_order(venue_id)
+
+    async def cancel_all(self) -> int:
+        """Cancel all open orders of the account; return how many there were."""
+        answer = await self._client.private_post_cancelall()
+        return int(answer["result"]["count"])
+
+    async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
+        """Return bars, oldest first; the last one may still be open."""
+        bars = await self._client.fetch_ohlcv(symbol, timeframe, round(since * 1000))
+        return [
+            Candle(
+                opened_at=bar[0] / 1000,
+                open=_decimal(bar[1]),
+                high=_decimal(bar[2]),
+                low=_decimal(bar[3]),
+                close=_decimal(bar[4]),
+                volume=_decimal(bar[5]),
+            )
+            for bar in bars
+        ]
 
     async def cancel_all_after(self, seconds: int) -> None:
         """Have everything cancelled after so many seconds unless told again; 0: never."""

@@ -7,10 +7,11 @@ a hold that outlives it. A comparison that could not be made whole concludes not
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 
 from trading_ops import clock, logs
+from trading_ops.agent import CommandFailed
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
@@ -25,9 +26,10 @@ from trading_ops.paper.bot.reconciliation.findings import (
     Discrepancy,
     Drift,
     Remedy,
+    Step,
 )
 from trading_ops.paper.bot.reconciliation.gather import Caller, Held, gather
-from trading_ops.paper.bot.reconciliation.heal import heal
+from trading_ops.paper.bot.reconciliation.heal import adopted_of, heal
 from trading_ops.paper.bot.records.events import Event, EventKind
 from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.trading.book import Book
@@ -42,7 +44,10 @@ OVERLAP_SECONDS = 300.0
 """History is asked for from so long before the last whole look: clocks differ, pages come late."""
 
 AGAIN_SECONDS = 2.0
-"""Until the second look at a difference, and between attempts at the start."""
+"""Until the second look at a difference, and at most between attempts at the start."""
+
+FIRST_PAUSE = 0.1
+"""Until the second look at what was mended at the start; doubled after each failure."""
 
 UNREADABLE = (Unavailable, VenueRefused, StoreError)
 
@@ -61,6 +66,7 @@ class Reconciliation(Component):
         hold: Hold,
         policy: Policy,
         interval_seconds: float,
+        currencies: Collection[str] = (),
     ) -> None:
         """Take what it works with.
 
@@ -73,6 +79,7 @@ class Reconciliation(Component):
             hold: halts the bot.
             policy: of the settings.
             interval_seconds: between two comparisons.
+            currencies: that are traded; of others a drift is told only when there is one.
         """
         super().__init__("reconciliation", metrics)
         self.recovered = False
@@ -85,17 +92,23 @@ class Reconciliation(Component):
         self._hold = hold
         self._policy = policy
         self._interval = interval_seconds
+        self._currencies = frozenset(currencies)
         self._seen = Drift(positions={}, balances={})
         self._told: tuple[Discrepancy, ...] = ()
+        self._failed = False
+        self._looking = False
         self._asked = asyncio.Event()
         metrics.recovery_complete(complete=False)
 
     async def run(self) -> None:
         """Recover, then compare at the interval, until cancelled."""
+        soon = FIRST_PAUSE
         while True:
             settled = await self._look()
             self.mark(up=self.breaker.closed, detail=self.detail)
-            await self._pause(self._interval if settled else AGAIN_SECONDS)
+            soon = min(AGAIN_SECONDS, 2 * soon) if self._failed else FIRST_PAUSE
+            again = soon if not self.recovered and not self._seen else AGAIN_SECONDS
+            await self._pause(self._interval if settled else again)
 
     async def compare_now(self) -> Comparison:
         """Compare once, and heal what is safe.
@@ -114,6 +127,20 @@ class Reconciliation(Component):
                 await heal(step, self._book, self._broker)
         await self._tell(comparison, at_start=at_start)
         return comparison
+
+    def look_soon(self) -> None:
+        """Have a comparison made at once, by the component's own task."""
+        self._asked.set()
+
+    async def look_now(self) -> str:
+        """Compare at once; return what was found, in words.
+
+        Raises:
+            CommandFailed: the venue or the records could not be asked.
+        """
+        if not await self._look() and self._failed:
+            raise CommandFailed(self.detail)
+        return self.detail
 
     async def accept_venue(self, owner: str, reason: str) -> str:
         """Take the venue's balances as right from now on: a person's word on what nothing explains.
@@ -135,15 +162,29 @@ class Reconciliation(Component):
         self._asked.set()
         return "the venue's balances are taken as right"
 
+    @property
+    def has_work(self) -> bool:
+        """Say whether a comparison is under way; a plain read, so any thread may ask."""
+        return self._looking
+
     async def _look(self) -> bool:
         """Compare once; return whether the next look can wait for the interval."""
+        self._looking = True
+        try:
+            return await self._compare_and_judge()
+        finally:
+            self._looking = False
+
+    async def _compare_and_judge(self) -> bool:
         try:
             comparison = await self.compare_now()
         except UNREADABLE as error:
             log.warning("comparison_failed", reason=str(error))
             self.metrics.reconciled("failed")
             self.fail(f"not compared: {error}")
+            self._failed = True
             return False
+        self._failed = False
         self.succeed()
         return await self._judge(comparison)
 
@@ -200,8 +241,7 @@ class Reconciliation(Component):
         found = compare(ours, theirs, self._policy, now=clock.timestamp(), at_start=True)
         rebuilt = [step for step in found.steps if isinstance(step, Adopt)]
         for step in found.steps:
-            if not isinstance(step, CountTrade | CountLedger):
-                await heal(step, self._book, self._broker)
+            await self._take_over(step, theirs.snapshot.at)
         if rebuilt and not theirs.history.complete:
             self._hold(
                 "recovery-partial_history",
@@ -211,6 +251,16 @@ class Reconciliation(Component):
         await self._book.adopt_balances(totals)
         await self._store.set_fact(WATERMARK, theirs.snapshot.at)
         log.info("records_begun", orders_found=len(rebuilt), currencies=len(totals))
+
+    async def _take_over(self, step: Step, at: float) -> None:
+        """Heal before balances were adopted: what happened until then is in them."""
+        if not isinstance(step, CountTrade | CountLedger):
+            await heal(step, self._book, self._broker)
+            return
+        adopted = adopted_of(step)
+        # What is older is never asked for again.
+        if adopted.at >= at - 2 * OVERLAP_SECONDS:
+            await self._book.adopt(adopted, amounts={}, code="already_counted")
 
     def _held(self) -> Held:
         return Held(
@@ -250,7 +300,8 @@ class Reconciliation(Component):
         for symbol, quantity in drift.positions.items():
             self.metrics.position_drift(symbol, float(quantity))
         for currency, amount in drift.balances.items():
-            self.metrics.balance_drift(currency, float(amount))
+            if amount or currency in self._currencies:
+                self.metrics.balance_drift(currency, float(amount))
 
     async def _pause(self, seconds: float) -> None:
         self._asked.clear()

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from trading_ops import clock, logs
 from trading_ops.agent import Side
-from trading_ops.paper.bot.brokerage.port import LedgerEntry, VenueTrade
+from trading_ops.paper.bot.brokerage.port import VenueTrade
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.reconciliation.findings import (
     Adopt,
@@ -55,10 +55,10 @@ async def heal(step: Step, book: Book, broker: Canceller) -> None:
         case Cancel(venue_id=venue_id):
             await _cancel(broker, venue_id)
         case CountTrade(trade=trade):
-            await book.adopt(_of_trade(trade), amounts=amounts_of(trade), code="external_trade")
+            await book.adopt(adopted_of(step), amounts=amounts_of(trade), code="external_trade")
         case CountLedger(entry=entry):
             changed = {entry.currency: entry.amount - entry.fee}
-            await book.adopt(_of_entry(entry), amounts=changed, code="ledger_entry")
+            await book.adopt(adopted_of(step), amounts=changed, code="ledger_entry")
         case Shrink(symbol=symbol, quantity=quantity):
             await book.shrink(symbol, quantity)
 
@@ -85,11 +85,12 @@ def amounts_of(trade: VenueTrade) -> dict[str, Decimal]:
     return {base: sign * trade.quantity, quote: -sign * trade.cost - trade.fee}
 
 
-def _of_trade(trade: VenueTrade) -> Adopted:
-    what = f"{trade.side} {trade.quantity} {trade.symbol} for {trade.cost}, fee {trade.fee}"
-    return Adopted(kind="trade", id=trade.trade_id, detail=what, at=trade.at)
-
-
-def _of_entry(entry: LedgerEntry) -> Adopted:
+def adopted_of(step: CountTrade | CountLedger) -> Adopted:
+    """Return what is kept of something that happened without us, so that it is counted once."""
+    if isinstance(step, CountTrade):
+        trade = step.trade
+        what = f"{trade.side} {trade.quantity} {trade.symbol} for {trade.cost}, fee {trade.fee}"
+        return Adopted(kind="trade", id=trade.trade_id, detail=what, at=trade.at)
+    entry = step.entry
     what = f"{entry.kind} of {entry.amount} {entry.currency}, fee {entry.fee}"
     return Adopted(kind="ledger", id=entry.ledger_id, detail=what, at=entry.at)

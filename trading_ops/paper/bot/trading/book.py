@@ -1,6 +1,8 @@
 """The bot's own orders, positions and expected balances, in memory and in the store alike."""
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
@@ -21,6 +23,7 @@ from trading_ops.paper.bot.trading.order import (
     own_prefix,
     progress,
 )
+from trading_ops.paper.bot.trading.told import event_of
 
 log = logs.get(__name__)
 
@@ -41,6 +44,8 @@ class Book:
         self._store = store
         self._alive: dict[str, Order] = {}
         self._unsure = False
+        # Several hear of one fill: the pass, the venue's own stream, the comparison.
+        self._turn = asyncio.Lock()
         self.positions: dict[str, Position] = {}
         self.expected: dict[str, Decimal] = {}
         """By currency, what the venue's balance must be; empty until it was first read."""
@@ -72,7 +77,20 @@ class Book:
         Raises:
             Unavailable: it could not be stored, and must not be sent.
         """
-        await self._keep(Change(order=order, events=(_event(order, EventKind.ORDER),)))
+        async with self._changing():
+            await self._keep(Change(order=order, events=(event_of(order, EventKind.ORDER),)))
+
+    async def accept(self, order: Order, venue_id: str) -> None:
+        """Note that the venue has an order, unless more than that is known by now.
+
+        Raises:
+            Unavailable: it could not be stored; the venue's next word tells the same.
+        """
+        async with self._changing():
+            known = await self._known(order)
+            if known.status is OrderStatus.SUBMITTED:
+                after = replace(known, venue_id=venue_id, status=OrderStatus.ACCEPTED)
+                await self._keep(Change(order=after, events=(event_of(after, EventKind.ORDER),)))
 
     async def hear(self, order: Order, word: VenueOrder) -> Fill | None:
         """Take the venue's word on an order: fills, and its end; return what was newly filled.
@@ -80,21 +98,14 @@ class Book:
         Raises:
             Unavailable: it could not be stored; the same word will come again.
         """
-        await self._be_sure()
-        order = await self._known(order)
-        after, fill = progress(order, word)
-        if after == order:
-            return None
-        if order.status.alive and not after.status.alive:
-            after = replace(after, ended_at=clock.timestamp())
-        events = [_event(after, EventKind.ORDER)] if after.status is not order.status else []
-        change = Change(order=after, fill=fill)
-        if fill is not None:
-            held = self.position(order.symbol).after(order.side, fill)
-            expected = self._paid(order.symbol, order.side, fill.quantity, fill.cost, fill.fee)
-            change = replace(change, positions={order.symbol: held}, expected=expected)
-            events.append(_event(after, EventKind.TRADE, fill))
-        await self._keep(replace(change, events=tuple(events)))
+        async with self._changing():
+            known = await self._known(order)
+            after, fill = progress(known, word)
+            if after == known:
+                return None
+            if known.status.alive and not after.status.alive:
+                after = replace(after, ended_at=clock.timestamp())
+            await self._keep(self._heard(known, after, fill))
         if fill is not None:
             log.info(
                 "order_filled",
@@ -112,8 +123,11 @@ class Book:
         Raises:
             Unavailable: it could not be stored.
         """
-        ended = replace(order, status=status, reason=reason, ended_at=clock.timestamp())
-        await self._keep(Change(order=ended, events=(_event(ended, EventKind.ORDER),)))
+        async with self._changing():
+            known = await self._known(order)
+            if known.status.alive:
+                after = replace(known, status=status, reason=reason, ended_at=clock.timestamp())
+                await self._keep(Change(order=after, events=(event_of(after, EventKind.ORDER),)))
 
     async def adopt_balances(self, balances: Mapping[str, Decimal]) -> None:
         """Take the venue's balances as what is expected, at the very first start or by a person.
@@ -121,9 +135,11 @@ class Book:
         Raises:
             Unavailable: it could not be stored.
         """
-        told = {currency: str(amount) for currency, amount in balances.items()}
-        event = self._recovery("balances_adopted", told)
-        await self._keep(Change(expected=balances, events=(event,)))
+        async with self._changing():
+            gone = dict.fromkeys(self.expected.keys() - balances.keys(), Decimal(0))
+            told = {currency: str(amount) for currency, amount in balances.items()}
+            event = _recovery("balances_adopted", told)
+            await self._keep(Change(expected={**gone, **balances}, events=(event,)))
 
     async def adopt(self, adopted: Adopted, *, amounts: Mapping[str, Decimal], code: str) -> None:
         """Count something that happened on the account without us, once.
@@ -136,15 +152,15 @@ class Book:
         Raises:
             Unavailable: it could not be stored.
         """
-        await self._be_sure()
-        if await self._ask_whether(adopted):
-            return
-        expected = {
-            currency: self.expected.get(currency, Decimal(0)) + amount
-            for currency, amount in amounts.items()
-        }
-        event = self._recovery(code, {"id": adopted.id, "what": adopted.detail})
-        await self._keep(Change(expected=expected, adopted=adopted, events=(event,)))
+        async with self._changing():
+            if await self._ask_whether(adopted):
+                return
+            expected = {
+                currency: self.expected.get(currency, Decimal(0)) + amount
+                for currency, amount in amounts.items()
+            }
+            event = _recovery(code, {"id": adopted.id, "what": adopted.detail})
+            await self._keep(Change(expected=expected, adopted=adopted, events=(event,)))
 
     async def shrink(self, symbol: str, quantity: Decimal) -> None:
         """Lower a position to what is there; the rest was sold by somebody else, for no profit.
@@ -152,14 +168,14 @@ class Book:
         Raises:
             Unavailable: it could not be stored.
         """
-        await self._be_sure()
-        held = self.position(symbol)
-        if quantity >= held.quantity:
-            return
-        left = replace(held, quantity=quantity, cost=held.cost * quantity / held.quantity)
-        told = {"symbol": symbol, "from": str(held.quantity), "to": str(quantity)}
-        event = self._recovery("position_shrunk", told)
-        await self._keep(Change(positions={symbol: left}, events=(event,)))
+        async with self._changing():
+            held = self.position(symbol)
+            if quantity >= held.quantity:
+                return
+            left = replace(held, quantity=quantity, cost=held.cost * quantity / held.quantity)
+            told = {"symbol": symbol, "from": str(held.quantity), "to": str(quantity)}
+            event = _recovery("position_shrunk", told)
+            await self._keep(Change(positions={symbol: left}, events=(event,)))
 
     async def note(self, *events: Event) -> None:
         """Keep events that change nothing.
@@ -167,23 +183,46 @@ class Book:
         Raises:
             Unavailable: they could not be stored.
         """
-        await self._keep(Change(events=events))
+        async with self._changing():
+            await self._keep(Change(events=events))
 
-    def _paid(
-        self, symbol: str, side: Side, quantity: Decimal, cost: Decimal, fee: Decimal
-    ) -> dict[str, Decimal]:
-        """Return the expected balances after a trade; none before they were first adopted."""
+    @contextlib.asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """One change after the other, on what is surely stored."""
+        async with self._turn:
+            if self._unsure:
+                try:
+                    self.restore(await self._store.load())
+                except StoreError as error:
+                    raise Unavailable(f"store: {error}") from error
+                self._unsure = False
+            yield
+
+    def _heard(self, known: Order, after: Order, fill: Fill | None) -> Change:
+        """Return what belongs together when the venue's word on an order was heard."""
+        changed = after.status is not known.status
+        events = [event_of(after, EventKind.ORDER)] if changed else []
+        if fill is None:
+            return Change(order=after, events=tuple(events))
+        events.append(event_of(after, EventKind.TRADE, fill))
+        return Change(
+            order=after,
+            fill=fill,
+            positions={after.symbol: self.position(after.symbol).after(after.side, fill)},
+            expected=self._paid(after.symbol, after.side, fill),
+            events=tuple(events),
+        )
+
+    def _paid(self, symbol: str, side: Side, fill: Fill) -> dict[str, Decimal]:
+        """Return the expected balances after a fill; none before they were first adopted."""
         if not self.expected:
             return {}
         base, _, quote = symbol.partition("/")
         sign = 1 if side is Side.BUY else -1
         return {
-            base: self.expected.get(base, Decimal(0)) + sign * quantity,
-            quote: self.expected.get(quote, Decimal(0)) - sign * cost - fee,
+            base: self.expected.get(base, Decimal(0)) + sign * fill.quantity,
+            quote: self.expected.get(quote, Decimal(0)) - sign * fill.cost - fill.fee,
         }
-
-    def _recovery(self, code: str, detail: Mapping[str, str]) -> Event:
-        return Event(at=clock.timestamp(), kind=EventKind.RECOVERY, code=code, detail=dict(detail))
 
     async def _known(self, order: Order) -> Order:
         """Return an order as it is recorded now: it may have gone on since it was looked at."""
@@ -201,17 +240,7 @@ class Book:
         except StoreError as error:
             raise Unavailable(f"store: {error}") from error
 
-    async def _be_sure(self) -> None:
-        if not self._unsure:
-            return
-        try:
-            self.restore(await self._store.load())
-        except StoreError as error:
-            raise Unavailable(f"store: {error}") from error
-        self._unsure = False
-
     async def _keep(self, change: Change) -> None:
-        await self._be_sure()
         try:
             await self._store.ask((change,), within=STORE_SECONDS)
         except BaseException:
@@ -237,27 +266,5 @@ class Book:
         self._metrics.open_orders(len(self._alive))
 
 
-def _event(order: Order, kind: EventKind, fill: Fill | None = None) -> Event:
-    detail = {
-        "side": order.side.value,
-        "type": order.type.value,
-        "quantity": str(order.quantity),
-        "price": str(order.price),
-        "filled": str(order.filled),
-    }
-    if order.reason:
-        detail["reason"] = order.reason
-    if fill is not None:
-        detail |= {
-            "fill": str(fill.quantity),
-            "cost": str(fill.cost),
-            "fee": str(fill.fee),
-        }
-    return Event(
-        at=clock.timestamp(),
-        kind=kind,
-        code="fill" if fill is not None else order.status.value,
-        symbol=order.symbol,
-        order_id=order.client_id,
-        detail=detail,
-    )
+def _recovery(code: str, detail: Mapping[str, str]) -> Event:
+    return Event(at=clock.timestamp(), kind=EventKind.RECOVERY, code=code, detail=dict(detail))

@@ -2,25 +2,24 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from trading_ops import clock, logs
-from trading_ops.agent import Denial, OrderGate
+from trading_ops.agent import Denial
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
+from trading_ops.paper.bot.records.events import Event, EventKind
 from trading_ops.paper.bot.stage import Stage
 from trading_ops.paper.bot.trading.book import Book
+from trading_ops.paper.bot.trading.checks import Check, Intent, first_denial
+from trading_ops.paper.bot.trading.hearing import Hearing
 from trading_ops.paper.bot.trading.market import Quote
-from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder, new_client_id
+from trading_ops.paper.bot.trading.order import Order, OrderStatus, new_client_id
 from trading_ops.paper.bot.trading.plan import Cancel, Submit, plan
 from trading_ops.paper.bot.trading.strategy import Target
 
 log = logs.get(__name__)
-
-LOST_SECONDS = 15.0
-"""After which an order that was sent, and that the venue does not know, never arrived."""
 
 
 class Orders(Stage[Mapping[str, Target], None]):
@@ -34,28 +33,40 @@ class Orders(Stage[Mapping[str, Target], None]):
         symbols: Sequence[str],
         broker: Broker,
         book: Book,
-        gate: OrderGate,
+        hearing: Hearing,
+        checks: Sequence[Check],
         quotes: Mapping[str, Quote],
         notional: Decimal,
         lifetime_seconds: float,
-        stale_seconds: float,
     ) -> None:
-        """Take what it works with; the sizes are those of the configuration."""
+        """Take what it works with.
+
+        Args:
+            metrics: of the bot.
+            bot: its name, by which its orders are known.
+            symbols: that are traded.
+            broker: asks the venue.
+            book: of orders and positions.
+            hearing: hears what became of them.
+            checks: each order passes all of them.
+            quotes: the latest prices.
+            notional: size of an entry, in quote currency.
+            lifetime_seconds: after which an open order is placed anew.
+        """
         super().__init__("orders", metrics)
         self._bot = bot
         self._symbols = symbols
         self._broker = broker
         self._book = book
-        self._gate = gate
+        self._hearing = hearing
+        self._checks = checks
         self._quotes = quotes
         self._notional = notional
         self._lifetime = lifetime_seconds
-        self._stale = stale_seconds
-        self._adopted = False
-        # A command may come in the middle of a pass; a fill that both hear of must count once.
-        self._turn = asyncio.Lock()
-        self.stopping = False
-        """True: nothing is submitted any more."""
+        self._began = False
+        self._denied: dict[str, str] = {}
+        self.turn = asyncio.Lock()
+        """Held while orders are looked after; a fill that two hear of must count once."""
 
     async def work(self, asked: Mapping[str, Target]) -> None:
         """Do one pass.
@@ -63,8 +74,12 @@ class Orders(Stage[Mapping[str, Target], None]):
         Raises:
             Unavailable: the broker or the store is down; what was done so far stands.
         """
-        async with self._turn:
-            await self._sync()
+        async with self.turn:
+            await self._hearing.listen()
+            if not self._began:
+                # Those of an earlier life were placed on older prices.
+                await self._hearing.cancel_all()
+                self._began = True
             for symbol in self._symbols:
                 quote = self._quotes.get(symbol)
                 if quote is not None:
@@ -76,57 +91,9 @@ class Orders(Stage[Mapping[str, Target], None]):
         Raises:
             Unavailable: the broker or the store is down; some may be cancelled.
         """
-        async with self._turn:
-            await self._sync()
-            return await self._cancel_known()
-
-    async def _sync(self) -> None:
-        """Hear the venue's word on all own orders, and cancel those of an earlier life."""
-        words = await self._broker.call("OpenOrders", lambda client: client.open_orders())
-        by_client_id = {word.client_id: word for word in words if self._book.owns(word.client_id)}
-        gone: list[Order] = []
-        for order in self._book.alive():
-            word = by_client_id.pop(order.client_id, None)
-            if word is None:
-                gone.append(order)
-            else:
-                await self._book.hear(order, word)
-        await self._hear_of(gone)
-        for word in by_client_id.values():
-            log.warning("unknown_order_cancelled", venue_id=word.venue_id)
-            await self._cancel_at_venue(word.venue_id)
-        if not self._adopted:
-            await self._cancel_known()
-            self._adopted = True
-
-    async def _cancel_known(self) -> int:
-        known = [order for order in self._book.alive() if order.venue_id is not None]
-        for order in known:
-            await self._cancel_at_venue(order.venue_id or "")
-        await self._hear_of(known)
-        return len(known)
-
-    async def _hear_of(self, orders: list[Order]) -> None:
-        """Ask about orders that are not open (any more)."""
-        known = {order.venue_id: order for order in orders if order.venue_id is not None}
-        if known:
-            ids = list(known)
-            for word in await self._broker.call("QueryOrders", lambda client: client.orders(ids)):
-                await self._book.hear(known[word.venue_id], word)
-        for order in orders:
-            if order.venue_id is None:
-                await self._find(order)
-
-    async def _find(self, order: Order) -> None:
-        """Find out whether an order arrived whose acknowledgement did not."""
-        word: VenueOrder | None = await self._broker.call(
-            "ClosedOrders", lambda client: client.closed_order(order.client_id)
-        )
-        if word is not None:
-            await self._book.hear(order, word)
-        elif clock.timestamp() - order.created_at > LOST_SECONDS:
-            log.warning("order_lost", order=order.client_id)
-            await self._book.end(order, OrderStatus.REJECTED)
+        async with self.turn:
+            await self._hearing.listen()
+            return await self._hearing.cancel_all()
 
     async def _step(self, symbol: str, target: Target, quote: Quote) -> None:
         step = plan(
@@ -140,51 +107,68 @@ class Orders(Stage[Mapping[str, Target], None]):
             now=clock.timestamp(),
         )
         if isinstance(step, Cancel):
-            await self._cancel_at_venue(step.order.venue_id or "")
+            await self._hearing.cancel(step.order)
         elif isinstance(step, Submit):
-            await self._submit(symbol, step, quote)
+            await self._consider(symbol, step, quote)
 
-    async def _submit(self, symbol: str, step: Submit, quote: Quote) -> None:
-        denial = self._denial(symbol, step, quote)
-        if denial is not None:
-            log.info("order_denied", symbol=symbol, code=denial.code, detail=denial.detail)
-            self.metrics.order_denied(denial.code)
-            return
-        order = Order(
-            client_id=new_client_id(self._bot),
+    async def _consider(self, symbol: str, step: Submit, quote: Quote) -> None:
+        intent = Intent(
             symbol=symbol,
             side=step.side,
-            price=step.price,
             quantity=step.quantity,
+            price=step.price,
+            quote=quote,
+            rules=self._broker.client.rules(symbol),
+            position=self._book.position(symbol).quantity,
+            committed=sum(
+                (one.remaining for one in self._book.alive(symbol) if one.side is step.side),
+                Decimal(0),
+            ),
+            at=clock.timestamp(),
+        )
+        denial = first_denial(self._checks, intent)
+        if denial is not None:
+            await self._deny(intent, denial)
+            return
+        self._denied.pop(symbol, None)
+        await self._submit(intent)
+
+    async def _submit(self, intent: Intent) -> None:
+        order = Order(
+            client_id=new_client_id(self._bot),
+            symbol=intent.symbol,
+            side=intent.side,
+            price=intent.price,
+            quantity=intent.quantity,
+            type=intent.type,
+            purpose=intent.purpose,
             created_at=clock.timestamp(),
         )
         await self._book.begin(order)
         began = clock.monotonic()
         try:
-            venue_id = await self._broker.call("AddOrder", lambda client: client.submit(order))
+            venue_id = await self._broker.call("AddOrder", lambda venue: venue.submit(order))
         except VenueRefused as error:
             log.warning("order_rejected", order=order.client_id, error=str(error))
             await self._book.end(order, OrderStatus.REJECTED, str(error))
             return
         self.metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
-        await self._book.begin(replace(order, venue_id=venue_id, status=OrderStatus.ACCEPTED))
+        await self._book.accept(order, venue_id)
 
-    def _denial(self, symbol: str, step: Submit, quote: Quote) -> Denial | None:
-        if self.stopping:
-            return Denial(code="stopping", detail="the bot is stopping")
-        if clock.timestamp() - quote.at > self._stale:
-            return Denial(code="market_data_stale", detail=f"the price is from {quote.at:.0f}")
-        if step.quantity < self._broker.client.rules(symbol).minimum:
-            return Denial(code="below_minimum_size", detail=f"{step.quantity} is too little")
-        return self._gate.check(
-            side=step.side,
-            quantity=step.quantity,
-            position=self._book.position(symbol).quantity,
+    async def _deny(self, intent: Intent, denial: Denial) -> None:
+        self.metrics.order_denied(denial.code)
+        if self._denied.get(intent.symbol) == denial.code:
+            return  # the same at each pass is told once; the metric counts them all
+        self._denied[intent.symbol] = denial.code
+        log.info("order_denied", symbol=intent.symbol, code=denial.code, detail=denial.detail)
+        told = {"outcome": "denied", "side": intent.side.value, "quantity": str(intent.quantity)}
+        told |= {"price": str(intent.price), "why": denial.detail}
+        await self._book.note(
+            Event(
+                at=intent.at,
+                kind=EventKind.ORDER,
+                code=denial.code,
+                symbol=intent.symbol,
+                detail=told,
+            )
         )
-
-    async def _cancel_at_venue(self, venue_id: str) -> None:
-        try:
-            await self._broker.call("CancelOrder", lambda client: client.cancel(venue_id))
-        except VenueRefused as error:
-            # It was filled or cancelled in the meantime; the next word on it will tell.
-            log.info("cancel_refused", venue_id=venue_id, error=str(error))
