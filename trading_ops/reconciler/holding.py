@@ -217,14 +217,18 @@ class Holding:
         self._orders.forget_others({hold.id for hold in self._memory.standing})
         if reports is None:
             reports = await self._ask_all()
-        for target in self._registry.bots:
-            report = reports.get(target.name)
-            if report is None or report.health.holds is None:
-                continue
-            async with self._locks[target.name]:
-                # What was asked before a lift has not seen it.
-                if report.asked_at > self._lifted_at.get(target.name, -math.inf):
-                    await self._agreement.reach(target, report.health)
+        # All at once: one that answers and does not obey must not keep the others waiting.
+        await asyncio.gather(
+            *(self._agree(target, reports.get(target.name)) for target in self._registry.bots)
+        )
+
+    async def _agree(self, target: Target, report: Report | None) -> None:
+        if report is None or report.health.holds is None:
+            return
+        async with self._locks[target.name]:
+            # What was asked before a lift has not seen it.
+            if report.asked_at > self._lifted_at.get(target.name, -math.inf):
+                await self._agreement.reach(target, report.health)
 
     async def settle_journal(self) -> None:
         """Bring what the database does not know into it, then forget it in the journal."""

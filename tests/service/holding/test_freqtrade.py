@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -17,9 +18,11 @@ from tests.service.exporter.freqtrades import PASSWORD, USER
 from tests.service.holding.bots import RealAgent
 from tests.service.holding.test_built import TARGETS
 from tests.waiting import eventually
+from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run as trading_ops
 from trading_ops.clients.directory import Directory
+from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import Refused
 from trading_ops.reconciler.hands_off import HandsOff
@@ -207,6 +210,33 @@ async def test_one_that_is_frozen_is_halted_when_it_answers(desk: Desk) -> None:
         desk.fake.thaw()
         await eventually(lambda: desk.holding.is_acknowledged(laid.id))
     assert desk.halted
+
+
+async def test_one_that_does_not_obey_keeps_nobody_waiting(desk: Desk, tmp_path: Path) -> None:
+    """As long as the first of two is being told, the second is halted."""
+    other = TradingFreqtrade()
+    async with other.serving() as address:
+        second = replace(desk.target, name="second", address=address)
+        registry = Registry((desk.target, second))
+        holding = Holding(
+            writer=desk.writer,
+            reader=desk.reader,
+            directory=desk.directory,
+            registry=registry,
+            journal=Journal(tmp_path / "another"),
+        )
+        for target in registry:
+            hold = Hold(
+                id=target.name, target=target.name, state=HeldState.HALTED, at=clock.now(), **ADA
+            )
+            await desk.writer.run(partial(holds.lay, hold=hold, now=clock.now()))
+        async with holding._locks["freq"]:
+            enforcing = asyncio.create_task(holding.enforce())
+            await eventually(lambda: other.state == "paused")
+            assert not enforcing.done()
+        await enforcing
+        assert desk.halted
+        holding.close()
 
 
 async def test_a_wrong_password_is_told_and_stores_the_halt(desk: Desk) -> None:
