@@ -85,7 +85,7 @@ def _derived(targets: Path) -> "ExporterConfig":
 
 
 def _check(config: "ExporterConfig", where: str) -> None:
-    from trading_ops.exporter.run import problems  # noqa: PLC0415
+    from trading_ops.exporter.check import problems  # noqa: PLC0415
 
     found = list(problems(config, where))
     for problem in found:

@@ -1,6 +1,7 @@
 """`host:port` as a configuration has it."""
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from trading_ops.errors import ConfigError
 
@@ -44,3 +45,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False  # a name: who knows where it leads
+
+
+def is_private(url: str) -> bool:
+    """Say whether nobody on the way can read what is sent there."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    )

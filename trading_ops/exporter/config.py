@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from trading_ops.errors import ConfigError
-from trading_ops.exporter.addresses import check_listening
+from trading_ops.exporter.addresses import check_listening, is_private
 from trading_ops.exporter.config_file import convert_config, read_config
 from trading_ops.exporter.databases.entries import PostgresqlEntry, SqliteEntry
 from trading_ops.exporter.log_files.entry import LogFilesEntry
@@ -183,8 +183,7 @@ def _check_ccxt(venue: CcxtEntry, where: str) -> None:
         raise ConfigError(
             where, key, "a key needs its secret", "write both key_file and secret_file, or none"
         )
-    url = venue.url or "https://"
-    if not url.startswith(("https://", "http://127.0.0.1:", "http://[::1]:", "http://localhost:")):
+    if venue.url is not None and not is_private(venue.url):
         raise ConfigError(where, f"{key}.url", "a key would be sent unencrypted", "write https://…")
 
 

@@ -1,11 +1,9 @@
-"""The three ways to use the exporter: serve until told to end, read once, check the file."""
+"""The two ways to run the exporter: serve until told to end, or read once."""
 
 import asyncio
-import importlib.util
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -13,7 +11,6 @@ from trading_ops.errors import ConfigError, SetupError
 from trading_ops.exporter.collector import Board, Watched
 from trading_ops.exporter.config import ExporterConfig
 from trading_ops.exporter.freqtrade.board import exposition as freqtrade_exposition
-from trading_ops.exporter.secret import read_secret
 from trading_ops.exporter.server import serving
 from trading_ops.exporter.sources import Sources, opened
 from trading_ops.instrument.exposition import Exposition
@@ -97,46 +94,3 @@ def _exposition(sources: Sources, chosen: Sequence[Watched]) -> str:
             body = freqtrade_exposition(bot).everything()[0].decode()
             texts.append(f"# Under /metrics?bot={name}:\n{body}")
     return "".join(texts)
-
-
-def problems(config: ExporterConfig, where: str) -> Iterator[str]:
-    """Yield what the file asks for and this machine does not have, a sentence each.
-
-    Args:
-        config: as it was loaded, so it fits by itself.
-        where: the file, for the sentences.
-    """
-    yield from _secret(config.metrics_token_file, "metrics_token_file")
-    for path in config.paths:
-        if not path.exists():
-            yield str(ConfigError(where, "paths", f"{path} is not there", "name a folder"))
-    for bot in config.freqtrades:
-        yield from _secret(bot.credentials_file, f"freqtrades[{bot.name}].credentials_file")
-    for venue in config.ccxt:
-        key = f"ccxt[{venue.name}]"
-        for field in ("key_file", "secret_file", "passphrase_file"):
-            if (path := getattr(venue, field)) is not None:
-                yield from _secret(path, f"{key}.{field}", private=True)
-        yield from _exchange(venue.exchange, where, f"{key}.exchange")
-    for process in config.processes:
-        folder = process.pid_file.parent if process.pid_file else None
-        if folder is not None and not folder.is_dir():
-            key = f"processes[{process.name}].pid_file"
-            yield str(ConfigError(where, key, f"{folder} is not there", "name the file as it is"))
-
-
-def _secret(path: Path, key: str, *, private: bool = False) -> Iterator[str]:
-    try:
-        read_secret(path, key, private=private)
-    except ConfigError as error:
-        yield str(error)
-
-
-def _exchange(exchange: str, where: str, key: str) -> Iterator[str]:
-    found = importlib.util.find_spec("ccxt")
-    if found is None or not found.submodule_search_locations:
-        fix = "pip install ccxt, where trading-ops is installed"
-        yield str(ConfigError(where, key, "ccxt is not installed", fix))
-    elif not (Path(found.submodule_search_locations[0]) / f"{exchange}.py").is_file():
-        fix = "write one of ccxt's ids, such as kraken, binance or bybit"
-        yield str(ConfigError(where, key, f"ccxt knows no venue {exchange!r}", fix))

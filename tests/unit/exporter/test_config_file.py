@@ -66,6 +66,8 @@ ENTRY = "ccxt:\n  - {name: a, exchange: kraken}\n  - "
         (ENTRY + "{name: a, exchange: okx}", "venues, ccxt", "the name a is used twice"),
         (ENTRY + "{name: b, exchange: okx, key_file: k}", "ccxt[b]", "a key needs its secret"),
         (ENTRY + "{name: b, exchange: okx, url: 'http://x'}", "ccxt[b].url", "unencrypted"),
+        (ENTRY + "{name: b, exchange: okx, url: 'http://127.0.0.1:@x'}", "ccxt[b].url", "https"),
+        (ENTRY + "{name: b, exchange: okx, url: nowhere}", "ccxt[b].url", "https"),
         (ENTRY + "{name: b, exchange: okx, timeout_seconds: 0}", "ccxt[b].timeout_seconds", ">= 1"),
         ("processes: [{name: a}]", "processes[a]", "how the process is found"),
         ("processes: [{name: a, unit: b}]", "processes[a]", "unit and units_file"),
