@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import aiohttp
@@ -156,12 +156,24 @@ class Venue:
         }
         return added - ended - filled
 
-    async def _ask(self, method: str, path: str, body: object = None) -> None:
+    async def account(self) -> dict[str, Any]:
+        """What the venue itself knows of the account, whatever its faults tell others."""
+        return cast("dict[str, Any]", await self._ask("GET", "/accounts/alpha"))
+
+    async def deposit(self, asset: str, amount: str) -> None:
+        await self._ask("POST", "/accounts/alpha/deposits", {"asset": asset, "amount": amount})
+
+    async def by_hand(self, **order: str) -> dict[str, Any]:
+        """Somebody trades on the account: the fields of AddOrder."""
+        return cast("dict[str, Any]", await self._ask("POST", "/accounts/alpha/orders", order))
+
+    async def _ask(self, method: str, path: str, body: object = None) -> Any:
         token = (self.folder / "secrets" / "faults_token").read_text()
         url = f"http://127.0.0.1:{self.faults_port}{path}"
         headers = {"Authorization": f"Bearer {token}"}
         async with self.http.request(method, url, json=body, headers=headers) as answer:
             assert answer.status < 300, await answer.text()
+            return await answer.json()
 
 
 @dataclass
