@@ -6,7 +6,7 @@ from functools import partial
 from trading_ops import checkpoints, clock, logs
 from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.attempt import Attempt, AttemptState
-from trading_ops.domain.decide import decide, next_step
+from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
     AlertView,
     Close,
@@ -119,10 +119,10 @@ class Looker:
         if case.runbook is None or case.target is None or view is not AlertView.FIRING:
             return world
         # Probe the target only for a step that would otherwise run at once.
-        if not isinstance(self._decide(case, world), Run):
+        decision = self._decide(case, world)
+        if not isinstance(decision, Run):
             return world
-        done = case.desk.of_incident.get(case.incident.id, ())
-        step = case.runbook.steps[next_step(case.runbook, done, case.target.kind)]
+        step = case.runbook.steps[decision.step]
         return replace(world, precondition=await self.performer.precondition(step, case.target))
 
     async def _carry_out(self, case: _Case, decision: Decision) -> None:
