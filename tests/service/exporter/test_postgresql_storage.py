@@ -90,6 +90,12 @@ async def test_bloat_and_its_cure(
         assert seen[f"index_growth_ratio:{index}"] == 1
         assert seen[f"index_bloat_ratio:{index}"] == pytest.approx(1, abs=0.15)
 
+    owner.execute("ALTER INDEX by_id SET (fillfactor = 40)")
+    owner.execute("REINDEX INDEX by_id")  # larger than it has ever been, and as it should be
+    seen = await look(source)
+    assert seen["index_growth_ratio:public.by_id"] == 1
+    assert seen["index_bloat_ratio:public.by_id"] == pytest.approx(1, abs=0.15)
+
 
 async def test_an_invalid_index(
     source: PostgresqlStorage, owner: psycopg.Connection[object], url: str

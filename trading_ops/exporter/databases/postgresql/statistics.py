@@ -56,11 +56,13 @@ FROM (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
 LEFT JOIN pg_stat_replication AS a ON a.state <> 'backup'
 """
 
-# What was received and is replayed says nothing of what was not received.
+# What was received and is replayed says nothing of what was not received. A standby that has
+# replayed nothing since its start is at least as late as that.
 STANDBY = """
 SELECT (receivers > 0)::int AS standby_receiving,
        CASE WHEN receivers > 0 AND pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-            ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END
+            ELSE extract(epoch FROM clock_timestamp()
+                 - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) END
            AS standby_lag_seconds
 FROM (SELECT count(*) AS receivers FROM pg_stat_wal_receiver) AS r
 WHERE pg_is_in_recovery()
