@@ -13,6 +13,7 @@ from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.watchers import Progress, watchers_of
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.kraken import ENDPOINTS, Kraken
+from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.commands import commands_of
 from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.config import BotConfig, read_secret, split_address
@@ -131,6 +132,7 @@ class Bot:
 
     async def _say_farewell(self) -> None:
         """Leave nothing at the venue; what cannot be cancelled is left to the dead-man switch."""
+        reached(Place.FAREWELL)
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
                 count = await self.orders.cancel_all()
@@ -263,7 +265,9 @@ class Bot:
             at=clock.timestamp(),
         )
         try:
+            reached(Place.HOLDING)
             self.agent.holds.lay(hold)
+            reached(Place.HELD)
         except OSError as error:
             log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - it is said
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from trading_ops import clock, logs
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.broker import Broker
+from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.component import Component, Unavailable
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.signals.component import Signals
@@ -103,9 +104,11 @@ class Heartbeat(Component):
     async def _wind(self) -> None:
         # The deadline counts from before the request: the venue's is never earlier.
         now, elapsed = clock.timestamp(), clock.monotonic()
+        reached(Place.WINDING)
         await self._broker.call(
             "CancelAllOrdersAfter", lambda client: client.cancel_all_after(self._dead_man)
         )
+        reached(Place.WOUND)
         self.metrics.dead_man_switch(now + self._dead_man)
         self._wind_due = elapsed + self._dead_man / WINDS_PER_TIMEOUT
 

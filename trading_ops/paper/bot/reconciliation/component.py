@@ -15,6 +15,7 @@ from trading_ops.agent import CommandFailed
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
+from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.component import Component, Unavailable
 from trading_ops.paper.bot.reconciliation.compare import Policy, compare
 from trading_ops.paper.bot.reconciliation.findings import (
@@ -124,7 +125,9 @@ class Reconciliation(Component):
                 await self._begin_records()
             comparison = await self._compare(at_start=at_start)
             for step in comparison.steps:
+                reached(Place.HEALING)
                 await heal(step, self._book, self._broker)
+                reached(Place.HEALED)
         await self._tell(comparison, at_start=at_start)
         return comparison
 
@@ -220,6 +223,7 @@ class Reconciliation(Component):
             self.recovered = True
             self.metrics.recovery_complete(complete=True)
             log.info("recovered")
+            reached(Place.RECOVERED)
 
     def _halt(self, found: Discrepancy) -> None:
         reason = f"{found.cause} of {found.subject}: ours {found.ours}, the venue's {found.theirs}"
@@ -229,6 +233,7 @@ class Reconciliation(Component):
     async def _compare(self, *, at_start: bool) -> Comparison:
         since = await self._store.fact(WATERMARK, float)
         ours, theirs = await gather(self._broker, self._store, self._held(), since=since or 0.0)
+        reached(Place.GATHERED)
         return compare(ours, theirs, self._policy, now=clock.timestamp(), at_start=at_start)
 
     async def _begin_records(self) -> None:
@@ -249,6 +254,7 @@ class Reconciliation(Component):
             )
         totals = {name: one.total for name, one in theirs.snapshot.balances.items()}
         await self._book.adopt_balances(totals)
+        reached(Place.RECORDS_BEGUN)
         await self._store.set_fact(WATERMARK, theirs.snapshot.at)
         log.info("records_begun", orders_found=len(rebuilt), currencies=len(totals))
 

@@ -10,6 +10,7 @@ from trading_ops import clock, logs
 from trading_ops.agent import Side
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.component import Unavailable
 from trading_ops.paper.bot.records.events import Event, EventKind
 from trading_ops.paper.bot.records.orders import Adopted, Change, Memory
@@ -241,11 +242,13 @@ class Book:
             raise Unavailable(f"store: {error}") from error
 
     async def _keep(self, change: Change) -> None:
+        reached(Place.CHANGE)
         try:
             await self._store.ask((change,), within=STORE_SECONDS)
         except BaseException:
             self._unsure = True
             raise
+        reached(Place.CHANGE_STORED)
         self._remember(change)
 
     def _remember(self, change: Change) -> None:

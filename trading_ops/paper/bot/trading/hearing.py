@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from trading_ops import clock, logs
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
+from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
 
@@ -82,11 +83,13 @@ class Hearing:
         Raises:
             Unavailable: the broker is down.
         """
+        reached(Place.CANCELLING)
         try:
             await self._broker.call("CancelOrder", lambda venue: venue.cancel(order.venue_id or ""))
         except VenueRefused as error:
             # It was filled or cancelled in the meantime; the next word on it will tell.
             log.info("cancel_refused", venue_id=order.venue_id, error=str(error))
+        reached(Place.CANCELLED)
 
     async def _hear_of(self, orders: list[Order]) -> None:
         """Ask about orders that are not open (any more)."""

@@ -9,6 +9,7 @@ from trading_ops.agent import Denial
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
+from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.records.events import Event, EventKind
 from trading_ops.paper.bot.stage import Stage
 from trading_ops.paper.bot.trading.book import Book
@@ -144,7 +145,9 @@ class Orders(Stage[Mapping[str, Target], None]):
             purpose=intent.purpose,
             created_at=clock.timestamp(),
         )
+        reached(Place.INTENT)
         await self._book.begin(order)
+        reached(Place.INTENT_STORED)
         began = clock.monotonic()
         try:
             venue_id = await self._broker.call("AddOrder", lambda venue: venue.submit(order))
@@ -153,7 +156,9 @@ class Orders(Stage[Mapping[str, Target], None]):
             await self._book.end(order, OrderStatus.REJECTED, str(error))
             return
         self.metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
+        reached(Place.SUBMITTED)
         await self._book.accept(order, venue_id)
+        reached(Place.ACCEPTED)
 
     async def _deny(self, intent: Intent, denial: Denial) -> None:
         self.metrics.order_denied(denial.code)
