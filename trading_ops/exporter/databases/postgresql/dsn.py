@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from trading_ops.errors import ClientError
 from trading_ops.exporter.thread import OneAtATime
 
-EXAMPLE = "host=127.0.0.1 port=5432 dbname=bot user=trading_ops_exporter password=…"
+EXAMPLE = "host=127.0.0.1 port=5432 dbname=bot user=ops_exporter password=…"
 
 
 def read_dsn(path: Path) -> dict[str, str]:
