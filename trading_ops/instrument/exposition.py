@@ -31,6 +31,9 @@ SLICE_SECONDS = 0.001
 PAUSE_SECONDS = 0.0002
 """Long enough for another thread to get hold of the GIL, which a mere yield is not."""
 
+LARGE_BYTES = 1 << 20
+"""Beyond, putting the parts together takes milliseconds, for which CPython lets go of the GIL."""
+
 _END = b"# EOF\n"
 
 
@@ -131,6 +134,8 @@ class Exposition:
             if time.perf_counter() - began > self._slice_seconds:
                 await asyncio.sleep(PAUSE_SECONDS)
                 began = time.perf_counter()
+        if sum(map(len, written)) > LARGE_BYTES:
+            return await asyncio.to_thread(b"".join, written), content_type
         return b"".join(written), content_type
 
     def _at_once(self, view: View, accept: str) -> tuple[bytes, str]:
