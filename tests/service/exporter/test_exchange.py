@@ -283,6 +283,17 @@ async def test_a_wrong_clock_is_seen(files: Files, ahead: int) -> None:
 
 
 @pytest.mark.usefixtures("venue")
+async def test_waiting_for_the_rate_limit_is_no_skew(files: Files) -> None:
+    """Nor is it the venue's slowness: what we wait before a request is ours."""
+    options = {"key_file": None, "secret_file": None, "request_interval_seconds": 2.5}
+    async with looking(files, **options) as looked:
+        seen = await looked.once()
+        assert looked.watched.duration > 2
+    assert abs(seen["clock_skew_seconds"]) < 0.2
+    assert seen["probe_duration_seconds"] < 2
+
+
+@pytest.mark.usefixtures("venue")
 async def test_a_key_that_can_trade_is_refused_unless_accepted(files: Files) -> None:
     """The venue is asked what the key may do; no balance is read with one that may do more."""
     async with between(files, permissions=("query-funds", "modify-trades")) as url:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.registry import Collector
 
 from tests.free_ports import free_port
 from tests.rules.committed import METRICS_TOKEN
@@ -24,7 +27,9 @@ from tests.unit.stack.registries import changed
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.exporter.config import ExporterConfig, VenueEntry
+from trading_ops.exporter.families import family
 from trading_ops.exporter.server import serving
+from trading_ops.instrument.catalogue import EXPORTER_METRICS
 from trading_ops.stack.layout import discovery
 
 TEXT = "text/plain"
@@ -150,6 +155,25 @@ async def test_the_linter_finds_nothing_to_say(tmp_path: Path, path: str) -> Non
     assert (found.returncode, found.stdout, found.stderr) == (0, b"", b"")
     assert text.count(b"\n") > 10
     assert list(parse_openmetrics(openmetrics))  # type: ignore[no-untyped-call]  # no hint there
+
+
+def test_the_linter_finds_nothing_to_say_of_any_metric() -> None:
+    """Those that only other machines or other configurations have among them."""
+
+    class Everything(Collector):
+        def collect(self) -> Iterator[Metric]:
+            for one in EXPORTER_METRICS:
+                yield family(one.name, {tuple("x" for _ in one.labels): 1.0})
+
+    registry = CollectorRegistry()
+    registry.register(Everything())
+    found = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=generate_latest(registry),
+        capture_output=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, b"", b"")
 
 
 @pytest.mark.parametrize("accept", [TEXT, f"{OPENMETRICS};version=1.0.0"])
