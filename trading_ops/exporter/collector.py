@@ -101,8 +101,9 @@ class Watched:
     def figures(self) -> Sequence[Metric]:
         """Return the source's figures; none when it fails at that, which counts as well."""
         try:
-            told = self.source.families(fresh=self.up)
+            told = iter(self.source.families(fresh=self.up))
             found, self.left_out = bounded(list(islice(told, LARGEST_FAMILIES)))
+            self.left_out += next(told, None) is not None  # there may be no end to them
         except Exception as error:  # noqa: BLE001 - a scrape has the others' figures too
             self.failures += 1
             _log.warning("collector_not_told", collector=self.source.name, reason=str(error))

@@ -5,6 +5,7 @@ import contextlib
 import threading
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +15,7 @@ from prometheus_client.samples import Sample
 
 from tests.service.exporter.venues import FakeVenue
 from tests.waiting import eventually
-from trading_ops.exporter.collector import LARGEST_SERIES, Board, Watched
+from trading_ops.exporter.collector import LARGEST_FAMILIES, LARGEST_SERIES, Board, Watched
 from trading_ops.exporter.config import VenueEntry
 from trading_ops.exporter.host.source import disk_sources
 from trading_ops.exporter.looking import Look, Looking, all_of
@@ -102,9 +103,9 @@ class Source:
         return self.told
 
 
-def series(name: str, count: int) -> Metric:
+def series(name: str, length: int) -> Metric:
     family = GaugeMetricFamily(name, "A figure.", labels=("number",))
-    for number in range(count):
+    for number in range(length):
         family.add_metric((str(number),), number)
     return family
 
@@ -142,6 +143,15 @@ async def test_bad_sources_leave_the_good_one_alone() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
+
+
+def test_families_without_an_end_are_cut_off() -> None:
+    """A source that yields for ever keeps no scrape waiting, and it shows."""
+    source = Source("endless")
+    source.told = (series(f"figure_{number}", 1) for number in count())  # type: ignore[assignment]
+    watched = Watched(source)
+    assert len(watched.figures()) == LARGEST_FAMILIES
+    assert watched.left_out == 1
 
 
 async def test_what_cannot_be_written_spoils_no_scrape() -> None:
