@@ -167,7 +167,7 @@ async def test_calls_are_limited_as_on_kraken(call: Any, faults: FaultCaller) ->
 async def test_orders_are_limited_as_on_kraken(call: Any, faults: FaultCaller) -> None:
     """Cancelled young orders cost most, for each pair; a cancel itself is never refused."""
     await faults.inject("rate_limit", tier="starter", keys=["alpha"])
-    errors = []
+    errors: list[list[str]] = []
     while not errors or not errors[-1]:
         answer = await call("AddOrder", **ORDER)
         errors.append(answer["error"])

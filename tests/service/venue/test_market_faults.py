@@ -200,7 +200,7 @@ async def test_a_book_with_a_gap_fails_its_checksum(
                 levels[level["price"]] = level["qty"]
                 if level["qty"] == ZERO:
                     del levels[level["price"]]
-        return checksum(SYMBOLS["BTC/USD"], book["bids"], book["asks"]) == data["checksum"]
+        return bool(checksum(SYMBOLS["BTC/USD"], book["bids"], book["asks"]) == data["checksum"])
 
     assert [await apply() for _ in range(4)] == [True] * 4
     assert [len(side) for side in book.values()] == [10, 10]

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 import structlog
 
-from tests.service.venue.harness import FaultCaller, Files, VenueProcess
+from tests.service.venue.harness import FaultCaller, Files, VenueProcess, until
 from trading_ops.paper.venue.__main__ import main, run
 from trading_ops.paper.venue.config import load_config
 from trading_ops.paper.venue.venue import Venue
@@ -31,8 +31,10 @@ def logs_as_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-async def post(files: Files, method: str, nonce: int, **fields: object) -> dict[str, Any]:
-    path, body, headers = files.signed(method, nonce, fields)
+async def post(
+    files: Files, method: str, nonce: int, *, key: str = "alpha", **fields: object
+) -> dict[str, Any]:
+    path, body, headers = files.signed(method, nonce, fields, key)
     async with (
         aiohttp.ClientSession() as session,
         session.post(files.url + path, data=body, headers=headers) as answer,
@@ -50,12 +52,21 @@ async def test_everything_survives_kill_9(
     market = {"pair": "XBTUSD", "type": "sell", "ordertype": "market", "volume": "0.01"}
     await post(files, "AddOrder", 2, **market)
     await post(files, "CancelAllOrdersAfter", 3, timeout=600)
-    asked = ("BalanceEx", "OpenOrders", "ClosedOrders", "TradesHistory")
+    stop = market | {"ordertype": "stop-loss", "price": "1000"}
+    await post(files, "AddOrder", 4, **stop)
+    await faults.hand("alpha", "deposits", asset="USD", amount="0.0001")
+    for nonce in (500, 450):
+        assert (await post(files, "Balance", nonce, key="second"))["error"] == []
+    asked = ("BalanceEx", "OpenOrders", "ClosedOrders", "TradesHistory", "Ledgers")
     before = [await post(files, method, 10 + n) for n, method in enumerate(asked)]
     told = await faults.journal()
     process.kill()
     process.start()
     assert (await post(files, "Balance", 13))["error"] == ["EAPI:Invalid nonce"]
+    reused = [await post(files, "Balance", nonce, key="second") for nonce in (500, 450, 449)]
+    refused = ["EAPI:Invalid nonce"]
+    assert [answer["error"] for answer in reused] == [refused, refused, []]
+    assert (await faults.hand("alpha"))["dead_man_deadline"] is not None
     after = [await post(files, method, 20 + n) for n, method in enumerate(asked)]
     assert after == before
     again = await faults.journal()
@@ -97,6 +108,44 @@ async def test_dead_sessions_stay_dead_and_other_faults_end_with_the_process(
     assert (await faults.journal("session_killed"))[0]["session"] == "s1"
     (cleared,) = await faults.journal("fault_cleared")
     assert (cleared["kind"], cleared["reason"]) == ("http_5xx", "restart")
+
+
+async def test_a_jump_of_the_price_ends_with_the_process(
+    process: VenueProcess, files: Files, faults: FaultCaller, http: aiohttp.ClientSession
+) -> None:
+    """After a crash the market goes on where it would have been without the fault."""
+
+    async def last() -> float:
+        async with http.get(f"{files.url}/0/public/Ticker?pair=XBTUSD") as answer:
+            return float((await answer.json())["result"]["XXBTZUSD"]["b"][0])
+
+    before = await last()
+    await faults.inject("price_jump", pair="XBTUSD", percent=50)
+
+    async def jumped() -> bool:
+        return await last() > before * 1.4
+
+    await until(jumped)
+    process.kill()
+    process.start()
+    assert await last() == pytest.approx(before, rel=0.05)
+
+
+async def test_the_journal_of_the_configuration_is_bounded(
+    files: Files, faults: FaultCaller
+) -> None:
+    """The settings reach the file: it is begun anew, and one old one is kept."""
+    files.config.write_text(json.dumps(files.values() | {"journal_bytes": 4000}))
+    process = VenueProcess(files)
+    process.start()
+    try:
+        for _ in range(40):
+            await faults.hand("alpha", "deposits", asset="USD", amount="1")
+        assert 0 < files.journal.stat().st_size < 5000
+        assert files.journal.with_name("journal.jsonl.1").stat().st_size < 5000
+        assert len(await faults.journal("money_moved")) >= 40
+    finally:
+        assert process.stop() == 0, process.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -142,6 +191,10 @@ async def test_a_taken_port_is_named(venue: Venue, tmp_path: Path) -> None:
         ({"maker_fee": "2"}, "maker_fee"),
         ({"tick_seconds": 0}, "tick_seconds"),
         ({"funds": {"DOGE": "1"}}, "funds.DOGE"),
+        ({"tier": "whale"}, "tier"),
+        ({"journal_bytes": 10}, "journal_bytes"),
+        ({"market_hours": {"DOGEUSD": {}}}, "market_hours.DOGEUSD"),
+        ({"market_hours": {"XXBTZUSD": {"timezone": "Mars"}}}, "market_hours"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_sentence(

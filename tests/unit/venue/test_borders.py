@@ -1,5 +1,6 @@
 """The small pure parts at the borders: signatures, sessions, faults, the switch, the journal."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,44 @@ def test_a_file_that_is_ahead_of_a_new_store_gets_the_new_entries(tmp_path: Path
     journal_of(tmp_path, *"abc")
     (tmp_path / "venue.db").unlink()
     assert len(journal_of(tmp_path, "d")) == 4
+
+
+def test_a_journal_is_bounded(tmp_path: Path) -> None:
+    """Old rows are forgotten, a large file becomes the old one, and no entry is there twice."""
+    store = Store(tmp_path / "venue.db")
+    journal = Journal(store, tmp_path / "journal.jsonl", entries=1500, size=50_000)
+    for number in range(4000):
+        journal.record("tick", number=number)
+        journal.commit()
+    kept = journal.after(0)
+    assert 1500 <= len(kept) <= 1500 + 1000
+    assert (kept[-1]["seq"], journal.last) == (4000, 4000)
+    assert [entry["seq"] for entry in kept] == list(range(kept[0]["seq"], 4001))
+    journal.close()
+    files = [tmp_path / "journal.jsonl.1", tmp_path / "journal.jsonl"]
+    assert all(path.stat().st_size < 51_000 for path in files)
+    numbers = [json.loads(line)["seq"] for path in files for line in path.read_text().splitlines()]
+    assert numbers == list(range(numbers[0], 4001))
+    files[1].write_bytes(b"")  # as if it had just become the old one
+    last = json.loads(files[0].read_text().splitlines()[-1])["seq"]
+    again = Journal(store, files[1], entries=1500, size=50_000)
+    assert json.loads(files[1].read_text().splitlines()[0])["seq"] == last + 1
+    again.close()
+    store.close()
+
+
+def test_entries_tell_who_caused_them(tmp_path: Path) -> None:
+    """Inside a block each entry has the key and the nonce of the request, outside none."""
+    store = Store(tmp_path / "venue.db")
+    journal = Journal(store, tmp_path / "journal.jsonl")
+    with journal.by(key="alpha", nonce="7"):
+        journal.record("inside")
+    journal.record("outside")
+    inside, outside = journal.after(0)
+    assert (inside["by_key"], inside["by_nonce"]) == ("alpha", "7")
+    assert "by_key" not in outside
+    journal.close()
+    store.close()
 
 
 def test_a_state_that_cannot_be_opened_is_named(tmp_path: Path) -> None:

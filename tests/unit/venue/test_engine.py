@@ -1,50 +1,15 @@
 """The exchange as a whole, stepped by hand: no rule of money may ever break."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from trading_ops.paper.venue.config import KeyFiles, VenueConfig
+from tests.unit.venue.exchange import NOW, PAIR, exchange, limit
 from trading_ops.paper.venue.crowd import Level
 from trading_ops.paper.venue.engine import Engine
-from trading_ops.paper.venue.errors import VenueRefusal
-from trading_ops.paper.venue.journal import Journal
-from trading_ops.paper.venue.market import Market
-from trading_ops.paper.venue.orders import NewOrder, Side
-from trading_ops.paper.venue.pairs import ASSETS, PAIRS
-from trading_ops.paper.venue.prices import Walk, WalkState
-from trading_ops.paper.venue.store import Store
-
-NOW = 1_800_000_000.0
-CONFIG = VenueConfig(
-    address="127.0.0.1:0",
-    faults_address="127.0.0.1:0",
-    state_dir="",
-    seed=7,
-    faults_token_file="",
-    keys=[KeyFiles("", "", "a"), KeyFiles("", "", "b"), KeyFiles("", "", "a")],
-)
-PAIR = "XXBTZUSD"
-
-
-@contextmanager
-def exchange(folder: Path) -> Iterator[tuple[Engine, Store]]:
-    store = Store(folder / "venue.db")
-    journal = Journal(store, folder / "journal.jsonl")
-    walk = Walk(CONFIG.seed, ASSETS.values(), WalkState())
-    markets = {pair.id: Market(pair, walk, [], NOW) for pair in PAIRS.values()}
-    try:
-        yield Engine(CONFIG, store, journal, walk, markets), store
-        store.commit()
-    finally:
-        journal.close()
-        store.close()
+from trading_ops.paper.venue.orders import NewOrder
 
 
 @pytest.fixture
@@ -53,11 +18,6 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         engine.markets[PAIR].book.bids = [Level(Decimal(100), Decimal(1))]
         engine.markets[PAIR].book.asks = [Level(Decimal(110), Decimal(1))]
         yield engine
-
-
-def limit(side: Side, price: str, volume: str = "0.5", **fields: object) -> NewOrder:
-    new = {"pair": PAIR, "side": side, "kind": "limit", **fields}
-    return NewOrder(**new, price=Decimal(price), volume=Decimal(volume))  # type: ignore[arg-type]
 
 
 def test_two_accounts_trade_with_each_other(engine: Engine) -> None:
@@ -116,62 +76,3 @@ def test_a_closed_minute_is_stored(tmp_path: Path) -> None:
         (candle,) = store.candles(PAIR)
         assert candle == engine.markets[PAIR].candles.closed[-1]
         assert candle.count == 1
-
-
-ORDERS = st.builds(
-    lambda account, side, kind, size, offset, flag: (account, side, kind, size, offset, flag),
-    st.sampled_from(["a", "b"]),
-    st.sampled_from(["buy", "sell"]),
-    st.sampled_from(["limit", "limit", "market"]),
-    st.decimals("0.0001", "1.5", places=8),
-    st.integers(-40, 40),
-    st.sampled_from(["GTC", "IOC"]),
-)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.one_of(ORDERS, st.just("step"), st.just("cancel")), max_size=40))
-def test_money_is_never_made_lost_or_overdrawn(actions: list[object]) -> None:
-    """Whatever comes: trades explain every balance, and none is ever below zero."""
-    with TemporaryDirectory() as folder, exchange(Path(folder)) as (engine, store):
-        now = NOW
-        for action in actions:
-            now += 1
-            if action == "step":
-                engine.step(now)
-            elif action == "cancel":
-                engine.cancel("a", engine.find("a"), "cancel_all", now)
-            elif isinstance(action, tuple):
-                _place(engine, action, now)
-            check(engine, store)
-
-
-def _place(engine: Engine, action: tuple[object, ...], now: float) -> None:
-    account, side, kind, size, offset, time_in_force = action
-    middle = engine.markets[PAIR].last.price
-    new = {"side": side, "kind": kind, "volume": size, "time_in_force": time_in_force}
-    price = middle + 5 * Decimal(str(offset)) if kind == "limit" else None
-    # A refusal is one of the answers; that it changed nothing is checked like everything else.
-    with suppress(VenueRefusal):
-        engine.add(str(account), NewOrder(pair=PAIR, price=price, **new), now)  # type: ignore[arg-type]
-
-
-def check(engine: Engine, store: Store) -> None:
-    for name, account in engine.accounts.items():
-        expected = dict(CONFIG.funds)
-        trades, count = store.trades(name, 0, 1e18, 0, 10_000)
-        assert count == len(trades)
-        for trade in trades:
-            sign = 1 if trade.side == "buy" else -1
-            expected["XXBT"] += sign * trade.volume
-            expected["ZUSD"] -= sign * trade.cost + trade.fee
-        assert account.balances == expected == store.balances(name)
-        assert all(amount >= 0 for amount in account.balances.values())
-        assert all(account.available(asset, engine.fees) >= 0 for asset in account.balances)
-        for order in account.open.values():
-            parts = [trade for trade in trades if trade.order == order.id]
-            assert order.status == "open"
-            assert sum(trade.volume for trade in parts) == order.filled < order.volume
-            assert sum(trade.cost for trade in parts) == order.cost
-            assert sum(trade.fee for trade in parts) == order.fee
-            assert store.order(name, order.id) == order

@@ -1,0 +1,177 @@
+"""The venue's small rules as tables: market hours, rate limits, checksums, targets of faults."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from trading_ops.paper.venue.errors import VenueRefusal
+from trading_ops.paper.venue.faults import Caller, FaultBoard, FaultRequest
+from trading_ops.paper.venue.feed.shapes import checksum
+from trading_ops.paper.venue.hours import NEW_YORK, Hours
+from trading_ops.paper.venue.limits import Counter, Limits
+from trading_ops.paper.venue.pairs import PAIRS
+
+ALPHA = Caller("Balance", "private", "alpha", "alpha")
+
+
+def moment(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("utc", "is_open"),
+    [
+        ("2026-07-01T13:29:59", False),
+        ("2026-07-01T13:30:00", True),
+        ("2026-07-01T19:59:59", True),
+        ("2026-07-01T20:00:00", False),
+        ("2026-12-01T14:29:59", False),  # an hour later in winter
+        ("2026-12-01T14:30:00", True),
+        ("2026-12-01T20:59:59", True),
+        ("2026-07-04T15:00:00", False),  # a Saturday
+        ("2026-07-03T15:00:00", False),  # the holiday of that Saturday
+        ("2026-11-26T16:00:00", False),  # Thanksgiving
+        ("2026-11-27T17:59:59", True),  # closes at 13:00 the day after
+        ("2026-11-27T18:00:00", False),
+        ("2026-03-06T14:30:00", True),  # the Friday before clocks go forward
+        ("2026-03-09T13:30:00", True),  # the Monday after
+        ("2026-03-09T14:29:59", True),
+        ("2026-03-09T20:00:00", False),
+        ("2026-10-30T13:30:00", True),
+        ("2026-11-02T13:30:00", False),  # clocks went back
+        ("2026-11-02T14:30:00", True),
+    ],
+)
+def test_new_york_keeps_its_hours(utc: str, is_open: bool) -> None:
+    """Summer and winter time, weekends, holidays and early closes."""
+    assert NEW_YORK.is_open(moment(utc)) is is_open
+
+
+def test_hours_are_read_from_a_configuration() -> None:
+    """Days and times are written as text; a zone that is none is refused."""
+    text = (
+        b'{"timezone": "Europe/Berlin", "opens": "09:00:00", "closes": "17:30:00", "weekdays": [0],'
+    )
+    text += b'"holidays": ["2026-06-08"], "early_closes": {"2026-06-01": "12:00:00"}}'
+    hours = msgspec.json.decode(text, type=Hours)
+    assert hours.is_open(moment("2026-06-01T09:59:00"))
+    assert not hours.is_open(moment("2026-06-01T10:00:00"))
+    assert not hours.is_open(moment("2026-06-08T09:00:00"))
+    with pytest.raises(msgspec.ValidationError, match="no time zone"):
+        msgspec.json.decode(b'{"timezone": "Mars/Olympus"}', type=Hours)
+
+
+def test_a_counter_sinks_with_time_and_never_below_zero() -> None:
+    """Costs add up, decay takes away; a clock that goes back gives nothing back."""
+    counter = Counter()
+    assert counter.add(10, 100.0, 0.5) == 10
+    assert counter.add(1, 110.0, 0.5) == 6
+    assert counter.add(1, 105.0, 0.5) == 7
+    assert counter.add(1, 9999.0, 0.5) == 1
+
+
+@pytest.mark.parametrize(
+    ("tier", "calls"), [("starter", 15), ("intermediate", 20), ("pro", 20), (None, 1000)]
+)
+def test_each_tier_has_its_calls(tier: Any, calls: int) -> None:
+    """So many at once, and then one each time the counter has sunk by one."""
+    limits = Limits(FaultBoard(), tier)
+    for _ in range(calls):
+        limits.call(ALPHA, 100.0)
+    if tier is not None:
+        with pytest.raises(VenueRefusal, match="EAPI:Rate limit exceeded"):
+            limits.call(ALPHA, 100.0)
+        limits.call(ALPHA, 200.0)
+
+
+@pytest.mark.parametrize(
+    ("age", "cost"), [(0, 8), (4.9, 8), (5, 6), (10, 5), (15, 4), (45, 2), (90, 1), (300, 0)]
+)
+def test_a_cancel_costs_less_the_older_the_order(age: float, cost: int) -> None:
+    """Kraken's table: what is left for new orders tells what the cancel cost."""
+    limits = Limits(FaultBoard(), "starter")
+    limits.cancel(ALPHA, "XXBTZUSD", age, 100.0)
+    for _ in range(60 - cost):
+        limits.add(ALPHA, "XXBTZUSD", 0, 100.0)
+    with pytest.raises(VenueRefusal, match="EOrder:Rate limit exceeded"):
+        limits.add(ALPHA, "XXBTZUSD", 0, 100.0)
+    limits.add(ALPHA, "XETHZUSD", 0, 100.0)
+
+
+def test_only_so_many_orders_may_be_open() -> None:
+    """The sixtieth of a Starter is the last."""
+    limits = Limits(FaultBoard(), "starter")
+    limits.add(ALPHA, "XXBTZUSD", 59, 100.0)
+    with pytest.raises(VenueRefusal, match="EOrder:Orders limit exceeded"):
+        limits.add(ALPHA, "XXBTZUSD", 60, 101.0)
+
+
+def test_the_checksum_is_krakens() -> None:
+    """The example of Kraken's documentation, so that the formula is theirs and not only ours."""
+    pair = msgspec.structs.replace(PAIRS["XETHXXBT"], price_decimals=5)
+    volume = Decimal("0.00000500")
+    asks = {Decimal(5005 + 5 * n).scaleb(-5): volume for n in range(10)}
+    prices = ("5000", "4995", "4990", "4980", "4975", "4970", "4965", "4960", "4955", "4950")
+    bids = {Decimal(price).scaleb(-5): volume for price in prices}
+    assert checksum(pair, bids, asks) == 974947235
+
+
+def inject(board: FaultBoard, **fields: Any) -> str:
+    context: dict[str, Any] = {"now": 100.0, "last_session": 0, "connections": frozenset()}
+    request = msgspec.convert(fields, FaultRequest)
+    return board.inject(request, fault_id=str(len(board.active)), **context).id
+
+
+@pytest.mark.parametrize(
+    ("target", "met"),
+    [
+        ({}, True),
+        ({"methods": ["Balance"]}, True),
+        ({"methods": ["balances"]}, True),
+        ({"methods": ["private", "AddOrder"]}, True),
+        ({"methods": ["orders"]}, False),
+        ({"methods": ["public"]}, False),
+        ({"keys": ["alpha"]}, True),
+        ({"keys": ["manual"]}, False),
+        ({"accounts": ["manual"], "keys": ["alpha"]}, False),
+    ],
+)
+def test_a_target_is_all_that_it_names(target: dict[str, Any], met: bool) -> None:
+    """Method and key and account must fit."""
+    board = FaultBoard()
+    inject(board, kind="slow", **target)
+    assert (board.strike("slow", ALPHA) is not None) is met
+
+
+def test_no_fault_meets_a_hand() -> None:
+    """What people do at the fault port is never broken."""
+    board = FaultBoard()
+    inject(board, kind="partial_cancel")
+    assert board.strike("partial_cancel", Caller("AddOrder", "hand", "hand", "alpha")) is None
+
+
+def test_a_count_is_struck_and_then_over() -> None:
+    """It strikes so often, meets nobody afterwards, and ends; what hangs is let go later."""
+    board = FaultBoard()
+    spent = inject(board, kind="slow", count=2)
+    assert [board.strike("slow", ALPHA) is not None for _ in range(4)] == [True, True, False, False]
+    assert board.find("slow") is None
+    assert [fault.id for fault in board.expire(100.0)] == [spent]
+    hangs = inject(board, kind="hang", count=1)
+    assert board.strike("hang", ALPHA) is not None
+    assert board.strike("hang", ALPHA) is None
+    assert board.expire(100.0) == []
+    assert list(board.active) == [hangs]
+
+
+def test_an_older_fault_strikes_when_the_newer_one_does_not_meet() -> None:
+    """Two faults of a kind for two keys do not hide each other."""
+    board = FaultBoard()
+    inject(board, kind="http_5xx", code=501, keys=["alpha"])
+    inject(board, kind="http_5xx", code=502, keys=["manual"])
+    struck = board.strike("http_5xx", ALPHA)
+    assert struck is not None
+    assert struck.code == 501
