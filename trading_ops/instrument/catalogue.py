@@ -7,7 +7,6 @@ and the documentation lists it. A metric that is not here does not exist.
 from trading_ops.instrument.entries.bot_database import BOT_DATABASE
 from trading_ops.instrument.entries.collectors import COLLECTORS
 from trading_ops.instrument.entries.components import COMPONENT_METRICS
-from trading_ops.instrument.entries.databases import DATABASES
 from trading_ops.instrument.entries.drift import DRIFT
 from trading_ops.instrument.entries.every_process import PROCESS_METRICS
 from trading_ops.instrument.entries.freqtrade import FREQTRADE
@@ -17,12 +16,16 @@ from trading_ops.instrument.entries.logs import LOGS
 from trading_ops.instrument.entries.market_data import MARKET_DATA
 from trading_ops.instrument.entries.money import MONEY
 from trading_ops.instrument.entries.orders import ORDERS
+from trading_ops.instrument.entries.postgresql import POSTGRESQL
+from trading_ops.instrument.entries.postgresql_statistics import POSTGRESQL_STATISTICS
+from trading_ops.instrument.entries.postgresql_storage import POSTGRESQL_STORAGE
 from trading_ops.instrument.entries.process_of_a_bot import PROCESS_OF_A_BOT
 from trading_ops.instrument.entries.processes import PROCESSES
 from trading_ops.instrument.entries.queues import QUEUES
 from trading_ops.instrument.entries.reconciler import RECONCILER_METRICS
 from trading_ops.instrument.entries.risk import RISK
 from trading_ops.instrument.entries.signals import SIGNALS
+from trading_ops.instrument.entries.sqlite import SQLITE
 from trading_ops.instrument.entries.venue_calls import VENUE_CALLS
 from trading_ops.instrument.entries.venue_probes import VENUE_ACCOUNTS, VENUE_PROBES
 from trading_ops.instrument.entries.watchers import WATCHER_METRICS
@@ -50,7 +53,10 @@ EXPORTER_METRICS: tuple[Metric, ...] = (
     *VENUE_PROBES,
     *VENUE_ACCOUNTS,
     *FREQTRADE,
-    *DATABASES,
+    *POSTGRESQL,
+    *POSTGRESQL_STATISTICS,
+    *POSTGRESQL_STORAGE,
+    *SQLITE,
     *LOG_FILES,
     *COLLECTORS,
 )
