@@ -20,7 +20,7 @@ from trading_ops import clock, logs
 from trading_ops.clients.agent import BotHealth
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
-from trading_ops.domain.target import Registry, Target
+from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
 from trading_ops.reconciler.hold_agreement import HoldAgreement, as_hold, clean, severity
 from trading_ops.reconciler.hold_memory import MACHINE, STORE_SECONDS, HoldMemory
@@ -33,6 +33,13 @@ from trading_ops.store.writer import Writer
 __all__ = ["MACHINE", "STORE_SECONDS", "Holding", "Laid", "Lifted", "Report"]
 
 log = logs.get(__name__)
+
+ONLY_THERE = {
+    Kind.BOT: "lifted at the bot; the database learns it from there when it answers",
+    Kind.FREQTRADE: "lifted at the bot, but not stored: it is laid again, and must then be lifted "
+    "again, when the database answers",
+}
+"""What is said of a lift that the database did not take; a Freqtrade does not keep its lifts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +195,11 @@ class Holding:
                 await self._memory.write(lifting)
             except StoreError as error:
                 log.error("lift_not_stored", target=target.name, error=str(error))  # noqa: TRY400
-                detail = "lifted at the bot; the database learns it from there when it answers"
-                return Lifted(ids=gone, detail=detail)
+                return Lifted(ids=gone, detail=ONLY_THERE[target.kind])
+            # What was read while this was being written still has them. An agent tells what was
+            # lifted there, a Freqtrade does not: there they would be laid again.
+            for key in gone:
+                self._drop(key)
         log.warning("holds_lifted", target=target.name, owner=owner, holds=sorted(gone))
         return Lifted(ids=gone, detail=f"holds lifted by {owner}: {len(gone)}")
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -24,12 +25,12 @@ from trading_ops.cli.main import run as trading_ops
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.errors import Refused
+from trading_ops.errors import Refused, StoreUnavailable
 from trading_ops.reconciler.hands_off import HandsOff
-from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler.holding import Holding, Report
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.watch import AgentWatch, Patience
-from trading_ops.store import events, holds
+from trading_ops.store import Connection, events, holds
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
@@ -167,6 +168,51 @@ async def test_a_person_names_what_is_lifted(desk: Desk) -> None:
         await desk.holding.enforce()
         assert (desk.fake.state, desk.fake.standing()) == ("running", [])
     assert await desk.standing() == {}
+
+
+async def test_a_lift_is_not_undone_by_what_was_read_before_it_was_stored(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bot has no hold any more and does not tell that it was lifted; the database still has."""
+    await desk.holding.lay(desk.target, "halted", **ADA)
+    memory, passes = desk.holding._memory, list[asyncio.Task[None]]()
+    write = memory.write
+
+    async def late(work: Callable[[Connection], Any]) -> Any:
+        if not desk.fake.standing() and not passes:
+            asked_at = clock.monotonic()
+            health = await desk.directory.bot(desk.target).health()
+            reports = {"freq": Report(asked_at=asked_at, health=health)}
+            passes.append(asyncio.create_task(desk.holding.enforce(reports)))
+            await eventually(lambda: desk.holding._locks["freq"]._waiters)
+        return await write(work)
+
+    monkeypatch.setattr(memory, "write", late)
+    await desk.holding.lift(desk.target, ids=None, **ADA)
+    await asyncio.gather(*passes)
+    assert len(passes) == 1
+    assert (desk.fake.state, desk.fake.standing()) == ("running", [])
+
+
+async def test_a_lift_that_could_not_be_stored_is_said_to_be_undone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Freqtrade does not remember who lifted what, so the database's word stands: careful."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    write = desk.holding._memory.write
+
+    async def broken(work: Callable[[Connection], Any]) -> Any:
+        if not desk.fake.standing():
+            raise StoreUnavailable("away")
+        return await write(work)
+
+    monkeypatch.setattr(desk.holding._memory, "write", broken)
+    lifted = await desk.holding.lift(desk.target, ids=None, **ADA)
+    assert "must then be lifted again" in lifted.detail
+    monkeypatch.undo()
+    await desk.holding.enforce()
+    assert desk.halted
+    assert await desk.standing() == {laid.id: "halted"}
 
 
 async def test_what_was_told_to_it_alone_is_kept(desk: Desk) -> None:
