@@ -1,5 +1,7 @@
 """The paper venue's fault port: breaking it on purpose, and reading its own journal."""
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -47,6 +49,36 @@ class VenueFaults:
     async def clear(self, fault: str) -> None:
         """End a fault, if it is still there."""
         await self._http.ask("DELETE", f"/faults/{fault}")
+
+    async def account(self, name: str) -> Mapping[str, Any]:
+        """Return what is really on an account: balances, holds, open orders, number of trades."""
+        body = await self._http.get(f"/accounts/{name}")
+        return msgspec.json.decode(body, type=dict[str, Any])
+
+    async def deposit(self, account: str, asset: str, amount: Decimal) -> None:
+        """Move money into an account by hand; a negative amount leaves it.
+
+        Raises:
+            Refused: there is no such account or asset, or not so much of it.
+            Unreachable: it did not answer.
+        """
+        wanted = {"asset": asset, "amount": format(amount, "f")}
+        await self._by_hand(f"/accounts/{account}/deposits", wanted)
+
+    async def trade(self, account: str, **order: str) -> Mapping[str, Any]:
+        """Place an order on an account by hand, with the fields of AddOrder; return it.
+
+        Raises:
+            Refused: the venue does not take it.
+            Unreachable: it did not answer.
+        """
+        return await self._by_hand(f"/accounts/{account}/orders", order)
+
+    async def _by_hand(self, path: str, wanted: Mapping[str, str]) -> Mapping[str, Any]:
+        answer = await self._http.ask("POST", path, json=dict(wanted))
+        if answer.status != 200:  # noqa: PLR2004
+            raise Refused(f"{path}: HTTP {answer.status}")
+        return msgspec.json.decode(answer.body, type=dict[str, Any])
 
     async def journal(self, *, since: float) -> list[JournalEntry]:
         """Return what the venue wrote down since a moment (seconds since the epoch)."""
