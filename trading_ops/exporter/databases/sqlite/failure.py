@@ -60,4 +60,5 @@ def of_sqlite(error: sqlite3.Error) -> SqliteFailure:
 def of_system(error: OSError) -> SqliteFailure:
     """Return the failure for an error of the system."""
     reason = _ERRNOS.get(error.errno or 0, INPUT_OUTPUT)
-    return SqliteFailure(reason, error.strerror or str(error))
+    said = error.strerror or str(error)
+    return SqliteFailure(reason, f"{error.filename}: {said}" if error.filename else said)
