@@ -2,7 +2,7 @@
 # The targets that need the virtual environment make it first; when nothing changed that is instant.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash crash-replicas fuzz planted
+.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash crash-replicas fuzz planted test-freqtrade
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -57,6 +57,9 @@ crash-replicas: setup-dev ## Freeze, kill and cut off two reconcilers: make cras
 PAYLOADS ?= 200000
 fuzz: setup-dev ## Throw malformed notifications and API requests at it: make fuzz PAYLOADS=200000
 	@scripts/fuzz.sh "$(PAYLOADS)"
+
+test-freqtrade: setup-dev ## Prove it against the real Freqtrade, in an environment of its own
+	@scripts/test-freqtrade.sh
 
 planted: setup-dev ## Plant bugs into a copy of the code, and see that the tests catch each
 	@.venv/bin/python -m tests.planted

@@ -15,7 +15,7 @@ import aiohttp
 import psutil
 import pytest
 
-from tests.freqtrade.real import PASSWORD, USER, WS_TOKEN, Exchange, RealFreqtrade, patiently
+from tests.freqtrade.real import PAIRS, PASSWORD, USER, WS_TOKEN, Exchange, RealFreqtrade, patiently
 from tests.service.exporter.test_freqtrade import figures, look
 from trading_ops import clock
 from trading_ops.clients.freqtrade import Freqtrade
@@ -173,6 +173,35 @@ async def test_a_resting_entry_and_its_cancellation(
     await patiently(lambda: real.open_trades() == 0, within=30)
 
 
+@pytest.mark.parametrize("before", ["running", "stopped"])
+async def test_an_emergency_exit_leaves_nothing_open(
+    real: RealFreqtrade, client: Freqtrade, before: str
+) -> None:
+    """Everything is sold, then it is stopped; also one that somebody had stopped first."""
+    await hold_two(real)
+    if before == "stopped":
+        real.post("/stop")
+        await patiently(lambda: real.state == "stopped", within=20)
+    detail = await command(client, "flatten", HALT)
+    assert detail.endswith("nothing is open, stopped"), detail
+    assert (real.state, real.get("/status")) == ("stopped", [])
+    assert len(real.global_locks()) == 1
+
+
+async def test_an_emergency_exit_that_cannot_be_does_not_stop_it(
+    real: RealFreqtrade, client: Freqtrade, exchange: Exchange
+) -> None:
+    """The exchange is away: it stays halted, its positions managed, and the answer says so."""
+    await hold_two(real)
+    exchange.mode("down")
+    within = timedelta(seconds=12)
+    result = await client.command("flatten", HALT, attempt_id="x", fence=1, within=within)
+    assert result.outcome == "failed"
+    assert "open positions: 2; it was not stopped" in result.detail
+    assert (await client.health()).state == "halted"
+    assert real.state == "paused"
+
+
 async def test_a_throttling_exchange_stalls_the_loop(
     real: RealFreqtrade, exchange: Exchange, bot: FreqtradeBot
 ) -> None:
@@ -252,7 +281,7 @@ async def test_its_messages_are_heard_and_a_reload_ends_the_connection(
 async def test_a_fill_and_a_candle_are_heard(real: RealFreqtrade, bot: FreqtradeBot) -> None:
     """Orders by how they ended, which no endpoint tells; and a candle's analysis."""
     (listener,) = (one for one in bot.watched if isinstance(one, Listener))
-    await patiently(real.open_trades, within=90, what="an entry of the strategy")
+    await hold_two(real)
     await look(bot, "pair_candles")
     async with running(listener):
         await patiently(lambda: listener.up, within=20)
@@ -274,6 +303,13 @@ async def test_a_wrong_token_is_refused_and_named(
     await listener.once()
     assert listener.problem == "HTTP 403: the ws_token may be wrong"
     assert "not-the-one" in real.log
+
+
+async def hold_two(real: RealFreqtrade) -> None:
+    """Enter by hand: after an exit the strategy waits for the next candle."""
+    for pair in PAIRS:
+        real.ask("POST", "/forceenter", {"pair": pair, "ordertype": "market"})
+    await patiently(lambda: real.open_trades() == 2, within=90, what="two open trades")
 
 
 async def is_dead(bot: FreqtradeBot) -> bool:

@@ -179,7 +179,8 @@ async def test_an_exchange_that_is_away_is_alerted_on(
 ) -> None:
     """Freqtrade's own health stays good; its log and its candles' age tell it. It ends alone."""
     await patiently(real.open_trades, within=90)
-    warned = (await scrapes.now())["trading_freqtrade_exchange_warnings_total"]
+    before = await scrapes.now()
+    warned = before["trading_freqtrade_exchange_warnings_total"]
 
     async def fires(alert: str) -> bool:
         alerts = (await scene.prometheus.view()).alerts.values()
@@ -203,8 +204,10 @@ async def test_an_exchange_that_is_away_is_alerted_on(
         seen = await scrapes.now()
         assert seen["trading_component_up:feed"] == 0
         assert seen["trading_component_up:heartbeat"] == 1
-        assert seen["trading_freqtrade_exchange_warnings_total"] > warned + 100
-        assert "trading_equity:USDT" not in seen
+        assert seen["trading_freqtrade_exchange_warnings_total"] > warned + 20
+        # At the last known prices, or not at all; never as if all that is held were worth nothing.
+        equity = before["trading_equity:USDT"]
+        assert seen.get("trading_equity:USDT", equity) == pytest.approx(equity, rel=0.01)
     finally:
         exchange.mode("ok")
 
@@ -212,4 +215,3 @@ async def test_an_exchange_that_is_away_is_alerted_on(
         return not (await fires(STALE) or await fires("TradingBotBrokerDisconnected"))
 
     await patiently(all_is_over, within=150)
-    await patiently(lambda: scrapes.stored("trading_equity"), within=90)

@@ -204,6 +204,11 @@ async def test_who_cannot_listen_loses_nothing_else(tmp_path: Path, trouble: str
         fake.raw["message/ws"] = (404 if trouble == "refused" else 200, b"<html>")
     async with listening(tmp_path, fake) as session:
         seen = await samples(session)
+
+        async def failed() -> bool:
+            return (await scores(session))[1] >= 1
+
+        await eventually(failed)
         assert (await scores(session))[0] == 0
         others = (await scrape(session))["trading_exporter_collector_up"]
         assert all(up for name, up in others.items() if name != LISTENER)
