@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from trading_ops.actions.base import Call, Clients, Probe, probe_executor
 from trading_ops.domain.attempt import Delivery
-from trading_ops.domain.target import BOTS, Kind
+from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError
 
 
@@ -18,7 +18,7 @@ class BotCommand:
 
     delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
     params: ClassVar[frozenset[str]] = frozenset()
-    kinds: ClassVar[frozenset[Kind]] = BOTS
+    kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_persons: ClassVar[bool] = False
 
     def __init__(self, clients: Clients) -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from trading_ops.actions.base import Call
 from trading_ops.actions.bot_command import BotCommand
 from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.target import BOTS, Kind
 
 OWNER = "reconciler"
 """Of what a runbook asks for: a hold that does not stop recovery, as a person's does."""
@@ -19,6 +20,7 @@ class HoldTrading(BotCommand):
     """Lays one hold through the bot's agent, which answers while the bot's own loop is stuck."""
 
     delivery: ClassVar[Delivery] = Delivery.SAFE_DIRECTION
+    kinds: ClassVar[frozenset[Kind]] = BOTS
 
     def body(self, call: Call) -> Mapping[str, str]:
         """Return the hold."""

@@ -3,11 +3,9 @@
 from typing import ClassVar
 
 from trading_ops.actions.bot_command import BotCommand
-from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class ReconnectBroker(BotCommand):
     """Cures sessions that the venue has forgotten or blocked while connections still stand."""
 
     name: ClassVar[str] = "reconnect_broker"
-    kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
