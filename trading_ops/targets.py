@@ -131,6 +131,8 @@ def _observes_only(entry: TargetEntry) -> bool:
     A Freqtrade was there before us and may trade real money, so it is looked at only until its
     entry says otherwise. People's halts reach it, and are kept in force, either way.
     """
+    if entry.kind is Kind.BARE_BOT:
+        return True  # it has nothing that could be commanded
     if entry.observe_only is None:
         return entry.kind is Kind.FREQTRADE
     return entry.observe_only
@@ -182,6 +184,8 @@ def _check_relations(registry: Registry, target: Target, where: str, key: str) -
             )
     if target.kind is Kind.FREQTRADE:
         _check_freqtrade(registry, target, where, key)
+    if target.kind is Kind.BARE_BOT:
+        _check_not_ours(target, where, key, "bot without an agent")
     for label in target.labels:
         if not LABEL.fullmatch(label) or label in RESERVED_LABELS:
             raise ConfigError(
@@ -190,6 +194,15 @@ def _check_relations(registry: Registry, target: Target, where: str, key: str) -
 
 
 def _check_freqtrade(registry: Registry, target: Target, where: str, key: str) -> None:
+    _check_not_ours(target, where, key, "Freqtrade")
+    if not registry.of_kind(Kind.EXPORTER):
+        raise ConfigError(
+            where, key, "nothing reads this Freqtrade", "add a target of kind exporter"
+        )
+
+
+def _check_not_ours(target: Target, where: str, key: str, what: str) -> None:
+    """Check what others run: it may trade anywhere, and the supervisor does not know it."""
     if not NAME.fullmatch(target.venue or ""):
         raise ConfigError(
             where,
@@ -199,11 +212,7 @@ def _check_freqtrade(registry: Registry, target: Target, where: str, key: str) -
         )
     if target.service is not None:
         raise ConfigError(
-            where, f"{key}.service", "the supervisor runs no Freqtrade", "remove `service`"
-        )
-    if not registry.of_kind(Kind.EXPORTER):
-        raise ConfigError(
-            where, key, "nothing reads this Freqtrade", "add a target of kind exporter"
+            where, f"{key}.service", f"the supervisor runs no {what}", "remove `service`"
         )
 
 

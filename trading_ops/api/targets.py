@@ -171,7 +171,10 @@ class Targets:
         if target is None:
             not_found("targets.yml has no target of this name")
         if target.kind not in BOTS:
-            invalid(f"{target.name} is no bot: only bots are halted, reduced and resumed")
+            invalid(
+                f"{target.name} is of kind {target.kind}, which takes no orders: halted, reduced "
+                f"and resumed are those of kind {', '.join(sorted(BOTS))}"
+            )
         return target
 
     def _holds(self, target: Target) -> list[Hold]:

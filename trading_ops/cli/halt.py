@@ -102,14 +102,26 @@ def _hold(
     settings = command_settings()
     registry = load_targets(settings.targets_file)
     laid = asyncio.run(_lay(settings, registry, word, bots, owner, reason))
+    if bots is None:
+        laid += [_out_of_reach(bot, word) for bot in registry.of_kind(Kind.BARE_BOT)]
     if output == "json":
         print_json(msgspec.to_builtins(laid))
     for one in laid if output != "json" else ():
         done = "is" if one.acknowledged else "has NOT said that it is"
-        known = "" if one.id in one.detail else f" (hold {one.id})"  # most answers name it
+        known = (
+            "" if one.id in one.detail or not one.id else f" (hold {one.id})"
+        )  # most answers name it
         click.echo(f"{one.target} {done} {STATES[word]}: {one.detail}{known}")
     if not all(one.acknowledged for one in laid):
         context.exit(ExitCode.FAILED)
+
+
+def _out_of_reach(bot: Target, word: str) -> LaidView:
+    """Return the answer for a bot that only exports metrics: nobody must think that it stopped."""
+    detail = "it takes no orders, since it only exports metrics: stop it by its own means"
+    return LaidView(
+        target=bot.name, id="", state=STATES[word], stored=False, acknowledged=False, detail=detail
+    )
 
 
 async def _lay(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from trading_ops.domain.attempt import Delivery
-from trading_ops.domain.target import BOTS, Kind, Target
+from trading_ops.domain.target import BOTS, NAMED_BOTS, Kind, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def fill_query(query: str, target: Target) -> str:
 
     Only values of the registry go in; an alert's labels never do.
     """
-    bot = target.name if target.kind in BOTS else ""
+    bot = target.name if target.kind in NAMED_BOTS else ""
     for name, value in (("bot", bot), ("venue", target.venue or ""), ("target", target.name)):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         query = query.replace(f"${name}", escaped)

@@ -14,6 +14,9 @@ class Kind(StrEnum):
     FREQTRADE = "freqtrade"
     """A bot that the exporter reads over its own REST API."""
 
+    BARE_BOT = "bare_bot"
+    """A bot that serves its metrics and has no agent: there is nothing to command in it."""
+
     VENUE = "venue"
     EXPORTER = "exporter"
     RECONCILER = "reconciler"
@@ -27,7 +30,10 @@ OWN_BOTS = frozenset({Kind.BOT})
 """Those with our agent inside, and a service manager that we may ask."""
 
 BOTS = frozenset({Kind.BOT, Kind.FREQTRADE})
-"""What the label `bot` of an alert may name, and what a person may halt."""
+"""What a person may halt."""
+
+NAMED_BOTS = BOTS | {Kind.BARE_BOT}
+"""What the label `bot` of an alert may name."""
 
 
 class Restarts(StrEnum):
@@ -94,7 +100,7 @@ class Registry:
 
     @property
     def bots(self) -> tuple[Target, ...]:
-        """Return everything that trades, whoever stands between it and us."""
+        """Return everything that trades and can be halted, whoever stands between it and us."""
         return tuple(target for target in self.targets if target.kind in BOTS)
 
     def one(self, kind: Kind) -> Target:

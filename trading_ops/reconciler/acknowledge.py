@@ -31,7 +31,7 @@ from trading_ops.domain.acknowledgement import (
     silence_until,
 )
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.target import BOTS, Kind
+from trading_ops.domain.target import NAMED_BOTS, Kind
 from trading_ops.errors import ClientError, OrderRefused
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.plans import Plans
@@ -301,7 +301,7 @@ def shown(cases: Collection[Case], plans: Plans) -> dict[Key, datetime | None]:
 
 def _is_registered(key: Key, plans: Plans) -> bool:
     origin, bot, venue = key
-    bots = {one.name for one in plans.registry if one.kind in BOTS}
+    bots = {one.name for one in plans.registry if one.kind in NAMED_BOTS}
     venues = {one.name for one in plans.registry.of_kind(Kind.VENUE)}
     # A Freqtrade trades on a venue that is no target of its own.
     venues |= {one.venue for one in plans.registry if one.venue is not None}

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.target import BOTS, Kind
+from trading_ops.domain.target import NAMED_BOTS, Kind
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.plans import Plans
 
@@ -31,6 +31,6 @@ def _labels(incident: Incident, plans: Plans) -> tuple[str, str, str, str]:
     alert = incident.alert if incident.alert in plans.runbooks else "other"
     if target is None:
         return alert, "", "", ""
-    bot = target.name if target.kind in BOTS else ""
+    bot = target.name if target.kind in NAMED_BOTS else ""
     venue = target.name if target.kind is Kind.VENUE else target.venue or ""
     return alert, target.name, bot, venue

@@ -95,6 +95,10 @@ def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:
         ]
         for name, kind in files.items()
     }
+    found["bots"] += [
+        {"targets": [bot.address], "labels": _labels(bot)}
+        for bot in registry.of_kind(Kind.BARE_BOT)
+    ]
     found["bots"] += [_read_by_exporter(registry, bot) for bot in registry.of_kind(Kind.FREQTRADE)]
     return found
 
@@ -119,7 +123,7 @@ def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
 
 def _labels(target: Target) -> dict[str, str]:
     labels = dict(target.labels)
-    if target.kind is Kind.BOT:
+    if target.kind in {Kind.BOT, Kind.BARE_BOT}:
         labels |= {"bot": target.name, "venue": target.venue or ""}
     return labels
 

@@ -103,6 +103,14 @@ async def test_a_halt_needs_no_reconciler(
     code, _ = await type_("reduce", "alpha", "--reason", "x")
     assert world.commands == ["halt", "reduce"]
     assert (await type_("halt", "--all", "--reason", "x"))[0] == ExitCode.OK
+    with (settings.root / "targets.yml").open("a") as targets:
+        targets.write(
+            f"  - {{name: mine, kind: bare_bot, venue: x, address: '127.0.0.1:{free_port()}'}}\n"
+        )
+    code, said = await type_("halt", "--all", "--reason", "x")
+    assert code == ExitCode.FAILED
+    assert "alpha is halted" in said
+    assert "mine has NOT said that it is halted: it takes no orders" in said
     assert (await type_("halt", "paper", "--reason", "x"))[0] == ExitCode.FAILED
     assert (await type_("resume", "alpha", "--reason", "x"))[0] == ExitCode.NOT_RUNNING
 
