@@ -157,6 +157,9 @@ async def test_the_ledger_explains_every_balance(
         "100000.0000",
     ]
     (name, entry), *_ = deposits["ledger"].items()
+    empty = (await call("Ledgers", "second", type="withdrawal", asset="USD"))["result"]
+    assert empty == {"ledger": {}, "count": 0}
+    assert (await call("Ledgers", "second", asset="DOGE"))["error"] == ["EQuery:Unknown asset"]
     assert (await call("QueryLedgers", "second", id=name))["result"] == {name: entry}
 
 

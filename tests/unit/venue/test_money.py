@@ -17,6 +17,7 @@ from trading_ops.paper.venue.crowd import Level
 from trading_ops.paper.venue.engine import NOBODY, Engine
 from trading_ops.paper.venue.errors import VenueRefusal
 from trading_ops.paper.venue.faults import FaultBoard, FaultRequest
+from trading_ops.paper.venue.ledger import LedgerEntry
 from trading_ops.paper.venue.orders import NewOrder
 from trading_ops.paper.venue.pairs import PAIRS
 from trading_ops.paper.venue.store import Store
@@ -137,17 +138,23 @@ def test_what_there_is_and_what_was_paid_is_what_was_given(actions: list[Action]
         for name, account in engine.accounts.items():
             for asset, amount in account.balances.items():
                 there[asset] = there.get(asset, Decimal(0)) + amount
-            for entry in store.ledger(name, 0, 1e18):
+            for entry in everything(store, name):
                 there[entry.asset] += entry.fee
                 if entry.kind != "trade":
                     given[entry.asset] = given.get(entry.asset, Decimal(0)) + entry.amount
         assert there == given
 
 
+def everything(store: Store, account: str, asset: str = "") -> list[LedgerEntry]:
+    entries, count = store.ledger(account, 0, 1e18, 0, 10_000, asset=asset)
+    assert count == len(entries)
+    return entries
+
+
 def check(engine: Engine, store: Store) -> None:
     for name, account in engine.accounts.items():
         expected: dict[str, Decimal] = {}
-        for entry in reversed(store.ledger(name, 0, 1e18)):
+        for entry in reversed(everything(store, name)):
             if entry.kind != "trade":
                 expected[entry.asset] = expected.get(entry.asset, Decimal(0)) + entry.amount
         trades, count = store.trades(name, 0, 1e18, 0, 10_000)
@@ -161,7 +168,7 @@ def check(engine: Engine, store: Store) -> None:
         for asset in account.balances:
             assert account.held(asset, engine.fees) >= 0
             assert account.available(asset, engine.fees) >= 0
-            newest = store.ledger(name, 0, 1e18, asset=asset)[0]
+            newest = everything(store, name, asset)[0]
             assert newest.balance == account.balances[asset]
         for order in account.open.values():
             parts = [trade for trade in trades if trade.order == order.id]

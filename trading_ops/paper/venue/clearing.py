@@ -108,11 +108,12 @@ class Clearing:
 
     def known(self, trade_id: str, now: float) -> bool:
         """Say whether a trade may be told of."""
-        shown_at = self.late.get(trade_id)
-        if shown_at is not None and shown_at <= now:
-            del self.late[trade_id]
-            return True
-        return shown_at is None
+        return self.late.get(trade_id, 0.0) <= now
+
+    def forget_late(self, now: float) -> None:
+        """Forget which trades were late once they may be told of."""
+        if self.late:
+            self.late = {name: due for name, due in self.late.items() if due > now}
 
     def _enter(self, entry: ledger.LedgerEntry) -> None:
         self._store.save_ledger_entry(entry)

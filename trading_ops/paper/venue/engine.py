@@ -138,6 +138,7 @@ class Engine:
             age = now + self.clearing.skew - (order.changed_at or order.opened_at)
             self.limits.cancel(caller, order.pair, age, now)
             self.clearing.cancel(order, account, reason, now)
+            self.floor.doomed.pop(order.id, None)
         return len(orders)
 
     def find(
@@ -198,6 +199,7 @@ class Engine:
                 keep_after = market.candles.closed[0].start
                 self._store.save_candle(pair_id, closed, keep_after=keep_after)
         self.fire_switches(now)
+        self.clearing.forget_late(now)
         self._store.save_fact("walk", self.walk.state)
 
     def fire_switches(self, now: float) -> None:

@@ -12,7 +12,7 @@ from trading_ops.paper.venue.errors import VenueRefusal
 from trading_ops.paper.venue.faults import HAND, Caller
 from trading_ops.paper.venue.forms import LARGEST
 from trading_ops.paper.venue.journal import Journal
-from trading_ops.paper.venue.pairs import ASSETS
+from trading_ops.paper.venue.pairs import ASSETS, find_asset
 from trading_ops.paper.venue.store import Store
 
 FOREVER: Final = 1e18
@@ -62,9 +62,7 @@ class Hands:
             VenueRefusal: there is no such asset, or not so much of it.
         """
         wanted = msgspec.json.decode(body, type=Deposit)
-        asset = next((a for a in ASSETS.values() if wanted.asset in (a.id, a.altname)), None)
-        if asset is None:
-            raise VenueRefusal("EFunding:Unknown asset")
+        asset = find_asset(wanted.asset)
         if not wanted.amount.is_finite() or wanted.amount.copy_abs() >= LARGEST:
             raise VenueRefusal("EFunding:Invalid amount")
         if not (amount := asset.round(wanted.amount)):

@@ -11,7 +11,7 @@ from trading_ops.paper.venue.engine import Engine
 from trading_ops.paper.venue.errors import VenueRefusal
 from trading_ops.paper.venue.faults import Caller
 from trading_ops.paper.venue.forms import Form
-from trading_ops.paper.venue.pairs import ASSETS
+from trading_ops.paper.venue.pairs import find_asset
 from trading_ops.paper.venue.store import Store
 
 PAGE: Final = 50
@@ -19,6 +19,8 @@ PAGE: Final = 50
 
 FOREVER: Final = forms.LARGEST_NUMBER
 """Epoch seconds after everything."""
+
+EVERYTHING: Final = ("", "all")
 
 Lookup = Callable[[str], float | None]
 
@@ -94,16 +96,17 @@ class History:
             return None if entry is None else entry.time
 
         window = Window.read(form, moment)
-        kind = forms.text(form, "type")
-        entries = [
-            entry
-            for entry in self._store.ledger(
-                caller.account, window.start, window.end, kind="" if kind == "all" else kind
-            )
-            if _wanted(entry.asset, forms.text(form, "asset"))
-        ]
-        shown = {entry.id: wire.ledger_entry(entry) for entry in entries[window.slice]}
-        return page("ledger", shown, len(entries), form)
+        kind, asset = forms.text(form, "type"), forms.text(form, "asset")
+        entries, count = self._store.ledger(
+            caller.account,
+            window.start,
+            window.end,
+            window.offset,
+            PAGE,
+            asset="" if asset in EVERYTHING else find_asset(asset).id,
+            kind="" if kind in EVERYTHING else kind,
+        )
+        return page("ledger", {one.id: wire.ledger_entry(one) for one in entries}, count, form)
 
     def query_ledgers(self, caller: Caller, form: Form) -> wire.Answer:
         """Return movements by their ids; those that are not known are left out."""
@@ -119,12 +122,6 @@ class History:
 def page(name: str, shown: dict[str, Any], count: int, form: Form) -> wire.Answer:
     """Return a page and, unless it was not wanted, how many there are on all pages."""
     return {name: shown} if forms.truth(form, "without_count") else {name: shown, "count": count}
-
-
-def _wanted(asset: str, names: str) -> bool:
-    return names in {"", "all"} or any(
-        name.strip() in {asset, ASSETS[asset].altname} for name in names.split(",")
-    )
 
 
 def _moment(form: Form, name: str, default: float, moment: Lookup) -> float:

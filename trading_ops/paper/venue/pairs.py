@@ -96,6 +96,18 @@ _BY_NAME: Final = {name: pair for pair in PAIRS.values() for name in pair.names}
 SYMBOLS: Final = {pair.symbol: pair for pair in PAIRS.values()}
 
 
+def find_asset(name: str) -> Asset:
+    """Return the asset with this id or altname.
+
+    Raises:
+        VenueRefusal: there is none.
+    """
+    found = next((asset for asset in ASSETS.values() if name in (asset.id, asset.altname)), None)
+    if found is None:
+        raise VenueRefusal("EQuery:Unknown asset")
+    return found
+
+
 def find_pair(name: str) -> Pair:
     """Return the pair with this id, altname, wsname or symbol.
 

@@ -9,7 +9,7 @@ from trading_ops.paper.venue import forms, wire
 from trading_ops.paper.venue.engine import Engine
 from trading_ops.paper.venue.faults import Caller
 from trading_ops.paper.venue.forms import Form
-from trading_ops.paper.venue.history import PAGE, Window, page
+from trading_ops.paper.venue.history import FOREVER, PAGE, Window, page
 from trading_ops.paper.venue.orders import ZERO, Order
 from trading_ops.paper.venue.pairs import ASSETS, USD, find_pairs
 from trading_ops.paper.venue.store import Store
@@ -94,11 +94,12 @@ class PrivateQueries:
 
         window = Window.read(form, moment)
         kind = forms.choice(form, "closetime", ("open", "close", "both"), default="both")
-        orders = self._store.closed_orders(caller.account, 0, forms.LARGEST_NUMBER)
+        orders: Iterable[Order]
         if kind == "open":
-            orders = (order for order in orders if window.has(order.opened_at))
+            every = self._store.closed_orders(caller.account, 0, FOREVER)
+            orders = (order for order in every if window.has(order.opened_at))
         else:
-            orders = (order for order in orders if window.has(order.closed_at or 0))
+            orders = self._store.closed_orders(caller.account, window.start, window.end)
         found = list(_chosen(orders, form))
         return page("closed", self._written(found[window.slice], form), len(found), form)
 

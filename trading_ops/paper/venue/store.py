@@ -123,7 +123,7 @@ class Store:
         """Yield orders that closed after `start` and not after `end`, the latest first."""
         query = (
             "SELECT body FROM orders WHERE account = ? AND status IN ('closed', 'canceled')"
-            " AND closed_at > ? AND closed_at <= ? ORDER BY closed_at DESC"
+            " AND closed_at > ? AND closed_at <= ? ORDER BY closed_at DESC, id"
         )
         for (body,) in self.connection.execute(query, (account, start, end)):
             yield msgspec.json.decode(body, type=Order)
@@ -168,23 +168,31 @@ class Store:
         return self._write(query, trade.id, trade.account, trade.time, encode(trade))
 
     def ledger(
-        self, account: str, start: float, end: float, *, asset: str = "", kind: str = ""
-    ) -> list[LedgerEntry]:
-        """Return entries after `start` and not after `end`, the latest first.
+        self,
+        account: str,
+        start: float,
+        end: float,
+        offset: int,
+        limit: int,
+        *,
+        asset: str = "",
+        kind: str = "",
+    ) -> tuple[list[LedgerEntry], int]:
+        """Return entries after `start` and not after `end`, the latest first, and how many are.
 
-        Args:
-            account: whose.
-            start: epoch seconds, exclusive.
-            end: epoch seconds, inclusive.
-            asset: only of this asset's id; of all when empty.
-            kind: only of this kind; of all when empty.
+        Only those of one asset's id, or of one kind, if it is not empty.
         """
-        rows = self._all(
-            "SELECT body FROM ledger WHERE account = ? AND time > ? AND time <= ?"
-            " AND ? IN ('', asset) AND ? IN ('', kind) ORDER BY number DESC",
-            *(account, start, end, asset, kind),
+        where = (
+            "FROM ledger WHERE account = ? AND time > ? AND time <= ?"
+            " AND ? IN ('', asset) AND ? IN ('', kind)"
         )
-        return [msgspec.json.decode(body, type=LedgerEntry) for (body,) in rows]
+        values = (account, start, end, asset, kind)
+        rows = self._all(
+            f"SELECT body {where} ORDER BY number DESC LIMIT ? OFFSET ?", *values, limit, offset
+        )
+        count = self._one(f"SELECT count(*) {where}", *values)
+        entries = [msgspec.json.decode(body, type=LedgerEntry) for (body,) in rows]
+        return entries, count[0] if count else 0
 
     def has_ledger(self, account: str) -> bool:
         """Say whether an account's ledger has begun."""
