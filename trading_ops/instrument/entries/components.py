@@ -3,7 +3,9 @@
 from trading_ops.instrument.entries.kinds import bot_counter, bot_gauge
 from trading_ops.instrument.metric import Metric
 
-COMPONENTS = ("feed", "broker", "signals", "orders", "store", "reconciliation", "heartbeat")
+COMPONENTS = (
+    *("feed", "broker", "signals", "orders", "store", "reconciliation", "risk", "heartbeat"),
+)
 STATES = ("active", "reducing", "halted")
 
 COMPONENT_METRICS: tuple[Metric, ...] = (

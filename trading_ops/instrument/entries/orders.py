@@ -12,6 +12,14 @@ DENIALS = (
     "above_maximum_size",
     "stopping",
     "recovering",
+    "paper_mode",
+    "price_collar",
+    "balance_stale",
+    "risk_unknown",
+    "risk_position_size",
+    "risk_open_positions",
+    "risk_exposure",
+    "risk_order_rate",
 )
 
 # An order that takes what is there is filled within the objective of 1 s, one that rests in hours.

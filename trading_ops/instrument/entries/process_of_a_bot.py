@@ -7,7 +7,7 @@ PROCESS_OF_A_BOT: tuple[Metric, ...] = (
     bot_gauge(
         name="trading_bot_info",
         labels=("version", "mode"),
-        help="Always 1; the labels tell which build runs and whether it is paper or live.",
+        help="1; tells the build, and the mode: paper or live. A mode that was left stays as 0.",
         why="A deployment that did not arrive, or a live bot where a paper one was meant.",
     ),
     bot_gauge(

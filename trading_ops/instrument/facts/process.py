@@ -4,6 +4,8 @@ import time
 
 from trading_ops.instrument.recorder import Recorder
 
+MODES = ("paper", "live")
+
 
 class ProcessFacts:
     """What a bot says of its process."""
@@ -15,6 +17,12 @@ class ProcessFacts:
         """A whole trading pass was done, now or at this time in seconds since the epoch."""
         self._heartbeat.value = time.time() if at is None else at
 
+    def mode(self, mode: str) -> None:
+        """The bot is in this mode from now on; the one that it left stays as 0."""
+        for (_, other), gauge in self._info.children():
+            gauge.value = 1 if other == mode else 0
+        self._info.labels(self._version, mode).value = 1
+
     def event_loop_lag(self, seconds: float) -> None:
         """The event loop let a callback wait for so long."""
         self._loop_lag.value = seconds
@@ -24,8 +32,10 @@ class ProcessFacts:
         self._memory_uss.value = size
 
     def _register_process(self, recorder: Recorder, version: str, mode: str) -> None:
-        named = {"version": (version,), "mode": (mode,)}
-        recorder.gauge("trading_bot_info", named).labels(version, mode).set(1)
+        named = {"version": (version,), "mode": (mode, *MODES)}
+        self._version = version
+        self._info = recorder.gauge("trading_bot_info", named, at_once=False)
+        self._info.labels(version, mode).set(1)
         recorder.gauge("trading_bot_start_timestamp_seconds").labels().set(self.started_at)
         self._heartbeat = recorder.gauge("trading_bot_heartbeat_timestamp_seconds").labels()
         # Not zero: a rule on the age would fire at each start. A crash loop, which this hides,

@@ -14,7 +14,7 @@ from trading_ops.agent import Side
 from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.brokerage.port import Balance, Candle, History, LedgerEntry, VenueTrade
 from trading_ops.paper.bot.trading.market import Rules
-from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
+from trading_ops.paper.bot.trading.order import Order, OrderStatus, OrderType, VenueOrder
 
 STATUSES = {
     "open": OrderStatus.ACCEPTED,
@@ -22,6 +22,12 @@ STATUSES = {
     "canceled": OrderStatus.CANCELLED,
     "expired": OrderStatus.EXPIRED,
     "rejected": OrderStatus.REJECTED,
+}
+
+TYPES = {
+    "limit": OrderType.LIMIT,
+    "market": OrderType.MARKET,
+    "stop-loss": OrderType.STOP_LOSS,
 }
 
 ENDPOINTS = (
@@ -200,14 +206,17 @@ class Kraken:
         )
 
     async def submit(self, order: Order) -> str:
-        """Place a limit order; return the venue's id."""
+        """Place an order; return the venue's id."""
+        params: dict[str, str] = {"clientOrderId": order.client_id}
+        if order.type is OrderType.STOP_LOSS:
+            params["stopLossPrice"] = format(order.stop_price or order.price, "f")
         answer = await self._client.create_order(
             order.symbol,
-            "limit",
+            "limit" if order.type is OrderType.LIMIT else "market",
             order.side.value,
             format(order.quantity, "f"),
-            format(order.price, "f"),
-            {"clientOrderId": order.client_id},
+            format(order.price, "f") if order.type is OrderType.LIMIT else None,
+            params,
         )
         return str(answer["id"])
 
@@ -242,12 +251,16 @@ class Kraken:
 
 def _order(entry: Mapping[str, Any]) -> VenueOrder:
     raw = entry["info"]
+    kind = TYPES.get(raw["descr"]["ordertype"], OrderType.LIMIT)
+    price = _decimal(raw["descr"]["price"])  # of a stop, the price that wakes it
     return VenueOrder(
         venue_id=str(entry["id"]),
         client_id=entry.get("clientOrderId"),
         symbol=str(entry["symbol"]),
         side=Side(entry["side"]),
-        price=_decimal(raw["descr"]["price"]),
+        price=price if kind is OrderType.LIMIT else Decimal(0),
+        type=kind,
+        stop_price=price if kind is OrderType.STOP_LOSS else None,
         quantity=_decimal(raw["vol"]),
         status=STATUSES[entry["status"]],
         filled=_decimal(raw["vol_exec"]),

@@ -148,6 +148,12 @@ def by_venue_ids(session: Session, venue_ids: Collection[str]) -> list[Order]:
     return found
 
 
+def times_since(session: Session, at: float) -> list[float]:
+    """Return when orders were written down since then, in seconds since the epoch."""
+    rows = session.execute("SELECT created_at FROM orders WHERE created_at > ?", (at,)).all()
+    return [float(row[0]) for row in rows]
+
+
 def is_adopted(session: Session, kind: str, adopted_id: str) -> bool:
     """Say whether a trade or a ledger entry was counted before."""
     row = session.execute(

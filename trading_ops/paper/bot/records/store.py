@@ -95,6 +95,10 @@ class Store(Stage[tuple[Change, ...], None]):
         """Return the recorded orders that have these ids at the venue."""
         return await self.do(lambda session: orders.by_venue_ids(session, venue_ids))
 
+    async def order_times(self, since: float) -> list[float]:
+        """Return when orders were written down since then, in seconds since the epoch."""
+        return await self.do(lambda session: orders.times_since(session, since))
+
     async def adopted_among(self, ids: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return which trades and ledger entries, by kind and id, were counted before."""
 

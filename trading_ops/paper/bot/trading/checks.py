@@ -35,6 +35,7 @@ class Intent:
     """Now, seconds since the epoch."""
 
     type: OrderType = OrderType.LIMIT
+    stop_price: Decimal | None = None
     purpose: Purpose = Purpose.STRATEGY
 
     @property

@@ -7,7 +7,7 @@ from trading_ops import clock, logs
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.trading.book import Book
-from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
+from trading_ops.paper.bot.trading.order import Order, OrderStatus, Purpose, VenueOrder
 
 log = logs.get(__name__)
 
@@ -65,13 +65,19 @@ class Hearing:
             log.warning("orders_unknown", venue_ids=[w.venue_id for w in by_client_id.values()])
             self._on_orphan()
 
-    async def cancel_all(self) -> int:
+    async def cancel_all(self, *, stops: bool = True) -> int:
         """Cancel the orders of the book, and hear what became of them; return how many there were.
+
+        Without `stops`, those that cover a position stay.
 
         Raises:
             Unavailable: the broker or the store is down; some may be cancelled.
         """
-        known = [order for order in self._book.alive() if order.venue_id is not None]
+        known = [
+            order
+            for order in self._book.alive()
+            if order.venue_id is not None and (stops or order.purpose is not Purpose.PROTECTION)
+        ]
         for order in known:
             await self.cancel(order)
         await self._hear_of(known)

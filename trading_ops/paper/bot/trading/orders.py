@@ -11,6 +11,7 @@ from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.records.events import Event, EventKind
+from trading_ops.paper.bot.risk.protection import protected, without_stops
 from trading_ops.paper.bot.stage import Stage
 from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.checks import Check, Intent, first_denial
@@ -39,6 +40,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         quotes: Mapping[str, Quote],
         notional: Decimal,
         lifetime_seconds: float,
+        stop_percent: Decimal | None = None,
     ) -> None:
         """Take what it works with.
 
@@ -53,6 +55,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             quotes: the latest prices.
             notional: size of an entry, in quote currency.
             lifetime_seconds: after which an open order is placed anew.
+            stop_percent: how far below the entry a stop covers a position; None: none does.
         """
         super().__init__("orders", metrics)
         self._bot = bot
@@ -64,6 +67,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         self._quotes = quotes
         self._notional = notional
         self._lifetime = lifetime_seconds
+        self._stop_percent = stop_percent
         self._began = False
         self._denied: dict[str, str] = {}
         self.turn = asyncio.Lock()
@@ -79,34 +83,47 @@ class Orders(Stage[Mapping[str, Target], None]):
             await self._hearing.listen()
             if not self._began:
                 # Those of an earlier life were placed on older prices.
-                await self._hearing.cancel_all()
+                await self._hearing.cancel_all(stops=self._stop_percent is None)
                 self._began = True
             for symbol in self._symbols:
                 quote = self._quotes.get(symbol)
                 if quote is not None:
                     await self._step(symbol, asked.get(symbol, Target.UNKNOWN), quote)
 
-    async def cancel_all(self) -> int:
+    async def cancel_all(self, *, stops: bool = True) -> int:
         """Cancel all own open orders, and hear what became of them; return how many were open.
+
+        Without `stops`, those that cover a position stay.
 
         Raises:
             Unavailable: the broker or the store is down; some may be cancelled.
         """
         async with self.turn:
             await self._hearing.listen()
-            return await self._hearing.cancel_all()
+            return await self._hearing.cancel_all(stops=stops)
 
     async def _step(self, symbol: str, target: Target, quote: Quote) -> None:
+        alive, held = self._book.alive(symbol), self._book.position(symbol)
+        rules = self._broker.client.rules(symbol)
         step = plan(
             target=target,
-            held=self._book.position(symbol).quantity,
-            alive=self._book.alive(symbol),
+            held=held.quantity,
+            alive=alive if self._stop_percent is None else without_stops(alive),
             quote=quote,
-            rules=self._broker.client.rules(symbol),
+            rules=rules,
             notional=self._notional,
             lifetime=self._lifetime,
             now=clock.timestamp(),
         )
+        if self._stop_percent is not None:
+            step = protected(
+                step,
+                alive=alive,
+                held=held,
+                price=quote.middle,
+                rules=rules,
+                stop_percent=self._stop_percent,
+            )
         if isinstance(step, Cancel):
             await self._hearing.cancel(step.order)
         elif isinstance(step, Submit):
@@ -126,6 +143,9 @@ class Orders(Stage[Mapping[str, Target], None]):
                 Decimal(0),
             ),
             at=clock.timestamp(),
+            type=step.type,
+            stop_price=step.stop_price,
+            purpose=step.purpose,
         )
         denial = first_denial(self._checks, intent)
         if denial is not None:
@@ -142,6 +162,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             price=intent.price,
             quantity=intent.quantity,
             type=intent.type,
+            stop_price=intent.stop_price,
             purpose=intent.purpose,
             created_at=clock.timestamp(),
         )

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from trading_ops.agent import Side
 from trading_ops.paper.bot.trading.market import Quote, Rules
-from trading_ops.paper.bot.trading.order import Order, OrderStatus
+from trading_ops.paper.bot.trading.order import Order, OrderStatus, OrderType, Purpose
 from trading_ops.paper.bot.trading.strategy import Target
 
 WANTED_SIDE = {Target.LONG: Side.BUY, Target.FLAT: Side.SELL}
@@ -20,11 +20,16 @@ class Cancel:
 
 @dataclass(frozen=True, kw_only=True)
 class Submit:
-    """Place a limit order; what it is for is the strategy's target."""
+    """Place an order; by default a limit order for the strategy's target."""
 
     side: Side
     quantity: Decimal
     price: Decimal
+    """The limit; of other types the price that it is decided at."""
+
+    type: OrderType = OrderType.LIMIT
+    stop_price: Decimal | None = None
+    purpose: Purpose = Purpose.STRATEGY
 
 
 def plan(
