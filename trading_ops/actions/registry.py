@@ -8,6 +8,7 @@ from trading_ops.actions.reconnect_broker import ReconnectBroker
 from trading_ops.actions.reduce_trading import ReduceTrading
 from trading_ops.actions.restart_bot import RestartBot
 from trading_ops.actions.restart_component import RestartComponent
+from trading_ops.actions.resync_nonce import ResyncNonce
 
 KINDS: dict[str, type[BotCommand | RestartBot]] = {
     kind.name: kind
@@ -15,6 +16,7 @@ KINDS: dict[str, type[BotCommand | RestartBot]] = {
         ReconnectBroker,
         RestartComponent,
         RestartBot,
+        ResyncNonce,
         HaltTrading,
         ReduceTrading,
         FlattenPositions,

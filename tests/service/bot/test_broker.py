@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.kraken import Kraken
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
 from trading_ops.paper.bot.nonces.issuer import Nonces
+from trading_ops.paper.bot.nonces.owner import Owner
 from trading_ops.paper.bot.supervisor import Supervisor
 
 
@@ -21,9 +23,9 @@ async def refuse_to_save(_: int) -> None:
     raise StoreError("the disk is full")
 
 
-async def test_broker_without_nonces_is_down(metrics: BotMetrics) -> None:
-    """Without a durable nonce nothing is sent, and the broker says why."""
-    nonces = Nonces(0, refuse_to_save, metrics)
+async def test_broker_without_nonces_is_down(metrics: BotMetrics, tmp_path: Path) -> None:
+    """Without a nonce that it may use nothing is sent, and the broker says why."""
+    nonces = Nonces(Owner(tmp_path / "key"), metrics, publish=refuse_to_save)
     broker = Broker(
         metrics,
         make_client=lambda: Kraken(

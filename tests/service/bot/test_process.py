@@ -4,10 +4,8 @@ import asyncio
 import fcntl
 import os
 import signal
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -20,13 +18,15 @@ from trading_ops.errors import SetupError
 from trading_ops.paper.bot.__main__ import main, serve
 from trading_ops.paper.bot.bot import Bot
 from trading_ops.paper.bot.config import BotConfig
+from trading_ops.paper.bot.nonces.ceiling import Ceiling
+from trading_ops.paper.bot.nonces.source import BLOCK
 
 Spawn = Callable[[], subprocess.Popen[bytes]]
 
 
 def ceiling(folder: Path) -> int:
-    with closing(sqlite3.connect(folder / "bot" / "bot.db")) as connection:
-        return int(connection.execute("SELECT max(ceiling) FROM nonces").fetchone()[0])
+    (path,) = (folder / "nonces").glob("*/ceiling")
+    return Ceiling(path, block=BLOCK).read()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
@@ -16,15 +17,18 @@ from trading_ops.paper.bot.brokerage.kraken import ENDPOINTS, Kraken
 from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.commands import commands_of
 from trading_ops.paper.bot.component import Component
-from trading_ops.paper.bot.config import BotConfig, read_secret, split_address
+from trading_ops.paper.bot.config import BotConfig, nonce_dir_of, read_secret, split_address
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.heartbeat import Heartbeat
-from trading_ops.paper.bot.nonces.issuer import Nonces
+from trading_ops.paper.bot.mode import ModeSwitch
+from trading_ops.paper.bot.nonces.issuer import open_nonces
 from trading_ops.paper.bot.reconciliation.compare import Policy
 from trading_ops.paper.bot.reconciliation.component import Reconciliation
 from trading_ops.paper.bot.records.driver import QUEUE, Threaded
 from trading_ops.paper.bot.records.sqlite import SqliteDriver
 from trading_ops.paper.bot.records.store import STATEMENTS, Store
+from trading_ops.paper.bot.risk.assembly import guard_of, stop_percent
+from trading_ops.paper.bot.risk.protection import without_stops
 from trading_ops.paper.bot.signals.component import SOURCE, Signals
 from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.trading.book import Book
@@ -66,10 +70,11 @@ class Bot:
         self.stopping = False
         config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(config.state_dir / "lock")
+        self._undo = ExitStack()
         self._currencies = {part for symbol in config.symbols for part in symbol.split("/")}
         self.metrics = BotMetrics(
             version=__version__,
-            mode="paper",
+            mode=config.mode.value,
             symbols=config.symbols,
             currencies=self._currencies,
             endpoints=ENDPOINTS,
@@ -82,6 +87,7 @@ class Bot:
         records = config.state_dir / "bot.db"
         self.store = Store(self.metrics, lambda: Threaded(SqliteDriver(records), self.metrics))
         self.book = Book(config.name, self.metrics, self.store)
+        self.mode = ModeSwitch(config.name, config.mode, self.metrics, self.store, self.book)
         self.agent = self._make_agent()
         self.feed = Feed(
             self.metrics,
@@ -99,9 +105,20 @@ class Bot:
         """
         try:
             self.book.restore(await self.store.load())
-            self._assemble(await self.store.nonce_ceiling(self._key))
+            await self.mode.restore()
+            self.nonces = open_nonces(
+                nonce_dir_of(self._config),
+                self._key,
+                self.metrics,
+                sharing=self._config.nonces,
+                # Earlier releases reserved in the records.
+                floor=await self.store.nonce_ceiling(self._key),
+            )
+            self._undo.callback(self.nonces.close)
+            self._assemble()
             self.agent.start()
         except TradingOpsError:
+            self._undo.close()
             await self.store.close()
             self._lock.close()
             raise
@@ -118,6 +135,7 @@ class Bot:
         await self.supervisor.stop()
         await asyncio.to_thread(self._watchers.stop)
         await asyncio.to_thread(self.agent.stop)
+        self._undo.close()
         self._lock.close()
         log.info("bot_stopped", seconds=round(clock.monotonic() - began, 3))
 
@@ -135,9 +153,10 @@ class Bot:
         reached(Place.FAREWELL)
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
-                count = await self.orders.cancel_all()
+                # Stops go on covering what is open: the switch that would cancel them is put away.
+                count = await self.orders.cancel_all(stops=stop_percent(self._config) is None)
                 log.info("orders_cancelled", count=count)
-                if not self.book.alive():
+                if not without_stops(self.book.alive()):
                     await self.heartbeat.disarm()
         except (TradingOpsError, TimeoutError) as error:
             log.warning("farewell_failed", error=str(error) or type(error).__name__)
@@ -157,13 +176,8 @@ class Bot:
             trace_memory=config.trace_memory,
         )
 
-    def _assemble(self, nonce_ceiling: int) -> None:
+    def _assemble(self) -> None:
         config = self._config
-        nonces = Nonces(
-            nonce_ceiling,
-            lambda ceiling: self.store.save_nonce_ceiling(self._key, ceiling),
-            self.metrics,
-        )
         self.broker = Broker(
             self.metrics,
             make_client=lambda: Kraken(
@@ -171,9 +185,9 @@ class Bot:
                 key=self._key,
                 secret=self._secret,
                 timeout_seconds=config.request_timeout_seconds,
-                issue_nonce=nonces.issue,
+                issue_nonce=self.nonces.issue,
             ),
-            nonces=nonces,
+            nonces=self.nonces,
             probe_interval_seconds=config.probe_interval_seconds,
             currencies=self._currencies,
         )
@@ -182,6 +196,15 @@ class Bot:
             symbols=config.symbols,
             fast=config.fast_samples,
             slow=config.slow_samples,
+        )
+        self.risk = guard_of(
+            config,
+            self.metrics,
+            broker=self.broker,
+            book=self.book,
+            store=self.store,
+            holds=self.agent.holds,
+            quotes=self.feed.quotes,
         )
         self.orders = Orders(
             self.metrics,
@@ -194,6 +217,7 @@ class Bot:
             quotes=self.feed.quotes,
             notional=config.order_notional,
             lifetime_seconds=config.order_lifetime_seconds,
+            stop_percent=stop_percent(config),
         )
         self.reconciliation = Reconciliation(
             self.metrics,
@@ -228,6 +252,7 @@ class Bot:
             self.signals,
             self.orders,
             self.reconciliation,
+            self.risk,
             self.heartbeat,
         )
         self.supervisor = Supervisor(parts)
@@ -253,6 +278,8 @@ class Bot:
             fresh_quote(self._config.stale_seconds),
             large_enough,
             let_through(self.agent.gate),
+            not_while("paper_mode", "the bot is in paper mode", lambda: self.mode.paper),
+            *self.risk.checks,
         )
 
     def _hold(self, hold_id: str, reason: str) -> None:

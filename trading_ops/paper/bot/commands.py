@@ -2,11 +2,16 @@
 
 from typing import Protocol
 
-from trading_ops.agent import Command, Params
+from trading_ops.agent import Command, CommandFailed, Params
 from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.paper.bot.brokerage.broker import Broker
+from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
+from trading_ops.paper.bot.component import Unavailable
+from trading_ops.paper.bot.mode import ModeSwitch
+from trading_ops.paper.bot.nonces.issuer import Nonces
 from trading_ops.paper.bot.reconciliation.component import Reconciliation
 from trading_ops.paper.bot.supervisor import Supervisor
+from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.orders import Orders
 
 RESTART_SECONDS = 8.0
@@ -15,10 +20,16 @@ RESTART_SECONDS = 8.0
 WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
 
 
+GO_LIVE = WHO_AND_WHY | {"confirm": None}
+
+
 class Parts(Protocol):
     """The parts that commands are for; they are there once the bot has started."""
 
+    book: Book
     broker: Broker
+    mode: ModeSwitch
+    nonces: Nonces
     orders: Orders
     reconciliation: Reconciliation
     supervisor: Supervisor
@@ -32,6 +43,12 @@ def commands_of(parts: Parts) -> dict[str, Command]:
 
     async def restart_component(params: Params) -> str:
         return await parts.supervisor.restart(params["component"], within=RESTART_SECONDS)
+
+    async def resync_nonce(_params: Params) -> str:
+        above = await parts.nonces.resync()
+        if above is None:
+            raise CommandFailed("this process may not move the key's nonces on: it does not lead")
+        return f"nonces were moved on: the next one is above {above}"
 
     async def cancel_orders(_params: Params) -> str:
         return f"{await parts.orders.cancel_all()} orders were cancelled"
@@ -47,7 +64,36 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         "restart_component": Command(
             run=restart_component, required={"component": frozenset(COMPONENTS)}
         ),
+        "resync_nonce": Command(run=resync_nonce),
         "cancel_orders": Command(run=cancel_orders, safe_direction=True),
+        **_mode_commands(parts),
         "reconcile_positions": Command(run=reconcile_positions, deadline_seconds=30.0),
         "accept_venue": Command(run=accept_venue, required=WHO_AND_WHY, repeatable=False),
     }
+
+
+def _mode_commands(parts: Parts) -> dict[str, Command]:
+    async def go_paper(params: Params) -> str:
+        parts.mode.enter_paper()  # before anything is waited for
+        cancelled = await _try_to_cancel(parts.orders)
+        await parts.mode.go_paper(params["owner"], params["reason"])
+        held = {name: one.quantity for name, one in parts.book.positions.items() if one.quantity}
+        stays = ", ".join(f"{quantity} of {name}" for name, quantity in held.items()) or "nothing"
+        return f"nothing is sent any more; {cancelled}; {stays} stays open"
+
+    async def go_live(params: Params) -> str:
+        await parts.mode.go_live(params["owner"], params["reason"], params["confirm"])
+        return f"orders are sent to the venue again, by the word of {params['owner']}"
+
+    return {
+        "go_paper": Command(run=go_paper, required=WHO_AND_WHY, safe_direction=True),
+        "go_live": Command(run=go_live, required=GO_LIVE, repeatable=False),
+    }
+
+
+async def _try_to_cancel(orders: Orders) -> str:
+    """Cancel all but the stops, and say how that went: a venue that is away must not hinder."""
+    try:
+        return f"{await orders.cancel_all(stops=False)} orders were cancelled"
+    except (Unavailable, VenueRefused) as error:
+        return f"orders could not be cancelled, the dead-man switch is left to do it: {error}"

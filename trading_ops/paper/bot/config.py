@@ -9,7 +9,11 @@ import msgspec
 
 from trading_ops.errors import ConfigError
 from trading_ops.instrument.watchers import ALL, Watcher
+from trading_ops.paper.bot.mode import Mode
+from trading_ops.paper.bot.nonces.issuer import Sharing
 from trading_ops.paper.bot.reconciliation.compare import Orphans, Strangers
+from trading_ops.paper.bot.risk.protection import Protection
+from trading_ops.paper.bot.risk.settings import RiskLimits
 
 FIX = "see trading_ops/paper/bot/config.py for the keys"
 LAST_PORT = 65_535
@@ -53,8 +57,8 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     slow_samples: Count = 20
     """Passes in the slow moving average."""
 
-    order_notional: Decimal = Decimal(50)
-    """Size of an entry, in the quote currency."""
+    order_notional: Decimal = Decimal(4)
+    """Size of an entry, in the quote currency; below the limit of a position, for prices rise."""
 
     order_lifetime_seconds: Positive = 5.0
     """After which an order that was not filled is cancelled and placed anew."""
@@ -75,6 +79,23 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     external_trades: Strangers = Strangers.HALT
     """What becomes of a trade that somebody else made on the account: `halt`, or `adopt` it."""
 
+    nonces: Sharing = Sharing.OWNER
+    """Who issues the key's nonces on this machine: this bot alone, or `shared` with other processes
+    that have this setting too, which then wait for each other's requests."""
+
+    nonce_dir: Path | None = None
+    """Where nonces are kept, a folder for each key; None: `nonces` beside the state folder. All
+    bots of one key and machine must name the same."""
+
+    risk: RiskLimits = RiskLimits()
+    """The bot's own limits: see trading_ops/paper/bot/risk/settings.py and docs/risk.md."""
+
+    protection: Protection = Protection.STOP_LOSS
+    """What covers an open position while nobody looks: `none`, or a `stop_loss` order."""
+
+    mode: Mode = Mode.LIVE
+    """`live`: orders go to the configured venue, a paper one or not. `paper`: none is sent."""
+
     watchers: frozenset[Watcher] = ALL
     """Which of them are on, as a list; an empty one switches all off."""
 
@@ -83,6 +104,11 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     trace_memory: bool = True
     """Whether the agent has that command; nothing is traced until it is asked for."""
+
+
+def nonce_dir_of(config: BotConfig) -> Path:
+    """Return where nonces are kept."""
+    return config.nonce_dir or config.state_dir.parent / "nonces"
 
 
 def load_config(path: Path) -> BotConfig:

@@ -57,6 +57,9 @@ class Broker(Component):
             "broker", metrics, threshold=THRESHOLD, cool_off_seconds=probe_interval_seconds
         )
         self.balances: dict[str, Decimal] = {}
+        self.balances_at: float | None = None
+        """When they were read, in seconds since the epoch."""
+
         self._make_client = make_client
         self._nonces = nonces
         self._interval = probe_interval_seconds
@@ -148,6 +151,7 @@ class Broker(Component):
                 self._loaded = True
             told = await self._send("BalanceEx", lambda client: client.balances())
             self.balances = {name: balance.total for name, balance in told.items()}
+            self.balances_at = clock.timestamp()
         except (VenueDown, VenueRefused) as error:
             self.detail = str(error)
             if not self.breaker.closed or not self._loaded:
@@ -164,7 +168,8 @@ class Broker(Component):
             if client is None:
                 raise VenueDown("broker: closed")
             try:
-                result = await self._with_nonce_retry(client, endpoint, request)
+                async with self._nonces.turn():
+                    result = await self._with_nonce_retry(client, endpoint, request)
             except Exception as error:
                 raise self._judge(endpoint, error, current=session is self._session) from error
             if session is self._session:
@@ -182,8 +187,19 @@ class Broker(Component):
                 raise
             # Somebody used this key with higher nonces. Once: twice would mean that they still do.
             log.warning("nonce_refused", endpoint=endpoint)
-            await self._nonces.refused()
+            if not await self._nonces.refused():
+                raise
+            return await self._timed_after_a_jump(client, endpoint, request)
+
+    async def _timed_after_a_jump(
+        self, client: Kraken, endpoint: str, request: Request[Result]
+    ) -> Result:
+        try:
             return await self._timed(client, endpoint, request)
+        except Exception as error:
+            if code_of(error) == "invalid_nonce":
+                self._nonces.refused_again()
+            raise
 
     async def _timed(self, client: Kraken, endpoint: str, request: Request[Result]) -> Result:
         began = clock.monotonic()
