@@ -33,7 +33,7 @@ sleep 10
 .venv/bin/trading-ops status --memory
 .venv/bin/trading-ops down >/dev/null
 say ""
-for bench in intake storm passes latency outages recorder watchers; do
+for bench in intake storm passes latency outages recorder watchers nonces; do
     .venv/bin/python -m "tests.bench.$bench"
     say ""
 done
