@@ -26,6 +26,8 @@ from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
 from trading_ops.paper.bot.trading.orders import Orders
 from trading_ops.paper.bot.trading.strategy import Target
 
+LOST_SECONDS = 15.0
+
 
 class FakeKraken:
     """Answers as the test says; counts what it is asked."""
@@ -114,7 +116,9 @@ class Desk:
         self.quotes = {SYMBOL: Quote(bid=Decimal(1000), ask=Decimal(1001), at=clock.timestamp())}
         self.stopping = False
         self.orphans = 0
-        self.hearing = Hearing(self.broker, self.book, on_orphan=self._orphan)
+        self.hearing = Hearing(
+            self.broker, self.book, on_orphan=self._orphan, lost_seconds=LOST_SECONDS
+        )
         self.orders = Orders(
             metrics,
             bot="alpha",

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.service.bot.conftest import SYMBOL, sample
-from tests.service.bot.desk import Desk, word
+from tests.service.bot.desk import LOST_SECONDS, Desk, word
 from trading_ops import clock
 from trading_ops.agent import Side, TradingState
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
 from trading_ops.paper.bot.component import Unavailable
-from trading_ops.paper.bot.trading.hearing import LOST_SECONDS
 from trading_ops.paper.bot.trading.market import Quote
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, Position, new_client_id
 from trading_ops.paper.bot.trading.strategy import Target

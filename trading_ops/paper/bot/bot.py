@@ -39,7 +39,7 @@ from trading_ops.paper.bot.trading.checks import (
     let_through,
     not_while,
 )
-from trading_ops.paper.bot.trading.hearing import LOST_SECONDS, Hearing
+from trading_ops.paper.bot.trading.hearing import Hearing
 from trading_ops.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
@@ -212,7 +212,12 @@ class Bot:
             symbols=config.symbols,
             broker=self.broker,
             book=self.book,
-            hearing=Hearing(self.broker, self.book, on_orphan=self._compare_soon),
+            hearing=Hearing(
+                self.broker,
+                self.book,
+                on_orphan=self._compare_soon,
+                lost_seconds=config.lost_order_seconds,
+            ),
             checks=self._checks(),
             quotes=self.feed.quotes,
             notional=config.order_notional,
@@ -229,7 +234,7 @@ class Bot:
             policy=Policy(
                 orphans=config.orphaned_orders,
                 strangers=config.external_trades,
-                lost_seconds=LOST_SECONDS,
+                lost_seconds=config.lost_order_seconds,
             ),
             interval_seconds=config.reconcile_seconds,
             currencies=self._currencies,

@@ -70,6 +70,12 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     longer count as work done.
     """
 
+    lost_order_seconds: Positive = 15.0
+    """After which an order that was sent, and that the venue does not know, never arrived.
+
+    Longer than a request can be under way: what is given up must not turn up later.
+    """
+
     reconcile_seconds: Positive = 60.0
     """Time between two comparisons of records and venue."""
 
@@ -131,12 +137,23 @@ def load_config(path: Path) -> BotConfig:
         raise ConfigError(
             str(path), "fast_samples", "it is not below slow_samples", "make it smaller"
         )
+    _check_times(config, path)
     if config.order_notional <= 0:
         raise ConfigError(str(path), "order_notional", "it is not above zero", "write an amount")
     for symbol in config.symbols:
         if symbol.count("/") != 1:
             raise ConfigError(str(path), "symbols", f"{symbol!r} is no pair", "write BASE/QUOTE")
     return config
+
+
+def _check_times(config: BotConfig, path: Path) -> None:
+    if config.lost_order_seconds <= config.request_timeout_seconds:
+        raise ConfigError(
+            str(path),
+            "lost_order_seconds",
+            "it is not above request_timeout_seconds",
+            "make it some times as long",
+        )
 
 
 def _decode(kind: type, value: object) -> object:

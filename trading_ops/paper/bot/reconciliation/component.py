@@ -124,6 +124,10 @@ class Reconciliation(Component):
             if not self._book.expected:
                 await self._begin_records()
             comparison = await self._compare(at_start=at_start)
+            for found in comparison.halting:
+                if found.cause is Cause.EXTERNAL_TRADE:
+                    # Before it is counted: once it is, no comparison finds it again.
+                    self._halt(found)
             for step in comparison.steps:
                 reached(Place.HEALING)
                 await heal(step, self._book, self._broker)
@@ -194,9 +198,6 @@ class Reconciliation(Component):
     async def _judge(self, comparison: Comparison) -> bool:
         drift, before = comparison.drift, self._seen
         self._seen = drift
-        for found in comparison.halting:
-            if found.cause is Cause.EXTERNAL_TRADE:
-                self._halt(found)
         if drift and (comparison.in_flight or drift != before):
             self.detail = "a difference is looked at again"
             return False
@@ -245,13 +246,13 @@ class Reconciliation(Component):
         ours, theirs = await gather(self._broker, self._store, self._held(), since=0.0)
         found = compare(ours, theirs, self._policy, now=clock.timestamp(), at_start=True)
         rebuilt = [step for step in found.steps if isinstance(step, Adopt)]
-        for step in found.steps:
-            await self._take_over(step, theirs.snapshot.at)
         if rebuilt and not theirs.history.complete:
             self._hold(
                 "recovery-partial_history",
                 "the records were lost, and the venue does not tell the whole history",
             )
+        for step in found.steps:
+            await self._take_over(step, theirs.snapshot.at)
         totals = {name: one.total for name, one in theirs.snapshot.balances.items()}
         await self._book.adopt_balances(totals)
         reached(Place.RECORDS_BEGUN)

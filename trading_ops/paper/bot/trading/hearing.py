@@ -11,9 +11,6 @@ from trading_ops.paper.bot.trading.order import Order, OrderStatus, Purpose, Ven
 
 log = logs.get(__name__)
 
-LOST_SECONDS = 15.0
-"""After which an order that was sent, and that the venue does not know, never arrived."""
-
 
 class Caller(Protocol):
     """The part of the broker that is needed here."""
@@ -31,17 +28,27 @@ class Caller(Protocol):
 class Hearing:
     """Asks the venue about the book's orders, and cancels them."""
 
-    def __init__(self, broker: Caller, book: Book, *, on_orphan: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        broker: Caller,
+        book: Book,
+        *,
+        on_orphan: Callable[[], None],
+        lost_seconds: float,
+    ) -> None:
         """Take what is asked, and what is told.
 
         Args:
             broker: asks the venue.
             book: of the bot.
             on_orphan: is told of orders that are ours and not in the book.
+            lost_seconds: after which an order that was sent, and that the venue does not know,
+                never arrived.
         """
         self._broker = broker
         self._book = book
         self._on_orphan = on_orphan
+        self._lost = lost_seconds
 
     async def listen(self) -> None:
         """Hear the venue's word on all own orders.
@@ -115,6 +122,6 @@ class Hearing:
         )
         if word is not None:
             await self._book.hear(order, word)
-        elif clock.timestamp() - order.created_at > LOST_SECONDS:
+        elif clock.timestamp() - order.created_at > self._lost:
             log.warning("order_lost", order=order.client_id)
             await self._book.end(order, OrderStatus.REJECTED, "the venue does not know it")
