@@ -76,3 +76,17 @@ def test_a_closed_minute_is_stored(tmp_path: Path) -> None:
         (candle,) = store.candles(PAIR)
         assert candle == engine.markets[PAIR].candles.closed[-1]
         assert candle.count == 1
+
+
+def test_a_state_from_before_the_ledger_is_taken_over(tmp_path: Path) -> None:
+    """Its money becomes the ledger's first entries, once, and nothing is given anew."""
+    with exchange(tmp_path) as (engine, store):
+        engine.deposit("a", "ZUSD", Decimal(5), NOW)
+        store.connection.execute("DELETE FROM ledger")
+        store.connection.execute("DELETE FROM candles WHERE pair = 'AAPLxUSD'")
+    for _ in range(2):
+        with exchange(tmp_path) as (engine, store):
+            entries, count = store.ledger("a", 0, 1e18, 0, 50)
+            amounts = {entry.asset: entry.amount for entry in entries}
+            assert amounts == engine.accounts["a"].balances
+            assert (count, amounts["ZUSD"]) == (4, 100_005)
