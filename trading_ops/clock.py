@@ -1,6 +1,6 @@
 """The one reader of the clock.
 
-Everything else takes the time as an argument or calls one of these three. `instrument` stands
+Everything else takes the time as an argument or calls one of these. `instrument` stands
 alone and reads its own.
 """
 
@@ -21,3 +21,8 @@ def timestamp() -> float:
 def monotonic() -> float:
     """Return seconds on a clock that never goes back; its zero means nothing."""
     return time.monotonic()
+
+
+def boottime() -> float:
+    """Return seconds on a clock that never goes back, and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from trading_ops.errors import StoreError
 from trading_ops.paper.bot.records.sql import Session
 
-NEWEST = 2
+NEWEST = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,29 @@ CREATE INDEX events_by_kind ON events (kind, at);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, at {real} NOT NULL){strict}
 """
 
-VERSIONS = {1: FIRST, 2: SECOND}
+# `lease`: its one row says which instance leads; the token is raised at each takeover. `ends_at` is
+# by the database's clock. `holds`: what instances share, so that a halt outlives a failover.
+THIRD = """
+CREATE TABLE lease (
+    id {integer} PRIMARY KEY,
+    holder TEXT,
+    token {integer} NOT NULL,
+    ends_at {real} NOT NULL
+){strict};
+INSERT INTO lease (id, holder, token, ends_at) VALUES (1, NULL, 0, 0);
+CREATE TABLE holds (
+    id TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at {real} NOT NULL,
+    lifted_at {real},
+    lifted_by TEXT,
+    lifted_for TEXT
+){strict}
+"""
+
+VERSIONS = {1: FIRST, 2: SECOND, 3: THIRD}
 
 
 def upgrade(session: Session, dialect: Dialect) -> None:
