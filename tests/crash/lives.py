@@ -61,12 +61,12 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def server() -> AsyncIterator[Server]:
-    """Run a server of lives."""
+async def server(module: str = "tests.crash.reconciler") -> AsyncIterator[Server]:
+    """Run a server of lives: of the reconciler, or of what another module is."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.crash.reconciler",
+        module,
         cwd=ROOT,
         # Nothing of the caller's: a life must not be slowed down or measured.
         env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class Ender:
 def live(life: dict[str, Any]) -> int:
     """Be the reconciler until the end; return the exit code."""
     folder = Path(life["folder"])
-    _speak_into(folder / "reconciler.log")
+    speak_into(folder / "reconciler.log")
     if life.get("traced"):
         _wait_for_tracer()
     if life.get("plant"):
@@ -107,7 +108,7 @@ def _shorten_leases(seconds: float) -> None:
     lease.RENEW_SECONDS = lease.RETRY_SECONDS = seconds / 3
 
 
-def _speak_into(path: Path) -> None:
+def speak_into(path: Path) -> None:
     """Leave the server's own pipes to it."""
     null = os.open(os.devnull, os.O_RDWR)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -121,8 +122,8 @@ def _wait_for_tracer() -> None:
         threading.Event().wait(0.005)
 
 
-def main() -> None:
-    """Serve lives until standard input ends."""
+def serve_lives(be: Callable[[dict[str, Any]], int]) -> None:
+    """Serve lives until standard input ends; each is `be`, in a process of its own."""
     gc.collect()
     gc.freeze()
     for line in sys.stdin.buffer:
@@ -131,7 +132,7 @@ def main() -> None:
         if pid == 0:
             code = 70
             try:
-                code = live(life)
+                code = be(life)
             finally:
                 os._exit(code)
         _say({"pid": pid})
@@ -144,4 +145,4 @@ def _say(value: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve_lives(live)

@@ -59,6 +59,26 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
         [],
         [Hear],
     ),
+    "the answer was lost, and the order was filled: its trade is nobody else's": (
+        {
+            "orders": (order(status=SUBMITTED, venue_id=None),),
+            "words": {"own-1": word(filled="1", status=FILLED)},
+            "trades": (trade(venue_id="V1", side=Side.BUY),),
+            "there": ("1", "899.9"),
+        },
+        [("missed_fill", "heal"), ("finished_order", "heal")],
+        [Hear],
+    ),
+    "the answer was lost, and the order is partly filled": (
+        {
+            "orders": (order(status=SUBMITTED, venue_id=None),),
+            "opened": (word(filled="1"),),
+            "trades": (trade(venue_id="V1", side=Side.BUY),),
+            "there": ("1", "899.9"),
+        },
+        [("missed_fill", "heal")],
+        [Hear],
+    ),
     "the answer was lost, and the order never arrived": (
         {"orders": (order(status=SUBMITTED, venue_id=None),), "words": {"own-1": None}},
         [("lost_order", "heal")],
@@ -259,4 +279,24 @@ def test_partly_filled_order_that_is_lost_ends_as_cancelled() -> None:
     (step,) = found.steps
     assert isinstance(step, End)
     assert step.status is CANCELLED
+    assert not found.drift
+
+
+def test_forgotten_orders_are_told_in_the_order_of_their_trades() -> None:
+    """The venue tells the newest first; a position is made in the order in which it was."""
+    found = run(
+        trades=(
+            trade("T2", venue_id="V9", side=Side.SELL, at=NOW - 1),
+            trade("T1", venue_id="V8", side=Side.BUY, at=NOW - 2),
+        ),
+        others=(
+            word("own-9", filled="1", status=FILLED, side=Side.SELL),
+            word("own-8", filled="1", status=FILLED),
+        ),
+        there=("0", "999.8"),
+    )
+    assert [step.word.client_id for step in found.steps if isinstance(step, Adopt)] == [
+        "own-8",
+        "own-9",
+    ]
     assert not found.drift

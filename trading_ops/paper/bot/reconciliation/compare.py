@@ -219,10 +219,11 @@ class _Comparing:
     # What happened
 
     def _look_at_trades(self) -> None:
-        recorded = {order.venue_id for order in self._ours.orders.values()}
+        recorded = self._recorded_ids()
         open_now = {word.venue_id for word in self._theirs.snapshot.open_orders}
         taken: set[str] = set()
-        for trade in self._theirs.history.trades:
+        # Oldest first: what is sold must have been bought before.
+        for trade in sorted(self._theirs.history.trades, key=lambda one: (one.at, one.trade_id)):
             if trade.venue_id in recorded or trade.client_id in self._ours.orders:
                 continue
             word = self._theirs.others.get(trade.venue_id)
@@ -237,6 +238,13 @@ class _Comparing:
                     self._note(Cause.UNKNOWN_FILL, Remedy.HEAL, client_id or "", "unknown", told)
             elif ("trade", trade.trade_id) not in self._ours.adopted:
                 self._meet_stranger(trade)
+
+    def _recorded_ids(self) -> set[str | None]:
+        """Return the venue's ids of our recorded orders, those of lost answers among them."""
+        told = [*self._theirs.snapshot.open_orders, *filter(None, self._theirs.words.values())]
+        return {order.venue_id for order in self._ours.orders.values()} | {
+            word.venue_id for word in told if word.client_id in self._ours.orders
+        }
 
     def _meet_stranger(self, trade: VenueTrade) -> None:
         self._steps.append(CountTrade(trade=trade))

@@ -28,6 +28,7 @@ from trading_ops.paper.bot.reconciliation.findings import (
     Drift,
     Remedy,
     Step,
+    told,
 )
 from trading_ops.paper.bot.reconciliation.gather import Caller, Held, gather
 from trading_ops.paper.bot.reconciliation.heal import adopted_of, heal
@@ -50,6 +51,9 @@ AGAIN_SECONDS = 2.0
 FIRST_PAUSE = 0.1
 """Until the second look at what was mended at the start; doubled after each failure."""
 
+LONGEST_TOLD = 200
+"""Discrepancies in one event; their number is told in any case."""
+
 UNREADABLE = (Unavailable, VenueRefused, StoreError)
 
 
@@ -68,6 +72,7 @@ class Reconciliation(Component):
         policy: Policy,
         interval_seconds: float,
         currencies: Collection[str] = (),
+        away_seconds: Callable[[], float | None] = lambda: None,
     ) -> None:
         """Take what it works with.
 
@@ -81,6 +86,7 @@ class Reconciliation(Component):
             policy: of the settings.
             interval_seconds: between two comparisons.
             currencies: that are traded; of others a drift is told only when there is one.
+            away_seconds: for how long nobody looked after the account; None for unknown.
         """
         super().__init__("reconciliation", metrics)
         self.recovered = False
@@ -98,6 +104,9 @@ class Reconciliation(Component):
         self._told: tuple[Discrepancy, ...] = ()
         self._failed = False
         self._looking = False
+        self._away_seconds = away_seconds
+        self._began = clock.monotonic()
+        self._found: dict[Discrepancy, None] = {}
         self._asked = asyncio.Event()
         metrics.recovery_complete(complete=False)
 
@@ -124,6 +133,7 @@ class Reconciliation(Component):
             if not self._book.expected:
                 await self._begin_records()
             comparison = await self._compare(at_start=at_start)
+            self._remember(comparison)
             for found in comparison.halting:
                 if found.cause is Cause.EXTERNAL_TRADE:
                     # Before it is counted: once it is, no comparison finds it again.
@@ -164,8 +174,7 @@ class Reconciliation(Component):
                 there = max(Decimal(0), balances.get(symbol.partition("/")[0], Decimal(0)))
                 if there < held.quantity:
                     await self._book.shrink(symbol, there)
-            told = {"owner": owner, "reason": reason}
-            await self._note("venue_accepted", told)
+            await self._note("venue_accepted", {"owner": owner, "reason": reason})
         self._asked.set()
         return "the venue's balances are taken as right"
 
@@ -212,7 +221,31 @@ class Reconciliation(Component):
         if comparison.in_flight or (comparison.steps and not self.recovered):
             self.detail = "what was mended is looked at again"
             return False
+        if not self.recovered and not await self._tell_of_recovery():
+            return False
         await self._end_well(comparison)
+        return True
+
+    def _remember(self, comparison: Comparison) -> None:
+        """Keep what a recovery finds until its end: what is healed is not found again."""
+        if not self.recovered:
+            self._found |= dict.fromkeys(comparison.discrepancies)
+
+    async def _tell_of_recovery(self) -> bool:
+        """Record what the recovery found, also when that is nothing; return whether it is stored."""
+        found, seconds = self._found, clock.monotonic() - self._began
+        detail = {
+            "found": told(list(found)[:LONGEST_TOLD]),
+            "count": len(found),
+            "away_seconds": self._away_seconds(),
+            "took_seconds": round(seconds, 3),
+        }
+        try:
+            await self._note("recovered", detail)
+        except UNREADABLE as error:
+            self.detail = f"the recovery is not recorded: {error}"
+            return False
+        self.metrics.recovery_took(seconds)
         return True
 
     async def _end_well(self, comparison: Comparison) -> None:
@@ -222,6 +255,7 @@ class Reconciliation(Component):
             await self._store.set_fact(WATERMARK, clock.timestamp() - OVERLAP_SECONDS)
         if not self.recovered:
             self.recovered = True
+            self._found.clear()
             self.metrics.recovery_complete(complete=True)
             log.info("recovered")
             reached(Place.RECOVERED)
@@ -245,6 +279,7 @@ class Reconciliation(Component):
         """
         ours, theirs = await gather(self._broker, self._store, self._held(), since=0.0)
         found = compare(ours, theirs, self._policy, now=clock.timestamp(), at_start=True)
+        self._remember(found)
         rebuilt = [step for step in found.steps if isinstance(step, Adopt)]
         if rebuilt and not theirs.history.complete:
             self._hold(
@@ -291,12 +326,8 @@ class Reconciliation(Component):
         self.metrics.lost_orders(by_cause.get(Cause.LOST_ORDER, 0))
         worth = tuple(one for one in comparison.discrepancies if one.remedy is not Remedy.WAIT)
         if worth and worth != self._told:
-            told = [
-                {"cause": one.cause, "remedy": one.remedy, "subject": one.subject}
-                | {"ours": one.ours, "theirs": one.theirs, "detail": one.detail}
-                for one in comparison.discrepancies
-            ]
-            await self._note("recovery" if at_start else "comparison", {"found": told})
+            found_now = told(comparison.discrepancies)
+            await self._note("recovery" if at_start else "comparison", {"found": found_now})
         self._told = worth  # what stays different is told once, not every minute
 
     async def _note(self, code: str, detail: Mapping[str, object]) -> None:

@@ -1,6 +1,6 @@
 """What a comparison finds, and what is to be done about it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -64,6 +64,15 @@ class Discrepancy:
     ours: str
     theirs: str
     detail: str = ""
+
+
+def told(found: Iterable[Discrepancy]) -> list[dict[str, str]]:
+    """Return discrepancies as an event keeps them."""
+    return [
+        {"cause": one.cause, "remedy": one.remedy, "subject": one.subject}
+        | {"ours": one.ours, "theirs": one.theirs, "detail": one.detail}
+        for one in found
+    ]
 
 
 # What is to be done, in this order; each is safe to repeat.

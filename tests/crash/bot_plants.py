@@ -1,0 +1,70 @@
+"""Broken promises of the bot, planted on purpose: the sweep must find each of them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from trading_ops.agent.state import Hold, Holds
+from trading_ops.paper.bot.records import orders as records
+from trading_ops.paper.bot.records.orders import Change
+from trading_ops.paper.bot.records.sql import Session
+from trading_ops.paper.bot.trading.book import Book
+from trading_ops.paper.bot.trading.hearing import Hearing
+from trading_ops.paper.bot.trading.order import Order, OrderStatus
+
+
+def _send_again() -> None:
+    """An order whose answer was lost is taken for one that never arrived."""
+
+    async def find(self: Any, order: Order) -> None:
+        await self._book.end(order, OrderStatus.REJECTED, "no answer")
+
+    vars_of(Hearing)["_find"] = find
+    setattr(Hearing, "_find", find)  # noqa: B010 - a private name of the product
+
+
+def _forget_fills() -> None:
+    """The order is stored with its fill, the position and balances are not."""
+    save = records.save
+
+    def half(session: Session, change: Change, now: float) -> None:
+        save(session, replace(change, positions={}, expected={}) if change.fill else change, now)
+
+    records.save = half
+
+
+def _count_twice() -> None:
+    """What a fill was paid with is counted twice."""
+    paid = Book._paid
+
+    def twice(self: Book, symbol: str, side: Any, fill: Any) -> Any:
+        return paid(self, symbol, side, replace(fill, fee=2 * fill.fee))
+
+    setattr(Book, "_paid", twice)  # noqa: B010
+
+
+def _forget_halts() -> None:
+    """A hold is in force, and nothing of it is on the disk."""
+
+    def store(self: Holds, holds: tuple[Hold, ...], lifted: list[dict[str, Any]]) -> None:
+        """Keep nothing."""
+
+    setattr(Holds, "_store", store)  # noqa: B010
+
+
+def vars_of(kind: type) -> dict[str, Any]:
+    """Return a class's own names, to see that what is planted was there."""
+    return dict(vars(kind))
+
+
+PLANTS: dict[str, Callable[[], None]] = {
+    "send-again": _send_again,
+    "forget-fills": _forget_fills,
+    "count-twice": _count_twice,
+    "forget-halts": _forget_halts,
+}
+
+
+def plant(name: str) -> None:
+    """Break a promise in this process."""
+    PLANTS[name]()

@@ -1,0 +1,362 @@
+"""`python -m tests.crash.bot_sweep`: the bot dies hundreds of times while the venue misbehaves.
+
+Each life ends by SIGKILL, at a named place or at a random moment. Then a life that submits nothing
+recovers, and what it believes is held against what the venue itself knows: balances and positions
+to the last digit, no order twice, no halt forgotten. The exit code is 1 when anything differs.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.crash.bot_plants import PLANTS
+from tests.crash.bot_world import BotWorld
+from tests.crash.lives import ROOT, Server, server
+from trading_ops import clock
+from trading_ops.paper.bot.checkpoints import Place
+
+LIFE_SECONDS = 4.0
+"""A life that did not come to its place by then is killed where it is."""
+
+SETTLE_SECONDS = 25.0
+RANDOM = "random moment"
+BEGAN_WITH = {"BTC/USD": Decimal(1), "ETH/USD": Decimal(10)}
+"""What the account holds before the bot's first trade, by symbol in base units."""
+
+EXTERNAL = "recovery-external_trade-BTC/USD"
+OF_A_HOLD = frozenset({Place.HOLDING, Place.HELD})
+"""Passed when somebody else trades on the account."""
+
+OF_A_RECOVERY = frozenset({Place.HEALING, Place.HEALED})
+ONCE = OF_A_HOLD | OF_A_RECOVERY | {Place.RECORDS_BEGUN, Place.RECOVERED, Place.FAREWELL}
+"""Passed once in a life, or seldom."""
+
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"kind": "lost_answer", "methods": ["AddOrder"], "probability": 0.5},
+    {"kind": "lost_answer", "probability": 0.1},
+    {"kind": "reset", "probability": 0.1},
+    {"kind": "http_5xx", "probability": 0.2},
+    {"kind": "http_429", "probability": 0.1},
+    {"kind": "slow", "delay_seconds": 0.3, "probability": 0.2},
+    {"kind": "slow", "delay_seconds": 1.2, "methods": ["AddOrder"], "probability": 0.3},
+    {"kind": "nonce", "probability": 0.1},
+    {"kind": "api_error", "probability": 0.1},
+    {"kind": "balance", "where": "rest", "probability": 0.3},
+    {"kind": "hang", "seconds": 0.5},
+    {"kind": "refuse", "seconds": 0.5},
+    {"kind": "stale_feed", "seconds": 1.0},
+    {"kind": "partial_cancel", "probability": 0.5},
+    {"kind": "fill_late", "delay_seconds": 0.4, "probability": 0.5},
+    {"kind": "fill_twice", "probability": 0.5},
+)
+
+
+@dataclasses.dataclass
+class Tally:
+    """What came of the lives of one worker."""
+
+    kills: Counter[str] = dataclasses.field(default_factory=Counter)
+    misses: Counter[str] = dataclasses.field(default_factory=Counter)
+    faults: Counter[str] = dataclasses.field(default_factory=Counter)
+    orders: int = 0
+    trades: int = 0
+    halts: int = 0
+    settled: float = 0.0
+    """The longest time to settle, in seconds."""
+
+    wrong: list[str] = dataclasses.field(default_factory=list)
+
+
+class Sweep:
+    """One worker: a venue, and lives on it, one after the other."""
+
+    def __init__(self, given: argparse.Namespace, folder: Path) -> None:
+        self.tally = Tally()
+        self._given = given
+        self._random = random.Random(given.seed)
+        self._world = BotWorld(folder, given.seed)
+        self._seq = 0
+        self._sent: set[str] = set()
+        self._open: dict[str, tuple[str, str]] = {}
+        self._halted = ""
+        self._strangers = Decimal(0)
+        """What people's own trades have changed the balance of BTC by."""
+        self._external = False
+        """Whether somebody has traded on the account since the last hold for it was lifted."""
+
+    async def run(self) -> None:
+        """Kill until it is enough, or something is wrong."""
+        await self._world.start()
+        try:
+            async with server("tests.crash.bot_life") as lives:
+                await self._settle(lives, "the first start")
+                for number in range(self._given.kills):
+                    where = await self._kill(lives)
+                    await self._settle(lives, f"kill {number + 1} at {where}")
+                    if self.tally.wrong and self._given.fail_fast:
+                        break
+        finally:
+            await self._world.stop()
+
+    async def _kill(self, lives: Server) -> str:
+        """Live until SIGKILL; return where it was."""
+        if self._random.random() < 0.3:
+            await self._misbehave(0.7)
+            await self._live(lives, {}, patience=self._random.uniform(0.3, 2.5))
+            where = RANDOM
+        else:
+            where = await self._kill_at(lives, min(Place, key=self._seen))
+        self.tally.kills[where] += 1
+        await self._world.mend()
+        return where
+
+    async def _kill_at(self, lives: Server, place: Place) -> str:
+        if place in OF_A_RECOVERY:
+            # Another death first, so that there is something to mend.
+            await self._misbehave(1.0)
+            await self._live(lives, {}, patience=self._random.uniform(0.5, 1.5))
+            self.tally.kills[RANDOM] += 1
+            await self._world.mend()
+        elif place is Place.RECORDS_BEGUN:
+            for path in (self._world.folder / "bot").glob("bot.db*"):
+                path.unlink()
+        elif place not in OF_A_HOLD:
+            await self._misbehave(0.7)
+        life = {"place": place, "nth": 1 if place in ONCE else self._random.randint(1, 3)}
+        if await self._live(lives, life, patience=LIFE_SECONDS):
+            return place
+        self.tally.misses[place] += 1
+        return RANDOM
+
+    async def _misbehave(self, chance: float) -> None:
+        if self._random.random() < chance:
+            fault = self._random.choice(FAULTS)
+            await self._world.break_({**fault, "seed": self._random.randrange(1 << 30)})
+            self.tally.faults[fault["kind"]] += 1
+
+    async def _live(self, lives: Server, how: dict[str, Any], *, patience: float) -> bool:
+        """Live for so long at most; return whether it killed itself."""
+        life = await lives.begin(
+            {"folder": str(self._world.folder), "plant": self._given.plant, **how}
+        )
+        place = how.get("place")
+        if place in OF_A_HOLD:
+            await asyncio.wait({life.ended}, timeout=0.7)
+            changed = await self._world.trade_by_hand()
+            self._strangers += changed
+            self._external = self._external or changed != 0
+        elif place is Place.FAREWELL:
+            await asyncio.wait({life.ended}, timeout=1.0)
+            life.send(signal.SIGTERM)
+        elif self._random.random() < 0.15:
+            await self._halt(life)
+        done, _ = await asyncio.wait({life.ended}, timeout=patience)
+        if not done:
+            await life.end(signal.SIGKILL)
+            return False
+        return await life.ended == -signal.SIGKILL
+
+    def _seen(self, place: Place) -> tuple[int, float]:
+        return self.tally.kills[place] + self.tally.misses[place], self._random.random()
+
+    async def _halt(self, life: Any) -> None:
+        """Halt it, as a person does, while it lives; what is acknowledged must stand."""
+        name = f"halt-{len(self._sent)}-{self._random.randrange(1 << 20)}"
+        for _ in range(20):
+            params = {"owner": "anna", "reason": "a test", "id": name}
+            if await self._world.command("halt", params):
+                self._halted = name
+                self.tally.halts += 1
+                return
+            if life.ended.done():
+                return
+            await asyncio.sleep(0.1)
+
+    async def _settle(self, lives: Server, after: str) -> None:
+        belief = self._world.folder / "belief.json"
+        belief.unlink(missing_ok=True)
+        began = clock.monotonic()
+        life = await lives.begin(
+            {
+                "folder": str(self._world.folder),
+                "plant": self._given.plant,
+                "settle_seconds": SETTLE_SECONDS,
+            }
+        )
+        await asyncio.wait({life.ended}, timeout=SETTLE_SECONDS + 15)
+        if not belief.exists():
+            await life.end()
+            self._wrong(after, "it did not come back")
+            return
+        self.tally.settled = max(self.tally.settled, clock.monotonic() - began)
+        await self._judge(json.loads(belief.read_text()), after)
+
+    async def _judge(self, belief: dict[str, Any], after: str) -> None:
+        await self._read_journal(after)
+        if not belief["recovered"]:
+            self._wrong(after, f"it has not recovered: {belief['detail']}")
+            self._forgive()
+            return
+        if belief["alive"]:
+            self._wrong(after, f"{belief['alive']} orders are left")
+        there = await self._world.balances()
+        for name, amount in there.items():
+            if (ours := Decimal(belief["expected"].get(name, "0"))) != amount:
+                self._wrong(after, f"{name}: ours {ours}, the venue's {amount}")
+        for symbol, first in BEGAN_WITH.items():
+            ours = Decimal(belief["positions"].get(symbol, "0"))
+            strangers = self._strangers if symbol == "BTC/USD" else Decimal(0)
+            if ours != (theirs := there[symbol.partition("/")[0]] - first - strangers):
+                self._wrong(after, f"position in {symbol}: ours {ours}, the venue's {theirs}")
+        await self._judge_halt(belief, after)
+
+    async def _judge_halt(self, belief: dict[str, Any], after: str) -> None:
+        if self._halted and (self._halted not in belief["holds"] or belief["state"] != "halted"):
+            self._wrong(after, f"the halt {self._halted} is gone")
+        if self._external and EXTERNAL not in belief["holds"]:
+            self._wrong(after, "somebody traded on the account, and it is not held")
+        meant = {self._halted} | ({EXTERNAL} if self._external else set())
+        unasked = [hold for hold in belief["holds"] if hold not in meant]
+        if unasked:
+            self._wrong(after, f"held by {', '.join(unasked)}")
+        if belief["holds"]:
+            self._forgive()
+
+    def _forgive(self) -> None:
+        """Lift what holds the bot, so that the next life trades again."""
+        self._halted, self._external = "", False
+        (self._world.folder / "bot" / "holds.json").unlink(missing_ok=True)
+
+    async def _read_journal(self, after: str) -> None:
+        """See that no order was sent twice, and none beside one that was still open."""
+        entries, self._seq = await self._world.journal(self._seq)
+        for entry in entries:
+            match entry["event"]:
+                case "order_added":
+                    self._see_order(entry, after)
+                case "order_cancelled":
+                    self._open.pop(entry["order"], None)
+                case "order_filled":
+                    self.tally.trades += 1
+                    if Decimal(entry["remaining"]) == 0:
+                        self._open.pop(entry["order"], None)
+                case _:
+                    pass
+
+    def _see_order(self, entry: dict[str, Any], after: str) -> None:
+        if entry["client_order_id"] is None:
+            return  # somebody's, by hand
+        self.tally.orders += 1
+        name, what = entry["client_order_id"], (entry["symbol"], entry["side"])
+        if name in self._sent:
+            self._wrong(after, f"the order {name} came twice")
+        if what in self._open.values():
+            self._wrong(after, f"two orders to {what[1]} {what[0]} were open at once")
+        self._sent.add(name)
+        self._open[entry["order"]] = what
+
+    def _wrong(self, after: str, what: str) -> None:
+        self.tally.wrong.append(f"after {after}: {what}")
+
+
+async def work(given: argparse.Namespace) -> None:
+    """Be one worker; print the tally as JSON."""
+    folder = Path(tempfile.mkdtemp(prefix="crash-bot-"))
+    sweep = Sweep(given, folder / "world")
+    await sweep.run()
+    if sweep.tally.wrong:
+        sys.stderr.write(f"seed {given.seed}: kept for a look: {folder}\n")
+    else:
+        shutil.rmtree(folder)
+    sys.stdout.write(json.dumps(vars(sweep.tally)))
+
+
+async def start_worker(given: argparse.Namespace, number: int, kills: int) -> dict[str, Any]:
+    """Run one worker in a process of its own; return its tally."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.crash.bot_sweep", "--worker"),
+        *("--kills", str(kills), "--seed", str(given.seed + number)),
+        *(("--plant", given.plant) if given.plant else ()),
+        *(("--fail-fast",) if given.fail_fast else ()),
+        cwd=ROOT,
+        env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        raise SystemExit(f"a worker ended with {process.returncode}")
+    tally: dict[str, Any] = json.loads(output)
+    return tally
+
+
+async def run(given: argparse.Namespace) -> int:
+    """Share the deaths among the workers, print the table, return the exit code."""
+    began = clock.monotonic()
+    share = -(-given.kills // given.workers)
+    told = await asyncio.gather(
+        *(start_worker(given, number, share) for number in range(given.workers))
+    )
+    counted: dict[str, Counter[str]] = {}
+    for name in ("kills", "misses", "faults"):
+        counted[name] = Counter()
+        for one in told:
+            counted[name].update(one[name])
+    say(f"{'place':<20} {'kills':>6}   never reached in time")
+    for place in (*Place, RANDOM):
+        say(f"{place:<20} {counted['kills'][place]:>6}   {counted['misses'][place] or ''}")
+    faults = ", ".join(f"{name} {count}" for name, count in counted["faults"].most_common())
+    say(f"faults: {faults or 'none'}")
+    seconds, kills = clock.monotonic() - began, counted["kills"].total()
+    orders, trades = (sum(one[name] for one in told) for name in ("orders", "trades"))
+    say(f"seed {given.seed}: {kills} kills in {seconds:.0f} s; {orders} orders, {trades} fills")
+    say(f"halts laid: {sum(one['halts'] for one in told)}")
+    say(f"settled at most {max(one['settled'] for one in told):.1f} s after a kill")
+    wrong = [sentence for one in told for sentence in one["wrong"]]
+    say(f"wrong: {len(wrong)}")
+    for sentence in wrong[:20]:
+        say(f"    {sentence}")
+    never = [place for place in Place if not counted["kills"][place]]
+    if never:
+        say(f"no kill at: {', '.join(never)}")
+    return 1 if wrong or (never and not given.some) else 0
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.bot_sweep", description=__doc__)
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
+    parser.add_argument("--plant", choices=sorted(PLANTS), help="break a promise on purpose")
+    parser.add_argument("--fail-fast", action="store_true", help="no further kills then")
+    parser.add_argument("--some", action="store_true", help="places without a kill are no failure")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    given = parse()
+    if given.worker:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(work(given))
+    else:
+        sys.exit(asyncio.run(run(given)))
