@@ -11,8 +11,9 @@ from trading_ops.paper.bot.brokerage.port import (
     Snapshot,
     VenueTrade,
 )
-from trading_ops.paper.bot.reconciliation.compare import Ours, Policy, Theirs, compare
+from trading_ops.paper.bot.reconciliation.compare import compare
 from trading_ops.paper.bot.reconciliation.findings import Comparison
+from trading_ops.paper.bot.reconciliation.sides import Ours, Policy, Theirs
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, VenueOrder
 
 NOW = 1_000.0

@@ -7,7 +7,6 @@ import pytest
 
 from tests.unit.bot.reconciled import NOW, SYMBOL, deposit, order, run, trade, word
 from trading_ops.agent import Side
-from trading_ops.paper.bot.reconciliation.compare import Orphans, Policy, Strangers
 from trading_ops.paper.bot.reconciliation.findings import (
     Adopt,
     Cancel,
@@ -17,6 +16,7 @@ from trading_ops.paper.bot.reconciliation.findings import (
     Hear,
     Shrink,
 )
+from trading_ops.paper.bot.reconciliation.sides import Orphans, Policy, Strangers
 from trading_ops.paper.bot.trading.order import OrderStatus
 
 FILLED, CANCELLED = OrderStatus.FILLED, OrderStatus.CANCELLED

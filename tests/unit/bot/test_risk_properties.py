@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.bot.risky import NOW, Bot, intent, quote
@@ -80,23 +80,27 @@ class Account:
             self.resting.remove(order)
 
 
-quantities = st.decimals("0.0001", "0.12", places=4)
-actions = st.one_of(
-    st.tuples(
-        st.just("order"),
-        st.sampled_from(SYMBOLS),
-        st.sampled_from(Side),
-        quantities,
-        st.decimals(-3, 3, places=1),
-    ),
-    st.tuples(st.just("price"), st.sampled_from(SYMBOLS), st.decimals(-30, 40, places=0)),
-    st.tuples(st.just("fill"), st.integers(0, 20), st.sampled_from(["0.3", "0.5", "1"])),
-    st.tuples(st.just("cancel"), st.integers(0, 20)),
-    st.tuples(st.just("time"), st.floats(0.1, 6.0)),
+quantities = st.sampled_from(["0.0099", "0.01", "0.01", "0.02", "0.03", "0.05", "0.0501", "0.1"])
+orders = st.tuples(
+    st.just("order"),
+    st.sampled_from(SYMBOLS),
+    st.sampled_from([Side.BUY, Side.BUY, Side.SELL]),
+    quantities.map(Decimal),
+    st.sampled_from([-3, -2, 0, 0, 0, 1, 2, 3]).map(Decimal),
 )
+prices = st.tuples(
+    st.just("price"),
+    st.sampled_from(SYMBOLS),
+    st.sampled_from([-30, -10, -1, 1, 10, 40]).map(Decimal),
+)
+fills = st.tuples(st.just("fill"), st.integers(0, 20), st.sampled_from(["0.3", "0.5", "1", "1"]))
+cancels = st.tuples(st.just("cancel"), st.integers(0, 20))
+times = st.tuples(st.just("time"), st.sampled_from([0.1, 1.0, 6.0]))
+actions = st.one_of(orders, orders, orders, prices, fills, fills, cancels, times)
 
 
-@given(st.lists(actions, max_size=60))
+@settings(max_examples=300)
+@given(st.lists(actions, min_size=30, max_size=60))
 def test_no_order_that_is_let_through_breaks_a_limit(story: Sequence[tuple[object, ...]]) -> None:
     """In a model with its own arithmetic, were every open order filled at its price."""
     account, bot = Account(), Bot(LIMITS)

@@ -18,18 +18,21 @@ from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.commands import commands_of
 from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.config import BotConfig, nonce_dir_of, read_secret, split_address
+from trading_ops.paper.bot.farewell import Farewell
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.heartbeat import Heartbeat
+from trading_ops.paper.bot.lifeline import Lifeline
 from trading_ops.paper.bot.mode import ModeSwitch
 from trading_ops.paper.bot.nonces.issuer import open_nonces
-from trading_ops.paper.bot.reconciliation.compare import Policy
 from trading_ops.paper.bot.reconciliation.component import Reconciliation
+from trading_ops.paper.bot.reconciliation.sides import Policy
 from trading_ops.paper.bot.records.driver import QUEUE, Threaded
 from trading_ops.paper.bot.records.sqlite import SqliteDriver
 from trading_ops.paper.bot.records.store import STATEMENTS, Store
 from trading_ops.paper.bot.risk.assembly import guard_of, stop_percent
-from trading_ops.paper.bot.risk.protection import without_stops
+from trading_ops.paper.bot.shutdown import leave_at_once, walk
 from trading_ops.paper.bot.signals.component import SOURCE, Signals
+from trading_ops.paper.bot.signals.memory import recalled
 from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.checks import (
@@ -46,9 +49,6 @@ log = logs.get(__name__)
 
 STAGES = ("store", "signals", "orders")
 """Components in whose inbox work waits."""
-
-FAREWELL_SECONDS = 4.0
-"""For cancelling orders at the end; with the rest, well within the 10 s before a SIGKILL."""
 
 
 class Bot:
@@ -116,7 +116,10 @@ class Bot:
             )
             self._undo.callback(self.nonces.close)
             self._assemble()
+            await self._recall_signals()
             self.agent.start()
+            self._undo.callback(self.agent.stop)
+            await self.lifeline.begin()
         except TradingOpsError:
             self._undo.close()
             await self.store.close()
@@ -126,18 +129,28 @@ class Bot:
         self._watchers.start()
         log.info("bot_started", bot=self._config.name, pid=os.getpid())
 
-    async def stop(self) -> None:
-        """Stop entries, cancel open orders, save, and close; bounded, and never raises."""
+    async def stop(self) -> tuple[str, ...]:
+        """End in order; return the steps that failed or were late. Bounded, and never raises."""
         began = clock.monotonic()
         self.stopping = True
-        await self.supervisor.stop("heartbeat")
-        await self._say_farewell()
-        await self.supervisor.stop()
-        await asyncio.to_thread(self._watchers.stop)
-        await asyncio.to_thread(self.agent.stop)
+        farewell = Farewell(
+            self,
+            stops=stop_percent(self._config) is None,
+            stop_watchers=self._watchers.stop,
+        )
+        missed = await walk(farewell.steps(self._config.shutdown))
         self._undo.close()
         self._lock.close()
-        log.info("bot_stopped", seconds=round(clock.monotonic() - began, 3))
+        seconds = round(clock.monotonic() - began, 3)
+        log.info("bot_stopped", seconds=seconds, missed=list(missed))
+        return missed
+
+    async def interrupt(self) -> None:
+        """End the process at once: nothing is sent any more, and the records are closed whole."""
+        self.stopping = True
+        if hasattr(self, "broker"):
+            self.broker.seal()
+        await leave_at_once(self.store.close)
 
     def health(self) -> Health:
         """Return the facts; plain reads, so any thread may ask."""
@@ -146,20 +159,18 @@ class Bot:
             components={
                 name: component.health for name, component in self.supervisor.components.items()
             },
+            recovered=self.reconciliation.recovered,
         )
 
-    async def _say_farewell(self) -> None:
-        """Leave nothing at the venue; what cannot be cancelled is left to the dead-man switch."""
-        reached(Place.FAREWELL)
-        try:
-            async with asyncio.timeout(FAREWELL_SECONDS):
-                # Stops go on covering what is open: the switch that would cancel them is put away.
-                count = await self.orders.cancel_all(stops=stop_percent(self._config) is None)
-                log.info("orders_cancelled", count=count)
-                if not without_stops(self.book.alive()):
-                    await self.heartbeat.disarm()
-        except (TradingOpsError, TimeoutError) as error:
-            log.warning("farewell_failed", error=str(error) or type(error).__name__)
+    async def _recall_signals(self) -> None:
+        """Go on from the prices of an earlier life, if they are young enough."""
+        prices = recalled(
+            await self.lifeline.signals(),
+            clock.timestamp(),
+            within_seconds=self._config.signals_restore_seconds,
+        )
+        self.signals.resume(prices)
+        log.info("signals_recalled", symbols=len(prices))
 
     def _make_agent(self) -> Agent:
         config = self._config
@@ -238,6 +249,7 @@ class Bot:
             ),
             interval_seconds=config.reconcile_seconds,
             currencies=self._currencies,
+            away_seconds=lambda: self.lifeline.before.age_seconds,
         )
         self.heartbeat = Heartbeat(
             self.metrics,
@@ -249,6 +261,13 @@ class Bot:
             book=self.book,
             interval_seconds=config.pass_interval_seconds,
             dead_man_seconds=config.dead_man_seconds,
+        )
+        self.lifeline = Lifeline(
+            self.metrics,
+            self.store,
+            interval_seconds=config.heartbeat_store_seconds,
+            beat_at=lambda: self.heartbeat.beat_at,
+            remembered=self.signals.remembered,
         )
         parts = (
             self.store,

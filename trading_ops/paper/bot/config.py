@@ -11,9 +11,10 @@ from trading_ops.errors import ConfigError
 from trading_ops.instrument.watchers import ALL, Watcher
 from trading_ops.paper.bot.mode import Mode
 from trading_ops.paper.bot.nonces.issuer import Sharing
-from trading_ops.paper.bot.reconciliation.compare import Orphans, Strangers
+from trading_ops.paper.bot.reconciliation.sides import Orphans, Strangers
 from trading_ops.paper.bot.risk.protection import Protection
 from trading_ops.paper.bot.risk.settings import RiskLimits
+from trading_ops.paper.bot.shutdown import LONGEST_SECONDS, ShutdownSeconds
 
 FIX = "see trading_ops/paper/bot/config.py for the keys"
 LAST_PORT = 65_535
@@ -108,6 +109,18 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     stuck_seconds: Positive = 30.0
     """Time without progress from which a component that has work counts as stuck."""
 
+    heartbeat_store_seconds: Positive = 30.0
+    """Time between two heartbeats that are written into the records, with the signals' prices."""
+
+    crash_after_seconds: Positive = 300.0
+    """Age of the last heartbeat on record from which `--last-life` calls a life crashed."""
+
+    signals_restore_seconds: Positive = 60.0
+    """Age up to which the signals go on from the prices of an earlier life."""
+
+    shutdown: ShutdownSeconds = ShutdownSeconds()
+    """The deadlines of an ordered end: see trading_ops/paper/bot/shutdown.py."""
+
     trace_memory: bool = True
     """Whether the agent has that command; nothing is traced until it is asked for."""
 
@@ -147,6 +160,20 @@ def load_config(path: Path) -> BotConfig:
 
 
 def _check_times(config: BotConfig, path: Path) -> None:
+    if config.shutdown.total > LONGEST_SECONDS:
+        raise ConfigError(
+            str(path),
+            "shutdown",
+            f"its steps take {config.shutdown.total:g} s together",
+            f"keep the sum within {LONGEST_SECONDS:g} s",
+        )
+    if config.crash_after_seconds < 2 * config.heartbeat_store_seconds:
+        raise ConfigError(
+            str(path),
+            "crash_after_seconds",
+            "it is below two heartbeat_store_seconds",
+            "make it some times as long",
+        )
     if config.lost_order_seconds <= config.request_timeout_seconds:
         raise ConfigError(
             str(path),

@@ -17,7 +17,7 @@ from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.component import Component, Unavailable
-from trading_ops.paper.bot.reconciliation.compare import Policy, compare
+from trading_ops.paper.bot.reconciliation.compare import compare
 from trading_ops.paper.bot.reconciliation.findings import (
     Adopt,
     Cause,
@@ -32,6 +32,7 @@ from trading_ops.paper.bot.reconciliation.findings import (
 )
 from trading_ops.paper.bot.reconciliation.gather import Caller, Held, gather
 from trading_ops.paper.bot.reconciliation.heal import adopted_of, heal
+from trading_ops.paper.bot.reconciliation.sides import Policy
 from trading_ops.paper.bot.records.events import Event, EventKind
 from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.trading.book import Book
@@ -232,7 +233,7 @@ class Reconciliation(Component):
             self._found |= dict.fromkeys(comparison.discrepancies)
 
     async def _tell_of_recovery(self) -> bool:
-        """Record what the recovery found, also when that is nothing; return whether it is stored."""
+        """Record what the recovery found, be it nothing; return whether that is stored."""
         found, seconds = self._found, clock.monotonic() - self._began
         detail = {
             "found": told(list(found)[:LONGEST_TOLD]),

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from trading_ops import clock
 from trading_ops.paper.bot.brokerage.port import Brokerage, History, Snapshot, VenueTrade
-from trading_ops.paper.bot.reconciliation.compare import Ours, Theirs
+from trading_ops.paper.bot.reconciliation.sides import Ours, Theirs
 from trading_ops.paper.bot.trading.order import Order, VenueOrder
 
 T = TypeVar("T")
