@@ -40,8 +40,11 @@ OF_A_HOLD = frozenset({Place.HOLDING, Place.HELD})
 """Passed when somebody else trades on the account."""
 
 OF_A_RECOVERY = frozenset({Place.HEALING, Place.HEALED})
-ONCE = OF_A_HOLD | OF_A_RECOVERY | {Place.RECORDS_BEGUN, Place.RECOVERED, Place.FAREWELL}
-"""Passed once in a life, or seldom."""
+OF_AN_END = frozenset({Place.FAREWELL, Place.LEFT, Place.DISARMED, Place.ENDING, Place.ENDED})
+"""Passed when it is told to stop."""
+
+OFTEN = frozenset({Place.CHANGE, Place.CHANGE_STORED, Place.GATHERED, Place.WINDING, Place.WOUND})
+"""Passed many times in a life; the others once, or seldom."""
 
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "lost_answer", "methods": ["AddOrder"], "probability": 0.5},
@@ -129,12 +132,13 @@ class Sweep:
             await self._live(lives, {}, patience=self._random.uniform(0.5, 1.5))
             self.tally.kills[RANDOM] += 1
             await self._world.mend()
+            await self._world.deposit(self._random.randint(1, 1000))
         elif place is Place.RECORDS_BEGUN:
             for path in (self._world.folder / "bot").glob("bot.db*"):
                 path.unlink()
         elif place not in OF_A_HOLD:
             await self._misbehave(0.7)
-        life = {"place": place, "nth": 1 if place in ONCE else self._random.randint(1, 3)}
+        life = {"place": place, "nth": self._random.randint(1, 4) if place in OFTEN else 1}
         if await self._live(lives, life, patience=LIFE_SECONDS):
             return place
         self.tally.misses[place] += 1
@@ -157,7 +161,7 @@ class Sweep:
             changed = await self._world.trade_by_hand()
             self._strangers += changed
             self._external = self._external or changed != 0
-        elif place is Place.FAREWELL:
+        elif place in OF_AN_END:
             await asyncio.wait({life.ended}, timeout=1.0)
             life.send(signal.SIGTERM)
         elif self._random.random() < 0.15:

@@ -112,6 +112,11 @@ class BotWorld:
         await self._ask("POST", f"/accounts/{ACCOUNT}/orders", order)
         return (await self.balances())["BTC"] - before
 
+    async def deposit(self, cents: int) -> None:
+        """Pay a little in."""
+        body = {"asset": "USD", "amount": str(Decimal(cents) / 100)}
+        await self._ask("POST", f"/accounts/{ACCOUNT}/deposits", body)
+
     async def journal(self, after: int) -> tuple[list[dict[str, Any]], int]:
         """What happened at the venue after an entry, and the number of the newest one."""
         told = await self._ask("GET", f"/journal?after={after}")

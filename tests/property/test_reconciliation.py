@@ -1,0 +1,278 @@
+"""Records that missed anything at all are healed to the last digit, or a person is called.
+
+An account lives through orders, fills, strangers' trades and deposits; the records saw each of
+them or did not. What the comparison says to do is done to the records, and they must then be the
+venue's; what nothing explains must be found exactly, and never be healed away.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trading_ops.agent import Side
+from trading_ops.paper.bot.brokerage.port import (
+    Balance,
+    History,
+    LedgerEntry,
+    Snapshot,
+    VenueTrade,
+)
+from trading_ops.paper.bot.reconciliation.compare import compare
+from trading_ops.paper.bot.reconciliation.findings import (
+    Adopt,
+    Cancel,
+    Comparison,
+    CountLedger,
+    CountTrade,
+    End,
+    Hear,
+    Shrink,
+    Step,
+)
+from trading_ops.paper.bot.reconciliation.sides import Orphans, Ours, Policy, Strangers, Theirs
+from trading_ops.paper.bot.trading.order import (
+    Order,
+    OrderStatus,
+    VenueOrder,
+    adopted,
+    progress,
+)
+
+NOW = 10_000.0
+SYMBOL = "BTC/USD"
+LOT = Decimal("0.00000001")
+POLICY = Policy(orphans=Orphans.ADOPT, strangers=Strangers.ADOPT)
+
+
+@dataclass
+class Account:
+    """The truth at the venue, and what the records know of it."""
+
+    words: dict[str, VenueOrder] = field(default_factory=dict)
+    trades: list[VenueTrade] = field(default_factory=list)
+    ledger: list[LedgerEntry] = field(default_factory=list)
+    there: dict[str, Decimal] = field(
+        default_factory=lambda: {"BTC": Decimal(5), "USD": Decimal(10_000)}
+    )
+    orders: dict[str, Order] = field(default_factory=dict)
+    expected: dict[str, Decimal] = field(
+        default_factory=lambda: {"BTC": Decimal(5), "USD": Decimal(10_000)}
+    )
+    position: Decimal = Decimal(0)
+    adopted: set[tuple[str, str]] = field(default_factory=set)
+
+    def order(self, side: Side, quantity: Decimal, filled: Decimal, *, known: int) -> None:
+        """An order of ours that is filled by so much; `known` is how much the records saw of it."""
+        name, at = f"own-{len(self.words)}", NOW - 1000 + len(self.words)
+        full = filled == quantity
+        word = VenueOrder(
+            venue_id=f"V-{name}",
+            client_id=name,
+            symbol=SYMBOL,
+            side=side,
+            price=Decimal(100),
+            quantity=quantity,
+            status=OrderStatus.FILLED if full else OrderStatus.ACCEPTED,
+            filled=filled,
+            cost=filled * 100,
+            fee=(filled / 10).quantize(LOT),
+        )
+        self.words[name] = word
+        if filled:
+            self.trades.append(_trade(f"T-{name}", word, at))
+            _pay(self.there, word.side, word.filled, word.cost, word.fee)
+        if known == 0:
+            return  # forgotten, or the records are gone
+        order = adopted(replace(word, status=OrderStatus.ACCEPTED), name, at)
+        if known == 1:  # the answer was lost
+            order = replace(order, venue_id=None, status=OrderStatus.SUBMITTED)
+        self.orders[name] = order
+        if known == 3:  # all of it was heard
+            self.hear(order, word)
+
+    def hear(self, order: Order, word: VenueOrder) -> None:
+        """As the book does."""
+        after, fill = progress(self.orders.get(order.client_id, order), word)
+        self.orders[order.client_id] = after
+        if fill is not None:
+            _pay(self.expected, order.side, fill.quantity, fill.cost, fill.fee)
+            sign = 1 if order.side is Side.BUY else -1
+            self.position += sign * fill.quantity
+
+    def take(self, step: Step) -> None:
+        """Do to the records what the comparison says."""
+        match step:
+            case Hear(order=order, word=word):
+                self.hear(order, word)
+            case End(order=order, status=status):
+                self.orders[order.client_id] = replace(order, status=status)
+            case Adopt(word=word):
+                order = adopted(word, word.client_id or "", NOW)
+                self.orders[order.client_id] = order
+                self.hear(order, word)
+            case CountTrade(trade=trade):
+                self.adopted.add(("trade", trade.trade_id))
+                _pay(self.expected, trade.side, trade.quantity, trade.cost, trade.fee)
+            case CountLedger(entry=entry):
+                self.adopted.add(("ledger", entry.ledger_id))
+                self.expected[entry.currency] += entry.amount - entry.fee
+            case Shrink(quantity=quantity):
+                self.position = quantity
+            case Cancel():
+                raise AssertionError("orphans are adopted here")
+
+    def compare(self, there: dict[str, Decimal] | None = None) -> Comparison:
+        """Hold one against the other."""
+        ours = Ours(
+            owns=lambda name: (name or "").startswith("own-"),
+            orders=dict(self.orders),
+            positions={SYMBOL: self.position},
+            expected=dict(self.expected),
+            adopted=frozenset(self.adopted),
+        )
+        opened = tuple(one for one in self.words.values() if one.status.alive)
+        theirs = Theirs(
+            snapshot=Snapshot(
+                at=NOW,
+                open_orders=opened,
+                balances={
+                    name: Balance(total=total) for name, total in (there or self.there).items()
+                },
+            ),
+            # The venue tells the newest first.
+            history=History(
+                since=0,
+                trades=tuple(reversed(self.trades)),
+                ledger=tuple(self.ledger),
+                complete=True,
+            ),
+            words={
+                name: word
+                for name, word in self.words.items()
+                if name in self.orders and not word.status.alive
+            },
+            others={
+                word.venue_id: word for name, word in self.words.items() if name not in self.orders
+            },
+        )
+        return compare(ours, theirs, POLICY, now=NOW, at_start=True)
+
+
+def _trade(name: str, word: VenueOrder, at: float) -> VenueTrade:
+    return VenueTrade(
+        trade_id=name,
+        venue_id=word.venue_id,
+        client_id=None,
+        symbol=word.symbol,
+        side=word.side,
+        quantity=word.filled,
+        cost=word.cost,
+        fee=word.fee,
+        at=at,
+    )
+
+
+def _pay(
+    amounts: dict[str, Decimal], side: Side, quantity: Decimal, cost: Decimal, fee: Decimal
+) -> None:
+    sign = 1 if side is Side.BUY else -1
+    amounts["BTC"] += sign * quantity
+    amounts["USD"] -= sign * cost + fee
+
+
+QUANTITY = st.integers(1, 10**8).map(lambda lots: lots * LOT)
+
+
+@st.composite
+def lives(draw: Callable[[st.SearchStrategy[object]], object]) -> Account:
+    """An account after some events, each of which the records saw or missed."""
+    account = Account()
+    for number in range(draw(st.integers(0, 8))):  # type: ignore[call-overload]
+        what = draw(st.sampled_from(["order", "order", "order", "stranger", "deposit"]))
+        quantity = draw(QUANTITY)
+        assert isinstance(quantity, Decimal)
+        match what:
+            case "order":
+                filled = draw(st.sampled_from([Decimal(0), LOT, quantity]))
+                assert isinstance(filled, Decimal)
+                side = draw(st.sampled_from(Side))
+                assert isinstance(side, Side)
+                known = draw(st.integers(0, 3))
+                assert isinstance(known, int)
+                account.order(side, quantity, min(filled, quantity), known=known)
+            case "stranger":
+                _stranger(account, number, quantity, seen=bool(draw(st.booleans())))
+            case _:
+                _deposit(account, number, quantity, seen=bool(draw(st.booleans())))
+    return account
+
+
+def _stranger(account: Account, number: int, quantity: Decimal, *, seen: bool) -> None:
+    cost = (quantity * 100).quantize(LOT)
+    trade = VenueTrade(
+        trade_id=f"S{number}",
+        venue_id=f"X{number}",
+        client_id=None,
+        symbol=SYMBOL,
+        side=Side.BUY,
+        quantity=quantity,
+        cost=cost,
+        fee=LOT,
+        at=NOW - 500,
+    )
+    account.trades.append(trade)
+    _pay(account.there, trade.side, quantity, cost, LOT)
+    if seen:
+        account.take(CountTrade(trade=trade))
+
+
+def _deposit(account: Account, number: int, amount: Decimal, *, seen: bool) -> None:
+    entry = LedgerEntry(
+        ledger_id=f"L{number}",
+        kind="deposit",
+        currency="USD",
+        amount=amount,
+        fee=Decimal(0),
+        at=NOW - 500,
+    )
+    account.ledger.append(entry)
+    account.there["USD"] += amount
+    if seen:
+        account.take(CountLedger(entry=entry))
+
+
+@given(lives())
+@settings(max_examples=150)
+def test_whatever_was_missed_is_healed_exactly(account: Account) -> None:
+    """One pass of healing makes the records the venue's, and a second finds nothing to do."""
+    first = account.compare()
+    assert not first.drift
+    assert not first.halting
+    for step in first.steps:
+        account.take(step)
+    assert account.expected == account.there
+    for name, word in account.words.items():
+        if name in account.orders or word.filled or word.status.alive:
+            assert account.orders[name].filled == word.filled
+    again = account.compare()
+    assert again.steps == ()
+    assert again.discrepancies == ()
+
+
+@given(lives(), st.sampled_from(["BTC", "USD"]), st.integers(-(10**6), 10**6).filter(bool))
+@settings(max_examples=150)
+def test_what_nothing_explains_is_found_exactly(account: Account, currency: str, lots: int) -> None:
+    """However much else was missed, the rest is told to the last digit, and nothing hides it."""
+    wrong = {**account.there, currency: account.there[currency] + lots * LOT}
+    found = account.compare(wrong)
+    assert found.drift.balances[currency] == -lots * LOT
+    assert found.halting
+    for step in found.steps:
+        account.take(step)
+    again = account.compare(wrong)
+    assert again.drift.balances[currency] == -lots * LOT
+    assert again.halting
+    assert again.steps == ()
