@@ -15,7 +15,7 @@ from trading_ops.paper.bot.trading.checks import Intent
 
 SYMBOLS = ("A/USD", "B/USD", "C/USD", "D/EUR")
 MINIMUM = Decimal("0.01")
-LIMITS = RiskLimits(orders=6, orders_seconds=5.0)
+LIMITS = RiskLimits(exposure=Decimal(8), orders=6, orders_seconds=5.0)
 
 
 @dataclass
