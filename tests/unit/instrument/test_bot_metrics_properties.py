@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
@@ -69,3 +70,18 @@ def test_nothing_that_is_said_breaks_anything(said: list[tuple[str, dict[str, An
     names = {family.name for family in plain(body.decode())}
     body, _ = exposition.everything("application/openmetrics-text")
     assert {family.name for family in openmetrics(body.decode())} == names  # type: ignore[no-untyped-call]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.floats(), st.none() | st.floats(), st.none() | st.floats())))
+def test_a_kept_feed_records_what_a_tick_by_symbol_does(ticks: list[tuple[Any, ...]]) -> None:
+    """The hot path is written twice; the two never differ."""
+    by_symbol, kept = (
+        BotMetrics(CollectorRegistry(), version="1", mode="paper", symbols=["S"], started_at=1.0)
+        for _ in range(2)
+    )
+    feed = kept.feed("S")
+    for at, latency, price in ticks:
+        by_symbol.tick("S", at=at, latency_seconds=latency, price=price)
+        feed.tick(at, latency, price)
+    assert Exposition(by_symbol.registry).everything() == Exposition(kept.registry).everything()

@@ -1,5 +1,7 @@
 """Market data: the hottest path of a bot."""
 
+from bisect import bisect_left
+
 from trading_ops.instrument.recorder import Recorder
 from trading_ops.instrument.ticks import SymbolFeed
 
@@ -31,7 +33,18 @@ class MarketDataFacts:
             feed = self._feeds[symbol]
         except KeyError:
             feed = self.feed(symbol)
-        feed.tick(at, latency_seconds, price)
+        # SymbolFeed.tick in place: the call would be a fifth of the cost.
+        feed.received.value = at
+        feed.messages.value += 1
+        if latency_seconds is not None:
+            if not latency_seconds >= 0.0:  # negative, or NaN
+                latency_seconds = 0.0
+            feed.counts[bisect_left(feed.bounds, latency_seconds)] += 1
+            feed.latency.sum += latency_seconds
+        if price is not None:
+            if feed.price is None:
+                feed.price = feed.new_price()
+            feed.price.value = price
 
     def feed(self, symbol: str) -> SymbolFeed:
         """Return what records one symbol's tickers: to be kept where thousands come a second."""
