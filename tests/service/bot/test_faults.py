@@ -33,7 +33,7 @@ async def test_trades_and_tells(bot: Bot, venue: Venue, control: Control) -> Non
     """Orders are placed and filled, and the venue's journal and the bot's books agree."""
     await until(lambda: venue.journal("order_filled"), within=30)
     await until(lambda: sample(bot, "trading_orders_total", outcome="filled") > 0, within=30)
-    assert all(part.up for part in bot.health().components.values())
+    await until(lambda: all(part.up for part in bot.health().components.values()))
     health = await control.get("/health")
     assert health["status"] == "ok"
     text = await control.get("/metrics")

@@ -5,6 +5,7 @@ from trading_ops.instrument.metric import Metric
 
 COMPONENTS = (
     *("feed", "broker", "signals", "orders", "store", "reconciliation", "risk", "heartbeat"),
+    "account_feed",
 )
 STATES = ("active", "reducing", "halted")
 

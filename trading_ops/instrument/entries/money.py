@@ -1,6 +1,6 @@
 """Positions, balances and profit."""
 
-from trading_ops.instrument.entries.kinds import bot_gauge
+from trading_ops.instrument.entries.kinds import bot_counter, bot_gauge
 from trading_ops.instrument.metric import Metric
 
 BALANCE_SOURCES = ("websocket", "rest", "last_good")
@@ -49,5 +49,10 @@ MONEY: tuple[Metric, ...] = (
         values={"source": BALANCE_SOURCES},
         help="1 for the source that the balances in use came from, 0 for the others.",
         why="On the last good ones the bot is blind to what happens at the venue.",
+    ),
+    bot_counter(
+        name="trading_balance_contradictions_total",
+        help="Times that the venue's feed told other balances than its REST answers, twice.",
+        why="REST is believed then; many of them mean that the feed cannot be.",
     ),
 )

@@ -3,7 +3,7 @@
 from trading_ops.instrument.entries.kinds import bot_counter, bot_gauge, bot_histogram
 from trading_ops.instrument.metric import Metric
 
-OUTCOMES = ("filled", "cancelled", "rejected", "denied")
+OUTCOMES = ("filled", "cancelled", "expired", "rejected", "denied")
 DENIALS = (
     "trading_halted",
     "trading_reducing",

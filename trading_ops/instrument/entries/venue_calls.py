@@ -15,6 +15,8 @@ REQUEST_CODES = (
 )
 """How a request to a venue ended; `refused` is the venue's clear no to this one request."""
 
+PRIVATE_CHANNELS = ("executions", "balances")
+
 VENUE_CALLS: tuple[Metric, ...] = (
     bot_counter(
         name="trading_venue_requests_total",
@@ -60,6 +62,13 @@ VENUE_CALLS: tuple[Metric, ...] = (
         help="Use of the venue's rate limit of a group of endpoints: 0 unused, 1 at the limit; "
         "absent where the venue does not tell.",
         why="At 1 requests are refused, cancels among them.",
+    ),
+    bot_counter(
+        name="trading_account_feed_gaps_total",
+        labels=("channel",),
+        values={"channel": PRIVATE_CHANNELS},
+        help="Times that messages of the venue's private feed were missing, by their numbers.",
+        why="After each one orders are asked for by REST; many of them use up its limit.",
     ),
     bot_gauge(
         name="trading_clock_skew_seconds",

@@ -27,6 +27,10 @@ class MoneyFacts:
         only(self._balance_source, source)
         self._balance_time.labels().value = time.time() if at is None else at
 
+    def balances_contradicted(self) -> None:
+        """The venue's feed told other balances than its REST answers."""
+        self._contradictions.value += 1
+
     def equity(self, currency: str, amount: float) -> None:
         """Balances and positions are worth so much at current prices."""
         self._equity.labels(currency).value = amount
@@ -46,4 +50,5 @@ class MoneyFacts:
         self._realized = recorder.gauge("trading_realized_pnl", by_currency, at_once=False)
         self._unrealized = recorder.gauge("trading_unrealized_pnl", by_currency, at_once=False)
         self._balance_time = recorder.gauge("trading_balance_timestamp_seconds", at_once=False)
+        self._contradictions = recorder.counter("trading_balance_contradictions_total").labels()
         self._balance_source = recorder.gauge("trading_balance_source", at_once=False)

@@ -43,6 +43,10 @@ class VenueFacts:
         """
         self._rate_limit.labels(group).value = ratio
 
+    def account_feed_gap(self, channel: str) -> None:
+        """Messages of a channel of the private feed, executions or balances, were missing."""
+        self._account_feed_gaps.labels(channel).value += 1
+
     def clock_skew(self, seconds: float) -> None:
         """The venue's clock is so far ahead of the bot's; absent until it is said."""
         self._clock_skew.labels().value = seconds
@@ -60,4 +64,5 @@ class VenueFacts:
         self._rate_limit = recorder.gauge(
             "trading_venue_rate_limit_used_ratio", {"group": groups}, at_once=False, limit=GROUPS
         )
+        self._account_feed_gaps = recorder.counter("trading_account_feed_gaps_total")
         self._clock_skew = recorder.gauge("trading_clock_skew_seconds", at_once=False)

@@ -12,6 +12,7 @@ from trading_ops.agent import Agent, Health, Hold, TradingState
 from trading_ops.errors import SetupError, TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.watchers import Progress, watchers_of
+from trading_ops.paper.bot.brokerage.assembly import account_feed_of, remember_balances
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.kraken import ENDPOINTS, Kraken
 from trading_ops.paper.bot.checkpoints import Place, reached
@@ -116,6 +117,7 @@ class Bot:
             )
             self._undo.callback(self.nonces.close)
             self._assemble()
+            await remember_balances(self.broker, self.store)
             await self._recall_signals()
             self.agent.start()
             self._undo.callback(self.agent.stop)
@@ -251,6 +253,14 @@ class Bot:
             currencies=self._currencies,
             away_seconds=lambda: self.lifeline.before.age_seconds,
         )
+        self.account_feed = account_feed_of(
+            config,
+            self.metrics,
+            broker=self.broker,
+            book=self.book,
+            listen=self.orders.listen,
+            compare=self._compare_soon,
+        )
         self.heartbeat = Heartbeat(
             self.metrics,
             symbols=config.symbols,
@@ -277,6 +287,7 @@ class Bot:
             self.orders,
             self.reconciliation,
             self.risk,
+            self.account_feed,
             self.heartbeat,
         )
         self.supervisor = Supervisor(parts)

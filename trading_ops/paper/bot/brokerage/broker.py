@@ -1,7 +1,7 @@
 """The broker component: owns the HTTP session with the venue and every request on it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
@@ -10,9 +10,11 @@ import aiohttp
 from trading_ops import clock, logs
 from trading_ops.agent import CommandFailed
 from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.brokerage.balances import Balances
 from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.brokerage.kraken import Kraken
 from trading_ops.paper.bot.brokerage.port import Brokerage
+from trading_ops.paper.bot.brokerage.prober import CURRENT_PROBES, Prober
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused, code_of
 from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.nonces.issuer import Nonces
@@ -56,14 +58,15 @@ class Broker(Component):
         super().__init__(
             "broker", metrics, threshold=THRESHOLD, cool_off_seconds=probe_interval_seconds
         )
-        self.balances: dict[str, Decimal] = {}
-        self.balances_at: float | None = None
-        """When they were read, in seconds since the epoch."""
+        self.funds = Balances(
+            metrics, currencies=currencies, rest_seconds=CURRENT_PROBES * probe_interval_seconds
+        )
+        """What the account has, from the best source there is."""
 
         self._make_client = make_client
         self._nonces = nonces
         self._interval = probe_interval_seconds
-        self._currencies = frozenset(currencies)
+        self.prober = Prober(metrics, self.funds, interval_seconds=probe_interval_seconds)
         self._client: Kraken | None = None
         self._session: aiohttp.ClientSession | None = None
         self._sessions = 0
@@ -87,6 +90,16 @@ class Broker(Component):
         if self._session is None:
             await asyncio.to_thread(kraken_class)
             self._client, self._loaded = self._make_client(), False
+    @property
+    def balances(self) -> Mapping[str, Decimal]:
+        """Return what the account has, by currency; empty before it was ever known."""
+        return self.funds.amounts
+
+    @property
+    def balances_at(self) -> float | None:
+        """Return when that held, in seconds since the epoch."""
+        return self.funds.at
+
             self._begin_session()
         while True:
             if self.breaker.allow():
@@ -96,6 +109,8 @@ class Broker(Component):
     async def close(self) -> None:
         """End the session and the client."""
         await super().close()
+            self.funds.show()  # which also tells when nothing was read for long
+            await self.prober.keep_balances()
         client, session = self._client, self._session
         self._client = self._session = None
         if session is not None:
@@ -149,20 +164,25 @@ class Broker(Component):
             if not self._loaded:
                 await self._send("AssetPairs", lambda client: client.load_markets())
                 self._loaded = True
-            told = await self._send("BalanceEx", lambda client: client.balances())
-            self.balances = {name: balance.total for name, balance in told.items()}
-            self.balances_at = clock.timestamp()
+            trial = not self.breaker.closed
+            if not await self.prober.read_balances(self._send, trial=trial):
+                await self._send("OpenOrders", lambda client: client.open_orders())
         except (VenueDown, VenueRefused) as error:
             self.detail = str(error)
             if not self.breaker.closed or not self._loaded:
                 self.mark(up=False, detail=self.detail)
             return
-        for currency in self._currencies & self.balances.keys():
-            self.metrics.balance(currency, float(self.balances[currency]))
-        self.metrics.balances_read("rest", clock.timestamp())
+        if not self.up:
+            self.prober.begin_anew()
         self.mark(up=True, detail="the venue answers")
 
-    async def _send(self, endpoint: str, request: Request[Result]) -> Result:
+    async def _send(
+        self, endpoint: str, request: Request[Result], *, counts: bool = True
+    ) -> Result:
+        """Make a request; whether its failure `counts` against the breaker.
+
+        Nothing is sent a second time but what the venue refused for its nonce, and so did not do.
+        """
         async with self._turn:
             session, client = self._session, self._client
             if client is None:
@@ -171,7 +191,9 @@ class Broker(Component):
                 async with self._nonces.turn():
                     result = await self._with_nonce_retry(client, endpoint, request)
             except Exception as error:
-                raise self._judge(endpoint, error, current=session is self._session) from error
+                current = counts and session is self._session
+                raise self._judge(endpoint, error, current=current) from error
+        await self.prober.read_clock(self._send)
             if session is self._session:
                 self.succeed()
             return result

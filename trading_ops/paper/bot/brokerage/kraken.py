@@ -30,18 +30,12 @@ TYPES = {
     "stop-loss": OrderType.STOP_LOSS,
 }
 
-ENDPOINTS = (
-    "AssetPairs",
-    "BalanceEx",
-    "OpenOrders",
-    "QueryOrders",
-    "ClosedOrders",
-    "AddOrder",
-    "CancelOrder",
-    "CancelAllOrdersAfter",
-    "TradesHistory",
-    "OpenPositions",
-)
+PUBLIC = ("AssetPairs", "Time", "OHLC")
+CALLS = ("BalanceEx", "OpenOrders", "QueryOrders", "OpenPositions", "GetWebSocketsToken")
+HISTORY = ("ClosedOrders", "TradesHistory", "Ledgers")
+COMMANDS = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
+ENDPOINTS = (*PUBLIC, *CALLS, *HISTORY, *COMMANDS)
+"""What the broker calls its requests, as metrics have them."""
 
 ORDERS_AT_ONCE = 50
 """That Kraken tells of in one answer."""
@@ -115,8 +109,13 @@ class Kraken:
         )
 
     async def server_time(self) -> float:
-        """Return the venue's clock."""
-        return float(await self._client.fetch_time()) / 1000
+        """Return the venue's clock, to half a second: it tells whole ones."""
+        return float(await self._client.fetch_time()) / 1000 + 0.5
+
+    async def feed_token(self) -> str:
+        """Return what opens the private feed; it must be used within a quarter of an hour."""
+        answer = await self._client.private_post_getwebsocketstoken()
+        return str(answer["result"]["token"])
 
     async def balances(self) -> dict[str, Balance]:
         """Return what the account has, by currency."""
@@ -146,7 +145,11 @@ class Kraken:
         return found
 
     async def find(self, client_id: str) -> VenueOrder | None:
-        """Return the order with this client id, open or not; None: the venue has none."""
+        """Return the order with this client id, open or not; None: the venue has none.
+
+        Two requests: Kraken's QueryOrders takes no client ids. Open ones are asked for first, so
+        that an order which ends in between is in the second answer.
+        """
         params = {"clientOrderId": client_id}
         for ask in (self._client.fetch_open_orders, self._client.fetch_closed_orders):
             found = [_order(entry) for entry in await ask(params=params)]
@@ -171,16 +174,23 @@ class Kraken:
     async def _pages(
         self, endpoint: str, key: str, since: float
     ) -> tuple[dict[str, dict[str, Any]], bool]:
-        """Return all entries of a paged answer, and whether they are all."""
+        """Return all entries of a paged answer, and whether they are all.
+
+        Pages count from the newest entry, so that one that comes between two pages moves the rest.
+        From the second page on the newest of the first is the end, and what comes later stays out.
+        """
         ask = getattr(self._client, f"private_post_{endpoint.lower()}")
         found: dict[str, dict[str, Any]] = {}
+        window, offset, count = {"start": f"{since:.6f}"}, 0, 1
         for _ in range(MOST_PAGES):
-            answer = (await ask({"start": f"{since:.6f}", "ofs": str(len(found))}))["result"]
+            answer = (await ask(window | {"ofs": str(offset)}))["result"]
             page: Mapping[str, dict[str, Any]] = answer[key]
             found.update(page)
-            if not page or len(found) >= int(answer["count"]):
-                return found, len(found) >= int(answer["count"])
-        return found, False
+            offset, count = offset + len(page), int(answer["count"])
+            if not page or offset >= count:
+                break
+            window.setdefault("end", max(page, key=lambda name: float(page[name]["time"])))
+        return found, len(found) >= count
 
     def _trade(self, name: str, raw: Mapping[str, Any]) -> VenueTrade:
         return VenueTrade(
@@ -266,6 +276,8 @@ def _order(entry: Mapping[str, Any]) -> VenueOrder:
         filled=_decimal(raw["vol_exec"]),
         cost=_decimal(raw["cost"]),
         fee=_decimal(raw["fee"]),
+        reason=str(raw.get("reason") or ""),
+        opened_at=float(raw.get("opentm") or 0),
     )
 
 

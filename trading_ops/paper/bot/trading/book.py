@@ -72,6 +72,20 @@ class Book:
         """Say whether an order was placed by this bot, now or in an earlier life."""
         return (client_id or "").startswith(self._prefix)
 
+    async def recall(self, client_id: str) -> Order | None:
+        """Return an own order as it is recorded, whatever became of it.
+
+        Raises:
+            Unavailable: the store cannot be asked.
+        """
+        alive = self._alive.get(client_id)
+        if alive is not None:
+            return alive
+        try:
+            return await self._store.find(client_id)
+        except StoreError as error:
+            raise Unavailable(f"store: {error}") from error
+
     async def begin(self, order: Order) -> None:
         """Write an order down before it is sent.
 
@@ -227,13 +241,7 @@ class Book:
 
     async def _known(self, order: Order) -> Order:
         """Return an order as it is recorded now: it may have gone on since it was looked at."""
-        alive = self._alive.get(order.client_id)
-        if alive is not None:
-            return alive
-        try:
-            return await self._store.find(order.client_id) or order
-        except StoreError as error:
-            raise Unavailable(f"store: {error}") from error
+        return await self.recall(order.client_id) or order
 
     async def _ask_whether(self, adopted: Adopted) -> bool:
         try:

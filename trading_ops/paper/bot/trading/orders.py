@@ -102,6 +102,15 @@ class Orders(Stage[Mapping[str, Target], None]):
             await self._hearing.listen()
             return await self._hearing.cancel_all(stops=stops)
 
+    async def listen(self) -> None:
+        """Hear the venue's word on all own orders.
+
+        Raises:
+            Unavailable: the broker or the store is down; what was heard so far stands.
+        """
+        async with self.turn:
+            await self._hearing.listen()
+
     async def _step(self, symbol: str, target: Target, quote: Quote) -> None:
         alive, held = self._book.alive(symbol), self._book.position(symbol)
         rules = self._broker.client.rules(symbol)
