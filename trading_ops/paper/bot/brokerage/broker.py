@@ -85,11 +85,6 @@ class Broker(Component):
             raise VenueDown("broker: markets are not loaded")
         return self._client
 
-    async def run(self) -> None:
-        """Probe until cancelled."""
-        if self._session is None:
-            await asyncio.to_thread(kraken_class)
-            self._client, self._loaded = self._make_client(), False
     @property
     def balances(self) -> Mapping[str, Decimal]:
         """Return what the account has, by currency; empty before it was ever known."""
@@ -100,17 +95,22 @@ class Broker(Component):
         """Return when that held, in seconds since the epoch."""
         return self.funds.at
 
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        if self._session is None:
+            await asyncio.to_thread(kraken_class)
+            self._client, self._loaded = self._make_client(), False
             self._begin_session()
         while True:
             if self.breaker.allow():
                 await self._probe()
+            self.funds.show()  # which also tells when nothing was read for long
+            await self.prober.keep_balances()
             await asyncio.sleep(self._interval)
 
     async def close(self) -> None:
         """End the session and the client."""
         await super().close()
-            self.funds.show()  # which also tells when nothing was read for long
-            await self.prober.keep_balances()
         client, session = self._client, self._session
         self._client = self._session = None
         if session is not None:
@@ -175,6 +175,7 @@ class Broker(Component):
         if not self.up:
             self.prober.begin_anew()
         self.mark(up=True, detail="the venue answers")
+        await self.prober.read_clock(self._send)
 
     async def _send(
         self, endpoint: str, request: Request[Result], *, counts: bool = True
@@ -193,7 +194,6 @@ class Broker(Component):
             except Exception as error:
                 current = counts and session is self._session
                 raise self._judge(endpoint, error, current=current) from error
-        await self.prober.read_clock(self._send)
             if session is self._session:
                 self.succeed()
             return result
