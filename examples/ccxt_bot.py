@@ -10,13 +10,10 @@ from typing import Any
 
 import ccxt.async_support as ccxt
 
-from trading_ops.agent import Agent, Command, Health, Params, Side
+from trading_ops.agent import Command, Params, Side, embed
 from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.watchers import Progress, watchers_of
 
-name, port, secrets, state = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
-state.mkdir(parents=True, exist_ok=True)
-venue_address = sys.argv[5]
+name, port, secrets, state, venue_address = sys.argv[1:]
 SYMBOL, QUANTITY = "BTC/USD", Decimal("0.001")
 CODES = (  # the first that fits; whatever is not here is the venue's clear no: refused
     (ccxt.RateLimitExceeded, "rate_limited"),
@@ -37,7 +34,7 @@ metrics = BotMetrics(
 
 
 def secret(file: str) -> str:
-    return (secrets / file).read_text().strip()
+    return (Path(secrets) / file).read_text().strip()
 
 
 async def ask(endpoint: str, request: Awaitable[Any]) -> Any:
@@ -57,31 +54,28 @@ async def main() -> None:
     venue.secret = secret("venue_secret_manual")
     # Without this line, it is the real Kraken.
     venue.urls["api"] = dict.fromkeys(("public", "private"), f"http://{venue_address}")
-    beat_at, position = time.time(), Decimal(0)
+    position = Decimal(0)
 
     async def cancel_orders(_: Params) -> str:
         await ask("cancel", venue.cancel_all_orders())
         return "all orders were cancelled"
 
-    agent = Agent(
-        name=name,
-        address=("127.0.0.1", port),
-        metrics=metrics,
-        health=lambda: Health(heartbeat_at=beat_at),
-        commands={"cancel_orders": Command(run=cancel_orders, safe_direction=True)},
-        state_dir=state,
-        metrics_token=secret("metrics_token"),
-        agent_token=secret("agent_token"),
+    commands = {"cancel_orders": Command(run=cancel_orders, safe_direction=True)}
+    bot = embed(
+        metrics,
+        name,
+        int(port),
+        secrets=secrets,
+        state=state,
+        commands=commands,
+        pass_limit_seconds=30,
     )
-    agent.start()
-    passes = Progress(component="passes", limit_seconds=30, marker=lambda: beat_at)
-    watchers_of(metrics, asyncio.get_running_loop(), progress=[passes]).start()
 
     async def trade() -> None:
         """Buy when there is nothing to sell, and sell it again."""
         nonlocal position
         side = Side.SELL if position else Side.BUY
-        if denial := agent.gate.check(side=side, quantity=QUANTITY, position=position):
+        if denial := bot.gate.check(side=side, quantity=QUANTITY, position=position):
             metrics.order_denied(denial.code)
             return
         began = time.perf_counter()
@@ -105,8 +99,7 @@ async def main() -> None:
             print(f"this pass failed: {error}", file=sys.stderr)
         else:
             metrics.component_up("broker", up=True)
-            beat_at = time.time()
-            metrics.heartbeat(beat_at)  # only now: it says that a whole pass was done
+            metrics.heartbeat()  # only now: it says that a whole pass was done
         await asyncio.sleep(1)
 
 

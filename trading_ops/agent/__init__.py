@@ -1,11 +1,13 @@
 """The control server inside a bot: metrics, health, commands, trading state and fence.
 
 Needs `instrument`, aiohttp and the standard library, so that any bot can embed it. See
-`agent.Agent`. `fence.FenceKeeper` serves the local supervisor too.
+`embedding.embed`, and `agent.Agent` for all of its settings. `fence.FenceKeeper` serves the local
+supervisor too.
 """
 
 from trading_ops.agent.agent import Agent
 from trading_ops.agent.commands import Command, CommandFailed, Params
+from trading_ops.agent.embedding import Embedded, embed
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.agent.gate import Denial, OrderGate, Side
 from trading_ops.agent.health import ComponentHealth, Health, Status
@@ -17,6 +19,7 @@ __all__ = [
     "CommandFailed",
     "ComponentHealth",
     "Denial",
+    "Embedded",
     "FenceKeeper",
     "Health",
     "Hold",
@@ -27,4 +30,5 @@ __all__ = [
     "StaleFence",
     "Status",
     "TradingState",
+    "embed",
 ]

@@ -39,7 +39,7 @@ def beside(ours: Work, theirs: Work, rounds: int = ROUNDS, before: Work = lambda
 
 
 def seconds(work: Work) -> float:
-    """Return the processor time that it takes, which other work on the machine does not lengthen."""
+    """Return the processor time that it takes: other work on the machine does not lengthen it."""
     gc.collect()
     began = time.thread_time()
     work()

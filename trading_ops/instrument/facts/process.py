@@ -17,6 +17,11 @@ class ProcessFacts:
         """A whole trading pass was done, now or at this time in seconds since the epoch."""
         self._heartbeat.value = time.time() if at is None else at
 
+    @property
+    def heartbeat_at(self) -> float:
+        """Time of the last heartbeat, seconds since the epoch; the start until the first one."""
+        return self._heartbeat.value
+
     def mode(self, mode: str) -> None:
         """The bot is in this mode from now on; the one that it left stays as 0."""
         for (_, other), gauge in self._info.children():

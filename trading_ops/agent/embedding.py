@@ -1,0 +1,114 @@
+"""The agent and the watchers of a bot with what is usual, in one call.
+
+bot = embed(metrics, "alpha", 8411, secrets="var/secrets", state="var/alpha")
+...
+bot.gate.check(...)     # before every order
+metrics.heartbeat()     # at the end of every whole pass
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading_ops.agent.agent import Agent
+from trading_ops.agent.commands import Command
+from trading_ops.agent.gate import OrderGate
+from trading_ops.agent.health import Health
+from trading_ops.errors import SetupError
+from trading_ops.instrument import BotMetrics
+from trading_ops.instrument.watchers import Progress, Watchers, watchers_of
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """What runs beside a bot in its process; keep it for its gate, and to stop it."""
+
+    agent: Agent
+    watchers: Watchers
+
+    @property
+    def gate(self) -> OrderGate:
+        """What every order has to pass."""
+        return self.agent.gate
+
+    def stop(self) -> None:
+        """End both. A bot that is killed needs none of it."""
+        self.watchers.stop()
+        self.agent.stop()
+
+
+def embed(
+    metrics: BotMetrics,
+    name: str,
+    port: int,
+    *,
+    secrets: Path | str,
+    state: Path | str,
+    commands: Mapping[str, Command] | None = None,
+    watch_loop: bool = True,
+    pass_limit_seconds: float = 10.0,
+) -> Embedded:
+    """Start the agent on loopback, and all watchers; call in the loop that the commands run in.
+
+    Health and progress are the heartbeat's. A bot that has more to tell makes an `Agent` and
+    `watchers_of` by itself.
+
+    Args:
+        metrics: of the bot.
+        name: of the bot, as in the registry of targets.
+        port: to listen on.
+        secrets: folder with the files `metrics_token` and `agent_token`.
+        state: folder for holds, fences and answers; made when it is missing. It must outlive the
+            process, or a halt does not.
+        commands: the bot's own, by name.
+        watch_loop: False where the bot does not work in this loop.
+        pass_limit_seconds: age from which the last whole pass is too old.
+
+    Raises:
+        SetupError: a token or the folder cannot be used, the state is damaged, or the port cannot
+            be listened on.
+    """
+    folder = Path(state)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"{folder}: {error.strerror}. Fix: give a folder that this bot may write to"
+        ) from error
+    agent = Agent(
+        name=name,
+        address=(LOOPBACK, port),
+        metrics=metrics,
+        health=lambda: Health(heartbeat_at=metrics.heartbeat_at),
+        commands=commands or {},
+        state_dir=folder,
+        metrics_token=_token(Path(secrets) / "metrics_token"),
+        agent_token=_token(Path(secrets) / "agent_token"),
+        heartbeat_limit_seconds=pass_limit_seconds,
+    )
+    agent.start()
+    passes = Progress(
+        component="passes",
+        limit_seconds=pass_limit_seconds,
+        marker=lambda: metrics.heartbeat_at,
+    )
+    loop = asyncio.get_running_loop() if watch_loop else None
+    watchers = watchers_of(metrics, loop, progress=[passes])
+    watchers.start()
+    return Embedded(agent=agent, watchers=watchers)
+
+
+def _token(path: Path) -> str:
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise SetupError(
+            f"{path} cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}). "
+            "Fix: `make up` writes it, or write a token of your own into it"
+        ) from error
+    if not token:
+        raise SetupError(f"{path} is empty. Fix: write one line into it, the token")
+    return token
