@@ -39,6 +39,12 @@ class Health:
 
     components: Mapping[str, ComponentHealth] = field(default_factory=dict)
 
+    recovered: bool | None = None
+    """Whether its comparison with the venue at the start ended well; None: it makes none."""
+
+    role: str | None = None
+    """`leader` or `standby`, of a bot with several instances; None: it has one."""
+
 
 def judge(health: Health, *, now: float, started_at: float, heartbeat_limit: float) -> Status:
     """Return the status.
@@ -61,5 +67,7 @@ def as_json(health: Health) -> dict[str, Any]:
     """Return the bot's part of the answer to GET /health."""
     return {
         "heartbeat_at": health.heartbeat_at,
+        "recovered": health.recovered,
+        "role": health.role,
         "components": {name: asdict(part) for name, part in health.components.items()},
     }

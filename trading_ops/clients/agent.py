@@ -53,6 +53,12 @@ class BotHealth(msgspec.Struct):
     incarnation: str
     state: str
     components: dict[str, ComponentHealth]
+    heartbeat_at: float | None = None
+    """When the last whole pass was done, seconds since the epoch; None: not yet."""
+
+    recovered: bool | None = None
+    """Whether it has compared itself with the venue; None: it does not tell."""
+
     holds: list[ReportedHold] | None = None
     """What holds now; None: it does not tell."""
 

@@ -39,17 +39,24 @@ class Recorder:
         registry.register(self._undeclared)
 
     def counter(
-        self, name: str, declared: Declared | None = None, *, limit: int = 0
+        self,
+        name: str,
+        declared: Declared | None = None,
+        *,
+        limit: int = 0,
+        at_once: bool = True,
     ) -> Family[Counter]:
         """Build and register the counter of this catalogue entry, with its known label values.
 
         Its labels may have `limit` further values each where that is more than the recorder's.
+        Without `at_once`, children only come with their values.
         """
         metric = _entry(name, Kind.COUNTER)
         family = counters(
             metric,
             declared=declared,
             limit=max(limit, self._limit),
+            at_once=at_once,
             refused=self._refused(metric),
         )
         self._registry.register(family)

@@ -56,7 +56,7 @@ async def test_sigterm_leaves_nothing_open(
     assert psutil.Process(process.pid).memory_info().rss < 200e6
     process.send_signal(signal.SIGTERM)
     assert await ended(process, within=10) == 0
-    assert venue.open_orders() == set()
+    assert venue.unattended() == set()
     assert venue.journal("dead_man_disarmed")
     assert "bot_stopped" in (tmp_path / "bot.log").read_text()
 
@@ -88,7 +88,7 @@ async def test_killed_bot_is_covered_and_goes_on(
     assert ceiling(tmp_path) > before
     process.send_signal(signal.SIGTERM)
     assert await ended(process, within=10) == 0
-    assert venue.open_orders() == set()
+    assert venue.unattended() == set()
 
 
 async def test_leftovers_are_cancelled_at_once(venue: Venue, spawn: Spawn) -> None:
@@ -157,7 +157,7 @@ async def test_signal_ends_an_ordered_life(config: BotConfig, venue: Venue) -> N
     await open_order(venue)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(serving, 10)
-    assert venue.open_orders() == set()
+    assert venue.unattended() == set()
 
 
 def test_missing_configuration_is_a_sentence(

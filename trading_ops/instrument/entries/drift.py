@@ -53,6 +53,13 @@ DRIFT: tuple[Metric, ...] = (
         why="A bot that stays at 0 does not trade: what it found must be settled by a person.",
     ),
     bot_gauge(
+        name="trading_recovery_seconds",
+        unit="seconds",
+        help="How long the comparison with the venue at the start took until it ended well; absent "
+        "until then.",
+        why="The time after a restart in which the bot looks after nothing new.",
+    ),
+    bot_gauge(
         name="trading_reconciliation_timestamp_seconds",
         unit="seconds",
         vital=True,

@@ -3,6 +3,8 @@
 from trading_ops.instrument.entries.kinds import bot_counter, bot_gauge
 from trading_ops.instrument.metric import Metric
 
+ENDS = ("clean", "crashed", "unknown")
+
 PROCESS_OF_A_BOT: tuple[Metric, ...] = (
     bot_gauge(
         name="trading_bot_info",
@@ -23,6 +25,19 @@ PROCESS_OF_A_BOT: tuple[Metric, ...] = (
         vital=True,
         help="Time of the last whole trading pass, since the epoch; the start until the first one.",
         why="Work done: a process that is alive but does not trade stops it.",
+    ),
+    bot_gauge(
+        name="trading_bot_previous_end",
+        labels=("how",),
+        values={"how": ENDS},
+        help="1 for how the life before this one ended, as the bot's records tell; absent where "
+        "none are kept.",
+        why="A crash that a service manager mended at once leaves no other trace.",
+    ),
+    bot_counter(
+        name="trading_bot_unclean_starts_total",
+        help="Starts after a life that did not end in order, counted in the bot's records.",
+        why="A crash loop is one number that grows, over all restarts.",
     ),
     bot_gauge(
         name="trading_event_loop_lag_seconds",

@@ -33,6 +33,10 @@ class DriftFacts:
         """
         self._recovery.labels().value = 1 if complete else 0
 
+    def recovery_took(self, seconds: float) -> None:
+        """The comparison at the start ended well after so long."""
+        self._recovery_seconds.labels().value = seconds
+
     def reconciled(self, result: str, at: float | None = None) -> None:
         """A comparison with the venue ended, now or at this time in seconds since the epoch.
 
@@ -61,6 +65,7 @@ class DriftFacts:
         self._orphaned = recorder.gauge("trading_orphaned_orders", at_once=False)
         self._lost = recorder.gauge("trading_lost_orders", at_once=False)
         self._recovery = recorder.gauge("trading_recovery_complete", at_once=False)
+        self._recovery_seconds = recorder.gauge("trading_recovery_seconds", at_once=False)
         self._reconciled_at = recorder.gauge(
             "trading_reconciliation_timestamp_seconds", at_once=False
         )

@@ -2,6 +2,7 @@
 
 import time
 
+from trading_ops.instrument.facts.recording import only
 from trading_ops.instrument.recorder import Recorder
 
 MODES = ("paper", "live")
@@ -28,6 +29,16 @@ class ProcessFacts:
             gauge.value = 1 if other == mode else 0
         self._info.labels(self._version, mode).value = 1
 
+    def previous_end(self, how: str, *, unclean: int) -> None:
+        """How the life before this one ended: clean, crashed or unknown.
+
+        Args:
+            how: it ended.
+            unclean: starts so far, this one included, after a life that did not end in order.
+        """
+        only(self._previous_end, how)
+        self._unclean_starts.labels().value = max(0, unclean)
+
     def event_loop_lag(self, seconds: float) -> None:
         """The event loop let a callback wait for so long."""
         self._loop_lag.value = seconds
@@ -46,5 +57,7 @@ class ProcessFacts:
         # Not zero: a rule on the age would fire at each start. A crash loop, which this hides,
         # shows in the start time.
         self._heartbeat.value = self.started_at
+        self._previous_end = recorder.gauge("trading_bot_previous_end", at_once=False)
+        self._unclean_starts = recorder.counter("trading_bot_unclean_starts_total", at_once=False)
         self._loop_lag = recorder.gauge("trading_event_loop_lag_seconds").labels()
         self._memory_uss = recorder.gauge("trading_memory_uss_bytes").labels()

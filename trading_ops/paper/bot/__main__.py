@@ -1,51 +1,101 @@
-"""`python -m trading_ops.paper.bot --config FILE.json`: run one bot until SIGTERM or SIGINT."""
+"""`python -m trading_ops.paper.bot --config FILE.json`: run one bot until SIGTERM or SIGINT.
+
+Two SIGINTs end it at once, with 130: nothing is sent any more, the records are closed whole, and
+the venue's dead-man switch stays armed. With `--last-life` nothing is started: it says how the last
+life on record ended.
+"""
 
 import argparse
 import asyncio
-import signal
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from trading_ops import logs
+from trading_ops import clock, logs
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.log_count import count_log
 from trading_ops.paper.bot.bot import Bot
 from trading_ops.paper.bot.config import BotConfig, load_config
+from trading_ops.paper.bot.lifeline import look_at_last_life
+from trading_ops.paper.bot.lives import End, from_outside, sentence
+from trading_ops.paper.bot.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, exit_anyway
 
 FAILED = 1
+CRASHED = 3
+UNKNOWN = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the bot; return 0 after an ordered end, 1 when it could not start."""
+    """Run the bot; return 0 after an ordered end, 1 when it could not start.
+
+    With `--last-life`: 0 for a clean end and for one that runs, 3 after a crash, 4 for unknown.
+    """
     parser = argparse.ArgumentParser(prog="trading_ops.paper.bot", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the bot's JSON file")
+    parser.add_argument("--last-life", action="store_true", help="say how the last life ended")
     arguments = parser.parse_args(argv)
     try:
         config = load_config(arguments.config)
+        if arguments.last_life:
+            return _say_last_life(config)
         logs.configure(f"bot-{config.name}")
-        asyncio.run(serve(config))
+        asyncio.run(serve(config, leave_by=exit_anyway))
     except TradingOpsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
         return FAILED
+    except KeyboardInterrupt:  # before signals are heard; nothing has begun
+        return INTERRUPTED
     return 0
 
 
-async def serve(config: BotConfig) -> None:
+async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None = None) -> None:
     """Start the bot, wait for a signal, stop it.
+
+    Args:
+        config: of the bot.
+        leave_by: ends the process after so many seconds, whatever hangs; None: nothing does.
 
     Raises:
         TradingOpsError: it could not start.
     """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    wishes = Wishes()
+    wishes.listen()
     bot = Bot(config)
     count_log(bot.metrics)
+    life = asyncio.create_task(_live(bot, wishes), name="life")
+    overdue = asyncio.create_task(_leave(config, wishes, leave_by), name="overdue")
+    at_once = asyncio.create_task(wishes.at_once.wait(), name="at-once")
+    try:
+        await asyncio.wait({life, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        if at_once.done():
+            await bot.interrupt()
+        life.result()
+    finally:
+        for task in (overdue, at_once):
+            task.cancel()
+
+
+async def _live(bot: Bot, wishes: Wishes) -> None:
     await bot.start()
-    await stopping.wait()
+    await wishes.end.wait()
     await bot.stop()
+
+
+async def _leave(
+    config: BotConfig, wishes: Wishes, leave_by: Callable[[float], None] | None
+) -> None:
+    await wishes.end.wait()
+    if leave_by is not None:
+        leave_by(config.shutdown.total + MARGIN_SECONDS)
+
+
+def _say_last_life(config: BotConfig) -> int:
+    life = look_at_last_life(config.state_dir / "bot.db")
+    verdict = from_outside(life, clock.timestamp(), config.crash_after_seconds)
+    with contextlib.suppress(BrokenPipeError):
+        print(sentence(verdict))  # noqa: T201 - the answer
+    return {End.CRASHED: CRASHED, End.UNKNOWN: UNKNOWN}.get(verdict.end, 0)
 
 
 if __name__ == "__main__":

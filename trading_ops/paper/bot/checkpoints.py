@@ -65,6 +65,18 @@ class Place(StrEnum):
     FAREWELL = "farewell"
     """The bot is stopping, and its orders are not cancelled."""
 
+    LEFT = "left"
+    """Its orders are cancelled, and the dead-man switch is armed."""
+
+    DISARMED = "disarmed"
+    """Nothing is open, and the switch is off."""
+
+    ENDING = "ending"
+    """That this life ended in order is about to be written down."""
+
+    ENDED = "ended"
+    """It is written down, and everything runs still."""
+
 
 _watchers: list[Callable[[Place], None]] = []
 

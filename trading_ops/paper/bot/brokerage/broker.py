@@ -70,6 +70,7 @@ class Broker(Component):
         self._client: Kraken | None = None
         self._session: aiohttp.ClientSession | None = None
         self._sessions = 0
+        self._sealed = False
         self._loaded = False
         # Nonces must arrive in the order in which they are issued.
         self._turn = asyncio.Lock()
@@ -135,6 +136,10 @@ class Broker(Component):
         if not self.up:
             raise CommandFailed(f"a new session was begun, but {self.detail}")
         return "a new session was begun and the venue answers on it"
+
+    def seal(self) -> None:
+        """Send nothing any more, whoever asks."""
+        self._sealed = True
 
     async def call(self, endpoint: str, request: Request[Result]) -> Result:
         """Make a request while the broker is up.
@@ -224,6 +229,8 @@ class Broker(Component):
             raise
 
     async def _timed(self, client: Kraken, endpoint: str, request: Request[Result]) -> Result:
+        if self._sealed:
+            raise VenueDown("broker: nothing is sent any more")
         began = clock.monotonic()
         code = "other"
         try:

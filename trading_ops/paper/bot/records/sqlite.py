@@ -1,5 +1,6 @@
 """The bot's records in one SQLite file: the default, for one process."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -69,6 +70,21 @@ class SqliteDriver:
         if self._connection is None:
             raise StoreError(f"{self._path} is closed")
         return self._connection
+
+
+def peek(path: Path, read: Callable[[Session], Result]) -> Result:
+    """Read a file as it is, whoever has it open, and change nothing of it.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            return read(_Session(connection))
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
 
 
 class _Session:

@@ -1,11 +1,13 @@
 """The signals component: what the strategy wants to hold, from the latest quotes."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from trading_ops import clock
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.breaker import BreakerState
 from trading_ops.paper.bot.component import Unavailable
+from trading_ops.paper.bot.signals.memory import Remembered, remember
 from trading_ops.paper.bot.stage import Stage
 from trading_ops.paper.bot.trading.market import Quote
 from trading_ops.paper.bot.trading.strategy import Cross, Target
@@ -30,6 +32,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         self._symbols = symbols
         self._lengths = fast, slow
         self._crosses = self._anew()
+        self._seen_at = 0.0
 
     async def ask(self, asked: Mapping[str, Quote], *, within: float) -> dict[str, Target]:
         """Have the targets computed, and record how that went.
@@ -55,6 +58,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
 
     async def work(self, asked: Mapping[str, Quote]) -> dict[str, Target]:
         """Return the target of each symbol; one without a quote is unknown."""
+        self._seen_at = clock.timestamp()
         return {
             symbol: cross.see(asked[symbol].middle) if symbol in asked else Target.UNKNOWN
             for symbol, cross in self._crosses.items()
@@ -64,6 +68,15 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         """Forget the prices: a restarted strategy trusts none that it did not see."""
         await super().close()
         self._crosses = self._anew()
+
+    def remembered(self) -> Remembered:
+        """Return what the next life must know to go on."""
+        return remember(self._seen_at, {name: one.prices for name, one in self._crosses.items()})
+
+    def resume(self, prices: Mapping[str, Sequence[Decimal]]) -> None:
+        """Go on from an earlier life's prices; those of other symbols are left out."""
+        for symbol, cross in self._crosses.items():
+            cross.resume(prices.get(symbol, ()))
 
     def _anew(self) -> dict[str, Cross]:
         return {symbol: Cross(*self._lengths) for symbol in self._symbols}

@@ -4,6 +4,7 @@ On a random walk no strategy earns anything, and this one pays its fees. It stan
 """
 
 from collections import deque
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 
@@ -24,6 +25,15 @@ class Cross:
         """Take the number of prices in each average; fast must be below slow."""
         self._fast = fast
         self._prices: deque[Decimal] = deque(maxlen=slow)
+
+    @property
+    def prices(self) -> tuple[Decimal, ...]:
+        """Return the prices that it goes by, oldest first."""
+        return tuple(self._prices)
+
+    def resume(self, prices: Sequence[Decimal]) -> None:
+        """Go on from prices that an earlier life saw, oldest first."""
+        self._prices.extend(prices)
 
     def see(self, price: Decimal) -> Target:
         """Take the next price; return what to hold."""

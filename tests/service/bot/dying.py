@@ -1,0 +1,40 @@
+"""The bot as a process to which something happens at a named place of its life.
+
+`python dying.py CONFIG PLACE WHAT`: at the first passing of the place it is killed (`kill`), gets
+SIGINT twice (`interrupt`), SIGTERM and SIGINT twice (`terminate`), or blocks in a step (`hang`).
+"""
+
+import os
+import signal
+import sys
+import time
+
+from trading_ops.paper.bot import checkpoints
+from trading_ops.paper.bot.__main__ import main
+from trading_ops.paper.bot.checkpoints import Place
+
+SIGNALS = {
+    "kill": [signal.SIGKILL],
+    "interrupt": [signal.SIGINT, signal.SIGINT],
+    "terminate": [signal.SIGTERM, signal.SIGINT, signal.SIGINT],
+}
+
+
+def happen(config: str, where: str, what: str) -> None:
+    left = [what]
+
+    def at(place: Place) -> None:
+        if place == where and left:
+            left.pop()
+            if what == "hang":
+                time.sleep(60)  # the loop itself is stuck
+            for number in SIGNALS.get(what, []):
+                os.kill(os.getpid(), number)
+                time.sleep(0)
+
+    checkpoints.watch(at)
+    sys.exit(main(["--config", config]))
+
+
+if __name__ == "__main__":
+    happen(*sys.argv[1:])
