@@ -35,8 +35,11 @@ PROCESSES = 4
 BLOCK = 512
 """Small, so that many deaths fall into the raising of a ceiling."""
 
-MOST = 60_000
-"""Nonces that one life notes; then it waits for its death."""
+DENSE, MOST = 30_000, 60_000
+"""Nonces that one life notes: the first as fast as it can, the others slowly, so that it is still
+at it when the next life is; then it waits for its death."""
+
+SLOWLY_SECONDS = 0.0005
 
 FIELDS = 3
 """Of a note: before, after, the nonce; nanoseconds of the monotonic clock, one for all."""
@@ -93,6 +96,8 @@ DESIGNS: dict[str, Callable[[Path, int], Owner | Shared | Blocks | Forgetful]] =
     "forgetful": Forgetful,
 }
 PLANTED = ("blocks", "forgetful")
+ALONE = ("owner", "forgetful")
+"""Those with which one process issues and the others wait for its death."""
 
 
 @dataclass
@@ -121,6 +126,8 @@ def live(design: str, folder: Path, notes: Path, offset: int) -> None:
         before = now()
         nonce = source.issue()
         view[at], view[at + 1], view[at + 2] = before, now(), nonce
+        if at > DENSE * FIELDS:
+            time.sleep(SLOWLY_SECONDS)
     time.sleep(READY_SECONDS)
 
 
@@ -193,9 +200,10 @@ class Round:
             self._lives.append((process, notes))
 
     def _wait(self) -> None:
-        """Wait until somebody of those who are to be killed issues."""
+        """Wait until somebody issues; two at once, if the design lets them."""
         deadline = time.monotonic() + READY_SECONDS
-        while not any(next(read(notes), None) for _, notes in self._lives):
+        least = 1 if self._design in ALONE else 2
+        while sum(next(read(notes), None) is not None for _, notes in self._lives) < least:
             assert time.monotonic() < deadline, "no life issues nonces"
             time.sleep(0.001)
 

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.crash.lives import ROOT
-from tests.service.bot.conftest import sample
+from tests.service.bot.conftest import sample, until
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.nonces import issuer
@@ -191,6 +192,22 @@ def test_a_forked_child_issues_nothing(design: str, tmp_path: Path) -> None:
         timeout=60,
         cwd=ROOT,
     )
+
+
+def more_than(source: Owner | Shared, reserved: int) -> bool:
+    return source.reserved > reserved
+
+
+@both
+async def test_more_is_reserved_before_it_is_needed(make: Make, tmp_path: Path) -> None:
+    """With half of a block left, and again with half of the next."""
+    source = make(tmp_path / "key", block=1000)
+    for _ in range(3):
+        reserved = source.reserved
+        while source.issue() < reserved - 400:
+            pass
+        await until(partial(more_than, source, reserved))
+    source.close()
 
 
 @both

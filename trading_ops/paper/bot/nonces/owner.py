@@ -26,6 +26,12 @@ from trading_ops.paper.bot.nonces.source import (
 
 log = logs.get(__name__)
 
+GATE = -1
+"""Below every nonce: while it stands in place of the low mark, each asker has to wait."""
+
+THREADS = 1024
+"""More than ever ask at once."""
+
 RETRY_SECONDS = 1.0
 """Time between two tries to reserve more while the disk does not let us."""
 
@@ -65,11 +71,12 @@ class Owner:
                 self._file = Ceiling(folder / "ceiling", block=block)
                 undo.callback(self._file.close)
                 first = begin(max(self._file.read(), floor), microseconds())
-                self._reserve(first + block)
+                self._ceiling = self._file.raise_to(first + block)
             except OSError as error:
                 raise cannot_use(folder, error) from error
             undo.pop_all()
         self._numbers = itertools.count(first + 1)
+        self._low = self._ceiling - block // 2
         self._folder.settled()
         _owners.add(self)
 
@@ -85,9 +92,7 @@ class Owner:
             NonceExhausted: none is reserved, and none could be.
         """
         nonce = next(self._numbers)  # one step for Python's threads, so no lock is needed
-        if nonce > self._low:
-            self._look(nonce)
-        return nonce
+        return nonce if nonce <= self._low else self._look(nonce)
 
     def raise_to(self, floor: int) -> None:
         """Issue only above `floor` from now on.
@@ -96,10 +101,16 @@ class Owner:
             NonceExhausted: it could not be made durable; nothing has changed.
         """
         with self._lock:
-            floor = max(floor, next(self._numbers))
-            if floor + self._block // 2 > self._ceiling:
-                self._try_to_reserve(floor + self._block)
-            self._numbers = itertools.count(floor + 1)
+            # The disk is waited for here, while others may go on.
+            self._cover(max(floor, next(self._numbers)) + THREADS)
+            self._low = GATE
+            try:
+                # Above what a thread may just have taken, which has yet to look at the gate.
+                floor = max(floor, next(self._numbers) + THREADS)
+                self._cover(floor)
+                self._numbers = itertools.count(floor + 1)
+            finally:
+                self._low = self._ceiling - self._block // 2
 
     def close(self) -> None:
         """Give the folder up."""
@@ -114,41 +125,52 @@ class Owner:
 
     def _end(self, why: str) -> None:
         self._closed = why
-        self._low = self._ceiling = -1
+        self._low = self._ceiling = GATE
         self._file.close()
         self._folder.close()
 
-    def _look(self, nonce: int) -> None:
-        """Have more reserved, in time or, when that was missed, at once."""
+    def _look(self, nonce: int) -> int:
+        """Have more reserved, in time or, when that was missed, at once; return a nonce."""
+        if self._low < 0:
+            with self._lock:  # the count is just being moved: this number does not count
+                self._require_open()
+            return self.issue()
         if nonce > self._ceiling:
             with self._lock:
                 if nonce > self._ceiling:
                     self._try_to_reserve(nonce + self._block)
+                    self._low = self._ceiling - self._block // 2
         elif not self._filling and clock.monotonic() >= self._retry_at:
             self._filling = True
             threading.Thread(target=self._fill, name="nonces", daemon=True).start()
+        return nonce
 
     def _fill(self) -> None:
         try:
             with self._lock:
                 self._try_to_reserve(self._ceiling + self._block)
+                self._low = self._ceiling - self._block // 2
         except NonceExhausted as error:
+            self._retry_at = clock.monotonic() + RETRY_SECONDS
             log.warning("nonce_reserve_failed", error=str(error))
         finally:
-            self._retry_at = clock.monotonic() + RETRY_SECONDS
             self._filling = False
 
+    def _cover(self, floor: int) -> None:
+        """Have half a block above `floor` reserved."""
+        if floor + self._block // 2 > self._ceiling:
+            self._try_to_reserve(floor + self._block)
+
     def _try_to_reserve(self, ceiling: int) -> None:
-        if self._closed:
-            raise NonceExhausted(f"{self._folder.path}: no nonces: {self._closed}")
+        self._require_open()
         try:
-            self._reserve(ceiling)
+            self._ceiling = self._file.raise_to(ceiling)
         except (OSError, SetupError) as error:
             raise not_reserved(self._file.path, error) from error
 
-    def _reserve(self, ceiling: int) -> None:
-        self._ceiling = self._file.raise_to(ceiling)
-        self._low = self._ceiling - self._block // 2
+    def _require_open(self) -> None:
+        if self._closed:
+            raise NonceExhausted(f"{self._folder.path}: no nonces: {self._closed}")
 
 
 _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
