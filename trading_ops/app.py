@@ -67,6 +67,7 @@ def _own_entry(settings: Settings, registry: Registry) -> Target:
 
 async def _main() -> None:
     settings = load_settings()
+    logs.configure("reconciler", policy=settings.log_policy)
     registry = load_targets(settings.targets_file)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -7,13 +7,15 @@ Each field can be set by `settings.yml` beside `targets.yml`, and by an environm
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
 import yaml
 
 from trading_ops.errors import ConfigError
+from trading_ops.log_policy import DAY_SECONDS, MEGABYTE, LogPolicy
+from trading_ops.redaction import known
 from trading_ops.yaml_words import problem_of
 
 PREFIX = "TRADING_OPS_"
@@ -57,6 +59,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """After how much silence of a bot's agent a halt is asked for; after twice that, a process that
     is alive and mute is stopped. 0: never."""
 
+    log_dir: Path | None = None
+    """Folder of log files; None: `log` in `var` for the stack, and standard error for a process
+    that is started alone."""
+
+    log_name: str = ""
+    """Of a process's file in it, without `.log`; empty: the name of the process."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+
+    log_file_megabytes: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 10.0
+    """Size at which a log file is moved aside."""
+
+    log_file_hours: Annotated[float, msgspec.Meta(gt=0, le=8784)] = 24.0
+    """Age at which it is, counted from midnight UTC."""
+
+    log_kept_days: Annotated[float, msgspec.Meta(gt=0, le=3660)] = 30.0
+    """For which what was moved aside is kept, compressed."""
+
+    log_folder_megabytes: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 200.0
+    """Of the whole folder; what was moved aside first goes first."""
+
     @property
     def secrets(self) -> Path:
         """Folder of generated tokens and keys, one a file, mode 0600."""
@@ -65,7 +88,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def logs(self) -> Path:
         """Folder of the processes' logs."""
-        return self.var / "log"
+        return self.log_dir or self.var / "log"
+
+    @property
+    def log_policy(self) -> LogPolicy:
+        """Where this process logs to, and how much is kept."""
+        return LogPolicy(
+            folder=self.log_dir,
+            name=self.log_name,
+            level=self.log_level,
+            file_bytes=int(self.log_file_megabytes * MEGABYTE),
+            file_seconds=self.log_file_hours * 3600,
+            kept_seconds=self.log_kept_days * DAY_SECONDS,
+            folder_bytes=int(self.log_folder_megabytes * MEGABYTE),
+        )
 
     @property
     def anchors(self) -> Path:
@@ -92,7 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         user, at, host = place.rpartition("@")
         if scheme == "sqlite" or ":" in user or "passfile=" in rest or not path.exists():
             return self.database
-        password = quote(_read_password(path), safe="")
+        password = quote(known(_read_password(path)), safe="")
         return f"{scheme}://{user if at else ''}:{password}@{host}{slash}{database}"
 
     @property
@@ -104,7 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         if self.token_file is None:
             return self.secret("operator_token")
-        return _first_line(self.token_file, "put a token of `trading-ops token add` into it")
+        return known(_first_line(self.token_file, "put a token of `trading-ops token add` into it"))
 
     def secret(self, name: str) -> str:
         """Return the secret that is to be sent: the first line of its file.
@@ -133,6 +169,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         user, _, password = text.partition(":")
         if not (user and password and text.isprintable()):
             raise ConfigError(str(path), "", "it must be one line, user:password", fix)
+        known(password)
         return text
 
     def accepted_secrets(self, name: str) -> tuple[str, ...]:
@@ -146,7 +183,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             lines = path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeError) as error:
             raise ConfigError(str(path), "", str(error), "run `trading-ops up` once") from error
-        secrets = tuple(line.strip() for line in lines if line.strip())
+        secrets = tuple(known(line.strip()) for line in lines if line.strip())
         if not secrets:
             # An empty token would open the door to everybody who sends none.
             raise ConfigError(str(path), "", "it is empty", "delete it and run `trading-ops up`")
@@ -195,6 +232,37 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
             if isinstance(value := getattr(settings, name), Path)
         },
     )
+
+
+def load_log_policy(
+    folder: Path | None = None, environ: Mapping[str, str] | None = None
+) -> LogPolicy:
+    """Return where a process logs to that has a configuration of its own: by the environment.
+
+    Args:
+        folder: of its log files, where the environment names none.
+        environ: stands in for the process's environment in tests.
+
+    Raises:
+        ConfigError: a setting of the log is wrong, or unknown.
+    """
+    env = os.environ if environ is None else environ
+    fields = {f.name for f in msgspec.structs.fields(Settings) if f.name.startswith("log_")}
+    given = {name: env[key] for name in fields if (key := PREFIX + name.upper()) in env}
+    logs_only = {key: "" for key in env if key.startswith(f"{PREFIX}LOG_")}
+    _refuse_unknown(logs_only, fields)
+    try:
+        settings = msgspec.convert(
+            {"root": str(Path.cwd()), "log_dir": folder and str(folder), **given},
+            Settings,
+            strict=False,
+            dec_hook=_decode,
+        )
+    except msgspec.ValidationError as error:
+        wrong = next((name for name in given if f"$.{name}" in str(error)), "log_dir")
+        fix = "see docs/logs.md"
+        raise ConfigError("environment", PREFIX + wrong.upper(), str(error), fix) from error
+    return settings.log_policy
 
 
 def _check_database(database: str, where: str, key: str, *, readable: bool) -> None:

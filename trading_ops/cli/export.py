@@ -112,6 +112,7 @@ def _once(config: "ExporterConfig", collectors: tuple[str, ...]) -> None:
 def _serve(config: "ExporterConfig") -> None:
     from trading_ops import logs  # noqa: PLC0415
     from trading_ops.exporter.run import serve  # noqa: PLC0415
+    from trading_ops.settings import load_log_policy  # noqa: PLC0415
 
-    logs.configure("exporter")
+    logs.configure("exporter", policy=load_log_policy())
     asyncio.run(serve(config))

@@ -12,6 +12,7 @@ from trading_ops import logs
 from trading_ops.errors import TradingOpsError
 from trading_ops.exporter.config import load_config
 from trading_ops.exporter.run import serve
+from trading_ops.settings import load_log_policy
 
 
 def main() -> int:
@@ -21,6 +22,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logs.configure("exporter")
     try:
+        logs.configure("exporter", policy=load_log_policy())
         asyncio.run(serve(load_config(arguments.config)))
     except TradingOpsError as error:
         logs.get(__name__).error("exporter_not_started", reason=str(error))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from trading_ops.errors import ConfigError
+from trading_ops.redaction import known
 
 OTHERS = 0o077
 LARGEST_SECRET = 16 * 1024
@@ -33,4 +34,4 @@ def read_secret(path: Path, key: str, *, private: bool = False) -> str:
         raise ConfigError(str(path), key, "others can read it", f"chmod 600 {path}")
     if not text:
         raise ConfigError(str(path), key, "its first line is empty", fix)
-    return text
+    return known(text)

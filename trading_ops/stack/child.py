@@ -14,11 +14,12 @@ from typing import BinaryIO
 from trading_ops import clock
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.errors import SetupError
+from trading_ops.logs.rotation import move_aside
 from trading_ops.stack.folder import unwritable
 from trading_ops.stack.process import Process
 
 ROTATE_BYTES = 10 * 1024 * 1024
-"""A log larger than this is moved to `<name>.1` when its process is started."""
+"""A log larger than this is moved aside when its process is started; ours do so themselves too."""
 
 TAIL_LINES = 8
 TAIL_BYTES = 16 * 1024
@@ -89,6 +90,8 @@ async def start(plan: Process, *, folder: Path, log: Path) -> Child:
         log_begins = output.seek(0, os.SEEK_END)
         try:
             process = await asyncio.create_subprocess_exec(
+                # `env` becomes the process: same pid, no shell.
+                *(("env", *plan.environment) if plan.environment else ()),
                 *plan.argv,
                 cwd=folder,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -134,10 +137,10 @@ def _dies_with(parent: int) -> Callable[[], None]:
 
 
 def rotate(log: Path) -> None:
-    """Move a log that has grown large out of the way; the one before that is dropped."""
+    """Move a log that has grown large out of the way."""
     with contextlib.suppress(FileNotFoundError):
         if log.stat().st_size > ROTATE_BYTES:
-            log.replace(log.with_name(f"{log.name}.1"))
+            move_aside(log, clock.timestamp())
 
 
 def last_error(log: Path, begin: int = 0) -> str | None:
@@ -161,7 +164,9 @@ def tail(log: Path, begin: int = 0) -> str:
 def _end(log: Path, begin: int) -> list[str]:
     try:
         with log.open("rb") as file:
-            file.seek(max(begin, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            size = file.seek(0, os.SEEK_END)
+            # Shorter than it was: the process has moved on to a new file.
+            file.seek(max(begin if begin <= size else 0, size - TAIL_BYTES))
             return file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return []

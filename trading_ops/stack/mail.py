@@ -14,6 +14,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from trading_ops import logs
+from trading_ops.settings import load_log_policy
 from trading_ops.targets import split_address
 
 _log = logs.get(__name__)
@@ -86,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Stores each mail that it gets as a file.")
     parser.add_argument("--config", type=Path, required=True)
     config = json.loads(parser.parse_args().config.read_text(encoding="utf-8"))
-    logs.configure("mail")
+    logs.configure("mail", policy=load_log_policy())
     asyncio.run(_run(config["address"], Path(config["folder"])))
 
 

@@ -45,6 +45,9 @@ class Process:
     """`host:port` where it answers; shown to people."""
 
     ready: AskHttp | AskBanner
+    environment: tuple[str, ...] = ()
+    """Variables that it gets beside those of the supervisor, as NAME=value."""
+
     after: tuple[str, ...] = ()
     """Units that must be ready before it is started."""
 

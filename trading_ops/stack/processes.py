@@ -34,6 +34,9 @@ AFTER = {
     Kind.PROMETHEUS: (Kind.BOT, Kind.EXPORTER, Kind.RECONCILER, Kind.ALERTMANAGER),
 }
 
+OURS = (Kind.MAIL, Kind.VENUE, Kind.BOT, Kind.EXPORTER, Kind.RECONCILER)
+"""They look after their log files themselves."""
+
 PROMETHEUS_BINARIES = ("prometheus",)
 ALERTMANAGER_BINARIES = ("alertmanager", "prometheus-alertmanager")
 """Upstream's name and Debian's."""
@@ -64,7 +67,14 @@ def processes(settings: Settings, registry: Registry) -> tuple[Process, ...]:
         for target in ours[kind]:
             plan = build[kind](settings, target)
             restarts = target.service.restarts if target.service else plan.restarts
-            plans.append(dataclasses.replace(plan, after=after, restarts=restarts))
+            plans.append(
+                dataclasses.replace(
+                    plan,
+                    after=after,
+                    restarts=restarts,
+                    environment=_logging(settings, plan.unit) if kind in OURS else (),
+                )
+            )
     _check_units(plans, str(settings.targets_file))
     return tuple(plans)
 
@@ -103,6 +113,20 @@ def _check_units(plans: list[Process], where: str) -> None:
                 where, f"unit {plan.unit}", "two targets share it", "give each its own unit"
             )
         seen.add(plan.unit)
+
+
+def _logging(settings: Settings, unit: str) -> tuple[str, ...]:
+    """Return the settings by which a process keeps the file that its output goes to."""
+    values = {
+        "DIR": settings.logs,
+        "NAME": unit,
+        "LEVEL": settings.log_level,
+        "FILE_MEGABYTES": settings.log_file_megabytes,
+        "FILE_HOURS": settings.log_file_hours,
+        "KEPT_DAYS": settings.log_kept_days,
+        "FOLDER_MEGABYTES": settings.log_folder_megabytes,
+    }
+    return tuple(f"TRADING_OPS_LOG_{name}={value}" for name, value in values.items())
 
 
 def _ours(settings: Settings, target: Target, module: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
+import dataclasses
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -16,7 +16,6 @@ from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
-from trading_ops.stack.child import rotate
 from trading_ops.stack.configs import units_file
 from trading_ops.stack.control import build
 from trading_ops.stack.folder import unwritable
@@ -56,7 +55,7 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
     _check_what_is_read_later(settings, registry)
     # What the stack and its processes write is nobody else's business.
     os.umask(0o077)
-    with only_stack(settings.var), log_to_file(settings.logs / "supervisor.log"):
+    with only_stack(settings.var), log_to_file(settings):
         record = units_file(settings)
         end_leftovers(record)
         check_ports(registry)
@@ -78,29 +77,22 @@ def _check_what_is_read_later(settings: Settings, registry: Registry) -> None:
 
 
 @contextlib.contextmanager
-def log_to_file(path: Path) -> Iterator[None]:
+def log_to_file(settings: Settings) -> Iterator[None]:
     """Send this process's log to a file; the terminal is for people.
 
     Raises:
         SetupError: the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rotate(path)
-        file = path.open("a", encoding="utf-8")
+        settings.logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(path.parent, error) from error
-    logs.configure("supervisor")
-    streams = [
-        one for one in logging.getLogger().handlers if isinstance(one, logging.StreamHandler)
-    ]
-    before = [handler.setStream(file) for handler in streams]
+        raise unwritable(settings.logs, error) from error
+    policy = dataclasses.replace(settings.log_policy, folder=settings.logs, name="supervisor")
+    logs.configure("supervisor", policy=policy)
     try:
         yield
     finally:
-        for handler, stream in zip(streams, before, strict=True):
-            handler.setStream(stream)
-        file.close()
+        logs.configure("supervisor", level=settings.log_level)
 
 
 class _Stack:

@@ -1,17 +1,18 @@
 from pathlib import Path
 
+from trading_ops.logs.rotation import files_aside
 from trading_ops.stack.child import ROTATE_BYTES, last_error, rotate, tail
 
 
 def test_a_large_log_is_moved_out_of_the_way(tmp_path: Path) -> None:
-    """A log over the limit becomes `.1`; the one before is dropped."""
+    """A log over the limit gets a name of its own, and what was moved before stays."""
     log = tmp_path / "venue.log"
-    (tmp_path / "venue.log.1").write_text("old")
-    with log.open("wb") as file:
-        file.truncate(ROTATE_BYTES + 1)
-    rotate(log)
-    assert not log.exists()
-    assert (tmp_path / "venue.log.1").stat().st_size == ROTATE_BYTES + 1
+    for _ in range(2):
+        with log.open("wb") as file:
+            file.truncate(ROTATE_BYTES + 1)
+        rotate(log)
+        assert not log.exists()
+    assert [one.stat().st_size for one in files_aside(tmp_path)] == [ROTATE_BYTES + 1] * 2
 
 
 def test_a_small_log_goes_on(tmp_path: Path) -> None:
@@ -45,6 +46,8 @@ def test_what_was_said_before_is_not_this_starts(tmp_path: Path) -> None:
     assert last_error(log, len(old)) is None
     assert last_error(log) == "an old one"
     assert last_error(tmp_path / "none.log") is None
+    log.write_text('{"error": "new file"}\n')
+    assert last_error(log, 10_000) == "new file"
 
 
 def test_the_last_error_is_the_sentence(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from trading_ops.errors import ClientError, Refused, Unreachable
+from trading_ops.redaction import known
 
 T = TypeVar("T")
 
@@ -88,7 +89,8 @@ class Api:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8"
             raise ClientError(f"{self._credentials_file} cannot be read: {reason}") from error
-        user, colon, _ = text.partition(":")
+        user, colon, password = text.partition(":")
+        known(password)
         if not colon or not user or not text.isprintable():
             raise ClientError(f"{self._credentials_file} must hold one line, `user:password`")
         return "Basic " + base64.b64encode(text.encode()).decode("ascii")

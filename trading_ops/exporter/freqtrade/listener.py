@@ -17,6 +17,7 @@ from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.freqtrade.api import ROOT
 from trading_ops.exporter.freqtrade.heard import KINDS, OTHER
 from trading_ops.exporter.freqtrade.reading import Reading
+from trading_ops.redaction import known
 
 _log = logs.get(__name__)
 
@@ -139,4 +140,4 @@ class Listener(Watched):
             raise ClientError(f"{self._token_file} cannot be read: {reason}") from error
         if not token or not token.isprintable():
             raise ClientError(f"{self._token_file} must hold one line, Freqtrade's `ws_token`")
-        return token
+        return known(token)

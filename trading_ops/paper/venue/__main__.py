@@ -15,6 +15,7 @@ from trading_ops import logs
 from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops.paper.venue.config import VenueConfig, load_config
 from trading_ops.paper.venue.venue import Venue
+from trading_ops.settings import load_log_policy
 
 log = logs.get(__name__)
 
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logs.configure("venue")
     try:
+        logs.configure("venue", policy=load_log_policy())
         return asyncio.run(run(load_config(options.config)))
     except ConfigError as error:
         log.error("venue_misconfigured", problem=str(error))  # noqa: TRY400  # no traceback

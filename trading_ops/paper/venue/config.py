@@ -13,6 +13,7 @@ from trading_ops.paper.venue.faults import Tier
 from trading_ops.paper.venue.hours import NEW_YORK, Hours
 from trading_ops.paper.venue.pairs import ASSETS, PAIRS
 from trading_ops.paper.venue.signing import ApiKey, decode_secret
+from trading_ops.redaction import known
 
 MANUAL: Final = "see trading_ops/paper/venue/config.py for the keys"
 LAST_PORT: Final = 65_535
@@ -128,7 +129,7 @@ def read_secret(where: str, path: str) -> str:
         raise ConfigError(where, path, "the secret cannot be read", "write it first") from error
     if not text:
         raise ConfigError(where, path, "the secret is empty", "write it first")
-    return text
+    return known(text)
 
 
 def read_keys(config: VenueConfig) -> list[ApiKey]:

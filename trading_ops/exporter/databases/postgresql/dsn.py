@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from trading_ops.errors import ClientError
 from trading_ops.exporter.thread import OneAtATime
+from trading_ops.redaction import known
 
 EXAMPLE = "host=127.0.0.1 port=5432 dbname=bot user=ops_exporter password=…"
 
@@ -33,6 +34,7 @@ def read_dsn(path: Path) -> dict[str, str]:
         raise ClientError(f"{path} holds no connection string; write {EXAMPLE}")
     if any("," in found.get(key, "") for key in ("host", "hostaddr", "port")):
         raise ClientError(f"{path} names several hosts: each server needs an entry of its own")
+    known(found.get("password", ""))
     return found
 
 

@@ -15,6 +15,7 @@ from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.brokerage.port import Balance, Candle, History, LedgerEntry, VenueTrade
 from trading_ops.paper.bot.trading.market import Rules
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, OrderType, VenueOrder
+from trading_ops.redaction import known
 
 STATUSES = {
     "open": OrderStatus.ACCEPTED,
@@ -115,7 +116,7 @@ class Kraken:
     async def feed_token(self) -> str:
         """Return what opens the private feed; it must be used within a quarter of an hour."""
         answer = await self._client.private_post_getwebsocketstoken()
-        return str(answer["result"]["token"])
+        return known(str(answer["result"]["token"]))
 
     async def balances(self) -> dict[str, Balance]:
         """Return what the account has, by currency."""
@@ -241,7 +242,8 @@ class Kraken:
 
     async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
         """Return bars, oldest first; the last one may still be open."""
-        bars = await self._client.fetch_ohlcv(symbol, timeframe, round(since * 1000))
+        # Without a moment the venue tells the latest; moments before the first second are none.
+        bars = await self._client.fetch_ohlcv(symbol, timeframe, round(since * 1000) or None)
         return [
             Candle(
                 opened_at=bar[0] / 1000,

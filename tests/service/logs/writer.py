@@ -1,0 +1,53 @@
+"""A process that logs numbered lines: `writer.py FOLDER COUNT FILE_BYTES`, told more on its input.
+
+`limit N`: no file may grow beyond N bytes, as on a full disk; `log N`: so many lines, `log`: for
+ever; `stray`: a print to standard error; `flush`; `end`. Each answer
+is what was logged and what was dropped.
+"""
+
+import logging
+import os
+import resource
+import sys
+from pathlib import Path
+
+from trading_ops import logs
+from trading_ops.logs.handler import FileHandler
+
+_log = logs.get("writer")
+
+
+def main() -> None:
+    policy = logs.LogPolicy(folder=Path(sys.argv[1]), name="writer", file_bytes=int(sys.argv[2]))
+    logs.configure("writer", policy=policy)
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, FileHandler)
+    obey(handler)
+
+
+def obey(handler: FileHandler) -> None:
+    number = 0
+    for line in sys.stdin:
+        word, _, value = line.strip().partition(" ")
+        if word == "limit":
+            limit(value)
+        elif word == "log":
+            for _ in range(int(value) if value else 10**9):
+                _log.info("line_written", n=number, filling="x" * 50)
+                number += 1
+        elif word == "stray":
+            os.write(2, b"a dying interpreter\n")
+        elif word == "flush":
+            logs.flush(5)
+        elif word == "end":
+            return
+        sys.stdout.write(f"{number} {handler.dropped}\n")
+        sys.stdout.flush()
+
+
+def limit(value: str) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(value) if value else hard, hard))
+
+
+main()

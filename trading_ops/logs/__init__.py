@@ -1,0 +1,130 @@
+"""Logs: one JSON object a line, the same for our code and for libraries.
+
+To standard error, for whoever started the process; or, with a folder in the policy, to a file of
+the process's own, which is moved aside by size and age, compressed and bounded. See docs/logs.md.
+
+Event names are past-tense snake case (`attempt_failed`); ids go into fields, never into the name.
+`bound` gives all lines of a piece of work the ids that it is about.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict
+
+from trading_ops.errors import SetupError
+from trading_ops.log_policy import LogPolicy
+from trading_ops.logs.file import LogFile
+from trading_ops.logs.handler import FileHandler, StreamHandler
+from trading_ops.redaction import redact
+
+__all__ = ["LogPolicy", "add_id", "bound", "configure", "flush", "get"]
+
+_ids: dict[str, Callable[[], str | None]] = {}
+
+bound = structlog.contextvars.bound_contextvars
+"""`with bound(order=…):` each line that is logged inside has the field, in whichever module."""
+
+
+def add_id(name: str, read: Callable[[], str | None]) -> None:
+    """Give each line a field that somebody else keeps; left out while it is None."""
+    _ids[name] = read
+
+
+def configure(
+    process: str, *, level: str | None = None, policy: LogPolicy | None = None, **fields: str
+) -> None:
+    """Send every log record of this process where the policy says, as JSON.
+
+    Args:
+        process: its name, in each line.
+        level: of the least that is logged; by default the policy's.
+        policy: by default standard error, from INFO.
+        fields: in each line too.
+
+    Raises:
+        SetupError: the log file cannot be written.
+    """
+    policy = policy or LogPolicy()
+    handler = _handler(policy, process)
+    chain = (*_SHARED, _adding({"process": process, **fields}))
+    structlog.configure(
+        processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=list(chain),
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+                # The whole text: keys, values at any depth, tracebacks.
+                _redacted,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for earlier in root.handlers:
+        if isinstance(earlier, FileHandler):
+            earlier.close()
+    root.handlers[:] = [handler]
+    root.setLevel(level or policy.level)
+    # One line for each request would drown what matters.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def flush(within_seconds: float = 0.5) -> None:
+    """Wait a little until what was logged is written; for an end that runs no exit handlers."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, FileHandler):
+            handler.drain(within_seconds)
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of a module; call with `__name__`."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
+
+
+def _handler(policy: LogPolicy, process: str) -> logging.Handler:
+    if policy.folder is None:
+        return StreamHandler(sys.stderr)
+    path = Path(policy.folder) / f"{policy.name or process}.log"
+    try:
+        return FileHandler(LogFile(path, policy))
+    except OSError as error:
+        raise SetupError(
+            f"the log {path} cannot be written ({error.strerror or error}). Fix: give this user"
+            " the folder, or set TRADING_OPS_LOG_DIR to another one"
+        ) from error
+
+
+def _adding(fields: dict[str, str]) -> Callable[[object, str, EventDict], EventDict]:
+    def add(_logger: object, _method: str, event: EventDict) -> EventDict:
+        for name, value in fields.items():
+            event.setdefault(name, value)
+        for name, read in _ids.items():
+            if (found := read()) is not None:
+                event.setdefault(name, found)
+        return event
+
+    return add
+
+
+def _redacted(_logger: object, _method: str, rendered: Any) -> str:
+    return redact(rendered)
+
+
+_SHARED = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)

@@ -1,0 +1,139 @@
+"""Moves a log file aside, compresses what was moved aside before, and keeps within bounds.
+
+`bot.log` becomes `bot.log.20260314T150926.535897`. It stays plain until the next one is moved, so
+that whoever follows it reads it to its end; then it becomes `….gz`. Only files of such names are
+ever removed, whoever moved them.
+"""
+
+import gzip
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from trading_ops.log_policy import LogPolicy
+
+ASIDE: Final = re.compile(
+    r"^(?P<log>.+\.log)\.(?P<stamp>\d{8}T\d{6}\.\d{6}(?:-\d+)?)(?P<gz>\.gz)?$"
+)
+PART: Final = re.compile(r"^.+\.log\.\d{8}T\d{6}\.\d{6}(?:-\d+)?\.gz\.part$")
+"""What a process left behind that died while it compressed."""
+
+
+def move_aside(path: Path, now: float) -> Path:
+    """Rename a log file; return where it is. Lines that are written meanwhile are in it.
+
+    Raises:
+        OSError: it could not be; it is where it was.
+    """
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%f")
+    aside = path.with_name(f"{path.name}.{stamp}")
+    number = 0
+    while aside.exists() or aside.with_name(f"{aside.name}.gz").exists():
+        number += 1  # the clock was set back, or stands still
+        aside = path.with_name(f"{path.name}.{stamp}-{number}")
+    path.rename(aside)
+    return aside
+
+
+def files_aside(folder: Path) -> list[Path]:
+    """Return the files that were moved aside, the oldest first."""
+    found = [
+        (match["stamp"], entry.name)
+        for entry in os.scandir(folder)
+        if (match := ASIDE.match(entry.name)) and entry.is_file(follow_symlinks=False)
+    ]
+    return [folder / name for _, name in sorted(found)]
+
+
+def tidy(policy: LogPolicy, folder: Path, log: str, now: float) -> None:
+    """Compress all but the newest file of a log, and remove what is too old or too much.
+
+    Args:
+        policy: what is kept.
+        folder: of the files.
+        log: name of the log whose files are compressed, such as `bot.log`.
+        now: seconds since the epoch.
+
+    Raises:
+        OSError: something could not be; the rest may be done.
+    """
+    plain = [
+        path
+        for path in files_aside(folder)
+        if (match := ASIDE.match(path.name)) and match["log"] == log and not match["gz"]
+    ]
+    # What is too old or too much needs no compressing first.
+    prune(policy, folder, now)
+    for path in plain[:-1]:
+        if path.exists():
+            compress(path)
+    prune(policy, folder, now)
+    _remove_parts(folder, log)
+
+
+def compress(path: Path) -> None:
+    """Turn a file into its `.gz`, which keeps the time of its last line.
+
+    Raises:
+        OSError: it could not be; the plain file is still there.
+    """
+    packed = path.with_name(f"{path.name}.gz")
+    part = path.with_name(f"{path.name}.gz.part")
+    try:
+        with path.open("rb") as plain, gzip.open(part, "wb", compresslevel=6) as file:
+            shutil.copyfileobj(plain, file, 256 * 1024)
+        seen = path.stat()
+        part.chmod(seen.st_mode & 0o777)
+        os.utime(part, (seen.st_atime, seen.st_mtime))
+        part.replace(packed)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    path.unlink(missing_ok=True)
+
+
+def prune(policy: LogPolicy, folder: Path, now: float) -> None:
+    """Remove files that are too old, and the oldest while the folder holds too much.
+
+    Raises:
+        OSError: one could not be removed.
+    """
+    aside = files_aside(folder)
+    for path in list(aside):
+        if _last_written(path) < now - policy.kept_seconds:
+            path.unlink(missing_ok=True)
+            aside.remove(path)
+    total = _size_of(entry for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+    for path in aside:
+        if total <= policy.folder_bytes:
+            break
+        total -= _size(path)
+        path.unlink(missing_ok=True)
+
+
+def _remove_parts(folder: Path, log: str) -> None:
+    for entry in os.scandir(folder):
+        if entry.name.startswith(f"{log}.") and PART.match(entry.name):
+            Path(entry.path).unlink(missing_ok=True)
+
+
+def _size_of(entries: Iterable["os.DirEntry[str]"]) -> int:
+    return sum(_size(Path(entry.path)) for entry in entries)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # another process tidies too
+        return 0
+
+
+def _last_written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
