@@ -1,5 +1,6 @@
 """The rows of the overview: the state in one line, then one row for each slice."""
 
+from grafana.boards.losses_row import LOSSES
 from grafana.boards.panels import (
     GREEN,
     OF_BOT,
@@ -272,4 +273,4 @@ FEED = Row(
     ),
 )
 
-ROWS = (STATE, BOT, BROKER, FEED, RECOVERY)
+ROWS = (STATE, BOT, BROKER, FEED, LOSSES, RECOVERY)

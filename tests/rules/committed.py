@@ -59,7 +59,19 @@ def load_rules() -> list[AlertRule]:
         for path in sorted((PROMETHEUS / "rules").glob("*.yml"))
         for group in read_yaml(path)["groups"]
         for rule in group["rules"]
+        if "alert" in rule
     ]
+
+
+def recorded() -> dict[str, str]:
+    """Read every recording rule: its query by its name."""
+    return {
+        rule["record"]: rule["expr"]
+        for path in sorted((PROMETHEUS / "rules").glob("*.yml"))
+        for group in read_yaml(path)["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    }
 
 
 def read_yaml(path: Path) -> Any:
@@ -72,6 +84,13 @@ def front_matter(path: Path) -> dict[str, Any]:
     _, header, _ = path.read_text(encoding="utf-8").split("---\n", 2)
     plan: dict[str, Any] = yaml.safe_load(header)
     return plan
+
+
+def selected(expr: str) -> frozenset[str]:
+    """Find the metrics on which a query stands, through the rules that record what it selects."""
+    rules = recorded()
+    behind = [selected(rules[name]) for name in metric_names(expr) if name in rules]
+    return (metric_names(expr) - rules.keys()).union(*behind)
 
 
 def metric_names(expr: str) -> frozenset[str]:

@@ -10,7 +10,9 @@ from tests.rules.committed import (
     front_matter,
     load_rules,
     metric_names,
+    recorded,
     seconds,
+    selected,
 )
 from trading_ops.instrument import catalogue
 from trading_ops.instrument.entries.components import COMPONENTS
@@ -26,8 +28,11 @@ AT_ONCE = {"TradingRecoveryFailed", "TradingOpsTest"}
 
 def test_there_are_rules() -> None:
     """The parametrized tests below would all pass on an empty list."""
-    assert {"TradingBotBrokerDisconnected", "TradingBotMarketDataStale", "TradingBotDown"} == {
-        rule.name for rule in RECOVERED
+    assert {rule.name for rule in RECOVERED} == {
+        "TradingBotBrokerDisconnected",
+        "TradingBotMarketDataStale",
+        "TradingBotDown",
+        "TradingFleetDailyLossBreached",
     }
 
 
@@ -108,13 +113,13 @@ def seconds_of(rule: AlertRule) -> float:
 def test_metrics_exist(rule: AlertRule) -> None:
     """A misspelt metric is silence, not an error."""
     known = catalogue.sample_names() | OF_PROMETHEUS
-    assert metric_names(rule.expr) <= known
+    assert selected(rule.expr) <= known
 
 
 @pytest.mark.parametrize("rule", RECOVERED, ids=str)
 def test_fast_rules_read_only_what_is_scraped_every_second(rule: AlertRule) -> None:
     """A metric of the slow job would be missing from a range of 3 s most of the time."""
-    for name in metric_names(rule.expr) - OF_PROMETHEUS:
+    for name in selected(rule.expr) - OF_PROMETHEUS:
         metric = catalogue.find(name)
         assert metric is not None
         assert metric.owner is Owner.BOT
@@ -140,6 +145,16 @@ def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule:
     plan = front_matter(RUNBOOKS / f"{rule.name}.md")
     assert plan["escalate"] == rule.labels["escalate"]
     assert bool(plan.get("steps")) == (rule.labels.get("recovery") == "auto")
+
+
+@pytest.mark.parametrize("name", recorded())
+def test_recorded_names_tell_level_metric_and_operation(name: str) -> None:
+    """As Prometheus' own guide has it; labels are taken away by name, not listed."""
+    level, metric, operation = name.split(":")
+    assert level.isalpha()
+    assert operation.isalpha()
+    assert metric in catalogue.sample_names()
+    assert " by (" not in recorded()[name]
 
 
 def test_the_reader_of_metric_names_sees_through_promql() -> None:
