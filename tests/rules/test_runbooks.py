@@ -11,9 +11,9 @@ from tests.rules.committed import (
     front_matter,
     load_rules,
     metric_names,
-    selected,
     run_tool,
     seconds,
+    selected,
 )
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import Runbook
