@@ -1,11 +1,11 @@
 """The trading state: the most restrictive of the holds that people and machines have laid on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from trading_ops import clock
 from trading_ops.agent.durable import read_json, write_json
@@ -50,6 +50,24 @@ class Hold:
     """Seconds since the epoch."""
 
 
+class Mirror(Protocol):
+    """Keeps holds where other instances of the bot find them."""
+
+    def laid(self, hold: Hold) -> None:
+        """Keep a hold.
+
+        Raises:
+            OSError: it could not be kept.
+        """
+
+    def lifted(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
+        """Keep that holds were lifted.
+
+        Raises:
+            OSError: it could not be kept.
+        """
+
+
 class Holds:
     """The holds on one bot, in a file; a restart finds them again.
 
@@ -71,6 +89,10 @@ class Holds:
         self._path = path
         self._on_change = on_change
         self._lock = Lock()
+        self._mirror: Mirror | None = None
+        self.changes = 0
+        """How often something was laid or lifted here."""
+
         self._lifted: list[dict[str, Any]] = []
         try:
             self._load()
@@ -102,15 +124,21 @@ class Holds:
             if all(word in one for word in words)
         ]
 
+    def share(self, mirror: Mirror) -> None:
+        """Tell other instances of the bot from now on what is laid and lifted here."""
+        self._mirror = mirror
+
     def lay(self, hold: Hold) -> Hold:
         """Lay a hold on; return the one that now stands under its id, the stricter of the two.
 
         It is in force before it is stored: stopping must not wait for a disk.
 
         Raises:
-            OSError: it is in force, but could not be stored, so a restart would forget it.
+            OSError: it is in force, but could not be stored, so a restart would forget it; or
+                other instances could not be told.
         """
         with self._lock:
+            self.changes += 1
             earlier = next((other for other in self._holds if other.id == hold.id), None)
             if earlier is None:
                 self._holds = (*self._holds, hold)
@@ -120,6 +148,8 @@ class Holds:
                 hold = earlier
             self._apply()
             self._store(self._holds, self._lifted)
+            if self._mirror is not None:
+                self._mirror.laid(hold)
             return hold
 
     def lift(self, *, owner: str, reason: str, ids: frozenset[str] | None) -> int:
@@ -133,12 +163,57 @@ class Holds:
         with self._lock:
             gone = [hold for hold in self._holds if ids is None or hold.id in ids]
             kept = tuple(hold for hold in self._holds if hold not in gone)
-            word = {"lifted_by": owner, "lifted_for": reason, "lifted_at": clock.timestamp()}
+            at = clock.timestamp()
+            word = {"lifted_by": owner, "lifted_for": reason, "lifted_at": at}
             lifted = [*self._lifted, *(asdict(hold) | word for hold in gone)][-KEPT_LIFTED:]
+            self.changes += 1
+            if self._mirror is not None:
+                self._mirror.lifted(gone, owner=owner, reason=reason, at=at)
             self._store(kept, lifted)
             self._holds, self._lifted = kept, lifted
             self._apply()
             return len(gone)
+
+    def follow(
+        self, standing: Sequence[Hold], lifted: Sequence[dict[str, Any]], *, seen: int
+    ) -> tuple[Hold, ...]:
+        """Agree with what instances share; return what stands here and is not shared yet.
+
+        Args:
+            standing: the shared holds.
+            lifted: shared holds that were lifted, as in the file.
+            seen: `changes` as it was before they were read; when more has changed since, they may
+                be older than what is known here, and nothing follows from them.
+
+        Raises:
+            OSError: what was laid by others is in force, but could not be stored.
+        """
+        with self._lock:
+            if self.changes != seen:
+                return ()
+            ends = {(one["id"], one["at"]): one for one in lifted}
+            theirs = {hold.id: hold for hold in standing}
+            kept, ending, unshared = [], [], []
+            for hold in self._holds:
+                other = theirs.pop(hold.id, None)
+                if other is None and (hold.id, hold.at) in ends:
+                    ending.append(hold)
+                elif other is None or hold.state.severity > other.state.severity:
+                    kept.append(hold)
+                    unshared.append(hold)
+                else:
+                    kept.append(other)
+            after = (*kept, *theirs.values())
+            if after != self._holds:
+                # Stopping must not wait for a disk, and going on must.
+                self._holds = (*after, *ending)
+                self._apply()
+                gone = [ends[hold.id, hold.at] for hold in ending]
+                told = [*self._lifted, *gone][-KEPT_LIFTED:]
+                self._store(after, told)
+                self._holds, self._lifted = after, told
+                self._apply()
+            return tuple(unshared)
 
     def _apply(self) -> None:
         states = (TradingState.ACTIVE, *(hold.state for hold in self._holds))

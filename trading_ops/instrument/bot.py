@@ -10,6 +10,7 @@ from trading_ops.instrument.entries.risk import LIMITS
 from trading_ops.instrument.facts.components import ComponentFacts
 from trading_ops.instrument.facts.database import DatabaseFacts
 from trading_ops.instrument.facts.drift import DriftFacts
+from trading_ops.instrument.facts.leadership import LeadershipFacts
 from trading_ops.instrument.facts.logs import LogFacts
 from trading_ops.instrument.facts.market_data import MarketDataFacts
 from trading_ops.instrument.facts.money import MoneyFacts
@@ -35,6 +36,7 @@ class BotMetrics(
     SignalFacts,
     QueueFacts,
     DatabaseFacts,
+    LeadershipFacts,
     LogFacts,
 ):
     """Records what a trading bot does; safe to call from coroutines and from threads.
@@ -68,6 +70,7 @@ class BotMetrics(
         statements: Iterable[str] = (),
         started_at: float | None = None,
         undeclared: int = 0,
+        standby: bool = False,
     ) -> None:
         """Register all metrics of a bot.
 
@@ -89,6 +92,8 @@ class BotMetrics(
             started_at: start of the process, seconds since the epoch; by default now.
             undeclared: how many values beyond the declared ones each label may have before they
                 are recorded under `other`.
+            standby: it may wait for another instance to end. Then nothing is told of a component
+                that was not started: what is not meant to run is not down.
 
         Raises:
             RuntimeError: the interpreter has no GIL, so that counts could be lost.
@@ -104,7 +109,7 @@ class BotMetrics(
         recorder = Recorder(registry, limit=undeclared)
         symbols, currencies = tuple(symbols), tuple(currencies)
         self._register_process(recorder, version, mode)
-        self._register_components(recorder, tuple(components))
+        self._register_components(recorder, tuple(components), at_once=not standby)
         self._register_market_data(recorder, symbols)
         self._register_orders(recorder)
         self._register_venue(recorder, tuple(endpoints), tuple(rate_limits))
@@ -114,4 +119,5 @@ class BotMetrics(
         self._register_signals(recorder, tuple(sources))
         self._register_queues(recorder, tuple(queues))
         self._register_database(recorder, tuple(pools), tuple(statements))
+        self._register_leadership(recorder)
         self._register_logs(recorder)

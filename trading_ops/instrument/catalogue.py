@@ -11,6 +11,7 @@ from trading_ops.instrument.entries.drift import DRIFT
 from trading_ops.instrument.entries.every_process import PROCESS_METRICS
 from trading_ops.instrument.entries.freqtrade import FREQTRADE
 from trading_ops.instrument.entries.host import HOST
+from trading_ops.instrument.entries.leadership import LEADERSHIP
 from trading_ops.instrument.entries.log_files import LOG_FILES
 from trading_ops.instrument.entries.logs import LOGS
 from trading_ops.instrument.entries.market_data import MARKET_DATA
@@ -43,6 +44,7 @@ BOT_METRICS: tuple[Metric, ...] = (
     *SIGNALS,
     *QUEUES,
     *BOT_DATABASE,
+    *LEADERSHIP,
     *LOGS,
 )
 """What `BotMetrics` records."""

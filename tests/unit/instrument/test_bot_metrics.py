@@ -94,6 +94,8 @@ def test_what_nobody_measured_is_absent(metrics: BotMetrics) -> None:
         *("trading_database_pool_connections", "trading_database_pool_size"),
         *("trading_market_data_price", "trading_position", "trading_balance", "trading_equity"),
         *("trading_realized_pnl", "trading_unrealized_pnl"),
+        *("trading_bot_leader", "trading_bot_lease_renewal_timestamp_seconds"),
+        *("trading_bot_previous_end", "trading_bot_unclean_starts", "trading_recovery_seconds"),
     }
     empty = {family.name for family in metrics.registry.collect() if not family.samples}
     assert empty == absent

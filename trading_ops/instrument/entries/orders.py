@@ -12,6 +12,7 @@ DENIALS = (
     "above_maximum_size",
     "stopping",
     "recovering",
+    "not_leader",
     "paper_mode",
     "price_collar",
     "balance_stale",

@@ -30,13 +30,15 @@ class ComponentFacts:
         """The component's breaker is closed (0), half-open (1) or open (2)."""
         self._breaker.labels(component).value = state
 
-    def _register_components(self, recorder: Recorder, components: tuple[str, ...]) -> None:
+    def _register_components(
+        self, recorder: Recorder, components: tuple[str, ...], *, at_once: bool
+    ) -> None:
         known = {"component": components}
         state = recorder.gauge("trading_state")
         self._states = {name: state.labels(name) for name in STATES}
-        self._component_up = recorder.gauge("trading_component_up", known)
+        self._component_up = recorder.gauge("trading_component_up", known, at_once=at_once)
         self._component_success = recorder.gauge(
-            "trading_component_last_success_timestamp_seconds", known
+            "trading_component_last_success_timestamp_seconds", known, at_once=at_once
         )
         self._component_restarts = recorder.counter("trading_component_restarts_total", known)
-        self._breaker = recorder.gauge("trading_circuit_breaker_state", known)
+        self._breaker = recorder.gauge("trading_circuit_breaker_state", known, at_once=at_once)

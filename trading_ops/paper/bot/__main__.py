@@ -17,6 +17,7 @@ from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.log_count import count_log
 from trading_ops.paper.bot.bot import Bot
 from trading_ops.paper.bot.config import BotConfig, load_config
+from trading_ops.paper.bot.leadership.lease import Replaced
 from trading_ops.paper.bot.lifeline import look_at_last_life
 from trading_ops.paper.bot.lives import End, from_outside, sentence
 from trading_ops.paper.bot.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, exit_anyway
@@ -24,10 +25,16 @@ from trading_ops.paper.bot.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, 
 FAILED = 1
 CRASHED = 3
 UNKNOWN = 4
+REPLACED = 5
+
+ABANDON_SECONDS = 5.0
+"""For the end of an instance that was replaced."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the bot; return 0 after an ordered end, 1 when it could not start.
+
+    5: another instance of the bot has taken over. Started again, this one is a standby.
 
     With `--last-life`: 0 for a clean end and for one that runs, 3 after a crash, 4 for unknown.
     """
@@ -41,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _say_last_life(config)
         logs.configure(f"bot-{config.name}")
         asyncio.run(serve(config, leave_by=exit_anyway))
+    except Replaced as error:
+        print(error, file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
+        return REPLACED
     except TradingOpsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
         return FAILED
@@ -63,7 +73,7 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
     wishes.listen()
     bot = Bot(config)
     count_log(bot.metrics)
-    life = asyncio.create_task(_live(bot, wishes), name="life")
+    life = asyncio.create_task(_live(bot, wishes, leave_by), name="life")
     overdue = asyncio.create_task(_leave(config, wishes, leave_by), name="overdue")
     at_once = asyncio.create_task(wishes.at_once.wait(), name="at-once")
     try:
@@ -76,8 +86,13 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
             task.cancel()
 
 
-async def _live(bot: Bot, wishes: Wishes) -> None:
+async def _live(bot: Bot, wishes: Wishes, leave_by: Callable[[float], None] | None) -> None:
     await bot.start()
+    if bot.failover is not None and await bot.failover.is_replaced_before(wishes.end):
+        if leave_by is not None:
+            leave_by(ABANDON_SECONDS)
+        await bot.abandon()
+        raise Replaced("another instance of this bot leads. Start this one again as a standby")
     await wishes.end.wait()
     await bot.stop()
 

@@ -11,6 +11,7 @@ from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Health, Hold, TradingState
 from trading_ops.errors import SetupError, TradingOpsError
 from trading_ops.instrument import BotMetrics
+from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.instrument.watchers import Progress, watchers_of
 from trading_ops.paper.bot.brokerage.assembly import account_feed_of, remember_balances
 from trading_ops.paper.bot.brokerage.broker import Broker
@@ -21,10 +22,13 @@ from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.config import BotConfig, nonce_dir_of, read_secret, split_address
 from trading_ops.paper.bot.farewell import Farewell
 from trading_ops.paper.bot.feed import Feed
-from trading_ops.paper.bot.heartbeat import Heartbeat
+from trading_ops.paper.bot.heartbeat import STEP_SECONDS, Heartbeat
+from trading_ops.paper.bot.leadership.failover import WATCHING, Failover, failover_of
+from trading_ops.paper.bot.leadership.standby import Leadership
+from trading_ops.paper.bot.leadership.wire import always
 from trading_ops.paper.bot.lifeline import Lifeline
 from trading_ops.paper.bot.mode import ModeSwitch
-from trading_ops.paper.bot.nonces.issuer import open_nonces
+from trading_ops.paper.bot.nonces.issuer import Nonces, open_nonces
 from trading_ops.paper.bot.reconciliation.component import Reconciliation
 from trading_ops.paper.bot.reconciliation.sides import Policy
 from trading_ops.paper.bot.records.driver import QUEUE, Threaded
@@ -79,14 +83,16 @@ class Bot:
             symbols=config.symbols,
             currencies=self._currencies,
             endpoints=ENDPOINTS,
+            components=(*COMPONENTS, "leadership") if config.records else COMPONENTS,
+            standby=config.records is not None,
             sources=[SOURCE],
             queues=[QUEUE, *STAGES],
             statements=STATEMENTS,
         )
         self._key = read_secret(config.key_file)
         self._secret = read_secret(config.secret_file)
-        records = config.state_dir / "bot.db"
-        self.store = Store(self.metrics, lambda: Threaded(SqliteDriver(records), self.metrics))
+        self.failover: Failover | None = failover_of(config, self._key, self.metrics)
+        self.store = Store(self.metrics, self._open_records)
         self.book = Book(config.name, self.metrics, self.store)
         self.mode = ModeSwitch(config.name, config.mode, self.metrics, self.store, self.book)
         self.agent = self._make_agent()
@@ -105,31 +111,58 @@ class Bot:
             TradingOpsError: the store cannot be read, or the port is taken.
         """
         try:
-            self.book.restore(await self.store.load())
-            await self.mode.restore()
-            self.nonces = open_nonces(
-                nonce_dir_of(self._config),
-                self._key,
-                self.metrics,
-                sharing=self._config.nonces,
-                # Earlier releases reserved in the records.
-                floor=await self.store.nonce_ceiling(self._key),
-            )
+            self.nonces = await self._open_nonces()
             self._undo.callback(self.nonces.close)
             self._assemble()
-            await remember_balances(self.broker, self.store)
-            await self._recall_signals()
+            if self.failover is None:
+                await self._restore()
             self.agent.start()
             self._undo.callback(self.agent.stop)
-            await self.lifeline.begin()
+            if self.failover is None:
+                await self.lifeline.begin()
         except TradingOpsError:
             self._undo.close()
             await self.store.close()
             self._lock.close()
             raise
-        self.supervisor.start()
+        self.supervisor.start(*(WATCHING if self.failover else ()))
         self._watchers.start()
         log.info("bot_started", bot=self._config.name, pid=os.getpid())
+
+    async def _take_over(self, failover: Failover) -> None:
+        """Begin where the last leader left off; may be called again after it failed.
+
+        Raises:
+            TradingOpsError: what it left cannot be read.
+        """
+        await self._restore()
+        await failover.open_nonces(self.store)
+        await self.lifeline.begin()
+        self.supervisor.start()
+
+    async def _restore(self) -> None:
+        self.book.restore(await self.store.load())
+        await self.mode.restore()
+        await remember_balances(self.broker, self.store)
+        if self.failover is None or not self.failover.warm:
+            await self._recall_signals()
+
+    async def _open_nonces(self) -> Nonces:
+        if self.failover is not None:
+            return self.failover.nonces(self.store)
+        return open_nonces(
+            nonce_dir_of(self._config),
+            self._key,
+            self.metrics,
+            sharing=self._config.nonces,
+            # Earlier releases reserved in the records.
+            floor=await self.store.nonce_ceiling(self._key),
+        )
+
+    def _open_records(self) -> Threaded:
+        if self.failover is not None:
+            return Threaded(self.failover.driver(), self.metrics)
+        return Threaded(SqliteDriver(self._config.state_dir / "bot.db"), self.metrics)
 
     async def stop(self) -> tuple[str, ...]:
         """End in order; return the steps that failed or were late. Bounded, and never raises."""
@@ -140,9 +173,9 @@ class Bot:
             stops=stop_percent(self._config) is None,
             stop_watchers=self._watchers.stop,
         )
-        missed = await walk(farewell.steps(self._config.shutdown))
-        self._undo.close()
-        self._lock.close()
+        steps = farewell.steps(self._config.shutdown)
+        missed = await walk(self.failover.steps(steps) if self.failover else steps)
+        self._close()
         seconds = round(clock.monotonic() - began, 3)
         log.info("bot_stopped", seconds=seconds, missed=list(missed))
         return missed
@@ -154,14 +187,35 @@ class Bot:
             self.broker.seal()
         await leave_at_once(self.store.close)
 
+    async def abandon(self) -> None:
+        """End without a word to the venue: another instance leads, and looks after everything."""
+        self.stopping = True
+        self.broker.seal()
+        await self.lifeline.drop()
+        await self.supervisor.stop()
+        await asyncio.to_thread(self._watchers.stop)
+        await asyncio.to_thread(self.agent.stop)
+        self._close()
+        log.warning("bot_abandoned", reason="another instance leads")
+
+    def _close(self) -> None:
+        if self.failover is not None:
+            self.failover.close()
+        self._undo.close()
+        self._lock.close()
+
     def health(self) -> Health:
         """Return the facts; plain reads, so any thread may ask."""
+        failover = self.failover
         return Health(
-            heartbeat_at=self.heartbeat.beat_at,
+            heartbeat_at=self.heartbeat.beat_at or (failover.watched_at if failover else None),
             components={
-                name: component.health for name, component in self.supervisor.components.items()
+                name: component.health
+                for name, component in self.supervisor.components.items()
+                if self.supervisor.runs(name)
             },
             recovered=self.reconciliation.recovered,
+            role=failover.role if failover else None,
         )
 
     async def _recall_signals(self) -> None:
@@ -177,7 +231,7 @@ class Bot:
     def _make_agent(self) -> Agent:
         config = self._config
         return Agent(
-            name=config.name,
+            name=config.instance or config.name,
             address=split_address(config.agent_address, where="", key="agent_address"),
             metrics=self.metrics,
             health=self.health,
@@ -203,6 +257,7 @@ class Bot:
             nonces=self.nonces,
             probe_interval_seconds=config.probe_interval_seconds,
             currencies=self._currencies,
+            permit=self.failover.permit if self.failover else always,
         )
         self.signals = Signals(
             self.metrics,
@@ -279,7 +334,7 @@ class Bot:
             beat_at=lambda: self.heartbeat.beat_at,
             remembered=self.signals.remembered,
         )
-        parts = (
+        parts: tuple[Component, ...] = (
             self.store,
             self.broker,
             self.feed,
@@ -290,12 +345,24 @@ class Bot:
             self.account_feed,
             self.heartbeat,
         )
+        if self.failover is not None:
+            # First, so that it ends last: the lease is renewed while the others end.
+            parts = (self._lead(self.failover), *parts)
         self.supervisor = Supervisor(parts)
         self._watchers = watchers_of(
             self.metrics,
             asyncio.get_running_loop(),
             on=config.watchers,
-            progress=[_progress(part, config.stuck_seconds) for part in parts],
+            progress=[_progress(part, config.stuck_seconds, self.supervisor) for part in parts],
+        )
+
+    def _lead(self, failover: Failover) -> Leadership:
+        return failover.component(
+            self.agent.holds,
+            take_over=lambda: self._take_over(failover),
+            warm=lambda: self.signals.ask(self.feed.quotes, within=STEP_SECONDS),
+            warm_seconds=self._config.pass_interval_seconds,
+            warm_after=self._config.slow_samples,
         )
 
     def _compare_soon(self) -> None:
@@ -305,6 +372,11 @@ class Bot:
         """Return what every order must pass, the plainest reason first."""
         return (
             not_while("stopping", "the bot is stopping", lambda: self.stopping),
+            not_while(
+                "not_leader",
+                "another instance leads, or this one cannot be sure that it does",
+                lambda: self.failover is not None and not self.failover.may_submit,
+            ),
             not_while(
                 "recovering",
                 "the comparison with the venue at the start has not ended well yet",
@@ -334,12 +406,12 @@ class Bot:
             log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - it is said
 
 
-def _progress(part: Component, limit_seconds: float) -> Progress:
+def _progress(part: Component, limit_seconds: float, supervisor: Supervisor) -> Progress:
     return Progress(
         component=part.name,
         limit_seconds=limit_seconds,
         marker=lambda: part.last_success_at,
-        has_work=lambda: part.has_work,
+        has_work=lambda: supervisor.runs(part.name) and part.has_work,
     )
 
 
@@ -355,6 +427,8 @@ def _lock(path: Path) -> TextIO:
     except OSError as error:
         file.close()
         raise SetupError(
-            f"another bot runs in {path.parent}. Fix: stop it, or name another state_dir"
+            f"another bot runs in {path.parent}: records in a file are for one process. Fix: stop"
+            " it, name another state_dir, or have a standby with records in PostgreSQL, as"
+            " docs/failover.md says"
         ) from error
     return file

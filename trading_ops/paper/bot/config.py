@@ -9,12 +9,14 @@ import msgspec
 
 from trading_ops.errors import ConfigError
 from trading_ops.instrument.watchers import ALL, Watcher
+from trading_ops.paper.bot.leadership.settings import SharedRecords, check
 from trading_ops.paper.bot.mode import Mode
 from trading_ops.paper.bot.nonces.issuer import Sharing
 from trading_ops.paper.bot.reconciliation.sides import Orphans, Strangers
 from trading_ops.paper.bot.risk.protection import Protection
 from trading_ops.paper.bot.risk.settings import RiskLimits
 from trading_ops.paper.bot.shutdown import LONGEST_SECONDS, ShutdownSeconds
+from trading_ops.redaction import known
 
 FIX = "see trading_ops/paper/bot/config.py for the keys"
 LAST_PORT = 65_535
@@ -94,6 +96,13 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Where nonces are kept, a folder for each key; None: `nonces` beside the state folder. All
     bots of one key and machine must name the same."""
 
+    records: SharedRecords | None = None
+    """Where several instances of the bot have their records: see docs/failover.md. None: in a file
+    in the state folder, for one process."""
+
+    instance: Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9_-]{0,62})?$")] = ""
+    """This instance's name, as in the registry of targets; empty: the bot's name."""
+
     risk: RiskLimits = RiskLimits()
     """The bot's own limits: see trading_ops/paper/bot/risk/settings.py and docs/risk.md."""
 
@@ -126,8 +135,13 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def nonce_dir_of(config: BotConfig) -> Path:
-    """Return where nonces are kept."""
-    return config.nonce_dir or config.state_dir.parent / "nonces"
+    """Return where nonces are kept; an instance with standbys has a folder of its own.
+
+    One that is frozen holds its folder, and must not keep the next one from it. That theirs lie
+    above is seen to in the records that they share.
+    """
+    home = config.state_dir if config.records else config.state_dir.parent
+    return config.nonce_dir or home / "nonces"
 
 
 def load_config(path: Path) -> BotConfig:
@@ -151,12 +165,26 @@ def load_config(path: Path) -> BotConfig:
             str(path), "fast_samples", "it is not below slow_samples", "make it smaller"
         )
     _check_times(config, path)
+    _check_instance(config, path)
     if config.order_notional <= 0:
         raise ConfigError(str(path), "order_notional", "it is not above zero", "write an amount")
     for symbol in config.symbols:
         if symbol.count("/") != 1:
             raise ConfigError(str(path), "symbols", f"{symbol!r} is no pair", "write BASE/QUOTE")
     return config
+
+
+def _check_instance(config: BotConfig, path: Path) -> None:
+    if config.records is not None:
+        seconds = config.request_timeout_seconds
+        check(config.records, request_timeout_seconds=seconds, where=str(path))
+    elif config.instance not in {"", config.name}:
+        raise ConfigError(
+            str(path),
+            "instance",
+            "instances of one bot share their records, and a file is for one process",
+            "name a database in records.url_file, or remove instance",
+        )
 
 
 def _check_times(config: BotConfig, path: Path) -> None:
@@ -217,4 +245,4 @@ def read_secret(path: Path) -> str:
         raise ConfigError(str(path), "", str(error), "run `trading-ops up` once") from error
     if not text:
         raise ConfigError(str(path), "", "it is empty", "run `trading-ops up` once")
-    return text
+    return known(text)

@@ -25,10 +25,15 @@ class Supervisor:
         self._turns = {name: asyncio.Lock() for name in self.components}
         self._stopped: set[str] = set()
 
-    def start(self) -> None:
-        """Start all of them."""
-        for component in self.components.values():
-            self._start(component)
+    def start(self, *names: str) -> None:
+        """Start these, or all that were not started yet."""
+        for name in names or self.components:
+            if name not in self._tasks:
+                self._start(self.components[name])
+
+    def runs(self, name: str) -> bool:
+        """Say whether a component was started and not ended; a plain read."""
+        return name in self._tasks
 
     async def restart(self, name: str, *, within: float) -> str:
         """Replace a component's task and what it holds; wait until it is up again.
@@ -40,6 +45,8 @@ class Supervisor:
         async with self._turns[name]:
             if name in self._stopped:
                 raise CommandFailed(f"{name} is not restarted: the bot is stopping")
+            if not self.runs(name):
+                raise CommandFailed(f"{name} does not run here: this instance is a standby")
             await self._end(name)
             await component.close()
             component.mark(up=False, detail="restarting")

@@ -17,6 +17,7 @@ from trading_ops.paper.bot.brokerage.port import Brokerage
 from trading_ops.paper.bot.brokerage.prober import CURRENT_PROBES, Prober
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused, code_of
 from trading_ops.paper.bot.component import Component
+from trading_ops.paper.bot.leadership.wire import NotLeader, Permit, always, on_the_wire
 from trading_ops.paper.bot.nonces.issuer import Nonces
 
 log = logs.get(__name__)
@@ -45,6 +46,7 @@ class Broker(Component):
         nonces: Nonces,
         probe_interval_seconds: float,
         currencies: Collection[str] = (),
+        permit: Permit = always,
     ) -> None:
         """Take what the session is made of.
 
@@ -54,6 +56,7 @@ class Broker(Component):
             nonces: of the key.
             probe_interval_seconds: time between two probes, and the breaker's cool-off.
             currencies: whose balances are recorded; the account may hold others.
+            permit: asked before each request, and again when it is about to leave.
         """
         super().__init__(
             "broker", metrics, threshold=THRESHOLD, cool_off_seconds=probe_interval_seconds
@@ -70,8 +73,9 @@ class Broker(Component):
         self._client: Kraken | None = None
         self._session: aiohttp.ClientSession | None = None
         self._sessions = 0
-        self._sealed = False
         self._loaded = False
+        self._sealed = False
+        self._permit = permit
         # Nonces must arrive in the order in which they are issued.
         self._turn = asyncio.Lock()
 
@@ -155,7 +159,9 @@ class Broker(Component):
     def _begin_session(self) -> None:
         # The venue's edge knows a session by its cookie; aiohttp keeps none of an IP address
         # unless the jar is told to.
-        session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.CookieJar(unsafe=True), trace_configs=[on_the_wire(self._permit)]
+        )
         self._session = session
         if self._client is not None:
             self._client.use(session)
@@ -231,6 +237,7 @@ class Broker(Component):
     async def _timed(self, client: Kraken, endpoint: str, request: Request[Result]) -> Result:
         if self._sealed:
             raise VenueDown("broker: nothing is sent any more")
+        self._permit(endpoint)
         began = clock.monotonic()
         code = "other"
         try:
@@ -246,6 +253,8 @@ class Broker(Component):
 
     def _judge(self, endpoint: str, error: Exception, *, current: bool) -> Exception:
         """Return what to raise for a failed request, and count it against the breaker."""
+        if isinstance(error, NotLeader):
+            return error  # the venue was not asked, and its connection is well
         code = code_of(error)
         detail = f"{endpoint}: {code}: {str(error)[:200]}"
         if code == "refused":

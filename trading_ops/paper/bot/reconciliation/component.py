@@ -109,10 +109,10 @@ class Reconciliation(Component):
         self._began = clock.monotonic()
         self._found: dict[Discrepancy, None] = {}
         self._asked = asyncio.Event()
-        metrics.recovery_complete(complete=False)
 
     async def run(self) -> None:
         """Recover, then compare at the interval, until cancelled."""
+        self.metrics.recovery_complete(complete=self.recovered)
         soon = FIRST_PAUSE
         while True:
             settled = await self._look()

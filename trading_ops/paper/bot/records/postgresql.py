@@ -5,7 +5,9 @@ is made anew at the next transaction. Each transaction first asks the guard, so 
 was replaced while it was frozen writes nothing any more.
 """
 
+import contextlib
 import re
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -89,6 +91,16 @@ class PostgresqlDriver:
             return work(session)
 
         return self._run(guarded)
+
+    def abort(self) -> None:
+        """Break the connection from another thread: whoever waits on it gets an error."""
+        connection = self._connection
+        if connection is not None:
+            with (
+                contextlib.suppress(OSError, psycopg.Error),
+                socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as wire,
+            ):
+                wire.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Disconnect."""

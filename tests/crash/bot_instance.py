@@ -1,0 +1,93 @@
+"""`python -m tests.crash.bot_instance --config FILE --tag 00a1`: one instance of the bot, as it is.
+
+The tag goes into the client id of each of its orders, where the bot itself puts chance: so the
+venue's journal tells which process placed an order, whatever that process believed of itself. It
+can be frozen at a named place, by itself, so that nothing runs after the place. And it can be
+broken on purpose.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from trading_ops.paper.bot import __main__ as bot
+from trading_ops.paper.bot import checkpoints
+from trading_ops.paper.bot.checkpoints import Place
+from trading_ops.paper.bot.leadership.lease import Lease
+from trading_ops.paper.bot.leadership.standby import Leadership
+from trading_ops.paper.bot.nonces.issuer import Nonces
+from trading_ops.paper.bot.trading import order
+
+
+def tag_orders(tag: str) -> None:
+    """Have the second group of each client id say whose it is."""
+
+    def tagged() -> uuid.UUID:
+        text = str(uuid.uuid4())
+        return uuid.UUID(f"{text[:8]}-{tag}-{text[14:]}")
+
+    setattr(order, "uuid", SimpleNamespace(uuid4=tagged))  # noqa: B010 - a name of the product
+
+
+class Freezer:
+    """Stops its own process at a place, the first time after a file appeared."""
+
+    def __init__(self, place: Place, when: Path) -> None:
+        self._place, self._when = place, when
+
+    def __call__(self, place: Place) -> None:
+        if place is self._place and self._when.exists():
+            self._when.unlink()
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def ignore_the_lease() -> None:
+    """Once it leads it leads for good: nothing tells it, and nothing stops it."""
+
+    async def renew(self: Lease) -> None:
+        """All is well."""
+
+    def put(kind: type, name: str, value: Any) -> None:
+        assert hasattr(kind, name)
+        setattr(kind, name, value)
+
+    put(Lease, "renew", renew)
+    put(Lease, "stands", property(lambda self: self.token is not None))
+    put(Lease, "guard", lambda self, session: None)
+    put(Leadership, "may_submit", property(lambda self: self.leading))
+    refused = Nonces.refused
+
+    async def heal(self: Nonces) -> bool:
+        self._may_heal = lambda: True
+        return await refused(self)
+
+    put(Nonces, "refused", heal)
+
+
+PLANTS = {"ignore-the-lease": ignore_the_lease}
+
+
+def main() -> int:
+    """Be the instance; return its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--tag", required=True)
+    parser.add_argument("--freeze", type=Place)
+    parser.add_argument("--freeze-when", type=Path)
+    parser.add_argument("--plant", choices=PLANTS)
+    given = parser.parse_args()
+    tag_orders(given.tag)
+    if given.freeze:
+        checkpoints.watch(Freezer(given.freeze, given.freeze_when))
+    if given.plant:
+        PLANTS[given.plant]()
+    return bot.main(["--config", given.config])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
