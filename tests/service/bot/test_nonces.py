@@ -234,6 +234,33 @@ def test_threads_get_each_number_once(make: Make, tmp_path: Path) -> None:
 
 
 @both
+@pytest.mark.parametrize("block", [50, 5_000])
+def test_a_count_that_is_moved_again_and_again_gives_nothing_twice(
+    make: Make, tmp_path: Path, block: int
+) -> None:
+    """Just above what is issued meanwhile, where a step taken late would collide."""
+    source = make(tmp_path / "key", block=block)
+    got: list[list[int]] = [[] for _ in range(3)]
+
+    def work(mine: list[int]) -> None:
+        mine.extend(source.issue() for _ in range(8_000))
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in got]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            source.raise_to(source.reserved - block)
+    finally:
+        sys.setswitchinterval(before)
+    source.close()
+    assert all(mine == sorted(mine) for mine in got)
+    assert len({nonce for mine in got for nonce in mine}) == 24_000
+
+
+@both
 def test_a_closed_one_issues_nothing(make: Make, tmp_path: Path) -> None:
     """Another process may have the key by then."""
     source = make(tmp_path / "key")
