@@ -2,7 +2,7 @@
 # The targets that need the virtual environment make it first; when nothing changed that is instant.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash crash-replicas fuzz planted test-freqtrade
+.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash crash-bot crash-replicas fuzz planted test-freqtrade
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -49,6 +49,10 @@ bench: setup ## Measure: start, memory of each process, durable intake beside on
 KILLS ?= 2000
 crash: setup-dev ## Kill the reconciler at every step, thousands of times: make crash KILLS=2000
 	@scripts/crash.sh "$(KILLS)"
+
+BOT_KILLS ?= 500
+crash-bot: setup-dev ## Kill the bot at every step while its venue misbehaves: make crash-bot BOT_KILLS=500
+	@.venv/bin/python -m tests.crash.bot_sweep --kills "$(BOT_KILLS)"
 
 MINUTES ?= 10
 crash-replicas: setup-dev ## Freeze, kill and cut off two reconcilers: make crash-replicas MINUTES=10

@@ -5,22 +5,29 @@ from dataclasses import replace
 from typing import Any
 
 from trading_ops.agent.state import Hold, Holds
+from trading_ops.paper.bot.component import Unavailable
 from trading_ops.paper.bot.records import orders as records
 from trading_ops.paper.bot.records.orders import Change
 from trading_ops.paper.bot.records.sql import Session
 from trading_ops.paper.bot.trading.book import Book
-from trading_ops.paper.bot.trading.hearing import Hearing
-from trading_ops.paper.bot.trading.order import Order, OrderStatus
+from trading_ops.paper.bot.trading.checks import Intent
+from trading_ops.paper.bot.trading.order import OrderStatus
+from trading_ops.paper.bot.trading.orders import Orders
 
 
 def _send_again() -> None:
     """An order whose answer was lost is taken for one that never arrived."""
+    real = Orders._submit
 
-    async def find(self: Any, order: Order) -> None:
-        await self._book.end(order, OrderStatus.REJECTED, "no answer")
+    async def submit(self: Orders, intent: Intent) -> None:
+        try:
+            await real(self, intent)
+        except Unavailable:
+            for order in self._book.alive(intent.symbol):
+                if order.venue_id is None:
+                    await self._book.end(order, OrderStatus.REJECTED, "no answer")
 
-    vars_of(Hearing)["_find"] = find
-    setattr(Hearing, "_find", find)  # noqa: B010 - a private name of the product
+    setattr(Orders, "_submit", submit)  # noqa: B010 - a private name of the product
 
 
 def _forget_fills() -> None:
@@ -50,11 +57,6 @@ def _forget_halts() -> None:
         """Keep nothing."""
 
     setattr(Holds, "_store", store)  # noqa: B010
-
-
-def vars_of(kind: type) -> dict[str, Any]:
-    """Return a class's own names, to see that what is planted was there."""
-    return dict(vars(kind))
 
 
 PLANTS: dict[str, Callable[[], None]] = {

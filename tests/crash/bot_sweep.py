@@ -145,8 +145,9 @@ class Sweep:
         return RANDOM
 
     async def _misbehave(self, chance: float) -> None:
-        if self._random.random() < chance:
-            fault = self._random.choice(FAULTS)
+        faults = [one for one in FAULTS if self._given.fault in {None, one["kind"]}]
+        if self._given.fault or self._random.random() < chance:
+            fault = self._random.choice(faults)
             await self._world.break_({**fault, "seed": self._random.randrange(1 << 30)})
             self.tally.faults[fault["kind"]] += 1
 
@@ -294,6 +295,7 @@ async def start_worker(given: argparse.Namespace, number: int, kills: int) -> di
         *("-m", "tests.crash.bot_sweep", "--worker"),
         *("--kills", str(kills), "--seed", str(given.seed + number)),
         *(("--plant", given.plant) if given.plant else ()),
+        *(("--fault", given.fault) if given.fault else ()),
         *(("--fail-fast",) if given.fail_fast else ()),
         cwd=ROOT,
         env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
@@ -351,6 +353,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
     parser.add_argument("--plant", choices=sorted(PLANTS), help="break a promise on purpose")
+    parser.add_argument("--fault", choices=sorted({one["kind"] for one in FAULTS}))
     parser.add_argument("--fail-fast", action="store_true", help="no further kills then")
     parser.add_argument("--some", action="store_true", help="places without a kill are no failure")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
