@@ -10,6 +10,10 @@ OTHER = "other"
 """Stands for every value beyond the limit; its series warns of an unfinished declaration."""
 
 
+LONGEST = 200
+"""Characters of a value that was not declared: a text of megabytes would be in every scrape."""
+
+
 class Bounds:
     """The values that the labels of one family may have. Not safe between threads by itself."""
 
@@ -52,7 +56,9 @@ class Bounds:
 
     def _one(self, index: int, value: str) -> str:
         known = self._known[index]
-        if value not in known and len(known) >= self._limits[index]:
+        if value in known:
+            return known[value]
+        if len(known) >= self._limits[index] or len(value) > LONGEST:
             return OTHER
         return known.setdefault(value, value)
 

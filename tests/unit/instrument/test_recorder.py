@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner
 from trading_ops.instrument.children import Counter, Histogram, require_gil
-from trading_ops.instrument.labels import OTHER, clean
+from trading_ops.instrument.labels import LONGEST, OTHER, clean
 from trading_ops.instrument.numbers import text_of
 from trading_ops.instrument.recorder import UNDECLARED, Recorder, counters, gauges, histograms
 
@@ -107,6 +107,16 @@ def test_a_limit_leaves_room_for_some_strangers() -> None:
     assert found == {"A": 1, "B": 2, "C": 1, OTHER: 2}
     assert family.has("B")
     assert not family.has("D")
+
+
+def test_a_text_of_megabytes_is_no_series() -> None:
+    """Whatever room there is; what the author declared may be as long as it likes."""
+    declared = "d" * (LONGEST + 1)
+    family = gauges(entry(Kind.GAUGE, "symbol"), declared={"symbol": [declared]}, limit=9)
+    for symbol in ("x" * LONGEST, "x" * (LONGEST + 1), "x" * 10_000_000, declared):
+        family.labels(symbol).inc()
+    found = {s.labels["symbol"]: s.value for s in family.samples()}
+    assert found == {declared: 1, "x" * LONGEST: 1, OTHER: 2}
 
 
 def test_other_is_counted_by_metric() -> None:
