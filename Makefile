@@ -43,7 +43,7 @@ drill: setup ## Break one thing and watch it heal: make drill ALERT=TradingBotBr
 gameday: setup ## Run every drill and print the table
 	@.venv/bin/trading-ops gameday
 
-bench: setup ## Measure: start, memory of each process, durable intake beside one that only parses
+bench: setup ## Measure: start, memory, intake, the recorder, exporters; goals met and missed
 	@scripts/bench.sh
 
 KILLS ?= 2000

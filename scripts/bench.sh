@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Measures on this machine: how long a command takes to start, how long until everything is ready
-# (from nothing, and again), and the memory of each process. Uses a var folder of its own.
+# (from nothing, and again), the memory of each process, and then each bench of tests/bench. At the
+# end stands how many goals were met, and each that was missed. Uses a var folder of its own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/say.sh
 
 TRADING_OPS_VAR=$(mktemp -d)
 export TRADING_OPS_VAR
+OUTPUT=$(mktemp)
 clean_up() {
     .venv/bin/trading-ops down >/dev/null 2>&1 || true
-    rm -rf "$TRADING_OPS_VAR"
+    rm -rf "$TRADING_OPS_VAR" "$OUTPUT"
 }
 trap clean_up EXIT
 
@@ -33,10 +35,18 @@ sleep 10
 .venv/bin/trading-ops status --memory
 .venv/bin/trading-ops down >/dev/null
 say ""
-for bench in intake storm passes latency outages recorder watchers nonces; do
-    .venv/bin/python -m "tests.bench.$bench"
+run() { # MODULE [ARGUMENTS...]: one bench; what it prints is kept for the summary
+    .venv/bin/python -m "tests.bench.$1" "${@:2}" 2>&1 | tee -a "$OUTPUT"
     say ""
+}
+for bench in intake storm passes latency outages recorder watchers nonces exporter databases; do
+    run "$bench"
 done
-.venv/bin/python -m tests.bench.leaks --seeds 20
-say ""
-.venv/bin/python -m tests.bench.audit
+run leaks --seeds 20
+run audit
+
+# A line may tell of several goals.
+met=$(grep goal "$OUTPUT" | grep -ow met | wc -l || true)
+missed=$(grep goal "$OUTPUT" | grep -ow MISSED | wc -l || true)
+say "goals: $met met, $missed missed"
+grep MISSED "$OUTPUT" || true

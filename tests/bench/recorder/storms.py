@@ -25,7 +25,7 @@ def storms() -> None:
         found = "found" if waiting else "NOT FOUND"
         faults = storm.watch.faults
         say(
-            f"  {kind:<12} {lost} lost in {took:.0f} s: {told}; {storm.watch.scrapes} scrapes"
+            f"  {kind:<12} {lost} lost in {took:.0f} s: goal 0 {told}; {storm.watch.scrapes} scrapes"
             f" meanwhile, {len(faults)} faults in them"
         )
         say(
