@@ -1,6 +1,7 @@
 """Two instances of one bot on a real venue and a real PostgreSQL, and what the venue saw."""
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -11,7 +12,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import socket
+from socket import create_connection, socket
 from typing import Any, cast
 
 import aiohttp
@@ -35,6 +36,20 @@ class Wire(Cable):
         super().__init__(to)
         self._carrying = threading.Event()
         self._carrying.set()
+
+    def _accept(self) -> None:
+        """As the cable does, but a server that is away does not end it."""
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                try:
+                    far = create_connection(("127.0.0.1", self._to))
+                except OSError:
+                    near.close()
+                    continue
+                self._open += [near, far]
+                for carry in (self._there, self._back):
+                    threading.Thread(target=carry, args=(near, far), daemon=True).start()
 
     def stall(self) -> None:
         """Carry nothing, and break nothing: nobody is told."""
