@@ -3,13 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from trading_ops import clock
 from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Done, Request, run
 from trading_ops.agent.fence import FenceKeeper
+from trading_ops.redaction import redact
 
 _logger = logging.getLogger(__name__)
+
+
+current_attempt: ContextVar[str | None] = ContextVar("current_attempt", default=None)
+"""The id of the attempt that is being carried out, in the agent's loop and in the bot's."""
 
 
 class Attempts:
@@ -81,6 +87,7 @@ class Attempts:
             _logger.error("fence_not_stored error=%s", error)  # noqa: TRY400 - the text says it
 
     async def _carry_out(self, name: str, command: Command, request: Request) -> dict[str, Any]:
+        current_attempt.set(request.attempt_id)  # of this task, and of what it starts
         started_at = clock.timestamp()
         facts: Mapping[str, Any] = {}
         try:
@@ -101,7 +108,7 @@ class Attempts:
             "attempt_id": request.attempt_id,
             "command": name,
             "outcome": outcome,
-            "detail": detail,
+            "detail": redact(detail),
             "started_at": started_at,
             "ended_at": clock.timestamp(),
         }

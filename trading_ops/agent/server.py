@@ -13,6 +13,7 @@ from trading_ops.agent.auth import bearer_is_one_of
 from trading_ops.agent.commands import BadRequest, Command, parse_fence, parse_request
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.instrument import Exposition, View
+from trading_ops.redaction import redact
 
 BODY_LIMIT = 64 * 1024
 """Bytes; a command is some hundred."""
@@ -98,7 +99,7 @@ class Server:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _health(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._report())
+        return _as_json(self._report())
 
     async def _command(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -107,17 +108,17 @@ class Server:
             return _refuse(404, "unknown_command", f"known are {', '.join(sorted(self._commands))}")
         asked = parse_request(await self._body(request), command)
         answer = await self._attempts.perform(name, command, asked)
-        return web.json_response(answer)
+        return _as_json(answer)
 
     async def _attempt(self, request: web.Request) -> web.Response:
         answer = self._attempts.told(request.match_info["id"])
         if answer is None:
             return _refuse(404, "unknown_attempt", "it was not admitted, or is forgotten")
-        return web.json_response(answer)
+        return _as_json(answer)
 
     async def _fence(self, request: web.Request) -> web.Response:
         fence = parse_fence(await self._body(request))
-        return web.json_response({"highest": self._keeper.raise_to(self._name, fence)})
+        return _as_json({"highest": self._keeper.raise_to(self._name, fence)})
 
     async def _body(self, request: web.Request) -> object:
         async with asyncio.timeout(self._read_seconds):
@@ -137,7 +138,7 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
     except BadRequest as error:
         return _refuse(422, "bad_request", str(error))
     except StaleFence as error:
-        return web.json_response({"error": "stale_fence", "highest": error.highest}, status=409)
+        return _as_json({"error": "stale_fence", "highest": error.highest}, status=409)
     except TimeoutError:
         return _refuse(408, "too_slow", "the body did not arrive in time")
     except OSError as error:
@@ -145,5 +146,14 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return _refuse(503, "state_not_stored", "the agent cannot write its state")
 
 
+def _as_json(answer: object, status: int = 200) -> web.Response:
+    return web.json_response(answer, status=status, dumps=_dump)
+
+
+def _dump(answer: object) -> str:
+    # Details quote errors, and errors quote what was sent.
+    return redact(json.dumps(answer))
+
+
 def _refuse(status: int, error: str, detail: str) -> web.Response:
-    return web.json_response({"error": error, "detail": detail}, status=status)
+    return _as_json({"error": error, "detail": detail}, status=status)

@@ -9,7 +9,7 @@ Event names are past-tense snake case (`attempt_failed`); ids go into fields, ne
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,17 @@ from trading_ops.logs.file import LogFile
 from trading_ops.logs.handler import FileHandler, StreamHandler
 from trading_ops.redaction import redact
 
-__all__ = ["LogPolicy", "add_id", "bound", "configure", "flush", "get"]
+__all__ = ["LogPolicy", "add_id", "bound", "configure", "flush", "get", "ids"]
 
 _ids: dict[str, Callable[[], str | None]] = {}
 
 bound = structlog.contextvars.bound_contextvars
 """`with bound(order=…):` each line that is logged inside has the field, in whichever module."""
+
+
+def ids() -> Mapping[str, Any]:
+    """Return the fields that are bound now, to be bound again where the work is done."""
+    return structlog.contextvars.get_contextvars()
 
 
 def add_id(name: str, read: Callable[[], str | None]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trading_ops import clock, logs
+from trading_ops.agent.attempts import current_attempt
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.log_count import count_log
 from trading_ops.paper.bot.bot import Bot
@@ -21,6 +22,7 @@ from trading_ops.paper.bot.leadership.lease import Replaced
 from trading_ops.paper.bot.lifeline import look_at_last_life
 from trading_ops.paper.bot.lives import End, from_outside, sentence
 from trading_ops.paper.bot.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, exit_anyway
+from trading_ops.settings import load_log_policy
 
 FAILED = 1
 CRASHED = 3
@@ -46,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load_config(arguments.config)
         if arguments.last_life:
             return _say_last_life(config)
-        logs.configure(f"bot-{config.name}")
+        logs.configure(
+            f"bot-{config.name}", policy=load_log_policy(config.log_dir), bot=config.name
+        )
+        logs.add_id("attempt", current_attempt.get)
         asyncio.run(serve(config, leave_by=exit_anyway))
     except Replaced as error:
         print(error, file=sys.stderr)  # noqa: T201 - one sentence for whoever started it

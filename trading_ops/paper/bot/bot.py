@@ -36,7 +36,8 @@ from trading_ops.paper.bot.records.sqlite import SqliteDriver
 from trading_ops.paper.bot.records.store import STATEMENTS, Store
 from trading_ops.paper.bot.risk.assembly import guard_of, stop_percent
 from trading_ops.paper.bot.shutdown import leave_at_once, walk
-from trading_ops.paper.bot.signals.component import SOURCE, Signals
+from trading_ops.paper.bot.signals.assembly import advice_of, sources_of
+from trading_ops.paper.bot.signals.component import Signals
 from trading_ops.paper.bot.signals.memory import recalled
 from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.trading.book import Book
@@ -85,7 +86,7 @@ class Bot:
             endpoints=ENDPOINTS,
             components=(*COMPONENTS, "leadership") if config.records else COMPONENTS,
             standby=config.records is not None,
-            sources=[SOURCE],
+            sources=sources_of(config.signals),
             queues=[QUEUE, *STAGES],
             statements=STATEMENTS,
         )
@@ -264,6 +265,7 @@ class Bot:
             symbols=config.symbols,
             fast=config.fast_samples,
             slow=config.slow_samples,
+            advice=advice_of(config, self.metrics, note=self.book.note),
         )
         self.risk = guard_of(
             config,
@@ -290,6 +292,7 @@ class Bot:
             quotes=self.feed.quotes,
             notional=config.order_notional,
             lifetime_seconds=config.order_lifetime_seconds,
+            decided=self.signals.decided_for,
             stop_percent=stop_percent(config),
         )
         self.reconciliation = Reconciliation(

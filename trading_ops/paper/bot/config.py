@@ -16,6 +16,7 @@ from trading_ops.paper.bot.reconciliation.sides import Orphans, Strangers
 from trading_ops.paper.bot.risk.protection import Protection
 from trading_ops.paper.bot.risk.settings import RiskLimits
 from trading_ops.paper.bot.shutdown import LONGEST_SECONDS, ShutdownSeconds
+from trading_ops.paper.bot.signals.settings import SignalSettings
 from trading_ops.redaction import known
 
 FIX = "see trading_ops/paper/bot/config.py for the keys"
@@ -102,6 +103,18 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     instance: Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9_-]{0,62})?$")] = ""
     """This instance's name, as in the registry of targets; empty: the bot's name."""
+
+    signals: SignalSettings = SignalSettings()
+    """What decides what to hold, and what stands in for it: see docs/signals.md."""
+
+    events_kept_days: Positive = 90.0
+    """For which events are kept in the records."""
+
+    events_kept_number: Count = 500_000
+    """Events that are kept at most, whatever their age."""
+
+    log_dir: Path | None = None
+    """Folder of the bot's log file; None: standard error. TRADING_OPS_LOG_DIR wins."""
 
     risk: RiskLimits = RiskLimits()
     """The bot's own limits: see trading_ops/paper/bot/risk/settings.py and docs/risk.md."""

@@ -64,10 +64,13 @@ class Heartbeat(Component):
     async def run(self) -> None:
         """Make passes until cancelled."""
         self.mark(up=True, detail="passing")
+        number = 0
         while True:
             began = clock.monotonic()
+            number += 1
             try:
-                await self._pass()
+                with logs.bound(pass_number=number):
+                    await self._pass()
             except Unavailable as error:
                 self._miss(str(error))
             except Exception as error:  # the next pass may do better, and the breaker shows it

@@ -2,6 +2,8 @@
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from trading_ops import clock, logs
@@ -14,13 +16,21 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
+@dataclass(frozen=True)
+class _Request(Generic[Asked, Answer]):
+    asked: Asked
+    future: asyncio.Future[Answer]
+    asked_at: float
+    ids: Mapping[str, Any]
+
+
 class Stage(Component, Generic[Asked, Answer]):
     """One step of a trading pass."""
 
     def __init__(self, name: str, metrics: BotMetrics, **breaker: Any) -> None:
         """Begin with nothing asked; `breaker` goes to the component."""
         super().__init__(name, metrics, **breaker)
-        self._inbox: asyncio.Queue[tuple[Asked, asyncio.Future[Answer], float]] = asyncio.Queue()
+        self._inbox: asyncio.Queue[_Request[Asked, Answer]] = asyncio.Queue()
         metrics.watch_queue(name, self._inbox.qsize)
         self._busy = False
 
@@ -46,7 +56,7 @@ class Stage(Component, Generic[Asked, Answer]):
         if not self.breaker.allow():
             raise Unavailable(f"{self.name}: the breaker is {self.breaker.state.name.lower()}")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._inbox.put_nowait((asked, future, clock.monotonic()))
+        self._inbox.put_nowait(_Request(asked, future, clock.monotonic(), logs.ids()))
         try:
             async with asyncio.timeout(within):
                 return await future
@@ -60,12 +70,14 @@ class Stage(Component, Generic[Asked, Answer]):
         """Work on what is asked."""
         self._show()
         while True:
-            asked, future, asked_at = await self._inbox.get()
-            self.metrics.queue_wait(self.name, clock.monotonic() - asked_at)
-            if not future.done():
+            request = await self._inbox.get()
+            self.metrics.queue_wait(self.name, clock.monotonic() - request.asked_at)
+            if not request.future.done():
                 self._busy = True
                 try:
-                    await self._serve(asked, future)
+                    # What is logged of it carries the ids of whoever asked.
+                    with logs.bound(**request.ids):
+                        await self._serve(request.asked, request.future)
                 finally:
                     self._busy = False
                 self._show()

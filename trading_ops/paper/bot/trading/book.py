@@ -24,7 +24,7 @@ from trading_ops.paper.bot.trading.order import (
     own_prefix,
     progress,
 )
-from trading_ops.paper.bot.trading.told import event_of
+from trading_ops.paper.bot.trading.told import event_of, trade_id
 
 log = logs.get(__name__)
 
@@ -86,14 +86,15 @@ class Book:
         except StoreError as error:
             raise Unavailable(f"store: {error}") from error
 
-    async def begin(self, order: Order) -> None:
-        """Write an order down before it is sent.
+    async def begin(self, order: Order, *why: Event) -> None:
+        """Write an order down before it is sent, with the events that tell why.
 
         Raises:
             Unavailable: it could not be stored, and must not be sent.
         """
         async with self._changing():
-            await self._keep(Change(order=order, events=(event_of(order, EventKind.ORDER),)))
+            events = (*why, event_of(order, EventKind.ORDER))
+            await self._keep(Change(order=order, events=events))
 
     async def accept(self, order: Order, venue_id: str) -> None:
         """Note that the venue has an order, unless more than that is known by now.
@@ -125,6 +126,7 @@ class Book:
             log.info(
                 "order_filled",
                 order=order.client_id,
+                trade=trade_id(fill),
                 symbol=order.symbol,
                 side=order.side.value,
                 quantity=str(fill.quantity),

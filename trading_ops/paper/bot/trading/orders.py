@@ -1,7 +1,7 @@
 """The orders component: learns what became of its orders, and takes the next step."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from trading_ops import clock, logs
@@ -12,14 +12,16 @@ from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.records.events import Event, EventKind
 from trading_ops.paper.bot.risk.protection import protected, without_stops
+from trading_ops.paper.bot.signals.source import Signal
 from trading_ops.paper.bot.stage import Stage
 from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.checks import Check, Intent, first_denial
 from trading_ops.paper.bot.trading.hearing import Hearing
 from trading_ops.paper.bot.trading.market import Quote
-from trading_ops.paper.bot.trading.order import Order, OrderStatus, new_client_id
+from trading_ops.paper.bot.trading.order import Order, OrderStatus, Purpose, new_client_id
 from trading_ops.paper.bot.trading.plan import Cancel, Submit, plan
 from trading_ops.paper.bot.trading.strategy import Target
+from trading_ops.paper.bot.trading.told import event_of_signal
 
 log = logs.get(__name__)
 
@@ -41,6 +43,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         notional: Decimal,
         lifetime_seconds: float,
         stop_percent: Decimal | None = None,
+        decided: Callable[[str], Signal | None] = lambda _: None,
     ) -> None:
         """Take what it works with.
 
@@ -56,6 +59,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             notional: size of an entry, in quote currency.
             lifetime_seconds: after which an open order is placed anew.
             stop_percent: how far below the entry a stop covers a position; None: none does.
+            decided: tells the signal that a symbol's target comes from.
         """
         super().__init__("orders", metrics)
         self._bot = bot
@@ -68,6 +72,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         self._notional = notional
         self._lifetime = lifetime_seconds
         self._stop_percent = stop_percent
+        self._decided = decided
         self._began = False
         self._denied: dict[str, str] = {}
         self.turn = asyncio.Lock()
@@ -175,17 +180,24 @@ class Orders(Stage[Mapping[str, Target], None]):
             purpose=intent.purpose,
             created_at=clock.timestamp(),
         )
+        signal = self._decided(order.symbol) if order.purpose is Purpose.STRATEGY else None
+        why = signal.source if signal else order.purpose.value
+        with logs.bound(order=order.client_id, strategy=why):
+            await self._send(order, *([event_of_signal(signal, order)] if signal else []))
+
+    async def _send(self, order: Order, *why: Event) -> None:
         reached(Place.INTENT)
-        await self._book.begin(order)
+        await self._book.begin(order, *why)
         reached(Place.INTENT_STORED)
         began = clock.monotonic()
         try:
             venue_id = await self._broker.call("AddOrder", lambda venue: venue.submit(order))
         except VenueRefused as error:
-            log.warning("order_rejected", order=order.client_id, error=str(error))
+            log.warning("order_rejected", symbol=order.symbol, error=str(error))
             await self._book.end(order, OrderStatus.REJECTED, str(error))
             return
         self.metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
+        log.info("order_acknowledged", symbol=order.symbol, venue_id=venue_id)
         reached(Place.SUBMITTED)
         await self._book.accept(order, venue_id)
         reached(Place.ACCEPTED)
