@@ -9,6 +9,7 @@ from trading_ops.actions.reduce_trading import ReduceTrading
 from trading_ops.actions.restart_bot import RestartBot
 from trading_ops.actions.restart_component import RestartComponent
 from trading_ops.actions.resync_nonce import ResyncNonce
+from trading_ops.actions.roll_bot import RollBot
 
 KINDS: dict[str, type[BotCommand | RestartBot]] = {
     kind.name: kind
@@ -16,6 +17,7 @@ KINDS: dict[str, type[BotCommand | RestartBot]] = {
         ReconnectBroker,
         RestartComponent,
         RestartBot,
+        RollBot,
         ResyncNonce,
         HaltTrading,
         ReduceTrading,

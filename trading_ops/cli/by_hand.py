@@ -53,7 +53,7 @@ def run(
     async def execute(api: ReconcilerApi) -> OrderView:
         done = await api.execute(action, target, given, owner=owner, reason=reason)
         if done.attempt is not None and not no_wait:
-            done.attempt = await _end(api, done.attempt)
+            done.attempt = await end_of(api, done.attempt)
         return done
 
     done = order(execute)
@@ -71,7 +71,7 @@ def run(
         context.exit(ExitCode.FAILED)
 
 
-async def _end(api: ReconcilerApi, attempt: AttemptView) -> AttemptView:
+async def end_of(api: ReconcilerApi, attempt: AttemptView) -> AttemptView:
     """Return the attempt at its end, or as it was last seen when that is not near."""
     with contextlib.suppress(TimeoutError, Unreachable):
         async with asyncio.timeout(WAIT_SECONDS):

@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, Entry] = {
     "halt": _entry("halt", "halt", "Halt a bot, or all of them, at once."),
     "reduce": _entry("halt", "reduce", "Let a bot only shrink its exposure."),
     "resume": _entry("halt", "resume", "Lift a bot's holds, so that it trades again."),
+    "restart": _entry("restart", "restart", "Restart a bot in order, and wait until it works."),
+    "update": _entry("update", "update", "Put another release of a bot in place, or take it back."),
     "ack": _entry("acknowledge", "acknowledge", "Take an incident: no more pages about it."),
     "unack": _entry("acknowledge", "withdraw", "Give an incident back."),
     "snooze": _entry("acknowledge", "snooze", "Be left alone by an incident for a while."),

@@ -61,7 +61,30 @@ class SupervisorClient:
         """Start one process and return what is known of it."""
         return self._ask("POST", f"/processes/{unit}/start")
 
-    def _ask(self, method: str, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    def restart(self, unit: str, *, incarnation: str | None, attempt_id: str) -> dict[str, Any]:
+        """Restart exactly one life of a process, in order; return what became of it."""
+        order = {"attempt_id": attempt_id, "fence": None, "incarnation": incarnation}
+        return self._ask("POST", f"/processes/{unit}/restart", STOP_ANSWER_SECONDS, order)
+
+    def update(
+        self, unit: str, *, python: str, incarnation: str, attempt_id: str, within_seconds: float
+    ) -> dict[str, Any]:
+        """Begin to update a process; `attempt` tells how it ends."""
+        order = {
+            "attempt_id": attempt_id,
+            "incarnation": incarnation,
+            "python": python,
+            "within_seconds": within_seconds,
+        }
+        return self._ask("POST", f"/processes/{unit}/update", order=order)
+
+    def attempt(self, attempt_id: str) -> dict[str, Any]:
+        """Return what became of an attempt; its outcome is `running` until it has ended."""
+        return self._ask("GET", f"/attempts/{attempt_id}")
+
+    def _ask(
+        self, method: str, path: str, seconds: float = ANSWER_SECONDS, order: object = None
+    ) -> dict[str, Any]:
         pid = holder(self._settings.var)
         if pid is None:
             raise not_running(self._settings)
@@ -72,7 +95,8 @@ class SupervisorClient:
             host, port = split_address(address)
             connection = http.client.HTTPConnection(host, port, timeout=seconds)
             try:
-                connection.request(method, path, headers=headers)
+                body = None if order is None else json.dumps(order)
+                connection.request(method, path, body=body, headers=headers)
                 answer = connection.getresponse()
                 said = json.loads(answer.read())
             finally:

@@ -11,8 +11,10 @@ from aiohttp import web
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.errors import SetupError, StackError
 from trading_ops.stack.orders import Orders, OtherIncarnation, RestartOrder, StopOrder
+from trading_ops.stack.releases import Releases
 from trading_ops.stack.supervisor import Supervisor
 from trading_ops.stack.unit import Unit
+from trading_ops.stack.update import UpdateOrder, Updates
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,14 +51,19 @@ def overview(supervisor: Supervisor) -> dict[str, Any]:
     }
 
 
-def build(supervisor: Supervisor, keeper: FenceKeeper, token: str) -> web.Application:
-    """Return the application."""
-    control = _Control(supervisor, Orders(supervisor, keeper))
+def build(
+    supervisor: Supervisor, keeper: FenceKeeper, token: str, *, releases: Releases | None = None
+) -> web.Application:
+    """Return the application; without `releases` no unit can be updated."""
+    orders = Orders(supervisor, keeper)
+    updates = releases and Updates(supervisor, orders, releases, supervisor.session)
+    control = _Control(supervisor, orders, updates or None)
     application = web.Application(middlewares=[_requires(token), _explains_errors])
     application.add_routes(
         [
             web.get("/processes", control.processes),
             web.post("/processes/{unit}/restart", control.restart),
+            web.post("/processes/{unit}/update", control.update),
             web.post("/processes/{unit}/fence", control.fence),
             web.post("/processes/{unit}/start", control.start),
             web.post("/processes/{unit}/stop", control.stop),
@@ -68,9 +75,10 @@ def build(supervisor: Supervisor, keeper: FenceKeeper, token: str) -> web.Applic
 
 
 class _Control:
-    def __init__(self, supervisor: Supervisor, orders: Orders) -> None:
+    def __init__(self, supervisor: Supervisor, orders: Orders, updates: Updates | None) -> None:
         self._supervisor = supervisor
         self._orders = orders
+        self._updates = updates
 
     async def processes(self, _request: web.Request) -> web.Response:
         return web.json_response(overview(self._supervisor))
@@ -79,6 +87,13 @@ class _Control:
         unit = self._unit(request)
         order = msgspec.json.decode(await request.read(), type=RestartOrder)
         return web.json_response(await self._orders.restart(unit, order))
+
+    async def update(self, request: web.Request) -> web.Response:
+        unit = self._unit(request)
+        order = msgspec.json.decode(await request.read(), type=UpdateOrder)
+        if self._updates is None:
+            raise StackError("this supervisor keeps no releases")
+        return web.json_response(await self._updates.begin(unit, order))
 
     async def fence(self, request: web.Request) -> web.Response:
         unit = self._unit(request)

@@ -19,7 +19,9 @@ class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a restart request."""
 
     attempt_id: str
-    fence: int
+    fence: int | None
+    """The sender's; None: a person's, who takes the place of no sender."""
+
     incarnation: str | None = None
     """The life that is meant, the last one if the process is dead; None for whichever it is."""
 
@@ -73,12 +75,13 @@ class Orders:
             self._refuse_when_stopping()
             if self._keeper.begun(order.attempt_id) is not None:
                 return self._died(order.attempt_id)
+            fence = self._keeper.highest(unit.plan.unit) if order.fence is None else order.fence
             if order.incarnation is not None and order.incarnation != unit.incarnation:
-                self._keeper.check(unit.plan.unit, order.fence)
+                self._keeper.check(unit.plan.unit, fence)
                 raise OtherIncarnation(unit.incarnation)
             self._keeper.admit(
                 unit.plan.unit,
-                order.fence,
+                fence,
                 attempt_id=order.attempt_id,
                 mark={"before": unit.incarnation},
             )
@@ -90,6 +93,40 @@ class Orders:
             finally:
                 self._running.discard(order.attempt_id)
         return {**answer, "repeated": False}
+
+    def take_up(self, unit: Unit, attempt_id: str, incarnation: str) -> dict[str, Any] | None:
+        """Begin something longer on one life for a person; return the answer that it got before.
+
+        Call it while holding the unit's order; its end is told by `finish`.
+
+        Raises:
+            OtherIncarnation: the life that is meant is over.
+            StackError: the stack is stopping.
+            OSError: it could not be stored; nothing may be done.
+        """
+        if (answer := self.answer(attempt_id)) is not None:
+            return {**answer, "repeated": True}
+        self._refuse_when_stopping()
+        self.still(unit, incarnation)
+        name = unit.plan.unit
+        mark = {"before": incarnation}
+        self._keeper.admit(name, self._keeper.highest(name), attempt_id=attempt_id, mark=mark)
+        self._running.add(attempt_id)
+        return None
+
+    def still(self, unit: Unit, incarnation: str) -> None:
+        """Make sure that the life that is meant runs.
+
+        Raises:
+            OtherIncarnation: it does not.
+        """
+        if incarnation != unit.incarnation or not unit.running:
+            raise OtherIncarnation(unit.incarnation)
+
+    def finish(self, attempt_id: str, answer: dict[str, Any]) -> None:
+        """Tell the end of what was taken up."""
+        self._keep(attempt_id, answer)
+        self._running.discard(attempt_id)
 
     async def raise_fence(self, unit: Unit, fence: int) -> int:
         """Shut out older senders; when this returns, nothing that they ordered is still running."""

@@ -54,5 +54,8 @@ class Process:
     restarts: Restarts = Restarts.MANAGER
     """Who orders its restarts; the supervisor never restarts one of the reconciler's by itself."""
 
+    records: Path | None = None
+    """A bot's database, of which an update keeps a copy."""
+
     ready_seconds: float = READY_SECONDS
     stop_seconds: float = STOP_SECONDS

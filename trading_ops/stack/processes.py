@@ -163,6 +163,7 @@ def _bot(settings: Settings, target: Target) -> Process:
             token_file=settings.secrets / "agent_token",
             not_yet={"status": "failing"},
         ),
+        records=settings.var / _unit(target) / "bot.db",
     )
 
 

@@ -25,6 +25,7 @@ from trading_ops.stack.lock import address_file, only_stack
 from trading_ops.stack.ports import check_ports
 from trading_ops.stack.process import Process
 from trading_ops.stack.processes import processes
+from trading_ops.stack.releases import Releases
 from trading_ops.stack.supervisor import Supervisor
 from trading_ops.targets import load_targets, split_address
 
@@ -61,6 +62,8 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
         check_ports(registry)
         lay_out(settings, registry)
         _log.info("stack_prepared", seconds=round(clock.monotonic() - began, 3))
+        releases = Releases(settings.var / "units")
+        plans = tuple(map(releases.chosen, plans))
         stack = _Stack(settings, registry, plans, record)
         asyncio.run(stack.live(on_change, on_ready))
 
@@ -129,7 +132,12 @@ class _Stack:
     @contextlib.asynccontextmanager
     async def _api(self, supervisor: Supervisor) -> AsyncIterator[None]:
         keeper = FenceKeeper(self._settings.var / "supervisor" / "fence.json")
-        application = build(supervisor, keeper, self._settings.secret("supervisor_token"))
+        application = build(
+            supervisor,
+            keeper,
+            self._settings.secret("supervisor_token"),
+            releases=Releases(self._settings.var / "units"),
+        )
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         try:

@@ -59,6 +59,9 @@ class Supervisor:
         self.asked_to_stop = asyncio.Event()
         """Set by the API and by signals; whoever runs the supervisor waits for it and drains."""
 
+        self.session = session
+        """For asking processes how they are."""
+
         self._record = record
         shared = Surroundings(
             folder=folder,

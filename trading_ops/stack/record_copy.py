@@ -1,0 +1,98 @@
+"""A copy of a bot's SQLite records before an update, and whether one may go back to it."""
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+KEPT = 3
+"""Copies of one unit that are kept."""
+
+PARTS = ("", "-wal", "-shm")
+COMPARED = (
+    "SELECT count(*), max(created_at) FROM orders",
+    "SELECT count(*), max(at) FROM fills",
+    "SELECT count(*) FROM adopted",
+    "SELECT symbol, quantity, cost, realized FROM positions ORDER BY symbol",
+    "SELECT currency, amount FROM expected_balances ORDER BY currency",
+)
+"""What says that somebody traded."""
+
+
+def copy_records(records: Path, folder: Path, name: str) -> Path:
+    """Copy a database whole, with what only its log holds yet; durable when this returns.
+
+    Raises:
+        OSError: there is no room, or a folder cannot be written.
+        sqlite3.Error: it cannot be read.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in sorted(folder.glob("before-*.db"), key=lambda one: one.stat().st_mtime)[: -KEPT + 1]:
+        old.unlink()
+    target = folder / f"before-{name}.db"
+    _copy(records, target)
+    return target
+
+
+def version(records: Path) -> int:
+    """Return the version of the tables.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    with _reading(records) as connection:
+        row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    return int(row[0] or 0)
+
+
+def traded_since(records: Path, copy: Path) -> bool:
+    """Say whether orders, fills, positions or balances differ; what cannot be read differs."""
+    try:
+        return _traces(records) != _traces(copy)
+    except sqlite3.Error:
+        return True
+
+
+def go_back(records: Path, copy: Path) -> Path:
+    """Put a copy in the place of the records; return where those are now.
+
+    Raises:
+        OSError: it could not be done.
+        sqlite3.Error: the copy cannot be read.
+    """
+    aside = copy.with_name(copy.name.replace("before-", "after-"))
+    fresh = records.with_name(f".{records.name}.new")
+    fresh.unlink(missing_ok=True)
+    _copy(copy, fresh)
+    for part in PARTS:
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{records}{part}").replace(f"{aside}{part}")
+    fresh.replace(records)
+    _sync(records.parent)
+    return aside
+
+
+def _traces(path: Path) -> list[list[tuple[object, ...]]]:
+    with _reading(path) as connection:
+        return [connection.execute(query).fetchall() for query in COMPARED]
+
+
+def _reading(path: Path) -> "contextlib.closing[sqlite3.Connection]":
+    return contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
+
+
+def _copy(source: Path, target: Path) -> None:
+    with _reading(source) as old, contextlib.closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+    target.chmod(0o600)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    _sync(target.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
