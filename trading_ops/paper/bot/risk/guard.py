@@ -261,10 +261,12 @@ class Guard(Component):
     def _show_uses(self, holdings: Sequence[Holding]) -> None:
         limits, used, now = self._limits, self.metrics.risk_limit_used, clock.timestamp()
         worth = {one.currency: exposure_of(holdings, one.currency) for one in holdings}
-        for currency, amount in worth.items():
-            self.metrics.exposure(currency, float(amount))
+        for currency in worth:
+            # As a pass shows it, without what is only being bought; but passes need a feed.
+            mine = (one.worth for one in holdings if one.currency == currency)
+            self.metrics.exposure(currency, float(sum(mine, ZERO)))
+        self.metrics.open_positions(sum(one.quantity != 0 for one in holdings))
         number, largest = len(positions_of(holdings)), max(map(size_of, holdings), default=ZERO)
-        self.metrics.open_positions(number)
         used("exposure", float(max(worth.values(), default=ZERO) / limits.exposure))
         used("position_size", float(largest / limits.position_size))
         used("open_positions", number / limits.open_positions)
