@@ -25,8 +25,8 @@ def storms() -> None:
         found = "found" if waiting else "NOT FOUND"
         faults = storm.watch.faults
         say(
-            f"  {kind:<12} {lost} lost in {took:.0f} s: goal 0 {told}; {storm.watch.scrapes} scrapes"
-            f" meanwhile, {len(faults)} faults in them"
+            f"  {kind:<12} {lost} lost in {took:.0f} s: goal 0 {told};"
+            f" {storm.watch.scrapes} scrapes meanwhile, {len(faults)} faults in them"
         )
         say(
             f"  {'':<12} planted: {careless} by one that calls in between, {waiting} by one that"
