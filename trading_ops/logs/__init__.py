@@ -9,8 +9,10 @@ Event names are past-tense snake case (`attempt_failed`); ids go into fields, ne
 
 import logging
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -81,6 +83,9 @@ def configure(
             earlier.close()
     root.handlers[:] = [handler]
     root.setLevel(level or policy.level)
+    sys.excepthook = _log_crash
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _log_thread_crash
     # One line for each request would drown what matters.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
@@ -109,6 +114,21 @@ def _handler(policy: LogPolicy, process: str) -> logging.Handler:
             f"the log {path} cannot be written ({error.strerror or error}). Fix: give this user"
             " the folder, or set TRADING_OPS_LOG_DIR to another one"
         ) from error
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    """Log what ends the process: the interpreter would print it with whatever is in it."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger(__name__).critical("process_crashed", exc_info=(kind, error, where))
+
+
+def _log_thread_crash(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+        crash = (ended.exc_type, ended.exc_value, ended.exc_traceback)
+        logging.getLogger(__name__).critical("thread_crashed", exc_info=crash)
 
 
 def _adding(fields: dict[str, str]) -> Callable[[object, str, EventDict], EventDict]:

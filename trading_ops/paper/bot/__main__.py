@@ -2,7 +2,7 @@
 
 Two SIGINTs end it at once, with 130: nothing is sent any more, the records are closed whole, and
 the venue's dead-man switch stays armed. With `--last-life` nothing is started: it says how the last
-life on record ended.
+life on record ended. Nor with `--events`: it prints what the bot did and why, a JSON object a line.
 """
 
 import argparse
@@ -11,6 +11,8 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from trading_ops import clock, logs
 from trading_ops.agent.attempts import current_attempt
@@ -21,7 +23,10 @@ from trading_ops.paper.bot.config import BotConfig, load_config
 from trading_ops.paper.bot.leadership.lease import Replaced
 from trading_ops.paper.bot.lifeline import look_at_last_life
 from trading_ops.paper.bot.lives import End, from_outside, sentence
+from trading_ops.paper.bot.records.events import EventKind
+from trading_ops.paper.bot.records.reading import events_of, line_of
 from trading_ops.paper.bot.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, exit_anyway
+from trading_ops.redaction import redact
 from trading_ops.settings import load_log_policy
 
 FAILED = 1
@@ -43,11 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="trading_ops.paper.bot", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the bot's JSON file")
     parser.add_argument("--last-life", action="store_true", help="say how the last life ended")
+    parser.add_argument("--events", action="store_true", help="print the latest events")
+    parser.add_argument("--kind", choices=list(EventKind), help="only events of this kind")
+    parser.add_argument("--last", type=_count, default=50, metavar="N", help="so many; 50")
     arguments = parser.parse_args(argv)
     try:
         config = load_config(arguments.config)
         if arguments.last_life:
             return _say_last_life(config)
+        if arguments.events:
+            return _say_events(config, arguments.kind, arguments.last)
         logs.configure(
             f"bot-{config.name}", policy=load_log_policy(config.log_dir), bot=config.name
         )
@@ -57,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
         return REPLACED
     except TradingOpsError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
+        print(redact(str(error)), file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
         return FAILED
     except KeyboardInterrupt:  # before signals are heard; nothing has begun
         return INTERRUPTED
@@ -116,6 +126,21 @@ def _say_last_life(config: BotConfig) -> int:
     with contextlib.suppress(BrokenPipeError):
         print(sentence(verdict))  # noqa: T201 - the answer
     return {End.CRASHED: CRASHED, End.UNKNOWN: UNKNOWN}.get(verdict.end, 0)
+
+
+def _say_events(config: BotConfig, kind: str | None, last: int) -> int:
+    asked = EventKind(kind) if kind else None
+    with contextlib.suppress(BrokenPipeError):
+        for event in events_of(config, kind=asked, number=last):
+            print(msgspec.json.encode(line_of(event)).decode())  # noqa: T201 - the answer
+    return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 if __name__ == "__main__":

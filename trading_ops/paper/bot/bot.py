@@ -32,6 +32,7 @@ from trading_ops.paper.bot.nonces.issuer import Nonces, open_nonces
 from trading_ops.paper.bot.reconciliation.component import Reconciliation
 from trading_ops.paper.bot.reconciliation.sides import Policy
 from trading_ops.paper.bot.records.driver import QUEUE, Threaded
+from trading_ops.paper.bot.records.events import Retention
 from trading_ops.paper.bot.records.sqlite import SqliteDriver
 from trading_ops.paper.bot.records.store import STATEMENTS, Store
 from trading_ops.paper.bot.risk.assembly import guard_of, stop_percent
@@ -52,6 +53,8 @@ from trading_ops.paper.bot.trading.hearing import Hearing
 from trading_ops.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
+
+DAY_SECONDS = 86_400.0
 
 STAGES = ("store", "signals", "orders")
 """Components in whose inbox work waits."""
@@ -93,7 +96,11 @@ class Bot:
         self._key = read_secret(config.key_file)
         self._secret = read_secret(config.secret_file)
         self.failover: Failover | None = failover_of(config, self._key, self.metrics)
-        self.store = Store(self.metrics, self._open_records)
+        retention = Retention(
+            kept_seconds=config.events_kept_days * DAY_SECONDS,
+            kept_number=config.events_kept_number,
+        )
+        self.store = Store(self.metrics, self._open_records, retention=retention)
         self.book = Book(config.name, self.metrics, self.store)
         self.mode = ModeSwitch(config.name, config.mode, self.metrics, self.store, self.book)
         self.agent = self._make_agent()

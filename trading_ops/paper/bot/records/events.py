@@ -8,10 +8,22 @@ from typing import Any
 import msgspec
 
 from trading_ops.paper.bot.records.sql import Session
+from trading_ops.redaction import redact
 
-KEPT_SECONDS = 90 * 86_400.0
-KEPT_NUMBER = 500_000
-"""Whatever their age: a bot that goes wild must not fill the disk."""
+AT_ONCE = 5_000
+"""Events that are removed in one transaction: orders wait for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How many events are kept, and for how long."""
+
+    kept_seconds: float = 90 * 86_400.0
+    kept_number: int = 500_000
+    """Whatever their age: a bot that goes wild must not fill the disk."""
+
+    between: int = 2_000
+    """New events after which is looked whether there are too many, however short the time."""
 
 
 class EventKind(StrEnum):
@@ -54,7 +66,7 @@ def add_events(session: Session, events: Iterable[Event]) -> None:
                 event.code,
                 event.symbol,
                 event.order_id,
-                msgspec.json.encode(event.detail).decode(),
+                redact(msgspec.json.encode(event.detail).decode()),
             ),
         )
 
@@ -80,9 +92,13 @@ def latest_events(session: Session, *, kind: EventKind | None, number: int) -> l
     ]
 
 
-def prune_events(session: Session, now: float) -> None:
-    """Remove what is too old, and what is too much."""
-    session.execute("DELETE FROM events WHERE at < ?", (now - KEPT_SECONDS,))
+def prune_events(session: Session, now: float, retention: Retention) -> bool:
+    """Remove what is too old and what is too much, some at a time; return whether there is more."""
     row = session.execute("SELECT max(id) FROM events").one()
-    if row and row[0] is not None:
-        session.execute("DELETE FROM events WHERE id <= ?", (int(row[0]) - KEPT_NUMBER,))
+    newest = int(row[0]) if row and row[0] is not None else 0
+    removed = session.execute(
+        "DELETE FROM events WHERE id IN"
+        " (SELECT id FROM events WHERE at < ? OR id <= ? ORDER BY id LIMIT ?)",
+        (now - retention.kept_seconds, newest - retention.kept_number, AT_ONCE),
+    ).count
+    return removed >= AT_ONCE

@@ -7,7 +7,7 @@ from trading_ops import clock
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.component import Unavailable
 from trading_ops.paper.bot.records import facts, orders
-from trading_ops.paper.bot.records.events import prune_events
+from trading_ops.paper.bot.records.events import Retention, prune_events
 from trading_ops.paper.bot.records.orders import Change, Memory
 from trading_ops.paper.bot.records.sql import Database, Session
 from trading_ops.paper.bot.stage import Stage
@@ -29,8 +29,14 @@ PRUNE_SECONDS = 3600.0
 class Store(Stage[tuple[Change, ...], None]):
     """Keeps changes; opens its database again when it is restarted."""
 
-    def __init__(self, metrics: BotMetrics, open_database: Callable[[], Database]) -> None:
-        """Open the database.
+    def __init__(
+        self,
+        metrics: BotMetrics,
+        open_database: Callable[[], Database],
+        *,
+        retention: Retention | None = None,
+    ) -> None:
+        """Open the database, and take how many events are kept in it.
 
         Raises:
             StoreError: it cannot be opened.
@@ -38,7 +44,9 @@ class Store(Stage[tuple[Change, ...], None]):
         super().__init__("store", metrics)
         self._open = open_database
         self._database: Database | None = open_database()
+        self._retention = retention or Retention()
         self._prune_due = clock.monotonic()
+        self._new_events = 0
 
     async def work(self, asked: tuple[Change, ...]) -> None:
         """Commit some changes together."""
@@ -49,9 +57,19 @@ class Store(Stage[tuple[Change, ...], None]):
                 orders.save(session, change, now)
 
         await self.do(keep, statement="save_changes")
-        if clock.monotonic() >= self._prune_due:
+        self._new_events += sum(len(change.events) for change in asked)
+        if clock.monotonic() >= self._prune_due or self._new_events >= self._retention.between:
+            await self._prune(now)
+
+    async def _prune(self, now: float) -> None:
+        def prune(session: Session) -> bool:
+            orders.prune(session, now)
+            return prune_events(session, now, self._retention)
+
+        self._new_events = 0
+        is_more = await self.do(prune, statement="prune")
+        if not is_more:  # else the next change goes on with it
             self._prune_due = clock.monotonic() + PRUNE_SECONDS
-            await self.do(lambda session: _prune(session, now), statement="prune")
 
     async def run(self) -> None:
         """Open the database if it was closed, then work."""
@@ -140,8 +158,3 @@ class Store(Stage[tuple[Change, ...], None]):
             )
 
         await self.do(write, statement="save_nonce_ceiling")
-
-
-def _prune(session: Session, now: float) -> None:
-    orders.prune(session, now)
-    prune_events(session, now)
