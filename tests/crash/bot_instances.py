@@ -26,6 +26,9 @@ from trading_ops.paper.bot.checkpoints import Place
 
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.05
+PLANTED = ("ignore-the-lease",)
+"""What an instance can be broken with; see `bot_instance`."""
+
 EXIT_SECONDS = 20.0
 
 

@@ -25,7 +25,7 @@ class SharedRecords(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     margin_seconds: Positive = 5.0
     """So long before its lease could end the leader submits nothing any more."""
 
-    watch_seconds: Positive = 1.0
+    watch_seconds: Positive = 0.5
     """Time between two looks at the lease and at the shared holds."""
 
 

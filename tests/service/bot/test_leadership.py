@@ -1,0 +1,256 @@
+"""The lease on a real PostgreSQL: who has it, until when, and what the token keeps out."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+
+import pytest
+
+from tests.postgres import Cluster
+from trading_ops.errors import StoreError
+from trading_ops.paper.bot.leadership.lease import Lease, Replaced
+from trading_ops.paper.bot.leadership.line import Line
+from trading_ops.paper.bot.records.postgresql import PostgresqlDriver
+from trading_ops.paper.bot.records.sql import Session
+
+SECONDS = 15.0
+MARGIN = 5.0
+
+
+@dataclass
+class Boottime:
+    """A clock that the test moves."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Place:
+    """One database with as many instances as asked for."""
+
+    url: str
+    lines: list[Line] = field(default_factory=list)
+
+    def driver(self) -> PostgresqlDriver:
+        return PostgresqlDriver(self.url, "alpha")
+
+    def line(self, within: float = 3.0) -> Line:
+        line = Line(self.driver(), name="test", within=within)
+        self.lines.append(line)
+        return line
+
+    def lease(self, holder: str, boottime: Boottime | None = None, **given: float) -> Lease:
+        times = {"seconds": SECONDS, "margin_seconds": MARGIN} | given
+        return Lease(self.line(), holder=holder, boottime=boottime or Boottime(), **times)
+
+    def sql(self, *statements: str) -> None:
+        driver = self.driver()
+        for statement in statements:
+            driver.transact(partial(_execute, statement=statement))
+        driver.close()
+
+    def run_out(self) -> None:
+        """As if the database's clock were past the lease's end."""
+        self.sql("UPDATE lease SET ends_at = ends_at - 3600")
+
+
+def _execute(session: Session, *, statement: str) -> None:
+    session.execute(statement)
+
+
+@pytest.fixture
+def place(postgres: Cluster) -> Iterator[Place]:
+    place = Place(postgres.new_database(migrated=False))
+    driver = place.driver()
+    driver.open()
+    driver.close()
+    yield place
+    for line in place.lines:
+        line.close()
+
+
+@pytest.fixture
+async def held(place: Place) -> tuple[Lease, Lease, Boottime]:
+    """Two instances; the first one has the lease, and its clock is the test's."""
+    boottime = Boottime()
+    first, second = place.lease("first", boottime), place.lease("second")
+    assert await first.take()
+    return first, second, boottime
+
+
+Held = tuple[Lease, Lease, Boottime]
+
+
+async def test_one_has_it(held: Held) -> None:
+    first, second, _ = held
+    assert not await second.take()
+    assert (first.stands, second.stands) == (True, False)
+    assert (first.token, second.token) == (1, None)
+
+
+async def test_token_rises_at_each_takeover(held: Held, place: Place) -> None:
+    """Also when the same instance takes its own lease again, in another life."""
+    first, second, _ = held
+    tokens = [first.token]
+    for lease in (second, place.lease("first"), place.lease("second")):
+        place.run_out()
+        assert await lease.take()
+        tokens.append(lease.token)
+    assert tokens == [1, 2, 3, 4]
+
+
+async def test_many_at_once(place: Place) -> None:
+    """Of ten that ask for a free lease at the same moment one gets it."""
+    leases = [place.lease(f"n{number}") for number in range(10)]
+    taken = await asyncio.gather(*(lease.take() for lease in leases))
+    assert sum(taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("age", "stands"), [(0.0, True), (9.9, True), (10.0, False), (3600.0, False)]
+)
+async def test_it_stands_until_the_margin(held: Held, age: float, stands: bool) -> None:
+    first, _, boottime = held
+    boottime.now += age
+    assert first.stands is stands
+
+
+async def test_it_counts_from_before_the_renewal_was_sent(place: Place) -> None:
+    """An answer that took long is no reason to believe in the lease for longer."""
+    boottime = Boottime()
+    lease = place.lease("first", boottime)
+    await lease.take()
+    boottime.now += 8
+    ask = lease._line.ask
+
+    class Slow:
+        async def ask(self, work: Callable[[Session], bool]) -> bool:
+            answer = await ask(work)
+            boottime.now += 9.5
+            return answer
+
+    lease._line = Slow()  # type: ignore[assignment]
+    await lease.renew()
+    assert lease.stands
+    boottime.now += 0.6
+    assert not lease.stands
+
+
+async def test_one_that_ran_out_and_that_nobody_took_is_renewed(held: Held, place: Place) -> None:
+    first, _, boottime = held
+    boottime.now += 60
+    place.run_out()
+    assert not first.stands
+    await first.renew()
+    assert first.stands
+
+
+async def test_one_that_was_taken_is_lost_for_good(held: Held, place: Place) -> None:
+    first, second, _ = held
+    place.run_out()
+    assert await second.take()
+    with pytest.raises(Replaced):
+        await first.renew()
+    place.run_out()
+    with pytest.raises(Replaced):
+        await first.renew()
+
+
+async def test_release_lets_the_next_one_in_at_once(held: Held) -> None:
+    first, second, _ = held
+    await first.release()
+    assert not first.stands
+    assert await second.take()
+
+
+async def test_release_after_a_takeover_changes_nothing(held: Held, place: Place) -> None:
+    first, second, _ = held
+    place.run_out()
+    await second.take()
+    await first.release()
+    assert not await place.lease("third").take()
+
+
+async def test_guard_lets_the_leader_write_and_nobody_else(held: Held, place: Place) -> None:
+    """Whoever was replaced writes nothing any more, and a standby nothing yet."""
+    first, second, _ = held
+
+    def write(lease: Lease, currency: str) -> None:
+        driver = PostgresqlDriver(place.url, "alpha", guard=lease.guard)
+        try:
+            driver.transact(
+                lambda session: session.execute(
+                    "INSERT INTO expected_balances VALUES (?, ?)", (currency, str(Decimal(1)))
+                )
+            )
+        finally:
+            driver.close()
+
+    write(first, "USD")
+    with pytest.raises(StoreError, match="standby"):
+        write(second, "BTC")
+    place.run_out()
+    await second.take()
+    with pytest.raises(Replaced):
+        write(first, "BTC")
+    write(second, "ETH")
+    driver = place.driver()
+    rows = driver.transact(
+        lambda session: session.execute("SELECT currency FROM expected_balances").all()
+    )
+    driver.close()
+    assert sorted(rows) == [("ETH",), ("USD",)]
+
+
+async def test_takeover_waits_for_a_write_that_is_under_way(held: Held, place: Place) -> None:
+    """What the old leader is just committing is seen by the new one, or was refused."""
+    first, second, _ = held
+    place.run_out()
+    entered, leave = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(session: Session) -> None:
+        session.execute("INSERT INTO nonces VALUES ('key', 42)")
+        loop.call_soon_threadsafe(entered.set)
+        asyncio.run_coroutine_threadsafe(leave.wait(), loop).result(5)
+
+    driver = PostgresqlDriver(place.url, "alpha", guard=first.guard)
+    writing = asyncio.create_task(asyncio.to_thread(driver.transact, slow))
+    await entered.wait()
+    await first.renew()  # which does not wait for it
+    place_again = place.lease("third")
+    place.run_out()
+    taking = asyncio.create_task(second.take())
+    done, _ = await asyncio.wait({taking}, timeout=0.3)
+    assert not done
+    leave.set()
+    await writing
+    assert await taking
+    driver.close()
+    assert not await place_again.take()
+
+
+async def test_server_that_stands_still_keeps_nobody_waiting(
+    place: Place, postgres: Cluster
+) -> None:
+    """It answers nothing and breaks nothing; the wait ends all the same, and later it goes on."""
+    line = place.line(within=0.5)
+    lease = Lease(line, holder="first", seconds=SECONDS, margin_seconds=MARGIN)
+    await lease.take()
+    with postgres.paused():
+        with pytest.raises(StoreError, match="no answer within"):
+            await lease.renew()
+        with pytest.raises(StoreError):
+            await asyncio.to_thread(line.run, lambda session: session.execute("SELECT 1"))
+    for _ in range(20):
+        try:
+            await lease.renew()
+        except StoreError:
+            continue
+        break
+    assert lease.stands
