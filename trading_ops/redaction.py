@@ -43,12 +43,12 @@ _PATTERNS = (
     ),
     # Headers: the whole value, which may be of several words.
     (
-        r"""((?:authorization|cookie)\s*:\s*)(?!\[redacted\])[^"'\\\r\n]+""",
+        r"""((?:authorization|cookie)\s*:\s*)(?=\S)(?!\[redacted\])[^"'\\\r\n]+""",
         rf"\1{REDACTED}",
     ),
     # password=… as in query strings and connection strings; `token: it is empty` is a sentence.
     (
-        rf"""((?:{_NAMES})\s*(?:=\s*|:\s*(?=\S{{8}})))(?!\[redacted\])[^\s"'\\&]+""",
+        rf"""((?:{_NAMES})\s*(?:=\s*|:\s*(?=\S{{8}})))(?=\S)(?!\[redacted\])[^\s"'\\&]+""",
         rf"\1{REDACTED}",
     ),
     (r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", rf"\1 {REDACTED}"),

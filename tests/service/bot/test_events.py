@@ -42,9 +42,7 @@ def number_of(session: Session) -> int:
     return int(row[0]) if row else -1
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None)
 @given(
     days=st.lists(st.tuples(st.integers(0, 60), st.floats(0, 20)), max_size=30),
     kept_days=st.integers(1, 90),
