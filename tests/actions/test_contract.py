@@ -21,6 +21,7 @@ COMMANDS = {
     "halt_trading": "halt",
     "reduce_trading": "reduce",
     "flatten_positions": "flatten",
+    "roll_bot": "restart_bot",
 }
 """What the agent calls an action, where that is not the action's name."""
 
@@ -144,6 +145,15 @@ async def test_silence_is_not_an_answer(
             await lost.probe(make_call(nowhere, name))
     assert world.commands == []
     assert name in actions
+
+
+async def test_a_person_may_restart_a_bot_that_is_well(
+    actions: dict[str, Action], world: FakeWorld
+) -> None:
+    """What is refused to a runbook's step is what a rolling restart is for."""
+    world.bot_status = "ok"
+    assert await actions["restart_bot"].precondition(make_call(world, "restart_bot"))
+    assert await actions["roll_bot"].precondition(make_call(world, "roll_bot")) is None
 
 
 async def test_only_a_bot_that_is_unwell_is_restarted(
