@@ -13,7 +13,8 @@ from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.agent.state import Hold, Holds, TradingState
-from trading_ops.errors import ConfigError
+from trading_ops.errors import ConfigError, SetupError
+from trading_ops.paper.bot.bot import _lock
 from trading_ops.paper.bot.config import load_config
 from trading_ops.paper.bot.leadership.late_nonces import LateSource
 from trading_ops.paper.bot.leadership.line import Line
@@ -234,3 +235,14 @@ def test_settings_that_cannot_be_meant(
         load_config(changed(path, **given))
     assert key in str(error.value)
     assert fix in str(error.value)
+
+
+def test_second_instance_without_a_database_is_told_what_it_needs(tmp_path: Path) -> None:
+    """Records in a file are for one process; the sentence says how to have a standby."""
+    first = _lock(tmp_path / "lock")
+    with pytest.raises(SetupError, match="a standby with records in PostgreSQL") as error:
+        _lock(tmp_path / "lock")
+    assert "docs/failover.md" in str(error.value)
+    assert str(tmp_path) in str(error.value)
+    first.close()
+    _lock(tmp_path / "lock").close()

@@ -15,6 +15,7 @@ from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.instrument.watchers import Progress, watchers_of
 from trading_ops.paper.bot.brokerage.assembly import account_feed_of, remember_balances
 from trading_ops.paper.bot.brokerage.broker import Broker
+from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.brokerage.kraken import ENDPOINTS, Kraken
 from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.commands import commands_of
@@ -133,6 +134,9 @@ class Bot:
             await self.store.close()
             self._lock.close()
             raise
+        if self.failover is not None:
+            # What takes long is done ahead of a takeover.
+            self._ahead = asyncio.create_task(asyncio.to_thread(kraken_class), name="ahead")
         self.supervisor.start(*(WATCHING if self.failover else ()))
         self._watchers.start()
         log.info("bot_started", bot=self._config.name, pid=os.getpid())
@@ -143,10 +147,18 @@ class Bot:
         Raises:
             TradingOpsError: what it left cannot be read.
         """
+        await self._ahead
         await self._restore()
         await failover.open_nonces(self.store)
         await self.lifeline.begin()
         self.supervisor.start()
+        greeting = asyncio.create_task(self._compare_when_up(), name="greeting")
+        self._undo.callback(greeting.cancel)
+
+    async def _compare_when_up(self) -> None:
+        """Recover as soon as the venue answers, not after the pause of a failed comparison."""
+        await self.broker.wait_up()
+        self.reconciliation.look_soon()
 
     async def _restore(self) -> None:
         self.book.restore(await self.store.load())
