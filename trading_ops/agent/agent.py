@@ -33,6 +33,7 @@ from trading_ops.agent.incarnation import incarnation
 from trading_ops.agent.server import READ_SECONDS, Server
 from trading_ops.agent.state import Holds
 from trading_ops.agent.tracing import tracing_commands
+from trading_ops.bounded_site import BoundedSite
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics, Exposition
 
@@ -178,7 +179,7 @@ class Agent:
         runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self.host, self.port).start()
+            await BoundedSite(runner, self.host, self.port).start()
         except OSError as error:
             failure.append(error)
             return

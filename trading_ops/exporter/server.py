@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from trading_ops import logs
+from trading_ops.bounded_site import BoundedSite
 from trading_ops.exporter.addresses import host_and_port
 from trading_ops.exporter.collector import Board, Watched
 from trading_ops.exporter.config import ExporterConfig
@@ -47,7 +48,7 @@ async def serving(config: ExporterConfig) -> AsyncIterator[None]:
             await _first_look(watched)
             await runner.setup()
             host, port = host_and_port(config.address)
-            await web.TCPSite(runner, host, port).start()
+            await BoundedSite(runner, host, port).start()
             _log.info("exporter_started", address=config.address)
             yield
         finally:
