@@ -2,7 +2,7 @@
 # The targets that need the virtual environment make it first; when nothing changed that is instant.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash crash-bot crash-replicas fuzz planted test-freqtrade
+.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash crash-bot crash-replicas soak fuzz planted test-freqtrade
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -57,6 +57,10 @@ crash-bot: setup-dev ## Kill the bot at every step while its venue misbehaves: m
 MINUTES ?= 10
 crash-replicas: setup-dev ## Freeze, kill and cut off two reconcilers: make crash-replicas MINUTES=10
 	@.venv/bin/python -m tests.crash.replicas --minutes "$(MINUTES)"
+
+soak: MINUTES = 30
+soak: setup-dev ## Let one bot live long at a venue that misbehaves: make soak MINUTES=30
+	@.venv/bin/python -m tests.crash.bot_soak --minutes "$(MINUTES)"
 
 PAYLOADS ?= 200000
 fuzz: setup-dev ## Throw malformed notifications and API requests at it: make fuzz PAYLOADS=200000

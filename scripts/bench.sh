@@ -39,7 +39,8 @@ run() { # MODULE [ARGUMENTS...]: one bench; what it prints is kept for the summa
     .venv/bin/python -m "tests.bench.$1" "${@:2}" 2>&1 | tee -a "$OUTPUT"
     say ""
 }
-for bench in intake storm passes latency outages recorder watchers nonces exporter databases; do
+for bench in intake storm passes latency outages recorder watchers nonces exporter databases \
+    bot_orders bot_ticks; do
     run "$bench"
 done
 run leaks --seeds 20

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.bot_plants import PLANTS
+from tests.crash.bot_witness import Witness
 from tests.crash.bot_world import BotWorld
 from tests.crash.lives import ROOT, Server, server
 from trading_ops import clock
@@ -91,8 +92,7 @@ class Sweep:
         self._random = random.Random(given.seed)
         self._world = BotWorld(folder, given.seed)
         self._seq = 0
-        self._sent: set[str] = set()
-        self._open: dict[str, tuple[str, str]] = {}
+        self._witness = Witness()
         self._halted = ""
         self._strangers = Decimal(0)
         """What people's own trades have changed the balance of BTC by."""
@@ -178,7 +178,7 @@ class Sweep:
 
     async def _halt(self, life: Any) -> None:
         """Halt it, as a person does, while it lives; what is acknowledged must stand."""
-        name = f"halt-{len(self._sent)}-{self._random.randrange(1 << 20)}"
+        name = f"halt-{self._witness.orders}-{self._random.randrange(1 << 20)}"
         for _ in range(20):
             params = {"owner": "anna", "reason": "a test", "id": name}
             if await self._world.command("halt", params):
@@ -247,30 +247,10 @@ class Sweep:
     async def _read_journal(self, after: str) -> None:
         """See that no order was sent twice, and none beside one that was still open."""
         entries, self._seq = await self._world.journal(self._seq)
-        for entry in entries:
-            match entry["event"]:
-                case "order_added":
-                    self._see_order(entry, after)
-                case "order_cancelled":
-                    self._open.pop(entry["order"], None)
-                case "order_filled":
-                    self.tally.trades += 1
-                    if Decimal(entry["remaining"]) == 0:
-                        self._open.pop(entry["order"], None)
-                case _:
-                    pass
-
-    def _see_order(self, entry: dict[str, Any], after: str) -> None:
-        if entry["client_order_id"] is None:
-            return  # somebody's, by hand
-        self.tally.orders += 1
-        name, what = entry["client_order_id"], (entry["symbol"], entry["side"])
-        if name in self._sent:
-            self._wrong(after, f"the order {name} came twice")
-        if what in self._open.values():
-            self._wrong(after, f"two orders to {what[1]} {what[0]} were open at once")
-        self._sent.add(name)
-        self._open[entry["order"]] = what
+        self._witness.read(entries)
+        self.tally.orders, self.tally.trades = self._witness.orders, self._witness.trades
+        for sentence in self._witness.take():
+            self._wrong(after, sentence)
 
     def _wrong(self, after: str, what: str) -> None:
         self.tally.wrong.append(f"after {after}: {what}")

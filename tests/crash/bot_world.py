@@ -92,6 +92,12 @@ class BotWorld:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Return the id of the venue's process."""
+        assert self._process is not None
+        return self._process.pid
+
     async def break_(self, fault: dict[str, Any]) -> None:
         """Begin a fault."""
         await self._ask("POST", "/faults", fault)

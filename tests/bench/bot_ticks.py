@@ -1,0 +1,140 @@
+"""A tick through the real bot: until a target stands, and what a million of them leave in memory.
+
+The bot is connected to a venue and lives as it does in production; the ticks are messages as the
+venue sends them, given to the feed's own reader. A decision is the target of each symbol, computed
+by the signals' own task: in production it comes with the next pass, so up to a pass later. In turns
+with the rounds the same time is spent on nothing: its p99 is what the machine alone takes away, and
+the goal is on what is above it.
+`python -m tests.bench.bot_ticks`.
+"""
+
+import asyncio
+import itertools
+import os
+import statistics
+import sys
+import time
+
+from tests.bench.bot_rig import bot_at_a_venue
+from tests.bench.say import p50_p99, say
+from tests.crash.soak_gauges import memory_of
+from trading_ops.instrument.watchers.memory_trend import Blocks, Sample
+from trading_ops.paper.bot.bot import Bot
+
+DECISIONS = 5_000
+ROUNDS = 5
+TICKS = 1_000_000
+READINGS = 40
+SLICE = 500
+"""Ticks between two turns of the event loop, where everything else of the bot goes on."""
+
+GOAL_DECISION_P99_MS = 5.0
+GOAL_MEMORY_MB = 200.0
+GOAL_A_TICK_BYTES = 1.0
+MESSAGE = (
+    '{"channel":"ticker","type":"update","data":[{"symbol":"%s","bid":%s,"bid_qty":1.5,"ask":%s,'
+    '"ask_qty":0.7,"last":%s,"volume":812.5,"vwap":%s,"low":%s,"high":%s,"change":-1.5,'
+    '"change_pct":-0.1,"timestamp":"%s"}]}'
+)
+
+
+def messages() -> list[str]:
+    """Return a thousand messages, of both symbols."""
+    told, stamp = [], time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+    for number in range(500):
+        for symbol, price in (("BTC/USD", 60_000 + number / 10), ("ETH/USD", 3_000 + number / 100)):
+            bid, ask = f"{price:.2f}", f"{price + 0.5:.2f}"
+            told.append(MESSAGE % (symbol, bid, ask, bid, bid, bid, ask, stamp))
+    return told
+
+
+async def decide(bot: Bot, texts: list[str]) -> list[float]:
+    """Return the seconds from each tick's arrival to the targets that follow from it."""
+    spent: list[float] = []
+    for text in itertools.islice(itertools.cycle(texts), DECISIONS):
+        began = time.perf_counter()
+        bot.feed._receive(text)
+        await bot.signals.ask(bot.feed.quotes, within=5)
+        spent.append(time.perf_counter() - began)
+    return spent
+
+
+def idle(seconds: float) -> list[float]:
+    """Count in place of each decision, for as long as one takes; return what it took."""
+    began, steps = time.perf_counter(), 2_000
+    _count(steps)
+    steps = max(1, int(steps * seconds / (time.perf_counter() - began)))
+    spent: list[float] = []
+    for _ in range(DECISIONS):
+        began = time.perf_counter()
+        _count(steps)
+        spent.append(time.perf_counter() - began)
+    return spent
+
+
+def _count(steps: int) -> None:
+    for _ in range(steps):
+        pass
+
+
+async def swallow(bot: Bot, texts: list[str]) -> tuple[list[Sample], float]:
+    """Give it a million ticks; return its memory by the number of ticks, and ticks a second."""
+    pid, readings, spent = os.getpid(), [], 0.0
+    source = itertools.cycle(texts)
+    for number in range(TICKS // SLICE):
+        if number % (TICKS // SLICE // READINGS) == 0:
+            readings.append(Sample(number * SLICE, memory_of(pid)[0]))
+        began = time.perf_counter()
+        for text in itertools.islice(source, SLICE):
+            bot.feed._receive(text)
+        spent += time.perf_counter() - began
+        await asyncio.sleep(0)
+    readings.append(Sample(TICKS, memory_of(pid)[0]))
+    return readings, TICKS / spent
+
+
+async def main() -> int:
+    """Print both, and the goals."""
+    texts = messages()
+    async with bot_at_a_venue() as (bot, _world):
+        at_first = memory_of(os.getpid())[0]
+        rounds: list[tuple[float, float]] = []
+        idles: list[tuple[float, float]] = []
+        for _ in range(ROUNDS):
+            rounds.append(p50_p99(await decide(bot, texts)))
+            idles.append(p50_p99(idle(rounds[-1][0] / 1000)))
+        readings, rate = await swallow(bot, texts)
+    show_decisions(rounds, idles)
+    show_memory(at_first, readings, rate)
+    return 0
+
+
+def show_decisions(rounds: list[tuple[float, float]], idles: list[tuple[float, float]]) -> None:
+    """Print the medians of the rounds."""
+    p50, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
+    alone = statistics.median(last for _, last in idles)
+    above = statistics.median(one[1] - idle[1] for one, idle in zip(rounds, idles, strict=True))
+    say(f"tick → decision, {ROUNDS} rounds of {DECISIONS:,}: p50 {p50:.3f} ms, p99 {p99:.3f} ms")
+    say(f"  the same time spent on nothing: p99 {alone:.3f} ms")
+    _goal("tick → decision p99, above nothing's", above, GOAL_DECISION_P99_MS, "ms")
+
+
+def show_memory(at_first: float, readings: list[Sample], rate: float) -> None:
+    """Print the memory, and what a tick leaves: the slope of the second half."""
+    slope = Blocks(readings[len(readings) // 2 :]).slope
+    last, most = readings[-1].size / 1e6, max(one.size for one in readings) / 1e6
+    say(f"memory of the bot (RSS, bench included): {at_first / 1e6:.1f} MB when it began to trade,")
+    say(f"  {last:.1f} MB after {TICKS:,} ticks ({rate:,.0f} a second), most {most:.1f} MB,")
+    say(f"  {slope:+.3f} bytes a tick over the second half (Theil-Sen)")
+    _goal("memory at the start", at_first / 1e6, GOAL_MEMORY_MB, "MB")
+    _goal(f"memory after {TICKS:,} ticks", last, GOAL_MEMORY_MB, "MB")
+    _goal("memory a tick", slope, GOAL_A_TICK_BYTES, "bytes")
+
+
+def _goal(what: str, told: float, goal: float, unit: str) -> None:
+    verdict = "met" if told <= goal else "MISSED"
+    say(f"goal: {what} <= {goal:g} {unit}: {told:.2f}: {verdict}")
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
