@@ -68,6 +68,7 @@ class Watched:
         self.left_out = 0
         """Series of the last figures that were too many, or could not be told."""
 
+        self._untold = False
         self.looked = asyncio.Event()
         """Set when the first reading has ended, well or not."""
 
@@ -106,8 +107,12 @@ class Watched:
             self.left_out += next(told, None) is not None  # there may be no end to them
         except Exception as error:  # noqa: BLE001 - a scrape has the others' figures too
             self.failures += 1
-            _log.warning("collector_not_told", collector=self.source.name, reason=str(error))
+            if not self._untold:  # a scrape may come every second
+                reason = _reason(error, self.source.timeout_seconds)
+                _log.warning("collector_not_told", collector=self.source.name, reason=reason)
+            self._untold = True
             return ()
+        self._untold = False
         return found
 
 

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import aiohttp
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.samples import Sample
@@ -195,8 +196,10 @@ class Loud(Mute):
         return [GaugeMetricFamily("whole", "A figure.", value=fresh)]
 
 
-async def test_a_source_that_cannot_tell_costs_no_scrape() -> None:
-    """Its figures are absent, all of them, and it counts as its failure."""
+async def test_a_source_that_cannot_tell_costs_no_scrape(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its figures are absent, all of them; each time counts as its failure, the first is logged."""
     sources = [Watched(Mute()), Watched(Loud())]
     for one in sources:
         await one.once()
@@ -205,6 +208,11 @@ async def test_a_source_that_cannot_tell_costs_no_scrape() -> None:
     assert "half" not in told
     failures = told["trading_exporter_collector_failures"].samples
     assert {one.labels["collector"]: one.value for one in failures} == {"mute": 1, "loud": 0}
+    for _ in range(3):
+        assert not sources[0].figures()
+    assert sources[0].failures == 4
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("collector_not_told") == 1
 
 
 async def test_an_endless_answer_of_a_venue_is_cut_off() -> None:
