@@ -12,8 +12,7 @@ from trading_ops.agent import CommandFailed
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.balances import Balances
 from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
-from trading_ops.paper.bot.brokerage.kraken import Kraken
-from trading_ops.paper.bot.brokerage.port import Brokerage
+from trading_ops.paper.bot.brokerage.port import Adapter
 from trading_ops.paper.bot.brokerage.prober import CURRENT_PROBES, Prober
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused, code_of
 from trading_ops.paper.bot.component import Component
@@ -23,7 +22,7 @@ from trading_ops.paper.bot.nonces.issuer import Nonces
 log = logs.get(__name__)
 
 Result = TypeVar("Result")
-Request = Callable[[Brokerage], Awaitable[Result]]
+Request = Callable[[Adapter], Awaitable[Result]]
 
 THRESHOLD = 2
 """Failed requests in a row that open the breaker: one can be chance, and a probe is a second."""
@@ -42,7 +41,7 @@ class Broker(Component):
         self,
         metrics: BotMetrics,
         *,
-        make_client: Callable[[], Kraken],
+        make_client: Callable[[], Adapter],
         nonces: Nonces,
         probe_interval_seconds: float,
         currencies: Collection[str] = (),
@@ -52,7 +51,7 @@ class Broker(Component):
 
         Args:
             metrics: of the bot.
-            make_client: makes the ccxt client, which issues its nonces from `nonces`.
+            make_client: makes the adapter, which issues its nonces from `nonces`.
             nonces: of the key.
             probe_interval_seconds: time between two probes, and the breaker's cool-off.
             currencies: whose balances are recorded; the account may hold others.
@@ -70,7 +69,7 @@ class Broker(Component):
         self._nonces = nonces
         self._interval = probe_interval_seconds
         self.prober = Prober(metrics, self.funds, interval_seconds=probe_interval_seconds)
-        self._client: Kraken | None = None
+        self._client: Adapter | None = None
         self._session: aiohttp.ClientSession | None = None
         self._sessions = 0
         self._loaded = False
@@ -80,7 +79,7 @@ class Broker(Component):
         self._turn = asyncio.Lock()
 
     @property
-    def client(self) -> Kraken:
+    def client(self) -> Adapter:
         """Return the client, for what needs no request.
 
         Raises:
@@ -210,7 +209,7 @@ class Broker(Component):
             return result
 
     async def _with_nonce_retry(
-        self, client: Kraken, endpoint: str, request: Request[Result]
+        self, client: Adapter, endpoint: str, request: Request[Result]
     ) -> Result:
         await self._nonces.reserve()
         try:
@@ -225,7 +224,7 @@ class Broker(Component):
             return await self._timed_after_a_jump(client, endpoint, request)
 
     async def _timed_after_a_jump(
-        self, client: Kraken, endpoint: str, request: Request[Result]
+        self, client: Adapter, endpoint: str, request: Request[Result]
     ) -> Result:
         try:
             return await self._timed(client, endpoint, request)
@@ -234,7 +233,7 @@ class Broker(Component):
                 self._nonces.refused_again()
             raise
 
-    async def _timed(self, client: Kraken, endpoint: str, request: Request[Result]) -> Result:
+    async def _timed(self, client: Adapter, endpoint: str, request: Request[Result]) -> Result:
         if self._sealed:
             raise VenueDown("broker: nothing is sent any more")
         self._permit(endpoint)

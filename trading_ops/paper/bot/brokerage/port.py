@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
+import aiohttp
+
 from trading_ops.agent import Side
 from trading_ops.paper.bot.trading.market import Rules
 from trading_ops.paper.bot.trading.order import Order, VenueOrder
@@ -170,4 +172,12 @@ class Brokerage(Protocol):
 
     async def close(self) -> None:
         """End the adapter; a session that was given to it is not its own and stays."""
+        ...
+
+
+class Adapter(Brokerage, Protocol):
+    """A brokerage over HTTP whose session is the broker's, and can be replaced."""
+
+    def use(self, session: aiohttp.ClientSession) -> None:
+        """Make all further requests through this session."""
         ...

@@ -7,6 +7,7 @@ on asking by REST, and whatever the feed cannot tell for sure is asked by REST a
 import asyncio
 import random
 from dataclasses import dataclass
+from typing import cast
 
 import aiohttp
 import msgspec
@@ -17,6 +18,8 @@ from trading_ops.paper.bot.brokerage.account_news import AccountNews, Book, Mone
 from trading_ops.paper.bot.brokerage.balances import Balances
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.executions import Execution
+from trading_ops.paper.bot.brokerage.kraken import Kraken
+from trading_ops.paper.bot.brokerage.port import Brokerage
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.component import Component, Unavailable
 
@@ -151,9 +154,7 @@ class AccountFeed(Component):
 
     async def _connect(self, session: aiohttp.ClientSession) -> None:
         await self._broker.wait_up()
-        token = await self._broker.call(
-            "GetWebSocketsToken", lambda _: self._broker.client.feed_token()
-        )
+        token = await self._broker.call("GetWebSocketsToken", _token)
         async with asyncio.timeout(self._timeout):
             socket = await session.ws_connect(self._url, heartbeat=PING_SECONDS)
         news = AccountNews(self._book, self._balances, self._rest)
@@ -258,6 +259,10 @@ class AccountFeed(Component):
     def _contradicted(self) -> None:
         if BALANCES in self._channels:
             self._late(BALANCES)
+
+
+async def _token(venue: Brokerage) -> str:
+    return await cast(Kraken, venue).feed_token()  # this feed is Kraken's dialect
 
 
 async def _subscribe(

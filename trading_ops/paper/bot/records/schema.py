@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from trading_ops.errors import StoreError
 from trading_ops.paper.bot.records.sql import Session
 
-NEWEST = 3
+NEWEST = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,21 @@ CREATE TABLE holds (
 ){strict}
 """
 
-VERSIONS = {1: FIRST, 2: SECOND, 3: THIRD}
+# Closed days of the market, which never change.
+FOURTH = """
+CREATE TABLE daily_bars (
+    symbol TEXT NOT NULL,
+    opened_at {real} NOT NULL,
+    open TEXT NOT NULL,
+    high TEXT NOT NULL,
+    low TEXT NOT NULL,
+    close TEXT NOT NULL,
+    volume TEXT NOT NULL,
+    PRIMARY KEY (symbol, opened_at)
+){strict}
+"""
+
+VERSIONS = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH}
 
 
 def upgrade(session: Session, dialect: Dialect) -> None:
