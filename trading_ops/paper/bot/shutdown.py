@@ -67,7 +67,7 @@ class ShutdownSeconds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     @property
     def total(self) -> float:
         """Return the time of all of them."""
-        return sum(msgspec.structs.astuple(self))
+        return float(sum(msgspec.structs.astuple(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
