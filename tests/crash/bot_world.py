@@ -19,7 +19,7 @@ from tests.free_ports import free_port
 from trading_ops import clock
 
 ACCOUNT = "alpha"
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
 SECRETS = ("faults_token", "metrics_token", "agent_token", "venue_key")
 
 
@@ -146,6 +146,9 @@ class BotWorld:
             try:
                 await self._ask("GET", "/ready")
             except aiohttp.ClientError:
+                if self._process is None or self._process.poll() is not None:
+                    log = (self.folder / "venue.log").read_text()
+                    raise RuntimeError(f"the venue has ended: {log[-2000:]}") from None
                 if clock.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.05)
