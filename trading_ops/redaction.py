@@ -30,8 +30,9 @@ _NAMES = (
     r"|(?:access|refresh|auth|session|bearer|ws|agent|metrics|faults|operator)?[-_]?token"
 )
 _TRIGGERS = (
-    *("pass", "secret", "authorization", "cookie", "credential", "api", "private", "signature"),
-    *("token", "bearer ", "basic ", "://"),
+    *("passw", "passphrase", "secret", "authorization", "cookie", "credential", "signature"),
+    *("apikey", "apisign", "apitoken", "api-", "api_", "api ", "privatekey", "private-"),
+    *("private_", "private ", "token", "bearer ", "basic ", "://"),
 )
 """In small letters; a text without any of them is not searched: most have none."""
 

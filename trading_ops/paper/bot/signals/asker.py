@@ -45,14 +45,18 @@ class Asker:
         self._starts = 0
         self._offered: tuple[Mapping[str, Market], asyncio.Event] | None = None
         self._work = asyncio.Event()
+        self._is_free = False
 
     def offer(self, markets: Mapping[str, Market]) -> asyncio.Event:
         """Have these markets asked about; return what is set when they were.
 
         Never waits. While the source is busy only the newest offer is kept: a model that is slow
-        must not be asked about what is long past.
+        must not be asked about what is long past. Nor is there anything to wait for then, so it is
+        set at once.
         """
         answered = asyncio.Event()
+        if not self._is_free:
+            answered.set()
         if self._offered is not None:
             self._skip(self._offered[0])
         self._offered = (markets, answered)
@@ -64,8 +68,10 @@ class Asker:
         try:
             await self._start()
             while True:
+                self._is_free = self._offered is None
                 await self._work.wait()
                 self._work.clear()
+                self._is_free = False
                 if self._offered is None:
                     continue
                 (markets, answered), self._offered = self._offered, None
