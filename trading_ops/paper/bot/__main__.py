@@ -21,10 +21,10 @@ from trading_ops.instrument.log_count import count_log
 from trading_ops.paper.bot.bot import Bot
 from trading_ops.paper.bot.config import BotConfig, load_config
 from trading_ops.paper.bot.leadership.lease import Replaced
-from trading_ops.paper.bot.lifeline import look_at_last_life
+from trading_ops.paper.bot.lifeline import last_life
 from trading_ops.paper.bot.lives import End, from_outside, sentence
 from trading_ops.paper.bot.records.events import EventKind
-from trading_ops.paper.bot.records.reading import events_of, line_of
+from trading_ops.paper.bot.records.reading import events_of, line_of, read
 from trading_ops.paper.bot.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, exit_anyway
 from trading_ops.redaction import redact
 from trading_ops.settings import load_log_policy
@@ -121,7 +121,7 @@ async def _leave(
 
 
 def _say_last_life(config: BotConfig) -> int:
-    life = look_at_last_life(config.state_dir / "bot.db")
+    life = read(config, last_life)
     verdict = from_outside(life, clock.timestamp(), config.crash_after_seconds)
     with contextlib.suppress(BrokenPipeError):
         print(sentence(verdict))  # noqa: T201 - the answer

@@ -21,7 +21,6 @@ from trading_ops.paper.bot.lives import FACT, End, Life, Verdict, at_start
 from trading_ops.paper.bot.records.events import Event, EventKind, add_events
 from trading_ops.paper.bot.records.facts import get_fact, set_fact
 from trading_ops.paper.bot.records.sql import Session
-from trading_ops.paper.bot.records.sqlite import peek
 from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.signals.memory import SIGNALS_FACT, Remembered
 
@@ -157,20 +156,18 @@ class Lifeline:
         await self._store.do(write, statement="set_fact")
 
 
-def look_at_last_life(records: Path) -> Life | None:
-    """Return the last life in a SQLite file, or None; changes nothing of it.
+def last_life(session: Session) -> Life | None:
+    """Return the last life on record, or None.
 
     Raises:
-        StoreError: the file is there, and cannot be read.
+        StoreError: it is damaged.
     """
-    if not records.exists():
-        return None
-    return peek(records, lambda session: get_fact(session, FACT, Life))
+    return get_fact(session, FACT, Life)
 
 
 def _begin(session: Session, new: Life, now: float) -> tuple[Verdict, Life]:
     try:
-        last = get_fact(session, FACT, Life)
+        last = last_life(session)
     except StoreError as error:  # it must not keep the bot from recovering
         log.warning("last_life_unreadable", error=str(error))
         last = None

@@ -23,12 +23,24 @@ def events_of(config: BotConfig, *, kind: EventKind | None, number: int) -> list
     def work(session: Session) -> list[Event]:
         return latest_events(session, kind=kind, number=number)
 
-    if config.records is None:
+    found = read(config, work)
+    if found is None:
         path = config.state_dir / "bot.db"
-        if not path.exists():
-            raise StoreError(f"{path}: there are no records yet. Fix: start the bot once")
-        return peek(path, work)[::-1]
-    return _on_server(read_secret(config.records.url_file), config.name, work)[::-1]
+        raise StoreError(f"{path}: there are no records yet. Fix: start the bot once")
+    return found[::-1]
+
+
+def read(config: BotConfig, work: Callable[[Session], Result]) -> Result | None:
+    """Read a bot's records wherever they are; return None when there are none yet.
+
+    Raises:
+        StoreError: the records cannot be read.
+        ConfigError: the address of the shared records cannot be read.
+    """
+    if config.records is not None:
+        return _on_server(read_secret(config.records.url_file), config.name, work)
+    path = config.state_dir / "bot.db"
+    return peek(path, work) if path.exists() else None
 
 
 def line_of(event: Event) -> dict[str, object]:
