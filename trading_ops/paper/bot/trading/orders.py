@@ -129,6 +129,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             lifetime=self._lifetime,
             now=clock.timestamp(),
         )
+        wanted = step
         if self._stop_percent is not None:
             step = protected(
                 step,
@@ -139,11 +140,16 @@ class Orders(Stage[Mapping[str, Target], None]):
                 stop_percent=self._stop_percent,
             )
         if isinstance(step, Cancel):
-            await self._hearing.cancel(step.order)
+            # A stop makes way for an exit that will be sent, and for no other.
+            if not isinstance(wanted, Submit) or await self._let_through(symbol, wanted, quote):
+                await self._hearing.cancel(step.order)
         elif isinstance(step, Submit):
-            await self._consider(symbol, step, quote)
+            intent = await self._let_through(symbol, step, quote)
+            if intent is not None:
+                await self._submit(intent)
 
-    async def _consider(self, symbol: str, step: Submit, quote: Quote) -> None:
+    async def _let_through(self, symbol: str, step: Submit, quote: Quote) -> Intent | None:
+        """Return the order that may be sent; None: it was denied, and that is noted."""
         intent = Intent(
             symbol=symbol,
             side=step.side,
@@ -153,7 +159,12 @@ class Orders(Stage[Mapping[str, Target], None]):
             rules=self._broker.client.rules(symbol),
             position=self._book.position(symbol).quantity,
             committed=sum(
-                (one.remaining for one in self._book.alive(symbol) if one.side is step.side),
+                # A stop is no second order: it goes before an exit is sent.
+                (
+                    one.remaining
+                    for one in without_stops(self._book.alive(symbol))
+                    if one.side is step.side
+                ),
                 Decimal(0),
             ),
             at=clock.timestamp(),
@@ -164,9 +175,9 @@ class Orders(Stage[Mapping[str, Target], None]):
         denial = first_denial(self._checks, intent)
         if denial is not None:
             await self._deny(intent, denial)
-            return
+            return None
         self._denied.pop(symbol, None)
-        await self._submit(intent)
+        return intent
 
     async def _submit(self, intent: Intent) -> None:
         order = Order(
