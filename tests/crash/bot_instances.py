@@ -123,6 +123,13 @@ class Instance:
             "agent_address": f"127.0.0.1:{self.port}",
             "state_dir": str(self.folder / "state"),
             "records": {"url_file": str(file), **self.lease},
+            # It trades as fast as it can; what is looked at is who, and not how much.
+            "risk": {
+                "orders": 10_000,
+                "exposure": "1000",
+                "daily_loss": "5000",
+                "total_drawdown": "10000",
+            },
             **settings,
         }
         path = self.folder / "bot.json"

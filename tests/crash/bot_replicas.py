@@ -147,9 +147,6 @@ class Drill:
             return len(await self.pair.orders()) > before
 
         await until(trades, within=WITHIN, what="somebody trades again")
-        for one in self.pair.instances:
-            if one.code is not None:
-                await self._back(one)
 
     async def settle(self) -> None:
         """In the end records and venue agree to the last digit."""
@@ -172,8 +169,14 @@ class Drill:
         self.problems += [f"order {one['order']} without any lease" for one in late]
 
     async def _roles(self) -> tuple[Instance, Instance]:
+        """Return who leads and who watches, when that is settled."""
         leader: Instance = await until(self.pair.leader, within=WITHIN, what="a leader")
-        return leader, self.pair.other(leader)
+        other = self.pair.other(leader)
+        if other.code is None and await self.pair.first_order_of(other.tag) is not None:
+            await self._ends(other)  # it led before, and hears only now that it does no more
+        if other.code is not None:
+            await self._back(other)
+        return leader, other
 
     async def _takes_over(self, what: str, other: Instance, began: float) -> None:
         at = await until(

@@ -111,6 +111,25 @@ async def test_many_at_once(place: Place) -> None:
     assert sum(taken) == 1
 
 
+async def test_answer_that_was_lost(place: Place) -> None:
+    """It was taken, and the instance does not know: it finds out, and nobody waits it out."""
+    lease = place.lease("first")
+    line = lease._line
+
+    class Deaf:
+        async def ask(self, work: Callable[[Session], object]) -> object:
+            await line.ask(work)
+            raise StoreError("the answer was lost")
+
+    lease._line = Deaf()  # type: ignore[assignment]
+    with pytest.raises(StoreError):
+        await lease.take()
+    assert not lease.stands
+    lease._line = line
+    assert await lease.take()
+    assert lease.token == 1
+
+
 @pytest.mark.parametrize(
     ("age", "stands"), [(0.0, True), (9.9, True), (10.0, False), (3600.0, False)]
 )

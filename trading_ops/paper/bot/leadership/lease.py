@@ -96,7 +96,7 @@ class Lease:
         """Take the lease if nobody has one; return whether it is this instance's now.
 
         Raises:
-            StoreError: it is not known whether it was taken. Then it is not used, and ends.
+            StoreError: it is not known whether it was taken; the next try finds out.
         """
         asked_at = self._boottime()
         token = await self._line.ask(self._take)
@@ -146,7 +146,7 @@ class Lease:
     def _take(self, session: Session) -> int | None:
         found = _read(session)
         if found.left_seconds > 0:
-            return None
+            return self._taken_before(session, found)
         found = _read(session, " FOR UPDATE")  # after the last transaction of the old leader
         if found.left_seconds > 0:
             return None
@@ -160,6 +160,13 @@ class Lease:
         )
         add_events(session, [event])
         return found.token + 1
+
+    def _taken_before(self, session: Session, found: Standing) -> int | None:
+        """Return the token if this instance took the lease, and the answer to that was lost."""
+        if found.holder != self.holder:
+            return None
+        renewed = session.execute(RENEW, (self._seconds, found.token, self.holder))
+        return found.token if renewed.count else None
 
     def _renew(self, session: Session) -> bool:
         if self._token is None:
