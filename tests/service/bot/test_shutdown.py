@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.postgres import Cluster
 from tests.service.bot.conftest import Venue, until
 from trading_ops.errors import ConfigError
 from trading_ops.paper.bot.bot import Bot
@@ -156,6 +157,29 @@ async def test_records_that_are_locked(venue: Venue, spawn: Spawn, tmp_path: Pat
     missed = {line["step"] for line in said(tmp_path, "stop_step_late")}
     assert {"orders", "mark"} <= missed
     assert life_in(tmp_path).ended_at is None
+
+
+async def test_postgresql_that_is_away(
+    venue: Venue, spawn: Spawn, config_file: Path, postgres: Cluster, tmp_path: Path
+) -> None:
+    """A server that answers nothing any more keeps nobody: the switch covers what is open."""
+    share_records(config_file, postgres.new_database(migrated=False))
+    process = spawn()
+    await until(venue.unattended, within=60)
+    with postgres.paused():
+        process.send_signal(signal.SIGTERM)
+        assert await ended(process, within=12) == 0
+    missed = {line["step"] for line in said(tmp_path, "stop_step_late")}
+    assert "mark" in missed
+
+
+def share_records(config_file: Path, url: str) -> None:
+    """Have the bot keep its records in a database."""
+    file = config_file.with_name("records_url")
+    file.write_text(url)
+    file.chmod(0o600)
+    given = msgspec.json.decode(config_file.read_bytes())
+    config_file.write_bytes(msgspec.json.encode({**given, "records": {"url_file": str(file)}}))
 
 
 async def test_loop_that_hangs_in_its_end(begin: Begin, venue: Venue, tmp_path: Path) -> None:
