@@ -13,6 +13,7 @@ import pytest
 from tests.service.bot.account import Desk, desk_at
 from tests.service.bot.conftest import SYMBOL, Venue, sample, stays, until
 from trading_ops.agent import Side
+from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
 from trading_ops.paper.bot.trading.order import OrderStatus, OrderType
 
 
@@ -95,6 +96,28 @@ async def test_late_fills_after_a_new_snapshot_count_once(desk: Desk, venue: Ven
     await desk.settled()
     await desk.exact()
     assert desk.book.position(SYMBOL).quantity > 0
+
+
+async def test_an_order_whose_answer_was_lost_is_heard_of(desk: Desk, venue: Venue) -> None:
+    """It was taken, and nobody asks: the feed tells of it, and it was sent once."""
+    await venue.break_("lost_answer", methods=["AddOrder"], count=1)
+    with pytest.raises(VenueDown):
+        await desk.place(Side.BUY, "0.2")
+    await desk.settled()
+    await desk.exact()
+    assert len(venue.journal("order_added")) == 1
+    assert sample(desk.metrics, "trading_orders_total", outcome="filled") == 1
+
+
+async def test_an_order_that_the_venue_cancels_half_filled_ends(desk: Desk, venue: Venue) -> None:
+    """Cancelled, with what was filled until then."""
+    await venue.break_("partial_cancel", share=0.4, count=1)
+    order = await desk.place(Side.BUY, "0.1")
+    await desk.settled()
+    await desk.exact()
+    ended = await desk.book.recall(order.client_id)
+    assert ended is not None
+    assert (ended.status, ended.filled) == (OrderStatus.CANCELLED, Decimal("0.04"))
 
 
 @pytest.mark.parametrize("seed", [1, 2])

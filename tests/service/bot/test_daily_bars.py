@@ -148,6 +148,8 @@ def test_as_a_command_beside_the_real_venue(config_file: Path, venue: Venue) -> 
     assert first is not None
     assert int(first[1]) > 0
     assert command().stdout.splitlines()[0] == f"{SYMBOL}: days stored 0, lacking 0"
+    for file in config_file.parent.glob("bot/daily_bars.db*"):
+        file.unlink()
     venue.stop()
     bad = command()
     assert bad.returncode == 1
