@@ -26,7 +26,7 @@ from trading_ops.paper.bot.trading.strategy import Target
 ETH = "ETH/USD"
 SETTINGS = SignalSettings(
     timeout_seconds=1.5,
-    maximum_age_seconds=1.5,
+    maximum_age_seconds=3.0,
     failures=2,
     recover_after=3,
     longest_backoff_seconds=0.2,

@@ -36,6 +36,7 @@ class Advice:
         self._settings = settings
         self._note = note
         self._notes: asyncio.Queue[Event] = asyncio.Queue(MOST_NOTES)
+        self._why = ""
         self._begin()
         metrics.fallback_active(active=True)
 
@@ -44,7 +45,7 @@ class Advice:
         """Say who decides, in a few words for people."""
         if self._choice.model_decides:
             return f"the {self._source.name} decides"
-        why = self._asker.problem or "the model proves itself"
+        why = self._asker.problem or self._why or "the model proves itself"
         return f"the fallback decides: {why}"
 
     async def signals(self, markets: Mapping[str, Market]) -> Mapping[str, Signal] | None:
@@ -101,6 +102,7 @@ class Advice:
         decides = self._choice.model_decides
         self._metrics.fallback_active(active=not decides)
         problem = "" if decides else self._asker.problem or "its signals are too old"
+        self._why = problem
         log.warning(
             "decider_changed", strategy=self._source.name, model_decides=decides, problem=problem
         )

@@ -1,0 +1,84 @@
+"""A bot in a process of its own, with a model and a log folder, trading on the real venue."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.bot.conftest import Control, Venue, until
+from tests.unit.logs.reading import lines_of
+from trading_ops import clock
+from trading_ops.paper.bot.signals.faults import ModelFault, break_model
+
+
+@pytest.fixture
+def config_file(config_file: Path, tmp_path: Path) -> Path:
+    config = json.loads(config_file.read_text())
+    config["log_dir"] = str(tmp_path / "log")
+    config["signals"] = {"source": "model", "timeout_seconds": 1.0, "maximum_age_seconds": 2.0}
+    config_file.write_text(json.dumps(config))
+    return config_file
+
+
+async def detail(control: Control) -> str:
+    health = await control.get("/health")
+    return str(health["components"]["signals"]["detail"])
+
+
+async def test_a_model_decides_is_replaced_and_everything_is_told(
+    venue: Venue,
+    spawn: Callable[[], subprocess.Popen[bytes]],
+    control: Control,
+    config_file: Path,
+    tmp_path: Path,
+) -> None:
+    """Orders by the model, passes without it, the story in log and records, and no secret."""
+    bot = spawn()
+    log = tmp_path / "log" / "bot-alpha.log"
+
+    def told(kind: str) -> list[dict[str, Any]]:
+        words = ["--config", str(config_file), "--events", "--kind", kind, "--last", "1000"]
+        done = subprocess.run(
+            [sys.executable, "-m", "trading_ops.paper.bot", *words],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def ordered_by(source: str) -> list[dict[str, Any]]:
+        ordered = [one for one in told("SIGNAL") if one["code"] == "ordered"]
+        return [one for one in ordered if one["detail"]["source"] == source]
+
+    await until(lambda: log.exists() and "decider_changed" in log.read_text(), within=60)
+    await until(lambda: ordered_by("model"), within=60)
+    break_model(tmp_path / "bot", ModelFault.HANG)
+
+    deadline = clock.monotonic() + 30
+    while "fallback decides" not in await detail(control):
+        assert clock.monotonic() < deadline
+    before = len(venue.journal("dead_man_armed"))
+    await until(lambda: len(venue.journal("dead_man_armed")) > before + 1)
+    answer = await control.command("cancel_orders")
+    bot.terminate()
+    assert bot.wait(20) == 0
+    first = ordered_by("model")[0]
+    assert set(first["detail"]) >= {"signal", "confidence", "horizon_seconds", "target"}
+    assert first["order"] in {one.get("order") for one in told("ORDER")}
+    codes = [one["code"] for one in told("SIGNAL") if one["code"] != "ordered"]
+    assert codes[:2] == ["model_decides", "fallback_decides"]
+    lines = [json.loads(line) for line in lines_of(log)]
+    life = [one for one in lines if one.get("order") == first["order"]]
+    assert {"order_acknowledged"} <= {one["event"] for one in life}
+    acknowledged = next(one for one in life if one["event"] == "order_acknowledged")
+    assert (acknowledged["strategy"], acknowledged["bot"]) == ("model", "alpha")
+    assert acknowledged["pass_number"] > 0
+    assert any(one.get("attempt") == answer["attempt_id"] for one in lines)
+    assert lines[-1]["event"] == "bot_stopped"
+    written = "".join(lines_of(log)) + (tmp_path / "bot.log").read_text()
+    for secret in (tmp_path / "secrets").iterdir():
+        assert secret.read_text().strip() not in written
