@@ -23,7 +23,9 @@ STRATEGIES = Path(__file__).parent / "strategies"
 USER, PASSWORD, WS_TOKEN = "freqtrader", "proof:secret", "only-to-listen"
 PAIRS = ["BTC/USDT", "ETH/USDT"]
 LOOK_AGAIN_SECONDS = 0.3
-STARTED_WITHIN = 60.0
+STARTED_WITHIN = 180.0
+PATIENCE = 3.0
+"""Times the limits, which are a quiet machine's: only a fault waits them out."""
 
 
 async def patiently(ask: Callable[[], Any], *, within: float, what: str = "") -> Any:
@@ -31,6 +33,7 @@ async def patiently(ask: Callable[[], Any], *, within: float, what: str = "") ->
 
     While it reloads, Freqtrade's API is away: no answer is not the answer.
     """
+    within *= PATIENCE
     deadline = time.monotonic() + within
     while True:
         answer: Any = None
@@ -78,7 +81,7 @@ class Process:
     def end(self, number: signal.Signals) -> int:
         """Send a signal that ends it; return its exit code."""
         self.send(number)
-        return self.running.wait(30)
+        return self.running.wait(30 * PATIENCE)
 
 
 class Exchange(Process):

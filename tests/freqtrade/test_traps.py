@@ -237,7 +237,7 @@ async def test_it_does_not_start_while_the_exchange_is_away(
     real.end(signal.SIGKILL)
     exchange.mode(mode)
     real.spawn_only()
-    assert real.running.wait(60) == 2
+    assert real.running.wait(180) == 2
 
 
 async def test_a_term_ends_it_in_good_order(real: RealFreqtrade) -> None:
