@@ -222,6 +222,7 @@ async def test_the_agent_answers_without_secrets(tmp_path: Path, log: Path) -> N
     finally:
         await asyncio.to_thread(agent.stop)
     logs.flush(5)
+    told.append((tmp_path / "fence.json").read_text())  # where answers are kept
     assert "failed" in told[0]
     assert REDACTED in told[0]
     assert [text for text in [*told, *lines_of(log)] if not clean(text)] == []
