@@ -8,6 +8,7 @@ when money differs at the end, when a takeover took too long, or when the case d
 
 import argparse
 import asyncio
+import os
 import random
 import shutil
 import signal
@@ -249,6 +250,8 @@ def tell(drill: Drill, orders: list[dict[str, object]]) -> int:
     for what, count in sorted(drill.done.items()):
         say(f"{what + ':':<22} {count}")
     overlaps = returned(orders)
+    cores, load = os.cpu_count(), os.getloadavg()[1]
+    say(f"{'load of the machine:':<22} {load:.1f} on {cores} cores")
     sudden = [
         one for what, took in drill.takeovers.items() if "ordered" not in what for one in took
     ]
