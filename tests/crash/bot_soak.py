@@ -41,6 +41,8 @@ READINGS_SECONDS = 10.0
 LEAST_READINGS = 120
 """Shorter runs read more often."""
 
+LOOK_SECONDS = 0.2
+START_SECONDS = 120.0
 CALM_SECONDS = 120.0
 """Within which the bot must be well again after the last fault."""
 
@@ -99,6 +101,8 @@ class Soak:
     async def _live(self) -> None:
         seconds = 60 * self.given.minutes
         watching = asyncio.create_task(self.bot.watch())
+        if not await self._is_well(START_SECONDS):
+            self.wrong.append(f"it is not well {START_SECONDS:.0f} s after its start")
         trouble = [
             asyncio.create_task(one())
             for one in (
@@ -161,12 +165,25 @@ class Soak:
     async def _calm_down(self) -> None:
         """Wait until it is well, and have it compare itself with the venue."""
         began = clock.monotonic()
-        while not self.bot.ready or not await self.bot.order("reconcile_positions", {}):
-            if self.bot.ended or clock.monotonic() - began > CALM_SECONDS:
-                self.wrong.append(f"it is not well {CALM_SECONDS:.0f} s after the last fault")
-                return
-            await asyncio.sleep(0.5)
-        self.lines.append(f"well again {clock.monotonic() - began:.1f} s after the last fault")
+        if await self._is_well(CALM_SECONDS) and await self._agrees(began + CALM_SECONDS):
+            spent = clock.monotonic() - began
+            self.lines.append(f"well again {spent:.1f} s after the last fault")
+        else:
+            self.wrong.append(f"it is not well {CALM_SECONDS:.0f} s after the last fault")
+
+    async def _is_well(self, within: float) -> bool:
+        deadline = clock.monotonic() + within
+        # Of what another process tells, without an event.
+        while not self.bot.ready and not self.bot.ended and clock.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)
+        return self.bot.ready
+
+    async def _agrees(self, deadline: float) -> bool:
+        while not self.bot.ended and clock.monotonic() < deadline:
+            if await self.bot.order("reconcile_positions", {}):
+                return True
+            await asyncio.sleep(LOOK_SECONDS)
+        return False
 
     def _judge_life(self) -> None:
         for name, reason in self.bot.holds.items():
@@ -261,7 +278,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.crash.bot_soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
-    parser.add_argument("--plant", choices=sorted(PLANTS), help="break a promise on purpose")
+    parser.add_argument(
+        "--plant",
+        action="append",
+        default=[],
+        choices=sorted(PLANTS),
+        help="break a promise on purpose, or several",
+    )
     return parser.parse_args(arguments)
 
 

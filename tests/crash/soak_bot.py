@@ -1,6 +1,6 @@
 """The bot of a soak: a real process, its agent asked as the reconciler asks it.
 
-With `--plant` it is the same bot with a defect that the soak must find.
+Run as a module it is the same bot with planted defects that the soak must find.
 """
 
 import argparse
@@ -73,7 +73,7 @@ PLANTS: dict[str, Callable[[], None]] = {
 class SoakBot:
     """A bot under watch."""
 
-    def __init__(self, world: BotWorld, seed: int, plant: str | None) -> None:
+    def __init__(self, world: BotWorld, seed: int, plants: list[str]) -> None:
         """Take the venue's world; nothing is started yet."""
         self.commands: Counter[str] = Counter()
         self.health: Counter[str] = Counter()
@@ -86,7 +86,7 @@ class SoakBot:
         self.ready = False
         """Whether it is well, has recovered and does its passes."""
 
-        self._world, self._plant = world, plant
+        self._world, self._plants = world, plants
         self._random = random.Random(seed + 2)
         self._down: dict[str, float] = {}
         self._log = world.folder / "bot.log"
@@ -95,8 +95,8 @@ class SoakBot:
     def start(self) -> None:
         """Start the process."""
         code: tuple[str, ...] = ("-m", "trading_ops.paper.bot", "--config", "bot.json")
-        if self._plant:
-            code = ("-m", "tests.crash.soak_bot", self._plant, "--config", "bot.json")
+        if self._plants:
+            code = ("-m", "tests.crash.soak_bot", *self._plants, "--config", "bot.json")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *code],
@@ -193,10 +193,11 @@ class SoakBot:
 def be(arguments: list[str]) -> int:
     """Be a bot with a planted defect."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("plant", choices=sorted(PLANTS))
+    parser.add_argument("plants", nargs="+", choices=sorted(PLANTS))
     parser.add_argument("--config", type=Path, required=True)
     given = parser.parse_args(arguments)
-    PLANTS[given.plant]()
+    for name in given.plants:
+        PLANTS[name]()
     return bot_main.main(["--config", str(given.config)])
 
 

@@ -27,7 +27,7 @@ COARSE_GROWTH = 0.25
 """The same for runs that are too short to tell a leak from a warm-up."""
 
 FINE_MINUTES = 20.0
-BLOCKS = 24
+BLOCKS, FEW_BLOCKS = 24, 8
 NOISE_FACTOR = 4.0
 COUNT_SLACK = 1
 """One more connection than in the first quarter may be open at the moment of the least."""
@@ -84,12 +84,13 @@ def after_warm_up(readings: Sequence[Sample]) -> Sequence[Sample]:
 
 def rule_for(minutes: float) -> TrendRule:
     """Return where the lines are for a run of so many minutes."""
+    fine = minutes >= FINE_MINUTES
     return TrendRule(
         warm_up_share=WARM_UP,
-        blocks=BLOCKS,
+        blocks=BLOCKS if fine else FEW_BLOCKS,
         early_seconds=0.0,
         full_seconds=0.0,
-        full_growth=FINE_GROWTH if minutes >= FINE_MINUTES else COARSE_GROWTH,
+        full_growth=FINE_GROWTH if fine else COARSE_GROWTH,
         noise_factor=NOISE_FACTOR,
     )
 

@@ -28,17 +28,20 @@ def test_a_short_soak_ends_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "told"),
+    ("plants", "told"),
     [
-        ("leak", "memory of the bot (USS) grew"),
-        ("leak-files", "open files grew"),
-        ("leak-tasks", "tasks grew"),
-        ("count-twice", "USD: ours"),
-        ("count-twice", "held by recovery-"),
+        pytest.param(
+            ("leak", "leak-files", "leak-tasks"),
+            ("memory of the bot (USS) grew", "open files grew", "tasks grew"),
+            id="leaks",
+        ),
+        pytest.param(("count-twice",), ("USD: ours",), id="drift"),
     ],
 )
-def test_a_planted_defect_is_found(plant: str, told: str) -> None:
-    """A leak by its slope, a drift by the venue's own balances and by the hold it leads to."""
-    done = soak("--minutes", "1", "--seed", "3", "--plant", plant)
+def test_planted_defects_are_found(plants: tuple[str, ...], told: tuple[str, ...]) -> None:
+    """A leak by its slope, a drift by the venue's own balances."""
+    chosen = [word for plant in plants for word in ("--plant", plant)]
+    done = soak("--minutes", "0.7", "--seed", "3", *chosen)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert told in done.stdout
+    for sentence in told:
+        assert sentence in done.stdout
