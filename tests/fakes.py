@@ -18,7 +18,7 @@ from tests.silences import FakeAlertmanager
 from trading_ops import clock
 from trading_ops.domain.alert import fingerprint_of
 
-SAFE = frozenset({"halt", "reduce"})
+SAFE = frozenset({"halt", "reduce", "cancel_orders"})
 """Commands that an agent carries out whatever their fence is."""
 
 LONG_AGO = "2026-01-01T00:00:00Z"

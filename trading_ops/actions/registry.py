@@ -2,8 +2,10 @@
 
 from trading_ops.actions.base import Action, Clients
 from trading_ops.actions.bot_command import BotCommand
+from trading_ops.actions.cancel_orders import CancelOrders
 from trading_ops.actions.flatten_positions import FlattenPositions
 from trading_ops.actions.halt_trading import HaltTrading
+from trading_ops.actions.reconcile_positions import ReconcilePositions
 from trading_ops.actions.reconnect_broker import ReconnectBroker
 from trading_ops.actions.reduce_trading import ReduceTrading
 from trading_ops.actions.restart_bot import RestartBot
@@ -19,6 +21,8 @@ KINDS: dict[str, type[BotCommand | RestartBot]] = {
         RestartBot,
         RollBot,
         ResyncNonce,
+        ReconcilePositions,
+        CancelOrders,
         HaltTrading,
         ReduceTrading,
         FlattenPositions,
