@@ -12,7 +12,8 @@ from rich.table import Table
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.settings import load_settings
-from trading_ops.stack.drill import DrillResult, run_drill
+from trading_ops.stack.drill import run_drill
+from trading_ops.stack.following import DrillResult
 from trading_ops.stack.gameday import GameDay, run_game_day
 from trading_ops.stack.scene import open_scene
 from trading_ops.stack.timeline import Mark

@@ -52,9 +52,11 @@ class SupervisedUnit(Executor):
         raise Refused(f"the supervisor has no unit {self._unit}")
 
     async def restart(
-        self, *, incarnation: str | None, attempt_id: str, fence: int, within: timedelta
+        self, *, incarnation: str | None, attempt_id: str, fence: int | None, within: timedelta
     ) -> CommandResult:
         """Restart exactly the process that is meant; another incarnation is left alone.
+
+        Without a fence it is a person's order, which takes the place of no sender.
 
         Raises:
             Unreachable: no answer: whether it was done is unknown.

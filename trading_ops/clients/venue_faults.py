@@ -23,6 +23,14 @@ class JournalEntry(msgspec.Struct):
     account: str = ""
     """Whose account it concerns; empty where it concerns none."""
 
+    by_nonce: str = ""
+    """The nonce of the request that caused it; empty where none did."""
+
+    @property
+    def nonce(self) -> int:
+        """The same as a number, 0 where there is none."""
+        return int(self.by_nonce) if self.by_nonce.isdecimal() else 0
+
 
 class _Journal(msgspec.Struct):
     entries: list[JournalEntry]

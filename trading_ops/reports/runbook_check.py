@@ -23,6 +23,9 @@ from trading_ops.settings import Settings
 from trading_ops.yaml_words import problem_of
 
 OURS = re.compile(r"\b(trading_[a-z0-9_]+)\b")
+NOT_A_METRIC = re.compile(r'"(?:\\.|[^"\\])*"|\b[a-z_]+:\w+:\w+')
+"""Label values, and what a rule has recorded."""
+
 PLACEHOLDER = re.compile(r"\$(bot|venue|target)\b")
 HEADINGS = ("## Meaning", "## Impact", "## Diagnosis", "## Mitigation")
 
@@ -166,7 +169,7 @@ def _unknown_metrics(
     ]
     queries += list(_dashboard_queries(settings.root / "grafana" / "dashboards"))
     for file, key, query in queries:
-        for name in sorted(set(OURS.findall(query)) - known):
+        for name in sorted(set(OURS.findall(NOT_A_METRIC.sub(" ", query))) - known):
             yield f"{file}: {key}: no metric {name} exists. Fix: correct it, or catalogue it"
 
 

@@ -5,133 +5,16 @@ the reconciler stored about its incident comes out at the other.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 
 from trading_ops import clock
-from trading_ops.clients.reconciler_views import IncidentView, StoryView
-from trading_ops.domain.runbook import Drill, Runbook, fill_query
-from trading_ops.domain.target import Target
-from trading_ops.errors import ClientError, StackError
+from trading_ops.domain.runbook import fill_query
+from trading_ops.errors import StackError
 from trading_ops.stack.calm import OWNER, TICK_SECONDS, Say, wait_until_calm
-from trading_ops.stack.faults import FAULTS, Fault
+from trading_ops.stack.faults import FAULTS
+from trading_ops.stack.following import HEAL_AFTER_PAUSE, DrillResult, Following
+from trading_ops.stack.noticing import must_be_noticed
 from trading_ops.stack.scene import Scene
-from trading_ops.stack.timeline import Mark, marks
-
-HEAL_AFTER_PAUSE = timedelta(seconds=90)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrillResult:
-    """How one drill ended."""
-
-    alert: str
-    target: str
-    fault: str
-    paused: bool
-    passed: bool
-    problem: str = ""
-    """Why it did not pass."""
-
-    limit_seconds: float
-    total_seconds: float | None = None
-    """From the injection to the end of the incident; None when it did not end in time."""
-
-    incident: str = ""
-    witness: str = ""
-    reasons: list[str] = field(default_factory=list)
-    """Stored reasons why nothing was done; only with automation paused."""
-
-    timeline: list[Mark] = field(default_factory=list)
-
-
-@dataclass(kw_only=True)
-class _Run:
-    """One drill under way."""
-
-    scene: Scene
-    runbook: Runbook
-    drill: Drill
-    fault: Fault
-    bot: Target
-    say: Say
-    injected: datetime = field(default_factory=clock.now)
-    detected: datetime | None = None
-    story: StoryView | None = None
-    said: set[Mark] = field(default_factory=set)
-    paused_by: int | None = None
-
-    def result(self, *, paused: bool, passed: bool, problem: str = "") -> DrillResult:
-        """Return the drill's result with what was seen so far."""
-        closed = self.story.incident.closed_at if self.story else None
-        return DrillResult(
-            alert=self.runbook.alert,
-            target=self.bot.name,
-            fault=self.drill.fault,
-            paused=paused,
-            passed=passed,
-            problem=problem,
-            limit_seconds=self.drill.recover_within.total_seconds(),
-            total_seconds=(closed - self.injected).total_seconds() if closed else None,
-            incident=self.story.incident.id if self.story else "",
-            timeline=self.marks(),
-        )
-
-    def marks(self) -> list[Mark]:
-        """Return the timeline so far."""
-        if self.story is None:
-            return [Mark(stage="injected", seconds=0.0)]
-        return marks(self.injected, self.detected, self.story)
-
-    async def pause(self) -> None:
-        """Pause automation for the length of the drill."""
-        seconds = (self.drill.recover_within + HEAL_AFTER_PAUSE).total_seconds()
-        reason = f"drill {self.runbook.alert}"
-        self.paused_by = await self.scene.reconciler.pause(
-            owner=OWNER, reason=reason, seconds=seconds
-        )
-
-    async def resume(self) -> None:
-        """Lift the drill's own pause; a person's stays."""
-        if self.paused_by is not None:
-            await self.scene.reconciler.resume(owner=OWNER, only=self.paused_by)
-            self.paused_by = None
-            seconds = (clock.now() - self.injected).total_seconds()
-            self.say(Mark(stage="resumed", seconds=seconds, note="automation may mend it now"))
-
-    async def follow(self) -> None:
-        """Look once at Prometheus and at the incident, and say what is new."""
-        try:
-            if self.detected is None:
-                await self._look_for_detection()
-            if self.story is None or self.story.incident.closed_at is None:
-                await self._read_story()
-        except ClientError:
-            return  # a drill may kill what it asks; the deadline decides
-        for mark in self.marks():
-            if mark not in self.said:
-                self.said.add(mark)
-                self.say(mark)
-
-    async def _look_for_detection(self) -> None:
-        view = await self.scene.prometheus.view()
-        for alert in view.alerts.values():
-            concerns = alert.labels.get(self.runbook.target_label) == self.bot.name
-            if alert.name == self.runbook.alert and concerns and alert.active_at >= self.injected:
-                self.detected = alert.active_at
-
-    async def _read_story(self) -> None:
-        incident = self.story.incident if self.story else await self._find_incident()
-        if incident is not None:
-            self.story = await self.scene.reconciler.story(incident.id)
-
-    async def _find_incident(self) -> IncidentView | None:
-        found = await self.scene.reconciler.incidents(
-            alertname=self.runbook.alert,
-            target=self.bot.name,
-            since=str(self.injected.timestamp()),
-        )
-        return found[-1] if found else None
 
 
 async def run_drill(
@@ -154,11 +37,15 @@ async def run_drill(
     if runbook is None or runbook.drill is None:
         known = ", ".join(book.alert for book in scene.runbooks.values() if book.drill)
         raise StackError(f"{alert} has no drill; there are: {known}")
+    if paused and not runbook.steps:
+        raise StackError(f"{alert} is for people: there is no automation to pause")
     bot = scene.bot(bot_name)
-    await wait_until_calm(scene, bot, say)
+    await wait_until_calm(scene, bot, say, alert=alert)
     await scene.reconciler.forgive(bot.name, owner=OWNER, reason=f"drill {alert}")
     fault = FAULTS[runbook.drill.fault]
-    run = _Run(scene=scene, runbook=runbook, drill=runbook.drill, fault=fault, bot=bot, say=say)
+    run = Following(
+        scene=scene, runbook=runbook, drill=runbook.drill, fault=fault, bot=bot, say=say
+    )
     if paused:
         await run.pause()
     key = ""
@@ -166,6 +53,9 @@ async def run_drill(
         run.injected = clock.now()
         key = await fault.inject(scene, bot)
         await run.follow()
+        if not runbook.steps:
+            mend, key = key, ""
+            return await must_be_noticed(run, mend)
         return await (_must_not_recover(run) if paused else _must_recover(run))
     finally:
         await run.resume()
@@ -173,7 +63,7 @@ async def run_drill(
             await fault.clean_up(scene, bot, key)
 
 
-async def _must_recover(run: _Run) -> DrillResult:
+async def _must_recover(run: Following) -> DrillResult:
     deadline = run.injected + run.drill.recover_within
     while clock.now() < deadline:
         await run.follow()
@@ -183,7 +73,7 @@ async def _must_recover(run: _Run) -> DrillResult:
     return run.result(paused=False, passed=False, problem=_why_late(run))
 
 
-async def _judge(run: _Run) -> DrillResult:
+async def _judge(run: Following) -> DrillResult:
     """The incident is closed; whether that is a recovery, somebody else must say."""
     assert run.story is not None  # noqa: S101 - the caller has just looked
     incident = run.story.incident
@@ -199,14 +89,14 @@ async def _judge(run: _Run) -> DrillResult:
     return replace(result, witness=witness or "")
 
 
-def _why_late(run: _Run) -> str:
+def _why_late(run: Following) -> str:
     if run.story is None:
         return "no incident was opened" if run.detected else "Prometheus did not detect it"
     last = run.story.events[-1]
     return f"not closed in time; the last that happened: {last.kind} {last.reason} {last.note}"
 
 
-async def _must_not_recover(run: _Run) -> DrillResult:
+async def _must_not_recover(run: Following) -> DrillResult:
     """With automation paused the fault must stay, and the reason for waiting must be stored."""
     deadline = run.injected + run.drill.recover_within
     while clock.now() < deadline:
@@ -221,7 +111,7 @@ async def _must_not_recover(run: _Run) -> DrillResult:
     return replace(result, reasons=reasons)
 
 
-async def _paused_problem(run: _Run) -> str:
+async def _paused_problem(run: Following) -> str:
     if run.story is None:
         return "no incident was opened"
     if run.story.attempts:
@@ -234,13 +124,13 @@ async def _paused_problem(run: _Run) -> str:
     return ""
 
 
-def _reasons(run: _Run) -> list[str]:
+def _reasons(run: Following) -> list[str]:
     events = run.story.events if run.story else []
     waits = [event for event in events if event.kind == "decided_wait"]
     return [f"{event.reason}: {event.note}" for event in waits]
 
 
-async def _heal(run: _Run) -> None:
+async def _heal(run: Following) -> None:
     """Let automation mend it, so that the next drill finds a healthy stack.
 
     Raises:

@@ -6,42 +6,34 @@ A fault lasts until something mends it: none clears by itself or by a timer.
 import os
 import signal
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any
 
 import psutil
 
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
+from trading_ops.stack.fault import Fault
+from trading_ops.stack.host_faults import FrozenExporter, LockedRecords, LogFlood, Restarts, Starved
 from trading_ops.stack.scene import Scene
-
-
-class Fault(Protocol):
-    """One way to break the local stack."""
-
-    describe: str
-
-    async def inject(self, scene: Scene, bot: Target) -> str:
-        """Break it; return what is needed to clean up, or nothing."""
-
-    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Take away what is left of it; must not mend what the drill wants mended."""
-
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Return what an uninvolved party saw of the cure since a moment, or None: nothing."""
+from trading_ops.stack.stranger import StrangerOnKey
 
 
 class VenueFault:
     """A fault of the venue; its journal is the witness."""
 
-    def __init__(self, kind: str, describe: str, cured: str, saw: str) -> None:
+    def __init__(
+        self, kind: str, describe: str, cured: str = "", saw: str = "", **details: Any
+    ) -> None:
+        """Take the venue's name of it and its details; without a cure it is for people to see."""
         self.describe = describe
         self._kind = kind
         self._cured = cured
         self._saw = saw
+        self._details = details
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Inject it through the fault port."""
-        return await scene.faults(bot).inject(self._kind)
+        return await scene.faults(bot).inject(self._kind, **self._details)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
         """Clear it at the venue."""
@@ -98,4 +90,35 @@ FAULTS: Mapping[str, Fault] = {
         "the venue's journal has a new feed subscription",
     ),
     "bot_kill": BotKill(),
+    "stranger_on_key": StrangerOnKey(),
+    "venue_refuses": VenueFault("refuse", "the venue refuses every connection"),
+    "venue_errors": VenueFault(
+        "http_5xx", "three in ten of the venue's answers are errors", probability=0.3, seed=1
+    ),
+    "venue_throttles": VenueFault(
+        "http_429", "three in ten requests are throttled", probability=0.3, seed=1
+    ),
+    "venue_late_data": VenueFault(
+        "wrong_clock", "the feed's prices are stamped 0.3 s ago", offset_seconds=-0.3
+    ),
+    "venue_slow_orders": VenueFault(
+        "slow", "orders are acknowledged 1.8 s late", methods=["AddOrder"], delay_seconds=1.8
+    ),
+    "venue_rejects_orders": VenueFault(
+        "api_error",
+        "the venue rejects every order",
+        methods=["AddOrder"],
+        error="EOrder:Insufficient funds",
+    ),
+    "venue_hides_balances": VenueFault(
+        "balance", "balances are told neither over REST nor over WebSocket", where="both"
+    ),
+    "venue_wrong_clock": VenueFault(
+        "wrong_clock", "the venue's clock is 30 s ahead", offset_seconds=30
+    ),
+    "bot_starved": Starved(),
+    "bot_restarts": Restarts(),
+    "records_locked": LockedRecords(),
+    "log_flood": LogFlood(),
+    "exporter_frozen": FrozenExporter(),
 }

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from trading_ops.stack.calm import Say
-from trading_ops.stack.drill import DrillResult, run_drill
+from trading_ops.stack.drill import run_drill
+from trading_ops.stack.following import DrillResult
 from trading_ops.stack.scene import Scene
 
 
@@ -58,7 +59,8 @@ async def run_game_day(
     """
     day = GameDay()
     for alert in drills_of(scene):
-        for paused in (False, True) if with_paused else (False,):
+        automatic = bool(scene.runbooks[alert].steps)
+        for paused in (False, True) if with_paused and automatic else (False,):
             begin(alert, paused)
             result = await run_drill(scene, alert, bot_name=bot_name, paused=paused, say=say)
             end(result)

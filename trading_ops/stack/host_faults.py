@@ -1,0 +1,176 @@
+"""Faults of processes and files of this machine; each lasts until it is cleaned up."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
+import uuid
+from datetime import timedelta
+
+from trading_ops.domain.target import Kind, Target
+from trading_ops.errors import StackError
+from trading_ops.stack.scene import Scene
+
+STOPPED_SECONDS, RUNNING_SECONDS = 0.7, 0.3
+"""Of each turn of a starved process; a scrape of 1 s still gets its answer."""
+
+FLOOD_BYTES = 400 * 1024 * 1024
+RESTARTS = 3
+
+
+class _ForPeople:
+    """A fault whose alert has no steps, so that nobody is to see a cure."""
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Nothing is cured."""
+        del scene, bot, since
+        return None
+
+
+class Starved(_ForPeople):
+    """The bot's process is stopped most of the time, as by a host that is overbooked."""
+
+    describe = "the bot's process gets three tenths of its time"
+
+    def __init__(self) -> None:
+        """Begin with nothing stopped."""
+        self._task: asyncio.Task[None] | None = None
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Stop it and let it run by turns."""
+        pid = await _pid(scene, bot)
+        self._task = asyncio.create_task(_starve(pid))
+        return str(pid)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Let it run."""
+        del scene, bot
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(key), signal.SIGCONT)
+
+
+async def _starve(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(STOPPED_SECONDS)
+            os.kill(pid, signal.SIGCONT)
+            await asyncio.sleep(RUNNING_SECONDS)
+
+
+class FrozenExporter(_ForPeople):
+    """The exporter is stopped: its process lives, so its supervisor is content."""
+
+    describe = "the exporter's process is frozen"
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Stop it."""
+        del bot
+        pid = await _pid(scene, scene.registry.one(Kind.EXPORTER))
+        os.kill(pid, signal.SIGSTOP)
+        return str(pid)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Let it run."""
+        del scene, bot
+        os.kill(int(key), signal.SIGCONT)
+
+
+class Restarts(_ForPeople):
+    """The bot is restarted again and again, by a person who hopes that it helps."""
+
+    describe = f"the bot is restarted {RESTARTS} times through its service manager"
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Restart it, each time once it is well."""
+        unit = scene.directory.unit(bot)
+        for _ in range(RESTARTS):
+            process = await unit.process()
+            await unit.restart(
+                incarnation=process.incarnation,
+                attempt_id=str(uuid.uuid4()),
+                fence=None,
+                within=timedelta(seconds=20),
+            )
+            await asyncio.sleep(2)
+        return ""
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Leave it: what happened stays in the metrics until its window is over."""
+
+
+class LockedRecords(_ForPeople):
+    """Somebody has opened the bot's records for writing, and went for lunch."""
+
+    describe = "a transaction holds the lock of the bot's records"
+
+    def __init__(self) -> None:
+        """Begin with nothing locked."""
+        self._connection: sqlite3.Connection | None = None
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Take the lock.
+
+        Raises:
+            StackError: the bot has no records in a file.
+        """
+        if bot.service is None:
+            raise StackError(f"{bot.name} has no folder of its own")
+        path = scene.settings.var / bot.service.unit / "bot.db"
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=5)
+        self._connection.execute("BEGIN IMMEDIATE")
+        return str(path)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Give it back."""
+        del scene, bot, key
+        if self._connection is not None:
+            self._connection.rollback()
+            self._connection.close()
+            self._connection = None
+
+
+class LogFlood(_ForPeople):
+    """A log file grows by hundreds of megabytes; it is sparse, so the disk does not fill."""
+
+    describe = "a log file grows without an end"
+
+    def __init__(self) -> None:
+        """Begin with nothing written."""
+        self._task: asyncio.Task[None] | None = None
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Begin a file in the logs' folder and let it grow."""
+        del bot
+        path = scene.settings.logs / "drill.log"
+        path.touch()
+        self._task = asyncio.create_task(_grow(str(path)))
+        return str(path)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Take the file away."""
+        del scene, bot
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(key)  # noqa: PTH107 - one call, in no loop's way
+
+
+async def _grow(path: str) -> None:
+    size = 0
+    while True:
+        await asyncio.sleep(1)
+        size += FLOOD_BYTES // 60
+        os.truncate(path, size)
+
+
+async def _pid(scene: Scene, target: Target) -> int:
+    process = await scene.directory.unit(target).process()
+    if process.pid is None:
+        raise StackError(f"{target.name} does not run")
+    return process.pid
