@@ -17,6 +17,20 @@ RUNBOOKS = ROOT / "runbooks"
 ROUTES = ALERTMANAGER / "alertmanager.yml"
 
 METRICS_TOKEN = "a-metrics-token"
+OF_OTHERS = frozenset(
+    {
+        "up",
+        "ALERTS",
+        "prometheus_config_last_reload_successful",
+        "prometheus_notifications_alertmanagers_discovered",
+        "prometheus_notifications_errors_total",
+        "prometheus_rule_evaluation_failures_total",
+        "prometheus_rule_group_iterations_missed_total",
+        "alertmanager_notifications_failed_total",
+    }
+)
+"""What rules read of Prometheus and Alertmanager, as 2.42 and 0.25 export it and later ones do."""
+
 _NOT_METRICS = frozenset({"and", "or", "unless", "by", "on", "without", "ignoring", "bool"})
 _GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _NOISE = re.compile(r'"(?:\\.|[^"\\])*"|\{[^}]*\}|\[[^\]]*\]')

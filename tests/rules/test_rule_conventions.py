@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.rules.committed import (
+    OF_OTHERS,
     RUNBOOKS,
     AlertRule,
     front_matter,
@@ -20,7 +21,6 @@ from trading_ops.instrument.metric import Owner
 
 RULES = load_rules()
 RECOVERED = [rule for rule in RULES if rule.labels.get("recovery") == "auto"]
-OF_PROMETHEUS = frozenset({"up", "ALERTS"})
 OF_A_PROCESS = frozenset({"instance", "job", "pod", "strategy"})
 AT_ONCE = {"TradingRecoveryFailed", "TradingOpsTest"}
 """Alerts without `for`: they are somebody's explicit word."""
@@ -32,6 +32,10 @@ def test_there_are_rules() -> None:
         "TradingBotBrokerDisconnected",
         "TradingBotMarketDataStale",
         "TradingBotDown",
+        "TradingBotNonceRefused",
+        "TradingBotOrphanedOrders",
+        "TradingBotPositionDrift",
+        "TradingBotSignalsStale",
         "TradingFleetDailyLossBreached",
     }
 
@@ -87,7 +91,7 @@ def test_recovery_alerts_survive_the_replacement_of_a_process(rule: AlertRule) -
 def test_recovery_alerts_are_fast_and_do_not_flap(rule: AlertRule) -> None:
     """Evaluated each second, over a range, and kept for some seconds: no lone scrape decides."""
     assert rule.interval == "1s"
-    assert "_over_time(" in rule.expr
+    assert re.search(r"_over_time\(|increase\(", rule.expr)
     assert 2 <= seconds(rule.hold) <= 5
     assert 3 <= seconds(rule.keep) <= 10
 
@@ -112,14 +116,14 @@ def seconds_of(rule: AlertRule) -> float:
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_metrics_exist(rule: AlertRule) -> None:
     """A misspelt metric is silence, not an error."""
-    known = catalogue.sample_names() | OF_PROMETHEUS
+    known = catalogue.sample_names() | OF_OTHERS
     assert selected(rule.expr) <= known
 
 
 @pytest.mark.parametrize("rule", RECOVERED, ids=str)
 def test_fast_rules_read_only_what_is_scraped_every_second(rule: AlertRule) -> None:
     """A metric of the slow job would be missing from a range of 3 s most of the time."""
-    for name in selected(rule.expr) - OF_PROMETHEUS:
+    for name in selected(rule.expr) - OF_OTHERS:
         metric = catalogue.find(name)
         assert metric is not None
         assert metric.owner is Owner.BOT
@@ -151,9 +155,14 @@ def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule:
 def test_recorded_names_tell_level_metric_and_operation(name: str) -> None:
     """As Prometheus' own guide has it; labels are taken away by name, not listed."""
     level, metric, operation = name.split(":")
-    assert level.isalpha()
-    assert operation.isalpha()
-    assert metric in catalogue.sample_names()
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", level)
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*(_rate\d+[smhd])?|rate\d+[smhd]", operation)
+    rated = "rate(" in recorded()[name]
+    assert ("rate" in operation) == rated
+    # What is rated is no total any more, and says so by its name.
+    names = catalogue.sample_names()
+    assert {metric, f"{metric}_total"} & names
+    assert not metric.endswith("_total")
     assert " by (" not in recorded()[name]
 
 

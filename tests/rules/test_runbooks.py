@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.committed import (
+    OF_OTHERS,
     RUNBOOKS,
     front_matter,
     load_rules,
@@ -19,6 +20,7 @@ from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import Runbook
 from trading_ops.instrument import catalogue
 from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.stack.faults import FAULTS
 
 BOOKS = load_runbooks(RUNBOOKS)
 AUTOMATIC = [book for book in BOOKS.values() if book.steps]
@@ -31,7 +33,13 @@ HEALING = [
 
 PATHS = sorted(RUNBOOKS.glob("*.md"))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
-FAULTS = {"venue_disconnect", "venue_stale_feed", "bot_kill"}
+HEALS_ITSELF = {
+    "TradingBotPositionDrift": "the bot compares each minute: what heals would heal anyway",
+    "TradingBotOrphanedOrders": "the same",
+    "TradingBotSignalsStale": "the strategy is a sum; a model is configured by hand",
+}
+"""Alerts with steps and without a drill, each with the reason."""
+
 FENCE = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 ZERO = timedelta()
 
@@ -51,7 +59,9 @@ def test_the_steps_end_before_people_are_told(book: Runbook) -> None:
 @pytest.mark.parametrize("book", HEALING, ids=by_alert)
 def test_the_first_step_heals_within_the_time_of_the_drill(book: Runbook) -> None:
     """With the seconds until the alert fires, which no step can shorten."""
-    assert book.drill is not None
+    assert (book.drill is None) == (book.alert in HEALS_ITSELF)
+    if book.drill is None:
+        return
     assert book.drill.fault in FAULTS
     first, detection = book.steps[0], timedelta(seconds=9)
     assert detection + first.timeout + first.verify_within <= book.drill.recover_within
@@ -60,7 +70,7 @@ def test_the_first_step_heals_within_the_time_of_the_drill(book: Runbook) -> Non
 @pytest.mark.parametrize("book", HEALING, ids=by_alert)
 def test_every_fault_of_a_venue_keeps_hands_off_its_bots(book: Runbook) -> None:
     """And the alert that it waits for exists."""
-    assert book.unless == ("TradingVenueDown",)
+    assert "TradingVenueDown" in book.unless
     assert set(book.unless) <= {rule.name for rule in load_rules()}
 
 
@@ -110,7 +120,7 @@ def test_its_queries_name_known_metrics(path: Path) -> None:
     """A diagnosis by a metric that does not exist costs minutes."""
     text = path.read_text(encoding="utf-8")
     for query in re.findall(r"promtool query instant \S+ (?:\\\n\s*)?'([^']+)'", text):
-        assert selected(query) <= catalogue.sample_names() | {"up", "ALERTS"}
+        assert selected(query) <= catalogue.sample_names() | OF_OTHERS
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
