@@ -136,7 +136,7 @@ async def test_order_that_the_records_do_not_know(bot: Bot, venue: Venue, tmp_pa
     order |= {"volume": "0.01", "price": "10000", "cl_ord_id": new_client_id("alpha")}
     placed = await venue.by_hand(**order)
     await until(lambda: placed["order"] not in venue.open_orders())
-    assert "orphaned_order" in causes(tmp_path)
+    await until(lambda: "orphaned_order" in causes(tmp_path))
     assert bot.agent.holds.holds == ()
 
 
