@@ -5,7 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 
 MACHINE = "reconciler"
-"""The owner of holds that no person laid: they do not stop recovery."""
+"""The owner of the reconciler's own holds."""
+
+OF_THE_BOT = frozenset({"risk", "recovery", "leadership"})
+"""The owners of holds that a bot lays on itself; their ids begin with the owner."""
 
 
 class HeldState(StrEnum):
@@ -35,6 +38,12 @@ class Hold:
     owner: str
     reason: str
     at: datetime
+
+
+def is_machines(hold: Hold) -> bool:
+    """Say whether no person laid a hold: it then keeps nobody from healing what is held."""
+    of_the_bot = hold.owner in OF_THE_BOT and hold.id.startswith(f"{hold.owner}-")
+    return hold.owner == MACHINE or of_the_bot
 
 
 _SILENCE = "agent-silent"

@@ -19,7 +19,7 @@ from typing import Any
 
 from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
-from trading_ops.domain.hold import HeldState, silence_id
+from trading_ops.domain.hold import HeldState, is_machines, silence_id
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops.reconciler.hands_off import HandsOff
@@ -252,7 +252,7 @@ class AgentWatch:
             for by in ("person", "machine")
         }
         for hold in self._holding.standing:
-            key = (hold.target, hold.state, "machine" if hold.owner == MACHINE else "person")
+            key = (hold.target, hold.state, "machine" if is_machines(hold) else "person")
             if key in counts:
                 counts[key] += 1
         for labels, count in counts.items():

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from trading_ops.domain.hold import MACHINE, HeldState, Hold
+from trading_ops.domain.hold import HeldState, Hold, is_machines
 from trading_ops.errors import StoreError
 from trading_ops.store import events
 from trading_ops.store.tables import fences, holds
@@ -111,7 +111,7 @@ def halted_by_people(connection: Connection) -> dict[str, str]:
     return {
         one.target: f"by {one.owner}: {one.reason}"
         for one in standing(connection)
-        if one.state is HeldState.HALTED and one.owner != MACHINE
+        if one.state is HeldState.HALTED and not is_machines(one)
     }
 
 

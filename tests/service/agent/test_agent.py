@@ -57,6 +57,8 @@ async def test_health_tells_what_the_bot_says(ask: Asker, bot: Bot, metrics: Bot
         "state": "active",
         "holds": [],
         "lifted": [],
+        "role": None,
+        "recovered": None,
         "components": {"broker": {"up": True, "last_success_at": beat, "detail": "well"}},
     }
 

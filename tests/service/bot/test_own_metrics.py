@@ -25,8 +25,7 @@ from trading_ops.paper.bot.trading.order import Position
 from trading_ops.paper.bot.trading.strategy import Target
 
 UNKNOWN = {
-    # The venue does not tell its limits, and its clock is not asked.
-    *("trading_venue_rate_limit_used_ratio", "trading_clock_skew_seconds"),
+    "trading_venue_rate_limit_used_ratio",  # of the paper venue nobody knows limits
     # One strategy, and nothing that would stand in for it; queues without a bound; no pool.
     *("trading_signal_fallback_active", "trading_queue_capacity"),
     *("trading_database_pool_connections", "trading_database_pool_size"),
@@ -71,7 +70,7 @@ async def test_a_trading_bot_tells_what_it_knows(
         assert told["trading_queue_depth", name] >= 0
     assert told["trading_exposure", "USD"] >= 0
     assert told[("trading_open_positions",)] >= 0
-    assert told["trading_balance_source", "rest"] == 1
+    assert told["trading_balance_source", "rest"] + told["trading_balance_source", "websocket"] == 1
     assert told[("trading_balance_timestamp_seconds",)] > 0
     undeclared = {
         key: number

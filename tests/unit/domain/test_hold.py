@@ -3,7 +3,14 @@
 import pytest
 
 from tests.builders import NOW
-from trading_ops.domain.hold import MACHINE, HeldState, Hold, life_meant, silence_id
+from trading_ops.domain.hold import (
+    MACHINE,
+    HeldState,
+    Hold,
+    is_machines,
+    life_meant,
+    silence_id,
+)
 
 
 def test_the_more_a_state_forbids_the_higher_is_its_rank() -> None:
@@ -33,3 +40,25 @@ def test_a_silences_halt_is_of_one_life(over: dict[str, str], life: str | None) 
     }
     hold = Hold(**(values | over), state=HeldState.HALTED, at=NOW)
     assert life_meant(hold) == life
+
+
+@pytest.mark.parametrize(
+    ("owner", "hold_id", "machines"),
+    [
+        (MACHINE, "anything", True),
+        ("risk", "risk-daily_loss", True),
+        ("recovery", "recovery-balance-USD", True),
+        ("leadership", "leadership-records", True),
+        ("ada", "halted-1", False),
+        ("ada", "risk-daily_loss", False),
+        # Somebody may be called so; what a person orders has an id of another kind.
+        ("risk", "halted-1", False),
+        ("risk", "riskless", False),
+    ],
+)
+def test_whose_hold_it_is(owner: str, hold_id: str, *, machines: bool) -> None:
+    """A bot's own brakes keep nobody from healing it; a person's word does."""
+    hold = Hold(
+        id=hold_id, target="alpha", state=HeldState.HALTED, owner=owner, reason="why", at=NOW
+    )
+    assert is_machines(hold) == machines
