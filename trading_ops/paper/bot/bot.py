@@ -64,8 +64,7 @@ STAGES = ("store", "signals", "orders")
 class Bot:
     """One bot in one process.
 
-    What it does not know is absent from its metrics, not zero: the venue tells neither its limits
-    nor its clock.
+    What it does not know is absent from its metrics, not zero: the venue does not tell its limits.
     """
 
     def __init__(self, config: BotConfig) -> None:
