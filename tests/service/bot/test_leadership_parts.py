@@ -14,8 +14,8 @@ from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.agent.state import Hold, Holds, TradingState
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops.paper.bot.bot import _lock
 from trading_ops.paper.bot.config import load_config
+from trading_ops.paper.bot.folder import take
 from trading_ops.paper.bot.leadership.late_nonces import LateSource
 from trading_ops.paper.bot.leadership.line import Line
 from trading_ops.paper.bot.leadership.shared_holds import SharedHolds
@@ -239,10 +239,10 @@ def test_settings_that_cannot_be_meant(
 
 def test_second_instance_without_a_database_is_told_what_it_needs(tmp_path: Path) -> None:
     """Records in a file are for one process; the sentence says how to have a standby."""
-    first = _lock(tmp_path / "lock")
+    first = take(tmp_path / "lock")
     with pytest.raises(SetupError, match="a standby with records in PostgreSQL") as error:
-        _lock(tmp_path / "lock")
+        take(tmp_path / "lock")
     assert "docs/failover.md" in str(error.value)
     assert str(tmp_path) in str(error.value)
     first.close()
-    _lock(tmp_path / "lock").close()
+    take(tmp_path / "lock").close()

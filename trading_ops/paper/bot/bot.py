@@ -1,57 +1,35 @@
-"""The bot: its parts put together, its start and its end."""
+"""The bot: its start, its end, and what it says of itself."""
 
 import asyncio
-import fcntl
 import os
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TextIO
 
 from trading_ops import __version__, clock, logs
-from trading_ops.agent import Agent, Health, Hold, TradingState
-from trading_ops.errors import SetupError, TradingOpsError
+from trading_ops.agent import Agent, Health
+from trading_ops.errors import TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.entries.components import COMPONENTS
-from trading_ops.instrument.watchers import Progress, watchers_of
-from trading_ops.paper.bot.brokerage.assembly import account_feed_of, remember_balances
-from trading_ops.paper.bot.brokerage.broker import Broker
+from trading_ops.paper.bot.assembly import Assembled
+from trading_ops.paper.bot.brokerage.assembly import remember_balances
 from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
-from trading_ops.paper.bot.brokerage.kraken import ENDPOINTS, Kraken
-from trading_ops.paper.bot.checkpoints import Place, reached
+from trading_ops.paper.bot.brokerage.kraken import ENDPOINTS
 from trading_ops.paper.bot.commands import commands_of
-from trading_ops.paper.bot.component import Component
 from trading_ops.paper.bot.config import BotConfig, nonce_dir_of, read_secret, split_address
 from trading_ops.paper.bot.farewell import Farewell
 from trading_ops.paper.bot.feed import Feed
-from trading_ops.paper.bot.heartbeat import STEP_SECONDS, Heartbeat
+from trading_ops.paper.bot.folder import take
 from trading_ops.paper.bot.leadership.failover import WATCHING, Failover, failover_of
-from trading_ops.paper.bot.leadership.standby import Leadership
-from trading_ops.paper.bot.leadership.wire import always
-from trading_ops.paper.bot.lifeline import Lifeline
 from trading_ops.paper.bot.mode import ModeSwitch
 from trading_ops.paper.bot.nonces.issuer import Nonces, open_nonces
-from trading_ops.paper.bot.reconciliation.component import Reconciliation
-from trading_ops.paper.bot.reconciliation.sides import Policy
 from trading_ops.paper.bot.records.driver import QUEUE, Threaded
 from trading_ops.paper.bot.records.events import Retention
 from trading_ops.paper.bot.records.sqlite import SqliteDriver
 from trading_ops.paper.bot.records.store import STATEMENTS, Store
-from trading_ops.paper.bot.risk.assembly import guard_of, stop_percent
+from trading_ops.paper.bot.risk.assembly import stop_percent
 from trading_ops.paper.bot.shutdown import leave_at_once, walk
-from trading_ops.paper.bot.signals.assembly import advice_of, sources_of
-from trading_ops.paper.bot.signals.component import Signals
+from trading_ops.paper.bot.signals.assembly import sources_of
 from trading_ops.paper.bot.signals.memory import recalled
-from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.trading.book import Book
-from trading_ops.paper.bot.trading.checks import (
-    Check,
-    fresh_quote,
-    large_enough,
-    let_through,
-    not_while,
-)
-from trading_ops.paper.bot.trading.hearing import Hearing
-from trading_ops.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
 
@@ -61,7 +39,7 @@ STAGES = ("store", "signals", "orders")
 """Components in whose inbox work waits."""
 
 
-class Bot:
+class Bot(Assembled):
     """One bot in one process.
 
     What it does not know is absent from its metrics, not zero: the venue does not tell its limits.
@@ -78,7 +56,7 @@ class Bot:
         self._config = config
         self.stopping = False
         config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock(config.state_dir / "lock")
+        self._lock = take(config.state_dir / "lock")
         self._undo = ExitStack()
         self._currencies = {part for symbol in config.symbols for part in symbol.split("/")}
         self.metrics = BotMetrics(
@@ -261,195 +239,3 @@ class Bot:
             heartbeat_limit_seconds=config.heartbeat_limit_seconds,
             trace_memory=config.trace_memory,
         )
-
-    def _assemble(self) -> None:
-        config = self._config
-        self.broker = Broker(
-            self.metrics,
-            make_client=lambda: Kraken(
-                address=config.venue_address,
-                key=self._key,
-                secret=self._secret,
-                timeout_seconds=config.request_timeout_seconds,
-                issue_nonce=self.nonces.issue,
-            ),
-            nonces=self.nonces,
-            probe_interval_seconds=config.probe_interval_seconds,
-            currencies=self._currencies,
-            permit=self.failover.permit if self.failover else always,
-        )
-        self.signals = Signals(
-            self.metrics,
-            symbols=config.symbols,
-            fast=config.fast_samples,
-            slow=config.slow_samples,
-            advice=advice_of(config, self.metrics, note=self.book.note),
-        )
-        self.risk = guard_of(
-            config,
-            self.metrics,
-            broker=self.broker,
-            book=self.book,
-            store=self.store,
-            holds=self.agent.holds,
-            quotes=self.feed.quotes,
-        )
-        self.orders = Orders(
-            self.metrics,
-            bot=config.name,
-            symbols=config.symbols,
-            broker=self.broker,
-            book=self.book,
-            hearing=Hearing(
-                self.broker,
-                self.book,
-                on_orphan=self._compare_soon,
-                lost_seconds=config.lost_order_seconds,
-            ),
-            checks=self._checks(),
-            quotes=self.feed.quotes,
-            notional=config.order_notional,
-            lifetime_seconds=config.order_lifetime_seconds,
-            decided=self.signals.decided_for,
-            stop_percent=stop_percent(config),
-        )
-        self.reconciliation = Reconciliation(
-            self.metrics,
-            broker=self.broker,
-            book=self.book,
-            store=self.store,
-            turn=self.orders.turn,
-            hold=self._hold,
-            policy=Policy(
-                orphans=config.orphaned_orders,
-                strangers=config.external_trades,
-                lost_seconds=config.lost_order_seconds,
-            ),
-            interval_seconds=config.reconcile_seconds,
-            currencies=self._currencies,
-            away_seconds=lambda: self.lifeline.before.age_seconds,
-        )
-        self.account_feed = account_feed_of(
-            config,
-            self.metrics,
-            broker=self.broker,
-            book=self.book,
-            listen=self.orders.listen,
-            compare=self._compare_soon,
-        )
-        self.heartbeat = Heartbeat(
-            self.metrics,
-            symbols=config.symbols,
-            feed=self.feed,
-            broker=self.broker,
-            signals=self.signals,
-            orders=self.orders,
-            book=self.book,
-            interval_seconds=config.pass_interval_seconds,
-            dead_man_seconds=config.dead_man_seconds,
-        )
-        self.lifeline = Lifeline(
-            self.metrics,
-            self.store,
-            interval_seconds=config.heartbeat_store_seconds,
-            beat_at=lambda: self.heartbeat.beat_at,
-            remembered=self.signals.remembered,
-        )
-        parts: tuple[Component, ...] = (
-            self.store,
-            self.broker,
-            self.feed,
-            self.signals,
-            self.orders,
-            self.reconciliation,
-            self.risk,
-            self.account_feed,
-            self.heartbeat,
-        )
-        if self.failover is not None:
-            # First, so that it ends last: the lease is renewed while the others end.
-            parts = (self._lead(self.failover), *parts)
-        self.supervisor = Supervisor(parts)
-        self._watchers = watchers_of(
-            self.metrics,
-            asyncio.get_running_loop(),
-            on=config.watchers,
-            progress=[_progress(part, config.stuck_seconds, self.supervisor) for part in parts],
-        )
-
-    def _lead(self, failover: Failover) -> Leadership:
-        return failover.component(
-            self.agent.holds,
-            take_over=lambda: self._take_over(failover),
-            warm=lambda: self.signals.ask(self.feed.quotes, within=STEP_SECONDS),
-            warm_seconds=self._config.pass_interval_seconds,
-            warm_after=self._config.slow_samples,
-        )
-
-    def _compare_soon(self) -> None:
-        self.reconciliation.look_soon()
-
-    def _checks(self) -> tuple[Check, ...]:
-        """Return what every order must pass, the plainest reason first."""
-        return (
-            not_while("stopping", "the bot is stopping", lambda: self.stopping),
-            not_while(
-                "not_leader",
-                "another instance leads, or this one cannot be sure that it does",
-                lambda: self.failover is not None and not self.failover.may_submit,
-            ),
-            not_while(
-                "recovering",
-                "the comparison with the venue at the start has not ended well yet",
-                lambda: not self.reconciliation.recovered,
-            ),
-            fresh_quote(self._config.stale_seconds),
-            large_enough,
-            let_through(self.agent.gate),
-            not_while("paper_mode", "the bot is in paper mode", lambda: self.mode.paper),
-            *self.risk.checks,
-        )
-
-    def _hold(self, hold_id: str, reason: str) -> None:
-        """Halt the bot until a person lifts it; in force at once, and durable when this returns."""
-        hold = Hold(
-            id=hold_id,
-            state=TradingState.HALTED,
-            owner="recovery",
-            reason=reason,
-            at=clock.timestamp(),
-        )
-        try:
-            reached(Place.HOLDING)
-            self.agent.holds.lay(hold)
-            reached(Place.HELD)
-        except OSError as error:
-            log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - it is said
-
-
-def _progress(part: Component, limit_seconds: float, supervisor: Supervisor) -> Progress:
-    return Progress(
-        component=part.name,
-        limit_seconds=limit_seconds,
-        marker=lambda: part.last_success_at,
-        has_work=lambda: supervisor.runs(part.name) and part.has_work,
-    )
-
-
-def _lock(path: Path) -> TextIO:
-    """Take the folder for this process: two with one key would fight over nonces and orders.
-
-    Raises:
-        SetupError: another process has it.
-    """
-    file = path.open("w", encoding="ascii")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise SetupError(
-            f"another bot runs in {path.parent}: records in a file are for one process. Fix: stop"
-            " it, name another state_dir, or have a standby with records in PostgreSQL, as"
-            " docs/failover.md says"
-        ) from error
-    return file
