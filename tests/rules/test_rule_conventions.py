@@ -6,6 +6,7 @@ import pytest
 
 from tests.rules.committed import (
     OF_OTHERS,
+    PROMETHEUS,
     RUNBOOKS,
     AlertRule,
     front_matter,
@@ -18,6 +19,7 @@ from tests.rules.committed import (
 from trading_ops.instrument import catalogue
 from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.instrument.metric import Owner
+from trading_ops.reports import slo
 
 RULES = load_rules()
 RECOVERED = [rule for rule in RULES if rule.labels.get("recovery") == "auto"]
@@ -151,7 +153,7 @@ def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule:
     assert bool(plan.get("steps")) == (rule.labels.get("recovery") == "auto")
 
 
-@pytest.mark.parametrize("name", recorded())
+@pytest.mark.parametrize("name", [one for one in recorded() if not one.startswith("slo")])
 def test_recorded_names_tell_level_metric_and_operation(name: str) -> None:
     """As Prometheus' own guide has it; labels are taken away by name, not listed."""
     level, metric, operation = name.split(":")
@@ -183,3 +185,19 @@ def test_what_reads_alerts_copies_their_name_and_never_reads_itself(rule: AlertR
         unlike = [name for name, value in wanted.items() if own.get(name, "") != value]
         unlike += [name for name, value in refused.items() if own.get(name, "") == value]
         assert set(unlike) - {"alertstate"}, selector
+
+
+def test_the_rules_of_the_objectives_are_those_that_are_written_from_them() -> None:
+    """Nobody has changed them by hand, or an objective without writing them."""
+    committed = (PROMETHEUS / "rules" / "slo.yml").read_text(encoding="utf-8")
+    assert committed == slo.rules(), "run python -m trading_ops.reports.slo"
+
+
+def test_the_objectives_are_named_as_sloth_names_them() -> None:
+    """Its public boards show them then."""
+    windows = {f"slo:sli_error:ratio_rate{one}" for one in ("5m", *slo.WINDOWS)}
+    others = (
+        "objective error_budget current_burn_rate period_burn_rate period_error_budget_remaining"
+    )
+    others_of_sloth = {f"slo:{one}:ratio" for one in others.split()}
+    assert windows | others_of_sloth | {"slo:time_period:days", "sloth_slo_info"} <= set(recorded())

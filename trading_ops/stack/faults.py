@@ -13,7 +13,7 @@ import psutil
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
 from trading_ops.stack.fault import Fault
-from trading_ops.stack.host_faults import FrozenExporter, LockedRecords, LogFlood, Restarts, Starved
+from trading_ops.stack.host_faults import FrozenExporter, LockedRecords, LogFlood, Restarts
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.stranger import StrangerOnKey
 
@@ -116,7 +116,6 @@ FAULTS: Mapping[str, Fault] = {
     "venue_wrong_clock": VenueFault(
         "wrong_clock", "the venue's clock is 30 s ahead", offset_seconds=30
     ),
-    "bot_starved": Starved(),
     "bot_restarts": Restarts(),
     "records_locked": LockedRecords(),
     "log_flood": LogFlood(),

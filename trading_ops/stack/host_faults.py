@@ -12,9 +12,6 @@ from trading_ops.domain.target import Kind, Target
 from trading_ops.errors import StackError
 from trading_ops.stack.scene import Scene
 
-STOPPED_SECONDS, RUNNING_SECONDS = 0.7, 0.3
-"""Of each turn of a starved process; a scrape of 1 s still gets its answer."""
-
 FLOOD_BYTES = 400 * 1024 * 1024
 RESTARTS = 3
 
@@ -26,40 +23,6 @@ class _ForPeople:
         """Nothing is cured."""
         del scene, bot, since
         return None
-
-
-class Starved(_ForPeople):
-    """The bot's process is stopped most of the time, as by a host that is overbooked."""
-
-    describe = "the bot's process gets three tenths of its time"
-
-    def __init__(self) -> None:
-        """Begin with nothing stopped."""
-        self._task: asyncio.Task[None] | None = None
-
-    async def inject(self, scene: Scene, bot: Target) -> str:
-        """Stop it and let it run by turns."""
-        pid = await _pid(scene, bot)
-        self._task = asyncio.create_task(_starve(pid))
-        return str(pid)
-
-    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Let it run."""
-        del scene, bot
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(key), signal.SIGCONT)
-
-
-async def _starve(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        while True:
-            os.kill(pid, signal.SIGSTOP)
-            await asyncio.sleep(STOPPED_SECONDS)
-            os.kill(pid, signal.SIGCONT)
-            await asyncio.sleep(RUNNING_SECONDS)
 
 
 class FrozenExporter(_ForPeople):

@@ -11,6 +11,9 @@ from trading_ops import clock
 from trading_ops.stack.calm import TICK_SECONDS
 from trading_ops.stack.following import DrillResult, Following
 
+HOLD_SECONDS = 10.0
+"""For which the fault goes on once it was noticed: in which nothing must be done."""
+
 
 async def must_be_noticed(run: Following, key: str) -> DrillResult:
     """Follow it until it is known to be for people, mend it, and follow it to its end.
@@ -21,6 +24,8 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
     """
     try:
         noticed = await _until(run, _noticed)
+        if noticed:
+            await asyncio.sleep(HOLD_SECONDS)
     finally:
         if key:
             await run.fault.clean_up(run.scene, run.bot, key)

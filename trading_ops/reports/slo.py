@@ -1,0 +1,236 @@
+"""The service level objectives, and the rules made from them: `prometheus/rules/slo.yml`.
+
+    python -m trading_ops.reports.slo
+
+Names and labels are those of Sloth, so that its public boards show them. Each objective counts bad
+events and all events of a bot; what is always there (a process, a feed) counts as one event a
+second. Longer windows are averages of the five-minute rates: weighted by events, and cheap.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+HEAD = """\
+# Written by `python -m trading_ops.reports.slo`; change the objectives there. Recording rules are
+# named as Sloth names them. A month's budget that burns is a page when it would be gone in two to
+# five days, and a ticket when in ten to thirty. Both look at a short and a long window, and at no
+# bot that had too few events or too short a history to tell.
+groups:
+"""
+WINDOWS = ("30m", "1h", "2h", "6h", "1d", "3d", "30d")
+PERIOD_DAYS = 30
+OF_A_SERIES = "instance, job, pod, strategy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """One objective of every bot."""
+
+    name: str
+    percent: float
+    """Of all events that must be good."""
+
+    bad: str
+    """PromQL of the bad events a second over five minutes, by bot and venue."""
+
+    events: str
+    """The same of all events."""
+
+    why: str
+
+
+def _total(selector: str, *labels: str) -> str:
+    away = ", ".join((*labels, OF_A_SERIES))
+    return f"sum without ({away}) (rate({selector}[5m]))"
+
+
+def _slower(metric: str, seconds: str, *labels: str) -> tuple[str, str]:
+    """Return the events above a bucket's bound, and all."""
+    events = _total(f"{metric}_count", *labels)
+    fast = _total(f'{metric}_bucket{{le="{seconds}"}}', "le", *labels)
+    return f"{events} - {fast}", events
+
+
+def _down(selector: str, *labels: str) -> tuple[str, str]:
+    """Return the share of samples at 0, and 1: an event a second."""
+    away = ", ".join((*labels, OF_A_SERIES))
+    up = f"max without ({away}) (avg_over_time({selector}[5m]))"
+    return f"1 - {up}", f"{up} * 0 + 1"
+
+
+def objectives() -> tuple[Objective, ...]:
+    """Return every objective."""
+    requests, orders = "trading_venue_requests_total", "trading_orders_total"
+    up = _down('up{job="trading-bot"}', "read_by")
+    feed = _down('trading_component_up{component="feed"}', "component")
+    api = _slower("trading_venue_request_duration_seconds", "0.1", "endpoint")
+    data = _slower("trading_market_data_latency_seconds", "0.05", "symbol")
+    slow = _slower("trading_order_duration_seconds", "1")
+    found = (
+        ("availability", 99.9, *up, "a scrape of the bot is answered"),
+        ("api-latency", 99.0, *api, "a call to the venue is answered within 100 ms"),
+        ("market-data-latency", 95.0, *data, "a price arrives within 50 ms"),
+        ("order-latency", 99.0, *slow, "an order is acknowledged within a second"),
+        (
+            "order-success",
+            95.0,
+            _total(orders + '{outcome=~"rejected|expired"}', "outcome"),
+            _total(orders + '{outcome!="denied"}', "outcome"),
+            "an order that was sent is neither rejected nor expires",
+        ),
+        (
+            "venue-calls",
+            99.9,
+            _total(requests + '{code!~"ok|refused"}', "code", "endpoint"),
+            _total(requests, "code", "endpoint"),
+            "a call to the venue is answered",
+        ),
+        (
+            "nonces",
+            99.9,
+            _total("trading_nonces_refused_total"),
+            _total("trading_nonces_issued_total"),
+            "a nonce is accepted",
+        ),
+        ("feed-connected", 99.0, *feed, "the market data feed is connected"),
+    )
+    return tuple(
+        Objective(name=name, percent=percent, bad=bad, events=events, why=why)
+        for name, percent, bad, events, why in found
+    )
+
+
+def _record(name: str, expr: str, labels: dict[str, str]) -> str:
+    told = ", ".join(f"{key}: {value}" for key, value in labels.items())
+    return (
+        f"      - record: {name}\n        expr: |\n          {expr}\n        labels: {{{told}}}\n\n"
+    )
+
+
+def _group(one: Objective) -> str:
+    slo = {
+        "sloth_id": f"trading-bot-{one.name}",
+        "sloth_service": "trading-bot",
+        "sloth_slo": one.name,
+    }
+    me = f'{{sloth_id="{slo["sloth_id"]}"}}'
+    text = f"  # {one.percent:g} %: {one.why}.\n"
+    text += f"  - name: sloth-slo-{slo['sloth_id']}\n    interval: 30s\n    rules:\n"
+    text += _record("slo:sli_bad:rate5m", one.bad, slo)
+    text += _record("slo:sli_events:rate5m", one.events, slo)
+    ratio = f"slo:sli_bad:rate5m{me} / slo:sli_events:rate5m{me}"
+    text += _record("slo:sli_error:ratio_rate5m", ratio, slo | {"sloth_window": "5m"})
+    for window in WINDOWS:
+        ratio = (
+            f"avg_over_time(slo:sli_bad:rate5m{me}[{window}])"
+            f" / avg_over_time(slo:sli_events:rate5m{me}[{window}])"
+        )
+        ratio = ratio.replace(" / ", "\n          / ")
+        labels = slo | {"sloth_window": window}
+        text += _record(f"slo:sli_error:ratio_rate{window}", ratio, labels)
+    budget = round(1 - one.percent / 100, 6)
+    text += _record("slo:objective:ratio", f"vector({one.percent / 100:g})", slo)
+    text += _record("slo:error_budget:ratio", f"vector({budget:g})", slo)
+    text += _record("slo:time_period:days", f"vector({PERIOD_DAYS})", slo)
+    by = "/ on (sloth_id) group_left () slo:error_budget:ratio"
+    for name, window in (("current", "5m"), ("period", "30d")):
+        expr = (
+            f"sum without (sloth_window) (slo:sli_error:ratio_rate{window}{me})\n          {by}{me}"
+        )
+        text += _record(f"slo:{name}_burn_rate:ratio", expr, slo)
+    text += _record(
+        "slo:period_error_budget_remaining:ratio", f"1 - slo:period_burn_rate:ratio{me}", slo
+    )
+    told = slo | {"sloth_version": "none", "sloth_spec": "none", "sloth_mode": "none"}
+    told |= {"sloth_objective": f'"{one.percent:g}"'}
+    return text + _record("sloth_slo_info", "vector(1)", told)
+
+
+_ALERTS = """\
+  - name: trading-slo
+    interval: 30s
+    rules:
+      # Ten events at least, bad or good, and half an hour of history, in the last hour.
+      - alert: TradingSloBudgetBurningFast
+        expr: |
+          (
+{fast}
+          )
+          and ignoring (sloth_window)
+            avg_over_time(slo:sli_events:rate5m[1h]) * 3600 > 10
+          and ignoring (sloth_window)
+            count_over_time(slo:sli_events:rate5m[1h]) > 60
+        for: 30s
+        keep_firing_for: 2m
+        labels:
+          severity: critical
+          escalate: 5m
+        annotations:
+          summary: A bot burns its error budget so fast that it will be gone within days.
+          description: >-
+            {{{{ $value | humanizePercentage }}}} of the events of {{{{ $labels.sloth_slo }}}}
+            of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad, many times what a
+            month allows.
+          runbook_url: https://trading-ops.example.invalid/runbooks/TradingSloBudgetBurningFast.md
+          dashboard_url: http://127.0.0.1:3000/d/trading-ops-overview?var-bot={{{{ $labels.bot }}}}
+
+      # The same for what burns slowly: at least six hours of history, and more events.
+      - alert: TradingSloBudgetBurningSlowly
+        expr: |
+          (
+{slow}
+          )
+          and ignoring (sloth_window)
+            avg_over_time(slo:sli_events:rate5m[1d]) * 86400 > 30
+          and ignoring (sloth_window)
+            count_over_time(slo:sli_events:rate5m[1d]) > 720
+        for: 5m
+        keep_firing_for: 10m
+        labels:
+          severity: warning
+          escalate: 15m
+        annotations:
+          summary: A bot burns more of its error budget than a month allows.
+          description: >-
+            {{{{ $value | humanizePercentage }}}} of the events of {{{{ $labels.sloth_slo }}}}
+            of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad: at this pace the
+            month's budget does not last.
+          runbook_url: https://trading-ops.example.invalid/runbooks/TradingSloBudgetBurningSlowly.md
+          dashboard_url: http://127.0.0.1:3000/d/trading-ops-overview?var-bot={{{{ $labels.bot }}}}
+"""
+
+
+def _burning(*pairs: tuple[str, str, float]) -> str:
+    """Return that both windows of one of the pairs burn so many budgets."""
+
+    def above(window: str, factor: float) -> str:
+        return (
+            f"sum without (sloth_window) (slo:sli_error:ratio_rate{window})\n"
+            "                  > on (sloth_id) group_left ()"
+            f" {factor:g} * slo:error_budget:ratio"
+        )
+
+    parts = [
+        f"              (\n                  {above(short, factor)}\n                and\n"
+        f"                  {above(long, factor)}\n              )"
+        for short, long, factor in pairs
+    ]
+    return "\n            or\n".join(parts)
+
+
+def rules() -> str:
+    """Return the whole file."""
+    fast = _burning(("5m", "1h", 14.4), ("30m", "6h", 6))
+    slow = _burning(("2h", "1d", 3), ("6h", "3d", 1))
+    groups = "".join(_group(one) for one in objectives())
+    return HEAD + groups + _ALERTS.format(fast=fast, slow=slow)
+
+
+def main() -> None:
+    """Write the file."""
+    path = Path(__file__).resolve().parents[2] / "prometheus" / "rules" / "slo.yml"
+    path.write_text(rules(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
