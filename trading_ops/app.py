@@ -13,6 +13,7 @@ import sys
 from aiohttp import web
 
 from trading_ops import logs
+from trading_ops.bounded_site import BoundedSite
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops.settings import Settings, load_settings
@@ -23,6 +24,8 @@ log = logs.get(__name__)
 
 KEEPALIVE_SECONDS = 75.0
 SHUTDOWN_SECONDS = 2.0
+CONNECTIONS = 512
+"""At once: below the usual limit of file descriptors, above what a storm of senders needs."""
 
 
 async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> None:
@@ -39,7 +42,7 @@ async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> 
         looping = asyncio.create_task(reconciler.loop.run())
         watching = asyncio.create_task(reconciler.watch.run())
         try:
-            await web.TCPSite(runner, host, port).start()
+            await BoundedSite(runner, host, port, connections=CONNECTIONS).start()
             log.info("reconciler_started", address=f"{host}:{port}")
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({looping, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from trading_ops import clock, logs
 from trading_ops.agent.fence import FenceKeeper
+from trading_ops.bounded_site import BoundedSite
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
@@ -142,7 +143,7 @@ class _Stack:
         await runner.setup()
         try:
             host, port = split_address(self._address)
-            await web.TCPSite(runner, host, port).start()
+            await BoundedSite(runner, host, port).start()
             address_file(self._settings.var).write_text(f"{host}:{port}\n", encoding="ascii")
             yield
         finally:
