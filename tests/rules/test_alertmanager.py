@@ -8,7 +8,19 @@ from tests.rules.committed import ALERTMANAGER, ROUTES, AlertRule, load_rules, r
 
 CONFIG: dict[str, Any] = read_yaml(ROUTES)
 RECEIVERS: dict[str, dict[str, Any]] = {item["name"]: item for item in CONFIG["receivers"]}
-MUTED = {"TradingBotBrokerDisconnected", "TradingBotMarketDataStale"}
+MUTED = {
+    "TradingBotBalanceStale",
+    "TradingBotBrokerDisconnected",
+    "TradingBotMarketDataStale",
+    "TradingBotVenueErrorsHigh",
+}
+SAID_LOUDER = {
+    "TradingHostDiskLow": {"TradingHostDiskFilling"},
+    "TradingBotMemoryHigh": {"TradingBotMemoryLeakSuspected", "TradingBotMemoryLimitForecast"},
+    "TradingSloBudgetBurningFast": {"TradingSloBudgetBurningSlowly"},
+}
+"""An alert, and those that are its forecast."""
+
 WAITS = {"5m": "5m", "15m": "15m"}
 
 
@@ -118,13 +130,31 @@ def test_the_two_addresses_can_be_replaced_by_their_text() -> None:
 
 def test_only_what_follows_from_a_dead_venue_is_inhibited_and_both_sides_are_guarded() -> None:
     """An inhibited alert means hands off, so the list is short and explicit."""
-    for rule in CONFIG["inhibit_rules"]:
+    for rule in CONFIG["inhibit_rules"][:2]:
         assert rule["source_matchers"] == ['alertname="TradingVenueDown"', 'venue!=""']
         assert rule["equal"] == ["venue"]
         assert 'venue!=""' in rule["target_matchers"]
     targets = " ".join(CONFIG["inhibit_rules"][0]["target_matchers"])
     named = {rule.name for rule in load_rules() if rule.name in targets}
     assert named == MUTED
+
+
+def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() -> None:
+    """What leads to recovery is never among them: an inhibited alert means hands off."""
+    rules = {rule.name: rule for rule in load_rules()}
+    found = {}
+    for one in CONFIG["inhibit_rules"][2:]:
+        source, *guards = one["source_matchers"]
+        target, *guards_too = one["target_matchers"]
+        assert guards == guards_too
+        demanded = {guard.partition("!=")[0] for guard in guards}
+        assert demanded
+        assert demanded <= set(one["equal"])
+        names = {name for name in rules if f'"{name}"' in source.replace("|", '"|"')}
+        muted = {name for name in rules if f'"{name}"' in target.replace("|", '"|"')}
+        assert not any(rules[name].labels.get("recovery") for name in muted)
+        found[names.pop()] = muted
+    assert found == SAID_LOUDER
 
 
 def test_nothing_is_muted_by_the_clock_or_spelt_the_old_way() -> None:

@@ -153,7 +153,9 @@ def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule:
     assert bool(plan.get("steps")) == (rule.labels.get("recovery") == "auto")
 
 
-@pytest.mark.parametrize("name", [one for one in recorded() if not one.startswith("slo")])
+@pytest.mark.parametrize(
+    "name", [one for one in recorded() if not one.startswith(("slo", "anomaly:"))]
+)
 def test_recorded_names_tell_level_metric_and_operation(name: str) -> None:
     """As Prometheus' own guide has it; labels are taken away by name, not listed."""
     level, metric, operation = name.split(":")
@@ -201,3 +203,12 @@ def test_the_objectives_are_named_as_sloth_names_them() -> None:
     )
     others_of_sloth = {f"slo:{one}:ratio" for one in others.split()}
     assert windows | others_of_sloth | {"slo:time_period:days", "sloth_slo_info"} <= set(recorded())
+
+
+def test_an_anomaly_never_tells_people_and_never_leads_to_an_action() -> None:
+    """It is outside of what is usual, which is not yet wrong."""
+    found = [rule for rule in RULES if "anomaly" in rule.expr]
+    assert found
+    for rule in found:
+        assert (rule.labels["severity"], rule.labels["escalate"]) == ("info", "never")
+        assert "recovery" not in rule.labels
