@@ -1,4 +1,4 @@
-"""The three drills on real processes: they heal, and without automation they do not."""
+"""The fastest drills on real processes: they heal, and without automation they do not."""
 
 import pytest
 
@@ -8,7 +8,13 @@ from trading_ops import clock
 from trading_ops.domain.target import Kind
 from trading_ops.stack.scene import Scene
 
-DRILLS = ["TradingBotBrokerDisconnected", "TradingBotMarketDataStale", "TradingBotDown"]
+DRILLS = [
+    "TradingBotBrokerDisconnected",
+    "TradingBotMarketDataStale",
+    "TradingBotDown",
+    "TradingBotNonceRefused",
+]
+FOR_PEOPLE = ["TradingVenueDown"]
 STAGES = [
     "injected",
     "detected",
@@ -41,6 +47,16 @@ def test_without_automation_nothing_recovers(stack: Stack, alert: str) -> None:
     code, result = stack.json("drill", alert, "--paused")
     assert code == 0, result["problem"] + stack.logs()
     assert any(reason.startswith("paused: would have run") for reason in result["reasons"])
+
+
+@pytest.mark.parametrize("alert", FOR_PEOPLE)
+def test_what_is_for_people_is_noticed_and_nothing_is_done(stack: Stack, alert: str) -> None:
+    """No bot is restarted for an outage of its venue, and the alert ends with the outage."""
+    code, result = stack.json("drill", alert)
+    assert code == 0, result["problem"] + stack.logs()
+    stages = [mark["stage"] for mark in result["timeline"]]
+    assert "acted" not in stages
+    assert stages.index("noticed") < stages.index("mended") < stages.index("closed")
 
 
 def test_incidents_tell_what_happened(stack: Stack) -> None:

@@ -110,9 +110,6 @@ FAULTS: Mapping[str, Fault] = {
         methods=["AddOrder"],
         error="EOrder:Insufficient funds",
     ),
-    "venue_hides_balances": VenueFault(
-        "balance", "balances are told neither over REST nor over WebSocket", where="both"
-    ),
     "venue_wrong_clock": VenueFault(
         "wrong_clock", "the venue's clock is 30 s ahead", offset_seconds=30
     ),

@@ -6,6 +6,7 @@ or for a slow disk, would make it worse.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from trading_ops import clock
 from trading_ops.stack.calm import TICK_SECONDS
@@ -36,7 +37,8 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
     if not await _until(run, _closed):
         return run.result(paused=False, passed=False, problem="it did not end with its fault")
     done = await _done(run)
-    return run.result(paused=False, passed=not done, problem=done)
+    result = run.result(paused=False, passed=not done, problem=done)
+    return result if done else replace(result, witness="nothing was done to the bot meanwhile")
 
 
 async def _until(run: Following, reached: Callable[[Following], bool]) -> bool:
