@@ -123,7 +123,13 @@ class Instance:
             "agent_address": f"127.0.0.1:{self.port}",
             "state_dir": str(self.folder / "state"),
             "records": {"url_file": str(file), **self.lease},
-            # It trades as fast as it can; what is looked at is who, and not how much.
+            # Slow enough for two of them and a busy machine.
+            "pass_interval_seconds": 0.25,
+            "probe_interval_seconds": 0.5,
+            "request_timeout_seconds": 2.0,
+            "lost_order_seconds": 5.0,
+            "reconcile_seconds": 2.0,
+            # It trades whenever it can; what is looked at is who, and not how much.
             "risk": {
                 "orders": 10_000,
                 "exposure": "1000",

@@ -19,9 +19,11 @@ from trading_ops import clock
 from trading_ops.paper.bot.checkpoints import Place
 from trading_ops.paper.venue.signing import sign
 
-LEASE = {"lease_seconds": 5.0, "renew_seconds": 1.0, "margin_seconds": 2.0, "watch_seconds": 0.2}
-START_SECONDS = 30.0
-TAKEOVER_SECONDS = 20.0
+LEASE = {"lease_seconds": 8.0, "renew_seconds": 1.5, "margin_seconds": 3.0, "watch_seconds": 0.3}
+START_SECONDS = 90.0
+TAKEOVER_SECONDS = 90.0
+"""Deadlines, not promises: how long it takes is what `tests.crash.bot_replicas` prints."""
+
 REPLACED = 5
 
 
@@ -105,7 +107,7 @@ async def agree(pair: Pair) -> None:
             name: str(type(there[name])(amount)) for name, amount in rows if name in there
         }
 
-    await until(same, within=10, what="records and venue agree")
+    await until(same, within=60, what="records and venue agree")
 
 
 async def test_killed_leader(pair: Pair) -> None:
@@ -128,7 +130,7 @@ async def test_ordered_end(pair: Pair) -> None:
     """SIGTERM gives the lease up: the standby does not wait for it to run out."""
     leader, standby = await both(pair)
     leader.send(signal.SIGTERM)
-    await until(ended(leader), within=15, what="it ends")
+    await until(ended(leader), within=60, what="it ends")
     assert leader.code == 0
     (left,) = pair.rows("SELECT ends_at FROM bot_alpha.lease WHERE token = 1") or [(None,)]
     assert left[0] in {0.0, None}, "released, or the other one has it already"
@@ -140,7 +142,7 @@ async def test_end_of_a_standby_is_clean(pair: Pair) -> None:
     """It has left nothing at the venue, and says no farewell to it."""
     leader, standby = await both(pair)
     standby.send(signal.SIGTERM)
-    await until(ended(standby), within=15, what="it ends")
+    await until(ended(standby), within=60, what="it ends")
     assert standby.code == 0
     assert '"missed": []' in standby.log
     await trades_on(pair, leader)
@@ -152,7 +154,7 @@ async def test_frozen_leader(pair: Pair) -> None:
     leader.send(signal.SIGSTOP)
     await trades(pair, standby, within=TAKEOVER_SECONDS)
     leader.send(signal.SIGCONT)
-    await until(ended(leader), within=15, what="it ends itself")
+    await until(ended(leader), within=60, what="it ends itself")
     assert leader.code == REPLACED
     assert "Start this one again as a standby" in leader.log
     assert not [line for line in leader.log.splitlines() if line.startswith("Traceback")]
@@ -168,7 +170,7 @@ async def test_frozen_right_before_a_submit(pair: Pair) -> None:
     await until(frozen(leader), within=START_SECONDS, what="it stands still")
     await trades(pair, standby, within=TAKEOVER_SECONDS)
     leader.send(signal.SIGCONT)
-    await until(ended(leader), within=15, what="it ends itself")
+    await until(ended(leader), within=60, what="it ends itself")
     assert leader.code == REPLACED
     assert "not sent: this instance does not lead" in leader.log
     await trades_on(pair, standby)
@@ -205,7 +207,7 @@ async def test_leader_is_cut_off_from_the_database(pair: Pair) -> None:
     await until(says(leader, "standby"), within=TAKEOVER_SECONDS, what="it stops submitting")
     await trades(pair, standby, within=TAKEOVER_SECONDS)
     leader.wire.mend()
-    await until(ended(leader), within=15, what="it ends itself")
+    await until(ended(leader), within=60, what="it ends itself")
     assert leader.code == REPLACED
     await trades_on(pair, standby)
     await agree(pair)
@@ -259,7 +261,7 @@ async def test_halt_outlives_a_failover(pair: Pair) -> None:
     resumed = await standby.command("resume", owner="anna", reason="over", holds="anna-1")
     assert resumed["outcome"] == "succeeded"
     await trades(pair, standby, within=TAKEOVER_SECONDS)
-    await until(state, within=10, what="the standby hears of it")
+    await until(state, within=60, what="the standby hears of it")
 
 
 async def test_halt_at_the_standby_holds_the_leader(pair: Pair) -> None:
@@ -270,7 +272,7 @@ async def test_halt_at_the_standby_holds_the_leader(pair: Pair) -> None:
     async def halted() -> object:
         return (await leader.health())["state"] == "halted"
 
-    await until(halted, within=5, what="the leader is halted")
+    await until(halted, within=60, what="the leader is halted")
 
 
 async def test_hold_that_cannot_be_shared_is_in_force_and_says_so(pair: Pair) -> None:
@@ -286,7 +288,7 @@ async def test_hold_that_cannot_be_shared_is_in_force_and_says_so(pair: Pair) ->
     async def shared() -> bool:
         return bool(pair.rows("SELECT id FROM bot_alpha.holds WHERE id = 'anna-3'"))
 
-    await until(shared, within=15, what="it is shared")
+    await until(shared, within=60, what="it is shared")
 
 
 async def test_what_a_standby_shows(pair: Pair) -> None:
@@ -303,7 +305,7 @@ async def test_what_a_standby_shows(pair: Pair) -> None:
         health = await standby.health()
         return bool(health["heartbeat_at"] > before and health["status"] == "ok")
 
-    await until(beats, within=10, what="its heart beats")
+    await until(beats, within=60, what="its heart beats")
     answer = await standby.command("restart_component", component="broker")
     assert "this instance is a standby" in answer["detail"]
     assert not list((standby.folder / "state").rglob("ceiling"))
@@ -316,4 +318,4 @@ async def test_a_bot_that_ignores_its_lease_is_found(pair: Pair) -> None:
     async def seen() -> bool:
         return bool(returned(await pair.orders()))
 
-    await until(seen, within=40, what="two that trade at once")
+    await until(seen, within=TAKEOVER_SECONDS, what="two that trade at once")
