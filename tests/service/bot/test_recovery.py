@@ -16,8 +16,11 @@ import msgspec
 import pytest
 
 from tests.service.bot.conftest import Control, Venue, sample, until
+from trading_ops.paper.bot import checkpoints
 from trading_ops.paper.bot.bot import Bot
+from trading_ops.paper.bot.checkpoints import Place
 from trading_ops.paper.bot.config import BotConfig
+from trading_ops.paper.bot.reconciliation import component
 from trading_ops.paper.bot.trading.order import new_client_id
 
 Spawn = Callable[[], subprocess.Popen[bytes]]
@@ -157,6 +160,30 @@ async def test_records_that_are_gone(
     await bot.reconciliation.look_now()
     await agree(venue, bot)
     assert causes(tmp_path) or bot.book.positions
+    await bot.stop()
+
+
+async def test_a_crash_while_records_are_begun(
+    venue: Venue, config: BotConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the account was opened with, long ago, is in the balances and is not counted again."""
+    monkeypatch.setattr(component, "OVERLAP_SECONDS", 0.0)  # so that "long ago" is before now
+    left = [Place.RECORDS_BEGUN]
+
+    def crash(place: Place) -> None:
+        if place in left:
+            left.remove(place)
+            raise RuntimeError("a crash at this place")
+
+    monkeypatch.setattr(checkpoints, "_watchers", [crash])
+    bot = Bot(config)
+    await bot.start()
+    await until(lambda: bot.reconciliation.recovered, within=60)
+    assert not left
+    await bot.orders.cancel_all()
+    await bot.reconciliation.look_now()
+    await agree(venue, bot)
+    assert bot.agent.holds.holds == ()
     await bot.stop()
 
 

@@ -290,9 +290,11 @@ class Reconciliation(Component):
         for step in found.steps:
             await self._take_over(step, theirs.snapshot.at)
         totals = {name: one.total for name, one in theirs.snapshot.balances.items()}
+        # Before the balances: with them and without it, a bot that died in between would count the
+        # whole history again, on top of balances that it is in.
+        await self._store.set_fact(WATERMARK, theirs.snapshot.at)
         await self._book.adopt_balances(totals)
         reached(Place.RECORDS_BEGUN)
-        await self._store.set_fact(WATERMARK, theirs.snapshot.at)
         log.info("records_begun", orders_found=len(rebuilt), currencies=len(totals))
 
     async def _take_over(self, step: Step, at: float) -> None:
