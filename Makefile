@@ -2,7 +2,7 @@
 # The targets that need the virtual environment make it first; when nothing changed that is instant.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test lint drill gameday bench rules crash crash-bot crash-replicas soak fuzz planted test-freqtrade
+.PHONY: help setup setup-dev up down status doctor test test-long lint drill gameday bench rules crash crash-bot crash-replicas soak fuzz planted test-freqtrade
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -32,6 +32,9 @@ doctor: setup ## Check tools, configuration and every connection
 
 test: setup-dev ## Check style, types and imports, then run every test with coverage
 	@scripts/test.sh
+
+test-long: setup-dev ## The tests that take minutes each: failover, shutdown, updates, soak, crashes of the bot
+	@.venv/bin/python -m pytest --long -n 2 --dist loadfile $$(.venv/bin/python -c 'from tests.conftest import LONG; print(*sorted(LONG))')
 
 lint: setup-dev ## Check style, types and imports only
 	@scripts/lint.sh

@@ -15,6 +15,36 @@ from trading_ops.store import migrate
 settings.register_profile("long", max_examples=4000, deadline=None)
 
 
+LONG = frozenset(
+    {
+        "tests/crash/test_soak.py",
+        "tests/crash/test_crash_bot.py",
+        "tests/service/bot/test_failover.py",
+        "tests/service/bot/test_shutdown.py",
+        "tests/service/bot/test_brokerage.py",
+        "tests/service/bot/test_account_feed.py",
+        "tests/service/bot/test_model.py",
+        "tests/service/bot/test_risk_at_the_venue.py",
+        "tests/service/stack/test_update.py",
+        "tests/e2e/test_updates.py",
+    }
+)
+"""Files that take minutes each: `make test-long` runs them, and every other run leaves them out."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know `--long`."""
+    parser.addoption("--long", action="store_true", help="also run what takes minutes a file")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what takes minutes, unless it is asked for."""
+    if config.getoption("--long"):
+        return None
+    name = collection_path.as_posix()
+    return True if any(name.endswith(one) for one in LONG) else None
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """A PostgreSQL server that this test process shares, and that does not wait for the disk."""
