@@ -13,6 +13,7 @@ from grafana.boards.panels import (
     Query,
     Row,
 )
+from grafana.boards.records_row import RECORDS
 from grafana.boards.recovery_row import RECOVERY
 
 GOOD_AT_ONE = ((None, RED), (1.0, GREEN))
@@ -273,4 +274,4 @@ FEED = Row(
     ),
 )
 
-ROWS = (STATE, BOT, BROKER, FEED, LOSSES, RECOVERY)
+ROWS = (STATE, BOT, BROKER, FEED, LOSSES, RECORDS, RECOVERY)
