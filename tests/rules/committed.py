@@ -1,5 +1,6 @@
 """The committed configuration as the tests read it: rules, routes, runbooks and the tools."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -77,6 +78,7 @@ def load_rules() -> list[AlertRule]:
     ]
 
 
+@functools.cache
 def recorded() -> dict[str, str]:
     """Read every recording rule: its query by its name."""
     return {
@@ -100,6 +102,7 @@ def front_matter(path: Path) -> dict[str, Any]:
     return plan
 
 
+@functools.cache
 def selected(expr: str) -> frozenset[str]:
     """Find the metrics on which a query stands, through the rules that record what it selects."""
     rules = recorded()
