@@ -9,9 +9,10 @@ import pytest
 from trading_ops.errors import ConfigError
 from trading_ops.reports.runbook_check import check_runbooks
 from trading_ops.settings import Settings, load_settings
+from trading_ops.stack.faults import FAULTS as KNOWN_FAULTS
 
 ROOT = Path(__file__).parents[3]
-FAULTS = frozenset({"venue_disconnect", "venue_stale_feed", "bot_kill"})
+FAULTS = frozenset(KNOWN_FAULTS)
 BROKER = "TradingBotBrokerDisconnected"
 
 
@@ -98,7 +99,7 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
     "a hold that cannot be reached": (broken("hold: 5s", "hold: 1h"), "verify.hold is longer"),
     "an unknown fault": (broken("fault: venue_disconnect", "fault: rain"), "rain is unknown"),
     "an unless that no rule has": (
-        broken("unless: [TradingVenueDown]", "unless: [TradingNothing]"),
+        broken("unless: [TradingVenueDown,", "unless: [TradingNothing,"),
         "no rule has the alert TradingNothing",
     ),
     "a query that does not parse": (broken("== 1'", "=== 1'"), "does not parse"),
