@@ -74,7 +74,7 @@ class BotWorld:
         }
         (self.folder / "venue.json").write_text(json.dumps(venue))
         (self.folder / "bot.json").write_text(json.dumps(bot))
-        self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10))
+        self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60))
         with (self.folder / "venue.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - once, before anything else
                 [sys.executable, "-m", "trading_ops.paper.venue", "--config", "venue.json"],

@@ -252,10 +252,10 @@ BUGS = (
         what="the tick's own counting lets another thread in between",
         changes=(
             Change(
-                path="trading_ops/instrument/ticks.py",
-                old="        self._messages.value += 1\n",
-                new="        before = self._messages.value\n"
-                '        __import__("time").sleep(0)\n        self._messages.value = before + 1\n',
+                path="trading_ops/instrument/facts/market_data.py",
+                old="        feed.messages.value += 1\n",
+                new="        before = feed.messages.value\n"
+                '        __import__("time").sleep(0)\n        feed.messages.value = before + 1\n',
             ),
         ),
         tests=(f"{_RECORDER}/test_storm.py",),

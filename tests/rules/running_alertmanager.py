@@ -17,7 +17,7 @@ from tests.rules.receivers import Receivers
 from trading_ops import clock
 
 WEBHOOK_TOKEN = "a-webhook-token"
-READY_WITHIN = 20.0
+READY_WITHIN = 120.0
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,12 @@ class Held:
     def __init__(self, writer: Writer) -> None:
         self._busy, self._go = threading.Event(), threading.Event()
         writer.submit(self._hold)
-        assert self._busy.wait(10)
+        assert self._busy.wait(60)
 
     def _hold(self, connection: Connection) -> None:
         del connection
         self._busy.set()
-        assert self._go.wait(10)
+        assert self._go.wait(60)
 
     def let_go(self) -> None:
         self._go.set()

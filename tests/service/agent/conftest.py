@@ -65,7 +65,7 @@ class Bot:
             release.wait(20)
 
         self.loop.call_soon_threadsafe(hold)
-        assert blocked.wait(5)
+        assert blocked.wait(60)
         return release
 
 
@@ -157,7 +157,7 @@ def agent(start: Callable[[], Agent]) -> Agent:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as session:
         yield session
 
 

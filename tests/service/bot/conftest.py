@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 from tests.free_ports import free_port
+from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.bot import Bot
@@ -39,9 +40,9 @@ def metrics() -> BotMetrics:
 
 async def until(condition: Callable[[], object], *, within: float = 15.0) -> None:
     """Wait for something that another process or thread does; fail when it does not."""
-    deadline = clock.monotonic() + within
+    deadline = clock.monotonic() + within * PATIENCE
     while not condition():
-        assert clock.monotonic() < deadline, f"not within {within} s"
+        assert clock.monotonic() < deadline, f"not within {within * PATIENCE:g} s"
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -219,7 +220,7 @@ class Control:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as session:
         yield session
 
 

@@ -65,7 +65,7 @@ async def test_a_model_decides_is_replaced_and_everything_is_told(
     await until(lambda: len(venue.journal("dead_man_armed")) > before + 1)
     answer = await control.command("cancel_orders")
     bot.terminate()
-    assert bot.wait(20) == 0
+    assert bot.wait(60) == 0
     first = ordered_by("model")[0]
     assert set(first["detail"]) >= {"signal", "confidence", "horizon_seconds", "target"}
     assert first["order"] in {one.get("order") for one in told("ORDER")}

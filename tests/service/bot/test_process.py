@@ -156,7 +156,7 @@ async def test_signal_ends_an_ordered_life(config: BotConfig, venue: Venue) -> N
     serving = asyncio.create_task(serve(config))
     await open_order(venue)
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 60)
     assert venue.unattended() == set()
 
 

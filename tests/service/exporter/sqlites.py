@@ -50,7 +50,7 @@ class Writer:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def do(self, *statements: str) -> str:
         """Carry out statements; return the answer to the last one."""
@@ -66,7 +66,7 @@ class Writer:
     def kill(self) -> None:
         """End it as a crash does."""
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 def state(folder: Path) -> dict[str, tuple[str, int]]:

@@ -61,7 +61,7 @@ async def exporting(
 
 
 async def scrape(session: aiohttp.ClientSession) -> tuple[str, Seen]:
-    async with asyncio.timeout(2), session.get("/metrics") as answer:
+    async with asyncio.timeout(20), session.get("/metrics") as answer:
         text = await answer.text()
     found: Seen = {}
     for family in text_string_to_metric_families(text):

@@ -323,7 +323,7 @@ async def test_a_frozen_one_is_not_listened_to_for_ever(tmp_path: Path) -> None:
     """It hangs before it answers: the connection is given up, and the end is not held up."""
     fake = FakeFreqtrade()
     fake.hangs = {EVERYTHING}
-    async with asyncio.timeout(15), listening(tmp_path, fake) as session:
+    async with asyncio.timeout(120), listening(tmp_path, fake) as session:
         assert (await scores(session))[0] == 0
         fake.thaw()
         await eventually(lambda: fake.subscribed)

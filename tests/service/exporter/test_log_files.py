@@ -40,7 +40,7 @@ class Reader:
         self.watched = Watched(self.source)
 
     async def look(self) -> dict[str, float]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             await self.watched.once()
         found = {}
         for family in self.watched.figures():

@@ -67,7 +67,7 @@ class RealAgent:
             thaw.wait(30)
 
         self.agent._loop.call_soon_threadsafe(hold)
-        assert frozen.wait(5)
+        assert frozen.wait(60)
         return thaw
 
     async def catch_up(self) -> None:

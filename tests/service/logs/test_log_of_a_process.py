@@ -81,7 +81,7 @@ def test_the_last_lines_are_there_after_an_ordered_end(writer: Writer) -> None:
     """Many files, no line lost or doubled, in order; nothing waits when the process ends."""
     writer.ask("log 2000")
     writer.tell("end")
-    assert writer.process.wait(20) == 0
+    assert writer.process.wait(60) == 0
     assert writer.numbers() == list(range(2000))
     assert len(files_aside(writer.log.parent)) > 10
     writer.end()

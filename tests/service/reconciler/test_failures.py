@@ -108,7 +108,7 @@ async def test_a_database_that_another_process_has_locked(
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(120):
                 assert await refused(running, world.alert())
             await halts(running, world)
         finally:

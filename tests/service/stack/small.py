@@ -15,7 +15,7 @@ from trading_ops.stack.process import AskBanner, Process
 from trading_ops.stack.restart_limit import RestartLimit
 from trading_ops.stack.supervisor import Supervisor
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 
 REPOSITORY = Path(__file__).parents[3]
 

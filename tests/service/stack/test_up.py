@@ -60,7 +60,7 @@ class Project:
 
     async def run(self, *arguments: str, var: Path | None = None) -> Ended:
         process = await self.start(*arguments, var=var)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             out, err = await process.communicate()
         return Ended(process.returncode or 0, out.decode(), err.decode())
 
@@ -70,7 +70,7 @@ class Project:
         process = await self.start("up")
         assert process.stdout
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while not (line := await process.stdout.readline()).startswith(b"Ready after"):
                     assert line, (await process.communicate())[1].decode()
             yield process

@@ -21,7 +21,7 @@ import aiohttp
 from tests.free_ports import free_port
 from trading_ops.paper.venue import signing
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 T = TypeVar("T")
 TOKEN = "faults-" + "f" * 32
 
@@ -144,7 +144,7 @@ class VenueProcess:
         """Send a signal; return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=5)
+        return self.process.wait(timeout=60)
 
     def kill(self) -> None:
         self.stop(signal.SIGKILL)

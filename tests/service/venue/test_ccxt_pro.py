@@ -56,7 +56,7 @@ async def test_it_trades_and_watches_its_own(pro: Any) -> None:
     for _ in range(100):
         await asyncio.sleep(0)
     bought = await pro.create_order_ws("BTC/USD", "market", "buy", 0.01)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         trades = await watching
     assert {trade["order"] for trade in trades} == {bought["id"]}
 

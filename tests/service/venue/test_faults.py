@@ -84,7 +84,7 @@ async def test_refuse_closes_the_port_and_drops_what_is_open(
     async with http.ws_connect(files.url + "/v2") as socket:
         assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
         fault = await faults.inject("refuse")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
                 pass
         assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
@@ -139,7 +139,7 @@ async def test_the_venue_stops_while_requests_hang(files: Files, faults: FaultCa
             return venue.edge.hanging == 1
 
         await until(hangs)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             await venue.stop()
         with pytest.raises(aiohttp.ClientConnectionError):
             await asked

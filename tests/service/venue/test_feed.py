@@ -26,7 +26,7 @@ class Listener:
 
     async def hear(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the next message that is wanted."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not wanted(message := await self.socket.receive_json()):
                 pass
         return dict(message)
@@ -34,7 +34,7 @@ class Listener:
     async def count(self, heartbeats: int = 2) -> dict[str, int]:
         """Count the messages of each channel until so many heartbeats came, a second apart."""
         counts: dict[str, int] = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while counts.get("heartbeat", 0) < heartbeats:
                 message = await self.socket.receive_json()
                 name = message.get("channel") or message["method"]

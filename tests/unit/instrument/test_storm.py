@@ -1,9 +1,12 @@
 """No event is lost between threads and coroutines, and the storm would tell if one were."""
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import trading_ops.instrument
 from tests.unit.instrument.scrape_watch import families, histogram_faults
 from tests.unit.instrument.storm import (
     KINDS,
@@ -57,3 +60,18 @@ def test_a_torn_histogram_is_found(old: str, new: str, faults: int) -> None:
     """The watch beside the storm sees buckets that fall, and a count that is not the last one."""
     (family,) = families(GOOD.replace(old, new).encode(), "")
     assert len(histogram_faults(family)) == faults
+
+
+INSTRUMENT = Path(trading_ops.instrument.__file__).parent
+
+
+def test_nothing_is_called_while_a_number_is_added() -> None:
+    """`x.value += f()` reads the value, lets another thread in, and writes an old sum back."""
+    calls = [
+        f"{file.name}:{place.lineno}: {ast.unparse(place)}"
+        for file in sorted(INSTRUMENT.rglob("*.py"))
+        for place in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(place, ast.AugAssign) and not isinstance(place.target, ast.Name)
+        if any(isinstance(part, ast.Call | ast.Await) for part in ast.walk(place.value))
+    ]
+    assert calls == []

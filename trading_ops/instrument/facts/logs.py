@@ -8,8 +8,9 @@ class LogFacts:
 
     def log_message(self, level: str, size: int) -> None:
         """A message of so many bytes was logged at a level, as `warning`."""
+        written = max(0, size)  # before the sum: a call inside it would let another thread in
         self._log_messages.labels(level).value += 1
-        self._log_bytes.labels(level).value += max(0, size)
+        self._log_bytes.labels(level).value += written
 
     def _register_logs(self, recorder: Recorder) -> None:
         self._log_messages = recorder.counter("trading_log_messages_total")

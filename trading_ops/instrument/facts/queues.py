@@ -43,7 +43,8 @@ class QueueFacts:
 
     def queue_dropped(self, queue: str, items: int = 1) -> None:
         """A full queue dropped items."""
-        self._queue_dropped.labels(queue).value += max(0, items)
+        lost = max(0, items)  # before the sum: a call inside it would let another thread in
+        self._queue_dropped.labels(queue).value += lost
 
     def _register_queues(self, recorder: Recorder, queues: tuple[str, ...]) -> None:
         known = {"queue": queues}

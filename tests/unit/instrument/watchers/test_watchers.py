@@ -42,7 +42,7 @@ class Looks(Part):
 
     def wait(self, count: int) -> bool:
         with self.changed:
-            return self.changed.wait_for(lambda: self.count >= count, timeout=10)
+            return self.changed.wait_for(lambda: self.count >= count, timeout=60)
 
 
 def exported(metrics: BotMetrics) -> set[str]:
@@ -85,7 +85,7 @@ def test_real_ones_run_and_leave_nothing(
     last = Looks(0.01)
     watchers = Watchers([*usual._parts, last])
     watchers.start()
-    assert last.wait(3)
+    assert last.wait(60)
     assert len(gc.callbacks) == callbacks + 1
     watchers.stop()
     watchers.stop()
@@ -105,7 +105,7 @@ def test_each_has_its_own_interval() -> None:
     often, once = Looks(0.005), Looks(60.0)
     watchers = Watchers([once, often])
     watchers.start()
-    assert often.wait(10)
+    assert often.wait(60)
     watchers.stop()
     assert once.count == 1
 
@@ -115,7 +115,7 @@ def test_one_that_fails_is_told_once_and_tried_again(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.ERROR):
         watchers = Watchers([broken, well])
         watchers.start()
-        assert broken.wait(6)
-        assert well.wait(6)
+        assert broken.wait(60)
+        assert well.wait(60)
         watchers.stop()
     assert [one.message for one in caplog.records] == ["watcher_failed watcher=Looks"]
