@@ -4,6 +4,7 @@ from trading_ops.actions.base import Action, Clients
 from trading_ops.actions.bot_command import BotCommand
 from trading_ops.actions.cancel_orders import CancelOrders
 from trading_ops.actions.flatten_positions import FlattenPositions
+from trading_ops.actions.free_disk import FreeDisk
 from trading_ops.actions.halt_trading import HaltTrading
 from trading_ops.actions.reconcile_positions import ReconcilePositions
 from trading_ops.actions.reconnect_broker import ReconnectBroker
@@ -12,6 +13,7 @@ from trading_ops.actions.restart_bot import RestartBot
 from trading_ops.actions.restart_component import RestartComponent
 from trading_ops.actions.resync_nonce import ResyncNonce
 from trading_ops.actions.roll_bot import RollBot
+from trading_ops.actions.rotate_logs import RotateLogs
 
 KINDS: dict[str, type[BotCommand | RestartBot]] = {
     kind.name: kind
@@ -26,6 +28,8 @@ KINDS: dict[str, type[BotCommand | RestartBot]] = {
         HaltTrading,
         ReduceTrading,
         FlattenPositions,
+        RotateLogs,
+        FreeDisk,
     )
 }
 

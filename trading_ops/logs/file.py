@@ -47,6 +47,8 @@ class LogFile:
         self._rest = b""
         self._not_before = 0.0
         self._tidying: threading.Thread | None = None
+        self.tidy_lock = threading.Lock()
+        """Held by whoever compresses files of this log: two at once would spoil each other's."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = self._open()
         if _ends_within_a_line(path):
@@ -87,6 +89,32 @@ class LogFile:
         self._follow()
         if self._too_old():
             self._move_aside()
+
+    def rotate(self) -> Path | None:
+        """Move the file aside now; return where it is, or None when it holds nothing.
+
+        Raises:
+            OSError: it could not be; nothing is lost, and it goes on as it was.
+        """
+        self._finish()
+        self._follow()
+        if not os.fstat(self._descriptor).st_size:
+            return None
+        self._not_before = 0.0
+        aside = self._move_aside()
+        if aside is None:
+            raise OSError(f"{self._path} could not be moved aside")
+        return aside
+
+    @property
+    def path(self) -> Path:
+        """Return where the file is."""
+        return self._path
+
+    @property
+    def policy(self) -> LogPolicy:
+        """Return what is kept."""
+        return self._policy
 
     def wait_tidied(self) -> None:
         """Wait until nothing is being compressed or removed."""
@@ -133,10 +161,13 @@ class LogFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._replace(self._open())
 
-    def _move_aside(self) -> bool:
-        """Go on in a new file; return whether that could be done. Nothing is lost either way."""
+    def _move_aside(self) -> Path | None:
+        """Go on in a new file; return where the old one is, or None when that could not be done.
+
+        Nothing is lost either way.
+        """
         if self._timestamp() < self._not_before:
-            return False
+            return None
         try:
             aside = rotation.move_aside(self._path, self._timestamp())
             try:
@@ -147,10 +178,10 @@ class LogFile:
         except OSError as error:
             self._not_before = self._timestamp() + AGAIN_SECONDS
             _logger.warning("log_not_moved error=%s", error)
-            return False
+            return None
         self._replace(new)
         self._tidy()
-        return True
+        return aside
 
     def _replace(self, new: int) -> None:
         old, self._descriptor = self._descriptor, new
@@ -174,7 +205,8 @@ class LogFile:
         with contextlib.suppress(OSError):  # to compress is never urgent
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:
-            rotation.tidy(self._policy, self._path.parent, self._path.name, self._timestamp())
+            with self.tidy_lock:
+                rotation.tidy(self._policy, self._path.parent, self._path.name, self._timestamp())
         except OSError as error:
             _logger.warning("log_not_tidied error=%s", error)
 

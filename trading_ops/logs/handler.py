@@ -5,6 +5,8 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
 
 from trading_ops import clock
 from trading_ops.logs.file import LogFile
@@ -45,6 +47,7 @@ class FileHandler(logging.Handler):
         self._count = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._rotations: deque[Future[Path | None]] = deque()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
         atexit.register(self.close)  # runs before logging's, which would hold the lock meanwhile
@@ -63,6 +66,30 @@ class FileHandler(logging.Handler):
             self._bytes += len(line)
         self._lines.append(line)
         self._wake.set()
+
+    @property
+    def file(self) -> LogFile:
+        """Return the file; what is not said to be for any thread is its own thread's."""
+        return self._file
+
+    def rotate(self, within_seconds: float) -> Path | None:
+        """Have the file moved aside, what waits written to it first; return where it is then.
+
+        None: it held nothing.
+
+        Raises:
+            OSError: it could not be, or not in time.
+        """
+        asked: Future[Path | None] = Future()
+        self._rotations.append(asked)
+        self._wake.set()
+        try:
+            return asked.result(within_seconds)
+        except TimeoutError as error:
+            asked.cancel()
+            raise OSError(
+                f"no answer within {within_seconds:g} s: the disk takes nothing"
+            ) from error
 
     def flush(self) -> None:
         """Wait for nothing: logging may call this anywhere. See `drain`."""
@@ -91,6 +118,7 @@ class FileHandler(logging.Handler):
             try:
                 self._tell_of_dropped()
                 self._write_all()
+                self._rotate()
             except Exception:
                 # The thread must live: without it nothing would be written any more.
                 _logger.exception("log_writer_failed")
@@ -115,6 +143,16 @@ class FileHandler(logging.Handler):
                 break
         with self._count:
             self._bytes -= waiting
+
+    def _rotate(self) -> None:
+        while self._rotations:
+            asked = self._rotations.popleft()
+            if not asked.set_running_or_notify_cancel():
+                continue
+            try:
+                asked.set_result(self._file.rotate())
+            except OSError as error:
+                asked.set_exception(error)
 
     def _tell_of_dropped(self) -> None:
         new = self.dropped - self._told

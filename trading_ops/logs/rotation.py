@@ -72,7 +72,7 @@ def tidy(policy: LogPolicy, folder: Path, log: str, now: float) -> None:
         if path.exists():
             compress(path)
     prune(policy, folder, now)
-    _remove_parts(folder, log)
+    remove_parts(folder, log)
 
 
 def compress(path: Path) -> None:
@@ -107,7 +107,7 @@ def prune(policy: LogPolicy, folder: Path, now: float) -> None:
         if _last_written(path) < now - policy.kept_seconds:
             path.unlink(missing_ok=True)
             aside.remove(path)
-    total = _size_of(entry for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+    total = folder_bytes(folder)
     for path in aside:
         if total <= policy.folder_bytes:
             break
@@ -115,7 +115,13 @@ def prune(policy: LogPolicy, folder: Path, now: float) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove_parts(folder: Path, log: str) -> None:
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files in the folder, moved aside or not."""
+    return _size_of(entry for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+
+
+def remove_parts(folder: Path, log: str) -> None:
+    """Remove what a process left behind that died while it compressed a file of this log."""
     for entry in os.scandir(folder):
         if entry.name.startswith(f"{log}.") and PART.match(entry.name):
             Path(entry.path).unlink(missing_ok=True)

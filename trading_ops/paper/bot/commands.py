@@ -7,6 +7,7 @@ from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.component import Unavailable
+from trading_ops.paper.bot.housekeeping import housekeeping_commands
 from trading_ops.paper.bot.mode import ModeSwitch
 from trading_ops.paper.bot.nonces.issuer import Nonces
 from trading_ops.paper.bot.reconciliation.component import Reconciliation
@@ -67,6 +68,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         "resync_nonce": Command(run=resync_nonce),
         "cancel_orders": Command(run=cancel_orders, safe_direction=True),
         **_mode_commands(parts),
+        **housekeeping_commands(),
         "reconcile_positions": Command(run=reconcile_positions, deadline_seconds=30.0),
         "accept_venue": Command(run=accept_venue, required=WHO_AND_WHY, repeatable=False),
     }

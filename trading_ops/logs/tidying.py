@@ -1,0 +1,113 @@
+"""What can be asked of a process's log beside writing: a new file now, and room on its disk.
+
+Only what the policy owns is touched: files that a log was moved aside to, by their names, and what
+a compression left behind. A log that is being written and anything else in the folder stay.
+"""
+
+import contextlib
+import logging
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trading_ops import clock
+from trading_ops.logs import rotation
+from trading_ops.logs.handler import FileHandler
+
+SCARCE_PART = 10
+"""While the disk is short, moved-aside files may make the folder so many times smaller."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotated:
+    """What a new file meant."""
+
+    aside: Path | None
+    """Where the old one is; None: it held nothing, and was kept."""
+
+    compressed: int
+    """Files of the log that are compressed now and were not before."""
+
+    folder_bytes: int
+    """Of all logs in the folder afterwards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freed:
+    """What was given back."""
+
+    freed_bytes: int
+    """By which the folder is smaller; less than nothing is nothing: others write meanwhile."""
+
+    removed: int
+    compressed: int
+    free_bytes: int
+    """On the folder's file system afterwards, for an unprivileged process."""
+
+
+def rotate(handler: FileHandler, within_seconds: float) -> Rotated:
+    """Go on in a new file, and wait until the earlier ones are compressed.
+
+    Raises:
+        OSError: the file could not be moved aside; it is written on.
+    """
+    file = handler.file
+    folder, log = file.path.parent, file.path.name
+    before = len(_packed(folder, log))
+    aside = handler.rotate(within_seconds)
+    file.wait_tidied()
+    return Rotated(
+        aside=aside,
+        compressed=max(0, len(_packed(folder, log)) - before),
+        folder_bytes=rotation.folder_bytes(folder),
+    )
+
+
+def free(handler: FileHandler) -> Freed:
+    """Remove the oldest files beyond a tighter bound, and compress this log's others.
+
+    The newest is compressed too, which is otherwise left plain for whoever follows it: its last
+    lines may be missed there. Other processes' files are left to them, but for the bound, which is
+    the folder's.
+
+    Raises:
+        OSError: something could not be; the rest may be done.
+    """
+    file = handler.file
+    folder, log = file.path.parent, file.path.name
+    tight = replace(file.policy, folder_bytes=file.policy.folder_bytes // SCARCE_PART)
+    with file.tidy_lock:
+        before, names = rotation.folder_bytes(folder), rotation.files_aside(folder)
+        rotation.remove_parts(folder, log)
+        rotation.prune(file.policy, folder, clock.timestamp())
+        plain = [path for path in _aside(folder, log) if path.suffix != ".gz"]
+        with contextlib.suppress(OSError):  # it takes room itself, and there may be none
+            for path in plain:
+                rotation.compress(path)
+        rotation.prune(tight, folder, clock.timestamp())
+    left = {_plain(path) for path in rotation.files_aside(folder)}
+    space = os.statvfs(folder)
+    return Freed(
+        freed_bytes=max(0, before - rotation.folder_bytes(folder)),
+        removed=sum(_plain(path) not in left for path in names),
+        compressed=sum(not path.exists() for path in plain),
+        free_bytes=space.f_bavail * space.f_frsize,
+    )
+
+
+def file_handler() -> FileHandler | None:
+    """Return the handler of this process's log file; None when it logs to standard error."""
+    handlers = logging.getLogger().handlers
+    return next((one for one in handlers if isinstance(one, FileHandler)), None)
+
+
+def _aside(folder: Path, log: str) -> list[Path]:
+    return [path for path in rotation.files_aside(folder) if path.name.startswith(f"{log}.")]
+
+
+def _packed(folder: Path, log: str) -> list[Path]:
+    return [path for path in _aside(folder, log) if path.suffix == ".gz"]
+
+
+def _plain(path: Path) -> str:
+    return path.name.removesuffix(".gz")
