@@ -104,6 +104,16 @@ async def run_alertmanager(
         peer: a member that it joins.
     """
     config = lay_out(folder, receivers, escalate)
+    async with start_alertmanager(config, gossip=gossip, peer=peer) as running:
+        yield running
+
+
+@asynccontextmanager
+async def start_alertmanager(
+    config: Path, *, gossip: str = "", peer: str = ""
+) -> AsyncIterator[RunningAlertmanager]:
+    """Start it with any configuration; its data and its log are beside that."""
+    folder = config.parent
     address = f"127.0.0.1:{free_port()}"
     log = folder / "alertmanager.log"
     with log.open("wb") as output:

@@ -42,6 +42,19 @@ async def run_prometheus(
     }
     for name, found in groups.items():
         (folder / "targets" / f"{name}.json").write_text(json.dumps(found), encoding="ascii")
+    async with start_prometheus(config, alertmanagers=len(alertmanagers)) as address:
+        yield address
+
+
+@asynccontextmanager
+async def start_prometheus(config: Path, *, alertmanagers: int) -> AsyncIterator[str]:
+    """Start it with any configuration; its data and its log are beside that.
+
+    Args:
+        config: the file.
+        alertmanagers: how many it must have found before it is used.
+    """
+    folder = config.parent
     address = f"127.0.0.1:{free_port()}"
     log = folder / "prometheus.log"
     with log.open("wb") as output:
@@ -61,7 +74,7 @@ async def run_prometheus(
                 url = f"http://{address}/api/v1/alertmanagers"
                 async with session.get(url) as answer:
                     active = (await answer.json())["data"]["activeAlertmanagers"]
-                return len(active) == len(alertmanagers)
+                return len(active) == alertmanagers
 
             # What fires before they are found is dropped, and sent again only a minute later.
             await eventually(discovered, within=30, what="discovery of the Alertmanagers")

@@ -6,8 +6,6 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
 from trading_ops.targets import split_address
 
-BOTS_OF_OTHERS = frozenset({Kind.FREQTRADE, Kind.BARE_BOT})
-
 
 def check_ports(registry: Registry) -> None:
     """Try every address that the supervisor's processes, and it itself, will listen on.
@@ -16,7 +14,7 @@ def check_ports(registry: Registry) -> None:
         SetupError: one is taken; names its holder when the system tells, and the fix.
     """
     for target in registry:
-        if target.kind in BOTS_OF_OTHERS or (target.kind is Kind.BOT and not target.service):
+        if not target.service and target.kind is not Kind.SUPERVISOR:
             continue  # it runs already, and not under the supervisor
         for key, address in (("address", target.address), ("faults", target.faults)):
             if address and not is_free(address):

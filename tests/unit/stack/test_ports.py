@@ -43,6 +43,18 @@ def test_a_bot_that_others_run_may_listen_already(taken: str) -> None:
         check_ports(alone(entry + service))
 
 
+def test_a_prometheus_that_others_run_may_listen_already(taken: str) -> None:
+    """Whoever has one keeps it: its entry has no `service`."""
+    own = "    address: 127.0.0.1:9090\n    service: {manager: supervisor, unit: prometheus}\n"
+
+    def alone(entry: str) -> Registry:
+        return Registry(tuple(one for one in changed((own, entry)) if one.name == "prometheus"))
+
+    check_ports(alone(f"    address: {taken}\n"))
+    with pytest.raises(SetupError, match="of target prometheus"):
+        check_ports(alone(own.replace("127.0.0.1:9090", taken)))
+
+
 def test_nobody_is_named_when_nobody_is_found() -> None:
     """A holder that the system hides is “another process”."""
     with socket.create_server(("127.0.0.1", 0)) as server:

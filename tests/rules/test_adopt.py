@@ -1,0 +1,160 @@
+"""docs/adopt.md followed once, with a Prometheus and an Alertmanager that another team has."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.rules.adopting import PAGE, Adopted, adopt, snippet
+from tests.rules.committed import PROMETHEUS, ROOT, AlertRule, load_rules, read_yaml, run_tool
+from tests.rules.receivers import Told, run_receivers
+from tests.rules.running_alertmanager import start_alertmanager
+from tests.rules.running_prometheus import start_prometheus
+from tests.waiting import PATIENCE
+from trading_ops.reconciler.notification import parse_notification
+from trading_ops.reconciler.runbooks import load_runbooks
+
+ALERT = "TradingBotBrokerDisconnected"
+DEADLINE = 20.0 * PATIENCE
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory: pytest.TempPathFactory) -> Adopted:
+    """Follow the page as it stands."""
+    return adopt(tmp_path_factory.mktemp("adopted"))
+
+
+def test_both_tools_accept_what_becomes_of_the_teams_files(adopted: Adopted) -> None:
+    """Rules, discovery files and tokens are where the configuration looks for them."""
+    found = run_tool("promtool", "check", "config", adopted.prometheus).stdout
+    rules = list((PROMETHEUS / "rules").glob("*.yml"))
+    assert f"{len(rules) + 1} rule files found" in found
+    assert "SUCCESS" in run_tool("amtool", "check-config", adopted.alertmanager).stdout
+    config = read_yaml(adopted.prometheus)
+    for job in config["scrape_configs"]:
+        for named in (
+            *(one for entry in job.get("file_sd_configs", ()) for one in entry["files"]),
+            *filter(None, [job.get("authorization", {}).get("credentials_file")]),
+        ):
+            assert (adopted.prometheus.parent / named).is_file(), named
+    (webhook,) = read_yaml(adopted.alertmanager)["receivers"][-1]["webhook_configs"]
+    token = (
+        adopted.alertmanager.parent / webhook["http_config"]["authorization"]["credentials_file"]
+    )
+    assert token.read_text() == (adopted.var / "secrets" / "webhook_token").read_text()
+
+
+def test_the_jobs_are_the_shipped_ones() -> None:
+    """But for the folder, and without the two that a team has itself."""
+    shipped = (PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")
+    moved = shipped.replace("secrets/", "trading-ops/").replace("targets/", "trading-ops/targets/")
+    jobs = yaml.safe_load(moved)["scrape_configs"]
+    ours = [job for job in jobs if job["job_name"].startswith("trading-")]
+    assert yaml.safe_load(snippet("prometheus.yml"))["scrape_configs"] == ours
+
+
+def told(adopted: Adopted, **labels: str) -> str:
+    """Ask amtool who is told, in order."""
+    pairs = [f"{name}={value}" for name, value in labels.items()]
+    config = f"--config.file={adopted.alertmanager}"
+    return run_tool("amtool", "config", "routes", "test", config, *pairs).stdout.strip()
+
+
+@pytest.mark.parametrize("rule", load_rules(), ids=str)
+def test_every_alert_of_ours_takes_our_route(adopted: Adopted, rule: AlertRule) -> None:
+    """The reconciler, and then the team unless the alert is never for people."""
+    people = "" if rule.labels["escalate"] == "never" else ",team-pager"
+    assert told(adopted, alertname=rule.name, bot="alpha", **rule.labels) == f"trading-ops{people}"
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"alertname": "CheckoutSlow", "severity": "critical"}, "team-pager"),
+        ({"alertname": "CheckoutSlow", "severity": "warning"}, "team-tickets"),
+        ({"alertname": "Watchdog", "severity": "none"}, "team-pager"),
+        ({"alertname": "CheckoutSlow", "escalate": "5m"}, "team-pager"),
+    ],
+)
+def test_what_was_the_teams_stays_the_teams(
+    adopted: Adopted, labels: dict[str, str], expected: str
+) -> None:
+    """Their alerts, their own Watchdog too, go where they went before."""
+    assert told(adopted, **labels) == expected
+
+
+def test_the_page_names_files_that_are_there() -> None:
+    """The boards, their provisioning, the templates."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name in (
+        "grafana/dashboards",
+        "grafana/provisioning/dashboards/trading-ops.yaml",
+        "grafana/provisioning/datasources/trading-ops.yaml",
+        "alertmanager/templates",
+    ):
+        assert f"`{name}`" in text
+        assert (ROOT / name).exists()
+    assert list((ROOT / "grafana" / "dashboards").glob("*.json"))
+
+
+@asynccontextmanager
+async def broken_bot() -> AsyncIterator[tuple[str, list[str]]]:
+    """A bot without a broker session; yields its address and what scrapers showed it."""
+    shown: list[str] = []
+
+    async def vital(request: web.Request) -> web.Response:
+        shown.append(request.headers.get("Authorization", ""))
+        text = 'trading_component_up{component="broker"} 0\n'
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    application = web.Application()
+    application.router.add_get("/metrics/vital", vital)
+    server = TestServer(application, host="127.0.0.1")
+    await server.start_server()
+    try:
+        yield f"127.0.0.1:{server.port}", shown
+    finally:
+        await server.close()
+
+
+async def test_an_alert_of_ours_arrives_as_the_reconciler_takes_it(tmp_path: Path) -> None:
+    """Through the team's own Prometheus and Alertmanager, beside an alert of the team's."""
+    async with run_receivers() as receivers, broken_bot() as (bot, shown):
+        adopted = adopt(tmp_path, bot=bot, webhook=receivers.webhook, team=receivers.webhook)
+        async with start_alertmanager(adopted.alertmanager) as alertmanager:
+            config = adopted.prometheus
+            text = config.read_text().replace("ALERTMANAGER", alertmanager.address)
+            config.write_text(text)
+            async with start_prometheus(config, alertmanagers=1):
+                arrived = await until_told(receivers.told, {ALERT, "Watchdog", "CheckoutSlow"})
+    secrets = adopted.var / "secrets"
+    assert set(shown) == {f"Bearer {(secrets / 'metrics_token').read_text()}"}
+    ours = arrived[ALERT]
+    assert ours.path == "/api/v1/webhook/alertmanager"
+    assert ours.authorization == f"Bearer {(secrets / 'webhook_token').read_text()}"
+    (alert,) = parse_notification(json.dumps(ours.body).encode())
+    labels = {name: alert.labels.get(name) for name in ("alertname", "bot", "venue", "component")}
+    assert labels == {"alertname": ALERT, "bot": "alpha", "venue": "kraken", "component": "broker"}
+    assert "cluster" not in alert.labels
+    assert load_runbooks(ROOT / "runbooks")[alert.name].steps
+    assert arrived["Watchdog"].path == ours.path
+    theirs = arrived["CheckoutSlow"]
+    assert theirs.path == "/pager"
+    assert theirs.body["commonLabels"]["cluster"] == "prod"
+
+
+async def until_told(queue: "asyncio.Queue[Told]", names: set[str]) -> dict[str, Any]:
+    """Return the first notification of each of these alerts."""
+    found: dict[str, Told] = {}
+    while names - found.keys():
+        one = await asyncio.wait_for(queue.get(), DEADLINE)
+        for name in one.names:
+            found.setdefault(name, one)
+    return found
