@@ -105,7 +105,13 @@ def adopt(
     registry = parse_targets(
         snippet("targets.yml").replace("127.0.0.1:8411", bot), where="docs/adopt.md"
     )
-    lay_out(Settings(root=ROOT, var=var, **_shipped()), registry)
+    settings = Settings(
+        root=ROOT,
+        var=var,
+        prometheus_config=ROOT / "prometheus",
+        alertmanager_config=ROOT / "alertmanager",
+    )
+    lay_out(settings, registry)
     prometheus, alertmanager = folder / "prometheus", folder / "alertmanager"
     (prometheus / "team").mkdir(parents=True)
     (prometheus / "team" / "rules.yml").write_text(TEAM_RULES, encoding="utf-8")
@@ -126,13 +132,6 @@ def adopt(
     ):
         path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return Adopted(prometheus / "prometheus.yml", alertmanager / "alertmanager.yml", var)
-
-
-def _shipped() -> dict[str, Path]:
-    return {
-        "prometheus_config": ROOT / "prometheus",
-        "alertmanager_config": ROOT / "alertmanager",
-    }
 
 
 def run_commands(prometheus: Path, alertmanager: Path, var: Path) -> None:
