@@ -22,7 +22,7 @@ output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 say "Running the tests"
 status=0
-.venv/bin/python -m pytest -n "$TESTS_AT_ONCE" --dist loadfile --cov --cov-report=term:skip-covered \
+.venv/bin/python -m pytest -n "$TESTS_AT_ONCE" --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered \
     --cov-fail-under="$LEAST_COVERAGE" "$@" 2>&1 | tee "$output" || status=$?
 
 # The decisions are the heart of the safety: every branch of domain is covered.

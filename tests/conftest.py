@@ -9,7 +9,12 @@ from hypothesis import settings
 
 from tests.databases import BOTH
 from tests.postgres import Cluster
+from trading_ops import redaction
 from trading_ops.store import migrate
+
+# How long an example takes says something of the machine, not of what is tested.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
 
 # `pytest tests/property --hypothesis-profile long` looks forty times longer than every test run.
 settings.register_profile("long", max_examples=4000, deadline=None)
@@ -19,6 +24,7 @@ LONG = frozenset(
     {
         "tests/crash/test_soak.py",
         "tests/crash/test_crash_bot.py",
+        "tests/crash/test_crash_plants.py",
         "tests/service/bot/test_failover.py",
         "tests/service/bot/test_shutdown.py",
         "tests/service/bot/test_brokerage.py",
@@ -43,6 +49,27 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     name = collection_path.as_posix()
     return True if any(name.endswith(one) for one in LONG) else None
+
+
+SLOWEST_FIRST = ("crash/", "e2e/", "rules/", "service/bot/", "service/stack/", "service/")
+"""Folders whose files take longest: begun last, one of them would run on alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; within a file the order stays."""
+    folders = [f"/tests/{folder}" for folder in SLOWEST_FIRST]
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((at for at, folder in enumerate(folders) if folder in path), len(folders))
+
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_secrets_of_other_tests() -> None:
+    """A word that was a secret in another file is none here."""
+    redaction.forget_all()
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ __all__ = ["LogPolicy", "add_id", "bound", "configure", "flush", "get", "ids"]
 
 _ids: dict[str, Callable[[], str | None]] = {}
 
+_processors: list[Any] = []
+
 bound = structlog.contextvars.bound_contextvars
 """`with bound(order=…):` each line that is logged inside has the field, in whichever module."""
 
@@ -59,8 +61,10 @@ def configure(
     policy = policy or LogPolicy()
     handler = _handler(policy, process)
     chain = (*_SHARED, _adding({"process": process, **fields}))
+    # The same list each time: loggers that were used before keep it.
+    _processors[:] = [*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
-        processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -47,7 +47,7 @@ async def test_trades_and_tells(bot: Bot, venue: Venue, control: Control) -> Non
     armed = venue.journal("dead_man_armed")
     assert {entry["timeout"] for entry in armed} == {3}
     await bot.stop()
-    assert venue.open_orders() == set()
+    assert venue.unattended() == set()
     filled = dict.fromkeys(SYMBOLS, 0.0)
     for entry in venue.journal("order_filled"):
         sign = 1 if entry["side"] == Side.BUY else -1
