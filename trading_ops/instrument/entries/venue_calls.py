@@ -60,7 +60,7 @@ VENUE_CALLS: tuple[Metric, ...] = (
         labels=("group",),
         vital=True,
         help="Use of the venue's rate limit of a group of endpoints: 0 unused, 1 at the limit; "
-        "absent where the venue does not tell.",
+        "absent where it is not known.",
         why="At 1 requests are refused, cancels among them.",
     ),
     bot_counter(

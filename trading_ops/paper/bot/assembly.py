@@ -6,6 +6,7 @@ from trading_ops import clock, logs
 from trading_ops.agent import Agent, Hold, TradingState
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.watchers import Progress, watchers_of
+from trading_ops.paper.bot.brokerage.allowance import Allowance
 from trading_ops.paper.bot.brokerage.assembly import account_feed_of
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.kraken import Kraken
@@ -77,6 +78,7 @@ class Assembled:
             probe_interval_seconds=config.probe_interval_seconds,
             currencies=self._currencies,
             permit=self.failover.permit if self.failover else always,
+            allowance=Allowance(self.metrics, config.api_tier) if config.api_tier else None,
         )
         self.signals = Signals(
             self.metrics,

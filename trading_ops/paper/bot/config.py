@@ -9,6 +9,7 @@ import msgspec
 
 from trading_ops.errors import ConfigError
 from trading_ops.instrument.watchers import ALL, Watcher
+from trading_ops.paper.bot.brokerage.allowance import Tier
 from trading_ops.paper.bot.leadership.settings import SharedRecords, check
 from trading_ops.paper.bot.mode import Mode
 from trading_ops.paper.bot.nonces.issuer import Sharing
@@ -51,6 +52,10 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     request_timeout_seconds: Positive = 3.0
     """For one request to the venue."""
+
+    api_tier: Tier | None = None
+    """Of the account at Kraken, `starter`, `intermediate` or `pro`: how much of its limit of calls
+    is used is then a metric. None: the venue has no such limit, as the paper venue by default."""
 
     heartbeat_limit_seconds: Positive = 10.0
     """Age of the heartbeat from which the bot calls itself failing."""

@@ -10,6 +10,7 @@ import aiohttp
 from trading_ops import clock, logs
 from trading_ops.agent import CommandFailed
 from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.brokerage.allowance import Allowance
 from trading_ops.paper.bot.brokerage.balances import Balances
 from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.brokerage.port import Adapter
@@ -46,6 +47,7 @@ class Broker(Component):
         probe_interval_seconds: float,
         currencies: Collection[str] = (),
         permit: Permit = always,
+        allowance: Allowance | None = None,
     ) -> None:
         """Take what the session is made of.
 
@@ -56,6 +58,7 @@ class Broker(Component):
             probe_interval_seconds: time between two probes, and the breaker's cool-off.
             currencies: whose balances are recorded; the account may hold others.
             permit: asked before each request, and again when it is about to leave.
+            allowance: counts requests against the venue's limit, where that is known.
         """
         super().__init__(
             "broker", metrics, threshold=THRESHOLD, cool_off_seconds=probe_interval_seconds
@@ -75,6 +78,7 @@ class Broker(Component):
         self._loaded = False
         self._sealed = False
         self._permit = permit
+        self._allowance = allowance
         # Nonces must arrive in the order in which they are issued.
         self._turn = asyncio.Lock()
 
@@ -109,6 +113,8 @@ class Broker(Component):
             if self.breaker.allow():
                 await self._probe()
             self.funds.show()  # which also tells when nothing was read for long
+            if self._allowance is not None:
+                self._allowance.show()
             await self.prober.keep_balances()
             await asyncio.sleep(self._interval)
 
@@ -237,6 +243,8 @@ class Broker(Component):
         if self._sealed:
             raise VenueDown("broker: nothing is sent any more")
         self._permit(endpoint)
+        if self._allowance is not None:
+            self._allowance.called(endpoint)
         began = clock.monotonic()
         code = "other"
         try:
