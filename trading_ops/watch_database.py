@@ -89,6 +89,7 @@ class _Watch:
         self._time_waits(engine)
         for name, listener in (
             ("engine_disposed", self._time_waits),
+            ("connect", self._connected),
             ("checkout", self._checkout),
             ("checkin", self._checkin),
             ("detach", self._left),
@@ -139,6 +140,9 @@ class _Watch:
                 self._metrics.pool_wait(self._pool, time.perf_counter() - began)
 
         engine.pool.connect = timed  # type: ignore[method-assign]
+
+    def _connected(self, *_: object) -> None:
+        self._metrics.pool_connected(self._pool)
 
     def _checkout(self, _connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
         self._taken.add(id(record))

@@ -8,6 +8,8 @@ from trading_ops.actions.free_disk import FreeDisk
 from trading_ops.actions.halt_trading import HaltTrading
 from trading_ops.actions.reconcile_positions import ReconcilePositions
 from trading_ops.actions.reconnect_broker import ReconnectBroker
+from trading_ops.actions.reconnect_database import ReconnectDatabase
+from trading_ops.actions.recycle_pool import RecyclePool
 from trading_ops.actions.reduce_trading import ReduceTrading
 from trading_ops.actions.restart_bot import RestartBot
 from trading_ops.actions.restart_component import RestartComponent
@@ -30,6 +32,8 @@ KINDS: dict[str, type[BotCommand | RestartBot]] = {
         FlattenPositions,
         RotateLogs,
         FreeDisk,
+        RecyclePool,
+        ReconnectDatabase,
     )
 }
 

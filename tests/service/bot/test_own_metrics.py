@@ -26,9 +26,8 @@ from trading_ops.paper.bot.trading.strategy import Target
 
 UNKNOWN = {
     "trading_venue_rate_limit_used_ratio",  # of the paper venue nobody knows limits
-    # One strategy, and nothing that would stand in for it; queues without a bound; no pool.
-    *("trading_signal_fallback_active", "trading_queue_capacity"),
-    *("trading_database_pool_connections", "trading_database_pool_size"),
+    # One strategy, and nothing that would stand in for it; queues and connections without a bound.
+    *("trading_signal_fallback_active", "trading_queue_capacity", "trading_database_pool_size"),
 }
 
 

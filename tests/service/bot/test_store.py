@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from decimal import Decimal
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.postgres import Cluster
-from tests.service.bot.conftest import SYMBOL
+from tests.service.bot.conftest import SYMBOL, until
 from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.errors import StoreError
@@ -28,6 +29,10 @@ from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.trading.order import Fill, Order, OrderStatus, OrderType, Position
 
 Open = Callable[[], Database]
+ENDLESS = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)
+SELECT count(*) FROM n
+"""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -37,6 +42,16 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     cluster: Cluster = request.getfixturevalue("postgres")
     url = plain(cluster.new_database(migrated=False))
     return lambda: Threaded(PostgresqlDriver(url, "alpha-1"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opened_by(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[BotMetrics], Database]:
+    """Open records that tell of themselves."""
+    if request.param == "sqlite":
+        return lambda metrics: Threaded(SqliteDriver(tmp_path / "bot.db"), metrics)
+    cluster: Cluster = request.getfixturevalue("postgres")
+    url = plain(cluster.new_database(migrated=False))
+    return lambda metrics: Threaded(PostgresqlDriver(url, "alpha-1"), metrics)
 
 
 @pytest.fixture
@@ -70,6 +85,21 @@ def fill(name: str = "c", upto: str = "1") -> Fill:
         cost=Decimal(1000),
         fee=Decimal("0.1"),
     )
+
+
+def pool(metrics: BotMetrics) -> tuple[float | None, ...]:
+    """Return what is told of the connection: in use, idle, made so far, given up."""
+    told = metrics.registry.get_sample_value
+    name = "trading_database_pool_"
+    states = [
+        told(f"{name}connections", {"pool": "records", "state": state})
+        for state in ("in_use", "idle")
+    ]
+    totals = [
+        told(f"{name}{what}_total", {"pool": "records"})
+        for what in ("connections_made", "invalidated")
+    ]
+    return (*states, *totals)
 
 
 async def count(store: Store, table: str) -> int:
@@ -254,6 +284,80 @@ async def test_server_that_comes_back_is_used_again(postgres: Cluster, metrics: 
     await store.work((Change(order=order("next")),))
     assert await count(store, "orders") == 2
     await store.close()
+
+
+async def test_a_renewed_connection_is_counted_and_loses_nothing(
+    opened_by: Callable[[BotMetrics], Database], metrics: BotMetrics
+) -> None:
+    """What runs and what waits is kept; the pool's figures tell of the new connection."""
+    store = Store(metrics, lambda: opened_by(metrics))
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(session: Session) -> None:
+        began.set()
+        assert go_on.wait(60)
+        session.execute("INSERT INTO nonces VALUES ('slow', 1)")
+
+    assert pool(metrics) == (0, 1, 1, 0)
+    running = asyncio.create_task(store.do(slow))
+    await asyncio.to_thread(began.wait, 60)
+    assert pool(metrics) == (1, 0, 1, 0)
+    waiting = asyncio.create_task(store.save_nonce_ceiling("waiting", 2))
+    await asyncio.sleep(0)
+    renewal = asyncio.create_task(store.renew(at_once=False))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(running, waiting, renewal)
+    await until(lambda: pool(metrics) == (0, 1, 2, 0))
+    assert await count(store, "nonces") == 2
+    await store.close()
+    assert pool(metrics)[:2] == (0, 0)
+
+
+async def test_a_statement_that_hangs_is_given_up(
+    opened_by: Callable[[BotMetrics], Database], metrics: BotMetrics
+) -> None:
+    """It fails, what it did is undone, what waited goes through on the new connection."""
+    store = Store(metrics, lambda: opened_by(metrics))
+    began = threading.Event()
+
+    def endless(session: Session) -> None:
+        session.execute("INSERT INTO nonces VALUES ('half', 1)")
+        began.set()
+        session.execute(ENDLESS).one()
+
+    running = asyncio.create_task(store.do(endless))
+    await asyncio.to_thread(began.wait, 60)
+    waiting = asyncio.create_task(store.save_nonce_ceiling("waiting", 2))
+    await asyncio.sleep(0)
+    await store.renew(at_once=True)
+    with pytest.raises(StoreError):
+        await running
+    await waiting
+    assert await count(store, "nonces") == 1
+    await until(lambda: pool(metrics) == (0, 1, 2, 1))
+    await store.close()
+
+
+async def test_a_database_that_is_away_is_opened_when_it_is_back(
+    tmp_path: Path, metrics: BotMetrics
+) -> None:
+    """A renewal that found nothing is told, and what comes after it tries again by itself."""
+    home = tmp_path / "home"
+    home.mkdir()
+    store = Store(metrics, lambda: Threaded(SqliteDriver(home / "bot.db"), metrics))
+    await store.save_nonce_ceiling("k", 1)
+    home.rename(tmp_path / "away")
+    with pytest.raises(StoreError, match="unable to open"):
+        await store.renew(at_once=True)
+    with pytest.raises(StoreError, match="unable to open"):
+        await store.nonce_ceiling("k")
+    assert pool(metrics)[:2] == (0, 0)
+    (tmp_path / "away").rename(home)
+    assert await store.nonce_ceiling("k") == 1
+    await store.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await store.renew(at_once=False)
 
 
 async def test_two_instances_make_the_tables_once(postgres: Cluster) -> None:

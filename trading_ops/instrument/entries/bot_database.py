@@ -34,6 +34,12 @@ BOT_DATABASE: tuple[Metric, ...] = (
         why="Held across a call to the venue, a few of them exhaust the pool.",
     ),
     bot_counter(
+        name="trading_database_pool_connections_made_total",
+        labels=("pool",),
+        help="Connections that were made.",
+        why="Grows when a pool is renewed; grows all the time when none lasts.",
+    ),
+    bot_counter(
         name="trading_database_pool_invalidated_total",
         labels=("pool",),
         help="Connections that were thrown away because they were broken.",

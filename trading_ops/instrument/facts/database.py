@@ -82,6 +82,7 @@ class DatabaseFacts:
         """
         self._pool_wait.labels(pool)
         self._pool_hold.labels(pool)
+        self._pool_made.labels(pool)
         self._pool_invalidated.labels(pool)
         self._pool_timeouts.labels(pool)
         for state, read in states.items():
@@ -96,6 +97,11 @@ class DatabaseFacts:
     def pool_hold(self, pool: str, seconds: float) -> None:
         """A connection was given back after so long."""
         observe(self._pool_hold.labels(pool), seconds)
+
+    def pool_connected(self, pool: str, connections: int = 1) -> None:
+        """So many connections were made."""
+        made = max(0, connections)  # before the sum: a call inside it would let another thread in
+        self._pool_made.labels(pool).value += made
 
     def pool_invalidated(self, pool: str) -> None:
         """A connection was thrown away because it was broken."""
@@ -120,6 +126,9 @@ class DatabaseFacts:
         )
         self._pool_hold = recorder.histogram(
             "trading_database_pool_hold_seconds", by_pool, limit=POOLS
+        )
+        self._pool_made = recorder.counter(
+            "trading_database_pool_connections_made_total", by_pool, limit=POOLS
         )
         self._pool_invalidated = recorder.counter(
             "trading_database_pool_invalidated_total", by_pool, limit=POOLS

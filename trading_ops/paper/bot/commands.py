@@ -11,6 +11,8 @@ from trading_ops.paper.bot.housekeeping import housekeeping_commands
 from trading_ops.paper.bot.mode import ModeSwitch
 from trading_ops.paper.bot.nonces.issuer import Nonces
 from trading_ops.paper.bot.reconciliation.component import Reconciliation
+from trading_ops.paper.bot.records.commands import records_commands
+from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.supervisor import Supervisor
 from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.orders import Orders
@@ -33,6 +35,7 @@ class Parts(Protocol):
     nonces: Nonces
     orders: Orders
     reconciliation: Reconciliation
+    store: Store
     supervisor: Supervisor
 
 
@@ -69,6 +72,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         "cancel_orders": Command(run=cancel_orders, safe_direction=True),
         **_mode_commands(parts),
         **housekeeping_commands(),
+        **records_commands(parts),
         "reconcile_positions": Command(run=reconcile_positions, deadline_seconds=30.0),
         "accept_venue": Command(run=accept_venue, required=WHO_AND_WHY, repeatable=False),
     }

@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
@@ -15,11 +16,21 @@ from trading_ops.paper.bot.records.sql import Session
 Result = TypeVar("Result")
 
 QUEUE = "records"
-"""What metrics call the work that waits for the thread."""
+"""What metrics call the work that waits for the thread, and its connection.
+
+That has no size, for it is no pool: what waits for it shows as the queue.
+"""
+
+
+INTERRUPT_SECONDS = 0.2
+"""Until what goes on running is interrupted once more."""
 
 
 class Driver(Protocol):
     """One connection to one database; used by one thread only."""
+
+    connections: int
+    """How many were made so far."""
 
     @property
     def name(self) -> str:
@@ -40,6 +51,10 @@ class Driver(Protocol):
         Raises:
             StoreError: it is not known to be durable.
         """
+        ...
+
+    def interrupt(self) -> None:
+        """Have what runs now fail if that can be done; called by another thread, never raises."""
         ...
 
     def close(self) -> None:
@@ -63,7 +78,11 @@ class Threaded:
         self._driver = driver
         self._metrics = metrics or BotMetrics(version="", mode="")
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._ahead: deque[Callable[[], None]] = deque()
         self._closing = False
+        self._opened = False
+        self._busy = False
+        self._made = 0
         opened: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(opened,), name="records", daemon=True
@@ -71,6 +90,9 @@ class Threaded:
         self._thread.start()
         opened.result()
         self._metrics.watch_queue(QUEUE, self._work.qsize)
+        states = {"in_use": lambda: self._busy, "idle": lambda: self._opened and not self._busy}
+        self._metrics.watch_pool(QUEUE, states)
+        self._count()
 
     async def do(
         self, work: Callable[[Session], Result], *, statement: str = "transaction"
@@ -91,6 +113,7 @@ class Threaded:
             self._metrics.queue_wait(QUEUE, clock.monotonic() - asked)
             try:
                 with self._metrics.query(statement):
+                    self._open()
                     result = self._driver.transact(work)
             except BaseException as error:  # noqa: BLE001 - belongs to whoever gave the work
                 done.set_exception(error)
@@ -101,6 +124,45 @@ class Threaded:
         # Whoever stops waiting does not undo it: what was given is finished.
         return await asyncio.shield(asyncio.wrap_future(done))
 
+    async def renew(self, *, at_once: bool) -> None:
+        """Replace the connection, ahead of what waits.
+
+        Args:
+            at_once: whether what runs is made to fail; else it is finished first.
+
+        Raises:
+            StoreError: there is no new one; the next piece of work tries again.
+        """
+        if self._closing:
+            raise StoreError(f"{self._driver.name} is closed")
+        done: Future[None] = Future()
+        begun, turn = threading.Event(), threading.Lock()
+
+        def run() -> None:
+            with turn:  # from here on an interruption would hit the new connection
+                begun.set()
+            try:
+                self._opened = False
+                self._driver.close()
+                self._open()
+            except BaseException as error:  # noqa: BLE001 - belongs to whoever asked
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        if at_once and self._busy:
+            self._metrics.pool_invalidated(QUEUE)
+        self._ahead.append(run)
+        self._work.put(_nothing)  # so that the thread looks
+        renewed = asyncio.wrap_future(done)
+        while at_once and not begun.is_set():
+            with turn:
+                if not begun.is_set():
+                    self._driver.interrupt()
+            # What runs may have been between two statements.
+            await asyncio.wait({renewed}, timeout=INTERRUPT_SECONDS)
+        await asyncio.shield(renewed)
+
     async def close(self) -> None:
         """Finish what was given, then close."""
         self._closing = True
@@ -109,11 +171,32 @@ class Threaded:
 
     def _run(self, opened: "Future[None]") -> None:
         try:
-            self._driver.open()
+            self._open()
         except BaseException as error:  # noqa: BLE001 - whoever opens is told
             opened.set_exception(error)
             return
         opened.set_result(None)
         while (run := self._work.get()) is not None:
+            self._busy = True
+            while self._ahead:
+                self._ahead.popleft()()
             run()
+            self._busy = False
+            self._count()
         self._driver.close()
+        self._opened = False
+
+    def _open(self) -> None:
+        """Connect if it is not connected: an earlier try may have failed."""
+        if not self._opened:
+            self._driver.open()
+            self._opened = True
+
+    def _count(self) -> None:
+        made = self._driver.connections
+        self._metrics.pool_connected(QUEUE, made - self._made)
+        self._made = made
+
+
+def _nothing() -> None:
+    """Do nothing, in the thread."""

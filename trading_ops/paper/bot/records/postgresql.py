@@ -61,6 +61,7 @@ class PostgresqlDriver:
         self._schema = f"bot_{bot.replace('-', '_')}"
         self._guard = guard
         self._connection: psycopg.Connection[Row] | None = None
+        self.connections = 0
 
     @property
     def name(self) -> str:
@@ -91,6 +92,10 @@ class PostgresqlDriver:
             return work(session)
 
         return self._run(guarded)
+
+    def interrupt(self) -> None:
+        """Have the transaction that runs fail, from another thread."""
+        self.abort()
 
     def abort(self) -> None:
         """Break the connection from another thread: whoever waits on it gets an error."""
@@ -137,6 +142,7 @@ class PostgresqlDriver:
                 connection.close()
                 raise
             self._connection = connection
+            self.connections += 1
         return self._connection
 
 

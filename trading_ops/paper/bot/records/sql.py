@@ -50,6 +50,17 @@ class Database(Protocol):
         """
         ...
 
+    async def renew(self, *, at_once: bool) -> None:
+        """Replace the connection, ahead of what waits.
+
+        Args:
+            at_once: whether what runs is made to fail; else it is finished first.
+
+        Raises:
+            StoreError: there is no new one; the next `do` tries again.
+        """
+        ...
+
     async def close(self) -> None:
         """Finish what was given, then close."""
         ...

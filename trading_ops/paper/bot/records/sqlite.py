@@ -20,6 +20,7 @@ class SqliteDriver:
         """Take the file; it is made when there is none."""
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self.connections = 0
 
     @property
     def name(self) -> str:
@@ -34,6 +35,7 @@ class SqliteDriver:
         """
         try:
             self._connection = sqlite3.connect(self._path, isolation_level=None)
+            self.connections += 1
             self._connection.execute("PRAGMA journal_mode=WAL")
             # An order or a nonce that was promised must survive a power cut.
             self._connection.execute("PRAGMA synchronous=FULL")
@@ -58,6 +60,13 @@ class SqliteDriver:
                 return work(_Session(connection))
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
+
+    def interrupt(self) -> None:
+        """Have the statement that runs fail, from another thread; who waits for a lock waits on."""
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # it was closed meanwhile
+                connection.interrupt()
 
     def close(self) -> None:
         """Close the file."""

@@ -84,6 +84,17 @@ class Store(Stage[tuple[Change, ...], None]):
         if database is not None:
             await database.close()
 
+    async def renew(self, *, at_once: bool) -> None:
+        """Replace the connection to the database; see `Database.renew`.
+
+        Raises:
+            StoreError: there is no new one.
+            Unavailable: the store is closed.
+        """
+        if self._database is None:
+            raise Unavailable("store: it is closed")
+        await self._database.renew(at_once=at_once)
+
     async def do(
         self, work: Callable[[Session], Result], *, statement: str = "transaction"
     ) -> Result:

@@ -1,0 +1,98 @@
+"""A bot's own SQLAlchemy pool is renewed through its agent; the pool's metrics are the witness."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc
+
+from trading_ops.agent import Command, CommandFailed
+from trading_ops.database_commands import engine_commands
+from trading_ops.instrument import BotMetrics
+from trading_ops.watch_database import watch_engine
+
+NAMES = ("recycle_pool", "reconnect_database")
+both = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture
+def metrics() -> BotMetrics:
+    return BotMetrics(version="1", mode="paper")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+@pytest.fixture
+def engine(path: Path, metrics: BotMetrics) -> Iterator[Engine]:
+    """Of two connections; nobody waits for a third."""
+    arguments = {"check_same_thread": False}
+    engine = create_engine(
+        f"sqlite:///{path}",
+        pool_size=2,
+        max_overflow=0,
+        pool_timeout=0.01,
+        connect_args=arguments,
+    )
+    watch_engine(metrics, engine)
+    yield engine
+    engine.dispose()
+
+
+def told(metrics: BotMetrics, what: str, **labels: str) -> float | None:
+    name = f"trading_database_pool_{what}"
+    return metrics.registry.get_sample_value(name, {"pool": "main", **labels})
+
+
+async def carry_out(commands: dict[str, Command], name: str) -> str:
+    return await commands[name].run({})
+
+
+@both
+async def test_a_pool_that_was_exhausted_has_connections_again(
+    metrics: BotMetrics, engine: Engine, name: str
+) -> None:
+    """Those that nobody gives back are let go; what is made anew is counted."""
+    kept: list[Connection] = [engine.connect(), engine.connect()]
+    with pytest.raises(exc.TimeoutError):
+        engine.connect()
+    assert told(metrics, "connections", state="in_use") == told(metrics, "size") == 2
+    said = await carry_out(engine_commands(engine), name)
+    assert said.startswith("0 idle connections were closed, 2 in use were let go")
+    assert told(metrics, "connections", state="in_use") == 0
+    assert told(metrics, "connections_made_total") == 3
+    with engine.connect(), engine.connect():
+        assert told(metrics, "connections", state="in_use") == 2
+    for connection in kept:
+        connection.close()
+
+
+@both
+async def test_idle_connections_are_closed(metrics: BotMetrics, engine: Engine, name: str) -> None:
+    """What was idle is not used again."""
+    closed: list[sqlite3.Connection] = []
+    event.listen(engine, "close", lambda connection, _: closed.append(connection))
+    with engine.connect(), engine.connect():
+        pass
+    said = await carry_out(engine_commands(engine), name)
+    assert said.startswith("2 idle connections were closed, 0 in use")
+    assert len(closed) == 2
+    assert told(metrics, "connections", state="idle") == 1
+
+
+@both
+async def test_a_database_that_is_away_is_told(path: Path, name: str) -> None:
+    """A pool that is renewed and reaches nobody is no success; an address is not quoted."""
+    engine = create_engine(f"sqlite:///{path}/there-is-no-such-folder/bot.db")
+    with pytest.raises(CommandFailed, match=r"no new connection answers: OperationalError$"):
+        await carry_out(engine_commands(engine), name)
+
+
+async def test_a_pool_that_keeps_none(path: Path) -> None:
+    """There is nothing to close or to count."""
+    single = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    said = await carry_out(engine_commands(single), "recycle_pool")
+    assert said == "the pool was renewed, and a new connection answers"

@@ -1,0 +1,44 @@
+"""A trading bot whose connection to its records is renewed on command; its metrics tell."""
+
+import contextlib
+import sqlite3
+from functools import partial
+
+from tests.service.bot.conftest import Control, sample, until
+from trading_ops.paper.bot.bot import Bot
+from trading_ops.paper.bot.config import BotConfig
+
+
+def made(bot: Bot) -> float:
+    return sample(bot.metrics, "trading_database_pool_connections_made_total", pool="records")
+
+
+def beaten_since(bot: Bot, at: float) -> bool:
+    return sample(bot.metrics, "trading_bot_heartbeat_timestamp_seconds") > at
+
+
+async def test_the_records_have_a_new_connection_and_the_bot_trades_on(
+    bot: Bot, control: Control
+) -> None:
+    """By both commands; no pass fails for it."""
+    for number, name in enumerate(("recycle_pool", "reconnect_database"), 2):
+        told = await control.command(name)
+        assert told["outcome"] == "succeeded", told
+        assert made(bot) == number
+        beats = sample(bot.metrics, "trading_bot_heartbeat_timestamp_seconds")
+        await until(partial(beaten_since, bot, beats))
+    assert sample(bot.metrics, "trading_circuit_breaker_state", component="store") == 0
+
+
+async def test_records_that_are_locked_by_others_are_not_called_reconnected(
+    bot: Bot, control: Control, config: BotConfig
+) -> None:
+    """The lock is not the bot's: the command fails and says so, and when it ends all goes on."""
+    with contextlib.closing(sqlite3.connect(config.state_dir / "bot.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        told = await control.command("reconnect_database")
+        other.rollback()
+    assert told["outcome"] == "failed", told
+    assert "locked" in told["detail"]
+    await bot.store.set_fact("after", 1)
+    assert await bot.store.fact("after", int) == 1
