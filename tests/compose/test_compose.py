@@ -1,0 +1,339 @@
+"""docker-compose.yml against the repository: commands, paths, ports, names, settings, secrets.
+
+Containers cannot be started by a test. What they would find is: each configuration is put where
+the container has it and read by whoever reads it there.
+"""
+
+import importlib.util
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from click import Context
+
+from tests.compose.composed import (
+    COMPOSE,
+    DOCKERFILE,
+    MEMBERS,
+    ONCE,
+    OURS,
+    ROOT,
+    SERVICES,
+    SRV,
+    VAR,
+    environment,
+    made_secrets,
+    mounts,
+    placed,
+    read,
+    secrets,
+    volumes,
+)
+from tests.rules.committed import read_yaml, run_tool
+from trading_ops.cli.main import cli
+from trading_ops.domain.target import Kind, Restarts
+from trading_ops.exporter import config as exporter
+from trading_ops.paper.venue import config as venue
+from trading_ops.settings import Settings, load_settings
+from trading_ops.stack.configs import process_configs
+from trading_ops.stack.layout import discovery
+from trading_ops.stack.processes import processes
+from trading_ops.targets import load_targets
+
+REGISTRY = load_targets(ROOT / "docker" / "targets.yml")
+SHIPPED = load_targets(ROOT / "targets.yml")
+IN_THE_CONTAINER = Settings(root=Path(SRV), var=Path(VAR))
+STACK = {plan.unit: plan for plan in processes(IN_THE_CONTAINER, SHIPPED)}
+CONFIGS = process_configs(IN_THE_CONTAINER, SHIPPED)
+MODULES = {"venue": "venue", "exporter": "exporter", "reconciler": "reconciler", "mail": "mail"}
+"""Services that run one of the stack's processes, and the unit that it is there."""
+
+
+def secret_files(value: Any) -> set[str]:
+    """Return the names of all files in the folder of secrets that a configuration names."""
+    return set(re.findall(rf"{VAR}/secrets/([\w.]+)", str(value)))
+
+
+def test_the_registry_is_the_shipped_one_in_which_only_the_bot_is_ours_to_restart() -> None:
+    """The same names, addresses and labels; Docker restarts everything else."""
+    assert [
+        (one.name, one.kind, one.address, one.faults, one.venue, one.labels) for one in REGISTRY
+    ] == [(one.name, one.kind, one.address, one.faults, one.venue, one.labels) for one in SHIPPED]
+    (bot,) = (one for one in REGISTRY if one.service)
+    assert bot.kind is Kind.BOT
+    assert bot.service == SHIPPED.one(Kind.BOT).service
+    assert bot.service is not None
+    assert bot.service.restarts is Restarts.RECONCILER
+
+
+def test_every_process_of_the_stack_has_a_service() -> None:
+    """Of one bot more than one process is in a container, of the others one."""
+    units = {unit for unit in STACK if not unit.startswith("bot-")}
+    assert units | {"bot", "postgres", "grafana", "net", *ONCE} == set(SERVICES)
+
+
+@pytest.mark.parametrize(("name", "unit"), MODULES.items())
+def test_a_process_is_started_as_the_stack_starts_it(name: str, unit: str) -> None:
+    """The same module with the same options; the module can be run."""
+    argv = STACK[unit].argv
+    python, *rest = SERVICES[name]["command"]
+    assert python == "python"
+    stacks = list(argv[argv.index("-m") :])
+    if "--config" in rest:
+        place = rest[-1]
+        assert PurePosixPath(place) in mounts(name)
+        assert stacks[-1].endswith(f"/{PurePosixPath(place).name}")
+        stacks[-1] = place
+    assert rest == stacks
+    module = importlib.util.find_spec(rest[1])
+    assert module is not None
+    package = module.submodule_search_locations is not None
+    assert not package or importlib.util.find_spec(f"{rest[1]}.__main__")
+
+
+@pytest.mark.parametrize(
+    "name", [one for one in OURS if SERVICES[one].get("command", ["-"])[0] == "trading-ops"]
+)
+def test_a_command_line_is_one_of_ours(name: str) -> None:
+    """Parsed by our own parser, without being run."""
+    _, command, *arguments = SERVICES[name]["command"]
+    with Context(cli) as context:
+        found = cli.get_command(context, command)
+        assert found is not None
+        found.make_context(command, list(arguments), parent=context)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "data", "port"),
+    [
+        ("prometheus", "/etc/prometheus", "/prometheus", "9090"),
+        ("alertmanager", "/etc/alertmanager", "/alertmanager", "9093"),
+    ],
+)
+def test_prometheus_and_alertmanager_are_started_as_the_stack_starts_them(
+    name: str, folder: str, data: str, port: str
+) -> None:
+    """But for their folders, and for the address, which a published port needs."""
+    stacks = [
+        flag.replace(f"{VAR}/{name}/data", data)
+        .replace(f"{VAR}/{name}", folder)
+        .replace(f"listen-address=127.0.0.1:{port}", f"listen-address=:{port}")
+        for flag in STACK[name].argv[1:]
+    ]
+    assert set(SERVICES[name]["command"]) == set(stacks)
+    assert data in volumes(name)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_who_is_waited_for_exists_and_can_be_waited_for(name: str) -> None:
+    """Health where there is a check, an end where there is one; nobody waits in a circle."""
+    for other, how in SERVICES[name].get("depends_on", {}).items():
+        if how["condition"] == "service_healthy":
+            assert "healthcheck" in SERVICES[other]
+        elif how["condition"] == "service_completed_successfully":
+            assert other in ONCE
+        else:
+            assert (other, how) == ("net", {"condition": "service_started", "restart": True})
+    assert name == "net" or "net" in SERVICES[name]["depends_on"]
+    seen, ahead = {name}, list(SERVICES[name].get("depends_on", ()))
+    while ahead:
+        one = ahead.pop()
+        assert one != name
+        if one not in seen:
+            seen.add(one)
+            ahead += SERVICES[one].get("depends_on", ())
+
+
+def test_nobody_starts_before_those_that_the_stack_starts_before() -> None:
+    """Prometheus last, so that no rule fires on what is only just starting."""
+    for unit, plan in STACK.items():
+        mine = "bot" if unit.startswith("bot-") else unit
+        others = {"bot" if one.startswith("bot-") else one for one in plan.after}
+        assert others <= set(SERVICES[mine]["depends_on"])
+
+
+def test_volumes_are_defined_and_belong_to_one_service() -> None:
+    """Two writers in one folder would be two stacks in one `var`."""
+    used = [volume for name in SERVICES for volume in volumes(name).values()]
+    assert sorted(used) == sorted(COMPOSE["volumes"])
+
+
+@pytest.mark.parametrize("name", [one for one in OURS if one not in {"net", "mail"}])
+def test_settings_are_known_and_the_folders_can_be_written(name: str, tmp_path: Path) -> None:
+    """Our own loader reads the container's environment; a misspelt variable is an error."""
+    settings = load_settings(tmp_path, environment(name))
+    assert str(settings.var) == VAR
+    writable = {entry.partition(":")[0] for entry in SERVICES[name]["tmpfs"]}
+    assert f"{VAR}/secrets" in writable
+    assert name in ONCE or VAR in volumes(name)
+
+
+@pytest.mark.parametrize("name", ["bot", "reconciler"])
+def test_what_our_processes_read_of_the_project_is_mounted(name: str) -> None:
+    """At the places where the settings look for it."""
+    settings = load_settings(ROOT, {"TRADING_OPS_VAR": VAR})
+    wanted = [settings.targets_file, settings.runbooks]
+    if name == "bot":  # `up` lays them out, whoever uses them
+        wanted += [settings.prometheus_config, settings.alertmanager_config]
+    found = mounts(name)
+    for path in wanted:
+        target = PurePosixPath(SRV) / path.relative_to(ROOT).as_posix()
+        assert target in found
+    assert found[PurePosixPath(SRV) / "targets.yml"].samefile(ROOT / "docker" / "targets.yml")
+
+
+@pytest.mark.parametrize(("name", "unit"), [("venue", "venue"), ("mail", "mail")])
+def test_a_configuration_is_what_the_stack_would_write(name: str, unit: str) -> None:
+    """It is committed so that it can be read; nothing in it is anybody's own idea."""
+    config = read(name, SERVICES[name]["command"][-1])
+    assert config == CONFIGS[unit]
+    assert {f"/run/secrets/{one}" for one in secret_files(config)} == set(secrets(name))
+
+
+def test_the_venue_reads_its_configuration() -> None:
+    """With its own loader."""
+    path = mounts("venue")[PurePosixPath(SERVICES["venue"]["command"][-1])]
+    assert venue.load_config(path).accounts == ["alpha", "manual"]
+
+
+def test_the_exporter_reads_its_configuration_and_has_no_part_that_is_not_there() -> None:
+    """Other containers' files and processes are not to be seen, so they are not asked for."""
+    path = mounts("exporter")[PurePosixPath(SERVICES["exporter"]["command"][-1])]
+    config = exporter.load_config(path)
+    stacks = CONFIGS["exporter"]
+    assert config.address == stacks["address"]
+    assert str(config.metrics_token_file) == stacks["metrics_token_file"]
+    assert read("exporter", SERVICES["exporter"]["command"][-1])["venues"] == stacks["venues"]
+    assert (config.processes, config.sqlite, config.log_files) == ((), (), ())
+    names = {config.metrics_token_file.name, *(one.dsn_file.name for one in config.postgresql)}
+    assert {f"/run/secrets/{name}" for name in names} == set(secrets("exporter"))
+
+
+def test_the_bot_has_the_secrets_that_its_configuration_names_and_the_supervisors() -> None:
+    """`up` writes that configuration in the container."""
+    config = process_configs(IN_THE_CONTAINER, REGISTRY)["bot-alpha"]
+    expected = secret_files(config) | {"supervisor_token"}
+    assert {f"/run/secrets/{name}" for name in expected} == set(secrets("bot"))
+
+
+def test_the_reconciler_has_every_secret_of_its_own() -> None:
+    """What `wiring` and the API read by name, and the password of its role."""
+    code = (ROOT / "trading_ops" / "wiring.py").read_text(encoding="utf-8")
+    auth = (ROOT / "trading_ops" / "api" / "auth.py").read_text(encoding="utf-8")
+    asked = set(re.findall(r'secrets?\("(\w+)"\)', code)) | set(re.findall(r'"(\w+_token)"', auth))
+    asked |= {"agent_token", "supervisor_token", "database_password"}
+    assert {f"/run/secrets/{name}" for name in asked} == set(secrets("reconciler"))
+
+
+def test_the_database_is_asked_as_the_roles_that_its_first_start_makes() -> None:
+    """The reconciler as the one that may not change the schema, the migration as the owner."""
+    roles = (ROOT / "docker" / "postgres" / "roles.sql").read_text(encoding="utf-8")
+    assert list(mounts("postgres")) == [
+        PurePosixPath("/docker-entrypoint-initdb.d/10-roles.sql"),
+    ]
+    for name, role in (("reconciler", "trading_ops"), ("migrate", "trading_ops_owner")):
+        url = environment(name)["TRADING_OPS_DATABASE"]
+        assert url == f"postgresql://{role}@127.0.0.1:5432/trading_ops"
+        assert f"CREATE ROLE {role} LOGIN" in roles
+    assert secrets("migrate") == {"/run/secrets/database_password": "database_owner_password"}
+    assert set(re.findall(r"cat (/run/secrets/\w+)", roles)) <= set(secrets("postgres"))
+    admin = SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD_FILE"]
+    assert admin in secrets("postgres")
+
+
+def test_the_grants_are_the_shipped_file_and_are_given_by_the_owner() -> None:
+    """As docs/deployment.md has it, between the migration and the reconciler."""
+    (target,) = mounts("grants")
+    assert mounts("grants")[target].samefile(ROOT / "deploy" / "postgresql" / "grants.sql")
+    command = " ".join(SERVICES["grants"]["entrypoint"])
+    assert f"--file={target}" in command
+    assert "--username=trading_ops_owner" in command
+    (secret,) = secrets("grants")
+    assert f"$$(cat {secret})" in command
+    assert SERVICES["grants"]["image"] == SERVICES["postgres"]["image"]
+
+
+def test_prometheus_finds_all_it_reads(tmp_path: Path) -> None:
+    """promtool is given the folder as the container has it, with the committed file."""
+    place = placed("prometheus", tmp_path, "/etc/prometheus", made_secrets(tmp_path))
+    said = run_tool("promtool", "check", "config", place / "prometheus.yml").stdout
+    assert "WARNING" not in said
+    config = read_yaml(place / "prometheus.yml")
+    for job in config["scrape_configs"]:
+        assert (place / job.get("authorization", {}).get("credentials_file", ".")).exists()
+        assert all((place / one).is_file() for one in job["file_sd_configs"][0]["files"])
+
+
+def test_prometheus_discovers_what_the_registry_lists() -> None:
+    """The discovery files are committed; nobody in the container would write them."""
+    folder = mounts("prometheus")[PurePosixPath("/etc/prometheus/targets")]
+    found = {path.stem: read_yaml(path) for path in folder.iterdir()}
+    assert found == discovery(REGISTRY)
+
+
+def test_alertmanager_finds_all_it_reads(tmp_path: Path) -> None:
+    """Its templates and the token, where the committed file has them."""
+    place = placed("alertmanager", tmp_path, "/etc/alertmanager", made_secrets(tmp_path))
+    assert "1 templates" in run_tool("amtool", "check-config", place / "alertmanager.yml").stdout
+    text = (place / "alertmanager.yml").read_text(encoding="utf-8")
+    for named in re.findall(r"credentials_file: (\S+)", text):
+        assert (place / named).is_file()
+    for kind, key in ((Kind.RECONCILER, "url: http://"), (Kind.MAIL, "smtp_smarthost: ")):
+        assert f"{key}{REGISTRY.one(kind).address}" in text
+
+
+def test_grafana_is_provisioned_with_the_addresses_of_the_registry() -> None:
+    """Its data sources, its boards, and where links in alerts lead."""
+    provisioning = mounts("grafana")[PurePosixPath("/etc/grafana/provisioning")]
+    (sources,) = (provisioning / "datasources").glob("*.yaml")
+    urls = {one["type"]: one["url"] for one in read_yaml(sources)["datasources"]}
+    for kind in (Kind.PROMETHEUS, Kind.ALERTMANAGER):
+        assert urls[kind.value] == f"http://{REGISTRY.one(kind).address}"
+    (boards,) = (provisioning / "dashboards").glob("*.yaml")
+    (provider,) = read_yaml(boards)["providers"]
+    target = PurePosixPath(provider["options"]["path"])
+    assert mounts("grafana")[target].samefile(ROOT / "grafana" / "dashboards")
+    settings = SERVICES["grafana"]["environment"]
+    port = settings["GF_SERVER_HTTP_PORT"]
+    assert settings["GF_SERVER_ROOT_URL"] == f"http://127.0.0.1:{port}/"
+    rules = (ROOT / "prometheus" / "rules" / "bot.yml").read_text(encoding="utf-8")
+    assert f"dashboard_url: http://127.0.0.1:{port}/" in rules
+    assert settings["GF_SECURITY_ADMIN_PASSWORD__FILE"] in secrets("grafana")
+
+
+@pytest.mark.parametrize("name", [one for one in MEMBERS if "healthcheck" in SERVICES[one]])
+def test_a_health_check_asks_the_address_of_the_registry(name: str) -> None:
+    """And the page by which the stack tells that the process is ready."""
+    test = SERVICES[name]["healthcheck"]["test"]
+    assert test[0] == "CMD"
+    if name == "postgres":
+        assert test[1] == "pg_isready"
+        return
+    url = next(word for word in test if "://" in word)
+    if name == "grafana":
+        assert url == "http://127.0.0.1:3000/api/health"
+        return
+    unit = "bot-alpha" if name == "bot" else name
+    asked: Any = STACK[unit].ready
+    assert url == (f"smtp://{asked.address}" if name == "mail" else asked.url)
+    if getattr(asked, "token_file", None):
+        assert test[-1] == str(asked.token_file)
+        assert f"/run/secrets/{Path(test[-1]).name}" in secrets(name)
+
+
+def test_what_the_dockerfile_copies_is_there_and_is_sent_to_the_builder() -> None:
+    """An entry that .dockerignore forgets would fail only when the image is built."""
+    sent = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE):
+        *sources, _ = line.split()
+        for source in sources:
+            assert (ROOT / source).exists()
+            assert f"!{source}" in sent
+    scripts = {
+        word for name in OURS for word in SERVICES[name].get("healthcheck", {}).get("test", [])
+    }
+    folder = "/usr/local/lib/trading-ops"
+    for script in [word for word in scripts if word.startswith(folder)]:
+        assert f"docker/{Path(script).name}" in DOCKERFILE
+    assert f'ENTRYPOINT ["sh", "{folder}/entrypoint.sh"]' in DOCKERFILE
