@@ -2,7 +2,7 @@
 # The targets that need the virtual environment make it first; when nothing changed that is instant.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test test-long lint drill gameday bench rules crash crash-bot crash-replicas soak fuzz planted test-freqtrade
+.PHONY: help setup setup-dev up down status doctor test test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -77,3 +77,6 @@ planted: setup-dev ## Plant bugs into a copy of the code, and see that the tests
 
 rules: setup ## Check and test the rules, the configurations and the runbooks
 	@scripts/rules.sh
+
+boards: setup-dev ## Regenerate the boards, and ask a Prometheus every query: make boards [PROMETHEUS=URL]
+	@scripts/boards.sh "$(PROMETHEUS)"

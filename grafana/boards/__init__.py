@@ -1,6 +1,7 @@
 """The source of the Grafana boards: `python -m grafana.boards` writes them as JSON.
 
-`panels` says what a panel is, `layout` puts panels onto Grafana's grid and builds the board with
-the SDK, `overview`, `rows` and `recovery_row` are the content. `queries` reads the committed JSON
-and needs no SDK.
+`panels` are the words in which a row is written, `content` is what has been written in them: one
+module for each board. `selectors` adds the variables to queries, `looks` and `layout` make panels
+and their places, `board` what all boards have in common. `queries` and `proof` read the committed
+JSON, put its queries to a Prometheus, and need no SDK.
 """

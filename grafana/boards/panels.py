@@ -1,17 +1,48 @@
-"""What a panel is, as plain data: the content of a board without Grafana's details."""
+"""What a panel is, as plain data: the content of a board without Grafana's details.
 
-from dataclasses import dataclass
+A row of a board is written with the short words below; each returns a `Panel`. Queries are bare
+PromQL, a mapping of the legend to the query: `selectors` adds the board's variables to them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 
-WATCHED = 'job=~"$job",instance=~"$instance"'
-"""The selectors of a query on one of our own processes."""
+Limits = tuple[tuple[float | None, str], ...]
+"""From a value on (None: from the bottom), the colour."""
 
-OF_BOT = f'{WATCHED},bot=~"$bot",venue=~"$venue"'
-"""The selectors of a query on what a bot exports."""
+States = tuple[tuple[str, str, str], ...]
+"""For values that are states: value, text, colour."""
 
-OF_VENUE = f'{WATCHED},venue=~"$venue"'
+PLAIN: Limits = ((None, GREEN),)
+"""A figure that is neither good nor bad by itself."""
+
+UP: States = (("0", "down", RED), ("1", "up", GREEN))
+
+
+def above(*values: float) -> Limits:
+    """Return the limits of what is bad when it is large: yellow from one on, red from the next.
+
+    With one value it is red from there on.
+    """
+    *warnings, bad = values
+    return ((None, GREEN), *((value, YELLOW) for value in warnings), (bad, RED))
+
+
+def below(*values: float) -> Limits:
+    """Return the limits of what is bad when it is small: red, yellow from one, green from the next.
+
+    With one value it is green from there on.
+    """
+    *warnings, good = values
+    return ((None, RED), *((value, YELLOW) for value in warnings), (good, GREEN))
+
+
+def apart(value: float) -> Limits:
+    """Return the limits of what should be near zero, on either side."""
+    return ((None, RED), (-value, GREEN), (value, RED))
 
 
 class Look(StrEnum):
@@ -23,14 +54,36 @@ class Look(StrEnum):
     """Lines without slopes: for states and counts."""
 
     TIMELINE = "state-timeline"
+    TABLE = "table"
+    ALERTS = "alertlist"
+    """What fires, as Grafana's alerting has it: no query of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """One PromQL query; `legend` is Grafana's template of a series' name."""
+    """One PromQL query; `legend` is Grafana's template of a series' name, or a column's title."""
 
     expr: str
     legend: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """How one column of a table is shown; its query has the same title."""
+
+    unit: str
+    limits: Limits = PLAIN
+    states: States = ()
+    decimals: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """One link of a panel or of its values."""
+
+    title: str
+    url: str
+    new_tab: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,26 +98,138 @@ class Panel:
     """Grafana's name of the unit: `s`, `percentunit`, `reqps`, `short`, …"""
 
     queries: tuple[Query, ...]
-    thresholds: tuple[tuple[float | None, str], ...]
-    """From a value on (None: from the bottom), the colour."""
-
-    look: Look = Look.LINES
-    width: int = 8
-    """Columns of 24."""
+    thresholds: Limits
+    look: Look
+    width: int = 0
+    """Columns of 24; 0 for an equal share of what the others of its line leave."""
 
     height: int = 7
     runbook: str = ""
-    """The alert whose runbook is linked."""
+    """The alerts whose runbooks are linked, apart by a space."""
 
-    states: tuple[tuple[str, str, str], ...] = ()
-    """For values that are states: value, text, colour."""
-
+    states: States = ()
     decimals: int | None = None
+    columns: Mapping[str, Column] | None = None
+    """Of a table, by title."""
+
+    value_links: tuple[Link, ...] = ()
+    """Links of each value, which may use the labels of its series."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A heading with its panels; without a title there is no heading."""
+    """A heading with its lines of panels; without a title there is no heading."""
 
     title: str
-    panels: tuple[Panel, ...]
+    lines: tuple[tuple[Panel, ...], ...]
+    opens: str = ""
+    """Uid of the board that tells more, linked from each panel."""
+
+
+def row(title: str, *lines: Sequence[Panel], opens: str = "") -> Row:
+    """Write a row: each line fills the width."""
+    return Row(title=title, lines=tuple(map(tuple, lines)), opens=opens)
+
+
+def lines(
+    title: str,
+    unit: str,
+    queries: Mapping[str, str],
+    description: str,
+    *,
+    limits: Limits = PLAIN,
+    runbook: str = "",
+) -> Panel:
+    """Write a panel of lines over time; `queries` are PromQL by legend."""
+    return Panel(
+        title=title,
+        description=description,
+        unit=unit,
+        queries=_queries(queries),
+        thresholds=limits,
+        look=Look.LINES,
+        runbook=runbook,
+    )
+
+
+def steps(
+    title: str,
+    unit: str,
+    queries: Mapping[str, str],
+    description: str,
+    *,
+    limits: Limits = PLAIN,
+    runbook: str = "",
+) -> Panel:
+    """Write a panel of lines without slopes."""
+    panel = lines(title, unit, queries, description, limits=limits, runbook=runbook)
+    return replace(panel, look=Look.STEPS)
+
+
+def stat(
+    title: str,
+    unit: str,
+    query: str,
+    description: str,
+    *,
+    legend: str = "now",
+    limits: Limits = PLAIN,
+    states: States = (),
+    decimals: int | None = None,
+    runbook: str = "",
+) -> Panel:
+    """Write a panel of one large figure for each series, coloured by its limits."""
+    panel = lines(title, unit, {legend: query}, description, limits=limits, runbook=runbook)
+    return replace(panel, look=Look.STAT, states=states, decimals=decimals, height=4)
+
+
+def timeline(
+    title: str,
+    query: str,
+    legend: str,
+    description: str,
+    *,
+    states: States = UP,
+    limits: Limits = PLAIN,
+    runbook: str = "",
+    value_links: tuple[Link, ...] = (),
+) -> Panel:
+    """Write a panel of one coloured band for each series: states over time."""
+    panel = lines(title, "short", {legend: query}, description, limits=limits, runbook=runbook)
+    return replace(panel, look=Look.TIMELINE, states=states, value_links=value_links)
+
+
+def table(
+    title: str,
+    columns: Mapping[str, tuple[str, Column]],
+    description: str,
+    *,
+    height: int = 6,
+    runbook: str = "",
+    value_links: tuple[Link, ...] = (),
+) -> Panel:
+    """Write a table: one row for each label set, one column for each query.
+
+    The queries must agree in their labels, by which their rows are merged.
+    """
+    panel = lines(
+        title, "short", {name: query for name, (query, _) in columns.items()}, description
+    )
+    return replace(
+        panel,
+        look=Look.TABLE,
+        height=height,
+        runbook=runbook,
+        value_links=value_links,
+        columns={name: column for name, (_, column) in columns.items()},
+    )
+
+
+def alert_list(title: str, description: str, *, width: int = 0, height: int = 7) -> Panel:
+    """Write Grafana's own list of what fires, from which an alert can be silenced."""
+    panel = lines(title, "short", {}, description)
+    return replace(panel, look=Look.ALERTS, width=width, height=height)
+
+
+def _queries(queries: Mapping[str, str]) -> tuple[Query, ...]:
+    return tuple(Query(expr=expr, legend=legend) for legend, expr in queries.items())

@@ -1,6 +1,6 @@
 """The queries of the committed boards, ready to be run: variables are replaced by what “All” means.
 
-It reads the JSON and needs no Grafana and no SDK, so that a test can put every query to a real
+It reads the JSON and needs no Grafana and no SDK, so that every query can be put to a real
 Prometheus.
 """
 
@@ -15,8 +15,8 @@ VARIABLES: Mapping[str, str] = {
     "__rate_interval": "1m",
     "__interval": "15s",
     "__range": "30m",
-    "job": ".*",
-    "instance": ".*",
+    "job": ".+",
+    "instance": ".+",
     "bot": ".*",
     "venue": ".*",
 }
@@ -27,11 +27,22 @@ _LABEL_VALUES = re.compile(r"label_values\((.+), *\w+\)")
 class BoardQuery(NamedTuple):
     """One query of a board."""
 
-    title: str
-    """`board / panel`; of an annotation or a variable, its name in the panel's place."""
+    board: str
+    panel: str
+    """Of an annotation or a variable, its name."""
 
     expr: str
     """PromQL without variables."""
+
+    @property
+    def title(self) -> str:
+        """Name it for a person: `board / panel`."""
+        return f"{self.board} / {self.panel}"
+
+
+def load_boards(folder: Path = DASHBOARDS) -> list[dict[str, Any]]:
+    """Read every board of a folder."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
 
 
 def board_queries(folder: Path = DASHBOARDS) -> list[BoardQuery]:
@@ -41,17 +52,16 @@ def board_queries(folder: Path = DASHBOARDS) -> list[BoardQuery]:
         KeyError: a query uses a variable that is not known here.
     """
     return [
-        BoardQuery(f"{board['title']} / {title}", fill_variables(expr))
-        for path in sorted(folder.glob("*.json"))
-        for board in [json.loads(path.read_text(encoding="utf-8"))]
-        for title, expr in raw_queries(board)
+        BoardQuery(board["title"], panel, fill_variables(expr))
+        for board in load_boards(folder)
+        for panel, expr in raw_queries(board)
     ]
 
 
 def raw_queries(board: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the title and the query as written, of each query of one board."""
     for panel in board["panels"]:
-        for target in panel.get("targets", ()):
+        for target in panel.get("targets") or ():
             yield panel["title"], target["expr"]
     for annotation in board["annotations"]["list"]:
         yield annotation["name"], annotation["expr"]

@@ -24,10 +24,13 @@ with warnings.catch_warnings():
         statetimeline as timeline_builder,
     )
     from grafana_foundation_sdk.builders import (
+        table as table_builder,
+    )
+    from grafana_foundation_sdk.builders import (
         timeseries as timeseries_builder,
     )
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
-    from grafana_foundation_sdk.models import common, dashboard
+    from grafana_foundation_sdk.models import common, dashboard, prometheus
 
 __all__ = [
     "JSONEncoder",
@@ -35,8 +38,10 @@ __all__ = [
     "common_builder",
     "dashboard",
     "dashboard_builder",
+    "prometheus",
     "prometheus_builder",
     "stat_builder",
+    "table_builder",
     "timeline_builder",
     "timeseries_builder",
 ]

@@ -1,0 +1,138 @@
+"""`Board`: a name, the question that it answers, its rows; and what all boards have in common."""
+
+from dataclasses import dataclass
+
+from grafana.boards import links
+from grafana.boards.layout import add_rows
+from grafana.boards.looks import DATASOURCE, build_link
+from grafana.boards.panels import Link, Row
+from grafana.boards.sdk import dashboard, dashboard_builder
+from grafana.boards.selectors import VENUE, WATCHED, select
+
+TAG = "trading-ops"
+
+VARIABLES = (
+    ("job", 'label_values(up{job=~"trading-.+|prometheus|alertmanager"}, job)', ".+"),
+    ("instance", 'label_values(up{job=~"$job"}, instance)', ".+"),
+    # `.*`: what has no bot, or no venue, is there as long as none is chosen.
+    ("venue", f"label_values(up{{{WATCHED}}}, venue)", ".*"),
+    ("bot", f"label_values(up{{{WATCHED},{VENUE}}}, bot)", ".*"),
+)
+"""Name, query, and the value of “All”."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotation:
+    """What is marked on every panel of a board, at its time."""
+
+    name: str
+    color: str
+    title: str
+    text: str
+    expr: str
+
+
+ANNOTATIONS = (
+    Annotation(
+        name="Alerts",
+        color="red",
+        title="{{alertname}}",
+        text="bot {{bot}}, venue {{venue}}, severity {{severity}}",
+        expr='ALERTS{alertstate="firing",alertname!="Watchdog"}',
+    ),
+    Annotation(
+        name="Incidents",
+        color="orange",
+        title="{{alertname}}",
+        text="the reconciler has an open incident",
+        expr="max by (alertname) (trading_ops_incidents_open) > 0",
+    ),
+    Annotation(
+        name="Attempts",
+        color="purple",
+        title="{{action}}: {{outcome}}",
+        text="an attempt of the reconciler ended so",
+        expr="sum by (action, outcome) (increase(trading_ops_attempts_total[30s])) > 0",
+    ),
+    Annotation(
+        name="Deploys",
+        color="blue",
+        title="{{bot}} runs {{version}}",
+        text="a version, or a mode, that was not there a minute before",
+        expr="max by (bot, version, mode) (trading_bot_info == 1) "
+        "unless max by (bot, version, mode) (trading_bot_info offset 1m == 1)",
+    ),
+    Annotation(
+        name="Restarts",
+        color="light-blue",
+        title="{{bot}} was restarted",
+        text="a new process on {{instance}}",
+        expr="changes(trading_bot_start_timestamp_seconds[30s]) > 0",
+    ),
+    Annotation(
+        name="Halts",
+        color="yellow",
+        title="{{bot}} is {{state}}",
+        text="it submits nothing, or only what shrinks its exposure",
+        expr='max by (bot, state) (trading_state{state!="active"}) == 1',
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """One board."""
+
+    uid: str
+    title: str
+    question: str
+    """What it answers, as its description."""
+
+    rows: tuple[Row, ...]
+    window: str = "now-30m"
+    refresh: str = "5s"
+
+    def build(self) -> dashboard.Dashboard:
+        """Build the board with its variables, annotations and links.
+
+        Raises:
+            ValueError: a line of panels does not fill the grid.
+        """
+        board = dashboard_builder.Dashboard(self.title).uid(self.uid).readonly()
+        board.description(self.question).tags([TAG]).timezone("utc")
+        board.refresh(self.refresh).time(self.window, "now")
+        board.tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
+        source = dashboard_builder.DatasourceVariable("datasource").label("Data Source")
+        board.with_variable(source.type("prometheus"))
+        for name, query, every in VARIABLES:
+            board.with_variable(_variable(name, query, every))
+        for annotation in ANNOTATIONS:
+            board.annotation(_annotation(annotation))
+        board.link(_other_boards())
+        runbooks = Link(title="Runbooks", url=links.RUNBOOKS, new_tab=True)
+        for link in (runbooks, links.SILENCES, links.GROUPS):
+            board.link(build_link(link))
+        add_rows(board, self.rows)
+        return board.build()
+
+
+def _variable(name: str, query: str, every: str) -> dashboard_builder.QueryVariable:
+    chosen = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
+    variable = dashboard_builder.QueryVariable(name).label(name.title()).datasource(DATASOURCE)
+    variable.query({"query": query, "refId": f"variable-{name}"}).definition(query)
+    variable.refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    variable.sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+    return variable.multi(multi=True).include_all(include_all=True).all_value(every).current(chosen)
+
+
+def _annotation(annotation: Annotation) -> dashboard_builder.AnnotationQuery:
+    query = dashboard_builder.AnnotationQuery().name(annotation.name).datasource(DATASOURCE)
+    query.enable(enable=True).icon_color(annotation.color).title_format(annotation.title)
+    query.text_format(annotation.text).tag_keys("bot,severity,component").step("15s")
+    return query.expr(select(annotation.expr))
+
+
+def _other_boards() -> dashboard_builder.DashboardLink:
+    link = dashboard_builder.DashboardLink("Boards").tags([TAG])
+    link.type(dashboard.DashboardLinkType.DASHBOARDS).as_dropdown(as_dropdown=True)
+    return link.keep_time(keep_time=True).include_vars(include_vars=True)

@@ -1,0 +1,96 @@
+"""What runs on the machine, and its network."""
+
+from grafana.boards.panels import above, below, lines, row, steps, timeline
+from grafana.boards.words import forecast, most, rate
+
+PROCESSES = row(
+    "Processes",
+    (
+        timeline(
+            "Processes that run",
+            "min by (process) (trading_process_up)",
+            "{{process}}",
+            "Those that the exporter was told to watch.",
+            limits=below(1),
+            runbook="TradingOpsReconcilerDown",
+        ),
+        lines(
+            "Processors by process",
+            "percentunit",
+            rate("trading_process_cpu_seconds_total", "process"),
+            "Share of one processor.",
+            limits=above(0.8, 0.95),
+            runbook="TradingHostCpuHigh",
+        ),
+        lines(
+            "Memory by process",
+            "bytes",
+            most("trading_process_resident_bytes", "process"),
+            "Resident memory, shared pages included.",
+            limits=above(300 * 2**20, 512 * 2**20),
+            runbook="TradingBotMemoryHigh",
+        ),
+        lines(
+            "Files open by process",
+            "percentunit",
+            most("trading_process_open_files / trading_process_open_files_limit", "process"),
+            "Of what each may open. A leak of connections shows here.",
+            limits=above(0.5, 0.8),
+        ),
+    ),
+    (
+        lines(
+            "Bots' memory in a day, at this pace",
+            "bytes",
+            {
+                **forecast("trading_memory_uss_bytes", "bot"),
+                **most("bot:trading_memory_uss_bytes:limit", "bot", called="limit"),
+            },
+            "A straight line through the last six hours, against each bot's limit.",
+            runbook="TradingBotMemoryLimitForecast",
+        ),
+        lines(
+            "Time of the exporter's readings",
+            "s",
+            most("trading_exporter_collector_duration_seconds", "collector"),
+            "The last run of each collector, up to its failure or timeout.",
+            limits=above(0.5, 5),
+            runbook="TradingOpsCollectorFailing",
+        ),
+        timeline(
+            "Collectors that succeed",
+            "min by (collector) (trading_exporter_collector_up)",
+            "{{collector}}",
+            "Each collector's last run.",
+            limits=below(1),
+            runbook="TradingOpsCollectorFailing",
+        ),
+    ),
+)
+
+NETWORK = row(
+    "Network",
+    (
+        lines(
+            "Bytes",
+            "Bps",
+            {
+                **rate("trading_host_network_received_bytes_total", "interface", called="received"),
+                **rate("trading_host_network_sent_bytes_total", "interface", called="sent"),
+            },
+            "Per second, by interface.",
+        ),
+        steps(
+            "Errors and drops",
+            "pps",
+            {
+                "{{interface}} errors {{direction}}": "sum by (interface, direction) "
+                "(rate(trading_host_network_errors_total[$__rate_interval]))",
+                "{{interface}} drops {{direction}}": "sum by (interface, direction) "
+                "(rate(trading_host_network_drops_total[$__rate_interval]))",
+            },
+            "Packets per second that were lost on this side.",
+            limits=above(1, 10),
+        ),
+    ),
+)

@@ -1,0 +1,246 @@
+"""The reconciler: what it did, what it refused to do and why, how fast, and whether it is well."""
+
+from grafana.boards import links
+from grafana.boards.board import Board
+from grafana.boards.content.fleet import FIRED, LIST
+from grafana.boards.content.watchers import PATH, WATCHERS
+from grafana.boards.panels import (
+    GREEN,
+    RED,
+    YELLOW,
+    Column,
+    above,
+    below,
+    lines,
+    row,
+    stat,
+    steps,
+    table,
+    timeline,
+)
+from grafana.boards.words import gain, quantiles
+
+
+def _within(counter: str, by: str, window: str = "$__range") -> str:
+    """Return by how much a counter grew in the time that is shown, or another."""
+    return f"sum by ({by}) (increase({counter}[{window}]))"
+
+
+ENDED = _within("trading_ops_recovery_duration_seconds_count", "alertname")
+TOOK = _within("trading_ops_recovery_duration_seconds_sum", "alertname")
+OPEN = "sum by (alertname) (trading_ops_incidents_open)"
+LATELY = _within("trading_ops_decisions_total", "decision, reason", "5m")
+DECIDED = _within("trading_ops_decisions_total", "decision, reason")
+OUTCOMES = 'outcome=~"failed|unverified|verified|completed"'
+
+
+def _mean(metric: str) -> str:
+    """Return the mean of a histogram over the time that is shown."""
+    return f"sum(increase({metric}_sum[$__range])) / sum(increase({metric}_count[$__range]))"
+
+
+HEAD = row(
+    "",
+    (
+        stat(
+            "Open incidents",
+            "short",
+            "sum(trading_ops_incidents_open)",
+            "Incidents that are not closed.",
+            limits=above(1, 3),
+            runbook="TradingRecoveryOverdue",
+        ),
+        stat(
+            "Oldest open incident",
+            "s",
+            "max((time() - trading_ops_incident_oldest_opened_timestamp_seconds) "
+            "and trading_ops_incident_oldest_opened_timestamp_seconds > 0) or vector(0)",
+            "How long the oldest one has been open; 0 for none.",
+            limits=above(60, 300),
+            runbook="TradingRecoveryOverdue",
+        ),
+        stat(
+            "Given up",
+            "short",
+            "sum(trading_ops_incident_escalated) or vector(0)",
+            "Incidents that were handed to a person.",
+            limits=above(1),
+            runbook="TradingRecoveryFailed",
+        ),
+        stat(
+            "MTTA",
+            "s",
+            _mean("trading_ops_start_lag_seconds"),
+            "Mean time to act: from receiving an alert to the start of the first action, over the "
+            "time shown. Our own share, without detection.",
+            limits=above(0.05, 1),
+            decimals=3,
+        ),
+        stat(
+            "MTTR",
+            "s",
+            _mean("trading_ops_recovery_duration_seconds"),
+            "Mean time to recover: from the opening of an incident to its end, in the time shown.",
+            limits=above(60, 300),
+            decimals=1,
+            runbook="TradingRecoveryOverdue",
+        ),
+        stat(
+            "Automation",
+            "short",
+            "max(trading_ops_automation_paused)",
+            "Whether a person has paused it.",
+            limits=above(1),
+            states=(("0", "acting", GREEN), ("1", "paused", RED)),
+        ),
+        stat(
+            "Last whole pass",
+            "s",
+            "time() - max(trading_ops_pass_last_success_timestamp_seconds)",
+            "Time since the loop came round. It is due every 15 s at the latest.",
+            limits=above(20, 60),
+            decimals=0,
+            runbook="TradingOpsReconcilerStuck",
+        ),
+        stat(
+            "Silences",
+            "short",
+            'max(alertmanager_silences{state="active"})',
+            "In force in Alertmanager: hands are off what they match.",
+            limits=above(1, 10),
+        ),
+    ),
+    (FIRED, LIST),
+)
+
+DONE = row(
+    "What it did",
+    (
+        steps(
+            "Attempts",
+            "short",
+            {
+                "{{action}} {{outcome}}": "sum by (action, outcome) "
+                "(increase(trading_ops_attempts_total[$__rate_interval])) > 0"
+            },
+            "By action and outcome. Verified: the symptom was seen to be gone. After failed or "
+            "unverified the runbook's next step is due.",
+            runbook="TradingOpsAttemptsFailing",
+        ),
+        lines(
+            "Attempts that helped",
+            "percentunit",
+            {
+                "{{action}}": "sum by (action) (increase(trading_ops_attempts_total"
+                '{outcome=~"verified|completed"}[1h])) '
+                f"/ (sum by (action) (increase(trading_ops_attempts_total{{{OUTCOMES}}}[1h])) > 0)"
+            },
+            "Share of the last hour's attempts of each action that ended what they were made for.",
+            limits=below(0.5, 0.9),
+            runbook="TradingOpsAttemptsFailing",
+        ),
+        lines(
+            "Time to recover",
+            "s",
+            quantiles("trading_ops_recovery_duration_seconds", window="1h"),
+            "From the opening of an incident to its end, over the last hour.",
+            limits=above(60, 300),
+            runbook="TradingRecoveryOverdue",
+        ),
+        lines(
+            "Time to act",
+            "s",
+            {
+                **quantiles("trading_ops_start_lag_seconds", window="1h"),
+                "first decision, half": "histogram_quantile(0.5, sum by (le) "
+                "(increase(trading_ops_decision_lag_seconds_bucket[1h])))",
+            },
+            "From receiving an alert to the start of the first action, and to the first decision.",
+            limits=above(0.05, 1),
+        ),
+    ),
+    (
+        table(
+            "Recoveries by alert",
+            {
+                "Ended": (f"{ENDED} > 0", Column(unit="short", decimals=0)),
+                "Mean time": (
+                    f"{TOOK} / ({ENDED} > 0)",
+                    Column(unit="s", limits=above(60, 300), decimals=1),
+                ),
+                "Open now": (
+                    f"{OPEN} and on (alertname) ({ENDED} > 0)",
+                    Column(unit="short", limits=above(1), decimals=0),
+                ),
+            },
+            "Incidents that ended in the time shown, and how long they took.",
+            height=8,
+            runbook="TradingRecoveryOverdue",
+            value_links=(links.OF_THE_ALERT_IN_A_ROW,),
+        ),
+        table(
+            "Decisions, and why",
+            {
+                "Count": (f"{DECIDED} > 0", Column(unit="short", decimals=0)),
+                "In the last 5 min": (
+                    f"{LATELY} and on (decision, reason) ({DECIDED} > 0)",
+                    Column(unit="short", decimals=0),
+                ),
+            },
+            "What was decided in the time shown, those not to act included: run, wait, verify, "
+            "escalate, close, each with its one reason.",
+            height=8,
+        ),
+    ),
+)
+
+REFUSED = row(
+    "What it refused to do, and what holds the bots",
+    (
+        steps(
+            "Why nothing was done",
+            "short",
+            {
+                "{{reason}}": "sum by (reason) (increase(trading_ops_decisions_total"
+                '{decision="wait"}[$__rate_interval])) > 0'
+            },
+            "Decisions to wait. Hands off: silenced, inhibited, with_a_person, paused, "
+            "maintenance. Not yet: cooldown, cause_elsewhere, alert_pending.",
+        ),
+        steps(
+            "Why it gave up",
+            "short",
+            gain('trading_ops_decisions_total{decision="escalate"}', "reason"),
+            "Decisions to hand an incident to a person, by reason.",
+            limits=above(1),
+            runbook="TradingRecoveryFailed",
+        ),
+        steps(
+            "Holds on the bots",
+            "short",
+            {"{{bot}} {{state}} by {{by}}": "sum by (bot, state, by) (trading_ops_holds_standing)"},
+            "Holds that nobody has lifted. What the machine has halted only a person resumes.",
+            limits=above(1),
+            runbook="TradingBotHaltedByMachine",
+        ),
+        timeline(
+            "Agents that answer",
+            "max by (bot) (trading_ops_agent_silent)",
+            "{{bot}}",
+            "Whether the reconciler reaches each bot directly, each second. Silence for 3 s asks "
+            "for a halt.",
+            states=(("0", "answers", GREEN), ("1", "silent", YELLOW)),
+            limits=above(1),
+            runbook="TradingBotAgentSilent",
+        ),
+    ),
+)
+
+RECOVERY = Board(
+    uid=links.RECOVERY,
+    title="Reconciler and incidents",
+    question="What was broken, what did the reconciler do about it, what did it refuse to do and "
+    "why, how fast was it, and is it well itself?",
+    rows=(HEAD, DONE, REFUSED, WATCHERS, PATH),
+    window="now-1h",
+)

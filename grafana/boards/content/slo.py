@@ -1,0 +1,160 @@
+"""The objectives: what is left of each month's error budget, and how fast it burns."""
+
+from grafana.boards import links
+from grafana.boards.board import Board
+from grafana.boards.panels import Column, Panel, above, below, lines, row, stat, table
+
+BY = "bot, sloth_slo"
+LEFT = f"min by ({BY}) (slo:period_error_budget_remaining:ratio)"
+BURN = f"max by ({BY}) (slo:current_burn_rate:ratio)"
+FAST, MEDIUM, SLOW, SLOWEST = 14.4, 6, 3, 1
+"""Burn rates: pages over 5 m and 1 h, over 30 m and 6 h; tickets over 2 h and 1 d, 6 h and 3 d."""
+
+
+def _errors(window: str) -> str:
+    return f"max by ({BY}) (slo:sli_error:ratio_rate{window})"
+
+
+def _burns(window: str) -> str:
+    return (
+        f"max by (sloth_id, {BY}) (slo:sli_error:ratio_rate{window}) "
+        "/ on (sloth_id) group_left () max by (sloth_id) (slo:error_budget:ratio)"
+    )
+
+
+def _window(title: str, short: str, long: str, rate: float, what: str) -> Panel:
+    runbook = "TradingSloBudgetBurningFast" if rate >= MEDIUM else "TradingSloBudgetBurningSlowly"
+    return lines(
+        title,
+        "short",
+        {
+            f"{{{{bot}}}} {{{{sloth_slo}}}} {short}": _burns(short),
+            f"{{{{bot}}}} {{{{sloth_slo}}}} {long}": _burns(long),
+        },
+        f"How many times faster than the budget allows. Both windows above {rate:g} {what}.",
+        limits=above(rate),
+        runbook=runbook,
+    )
+
+
+HEAD = row(
+    "",
+    (
+        stat(
+            "Budget left, worst",
+            "percentunit",
+            "min(slo:period_error_budget_remaining:ratio)",
+            "Of the bot and the objective that are worst. Below 0 the objective is missed.",
+            limits=below(0.25, 0.5),
+            decimals=0,
+            runbook="TradingSloBudgetBurningFast",
+        ),
+        stat(
+            "Objectives missed",
+            "short",
+            "count(slo:period_error_budget_remaining:ratio < 0) or vector(0)",
+            "Budgets that are spent: what is risky waits for the next month.",
+            limits=above(1),
+            decimals=0,
+            runbook="TradingSloBudgetBurningSlowly",
+        ),
+        stat(
+            "Fastest burn",
+            "short",
+            "max(slo:current_burn_rate:ratio)",
+            "Times faster than the budget allows, over five minutes. 1 spends it in a month, 14.4 "
+            "in two days.",
+            limits=above(1, FAST),
+            decimals=1,
+            runbook="TradingSloBudgetBurningFast",
+        ),
+        stat(
+            "Availability",
+            "percentunit",
+            '1 - max(slo:sli_error:ratio_rate30d{sloth_slo="availability"})',
+            "Share of the scrapes that the worst bot answered, over the month.",
+            limits=below(0.99, 0.999),
+            decimals=3,
+            runbook="TradingBotDown",
+        ),
+    ),
+    (
+        table(
+            "All objectives",
+            {
+                "Budget left": (
+                    LEFT,
+                    Column(unit="percentunit", limits=below(0.25, 0.5), decimals=1),
+                ),
+                "Burn rate now": (BURN, Column(unit="short", limits=above(1, FAST), decimals=2)),
+                "Bad, 5 min": (_errors("5m"), Column(unit="percentunit", decimals=3)),
+                "Bad, 1 h": (_errors("1h"), Column(unit="percentunit", decimals=3)),
+                "Bad, 1 day": (_errors("1d"), Column(unit="percentunit", decimals=3)),
+                "Bad, 30 days": (_errors("30d"), Column(unit="percentunit", decimals=3)),
+                "Events per second": (
+                    f"max by ({BY}) (slo:sli_events:rate5m)",
+                    Column(unit="cps", decimals=2),
+                ),
+            },
+            "One row for each bot and objective. Without events there is nothing to judge: those "
+            "cells are empty.",
+            height=10,
+            runbook="TradingSloBudgetBurningSlowly",
+            value_links=(links.OF_THE_BOT,),
+        ),
+    ),
+)
+
+BURNS = row(
+    "How fast the budgets burn",
+    (
+        _window("Pages: 5 minutes and 1 hour", "5m", "1h", FAST, "page: gone in two days"),
+        _window("Pages: 30 minutes and 6 hours", "30m", "6h", MEDIUM, "page: gone in five days"),
+    ),
+    (
+        _window("Tickets: 2 hours and 1 day", "2h", "1d", SLOW, "make a ticket: gone in ten days"),
+        _window("Tickets: 6 hours and 3 days", "6h", "3d", SLOWEST, "make a ticket"),
+    ),
+)
+
+BUDGETS = row(
+    "What is left of them",
+    (
+        lines(
+            "Budget left",
+            "percentunit",
+            {"{{bot}} {{sloth_slo}}": LEFT},
+            "Of each month's budget. It never rises faster than old failures leave the month.",
+            limits=below(0.25, 0.5),
+            runbook="TradingSloBudgetBurningSlowly",
+        ),
+        lines(
+            "Left in a week, at this pace",
+            "percentunit",
+            {
+                "{{bot}} {{sloth_slo}}": f"min by ({BY}) "
+                "(predict_linear(slo:period_error_budget_remaining:ratio[6h], 7 * 24 * 3600))"
+            },
+            "A straight line through the last six hours. The first hours of an installation make "
+            "it wild.",
+            limits=below(0, 0.25),
+            runbook="TradingSloBudgetBurningSlowly",
+        ),
+        lines(
+            "Events",
+            "cps",
+            {"{{bot}} {{sloth_slo}}": f"max by ({BY}) (slo:sli_events:rate5m)"},
+            "What is judged, per second. Burn alerts wait for ten events.",
+        ),
+    ),
+)
+
+SLO = Board(
+    uid=links.SLO,
+    title="Objectives and error budgets",
+    question="Do the bots keep what was promised for a month, and if not, how fast is the rest of "
+    "the budget going?",
+    rows=(HEAD, BURNS, BUDGETS),
+    window="now-6h",
+    refresh="30s",
+)

@@ -1,0 +1,229 @@
+"""Venues and market data: as the exporter sees a venue from outside, and as its bots do."""
+
+from grafana.boards import links
+from grafana.boards.board import Board
+from grafana.boards.panels import above, apart, below, lines, row, stat, steps, timeline
+from grafana.boards.words import age, gain, most, quantiles, rate
+
+NOT_OK = '{code!~"ok|refused"}'
+
+HEAD = row(
+    "",
+    (
+        stat(
+            "Venues that answer",
+            "percentunit",
+            "avg(trading_venue_up)",
+            "While a venue does not answer its bots are left alone.",
+            limits=below(1),
+            runbook="TradingVenueDown",
+        ),
+        stat(
+            "Slowest probe",
+            "s",
+            "max(trading_venue_probe_duration_seconds)",
+            "How long the slowest venue took to answer the exporter.",
+            limits=above(0.5, 2),
+            runbook="TradingVenueDown",
+        ),
+        stat(
+            "Clocks apart",
+            "s",
+            "max(abs(trading_venue_clock_skew_seconds))",
+            "The venue whose clock differs most from this host's. Nonces and signatures stand on "
+            "them.",
+            limits=above(1, 2),
+            decimals=2,
+            runbook="TradingVenueClockSkewed",
+        ),
+        stat(
+            "Failed calls",
+            "percentunit",
+            f"sum(rate(trading_venue_requests_total{NOT_OK}[$__rate_interval])) "
+            "/ sum(rate(trading_venue_requests_total[$__rate_interval]))",
+            "Share of all bots' calls that failed or were throttled.",
+            limits=above(0.001, 0.1),
+            decimals=1,
+            runbook="TradingBotVenueErrorsHigh",
+        ),
+        stat(
+            "Oldest price",
+            "s",
+            "time() - min(max by (bot) (trading_market_data_timestamp_seconds))",
+            "Of the bot whose newest price is oldest.",
+            limits=above(3, 5),
+            decimals=1,
+            runbook="TradingBotMarketDataStale",
+        ),
+        stat(
+            "Latency of prices",
+            "s",
+            "histogram_quantile(0.95, sum by (le) "
+            "(bot:trading_market_data_latency_seconds_bucket:rate2m))",
+            "95 of 100 prices arrived faster. The objective is 50 ms.",
+            limits=above(0.05, 1),
+            runbook="TradingBotMarketDataSlow",
+        ),
+    ),
+)
+
+OUTSIDE = row(
+    "The venue from outside",
+    (
+        timeline(
+            "Venue answers",
+            "max by (venue) (trading_venue_up)",
+            "{{venue}}",
+            "Whether it answers the exporter's probe, each second.",
+            limits=below(1),
+            runbook="TradingVenueDown",
+        ),
+        lines(
+            "Time of a probe",
+            "s",
+            most("trading_venue_probe_duration_seconds", "venue"),
+            "How long the venue took to answer.",
+            limits=above(0.5, 2),
+            runbook="TradingVenueDown",
+        ),
+        lines(
+            "Clock of the venue",
+            "s",
+            {
+                **most("trading_venue_clock_skew_seconds", "venue", called="for the exporter"),
+                "{{venue}} for {{bot}}": "max by (venue, bot) (trading_clock_skew_seconds)",
+            },
+            "The venue's clock minus this host's, by the exporter's probe and by each bot.",
+            limits=apart(2),
+            runbook="TradingVenueClockSkewed",
+        ),
+        steps(
+            "Failed probes",
+            "short",
+            gain("trading_venue_probe_failures_total", "venue", "kind"),
+            "By what was wrong.",
+            limits=above(1, 5),
+            runbook="TradingVenueDown",
+        ),
+    ),
+)
+
+CALLS = row(
+    "The bots' calls",
+    (
+        lines(
+            "Requests",
+            "reqps",
+            rate("trading_venue_requests_total", "bot", "code"),
+            "Per second, by how they ended. Unauthorized is the key, rate_limited is too many.",
+            runbook="TradingBotRateLimited",
+        ),
+        lines(
+            "Time of a request",
+            "s",
+            quantiles("trading_venue_request_duration_seconds", "endpoint"),
+            "From sending it to its answer or failure. The objective is 100 ms.",
+            limits=above(0.1, 1),
+            runbook="TradingSloBudgetBurningFast",
+        ),
+        lines(
+            "Use of the rate limit",
+            "percentunit",
+            most("trading_venue_rate_limit_used_ratio", "bot", "group"),
+            "By group of endpoints, where the venue tells it.",
+            limits=above(0.5, 0.8),
+            runbook="TradingBotRateLimitNear",
+        ),
+    ),
+    (
+        lines(
+            "Nonces",
+            "reqps",
+            {
+                **rate("trading_nonces_issued_total", "bot", called="issued"),
+                **rate("trading_nonces_refused_total", "bot", called="refused"),
+            },
+            "Signed requests per second, and those that the venue refused for their nonce.",
+            runbook="TradingBotNonceRefused",
+        ),
+        steps(
+            "Nonces moved on",
+            "short",
+            gain("trading_nonce_resyncs_total", "bot"),
+            "Times that the issuer of nonces jumped ahead after a refusal.",
+            limits=above(1, 3),
+            runbook="TradingBotNonceRefused",
+        ),
+        steps(
+            "Sessions made anew",
+            "short",
+            gain("trading_venue_session_restarts_total", "bot"),
+            "HTTP sessions with the venue after the first one.",
+            limits=above(1, 3),
+            runbook="TradingBotBrokerDisconnected",
+        ),
+    ),
+)
+
+FEED = row(
+    "Market data",
+    (
+        lines(
+            "Age of the newest tick",
+            "s",
+            age("trading_market_data_timestamp_seconds", "bot", "symbol"),
+            "Time since the last tick of each symbol. All symbols of a bot beyond 5 s raise "
+            "TradingBotMarketDataStale.",
+            limits=above(3, 5),
+            runbook="TradingBotMarketDataStale",
+        ),
+        lines(
+            "Latency of ticks",
+            "s",
+            quantiles("trading_market_data_latency_seconds", "bot"),
+            "From the venue's time stamp until the bot saw the tick.",
+            limits=above(0.05, 1),
+            runbook="TradingBotMarketDataSlow",
+        ),
+        lines(
+            "Ticks",
+            "cps",
+            rate("trading_market_data_messages_total", "bot", "symbol"),
+            "Per second. Zero with an open connection is the fault that this row is about.",
+            runbook="TradingBotMarketDataStale",
+        ),
+    ),
+    (
+        lines(
+            "Prices",
+            "short",
+            {"{{symbol}} seen by {{bot}}": "max by (bot, symbol) (trading_market_data_price)"},
+            "Of the last ticker, in the symbol's quote currency. A flat line is suspicious.",
+        ),
+        steps(
+            "Feed connected anew",
+            "short",
+            gain("trading_market_data_reconnects_total", "bot"),
+            "Connections of the feed after the first one.",
+            limits=above(1, 3),
+            runbook="TradingBotMarketDataStale",
+        ),
+        steps(
+            "Gaps in the private feed",
+            "short",
+            gain("trading_account_feed_gaps_total", "bot", "channel"),
+            "Times that messages were missing, by their numbers. After each orders are asked for "
+            "by REST.",
+            limits=above(1, 3),
+            runbook="TradingBotBalanceStale",
+        ),
+    ),
+)
+
+VENUE = Board(
+    uid=links.VENUE,
+    title="Venue and market data",
+    question="Is it the venue, the way to it, or our side? Does every bot get its prices, and in "
+    "time?",
+    rows=(HEAD, OUTSIDE, CALLS, FEED),
+)

@@ -1,0 +1,154 @@
+"""The watchers, watched: the reconciler's own health, and the way of an alert to it."""
+
+from grafana.boards.panels import GREEN, RED, above, below, lines, row, steps, timeline
+from grafana.boards.words import age, gain, least, most, quantiles, rate
+
+WATCHERS = row(
+    "Is the reconciler well?",
+    (
+        lines(
+            "Age of what it knows",
+            "s",
+            {
+                **age("trading_ops_poll_last_success_timestamp_seconds", "source"),
+                "watchdog": "time() - max(trading_ops_watchdog_last_seen_timestamp_seconds)",
+            },
+            "Time since it last read Prometheus and Alertmanager (every 15 s), and since it saw "
+            "Watchdog (every 60 to 75 s; missing after 180).",
+            limits=above(90, 180),
+            runbook="TradingOpsWatchdogMissing TradingOpsPollFailing",
+        ),
+        lines(
+            "Time of a pass",
+            "s",
+            quantiles("trading_ops_pass_duration_seconds"),
+            "One pass of its loop.",
+            limits=above(0.5, 5),
+            runbook="TradingOpsReconcilerStuck",
+        ),
+        lines(
+            "Time of a commit",
+            "s",
+            quantiles("trading_ops_writer_commit_duration_seconds"),
+            "One transaction, whatever the number of its requests.",
+            limits=above(0.1, 1),
+            runbook="TradingOpsReconcilerStuck",
+        ),
+        steps(
+            "What waits",
+            "short",
+            {
+                "notifications {{state}}": "max by (state) (trading_ops_inbox_notifications)",
+                "requests to the writer": "max(trading_ops_writer_queue_requests)",
+                "holds that the database does not know": "max(trading_ops_holds_unsettled)",
+            },
+            "Stored notifications, requests to write, holds that only the journal has.",
+            limits=above(10, 50),
+            runbook="TradingOpsInboxGrowing TradingOpsHoldsUnsettled",
+        ),
+    ),
+    (
+        timeline(
+            "May start actions",
+            "max by (instance) (trading_ops_lease_held)",
+            "{{instance}}",
+            "Whether each replica holds its lease.",
+            limits=below(1),
+            runbook="TradingOpsLeaseLost",
+        ),
+        lines(
+            "Age of the audit anchor",
+            "s",
+            age("trading_ops_audit_anchor_timestamp_seconds", "instance"),
+            "Time since the head of the audit chain was written outside the database; each minute.",
+            limits=above(120, 600),
+            runbook="TradingOpsAuditNotAnchored",
+        ),
+        lines(
+            "Its memory",
+            "bytes",
+            {"{{instance}}": 'process_resident_memory_bytes{job="trading-reconciler"}'},
+            "Of the reconciler's process.",
+            limits=above(100 * 2**20, 300 * 2**20),
+        ),
+    ),
+)
+
+PATH = row(
+    "The way of an alert",
+    (
+        timeline(
+            "Targets that answer",
+            "min by (job, instance) (up)",
+            "{{job}} {{instance}}",
+            "Each target's scrapes, by job.",
+            limits=below(1),
+            runbook="TradingOpsReconcilerDown TradingOpsExporterDown TradingOpsAlertmanagerDown",
+        ),
+        steps(
+            "Rules that failed or came too late",
+            "short",
+            {
+                "failed": "sum(increase("
+                "prometheus_rule_evaluation_failures_total[$__rate_interval]))",
+                "missed": "sum(increase("
+                "prometheus_rule_group_iterations_missed_total[$__rate_interval]))",
+            },
+            "A rule that is not evaluated neither fires nor resolves.",
+            limits=above(1, 10),
+            runbook="TradingOpsRuleFailing",
+        ),
+        lines(
+            "Notifications received",
+            "cps",
+            rate("trading_ops_notifications_total", "result"),
+            "By the reconciler, per second. Refused ones are tried again by Alertmanager; "
+            "quarantined ones could not be understood.",
+            runbook="TradingOpsNotificationsRefused TradingOpsNotificationQuarantined",
+        ),
+        steps(
+            "Notifications to people that failed",
+            "short",
+            gain("alertmanager_notifications_failed_total", "integration"),
+            "By way of telling, of every Alertmanager.",
+            limits=above(1, 3),
+            runbook="TradingOpsNotificationsFailing",
+        ),
+    ),
+    (
+        timeline(
+            "Prometheus took its configuration",
+            "min by (instance) (prometheus_config_last_reload_successful)",
+            "{{instance}}",
+            "Whether the last change was loaded. After one that was not, it runs on with the old "
+            "one, and will not start.",
+            states=(("0", "refused", RED), ("1", "loaded", GREEN)),
+            limits=below(1),
+            runbook="TradingOpsPrometheusConfigBad",
+        ),
+        steps(
+            "Prometheus and its Alertmanagers",
+            "short",
+            {
+                **least(
+                    "prometheus_notifications_alertmanagers_discovered",
+                    "instance",
+                    called="Alertmanagers known",
+                ),
+                **gain(
+                    "prometheus_notifications_errors_total", "instance", called="failed sendings"
+                ),
+            },
+            "Those that it knows; at none people hear of nothing. And what it failed to send.",
+            runbook="TradingOpsAlertsUndelivered",
+        ),
+        steps(
+            "Alerts in Alertmanager",
+            "short",
+            most("alertmanager_alerts", "state"),
+            "Active ones, Watchdog among them, and those that a silence or an inhibition holds "
+            "back.",
+            limits=above(3, 10),
+        ),
+    ),
+)

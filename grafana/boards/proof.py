@@ -1,0 +1,124 @@
+"""Every query of every board, put to a real Prometheus: a panel that shows nothing is a fault.
+
+A query is answered when at least one series holds at least one figure within the time that is
+asked for; NaN is no figure, for Grafana draws none.
+"""
+
+import json
+import math
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grafana.boards.queries import BoardQuery
+
+LEGITIMATELY_EMPTY: Mapping[str, str] = {
+    "Databases and backups / Use of the pools": "Only bots that use SQLAlchemy have a pool; the "
+    "paper bot keeps its records in a file with one connection.",
+}
+"""Panels that may show nothing on a healthy system, by `board / panel`, with the reason."""
+
+OF_POSTGRESQL = re.compile(r"\btrading_(?!postgresql_)|\bup\b|ALERTS|slo:")
+"""What a query holds unless it asks for nothing but PostgreSQL servers."""
+
+SERVERS = "trading_postgresql_up"
+TIMEOUT_SECONDS = 20.0
+POINTS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What Prometheus said to one query."""
+
+    query: BoardQuery
+    series: int
+    """Series with at least one figure."""
+
+    error: str = ""
+    skipped: bool = False
+    """It asks for PostgreSQL servers, and none is watched."""
+
+    @property
+    def missing(self) -> bool:
+        """Tell whether its panel is empty and must not be."""
+        excused = self.skipped or self.query.title in LEGITIMATELY_EMPTY
+        return bool(self.error) or (not self.series and not excused)
+
+    def __str__(self) -> str:
+        """Say what is wrong."""
+        return f"{self.query.title}: {self.error or 'no figure'}: {self.query.expr}"
+
+
+def ask_all(url: str, queries: Sequence[BoardQuery], *, end: float, seconds: float) -> list[Answer]:
+    """Put queries to the Prometheus at a URL, over the seconds before `end` (since the epoch).
+
+    Raises:
+        OSError: it does not answer.
+    """
+    watched, error = _ask(url, SERVERS, end, seconds)
+    if error:
+        raise OSError(f"{url}: {error}")
+    answers = []
+    known: dict[str, tuple[int, str]] = {}
+    for query in queries:
+        if not watched and _only_postgresql(query.expr):
+            answers.append(Answer(query=query, series=0, skipped=True))
+            continue
+        if query.expr not in known:
+            known[query.expr] = _ask(url, query.expr, end, seconds)
+        series, error = known[query.expr]
+        answers.append(Answer(query=query, series=series, error=error))
+    return answers
+
+
+def count_panels(boards: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the number of panels of each board, by its title."""
+    return {
+        board["title"]: sum(panel["type"] != "row" for panel in board["panels"]) for board in boards
+    }
+
+
+def table(answers: Sequence[Answer], panels: Mapping[str, int]) -> str:
+    """Return a line for each board: panels, queries asked, series returned, what was left out."""
+    written = [f"{'board':28} {'panels':>6} {'queries':>7} {'series':>7}"]
+    totals = [0, 0, 0]
+    for board, count in panels.items():
+        of_board = [answer for answer in answers if answer.query.board == board]
+        asked = [answer for answer in of_board if not answer.skipped]
+        figures = [count, len(asked), sum(answer.series for answer in asked)]
+        totals = [total + figure for total, figure in zip(totals, figures, strict=True)]
+        left = len(of_board) - len(asked)
+        note = f"  ({left} more ask for PostgreSQL, and no server is watched)" if left else ""
+        written.append(f"{board:28} {figures[0]:6} {figures[1]:7} {figures[2]:7}{note}")
+    written.append(f"{'all':28} {totals[0]:6} {totals[1]:7} {totals[2]:7}")
+    return "\n".join(written)
+
+
+def _only_postgresql(expr: str) -> bool:
+    return SERVERS.removesuffix("up") in expr and not OF_POSTGRESQL.search(expr)
+
+
+def _ask(url: str, expr: str, end: float, seconds: float) -> tuple[int, str]:
+    """Return the number of series with a figure, and the error if there was one."""
+    fields = {
+        "query": expr,
+        "start": end - seconds,
+        "end": end,
+        "step": max(1.0, seconds / POINTS),
+    }
+    body = urllib.parse.urlencode(fields).encode()
+    request = urllib.request.Request(f"{url}/api/v1/query_range", data=body)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+            answer: dict[str, Any] = json.load(response)
+    except urllib.error.HTTPError as error:
+        return 0, json.load(error).get("error", str(error))
+    return sum(_has_a_figure(one["values"]) for one in answer["data"]["result"]), ""
+
+
+def _has_a_figure(values: Sequence[Sequence[Any]]) -> bool:
+    return any(not math.isnan(float(value)) for _, value in values)

@@ -1,0 +1,82 @@
+"""The board's variables, added to each selector of a query.
+
+Content is written as bare PromQL, `max by (bot) (trading_drawdown)`. What narrows a metric follows
+from who exports it, which the catalogue knows; what a rule records has the labels that the rule
+leaves it.
+"""
+
+import re
+
+from trading_ops.instrument import catalogue
+from trading_ops.instrument.metric import Metric, Owner
+
+WATCHED = 'job=~"$job",instance=~"$instance"'
+"""Of what our own processes export."""
+
+BOT = 'bot=~"$bot"'
+VENUE = 'venue=~"$venue"'
+OF_BOT = f"{WATCHED},{BOT},{VENUE}"
+"""Of what a bot exports: its target has these labels."""
+
+ALERTS = f"{BOT},{VENUE}"
+"""Of ALERTS, which has the labels of the alerts and neither job nor instance."""
+
+RECORDED = {
+    "slo:objective:ratio": "",
+    "slo:error_budget:ratio": "",
+    "slo:": f"{BOT},{VENUE}",
+    "anomaly:": f"{BOT},{VENUE}",
+    "bot:": f"{BOT},{VENUE}",
+    "bot_code:": f"{BOT},{VENUE}",
+    "fleet:": "",
+    "instance:": WATCHED,
+}
+"""By the beginning of the name of what a rule records; the first that fits."""
+
+OF_OTHERS = ("prometheus_", "alertmanager_")
+"""Metrics of Prometheus and Alertmanager themselves, by their beginning."""
+
+_SELECTOR = re.compile(r'(?<![\w:.$"])([a-zA-Z_:][\w:]*)(?:\{([^}]*)\})?')
+
+
+def select(expr: str) -> str:
+    """Add to each metric of a query the matchers of the board's variables."""
+    return _SELECTOR.sub(_with_matchers, expr)
+
+
+def without_job(expr: str) -> bool:
+    """Tell whether a query selects something that has neither job nor instance."""
+    found = (narrowing(name) for name, _ in _SELECTOR.findall(expr))
+    return any(matchers is not None and WATCHED not in matchers for matchers in found)
+
+
+def narrowing(name: str) -> str | None:
+    """Return the matchers that the board's variables give to a metric; None for no metric."""
+    if metric := catalogue.find(name):
+        return _of_ours(metric)
+    if name == "up" or name.startswith(OF_OTHERS):
+        return WATCHED
+    if name == "ALERTS":
+        return ALERTS
+    for beginning, matchers in RECORDED.items():
+        if name.startswith(beginning):
+            return matchers
+    return None
+
+
+def _of_ours(metric: Metric) -> str:
+    if metric.owner in (Owner.BOT, Owner.WATCHERS):
+        return OF_BOT
+    own = [matcher for matcher in (BOT, VENUE) if matcher.partition("=")[0] in metric.labels]
+    return ",".join((WATCHED, *own))
+
+
+def _with_matchers(found: re.Match[str]) -> str:
+    name, own = found.group(1), found.group(2) or ""
+    added = narrowing(name)
+    if added is None:
+        return found.group(0)
+    if name == "up" and "trading-bot" in own:
+        added = OF_BOT
+    matchers = ",".join(part for part in (own.strip(), added) if part)
+    return f"{name}{{{matchers}}}" if matchers else name
