@@ -16,7 +16,7 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.errors import ActionError, Refused, Unreachable
 
-PARAMS = {"restart_component": {"component": "feed"}}
+PARAMS = {"restart_component": {"component": "feed"}, "throttle_load": {"seconds": "60"}}
 COMMANDS = {
     "halt_trading": "halt",
     "reduce_trading": "reduce",

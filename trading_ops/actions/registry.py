@@ -3,6 +3,7 @@
 from trading_ops.actions.base import Action, Clients
 from trading_ops.actions.bot_command import BotCommand
 from trading_ops.actions.cancel_orders import CancelOrders
+from trading_ops.actions.clear_queue import ClearQueue
 from trading_ops.actions.flatten_positions import FlattenPositions
 from trading_ops.actions.free_disk import FreeDisk
 from trading_ops.actions.halt_trading import HaltTrading
@@ -11,11 +12,13 @@ from trading_ops.actions.reconnect_broker import ReconnectBroker
 from trading_ops.actions.reconnect_database import ReconnectDatabase
 from trading_ops.actions.recycle_pool import RecyclePool
 from trading_ops.actions.reduce_trading import ReduceTrading
+from trading_ops.actions.relieve_memory import RelieveMemory
 from trading_ops.actions.restart_bot import RestartBot
 from trading_ops.actions.restart_component import RestartComponent
 from trading_ops.actions.resync_nonce import ResyncNonce
 from trading_ops.actions.roll_bot import RollBot
 from trading_ops.actions.rotate_logs import RotateLogs
+from trading_ops.actions.throttle_load import ThrottleLoad
 
 KINDS: dict[str, type[BotCommand | RestartBot]] = {
     kind.name: kind
@@ -34,6 +37,9 @@ KINDS: dict[str, type[BotCommand | RestartBot]] = {
         FreeDisk,
         RecyclePool,
         ReconnectDatabase,
+        ClearQueue,
+        RelieveMemory,
+        ThrottleLoad,
     )
 }
 

@@ -6,7 +6,7 @@ supervisor too.
 """
 
 from trading_ops.agent.agent import Agent
-from trading_ops.agent.commands import Command, CommandFailed, Params
+from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Params
 from trading_ops.agent.embedding import Embedded, embed
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.agent.gate import Denial, OrderGate, Side
@@ -15,6 +15,7 @@ from trading_ops.agent.state import Hold, Holds, TradingState
 
 __all__ = [
     "Agent",
+    "BadRequest",
     "Command",
     "CommandFailed",
     "ComponentHealth",

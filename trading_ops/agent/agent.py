@@ -30,6 +30,7 @@ from trading_ops.agent.gate import OrderGate
 from trading_ops.agent.health import Health, Status, as_json, judge
 from trading_ops.agent.holding import holding_commands
 from trading_ops.agent.incarnation import incarnation
+from trading_ops.agent.relief import relief_commands
 from trading_ops.agent.server import READ_SECONDS, Server
 from trading_ops.agent.state import Holds
 from trading_ops.agent.tracing import tracing_commands
@@ -68,7 +69,8 @@ class Agent:
             address: host and port to listen on.
             metrics: of the bot; the trading state is recorded in them.
             health: tells the facts; is called in the agent's thread, must neither wait nor raise.
-            commands: the bot's own, by name; halt, reduce, resume and trace_memory are added.
+            commands: the bot's own, by name; halt, reduce, resume, trace_memory are added, and
+                relieve_memory where it has none of its own.
             state_dir: an existing folder for holds, fences and answers.
             metrics_token: may read metrics and health.
             agent_token: may do everything.
@@ -85,7 +87,7 @@ class Agent:
         self._health = health
         self._stopping = asyncio.Event()
         tracing = tracing_commands(self._stopping) if trace_memory else {}
-        self._commands = {**commands, **tracing}
+        self._commands = {**relief_commands(metrics), **commands, **tracing}
         self._keeper = FenceKeeper(state_dir / "fence.json")
         self.holds = Holds(
             state_dir / "holds.json", on_change=lambda state: metrics.trading_state(state.value)

@@ -96,6 +96,7 @@ def test_what_nobody_measured_is_absent(metrics: BotMetrics) -> None:
         *("trading_realized_pnl", "trading_unrealized_pnl"),
         *("trading_bot_leader", "trading_bot_lease_renewal_timestamp_seconds"),
         *("trading_bot_previous_end", "trading_bot_unclean_starts", "trading_recovery_seconds"),
+        "trading_load_throttle_factor",
     }
     empty = {family.name for family in metrics.registry.collect() if not family.samples}
     assert empty == absent

@@ -52,6 +52,12 @@ PROCESS_OF_A_BOT: tuple[Metric, ...] = (
         help="Memory that belongs to this process alone, read at most once a minute.",
         why="A slope over days is a leak; it ends in the kernel killing the bot.",
     ),
+    bot_gauge(
+        name="trading_load_throttle_factor",
+        help="By how much the pauses between passes and probes are stretched; 1: not at all; "
+        "absent where that cannot be done.",
+        why="A bot that trades slowly because it was told to looks like one that is slow.",
+    ),
     bot_counter(
         name="trading_undeclared_label_values_total",
         labels=("metric",),

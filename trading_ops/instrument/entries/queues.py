@@ -25,7 +25,7 @@ QUEUES: tuple[Metric, ...] = (
     bot_counter(
         name="trading_queue_dropped_total",
         labels=("queue",),
-        help="Items that a full queue dropped.",
+        help="Items that were dropped: the queue was full, or nobody waited for them any more.",
         why="What is dropped was never acted upon.",
     ),
 )

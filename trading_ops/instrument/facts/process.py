@@ -1,7 +1,9 @@
 """The process: what runs, since when, whether its loop gets on."""
 
 import time
+from collections.abc import Callable
 
+from trading_ops.instrument.facts.readings import Readings
 from trading_ops.instrument.facts.recording import only
 from trading_ops.instrument.recorder import Recorder
 
@@ -11,6 +13,7 @@ MODES = ("paper", "live")
 class ProcessFacts:
     """What a bot says of its process."""
 
+    _readings: Readings
     started_at: float
     """Seconds since the epoch."""
 
@@ -43,6 +46,10 @@ class ProcessFacts:
         """The event loop let a callback wait for so long."""
         self._loop_lag.value = seconds
 
+    def watch_pauses(self, factor: Callable[[], float]) -> None:
+        """Read at each scrape by how much the bot's pauses are stretched; 1: not at all."""
+        self._readings.add(self._throttle.labels(), factor)
+
     def memory_uss(self, size: int) -> None:
         """The process has so many bytes for itself alone."""
         self._memory_uss.value = size
@@ -61,3 +68,4 @@ class ProcessFacts:
         self._unclean_starts = recorder.counter("trading_bot_unclean_starts_total", at_once=False)
         self._loop_lag = recorder.gauge("trading_event_loop_lag_seconds").labels()
         self._memory_uss = recorder.gauge("trading_memory_uss_bytes").labels()
+        self._throttle = recorder.gauge("trading_load_throttle_factor", at_once=False)

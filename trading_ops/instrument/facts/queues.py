@@ -42,7 +42,7 @@ class QueueFacts:
         observe(self._queue_wait.labels(queue), seconds)
 
     def queue_dropped(self, queue: str, items: int = 1) -> None:
-        """A full queue dropped items."""
+        """Items were dropped: the queue was full, or nobody waited for them any more."""
         lost = max(0, items)  # before the sum: a call inside it would let another thread in
         self._queue_dropped.labels(queue).value += lost
 

@@ -28,6 +28,7 @@ from trading_ops.paper.bot.risk.assembly import guard_of, stop_percent
 from trading_ops.paper.bot.signals.assembly import advice_of
 from trading_ops.paper.bot.signals.component import Signals
 from trading_ops.paper.bot.supervisor import Supervisor
+from trading_ops.paper.bot.throttle import Throttle
 from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.checks import (
     Check,
@@ -54,6 +55,7 @@ class Assembled:
     nonces: Nonces
     failover: Failover | None
     stopping: bool
+    throttle: Throttle
     _config: BotConfig
     _currencies: set[str]
     _key: str
@@ -171,6 +173,7 @@ class Assembled:
         if self.failover is not None:
             # First, so that it ends last: the lease is renewed while the others end.
             parts = (self._lead(self.failover), *parts)
+        self.broker.stretched = self.heartbeat.stretched = self.throttle.stretched
         self.supervisor = Supervisor(parts)
         self._watchers = watchers_of(
             self.metrics,

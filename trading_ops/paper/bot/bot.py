@@ -18,6 +18,7 @@ from trading_ops.paper.bot.config import BotConfig, nonce_dir_of, read_secret, s
 from trading_ops.paper.bot.farewell import Farewell
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.folder import take
+from trading_ops.paper.bot.heartbeat import WINDS_PER_TIMEOUT
 from trading_ops.paper.bot.leadership.failover import WATCHING, Failover, failover_of
 from trading_ops.paper.bot.mode import ModeSwitch
 from trading_ops.paper.bot.nonces.issuer import Nonces, open_nonces
@@ -29,6 +30,7 @@ from trading_ops.paper.bot.risk.assembly import stop_percent
 from trading_ops.paper.bot.shutdown import leave_at_once, walk
 from trading_ops.paper.bot.signals.assembly import sources_of
 from trading_ops.paper.bot.signals.memory import recalled
+from trading_ops.paper.bot.throttle import Throttle
 from trading_ops.paper.bot.trading.book import Book
 
 log = logs.get(__name__)
@@ -81,6 +83,12 @@ class Bot(Assembled):
         self.store = Store(self.metrics, self._open_records, retention=retention)
         self.book = Book(config.name, self.metrics, self.store)
         self.mode = ModeSwitch(config.name, config.mode, self.metrics, self.store, self.book)
+        self.throttle = Throttle(
+            self.metrics,
+            longest_seconds=min(
+                config.dead_man_seconds / WINDS_PER_TIMEOUT, config.heartbeat_limit_seconds / 2
+            ),
+        )
         self.agent = self._make_agent()
         self.feed = Feed(
             self.metrics,

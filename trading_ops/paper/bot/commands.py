@@ -10,10 +10,12 @@ from trading_ops.paper.bot.component import Unavailable
 from trading_ops.paper.bot.housekeeping import housekeeping_commands
 from trading_ops.paper.bot.mode import ModeSwitch
 from trading_ops.paper.bot.nonces.issuer import Nonces
+from trading_ops.paper.bot.queues import queue_commands
 from trading_ops.paper.bot.reconciliation.component import Reconciliation
 from trading_ops.paper.bot.records.commands import records_commands
 from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.supervisor import Supervisor
+from trading_ops.paper.bot.throttle import Throttle, throttle_commands
 from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.orders import Orders
 
@@ -37,6 +39,7 @@ class Parts(Protocol):
     reconciliation: Reconciliation
     store: Store
     supervisor: Supervisor
+    throttle: Throttle
 
 
 def commands_of(parts: Parts) -> dict[str, Command]:
@@ -73,6 +76,8 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         **_mode_commands(parts),
         **housekeeping_commands(),
         **records_commands(parts),
+        **throttle_commands(parts.throttle),
+        **queue_commands(parts),
         "reconcile_positions": Command(run=reconcile_positions, deadline_seconds=30.0),
         "accept_venue": Command(run=accept_venue, required=WHO_AND_WHY, repeatable=False),
     }

@@ -1,7 +1,7 @@
 """The heartbeat component: drives the trading passes, and beats after each whole one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trading_ops import clock, logs
 from trading_ops.instrument import BotMetrics
@@ -51,6 +51,9 @@ class Heartbeat(Component):
         """Take the steps of a pass, and the two intervals."""
         super().__init__("heartbeat", metrics)
         self.beat_at: float | None = None
+        self.stretched: Callable[[float], float] = float
+        """Returns the interval to keep instead of the configured one."""
+
         self._symbols = symbols
         self._feed = feed
         self._broker = broker
@@ -80,7 +83,7 @@ class Heartbeat(Component):
                 self._beat()
             self.mark(up=self.breaker.closed, detail=self.detail)
             spent = clock.monotonic() - began
-            await asyncio.sleep(max(0.0, self._interval - spent))
+            await asyncio.sleep(max(0.0, self.stretched(self._interval) - spent))
 
     async def _pass(self) -> None:
         quotes = self._feed.quotes

@@ -39,6 +39,24 @@ class Stage(Component, Generic[Asked, Answer]):
         """Say whether something is asked of it; a plain read, so any thread may ask."""
         return self._busy or not self._inbox.empty()
 
+    @property
+    def waiting(self) -> int:
+        """Return how many requests wait; a plain read."""
+        return self._inbox.qsize()
+
+    def drop_abandoned(self) -> int:
+        """Drop the requests that nobody waits for any more; return how many there were.
+
+        They would be passed over when their turn comes. What somebody waits for keeps its place.
+        """
+        waiting = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
+        wanted = [request for request in waiting if not request.future.done()]
+        for request in wanted:
+            self._inbox.put_nowait(request)
+        dropped = len(waiting) - len(wanted)
+        self.metrics.queue_dropped(self.name, dropped)
+        return dropped
+
     @abstractmethod
     async def work(self, asked: Asked) -> Answer:
         """Do the step.

@@ -1,0 +1,61 @@
+"""A trading bot does less on command, and clears its queues of what nobody waits for."""
+
+import asyncio
+
+import pytest
+
+from tests.service.bot.conftest import Control, sample, until
+from trading_ops.paper.bot.bot import Bot
+from trading_ops.paper.bot.component import Unavailable
+
+
+async def test_a_throttled_bot_asks_less_and_goes_on_by_itself(bot: Bot, control: Control) -> None:
+    """No more passes than the longer pauses leave room for; then it ends, and nothing is down."""
+    told = await control.command("throttle_load", seconds="2")
+    assert told["outcome"] == "succeeded", told
+    assert sample(bot.metrics, "trading_load_throttle_factor") == 4
+    assert bot.throttle.stretched(0.2) == pytest.approx(0.8)
+    assert bot.throttle.stretched(0.3) == 1.0  # a third of the dead-man switch's time
+    beats = set()
+
+    def ended() -> bool:
+        beats.add(bot.heartbeat.beat_at)
+        return sample(bot.metrics, "trading_load_throttle_factor") == 1
+
+    await until(ended)
+    assert 1 < len(beats) <= 5  # it would be ten
+    before = bot.heartbeat.beat_at
+    await until(lambda: bot.heartbeat.beat_at != before)
+    assert bot.heartbeat.up
+
+
+async def test_what_is_refused_changes_nothing(bot: Bot, control: Control) -> None:
+    """A time without an end is none."""
+    with pytest.raises(AssertionError, match="whole number"):
+        await control.command("throttle_load", seconds="0")
+    assert sample(bot.metrics, "trading_load_throttle_factor") == 1
+
+
+async def test_only_what_is_waited_for_in_vain_is_dropped(bot: Bot, control: Control) -> None:
+    """A stage that stands still piles requests up; those whose askers have left are dropped."""
+    told = await control.command("clear_queue")
+    assert (told["outcome"], told["detail"].partition(":")[0]) == (
+        "failed",
+        "nothing waits in vain",
+    )
+    await bot.supervisor.stop("heartbeat", "signals")
+    asked = bot.feed.quotes
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await bot.signals.ask(asked, within=0.01)
+        bot.signals.breaker.succeed()
+    waited_for = asyncio.create_task(bot.signals.ask(asked, within=60))
+    await until(lambda: sample(bot.metrics, "trading_queue_depth", queue="signals") == 4)
+    told = await control.command("clear_queue")
+    assert told["outcome"] == "succeeded", told
+    assert told["detail"].endswith("dropped: 3 of signals; 1 still wait")
+    assert sample(bot.metrics, "trading_queue_depth", queue="signals") == 1
+    assert sample(bot.metrics, "trading_queue_dropped_total", queue="signals") == 3
+    assert sample(bot.metrics, "trading_queue_dropped_total", queue="orders") == 0
+    assert not waited_for.done()
+    waited_for.cancel()

@@ -1,0 +1,91 @@
+"""The throttle: how long pauses become, and that the clock alone ends it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading_ops.agent import BadRequest
+from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.throttle import FACTOR, LONGEST_SECONDS, Throttle, throttle_commands
+
+LONGEST = 5.0
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def metrics() -> BotMetrics:
+    return BotMetrics(version="1", mode="paper")
+
+
+@pytest.fixture
+def throttle(metrics: BotMetrics, clock: Clock) -> Throttle:
+    return Throttle(metrics, longest_seconds=LONGEST, monotonic=clock)
+
+
+def told(metrics: BotMetrics) -> float | None:
+    return metrics.registry.get_sample_value("trading_load_throttle_factor")
+
+
+def test_it_ends_by_itself(throttle: Throttle, clock: Clock, metrics: BotMetrics) -> None:
+    """At its time, in the metric too; nobody has to say so."""
+    assert (throttle.stretched(1.0), told(metrics)) == (1.0, 1)
+    throttle.begin(60)
+    clock.now += 59.9
+    assert (throttle.stretched(1.0), told(metrics)) == (FACTOR, FACTOR)
+    clock.now += 0.1
+    assert (throttle.stretched(1.0), told(metrics)) == (1.0, 1)
+
+
+def test_twice_is_not_slower_and_never_shorter(throttle: Throttle, clock: Clock) -> None:
+    """Pauses are not stretched twice, and the later end stands."""
+    throttle.begin(60)
+    throttle.begin(10)
+    clock.now += 30
+    assert throttle.stretched(1.0) == FACTOR
+    throttle.begin(60)
+    clock.now += 59
+    assert throttle.stretched(1.0) == FACTOR
+    clock.now += 1
+    assert throttle.stretched(1.0) == 1.0
+
+
+@given(pause=st.floats(0.01, 100.0), longest=st.floats(0.1, 100.0), seconds=st.integers(0, 10))
+def test_no_pause_is_shorter_than_it_was_nor_longer_than_the_bot_can_bear(
+    pause: float, longest: float, seconds: int
+) -> None:
+    """Whatever is configured."""
+    metrics = BotMetrics(version="1", mode="paper")
+    throttle = Throttle(metrics, longest_seconds=longest, monotonic=Clock())
+    throttle.begin(seconds)
+    assert pause <= throttle.stretched(pause) <= max(pause, longest)
+    assert throttle.stretched(pause) <= pause * FACTOR
+
+
+@pytest.mark.parametrize(
+    "seconds", ["0", "3601", "-1", "1.5", "1e3", "٣", " 60", "60 ", "00000060", "9" * 400, ""]
+)
+async def test_a_time_that_makes_no_sense_is_refused(throttle: Throttle, seconds: str) -> None:
+    """Nothing is stretched then."""
+    command = throttle_commands(throttle)["throttle_load"]
+    with pytest.raises(BadRequest, match=f"from 1 to {LONGEST_SECONDS}"):
+        command.check({"seconds": seconds})
+    assert throttle.factor == 1.0
+
+
+async def test_the_answer_says_for_how_long(throttle: Throttle) -> None:
+    """And by how much."""
+    command = throttle_commands(throttle)["throttle_load"]
+    command.check({"seconds": "3600"})
+    assert "4 times as long for the next 3600 s" in await command.run({"seconds": "3600"})
+    assert throttle.factor == FACTOR

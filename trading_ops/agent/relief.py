@@ -1,0 +1,69 @@
+"""`relieve_memory`: gives back what a bot holds and does not need; for a bot near its limit.
+
+Caches are emptied, garbage is collected, and the C library returns what is free in its heap to the
+kernel. The collection stops every thread of the process: a tenth of a second for each million
+objects. What is reported is measured, before and after; where no less is taken it has failed, for
+then the memory is in use, and only a new process has less.
+"""
+
+import asyncio
+import ctypes
+import gc
+import linecache
+import re
+from collections.abc import Callable, Sequence
+
+from trading_ops.agent.commands import Command, CommandFailed, Params
+from trading_ops.instrument import BotMetrics
+from trading_ops.instrument.uss import read_uss
+
+DEADLINE_SECONDS = 30.0
+
+NOISE_BYTES = 64 * 1024
+"""Less than this comes and goes by itself."""
+
+PYTHON_CACHES: tuple[Callable[[], object], ...] = (linecache.clearcache, re.purge)
+"""Lines of source for tracebacks, and compiled patterns: both are made anew when needed."""
+
+
+def relief_commands(
+    metrics: BotMetrics,
+    *,
+    caches: Sequence[Callable[[], object]] = (),
+    read: Callable[[], int | None] = read_uss,
+) -> dict[str, Command]:
+    """Return the command; it needs nothing of the bot's loop, so it works while that is stuck.
+
+    Args:
+        metrics: of the bot; the new reading is recorded in them.
+        caches: each empties one of the bot's own, whichever thread calls it.
+        read: returns the bytes that belong to the process alone, or None where nobody can tell.
+    """
+
+    def relieve() -> str:
+        before = read()
+        for empty in (*PYTHON_CACHES, *caches):
+            empty()
+        collected = gc.collect()
+        _trim()
+        after = read()
+        if before is None or after is None:
+            raise CommandFailed("whether it helped cannot be told: the kernel hides the memory")
+        metrics.memory_uss(after)
+        told = f"{before} bytes before and {after} after; {collected} objects were collected"
+        if before - after < NOISE_BYTES:
+            raise CommandFailed(f"no less is taken than before: {told}")
+        return f"{before - after} bytes were given back: {told}"
+
+    async def run(_params: Params) -> str:
+        return await asyncio.to_thread(relieve)
+
+    command = Command(run=run, deadline_seconds=DEADLINE_SECONDS, in_agent=True)
+    return {"relieve_memory": command}
+
+
+def _trim() -> None:
+    """Have the C library return free memory; only that of GNU can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
