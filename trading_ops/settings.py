@@ -49,6 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     two_persons: bool = False
     """True: a one-shot that one person orders by hand needs another person's approval."""
 
+    dead_man_switch: str = ""
+    """URL outside of this machine that Alertmanager calls each minute; empty: nobody is called."""
+
     poll_interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 15.0
     """How often the reconciler reads Prometheus and Alertmanager without being told to."""
 

@@ -47,12 +47,15 @@ async def run_prometheus(
 
 
 @asynccontextmanager
-async def start_prometheus(config: Path, *, alertmanagers: int) -> AsyncIterator[str]:
+async def start_prometheus(
+    config: Path, *, alertmanagers: int, flags: Sequence[str] = ()
+) -> AsyncIterator[str]:
     """Start it with any configuration; its data and its log are beside that.
 
     Args:
         config: the file.
         alertmanagers: how many it must have found before it is used.
+        flags: more of its command line.
     """
     folder = config.parent
     address = f"127.0.0.1:{free_port()}"
@@ -63,6 +66,7 @@ async def start_prometheus(config: Path, *, alertmanagers: int) -> AsyncIterator
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={address}",
+            *flags,
             stdout=output,
             stderr=output,
         )

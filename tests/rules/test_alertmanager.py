@@ -41,6 +41,7 @@ def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -
     """Every rule's own labels lead to these receivers, in this order."""
     people = "nobody" if rule.labels["escalate"] == "never" else "people"
     people = "second-line" if rule.labels.get("tier") == "l2" else people
+    people = "dead-man-switch" if rule.name == "Watchdog" else people
     told = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
     assert told == f"reconciler,{people}"
 
@@ -117,8 +118,9 @@ def test_the_reconciler_has_exactly_one_webhook_and_nothing_else() -> None:
 
 def test_receivers_names_survive_the_quoting_of_alertmanager() -> None:
     """It sends the name as a quoted regular expression."""
-    assert set(RECEIVERS) == {"reconciler", "people", "second-line", "nobody"}
+    assert set(RECEIVERS) == {"reconciler", "people", "second-line", "dead-man-switch", "nobody"}
     assert set(RECEIVERS["nobody"]) == {"name"}
+    assert set(RECEIVERS["dead-man-switch"]) == {"name"}
 
 
 def test_the_two_addresses_can_be_replaced_by_their_text() -> None:

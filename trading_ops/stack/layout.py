@@ -1,7 +1,7 @@
 """Lays out the var folder: everything that the processes find when they start.
 
 The committed configurations are used as they are, through symbolic links. Only when the registry
-moves an address that Alertmanager's file must name is a copy made with that address replaced.
+moves an address that Alertmanager's file must name, or a dead-man switch is set, is a copy made.
 """
 
 import json
@@ -14,6 +14,7 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import SetupError
 from trading_ops.settings import Settings
 from trading_ops.stack.configs import bot_keys, process_configs
+from trading_ops.stack.dead_man import with_switch
 from trading_ops.stack.folder import unwritable
 from trading_ops.stack.tokens import write_secrets
 
@@ -138,12 +139,16 @@ def _alertmanager(settings: Settings, registry: Registry) -> None:
         SMARTHOST_DEFAULT: registry.one(Kind.MAIL).address,
     }
     config = folder / "alertmanager.yml"
-    if all(old == new for old, new in moved.items()):
+    stays = all(old == new for old, new in moved.items())
+    if stays and not settings.dead_man_switch:
         link(config, committed)
         return
     if config.is_symlink():
         config.unlink()  # never write through it into the committed file
-    write_if_changed(config, replace_addresses(committed.read_text(encoding="utf-8"), moved))
+    text = replace_addresses(committed.read_text(encoding="utf-8"), moved)
+    if settings.dead_man_switch:
+        text = with_switch(text, settings.dead_man_switch)
+    write_if_changed(config, text)
 
 
 def replace_addresses(text: str, moved: Mapping[str, str]) -> str:

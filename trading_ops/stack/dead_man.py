@@ -1,0 +1,54 @@
+"""The dead-man switch outside: where Alertmanager sends the sign of life that others wait for.
+
+Alertmanager 0.25 can read a webhook's address from no file, so it is written into a copy.
+"""
+
+import json
+from urllib.parse import urlsplit
+
+from trading_ops.errors import ConfigError, SetupError
+
+RECEIVER = "  - name: dead-man-switch\n"
+"""The receiver in the committed alertmanager.yml, which tells nobody."""
+
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+def with_switch(text: str, url: str) -> str:
+    """Give the receiver its address.
+
+    Args:
+        text: of the committed alertmanager.yml.
+        url: what is called once a minute, and pages when it was not.
+
+    Raises:
+        ConfigError: the address cannot be called, or would be in clear beyond this machine.
+        SetupError: the receiver is not in the text.
+    """
+    _check(url)
+    if text.count(RECEIVER) != 1:
+        raise SetupError(
+            "alertmanager.yml has no receiver `dead-man-switch` any more, so it cannot be given "
+            "the address of `dead_man_switch`: put the receiver back, or remove the setting"
+        )
+    webhook = (
+        "    webhook_configs:\n"
+        f"      - url: {json.dumps(url)}\n"
+        "        send_resolved: false\n"
+        "        http_config: {follow_redirects: false}\n"
+    )
+    return text.replace(RECEIVER, RECEIVER + webhook)
+
+
+def _check(url: str) -> None:
+    fix = "write https://…, as the service shows it"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        raise ConfigError("settings", "dead_man_switch", "it is no URL", fix) from error
+    if not url.isprintable() or parts.scheme not in {"http", "https"} or not host:
+        raise ConfigError("settings", "dead_man_switch", "it is no URL", fix)
+    if parts.scheme == "http" and host not in LOOPBACK:
+        # Whoever reads the address on the way can keep the switch quiet.
+        raise ConfigError("settings", "dead_man_switch", "it would be called in clear", fix)
