@@ -58,9 +58,9 @@ ANNOTATIONS = (
         name="Deploys",
         color="blue",
         title="{{bot}} runs {{version}}",
-        text="a version, or a mode, that was not there a minute before",
-        expr="max by (bot, version, mode) (trading_bot_info == 1) "
-        "unless max by (bot, version, mode) (trading_bot_info offset 1m == 1)",
+        text="a version, or a mode, that was not there ten minutes before",
+        expr="max by (bot, version, mode) (trading_bot_info == 1) unless max by "
+        "(bot, version, mode) (max_over_time(trading_bot_info[10m] offset 30s) == 1)",
     ),
     Annotation(
         name="Restarts",

@@ -83,12 +83,19 @@ ABOUT_ALERTS = {
 }
 
 
-def test_alerts_link_to_a_board_that_exists() -> None:
-    """By its fixed uid, at Grafana's own port."""
+def test_an_alert_links_to_the_board_that_shows_it() -> None:
+    """By its fixed uid, at Grafana's own port: a panel of that board links the alert's runbook."""
     for rule in load_rules():
-        found = re.search(r"/d/([a-z0-9-]+)", rule.annotations["dashboard_url"])
+        found = re.search(r"/d/([a-z-]+)", rule.annotations["dashboard_url"])
         assert found is not None
-        assert found.group(1) in UIDS
+        shown = {
+            link["url"]
+            for board, panel in PANELS
+            for link in panel.get("links") or ()
+            if board["uid"] == found.group(1)
+        }
+        about_alerts = rule.name in ABOUT_ALERTS and found.group(1) == "trading-ops-recovery"
+        assert rule.annotations["runbook_url"] in shown or about_alerts, rule.name
 
 
 def test_data_sources_are_provisioned_with_fixed_uids() -> None:

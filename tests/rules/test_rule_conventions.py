@@ -67,7 +67,7 @@ def test_annotations_tell_what_it_is_and_where_to_go(rule: AlertRule) -> None:
     assert summary.endswith(".")
     assert "{{" not in summary
     assert rule.annotations["runbook_url"].endswith(f"/runbooks/{rule.name}.md")
-    assert "/d/trading-ops-overview" in rule.annotations["dashboard_url"]
+    assert "/d/trading-ops-" in rule.annotations["dashboard_url"]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)

@@ -172,7 +172,7 @@ _ALERTS = """\
             of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad, many times what a
             month allows.
           runbook_url: https://trading-ops.example.invalid/runbooks/TradingSloBudgetBurningFast.md
-          dashboard_url: http://127.0.0.1:3000/d/trading-ops-overview?var-bot={{{{ $labels.bot }}}}
+          dashboard_url: http://127.0.0.1:3000/d/trading-ops-slo?var-bot={{{{ $labels.bot }}}}
 
       # The same for what burns slowly: at least six hours of history, and more events.
       - alert: TradingSloBudgetBurningSlowly
@@ -196,7 +196,7 @@ _ALERTS = """\
             of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad: at this pace the
             month's budget does not last.
           runbook_url: https://trading-ops.example.invalid/runbooks/TradingSloBudgetBurningSlowly.md
-          dashboard_url: http://127.0.0.1:3000/d/trading-ops-overview?var-bot={{{{ $labels.bot }}}}
+          dashboard_url: http://127.0.0.1:3000/d/trading-ops-slo?var-bot={{{{ $labels.bot }}}}
 """
 
 

@@ -114,6 +114,15 @@ LIFE = row(
             limits=below(1),
             runbook="TradingBotBrokerDisconnected",
         ),
+        timeline(
+            "Who leads",
+            'max by (bot) (trading_bot_leader) or max by (bot) (up{job="trading-bot"}) * 0 + 2',
+            "{{bot}}",
+            "Of several instances one may submit orders. A bot without a standby is always the "
+            "one.",
+            states=(("0", "stands by", YELLOW), ("1", "leads", GREEN), ("2", "alone", GREEN)),
+            runbook="TradingBotLeaderAbsent TradingBotLeadersMany",
+        ),
     ),
 )
 
