@@ -4,6 +4,7 @@ from trading_ops.actions.base import Action, Clients
 from trading_ops.actions.bot_command import BotCommand
 from trading_ops.actions.cancel_orders import CancelOrders
 from trading_ops.actions.clear_queue import ClearQueue
+from trading_ops.actions.failover_bot import FailoverBot
 from trading_ops.actions.flatten_positions import FlattenPositions
 from trading_ops.actions.free_disk import FreeDisk
 from trading_ops.actions.halt_trading import HaltTrading
@@ -40,6 +41,7 @@ KINDS: dict[str, type[BotCommand | RestartBot]] = {
         ClearQueue,
         RelieveMemory,
         ThrottleLoad,
+        FailoverBot,
     )
 }
 

@@ -138,6 +138,33 @@ async def test_ordered_end(pair: Pair) -> None:
     assert returned(await pair.orders()) == []
 
 
+async def test_told_to_step_down(pair: Pair) -> None:
+    """The leader hands over and ends; a standby, and one that nobody watches, refuse and go on."""
+    leader, standby = pair.instances
+    leader.start()
+    await trades(pair, leader)
+    alone = await leader.command("failover_bot")
+    assert (alone["outcome"], "nobody would take over" in alone["detail"]) == ("failed", True)
+    standby.start()
+    await until(says(standby, "standby"), within=START_SECONDS, what="a standby")
+    await until(lambda: watched(standby), within=START_SECONDS, what="a look at the lease")
+    refused = await standby.command("failover_bot")
+    assert (refused["outcome"], "does not lead" in refused["detail"]) == ("failed", True)
+    told = await leader.command("failover_bot")
+    assert told["outcome"] == "succeeded", told
+    assert f"; {standby.name}@" in told["detail"]
+    await until(ended(leader), within=60, what="it ends")
+    assert leader.code == REPLACED
+    assert '"missed": []' in leader.log
+    assert "told to step down" in leader.log
+    await trades(pair, standby, within=TAKEOVER_SECONDS)
+    assert pair.rows("SELECT token FROM bot_alpha.lease") == [(2,)]
+    leader.start()
+    await until(says(leader, "standby"), within=START_SECONDS, what="it is the standby now")
+    await agree(pair)
+    assert returned(await pair.orders()) == []
+
+
 async def test_end_of_a_standby_is_clean(pair: Pair) -> None:
     """It has left nothing at the venue, and says no farewell to it."""
     leader, standby = await both(pair)

@@ -273,3 +273,24 @@ async def test_server_that_stands_still_keeps_nobody_waiting(
             continue
         break
     assert lease.stands
+
+
+async def test_a_standby_leaves_word_that_it_watches(place: Place) -> None:
+    """The leader hears of it as long as it is fresh; its own earlier word does not count."""
+    clock = Boottime()
+    leader, standby = place.lease("first"), place.lease("second", clock)
+    assert await leader.take()
+    assert await leader.watcher() is None
+    assert not await standby.take()
+    assert await leader.watcher() == "second"
+    place.sql("UPDATE facts SET at = at - 10 WHERE name = 'standby'")
+    assert await leader.watcher() is None
+    clock.now += 0.5
+    assert not await standby.take()  # which looks more often than it tells
+    assert await leader.watcher() is None
+    clock.now += 2
+    assert not await standby.take()
+    assert await leader.watcher() == "second"
+    await leader.release()
+    assert await standby.take()
+    assert await standby.watcher() is None

@@ -20,6 +20,7 @@ from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.log_count import count_log
 from trading_ops.paper.bot.bot import Bot
 from trading_ops.paper.bot.config import BotConfig, load_config
+from trading_ops.paper.bot.leadership.failover import Why
 from trading_ops.paper.bot.leadership.lease import Replaced
 from trading_ops.paper.bot.lifeline import last_life
 from trading_ops.paper.bot.lives import End, from_outside, sentence
@@ -41,7 +42,8 @@ ABANDON_SECONDS = 5.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the bot; return 0 after an ordered end, 1 when it could not start.
 
-    5: another instance of the bot has taken over. Started again, this one is a standby.
+    5: another instance of the bot has taken over, or was made to. Started again, this one is a
+    standby.
 
     With `--last-life`: 0 for a clean end and for one that runs, 3 after a crash, 4 for unknown.
     """
@@ -103,11 +105,16 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
 
 async def _live(bot: Bot, wishes: Wishes, leave_by: Callable[[float], None] | None) -> None:
     await bot.start()
-    if bot.failover is not None and await bot.failover.is_replaced_before(wishes.end):
+    why = await bot.failover.why_it_ends(wishes.end) if bot.failover else Why.ASKED
+    if why is Why.REPLACED:
         if leave_by is not None:
             leave_by(ABANDON_SECONDS)
         await bot.abandon()
         raise Replaced("another instance of this bot leads. Start this one again as a standby")
+    if why is Why.STEPS_DOWN:
+        wishes.end.set()  # for whoever watches that the end is not overdue
+        await bot.stop()
+        raise Replaced("this instance was told to step down. Start it again as a standby")
     await wishes.end.wait()
     await bot.stop()
 

@@ -8,6 +8,8 @@ from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.component import Unavailable
 from trading_ops.paper.bot.housekeeping import housekeeping_commands
+from trading_ops.paper.bot.leadership.commands import leadership_commands
+from trading_ops.paper.bot.leadership.failover import Failover
 from trading_ops.paper.bot.mode import ModeSwitch
 from trading_ops.paper.bot.nonces.issuer import Nonces
 from trading_ops.paper.bot.queues import queue_commands
@@ -33,6 +35,7 @@ class Parts(Protocol):
 
     book: Book
     broker: Broker
+    failover: Failover | None
     mode: ModeSwitch
     nonces: Nonces
     orders: Orders
@@ -78,6 +81,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         **records_commands(parts),
         **throttle_commands(parts.throttle),
         **queue_commands(parts),
+        **leadership_commands(parts),
         "reconcile_positions": Command(run=reconcile_positions, deadline_seconds=30.0),
         "accept_venue": Command(run=accept_venue, required=WHO_AND_WHY, repeatable=False),
     }

@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,19 @@ RELEASE_SECONDS = 1.0
 
 LINE_SECONDS = 3.0
 """For one transaction on the lease or the holds."""
+
+
+class Why(StrEnum):
+    """Why an instance ends, the first that is true."""
+
+    ASKED = "asked"
+    """A signal asked for it."""
+
+    REPLACED = "replaced"
+    """Another instance leads."""
+
+    STEPS_DOWN = "steps_down"
+    """It was told to give its leadership up."""
 
 
 class Failover:
@@ -110,21 +124,25 @@ class Failover:
         """Say whether the strategy has followed the market for long enough."""
         return self.leadership is not None and self.leadership.warm
 
-    async def is_replaced_before(self, end: asyncio.Event) -> bool:
-        """Wait until another instance leads, or the end is asked for; say whether it is the first.
+    async def why_it_ends(self, end: asyncio.Event) -> Why:
+        """Wait until another instance leads, it is to step down, or the end is asked for.
 
-        Who was replaced while it ends goes on ending.
+        Who was replaced while it ends goes on ending, and so does who is to step down.
         """
         if self.leadership is None:
-            return False
-        replaced = asyncio.create_task(self.leadership.replaced.wait(), name="replaced")
-        ending = asyncio.create_task(end.wait(), name="ending")
+            return Why.ASKED
+        causes = {
+            Why.ASKED: end,
+            Why.REPLACED: self.leadership.replaced,
+            Why.STEPS_DOWN: self.leadership.stepping_down,
+        }
+        waits = {why: asyncio.create_task(event.wait(), name=why) for why, event in causes.items()}
         try:
-            await asyncio.wait({replaced, ending}, return_when=asyncio.FIRST_COMPLETED)
-            return replaced.done() and not ending.done()
+            await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
+            return next(why for why, wait in waits.items() if wait.done())
         finally:
-            replaced.cancel()
-            ending.cancel()
+            for wait in waits.values():
+                wait.cancel()
 
     def steps(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Return the steps of an ordered end: a leader's also gives up the lease."""

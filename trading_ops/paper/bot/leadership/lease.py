@@ -31,7 +31,20 @@ UPDATE lease SET ends_at = extract(epoch FROM clock_timestamp())::double precisi
 WHERE id = 1 AND token = ? AND holder = ?
 """
 RELEASE = "UPDATE lease SET ends_at = 0 WHERE id = 1 AND token = ? AND holder = ?"
+WATCHES = """
+INSERT INTO facts (name, value, at)
+VALUES ('standby', ?, extract(epoch FROM clock_timestamp())::double precision)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at
+"""
+WATCHED = """
+SELECT value, extract(epoch FROM clock_timestamp())::double precision - at
+FROM facts WHERE name = 'standby'
+"""
 SHOWN = "SELECT 1 FROM lease WHERE id = 1 AND token = ? AND holder = ? FOR KEY SHARE"
+
+
+WATCH_SECONDS = 2.0
+"""Interval at which a standby leaves word that it watches; three of them are its time."""
 
 
 class Replaced(StoreError):
@@ -76,6 +89,7 @@ class Lease:
         self._boottime = boottime
         self._token: int | None = None
         self._asked_at = 0.0
+        self._told_at = -WATCH_SECONDS
 
     @property
     def token(self) -> int | None:
@@ -129,6 +143,17 @@ class Lease:
         if token is not None:
             await self._line.ask(lambda session: self._end(session, token))
 
+    async def watcher(self) -> str | None:
+        """Return which other instance watches the lease as its standby; None: nobody does.
+
+        Raises:
+            StoreError: it is not known.
+        """
+        found = await self._line.ask(lambda session: session.execute(WATCHED).one())
+        if found is None or found[0] == self.holder or found[1] > 3 * WATCH_SECONDS:
+            return None
+        return str(found[0])
+
     def guard(self, session: Session) -> None:
         """Let a transaction of the records go on only while no other instance leads.
 
@@ -146,6 +171,8 @@ class Lease:
     def _take(self, session: Session) -> int | None:
         found = _read(session)
         if found.left_seconds > 0:
+            if found.holder != self.holder:
+                self._watch(session)
             return self._taken_before(session, found)
         found = _read(session, " FOR UPDATE")  # after the last transaction of the old leader
         if found.left_seconds > 0:
@@ -160,6 +187,12 @@ class Lease:
         )
         add_events(session, [event])
         return found.token + 1
+
+    def _watch(self, session: Session) -> None:
+        now = self._boottime()
+        if now - self._told_at >= WATCH_SECONDS:
+            session.execute(WATCHES, (self.holder,))
+            self._told_at = now
 
     def _taken_before(self, session: Session, found: Standing) -> int | None:
         """Return the token if this instance took the lease, and the answer to that was lost."""

@@ -62,6 +62,9 @@ class Leadership(Component):
         self.replaced = asyncio.Event()
         """Another instance leads, and this process must end."""
 
+        self.stepping_down = asyncio.Event()
+        """It was told to give its leadership up: this process must end in order."""
+
         self.watched_at: float | None = None
         """When a standby last looked, seconds since the epoch; stands still once it leads."""
 
@@ -83,6 +86,22 @@ class Leadership(Component):
     def warm(self) -> bool:
         """Say whether the strategy has followed the market for long enough."""
         return self._warmed >= self._warm_after
+
+    async def step_down(self) -> str:
+        """Have the process end in order, and so give the lease up; return who watches it.
+
+        Raises:
+            Unavailable: it does not lead, or nobody would take over; it goes on as it was.
+            StoreError: whether somebody would is not known.
+        """
+        if not self.may_submit:
+            raise Unavailable("this instance does not lead: order it at the one that does")
+        standby = await self.lease.watcher()
+        if standby is None:
+            raise Unavailable("no standby watches the lease: nobody would take over")
+        log.warning("stepping_down", token=self.lease.token, standby=standby)
+        self.stepping_down.set()
+        return standby
 
     async def run(self) -> None:
         """Watch and, once it leads, renew, until cancelled."""
