@@ -16,12 +16,18 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.errors import ActionError, Refused, Unreachable
 
-PARAMS = {"restart_component": {"component": "feed"}, "throttle_load": {"seconds": "60"}}
+PARAMS = {
+    "restart_component": {"component": "feed"},
+    "throttle_load": {"seconds": "60"},
+    "resume_trading": {"holds": "h1"},
+}
+BY_HAND = {name for name, kind in KINDS.items() if kind.by_hand_only}
 COMMANDS = {
     "halt_trading": "halt",
     "reduce_trading": "reduce",
     "flatten_positions": "flatten",
     "roll_bot": "restart_bot",
+    "resume_trading": "resume",
 }
 """What the agent calls an action, where that is not the action's name."""
 
@@ -55,6 +61,7 @@ def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "on
         target=target,
         params=PARAMS.get(name, {}),
         within=timedelta(seconds=1),
+        ordered_by="ada" if name in BY_HAND else None,
     )
 
 

@@ -145,6 +145,9 @@ class Action(Protocol):
     two_persons: ClassVar[bool]
     """Whether it always needs a second person's approval when it is ordered by hand."""
 
+    by_hand_only: ClassVar[bool]
+    """Whether only a person orders it, and no runbook may name it."""
+
     async def precondition(self, call: Call) -> str | None:
         """Return why it must not be done now, probed on the target; None: go ahead."""
 

@@ -16,6 +16,7 @@ from trading_ops.actions.reduce_trading import ReduceTrading
 from trading_ops.actions.relieve_memory import RelieveMemory
 from trading_ops.actions.restart_bot import RestartBot
 from trading_ops.actions.restart_component import RestartComponent
+from trading_ops.actions.resume_trading import ResumeTrading
 from trading_ops.actions.resync_nonce import ResyncNonce
 from trading_ops.actions.roll_bot import RollBot
 from trading_ops.actions.rotate_logs import RotateLogs
@@ -42,6 +43,7 @@ KINDS: dict[str, type[BotCommand | RestartBot]] = {
         RelieveMemory,
         ThrottleLoad,
         FailoverBot,
+        ResumeTrading,
     )
 }
 

@@ -21,6 +21,7 @@ class RestartBot:
     params: ClassVar[frozenset[str]] = frozenset()
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_persons: ClassVar[bool] = False
+    by_hand_only: ClassVar[bool] = False
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients

@@ -142,6 +142,9 @@ def _step(step: _Step, index: int, where: str) -> Step:
         known = ", ".join(sorted(KINDS))
         fix = f"one of {known}"
         raise ConfigError(where, f"{key}.action", f"{step.action!r} does not exist", fix)
+    if kind.by_hand_only:
+        problem = f"{step.action} is only ever ordered by a person"
+        raise ConfigError(where, f"{key}.action", problem, "remove the step")
     if set(step.params) != kind.params:
         wanted = ", ".join(sorted(kind.params)) or "nothing"
         raise ConfigError(where, f"{key}.with", f"{step.action} takes {wanted}", "correct `with`")
