@@ -17,15 +17,17 @@ def add_rows(board: dashboard_builder.Dashboard, rows: Sequence[Row]) -> None:
     """
     number, top = 1, 0
     for row in rows:
+        heading = dashboard_builder.Row(row.title).id(number).collapsed(collapsed=row.collapsed)
+        into = heading if row.collapsed else board
         if row.title:
-            heading = dashboard_builder.Row(row.title).id(number)
-            board.with_row(heading.grid_pos(dashboard.GridPos(x=0, y=top, w=COLUMNS, h=1)))
+            heading.grid_pos(dashboard.GridPos(x=0, y=top, w=COLUMNS, h=1))
+            board.with_row(heading)
             number, top = number + 1, top + 1
         for line in row.lines:
             left = 0
             for panel, width in _widths(line):
                 place = dashboard.GridPos(x=left, y=top, w=width, h=line[0].height)
-                board.with_panel(build_panel(panel, number, place, opens=row.opens))
+                into.with_panel(build_panel(panel, number, place, opens=row.opens))
                 number, left = number + 1, left + width
             top += line[0].height
 

@@ -83,6 +83,8 @@ def _look(panel: Panel) -> PanelBuilder:
     lines.axis_soft_min(0).thresholds_style(
         common_builder.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED)
     )
+    if panel.look is Look.BARS:
+        lines.draw_style(common.GraphDrawStyle.BARS).fill_opacity(70)
     if panel.look is Look.STEPS:
         lines.line_interpolation(common.LineInterpolation.STEP_AFTER)
     return lines

@@ -53,6 +53,9 @@ class Look(StrEnum):
     STEPS = "stepped"
     """Lines without slopes: for states and counts."""
 
+    BARS = "bars"
+    """For what happened now and then: a single value is seen too."""
+
     TIMELINE = "state-timeline"
     TABLE = "table"
     ALERTS = "alertlist"
@@ -125,10 +128,13 @@ class Row:
     opens: str = ""
     """Uid of the board that tells more, linked from each panel."""
 
+    collapsed: bool = False
+    """Closed until somebody opens it: for what not everybody has. Only the last row of a board."""
 
-def row(title: str, *lines: Sequence[Panel], opens: str = "") -> Row:
+
+def row(title: str, *lines: Sequence[Panel], opens: str = "", collapsed: bool = False) -> Row:
     """Write a row: each line fills the width."""
-    return Row(title=title, lines=tuple(map(tuple, lines)), opens=opens)
+    return Row(title=title, lines=tuple(map(tuple, lines)), opens=opens, collapsed=collapsed)
 
 
 def lines(
@@ -164,6 +170,20 @@ def steps(
     """Write a panel of lines without slopes."""
     panel = lines(title, unit, queries, description, limits=limits, runbook=runbook)
     return replace(panel, look=Look.STEPS)
+
+
+def events(
+    title: str,
+    unit: str,
+    queries: Mapping[str, str],
+    description: str,
+    *,
+    limits: Limits = PLAIN,
+    runbook: str = "",
+) -> Panel:
+    """Write a panel of bars: what happened, and how often."""
+    panel = lines(title, unit, queries, description, limits=limits, runbook=runbook)
+    return replace(panel, look=Look.BARS)
 
 
 def stat(

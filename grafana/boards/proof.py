@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grafana.boards.queries import BoardQuery
+from grafana.boards.queries import BoardQuery, panels_of
 
 LEGITIMATELY_EMPTY: Mapping[str, str] = {
     "Databases and backups / Use of the pools": "Only bots that use SQLAlchemy have a pool; the "
@@ -78,7 +78,8 @@ def ask_all(url: str, queries: Sequence[BoardQuery], *, end: float, seconds: flo
 def count_panels(boards: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """Return the number of panels of each board, by its title."""
     return {
-        board["title"]: sum(panel["type"] != "row" for panel in board["panels"]) for board in boards
+        board["title"]: sum(panel["type"] != "row" for panel in panels_of(board))
+        for board in boards
     }
 
 

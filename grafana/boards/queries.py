@@ -58,9 +58,16 @@ def board_queries(folder: Path = DASHBOARDS) -> list[BoardQuery]:
     ]
 
 
+def panels_of(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every panel of a board, headings and the panels of closed rows included."""
+    for panel in board["panels"]:
+        yield panel
+        yield from panel.get("panels") or ()
+
+
 def raw_queries(board: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the title and the query as written, of each query of one board."""
-    for panel in board["panels"]:
+    for panel in panels_of(board):
         for target in panel.get("targets") or ():
             yield panel["title"], target["expr"]
     for annotation in board["annotations"]["list"]:

@@ -29,9 +29,12 @@ def rate(selector: str, *by: str, called: str = "") -> dict[str, str]:
     return {_legend(by, called): f"sum by ({', '.join(by)}) (rate({selector}[{RATE_INTERVAL}]))"}
 
 
-def gain(selector: str, *by: str, called: str = "", window: str = RATE_INTERVAL) -> dict[str, str]:
-    """Ask by how much a counter grew within a time."""
-    return {_legend(by, called): f"sum by ({', '.join(by)}) (increase({selector}[{window}]))"}
+def gain(
+    selector: str, *by: str, called: str = "", window: str = RATE_INTERVAL, top: int = 0
+) -> dict[str, str]:
+    """Ask by how much a counter grew within a time; `top` leaves that many of the series."""
+    grown = f"sum by ({', '.join(by)}) (increase({selector}[{window}]))"
+    return {_legend(by, called): f"topk({top}, {grown})" if top else grown}
 
 
 def forecast(

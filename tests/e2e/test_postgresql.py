@@ -5,9 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
+from grafana.boards import proof
+from grafana.boards.queries import board_queries
 from tests.e2e.conftest import Stack
 from tests.postgres import Cluster
+from tests.waiting import eventually
+from trading_ops import clock
+from trading_ops.domain.target import Kind
 
 
 @pytest.fixture
@@ -28,6 +34,9 @@ def stack(tmp_path: Path, server: Cluster) -> Iterator[Stack]:
     password.write_text(f"{server.password}\n")
     password.chmod(0o600)
     stack.environ["TRADING_OPS_DATABASE"] = url.replace(f":{server.password}", "")
+    dsn = secrets / "exporter_dsn"
+    dsn.write_text(f"{reader(server, url)}\n")
+    dsn.chmod(0o600)
     done = stack.run("up", "--detach")
     assert done.returncode == 0, done.stderr + stack.logs()
     yield stack
@@ -35,7 +44,24 @@ def stack(tmp_path: Path, server: Cluster) -> Iterator[Stack]:
     assert stack.pids() == set()
 
 
-def test_the_stack_on_postgresql(stack: Stack, server: Cluster) -> None:
+def reader(server: Cluster, url: str) -> str:
+    """Make the role with which the exporter reads the server; return how it connects."""
+    made = "CREATE ROLE ops_exporter LOGIN PASSWORD {}"
+    server.execute(sql.SQL(made).format(server.password))
+    server.execute("GRANT pg_read_all_stats TO ops_exporter")
+    return server.url(url.rpartition("/")[2], role="ops_exporter")
+
+
+def empty_panels(stack: Stack) -> list[str]:
+    """Return what the boards ask of PostgreSQL servers and get no figure for."""
+    url = f"http://{stack.registry.one(Kind.PROMETHEUS).address}"
+    queries = [query for query in board_queries() if "trading_postgresql" in query.expr]
+    answers = proof.ask_all(url, queries, end=clock.timestamp(), seconds=600)
+    assert answers
+    return [str(answer) for answer in answers if answer.skipped or answer.missing]
+
+
+async def test_the_stack_on_postgresql(stack: Stack, server: Cluster) -> None:
     """It heals before the server stopped and after it came back, and nobody started it again."""
     code, report = stack.json("doctor", "--no-test-alert")
     details = {check["name"]: check["detail"] for check in report["checks"]}
@@ -54,3 +80,8 @@ def test_the_stack_on_postgresql(stack: Stack, server: Cluster) -> None:
     assert code == 0, result["problem"] + stack.logs()
     assert stack.processes()["reconciler"]["pid"] == before
     assert not (stack.settings.var / "reconciler" / "reconciler.db").exists()
+
+    async def shown() -> bool:
+        return not empty_panels(stack)
+
+    await eventually(shown, what="figures on every panel about PostgreSQL")

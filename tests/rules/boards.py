@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from grafana.boards.queries import DASHBOARDS, load_boards
+from grafana.boards.queries import DASHBOARDS, load_boards, panels_of
 from tests.rules.committed import read_yaml
 
 Board = dict[str, Any]
@@ -10,7 +10,7 @@ Panel = dict[str, Any]
 
 BOARDS: list[Board] = load_boards()
 PANELS: list[tuple[Board, Panel]] = [
-    (board, panel) for board in BOARDS for panel in board["panels"] if panel["type"] != "row"
+    (board, panel) for board in BOARDS for panel in panels_of(board) if panel["type"] != "row"
 ]
 TARGETS: list[tuple[Board, Panel, dict[str, Any]]] = [
     (board, panel, target) for board, panel in PANELS for target in panel.get("targets") or ()

@@ -14,7 +14,7 @@ import pytest
 
 from grafana.boards.layout import add_rows
 from grafana.boards.panels import row, stat, timeline
-from grafana.boards.queries import DASHBOARDS
+from grafana.boards.queries import DASHBOARDS, panels_of
 from grafana.boards.sdk import dashboard_builder
 from grafana.boards.writing import differences, write_boards
 from tests.rules.boards import BOARDS, EXCLUSIONS, PANELS, Board, excused, where
@@ -123,13 +123,14 @@ def test_annotations_show_what_happened(board: Board) -> None:
 
 @every_board
 def test_panels_fill_the_grid_without_overlap_or_gap(board: Board) -> None:
-    """Every cell of the 24 columns is covered exactly once, from the top to the bottom."""
+    """Every cell of the 24 columns is covered once, to the bottom; a closed row is the last."""
     cells = [
         (column, line)
-        for place in (panel["gridPos"] for panel in board["panels"])
+        for place in (panel["gridPos"] for panel in panels_of(board))
         for column in range(place["x"], place["x"] + place["w"])
         for line in range(place["y"], place["y"] + place["h"])
     ]
+    assert not any(panel.get("collapsed") for panel in board["panels"][:-1])
     height = max(line for _, line in cells) + 1
     assert len(set(cells)) == len(cells)
     assert set(cells) == {(column, line) for column in range(24) for line in range(height)}
@@ -138,12 +139,12 @@ def test_panels_fill_the_grid_without_overlap_or_gap(board: Board) -> None:
 @every_board
 def test_the_most_important_comes_first(board: Board) -> None:
     """The head is a line of large figures, at least one of which can be red; then come the rows."""
-    head = [panel for panel in board["panels"] if panel["gridPos"]["y"] == 0]
+    head = [panel for panel in panels_of(board) if panel["gridPos"]["y"] == 0]
     assert {panel["type"] for panel in head} == {"stat"}
     assert all(panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:] for panel in head)
-    stats = [panel["gridPos"]["y"] for panel in board["panels"] if panel["type"] == "stat"]
+    stats = [panel["gridPos"]["y"] for panel in panels_of(board) if panel["type"] == "stat"]
     assert set(stats) == {0}
-    rows = [panel["gridPos"]["y"] for panel in board["panels"] if panel["type"] == "row"]
+    rows = [panel["gridPos"]["y"] for panel in panels_of(board) if panel["type"] == "row"]
     assert rows == sorted(rows)
     assert rows[0] > 0
 
@@ -152,14 +153,14 @@ def test_the_most_important_comes_first(board: Board) -> None:
 def test_panels_have_ids_and_titles_of_their_own(board: Board) -> None:
     """Two of one id break Grafana's links; two of one title confuse people and `.lint`."""
     for key in ("id", "title"):
-        values = [panel[key] for panel in board["panels"]]
+        values = [panel[key] for panel in panels_of(board)]
         assert len(set(values)) == len(values)
 
 
 @every_board
 def test_a_panel_explains_itself(board: Board) -> None:
     """Title, description, unit, thresholds, the variable data source, a legend."""
-    for panel in (panel for panel in board["panels"] if panel["type"] != "row"):
+    for panel in (panel for panel in panels_of(board) if panel["type"] != "row"):
         what = where(board, panel)
         assert panel["title"], what
         assert panel["description"].endswith("."), what
@@ -178,7 +179,7 @@ def test_a_panel_explains_itself(board: Board) -> None:
 @every_board
 def test_the_columns_of_a_table_are_those_of_its_queries(board: Board) -> None:
     """Each value has a title, a unit and thresholds of its own; a misspelt one would have none."""
-    for panel in (panel for panel in board["panels"] if panel["type"] == "table"):
+    for panel in (panel for panel in panels_of(board) if panel["type"] == "table"):
         overrides = {one["matcher"]["options"]: one for one in panel["fieldConfig"]["overrides"]}
         titles = [target["legendFormat"] for target in panel["targets"]]
         assert list(overrides) == titles
@@ -222,7 +223,7 @@ def selectors_without(label: str, expr: str) -> list[str]:
 @every_board
 def test_queries_follow_the_variables(board: Board) -> None:
     """Each has a source, a name, the chosen jobs and instances, and a window that fits the zoom."""
-    for panel in (panel for panel in board["panels"] if panel["type"] not in {"row", "alertlist"}):
+    for panel in (panel for panel in panels_of(board) if panel["type"] not in {"row", "alertlist"}):
         what = where(board, panel)
         assert panel["targets"], what
         letters = [target["refId"] for target in panel["targets"]]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from grafana.boards.queries import panels_of
 from tests.rules.boards import BOARDS, PANELS, Board, where
 from tests.rules.committed import ROOT, RUNBOOKS, load_rules, read_yaml
 
@@ -37,7 +38,7 @@ def test_a_board_leads_to_the_others_to_runbooks_and_to_silences(board: Board) -
 @every_board
 def test_links_between_boards_resolve_and_keep_the_view(board: Board) -> None:
     """A link to a board that is gone, or to another hour, is worse than none."""
-    for panel in (panel for panel in board["panels"] if panel["type"] != "row"):
+    for panel in (panel for panel in panels_of(board) if panel["type"] != "row"):
         inside = panel["fieldConfig"]["defaults"].get("links") or []
         for link in (*(panel.get("links") or []), *inside):
             if found := re.match(r"/d/([a-z-]+)\?(.+)", link["url"]):

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from grafana.boards.panels import above, apart, below
 from grafana.boards.proof import LEGITIMATELY_EMPTY, Answer, ask_all, count_panels, table
 from grafana.boards.queries import BoardQuery, board_queries, fill_variables, raw_queries
 from grafana.boards.selectors import OF_BOT, WATCHED, select
+from grafana.boards.words import age, forecast, gain, least, most, quantiles, rate
 from tests.free_ports import free_port
 from tests.rules.boards import BOARDS, PANELS, TARGETS, where
 from tests.rules.committed import (
@@ -138,6 +140,46 @@ def test_an_unknown_variable_is_an_error_and_not_an_empty_answer() -> None:
 def test_the_board_narrows_what_it_can(bare: str, narrowed: str) -> None:
     """By who exports a metric, and what a rule leaves it."""
     assert select(bare) == narrowed
+
+
+@pytest.mark.parametrize(
+    ("written", "queries"),
+    [
+        (age("a_seconds", "bot"), {"{{bot}}": "time() - max by (bot) (a_seconds)"}),
+        (most("a", "bot", called="now"), {"{{bot}} now": "max by (bot) (a)"}),
+        (least("a", "bot", "symbol"), {"{{bot}} {{symbol}}": "min by (bot, symbol) (a)"}),
+        (rate("a_total", "bot"), {"{{bot}}": "sum by (bot) (rate(a_total[$__rate_interval]))"}),
+        (gain("a_total", "x", window="1d"), {"{{x}}": "sum by (x) (increase(a_total[1d]))"}),
+        (
+            gain("a_total", "x", top=3),
+            {"{{x}}": "topk(3, sum by (x) (increase(a_total[$__rate_interval])))"},
+        ),
+        (
+            forecast("a", "x", over="1h", hours=4),
+            {"{{x}}": "max by (x) (predict_linear(a[1h], 4 * 3600))"},
+        ),
+        (
+            quantiles("a_seconds", "x", window="1h"),
+            {
+                f"{{{{x}}}} {name}": f"histogram_quantile({quantile}, "
+                "sum by (le, x) (increase(a_seconds_bucket[1h])))"
+                for name, quantile in (("half", 0.5), ("95 of 100", 0.95))
+            },
+        ),
+    ],
+)
+def test_a_word_is_one_query_with_its_legend(written: Any, queries: Any) -> None:
+    """As the panels take them."""
+    assert written == queries
+
+
+def test_limits_are_colours_from_a_value_on() -> None:
+    """Bad when large, bad when small, bad on either side."""
+    assert above(5) == ((None, "green"), (5, "red"))
+    assert above(1, 5) == ((None, "green"), (1, "yellow"), (5, "red"))
+    assert below(5) == ((None, "red"), (5, "green"))
+    assert below(1, 5) == ((None, "red"), (1, "yellow"), (5, "green"))
+    assert apart(2) == ((None, "red"), (-2, "green"), (2, "red"))
 
 
 def answer(series: int = 0, **fields: Any) -> Answer:

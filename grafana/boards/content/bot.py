@@ -12,6 +12,7 @@ from grafana.boards.panels import (
     YELLOW,
     above,
     below,
+    events,
     lines,
     row,
     stat,
@@ -154,7 +155,7 @@ WORK = row(
             limits=above(1, 2),
             runbook="TradingBotVenueErrorsHigh",
         ),
-        steps(
+        events(
             "Restarts of parts",
             "short",
             gain("trading_component_restarts_total", "bot", "component"),
@@ -214,7 +215,7 @@ LIVES = row(
             limits=above(1, 3),
             runbook="TradingBotRestartStorm",
         ),
-        steps(
+        events(
             "Unclean starts in a day",
             "short",
             {"{{bot}}": "max by (bot) (increase(trading_bot_unclean_starts_total[1d]))"},

@@ -8,10 +8,10 @@ from grafana.boards.panels import (
     RED,
     above,
     below,
+    events,
     lines,
     row,
     stat,
-    steps,
     timeline,
 )
 from grafana.boards.words import age, forecast, gain, most, quantiles, rate
@@ -169,7 +169,7 @@ STATEMENTS = row(
             rate("trading_database_query_duration_seconds_count", "bot", "statement"),
             "Per second.",
         ),
-        steps(
+        events(
             "Errors",
             "short",
             gain("trading_database_errors_total", "bot", "kind"),
@@ -198,7 +198,7 @@ DATABASES = Board(
     title="Databases and backups",
     question="Can everything that must be remembered be written, is it sound, does it fit, and is "
     "it kept elsewhere too?",
-    rows=(HEAD, FILES, STATEMENTS, *POSTGRESQL),
+    rows=(HEAD, FILES, STATEMENTS, POSTGRESQL),
     window="now-3h",
     refresh="15s",
 )

@@ -1,6 +1,6 @@
 """The inside of a bot's process: its event loop, its queues, its memory."""
 
-from grafana.boards.panels import above, below, lines, row, steps
+from grafana.boards.panels import above, below, events, lines, row, steps
 from grafana.boards.words import forecast, gain, most, quantiles, rate
 
 LOOP = row(
@@ -66,7 +66,7 @@ LOOP = row(
             limits=above(10, 30),
             runbook="TradingBotHeartbeatStopped",
         ),
-        steps(
+        events(
             "Items dropped",
             "short",
             gain("trading_queue_dropped_total", "bot", "queue"),

@@ -3,6 +3,7 @@
 from grafana.boards import links
 from grafana.boards.board import Board
 from grafana.boards.content.fleet import FIRED, FLEET, LIST
+from grafana.boards.content.healing import ATTEMPTS, TIME_TO_RECOVER, WAITS
 from grafana.boards.panels import (
     GREEN,
     RED,
@@ -11,10 +12,9 @@ from grafana.boards.panels import (
     lines,
     row,
     stat,
-    steps,
     timeline,
 )
-from grafana.boards.words import age, least, most, quantiles, rate
+from grafana.boards.words import age, least, most, rate
 
 VITAL_UP = 'up{job="trading-bot"}'
 
@@ -164,35 +164,9 @@ MARKET = row(
 HEALING = row(
     "Recovery",
     (
-        steps(
-            "Attempts",
-            "short",
-            {
-                "{{action}} {{outcome}}": "sum by (action, outcome) "
-                "(increase(trading_ops_attempts_total[$__rate_interval])) > 0"
-            },
-            "What the reconciler ran, by action and outcome. Failed ones are followed by the "
-            "runbook's next step.",
-            runbook="TradingOpsAttemptsFailing",
-        ),
-        steps(
-            "Why nothing was done",
-            "short",
-            {
-                "{{reason}}": "sum by (reason) (increase(trading_ops_decisions_total"
-                '{decision="wait"}[$__rate_interval])) > 0'
-            },
-            "Decisions to wait, by reason: paused, blocked by a venue, cooling down, silenced. "
-            "They are recorded in the incident too.",
-        ),
-        lines(
-            "Time to recover",
-            "s",
-            quantiles("trading_ops_recovery_duration_seconds", window="1h"),
-            "From the opening of an incident to its end, over the last hour.",
-            limits=above(60, 300),
-            runbook="TradingRecoveryOverdue",
-        ),
+        ATTEMPTS,
+        WAITS,
+        TIME_TO_RECOVER,
     ),
     opens=links.RECOVERY,
 )

@@ -1,13 +1,13 @@
 """PostgreSQL servers, where there are any: their work, and what is kept of it elsewhere."""
 
-from grafana.boards.panels import GREEN, YELLOW, above, below, lines, row, steps, timeline
+from grafana.boards.panels import GREEN, YELLOW, above, below, events, lines, row, steps, timeline
 from grafana.boards.words import forecast, gain, most, rate
 
 HIT = "sum by (database) (rate(trading_postgresql_blocks_hit_total[$__rate_interval]))"
 READ = "sum by (database) (rate(trading_postgresql_blocks_read_total[$__rate_interval]))"
 
-SERVERS = row(
-    "PostgreSQL (empty where no server is watched)",
+POSTGRESQL = row(
+    "PostgreSQL: for those who have a server",
     (
         timeline(
             "Servers that answer",
@@ -80,7 +80,7 @@ SERVERS = row(
             "Share of the blocks that were in the server's own cache.",
             limits=below(0.8, 0.95),
         ),
-        steps(
+        events(
             "Deadlocks",
             "short",
             gain("trading_postgresql_deadlocks_total", "database", window="1h"),
@@ -96,10 +96,6 @@ SERVERS = row(
             limits=above(0.2, 0.5),
         ),
     ),
-)
-
-KEPT = row(
-    "PostgreSQL: what is kept elsewhere",
     (
         timeline(
             "WAL is archived",
@@ -110,7 +106,7 @@ KEPT = row(
             limits=below(1),
             runbook="TradingPostgresqlArchiveFailing",
         ),
-        steps(
+        events(
             "WAL files archived",
             "short",
             {
@@ -143,6 +139,5 @@ KEPT = row(
             states=(("0", "primary", GREEN), ("1", "standby", YELLOW)),
         ),
     ),
+    collapsed=True,
 )
-
-POSTGRESQL = (SERVERS, KEPT)

@@ -1,6 +1,6 @@
 """Whether a bot's records agree with its venue: positions, orders, balances."""
 
-from grafana.boards.panels import GREEN, above, apart, lines, row, steps, timeline
+from grafana.boards.panels import GREEN, above, apart, events, lines, row, steps, timeline
 from grafana.boards.words import age, gain, most
 
 POSITIONS = row(
@@ -42,14 +42,14 @@ POSITIONS = row(
         ),
     ),
     (
-        steps(
+        events(
             "Comparisons",
             "short",
             gain("trading_reconciliations_total", "bot", "result"),
             "By result. A failed one says nothing about positions.",
             runbook="TradingBotPositionDrift",
         ),
-        steps(
+        events(
             "Differences found in a day",
             "short",
             gain("trading_discrepancies_total", "bot", "cause", window="1d"),

@@ -3,6 +3,7 @@
 from grafana.boards import links
 from grafana.boards.board import Board
 from grafana.boards.content.fleet import FIRED, LIST
+from grafana.boards.content.healing import ATTEMPTS, TIME_TO_RECOVER, WAITS
 from grafana.boards.content.watchers import PATH, WATCHERS
 from grafana.boards.panels import (
     GREEN,
@@ -11,6 +12,7 @@ from grafana.boards.panels import (
     Column,
     above,
     below,
+    events,
     lines,
     row,
     stat,
@@ -116,17 +118,7 @@ HEAD = row(
 DONE = row(
     "What it did",
     (
-        steps(
-            "Attempts",
-            "short",
-            {
-                "{{action}} {{outcome}}": "sum by (action, outcome) "
-                "(increase(trading_ops_attempts_total[$__rate_interval])) > 0"
-            },
-            "By action and outcome. Verified: the symptom was seen to be gone. After failed or "
-            "unverified the runbook's next step is due.",
-            runbook="TradingOpsAttemptsFailing",
-        ),
+        ATTEMPTS,
         lines(
             "Attempts that helped",
             "percentunit",
@@ -139,14 +131,7 @@ DONE = row(
             limits=below(0.5, 0.9),
             runbook="TradingOpsAttemptsFailing",
         ),
-        lines(
-            "Time to recover",
-            "s",
-            quantiles("trading_ops_recovery_duration_seconds", window="1h"),
-            "From the opening of an incident to its end, over the last hour.",
-            limits=above(60, 300),
-            runbook="TradingRecoveryOverdue",
-        ),
+        TIME_TO_RECOVER,
         lines(
             "Time to act",
             "s",
@@ -197,17 +182,8 @@ DONE = row(
 REFUSED = row(
     "What it refused to do, and what holds the bots",
     (
-        steps(
-            "Why nothing was done",
-            "short",
-            {
-                "{{reason}}": "sum by (reason) (increase(trading_ops_decisions_total"
-                '{decision="wait"}[$__rate_interval])) > 0'
-            },
-            "Decisions to wait. Hands off: silenced, inhibited, with_a_person, paused, "
-            "maintenance. Not yet: cooldown, cause_elsewhere, alert_pending.",
-        ),
-        steps(
+        WAITS,
+        events(
             "Why it gave up",
             "short",
             gain('trading_ops_decisions_total{decision="escalate"}', "reason"),

@@ -3,7 +3,7 @@
 from grafana.boards import links
 from grafana.boards.board import Board
 from grafana.boards.content.records import BALANCES, POSITIONS
-from grafana.boards.panels import above, apart, below, lines, row, stat, steps
+from grafana.boards.panels import above, below, events, lines, row, stat, steps
 from grafana.boards.words import gain, most, quantiles, rate
 
 
@@ -163,15 +163,11 @@ ORDERS = row(
             "Per second, by how they ended.",
             runbook="TradingBotOrdersRejected",
         ),
-        steps(
+        events(
             "Denied by the bot itself",
             "short",
-            {
-                "{{bot}} {{code}}": "sum by (bot, code) "
-                "(increase(trading_order_denials_total[$__rate_interval])) > 0"
-                " or sum by (bot) (increase(trading_order_denials_total[$__rate_interval]))"
-            },
-            "By the guard that held them back; without a code: the sum. A denied order is tried "
+            gain("trading_order_denials_total", "bot", "code", top=5),
+            "By the guard that held them back, the five most frequent. A denied order is tried "
             "again at each pass.",
             limits=above(10, 50),
             runbook="TradingBotOrdersDenied",
@@ -202,7 +198,7 @@ ORDERS = row(
             "Own orders at the venue.",
             limits=above(20, 100),
         ),
-        steps(
+        events(
             "Limits broken",
             "short",
             gain("trading_risk_breaches_total", "bot", "limit"),
@@ -220,7 +216,6 @@ ORDERS = row(
             },
             "Exposure with the band of what was usual in the last day: four standard deviations. A "
             "hint, never a reason to act.",
-            limits=apart(1e9),
             runbook="TradingAnomaly",
         ),
     ),

@@ -2,7 +2,7 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
-from grafana.boards.panels import above, apart, below, lines, row, stat, steps, timeline
+from grafana.boards.panels import above, apart, below, events, lines, row, stat, timeline
 from grafana.boards.words import age, gain, most, quantiles, rate
 
 NOT_OK = '{code!~"ok|refused"}'
@@ -97,7 +97,7 @@ OUTSIDE = row(
             limits=apart(2),
             runbook="TradingVenueClockSkewed",
         ),
-        steps(
+        events(
             "Failed probes",
             "short",
             gain("trading_venue_probe_failures_total", "venue", "kind"),
@@ -146,7 +146,7 @@ CALLS = row(
             "Signed requests per second, and those that the venue refused for their nonce.",
             runbook="TradingBotNonceRefused",
         ),
-        steps(
+        events(
             "Nonces moved on",
             "short",
             gain("trading_nonce_resyncs_total", "bot"),
@@ -154,7 +154,7 @@ CALLS = row(
             limits=above(1, 3),
             runbook="TradingBotNonceRefused",
         ),
-        steps(
+        events(
             "Sessions made anew",
             "short",
             gain("trading_venue_session_restarts_total", "bot"),
@@ -200,7 +200,7 @@ FEED = row(
             {"{{symbol}} seen by {{bot}}": "max by (bot, symbol) (trading_market_data_price)"},
             "Of the last ticker, in the symbol's quote currency. A flat line is suspicious.",
         ),
-        steps(
+        events(
             "Feed connected anew",
             "short",
             gain("trading_market_data_reconnects_total", "bot"),
@@ -208,7 +208,7 @@ FEED = row(
             limits=above(1, 3),
             runbook="TradingBotMarketDataStale",
         ),
-        steps(
+        events(
             "Gaps in the private feed",
             "short",
             gain("trading_account_feed_gaps_total", "bot", "channel"),

@@ -1,6 +1,6 @@
 """The watchers, watched: the reconciler's own health, and the way of an alert to it."""
 
-from grafana.boards.panels import GREEN, RED, above, below, lines, row, steps, timeline
+from grafana.boards.panels import GREEN, RED, above, below, events, lines, row, steps, timeline
 from grafana.boards.words import age, gain, least, most, quantiles, rate
 
 WATCHERS = row(
@@ -85,7 +85,7 @@ PATH = row(
             limits=below(1),
             runbook="TradingOpsReconcilerDown TradingOpsExporterDown TradingOpsAlertmanagerDown",
         ),
-        steps(
+        events(
             "Rules that failed or came too late",
             "short",
             {
@@ -106,7 +106,7 @@ PATH = row(
             "quarantined ones could not be understood.",
             runbook="TradingOpsNotificationsRefused TradingOpsNotificationQuarantined",
         ),
-        steps(
+        events(
             "Notifications to people that failed",
             "short",
             gain("alertmanager_notifications_failed_total", "integration"),
