@@ -27,7 +27,7 @@ OF_POSTGRESQL = re.compile(r"\btrading_(?!postgresql_)|\bup\b|ALERTS|slo:")
 
 SERVERS = "trading_postgresql_up"
 TIMEOUT_SECONDS = 20.0
-POINTS = 300
+POINTS = 1200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def ask_all(url: str, queries: Sequence[BoardQuery], *, end: float, seconds: flo
     answers = []
     known: dict[str, tuple[int, str]] = {}
     for query in queries:
-        if not watched and _only_postgresql(query.expr):
+        if not watched and only_postgresql(query.expr):
             answers.append(Answer(query=query, series=0, skipped=True))
             continue
         if query.expr not in known:
@@ -99,7 +99,8 @@ def table(answers: Sequence[Answer], panels: Mapping[str, int]) -> str:
     return "\n".join(written)
 
 
-def _only_postgresql(expr: str) -> bool:
+def only_postgresql(expr: str) -> bool:
+    """Tell whether a query asks for nothing but PostgreSQL servers."""
     return SERVERS.removesuffix("up") in expr and not OF_POSTGRESQL.search(expr)
 
 

@@ -1,14 +1,12 @@
 """The fastest drills on real processes: they heal, and without automation they do not."""
 
-import asyncio
-
 import pytest
 
 from grafana.boards import proof
 from grafana.boards.queries import board_queries
+from tests.e2e.board_answers import unanswered
 from tests.e2e.conftest import Stack
-from trading_ops import clock
-from trading_ops.domain.target import Kind
+from tests.waiting import eventually
 from trading_ops.stack.scene import Scene
 
 DRILLS = [
@@ -76,11 +74,16 @@ def test_incidents_tell_what_happened(stack: Stack) -> None:
 async def test_every_query_of_every_board_returns_figures(stack: Stack, scene: Scene) -> None:
     """A panel that shows nothing is a broken promise; every query of every board is asked.
 
-    Over the session so far, for a board shows a range: the drills are in it, and a halt.
+    Over the session so far: the drills are in it, and a halt.
     """
     if not await scene.reconciler.incidents(alertname="TradingBotDown"):
         assert stack.json("drill", "TradingBotDown")[0] == 0
-    url = f"http://{scene.registry.one(Kind.PROMETHEUS).address}"
-    end = clock.timestamp()
-    answers = await asyncio.to_thread(proof.ask_all, url, board_queries(), end=end, seconds=900)
-    assert [str(answer) for answer in answers if answer.missing] == []
+    assert stack.run("halt", "alpha", "--reason", "the boards show it").returncode == 0
+
+    async def halted() -> object:
+        return await scene.prometheus.query('trading_state{state="halted"} == 1')
+
+    await eventually(halted, what="Prometheus knows of the halt")
+    assert stack.run("resume", "alpha", "--reason", "seen").returncode == 0
+    queries = [query for query in board_queries() if not proof.only_postgresql(query.expr)]
+    assert await unanswered(stack, queries) == []

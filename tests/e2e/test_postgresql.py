@@ -9,11 +9,9 @@ from psycopg import sql
 
 from grafana.boards import proof
 from grafana.boards.queries import board_queries
+from tests.e2e.board_answers import unanswered
 from tests.e2e.conftest import Stack
 from tests.postgres import Cluster
-from tests.waiting import eventually
-from trading_ops import clock
-from trading_ops.domain.target import Kind
 
 
 @pytest.fixture
@@ -52,15 +50,6 @@ def reader(server: Cluster, url: str) -> str:
     return server.url(url.rpartition("/")[2], role="ops_exporter")
 
 
-def empty_panels(stack: Stack) -> list[str]:
-    """Return what the boards ask of PostgreSQL servers and get no figure for."""
-    url = f"http://{stack.registry.one(Kind.PROMETHEUS).address}"
-    queries = [query for query in board_queries() if "trading_postgresql" in query.expr]
-    answers = proof.ask_all(url, queries, end=clock.timestamp(), seconds=600)
-    assert answers
-    return [str(answer) for answer in answers if answer.skipped or answer.missing]
-
-
 async def test_the_stack_on_postgresql(stack: Stack, server: Cluster) -> None:
     """It heals before the server stopped and after it came back, and nobody started it again."""
     code, report = stack.json("doctor", "--no-test-alert")
@@ -80,8 +69,6 @@ async def test_the_stack_on_postgresql(stack: Stack, server: Cluster) -> None:
     assert code == 0, result["problem"] + stack.logs()
     assert stack.processes()["reconciler"]["pid"] == before
     assert not (stack.settings.var / "reconciler" / "reconciler.db").exists()
-
-    async def shown() -> bool:
-        return not empty_panels(stack)
-
-    await eventually(shown, what="figures on every panel about PostgreSQL")
+    queries = [query for query in board_queries() if proof.only_postgresql(query.expr)]
+    assert queries
+    assert await unanswered(stack, queries) == []
