@@ -16,10 +16,7 @@ from typing import Any
 
 from grafana.boards.queries import BoardQuery, panels_of
 
-LEGITIMATELY_EMPTY: Mapping[str, str] = {
-    "Databases and backups / Use of the pools": "Only bots that use SQLAlchemy have a pool; the "
-    "paper bot keeps its records in a file with one connection.",
-}
+LEGITIMATELY_EMPTY: Mapping[str, str] = {}
 """Panels that may show nothing on a healthy system, by `board / panel`, with the reason."""
 
 OF_POSTGRESQL = re.compile(r"\btrading_(?!postgresql_)|\bup\b|ALERTS|slo:")

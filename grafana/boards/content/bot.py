@@ -23,6 +23,9 @@ from grafana.boards.words import age, gain, quantiles, rate
 
 BREAKER = (("0", "closed", GREEN), ("1", "half-open", YELLOW), ("2", "open", RED))
 
+NEITHER = 'max by (bot) (up{job="trading-bot"}) * 0 + 2'
+"""A 2 for each bot: what is said of one to which a question does not apply."""
+
 LIFE = row(
     "",
     (
@@ -117,7 +120,7 @@ LIFE = row(
         ),
         timeline(
             "Who leads",
-            'max by (bot) (trading_bot_leader) or max by (bot) (up{job="trading-bot"}) * 0 + 2',
+            f"max by (bot) (trading_bot_leader) or {NEITHER}",
             "{{bot}}",
             "Of several instances one may submit orders. A bot without a standby is always the "
             "one.",
@@ -194,11 +197,14 @@ SIGNALS = row(
         ),
         timeline(
             "Who decides",
-            "max by (bot) (trading_signal_fallback_active)",
+            f"max by (bot) (trading_signal_fallback_active) or {NEITHER}",
             "{{bot}}",
             "The source that was chosen, or the simple strategy that stands in for it.",
-            states=(("0", "the source", GREEN), ("1", "the fallback", YELLOW)),
-            limits=above(1),
+            states=(
+                ("0", "the source", GREEN),
+                ("1", "the fallback", YELLOW),
+                ("2", "has no fallback", GREEN),
+            ),
             runbook="TradingBotFallbackActive",
         ),
     ),

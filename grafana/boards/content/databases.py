@@ -12,6 +12,7 @@ from grafana.boards.panels import (
     lines,
     row,
     stat,
+    steps,
     timeline,
 )
 from grafana.boards.words import age, forecast, gain, most, quantiles, rate
@@ -177,17 +178,21 @@ STATEMENTS = row(
             limits=above(1, 4),
             runbook="TradingDatabaseErrors",
         ),
-        lines(
-            "Use of the pools",
-            "percentunit",
+        steps(
+            "Connections of the bots",
+            "short",
             {
-                "{{bot}} {{pool}}": "max by (bot, pool) "
-                '(trading_database_pool_connections{state="in_use"}) '
-                "/ max by (bot, pool) (trading_database_pool_size)"
+                **most(
+                    'trading_database_pool_connections{state="in_use"}',
+                    "bot",
+                    "pool",
+                    called="in use",
+                ),
+                **most(
+                    'trading_database_pool_connections{state="idle"}', "bot", "pool", called="idle"
+                ),
             },
-            "Connections of each pool that are in use, of those that it may have. Empty for bots "
-            "without a pool.",
-            limits=above(0.8, 1),
+            "Of each pool. None idle for a minute, and as many in use as it may have: exhausted.",
             runbook="TradingDatabasePoolExhausted",
         ),
     ),

@@ -37,7 +37,7 @@ HEAD = row(
             "Of the file system that has least.",
             limits=below(0.05, 0.15),
             decimals=0,
-            runbook="TradingHostDiskLow",
+            runbook="TradingHostDiskLow TradingBotDiskLow",
         ),
         stat(
             "Disk left in a day",
