@@ -16,6 +16,7 @@ from tests.rules.committed import (
     seconds,
     selected,
 )
+from trading_ops.domain.decision import GlobalLimits
 from trading_ops.instrument import catalogue
 from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.instrument.metric import Owner
@@ -23,6 +24,16 @@ from trading_ops.reports import slo
 
 RULES = load_rules()
 RECOVERED = [rule for rule in RULES if rule.labels.get("recovery") == "auto"]
+SLOW = {
+    "TradingBotDiskLow",
+    "TradingBotMemoryHigh",
+    "TradingBotQueueBacklog",
+    "TradingBotRateLimitNear",
+    "TradingDatabasePoolExhausted",
+}
+"""They lead to recovery too, from what unfolds over minutes: a scrape each second is no help."""
+
+QUICK = [rule for rule in RECOVERED if rule.name not in SLOW]
 OF_A_PROCESS = frozenset({"instance", "job", "pod", "strategy"})
 AT_ONCE = {"TradingRecoveryFailed", "TradingOpsTest"}
 """Alerts without `for`: they are somebody's explicit word."""
@@ -34,10 +45,15 @@ def test_there_are_rules() -> None:
         "TradingBotBrokerDisconnected",
         "TradingBotMarketDataStale",
         "TradingBotDown",
+        "TradingBotDiskLow",
+        "TradingBotMemoryHigh",
         "TradingBotNonceRefused",
         "TradingBotOrphanedOrders",
         "TradingBotPositionDrift",
+        "TradingBotQueueBacklog",
+        "TradingBotRateLimitNear",
         "TradingBotSignalsStale",
+        "TradingDatabasePoolExhausted",
         "TradingFleetDailyLossBreached",
     }
 
@@ -89,7 +105,16 @@ def test_recovery_alerts_survive_the_replacement_of_a_process(rule: AlertRule) -
     assert "without" not in rule.expr
 
 
-@pytest.mark.parametrize("rule", RECOVERED, ids=str)
+@pytest.mark.parametrize("rule", [rule for rule in RECOVERED if rule.name in SLOW], ids=str)
+def test_slow_recovery_alerts_are_patient_and_end_with_their_cure(rule: AlertRule) -> None:
+    """Over a range and for some time, and gone again before the reconciler takes it for broken."""
+    assert rule.interval == "5s"
+    assert re.search(r"_over_time\(|increase\(", rule.expr)
+    assert seconds(rule.hold) >= 15
+    assert seconds(rule.keep) + 2 * seconds(rule.interval) < GlobalLimits().settle.total_seconds()
+
+
+@pytest.mark.parametrize("rule", QUICK, ids=str)
 def test_recovery_alerts_are_fast_and_do_not_flap(rule: AlertRule) -> None:
     """Evaluated each second, over a range, and kept for some seconds: no lone scrape decides."""
     assert rule.interval == "1s"
@@ -122,7 +147,7 @@ def test_metrics_exist(rule: AlertRule) -> None:
     assert selected(rule.expr) <= known
 
 
-@pytest.mark.parametrize("rule", RECOVERED, ids=str)
+@pytest.mark.parametrize("rule", QUICK, ids=str)
 def test_fast_rules_read_only_what_is_scraped_every_second(rule: AlertRule) -> None:
     """A metric of the slow job would be missing from a range of 3 s most of the time."""
     for name in selected(rule.expr) - OF_OTHERS:
