@@ -1,0 +1,137 @@
+"""The examples of receivers and of routes: what amtool of 0.25 says, and what they must keep."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rules.committed import ALERTMANAGER, ROUTES, AlertRule, load_rules, read_yaml, run_tool
+from tests.rules.example_receivers import EXAMPLES
+
+FILES = sorted(EXAMPLES.glob("*.yml"))
+SHIPPED: dict[str, Any] = read_yaml(ROUTES)
+BY_HOUR = EXAMPLES / "by-severity-and-hour.yml"
+CONFIG: dict[str, Any] = read_yaml(BY_HOUR)
+HOURS = "working-hours"
+IN_THE_FILE = {"bot_token", "webhook_url"}
+"""Secrets that 0.25 reads from no file."""
+
+
+def routes_below(route: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return all routes of a tree, without its root."""
+    children = route.get("routes", [])
+    return [one for child in children for one in (child, *routes_below(child))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_amtool_accepts_it_as_it_is(path: Path) -> None:
+    """Nothing but the files of its secrets is missing."""
+    assert "SUCCESS" in run_tool("amtool", "check-config", path).stdout
+
+
+def test_there_is_one_for_each_way() -> None:
+    """Mail, text messages, three chats, two pagers by name and any other, and the routes."""
+    assert {path.stem for path in FILES} == {
+        "by-severity-and-hour",
+        "discord",
+        "mail",
+        "opsgenie",
+        "pager-webhook",
+        "pagerduty",
+        "slack",
+        "sms",
+        "telegram",
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_secrets_are_files_where_they_can_be_and_marked_where_not(path: Path) -> None:
+    """What 0.25 lacks is said in the file, with what later versions call it."""
+    text = path.read_text(encoding="utf-8")
+    for key, value in re.findall(r"^\s*(?:- )?(\w+): (.+)$", text, re.MULTILINE):
+        if key.endswith("_file"):
+            # 0.25 resolves that one alone against the configuration's folder.
+            relative = key == "credentials_file"
+            assert value.startswith("secrets/" if relative else "/etc/alertmanager/secrets/")
+        secret = re.search(r"token|password|(routing|service|api)_key$|webhook_url|api_url", key)
+        if secret and not key.endswith("_file"):
+            assert key in IN_THE_FILE
+            assert "WRITE-YOUR" in value
+            assert f"{key}_file" in text
+    if "WRITE-YOUR" in text and path != BY_HOUR:
+        assert "0.25 reads" in text
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_templates_exist(path: Path) -> None:
+    """One that is misspelt would fail when the first page is due."""
+    known = {
+        name
+        for file in (ALERTMANAGER / "templates").glob("*.tmpl")
+        for name in re.findall(r'define "([\w.]+)"', file.read_text(encoding="utf-8"))
+    }
+    used = set(re.findall(r'template "([\w.]+)"', path.read_text(encoding="utf-8")))
+    assert used <= known
+    assert used or path.stem == "pager-webhook"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_page_never_follows_a_redirect(path: Path) -> None:
+    """A 302 would count as delivered."""
+    for receiver in read_yaml(path)["receivers"]:
+        for webhook in receiver.get("webhook_configs", ()):
+            assert webhook["http_config"]["follow_redirects"] is False
+
+
+@pytest.mark.parametrize("rule", load_rules(), ids=str)
+def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
+    """amtool shows both routes of a warning; the clock then lets one of them speak."""
+    people = "chat,mail" if rule.labels["severity"] in {"warning", "info"} else "pager"
+    people = "second-line" if rule.labels.get("tier") == "l2" else people
+    people = "nobody" if rule.labels["escalate"] == "never" else people
+    people = "dead-man-switch" if rule.name == "Watchdog" else people
+    pairs = [f"{key}={value}" for key, value in rule.labels.items()]
+    command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
+    told = run_tool(*command, f"alertname={rule.name}", "bot=alpha", "venue=paper", *pairs)
+    assert told.stdout.strip() == f"reconciler,{people}"
+
+
+@pytest.mark.parametrize("labels", [[], ["severity=fatal"], ["escalate=soon"]])
+def test_what_says_nothing_of_itself_pages(labels: list[str]) -> None:
+    """At any hour."""
+    command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
+    assert run_tool(*command, "alertname=A", *labels).stdout.strip() == "reconciler,pager"
+
+
+def test_hours_are_on_routes_of_people_alone_and_on_each_of_their_children() -> None:
+    """A child does not inherit them; the reconciler's route has none, or it would miss alerts."""
+    for route in routes_below(CONFIG["route"]):
+        active, mute = route.get("active_time_intervals"), route.get("mute_time_intervals")
+        expected = {"chat": ([HOURS], None), "mail": (None, [HOURS])}
+        assert (active, mute) == expected.get(route["receiver"], (None, None))
+    assert [one["name"] for one in CONFIG["time_intervals"]] == [HOURS]
+
+
+def test_people_wait_as_long_as_the_label_says() -> None:
+    """In each of the three ways."""
+    for receiver in ("chat", "mail", "pager"):
+        waits = {
+            route["matchers"][0]: route["group_wait"]
+            for route in routes_below(CONFIG["route"])
+            if route["receiver"] == receiver and "group_wait" in route
+        }
+        assert waits == {'escalate="5m"': "5m", 'escalate="15m"': "15m"}
+    assert CONFIG["route"]["group_wait"] == "0s"
+    assert CONFIG["route"]["group_by"] == ["..."]
+
+
+def test_what_the_machine_relies_on_is_as_shipped() -> None:
+    """Its route, its receiver, the inhibitions, and the route of the sign of life."""
+    assert CONFIG["inhibit_rules"] == SHIPPED["inhibit_rules"]
+    assert CONFIG["route"]["routes"][:3] == SHIPPED["route"]["routes"][:3]
+    receivers = [
+        next(one for one in config["receivers"] if one["name"] == "reconciler")
+        for config in (CONFIG, SHIPPED)
+    ]
+    assert receivers[0] == receivers[1]
