@@ -3,9 +3,11 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.databases import BOTH
 from tests.postgres import Cluster
@@ -51,17 +53,32 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if any(name.endswith(one) for one in LONG) else None
 
 
-SLOWEST_FIRST = ("crash/", "e2e/", "rules/", "service/bot/", "service/stack/", "service/")
+STACK = "tests/e2e"
+"""One worker runs all of these, one after the other: they share a running stack, and two stacks
+take a small machine from everything else."""
+
+SLOWEST_FIRST = (STACK, "tests/crash", "tests/service/bot", "tests/rules", "tests/service")
 """Folders whose files take longest: begun last, one of them would run on alone at the end."""
+
+
+class OneStack(LoadFileScheduling):  # type: ignore[misc]
+    """A file's tests stay together, and all that need the stack do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return STACK if nodeid.startswith(STACK) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneStack | None:
+    """Share the tests out, when whole files are asked for."""
+    return OneStack(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest; within a file the order stays."""
-    folders = [f"/tests/{folder}" for folder in SLOWEST_FIRST]
 
     def rank(item: pytest.Item) -> int:
-        path = item.path.as_posix()
-        return next((at for at, folder in enumerate(folders) if folder in path), len(folders))
+        found = (at for at, folder in enumerate(SLOWEST_FIRST) if item.nodeid.startswith(folder))
+        return next(found, len(SLOWEST_FIRST))
 
     items.sort(key=rank)
 

@@ -91,16 +91,32 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack, one for the whole session."""
-    folder = tmp_path_factory.mktemp("stack")
-    stack = Stack(folder)
+    """A running stack, one for all tests of this folder."""
+    stack = Stack(tmp_path_factory.mktemp("stack"))
     done = stack.run("up", "--detach")
     assert done.returncode == 0, done.stderr + stack.logs()
+    _running.append(stack)
     yield stack
-    done = stack.run("down")
-    assert done.returncode == 0, done.stderr
-    assert stack.pids() == set()
-    shutil.rmtree(folder / "var" / "prometheus", ignore_errors=True)
+    _end()
+
+
+_running: list[Stack] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """End the stack after the last test of this folder: others follow in the same process."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        _end()
+
+
+def _end() -> None:
+    while _running:
+        stack = _running.pop()
+        done = stack.run("down")
+        assert done.returncode == 0, done.stderr
+        assert stack.pids() == set()
+        shutil.rmtree(stack.settings.var / "prometheus", ignore_errors=True)
 
 
 @pytest.fixture

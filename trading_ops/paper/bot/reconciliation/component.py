@@ -7,7 +7,7 @@ a hold that outlives it. A comparison that could not be made whole concludes not
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from decimal import Decimal
 
 from trading_ops import clock, logs
@@ -17,43 +17,28 @@ from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.component import Component, Unavailable
-from trading_ops.paper.bot.reconciliation.compare import compare
-from trading_ops.paper.bot.reconciliation.findings import (
-    Adopt,
-    Cause,
-    Comparison,
-    CountLedger,
-    CountTrade,
-    Discrepancy,
-    Drift,
-    Remedy,
-    Step,
-    told,
+from trading_ops.paper.bot.reconciliation.beginning import (
+    OVERLAP_SECONDS,
+    WATERMARK,
+    Beginning,
+    Hold,
 )
+from trading_ops.paper.bot.reconciliation.compare import compare
+from trading_ops.paper.bot.reconciliation.findings import Cause, Comparison, Discrepancy, Drift
 from trading_ops.paper.bot.reconciliation.gather import Caller, Held, gather
-from trading_ops.paper.bot.reconciliation.heal import adopted_of, heal
+from trading_ops.paper.bot.reconciliation.heal import heal
 from trading_ops.paper.bot.reconciliation.sides import Policy
-from trading_ops.paper.bot.records.events import Event, EventKind
+from trading_ops.paper.bot.reconciliation.telling import Telling
 from trading_ops.paper.bot.records.store import Store
 from trading_ops.paper.bot.trading.book import Book
 
 log = logs.get(__name__)
-
-Hold = Callable[[str, str], None]
-"""Lays a hold that halts the bot: its id and the reason. Durable when it returns."""
-
-WATERMARK = "history_since"
-OVERLAP_SECONDS = 300.0
-"""History is asked for from so long before the last whole look: clocks differ, pages come late."""
 
 AGAIN_SECONDS = 2.0
 """Until the second look at a difference, and at most between attempts at the start."""
 
 FIRST_PAUSE = 0.1
 """Until the second look at what was mended at the start; doubled after each failure."""
-
-LONGEST_TOLD = 200
-"""Discrepancies in one event; their number is told in any case."""
 
 UNREADABLE = (Unavailable, VenueRefused, StoreError)
 
@@ -99,15 +84,11 @@ class Reconciliation(Component):
         self._turn = turn
         self._hold = hold
         self._policy = policy
+        self._telling = Telling(metrics, book, currencies=currencies, away_seconds=away_seconds)
         self._interval = interval_seconds
-        self._currencies = frozenset(currencies)
         self._seen = Drift(positions={}, balances={})
-        self._told: tuple[Discrepancy, ...] = ()
         self._failed = False
         self._looking = False
-        self._away_seconds = away_seconds
-        self._began = clock.monotonic()
-        self._found: dict[Discrepancy, None] = {}
         self._asked = asyncio.Event()
 
     async def run(self) -> None:
@@ -134,16 +115,18 @@ class Reconciliation(Component):
             if not self._book.expected:
                 await self._begin_records()
             comparison = await self._compare(at_start=at_start)
-            self._remember(comparison)
+            if at_start:
+                self._telling.remember(comparison)
             for found in comparison.halting:
                 if found.cause is Cause.EXTERNAL_TRADE:
                     # Before it is counted: once it is, no comparison finds it again.
                     self._halt(found)
+            # Before it is healed too: what is healed is not found again, be it by the next life.
+            await self._telling.tell(comparison, at_start=at_start)
             for step in comparison.steps:
                 reached(Place.HEALING)
                 await heal(step, self._book, self._broker)
                 reached(Place.HEALED)
-        await self._tell(comparison, at_start=at_start)
         return comparison
 
     def look_soon(self) -> None:
@@ -175,7 +158,7 @@ class Reconciliation(Component):
                 there = max(Decimal(0), balances.get(symbol.partition("/")[0], Decimal(0)))
                 if there < held.quantity:
                     await self._book.shrink(symbol, there)
-            await self._note("venue_accepted", {"owner": owner, "reason": reason})
+            await self._telling.note("venue_accepted", {"owner": owner, "reason": reason})
         self._asked.set()
         return "the venue's balances are taken as right"
 
@@ -214,39 +197,25 @@ class Reconciliation(Component):
         if drift:
             for found in comparison.halting:
                 self._halt(found)
-            self._show(drift)
+            self._telling.show(drift)
             self.metrics.reconciled("drifted")
             self.detail = "what differs must be settled by a person"
             return True
-        self._show(drift)
+        self._telling.show(drift)
         if comparison.in_flight or (comparison.steps and not self.recovered):
             self.detail = "what was mended is looked at again"
             return False
-        if not self.recovered and not await self._tell_of_recovery():
+        if not self.recovered and not await self._recovery_is_told():
             return False
         await self._end_well(comparison)
         return True
 
-    def _remember(self, comparison: Comparison) -> None:
-        """Keep what a recovery finds until its end: what is healed is not found again."""
-        if not self.recovered:
-            self._found |= dict.fromkeys(comparison.discrepancies)
-
-    async def _tell_of_recovery(self) -> bool:
-        """Record what the recovery found, be it nothing; return whether that is stored."""
-        found, seconds = self._found, clock.monotonic() - self._began
-        detail = {
-            "found": told(list(found)[:LONGEST_TOLD]),
-            "count": len(found),
-            "away_seconds": self._away_seconds(),
-            "took_seconds": round(seconds, 3),
-        }
+    async def _recovery_is_told(self) -> bool:
         try:
-            await self._note("recovered", detail)
+            await self._telling.recovery()
         except UNREADABLE as error:
             self.detail = f"the recovery is not recorded: {error}"
             return False
-        self.metrics.recovery_took(seconds)
         return True
 
     async def _end_well(self, comparison: Comparison) -> None:
@@ -256,7 +225,7 @@ class Reconciliation(Component):
             await self._store.set_fact(WATERMARK, clock.timestamp() - OVERLAP_SECONDS)
         if not self.recovered:
             self.recovered = True
-            self._found.clear()
+            self._telling.forget()
             self.metrics.recovery_complete(complete=True)
             log.info("recovered")
             reached(Place.RECOVERED)
@@ -273,39 +242,12 @@ class Reconciliation(Component):
         return compare(ours, theirs, self._policy, now=clock.timestamp(), at_start=at_start)
 
     async def _begin_records(self) -> None:
-        """Take over an account of which there are no records: at the first start, or after a loss.
-
-        The venue's history tells of orders that are ours by their ids. With them the positions are
-        whole again; without all of it, nobody knows what the bot holds.
-        """
         ours, theirs = await gather(self._broker, self._store, self._held(), since=0.0)
         found = compare(ours, theirs, self._policy, now=clock.timestamp(), at_start=True)
-        self._remember(found)
-        rebuilt = [step for step in found.steps if isinstance(step, Adopt)]
-        if rebuilt and not theirs.history.complete:
-            self._hold(
-                "recovery-partial_history",
-                "the records were lost, and the venue does not tell the whole history",
-            )
-        for step in found.steps:
-            await self._take_over(step, theirs.snapshot.at)
-        totals = {name: one.total for name, one in theirs.snapshot.balances.items()}
-        # Before the balances: with them and without it, a bot that died in between would count the
-        # whole history again, on top of balances that it is in.
-        await self._store.set_fact(WATERMARK, theirs.snapshot.at)
-        await self._book.adopt_balances(totals)
-        reached(Place.RECORDS_BEGUN)
-        log.info("records_begun", orders_found=len(rebuilt), currencies=len(totals))
-
-    async def _take_over(self, step: Step, at: float) -> None:
-        """Heal before balances were adopted: what happened until then is in them."""
-        if not isinstance(step, CountTrade | CountLedger):
-            await heal(step, self._book, self._broker)
-            return
-        adopted = adopted_of(step)
-        # What is older is never asked for again.
-        if adopted.at >= at - 2 * OVERLAP_SECONDS:
-            await self._book.adopt(adopted, amounts={}, code="already_counted")
+        if not self.recovered:
+            self._telling.remember(found)
+        beginning = Beginning(self._broker, self._book, self._store, self._hold)
+        await beginning.begin(found.steps, theirs)
 
     def _held(self) -> Held:
         return Held(
@@ -318,31 +260,6 @@ class Reconciliation(Component):
     async def _balances(self) -> dict[str, Decimal]:
         told = await self._broker.call("BalanceEx", lambda venue: venue.balances())
         return {name: balance.total for name, balance in told.items()}
-
-    async def _tell(self, comparison: Comparison, *, at_start: bool) -> None:
-        """Record every discrepancy with its cause, and the counts that rules look at."""
-        by_cause: dict[Cause, int] = {}
-        for found in comparison.discrepancies:
-            by_cause[found.cause] = by_cause.get(found.cause, 0) + 1
-            self.metrics.discrepancy(found.cause)
-        self.metrics.orphaned_orders(by_cause.get(Cause.ORPHANED_ORDER, 0))
-        self.metrics.lost_orders(by_cause.get(Cause.LOST_ORDER, 0))
-        worth = tuple(one for one in comparison.discrepancies if one.remedy is not Remedy.WAIT)
-        if worth and worth != self._told:
-            found_now = told(comparison.discrepancies)
-            await self._note("recovery" if at_start else "comparison", {"found": found_now})
-        self._told = worth  # what stays different is told once, not every minute
-
-    async def _note(self, code: str, detail: Mapping[str, object]) -> None:
-        event = Event(at=clock.timestamp(), kind=EventKind.RECOVERY, code=code, detail=dict(detail))
-        await self._book.note(event)
-
-    def _show(self, drift: Drift) -> None:
-        for symbol, quantity in drift.positions.items():
-            self.metrics.position_drift(symbol, float(quantity))
-        for currency, amount in drift.balances.items():
-            if amount or currency in self._currencies:
-                self.metrics.balance_drift(currency, float(amount))
 
     async def _pause(self, seconds: float) -> None:
         self._asked.clear()
