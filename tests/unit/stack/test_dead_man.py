@@ -34,7 +34,13 @@ def test_the_receiver_gets_the_address_as_it_is(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["switch.example", "ftp://switch.example", "https:///x", "https://a\nb", "http://switch.example"],
+    [
+        "switch.example",
+        "ftp://switch.example",
+        "https:///x",
+        "https://a\nb",
+        "http://switch.example",
+    ],
 )
 def test_what_cannot_be_called_or_read_by_others_is_refused(url: str) -> None:
     """The error names the setting and shows no address, which is a secret of its own."""
