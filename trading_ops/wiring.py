@@ -45,6 +45,7 @@ from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.manual import Manual
 from trading_ops.reconciler.measure import Measuring
 from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.notices import Notices
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.perform import Performer
 from trading_ops.reconciler.plans import Plans
@@ -274,7 +275,7 @@ def _manual(base: Base, looker: Looker) -> Manual:
 def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
     directory = _directory(base.session, base.plans.registry, base.settings)
     performer = Performer(
-        actions=actions.build(directory),
+        actions=actions.build(directory, Notices(base.metrics)),
         writer=base.writer,
         metrics=base.metrics,
         may_start=base.lease.may_start,

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.actions.heard import Heard
 from tests.builders import make_registry
 from tests.fakes import FakeWorld
 from trading_ops.actions.base import Action, Call, Probe
@@ -48,7 +49,7 @@ async def actions(world: FakeWorld) -> AsyncIterator[dict[str, Action]]:
     """Every action, wired as in production."""
     registry = make_registry(alpha=world.address, supervisor=world.address)
     async with aiohttp.ClientSession() as session:
-        yield build(Directory(session, registry, {"agent": "a", "supervisor": "s"}))
+        yield build(Directory(session, registry, {"agent": "a", "supervisor": "s"}), Heard())
 
 
 def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "one") -> Call:
@@ -65,8 +66,11 @@ def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "on
     )
 
 
-names = pytest.mark.parametrize("name", sorted(KINDS))
-remembered = pytest.mark.parametrize("name", sorted(KINDS.keys() - {"flatten_positions"}))
+COMMANDED = KINDS.keys() - {"notify"}
+"""Those that an executor carries out; see test_notify for the other."""
+
+names = pytest.mark.parametrize("name", sorted(COMMANDED))
+remembered = pytest.mark.parametrize("name", sorted(COMMANDED - {"flatten_positions"}))
 """Those whose executor keeps their attempts; see test_flatten_positions for the other."""
 
 
@@ -145,7 +149,8 @@ async def test_silence_is_not_an_answer(
     nowhere = FakeWorld(address="127.0.0.1:9")
     registry = make_registry(alpha=nowhere.address, supervisor=nowhere.address)
     async with aiohttp.ClientSession() as session:
-        lost = build(Directory(session, registry, {"agent": "a", "supervisor": "s"}))[name]
+        directory = Directory(session, registry, {"agent": "a", "supervisor": "s"})
+        lost = build(directory, Heard())[name]
         with pytest.raises(Unreachable):
             await lost.perform(make_call(nowhere, name))
         with pytest.raises(Unreachable):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import aiohttp
 
+from tests.actions.heard import Heard
 from tests.builders import make_target
 from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import PASSWORD, USER
@@ -30,7 +31,7 @@ async def ordering(fake: TradingFreqtrade) -> AsyncIterator[tuple[dict[str, Acti
             ordered_by="ada",
             reason="the exchange is closing",
         )
-        yield build(directory), call
+        yield build(directory, Heard()), call
 
 
 async def test_it_is_done_once_by_two_persons_and_leaves_a_halt() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.actions.heard import Heard
 from tests.builders import make_registry
 from tests.free_ports import free_port
 from trading_ops.actions.base import Action, Call, Probe
@@ -58,7 +59,7 @@ def call(agent: Agent) -> Call:
 async def actions(call: Call) -> AsyncIterator[dict[str, Action]]:
     registry = make_registry(alpha=call.target.address)
     async with aiohttp.ClientSession() as session:
-        yield build(Directory(session, registry, {"agent": TOKEN, "supervisor": TOKEN}))
+        yield build(Directory(session, registry, {"agent": TOKEN, "supervisor": TOKEN}), Heard())
 
 
 async def lay(actions: dict[str, Action], call: Call, *names: str) -> None:

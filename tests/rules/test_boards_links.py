@@ -80,6 +80,7 @@ ABOUT_ALERTS = {
     "Watchdog",
     "TradingAcknowledgementLapsed",
     "TradingAlertUnacknowledged",
+    "TradingOpsNotice",
     "TradingOpsTest",
 }
 

@@ -35,7 +35,7 @@ SLOW = {
 
 QUICK = [rule for rule in RECOVERED if rule.name not in SLOW]
 OF_A_PROCESS = frozenset({"instance", "job", "pod", "strategy"})
-AT_ONCE = {"TradingRecoveryFailed", "TradingOpsTest"}
+AT_ONCE = {"TradingRecoveryFailed", "TradingOpsTest", "TradingOpsNotice"}
 """Alerts without `for`: they are somebody's explicit word."""
 
 

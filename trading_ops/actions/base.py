@@ -94,6 +94,13 @@ class ServiceUnit(Executor, Protocol):
         """Restart exactly the process that is meant."""
 
 
+class Notices(Protocol):
+    """Where people are told something."""
+
+    def show(self, target: Target, message: str) -> bool:
+        """Tell them; return whether there was room for it."""
+
+
 class Clients(Protocol):
     """Finds the client of a registered target."""
 

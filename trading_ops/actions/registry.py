@@ -1,6 +1,6 @@
 """All actions by name: the only way from a runbook's text to code."""
 
-from trading_ops.actions.base import Action, Clients
+from trading_ops.actions.base import Action, Clients, Notices
 from trading_ops.actions.bot_command import BotCommand
 from trading_ops.actions.cancel_orders import CancelOrders
 from trading_ops.actions.clear_queue import ClearQueue
@@ -8,6 +8,7 @@ from trading_ops.actions.failover_bot import FailoverBot
 from trading_ops.actions.flatten_positions import FlattenPositions
 from trading_ops.actions.free_disk import FreeDisk
 from trading_ops.actions.halt_trading import HaltTrading
+from trading_ops.actions.notify import Notify
 from trading_ops.actions.reconcile_positions import ReconcilePositions
 from trading_ops.actions.reconnect_broker import ReconnectBroker
 from trading_ops.actions.reconnect_database import ReconnectDatabase
@@ -22,7 +23,7 @@ from trading_ops.actions.roll_bot import RollBot
 from trading_ops.actions.rotate_logs import RotateLogs
 from trading_ops.actions.throttle_load import ThrottleLoad
 
-KINDS: dict[str, type[BotCommand | RestartBot]] = {
+KINDS: dict[str, type[BotCommand | RestartBot | Notify]] = {
     kind.name: kind
     for kind in (
         ReconnectBroker,
@@ -44,10 +45,19 @@ KINDS: dict[str, type[BotCommand | RestartBot]] = {
         ThrottleLoad,
         FailoverBot,
         ResumeTrading,
+        Notify,
     )
 }
 
 
-def build(clients: Clients) -> dict[str, Action]:
-    """Return every action, ready to be carried out."""
-    return {name: kind(clients) for name, kind in KINDS.items()}
+def build(clients: Clients, notices: Notices) -> dict[str, Action]:
+    """Return every action, ready to be carried out.
+
+    Args:
+        clients: of targets.
+        notices: where people are told something.
+    """
+    return {
+        name: kind(notices) if issubclass(kind, Notify) else kind(clients)
+        for name, kind in KINDS.items()
+    }

@@ -30,6 +30,7 @@ class ReconcilerMetrics:
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)
         self.test_alert = gauge("trading_ops_test_alert", self.registry)
+        self.notice = gauge("trading_ops_notice", self.registry)
         self.recovery = histogram("trading_ops_recovery_duration_seconds", self.registry)
         self.oldest_opened = gauge(
             "trading_ops_incident_oldest_opened_timestamp_seconds", self.registry

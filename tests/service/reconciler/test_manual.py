@@ -100,6 +100,22 @@ async def test_a_bot_that_is_well_is_not_restarted_by_hand_either(
     assert world.commands == []
 
 
+async def test_people_are_told_by_the_reconcilers_own_metric(
+    start: Start, world: FakeWorld
+) -> None:
+    """No bot is asked; a rule pages on what is shown."""
+    words = {"message": "Ada looks after it"}
+    async with start() as running:
+        manual, metrics = running.loop.manual, running.loop.metrics
+        told = await manual.execute("notify", "alpha", words, owner="ada", reason="handover")
+        attempt = await ended(running, told)
+        labels = {"target": "alpha", "bot": "alpha", "venue": "paper", **words}
+        assert metrics.registry.get_sample_value("trading_ops_notice", labels) == 1
+    assert attempt.state is AttemptState.COMPLETED
+    assert attempt.detail == "people are told: Ada looks after it"
+    assert world.commands == []
+
+
 async def test_two_orders_at_once_are_one(start: Start, world: FakeWorld) -> None:
     """The second finds the target busy."""
     world.hang = asyncio.Event()

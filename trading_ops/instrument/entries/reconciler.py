@@ -83,6 +83,12 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         help="1 for a minute after a person asked for a test alert.",
         why="Proves the whole way to a person and back.",
     ),
+    _gauge(
+        name="trading_ops_notice",
+        labels=("target", "bot", "venue", "message"),
+        help="1 for a minute after a person or a runbook had people told something; at most 20.",
+        why="A sentence takes the way of every page, and nothing else has to be kept alive for it.",
+    ),
     Metric(
         name="trading_ops_recovery_duration_seconds",
         kind=Kind.HISTOGRAM,

@@ -1,0 +1,19 @@
+"""People who hear what they are told."""
+
+from dataclasses import dataclass, field
+
+from trading_ops.domain.target import Target
+
+
+@dataclass
+class Heard:
+    """Keeps what was said, as long as there is room."""
+
+    room: int = 1
+    said: list[tuple[str, str]] = field(default_factory=list)
+
+    def show(self, target: Target, message: str) -> bool:
+        if len(self.said) >= self.room:
+            return False
+        self.said.append((target.name, message))
+        return True

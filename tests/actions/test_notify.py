@@ -1,0 +1,61 @@
+"""People are told one plain sentence, by a metric that a rule pages on."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.actions.heard import Heard
+from tests.builders import make_target
+from trading_ops.actions.base import Call, Probe
+from trading_ops.actions.notify import LONGEST, Notify
+from trading_ops.domain.attempt import AttemptId, Delivery
+from trading_ops.domain.target import Kind
+from trading_ops.errors import ActionError
+
+
+@pytest.fixture
+def call() -> Call:
+    return Call(
+        attempt_id=AttemptId("one"),
+        fence=1,
+        target=make_target(name="alpha"),
+        params={"message": "Ada looks after alpha until 18:00"},
+        within=timedelta(seconds=1),
+    )
+
+
+async def test_the_sentence_is_told_about_the_target(call: Call) -> None:
+    """As it is, but for its spaces; a new line would end a mail's header."""
+    heard = Heard(room=2)
+    assert await Notify(heard).perform(call) == "people are told: Ada looks after alpha until 18:00"
+    spaced = replace(call, params={"message": " look \r\n at\tit "})
+    await Notify(heard).perform(spaced)
+    assert heard.said == [("alpha", "Ada looks after alpha until 18:00"), ("alpha", "look at it")]
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["", "  ", "x" * (LONGEST + 1), "see <a>", "{{ .Labels }}", 'a "b"', "a\\b", "nul\0", "\u202e"],
+)
+async def test_what_is_no_plain_sentence_is_not_told(call: Call, message: str) -> None:
+    """Nothing that a template, a shell or a page would take for more than words."""
+    heard = Heard()
+    with pytest.raises(ActionError, match="one sentence"):
+        await Notify(heard).perform(replace(call, params={"message": message}))
+    assert heard.said == []
+
+
+async def test_too_much_is_not_told(call: Call) -> None:
+    """A flood is no notice, and whoever ordered it hears that it was not said."""
+    with pytest.raises(ActionError, match="too many"):
+        await Notify(Heard(room=0)).perform(call)
+
+
+async def test_after_a_crash_it_may_be_said_again(call: Call) -> None:
+    """What is shown ends with its process; to say it twice is once, as the same alert."""
+    notify = Notify(Heard())
+    assert await notify.probe(call) is Probe.NOT_DONE
+    assert await notify.precondition(call) is None
+    assert notify.delivery is Delivery.IDEMPOTENT
+    assert {Kind.FREQTRADE, Kind.BARE_BOT, Kind.VENUE} < notify.kinds
