@@ -8,12 +8,18 @@ from tests.rules.committed import ALERTMANAGER, ROUTES, AlertRule, load_rules, r
 
 CONFIG: dict[str, Any] = read_yaml(ROUTES)
 RECEIVERS: dict[str, dict[str, Any]] = {item["name"]: item for item in CONFIG["receivers"]}
-MUTED = {
-    "TradingBotBalanceStale",
-    "TradingBotBrokerDisconnected",
-    "TradingBotMarketDataStale",
-    "TradingBotVenueErrorsHigh",
+MUTED: dict[str, set[str]] = {
+    "TradingVenueDown|TradingVenueMaintenance": {
+        "TradingBotBalanceStale",
+        "TradingBotBrokerDisconnected",
+        "TradingBotMarketDataStale",
+        "TradingBotVenueErrorsHigh",
+    },
+    "TradingVenueMaintenance": {"TradingVenueDown"},
+    "TradingMarketClosed": {"TradingBotMarketDataStale", "TradingBotOrdersRejected"},
 }
+"""What follows from the state of a venue."""
+
 SAID_LOUDER = {
     "TradingHostDiskLow": {"TradingHostDiskFilling"},
     "TradingBotMemoryHigh": {"TradingBotMemoryLeakSuspected", "TradingBotMemoryLimitForecast"},
@@ -130,22 +136,55 @@ def test_the_two_addresses_can_be_replaced_by_their_text() -> None:
     assert text.count("127.0.0.1:8451") == 1
 
 
-def test_only_what_follows_from_a_dead_venue_is_inhibited_and_both_sides_are_guarded() -> None:
+OF_VENUES = [one for one in CONFIG["inhibit_rules"] if one["equal"] == ["venue"]]
+OTHERS = [one for one in CONFIG["inhibit_rules"] if one["equal"] != ["venue"]]
+
+
+def named_in(matcher: str) -> set[str]:
+    """Return the alerts that a matcher names."""
+    return set(matcher.split('"')[1].split("|"))
+
+
+def test_only_what_follows_from_a_venue_is_inhibited_and_both_sides_are_guarded() -> None:
     """An inhibited alert means hands off, so the list is short and explicit."""
-    for rule in CONFIG["inhibit_rules"][:2]:
-        assert rule["source_matchers"] == ['alertname="TradingVenueDown"', 'venue!=""']
-        assert rule["equal"] == ["venue"]
-        assert 'venue!=""' in rule["target_matchers"]
-    targets = " ".join(CONFIG["inhibit_rules"][0]["target_matchers"])
-    named = {rule.name for rule in load_rules() if rule.name in targets}
-    assert named == MUTED
+    found: dict[str, set[str]] = {}
+    for rule in OF_VENUES:
+        source, guard = rule["source_matchers"]
+        target, *guards = rule["target_matchers"]
+        assert guard == 'venue!=""'
+        assert guard in guards
+        if "origin" not in rule["target_matchers"][1]:
+            found[source.split('"')[1]] = named_in(target)
+            bots = {name for name in named_in(target) if name.startswith("TradingBot")}
+            assert ('bot!=""' in guards) == bool(bots)
+    assert found == MUTED
+    names = {rule.name for rule in load_rules()}
+    assert all(muted <= names for muted in found.values())
+
+
+def test_what_is_muted_is_muted_under_its_second_names_too() -> None:
+    """A recovery that is overdue, and a page that nobody acknowledges: of what pages by itself."""
+    rules = {rule.name: rule.labels for rule in load_rules()}
+    again = {
+        rule["source_matchers"][0].split('"')[1]: rule["target_matchers"]
+        for rule in OF_VENUES
+        if "origin" in rule["target_matchers"][1]
+    }
+    for source, muted in MUTED.items():
+        names, origins, *_ = again[source]
+        critical = {name for name in muted if rules[name]["severity"] == "critical"}
+        assert named_in(origins) == critical
+        expected = {"TradingAlertUnacknowledged"}
+        if any("recovery" in rules[name] for name in critical):
+            expected.add("TradingRecoveryOverdue")
+        assert named_in(names) == expected
 
 
 def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() -> None:
     """What leads to recovery is never among them: an inhibited alert means hands off."""
     rules = {rule.name: rule for rule in load_rules()}
     found = {}
-    for one in CONFIG["inhibit_rules"][2:]:
+    for one in OTHERS:
         source, *guards = one["source_matchers"]
         target, *guards_too = one["target_matchers"]
         assert guards == guards_too

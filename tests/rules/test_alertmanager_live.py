@@ -123,6 +123,36 @@ async def test_a_second_alert_and_a_re_fire_are_told_within_seconds(loop: Loop) 
     assert told.at - posted < AT_ONCE
 
 
+async def test_a_venue_that_says_that_it_is_in_maintenance_is_not_called_dead(loop: Loop) -> None:
+    """Nor are its bots; and the second line is not called for what was muted."""
+    venue = {"venue": "paper", "escalate": "0s"}
+    await loop.alertmanager.post(venue | {"alertname": "TradingVenueMaintenance"})
+    assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingVenueMaintenance")
+    await loop.alertmanager.post(venue | {"alertname": "TradingVenueDown"})
+    await loop.alertmanager.post(bot_alert("TradingBotBrokerDisconnected", escalate="0s"))
+    unacknowledged = {"alertname": "TradingAlertUnacknowledged", "tier": "l2"}
+    await loop.alertmanager.post(venue | unacknowledged | {"origin": "TradingVenueDown"})
+    await loop.alertmanager.post(venue | {"alertname": "TradingVenueDown", "venue": "other"})
+    assert (await next_mail(loop.receivers)).subject == "[FIRING] TradingVenueDown venue=other"
+    states = await loop.alertmanager.states()
+    assert states["TradingBotBrokerDisconnected"] == "suppressed"
+    assert states["TradingAlertUnacknowledged"] == "suppressed"
+
+
+async def test_a_closed_market_mutes_its_silence_and_not_a_dead_bot(loop: Loop) -> None:
+    """For the reconciler too, which would restart a feed that has nothing to say."""
+    closed = {"alertname": "TradingMarketClosed", "venue": "paper", "escalate": "never"}
+    await loop.alertmanager.post(closed)
+    assert (await next_told(loop.receivers)).names == ["TradingMarketClosed"]
+    for name in ("TradingBotMarketDataStale", "TradingBotOrdersRejected", "TradingBotDown"):
+        await loop.alertmanager.post(bot_alert(name, escalate="0s"))
+    assert (await next_told(loop.receivers)).names == ["TradingBotDown"]
+    assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingBotDown")
+    elsewhere = bot_alert("TradingBotMarketDataStale", escalate="0s") | {"venue": "other"}
+    await loop.alertmanager.post(elsewhere)
+    assert (await next_mail(loop.receivers)).subject.endswith("venue=other")
+
+
 async def test_a_dead_venue_mutes_what_follows_from_it_on_that_venue_alone(loop: Loop) -> None:
     """Its bots' broker and market data; not their death, not another venue's bots."""
     await loop.alertmanager.post(

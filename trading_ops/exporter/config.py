@@ -22,6 +22,9 @@ Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,62}$")]
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=86_400)]
 
 
+MOST_SYMBOLS = 16
+
+
 class VenueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A venue of Kraken's public dialect to probe every second, over plain HTTP."""
 
@@ -30,6 +33,9 @@ class VenueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     address: str
     """`host:port` of its REST interface."""
+
+    symbols: tuple[Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9./_-]{1,32}$")], ...] = ()
+    """Markets whose being open is watched, at most sixteen of them."""
 
 
 class CcxtEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,6 +171,10 @@ def check(config: ExporterConfig, where: str) -> None:
     _check_unique(where, "postgresql", [database.name for database in config.postgresql])
     _check_unique(where, "sqlite", [database.name for database in config.sqlite])
     _check_unique(where, "log_files", [log.name for log in config.log_files])
+    for probed in config.venues:
+        if len(probed.symbols) > MOST_SYMBOLS:
+            fix = f"name the {MOST_SYMBOLS} that matter: each is a request every five seconds"
+            raise ConfigError(where, f"venues[{probed.name}].symbols", "too many", fix)
     for venue in config.ccxt:
         _check_ccxt(venue, where)
     for process in config.processes:

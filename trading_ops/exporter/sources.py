@@ -14,6 +14,7 @@ from trading_ops.exporter.exchange.source import ExchangeSource
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
 from trading_ops.exporter.host.source import host_sources
 from trading_ops.exporter.log_files.source import LogFiles
+from trading_ops.exporter.markets import Markets
 from trading_ops.exporter.processes import processes_source
 from trading_ops.exporter.venue import Venue
 
@@ -54,6 +55,9 @@ async def _venues(
 ) -> None:
     session = await stack.enter_async_context(_session())
     sources.watched += [Watched(Venue(entry, session)) for entry in config.venues]
+    sources.watched += [
+        Watched(Markets(entry, session)) for entry in config.venues if entry.symbols
+    ]
 
 
 async def _freqtrades(

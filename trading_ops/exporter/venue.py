@@ -13,13 +13,13 @@ from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock
 from trading_ops.errors import ClientError
+from trading_ops.exporter.answers_of_venues import read_whole, result_of
 from trading_ops.exporter.config import VenueEntry
 from trading_ops.exporter.families import family
+from trading_ops.instrument.entries.venue_probes import OTHER_STATUS, VENUE_STATUSES
 
 CLOCK_INTERVAL_SECONDS = 15.0
 """Clocks drift slowly, and a venue's public requests are limited to about one a second."""
-
-LARGEST_ANSWER_BYTES = 64 * 1024
 
 
 class Venue:
@@ -37,6 +37,9 @@ class Venue:
         self._duration = 0.0
         self._last_success = 0.0
         self._skew: float | None = None
+        self._status: str | None = None
+        """What the venue said of itself the last time; None when it did not."""
+
         self._clock_due = 0.0
 
     async def read(self) -> None:
@@ -46,13 +49,15 @@ class Venue:
             ClientError: the venue answered something else than “online”.
         """
         began = clock.monotonic()
+        self._status = None
         try:
             status = await self._ask("SystemStatus")
         finally:
             # A probe that failed took time as well: the timeout, when there was no answer.
             self._duration = clock.monotonic() - began
-        if status.get("status") != "online":
-            raise ClientError(f"the venue says that it is {status.get('status')!r}, not online")
+        self._status = str(status.get("status"))
+        if self._status != "online":
+            raise ClientError(f"the venue says that it is {self._status[:40]!r}, not online")
         self._last_success = clock.timestamp()
         if clock.monotonic() >= self._clock_due:
             await self._read_clock()
@@ -61,6 +66,7 @@ class Venue:
         """Return the figures; a venue that is down keeps its last ones."""
         label = self._label
         yield family("trading_venue_up", {label: float(fresh)})
+        yield status_family(label, self._status)
         yield family("trading_venue_probe_duration_seconds", {label: self._duration})
         yield family("trading_venue_last_success_timestamp_seconds", {label: self._last_success})
         if self._skew is not None:
@@ -77,30 +83,15 @@ class Venue:
         async with self._session.get(f"{self._root}/{endpoint}", allow_redirects=False) as answer:
             if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
                 raise ClientError(f"{endpoint} was answered with HTTP {answer.status}")
-            return result_of(json.loads(await _whole(answer.content)))
+            return result_of(json.loads(await read_whole(answer.content)))
 
 
-async def _whole(content: aiohttp.StreamReader) -> bytes:
-    body = bytearray()
-    async for chunk in content.iter_any():
-        body += chunk
-        if len(body) > LARGEST_ANSWER_BYTES:
-            raise ClientError(f"the answer is longer than {LARGEST_ANSWER_BYTES} bytes")
-    return bytes(body)
-
-
-def result_of(body: object) -> dict[str, Any]:
-    """Return the result in an answer of Kraken's form.
-
-    Raises:
-        ClientError: it has another form, or carries an error.
-    """
-    if not isinstance(body, dict) or body.get("error") != []:
-        raise ClientError(f"the answer is an error or of another form: {str(body)[:200]}")
-    result = body.get("result")
-    if not isinstance(result, dict):
-        raise ClientError("the answer has no result")
-    return result
+def status_family(label: tuple[str, ...], status: str | None) -> Metric:
+    """Return which of the known words the venue said of itself; a new word counts as `other`."""
+    said = None if status is None else status if status in VENUE_STATUSES else OTHER_STATUS
+    return family(
+        "trading_venue_status", {(*label, one): float(one == said) for one in VENUE_STATUSES}
+    )
 
 
 def skew(venue_time: object, middle: float) -> float:

@@ -98,7 +98,8 @@ def exporter_config(settings: Settings, registry: Registry, exporter: Target) ->
         "address": exporter.address,
         "metrics_token_file": str(settings.secrets / "metrics_token"),
         "venues": [
-            {"name": venue.name, "address": venue.address} for venue in registry.of_kind(Kind.VENUE)
+            {"name": venue.name, "address": venue.address, "symbols": list(SYMBOLS)}
+            for venue in registry.of_kind(Kind.VENUE)
         ],
         "paths": [str(settings.var)],
         "freqtrades": [

@@ -109,11 +109,12 @@ async def test_host_and_venues_are_exported(tmp_path: Path) -> None:
 async def test_every_metric_of_the_catalogue_is_there(tmp_path: Path) -> None:
     """What the catalogue promises of host, processes and venues is what a scrape has."""
     venue = FakeVenue()
+    venue.pairs = {"BTC/USD": "online"}
     (tmp_path / "pid").write_text(str(os.getpid()))
     me = ProcessEntry(name="me", pid_file=tmp_path / "pid")
     async with (
         venue.serving() as address,
-        exporter(tmp_path, VenueEntry("paper", address), processes=(me,)) as session,
+        exporter(tmp_path, VenueEntry("paper", address, ("BTC/USD",)), processes=(me,)) as session,
     ):
         seen = await scrape(session)
     promised = {one.name for one in (*HOST, *PROCESSES, *VENUE_PROBES, *COLLECTORS)}

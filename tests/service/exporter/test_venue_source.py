@@ -7,9 +7,10 @@ import pytest
 from tests.service.exporter.venues import FakeVenue
 from trading_ops import clock
 from trading_ops.errors import ClientError
+from trading_ops.exporter.answers_of_venues import result_of
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import VenueEntry
-from trading_ops.exporter.venue import Venue, result_of, skew
+from trading_ops.exporter.venue import Venue, skew
 
 
 @contextlib.asynccontextmanager
@@ -18,6 +19,15 @@ async def watching(address: str) -> AsyncIterator[Watched]:
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
         yield Watched(Venue(VenueEntry("paper", address), session))
+
+
+def status(watched: Watched) -> list[str]:
+    return [
+        sample.labels["status"]
+        for family in watched.source.families(fresh=watched.up)
+        for sample in family.samples
+        if sample.name == "trading_venue_status" and sample.value
+    ]
 
 
 def figures(watched: Watched) -> dict[str, float]:
@@ -64,6 +74,29 @@ async def test_anything_else_is_down(http_status: int, body: object) -> None:
         assert figures(watched)["up"] == 0
         assert figures(watched)["last_success_timestamp_seconds"] == success
         assert watched.failures == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"error": [], "result": {"status": "online"}}, ["online"]),
+        ({"error": [], "result": {"status": "maintenance"}}, ["maintenance"]),
+        ({"error": [], "result": {"status": "cancel_only"}}, ["cancel_only"]),
+        ({"error": [], "result": {"status": "on holiday" * 1000}}, ["other"]),
+        ({"error": [], "result": {}}, ["other"]),
+        ({"error": ["EService:Unavailable"]}, []),
+    ],
+)
+async def test_what_the_venue_says_of_itself_is_told(body: object, expected: list[str]) -> None:
+    """In known words, and not for longer than it says so."""
+    venue = FakeVenue()
+    async with venue.serving() as address, watching(address) as watched:
+        venue.body = body
+        await watched.once()
+        assert status(watched) == expected
+        venue.http_status = 503
+        await watched.once()
+        assert status(watched) == []
 
 
 async def test_a_hanging_venue_is_down_after_the_timeout() -> None:

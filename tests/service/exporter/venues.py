@@ -19,6 +19,9 @@ class FakeVenue:
         self.body: Any = ONLINE
         self.unixtime: Any = 0
         self.hangs = False
+        self.pairs: dict[str, str] = {}
+        """The status of each pair that it knows."""
+
         self.cookies: list[str] = []
         self.connections: set[Any] = set()
         self._released = asyncio.Event()
@@ -33,6 +36,12 @@ class FakeVenue:
         answer.set_cookie("__cf_bm", "session")
         return answer
 
+    async def asset_pairs(self, request: web.Request) -> web.Response:
+        name = request.query.get("pair", "")
+        if name not in self.pairs:
+            return web.json_response({"error": ["EQuery:Unknown asset pair"]})
+        return web.json_response({"error": [], "result": {"X": {"status": self.pairs[name]}}})
+
     async def time(self, _request: web.Request) -> web.Response:
         return web.json_response({"error": [], "result": {"unixtime": self.unixtime}})
 
@@ -44,6 +53,7 @@ class FakeVenue:
             [
                 web.get("/0/public/SystemStatus", self.status),
                 web.get("/0/public/Time", self.time),
+                web.get("/0/public/AssetPairs", self.asset_pairs),
             ]
         )
         async with TestServer(application) as server:

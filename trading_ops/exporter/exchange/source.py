@@ -13,7 +13,7 @@ from trading_ops.exporter.exchange.asking import Asking
 from trading_ops.exporter.exchange.messages import Answer, FailureKind, Question, Setup
 from trading_ops.exporter.families import family
 from trading_ops.exporter.secret import read_secret
-from trading_ops.exporter.venue import skew
+from trading_ops.exporter.venue import skew, status_family
 
 _log = logs.get(__name__)
 
@@ -62,6 +62,7 @@ class ExchangeSource:
         """Return the figures. A wrong key makes the collector fail, and the venue is up."""
         label = self._label
         yield family("trading_venue_up", {label: float(self._up)})
+        yield status_family(label, "online" if self._up else self._public.status)
         yield family("trading_venue_probe_duration_seconds", {label: self._public.duration})
         yield family("trading_venue_last_success_timestamp_seconds", {label: self._last_success})
         if self._skew is not None:

@@ -14,12 +14,29 @@ FAILURE_KINDS = (
     "other",
 )
 
+OTHER_STATUS = "other"
+VENUE_STATUSES = ("online", "maintenance", "cancel_only", "post_only", "limit_only", OTHER_STATUS)
+"""Kraken's words for a whole venue; ccxt's `ok` is `online`."""
+
 VENUE_PROBES: tuple[Metric, ...] = (
     exporter_gauge(
         name="trading_venue_up",
         labels=("venue",),
         help="1 when the venue answered the last probe from this host, else 0.",
         why="Tells a venue's outage from a bot's broken session: the cures differ.",
+    ),
+    exporter_gauge(
+        name="trading_venue_status",
+        labels=("venue", "status"),
+        values={"status": VENUE_STATUSES},
+        help="1 for what the venue says of itself, else 0; all are 0 when it says nothing.",
+        why="Tells announced maintenance from an outage.",
+    ),
+    exporter_gauge(
+        name="trading_venue_market_open",
+        labels=("venue", "symbol"),
+        help="1 when the venue says that the market takes orders, else 0; absent if unknown.",
+        why="A closed market sends no prices, and nobody has to be healed for that.",
     ),
     exporter_gauge(
         name="trading_venue_probe_duration_seconds",

@@ -1,0 +1,37 @@
+"""Answers of Kraken's form, bounded: an exporter reads what a stranger sends."""
+
+from typing import Any
+
+import aiohttp
+
+from trading_ops.errors import ClientError
+
+LARGEST_ANSWER_BYTES = 64 * 1024
+
+
+async def read_whole(content: aiohttp.StreamReader) -> bytes:
+    """Return a body.
+
+    Raises:
+        ClientError: it is longer than anything that was asked for.
+    """
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_ANSWER_BYTES:
+            raise ClientError(f"the answer is longer than {LARGEST_ANSWER_BYTES} bytes")
+    return bytes(body)
+
+
+def result_of(body: object) -> dict[str, Any]:
+    """Return the result in an answer of Kraken's form.
+
+    Raises:
+        ClientError: it has another form, or carries an error.
+    """
+    if not isinstance(body, dict) or body.get("error") != []:
+        raise ClientError(f"the answer is an error or of another form: {str(body)[:200]}")
+    result = body.get("result")
+    if not isinstance(result, dict):
+        raise ClientError("the answer has no result")
+    return result

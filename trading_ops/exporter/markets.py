@@ -1,0 +1,59 @@
+"""Which markets of a venue are open, as it says itself: a closed one is silent for a good reason.
+
+It reads Kraken's public dialect, in which each pair has a status of its own.
+"""
+
+import json
+from collections.abc import Iterable
+
+import aiohttp
+from prometheus_client.metrics_core import Metric
+
+from trading_ops.errors import ClientError
+from trading_ops.exporter.answers_of_venues import read_whole, result_of
+from trading_ops.exporter.config import VenueEntry
+from trading_ops.exporter.families import family
+
+CLOSED = frozenset({"cancel_only", "delisted", "maintenance", "work_in_progress"})
+"""Nobody can open an order then. A word that is not known closes nothing: it would mute alerts."""
+
+
+class Markets:
+    """Asks for the status of each symbol in turn: one small request, and not the whole list."""
+
+    interval_seconds = 5.0
+    timeout_seconds = 5.0
+
+    def __init__(self, entry: VenueEntry, session: aiohttp.ClientSession) -> None:
+        """Take the venue with its symbols, and a session that keeps no connections."""
+        self.name = f"markets:{entry.name}"
+        self._venue = entry.name
+        self._symbols = entry.symbols
+        self._url = f"http://{entry.address}/0/public/AssetPairs"
+        self._session = session
+        self._open: dict[tuple[str, ...], float] = {}
+
+    async def read(self) -> None:
+        """Ask for every symbol.
+
+        Raises:
+            ClientError: the venue did not say, or does not know a symbol.
+        """
+        found: dict[tuple[str, ...], float] = {}
+        for symbol in self._symbols:
+            found[self._venue, symbol] = float(await self._is_open(symbol))
+        self._open = found
+
+    def families(self, *, fresh: bool) -> Iterable[Metric]:
+        """Return what was said; nothing when the last question was not answered."""
+        yield family("trading_venue_market_open", self._open if fresh else {})
+
+    async def _is_open(self, symbol: str) -> bool:
+        query = {"pair": symbol}
+        async with self._session.get(self._url, params=query, allow_redirects=False) as answer:
+            if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
+                raise ClientError(f"AssetPairs was answered with HTTP {answer.status}")
+            pairs = list(result_of(json.loads(await read_whole(answer.content))).values())
+        if len(pairs) != 1 or not isinstance(pairs[0], dict):
+            raise ClientError(f"the venue knows {len(pairs)} markets of the name {symbol}")
+        return pairs[0].get("status", "online") not in CLOSED
