@@ -1,65 +1,15 @@
 """Holds are lifted at a real agent by name, in a person's name, and once."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from tests.actions.heard import Heard
-from tests.builders import make_registry
-from tests.free_ports import free_port
 from trading_ops.actions.base import Action, Call, Probe
-from trading_ops.actions.registry import KINDS, build
-from trading_ops.agent import Agent, Health, TradingState
-from trading_ops.clients.directory import Directory
+from trading_ops.actions.registry import KINDS
+from trading_ops.agent import Agent, TradingState
 from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.errors import ActionError
-from trading_ops.instrument import BotMetrics
-
-TOKEN = "t" * 32
-
-
-@pytest.fixture
-async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
-    agent = Agent(
-        name="alpha",
-        address=("127.0.0.1", free_port()),
-        metrics=BotMetrics(version="1", mode="paper"),
-        health=Health,
-        commands={},
-        state_dir=tmp_path,
-        metrics_token=TOKEN,
-        agent_token=TOKEN,
-    )
-    agent.start()
-    yield agent
-    agent.stop()
-
-
-@pytest.fixture
-def call(agent: Agent) -> Call:
-    target = make_registry(alpha=f"{agent.host}:{agent.port}").find("alpha")
-    assert target is not None
-    return Call(
-        attempt_id=AttemptId("one"),
-        fence=1,
-        target=target,
-        params={},
-        within=timedelta(seconds=5),
-        ordered_by="ada",
-        reason="settled with the venue",
-    )
-
-
-@pytest.fixture
-async def actions(call: Call) -> AsyncIterator[dict[str, Action]]:
-    registry = make_registry(alpha=call.target.address)
-    async with aiohttp.ClientSession() as session:
-        yield build(Directory(session, registry, {"agent": TOKEN, "supervisor": TOKEN}), Heard())
 
 
 async def lay(actions: dict[str, Action], call: Call, *names: str) -> None:

@@ -1,0 +1,40 @@
+"""A bot that does not offer a command refuses it in a sentence; others are passed over before."""
+
+from dataclasses import replace
+
+import pytest
+
+from trading_ops.actions.base import Action, Call
+from trading_ops.actions.bot_command import BotCommand
+from trading_ops.actions.registry import KINDS
+from trading_ops.domain.target import NAMED_BOTS, OWN_BOTS, Kind
+from trading_ops.errors import Refused
+
+PARAMS = {"restart_component": {"component": "feed"}, "throttle_load": {"seconds": "60"}}
+OF_EVERY_AGENT = {"halt_trading", "reduce_trading", "resume_trading", "relieve_memory"}
+OF_OTHERS = {"flatten_positions"}
+OFFERED = {
+    name
+    for name, kind in KINDS.items()
+    if issubclass(kind, BotCommand) and name not in OF_EVERY_AGENT | OF_OTHERS
+}
+
+
+@pytest.mark.parametrize("name", sorted(OFFERED))
+async def test_a_command_that_the_bot_does_not_offer_is_refused(
+    actions: dict[str, Action], call: Call, name: str
+) -> None:
+    """At once, so that the runbook goes on; it says what the bot does offer."""
+    with pytest.raises(Refused, match=r"unknown_command.*relieve_memory"):
+        await actions[name].perform(replace(call, params=PARAMS.get(name, {})))
+
+
+def test_what_needs_our_agent_is_passed_over_for_other_bots() -> None:
+    """A Freqtrade can be held and flattened; of a bare bot people can only be told."""
+    for name in OFFERED | {"relieve_memory", "resume_trading"}:
+        assert KINDS[name].kinds == OWN_BOTS
+    fits = {kind: {name for name, one in KINDS.items() if kind in one.kinds} for kind in NAMED_BOTS}
+    assert fits[Kind.BARE_BOT] == {"notify"}
+    assert fits[Kind.FREQTRADE] == {
+        *("halt_trading", "reduce_trading", "flatten_positions", "notify")
+    }
