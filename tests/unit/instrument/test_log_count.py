@@ -162,3 +162,10 @@ def test_no_message_of_several_threads_is_lost(metrics: BotMetrics) -> None:
     for thread in threads:
         thread.join()
     assert counted(metrics, "info") == (8000, 16000)
+
+
+def test_lines_that_were_not_written_are_counted(metrics: BotMetrics) -> None:
+    """The handler tells how many, from whichever thread it drops them in."""
+    metrics.log_lines_dropped(1)
+    metrics.log_lines_dropped(40)
+    assert metrics.registry.get_sample_value("trading_log_lines_dropped_total") == 41

@@ -21,4 +21,9 @@ LOGS: tuple[Metric, ...] = (
         help="Bytes of messages logged, by level.",
         why="A log that grows fast fills the disk.",
     ),
+    bot_counter(
+        name="trading_log_lines_dropped_total",
+        help="Lines that were never written: the disk was full or too slow for what waited.",
+        why="What happened meanwhile is in no log; the events in the records still tell it.",
+    ),
 )

@@ -12,6 +12,11 @@ class LogFacts:
         self._log_messages.labels(level).value += 1
         self._log_bytes.labels(level).value += written
 
+    def log_lines_dropped(self, lines: int) -> None:
+        """So many lines were not written."""
+        self._log_dropped.value += lines
+
     def _register_logs(self, recorder: Recorder) -> None:
         self._log_messages = recorder.counter("trading_log_messages_total")
         self._log_bytes = recorder.counter("trading_log_bytes_total")
+        self._log_dropped = recorder.counter("trading_log_lines_dropped_total").labels()

@@ -18,6 +18,7 @@ from trading_ops import clock, logs
 from trading_ops.agent.attempts import current_attempt
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.log_count import count_log
+from trading_ops.logs.tidying import file_handler
 from trading_ops.paper.bot.bot import Bot
 from trading_ops.paper.bot.config import BotConfig, load_config
 from trading_ops.paper.bot.leadership.failover import Why
@@ -90,6 +91,8 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
     wishes.listen()
     bot = Bot(config)
     count_log(bot.metrics)
+    if (written := file_handler()) is not None:
+        written.on_drop = bot.metrics.log_lines_dropped
     life = asyncio.create_task(_live(bot, wishes, leave_by), name="life")
     overdue = asyncio.create_task(_leave(config, wishes, leave_by), name="overdue")
     at_once = asyncio.create_task(wishes.at_once.wait(), name="at-once")
