@@ -136,10 +136,9 @@ MONEY = row(
         ),
         lines(
             "Below the best result",
-            "percentunit",
-            most("trading_drawdown_ratio", "bot", "currency"),
-            "How far each bot's equity is below its highest, as a share of that.",
-            limits=above(0.05, 0.1),
+            "short",
+            most("trading_drawdown", "bot", "currency"),
+            "How far each bot's result is below its highest, in units of the currency.",
             runbook="TradingBotDrawdownBreached",
         ),
         lines(

@@ -2,7 +2,18 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
-from grafana.boards.panels import above, apart, below, events, lines, row, stat, timeline
+from grafana.boards.panels import (
+    GREEN,
+    YELLOW,
+    above,
+    apart,
+    below,
+    events,
+    lines,
+    row,
+    stat,
+    timeline,
+)
 from grafana.boards.words import age, gain, most, quantiles, rate
 
 NOT_OK = '{code!~"ok|refused"}'
@@ -97,13 +108,33 @@ OUTSIDE = row(
             limits=apart(2),
             runbook="TradingVenueClockSkewed",
         ),
-        events(
-            "Failed probes",
-            "short",
-            gain("trading_venue_probe_failures_total", "venue", "kind"),
-            "By what was wrong.",
-            limits=above(1, 5),
+        lines(
+            "Since its last good answer",
+            "s",
+            age("trading_venue_last_success_timestamp_seconds", "venue"),
+            "Time since the exporter's probe was last answered well.",
+            limits=above(3, 7),
             runbook="TradingVenueDown",
+        ),
+    ),
+    (
+        timeline(
+            "What the venue says of itself",
+            "max by (venue, status) (trading_venue_status) == 1",
+            "{{venue}} {{status}}",
+            "Online, or what it still takes. In its maintenance the bots are left alone.",
+            states=(("1", "so it says", YELLOW),),
+            limits=above(2),
+            runbook="TradingVenueMaintenance",
+        ),
+        timeline(
+            "Open markets",
+            "min by (venue, symbol) (trading_venue_market_open)",
+            "{{venue}} {{symbol}}",
+            "Whether a symbol is traded now. Where it is not, its price stands still.",
+            states=(("0", "closed", YELLOW), ("1", "open", GREEN)),
+            limits=below(1),
+            runbook="TradingMarketClosed",
         ),
     ),
 )

@@ -65,10 +65,14 @@ WATCHERS = row(
             runbook="TradingOpsAuditNotAnchored",
         ),
         lines(
-            "Its memory",
+            "Memory of the watchers",
             "bytes",
-            {"{{instance}}": 'process_resident_memory_bytes{job="trading-reconciler"}'},
-            "Of the reconciler's process.",
+            most(
+                "trading_process_resident_bytes"
+                '{process=~"reconciler|exporter|prometheus|alertmanager"}',
+                "process",
+            ),
+            "Of the reconciler and of what it stands on, as the exporter sees their processes.",
             limits=above(100 * 2**20, 300 * 2**20),
         ),
     ),
