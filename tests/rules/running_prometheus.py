@@ -21,6 +21,7 @@ async def run_prometheus(
     alertmanagers: Sequence[str],
     reconcilers: Sequence[str] = (),
     bots: Mapping[str, str] | None = None,
+    exporters: Sequence[str] = (),
 ) -> AsyncIterator[str]:
     """Start it, wait until it has found the Alertmanagers, and yield its address.
 
@@ -29,6 +30,7 @@ async def run_prometheus(
         alertmanagers: their addresses.
         reconcilers: theirs.
         bots: addresses of bots on the venue `paper`, by name.
+        exporters: addresses of exporters.
     """
     config = lay_out_prometheus(folder)
     groups = {
@@ -38,7 +40,7 @@ async def run_prometheus(
             {"targets": [address], "labels": {"bot": name, "venue": "paper"}}
             for name, address in (bots or {}).items()
         ],
-        "exporters": [],
+        "exporters": [{"targets": list(exporters)}],
     }
     for name, found in groups.items():
         (folder / "targets" / f"{name}.json").write_text(json.dumps(found), encoding="ascii")

@@ -6,7 +6,7 @@ routes only the people's wait is shorter, so that what heals in seconds stands f
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +41,8 @@ class Way(NamedTuple):
     loop: Loop | None
     """None: the reconciler is dead."""
 
+    alert: str = ALERT
+
     async def pages(self) -> list[str]:
         """Return the subjects of all mails until one that was ordered last and waits as long."""
         mark = {"alertname": "Mark", "bot": "beta", "venue": "paper", "escalate": "5m"}
@@ -60,15 +62,35 @@ class Way(NamedTuple):
 
     async def is_over(self) -> bool:
         """Whether Alertmanager has forgotten the alert, or never had it."""
-        return ALERT not in await self.alertmanager.states()
+        return self.alert not in await self.alertmanager.states()
+
+
+def broker(bot: FakeWorld) -> str:
+    """Return what a bot says that has lost its session, or has not."""
+    return f'trading_component_up{{component="broker"}} {0 if bot.firing else 1}\n'
 
 
 @asynccontextmanager
-async def the_way(folder: Path, *, alive: bool) -> AsyncIterator[Way]:
-    """Build all of it; the bot is well."""
-    bot = FakeWorld(labels={"alertname": ALERT}, bot_status="ok")
+async def the_way(
+    folder: Path,
+    *,
+    alive: bool,
+    alert: str = ALERT,
+    says: Callable[[FakeWorld], str] = broker,
+    cures: frozenset[str] = frozenset({"reconnect_broker"}),
+) -> AsyncIterator[Way]:
+    """Build all of it; the bot is well.
+
+    Args:
+        folder: where everything runs.
+        alive: whether there is a reconciler.
+        alert: that the bot will raise.
+        says: returns what the bot and its host's exporter show, by whether it is sick.
+        cures: commands that heal it.
+    """
+    bot = FakeWorld(labels={"alertname": alert}, bot_status="ok", cures=cures)
     webhook = f"127.0.0.1:{free_port()}"
-    async with run_receivers() as receivers, served(bot), vital(bot) as metrics:
+    async with run_receivers() as receivers, served(bot), shown(bot, says) as metrics:
         told = Receivers(webhook, receivers.smarthost, receivers.told, receivers.mails)
         async with (
             run_alertmanager(folder / "alertmanager", told, WAIT) as alertmanager,
@@ -77,14 +99,15 @@ async def the_way(folder: Path, *, alive: bool) -> AsyncIterator[Way]:
                 alertmanagers=[alertmanager.address],
                 reconcilers=[webhook],
                 bots={"alpha": metrics},
+                exporters=[metrics],
             ) as prometheus,
         ):
             if not alive:
-                yield Way(bot, receivers, alertmanager, None)
+                yield Way(bot, receivers, alertmanager, None, alert)
                 return
             addresses = {"prometheus": prometheus, "alertmanager": alertmanager.address}
             async with reconciler(folder, bot, webhook, addresses) as loop:
-                yield Way(bot, receivers, alertmanager, loop)
+                yield Way(bot, receivers, alertmanager, loop, alert)
 
 
 @asynccontextmanager
@@ -100,16 +123,16 @@ async def served(bot: FakeWorld) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def vital(bot: FakeWorld) -> AsyncIterator[str]:
-    """Let it be scraped; yields the address."""
+async def shown(bot: FakeWorld, says: Callable[[FakeWorld], str]) -> AsyncIterator[str]:
+    """Let it be scraped by every job; yields the address."""
 
     async def show(_request: web.Request) -> web.Response:
-        up = 0 if bot.firing else 1
-        text = f'trading_component_up{{component="broker"}} {up}\n'
-        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+        headers = {"Content-Type": "text/plain; version=0.0.4"}
+        return web.Response(text=says(bot), headers=headers)
 
     app = web.Application()
     app.router.add_get("/metrics/vital", show)
+    app.router.add_get("/metrics", show)
     server = TestServer(app, host="127.0.0.1")
     await server.start_server()
     try:
