@@ -43,8 +43,8 @@ drill: setup ## Break one thing and watch it heal: make drill ALERT=TradingBotBr
 	@test -n "$(ALERT)" || { echo "Name the alert: make drill ALERT=TradingBotBrokerDisconnected" >&2; exit 2; }
 	@.venv/bin/trading-ops drill "$(ALERT)"
 
-gameday: setup ## Run every drill and print the table
-	@.venv/bin/trading-ops gameday
+gameday: setup ## Run every drill, print the tables and write them to docs/gameday.md
+	@.venv/bin/trading-ops gameday --record docs
 
 bench: setup ## Measure: start, memory, intake, the recorder, exporters; goals met and missed
 	@scripts/bench.sh
@@ -75,7 +75,7 @@ test-freqtrade: setup-dev ## Prove it against the real Freqtrade, in an environm
 planted: setup-dev ## Plant bugs into a copy of the code, and see that the tests catch each
 	@.venv/bin/python -m tests.planted
 
-rules: setup ## Check and test the rules, the configurations and the runbooks
+rules: setup-dev ## Check and test the rules, the configurations and the runbooks
 	@scripts/rules.sh
 
 boards: setup-dev ## Regenerate the boards, and ask a Prometheus every query: make boards [PROMETHEUS=URL]

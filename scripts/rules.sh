@@ -8,5 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say "Checking prometheus.yml";    promtool check config --syntax-only prometheus/prometheus.yml
 say "Checking the rules";         promtool check rules --lint=all --lint-fatal prometheus/rules/*.yml
 say "Testing the rules";          promtool test rules prometheus/tests/*.yml
-say "Checking alertmanager.yml";  amtool check-config alertmanager/alertmanager.yml
+say "Checking alertmanager.yml";  amtool check-config alertmanager/alertmanager.yml alertmanager/examples/*.yml
+say "Testing the routes";         .venv/bin/python -m pytest -q -o addopts=--import-mode=importlib \
+    tests/rules/test_alertmanager.py tests/rules/test_alertmanager_examples.py tests/rules/test_rule_conventions.py
 say "Checking the runbooks";      .venv/bin/trading-ops runbook check
