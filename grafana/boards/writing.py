@@ -1,19 +1,32 @@
 """The boards as files: their JSON, and the exceptions for Grafana's own linter."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from grafana.boards.content import BOARDS
 from grafana.boards.lint import exceptions
 from grafana.boards.sdk import JSONEncoder
 
 
+HIDDEN = "inControlsMenu"
+
+
 def files() -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each file; the same source always gives the same bytes."""
     for board in BOARDS:
-        text = JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False).encode(board.build())
+        built = json.loads(JSONEncoder().encode(board.build()))
+        text = json.dumps(_visible(built), indent=2, sort_keys=True, ensure_ascii=False)
         yield f"{board.uid.removeprefix('trading-ops-')}.json", f"{text}\n"
     yield ".lint", exceptions(BOARDS)
+
+
+def _visible(node: Any) -> Any:
+    """Leave out where the SDK places links and annotations: in a menu that is closed at first."""
+    if isinstance(node, dict):
+        return {key: _visible(value) for key, value in node.items() if value != HIDDEN}
+    return [_visible(value) for value in node] if isinstance(node, list) else node
 
 
 def write_boards(folder: Path) -> None:
