@@ -9,7 +9,6 @@ from grafana.boards.content import BOARDS
 from grafana.boards.lint import exceptions
 from grafana.boards.sdk import JSONEncoder
 
-
 HIDDEN = "inControlsMenu"
 
 
