@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 import click
 import msgspec
@@ -9,12 +10,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from trading_ops import clock
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.errors import SetupError
+from trading_ops.reports.gameday import FILE, PAGE, GameDayRecord, grids, page, summary
 from trading_ops.settings import load_settings
 from trading_ops.stack.drill import run_drill
 from trading_ops.stack.following import DrillResult
-from trading_ops.stack.gameday import GameDay, run_game_day
+from trading_ops.stack.gameday import SIDE_BY_SIDE, GameDay, run_game_day
+from trading_ops.stack.gameday_record import record_of
 from trading_ops.stack.scene import open_scene
 from trading_ops.stack.timeline import Mark
 
@@ -29,8 +34,13 @@ BOT = click.option("--bot", metavar="NAME", help="The bot to break; the first on
     is_flag=True,
     help="Pause automation first; the drill passes only if nothing recovers by itself.",
 )
+@click.option(
+    "--silenced",
+    is_flag=True,
+    help="Silence the alert in Alertmanager first; the drill passes only if hands are kept off.",
+)
 @output_option
-def drill(alert: str, bot: str | None, *, paused: bool, output: str) -> None:
+def drill(alert: str, bot: str | None, *, paused: bool, silenced: bool, output: str) -> None:
     """Break the running stack so that ALERT fires, and follow it until it is healed.
 
     Needs a running stack (`trading-ops up`). The fault is the one that the runbook of ALERT
@@ -41,9 +51,15 @@ def drill(alert: str, bot: str | None, *, paused: bool, output: str) -> None:
 
     async def run() -> DrillResult:
         async with open_scene(load_settings()) as scene:
-            _headline(console, alert, paused=paused)
+            held_back = "with automation paused" if paused else "silenced" if silenced else ""
+            _headline(console, alert, held_back)
             return await run_drill(
-                scene, alert, bot_name=bot, paused=paused, say=lambda mark: _say(console, mark)
+                scene,
+                alert,
+                bot_name=bot,
+                paused=paused,
+                silenced=silenced,
+                say=lambda mark: _say(console, mark),
             )
 
     result = asyncio.run(run())
@@ -58,8 +74,14 @@ def drill(alert: str, bot: str | None, *, paused: bool, output: str) -> None:
 @click.option(
     "--without-paused", is_flag=True, help="Leave out the second runs, with automation paused."
 )
+@click.option(
+    "--record",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help=f"Write {FILE} and {PAGE} there.",
+)
 @output_option
-def gameday(bot: str | None, *, without_paused: bool, output: str) -> None:
+def gameday(bot: str | None, *, without_paused: bool, record: Path | None, output: str) -> None:
     """Run every drill, and each once more with automation paused; print the table.
 
     Needs a running stack (`trading-ops up`). Exits with 5 when a drill is not closed in time, or
@@ -67,23 +89,41 @@ def gameday(bot: str | None, *, without_paused: bool, output: str) -> None:
     """
     console = _console(output)
 
-    async def run() -> GameDay:
+    async def run() -> tuple[GameDay, GameDayRecord]:
         async with open_scene(load_settings()) as scene:
-            return await run_game_day(
+            began = clock.now()
+            day = await run_game_day(
                 scene,
                 bot_name=bot,
                 with_paused=not without_paused,
-                begin=lambda alert, paused: _headline(console, alert, paused=paused),
+                begin=lambda alert, held_back: _headline(console, alert, held_back),
                 end=lambda result: _verdict(console, result),
-                say=lambda mark: _say(console, mark),
+                say=lambda alert, mark: _say(console, mark, name=_short(alert)),
             )
+            return day, await record_of(scene, day, began=began)
 
-    day = asyncio.run(run())
-    _print_table(console, day)
+    day, kept = asyncio.run(run())
+    _print_tables(console, kept)
+    if record is not None:
+        _keep(record, kept)
     if output == "json":
         report = {"median_seconds": day.median_seconds, "results": day.results}
         print_json(msgspec.to_builtins(report))
     sys.exit(ExitCode.OK if day.passed else ExitCode.NOT_RECOVERED)
+
+
+def _keep(folder: Path, record: GameDayRecord) -> None:
+    """Write the record and its page.
+
+    Raises:
+        SetupError: the folder cannot be written to.
+    """
+    text = msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n"
+    try:
+        (folder / FILE).write_text(text, encoding="utf-8")
+        (folder / PAGE).write_text(page(record), encoding="utf-8")
+    except OSError as error:
+        raise SetupError(f"{error.filename}: {error.strerror}. Fix: name another folder") from error
 
 
 def _console(output: str) -> Console:
@@ -91,20 +131,29 @@ def _console(output: str) -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True) if output == "json" else out()
 
 
-def _headline(console: Console, alert: str, *, paused: bool) -> None:
-    console.print(f"\n[bold]{alert}[/]" + (" with automation paused" if paused else ""))
+def _headline(console: Console, alert: str, held_back: str) -> None:
+    console.print(f"\n[bold]{alert}[/] {held_back}".rstrip())
 
 
-def _say(console: Console, mark: Mark) -> None:
+def _say(console: Console, mark: Mark, *, name: str = "") -> None:
     console.print(
-        f"  {mark.seconds:7.2f} s  {mark.stage:<10} {mark.note}", markup=False, soft_wrap=True
+        f"  {name}{mark.seconds:7.2f} s  {mark.stage:<10} {mark.note}",
+        markup=False,
+        soft_wrap=True,
     )
 
 
+def _short(alert: str) -> str:
+    """Return the name of a drill that runs beside others, as wide as any of theirs."""
+    return f"{alert:<31}" if alert in SIDE_BY_SIDE else ""
+
+
 def _verdict(console: Console, result: DrillResult) -> None:
+    if result.alert in SIDE_BY_SIDE:
+        console.print(f"  {result.alert}", highlight=False)
     if not result.passed:
         console.print(f"  [red]failed[/]: {result.problem}")
-    elif result.paused:
+    elif result.paused or result.silenced:
         console.print(f"  [green]passed[/]: still broken after {result.limit_seconds:.0f} s")
         for reason in result.reasons:
             console.print(f"    why nothing was done: {reason}", markup=False, soft_wrap=True)
@@ -116,23 +165,17 @@ def _verdict(console: Console, result: DrillResult) -> None:
         )
 
 
-def _print_table(console: Console, day: GameDay) -> None:
-    stages = ("detected", "received", "acted", "verified", "closed")
-    table = Table(title="Game day: seconds from the injection", box=box.SIMPLE_HEAD)
-    table.add_column("drill", no_wrap=True)
-    for stage in stages:
-        table.add_column(stage, justify="right")
-    table.add_column("limit", justify="right")
-    table.add_column("result")
-    for result in day.healed:
-        seen = {mark.stage: mark.seconds for mark in result.timeline}
-        cells = [f"{seen[stage]:.2f}" if stage in seen else "-" for stage in stages]
-        verdict = "closed" if result.passed else result.problem
-        table.add_row(result.alert, *cells, f"{result.limit_seconds:.0f}", verdict)
-    console.print(table)
-    closed = sum(result.passed for result in day.healed)
-    middle = f", median {day.median_seconds:.1f} s" if day.median_seconds is not None else ""
-    console.print(f"{closed} of {len(day.healed)} closed{middle}")
-    if day.paused:
-        recovered = sum(not result.passed for result in day.paused)
-        console.print(f"{recovered} of {len(day.paused)} recovered with automation paused")
+def _print_tables(console: Console, record: GameDayRecord) -> None:
+    for grid in grids(record.drills):
+        table = Table(title=grid.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for number, column in enumerate(grid.columns):
+            table.add_column(
+                column,
+                justify="right" if 0 < number < len(grid.columns) - 1 else "left",
+                no_wrap=number == 0,
+            )
+        for row in grid.rows:
+            table.add_row(*row)
+        console.print(table)
+    for sentence in summary(record.drills):
+        console.print(sentence, soft_wrap=True)

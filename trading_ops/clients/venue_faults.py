@@ -26,6 +26,9 @@ class JournalEntry(msgspec.Struct):
     by_nonce: str = ""
     """The nonce of the request that caused it; empty where none did."""
 
+    client_order_id: str = ""
+    """Of the order that it is about; empty where it is about none."""
+
     @property
     def nonce(self) -> int:
         """The same as a number, 0 where there is none."""

@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import replace
 
 from trading_ops import clock
+from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import fill_query
 from trading_ops.errors import StackError
 from trading_ops.stack.calm import OWNER, TICK_SECONDS, Say, wait_until_calm
@@ -18,7 +19,14 @@ from trading_ops.stack.scene import Scene
 
 
 async def run_drill(
-    scene: Scene, alert: str, *, bot_name: str | None, paused: bool, say: Say
+    scene: Scene,
+    alert: str,
+    *,
+    bot_name: str | None,
+    paused: bool,
+    say: Say,
+    silenced: bool = False,
+    calm: bool = False,
 ) -> DrillResult:
     """Run one drill to its end and clean up behind it.
 
@@ -28,6 +36,8 @@ async def run_drill(
         bot_name: the bot to break; the first one by default.
         paused: automation is paused, and the drill passes only if nothing recovers.
         say: hears of each stage as it is reached.
+        silenced: the alert is silenced in Alertmanager, and the same holds.
+        calm: somebody has waited for a healthy stack already.
 
     Raises:
         StackError: the alert has no drill, or the stack is not in order before it begins.
@@ -37,10 +47,11 @@ async def run_drill(
     if runbook is None or runbook.drill is None:
         known = ", ".join(book.alert for book in scene.runbooks.values() if book.drill)
         raise StackError(f"{alert} has no drill; there are: {known}")
-    if paused and not runbook.steps:
-        raise StackError(f"{alert} is for people: there is no automation to pause")
+    if (paused or silenced) and not runbook.steps:
+        raise StackError(f"{alert} is for people: there is no automation to hold back")
     bot = scene.bot(bot_name)
-    await wait_until_calm(scene, bot, say, alert=alert)
+    if not calm:
+        await wait_until_calm(scene, bot, say, alert=alert)
     await scene.reconciler.forgive(bot.name, owner=OWNER, reason=f"drill {alert}")
     fault = FAULTS[runbook.drill.fault]
     run = Following(
@@ -50,13 +61,15 @@ async def run_drill(
         await run.pause()
     key = ""
     try:
+        if silenced:
+            await run.silence()
         run.injected = clock.now()
         key = await fault.inject(scene, bot)
         await run.follow()
         if not runbook.steps:
             mend, key = key, ""
             return await must_be_noticed(run, mend)
-        return await (_must_not_recover(run) if paused else _must_recover(run))
+        return await (_must_not_recover(run) if paused or silenced else _must_recover(run))
     finally:
         await run.resume()
         if key:
@@ -85,8 +98,23 @@ async def _judge(run: Following) -> DrillResult:
         problem = "it was handed to a person"
     elif witness is None:
         problem = "closed, but no witness saw the cure"
+    else:
+        problem = await _done_twice(run)
     result = run.result(paused=False, passed=not problem, problem=problem)
     return replace(result, witness=witness or "")
+
+
+async def _done_twice(run: Following) -> str:
+    """Say which one-shot action was run more than once, by any incident; empty for none."""
+    since = str(run.injected.timestamp())
+    seen: set[str] = set()
+    for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):
+        story = await run.scene.reconciler.story(incident.id)
+        for attempt in story.attempts if story else []:
+            if attempt.delivery == Delivery.ONE_SHOT and attempt.action in seen:
+                return f"{attempt.action} was run twice"
+            seen.add(attempt.action)
+    return ""
 
 
 def _why_late(run: Following) -> str:
@@ -97,16 +125,17 @@ def _why_late(run: Following) -> str:
 
 
 async def _must_not_recover(run: Following) -> DrillResult:
-    """With automation paused the fault must stay, and the reason for waiting must be stored."""
+    """Held back, the fault must stay, and the reason for waiting must be stored."""
+    paused = not run.silenced
     deadline = run.injected + run.drill.recover_within
     while clock.now() < deadline:
         await run.follow()
         if run.story and run.story.incident.closed_at:
-            return run.result(paused=True, passed=False, problem="it recovered by itself")
+            return run.result(paused=paused, passed=False, problem="it recovered by itself")
         await asyncio.sleep(TICK_SECONDS)
     problem = await _paused_problem(run)
     reasons = _reasons(run)
-    result = run.result(paused=True, passed=not problem, problem=problem)
+    result = run.result(paused=paused, passed=not problem, problem=problem)
     await _heal(run)
     return replace(result, reasons=reasons)
 
@@ -115,8 +144,9 @@ async def _paused_problem(run: Following) -> str:
     if run.story is None:
         return "no incident was opened"
     if run.story.attempts:
-        return f"{run.story.attempts[0].action} was run in spite of the pause"
-    if not any("paused" in reason for reason in _reasons(run)):
+        return f"{run.story.attempts[0].action} was run in spite of it"
+    held_back = "silenced" if run.silenced else "paused"
+    if not any(held_back in reason for reason in _reasons(run)):
         return "no reason was stored for doing nothing"
     verify = run.runbook.verify
     if verify and await run.scene.prometheus.query(fill_query(verify.query, run.bot)):

@@ -1,21 +1,34 @@
 """What a fault is: how to break the stack, how to clean up, and who saw the cure."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from trading_ops.domain.target import Target
 from trading_ops.stack.scene import Scene
 
 
-class Fault(Protocol):
-    """One way to break the local stack."""
+class Fault(ABC):
+    """One way to break the local stack; it lasts until something or somebody mends it."""
 
     describe: str
 
+    deafens: ClassVar[bool] = False
+    """The reconciler cannot hear of it while it lasts: until then only Prometheus is asked."""
+
+    tolerates: ClassVar[frozenset[str]] = frozenset()
+    """Actions that another alert of the same fault leads to, and that cannot help."""
+
+    @abstractmethod
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Break it; return what is needed to clean up, or nothing."""
 
-    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:  # noqa: B027 - often nothing
         """Take away what is left of it; must not mend what the drill wants mended."""
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Return what an uninvolved party saw of the cure since a moment, or None: nothing."""
+        """Return what an uninvolved party saw since a moment, of the cure or of what had to be.
+
+        None: nothing. A fault for people, which nobody cures, has none.
+        """
+        del scene, bot, since
+        return None

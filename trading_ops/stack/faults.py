@@ -3,22 +3,28 @@
 A fault lasts until something mends it: none clears by itself or by a timer.
 """
 
-import os
-import signal
 from collections.abc import Mapping
 from typing import Any
 
 import psutil
 
-from trading_ops.domain.target import Target
-from trading_ops.errors import StackError
+from trading_ops.domain.target import Kind, Target
+from trading_ops.stack.account_faults import (
+    FolderTaken,
+    LapsedWord,
+    OrphanedOrder,
+    WithoutHistory,
+    kill,
+)
+from trading_ops.stack.config_fault import BadPrometheusConfig
 from trading_ops.stack.fault import Fault
-from trading_ops.stack.host_faults import FrozenExporter, LockedRecords, LogFlood, Restarts
+from trading_ops.stack.frozen import Frozen, FrozenAlertmanager, FrozenReconciler, SilentBot
+from trading_ops.stack.host_faults import LockedRecords, LogFlood, Restarts
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.stranger import StrangerOnKey
 
 
-class VenueFault:
+class VenueFault(Fault):
     """A fault of the venue; its journal is the witness."""
 
     def __init__(
@@ -48,21 +54,14 @@ class VenueFault:
         return self._saw if any(cured) else None
 
 
-class BotKill:
+class BotKill(Fault):
     """`kill -9` of the bot's process; the operating system is the witness."""
 
     describe = "the bot's process gets SIGKILL"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Kill it; return the dead process's id."""
-        process = await scene.directory.unit(bot).process()
-        if process.pid is None:
-            raise StackError(f"{bot.name} does not run, so it cannot be killed")
-        os.kill(process.pid, signal.SIGKILL)
-        return str(process.pid)
-
-    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Leave it: the cure is a new process."""
+        return str(await kill(scene, bot))
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Ask the kernel when the process that runs now was started."""
@@ -116,5 +115,23 @@ FAULTS: Mapping[str, Fault] = {
     "bot_restarts": Restarts(),
     "records_locked": LockedRecords(),
     "log_flood": LogFlood(),
-    "exporter_frozen": FrozenExporter(),
+    "exporter_frozen": Frozen(Kind.EXPORTER),
+    "alertmanager_frozen": FrozenAlertmanager(),
+    "reconciler_frozen": FrozenReconciler(),
+    "bot_silent": SilentBot(),
+    "bot_folder_taken": FolderTaken(),
+    "bot_without_history": WithoutHistory(),
+    "order_orphaned": OrphanedOrder(),
+    "snooze_lapses": LapsedWord(),
+    "prometheus_config_bad": BadPrometheusConfig(),
+    "venue_balances_fail": VenueFault("balance", "balances fail, over REST and the feed"),
+    "venue_maintenance": VenueFault(
+        "maintenance", "the venue says that it is in maintenance", status="post_only"
+    ),
+    "venue_refuses_the_switch": VenueFault(
+        "api_error",
+        "the venue refuses to wind its dead-man switch, without which no pass is whole",
+        methods=["CancelAllOrdersAfter"],
+        error="EGeneral:Invalid arguments",
+    ),
 }

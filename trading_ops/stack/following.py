@@ -23,7 +23,16 @@ class DrillResult:
     alert: str
     target: str
     fault: str
+    broken: str = ""
+    """What the fault does, in words."""
+
+    for_people: bool = False
+    """Whether the alert has no steps, so that it has to be noticed and left alone."""
+
     paused: bool
+    silenced: bool = False
+    """Whether the alert was silenced in Alertmanager before, so that hands are off."""
+
     passed: bool
     problem: str = ""
     """Why it did not pass."""
@@ -52,9 +61,14 @@ class Following:
     say: Say
     injected: datetime = field(default_factory=clock.now)
     detected: datetime | None = None
+    fires: bool = False
+    """Whether Prometheus says that it fires."""
+
     story: StoryView | None = None
     said: set[Mark] = field(default_factory=set)
+    silenced: bool = False
     paused_by: int | None = None
+    silenced_by: str | None = None
     extra: list[Mark] = field(default_factory=list)
     """What the drill itself did, beside what the incident's story tells."""
 
@@ -71,7 +85,10 @@ class Following:
             alert=self.runbook.alert,
             target=self.bot.name,
             fault=self.drill.fault,
+            broken=self.fault.describe,
+            for_people=not self.runbook.steps,
             paused=paused,
+            silenced=self.silenced,
             passed=passed,
             problem=problem,
             limit_seconds=self.drill.recover_within.total_seconds(),
@@ -87,9 +104,9 @@ class Following:
         told = [*marks(self.injected, self.detected, self.story), *self.extra]
         return sorted(told, key=lambda mark: mark.seconds)
 
-    def note(self, stage: str, note: str) -> None:
-        """Add what the drill has just done."""
-        seconds = (clock.now() - self.injected).total_seconds()
+    def note(self, stage: str, note: str, at: datetime | None = None) -> None:
+        """Add what the drill has just done, or what happened at a moment."""
+        seconds = ((at or clock.now()) - self.injected).total_seconds()
         self.extra.append(Mark(stage=stage, seconds=seconds, note=note))
 
     async def pause(self) -> None:
@@ -100,8 +117,23 @@ class Following:
             owner=OWNER, reason=reason, seconds=seconds
         )
 
+    async def silence(self) -> None:
+        """Silence the alert for the length of the drill, as a person does in Alertmanager."""
+        now = clock.now()
+        self.silenced = True
+        self.silenced_by = await self.scene.alertmanager.silence(
+            {"alertname": self.runbook.alert, self.runbook.target_label: self.bot.name},
+            starts=now,
+            ends=now + self.drill.recover_within + HEAL_AFTER_PAUSE,
+            owner=OWNER,
+            comment=f"drill {self.runbook.alert}",
+        )
+
     async def resume(self) -> None:
-        """Lift the drill's own pause; a person's stays."""
+        """Lift the drill's own pause or silence; a person's stays."""
+        if self.silenced_by is not None:
+            await self.scene.alertmanager.expire(self.silenced_by)
+            self.silenced_by = None
         if self.paused_by is not None:
             await self.scene.reconciler.resume(owner=OWNER, only=self.paused_by)
             self.paused_by = None
@@ -111,7 +143,7 @@ class Following:
     async def follow(self) -> None:
         """Look once at Prometheus and at the incident, and say what is new."""
         try:
-            if self.detected is None:
+            if not self.fires and (self.detected is None or self.fault.deafens):
                 await self._look_for_detection()
             if self.story is None or self.story.incident.closed_at is None:
                 await self._read_story()
@@ -126,9 +158,10 @@ class Following:
         view = await self.scene.prometheus.view()
         for alert in view.alerts.values():
             named = alert.labels.get(self.runbook.target_label)
-            concerns = self.subject is None or named == self.subject
+            concerns = self.subject is None or named in {None, self.subject}
             if alert.name == self.runbook.alert and concerns and alert.active_at >= self.injected:
                 self.detected = alert.active_at
+                self.fires = alert.firing
 
     async def _read_story(self) -> None:
         incident = self.story.incident if self.story else await self._find_incident()
@@ -139,5 +172,6 @@ class Following:
         found = await self.scene.reconciler.incidents(
             alertname=self.runbook.alert, since=str(self.injected.timestamp())
         )
-        mine = [one for one in found if self.subject is None or one.target == self.subject]
+        about = {None, self.subject}
+        mine = [one for one in found if self.subject is None or one.target in about]
         return mine[-1] if mine else None

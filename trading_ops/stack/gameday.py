@@ -1,13 +1,30 @@
 """The game day: every drill once, and once more with automation paused."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from statistics import median
 
-from trading_ops.stack.calm import Say
+from trading_ops.errors import ClientError, StackError
+from trading_ops.stack.calm import wait_until_calm
 from trading_ops.stack.drill import run_drill
+from trading_ops.stack.faults import FAULTS
 from trading_ops.stack.following import DrillResult
 from trading_ops.stack.scene import Scene
+from trading_ops.stack.timeline import Mark
+
+SIDE_BY_SIDE = frozenset(
+    {
+        "TradingBotOrdersRejected",
+        "TradingLogGrowing",
+        "TradingOpsPrometheusConfigBad",
+        "TradingVenueClockSkewed",
+    }
+)
+"""Drills of alerts for people that last minutes and do not get in each other's way: one sitting."""
+
+SILENCED = "TradingBotBrokerDisconnected"
+"""Whose drill is run once more with its alert silenced: hands off is the same for all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +35,9 @@ class GameDay:
 
     @property
     def healed(self) -> list[DrillResult]:
-        """The drills that were to recover."""
-        return [result for result in self.results if not result.paused]
+        """The drills that were to recover, or to be noticed."""
+        held_back = (result.paused or result.silenced for result in self.results)
+        return [one for one, back in zip(self.results, held_back, strict=True) if not back]
 
     @property
     def paused(self) -> list[DrillResult]:
@@ -48,21 +66,73 @@ async def run_game_day(
     *,
     bot_name: str | None,
     with_paused: bool,
-    begin: Callable[[str, bool], None],
+    begin: Callable[[str, str], None],
     end: Callable[[DrillResult], None],
-    say: Say,
+    say: Callable[[str, Mark], None],
 ) -> GameDay:
-    """Run all drills one after the other; `begin` and `end` hear of each.
+    """Run all drills; `begin`, `end` and `say` hear of each.
+
+    One after the other, but for those that last long and do not get in each other's way.
 
     Raises:
-        StackError: the stack was not in order before one of them.
+        StackError: there is no bot of this name.
     """
+    bot = scene.bot(bot_name)
     day = GameDay()
-    for alert in drills_of(scene):
-        automatic = bool(scene.runbooks[alert].steps)
-        for paused in (False, True) if with_paused and automatic else (False,):
-            begin(alert, paused)
-            result = await run_drill(scene, alert, bot_name=bot_name, paused=paused, say=say)
-            end(result)
-            day.results.append(result)
+
+    async def run(
+        alert: str, *, paused: bool = False, silenced: bool = False, calm: bool = False
+    ) -> None:
+        begin(alert, "with automation paused" if paused else "silenced" if silenced else "")
+
+        def tell(mark: Mark) -> None:
+            say(alert, mark)
+
+        try:
+            result = await run_drill(
+                scene,
+                alert,
+                bot_name=bot_name,
+                paused=paused,
+                silenced=silenced,
+                say=tell,
+                calm=calm,
+            )
+        except (StackError, ClientError) as error:
+            # The rest of the day is still worth its while.
+            failed = _not_run(scene, alert, bot.name, problem=str(error))
+            result = replace(failed, paused=paused, silenced=silenced)
+        end(result)
+        day.results.append(result)
+
+    for alert in _alone(drills_of(scene)):
+        await run(alert)
+        if with_paused and scene.runbooks[alert].steps:
+            await run(alert, paused=True)
+            if alert == SILENCED:
+                await run(alert, silenced=True)
+    together = [alert for alert in drills_of(scene) if alert in SIDE_BY_SIDE]
+    if together:
+        await wait_until_calm(scene, bot)
+        await asyncio.gather(*(run(alert, calm=True) for alert in together))
     return day
+
+
+def _alone(alerts: Iterable[str]) -> list[str]:
+    return [alert for alert in alerts if alert not in SIDE_BY_SIDE]
+
+
+def _not_run(scene: Scene, alert: str, target: str, *, problem: str) -> DrillResult:
+    book = scene.runbooks[alert]
+    drill = book.drill
+    return DrillResult(
+        alert=alert,
+        target=target,
+        fault=drill.fault if drill else "",
+        broken=FAULTS[drill.fault].describe if drill else "",
+        for_people=not book.steps,
+        paused=False,
+        passed=False,
+        problem=problem,
+        limit_seconds=drill.recover_within.total_seconds() if drill else 0.0,
+    )

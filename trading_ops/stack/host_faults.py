@@ -3,47 +3,20 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sqlite3
 import uuid
 from datetime import timedelta
 
-from trading_ops.domain.target import Kind, Target
+from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
+from trading_ops.stack.fault import Fault
 from trading_ops.stack.scene import Scene
 
 FLOOD_BYTES = 400 * 1024 * 1024
 RESTARTS = 3
 
 
-class _ForPeople:
-    """A fault whose alert has no steps, so that nobody is to see a cure."""
-
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Nothing is cured."""
-        del scene, bot, since
-        return None
-
-
-class FrozenExporter(_ForPeople):
-    """The exporter is stopped: its process lives, so its supervisor is content."""
-
-    describe = "the exporter's process is frozen"
-
-    async def inject(self, scene: Scene, bot: Target) -> str:
-        """Stop it."""
-        del bot
-        pid = await _pid(scene, scene.registry.one(Kind.EXPORTER))
-        os.kill(pid, signal.SIGSTOP)
-        return str(pid)
-
-    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Let it run."""
-        del scene, bot
-        os.kill(int(key), signal.SIGCONT)
-
-
-class Restarts(_ForPeople):
+class Restarts(Fault):
     """The bot is restarted again and again, by a person who hopes that it helps."""
 
     describe = f"the bot is restarted {RESTARTS} times through its service manager"
@@ -62,11 +35,8 @@ class Restarts(_ForPeople):
             await asyncio.sleep(2)
         return ""
 
-    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Leave it: what happened stays in the metrics until its window is over."""
 
-
-class LockedRecords(_ForPeople):
+class LockedRecords(Fault):
     """Somebody has opened the bot's records for writing, and went for lunch."""
 
     describe = "a transaction holds the lock of the bot's records"
@@ -97,7 +67,7 @@ class LockedRecords(_ForPeople):
             self._connection = None
 
 
-class LogFlood(_ForPeople):
+class LogFlood(Fault):
     """A log file grows by hundreds of megabytes; it is sparse, so the disk does not fill."""
 
     describe = "a log file grows without an end"
@@ -130,10 +100,3 @@ async def _grow(path: str) -> None:
         await asyncio.sleep(1)
         size += FLOOD_BYTES // 60
         os.truncate(path, size)
-
-
-async def _pid(scene: Scene, target: Target) -> int:
-    process = await scene.directory.unit(target).process()
-    if process.pid is None:
-        raise StackError(f"{target.name} does not run")
-    return process.pid

@@ -16,6 +16,9 @@ HOLD_SECONDS = 10.0
 """For which the fault goes on once it was noticed: in which nothing must be done."""
 
 
+NOTHING = "nothing was done to the bot meanwhile"
+
+
 async def must_be_noticed(run: Following, key: str) -> DrillResult:
     """Follow it until it is known to be for people, mend it, and follow it to its end.
 
@@ -24,21 +27,24 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
         key: what the fault needs to be mended.
     """
     try:
-        noticed = await _until(run, _noticed)
-        if noticed:
+        seen = await _until(run, _fires if run.fault.deafens else _noticed)
+        if seen:
             await asyncio.sleep(HOLD_SECONDS)
     finally:
         if key:
             await run.fault.clean_up(run.scene, run.bot, key)
     run.note("mended", "the drill has taken the fault away")
-    if not noticed:
+    if run.fault.deafens and seen:
+        seen = await _until(run, _noticed)
+    if not seen:
         problem = "no incident was opened" if run.detected else "Prometheus did not detect it"
         return run.result(paused=False, passed=False, problem=problem)
     if not await _until(run, _closed):
         return run.result(paused=False, passed=False, problem="it did not end with its fault")
     done = await _done(run)
+    saw = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
     result = run.result(paused=False, passed=not done, problem=done)
-    return result if done else replace(result, witness="nothing was done to the bot meanwhile")
+    return result if done else replace(result, witness=saw or _nothing_done(run))
 
 
 async def _until(run: Following, reached: Callable[[Following], bool]) -> bool:
@@ -51,11 +57,21 @@ async def _until(run: Following, reached: Callable[[Following], bool]) -> bool:
     return False
 
 
+def _nothing_done(run: Following) -> str:
+    tried = ", ".join(sorted(run.fault.tolerates))
+    return f"nothing but {tried}, which cannot help, was done to the bot" if tried else NOTHING
+
+
+def _fires(run: Following) -> bool:
+    return run.fires
+
+
 def _noticed(run: Following) -> bool:
     events = run.story.events if run.story else []
-    if not any(event.reason == "people_only" for event in events):
+    left = next((event for event in events if event.reason == "people_only"), None)
+    if left is None:
         return False
-    run.note("noticed", "the reconciler leaves it to people")
+    run.note("noticed", "the reconciler leaves it to people", left.at)
     return True
 
 
@@ -64,10 +80,18 @@ def _closed(run: Following) -> bool:
 
 
 async def _done(run: Following) -> str:
-    """Say what was done to the bot since the fault began, by any incident; empty for nothing."""
+    """Say what was done to the bot since the fault began, by any incident; empty for nothing.
+
+    What the fault's own alert tries in vain is none of it, as long as each step is tried once.
+    """
     since = str(run.injected.timestamp())
     for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):
         story = await run.scene.reconciler.story(incident.id)
-        for attempt in story.attempts if story else []:
-            return f"{attempt.action} was run for {incident.alert}"
+        attempts = story.attempts if story else []
+        for attempt in attempts:
+            if attempt.action not in run.fault.tolerates:
+                return f"{attempt.action} was run for {incident.alert}"
+        steps = len(run.scene.runbooks[incident.alert].steps) if attempts else 0
+        if len(attempts) > steps:
+            return f"{len(attempts)} attempts for {incident.alert}, which has {steps} steps"
     return ""

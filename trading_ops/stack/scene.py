@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
@@ -30,6 +31,7 @@ class Scene:
     runbooks: Mapping[str, Runbook]
     reconciler: ReconcilerApi
     prometheus: Prometheus
+    alertmanager: Alertmanager
     directory: Directory
     session: aiohttp.ClientSession
 
@@ -69,6 +71,7 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
     registry = load_targets(settings.targets_file)
     async with aiohttp.ClientSession() as session:
         reconciler = f"http://{registry.one(Kind.RECONCILER).address}"
+        alertmanager = f"http://{registry.one(Kind.ALERTMANAGER).address}"
         prometheus = f"http://{registry.one(Kind.PROMETHEUS).address}"
         tokens = {name: settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
         yield Scene(
@@ -77,6 +80,7 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
             runbooks=load_runbooks(settings.runbooks),
             reconciler=ReconcilerApi(Http(session, reconciler, token=settings.command_token)),
             prometheus=Prometheus(Http(session, prometheus)),
+            alertmanager=Alertmanager(Http(session, alertmanager)),
             directory=Directory(session, registry, tokens, settings.freqtrade_credentials),
             session=session,
         )

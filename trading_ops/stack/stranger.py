@@ -12,6 +12,7 @@ from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
 from trading_ops.paper.venue.signing import decode_secret, sign
 from trading_ops.stack.configs import bot_keys
+from trading_ops.stack.fault import Fault
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.tokens import venue_key_names
 
@@ -24,7 +25,7 @@ LOOK_BACK_SECONDS = 60.0
 PATH = "/0/private/Balance"
 
 
-class StrangerOnKey:
+class StrangerOnKey(Fault):
     """One signed request with the bot's own key; the venue's journal is the witness."""
 
     describe = "somebody else uses the bot's API key with nonces an hour ahead"
@@ -45,9 +46,6 @@ class StrangerOnKey:
         self._above = last + AHEAD
         await _ask(scene, bot, nonce=str(self._above))
         return ""
-
-    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Leave it: a nonce that was used stays used."""
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for a request of the bot that the venue accepted above the stranger's."""

@@ -1,0 +1,269 @@
+"""A game day as it is kept, and its tables: made from the record alone, so none is made by hand.
+
+Times are seconds since the injection. Whose they are:
+
+- until the reconciler *received* it they are Prometheus's and Alertmanager's: the scrape, the
+  rule's range and `for`, the notification;
+- from then until it *closed* they are ours, and of these the *proof* is what lies between the last
+  action's end and the moment when the verify query had held.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+import msgspec
+
+FILE = "gameday.json"
+PAGE = "gameday.md"
+NEVER = "-"
+
+
+class RecordedMark(msgspec.Struct, frozen=True):
+    """One stage that was reached."""
+
+    stage: str
+    seconds: float
+    note: str = ""
+
+
+class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
+    """How one drill ended; the fields are those of the drill's own result."""
+
+    alert: str
+    target: str
+    fault: str
+    broken: str
+    for_people: bool
+    paused: bool
+    silenced: bool
+    passed: bool
+    problem: str
+    limit_seconds: float
+    total_seconds: float | None
+    incident: str
+    witness: str
+    reasons: list[str]
+    timeline: list[RecordedMark]
+
+    def first(self, *stages: str) -> float | None:
+        """Return when the first of some stages was reached, None for never."""
+        return min((mark.seconds for mark in self.timeline if mark.stage in stages), default=None)
+
+    def last(self, stage: str) -> float | None:
+        """Return when a stage was reached for the last time, None for never."""
+        return max((mark.seconds for mark in self.timeline if mark.stage == stage), default=None)
+
+    @property
+    def held_back(self) -> bool:
+        """Whether it was not to recover."""
+        return self.paused or self.silenced
+
+    @property
+    def theirs(self) -> float | None:
+        """Return Prometheus's and Alertmanager's share: until it was received."""
+        return self.first("received")
+
+    @property
+    def ours(self) -> float | None:
+        """Return our share: from then until the end, or until it was left to people."""
+        return _between(self.theirs, self.first("noticed" if self.for_people else "closed"))
+
+    @property
+    def proof(self) -> float | None:
+        """Return how much of our share the proof took."""
+        return _between(self.last("done"), self.last("verified"))
+
+    @property
+    def without_proof(self) -> float | None:
+        """Return the rest of our share: deciding, acting, closing."""
+        return _between(self.proof, self.ours)
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """On what it was run."""
+
+    system: str
+    cores: int
+    memory_bytes: int
+
+
+class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One game day."""
+
+    began_at: datetime
+    ended_at: datetime
+    commit: str
+    changed: bool
+    """Whether committed files had changes that were not."""
+
+    versions: dict[str, str]
+    machine: Machine
+    drills: list[RecordedDrill]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """One table: a heading, the columns' names, and rows of cells."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
+    """Return the tables of a day."""
+    machines = [one for one in drills if not one.for_people and not one.held_back]
+    people = [one for one in drills if one.for_people]
+    paused = {one.alert: one for one in drills if one.paused}
+    found = [
+        Grid(
+            title="Healed by the machine",
+            columns=(
+                *("alert", "injected", "detected", "received", "acted", "verified", "closed"),
+                *("limit", "theirs", "ours", "of it proof", "automation paused", "result"),
+            ),
+            rows=[_healed(one, paused.get(one.alert)) for one in machines],
+        ),
+        Grid(
+            title="Left to people",
+            columns=(
+                *("alert", "injected", "detected", "received", "noticed", "mended", "closed"),
+                *("limit", "theirs", "ours", "result"),
+            ),
+            rows=[_left(one) for one in people],
+        ),
+    ]
+    return [grid for grid in found if grid.rows]
+
+
+def summary(drills: Sequence[RecordedDrill]) -> list[str]:
+    """Return the day in sentences."""
+    whole = [one for one in drills if not one.held_back]
+    machines = [one for one in whole if not one.for_people]
+    people = [one for one in whole if one.for_people]
+    back = {
+        "with automation paused": [one for one in drills if one.paused],
+        "while the alert was silenced": [one for one in drills if one.silenced],
+    }
+    good = sum(one.passed for one in whole)
+    told = [f"{good} of {len(whole)} drills ended as they should, inside their limits."]
+    for how, runs in back.items():
+        if runs:
+            stayed = sum(one.passed for one in runs)
+            told.append(f"{stayed} of {len(runs)} stayed broken, and were left alone, {how}.")
+    if machines:
+        shares: dict[str, Callable[[RecordedDrill], float | None]] = {
+            "closed after": lambda one: one.total_seconds,
+            "theirs": lambda one: one.theirs,
+            "ours": lambda one: one.ours,
+            "ours without the proof": lambda one: one.without_proof,
+        }
+        spread = "; ".join(f"{name} {_spread(machines, of)}" for name, of in shares.items())
+        told.append(f"Healed by the machine, median and worst: {spread}.")
+    if people:
+        told.append(
+            "Left to people, median and worst: "
+            f"received {_spread(people, lambda one: one.theirs)}; "
+            f"ours, until it was left to them, {_spread(people, lambda one: one.ours)}."
+        )
+    return told
+
+
+def page(record: GameDayRecord) -> str:
+    """Return the document: nothing in it but the record and what is worked out from it."""
+    versions = ", ".join(
+        f"{name} {version or 'unknown'}" for name, version in record.versions.items()
+    )
+    minutes = (record.ended_at - record.began_at).total_seconds() / 60
+    changes = " with changes that are not committed" if record.changed else ""
+    lines = [
+        "# Game day",
+        "",
+        "Written by `make gameday` with `gameday.json`, from which a test writes this page again.",
+        "",
+        f"- When: {record.began_at:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes",
+        f"- What: commit `{record.commit or 'unknown'}`{changes}; {versions}",
+        f"- Where: {_where(record.machine)}",
+        "",
+        *(f"- {sentence}" for sentence in summary(record.drills)),
+        "",
+        *READING,
+    ]
+    for grid in grids(record.drills):
+        lines += ["", f"## {grid.title}", "", *_markdown(grid.columns, grid.rows)]
+    known = {one.alert: one for one in record.drills if not one.held_back}
+    lines += ["", "## What was broken, and who saw the end", ""]
+    seen = [(alert, one.broken, one.witness or NEVER) for alert, one in sorted(known.items())]
+    lines += _markdown(("alert", "fault", "witness"), seen)
+    return "\n".join(lines) + "\n"
+
+
+READING = (
+    "Seconds since the injection. *Theirs* is Prometheus's and Alertmanager's share: injected to",
+    "received, that is the scrape, the rule's own range and `for`, and the notification. *Ours* is",
+    "received to closed; the *proof* in it is from the last action's end until the verify query",
+    "had held on samples newer than that. With automation paused the same fault has to stay for",
+    "the whole limit. What is for people is not acted on: there *ours* is received to noticed, the",
+    "drill then waits a little and mends the fault itself, and the alert ends by its rule's range",
+    "and `keep_firing_for`. Where the fault makes the reconciler or Alertmanager deaf, it is",
+    "mended first and received afterwards.",
+)
+
+
+def _where(machine: Machine) -> str:
+    memory = f"{machine.memory_bytes / 2**30:.0f} GiB"
+    return f"{machine.system}, {machine.cores} cores, {memory}"
+
+
+def _healed(one: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
+    stages = (one.first("detected"), one.theirs, one.first("acted"), one.last("verified"))
+    shares = (one.theirs, one.ours, one.proof)
+    return [
+        one.alert,
+        *map(_cell, (0.0, *stages, one.total_seconds)),
+        f"{one.limit_seconds:.0f}",
+        *map(_cell, shares),
+        NEVER if twin is None else _stayed(twin),
+        _verdict(one),
+    ]
+
+
+def _left(one: RecordedDrill) -> list[str]:
+    stages = [one.first(stage) for stage in ("detected", "received", "noticed", "mended")]
+    return [
+        one.alert,
+        *map(_cell, (0.0, *stages, one.total_seconds)),
+        f"{one.limit_seconds:.0f}",
+        *map(_cell, (one.theirs, one.ours)),
+        _verdict(one),
+    ]
+
+
+def _stayed(twin: RecordedDrill) -> str:
+    return f"broken after {twin.limit_seconds:.0f}" if twin.passed else f"failed: {twin.problem}"
+
+
+def _verdict(one: RecordedDrill) -> str:
+    return "closed" if one.passed else f"failed: {one.problem}"
+
+
+def _cell(seconds: float | None) -> str:
+    return NEVER if seconds is None else f"{seconds:.2f}"
+
+
+def _between(begin: float | None, end: float | None) -> float | None:
+    return None if begin is None or end is None else end - begin
+
+
+def _spread(drills: Iterable[RecordedDrill], of: Callable[[RecordedDrill], float | None]) -> str:
+    known = [seconds for one in drills if (seconds := of(one)) is not None]
+    return f"{median(known):.2f} s and {max(known):.2f} s" if known else "unknown"
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(columns), "|" + "---|" * len(columns), *map(line, rows)]
