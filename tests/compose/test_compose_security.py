@@ -85,7 +85,15 @@ def test_its_image_is_pinned(service: dict[str, Any]) -> None:
     if name == "trading-ops":
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         assert tag == project["version"]
-        assert service["build"] == "."
+
+
+def test_our_image_is_built_once_and_pulled_from_nowhere() -> None:
+    """Two services that build one name at once fail; a name of ours may be somebody else's."""
+    (builder,) = (name for name in SERVICES if "build" in SERVICES[name])
+    assert (SERVICES[builder]["build"], SERVICES[builder]["pull_policy"]) == (".", "build")
+    assert builder in OURS
+    assert {SERVICES[one]["pull_policy"] for one in OURS if one != builder} == {"never"}
+    assert "net" not in OURS  # an update would take everybody's network away
 
 
 def test_the_dockerfile_is_pinned_and_ends_as_the_user_of_the_services() -> None:
