@@ -34,7 +34,6 @@ PATHS = sorted(RUNBOOKS.glob("*.md"))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 NOT_DRILLED = {
     "TradingBotPositionDrift": "the bot compares each minute: what heals would heal anyway",
-    "TradingBotOrphanedOrders": "the same",
     "TradingBotSignalsStale": "the strategy is a sum; a model is configured by hand",
     "TradingBotDiskLow": "no disk is filled on purpose; tests/service/bot/test_housekeeping.py",
     "TradingBotMemoryHigh": "half a GiB of somebody's machine; tests/service/agent/test_relief.py",

@@ -99,12 +99,12 @@ async def _judge(run: Following) -> DrillResult:
     elif witness is None:
         problem = "closed, but no witness saw the cure"
     else:
-        problem = await _done_twice(run)
+        problem = await done_twice(run)
     result = run.result(paused=False, passed=not problem, problem=problem)
     return replace(result, witness=witness or "")
 
 
-async def _done_twice(run: Following) -> str:
+async def done_twice(run: Following) -> str:
     """Say which one-shot action was run more than once, by any incident; empty for none."""
     since = str(run.injected.timestamp())
     seen: set[str] = set()

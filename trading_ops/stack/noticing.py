@@ -41,10 +41,10 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
         return run.result(paused=False, passed=False, problem=problem)
     if not await _until(run, _closed):
         return run.result(paused=False, passed=False, problem="it did not end with its fault")
-    done = await _done(run)
+    done = await done_for_people(run)
     saw = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
     result = run.result(paused=False, passed=not done, problem=done)
-    return result if done else replace(result, witness=saw or _nothing_done(run))
+    return result if done else replace(result, witness=saw or _nothingdone_for_people(run))
 
 
 async def _until(run: Following, reached: Callable[[Following], bool]) -> bool:
@@ -57,7 +57,7 @@ async def _until(run: Following, reached: Callable[[Following], bool]) -> bool:
     return False
 
 
-def _nothing_done(run: Following) -> str:
+def _nothingdone_for_people(run: Following) -> str:
     tried = ", ".join(sorted(run.fault.tolerates))
     return f"nothing but {tried}, which cannot help, was done to the bot" if tried else NOTHING
 
@@ -79,7 +79,7 @@ def _closed(run: Following) -> bool:
     return run.story is not None and run.story.incident.closed_at is not None
 
 
-async def _done(run: Following) -> str:
+async def done_for_people(run: Following) -> str:
     """Say what was done to the bot since the fault began, by any incident; empty for nothing.
 
     What the fault's own alert tries in vain is none of it, as long as each step is tried once.

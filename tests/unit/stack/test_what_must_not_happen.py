@@ -1,0 +1,160 @@
+"""A drill fails for what must not happen: anything done for people's alerts, one-shots twice."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from trading_ops.clients.reconciler_views import AttemptView, IncidentView, StoryView
+from trading_ops.domain.target import Target
+from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.settings import load_settings
+from trading_ops.stack.drill import done_twice
+from trading_ops.stack.fault import Fault
+from trading_ops.stack.following import Following
+from trading_ops.stack.noticing import done_for_people
+from trading_ops.stack.scene import Scene
+
+AT = datetime(2026, 5, 4, tzinfo=UTC)
+BOOKS = load_runbooks(load_settings(environ={}).runbooks)
+
+
+class Broken(Fault):
+    """A fault that leads to vain restarts."""
+
+    describe = "broken"
+    tolerates = frozenset({"restart_bot"})
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Break nothing."""
+        del scene, bot
+        return ""
+
+
+class Whole(Broken):
+    """A fault that leads to nothing."""
+
+    tolerates = frozenset()
+
+
+def attempt(action: str, delivery: str = "one_shot") -> AttemptView:
+    """Return one attempt."""
+    return AttemptView(
+        id="1",
+        action=action,
+        target="alpha",
+        state="failed",
+        started_at=AT,
+        ended_at=AT,
+        verified_at=None,
+        detail="",
+        delivery=delivery,
+    )
+
+
+def story(alert: str, *attempts: AttemptView) -> StoryView:
+    """Return an incident with its attempts."""
+    incident = IncidentView(
+        id=alert,
+        alert=alert,
+        target="alpha",
+        labels={},
+        starts_at=AT,
+        received_at=AT,
+        opened_at=AT,
+        escalated_at=None,
+        closed_at=None,
+        close_reason=None,
+    )
+    return StoryView(incident=incident, attempts=list(attempts), events=[])
+
+
+class Told:
+    """A reconciler that tells stories."""
+
+    def __init__(self, stories: Sequence[StoryView]) -> None:
+        """Take them."""
+        self._stories = {one.incident.id: one for one in stories}
+
+    async def incidents(self, **filters: str) -> list[IncidentView]:
+        """Return those of the target."""
+        assert filters["target"] == "alpha"
+        return [one.incident for one in self._stories.values()]
+
+    async def story(self, key: str) -> StoryView:
+        """Return one."""
+        return self._stories[key]
+
+
+class World:
+    """What a drill needs of its scene here."""
+
+    def __init__(self, stories: Sequence[StoryView]) -> None:
+        """Take the stories."""
+        self.reconciler = Told(stories)
+        self.runbooks = BOOKS
+
+
+def following(fault: Fault, *stories: StoryView) -> Following:
+    """Return a drill under way."""
+    book = BOOKS["TradingBotDown"]
+    assert book.drill is not None
+    bot = cast(Any, type("Bot", (), {"name": "alpha", "venue": "paper"})())
+    return Following(
+        scene=cast(Any, World(stories)),
+        runbook=book,
+        drill=book.drill,
+        fault=fault,
+        bot=bot,
+        say=lambda _mark: None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "stories", "problem"),
+    [
+        (Whole(), [], ""),
+        (Whole(), [story("TradingBotDown")], ""),
+        (
+            Whole(),
+            [story("TradingBotDown", attempt("restart_bot"))],
+            "restart_bot was run for TradingBotDown",
+        ),
+        (Broken(), [story("TradingBotDown", *[attempt("restart_bot")] * 2)], ""),
+        (
+            Broken(),
+            [story("TradingBotDown", *[attempt("restart_bot")] * 3)],
+            "3 attempts for TradingBotDown, which has 2 steps",
+        ),
+        (
+            Broken(),
+            [story("TradingBotBrokerDisconnected", attempt("reconnect_broker"))],
+            "reconnect_broker was run for TradingBotBrokerDisconnected",
+        ),
+    ],
+)
+async def test_what_is_done_for_people_is_found(
+    fault: Fault, stories: list[StoryView], problem: str
+) -> None:
+    """Any attempt of any incident of the bot, but for what the fault is known to lead to."""
+    assert await done_for_people(following(fault, *stories)) == problem
+
+
+@pytest.mark.parametrize(
+    ("stories", "problem"),
+    [
+        ([story("TradingBotDown", attempt("restart_bot"))], ""),
+        (
+            [
+                story("TradingBotDown", attempt("restart_bot")),
+                story("TradingBotMarketDataStale", attempt("restart_bot")),
+            ],
+            "restart_bot was run twice",
+        ),
+        ([story("TradingBotDown", *[attempt("resync_nonce", "idempotent")] * 2)], ""),
+    ],
+)
+async def test_a_second_restart_is_found(stories: list[StoryView], problem: str) -> None:
+    """Also when it was another incident that led to it."""
+    assert await done_twice(following(Whole(), *stories)) == problem
