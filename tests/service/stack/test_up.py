@@ -201,13 +201,14 @@ async def test_a_killed_process_comes_back(project: Project) -> None:
 
 async def test_a_taken_port_is_one_sentence(project: Project) -> None:
     """The error names the port, its holder, the target and the file."""
-    address = PORT.findall(project.targets.read_text())[0]
+    targets = project.targets.read_text()
+    address = PORT.findall(targets.partition("name: exporter\n")[2])[0]
     with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
         for arguments in (("up",), ("up", "--detach")):
             ended = await project.run(*arguments)
             assert ended.code == ExitCode.SETUP
             assert f"Error: {address} is taken by process" in ended.err
-            assert "of target paper in targets.yml" in ended.err
+            assert "of target exporter in targets.yml" in ended.err
             assert ended.err.count("\n") == 1
 
 
