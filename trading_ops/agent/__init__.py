@@ -11,6 +11,7 @@ from trading_ops.agent.embedding import Embedded, embed
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.agent.gate import Denial, OrderGate, Side
 from trading_ops.agent.health import ComponentHealth, Health, Status
+from trading_ops.agent.relief import relief_commands
 from trading_ops.agent.state import Hold, Holds, TradingState
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "Status",
     "TradingState",
     "embed",
+    "relief_commands",
 ]
