@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from trading_ops import clock
 from trading_ops.domain.target import Target
@@ -72,16 +72,18 @@ class OrphanedOrder(Fault):
         return "the venue's journal has that order cancelled" if self._id in ended else None
 
 
-class WithoutHistory(Fault):
-    """The bot is started while its venue does not tell what happened meanwhile."""
+class StartedUnder(Fault):
+    """The bot is started while its venue does not tell it what it needs at a start."""
 
-    describe = "the venue tells no history, and a person restarts the bot"
+    def __init__(self, describe: str, kind: str, **details: Any) -> None:
+        """Take the fault of the venue."""
+        self.describe = f"{describe}, and a person restarts the bot"
+        self._kind = kind
+        self._details = details
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Break the history, then restart the bot."""
-        key = await scene.faults(bot).inject(
-            "api_error", methods=["history"], error="EGeneral:Invalid arguments"
-        )
+        """Break the venue, then restart the bot."""
+        key = await scene.faults(bot).inject(self._kind, **self._details)
         await restart(scene, bot)
         return key
 

@@ -13,7 +13,7 @@ from trading_ops.stack.account_faults import (
     FolderTaken,
     LapsedWord,
     OrphanedOrder,
-    WithoutHistory,
+    StartedUnder,
     kill,
 )
 from trading_ops.stack.config_fault import BadPrometheusConfig
@@ -120,11 +120,18 @@ FAULTS: Mapping[str, Fault] = {
     "reconciler_frozen": FrozenReconciler(),
     "bot_silent": SilentBot(),
     "bot_folder_taken": FolderTaken(),
-    "bot_without_history": WithoutHistory(),
+    "bot_without_history": StartedUnder(
+        "the venue tells no history",
+        "api_error",
+        methods=["history"],
+        error="EGeneral:Invalid arguments",
+    ),
+    "bot_without_balances": StartedUnder(
+        "the venue tells no balances, over REST or its feed", "balance"
+    ),
     "order_orphaned": OrphanedOrder(),
     "snooze_lapses": LapsedWord(),
     "prometheus_config_bad": BadPrometheusConfig(),
-    "venue_balances_fail": VenueFault("balance", "balances fail, over REST and the feed"),
     "venue_maintenance": VenueFault(
         "maintenance", "the venue says that it is in maintenance", status="post_only"
     ),
