@@ -28,8 +28,6 @@ __all__ = ["LogPolicy", "add_id", "bound", "configure", "flush", "get", "ids"]
 
 _ids: dict[str, Callable[[], str | None]] = {}
 
-_processors: list[Any] = []
-
 bound = structlog.contextvars.bound_contextvars
 """`with bound(order=…):` each line that is logged inside has the field, in whichever module."""
 
@@ -61,13 +59,12 @@ def configure(
     policy = policy or LogPolicy()
     handler = _handler(policy, process)
     chain = (*_SHARED, _adding({"process": process, **fields}))
-    # The same list each time: loggers that were used before keep it.
-    _processors[:] = [*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
-        processors=_processors,
+        processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        # A logger that was kept would go on with what was configured when it was first used.
+        cache_logger_on_first_use=False,
     )
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
