@@ -10,7 +10,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from trading_ops import clock
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.errors import SetupError
@@ -19,7 +18,7 @@ from trading_ops.settings import load_settings
 from trading_ops.stack.drill import run_drill
 from trading_ops.stack.following import DrillResult
 from trading_ops.stack.gameday import SIDE_BY_SIDE, GameDay, run_game_day
-from trading_ops.stack.gameday_record import record_of
+from trading_ops.stack.gameday_record import begin_day, record_of
 from trading_ops.stack.scene import open_scene
 from trading_ops.stack.timeline import Mark
 
@@ -91,7 +90,7 @@ def gameday(bot: str | None, *, without_paused: bool, record: Path | None, outpu
 
     async def run() -> tuple[GameDay, GameDayRecord]:
         async with open_scene(load_settings()) as scene:
-            began = clock.now()
+            begun = await begin_day(scene)
             day = await run_game_day(
                 scene,
                 bot_name=bot,
@@ -100,7 +99,7 @@ def gameday(bot: str | None, *, without_paused: bool, record: Path | None, outpu
                 end=lambda result: _verdict(console, result),
                 say=lambda alert, mark: _say(console, mark, name=_short(alert)),
             )
-            return day, await record_of(scene, day, began=began)
+            return day, await record_of(scene, day, begun=begun)
 
     day, kept = asyncio.run(run())
     _print_tables(console, kept)

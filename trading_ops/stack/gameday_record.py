@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from trading_ops.stack.scene import Scene
 
 GIT_SECONDS = 10.0
 
+SHIPPED = ("--", "trading_ops", "prometheus", "alertmanager", "runbooks")
+"""What a game day runs; changes of the rest do not count."""
+
 
 class _Prometheus(msgspec.Struct):
     class _Data(msgspec.Struct):
@@ -35,17 +39,32 @@ class _Alertmanager(msgspec.Struct):
     versionInfo: _Version  # noqa: N815 - Alertmanager's own name
 
 
-async def record_of(scene: Scene, day: GameDay, *, began: datetime) -> GameDayRecord:
-    """Return the day with what it was run on; an unknown version is left empty."""
-    commit = await asyncio.to_thread(_git, scene.settings.root, "rev-parse", "HEAD")
-    changed = await asyncio.to_thread(
-        _git, scene.settings.root, "status", "--porcelain", "--untracked-files=no"
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """When a day began, and with which code: both may have moved on by its end."""
+
+    at: datetime
+    commit: str
+    changed: bool
+
+
+async def begin_day(scene: Scene) -> Begun:
+    """Return what has to be known before the first drill."""
+    root = scene.settings.root
+    return Begun(
+        at=clock.now(),
+        commit=await asyncio.to_thread(_git, root, "rev-parse", "HEAD"),
+        changed=bool(await asyncio.to_thread(_git, root, "status", "--porcelain", *SHIPPED)),
     )
+
+
+async def record_of(scene: Scene, day: GameDay, *, begun: Begun) -> GameDayRecord:
+    """Return the day with what it was run on; an unknown version is left empty."""
     return GameDayRecord(
-        began_at=began,
+        began_at=begun.at,
         ended_at=clock.now(),
-        commit=commit,
-        changed=bool(changed),
+        commit=begun.commit,
+        changed=begun.changed,
         versions={
             "trading-ops": __version__,
             "Python": platform.python_version(),
