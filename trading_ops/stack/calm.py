@@ -25,7 +25,7 @@ async def wait_until_calm(
     """Return when the bot is well and nothing is open; a drill on a sick stack proves nothing.
 
     What is open for people only (a warning of a slow machine, say) does not count, unless it is the
-    alert of the drill.
+    alert of the drill, or one that keeps hands off it.
 
     Raises:
         StackError: it did not become so in time, or automation is paused.
@@ -68,10 +68,12 @@ async def _trouble(scene: Scene, bot: Target, alert: str) -> str | None:
         return str(error)
     if status.pause is not None:
         return f"automation is paused by {status.pause.owner}: {status.pause.reason}"
+    drilled = scene.runbooks.get(alert)
+    in_the_way = {alert, *(drilled.unless if drilled else ())}
     for one in listed:
         book = scene.runbooks.get(one.alert)
         mine = one.target == bot.name and (book is None or bool(book.steps))
-        if mine or one.alert == alert:
+        if mine or one.alert in in_the_way:
             return f"incident {one.alert} of {one.target or 'this stack'} is open"
     if health.status != "ok":
         return f"{bot.name} says of itself that it is {health.status}"
