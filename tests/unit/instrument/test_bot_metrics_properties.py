@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 from trading_ops.instrument import BotMetrics, Exposition
 
 # These are given functions, or return what is used in their place.
-OTHERWISE = {"watch_queue", "watch_pool", "feed", "query"}
+OTHERWISE = {"watch_queue", "watch_pauses", "watch_pool", "feed", "query"}
 METHODS = sorted(
     name
     for name, _ in inspect.getmembers(BotMetrics, inspect.isfunction)

@@ -14,7 +14,8 @@ class LogFacts:
 
     def log_lines_dropped(self, lines: int) -> None:
         """So many lines were not written."""
-        self._log_dropped.value += lines
+        lost = max(0, lines)
+        self._log_dropped.value += lost
 
     def _register_logs(self, recorder: Recorder) -> None:
         self._log_messages = recorder.counter("trading_log_messages_total")
