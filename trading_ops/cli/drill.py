@@ -12,8 +12,7 @@ from rich.table import Table
 
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.errors import SetupError
-from trading_ops.reports.gameday import FILE, PAGE, GameDayRecord, grids, page, summary
+from trading_ops.reports.gameday import FILE, PAGE, GameDayRecord, grids, summary, write
 from trading_ops.settings import load_settings
 from trading_ops.stack.drill import run_drill
 from trading_ops.stack.following import DrillResult
@@ -104,25 +103,11 @@ def gameday(bot: str | None, *, without_paused: bool, record: Path | None, outpu
     day, kept = asyncio.run(run())
     _print_tables(console, kept)
     if record is not None:
-        _keep(record, kept)
+        write(record, kept)
     if output == "json":
         report = {"median_seconds": day.median_seconds, "results": day.results}
         print_json(msgspec.to_builtins(report))
     sys.exit(ExitCode.OK if day.passed else ExitCode.NOT_RECOVERED)
-
-
-def _keep(folder: Path, record: GameDayRecord) -> None:
-    """Write the record and its page.
-
-    Raises:
-        SetupError: the folder cannot be written to.
-    """
-    text = msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n"
-    try:
-        (folder / FILE).write_text(text, encoding="utf-8")
-        (folder / PAGE).write_text(page(record), encoding="utf-8")
-    except OSError as error:
-        raise SetupError(f"{error.filename}: {error.strerror}. Fix: name another folder") from error
 
 
 def _console(output: str) -> Console:

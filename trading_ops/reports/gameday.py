@@ -11,9 +11,12 @@ Times are seconds since the injection. Whose they are:
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from statistics import median
 
 import msgspec
+
+from trading_ops.errors import SetupError
 
 FILE = "gameday.json"
 PAGE = "gameday.md"
@@ -198,6 +201,20 @@ def page(record: GameDayRecord) -> str:
     seen = [(alert, one.broken, one.witness or NEVER) for alert, one in sorted(known.items())]
     lines += _markdown(("alert", "fault", "witness"), seen)
     return "\n".join(lines) + "\n"
+
+
+def write(folder: Path, record: GameDayRecord) -> None:
+    """Write the record and its page into a folder.
+
+    Raises:
+        SetupError: it cannot be written to.
+    """
+    text = msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n"
+    try:
+        (folder / FILE).write_text(text, encoding="utf-8")
+        (folder / PAGE).write_text(page(record), encoding="utf-8")
+    except OSError as error:
+        raise SetupError(f"{error.filename}: {error.strerror}. Fix: name another folder") from error
 
 
 READING = (
