@@ -55,14 +55,27 @@ class Way(NamedTuple):
             subjects.append(mail.subject)
 
     async def is_closed(self) -> bool:
-        """Whether the reconciler has had an incident and none is open."""
+        """Whether the reconciler has had an incident of the alert and none is open."""
         assert self.loop is not None
         found = await self.loop.reader.read(incidents.search)
-        return bool(found) and not any(one.is_open for one in found)
+        ours = [one for one in found if one.alert == self.alert]
+        return bool(ours) and not any(one.is_open for one in ours)
 
     async def is_over(self) -> bool:
         """Whether Alertmanager has forgotten the alert, or never had it."""
         return self.alert not in await self.alertmanager.states()
+
+
+Says = Callable[[FakeWorld], str]
+
+
+class Shows(NamedTuple):
+    """What each job reads; nothing where that is None."""
+
+    vital: Says | None = None
+    detail: Says | None = None
+    host: Says | None = None
+    """Of the exporter, beside the bot."""
 
 
 def broker(bot: FakeWorld) -> str:
@@ -76,7 +89,7 @@ async def the_way(
     *,
     alive: bool,
     alert: str = ALERT,
-    says: Callable[[FakeWorld], str] = broker,
+    shows: Shows | None = None,
     cures: frozenset[str] = frozenset({"reconnect_broker"}),
 ) -> AsyncIterator[Way]:
     """Build all of it; the bot is well.
@@ -85,12 +98,16 @@ async def the_way(
         folder: where everything runs.
         alive: whether there is a reconciler.
         alert: that the bot will raise.
-        says: returns what the bot and its host's exporter show, by whether it is sick.
+        shows: returns what is to be seen, by whether the bot is sick; by default of its broker.
         cures: commands that heal it.
     """
     bot = FakeWorld(labels={"alertname": alert}, bot_status="ok", cures=cures)
     webhook = f"127.0.0.1:{free_port()}"
-    async with run_receivers() as receivers, served(bot), shown(bot, says) as metrics:
+    async with (
+        run_receivers() as receivers,
+        served(bot),
+        shown(bot, shows or Shows(vital=broker)) as metrics,
+    ):
         told = Receivers(webhook, receivers.smarthost, receivers.told, receivers.mails)
         async with (
             run_alertmanager(folder / "alertmanager", told, WAIT) as alertmanager,
@@ -99,7 +116,7 @@ async def the_way(
                 alertmanagers=[alertmanager.address],
                 reconcilers=[webhook],
                 bots={"alpha": metrics},
-                exporters=[metrics],
+                exporters=[metrics] if shows and shows.host else [],
             ) as prometheus,
         ):
             if not alive:
@@ -123,12 +140,16 @@ async def served(bot: FakeWorld) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def shown(bot: FakeWorld, says: Callable[[FakeWorld], str]) -> AsyncIterator[str]:
-    """Let it be scraped by every job; yields the address."""
+async def shown(bot: FakeWorld, shows: Shows) -> AsyncIterator[str]:
+    """Let it be scraped; yields the address."""
 
-    async def show(_request: web.Request) -> web.Response:
+    async def show(request: web.Request) -> web.Response:
+        if request.path.endswith("/vital"):
+            says = shows.vital
+        else:  # the detail of a bot is asked for without what is vital
+            says = shows.detail if "exclude" in request.query else shows.host
         headers = {"Content-Type": "text/plain; version=0.0.4"}
-        return web.Response(text=says(bot), headers=headers)
+        return web.Response(text=says(bot) if says else "", headers=headers)
 
     app = web.Application()
     app.router.add_get("/metrics/vital", show)
