@@ -1,5 +1,9 @@
 """A game day as it is kept, and its tables: made from the record alone, so none is made by hand.
 
+    python -m trading_ops.reports.gameday FOLDER
+
+writes the page beside the record again.
+
 Times are seconds since the injection. Whose they are:
 
 - until the reconciler *received* it they are Prometheus's and Alertmanager's: the scrape, the
@@ -8,6 +12,7 @@ Times are seconds since the injection. Whose they are:
   action's end and the moment when the verify query had held.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -284,3 +289,8 @@ def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
     return [line(columns), "|" + "---|" * len(columns), *map(line, rows)]
+
+
+if __name__ == "__main__":
+    home = Path(sys.argv[1])
+    write(home, msgspec.json.decode((home / FILE).read_bytes(), type=GameDayRecord))
