@@ -11,7 +11,7 @@ from trading_ops.paper.bot.brokerage.assembly import account_feed_of
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.kraken import Kraken
 from trading_ops.paper.bot.checkpoints import Place, reached
-from trading_ops.paper.bot.component import Component
+from trading_ops.paper.bot.component import Component, Unavailable
 from trading_ops.paper.bot.config import BotConfig
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.heartbeat import STEP_SECONDS, Heartbeat
@@ -216,7 +216,11 @@ class Assembled:
         )
 
     def _hold(self, hold_id: str, reason: str) -> None:
-        """Halt the bot until a person lifts it; in force at once, and durable when this returns."""
+        """Halt the bot until a person lifts it; in force at once, and durable when this returns.
+
+        Raises:
+            Unavailable: it is in force, and could not be written: the next life would not know it.
+        """
         hold = Hold(
             id=hold_id,
             state=TradingState.HALTED,
@@ -230,6 +234,7 @@ class Assembled:
             reached(Place.HELD)
         except OSError as error:
             log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - it is said
+            raise Unavailable(f"holds: {hold_id} is not stored: {error}") from error
 
 
 def _progress(part: Component, limit_seconds: float, supervisor: Supervisor) -> Progress:

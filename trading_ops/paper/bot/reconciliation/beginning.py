@@ -18,7 +18,8 @@ from trading_ops.paper.bot.trading.book import Book
 log = logs.get(__name__)
 
 Hold = Callable[[str, str], None]
-"""Lays a hold that halts the bot: its id and the reason. Durable when it returns."""
+"""Lays a hold that halts the bot: its id and the reason. Durable when it returns; in force, and
+`Unavailable` is raised, when it could not be stored."""
 
 WATERMARK = "history_since"
 OVERLAP_SECONDS = 300.0

@@ -34,6 +34,8 @@ from trading_ops.paper.bot.trading.book import Book
 
 log = logs.get(__name__)
 
+NOTHING = Drift(positions={}, balances={})
+
 AGAIN_SECONDS = 2.0
 """Until the second look at a difference, and at most between attempts at the start."""
 
@@ -86,7 +88,8 @@ class Reconciliation(Component):
         self._policy = policy
         self._telling = Telling(metrics, book, currencies=currencies, away_seconds=away_seconds)
         self._interval = interval_seconds
-        self._seen = Drift(positions={}, balances={})
+        self._seen = NOTHING
+        self._differs = False
         self._failed = False
         self._looking = False
         self._asked = asyncio.Event()
@@ -99,7 +102,7 @@ class Reconciliation(Component):
             settled = await self._look()
             self.mark(up=self.breaker.closed, detail=self.detail)
             soon = min(AGAIN_SECONDS, 2 * soon) if self._failed else FIRST_PAUSE
-            again = soon if not self.recovered and not self._seen else AGAIN_SECONDS
+            again = soon if not self.recovered and not self._differs else AGAIN_SECONDS
             await self._pause(self._interval if settled else again)
 
     async def compare_now(self) -> Comparison:
@@ -123,10 +126,7 @@ class Reconciliation(Component):
                     self._halt(found)
             # Before it is healed too: what is healed is not found again, be it by the next life.
             await self._telling.tell(comparison, at_start=at_start)
-            for step in comparison.steps:
-                reached(Place.HEALING)
-                await heal(step, self._book, self._broker)
-                reached(Place.HEALED)
+            await self._heal(comparison)
         return comparison
 
     def look_soon(self) -> None:
@@ -149,10 +149,19 @@ class Reconciliation(Component):
         Positions are lowered to what is there. The holds stay; whoever says this lifts them.
 
         Raises:
-            Unavailable: the venue or the store could not be asked.
+            Unavailable: the venue or the store could not be asked, or something happened to the
+                account meanwhile.
+            VenueRefused: the venue refused to tell.
+            StoreError: the records could not be written.
         """
         async with self._turn:
+            before = await self._balances()
+            # What is ours and was not heard yet is heard first: counted on top of balances that it
+            # is in, it would make a position too small for good.
+            await self._heal(await self._compare(at_start=True))
             balances = await self._balances()
+            if balances != before:
+                raise Unavailable("reconciliation: the account moves; say it again in a moment")
             await self._book.adopt_balances(balances)
             for symbol, held in dict(self._book.positions).items():
                 there = max(Decimal(0), balances.get(symbol.partition("/")[0], Decimal(0)))
@@ -190,13 +199,16 @@ class Reconciliation(Component):
 
     async def _judge(self, comparison: Comparison) -> bool:
         drift, before = comparison.drift, self._seen
-        self._seen = drift
+        self._differs = bool(drift)
+        # Two looks must agree, and nothing may have been in flight at either of them.
+        self._seen = NOTHING if comparison.in_flight else drift
         if drift and (comparison.in_flight or drift != before):
             self.detail = "a difference is looked at again"
             return False
         if drift:
-            for found in comparison.halting:
-                self._halt(found)
+            with contextlib.suppress(Unavailable):  # in force; stored by a later look
+                for found in comparison.halting:
+                    self._halt(found)
             self._telling.show(drift)
             self.metrics.reconciled("drifted")
             self.detail = "what differs must be settled by a person"
@@ -229,6 +241,12 @@ class Reconciliation(Component):
             self.metrics.recovery_complete(complete=True)
             log.info("recovered")
             reached(Place.RECOVERED)
+
+    async def _heal(self, comparison: Comparison) -> None:
+        for step in comparison.steps:
+            reached(Place.HEALING)
+            await heal(step, self._book, self._broker)
+            reached(Place.HEALED)
 
     def _halt(self, found: Discrepancy) -> None:
         reason = f"{found.cause} of {found.subject}: ours {found.ours}, the venue's {found.theirs}"
