@@ -194,6 +194,35 @@ def test_a_forked_child_issues_nothing(design: str, tmp_path: Path) -> None:
     )
 
 
+CLOSED = """
+import os, sys
+from pathlib import Path
+from trading_ops.paper.bot.nonces.owner import Owner
+from trading_ops.paper.bot.nonces.shared import Shared
+
+source = {"Owner": Owner, "Shared": Shared}[sys.argv[1]](Path(sys.argv[2]))
+source.close()
+theirs = [os.open(os.devnull, os.O_RDONLY) for _ in range(5)]  # the numbers that it had
+child = os.fork()
+if child == 0:
+    for file in theirs:
+        os.fstat(file)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.parametrize("design", ["Owner", "Shared"])
+def test_a_forked_child_closes_no_file_of_somebody_else(design: str, tmp_path: Path) -> None:
+    """What was closed before the fork has given its descriptors' numbers away."""
+    subprocess.run(
+        [sys.executable, "-c", CLOSED, design, str(tmp_path / "key")],
+        check=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+
+
 def more_than(source: Owner | Shared, reserved: int) -> bool:
     return source.reserved > reserved
 

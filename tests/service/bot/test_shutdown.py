@@ -143,7 +143,7 @@ async def test_venue_that_hangs(venue: Venue, spawn: Spawn, tmp_path: Path) -> N
     assert stopped["seconds"] <= ShutdownSeconds().total
     life = life_in(tmp_path)
     assert life.ended_at is not None
-    assert life.left_open >= len(rests)
+    assert life.left_open >= len(rests & venue.unattended())  # one may be filled meanwhile
 
 
 async def test_records_that_are_locked(venue: Venue, spawn: Spawn, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -337,6 +337,46 @@ async def test_a_statement_that_hangs_is_given_up(
     assert await count(store, "nonces") == 1
     await until(lambda: pool(metrics) == (0, 1, 2, 1))
     await store.close()
+
+
+async def test_nobody_waits_for_ever(tmp_path: Path, metrics: BotMetrics) -> None:
+    """What gives no answer is broken off, and the next piece of work goes through."""
+    database = Threaded(SqliteDriver(tmp_path / "bot.db"), metrics, answer_seconds=0.3)
+    store = Store(metrics, lambda: database)
+    with pytest.raises(StoreError, match="no answer within"):
+        await store.do(lambda session: session.execute(ENDLESS).one())
+    await until(lambda: pool(metrics)[0] == 0)
+    await store.save_nonce_ceiling("k", 1)
+    assert await count(store, "nonces") == 1
+    await store.close()
+
+
+async def test_a_server_that_is_frozen_stops_nobody_for_ever(
+    tmp_path: Path, metrics: BotMetrics
+) -> None:
+    """No limit of the database or of TCP ends such a statement."""
+    with Cluster(fast=True) as cluster:
+        url = plain(cluster.new_database(migrated=False))
+        database = Threaded(PostgresqlDriver(url, "alpha"), metrics, answer_seconds=1.0)
+        store = Store(metrics, lambda: database)
+        await store.save_nonce_ceiling("k", 1)
+        with cluster.paused():
+            for _ in range(2):  # on the connection that is there, and on none
+                with pytest.raises(StoreError, match="no answer within 1 s"):
+                    await store.load()
+        await _again(lambda: store.save_nonce_ceiling("k", 2))
+        assert await store.nonce_ceiling("k") == 2
+        await store.close()
+
+
+async def _again(work: Callable[[], Awaitable[None]]) -> None:
+    """Try until it goes through: what was broken off may take the first try with it."""
+    for _ in range(20):
+        try:
+            return await work()
+        except StoreError:
+            continue
+    raise AssertionError("the records did not come back")
 
 
 async def test_a_database_that_is_away_is_opened_when_it_is_back(

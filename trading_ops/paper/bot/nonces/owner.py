@@ -121,7 +121,8 @@ class Owner:
     def forget(self) -> None:
         """Issue nothing in a forked child: its parent does."""
         self._lock = threading.Lock()
-        self._end("the process was forked: only the parent has them")
+        if not self._closed:  # else the numbers of its files are those of somebody else's by now
+            self._end("the process was forked: only the parent has them")
 
     def _end(self, why: str) -> None:
         self._closed = why

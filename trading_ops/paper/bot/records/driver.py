@@ -26,6 +26,11 @@ INTERRUPT_SECONDS = 0.2
 """Until what goes on running is interrupted once more."""
 
 
+ANSWER_SECONDS = 8.0
+"""For which anybody waits for a database: a frozen server ends no statement by itself. Longer than
+what a database's own limits take, which know better what was wrong."""
+
+
 class Driver(Protocol):
     """One connection to one database; used by one thread only."""
 
@@ -65,18 +70,26 @@ class Driver(Protocol):
 class Threaded:
     """A `Database`: one driver behind a queue."""
 
-    def __init__(self, driver: Driver, metrics: BotMetrics | None = None) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        metrics: BotMetrics | None = None,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
         """Connect.
 
         Args:
             driver: of the database.
             metrics: of the bot; by default of nobody.
+            answer_seconds: for which an answer is waited for.
 
         Raises:
             StoreError: it cannot be opened.
         """
         self._driver = driver
         self._metrics = metrics or BotMetrics(version="", mode="")
+        self._answer_seconds = answer_seconds
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._ahead: deque[Callable[[], None]] = deque()
         self._closing = False
@@ -122,7 +135,13 @@ class Threaded:
 
         self._work.put(run)
         # Whoever stops waiting does not undo it: what was given is finished.
-        return await asyncio.shield(asyncio.wrap_future(done))
+        waiting = asyncio.wrap_future(done)
+        answered, _ = await asyncio.wait({waiting}, timeout=self._answer_seconds)
+        if not answered:
+            waiting.add_done_callback(_ignored)
+            self._driver.interrupt()
+            raise StoreError(f"{self._driver.name}: no answer within {self._answer_seconds:g} s")
+        return waiting.result()
 
     async def renew(self, *, at_once: bool) -> None:
         """Replace the connection, ahead of what waits.
@@ -200,3 +219,9 @@ class Threaded:
 
 def _nothing() -> None:
     """Do nothing, in the thread."""
+
+
+def _ignored(answer: "asyncio.Future[Result]") -> None:
+    """Take what came too late, so that nobody is told of an error that was told already."""
+    if not answer.cancelled():
+        answer.exception()
