@@ -29,6 +29,10 @@ COARSE_GROWTH = 0.25
 FINE_MINUTES = 20.0
 BLOCKS, FEW_BLOCKS = 24, 8
 NOISE_FACTOR = 4.0
+SHORT_SECONDS = 300.0
+SHORT_SLACK = 4
+"""A quarter of a short run is over before what comes and goes has come and gone."""
+
 COUNT_SLACK = 1
 """One more connection than in the first quarter may be open at the moment of the least."""
 
@@ -123,7 +127,8 @@ def judge_memory(name: str, series: Series, minutes: float) -> Judged:
 def judge_count(name: str, series: Series) -> Judged:
     """Judge whether a count has grown."""
     first, last = series.quarters()
-    flat = last <= first + COUNT_SLACK
+    short = series.readings[-1].at < SHORT_SECONDS
+    flat = last <= first + (SHORT_SLACK if short else COUNT_SLACK)
     line = (
         f"{name}: least {first:.0f} in the first quarter, {last:.0f} in the last, "
         f"most {series.most:.0f}: {'flat' if flat else 'GROWS'}"
