@@ -139,3 +139,11 @@ def test_a_restarted_bot_knows_what_was_last_good(world: World) -> None:
     later.rest(USD=11)
     later.balances.restore(kept)
     assert later.state == ("rest", 11, 0.0)
+
+
+def test_a_clock_that_is_set_back_makes_nothing_fresh(world: World) -> None:
+    """What seems to come from the future may be of any age."""
+    world.rest(USD=5)
+    world.feed(USD=5)
+    world.now -= 600.0
+    assert world.balances.source is Source.LAST_GOOD

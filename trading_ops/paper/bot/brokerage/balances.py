@@ -89,10 +89,11 @@ class Balances:
     @property
     def source(self) -> Source:
         """Return the tier in use."""
+        # What seems to come from the future is of before a clock that was set back: its age is unknown.
         now = self._now()
-        if self._feed is not None and now - self._heard_at <= HEARD_SECONDS:
+        if self._feed is not None and abs(now - self._heard_at) <= HEARD_SECONDS:
             return Source.WEBSOCKET
-        if self._rest is not None and now - self._rest.at <= self._rest_seconds:
+        if self._rest is not None and abs(now - self._rest.at) <= self._rest_seconds:
             return Source.REST
         return Source.LAST_GOOD
 

@@ -251,12 +251,13 @@ class Guard(Component):
             price=None if quote is None else quote.middle,
             minimum=self._minimum(symbol),
             buying=sum((one.remaining * one.price for one in buys), ZERO),
-            fresh=quote is not None and clock.timestamp() - quote.at <= self._stale,
+            fresh=quote is not None and abs(clock.timestamp() - quote.at) <= self._stale,
         )
 
     def _balance_age(self) -> float | None:
         at = self._balances_at()
-        return None if at is None else clock.timestamp() - at
+        # One from the future is of before a clock that was set back.
+        return None if at is None else abs(clock.timestamp() - at)
 
     def _show_uses(self, holdings: Sequence[Holding]) -> None:
         limits, used, now = self._limits, self.metrics.risk_limit_used, clock.timestamp()
