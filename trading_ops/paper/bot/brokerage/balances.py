@@ -89,7 +89,7 @@ class Balances:
     @property
     def source(self) -> Source:
         """Return the tier in use."""
-        # What seems to come from the future is of before a clock that was set back: its age is unknown.
+        # What comes from the future is of before a clock that was set back: its age is unknown.
         now = self._now()
         if self._feed is not None and abs(now - self._heard_at) <= HEARD_SECONDS:
             return Source.WEBSOCKET
