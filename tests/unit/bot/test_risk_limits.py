@@ -141,6 +141,20 @@ def test_order_rate_leaves_exits_room() -> None:
     assert bot.code(later) is None
 
 
+def test_an_order_that_is_only_asked_about_is_not_counted() -> None:
+    """It is when it is sent; until then the room that it was promised is kept from others."""
+    limits = RiskLimits(orders=1, orders_seconds=10.0)
+    bot = Bot(limits, [holding(quantity="0.04")])
+    held = Decimal("0.04")
+    for _ in range(3):
+        assert bot.code(intent(SELL, position=held, dry=True)) is None
+    assert bot.rate.count(NOW) == 0
+    assert bot.code(intent(SELL, position=held, ahead=1)) is None
+    assert bot.code(intent(SELL, position=held, dry=True, ahead=1)) == "risk_order_rate"
+    assert bot.code(intent(SELL, position=held, dry=True)) is None
+    assert bot.rate.count(NOW) == 1
+
+
 def test_denied_orders_do_not_count_in_the_rate() -> None:
     """Only what is sent is counted."""
     bot = Bot()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.bot.risky import RULES
 from trading_ops.agent import Side
-from trading_ops.paper.bot.risk.protection import Step, protected, without_stops
+from trading_ops.paper.bot.risk.protection import MakeWay, Step, protected, without_stops
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, OrderType, Position, Purpose
 from trading_ops.paper.bot.trading.plan import Cancel, Submit
 
@@ -32,6 +32,23 @@ ENTRY = replace(
 EXIT = replace(ENTRY, client_id="exit", side=Side.SELL)
 BUY = Submit(side=Side.BUY, quantity=Decimal("0.04"), price=Decimal(100))
 SELL = Submit(side=Side.SELL, quantity=Decimal("0.04"), price=Decimal(100))
+DUST = Position(quantity=Decimal("0.0099"), cost=Decimal(1))
+NEW_STOP = Submit(
+    side=Side.SELL,
+    quantity=Decimal("0.04"),
+    price=Decimal(100),
+    type=OrderType.STOP_LOSS,
+    stop_price=Decimal("95.0"),
+    purpose=Purpose.PROTECTION,
+)
+
+
+def stop(quantity: str) -> Order:
+    return replace(STOP, client_id=f"stop for {quantity}", quantity=Decimal(quantity))
+
+
+def way(gone: Order, then: Submit | None) -> MakeWay:
+    return MakeWay(order=gone, then=then)
 
 
 def step(plan: Step, alive: list[Order], held: Position = HELD) -> Step:
@@ -47,44 +64,54 @@ def step(plan: Step, alive: list[Order], held: Position = HELD) -> Step:
 
 def test_an_open_position_gets_a_stop_below_its_entry() -> None:
     """For all of it, five percent below what was paid, fees included."""
-    placed = step(None, [])
-    assert isinstance(placed, Submit)
-    assert (placed.side, placed.quantity, placed.type) == (
-        Side.SELL,
-        Decimal("0.04"),
-        OrderType.STOP_LOSS,
-    )
-    assert (placed.stop_price, placed.purpose) == (Decimal("95.0"), Purpose.PROTECTION)
+    assert step(None, []) == NEW_STOP
 
 
 @pytest.mark.parametrize(
     ("plan", "alive", "held", "expected"),
     [
         (None, [], NOTHING, None),
-        (None, [], Position(quantity=Decimal("0.0099"), cost=Decimal(1)), None),
+        (None, [], DUST, None),
         (None, [STOP], HELD, None),
         (None, [EXIT], HELD, None),
-        (None, [STOP], NOTHING, Cancel(order=STOP)),
-        (None, [replace(STOP, quantity=Decimal("0.03"))], HELD, "cancel"),
-        (None, [ENTRY, replace(STOP, quantity=Decimal("0.03"))], HELD, None),
-        (None, [ENTRY, replace(STOP, quantity=Decimal("0.05"))], HELD, "cancel"),
-        (None, [STOP, replace(STOP, client_id="second")], HELD, Cancel(order=STOP)),
-        (SELL, [STOP], HELD, Cancel(order=STOP)),
         (SELL, [], HELD, SELL),
         (SELL, [replace(STOP, status=OrderStatus.SUBMITTED)], HELD, None),
         (None, [replace(STOP, status=OrderStatus.SUBMITTED)], HELD, None),
         (BUY, [], NOTHING, BUY),
         (Cancel(order=ENTRY), [ENTRY, STOP], HELD, Cancel(order=ENTRY)),
+        (None, [ENTRY, stop("0.03")], HELD, None),
+        # Too small for what is held, which nothing could cover better.
+        (None, [stop("0.009")], DUST, None),
     ],
 )
-def test_steps(plan: Step, alive: list[Order], held: Position, expected: Step | str) -> None:
-    """Exits go first; a stop that does not fit is replaced; one in doubt is waited for."""
-    taken = step(plan, alive, held)
-    if expected == "cancel":
-        assert isinstance(taken, Cancel)
-        assert taken.order.purpose is Purpose.PROTECTION
-    else:
-        assert taken == expected
+def test_steps(plan: Step, alive: list[Order], held: Position, expected: Step) -> None:
+    """A stop that fits stays, and so does one that nothing could replace; one in doubt too."""
+    assert step(plan, alive, held) == expected
+
+
+@pytest.mark.parametrize(
+    ("plan", "alive", "held", "expected"),
+    [
+        (SELL, [STOP], HELD, way(STOP, SELL)),
+        (SELL, [stop("0.03")], HELD, way(stop("0.03"), SELL)),
+        (None, [stop("0.03")], HELD, way(stop("0.03"), NEW_STOP)),
+        (None, [stop("0.02"), stop("0.01")], HELD, way(stop("0.01"), NEW_STOP)),
+        # They sell more than is held.
+        (None, [STOP], NOTHING, way(STOP, None)),
+        (None, [STOP], DUST, way(STOP, None)),
+        (None, [stop("0.0401")], HELD, way(stop("0.0401"), None)),
+        (None, [ENTRY, stop("0.05")], HELD, way(stop("0.05"), None)),
+        (SELL, [stop("0.05")], HELD, way(stop("0.05"), None)),
+        # Of two the one goes that fits less, so that the other covers what is held.
+        (None, [STOP, replace(STOP, client_id="second")], HELD, way(STOP, None)),
+        (None, [STOP, stop("0.03")], HELD, way(stop("0.03"), None)),
+        (None, [stop("0.01"), stop("0.05")], HELD, way(stop("0.05"), None)),
+        (SELL, [stop("0.01"), STOP], HELD, way(stop("0.01"), None)),
+    ],
+)
+def test_stops_make_way(plan: Step, alive: list[Order], held: Position, expected: Step) -> None:
+    """For an exit or a stop that fits, if that can be sent; at once when too much would be sold."""
+    assert step(plan, alive, held) == expected
 
 
 def test_a_partly_filled_entry_is_covered_while_the_rest_of_it_waits() -> None:

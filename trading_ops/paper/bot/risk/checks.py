@@ -45,7 +45,10 @@ class Facts:
 def limit_checks(
     limits: RiskLimits, facts: Facts, rate: Rate, metrics: BotMetrics
 ) -> tuple[Check, ...]:
-    """Return the checks; the last one counts the order, so nothing may come after it."""
+    """Return the checks; the last one counts the order, so nothing may come after it.
+
+    An order that is only asked about counts nothing, unless it is denied: then it is told as such.
+    """
 
     def counted(limit: str, check: Check) -> Check:
         def run(intent: Intent) -> Denial | None:
@@ -142,10 +145,11 @@ def _exposure(limits: RiskLimits, facts: Facts) -> Check:
 def _rate(limits: RiskLimits, rate: Rate) -> Check:
     def check(intent: Intent) -> Denial | None:
         most = limits.orders * (EXITS_PER_ENTRY if intent.shrinks else 1)
-        if rate.count(intent.at) >= most:
+        if rate.count(intent.at) + intent.ahead >= most:
             detail = f"{most} orders were sent within {limits.orders_seconds:g} s"
             return Denial(code="risk_order_rate", detail=detail)
-        rate.add(intent.at)
+        if not intent.dry:
+            rate.add(intent.at)
         return None
 
     return check

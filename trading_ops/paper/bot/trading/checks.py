@@ -37,6 +37,11 @@ class Intent:
     type: OrderType = OrderType.LIMIT
     stop_price: Decimal | None = None
     purpose: Purpose = Purpose.STRATEGY
+    dry: bool = False
+    """Only asked whether it would be let through now: it is sent later, and counted then."""
+
+    ahead: int = 0
+    """Orders for which a stop has made way, and that are not sent yet."""
 
     @property
     def shrinks(self) -> bool:

@@ -11,7 +11,7 @@ from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.records.events import Event, EventKind
-from trading_ops.paper.bot.risk.protection import protected, without_stops
+from trading_ops.paper.bot.risk.protection import MakeWay, protected, without_stops
 from trading_ops.paper.bot.signals.source import Signal
 from trading_ops.paper.bot.stage import Stage
 from trading_ops.paper.bot.trading.book import Book
@@ -75,6 +75,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         self._decided = decided
         self._began = False
         self._denied: dict[str, str] = {}
+        self._made_way: set[str] = set()
         self.turn = asyncio.Lock()
         """Held while orders are looked after; a fill that two hear of must count once."""
 
@@ -117,6 +118,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             await self._hearing.listen()
 
     async def _step(self, symbol: str, target: Target, quote: Quote) -> None:
+        self._made_way.discard(symbol)
         alive, held = self._book.alive(symbol), self._book.position(symbol)
         rules = self._broker.client.rules(symbol)
         step = plan(
@@ -129,7 +131,6 @@ class Orders(Stage[Mapping[str, Target], None]):
             lifetime=self._lifetime,
             now=clock.timestamp(),
         )
-        wanted = step
         if self._stop_percent is not None:
             step = protected(
                 step,
@@ -139,17 +140,24 @@ class Orders(Stage[Mapping[str, Target], None]):
                 rules=rules,
                 stop_percent=self._stop_percent,
             )
-        if isinstance(step, Cancel):
-            # A stop makes way for an exit that will be sent, and for no other.
-            if not isinstance(wanted, Submit) or await self._let_through(symbol, wanted, quote):
+        if isinstance(step, MakeWay) and step.then is not None:
+            if await self._let_through(symbol, step.then, quote, dry=True):
+                self._made_way.add(symbol)
                 await self._hearing.cancel(step.order)
+        elif isinstance(step, Cancel):
+            await self._hearing.cancel(step.order)
         elif isinstance(step, Submit):
             intent = await self._let_through(symbol, step, quote)
             if intent is not None:
                 await self._submit(intent)
 
-    async def _let_through(self, symbol: str, step: Submit, quote: Quote) -> Intent | None:
-        """Return the order that may be sent; None: it was denied, and that is noted."""
+    async def _let_through(
+        self, symbol: str, step: Submit, quote: Quote, *, dry: bool = False
+    ) -> Intent | None:
+        """Return the order that may be sent; None: it was denied, and that is noted.
+
+        With `dry` it is only asked, since a stop has to make way first.
+        """
         intent = Intent(
             symbol=symbol,
             side=step.side,
@@ -171,6 +179,8 @@ class Orders(Stage[Mapping[str, Target], None]):
             type=step.type,
             stop_price=step.stop_price,
             purpose=step.purpose,
+            dry=dry,
+            ahead=len(self._made_way),
         )
         denial = first_denial(self._checks, intent)
         if denial is not None:
