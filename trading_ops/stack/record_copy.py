@@ -18,6 +18,13 @@ COMPARED = (
 )
 """What says that somebody traded."""
 
+CARRIED = ("mode", "risk")
+"""Facts that no copy is younger than: the last word on paper or live, and what was lost so far.
+
+They change without a trade, the second with each price, so that to compare them would keep every
+update from going back. A release that cannot read what the newer one wrote sends nothing.
+"""
+
 
 def copy_records(records: Path, folder: Path, name: str) -> Path:
     """Copy a database whole, with what only its log holds yet; durable when this returns.
@@ -56,14 +63,17 @@ def traded_since(records: Path, copy: Path) -> bool:
 def go_back(records: Path, copy: Path) -> Path:
     """Put a copy in the place of the records; return where those are now.
 
+    What was said and lost since is carried over into it.
+
     Raises:
         OSError: it could not be done.
-        sqlite3.Error: the copy cannot be read.
+        sqlite3.Error: the copy cannot be read, or what is carried over from the records.
     """
     aside = copy.with_name(copy.name.replace("before-", "after-"))
     fresh = records.with_name(f".{records.name}.new")
     fresh.unlink(missing_ok=True)
     _copy(copy, fresh)
+    _carry_over(records, fresh)
     for part in PARTS:
         with contextlib.suppress(FileNotFoundError):
             Path(f"{records}{part}").replace(f"{aside}{part}")
@@ -85,9 +95,23 @@ def _copy(source: Path, target: Path) -> None:
     with _reading(source) as old, contextlib.closing(sqlite3.connect(target)) as new:
         old.backup(new)
     target.chmod(0o600)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+    _sync_file(target)
     _sync(target.parent)
+
+
+def _carry_over(source: Path, target: Path) -> None:
+    named = ", ".join("?" for _ in CARRIED)
+    query = f"SELECT name, value, at FROM facts WHERE name IN ({named})"  # noqa: S608 - only marks
+    with _reading(source) as newer:
+        found = newer.execute(query, CARRIED).fetchall()
+    with contextlib.closing(sqlite3.connect(target)) as older, older:
+        older.executemany("REPLACE INTO facts (name, value, at) VALUES (?, ?, ?)", found)
+    _sync_file(target)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:

@@ -257,7 +257,7 @@ async def test_a_configured_paper_bot_goes_live_by_nobodys_word(
 async def test_paper_is_in_force_while_venue_and_records_are_away(
     venue: Venue, config_file: Path, control: Control
 ) -> None:
-    """It says that a restart would forget it, and nothing is sent meanwhile."""
+    """It says what the records lack, nothing is sent meanwhile, and a restart does not forget."""
     change(config_file, protection="none")
     async with trading(config_file) as bot:
         await until(venue.open_orders, within=40)
@@ -265,7 +265,10 @@ async def test_paper_is_in_force_while_venue_and_records_are_away(
         await bot.supervisor.stop("store")
         answer = await control.command("go_paper", **LIFTED)
         assert answer["outcome"] == "failed"
-        assert "a restart would forget it" in answer["detail"]
+        assert "over a restart too, but it is not in the records" in answer["detail"]
+        assert bot.mode.paper
+    await venue.mend()
+    async with trading(config_file) as bot:
         assert bot.mode.paper
 
 

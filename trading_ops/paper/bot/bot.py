@@ -82,7 +82,14 @@ class Bot(Assembled):
         )
         self.store = Store(self.metrics, self._open_records, retention=retention)
         self.book = Book(config.name, self.metrics, self.store)
-        self.mode = ModeSwitch(config.name, config.mode, self.metrics, self.store, self.book)
+        self.mode = ModeSwitch(
+            config.name,
+            config.mode,
+            self.metrics,
+            self.store,
+            self.book,
+            state_dir=config.state_dir,
+        )
         self.throttle = Throttle(
             self.metrics,
             longest_seconds=min(

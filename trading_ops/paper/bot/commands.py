@@ -76,7 +76,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         ),
         "resync_nonce": Command(run=resync_nonce),
         "cancel_orders": Command(run=cancel_orders, safe_direction=True),
-        **_mode_commands(parts),
+        **mode_commands(parts),
         **housekeeping_commands(),
         **records_commands(parts),
         **throttle_commands(parts.throttle),
@@ -87,14 +87,19 @@ def commands_of(parts: Parts) -> dict[str, Command]:
     }
 
 
-def _mode_commands(parts: Parts) -> dict[str, Command]:
+def mode_commands(parts: Parts) -> dict[str, Command]:
+    """Return the commands that switch between paper and live."""
+
     async def go_paper(params: Params) -> str:
-        parts.mode.enter_paper()  # before anything is waited for
+        # In force and kept first: what is cancelled may take longer than the command is given.
+        problem = await _try_to_keep(parts.mode, params)
         cancelled = await _try_to_cancel(parts.orders)
-        await parts.mode.go_paper(params["owner"], params["reason"])
         held = {name: one.quantity for name, one in parts.book.positions.items() if one.quantity}
         stays = ", ".join(f"{quantity} of {name}" for name, quantity in held.items()) or "nothing"
-        return f"nothing is sent any more; {cancelled}; {stays} stays open"
+        told = f"nothing is sent any more; {cancelled}; {stays} stays open"
+        if problem is not None:
+            raise CommandFailed(f"{problem}. {told}")
+        return told
 
     async def go_live(params: Params) -> str:
         await parts.mode.go_live(params["owner"], params["reason"], params["confirm"])
@@ -104,6 +109,15 @@ def _mode_commands(parts: Parts) -> dict[str, Command]:
         "go_paper": Command(run=go_paper, required=WHO_AND_WHY, safe_direction=True),
         "go_live": Command(run=go_live, required=GO_LIVE, repeatable=False),
     }
+
+
+async def _try_to_keep(mode: ModeSwitch, params: Params) -> str | None:
+    """Switch to paper, and return what does not keep it: that must not hinder the cancelling."""
+    try:
+        await mode.go_paper(params["owner"], params["reason"])
+    except CommandFailed as error:
+        return str(error)
+    return None
 
 
 async def _try_to_cancel(orders: Orders) -> str:

@@ -1,0 +1,269 @@
+"""Paper outlives whatever ends the command or the process; only a person's word ends it."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
+
+import pytest
+
+from tests.service.bot.desk import Desk
+from tests.waiting import eventually
+from trading_ops.agent import CommandFailed
+from trading_ops.agent.commands import run
+from trading_ops.errors import StoreError
+from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot import mode as module
+from trading_ops.paper.bot.commands import Parts, mode_commands
+from trading_ops.paper.bot.mode import FACT, FILE, Mode, ModeSwitch, Said
+from trading_ops.paper.bot.records.driver import Threaded
+from trading_ops.paper.bot.records.sql import Session
+from trading_ops.paper.bot.records.sqlite import SqliteDriver
+from trading_ops.paper.bot.records.store import Store
+
+WORD = ("ada", "something smells")
+Result = TypeVar("Result")
+
+
+class Stuck(SqliteDriver):
+    """Records that take nothing while the gate is shut."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def transact(self, work: Callable[[Session], Result]) -> Result:
+        self.gate.wait()
+        return super().transact(work)
+
+
+class Away(Store):
+    """Records that are somebody else's until this instance leads."""
+
+    leads = False
+
+    async def set_fact(self, name: str, value: object) -> None:
+        if not self.leads:
+            raise StoreError("this instance is a standby: it does not use the records")
+        await super().set_fact(name, value)
+
+
+class Lives:
+    """One bot's state folder and records, and the switches of its lives."""
+
+    def __init__(self, desk: Desk, driver: Stuck, folder: Path) -> None:
+        self.desk = desk
+        self.driver = driver
+        self.folder = folder
+
+    def switch(self, *, store: Store | None = None, folder: Path | None = None) -> ModeSwitch:
+        return ModeSwitch(
+            "alpha",
+            Mode.LIVE,
+            self.desk.metrics,
+            store or self.desk.store,
+            self.desk.book,
+            state_dir=folder or self.folder,
+        )
+
+    async def begun(self, **given: Any) -> ModeSwitch:
+        switch = self.switch(**given)
+        await switch.restore()
+        return switch
+
+    async def stored(self) -> Mode | None:
+        said = await self.desk.store.fact(FACT, Said)
+        return None if said is None else said.mode
+
+
+class Cancelling:
+    """Orders whose cancelling takes as long as the test says."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.done = asyncio.Event()
+
+    async def cancel_all(self, *, stops: bool) -> int:
+        assert not stops
+        self.asked.set()
+        await self.done.wait()
+        return 2
+
+
+@pytest.fixture
+async def lives(
+    metrics: BotMetrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Lives]:
+    monkeypatch.setattr(module, "STORE_SECONDS", 60)
+    driver = Stuck(tmp_path / "bot.db")
+    desk = Desk(metrics, tmp_path / "bot.db")
+    await desk.store.close()
+    desk.store = Store(metrics, lambda: Threaded(driver))
+    desk.book = type(desk.book)("alpha", metrics, desk.store)
+    desk.supervisor = type(desk.supervisor)([desk.store])
+    await desk.start()
+    yield Lives(desk, driver, tmp_path)
+    driver.gate.set()
+    await desk.supervisor.stop()
+
+
+async def go_paper(switch: ModeSwitch, orders: Cancelling, within: float) -> str:
+    """Carry the command out as the agent does."""
+    parts = SimpleNamespace(mode=switch, orders=orders, book=SimpleNamespace(positions={}))
+    command = replace(mode_commands(cast(Parts, parts))["go_paper"], deadline_seconds=within)
+    params = dict(zip(("owner", "reason"), WORD, strict=True))
+    return await run(command, params, asyncio.get_running_loop())
+
+
+async def test_a_deadline_ends_the_cancelling_and_not_the_word(lives: Lives) -> None:
+    """A venue that is slow takes the whole deadline: the word is kept by then."""
+    switch, orders = await lives.begun(), Cancelling()
+    assert switch.mode.value == "live"
+    command = asyncio.create_task(go_paper(switch, orders, within=60))
+    await orders.asked.wait()
+    command.cancel()
+    await asyncio.wait({command})
+    assert switch.paper
+    assert await lives.stored() is Mode.PAPER
+    assert (await lives.begun()).paper
+
+
+async def test_it_is_on_the_disk_before_anything_is_waited_for(lives: Lives) -> None:
+    """Killed while the records have not taken it yet, the next life finds the file."""
+    switch = await lives.begun()
+    lives.driver.gate.clear()
+    task = asyncio.create_task(switch.go_paper(*WORD))
+    await asyncio.sleep(0)
+    assert not task.done()
+    assert (lives.folder / FILE).exists()
+    empty = Store(lives.desk.metrics, lambda: Threaded(SqliteDriver(lives.folder / "other.db")))
+    after = await lives.begun(store=empty)
+    assert after.paper
+    # And those that did not have it have it now, for the instances that have no such file.
+    said = await empty.fact(FACT, Said)
+    assert said is not None
+    assert (said.mode, said.owner, said.reason) == (Mode.PAPER, *WORD)
+    await empty.close()
+    lives.driver.gate.set()
+    await asyncio.wait({task})
+
+
+async def test_stuck_records_do_not_hinder_the_cancelling(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They get a part of the deadline, and the answer says that they did not take it."""
+    monkeypatch.setattr(module, "STORE_SECONDS", 0.05)
+    switch, orders = await lives.begun(), Cancelling()
+    orders.done.set()
+    lives.driver.gate.clear()
+    with pytest.raises(CommandFailed, match=r"in force on this instance.*2 orders were cancelled"):
+        await go_paper(switch, orders, within=5)
+    assert switch.paper
+
+
+async def test_a_standby_that_was_told_takes_over_in_paper(lives: Lives) -> None:
+    """It cannot tell the others before it leads; then it does."""
+    store = Away(lives.desk.metrics, lambda: Threaded(SqliteDriver(lives.folder / "bot.db")))
+    switch = lives.switch(store=store)
+    with pytest.raises(CommandFailed, match="no other instance knows: this instance is a standby"):
+        await switch.go_paper(*WORD)
+    assert await lives.stored() is None
+    store.leads = True
+    await switch.restore()
+    assert switch.paper
+    other = lives.folder / "other"
+    other.mkdir()
+    assert (await lives.begun(folder=other)).paper
+    await store.close()
+
+
+async def test_a_standby_takes_over_in_paper_without_its_file(lives: Lives) -> None:
+    """Neither file nor records took it: what this process was told counts as long as it lives."""
+    store = Away(lives.desk.metrics, lambda: Threaded(SqliteDriver(lives.folder / "bot.db")))
+    switch = lives.switch(store=store, folder=lives.folder / "absent")
+    with pytest.raises(CommandFailed, match=r"a restart would forget it: .*absent.*standby"):
+        await switch.go_paper(*WORD)
+    await switch.restore()
+    assert switch.paper
+    await store.close()
+
+
+async def test_paper_that_is_said_while_live_is_stored_stays(lives: Lives) -> None:
+    """The person did not know of it: they must look, and say so again."""
+    (await lives.begun()).enter_paper(*WORD)
+    switch = await lives.begun()
+    live = asyncio.create_task(switch.go_live("bob", "all is well", "alpha"))
+    await asyncio.sleep(0)  # it waits for the records
+    await switch.go_paper(*WORD)
+    with pytest.raises(CommandFailed, match="paper stays: paper was said meanwhile"):
+        await live
+    assert switch.paper
+    assert await lives.stored() is Mode.PAPER
+    assert (await lives.begun()).paper
+    await switch.go_live("bob", "I have looked", "alpha")
+    assert switch.mode.value == "live"
+    assert not (lives.folder / FILE).exists()
+    assert not (await lives.begun()).paper
+
+
+async def test_live_that_was_stored_and_not_reached_is_paper(lives: Lives) -> None:
+    """The agent's deadline ends it in between: this life and the next agree."""
+    switch = await lives.begun()
+    await switch.go_paper(*WORD)
+    lives.driver.gate.clear()
+    live = asyncio.create_task(switch.go_live("bob", "all is well", "alpha"))
+    await asyncio.sleep(0)
+    live.cancel()
+    lives.driver.gate.set()
+    await asyncio.wait({live})
+
+    async def written() -> bool:
+        return await lives.stored() is Mode.LIVE
+
+    await eventually(written)
+    assert switch.paper
+    assert (await lives.begun()).paper
+    assert await lives.stored() is Mode.PAPER
+
+
+async def test_records_that_are_away_do_not_forget_it(lives: Lives) -> None:
+    """The answer says what is missing, and a restart finds the file."""
+    away = Away(lives.desk.metrics, lambda: Threaded(SqliteDriver(lives.folder / "other.db")))
+    switch = await lives.begun(store=away)
+    assert switch.mode.value == "live"
+    with pytest.raises(CommandFailed, match="over a restart too, but it is not in the records"):
+        await switch.go_paper(*WORD)
+    assert switch.paper
+    assert (await lives.begun(store=away)).paper
+    await away.close()
+
+
+async def test_a_file_that_cannot_be_written_is_said(lives: Lives) -> None:
+    """It is in force, and the records keep it."""
+    folder = lives.folder / "absent"
+    switch = await lives.begun(folder=folder)
+    with pytest.raises(CommandFailed, match=r"only the records keep it: .*absent/paper\.json"):
+        await switch.go_paper(*WORD)
+    assert switch.paper
+    assert (await lives.begun(folder=folder)).paper
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"mode": "live", "owner": "x"}'])
+async def test_a_damaged_file_means_paper(lives: Lives, content: bytes) -> None:
+    (lives.folder / FILE).write_bytes(content)
+    assert (await lives.begun()).paper
+
+
+async def test_a_file_that_cannot_be_removed_keeps_paper(lives: Lives) -> None:
+    """Live would last until the next restart only: it is refused, and the records say paper."""
+    (lives.folder / FILE).mkdir()
+    switch = await lives.begun()
+    assert switch.paper
+    with pytest.raises(CommandFailed, match="paper stays: "):
+        await switch.go_live("bob", "all is well", "alpha")
+    assert switch.paper
+    assert await lives.stored() is Mode.PAPER
