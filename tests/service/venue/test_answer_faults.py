@@ -49,6 +49,32 @@ async def test_an_order_over_websocket_is_taken_and_its_answer_lost(
     assert len(venue.engine.accounts["alpha"].open) == 1
 
 
+async def test_an_order_is_taken_and_answered_with_an_error(
+    call: Any, venue: Venue, faults: FaultCaller
+) -> None:
+    """The answer is the error, and the order is there."""
+    await faults.inject("lost_answer", instead="EService:Timeout", methods=["AddOrder"], count=1)
+    assert (await call("AddOrder", **ORDER, cl_ord_id="told-wrongly")) == {
+        "error": ["EService:Timeout"]
+    }
+    assert len((await call("OpenOrders", cl_ord_id="told-wrongly"))["result"]["open"]) == 1
+    told = await faults.journal("order_added", "answer_lost")
+    assert [entry["event"] for entry in told] == ["order_added", "answer_lost"]
+    assert (await call("AddOrder", **ORDER, cl_ord_id="another"))["error"] == []
+
+
+async def test_an_order_over_websocket_is_taken_and_answered_with_an_error(
+    account_feed: AccountFeed, venue: Venue, faults: FaultCaller
+) -> None:
+    """The connection stays, and the next order is answered as it should be."""
+    await faults.inject("lost_answer", instead="EService:Timeout", methods=["orders"], count=1)
+    order = {"symbol": "BTC/USD", "side": "buy", "order_type": "limit", "limit_price": 1000}
+    answer = await account_feed.ask("add_order", **order, order_qty=0.01)
+    assert (answer["success"], answer["error"]) == (False, "EService:Timeout")
+    assert len(venue.engine.accounts["alpha"].open) == 1
+    assert (await account_feed.ask("add_order", **order, order_qty=0.01))["success"]
+
+
 async def test_a_reset_does_nothing(call: Any, venue: Venue, faults: FaultCaller) -> None:
     """The connection dies before the request is read: no order, and the nonce is not used."""
     await faults.inject("reset", methods=["AddOrder"], keys=["alpha"], count=2)
@@ -213,6 +239,7 @@ async def test_a_tier_of_the_configuration_is_enforced(
         ({"kind": "price_jump"}, "needs a pair"),
         ({"kind": "price_jump", "pair": "DOGE/USD"}, "Unknown asset pair"),
         ({"kind": "api_error", "error": "oops"}, "error"),
+        ({"kind": "lost_answer", "instead": "oops"}, "instead"),
         ({"kind": "slow", "probability": 0}, "probability"),
         ({"kind": "slow", "colour": "red"}, "colour"),
     ],

@@ -78,6 +78,9 @@ class Caller(msgspec.Struct, frozen=True):
     account: str = ""
 
 
+ErrorText = Annotated[str, msgspec.Meta(pattern=r"^E[A-Za-z]+:[ -~]{1,120}$")]
+
+
 class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a drill asks for; without `seconds` and `count` it lasts until cleared."""
 
@@ -103,10 +106,11 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     delay_seconds: Positive = 2.0
     """How long `slow` keeps each request waiting, and `fill_late` the news of a fill."""
 
-    error: Annotated[str, msgspec.Meta(pattern=r"^E[A-Za-z]+:[ -~]{1,120}$")] = (
-        "EService:Unavailable"
-    )
+    error: ErrorText = "EService:Unavailable"
     """What `api_error` and `balance` answer."""
+
+    instead: ErrorText | None = None
+    """What `lost_answer` says in place of the answer; without, the connection is cut."""
 
     where: Literal["rest", "websocket", "both"] = "both"
     """Which balances fail."""

@@ -57,10 +57,10 @@ class PrivateApi:
             log.exception("private_request_failed", method=request.match_info["method"])
             self._fail()
             return wire.refusal("EGeneral:Internal error", status=500)
-        if self._board.strike("lost_answer", caller) is not None:
+        if (lost := self._board.strike("lost_answer", caller)) is not None:
             self._journal.record("answer_lost", method=caller.method, key=caller.key)
             self._journal.commit()
-            return drop(request)
+            return drop(request) if lost.instead is None else wire.refusal(lost.instead)
         self._journal.commit()
         return answer
 

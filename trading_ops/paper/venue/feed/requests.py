@@ -212,12 +212,15 @@ class Requests:
             self._fail()
             return
         caller = connection.caller(REST_NAMES[method])
-        if self._board.strike("lost_answer", caller) is not None:
+        lost = self._board.strike("lost_answer", caller)
+        if lost is not None:
             self._journal.record("answer_lost", method=caller.method, key=caller.key)
-            self._journal.commit()
+        self._journal.commit()
+        if lost is not None and lost.instead is None:
             connection.drop()
             return
-        self._journal.commit()
+        if lost is not None:
+            answers = [{"error": lost.instead, "success": False}]
         for answer in answers:
             self._reply(connection, now, **told, **answer)
 
