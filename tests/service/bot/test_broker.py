@@ -2,21 +2,34 @@
 
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.free_ports import free_port
-from tests.service.bot.conftest import until
-from trading_ops.agent import CommandFailed
+from tests.service.bot.conftest import SYMBOL, Venue, until
+from trading_ops import clock
+from trading_ops.agent import CommandFailed, Side
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.kraken import Kraken
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
-from trading_ops.paper.bot.nonces.issuer import Nonces
+from trading_ops.paper.bot.nonces.issuer import Nonces, open_nonces
 from trading_ops.paper.bot.nonces.owner import Owner
 from trading_ops.paper.bot.supervisor import Supervisor
+from trading_ops.paper.bot.trading.order import Order, new_client_id
+
+NAMES = ("key", "secret")
+ORDER = Order(
+    client_id=new_client_id("alpha"),
+    symbol=SYMBOL,
+    side=Side.BUY,
+    price=Decimal(100),
+    quantity=Decimal("0.01"),
+    created_at=clock.timestamp(),
+)
 
 
 async def refuse_to_save(_: int) -> None:
@@ -52,6 +65,44 @@ async def test_broker_without_nonces_is_down(metrics: BotMetrics, tmp_path: Path
     with pytest.raises(VenueDown, match="the disk is full"):
         await broker.call("OpenOrders", lambda client: client.open_orders())
     await supervisor.stop()
+
+
+@pytest.mark.parametrize("endpoint", ["AddOrder", "OpenOrders"])
+async def test_unclear_answers_take_the_broker_down_only_when_probes_get_them(
+    metrics: BotMetrics, venue: Venue, tmp_path: Path, endpoint: str
+) -> None:
+    """A venue that stumbles over orders still answers; one that stumbles over all is down."""
+    key, secret = ((tmp_path / "secrets" / f"venue_{name}").read_text() for name in NAMES)
+    nonces = open_nonces(tmp_path / "nonces", key, metrics)
+    broker = Broker(
+        metrics,
+        make_client=lambda: Kraken(
+            address=venue.address,
+            key=key,
+            secret=secret,
+            timeout_seconds=5,
+            issue_nonce=nonces.issue,
+        ),
+        nonces=nonces,
+        probe_interval_seconds=0.2 if endpoint == "OpenOrders" else 3600,
+    )
+    supervisor = Supervisor([broker])
+    supervisor.start()
+    await until(lambda: broker.up)
+    methods = [endpoint] if endpoint == "AddOrder" else ["private"]
+    await venue.break_("lost_answer", instead="EService:Timeout", methods=methods)
+    if endpoint == "AddOrder":
+        for _ in range(5):
+            with pytest.raises(VenueDown, match=r"AddOrder: other: .*EService:Timeout"):
+                await broker.call("AddOrder", lambda client: client.submit(ORDER))
+        assert broker.up
+        assert broker.breaker.closed
+    else:
+        await until(lambda: not broker.up)
+        await venue.mend()
+        await until(lambda: broker.up)
+    await supervisor.stop()
+    nonces.close()
 
 
 IMPORTS = """

@@ -1,6 +1,10 @@
 """Errors of ccxt, known by name."""
 
+import json
+from typing import cast
+
 import aiohttp
+import ccxt
 import pytest
 
 from trading_ops.paper.bot.brokerage.venue_errors import code_of
@@ -38,6 +42,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (caused(ExchangeNotAvailable(), aiohttp.ServerDisconnectedError()), "unreachable"),
         (caused(ExchangeError(), TimeoutError()), "timeout"),
         (InvalidOrder(), "refused"),
+        (ExchangeError(), "other"),
+        (ExchangeError("EOrder:Orders limit exceeded"), "other"),  # who says that Kraken did?
         (OperationFailed(), "unavailable"),
         (ValueError(), "other"),
     ],
@@ -45,4 +51,73 @@ def caused(error: Exception, cause: Exception) -> Exception:
 )
 def test_error_codes(error: Exception, code: str) -> None:
     """What failed is told by the error's kind or its cause's."""
+    assert code_of(error) == code
+
+
+def told(*errors: str) -> Exception:
+    """Return what ccxt makes of Kraken's answer with these errors."""
+    answer = {"error": list(errors)}
+    body = json.dumps(answer)
+    try:
+        ccxt.kraken().handle_errors(200, "OK", "", "POST", {}, body, answer, {}, None)
+    except ccxt.BaseError as error:
+        return cast(Exception, error)
+    raise AssertionError("ccxt takes it for a good answer")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "EService:Timeout",
+        "EService:Internal error",
+        "EService:Throttled: 1",
+        "EService:Unavailable",
+        "EGeneral:Internal error",
+        "EGeneral:Unknown error",
+        "EGeneral:Unexpected error",
+        "EOrder:Internal error",
+        "ENew:Never heard of",
+    ],
+)
+def test_what_may_have_been_done_is_no_refusal(error: str) -> None:
+    """An order that is answered so may be there: it is asked for, and not sent anew."""
+    assert code_of(told(error)) != "refused"
+    assert code_of(told("EOrder:Orders limit exceeded", error)) != "refused"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "EOrder:Insufficient funds",
+        "EOrder:Order minimum not met",
+        "EOrder:Unknown order",
+        "EOrder:Orders limit exceeded",
+        "EOrder:Post only order",
+        "EOrder:Trading agreement required",
+        "EQuery:Unknown asset pair",
+        "EGeneral:Invalid arguments:volume",
+    ],
+)
+def test_a_clear_no_is_a_refusal(error: str) -> None:
+    """Nothing was done, and that is sure."""
+    assert code_of(told(error)) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ccxt.DuplicateOrderId(), "other"),
+        (ccxt.OrderNotFound(), "refused"),
+        (ccxt.BadSymbol(), "refused"),
+        (ccxt.NotSupported(), "refused"),
+        (ccxt.OperationRejected(), "other"),
+        (ccxt.MarketClosed(), "refused"),
+        (ccxt.PermissionDenied(), "unauthorized"),
+        (ccxt.OnMaintenance(), "unavailable"),
+        (ccxt.ExchangeError(), "other"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_kinds_of_ccxt(error: Exception, code: str) -> None:
+    """A list of what is a no; all else is not."""
     assert code_of(error) == code

@@ -97,11 +97,14 @@ async def test_killed_in_the_middle_of_trading(
     await bot.stop()
 
 
+@pytest.mark.parametrize("instead", [None, "EService:Timeout"], ids=["cut", "an error"])
 @pytest.mark.parametrize("count", [1, 5])
-async def test_answers_that_are_lost(bot: Bot, venue: Venue, count: int) -> None:
+async def test_answers_that_are_lost(
+    bot: Bot, venue: Venue, count: int, instead: str | None
+) -> None:
     """An order whose answer is lost is found by asking, and is never sent twice."""
     await recovered(bot)
-    await venue.break_("lost_answer", methods=["AddOrder"], count=count)
+    await venue.break_("lost_answer", methods=["AddOrder"], count=count, instead=instead)
     await until(lambda: len(venue.journal("order_added")) > count, within=60)
     await bot.orders.cancel_all()
     await bot.reconciliation.look_now()

@@ -162,7 +162,7 @@ class Broker(Component):
         """
         if not self.breaker.closed:
             raise VenueDown(f"broker: {self.detail}")
-        return await self._send(endpoint, request)
+        return await self._send(endpoint, request, probes=False)
 
     def _begin_session(self) -> None:
         # The venue's edge knows a session by its cookie; aiohttp keeps none of an IP address
@@ -197,9 +197,17 @@ class Broker(Component):
         await self.prober.read_clock(self._send)
 
     async def _send(
-        self, endpoint: str, request: Request[Result], *, counts: bool = True
+        self,
+        endpoint: str,
+        request: Request[Result],
+        *,
+        counts: bool = True,
+        probes: bool = True,
     ) -> Result:
         """Make a request; whether its failure `counts` against the breaker.
+
+        An answer that is not understood was an answer: it counts only of what `probes` the venue,
+        or one request that it stumbles over would take the rest down.
 
         Nothing is sent a second time but what the venue refused for its nonce, and so did not do.
         """
@@ -211,7 +219,8 @@ class Broker(Component):
                 async with self._nonces.turn():
                     result = await self._with_nonce_retry(client, endpoint, request)
             except Exception as error:
-                current = counts and session is self._session
+                understood = probes or code_of(error) != "other"
+                current = counts and understood and session is self._session
                 raise self._judge(endpoint, error, current=current) from error
             if session is self._session:
                 self.succeed()

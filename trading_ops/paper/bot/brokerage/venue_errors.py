@@ -1,4 +1,10 @@
-"""What a failed request means: a code for the metrics, and whether the venue answered at all."""
+"""What a failed request means: a code for the metrics, and whether it surely did nothing.
+
+`refused` is a list of what is known to be a no, and not what is left over: an error that nobody has
+thought of may be told by a venue that has taken the order.
+"""
+
+import re
 
 from trading_ops.errors import TradingOpsError
 from trading_ops.paper.bot.component import Unavailable
@@ -14,8 +20,22 @@ CODES = {
     "ExchangeNotAvailable": "unavailable",
     "AuthenticationError": "unauthorized",
     "OperationFailed": "unavailable",
-    "ExchangeError": "refused",
+    # Clear nos. Some are ccxt's own, before anything is sent.
+    "InsufficientFunds": "refused",
+    "DuplicateOrderId": "other",  # an order by this id is there: that is no no
+    "InvalidOrder": "refused",
+    "BadRequest": "refused",
+    "ArgumentsRequired": "refused",
+    "NotSupported": "refused",
+    "MarketClosed": "refused",
+    "RestrictedLocation": "refused",
 }
+
+KRAKEN_ERRORS = re.compile(r'"(E[A-Za-z]+:[^"]*)"')
+CLEAR = ("EOrder:", "EQuery:")
+"""Kraken's errors of an order and of what is asked about, many of which ccxt does not know."""
+
+UNCLEAR = re.compile("internal|time ?out|unknown error|unexpected|unavailable", re.IGNORECASE)
 
 
 class VenueRefused(TradingOpsError):
@@ -27,10 +47,18 @@ class VenueDown(Unavailable):
 
 
 def code_of(error: BaseException) -> str:
-    """Return the metrics' code for a failed request."""
+    """Return the metrics' code for a failed request; after `other` too it may have been done."""
     for cause in (error.__cause__, error):
         names = [kind.__name__ for kind in type(cause).__mro__]
         for name in names:
             if name in CODES:
                 return CODES[name]
+        if "ExchangeError" in names and _clear_no(str(cause)):
+            return "refused"
     return "other"
+
+
+def _clear_no(text: str) -> bool:
+    """Say whether each of Kraken's errors in a text means that nothing was done."""
+    told = KRAKEN_ERRORS.findall(text)
+    return bool(told) and all(one.startswith(CLEAR) and not UNCLEAR.search(one) for one in told)
