@@ -22,7 +22,7 @@ from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.ccxt_venue import CcxtVenue
 from trading_ops.paper.bot.brokerage.kraken import Kraken
 from trading_ops.paper.bot.brokerage.port import Adapter
-from trading_ops.paper.bot.brokerage.venue_errors import code_of
+from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, code_of
 from trading_ops.paper.bot.nonces.issuer import open_nonces
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, OrderType, new_client_id
 
@@ -191,6 +191,59 @@ async def test_a_no_of_the_venue_is_a_no(adapter: Adapter, order: Order, code: s
         await adapter.submit(order)
     assert code_of(caught.value) == code
     assert await adapter.find(order.client_id) is None
+
+
+@pytest.mark.parametrize("error", ["EService:Timeout", "EGeneral:Unknown error"])
+async def test_an_error_after_the_order_was_taken(
+    adapter: Adapter, venue: Venue, error: str
+) -> None:
+    """It is no clear no, and the order is found by its client id."""
+    await venue.break_("lost_answer", instead=error, methods=["AddOrder"], count=1)
+    order = new()
+    with pytest.raises(ccxt.async_support.ExchangeError) as caught:
+        await adapter.submit(order)
+    assert code_of(caught.value) == "other"
+    found = await adapter.find(order.client_id)
+    assert found is not None
+    assert found.status is OrderStatus.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("has", "sure"),
+    [
+        ({"fetchClosedOrders": True}, True),
+        ({}, False),
+        ({"fetchOrders": True}, True),
+    ],
+    ids=["closed", "open alone", "all"],
+)
+async def test_a_venue_that_shows_only_some_orders(
+    venue: Venue, has: dict[str, bool], sure: bool
+) -> None:
+    """Where no method shows an order that ended, nothing is concluded from not finding it."""
+    numbers = count(int(clock.timestamp() * 1e6))
+    adapter = of_ccxt(venue, lambda: next(numbers))
+    client = adapter._client
+    told = ("fetchClosedOrders", "fetchCanceledOrders", "fetchCanceledAndClosedOrders")
+    client.has = {**client.has, **dict.fromkeys((*told, "fetchOrders"), None), **has}
+    client.fetch_orders = client.fetch_closed_orders  # Kraken has none of its own
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        adapter.use(session)
+        await adapter.load_markets()
+        waiting, done = new(), new(OrderType.MARKET)
+        await adapter.submit(waiting)
+        await adapter.submit(done)
+        found = await adapter.find(waiting.client_id)
+        assert found is not None
+        if sure:
+            found = await adapter.find(done.client_id)
+            assert found is not None
+            assert found.status is OrderStatus.FILLED
+            assert await adapter.find(new().client_id) is None
+        else:
+            with pytest.raises(VenueDown, match="does not tell all"):
+                await adapter.find(done.client_id)
+        await adapter.close()
 
 
 async def test_history_tells_of_deposits_with_their_signs(adapter: Adapter, venue: Venue) -> None:

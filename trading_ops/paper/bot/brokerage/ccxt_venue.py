@@ -18,6 +18,10 @@ from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
 from trading_ops.paper.bot.trading.market import Rules
 from trading_ops.paper.bot.trading.order import Order, OrderType, VenueOrder
 
+ENDED = ("fetchClosedOrders", "fetchCanceledOrders")
+ENDED_TOO = ("fetchCanceledAndClosedOrders", "fetchOrders")
+"""Methods that show orders which ended; the second ones where a venue has none of the first."""
+
 MOST_PAGES = 200
 DECIMAL_PLACES = 2
 """ccxt's number for precisions that count digits; others are steps."""
@@ -106,12 +110,12 @@ class CcxtVenue:
         """Return the order with this client id, open or not; None: the venue has none.
 
         Raises:
-            VenueDown: the answer was cut off without it, so that it may be there.
+            VenueDown: the answer was cut off without it, or the venue does not show orders that
+                ended, so that it may be there.
         """
-        params, cut = {"clientOrderId": client_id}, False
-        for name in ("fetchOpenOrders", "fetchClosedOrders", "fetchCanceledOrders"):
-            if not self._client.has.get(name):
-                continue
+        params, ended = {"clientOrderId": client_id}, self._has(ENDED) or self._has(ENDED_TOO)
+        cut = not ended
+        for name in (*self._has(("fetchOpenOrders",)), *ended):
             ask = getattr(self._client, snake(name))
             for symbol in self._asked(name):
                 page = await ask(symbol, params=params)
@@ -264,6 +268,9 @@ class CcxtVenue:
                 }:
                     raise
         return None
+
+    def _has(self, methods: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in methods if self._client.has.get(name))
 
     def _asked(self, method: str) -> tuple[str | None, ...]:
         """Return what to ask a method about: all at once, or each symbol where it wants one."""
