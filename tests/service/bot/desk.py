@@ -127,6 +127,7 @@ class Desk:
             book=self.book,
             hearing=self.hearing,
             checks=(
+                self.hearing.check,
                 not_while("stopping", "the bot is stopping", lambda: self.stopping),
                 fresh_quote(10),
                 large_enough,

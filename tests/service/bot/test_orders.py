@@ -1,6 +1,7 @@
 """Orders: written down before they are sent, found again, denied, and cancelled."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +15,14 @@ from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
 from trading_ops.paper.bot.component import Unavailable
 from trading_ops.paper.bot.trading.market import Quote
-from trading_ops.paper.bot.trading.order import Order, OrderStatus, Position, new_client_id
+from trading_ops.paper.bot.trading.order import (
+    Order,
+    OrderStatus,
+    Position,
+    VenueOrder,
+    adopted,
+    new_client_id,
+)
 from trading_ops.paper.bot.trading.strategy import Target
 
 
@@ -139,6 +147,90 @@ async def test_leftovers_of_an_earlier_life_are_cancelled(
     assert second.orphans == 1
     assert second.statuses == ["cancelled"]
     await second.supervisor.stop()
+
+
+def stranger(side: Side, quantity: str = "1") -> VenueOrder:
+    """An open order of this bot's that its book does not know."""
+    order = Order(
+        client_id=new_client_id("alpha"),
+        symbol=SYMBOL,
+        side=side,
+        price=Decimal(1000),
+        quantity=Decimal(quantity),
+        created_at=0,
+    )
+    return word(order, "OWN")
+
+
+async def test_none_is_sent_beside_an_order_that_the_book_takes_for_refused(
+    desk: Desk, metrics: BotMetrics
+) -> None:
+    """It is at the venue all the same: seen there, nothing is sent until it counts."""
+    desk.venue.submit_error = VenueRefused("AddOrder: refused")
+    await desk.trade(Target.LONG)
+    desk.venue.submit_error = None
+    assert desk.statuses == ["rejected"]
+    await desk.trade(Target.LONG)
+    assert len(desk.venue.submitted) == 1
+    assert sample(metrics, "trading_order_denials_total", code="recovering") == 1
+    assert desk.orphans == 1
+    # It is filled, and the book still knows nothing of that.
+    desk.venue.end("O0", OrderStatus.FILLED, filled=str(desk.venue.submitted[0].quantity))
+    await desk.trade(Target.LONG)
+    assert len(desk.venue.submitted) == 1
+    # The comparison counts it.
+    (order,) = desk.venue.submitted
+    await desk.book.hear(order, desk.venue.closed["O0"])
+    assert desk.book.position(SYMBOL).quantity == order.quantity
+    await desk.trade(Target.FLAT)
+    assert [one.side for one in desk.venue.submitted] == [Side.BUY, Side.SELL]
+
+
+@pytest.mark.parametrize("end", ["adopted", "cancelled"])
+async def test_a_stranger_that_is_known_holds_up_nothing(desk: Desk, end: str) -> None:
+    """Once the order is in the book, or ended without a fill, entries leave again."""
+    desk.venue.open["OWN"] = stranger(Side.BUY)
+    await desk.trade(Target.LONG)
+    assert desk.venue.submitted == []
+    if end == "adopted":
+        found = desk.venue.open["OWN"]
+        order = adopted(found, found.client_id or "", clock.timestamp())
+        await desk.book.begin(order)
+        await desk.book.hear(order, found)
+        await desk.hearing.cancel(desk.book.alive()[0])
+    else:
+        desk.venue.end("OWN", OrderStatus.CANCELLED)
+    for _ in range(2):
+        await desk.trade(Target.LONG)
+    assert len(desk.venue.submitted) == 1
+
+
+@pytest.mark.parametrize(
+    ("side", "leaves"), [(Side.BUY, True), (Side.SELL, False)], ids=["a buy", "a sell"]
+)
+async def test_an_exit_beside_a_stranger(desk: Desk, side: Side, leaves: bool) -> None:
+    """An exit leaves beside an unknown buy; beside an unknown sell it could be the second one."""
+    desk.book.positions[SYMBOL] = Position(quantity=Decimal(1), cost=Decimal(1000))
+    desk.venue.open["OWN"] = stranger(side)
+    await desk.trade(Target.FLAT)
+    assert bool(desk.venue.submitted) == leaves
+
+
+async def test_a_stranger_in_one_symbol_leaves_the_others_alone(desk: Desk) -> None:
+    """Only what could double it waits."""
+    desk.venue.open["OWN"] = replace(stranger(Side.BUY), symbol="ETH/USD")
+    await desk.trade(Target.LONG)
+    assert [order.symbol for order in desk.venue.submitted] == [SYMBOL]
+
+
+async def test_strangers_stay_while_the_venue_refuses_to_tell(desk: Desk) -> None:
+    """What became of one is not known, so it counts as before; the pass goes on."""
+    desk.venue.open["OWN"] = stranger(Side.BUY)
+    await desk.trade(Target.LONG)
+    del desk.venue.open["OWN"]  # and it is in no other answer
+    await desk.trade(Target.LONG)
+    assert desk.venue.submitted == []
+    assert desk.orders.up
 
 
 @pytest.mark.parametrize(

@@ -98,19 +98,20 @@ class Assembled:
             holds=self.agent.holds,
             quotes=self.feed.quotes,
         )
+        hearing = Hearing(
+            self.broker,
+            self.book,
+            on_orphan=self._compare_soon,
+            lost_seconds=config.lost_order_seconds,
+        )
         self.orders = Orders(
             self.metrics,
             bot=config.name,
             symbols=config.symbols,
             broker=self.broker,
             book=self.book,
-            hearing=Hearing(
-                self.broker,
-                self.book,
-                on_orphan=self._compare_soon,
-                lost_seconds=config.lost_order_seconds,
-            ),
-            checks=self._checks(),
+            hearing=hearing,
+            checks=(hearing.check, *self._checks()),
             quotes=self.feed.quotes,
             notional=config.order_notional,
             lifetime_seconds=config.order_lifetime_seconds,

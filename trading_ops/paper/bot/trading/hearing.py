@@ -1,12 +1,17 @@
 """Hears what became of the bot's orders: the venue's word on each, and never a guess."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Protocol
 
 from trading_ops import clock, logs
+from trading_ops.agent import Denial
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
 from trading_ops.paper.bot.checkpoints import Place, reached
 from trading_ops.paper.bot.trading.book import Book
+from trading_ops.paper.bot.trading.checks import Intent
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, Purpose, VenueOrder
 
 log = logs.get(__name__)
@@ -49,6 +54,8 @@ class Hearing:
         self._book = book
         self._on_orphan = on_orphan
         self._lost = lost_seconds
+        self._strangers: dict[str, VenueOrder] = {}
+        """By the venue's id, orders that are ours and not in the book, until they count there."""
 
     async def listen(self) -> None:
         """Hear the venue's word on all own orders.
@@ -61,6 +68,7 @@ class Hearing:
         )
         by_client_id = {word.client_id: word for word in words if self._book.owns(word.client_id)}
         gone: list[Order] = []
+        unknown = self._meet_strangers(by_client_id)
         for order in self._book.alive():
             word = by_client_id.pop(order.client_id, None)
             if word is None:
@@ -68,9 +76,22 @@ class Hearing:
             else:
                 await self._book.hear(order, word)
         await self._hear_of(gone)
-        if by_client_id:
-            log.warning("orders_unknown", venue_ids=[w.venue_id for w in by_client_id.values()])
-            self._on_orphan()
+        await self._know_strangers(still=unknown)
+
+    def check(self, intent: Intent) -> Denial | None:
+        """Deny what could double an order of ours that the book does not know (yet).
+
+        Such an order was sent by this bot, so the plan, which does not see it, would send it again.
+        What surely lowers the position all the same may leave.
+        """
+        met = [one for one in self._strangers.values() if one.symbol == intent.symbol]
+        if not met:
+            return None
+        same = sum((one.quantity for one in met if one.side is intent.side), Decimal(0))
+        if replace(intent, committed=intent.committed + same).shrinks:
+            return None
+        names = ", ".join(one.venue_id for one in met)
+        return Denial(code="recovering", detail=f"not in our records, and ours: {names}")
 
     async def cancel_all(self, *, stops: bool = True) -> int:
         """Cancel the orders of the book, and hear what became of them; return how many there were.
@@ -103,6 +124,34 @@ class Hearing:
             # It was filled or cancelled in the meantime; the next word on it will tell.
             log.info("cancel_refused", venue_id=order.venue_id, error=str(error))
         reached(Place.CANCELLED)
+
+    def _meet_strangers(self, words: dict[str | None, VenueOrder]) -> set[str]:
+        """Remember the own open orders that are not in the book; return their venue ids."""
+        alive = {order.client_id for order in self._book.alive()}
+        met = {word.venue_id: word for name, word in words.items() if name not in alive}
+        self._strangers.update(met)
+        if met:
+            log.warning("orders_unknown", venue_ids=list(met))
+            self._on_orphan()
+        return set(met)
+
+    async def _know_strangers(self, *, still: set[str]) -> None:
+        """Forget strangers that are in the book, or ended with no more fills than it knows of."""
+        alive = {order.client_id for order in self._book.alive()}
+        for venue_id, word in list(self._strangers.items()):
+            if word.client_id in alive:
+                del self._strangers[venue_id]
+        ids = [venue_id for venue_id in self._strangers if venue_id not in still]
+        if not ids:
+            return
+        told: list[VenueOrder] = []
+        with contextlib.suppress(VenueRefused):  # then they stay strangers
+            told = await self._broker.call("QueryOrders", lambda venue: venue.orders(ids))
+        for word in told:
+            known = await self._book.recall(self._strangers[word.venue_id].client_id or "")
+            counted = known.filled if known else Decimal(0)
+            if not word.status.alive and word.filled <= counted:
+                del self._strangers[word.venue_id]
 
     async def _hear_of(self, orders: list[Order]) -> None:
         """Ask about orders that are not open (any more)."""
