@@ -291,6 +291,31 @@ async def test_halt_outlives_a_failover(pair: Pair) -> None:
     await until(state, within=60, what="the standby hears of it")
 
 
+@pytest.mark.parametrize("told", ["leader", "standby"])
+async def test_paper_outlives_a_failover(pair: Pair, told: str) -> None:
+    """Said to the leader it is in the records, said to the standby in its file: nothing is sent."""
+    leader, standby = await both(pair)
+    hearing = leader if told == "leader" else standby
+    answer = await hearing.command("go_paper", owner="anna", reason="a test")
+    assert answer["outcome"] == ("succeeded" if told == "leader" else "failed")
+    assert ("no other instance knows" in answer["detail"]) is (told == "standby")
+    leader.end()
+    await until(says(standby, "leader"), within=TAKEOVER_SECONDS, what="a takeover")
+
+    async def denied() -> bool:
+        page = await standby.metrics()
+        return any(
+            line.startswith("trading_order_denials_total{") and 'code="paper_mode"' in line
+            for line in page.splitlines()
+            if not line.endswith(" 0.0")
+        )
+
+    await until(denied, within=TAKEOVER_SECONDS, what="an order is denied in paper mode")
+    assert await pair.first_order_of(standby.tag) is None
+    said = pair.rows("SELECT value FROM bot_alpha.facts WHERE name = 'mode'")
+    assert '"mode":"paper"' in str(said)
+
+
 async def test_halt_at_the_standby_holds_the_leader(pair: Pair) -> None:
     """Whoever hears it: the bot stops."""
     leader, standby = await both(pair)

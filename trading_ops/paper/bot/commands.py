@@ -96,10 +96,11 @@ def mode_commands(parts: Parts) -> dict[str, Command]:
         cancelled = await _try_to_cancel(parts.orders)
         held = {name: one.quantity for name, one in parts.book.positions.items() if one.quantity}
         stays = ", ".join(f"{quantity} of {name}" for name, quantity in held.items()) or "nothing"
-        told = f"nothing is sent any more; {cancelled}; {stays} stays open"
         if problem is not None:
-            raise CommandFailed(f"{problem}. {told}")
-        return told
+            raise CommandFailed(
+                f"{problem}. {cancelled}; as far as this instance knows, {stays} stays open"
+            )
+        return f"nothing is sent any more; {cancelled}; {stays} stays open"
 
     async def go_live(params: Params) -> str:
         await parts.mode.go_live(params["owner"], params["reason"], params["confirm"])
