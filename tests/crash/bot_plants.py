@@ -11,12 +11,13 @@ from trading_ops.paper.bot.records.orders import Change
 from trading_ops.paper.bot.records.sql import Session
 from trading_ops.paper.bot.trading.book import Book
 from trading_ops.paper.bot.trading.checks import Intent
+from trading_ops.paper.bot.trading.hearing import Hearing
 from trading_ops.paper.bot.trading.order import OrderStatus
 from trading_ops.paper.bot.trading.orders import Orders
 
 
 def _send_again() -> None:
-    """An order whose answer was lost is taken for one that never arrived."""
+    """An order whose answer was lost is taken for one that never arrived, even when it is seen."""
     real = Orders._submit
 
     async def submit(self: Orders, intent: Intent) -> None:
@@ -28,6 +29,7 @@ def _send_again() -> None:
                     await self._book.end(order, OrderStatus.REJECTED, "no answer")
 
     setattr(Orders, "_submit", submit)  # noqa: B010 - a private name of the product
+    setattr(Hearing, "check", lambda _self, _intent: None)  # noqa: B010
 
 
 def _forget_fills() -> None:

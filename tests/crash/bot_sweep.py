@@ -50,6 +50,8 @@ OFTEN = frozenset({Place.CHANGE, Place.CHANGE_STORED, Place.GATHERED, Place.WIND
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "lost_answer", "methods": ["AddOrder"], "probability": 0.5},
     {"kind": "lost_answer", "probability": 0.1},
+    {"kind": "lost_answer", "instead": "EService:Timeout", "methods": ["AddOrder"]},
+    {"kind": "lost_answer", "instead": "EGeneral:Unknown error", "probability": 0.2},
     {"kind": "reset", "probability": 0.1},
     {"kind": "http_5xx", "probability": 0.2},
     {"kind": "http_429", "probability": 0.1},
