@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
@@ -85,9 +86,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_secrets_of_other_tests() -> None:
-    """A word that was a secret in another file is none here."""
+def _nothing_of_other_files() -> None:
+    """What was a secret there is none here, and where they logged to is forgotten."""
     redaction.forget_all()
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

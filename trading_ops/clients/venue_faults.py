@@ -26,8 +26,8 @@ class JournalEntry(msgspec.Struct):
     by_nonce: str = ""
     """The nonce of the request that caused it; empty where none did."""
 
-    client_order_id: str = ""
-    """Of the order that it is about; empty where it is about none."""
+    client_order_id: str | None = None
+    """Of the order that it is about; None where it is about none, or about one without an id."""
 
     @property
     def nonce(self) -> int:

@@ -12,12 +12,13 @@ LABELLED = {
     "trading_ops_incident_escalated",
     "trading_ops_acknowledged_until_timestamp_seconds",
     "trading_ops_test_alert",
+    "trading_ops_notice",
     "trading_ops_recovery_duration_seconds",
     "trading_ops_agent_silent",
     "trading_ops_agent_last_answer_timestamp_seconds",
     "trading_ops_holds_standing",
 }
-"""Their labels are alerts and targets, which a process learns of only when it has its registry."""
+"""Their labels are alerts, targets and notices: a process learns of them later."""
 
 
 def test_every_metric_is_there_from_the_start() -> None:
