@@ -1,0 +1,182 @@
+"""A game day's page is made from its record alone; its shares are worked out from its stages."""
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from trading_ops.errors import SetupError
+from trading_ops.reports.gameday import (
+    FILE,
+    PAGE,
+    GameDayRecord,
+    Machine,
+    RecordedDrill,
+    RecordedMark,
+    grids,
+    page,
+    summary,
+    write,
+)
+from trading_ops.stack.following import DrillResult
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+HEALED = {
+    "injected": 0.0,
+    "detected": 3.5,
+    "fired": 5.5,
+    "received": 5.6,
+    "decided": 5.61,
+    "acted": 5.62,
+    "done": 6.0,
+    "verified": 11.5,
+    "closed": 11.6,
+}
+LEFT = {"injected": 0.0, "detected": 3.0, "received": 9.0, "noticed": 9.25, "mended": 19.0}
+
+
+def drill(alert: str = "TradingBotDown", **given: object) -> RecordedDrill:
+    """Return one drill that passed, but for what is given."""
+    stages = given.pop("stages", HEALED)
+    assert isinstance(stages, dict)
+    told = {
+        "alert": alert,
+        "target": "alpha",
+        "fault": "bot_kill",
+        "broken": "the process is killed",
+        "for_people": False,
+        "paused": False,
+        "silenced": False,
+        "passed": True,
+        "problem": "",
+        "limit_seconds": 45.0,
+        "total_seconds": 11.6,
+        "incident": "1",
+        "witness": "the kernel",
+        "reasons": [],
+        "timeline": [RecordedMark(stage, seconds) for stage, seconds in stages.items()],
+    }
+    return RecordedDrill(**(told | given))  # type: ignore[arg-type]
+
+
+def left(alert: str = "TradingVenueDown") -> RecordedDrill:
+    """Return a drill of what is for people."""
+    return drill(
+        alert, for_people=True, stages=LEFT | {"closed": 40.0}, total_seconds=40.0, witness="nobody"
+    )
+
+
+def record(*drills: RecordedDrill) -> GameDayRecord:
+    """Return a day."""
+    at = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+    return GameDayRecord(
+        began_at=at,
+        ended_at=at.replace(minute=20),
+        commit="abc",
+        changed=False,
+        versions={"Prometheus": "2.42.0"},
+        machine=Machine(system="Linux", cores=2, memory_bytes=2**30),
+        drills=list(drills),
+    )
+
+
+def test_the_committed_page_is_what_the_committed_record_gives() -> None:
+    """A row that was made or mended by hand is found."""
+    kept = msgspec.json.decode((DOCS / FILE).read_bytes(), type=GameDayRecord, strict=True)
+    assert (DOCS / PAGE).read_text(encoding="utf-8") == page(kept)
+
+
+def test_the_record_has_every_field_of_a_result() -> None:
+    """What a drill finds out is kept whole."""
+    assert {field.name for field in fields(DrillResult)} == set(RecordedDrill.__struct_fields__)
+
+
+def test_shares_add_up() -> None:
+    """Theirs until it was received, ours until it was closed, the proof within ours."""
+    one = drill()
+    assert one.theirs == pytest.approx(5.6)
+    assert one.ours == pytest.approx(6.0)
+    assert one.proof == pytest.approx(5.5)
+    assert one.without_proof == pytest.approx(0.5)
+    assert (one.theirs or 0) + (one.ours or 0) == pytest.approx(one.total_seconds)
+
+
+def test_the_proof_is_that_of_the_step_that_helped() -> None:
+    """Two steps: only what followed the last action's end is proof."""
+    twice = drill()
+    again = [RecordedMark("acted", 7.0), RecordedMark("done", 8.0)]
+    one = msgspec.structs.replace(twice, timeline=[*twice.timeline, *again])
+    assert one.first("acted") == pytest.approx(5.62)
+    assert one.proof == pytest.approx(3.5)
+
+
+def test_what_is_for_people_is_ours_until_it_was_left_to_them() -> None:
+    """The rest of its time is the drill's own and the rule's."""
+    one = left()
+    assert one.ours == pytest.approx(0.25)
+    assert one.proof is None
+
+
+def test_a_paused_twin_is_a_column_of_its_drill() -> None:
+    """It is no row of its own, and a recovery in spite of the pause is told."""
+    good = drill(paused=True, total_seconds=None, stages={"injected": 0.0})
+    bad = msgspec.structs.replace(good, passed=False, problem="it recovered by itself")
+    (grid,) = grids([drill(), good])
+    assert [row[-2] for row in grid.rows] == ["broken after 45"]
+    (grid,) = grids([drill(), bad])
+    assert [row[-2] for row in grid.rows] == ["failed: it recovered by itself"]
+
+
+def test_what_never_happened_is_a_dash_and_not_a_zero() -> None:
+    """A drill that failed early has no shares."""
+    lost = drill(stages={"injected": 0.0}, passed=False, problem="not detected", total_seconds=None)
+    (grid,) = grids([lost])
+    assert list(grid.rows[0][2:7]) == ["-"] * 5
+    assert grid.rows[0][-1] == "failed: not detected"
+
+
+def test_median_and_worst_are_of_what_ran() -> None:
+    """Both kinds have their own sentence; paused runs are counted apart."""
+    slow = drill("TradingBotSlow", stages=HEALED | {"closed": 31.6}, total_seconds=31.6)
+    paused = drill(paused=True)
+    silenced = drill(silenced=True, passed=False)
+    told = summary([drill(), slow, left(), paused, silenced])
+    assert told[0] == "3 of 3 drills ended as they should, inside their limits."
+    assert told[1] == "1 of 1 stayed broken, and were left alone, with automation paused."
+    assert told[2] == "0 of 1 stayed broken, and were left alone, while the alert was silenced."
+    assert "closed after 21.60 s and 31.60 s" in told[3]
+    assert "received 9.00 s and 9.00 s" in told[4]
+
+
+@pytest.mark.parametrize("alert", ["TradingBotDown", "TradingVenueDown"])
+def test_the_page_changes_with_every_drill(alert: str) -> None:
+    """Nothing in the tables stands still."""
+    whole = [drill(), left()]
+    less = [one for one in whole if one.alert != alert]
+    assert page(record(*whole)) != page(record(*less))
+    assert alert in page(record(*whole))
+    assert alert not in page(record(*less))
+
+
+def test_cells_cannot_break_the_table() -> None:
+    """A problem with a bar in it stays in its cell."""
+    text = page(record(drill(passed=False, problem="a | b")))
+    assert "a \\| b" in text
+
+
+def test_what_is_written_is_read_back_whole(tmp_path: Path) -> None:
+    """The page in the folder is the one of the record in the folder."""
+    day = record(drill(), left())
+    write(tmp_path, day)
+    kept = msgspec.json.decode((tmp_path / FILE).read_bytes(), type=GameDayRecord)
+    assert kept == day
+    assert (tmp_path / PAGE).read_text(encoding="utf-8") == page(kept)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    """In a sentence with its name."""
+    with pytest.raises(SetupError, match="gone"):
+        write(tmp_path / "gone", record())
