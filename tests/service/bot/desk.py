@@ -38,6 +38,7 @@ class FakeKraken:
         self.submitted: list[Order] = []
         self.cancelled: list[str] = []
         self.submit_error: Exception | None = None
+        self.orders_error: Exception | None = None
         self.arrives = True
 
     def rules(self, symbol: str) -> Rules:
@@ -47,6 +48,8 @@ class FakeKraken:
         return list(self.open.values())
 
     async def orders(self, venue_ids: list[str]) -> list[VenueOrder]:
+        if self.orders_error is not None:
+            raise self.orders_error
         return [self.closed[name] for name in venue_ids if name in self.closed]
 
     async def find(self, client_id: str) -> VenueOrder | None:

@@ -223,8 +223,12 @@ async def test_a_stranger_in_one_symbol_leaves_the_others_alone(desk: Desk) -> N
     assert [order.symbol for order in desk.venue.submitted] == [SYMBOL]
 
 
-async def test_strangers_stay_while_the_venue_refuses_to_tell(desk: Desk) -> None:
+@pytest.mark.parametrize("refusal", [None, VenueRefused("QueryOrders: refused")], ids=str)
+async def test_strangers_stay_while_the_venue_does_not_tell(
+    desk: Desk, refusal: Exception | None
+) -> None:
     """What became of one is not known, so it counts as before; the pass goes on."""
+    desk.venue.orders_error = refusal
     desk.venue.open["OWN"] = stranger(Side.BUY)
     await desk.trade(Target.LONG)
     del desk.venue.open["OWN"]  # and it is in no other answer
