@@ -1,8 +1,11 @@
 """What the bot can be asked to do, beside what every agent can."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
-from trading_ops.agent import Command, CommandFailed, Params
+from trading_ops.agent import BadRequest, Command, CommandFailed, Params
+from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.venue_errors import VenueRefused
@@ -26,6 +29,8 @@ RESTART_SECONDS = 8.0
 
 WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
 
+
+Run = Callable[[Params], Awaitable[str]]
 
 GO_LIVE = WHO_AND_WHY | {"confirm": None}
 
@@ -69,7 +74,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
     async def accept_venue(params: Params) -> str:
         return await parts.reconciliation.accept_venue(params["owner"], params["reason"])
 
-    return {
+    offered = {
         "reconnect_broker": Command(run=reconnect_broker),
         "restart_component": Command(
             run=restart_component, required={"component": frozenset(COMPONENTS)}
@@ -85,6 +90,23 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         "reconcile_positions": Command(run=reconcile_positions, deadline_seconds=30.0),
         "accept_venue": Command(run=accept_venue, required=WHO_AND_WHY, repeatable=False),
     }
+    return {
+        name: replace(command, run=in_a_sentence(command.run)) for name, command in offered.items()
+    }
+
+
+def in_a_sentence(run: Run) -> Run:
+    """Have it fail with what it says: a venue or a database that is away is no crash of the bot."""
+
+    async def told(params: Params) -> str:
+        try:
+            return await run(params)
+        except (CommandFailed, BadRequest):
+            raise
+        except TradingOpsError as error:
+            raise CommandFailed(str(error)) from error
+
+    return told
 
 
 def mode_commands(parts: Parts) -> dict[str, Command]:
