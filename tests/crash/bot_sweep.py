@@ -96,7 +96,6 @@ class Sweep:
         self._seq = 0
         self._witness = Witness()
         self._halted = ""
-        self._strangers = Decimal(0)
         """What people's own trades have changed the balance of BTC by."""
         self._external = False
         """Whether somebody has traded on the account since the last hold for it was lifted."""
@@ -161,9 +160,10 @@ class Sweep:
         place = how.get("place")
         if place in OF_A_HOLD:
             await asyncio.wait({life.ended}, timeout=0.7)
-            changed = await self._world.trade_by_hand()
-            self._strangers += changed
-            self._external = self._external or changed != 0
+            before = self._witness.strangers
+            await self._world.trade_by_hand()
+            await self._read_journal(place)
+            self._external = self._external or self._witness.strangers != before
         elif place in OF_AN_END:
             await asyncio.wait({life.ended}, timeout=1.0)
             life.send(signal.SIGTERM)
@@ -224,7 +224,7 @@ class Sweep:
                 self._wrong(after, f"{name}: ours {ours}, the venue's {amount}")
         for symbol, first in BEGAN_WITH.items():
             ours = Decimal(belief["positions"].get(symbol, "0"))
-            strangers = self._strangers if symbol == "BTC/USD" else Decimal(0)
+            strangers = self._witness.strangers if symbol == "BTC/USD" else Decimal(0)
             if ours != (theirs := there[symbol.partition("/")[0]] - first - strangers):
                 self._wrong(after, f"position in {symbol}: ours {ours}, the venue's {theirs}")
         await self._judge_halt(belief, after)

@@ -11,6 +11,9 @@ class Witness:
         """Begin with nothing seen."""
         self.orders = 0
         self.trades = 0
+        self.strangers = Decimal(0)
+        """What somebody's trades by hand have changed the holding of BTC by."""
+
         self._wrong: list[str] = []
         self._sent: set[str] = set()
         self._open: dict[str, tuple[str, str]] = {}
@@ -25,6 +28,7 @@ class Witness:
                     self._open.pop(entry["order"], None)
                 case "order_filled":
                     self.trades += 1
+                    self._see_stranger(entry)
                     if Decimal(entry["remaining"]) == 0:
                         self._open.pop(entry["order"], None)
                 case _:
@@ -46,3 +50,9 @@ class Witness:
             self._wrong.append(f"two orders to {what[1]} {what[0]} were open at once")
         self._sent.add(name)
         self._open[entry["order"]] = what
+
+    def _see_stranger(self, entry: dict[str, Any]) -> None:
+        # By the journal and not by balances: the bot trades meanwhile.
+        if entry["client_order_id"] is None and entry["symbol"] == "BTC/USD":
+            volume = Decimal(entry["fill_volume"])
+            self.strangers += volume if entry["side"] == "buy" else -volume
