@@ -418,12 +418,16 @@ async def test_a_bad_answer_costs_that_endpoint_alone(tmp_path: Path, bad: str) 
     for endpoint, lost in FIGURES_OF.items():
         fake = FakeFreqtrade()
         fake.raw[endpoint] = BAD[bad]
+        meant = ASKS.get(endpoint, {endpoint})
         async with reading(tmp_path, fake) as bot:
-            seen = await look(bot)
+            for _ in range(5):  # on a busy machine a good answer may come too late
+                seen = await look(bot)
+                failed = {endpoint_of(one) for one in bot.watched if not one.up}
+                if bot.is_alive and failed == meant:
+                    break
         assert bot.is_alive
         assert not [name for name in seen if name.startswith(lost)], endpoint
-        failed = {endpoint_of(one) for one in bot.watched if not one.up}
-        assert failed == ASKS.get(endpoint, {endpoint})
+        assert failed == meant
 
 
 @pytest.mark.parametrize(

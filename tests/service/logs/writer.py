@@ -35,6 +35,8 @@ def obey(handler: FileHandler) -> None:
             for _ in range(int(value) if value else 10**9):
                 _log.info("line_written", n=number, filling="x" * 50)
                 number += 1
+                if not value and number % 2000 == 0:
+                    logs.flush(60)  # so that nothing need be dropped
         elif word == "stray":
             os.write(2, b"a dying interpreter\n")
         elif word == "flush":
