@@ -136,9 +136,9 @@ class Threaded:
         self._work.put(run)
         # Whoever stops waiting does not undo it: what was given is finished.
         waiting = asyncio.wrap_future(done)
+        waiting.add_done_callback(_ignored)
         answered, _ = await asyncio.wait({waiting}, timeout=self._answer_seconds)
         if not answered:
-            waiting.add_done_callback(_ignored)
             self._driver.interrupt()
             raise StoreError(f"{self._driver.name}: no answer within {self._answer_seconds:g} s")
         return waiting.result()
@@ -222,6 +222,6 @@ def _nothing() -> None:
 
 
 def _ignored(answer: "asyncio.Future[Result]") -> None:
-    """Take what came too late, so that nobody is told of an error that was told already."""
+    """Take what nobody waits for any more, so that its error does not look like one of the bot."""
     if not answer.cancelled():
         answer.exception()
