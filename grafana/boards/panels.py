@@ -7,6 +7,7 @@ PromQL, a mapping of the legend to the query: `selectors` adds the board's varia
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 
@@ -145,6 +146,7 @@ def lines(
     *,
     limits: Limits = PLAIN,
     runbook: str = "",
+    look: Look = Look.LINES,
 ) -> Panel:
     """Write a panel of lines over time; `queries` are PromQL by legend."""
     return Panel(
@@ -153,37 +155,16 @@ def lines(
         unit=unit,
         queries=_queries(queries),
         thresholds=limits,
-        look=Look.LINES,
+        look=look,
         runbook=runbook,
     )
 
 
-def steps(
-    title: str,
-    unit: str,
-    queries: Mapping[str, str],
-    description: str,
-    *,
-    limits: Limits = PLAIN,
-    runbook: str = "",
-) -> Panel:
-    """Write a panel of lines without slopes."""
-    panel = lines(title, unit, queries, description, limits=limits, runbook=runbook)
-    return replace(panel, look=Look.STEPS)
+steps = partial(lines, look=Look.STEPS)
+"""Write a panel of lines without slopes."""
 
-
-def events(
-    title: str,
-    unit: str,
-    queries: Mapping[str, str],
-    description: str,
-    *,
-    limits: Limits = PLAIN,
-    runbook: str = "",
-) -> Panel:
-    """Write a panel of bars: what happened, and how often."""
-    panel = lines(title, unit, queries, description, limits=limits, runbook=runbook)
-    return replace(panel, look=Look.BARS)
+events = partial(lines, look=Look.BARS)
+"""Write a panel of bars: what happened, and how often."""
 
 
 def stat(
