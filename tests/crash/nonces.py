@@ -10,6 +10,7 @@ a block for each process, and one that begins at the clock and reserves nothing.
 """
 
 import argparse
+import bisect
 import contextlib
 import itertools
 import mmap
@@ -52,7 +53,10 @@ READY_SECONDS = 20.0
 
 
 class Blocks:
-    """Wrong: each process has a block of its own, so numbers are unique and in no order."""
+    """Wrong: each process has a block of its own, so numbers are unique and in no order.
+
+    A block is enough for a life: if it were small, a slow disk could put the lives in order.
+    """
 
     def __init__(self, folder: Path, offset: int) -> None:
         self._folder, self._offset = folder, offset
@@ -65,10 +69,10 @@ class Blocks:
         taken = Folder(self._folder, shared=True)
         file = Ceiling(self._folder / "ceiling", block=BLOCK)
         first = file.read() or wall_clock() + self._offset
-        file.raise_to(first + BLOCK)
+        file.raise_to(first + MOST)
         file.close()
         taken.close()
-        self._left = iter(range(first + 1, first + BLOCK + 1))
+        self._left = iter(range(first + 1, first + MOST + 1))
         return next(self._left)
 
 
@@ -149,6 +153,17 @@ def read(notes: Path) -> Iterator[tuple[int, int, int]]:
         yield nonce, before, after
 
 
+def span(notes: Path) -> tuple[int, int] | None:
+    """Return when the first nonce of a life was given, and when the last was asked for."""
+    with notes.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        view = memoryview(mapped).cast("Q")
+        try:
+            count = bisect.bisect(range(MOST), x=False, key=lambda at: view[at * FIELDS + 2] == 0)
+            return (view[1], view[(count - 1) * FIELDS]) if count else None
+        finally:
+            view.release()
+
+
 def judge(found: Found, notes: list[tuple[int, int, int]]) -> None:
     """Count what was given twice, and what was given after a higher one had been."""
     notes.sort(reverse=True)
@@ -200,12 +215,18 @@ class Round:
             self._lives.append((process, notes))
 
     def _wait(self) -> None:
-        """Wait until somebody issues; two at once, if the design lets them."""
+        """Wait until somebody issues; one beside another, if the design lets them."""
         deadline = time.monotonic() + READY_SECONDS
-        least = 1 if self._design in ALONE else 2
-        while sum(next(read(notes), None) is not None for _, notes in self._lives) < least:
+        while not self._issuing():
             assert time.monotonic() < deadline, "no life issues nonces"
             time.sleep(0.001)
+
+    def _issuing(self) -> bool:
+        """Whether somebody issues; or, of many, one still does since a younger one began."""
+        spans = sorted(filter(None, (span(notes) for _, notes in self._lives)))
+        if self._design in ALONE or len(spans) < 2:
+            return self._design in ALONE and bool(spans)
+        return any(asked > began for (_, asked), (began, _) in itertools.pairwise(spans))
 
     def _kill(self, count: int) -> int:
         """Kill first who has issued, in any order; return how many."""

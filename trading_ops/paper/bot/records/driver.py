@@ -129,8 +129,10 @@ class Threaded:
                     self._open()
                     result = self._driver.transact(work)
             except BaseException as error:  # noqa: BLE001 - belongs to whoever gave the work
+                self._rest()
                 done.set_exception(error)
             else:
+                self._rest()
                 done.set_result(result)
 
         self._work.put(run)
@@ -165,8 +167,10 @@ class Threaded:
                 self._driver.close()
                 self._open()
             except BaseException as error:  # noqa: BLE001 - belongs to whoever asked
+                self._rest()
                 done.set_exception(error)
             else:
+                self._rest()
                 done.set_result(None)
 
         if at_once and self._busy:
@@ -200,8 +204,7 @@ class Threaded:
             while self._ahead:
                 self._ahead.popleft()()
             run()
-            self._busy = False
-            self._count()
+            self._rest()
         self._driver.close()
         self._opened = False
 
@@ -210,6 +213,11 @@ class Threaded:
         if not self._opened:
             self._driver.open()
             self._opened = True
+
+    def _rest(self) -> None:
+        """Show that nothing runs, before anybody is answered who could look."""
+        self._busy = False
+        self._count()
 
     def _count(self) -> None:
         made = self._driver.connections
