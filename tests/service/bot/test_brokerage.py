@@ -20,8 +20,9 @@ from trading_ops.agent import Side
 from trading_ops.instrument import BotMetrics
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.ccxt_venue import CcxtVenue
+from trading_ops.paper.bot.brokerage.history import read_history
 from trading_ops.paper.bot.brokerage.kraken import Kraken
-from trading_ops.paper.bot.brokerage.port import Adapter
+from trading_ops.paper.bot.brokerage.port import Adapter, History
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, code_of
 from trading_ops.paper.bot.nonces.issuer import open_nonces
 from trading_ops.paper.bot.trading.order import Order, OrderStatus, OrderType, new_client_id
@@ -71,6 +72,10 @@ async def adapter(venue: Venue, request: pytest.FixtureRequest) -> AsyncIterator
         await adapter.load_markets()
         yield adapter
         await adapter.close()
+
+
+async def history_of(adapter: Adapter, since: float) -> History:
+    return await read_history(lambda cursor: adapter.history(since, cursor), since=since)
 
 
 def new(
@@ -147,7 +152,7 @@ async def test_a_market_order_is_told_to_the_last_digit(adapter: Adapter, venue:
     )
     assert after["BTC"].total - before["BTC"].total == word.filled == Decimal("0.3")
     assert before["USD"].total - after["USD"].total == word.cost + word.fee
-    trades = (await adapter.history(0)).trades
+    trades = (await history_of(adapter, 0)).trades
     assert len(trades) > 1
     assert sum(one.cost for one in trades) == word.cost
     assert sum(one.fee for one in trades) == word.fee
@@ -251,7 +256,7 @@ async def test_history_tells_of_deposits_with_their_signs(adapter: Adapter, venu
     await venue.deposit("USD", "250")
     await venue.deposit("USD", "-100")
     await trade_by_hand(venue, 2)
-    history = await adapter.history(since)
+    history = await history_of(adapter, since)
     assert history.complete
     moved = [one for one in history.ledger if one.currency == "USD"]
     assert {Decimal(-100), Decimal(250)} <= {one.amount for one in moved}
@@ -264,7 +269,7 @@ async def test_a_long_history_is_whole_or_says_that_it_is_not(
     await trade_by_hand(venue, 130)
     told = {entry["trade"] for entry in venue.journal("order_filled")}
     assert len(told) >= 130
-    history = await adapter.history(0)
+    history = await history_of(adapter, 0)
     known = {one.trade_id for one in history.trades}
     assert known <= told
     assert known == told or not history.complete, (len(known), len(told))
@@ -287,7 +292,7 @@ async def test_what_is_traded_between_two_pages_moves_nothing(
     try:
         for _ in range(3):
             before = {entry["trade"] for entry in venue.journal("order_filled")}
-            history = await adapter.history(0)
+            history = await history_of(adapter, 0)
             known = {one.trade_id for one in history.trades}
             if history.complete:
                 assert before <= known, sorted(before - known)

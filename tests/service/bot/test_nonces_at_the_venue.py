@@ -12,6 +12,7 @@ from tests.free_ports import free_port
 from tests.service.bot.conftest import Control, Venue, sample, until
 from trading_ops import clock
 from trading_ops.paper.bot.bot import Bot
+from trading_ops.paper.bot.brokerage.history import BEGINNING
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
 from trading_ops.paper.bot.config import BotConfig, read_secret
 from trading_ops.paper.bot.nonces.issuer import RESYNC_JUMP, Sharing
@@ -47,7 +48,8 @@ async def test_a_request_heals_itself_once(bot: Bot, venue: Venue, times: int) -
     """Refused once it succeeds; refused again it fails, and is not sent a third time."""
     await until(lambda: bot.reconciliation.recovered)  # which asks for the history itself
     await venue.break_("nonce", methods=["TradesHistory"], count=times)
-    request = bot.broker.call("TradesHistory", lambda client: client.history(clock.timestamp()))
+    since = clock.timestamp()
+    request = bot.broker.call("TradesHistory", lambda client: client.history(since, BEGINNING))
     if times == 1:
         await request
     else:
@@ -55,7 +57,7 @@ async def test_a_request_heals_itself_once(bot: Bot, venue: Venue, times: int) -
             await request
     assert len(venue.journal("private_refused")) == times
     assert counted(bot) == (times, 1)
-    await bot.broker.call("TradesHistory", lambda client: client.history(clock.timestamp()))
+    await bot.broker.call("TradesHistory", lambda client: client.history(since, BEGINNING))
     assert counted(bot) == (times, 1)
 
 

@@ -1,25 +1,28 @@
 """What the reconciliation concludes from what it reads, on a venue that says what the test says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from tests.service.bot.conftest import SYMBOL
 from tests.service.bot.desk import Desk, FakeKraken, word
 from trading_ops import clock
-from trading_ops.agent import Side
+from trading_ops.agent import CommandFailed, Side
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.brokerage.port import Balance, History, VenueTrade
+from trading_ops.paper.bot.brokerage.port import Balance, Cursor, HistoryPage, VenueTrade
 from trading_ops.paper.bot.component import Unavailable
+from trading_ops.paper.bot.reconciliation.beginning import OVERLAP_SECONDS
 from trading_ops.paper.bot.reconciliation.component import Reconciliation
 from trading_ops.paper.bot.reconciliation.gather import Caller
 from trading_ops.paper.bot.reconciliation.sides import Policy
-from trading_ops.paper.bot.trading.order import Order, OrderStatus
+from trading_ops.paper.bot.trading.order import Order, OrderStatus, new_client_id
+
+MOST_SECONDS = 0.2
 
 
 class Account(FakeKraken):
@@ -29,6 +32,8 @@ class Account(FakeKraken):
         super().__init__()
         self.money = {"BTC": Decimal(0), "USD": Decimal(5000)}
         self.trades: tuple[VenueTrade, ...] = ()
+        self.page: HistoryPage | None = None
+        self.asked_since: list[float] = []
         self.on_balances: Callable[[], None] = lambda: None
 
     async def balances(self) -> dict[str, Balance]:
@@ -39,8 +44,9 @@ class Account(FakeKraken):
     async def positions(self) -> dict[str, Decimal]:
         return {}
 
-    async def history(self, since: float) -> History:
-        return History(since=since, trades=self.trades, ledger=(), complete=True)
+    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+        self.asked_since.append(since)
+        return self.page or HistoryPage(trades=self.trades)
 
 
 @dataclass
@@ -51,6 +57,7 @@ class Scene:
     account: Account
     reconciliation: Reconciliation
     held: list[str] = field(default_factory=list)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     disk_is_full: bool = False
 
     def hold(self, hold_id: str, _reason: str) -> None:
@@ -87,16 +94,31 @@ async def scene(metrics: BotMetrics, tmp_path: Path) -> AsyncIterator[Scene]:
         broker=cast(Caller, desk.broker),
         book=desk.book,
         store=desk.store,
-        turn=asyncio.Lock(),
+        turn=scene.turn,
         hold=scene.hold,
         policy=Policy(),
         interval_seconds=60,
+        most_seconds=MOST_SECONDS,
     )
     await desk.book.adopt_balances(account.money)
     await scene.reconciliation.look_now()
     assert scene.reconciliation.recovered
     yield scene
     await desk.supervisor.stop()
+
+
+def a_trade(client_id: str | None = None) -> VenueTrade:
+    return VenueTrade(
+        trade_id="T1",
+        venue_id="O-other",
+        symbol=SYMBOL,
+        client_id=client_id,
+        side=Side.BUY,
+        quantity=Decimal(1),
+        cost=Decimal(1000),
+        fee=Decimal(0),
+        at=clock.timestamp(),
+    )
 
 
 async def test_what_was_not_heard_is_heard_before_a_person_accepts(scene: Scene) -> None:
@@ -144,18 +166,7 @@ async def test_a_difference_counts_after_two_looks_with_nothing_in_flight(scene:
 
 async def test_a_strangers_trade_is_not_counted_before_its_halt_is_stored(scene: Scene) -> None:
     """Once it is counted no comparison finds it again, so the halt would not outlive the bot."""
-    trade = VenueTrade(
-        trade_id="T1",
-        venue_id="O-stranger",
-        symbol=SYMBOL,
-        client_id=None,
-        side=Side.BUY,
-        quantity=Decimal(1),
-        cost=Decimal(1000),
-        fee=Decimal(0),
-        at=clock.timestamp(),
-    )
-    scene.account.trades = (trade,)
+    scene.account.trades = (a_trade(),)
     scene.account.money = {"BTC": Decimal(1), "USD": Decimal(4000)}
     scene.disk_is_full = True
     with pytest.raises(Unavailable, match="full"):
@@ -165,3 +176,62 @@ async def test_a_strangers_trade_is_not_counted_before_its_halt_is_stored(scene:
     await scene.reconciliation.compare_now()
     assert [hold.partition("-")[0] for hold in scene.held] == ["recovery"]
     assert scene.desk.book.expected["BTC"] == 1
+
+
+@pytest.mark.parametrize("page", [HistoryPage(), HistoryPage(complete=False)])
+async def test_what_was_counted_is_not_read_again_while_a_person_is_awaited(
+    scene: Scene, page: HistoryPage
+) -> None:
+    """Or the history of a difference of days would be read each minute; but all of it counts."""
+    scene.account.money["USD"] -= 7
+    scene.account.page = page
+    for _ in range(2):
+        await scene.reconciliation.look_now()
+    before = scene.account.asked_since[-1]
+    await scene.reconciliation.look_now()
+    assert (scene.account.asked_since[-1] > before) == page.complete
+
+
+async def test_a_trade_of_ours_that_has_no_order_yet_is_read_again(scene: Scene) -> None:
+    """The venue tells of the trade first and of its order later."""
+    scene.account.trades = (a_trade(new_client_id("alpha")),)
+    scene.account.money = {"BTC": Decimal(1), "USD": Decimal(4000)}
+    for _ in range(3):
+        await scene.reconciliation.look_now()
+    first, *others = scene.account.asked_since[1:]
+    assert others == [first] * 2
+
+
+async def test_a_history_without_end_gives_the_orders_their_turn(scene: Scene) -> None:
+    """It is given up between two requests, and nothing follows from it."""
+    scene.account.page = HistoryPage(following=Cursor())
+    scene.account.money["USD"] -= 7
+    with pytest.raises(CommandFailed, match=f"within {MOST_SECONDS:g} s"):
+        await scene.reconciliation.look_now()
+    assert not scene.turn.locked()
+    assert scene.held == []
+
+
+async def test_others_have_their_turn_between_two_pages(scene: Scene) -> None:
+    """What winds the dead-man switch must not wait for the end of a long history."""
+    asked: list[str] = []
+    pages = iter((HistoryPage(following=Cursor(endpoint="Ledgers")), HistoryPage()))
+
+    async def call(endpoint: str, request: Callable[[Account], Awaitable[Any]]) -> Any:
+        asked.append(endpoint)
+        if endpoint in {"TradesHistory", "Ledgers"}:
+            scene.account.page = next(pages)
+        return await request(scene.account)
+
+    scene.desk.broker.call = call  # type: ignore[method-assign]
+    await scene.reconciliation.look_now()
+    assert asked == ["OpenOrders", "TradesHistory", "Ledgers", "BalanceEx", "OpenPositions"]
+
+
+async def test_what_happens_while_pages_are_read_is_read_the_next_time(scene: Scene) -> None:
+    """A reading that took longer than the overlap would otherwise leave a gap for good."""
+    read: list[float] = []
+    scene.account.on_balances = lambda: read.append(clock.timestamp())  # the end of the reading
+    for _ in range(2):
+        await scene.reconciliation.look_now()
+    assert scene.account.asked_since[-1] + OVERLAP_SECONDS < read[0]

@@ -5,15 +5,22 @@ leave out what Kraken's own tell, and each venue pages its history in its own wa
 may be cut off, that is said, and nothing is concluded from what is absent.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import aiohttp
 
+from trading_ops.paper.bot.brokerage.ccxt_history import Ask, CcxtCursor, Stretch
 from trading_ops.paper.bot.brokerage.ccxt_values import decimal, entry_of, order_of, snake, trade_of
-from trading_ops.paper.bot.brokerage.port import Balance, Candle, History, VenueTrade
+from trading_ops.paper.bot.brokerage.port import (
+    Balance,
+    Candle,
+    Cursor,
+    HistoryPage,
+    VenueTrade,
+)
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
 from trading_ops.paper.bot.trading.market import Rules
 from trading_ops.paper.bot.trading.order import Order, OrderType, VenueOrder
@@ -22,11 +29,8 @@ ENDED = ("fetchClosedOrders", "fetchCanceledOrders")
 ENDED_TOO = ("fetchCanceledAndClosedOrders", "fetchOrders")
 """Methods that show orders which ended; the second ones where a venue has none of the first."""
 
-MOST_PAGES = 200
 DECIMAL_PLACES = 2
 """ccxt's number for precisions that count digits; others are steps."""
-
-Page = list[dict[str, Any]]
 
 
 class CcxtVenue:
@@ -129,60 +133,53 @@ class CcxtVenue:
             )
         return None
 
-    async def history(self, since: float) -> History:
-        """Return trades and other changes of balances since a moment, over all pages."""
-        trades, complete = await self._trades(since)
-        ledger: Page = []
-        if self._client.has.get("fetchLedger"):
-            ledger, whole = await self._pages(self._client.fetch_ledger, None, since)
-            complete = complete and whole
-        else:
-            complete = False  # then a deposit cannot be told from a loss
-        return History(
-            since=since,
-            trades=tuple(trades),
-            ledger=tuple(entry_of(one) for one in ledger if one["type"] != "trade"),
-            complete=complete,
+    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+        """Return a page of the trades and other changes of balances since a moment."""
+        lists = self._lists()
+        at = cursor if isinstance(cursor, CcxtCursor) else await self._first(since)
+        ask, asked = lists[at.which]
+        page = await at.stretch.ask(ask, asked)
+        kept = at.stretch.kept(page)
+        stretch = at.stretch.after(page, page_size=self._page_size)
+        following: CcxtCursor | None = replace(at, stretch=stretch)
+        if stretch.over:
+            begun = Stretch(begin=stretch.begin, end=stretch.end)
+            following = replace(at, which=at.which + 1, stretch=begun)
+            if following.which == len(lists):
+                following = None
+        ledger = ask == self._client.fetch_ledger
+        if following is not None and lists[following.which][0] == self._client.fetch_ledger:
+            following = replace(following, endpoint="Ledgers")
+        # Without a ledger a deposit cannot be told from a loss.
+        tells = following is not None or ledger
+        return HistoryPage(
+            trades=() if ledger else tuple(trade_of(one) for one in kept),
+            ledger=tuple(entry_of(one) for one in kept if ledger and one["type"] != "trade"),
+            complete=tells and (stretch.whole or not stretch.over),
+            following=following,
         )
 
-    async def _trades(self, since: float) -> tuple[list[VenueTrade], bool]:
+    def _lists(self) -> list[tuple[Ask, str | None]]:
+        """Return what the history is in: the trades, of each symbol if need be, and the ledger."""
+        trades = [(self._client.fetch_my_trades, one) for one in self._asked("fetchMyTrades")]
+        has_ledger = self._client.has.get("fetchLedger")
+        return [*trades, (self._client.fetch_ledger, None)] if has_ledger else trades
+
+    async def _first(self, since: float) -> CcxtCursor:
+        end = int(await self.server_time() * 1000) + 1000
+        return CcxtCursor(which=0, stretch=Stretch(begin=max(1, int(since * 1000)), end=end))
+
+    async def _trades(self, since: float) -> list[VenueTrade]:
+        """Return the trades since a moment, over all pages, as far as the venue tells them."""
         trades: list[VenueTrade] = []
-        complete = True
+        first = (await self._first(since)).stretch
         for symbol in self._asked("fetchMyTrades"):
-            page, whole = await self._pages(self._client.fetch_my_trades, symbol, since)
-            trades += [trade_of(one) for one in page]
-            complete = complete and whole
-        return trades, complete
-
-    async def _pages(
-        self, ask: Callable[..., Awaitable[Page]], asked: str | None, since: float
-    ) -> tuple[Page, bool]:
-        """Return all entries from a moment until now, and whether they are all.
-
-        Some venues begin with the oldest and some with the newest, so the first page is extended
-        both ways: onwards from its newest, and backwards from its oldest. What is cut at one
-        millisecond, or by a venue that can do neither, is told as not complete.
-        """
-        begin, end = max(1, int(since * 1000)), int(await self.server_time() * 1000) + 1000
-        found: dict[str, dict[str, Any]] = {}
-
-        def add(page: Page) -> bool:
-            found.update(
-                {one["id"]: one for one in page if since * 1000 <= one["timestamp"] <= end}
-            )
-            return len(page) < self._page_size
-
-        whole = add(await ask(asked, begin))
-        for _ in range(MOST_PAGES):
-            before = len(found)
-            if whole or not found:
-                break
-            times = [one["timestamp"] for one in found.values()]
-            to_the_begin = add(await ask(asked, begin, None, {"until": min(times)}))
-            whole = add(await ask(asked, max(times))) and to_the_begin
-            if len(found) == before:
-                break
-        return list(found.values()), whole
+            stretch = first
+            while not stretch.over:
+                page = await stretch.ask(self._client.fetch_my_trades, symbol)
+                trades += [trade_of(one) for one in stretch.kept(page)]
+                stretch = stretch.after(page, page_size=self._page_size)
+        return trades
 
     async def _exact(self, words: list[VenueOrder]) -> list[VenueOrder]:
         """Return orders with costs and fees of their trades: ccxt works an order's own out anew.
@@ -194,7 +191,7 @@ class CcxtVenue:
         if not filled:
             return words
         since = min(word.opened_at for word in filled) - 1
-        trades = (await self._trades(since))[0]
+        trades = await self._trades(since)
         exact = []
         for word in words:
             own = [trade for trade in trades if trade.venue_id == word.venue_id]

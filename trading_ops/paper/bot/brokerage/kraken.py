@@ -5,31 +5,23 @@ the time it takes to start.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 import aiohttp
 
-from trading_ops.agent import Side
 from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
-from trading_ops.paper.bot.brokerage.port import Balance, Candle, History, LedgerEntry, VenueTrade
+from trading_ops.paper.bot.brokerage.kraken_values import decimal, entry_of, order_of, trade_of
+from trading_ops.paper.bot.brokerage.port import (
+    Balance,
+    Candle,
+    Cursor,
+    HistoryPage,
+)
 from trading_ops.paper.bot.trading.market import Rules
-from trading_ops.paper.bot.trading.order import Order, OrderStatus, OrderType, VenueOrder
+from trading_ops.paper.bot.trading.order import Order, OrderType, VenueOrder
 from trading_ops.redaction import known
-
-STATUSES = {
-    "open": OrderStatus.ACCEPTED,
-    "closed": OrderStatus.FILLED,
-    "canceled": OrderStatus.CANCELLED,
-    "expired": OrderStatus.EXPIRED,
-    "rejected": OrderStatus.REJECTED,
-}
-
-TYPES = {
-    "limit": OrderType.LIMIT,
-    "market": OrderType.MARKET,
-    "stop-loss": OrderType.STOP_LOSS,
-}
 
 PUBLIC = ("AssetPairs", "Time", "OHLC")
 CALLS = ("BalanceEx", "OpenOrders", "QueryOrders", "OpenPositions", "GetWebSocketsToken")
@@ -41,10 +33,23 @@ ENDPOINTS = (*PUBLIC, *CALLS, *HISTORY, *COMMANDS)
 ORDERS_AT_ONCE = 50
 """That Kraken tells of in one answer."""
 
+LISTS = {"TradesHistory": "trades", "Ledgers": "ledger"}
+"""Where in the answer the entries are."""
+
 MOST_PAGES = 200
 """Of fifty entries: beyond that the history is told to be cut off."""
 
 Call = Callable[["Kraken"], Awaitable[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KrakenCursor(Cursor):
+    """A place in one of the two lists."""
+
+    offset: int = 0
+    page: int = 1
+    end: str | None = None
+    """The newest entry of the first page."""
 
 
 class Kraken:
@@ -104,9 +109,9 @@ class Kraken:
         """
         market = self._client.markets[symbol]
         return Rules(
-            tick=_decimal(market["precision"]["price"]),
-            lot=_decimal(market["precision"]["amount"]),
-            minimum=_decimal(market["limits"]["amount"]["min"]),
+            tick=decimal(market["precision"]["price"]),
+            lot=decimal(market["precision"]["amount"]),
+            minimum=decimal(market["limits"]["amount"]["min"]),
         )
 
     async def server_time(self) -> float:
@@ -123,8 +128,8 @@ class Kraken:
         answer = await self._client.fetch_balance()
         raw: Mapping[str, Any] = answer["info"]["result"]
         return {
-            str(self._client.safe_currency_code(name)): Balance(
-                total=_decimal(entry["balance"]), held=_decimal(entry.get("hold_trade", "0"))
+            self._currency(name): Balance(
+                total=decimal(entry["balance"]), held=decimal(entry.get("hold_trade", "0"))
             )
             for name, entry in raw.items()
         }
@@ -135,14 +140,14 @@ class Kraken:
 
     async def open_orders(self) -> list[VenueOrder]:
         """Return all open orders of the account."""
-        return [_order(entry) for entry in await self._client.fetch_open_orders()]
+        return [order_of(entry) for entry in await self._client.fetch_open_orders()]
 
     async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
         """Return these orders, whatever became of them; unknown ones are left out."""
         found: list[VenueOrder] = []
         for start in range(0, len(venue_ids), ORDERS_AT_ONCE):
             ids = list(venue_ids[start : start + ORDERS_AT_ONCE])
-            found += [_order(entry) for entry in await self._client.fetch_orders_by_ids(ids)]
+            found += [order_of(entry) for entry in await self._client.fetch_orders_by_ids(ids)]
         return found
 
     async def find(self, client_id: str) -> VenueOrder | None:
@@ -153,67 +158,42 @@ class Kraken:
         """
         params = {"clientOrderId": client_id}
         for ask in (self._client.fetch_open_orders, self._client.fetch_closed_orders):
-            found = [_order(entry) for entry in await ask(params=params)]
+            found = [order_of(entry) for entry in await ask(params=params)]
             for order in found:
                 if order.client_id == client_id:
                     return order
         return None
 
-    async def history(self, since: float) -> History:
-        """Return trades and other changes of balances since a moment, over all pages."""
-        trades, whole = await self._pages("TradesHistory", "trades", since)
-        ledger, whole_too = await self._pages("Ledgers", "ledger", since)
-        return History(
-            since=since,
-            trades=tuple(self._trade(name, raw) for name, raw in trades.items()),
-            ledger=tuple(
-                self._entry(name, raw) for name, raw in ledger.items() if raw["type"] != "trade"
-            ),
-            complete=whole and whole_too,
-        )
-
-    async def _pages(
-        self, endpoint: str, key: str, since: float
-    ) -> tuple[dict[str, dict[str, Any]], bool]:
-        """Return all entries of a paged answer, and whether they are all.
+    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+        """Return a page of the trades and other changes of balances since a moment.
 
         Pages count from the newest entry, so that one that comes between two pages moves the rest.
         From the second page on the newest of the first is the end, and what comes later stays out.
         """
-        ask = getattr(self._client, f"private_post_{endpoint.lower()}")
-        found: dict[str, dict[str, Any]] = {}
-        window, offset, count = {"start": f"{since:.6f}"}, 0, 1
-        for _ in range(MOST_PAGES):
-            answer = (await ask(window | {"ofs": str(offset)}))["result"]
-            page: Mapping[str, dict[str, Any]] = answer[key]
-            found.update(page)
-            offset, count = offset + len(page), int(answer["count"])
-            if not page or offset >= count:
-                break
-            window.setdefault("end", max(page, key=lambda name: float(page[name]["time"])))
-        return found, len(found) >= count
-
-    def _trade(self, name: str, raw: Mapping[str, Any]) -> VenueTrade:
-        return VenueTrade(
-            trade_id=name,
-            venue_id=str(raw["ordertxid"]),
-            client_id=raw.get("cl_ord_id"),
-            symbol=str(self._client.safe_symbol(raw["pair"])),
-            side=Side(raw["type"]),
-            quantity=_decimal(raw["vol"]),
-            cost=_decimal(raw["cost"]),
-            fee=_decimal(raw["fee"]),
-            at=float(raw["time"]),
-        )
-
-    def _entry(self, name: str, raw: Mapping[str, Any]) -> LedgerEntry:
-        return LedgerEntry(
-            ledger_id=name,
-            kind=str(raw["type"]),
-            currency=str(self._client.safe_currency_code(raw["asset"])),
-            amount=_decimal(raw["amount"]),
-            fee=_decimal(raw["fee"]),
-            at=float(raw["time"]),
+        at = cursor if isinstance(cursor, KrakenCursor) else KrakenCursor()
+        ask = getattr(self._client, f"private_post_{at.endpoint.lower()}")
+        window = {"start": f"{since:.6f}", "ofs": str(at.offset)}
+        answer = (await ask(window | ({"end": at.end} if at.end else {})))["result"]
+        page: Mapping[str, dict[str, Any]] = answer[LISTS[at.endpoint]]
+        offset, count = at.offset + len(page), int(answer["count"])
+        following: KrakenCursor | None = None
+        if page and offset < count and at.page < MOST_PAGES:
+            end = at.end or max(page, key=lambda name: float(page[name]["time"]))
+            following = replace(at, offset=offset, end=end, page=at.page + 1)
+        elif at.endpoint == "TradesHistory":
+            following = KrakenCursor(endpoint="Ledgers")
+        left_out = offset < count and (following is None or following.endpoint != at.endpoint)
+        trades = page if at.endpoint == "TradesHistory" else {}
+        ledger = page if at.endpoint == "Ledgers" else {}
+        return HistoryPage(
+            trades=tuple(trade_of(name, raw, self._symbol) for name, raw in trades.items()),
+            ledger=tuple(
+                entry_of(name, raw, self._currency)
+                for name, raw in ledger.items()
+                if raw["type"] != "trade"
+            ),
+            complete=not left_out,
+            following=following,
         )
 
     async def submit(self, order: Order) -> str:
@@ -247,11 +227,11 @@ class Kraken:
         return [
             Candle(
                 opened_at=bar[0] / 1000,
-                open=_decimal(bar[1]),
-                high=_decimal(bar[2]),
-                low=_decimal(bar[3]),
-                close=_decimal(bar[4]),
-                volume=_decimal(bar[5]),
+                open=decimal(bar[1]),
+                high=decimal(bar[2]),
+                low=decimal(bar[3]),
+                close=decimal(bar[4]),
+                volume=decimal(bar[5]),
             )
             for bar in bars
         ]
@@ -260,29 +240,8 @@ class Kraken:
         """Have everything cancelled after so many seconds unless told again; 0: never."""
         await self._client.cancel_all_orders_after(seconds * 1000)
 
+    def _symbol(self, pair: str) -> str:
+        return str(self._client.safe_symbol(pair))
 
-def _order(entry: Mapping[str, Any]) -> VenueOrder:
-    raw = entry["info"]
-    kind = TYPES.get(raw["descr"]["ordertype"], OrderType.LIMIT)
-    price = _decimal(raw["descr"]["price"])  # of a stop, the price that wakes it
-    return VenueOrder(
-        venue_id=str(entry["id"]),
-        client_id=entry.get("clientOrderId"),
-        symbol=str(entry["symbol"]),
-        side=Side(entry["side"]),
-        price=price if kind is OrderType.LIMIT else Decimal(0),
-        type=kind,
-        stop_price=price if kind is OrderType.STOP_LOSS else None,
-        quantity=_decimal(raw["vol"]),
-        status=STATUSES[entry["status"]],
-        filled=_decimal(raw["vol_exec"]),
-        cost=_decimal(raw["cost"]),
-        fee=_decimal(raw["fee"]),
-        reason=str(raw.get("reason") or ""),
-        opened_at=float(raw.get("opentm") or 0),
-    )
-
-
-def _decimal(value: object) -> Decimal:
-    # ccxt gives floats for precisions; their shortest text is what was meant.
-    return Decimal(str(value))
+    def _currency(self, asset: str) -> str:
+        return str(self._client.safe_currency_code(asset))

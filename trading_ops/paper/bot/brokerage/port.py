@@ -78,6 +78,27 @@ class History:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """Where a reading of the history stands; adapters add what they need, and only they read it."""
+
+    endpoint: str = "TradesHistory"
+    """What is asked next, as metrics have it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPage:
+    """What one request tells of the history."""
+
+    trades: tuple[VenueTrade, ...] = ()
+    ledger: tuple[LedgerEntry, ...] = ()
+    complete: bool = True
+    """False: here the venue left something out, so that nothing follows from what is absent."""
+
+    following: Cursor | None = None
+    """Of the next page; None: this was the last."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """What the venue says of the account; read one after the other, so nearly at one moment."""
 
@@ -146,8 +167,11 @@ class Brokerage(Protocol):
         """Return the order with this client id, open or not; None: the venue has none."""
         ...
 
-    async def history(self, since: float) -> History:
-        """Return trades and other changes of balances since a moment, over all pages."""
+    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+        """Return a page of the trades and other changes of balances since a moment.
+
+        The same cursor asks for the same page again. `history.read_history` reads them all.
+        """
         ...
 
     async def submit(self, order: Order) -> str:

@@ -5,11 +5,9 @@ an order of ours, a trade or an entry of the ledger explains is healed; what not
 person's matter. What the venue did not tell proves nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
-from trading_ops.agent import Side
 from trading_ops.paper.bot.brokerage.port import VenueTrade
 from trading_ops.paper.bot.reconciliation.findings import (
     Adopt,
@@ -26,6 +24,7 @@ from trading_ops.paper.bot.reconciliation.findings import (
     Shrink,
     Step,
 )
+from trading_ops.paper.bot.reconciliation.projected import Projected
 from trading_ops.paper.bot.reconciliation.sides import Orphans, Ours, Policy, Strangers, Theirs
 from trading_ops.paper.bot.trading.order import (
     ZERO,
@@ -64,9 +63,8 @@ class _Comparing:
         self._found: list[Discrepancy] = []
         self._steps: list[Step] = []
         self._in_flight = False
-        # As they will be when the steps were taken.
-        self._expected = dict(ours.expected)
-        self._positions = dict(ours.positions)
+        self._untold = False  # an order of ours has traded, and the venue did not show it
+        self._then = Projected(ours.expected, ours.positions)
 
     def result(self) -> Comparison:
         self._look_at_recorded()
@@ -87,6 +85,8 @@ class _Comparing:
             steps=tuple(self._steps),
             drift=drift,
             in_flight=self._in_flight,
+            read_at=self._theirs.snapshot.at,
+            counted=self._theirs.history.complete and not self._in_flight and not self._untold,
         )
 
     # Orders
@@ -112,8 +112,7 @@ class _Comparing:
             return
         self._steps.append(Hear(order=order, word=word))
         if fill is not None:
-            self._count(order.symbol, order.side, fill.quantity, fill.cost, fill.fee)
-            self._move(order.symbol, order.side, fill.quantity)
+            self._then.fill(order, fill)
             self._in_flight = self._in_flight or not self._at_start
             if self._at_start or not order.status.alive:
                 told = f"{after.filled} of {order.quantity}"
@@ -156,8 +155,7 @@ class _Comparing:
         order = adopted(word, word.client_id or word.venue_id, self._now)
         fill = progress(order, word)[1]
         if fill is not None:
-            self._count(word.symbol, word.side, fill.quantity, fill.cost, fill.fee)
-            self._move(word.symbol, word.side, fill.quantity)
+            self._then.fill(word, fill)
 
     # What happened
 
@@ -174,6 +172,7 @@ class _Comparing:
             if client_id in self._ours.orders:
                 continue
             if self._ours.owns(client_id):
+                self._untold = self._untold or word is None
                 if word is not None and trade.venue_id not in open_now | taken:
                     taken.add(trade.venue_id)
                     self._adopt(word)
@@ -191,7 +190,7 @@ class _Comparing:
 
     def _meet_stranger(self, trade: VenueTrade) -> None:
         self._steps.append(CountTrade(trade=trade))
-        self._count(trade.symbol, trade.side, trade.quantity, trade.cost, trade.fee)
+        self._then.trade(trade)
         halts = self._policy.strangers is Strangers.HALT
         self._note(
             Cause.EXTERNAL_TRADE,
@@ -206,8 +205,7 @@ class _Comparing:
             if ("ledger", entry.ledger_id) in self._ours.adopted:
                 continue
             self._steps.append(CountLedger(entry=entry))
-            before = self._expected.get(entry.currency, ZERO)
-            self._expected[entry.currency] = before + entry.amount - entry.fee
+            before = self._then.enter(entry)
             told = f"{entry.kind} of {entry.amount} (entry {entry.ledger_id})"
             self._note(Cause.BALANCE, Remedy.HEAL, entry.currency, before, told)
 
@@ -217,7 +215,7 @@ class _Comparing:
         balances = dict(self._balance_drift())
         positions: dict[str, Decimal] = {}
         reported = self._theirs.snapshot.positions
-        for symbol in sorted({*self._positions, *reported}):
+        for symbol in sorted({*self._then.positions, *reported}):
             if symbol in reported:
                 positions[symbol] = self._look_at_reported(symbol, reported[symbol])
             else:
@@ -226,24 +224,24 @@ class _Comparing:
         bases = {symbol.partition("/")[0] for symbol in positions if symbol not in reported}
         for currency, drift in balances.items():
             if drift and currency not in bases:
-                ours = self._expected.get(currency, ZERO)
+                ours = self._then.expected.get(currency, ZERO)
                 self._note(Cause.BALANCE, Remedy.HALT, currency, ours, ours - drift)
         return Drift(positions=positions, balances=balances)
 
     def _balance_drift(self) -> Iterator[tuple[str, Decimal]]:
         told = self._theirs.snapshot.balances
-        for currency in sorted({*self._expected, *told}):
+        for currency in sorted({*self._then.expected, *told}):
             theirs = told[currency].total if currency in told else ZERO
-            yield currency, self._expected.get(currency, ZERO) - theirs
+            yield currency, self._then.expected.get(currency, ZERO) - theirs
 
     def _look_at_spot(self, symbol: str, base: str, drift: Decimal) -> Decimal:
         """Return the drift of a position that is a balance of its base currency."""
-        position = self._positions.get(symbol, ZERO)
+        position = self._then.positions.get(symbol, ZERO)
         if drift > 0:
             self._note(Cause.QUANTITY_SMALLER, Remedy.HALT, symbol, position, position - drift)
         elif drift < 0:
             self._note(Cause.QUANTITY_LARGER, Remedy.HALT, symbol, position, position - drift)
-        elif (there := max(ZERO, self._expected.get(base, ZERO))) < position:
+        elif (there := max(ZERO, self._then.expected.get(base, ZERO))) < position:
             # Every change of the balance is explained: somebody sold what the bot had bought.
             self._steps.append(Shrink(symbol=symbol, quantity=there))
             self._note(Cause.QUANTITY_SMALLER, Remedy.HEAL, symbol, position, there)
@@ -251,7 +249,7 @@ class _Comparing:
 
     def _look_at_reported(self, symbol: str, theirs: Decimal) -> Decimal:
         """Return the drift of a position that the venue itself keeps."""
-        ours = self._positions.get(symbol, ZERO)
+        ours = self._then.positions.get(symbol, ZERO)
         if ours == theirs:
             return ZERO
         if ours * theirs < 0:
@@ -262,23 +260,6 @@ class _Comparing:
             cause = Cause.QUANTITY_LARGER
         self._note(cause, Remedy.HALT, symbol, ours, theirs)
         return ours - theirs
-
-    # Book-keeping
-
-    def _count(
-        self, symbol: str, side: Side, quantity: Decimal, cost: Decimal, fee: Decimal
-    ) -> None:
-        base, _, quote = symbol.partition("/")
-        sign = 1 if side is Side.BUY else -1
-        changes: dict[str, Decimal] = defaultdict(Decimal)
-        changes[base] += sign * quantity
-        changes[quote] -= sign * cost + fee
-        for currency, change in changes.items():
-            self._expected[currency] = self._expected.get(currency, ZERO) + change
-
-    def _move(self, symbol: str, side: Side, quantity: Decimal) -> None:
-        sign = 1 if side is Side.BUY else -1
-        self._positions[symbol] = self._positions.get(symbol, ZERO) + sign * quantity
 
     def _note(
         self,

@@ -25,7 +25,7 @@ from trading_ops.paper.bot.reconciliation.beginning import (
 )
 from trading_ops.paper.bot.reconciliation.compare import compare
 from trading_ops.paper.bot.reconciliation.findings import Cause, Comparison, Discrepancy, Drift
-from trading_ops.paper.bot.reconciliation.gather import Caller, Held, gather
+from trading_ops.paper.bot.reconciliation.gather import Caller, Held, Patient, TooSlow, gather
 from trading_ops.paper.bot.reconciliation.heal import heal
 from trading_ops.paper.bot.reconciliation.sides import Policy
 from trading_ops.paper.bot.reconciliation.telling import Telling
@@ -41,6 +41,10 @@ AGAIN_SECONDS = 2.0
 
 FIRST_PAUSE = 0.1
 """Until the second look at what was mended at the start; doubled after each failure."""
+
+MOST_SECONDS = 15.0
+"""For which orders wait for one comparison, and the request that is then under way; at the start,
+when nothing is submitted anyway, it may take as long as it takes."""
 
 UNREADABLE = (Unavailable, VenueRefused, StoreError)
 
@@ -61,6 +65,7 @@ class Reconciliation(Component):
         interval_seconds: float,
         currencies: Collection[str] = (),
         away_seconds: Callable[[], float | None] = lambda: None,
+        most_seconds: float = MOST_SECONDS,
     ) -> None:
         """Take what it works with.
 
@@ -75,6 +80,7 @@ class Reconciliation(Component):
             interval_seconds: between two comparisons.
             currencies: that are traded; of others a drift is told only when there is one.
             away_seconds: for how long nobody looked after the account; None for unknown.
+            most_seconds: that orders wait for a comparison; the one at the start has no limit.
         """
         super().__init__("reconciliation", metrics)
         self.recovered = False
@@ -88,6 +94,7 @@ class Reconciliation(Component):
         self._policy = policy
         self._telling = Telling(metrics, book, currencies=currencies, away_seconds=away_seconds)
         self._interval = interval_seconds
+        self._most_seconds = most_seconds
         self._seen = NOTHING
         self._differs = False
         self._failed = False
@@ -139,7 +146,8 @@ class Reconciliation(Component):
         Raises:
             CommandFailed: the venue or the records could not be asked.
         """
-        if not await self._look() and self._failed:
+        await self._look()
+        if self._failed:
             raise CommandFailed(self.detail)
         return self.detail
 
@@ -192,7 +200,7 @@ class Reconciliation(Component):
             self.metrics.reconciled("failed")
             self.fail(f"not compared: {error}")
             self._failed = True
-            return False
+            return isinstance(error, TooSlow)  # orders have their turn before it is tried again
         self._failed = False
         self.succeed()
         return await self._judge(comparison)
@@ -212,6 +220,8 @@ class Reconciliation(Component):
             self._telling.show(drift)
             self.metrics.reconciled("drifted")
             self.detail = "what differs must be settled by a person"
+            if comparison.counted:
+                await self._keep_watermark(comparison)
             return True
         self._telling.show(drift)
         if comparison.in_flight or (comparison.steps and not self.recovered):
@@ -233,14 +243,18 @@ class Reconciliation(Component):
     async def _end_well(self, comparison: Comparison) -> None:
         self.metrics.reconciled("healed" if comparison.steps else "clean")
         self.detail = "records and venue agree"
-        with contextlib.suppress(*UNREADABLE):  # then a little more history is read next time
-            await self._store.set_fact(WATERMARK, clock.timestamp() - OVERLAP_SECONDS)
+        await self._keep_watermark(comparison)
         if not self.recovered:
             self.recovered = True
             self._telling.forget()
             self.metrics.recovery_complete(complete=True)
             log.info("recovered")
             reached(Place.RECOVERED)
+
+    async def _keep_watermark(self, comparison: Comparison) -> None:
+        """Have the next comparison read what happened since this one began, and a little before."""
+        with contextlib.suppress(*UNREADABLE):  # then a little more history is read next time
+            await self._store.set_fact(WATERMARK, comparison.read_at - OVERLAP_SECONDS)
 
     async def _heal(self, comparison: Comparison) -> None:
         for step in comparison.steps:
@@ -255,7 +269,8 @@ class Reconciliation(Component):
 
     async def _compare(self, *, at_start: bool) -> Comparison:
         since = await self._store.fact(WATERMARK, float)
-        ours, theirs = await gather(self._broker, self._store, self._held(), since=since or 0.0)
+        caller = self._broker if at_start else Patient(self._broker, seconds=self._most_seconds)
+        ours, theirs = await gather(caller, self._store, self._held(), since=since or 0.0)
         reached(Place.GATHERED)
         return compare(ours, theirs, self._policy, now=clock.timestamp(), at_start=at_start)
 

@@ -156,6 +156,13 @@ class Comparison:
     in_flight: bool
     """Whether something was on its way while the venue was read, so that drift proves nothing."""
 
+    read_at: float = 0.0
+    """When the venue was first asked, in seconds since the epoch."""
+
+    counted: bool = True
+    """Whether all that happened until then is in the records once the steps are taken, so that it
+    need not be read again."""
+
     @property
     def halting(self) -> tuple[Discrepancy, ...]:
         """Return what only a person can settle."""

@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Protocol, TypeVar
 
 from trading_ops import clock
+from trading_ops.paper.bot.brokerage.history import read_history
 from trading_ops.paper.bot.brokerage.port import Brokerage, History, Snapshot, VenueTrade
+from trading_ops.paper.bot.component import Unavailable
 from trading_ops.paper.bot.reconciliation.sides import Ours, Theirs
 from trading_ops.paper.bot.trading.order import Order, VenueOrder
 
@@ -37,6 +39,41 @@ class Records(Protocol):
     async def adopted_among(self, ids: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return which trades and ledger entries, by kind and id, were counted before."""
         ...
+
+
+class TooSlow(Unavailable):
+    """The answers took so long that orders had waited enough for them."""
+
+
+class Patient:
+    """A caller that asks nothing more after a while.
+
+    What was asked is waited for: a request that is given up may have arrived, and each has a
+    timeout of its own.
+    """
+
+    def __init__(self, caller: Caller, *, seconds: float) -> None:
+        """Begin to count.
+
+        Args:
+            caller: asks the venue.
+            seconds: from now on, until the last request.
+        """
+        self._caller = caller
+        self._seconds = seconds
+        self._until = clock.monotonic() + seconds
+
+    async def call(self, endpoint: str, request: Callable[[Brokerage], Awaitable[T]]) -> T:
+        """Make a request.
+
+        Raises:
+            TooSlow: it is too late for another one.
+            Unavailable: the venue cannot be asked now.
+            VenueRefused: it said no.
+        """
+        if clock.monotonic() > self._until:
+            raise TooSlow(f"{endpoint}: the account was not told within {self._seconds:g} s")
+        return await self._caller.call(endpoint, request)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +107,10 @@ async def gather(
     began = clock.timestamp()
     open_orders = await caller.call("OpenOrders", lambda venue: venue.open_orders())
     words = await _words(caller, held.alive, {word.client_id for word in open_orders})
-    history = await caller.call("TradesHistory", lambda venue: venue.history(since))
+    history = await read_history(
+        lambda cursor: caller.call(cursor.endpoint, lambda venue: venue.history(since, cursor)),
+        since=since,
+    )
     recorded, others = await _behind(caller, records, held, history, words)
     balances = await caller.call("BalanceEx", lambda venue: venue.balances())
     positions = await caller.call("OpenPositions", lambda venue: venue.positions())

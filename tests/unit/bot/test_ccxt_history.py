@@ -1,0 +1,75 @@
+"""Paging of any venue, against venues that page in each way."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading_ops.paper.bot.brokerage.ccxt_history import Page, Stretch
+
+SIZE = 5
+END = 1_000
+
+
+class Listing:
+    """A venue's list: entries at milliseconds, told `SIZE` at a time from one of its ends."""
+
+    def __init__(self, times: list[int], *, newest_first: bool, until: bool = True) -> None:
+        self.entries: Page = [{"id": str(at), "timestamp": time} for at, time in enumerate(times)]
+        self.newest_first = newest_first
+        self.until = until
+
+    async def ask(
+        self, _symbol: str | None, since: int, _limit: None = None, params: Any = None
+    ) -> Page:
+        until = (params or {}).get("until", END) if self.until else END
+        there = [one for one in self.entries if since <= one["timestamp"] <= until]
+        there.sort(key=lambda one: one["timestamp"], reverse=self.newest_first)
+        return there[:SIZE]
+
+
+async def read(listing: Listing, begin: int) -> tuple[set[str], bool, int]:
+    """Return the ids that were read, whether they are said to be all, and how many pages."""
+    stretch, found, pages = Stretch(begin=begin, end=END), set[str](), 0
+    while not stretch.over:
+        page = await stretch.ask(listing.ask, None)
+        found |= {one["id"] for one in stretch.kept(page)}
+        stretch = stretch.after(page, page_size=SIZE)
+        pages += 1
+        assert pages < 500, "it does not end"
+    return found, stretch.whole, pages
+
+
+@given(
+    times=st.lists(st.integers(0, END), max_size=60),
+    begin=st.integers(0, END),
+    newest_first=st.booleans(),
+    until=st.booleans(),
+)
+def test_what_is_said_to_be_all_is_all(
+    times: list[int], begin: int, newest_first: bool, until: bool
+) -> None:
+    """Whichever end a venue begins with, and whether it can go back or not."""
+    listing = Listing(times, newest_first=newest_first, until=until)
+    there = {one["id"] for one in listing.entries if one["timestamp"] >= begin}
+    found, whole, _ = asyncio.run(read(listing, begin))
+    assert found <= there
+    assert found == there or not whole
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_all_is_read_where_it_can_be(newest_first: bool) -> None:
+    """A hundred entries at a hundred moments, five at a time."""
+    listing = Listing(list(range(0, END, 10)), newest_first=newest_first)
+    found, whole, pages = await read(listing, 0)
+    assert (len(found), whole) == (100, True)
+    assert pages <= 2 * 100 / (SIZE - 1) + 3
+
+
+async def test_what_is_cut_at_one_moment_is_not_called_whole() -> None:
+    """More entries at one millisecond than a page has."""
+    _, whole, pages = await read(Listing([7] * (SIZE + 1), newest_first=False), 0)
+    assert not whole
+    assert pages < 6
