@@ -16,7 +16,7 @@ from trading_ops.reports.gameday import FILE, PAGE, GameDayRecord, grids, summar
 from trading_ops.settings import load_settings
 from trading_ops.stack.drill import run_drill
 from trading_ops.stack.following import DrillResult
-from trading_ops.stack.gameday import SIDE_BY_SIDE, GameDay, run_game_day
+from trading_ops.stack.gameday import SIDE_BY_SIDE, GameDay, held_back, run_game_day
 from trading_ops.stack.gameday_record import begin_day, record_of
 from trading_ops.stack.scene import open_scene
 from trading_ops.stack.timeline import Mark
@@ -37,8 +37,17 @@ BOT = click.option("--bot", metavar="NAME", help="The bot to break; the first on
     is_flag=True,
     help="Silence the alert in Alertmanager first; the drill passes only if hands are kept off.",
 )
+@click.option(
+    "--during",
+    metavar="ALERT",
+    default="",
+    help="Have this alert fire first, for which the runbook waits; the drill passes only if "
+    "nothing is done until that is over.",
+)
 @output_option
-def drill(alert: str, bot: str | None, *, paused: bool, silenced: bool, output: str) -> None:
+def drill(
+    alert: str, bot: str | None, *, paused: bool, silenced: bool, during: str, output: str
+) -> None:
     """Break the running stack so that ALERT fires, and follow it until it is healed.
 
     Needs a running stack (`trading-ops up`). The fault is the one that the runbook of ALERT
@@ -49,14 +58,15 @@ def drill(alert: str, bot: str | None, *, paused: bool, silenced: bool, output: 
 
     async def run() -> DrillResult:
         async with open_scene(load_settings()) as scene:
-            held_back = "with automation paused" if paused else "silenced" if silenced else ""
-            _headline(console, alert, held_back)
+            why = held_back(paused=paused, silenced=silenced, during=during)
+            _headline(console, alert, why)
             return await run_drill(
                 scene,
                 alert,
                 bot_name=bot,
                 paused=paused,
                 silenced=silenced,
+                during=during,
                 say=lambda mark: _say(console, mark),
             )
 
@@ -94,7 +104,7 @@ def gameday(bot: str | None, *, without_paused: bool, record: Path | None, outpu
                 scene,
                 bot_name=bot,
                 with_paused=not without_paused,
-                begin=lambda alert, held_back: _headline(console, alert, held_back),
+                begin=lambda alert, why: _headline(console, alert, why),
                 end=lambda result: _verdict(console, result),
                 say=lambda alert, mark: _say(console, mark, name=_short(alert)),
             )
@@ -115,8 +125,8 @@ def _console(output: str) -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True) if output == "json" else out()
 
 
-def _headline(console: Console, alert: str, held_back: str) -> None:
-    console.print(f"\n[bold]{alert}[/] {held_back}".rstrip())
+def _headline(console: Console, alert: str, why: str) -> None:
+    console.print(f"\n[bold]{alert}[/] {why}".rstrip())
 
 
 def _say(console: Console, mark: Mark, *, name: str = "") -> None:

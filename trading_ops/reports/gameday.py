@@ -54,6 +54,7 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
     witness: str
     reasons: list[str]
     timeline: list[RecordedMark]
+    during: str = ""
 
     def first(self, *stages: str) -> float | None:
         """Return when the first of some stages was reached, None for never."""
@@ -122,7 +123,8 @@ class Grid:
 
 def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
     """Return the tables of a day."""
-    machines = [one for one in drills if not one.for_people and not one.held_back]
+    waited = [one for one in drills if one.during]
+    machines = [one for one in drills if not (one.for_people or one.held_back or one.during)]
     people = [one for one in drills if one.for_people]
     paused = {one.alert: one for one in drills if one.paused}
     found = [
@@ -133,6 +135,14 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                 *("limit", "theirs", "ours", "of it proof", "automation paused", "result"),
             ),
             rows=[_healed(one, paused.get(one.alert)) for one in machines],
+        ),
+        Grid(
+            title="Left alone until its cause was gone, and then healed",
+            columns=(
+                *("alert", "during", "injected", "detected", "received", "waited", "mended"),
+                *("acted", "verified", "closed", "limit", "result"),
+            ),
+            rows=[_waited(one) for one in waited],
         ),
         Grid(
             title="Left to people",
@@ -148,7 +158,8 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
 
 def summary(drills: Sequence[RecordedDrill]) -> list[str]:
     """Return the day in sentences."""
-    whole = [one for one in drills if not one.held_back]
+    whole = [one for one in drills if not (one.held_back or one.during)]
+    waited = [one for one in drills if one.during]
     machines = [one for one in whole if not one.for_people]
     people = [one for one in whole if one.for_people]
     back = {
@@ -161,6 +172,11 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
         if runs:
             stayed = sum(one.passed for one in runs)
             told.append(f"{stayed} of {len(runs)} stayed broken, and were left alone, {how}.")
+    if waited:
+        good = sum(one.passed for one in waited)
+        told.append(
+            f"{good} of {len(waited)} left alone until its cause was gone, and healed then."
+        )
     if machines:
         shares: dict[str, Callable[[RecordedDrill], float | None]] = {
             "closed after": lambda one: one.total_seconds,
@@ -201,7 +217,7 @@ def page(record: GameDayRecord) -> str:
     ]
     for grid in grids(record.drills):
         lines += ["", f"## {grid.title}", "", *_markdown(grid.columns, grid.rows)]
-    known = {one.alert: one for one in record.drills if not one.held_back}
+    known = {_named(one): one for one in record.drills if not one.held_back}
     lines += ["", "## What was broken, and who saw the end", ""]
     seen = [(alert, one.broken, one.witness or NEVER) for alert, one in sorted(known.items())]
     lines += _markdown(("alert", "fault", "witness"), seen)
@@ -250,6 +266,17 @@ def _healed(one: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
         NEVER if twin is None else _stayed(twin),
         _verdict(one),
     ]
+
+
+def _waited(one: RecordedDrill) -> list[str]:
+    stages = ("detected", "received", "waited", "mended", "acted")
+    times = (0.0, *map(one.first, stages), one.last("verified"), one.total_seconds)
+    limit = f"{one.limit_seconds:.0f}"
+    return [one.alert, one.during, *map(_cell, times), limit, _verdict(one)]
+
+
+def _named(one: RecordedDrill) -> str:
+    return f"{one.alert}, during {one.during}" if one.during else one.alert
 
 
 def _left(one: RecordedDrill) -> list[str]:

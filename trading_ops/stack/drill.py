@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from trading_ops import clock
 from trading_ops.domain.attempt import Delivery
-from trading_ops.domain.runbook import fill_query
+from trading_ops.domain.runbook import Drill, Runbook, fill_query
 from trading_ops.errors import StackError
 from trading_ops.stack.calm import OWNER, TICK_SECONDS, Say, wait_until_calm
 from trading_ops.stack.faults import FAULTS
 from trading_ops.stack.following import HEAL_AFTER_PAUSE, DrillResult, Following
+from trading_ops.stack.held_back import cause_of, must_wait
 from trading_ops.stack.noticing import must_be_noticed
 from trading_ops.stack.scene import Scene
 
@@ -26,6 +27,7 @@ async def run_drill(
     paused: bool,
     say: Say,
     silenced: bool = False,
+    during: str = "",
     calm: bool = False,
 ) -> DrillResult:
     """Run one drill to its end and clean up behind it.
@@ -37,47 +39,64 @@ async def run_drill(
         paused: automation is paused, and the drill passes only if nothing recovers.
         say: hears of each stage as it is reached.
         silenced: the alert is silenced in Alertmanager, and the same holds.
+        during: an alert that keeps hands off; it is made to fire first, and the drill passes only
+            if nothing is done until it is over.
         calm: somebody has waited for a healthy stack already.
 
     Raises:
         StackError: the alert has no drill, or the stack is not in order before it begins.
         ClientError: the stack does not answer.
     """
-    runbook = scene.runbooks.get(alert)
-    if runbook is None or runbook.drill is None:
-        known = ", ".join(book.alert for book in scene.runbooks.values() if book.drill)
-        raise StackError(f"{alert} has no drill; there are: {known}")
-    if (paused or silenced) and not runbook.steps:
-        raise StackError(f"{alert} is for people: there is no automation to hold back")
+    runbook, plan = _drilled(scene, alert)
+    if (paused or silenced) and (during or not runbook.steps):
+        why = f"{during} holds it back already" if during else "it is for people"
+        raise StackError(f"{alert} has no automation to hold back: {why}")
+    cause = cause_of(runbook, scene.runbooks.get(during)) if during else None
     bot = scene.bot(bot_name)
     if not calm:
         await wait_until_calm(scene, bot, say, alert=alert)
     await scene.reconciler.forgive(bot.name, owner=OWNER, reason=f"drill {alert}")
-    fault = FAULTS[runbook.drill.fault]
+    fault = FAULTS[plan.fault]
     run = Following(
-        scene=scene, runbook=runbook, drill=runbook.drill, fault=fault, bot=bot, say=say
+        scene=scene, runbook=runbook, drill=plan, fault=fault, bot=bot, say=say, during=cause
     )
     if paused:
         await run.pause()
-    key = ""
     try:
         if silenced:
             await run.silence()
+        if cause is not None:
+            return await _once_it_may(run, cause)
         run.injected = clock.now()
-        key = await fault.inject(scene, bot)
+        run.key = await run.fault.inject(scene, bot)
         await run.follow()
         if not runbook.steps:
-            mend, key = key, ""
+            mend, run.key = run.key, ""
             return await must_be_noticed(run, mend)
         return await (_must_not_recover(run) if paused or silenced else _must_recover(run))
     finally:
         await run.resume()
-        if key:
-            await fault.clean_up(scene, bot, key)
+        if run.key:
+            await run.fault.clean_up(scene, bot, run.key)
+
+
+def _drilled(scene: Scene, alert: str) -> tuple[Runbook, Drill]:
+    runbook = scene.runbooks.get(alert)
+    if runbook is None or runbook.drill is None:
+        known = ", ".join(book.alert for book in scene.runbooks.values() if book.drill)
+        raise StackError(f"{alert} has no drill; there are: {known}")
+    return runbook, runbook.drill
+
+
+async def _once_it_may(run: Following, cause: Runbook) -> DrillResult:
+    problem = await must_wait(run, cause)
+    if problem:
+        return run.result(paused=False, passed=False, problem=problem)
+    return await _must_recover(run)
 
 
 async def _must_recover(run: Following) -> DrillResult:
-    deadline = run.injected + run.drill.recover_within
+    deadline = run.injected + run.limit
     while clock.now() < deadline:
         await run.follow()
         if run.story and run.story.incident.closed_at:

@@ -33,6 +33,9 @@ class DrillResult:
     silenced: bool = False
     """Whether the alert was silenced in Alertmanager before, so that hands are off."""
 
+    during: str = ""
+    """The alert that fired first and kept hands off until it was over; empty for none."""
+
     passed: bool
     problem: str = ""
     """Why it did not pass."""
@@ -59,6 +62,12 @@ class Following:
     fault: Fault
     bot: Target
     say: Say
+    during: Runbook | None = None
+    """Of the alert that keeps hands off first."""
+
+    key: str = ""
+    """What is needed to clean the fault up."""
+
     injected: datetime = field(default_factory=clock.now)
     detected: datetime | None = None
     fires: bool = False
@@ -78,6 +87,12 @@ class Following:
         subjects = {"bot": self.bot.name, "venue": self.bot.venue}
         return subjects.get(self.runbook.target_label)
 
+    @property
+    def limit(self) -> timedelta:
+        """From the injection to the end of the incident; what keeps hands off may take its time."""
+        first = self.during.drill if self.during else None
+        return self.drill.recover_within + (first.recover_within if first else timedelta())
+
     def result(self, *, paused: bool, passed: bool, problem: str = "") -> DrillResult:
         """Return the drill's result with what was seen so far."""
         closed = self.story.incident.closed_at if self.story else None
@@ -89,9 +104,10 @@ class Following:
             for_people=not self.runbook.steps,
             paused=paused,
             silenced=self.silenced,
+            during=self.during.alert if self.during else "",
             passed=passed,
             problem=problem,
-            limit_seconds=self.drill.recover_within.total_seconds(),
+            limit_seconds=self.limit.total_seconds(),
             total_seconds=(closed - self.injected).total_seconds() if closed else None,
             incident=self.story.incident.id if self.story else "",
             timeline=self.marks(),

@@ -26,6 +26,9 @@ SIDE_BY_SIDE = frozenset(
 SILENCED = "TradingBotBrokerDisconnected"
 """Whose drill is run once more with its alert silenced: hands off is the same for all of them."""
 
+DURING = {"TradingBotDown": "TradingVenueDown"}
+"""Drills that are run once more while another alert keeps hands off until it is over."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GameDay:
@@ -36,7 +39,7 @@ class GameDay:
     @property
     def healed(self) -> list[DrillResult]:
         """The drills that were to recover, or to be noticed."""
-        held_back = (result.paused or result.silenced for result in self.results)
+        held_back = (one.paused or one.silenced or one.during for one in self.results)
         return [one for one, back in zip(self.results, held_back, strict=True) if not back]
 
     @property
@@ -54,6 +57,13 @@ class GameDay:
         """The middle of the times from injection to closed incident."""
         times = [one.total_seconds for one in self.healed if one.total_seconds is not None]
         return median(times) if times else None
+
+
+def held_back(*, paused: bool, silenced: bool, during: str) -> str:
+    """Say for a headline what keeps hands off; empty for nothing."""
+    if during:
+        return f"during {during}"
+    return "with automation paused" if paused else "silenced" if silenced else ""
 
 
 def drills_of(scene: Scene) -> list[str]:
@@ -81,9 +91,14 @@ async def run_game_day(
     day = GameDay()
 
     async def run(
-        alert: str, *, paused: bool = False, silenced: bool = False, calm: bool = False
+        alert: str,
+        *,
+        paused: bool = False,
+        silenced: bool = False,
+        during: str = "",
+        calm: bool = False,
     ) -> None:
-        begin(alert, "with automation paused" if paused else "silenced" if silenced else "")
+        begin(alert, held_back(paused=paused, silenced=silenced, during=during))
 
         def tell(mark: Mark) -> None:
             say(alert, mark)
@@ -95,13 +110,14 @@ async def run_game_day(
                 bot_name=bot_name,
                 paused=paused,
                 silenced=silenced,
+                during=during,
                 say=tell,
                 calm=calm,
             )
         except (StackError, ClientError) as error:
             # The rest of the day is still worth its while.
             failed = _not_run(scene, alert, bot.name, problem=str(error))
-            result = replace(failed, paused=paused, silenced=silenced)
+            result = replace(failed, paused=paused, silenced=silenced, during=during)
         end(result)
         day.results.append(result)
 
@@ -111,6 +127,8 @@ async def run_game_day(
             await run(alert, paused=True)
             if alert == SILENCED:
                 await run(alert, silenced=True)
+        if alert in DURING:
+            await run(alert, during=DURING[alert])
     together = [alert for alert in drills_of(scene) if alert in SIDE_BY_SIDE]
     if together:
         await wait_until_calm(scene, bot)

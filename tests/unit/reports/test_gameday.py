@@ -180,3 +180,18 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     """In a sentence with its name."""
     with pytest.raises(SetupError, match="gone"):
         write(tmp_path / "gone", record())
+
+
+def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
+    """Its time holds the outage: it is in no median, and in no other row."""
+    stages = HEALED | {"waited": 5.62, "mended": 45.0, "acted": 62.0, "closed": 68.0}
+    waited = drill(during="TradingVenueDown", stages=stages, total_seconds=68.0)
+    healed, apart = grids([drill(), waited])
+    assert [row[0] for row in healed.rows] == [row[0] for row in apart.rows]
+    assert apart.rows[0][1] == "TradingVenueDown"
+    assert list(apart.rows[0][5:8]) == ["5.62", "45.00", "62.00"]
+    told = summary([drill(), waited])
+    assert told[0] == "1 of 1 drills ended as they should, inside their limits."
+    assert told[1] == "1 of 1 left alone until its cause was gone, and healed then."
+    assert "closed after 11.60 s and 11.60 s" in told[2]
+    assert "| TradingBotDown, during TradingVenueDown |" in page(record(drill(), waited))

@@ -1,0 +1,175 @@
+"""A drill during an outage fails for every way in which hands were not kept off."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.stack.test_what_must_not_happen import AT, BOOKS, Whole, attempt, story
+from trading_ops import clock
+from trading_ops.clients.reconciler_views import EventView, IncidentView, StoryView
+from trading_ops.domain.runbook import Runbook
+from trading_ops.domain.target import Target
+from trading_ops.errors import StackError
+from trading_ops.stack.following import Following
+from trading_ops.stack.held_back import cause_of, must_wait
+from trading_ops.stack.scene import Scene
+
+DOWN, VENUE = BOOKS["TradingBotDown"], BOOKS["TradingVenueDown"]
+SOON = timedelta(milliseconds=150)
+
+
+class Killed(Whole):
+    """A fault whose cure somebody may see."""
+
+    def __init__(self, seen: str | None = None) -> None:
+        """Take what the witness says."""
+        self._seen = seen
+        self.injected = False
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Note it."""
+        del scene, bot
+        self.injected = True
+        return "pid"
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Say what was given."""
+        del scene, bot, since
+        return self._seen
+
+
+class Venue:
+    """The fault port."""
+
+    def __init__(self) -> None:
+        """Begin with nothing broken."""
+        self.broken: list[str] = []
+
+    async def inject(self, kind: str, **details: Any) -> str:
+        """Break it."""
+        del details
+        self.broken.append(kind)
+        return kind
+
+    async def clear(self, key: str) -> None:
+        """Mend it."""
+        self.broken.remove(key)
+
+
+class World:
+    """A stack whose venue's alert fires as soon as the venue is broken, or never."""
+
+    def __init__(self, told: StoryView | None, *, fires: bool = True) -> None:
+        """Take what the reconciler tells of the bot."""
+        self.venue = Venue()
+        self.runbooks = BOOKS
+        self.reconciler = self
+        self.prometheus = self
+        self._told = [] if told is None else [told]
+        self._fires = fires
+
+    def faults(self, bot: object) -> Venue:
+        """Return the fault port."""
+        del bot
+        return self.venue
+
+    async def incidents(self, **filters: str) -> Sequence[IncidentView]:
+        """Return those that are told of."""
+        del filters
+        return [one.incident for one in self._told]
+
+    async def story(self, key: str) -> StoryView:
+        """Return the one."""
+        del key
+        return self._told[0]
+
+    async def view(self) -> object:
+        """Return what fires."""
+        fires = self._fires and bool(self.venue.broken)
+        one = SimpleNamespace(
+            name=VENUE.alert, firing=True, active_at=clock.now(), labels={"venue": "paper"}
+        )
+        return SimpleNamespace(alerts={"1": one} if fires else {})
+
+
+def waiting(note: str = "would have run restart_bot; TradingVenueDown") -> StoryView:
+    """Return the story of an incident that waits for its cause to end."""
+    event = EventView(at=AT, kind="decided_wait", reason="cause_elsewhere", note=note, actor="us")
+    told = story(DOWN.alert)
+    told.events.append(event)
+    return told
+
+
+def following(world: World, fault: Killed) -> Following:
+    """Return a drill that does not last."""
+    assert DOWN.drill is not None
+    return Following(
+        scene=cast(Any, world),
+        runbook=DOWN,
+        drill=replace(DOWN.drill, recover_within=SOON),
+        fault=fault,
+        bot=cast(Any, SimpleNamespace(name="alpha", venue="paper")),
+        say=lambda _mark: None,
+    )
+
+
+def soon(book: Runbook) -> Runbook:
+    """Return a runbook whose drill does not last."""
+    assert book.drill is not None
+    return replace(book, drill=replace(book.drill, recover_within=SOON))
+
+
+@pytest.mark.parametrize(
+    ("told", "seen", "problem"),
+    [
+        (waiting(), None, ""),
+        (None, None, "no incident was opened"),
+        (story(DOWN.alert), None, "it was not stored that TradingVenueDown keeps hands off"),
+        (waiting("x; TradingBotDown"), None, "it was not stored that TradingVenueDown"),
+        (waiting(), "a new process", "a witness saw a cure during TradingVenueDown"),
+        (
+            story(DOWN.alert, attempt("restart_bot")),
+            None,
+            "restart_bot was run during TradingVenueDown",
+        ),
+    ],
+)
+async def test_whatever_was_done_or_not_told_is_a_problem(
+    told: StoryView | None, seen: str | None, problem: str
+) -> None:
+    """And the venue is mended in any case, after which the reconciler may act."""
+    world = World(told)
+    run = following(world, Killed(seen))
+    found = await must_wait(run, soon(VENUE))
+    assert found.startswith(problem)
+    assert bool(found) == bool(problem)
+    assert world.venue.broken == []
+    assert run.key == "pid"
+    assert [mark.stage for mark in run.extra][-1] == "mended"
+
+
+async def test_nothing_is_broken_before_its_cause_fires() -> None:
+    """Else it would be healed, and rightly."""
+    world, killed = World(waiting(), fires=False), Killed()
+    assert await must_wait(following(world, killed), soon(VENUE)) == "TradingVenueDown did not fire"
+    assert not killed.injected
+    assert world.venue.broken == []
+
+
+@pytest.mark.parametrize("cause", [None, DOWN, replace(VENUE, drill=None)])
+def test_what_it_does_not_wait_for_is_refused(cause: Runbook | None) -> None:
+    """The message names what it does wait for."""
+    with pytest.raises(StackError, match="it waits for: TradingVenueDown"):
+        cause_of(DOWN, cause)
+
+
+def test_the_limit_leaves_both_their_time() -> None:
+    """As long as it would be healed in, and then what its cause may take to end."""
+    run = following(World(None), Killed())
+    assert run.limit == SOON
+    run.during = VENUE
+    assert run.limit == SOON + timedelta(seconds=90)
