@@ -59,10 +59,7 @@ class OrphanedOrder(Fault):
             price="10000",
             cl_ord_id=self._id,
         )
-        try:
-            await _look(scene, bot, fence=0)
-        except FencedOff as error:
-            await _look(scene, bot, fence=error.highest)
+        await look(scene, bot)
         return ""
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
@@ -112,7 +109,7 @@ class FolderTaken(Fault):
             raise StackError(f"{bot.name} has no folder of its own")
         await kill(scene, bot)
         path = scene.settings.var / bot.service.unit / "lock"
-        self._lock = await _until(lambda: _taken(path), "the bot's folder was not given up")
+        self._lock = await until(lambda: _taken(path), "the bot's folder was not given up")
         return str(path)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
@@ -134,7 +131,7 @@ class LapsedWord(Fault):
         since = clock.timestamp()
         key = await scene.faults(bot).inject("refuse")
         try:
-            found = await _until(
+            found = await until(
                 lambda: _opened(scene, "TradingVenueDown", since), "no incident was opened"
             )
             await scene.reconciler.acknowledge(
@@ -169,6 +166,18 @@ async def restart(scene: Scene, bot: Target) -> None:
     )
 
 
+async def look(scene: Scene, bot: Target) -> None:
+    """Have the bot compare itself with its venue now.
+
+    Raises:
+        StackError: it did not.
+    """
+    try:
+        await _look(scene, bot, fence=0)
+    except FencedOff as error:
+        await _look(scene, bot, fence=error.highest)
+
+
 async def _look(scene: Scene, bot: Target, *, fence: int) -> None:
     answer = await scene.directory.bot(bot).command(
         "restart_component",
@@ -192,7 +201,12 @@ async def _taken(path: Path) -> TextIO | None:
     return None
 
 
-async def _until(look: Callable[[], Awaitable[T | None]], otherwise: str) -> T:
+async def until(look: Callable[[], Awaitable[T | None]], otherwise: str) -> T:
+    """Return what a look has found, once it finds something.
+
+    Raises:
+        StackError: it found nothing in time, in the words of `otherwise`.
+    """
     deadline = clock.monotonic() + WAIT_SECONDS
     while clock.monotonic() < deadline:
         found = await look()

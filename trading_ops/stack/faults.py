@@ -16,11 +16,15 @@ from trading_ops.stack.account_faults import (
     StartedUnder,
     kill,
 )
+from trading_ops.stack.closed_markets import ClosedMarkets
 from trading_ops.stack.config_fault import BadPrometheusConfig
 from trading_ops.stack.fault import Fault
 from trading_ops.stack.frozen import Frozen, FrozenAlertmanager, FrozenReconciler, SilentBot
 from trading_ops.stack.host_faults import LockedRecords, LogFlood, Restarts
+from trading_ops.stack.locked_store import LockedStore
+from trading_ops.stack.market_crash import MarketCrash
 from trading_ops.stack.scene import Scene
+from trading_ops.stack.shared_fault import Shared
 from trading_ops.stack.stranger import StrangerOnKey
 
 
@@ -109,6 +113,13 @@ FAULTS: Mapping[str, Fault] = {
         methods=["AddOrder"],
         error="EOrder:Insufficient funds",
     ),
+    "venue_closed": ClosedMarkets(),
+    "venue_hides_markets": VenueFault(
+        "api_error",
+        "the venue does not tell which of its markets are open",
+        methods=["AssetPairs"],
+        error="EGeneral:Internal error",
+    ),
     "venue_wrong_clock": VenueFault(
         "wrong_clock", "the venue's clock is 30 s ahead", offset_seconds=30
     ),
@@ -116,8 +127,9 @@ FAULTS: Mapping[str, Fault] = {
     "records_locked": LockedRecords(),
     "log_flood": LogFlood(),
     "exporter_frozen": Frozen(Kind.EXPORTER),
-    "alertmanager_frozen": FrozenAlertmanager(),
+    "alertmanager_frozen": Shared(FrozenAlertmanager()),
     "reconciler_frozen": FrozenReconciler(),
+    "reconciler_locked_out": LockedStore(),
     "bot_silent": SilentBot(),
     "bot_folder_taken": FolderTaken(),
     "bot_without_history": StartedUnder(
@@ -131,6 +143,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "order_orphaned": OrphanedOrder(),
     "snooze_lapses": LapsedWord(),
+    "market_crash": MarketCrash(),
     "prometheus_config_bad": BadPrometheusConfig(),
     "venue_maintenance": VenueFault(
         "maintenance", "the venue says that it is in maintenance", status="post_only"

@@ -1,12 +1,12 @@
 """A drill fails for what must not happen: anything done for people's alerts, one-shots twice."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
-from trading_ops.clients.reconciler_views import AttemptView, IncidentView, StoryView
+from tests.unit.stack.told import Told, attempt, story
+from trading_ops.clients.reconciler_views import StoryView
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import load_settings
@@ -16,7 +16,6 @@ from trading_ops.stack.following import Following
 from trading_ops.stack.noticing import done_for_people
 from trading_ops.stack.scene import Scene
 
-AT = datetime(2026, 5, 4, tzinfo=UTC)
 BOOKS = load_runbooks(load_settings(environ={}).runbooks)
 
 
@@ -36,55 +35,6 @@ class Whole(Broken):
     """A fault that leads to nothing."""
 
     tolerates = frozenset()
-
-
-def attempt(action: str, delivery: str = "one_shot") -> AttemptView:
-    """Return one attempt."""
-    return AttemptView(
-        id="1",
-        action=action,
-        target="alpha",
-        state="failed",
-        started_at=AT,
-        ended_at=AT,
-        verified_at=None,
-        detail="",
-        delivery=delivery,
-    )
-
-
-def story(alert: str, *attempts: AttemptView) -> StoryView:
-    """Return an incident with its attempts."""
-    incident = IncidentView(
-        id=alert,
-        alert=alert,
-        target="alpha",
-        labels={},
-        starts_at=AT,
-        received_at=AT,
-        opened_at=AT,
-        escalated_at=None,
-        closed_at=None,
-        close_reason=None,
-    )
-    return StoryView(incident=incident, attempts=list(attempts), events=[])
-
-
-class Told:
-    """A reconciler that tells stories."""
-
-    def __init__(self, stories: Sequence[StoryView]) -> None:
-        """Take them."""
-        self._stories = {one.incident.id: one for one in stories}
-
-    async def incidents(self, **filters: str) -> list[IncidentView]:
-        """Return those of the target."""
-        assert filters["target"] == "alpha"
-        return [one.incident for one in self._stories.values()]
-
-    async def story(self, key: str) -> StoryView:
-        """Return one."""
-        return self._stories[key]
 
 
 class World:

@@ -1,0 +1,57 @@
+"""Stories of incidents, and a reconciler that tells them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from trading_ops.clients.reconciler_views import AttemptView, IncidentView, StoryView
+
+AT = datetime(2026, 5, 4, tzinfo=UTC)
+
+
+def attempt(action: str, delivery: str = "one_shot") -> AttemptView:
+    """Return one attempt."""
+    return AttemptView(
+        id="1",
+        action=action,
+        target="alpha",
+        state="failed",
+        started_at=AT,
+        ended_at=AT,
+        verified_at=None,
+        detail="",
+        delivery=delivery,
+    )
+
+
+def story(alert: str, *attempts: AttemptView) -> StoryView:
+    """Return an incident with its attempts."""
+    incident = IncidentView(
+        id=alert,
+        alert=alert,
+        target="alpha",
+        labels={},
+        starts_at=AT,
+        received_at=AT,
+        opened_at=AT,
+        escalated_at=None,
+        closed_at=None,
+        close_reason=None,
+    )
+    return StoryView(incident=incident, attempts=list(attempts), events=[])
+
+
+class Told:
+    """A reconciler that tells stories."""
+
+    def __init__(self, stories: Sequence[StoryView]) -> None:
+        """Take them."""
+        self._stories = {one.incident.id: one for one in stories}
+
+    async def incidents(self, **filters: str) -> list[IncidentView]:
+        """Return those of the target."""
+        assert filters["target"] == "alpha"
+        return [one.incident for one in self._stories.values()]
+
+    async def story(self, key: str) -> StoryView:
+        """Return one."""
+        return self._stories[key]
