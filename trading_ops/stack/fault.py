@@ -12,11 +12,14 @@ class Fault(ABC):
 
     describe: str
 
-    deafens: ClassVar[bool] = False
+    deafens: bool = False
     """The reconciler cannot hear of it while it lasts: until then only Prometheus is asked."""
 
+    left_to_people: ClassVar[bool] = False
+    """No step can mend it: they are tried, and then people have to."""
+
     tolerates: ClassVar[frozenset[str]] = frozenset()
-    """Actions that another alert of the same fault leads to, and that cannot help."""
+    """Actions that it leads to, be it by another alert of the same fault, and that cannot help."""
 
     @abstractmethod
     async def inject(self, scene: Scene, bot: Target) -> str:
