@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.stack.test_what_must_not_happen import AT, BOOKS, Whole, attempt, story
+from tests.unit.stack.test_what_must_not_happen import BOOKS, Whole
+from tests.unit.stack.told import AT, attempt, story
 from trading_ops import clock
 from trading_ops.clients.reconciler_views import EventView, IncidentView, StoryView
 from trading_ops.domain.runbook import Runbook
