@@ -33,7 +33,6 @@ HEALING = [
 PATHS = sorted(RUNBOOKS.glob("*.md"))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 NOT_DRILLED = {
-    "TradingBotPositionDrift": "the bot compares each minute: what heals would heal anyway",
     "TradingBotSignalsStale": "the strategy is a sum; a model is configured by hand",
     "TradingBotDiskLow": "no disk is filled on purpose; tests/service/bot/test_housekeeping.py",
     "TradingBotMemoryHigh": "half a GiB of somebody's machine; tests/service/agent/test_relief.py",

@@ -66,14 +66,18 @@ class VenueFaults:
         body = await self._http.get(f"/accounts/{name}")
         return msgspec.json.decode(body, type=dict[str, Any])
 
-    async def deposit(self, account: str, asset: str, amount: Decimal) -> None:
+    async def deposit(
+        self, account: str, asset: str, amount: Decimal, *, booked: bool = True
+    ) -> None:
         """Move money into an account by hand; a negative amount leaves it.
+
+        What is not booked changes the balance, and nothing that the venue tells explains it.
 
         Raises:
             Refused: there is no such account or asset, or not so much of it.
             Unreachable: it did not answer.
         """
-        wanted = {"asset": asset, "amount": format(amount, "f")}
+        wanted = {"asset": asset, "amount": format(amount, "f"), "booked": booked}
         await self._by_hand(f"/accounts/{account}/deposits", wanted)
 
     async def trade(self, account: str, **order: str) -> Mapping[str, Any]:
@@ -85,7 +89,7 @@ class VenueFaults:
         """
         return await self._by_hand(f"/accounts/{account}/orders", order)
 
-    async def _by_hand(self, path: str, wanted: Mapping[str, str]) -> Mapping[str, Any]:
+    async def _by_hand(self, path: str, wanted: Mapping[str, object]) -> Mapping[str, Any]:
         answer = await self._http.ask("POST", path, json=dict(wanted))
         if answer.status != 200:  # noqa: PLR2004
             raise Refused(f"{path}: HTTP {answer.status}")

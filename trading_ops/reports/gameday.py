@@ -55,6 +55,7 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str]
     timeline: list[RecordedMark]
     during: str = ""
+    handed_over: bool = False
 
     def first(self, *stages: str) -> float | None:
         """Return when the first of some stages was reached, None for never."""
@@ -124,7 +125,9 @@ class Grid:
 def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
     """Return the tables of a day."""
     waited = [one for one in drills if one.during]
-    machines = [one for one in drills if not (one.for_people or one.held_back or one.during)]
+    others = [one for one in drills if not (one.for_people or one.held_back or one.during)]
+    machines = [one for one in others if not one.handed_over]
+    handed = [one for one in others if one.handed_over]
     people = [one for one in drills if one.for_people]
     paused = {one.alert: one for one in drills if one.paused}
     found = [
@@ -145,6 +148,14 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
             rows=[_waited(one) for one in waited],
         ),
         Grid(
+            title="Tried in vain, and handed to people",
+            columns=(
+                *("alert", "injected", "detected", "received", "acted", "handed over", "settled"),
+                *("closed", "limit", "automation paused", "result"),
+            ),
+            rows=[_handed(one, paused.get(one.alert)) for one in handed],
+        ),
+        Grid(
             title="Left to people",
             columns=(
                 *("alert", "injected", "detected", "received", "noticed", "mended", "closed"),
@@ -160,7 +171,7 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
     """Return the day in sentences."""
     whole = [one for one in drills if not (one.held_back or one.during)]
     waited = [one for one in drills if one.during]
-    machines = [one for one in whole if not one.for_people]
+    machines = [one for one in whole if not (one.for_people or one.handed_over)]
     people = [one for one in whole if one.for_people]
     back = {
         "with automation paused": [one for one in drills if one.paused],
@@ -177,6 +188,10 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
         told.append(
             f"{good} of {len(waited)} left alone until its cause was gone, and healed then."
         )
+    handed = [one for one in whole if one.handed_over]
+    if handed:
+        good = sum(one.passed for one in handed)
+        told.append(f"{good} of {len(handed)} were tried in vain, and handed to people.")
     if machines:
         shares: dict[str, Callable[[RecordedDrill], float | None]] = {
             "closed after": lambda one: one.total_seconds,
@@ -273,6 +288,13 @@ def _waited(one: RecordedDrill) -> list[str]:
     times = (0.0, *map(one.first, stages), one.last("verified"), one.total_seconds)
     limit = f"{one.limit_seconds:.0f}"
     return [one.alert, one.during, *map(_cell, times), limit, _verdict(one)]
+
+
+def _handed(one: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
+    stages = ("detected", "received", "acted", "escalated", "settled")
+    times = (0.0, *map(one.first, stages), one.total_seconds)
+    stayed = NEVER if twin is None else _stayed(twin)
+    return [one.alert, *map(_cell, times), f"{one.limit_seconds:.0f}", stayed, _verdict(one)]
 
 
 def _named(one: RecordedDrill) -> str:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -20,7 +20,7 @@ from trading_ops.stack.fault import Fault
 from trading_ops.stack.frozen import pid_of
 from trading_ops.stack.scene import Scene
 
-LOOK_WITHIN = timedelta(seconds=10)
+ORDER_WITHIN = timedelta(seconds=10)
 RESTART_WITHIN = timedelta(seconds=20)
 WAIT_SECONDS = 30.0
 TICK_SECONDS = 0.1
@@ -172,22 +172,29 @@ async def look(scene: Scene, bot: Target) -> None:
     Raises:
         StackError: it did not.
     """
+    await order(scene, bot, "restart_component", component="reconciliation")
+
+
+async def order(scene: Scene, bot: Target, name: str, **params: str) -> None:
+    """Have the bot carry out a command, as a person does who is at its agent.
+
+    Raises:
+        StackError: it did not.
+    """
     try:
-        await _look(scene, bot, fence=0)
+        await _order(scene, bot, name, params, fence=0)
     except FencedOff as error:
-        await _look(scene, bot, fence=error.highest)
+        await _order(scene, bot, name, params, fence=error.highest)
 
 
-async def _look(scene: Scene, bot: Target, *, fence: int) -> None:
+async def _order(
+    scene: Scene, bot: Target, name: str, params: Mapping[str, str], *, fence: int
+) -> None:
     answer = await scene.directory.bot(bot).command(
-        "restart_component",
-        {"component": "reconciliation"},
-        attempt_id=str(uuid.uuid4()),
-        fence=fence,
-        within=LOOK_WITHIN,
+        name, params, attempt_id=str(uuid.uuid4()), fence=fence, within=ORDER_WITHIN
     )
     if not answer.succeeded:
-        raise StackError(f"{bot.name} did not compare itself with its venue: {answer.detail}")
+        raise StackError(f"{bot.name} did not carry out {name}: {answer.detail}")
 
 
 async def _opened(scene: Scene, alert: str, since: float) -> str | None:

@@ -14,6 +14,7 @@ from trading_ops.errors import StackError
 from trading_ops.stack.calm import OWNER, TICK_SECONDS, Say, wait_until_calm
 from trading_ops.stack.faults import FAULTS
 from trading_ops.stack.following import HEAL_AFTER_PAUSE, DrillResult, Following
+from trading_ops.stack.handing_over import must_be_handed_over, settled
 from trading_ops.stack.held_back import cause_of, must_wait
 from trading_ops.stack.noticing import must_be_noticed
 from trading_ops.stack.scene import Scene
@@ -73,7 +74,9 @@ async def run_drill(
         if not runbook.steps:
             mend, run.key = run.key, ""
             return await must_be_noticed(run, mend)
-        return await (_must_not_recover(run) if paused or silenced else _must_recover(run))
+        if paused or silenced:
+            return await _must_not_recover(run)
+        return await (must_be_handed_over if fault.left_to_people else _must_recover)(run)
     finally:
         await run.resume()
         if run.key:
@@ -180,12 +183,16 @@ def _reasons(run: Following) -> list[str]:
 
 
 async def _heal(run: Following) -> None:
-    """Let automation mend it, so that the next drill finds a healthy stack.
+    """Have it mended, by people if need be, so that the next drill finds a healthy stack.
 
     Raises:
         StackError: it did not.
     """
     await run.resume()
+    if run.fault.left_to_people:
+        if not await settled(run, until=clock.now() + HEAL_AFTER_PAUSE):
+            raise StackError(f"{run.runbook.alert} did not end when people had settled it")
+        return
     deadline = clock.monotonic() + HEAL_AFTER_PAUSE.total_seconds()
     while clock.monotonic() < deadline:
         await run.follow()

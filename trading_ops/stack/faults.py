@@ -26,6 +26,7 @@ from trading_ops.stack.market_crash import MarketCrash
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.shared_fault import Shared
 from trading_ops.stack.stranger import StrangerOnKey
+from trading_ops.stack.unbooked import UnbookedMoney
 
 
 class VenueFault(Fault):
@@ -144,6 +145,7 @@ FAULTS: Mapping[str, Fault] = {
     "order_orphaned": OrphanedOrder(),
     "snooze_lapses": LapsedWord(),
     "market_crash": MarketCrash(),
+    "money_unbooked": UnbookedMoney(),
     "prometheus_config_bad": BadPrometheusConfig(),
     "venue_maintenance": VenueFault(
         "maintenance", "the venue says that it is in maintenance", status="post_only"

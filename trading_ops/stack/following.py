@@ -29,6 +29,9 @@ class DrillResult:
     for_people: bool = False
     """Whether the alert has no steps, so that it has to be noticed and left alone."""
 
+    handed_over: bool = False
+    """Whether no step can mend it, so that it has to end with people."""
+
     paused: bool
     silenced: bool = False
     """Whether the alert was silenced in Alertmanager before, so that hands are off."""
@@ -102,6 +105,7 @@ class Following:
             fault=self.drill.fault,
             broken=self.fault.describe,
             for_people=not self.runbook.steps,
+            handed_over=self.fault.left_to_people,
             paused=paused,
             silenced=self.silenced,
             during=self.during.alert if self.during else "",

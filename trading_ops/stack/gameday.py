@@ -149,6 +149,7 @@ def _not_run(scene: Scene, alert: str, target: str, *, problem: str) -> DrillRes
         fault=drill.fault if drill else "",
         broken=FAULTS[drill.fault].describe if drill else "",
         for_people=not book.steps,
+        handed_over=drill is not None and FAULTS[drill.fault].left_to_people,
         paused=False,
         passed=False,
         problem=problem,

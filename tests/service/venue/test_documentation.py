@@ -40,4 +40,4 @@ async def test_a_documented_hand_works(
 
 
 def test_there_are_hands() -> None:
-    assert len(HANDS) == 3
+    assert len(HANDS) == 4

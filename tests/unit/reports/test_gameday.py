@@ -195,3 +195,19 @@ def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
     assert told[1] == "1 of 1 left alone until its cause was gone, and healed then."
     assert "closed after 11.60 s and 11.60 s" in told[2]
     assert "| TradingBotDown, during TradingVenueDown |" in page(record(drill(), waited))
+
+
+def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
+    """It was tried in vain: what people took for it is in no median of the machine's."""
+    stages = HEALED | {"escalated": 38.0, "settled": 48.0, "closed": 54.5}
+    handed = drill("TradingBotPositionDrift", handed_over=True, stages=stages, total_seconds=54.5)
+    twin = drill("TradingBotPositionDrift", handed_over=True, paused=True, total_seconds=None)
+    healed, apart = grids([drill(), handed, twin])
+    assert [row[0] for row in healed.rows] == ["TradingBotDown"]
+    [row] = apart.rows
+    assert row[1:8] == ["0.00", "3.50", "5.60", "5.62", "38.00", "48.00", "54.50"]
+    assert row[8:] == ["45", "broken after 45", "closed"]
+    told = summary([drill(), handed, twin])
+    assert told[0] == "2 of 2 drills ended as they should, inside their limits."
+    assert told[2] == "1 of 1 were tried in vain, and handed to people."
+    assert "closed after 11.60 s and 11.60 s" in told[3]

@@ -85,8 +85,10 @@ class Clearing:
         self._journal.record("order_amended", **told(order))
         self.outbox.put_order("amended", order, now + self.skew)
 
-    def deposit(self, account: Account, asset: str, amount: Decimal, now: float) -> str:
-        """Book money that comes from outside, or leaves; return the reference."""
+    def deposit(
+        self, account: Account, asset: str, amount: Decimal, now: float, *, booked: bool = True
+    ) -> str:
+        """Book money that comes from outside, or leaves; return the reference, if it is booked."""
         balance = account.move(asset, amount)
         self._store.save_balance(account.name, asset, balance)
         entry = ledger.of_deposit(account.name, asset, amount, balance, now + self.skew)
@@ -96,8 +98,10 @@ class Clearing:
             asset=asset,
             amount=amount,
             balance=balance,
-            reference=entry.reference,
+            reference=entry.reference if booked else "",
         )
+        if not booked:
+            return ""
         self._enter(entry)
         return entry.reference
 

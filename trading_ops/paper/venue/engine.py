@@ -164,8 +164,12 @@ class Engine:
         """Return all accounts' orders on the book of a pair, oldest first."""
         return self.floor.resting(pair_id)
 
-    def deposit(self, account_name: str, asset: str, amount: Decimal, now: float) -> str:
+    def deposit(
+        self, account_name: str, asset: str, amount: Decimal, now: float, *, booked: bool = True
+    ) -> str:
         """Book money from outside, or money that leaves when negative; return the reference.
+
+        What is not booked has none, and is in the balance only.
 
         Raises:
             VenueRefusal: so much cannot leave.
@@ -173,7 +177,7 @@ class Engine:
         account = self.accounts[account_name]
         if account.available(asset, self.fees) + amount < 0:
             raise VenueRefusal("EFunding:Insufficient funds")
-        return self.clearing.deposit(account, asset, amount, now)
+        return self.clearing.deposit(account, asset, amount, now, booked=booked)
 
     def arm(self, account_name: str, timeout: int, now: float) -> float | None:
         """Arm the account's dead-man switch; 0 seconds disarm. Return the deadline."""

@@ -23,6 +23,8 @@ class Deposit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     asset: str
     amount: Decimal
+    booked: bool = True
+    """False: the balance changes, and the ledger does not tell why: a mistake of the venue."""
 
 
 class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +70,9 @@ class Hands:
         if not (amount := asset.round(wanted.amount)):
             raise VenueRefusal("EFunding:Invalid amount")
         with self._journal.by(key=HAND):
-            reference = self._engine.deposit(account, asset.id, amount, clock.timestamp())
+            reference = self._engine.deposit(
+                account, asset.id, amount, clock.timestamp(), booked=wanted.booked
+            )
         self._journal.commit()
         return {"reference": reference, "balance": self.show(account)["balances"][asset.id]}
 
