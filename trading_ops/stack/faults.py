@@ -97,7 +97,11 @@ FAULTS: Mapping[str, Fault] = {
     "stranger_on_key": StrangerOnKey(),
     "venue_refuses": VenueFault("refuse", "the venue refuses every connection"),
     "venue_errors": VenueFault(
-        "http_5xx", "three in ten of the venue's answers are errors", probability=0.3, seed=1
+        "http_5xx",
+        "three in ten of the venue's answers to signed requests are errors",
+        methods=["private"],
+        probability=0.3,
+        seed=1,
     ),
     "venue_throttles": VenueFault(
         "http_429", "three in ten requests are throttled", probability=0.3, seed=1
@@ -116,10 +120,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "venue_closed": ClosedMarkets(),
     "venue_hides_markets": VenueFault(
-        "api_error",
-        "the venue does not tell which of its markets are open",
-        methods=["AssetPairs"],
-        error="EGeneral:Internal error",
+        "http_5xx", "the venue does not tell which of its markets are open", methods=["AssetPairs"]
     ),
     "venue_wrong_clock": VenueFault(
         "wrong_clock", "the venue's clock is 30 s ahead", offset_seconds=30

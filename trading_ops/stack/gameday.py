@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from trading_ops.errors import ClientError, StackError
+from trading_ops.domain.target import Target
+from trading_ops.errors import ClientError, NotPossibleHere, StackError
 from trading_ops.stack.calm import wait_until_calm
 from trading_ops.stack.drill import run_drill
 from trading_ops.stack.faults import FAULTS
@@ -13,15 +14,25 @@ from trading_ops.stack.following import DrillResult
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.timeline import Mark
 
-SIDE_BY_SIDE = frozenset(
-    {
-        "TradingBotOrdersRejected",
-        "TradingLogGrowing",
-        "TradingOpsPrometheusConfigBad",
-        "TradingVenueClockSkewed",
-    }
+SITTINGS = (
+    frozenset(
+        {
+            "TradingBotOrdersRejected",
+            "TradingLogGrowing",
+            "TradingOpsCollectorFailing",
+            "TradingOpsPrometheusConfigBad",
+            "TradingVenueClockSkewed",
+        }
+    ),
+    frozenset({"TradingBotMarketDataSlow", "TradingBotRateLimited"}),
+    frozenset({"TradingOpsAlertmanagerDown", "TradingOpsPollFailing", "TradingOpsWatchdogMissing"}),
 )
-"""Drills of alerts for people that last minutes and do not get in each other's way: one sitting."""
+"""Drills of alerts for people that last minutes: those of a sitting do not get in each other's way.
+
+Those of the last one have one fault, which is mended once all of them have seen it.
+"""
+
+SIDE_BY_SIDE = frozenset[str]().union(*SITTINGS)
 
 SILENCED = "TradingBotBrokerDisconnected"
 """Whose drill is run once more with its alert silenced: hands off is the same for all of them."""
@@ -38,8 +49,10 @@ class GameDay:
 
     @property
     def healed(self) -> list[DrillResult]:
-        """The drills that were to recover, or to be noticed."""
-        held_back = (one.paused or one.silenced or one.during for one in self.results)
+        """The drills that were to recover, or to be noticed, as far as they are possible here."""
+        held_back = (
+            one.paused or one.silenced or one.during or one.not_possible for one in self.results
+        )
         return [one for one, back in zip(self.results, held_back, strict=True) if not back]
 
     @property
@@ -49,8 +62,9 @@ class GameDay:
 
     @property
     def passed(self) -> bool:
-        """Whether every one did as it should, and there was at least one."""
-        return bool(self.results) and all(result.passed for result in self.results)
+        """Whether every one that is possible here did as it should, and there was at least one."""
+        possible = [result for result in self.results if not result.not_possible]
+        return bool(possible) and all(result.passed for result in possible)
 
     @property
     def median_seconds(self) -> float | None:
@@ -97,7 +111,7 @@ async def run_game_day(
         silenced: bool = False,
         during: str = "",
         calm: bool = False,
-    ) -> None:
+    ) -> DrillResult:
         begin(alert, held_back(paused=paused, silenced=silenced, during=during))
 
         def tell(mark: Mark) -> None:
@@ -117,27 +131,48 @@ async def run_game_day(
         except (StackError, ClientError) as error:
             # The rest of the day is still worth its while.
             failed = _not_run(scene, alert, bot.name, problem=str(error))
-            result = replace(failed, paused=paused, silenced=silenced, during=during)
+            result = replace(
+                failed,
+                paused=paused,
+                silenced=silenced,
+                during=during,
+                not_possible=isinstance(error, NotPossibleHere),
+            )
         end(result)
         day.results.append(result)
+        return result
 
     for alert in _alone(drills_of(scene)):
-        await run(alert)
+        if (await run(alert)).not_possible:
+            continue
         if with_paused and scene.runbooks[alert].steps:
             await run(alert, paused=True)
             if alert == SILENCED:
                 await run(alert, silenced=True)
         if alert in DURING:
             await run(alert, during=DURING[alert])
-    together = [alert for alert in drills_of(scene) if alert in SIDE_BY_SIDE]
-    if together:
-        await wait_until_calm(scene, bot)
-        await asyncio.gather(*(run(alert, calm=True) for alert in together))
+    for together in _together(drills_of(scene)):
+        calm = await _is_calm(scene, bot)
+        await asyncio.gather(*(run(alert, calm=calm) for alert in together))
     return day
 
 
 def _alone(alerts: Iterable[str]) -> list[str]:
     return [alert for alert in alerts if alert not in SIDE_BY_SIDE]
+
+
+def _together(alerts: Iterable[str]) -> list[list[str]]:
+    known = frozenset(alerts)
+    return [sorted(sitting & known) for sitting in SITTINGS if sitting & known]
+
+
+async def _is_calm(scene: Scene, bot: Target) -> bool:
+    """Wait for a whole sitting at once; if in vain, each drill waits itself and tells why."""
+    try:
+        await wait_until_calm(scene, bot)
+    except StackError:
+        return False
+    return True
 
 
 def _not_run(scene: Scene, alert: str, target: str, *, problem: str) -> DrillResult:

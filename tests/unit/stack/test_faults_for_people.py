@@ -11,9 +11,13 @@ import pytest
 from tests.waiting import eventually
 from trading_ops.domain.target import Target
 from trading_ops.errors import Refused, StackError
+from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.settings import load_settings
 from trading_ops.stack.closed_markets import ClosedMarkets
 from trading_ops.stack.configs import SYMBOLS
 from trading_ops.stack.fault import Fault
+from trading_ops.stack.faults import FAULTS
+from trading_ops.stack.gameday import SIDE_BY_SIDE, SITTINGS
 from trading_ops.stack.locked_store import LockedStore
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.shared_fault import Shared
@@ -164,3 +168,21 @@ async def test_a_drill_that_is_given_up_does_not_keep_the_others_waiting() -> No
     await eventually(key.done, what="the other to have broken it")
     await shared.clean_up(scene, BOT, await key)
     assert inner.told == ["broken", "mended with key"]
+
+
+def test_nobody_sits_twice_and_every_drill_of_a_sitting_is_for_people() -> None:
+    """What leads to recovery is drilled alone: another's fault would be in its way."""
+    books = load_runbooks(load_settings(environ={}).runbooks)
+    assert sum(map(len, SITTINGS)) == len(SIDE_BY_SIDE)
+    for alert in SIDE_BY_SIDE:
+        assert books[alert].drill is not None
+        assert not books[alert].steps
+
+
+def test_a_fault_that_two_drills_of_a_sitting_have_is_a_shared_one() -> None:
+    """Else the first that is over would mend it under the other."""
+    books = load_runbooks(load_settings(environ={}).runbooks)
+    for sitting in SITTINGS:
+        plans = [plan.fault for alert in sitting if (plan := books[alert].drill)]
+        shared = {fault for fault in plans if plans.count(fault) > 1}
+        assert all(isinstance(FAULTS[fault], Shared) for fault in shared)
