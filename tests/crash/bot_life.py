@@ -92,6 +92,7 @@ async def _settle(folder: Path, seconds: float) -> None:
         "positions": {name: str(held.quantity) for name, held in bot.book.positions.items()},
         "holds": sorted(hold.id for hold in bot.agent.holds.holds),
         "state": bot.agent.holds.state,
+        "mode": bot.mode.mode,
     }
     (folder / "belief.json").write_text(json.dumps(belief))
     await bot.stop()

@@ -6,6 +6,7 @@ from typing import Any
 
 from trading_ops.agent.state import Hold, Holds
 from trading_ops.paper.bot.component import Unavailable
+from trading_ops.paper.bot.mode import Marker, Mode, ModeSwitch, Said
 from trading_ops.paper.bot.records import orders as records
 from trading_ops.paper.bot.records.orders import Change
 from trading_ops.paper.bot.records.sql import Session
@@ -61,11 +62,36 @@ def _forget_halts() -> None:
     setattr(Holds, "_store", store)  # noqa: B010
 
 
+def _forget_paper() -> None:
+    """Paper is in force, and neither the disk nor the records have the word."""
+
+    def lay(self: Marker, said: Said) -> None:
+        """Keep nothing."""
+
+    async def keep(self: ModeSwitch, mode: Mode, owner: str, reason: str) -> None:
+        """Keep nothing."""
+
+    setattr(Marker, "lay", lay)  # noqa: B010
+    setattr(ModeSwitch, "_keep", keep)  # noqa: B010
+
+
+def _way_for_nothing() -> None:
+    """A stop makes way for an order that will be denied, as it is while the bot is halted."""
+    real = Orders._let_through
+
+    async def let_through(self: Orders, *given: Any, dry: bool = False) -> Any:
+        return True if dry else await real(self, *given)
+
+    setattr(Orders, "_let_through", let_through)  # noqa: B010
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "send-again": _send_again,
     "forget-fills": _forget_fills,
     "count-twice": _count_twice,
     "forget-halts": _forget_halts,
+    "forget-paper": _forget_paper,
+    "way-for-nothing": _way_for_nothing,
 }
 
 

@@ -21,22 +21,27 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.crash.bot_faults import FAULTS
 from tests.crash.bot_plants import PLANTS
 from tests.crash.bot_witness import Witness
+from tests.crash.bot_words import Words
 from tests.crash.bot_world import BotWorld
-from tests.crash.lives import ROOT, Server, server
+from tests.crash.lives import ROOT, Life, Server, server
 from trading_ops import clock
 from trading_ops.paper.bot.checkpoints import Place
 
 LIFE_SECONDS = 4.0
 """A life that did not come to its place by then is killed where it is."""
 
+LATE_SECONDS = 2.0
+HALTED_SECONDS = 0.6
+"""More for a life that was halted: a stop is lost when the strategy changes its mind."""
+
 SETTLE_SECONDS = 25.0
 RANDOM = "random moment"
 BEGAN_WITH = {"BTC/USD": Decimal(1), "ETH/USD": Decimal(10)}
 """What the account holds before the bot's first trade, by symbol in base units."""
 
-EXTERNAL = "recovery-external_trade-BTC/USD"
 OF_A_HOLD = frozenset({Place.HOLDING, Place.HELD})
 """Passed when somebody else trades on the account."""
 
@@ -46,27 +51,6 @@ OF_AN_END = frozenset({Place.FAREWELL, Place.LEFT, Place.DISARMED, Place.ENDING,
 
 OFTEN = frozenset({Place.CHANGE, Place.CHANGE_STORED, Place.GATHERED, Place.WINDING, Place.WOUND})
 """Passed many times in a life; the others once, or seldom."""
-
-FAULTS: tuple[dict[str, Any], ...] = (
-    {"kind": "lost_answer", "methods": ["AddOrder"], "probability": 0.5},
-    {"kind": "lost_answer", "probability": 0.1},
-    {"kind": "lost_answer", "instead": "EService:Timeout", "methods": ["AddOrder"]},
-    {"kind": "lost_answer", "instead": "EGeneral:Unknown error", "probability": 0.2},
-    {"kind": "reset", "probability": 0.1},
-    {"kind": "http_5xx", "probability": 0.2},
-    {"kind": "http_429", "probability": 0.1},
-    {"kind": "slow", "delay_seconds": 0.3, "probability": 0.2},
-    {"kind": "slow", "delay_seconds": 1.2, "methods": ["AddOrder"], "probability": 0.3},
-    {"kind": "nonce", "probability": 0.1},
-    {"kind": "api_error", "probability": 0.1},
-    {"kind": "balance", "where": "rest", "probability": 0.3},
-    {"kind": "hang", "seconds": 0.5},
-    {"kind": "refuse", "seconds": 0.5},
-    {"kind": "stale_feed", "seconds": 1.0},
-    {"kind": "partial_cancel", "probability": 0.5},
-    {"kind": "fill_late", "delay_seconds": 0.4, "probability": 0.5},
-    {"kind": "fill_twice", "probability": 0.5},
-)
 
 
 @dataclasses.dataclass
@@ -78,7 +62,7 @@ class Tally:
     faults: Counter[str] = dataclasses.field(default_factory=Counter)
     orders: int = 0
     trades: int = 0
-    halts: int = 0
+    words: Counter[str] = dataclasses.field(default_factory=Counter)
     settled: float = 0.0
     """The longest time to settle, in seconds."""
 
@@ -95,10 +79,8 @@ class Sweep:
         self._world = BotWorld(folder, given.seed)
         self._seq = 0
         self._witness = Witness()
-        self._halted = ""
-        """What people's own trades have changed the balance of BTC by."""
-        self._external = False
-        """Whether somebody has traded on the account since the last hold for it was lifted."""
+        self._words = Words(self._world, self._random)
+        self.tally.words = self._words.said
 
     async def run(self) -> None:
         """Kill until it is enough, or something is wrong."""
@@ -154,42 +136,54 @@ class Sweep:
 
     async def _live(self, lives: Server, how: dict[str, Any], *, patience: float) -> bool:
         """Live for so long at most; return whether it killed itself."""
+        self._witness.mute = self._words.mute
         life = await lives.begin(
             {"folder": str(self._world.folder), "plant": self._given.plant, **how}
         )
-        place = how.get("place")
+        try:
+            return await self._live_on(life, how.get("place"), patience)
+        finally:
+            await self._read_journal(f"a life until {how.get('place', RANDOM)}")
+            self._witness.mute = self._witness.halted = False
+
+    async def _live_on(self, life: Life, place: Place | None, patience: float) -> bool:
+        if self._words.wants_live:
+            await self._read_journal("a life in paper")
+            self._witness.mute = False
+            await self._words.say_live(life)
         if place in OF_A_HOLD:
             await asyncio.wait({life.ended}, timeout=0.7)
             before = self._witness.strangers
             await self._world.trade_by_hand()
             await self._read_journal(place)
-            self._external = self._external or self._witness.strangers != before
+            self._words.external |= self._witness.strangers != before
         elif place in OF_AN_END:
             await asyncio.wait({life.ended}, timeout=1.0)
             life.send(signal.SIGTERM)
-        elif self._random.random() < 0.15:
-            await self._halt(life)
+        elif self._random.random() < 0.2:
+            if self._random.random() < 0.7:  # the others are told while they recover
+                await self._until_covered(life)
+            if await self._words.say(life):
+                await self._read_journal("what was done before it was told")
+                self._witness.halted = place is not Place.RECORDS_BEGUN  # orders are lost there
+                patience += HALTED_SECONDS
         done, _ = await asyncio.wait({life.ended}, timeout=patience)
         if not done:
             await life.end(signal.SIGKILL)
             return False
         return await life.ended == -signal.SIGKILL
 
+    async def _until_covered(self, life: Life) -> None:
+        """Wait until a stop covers a position, or for so long that there may never be one."""
+        deadline = clock.monotonic() + LATE_SECONDS
+        while clock.monotonic() < deadline and not self._witness.covered:
+            done, _ = await asyncio.wait({life.ended}, timeout=0.05)
+            if done:
+                return
+            await self._read_journal("what was done before it was told")
+
     def _seen(self, place: Place) -> tuple[int, float]:
         return self.tally.kills[place] + self.tally.misses[place], self._random.random()
-
-    async def _halt(self, life: Any) -> None:
-        """Halt it, as a person does, while it lives; what is acknowledged must stand."""
-        name = f"halt-{self._witness.orders}-{self._random.randrange(1 << 20)}"
-        for _ in range(20):
-            params = {"owner": "anna", "reason": "a test", "id": name}
-            if await self._world.command("halt", params):
-                self._halted = name
-                self.tally.halts += 1
-                return
-            if life.ended.done():
-                return
-            await asyncio.sleep(0.1)
 
     async def _settle(self, lives: Server, after: str) -> None:
         belief = self._world.folder / "belief.json"
@@ -214,7 +208,7 @@ class Sweep:
         await self._read_journal(after)
         if not belief["recovered"]:
             self._wrong(after, f"it has not recovered: {belief['detail']}")
-            self._forgive()
+            self._words.forgive()
             return
         if belief["alive"]:
             self._wrong(after, f"{belief['alive']} orders are left")
@@ -227,24 +221,9 @@ class Sweep:
             strangers = self._witness.strangers if symbol == "BTC/USD" else Decimal(0)
             if ours != (theirs := there[symbol.partition("/")[0]] - first - strangers):
                 self._wrong(after, f"position in {symbol}: ours {ours}, the venue's {theirs}")
-        await self._judge_halt(belief, after)
-
-    async def _judge_halt(self, belief: dict[str, Any], after: str) -> None:
-        if self._halted and (self._halted not in belief["holds"] or belief["state"] != "halted"):
-            self._wrong(after, f"the halt {self._halted} is gone")
-        if self._external and EXTERNAL not in belief["holds"]:
-            self._wrong(after, "somebody traded on the account, and it is not held")
-        meant = {self._halted} | ({EXTERNAL} if self._external else set())
-        unasked = [hold for hold in belief["holds"] if hold not in meant]
-        if unasked:
-            self._wrong(after, f"held by {', '.join(unasked)}")
-        if belief["holds"]:
-            self._forgive()
-
-    def _forgive(self) -> None:
-        """Lift what holds the bot, so that the next life trades again."""
-        self._halted, self._external = "", False
-        (self._world.folder / "bot" / "holds.json").unlink(missing_ok=True)
+        for sentence in self._words.judge(belief):
+            self._wrong(after, sentence)
+        self._words.outlive()
 
     async def _read_journal(self, after: str) -> None:
         """See that no order was sent twice, and none beside one that was still open."""
@@ -310,7 +289,12 @@ async def run(given: argparse.Namespace) -> int:
     seconds, kills = clock.monotonic() - began, counted["kills"].total()
     orders, trades = (sum(one[name] for one in told) for name in ("orders", "trades"))
     say(f"seed {given.seed}: {kills} kills in {seconds:.0f} s; {orders} orders, {trades} fills")
-    say(f"halts laid: {sum(one['halts'] for one in told)}")
+    words = sum((Counter(one["words"]) for one in told), Counter[str]())
+    say(
+        f"said and acknowledged: halt {words['halt']}, go_paper {words['go_paper']}, "
+        f"go_live {words['go_live']}; deaths that one outlived beyond the first: "
+        f"{words['outlived']}"
+    )
     say(f"settled at most {max(one['settled'] for one in told):.1f} s after a kill")
     wrong = [sentence for one in told for sentence in one["wrong"]]
     say(f"wrong: {len(wrong)}")

@@ -1,7 +1,14 @@
-"""What the venue's journal says of the bot's orders: none came twice, none beside an open one."""
+"""What the venue's journal says of the bot's orders: none came twice, none beside an open one.
 
+And what the bot does with them while it may send none: nothing new, and its stops stay.
+"""
+
+from collections import defaultdict
 from decimal import Decimal
 from typing import Any
+
+ASKED = frozenset({"client", "cancel_all"})
+"""Why an order was cancelled at the venue: because the bot said so."""
 
 
 class Witness:
@@ -14,9 +21,21 @@ class Witness:
         self.strangers = Decimal(0)
         """What somebody's trades by hand have changed the holding of BTC by."""
 
+        self.mute = False
+        """Whether the bot's life began in paper or halted, so that it sends nothing."""
+        self.halted = False
+        """Whether what comes next was done by a bot that is halted, or in paper."""
+
+        self._held: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self._stops: dict[str, Decimal] = {}
         self._wrong: list[str] = []
         self._sent: set[str] = set()
         self._open: dict[str, tuple[str, str]] = {}
+
+    @property
+    def covered(self) -> bool:
+        """Whether a stop rests at the venue."""
+        return bool(self._stops)
 
     def read(self, entries: list[dict[str, Any]]) -> None:
         """Take the next entries."""
@@ -25,10 +44,12 @@ class Witness:
                 case "order_added":
                     self._see_order(entry)
                 case "order_cancelled":
+                    self._see_stop_end(entry)
                     self._open.pop(entry["order"], None)
                 case "order_filled":
                     self.trades += 1
                     self._see_stranger(entry)
+                    self._see_fill(entry)
                     if Decimal(entry["remaining"]) == 0:
                         self._open.pop(entry["order"], None)
                 case _:
@@ -48,6 +69,10 @@ class Witness:
             self._wrong.append(f"the order {name} came twice")
         if what in self._open.values():
             self._wrong.append(f"two orders to {what[1]} {what[0]} were open at once")
+        if self.mute:
+            self._wrong.append(f"the order {name} was sent by a bot that may send none")
+        if entry["type"] == "stop-loss":
+            self._stops[entry["order"]] = Decimal(entry["volume"])
         self._sent.add(name)
         self._open[entry["order"]] = what
 
@@ -56,3 +81,19 @@ class Witness:
         if entry["client_order_id"] is None and entry["symbol"] == "BTC/USD":
             volume = Decimal(entry["fill_volume"])
             self.strangers += volume if entry["side"] == "buy" else -volume
+
+    def _see_fill(self, entry: dict[str, Any]) -> None:
+        if entry["client_order_id"] is None:
+            return
+        volume = Decimal(entry["fill_volume"])
+        self._held[entry["symbol"]] += volume if entry["side"] == "buy" else -volume
+        if entry["order"] in self._stops:
+            self._stops[entry["order"]] = Decimal(entry["remaining"])
+
+    def _see_stop_end(self, entry: dict[str, Any]) -> None:
+        left = self._stops.pop(entry["order"], None)
+        if left is None or not self.halted or entry["reason"] not in ASKED:
+            return
+        if left <= (held := self._held[entry["symbol"]]):  # one for more than is held may go
+            what = f"{left} of {entry['symbol']}, of which {held} is held"
+            self._wrong.append(f"a bot that may send nothing cancelled its stop for {what}")
