@@ -139,10 +139,10 @@ class Soak:
     async def _read(self, at: float) -> None:
         await self.bot.count_tasks()
         with contextlib.suppress(OSError):  # it has just ended, which is seen elsewhere
-            rss, uss = memory_of(self.bot.pid)
+            rss, own = memory_of(self.bot.pid)
             self._note("memory of the bot (RSS)", at, rss)
-            self._note("memory of the bot (USS)", at, uss)
-            self._note("memory of the venue (USS)", at, memory_of(self.world.pid)[1])
+            self._note("memory of the bot (of no file)", at, own)
+            self._note("memory of the venue (of no file)", at, memory_of(self.world.pid)[1])
             self._note("open files", at, files_of(self.bot.pid))
             self._note("threads", at, threads_of(self.bot.pid))
         if self.bot.tasks:

@@ -41,12 +41,16 @@ KIBI = 1024
 
 
 def memory_of(pid: int) -> tuple[int, int]:
-    """Return resident and unique bytes of a process."""
+    """Return resident bytes of a process, and those of them that are of no file.
+
+    A page of a file that two processes have becomes the other's own when one of them ends: by
+    unique bytes a process would grow that did nothing.
+    """
     told: dict[str, int] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()[1:]:
         name, _, rest = line.partition(":")
         told[name] = int(rest.split()[0]) * KIBI
-    return told["Rss"], told["Private_Clean"] + told["Private_Dirty"]
+    return told["Rss"], told["Anonymous"]
 
 
 def files_of(pid: int) -> int:
