@@ -4,6 +4,7 @@
     ├── ConfigError         a file or setting is wrong: names the file, the key and the fix
     ├── SetupError          a tool, port or folder is missing or taken
     ├── StackError          the local stack is not in the state that the command needs
+    │   └── NotPossibleHere this machine lacks what a drill needs
     ├── StoreError          the database could not store or read
     │   ├── StoreBusy       the intake is full; try again
     │   ├── StoreUnavailable  the database is away or locked; nothing was stored
@@ -38,6 +39,14 @@ class SetupError(TradingOpsError):
 
 class StackError(TradingOpsError):
     """The local stack is not in the state that the command needs."""
+
+
+class NotPossibleHere(StackError):
+    """A drill needs of this machine what it does not have, or what must not be taken from it."""
+
+    def __init__(self, why: str) -> None:
+        """Take what it lacks."""
+        super().__init__(f"not possible here: {why}")
 
 
 class StoreError(TradingOpsError):

@@ -34,8 +34,6 @@ PATHS = sorted(RUNBOOKS.glob("*.md"))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 NOT_DRILLED = {
     "TradingBotSignalsStale": "the strategy is a sum; a model is configured by hand",
-    "TradingBotDiskLow": "no disk is filled on purpose; tests/service/bot/test_housekeeping.py",
-    "TradingBotMemoryHigh": "half a GiB of somebody's machine; tests/service/agent/test_relief.py",
     "TradingBotQueueBacklog": "its breaker is before; tests/service/bot/test_load_on_command.py",
     "TradingBotRateLimitNear": "the stack sets no tier; tests/service/bot/test_load_on_command.py",
     "TradingDatabasePoolExhausted": "it has no pool; tests/service/agent/test_database_commands.py",

@@ -145,7 +145,9 @@ def _short(alert: str) -> str:
 def _verdict(console: Console, result: DrillResult) -> None:
     if result.alert in SIDE_BY_SIDE:
         console.print(f"  {result.alert}", highlight=False)
-    if not result.passed:
+    if result.not_possible:
+        console.print(f"  [yellow]not run[/]: {result.problem}", soft_wrap=True)
+    elif not result.passed:
         console.print(f"  [red]failed[/]: {result.problem}")
     elif result.paused or result.silenced:
         console.print(f"  [green]passed[/]: still broken after {result.limit_seconds:.0f} s")

@@ -56,6 +56,7 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
     timeline: list[RecordedMark]
     during: str = ""
     handed_over: bool = False
+    not_possible: bool = False
 
     def first(self, *stages: str) -> float | None:
         """Return when the first of some stages was reached, None for never."""
@@ -124,6 +125,8 @@ class Grid:
 
 def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
     """Return the tables of a day."""
+    absent = [one for one in drills if one.not_possible]
+    drills = [one for one in drills if not one.not_possible]
     waited = [one for one in drills if one.during]
     others = [one for one in drills if not (one.for_people or one.held_back or one.during)]
     machines = [one for one in others if not one.handed_over]
@@ -163,12 +166,19 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
             ),
             rows=[_left(one) for one in people],
         ),
+        Grid(
+            title="Not run: this machine lacks what they need",
+            columns=("alert", "why"),
+            rows=[(one.alert, one.problem) for one in absent],
+        ),
     ]
     return [grid for grid in found if grid.rows]
 
 
 def summary(drills: Sequence[RecordedDrill]) -> list[str]:
     """Return the day in sentences."""
+    absent = sum(one.not_possible for one in drills)
+    drills = [one for one in drills if not one.not_possible]
     whole = [one for one in drills if not (one.held_back or one.during)]
     waited = [one for one in drills if one.during]
     machines = [one for one in whole if not (one.for_people or one.handed_over)]
@@ -179,6 +189,8 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
     }
     good = sum(one.passed for one in whole)
     told = [f"{good} of {len(whole)} drills ended as they should, inside their limits."]
+    if absent:
+        told.append(f"{absent} were not run: this machine lacks what they need.")
     for how, runs in back.items():
         if runs:
             stayed = sum(one.passed for one in runs)
@@ -232,7 +244,8 @@ def page(record: GameDayRecord) -> str:
     ]
     for grid in grids(record.drills):
         lines += ["", f"## {grid.title}", "", *_markdown(grid.columns, grid.rows)]
-    known = {_named(one): one for one in record.drills if not one.held_back}
+    run = [one for one in record.drills if not (one.held_back or one.not_possible)]
+    known = {_named(one): one for one in run}
     lines += ["", "## What was broken, and who saw the end", ""]
     seen = [(alert, one.broken, one.witness or NEVER) for alert, one in sorted(known.items())]
     lines += _markdown(("alert", "fault", "witness"), seen)

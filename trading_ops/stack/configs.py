@@ -89,6 +89,7 @@ def _bot(settings: Settings, registry: Registry, bot: Target) -> dict[str, Any]:
         "symbols": list(SYMBOLS),
         "pass_interval_seconds": PASS_INTERVAL_SECONDS,
         "dead_man_seconds": DEAD_MAN_SECONDS,
+        "drills": bool(venue and venue.faults),
     }
 
 

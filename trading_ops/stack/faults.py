@@ -20,9 +20,11 @@ from trading_ops.stack.closed_markets import ClosedMarkets
 from trading_ops.stack.config_fault import BadPrometheusConfig
 from trading_ops.stack.fault import Fault
 from trading_ops.stack.frozen import Frozen, FrozenAlertmanager, FrozenReconciler, SilentBot
+from trading_ops.stack.full_disk import FullDisk
 from trading_ops.stack.host_faults import LockedRecords, LogFlood, Restarts
 from trading_ops.stack.locked_store import LockedStore
 from trading_ops.stack.market_crash import MarketCrash
+from trading_ops.stack.memory_clutter import MemoryClutter
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.shared_fault import Shared
 from trading_ops.stack.stranger import StrangerOnKey
@@ -147,6 +149,8 @@ FAULTS: Mapping[str, Fault] = {
     "snooze_lapses": LapsedWord(),
     "market_crash": MarketCrash(),
     "money_unbooked": UnbookedMoney(),
+    "memory_clutter": MemoryClutter(),
+    "full_disk": FullDisk(),
     "prometheus_config_bad": BadPrometheusConfig(),
     "venue_maintenance": VenueFault(
         "maintenance", "the venue says that it is in maintenance", status="post_only"

@@ -40,6 +40,9 @@ class DrillResult:
     """The alert that fired first and kept hands off until it was over; empty for none."""
 
     passed: bool
+    not_possible: bool = False
+    """Whether this machine lacks what it needs, so that it was not begun; `problem` says what."""
+
     problem: str = ""
     """Why it did not pass."""
 

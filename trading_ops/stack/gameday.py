@@ -1,10 +1,12 @@
 """The game day: every drill once, and once more with automation paused."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import NamedTuple
 
+from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError, NotPossibleHere, StackError
 from trading_ops.stack.calm import wait_until_calm
@@ -145,16 +147,29 @@ async def run_game_day(
     for alert in _alone(drills_of(scene)):
         if (await run(alert)).not_possible:
             continue
-        if with_paused and scene.runbooks[alert].steps:
-            await run(alert, paused=True)
-            if alert == SILENCED:
-                await run(alert, silenced=True)
-        if alert in DURING:
-            await run(alert, during=DURING[alert])
+        for again in _again(scene.runbooks[alert], with_paused=with_paused):
+            await run(alert, paused=again.paused, silenced=again.silenced, during=again.during)
     for together in _together(drills_of(scene)):
         calm = await _is_calm(scene, bot)
         await asyncio.gather(*(run(alert, calm=calm) for alert in together))
     return day
+
+
+class _Again(NamedTuple):
+    """How a drill is run once more."""
+
+    paused: bool = False
+    silenced: bool = False
+    during: str = ""
+
+
+def _again(book: Runbook, *, with_paused: bool) -> Iterator[_Again]:
+    if with_paused and book.steps:
+        yield _Again(paused=True)
+        if book.alert == SILENCED:
+            yield _Again(silenced=True)
+    if book.alert in DURING:
+        yield _Again(during=DURING[book.alert])
 
 
 def _alone(alerts: Iterable[str]) -> list[str]:

@@ -211,3 +211,20 @@ def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
     assert told[0] == "2 of 2 drills ended as they should, inside their limits."
     assert told[2] == "1 of 1 were tried in vain, and handed to people."
     assert "closed after 11.60 s and 11.60 s" in told[3]
+
+
+def test_a_drill_that_this_machine_cannot_have_is_told_and_counted_nowhere() -> None:
+    """It is no failure and no success; why it was not run stands in a table of its own."""
+    why = "not possible here: others are on the disk"
+    absent = drill(
+        "TradingBotDiskLow", not_possible=True, passed=False, problem=why, total_seconds=None
+    )
+    healed, apart = grids([drill(), absent])
+    assert [row[0] for row in healed.rows] == ["TradingBotDown"]
+    assert list(apart.rows) == [("TradingBotDiskLow", why)]
+    told = summary([drill(), absent])
+    assert told[:2] == [
+        "1 of 1 drills ended as they should, inside their limits.",
+        "1 were not run: this machine lacks what they need.",
+    ]
+    assert page(record(drill(), absent)).count("TradingBotDiskLow") == 1

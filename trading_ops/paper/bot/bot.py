@@ -15,6 +15,7 @@ from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops.paper.bot.brokerage.kraken import ENDPOINTS
 from trading_ops.paper.bot.commands import commands_of
 from trading_ops.paper.bot.config import BotConfig, nonce_dir_of, read_secret, split_address
+from trading_ops.paper.bot.drills import drill_commands
 from trading_ops.paper.bot.farewell import Farewell
 from trading_ops.paper.bot.feed import Feed
 from trading_ops.paper.bot.folder import take
@@ -247,7 +248,7 @@ class Bot(Assembled):
             address=split_address(config.agent_address, where="", key="agent_address"),
             metrics=self.metrics,
             health=self.health,
-            commands=commands_of(self),
+            commands=commands_of(self) | drill_commands(allowed=config.drills),
             state_dir=config.state_dir,
             metrics_token=read_secret(config.metrics_token_file),
             agent_token=read_secret(config.agent_token_file),

@@ -151,6 +151,10 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     trace_memory: bool = True
     """Whether the agent has that command; nothing is traced until it is asked for."""
 
+    drills: bool = False
+    """Whether the agent has the commands of trading_ops/paper/bot/drills.py, which break this
+    process on purpose. The local stack says so to the bots of its paper venue."""
+
 
 def nonce_dir_of(config: BotConfig) -> Path:
     """Return where nonces are kept; an instance with standbys has a folder of its own.
