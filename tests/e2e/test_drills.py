@@ -15,6 +15,7 @@ DRILLS = [
     "TradingBotDown",
     "TradingBotNonceRefused",
     "TradingBotOrphanedOrders",
+    "TradingFleetDailyLossBreached",
 ]
 HELD_BACK = ["TradingBotBrokerDisconnected"]
 """Each costs its whole limit; the game day has them all."""

@@ -6,9 +6,11 @@ from typing import cast
 
 import pytest
 
+from tests.rules.committed import RUNBOOKS, load_rules
 from trading_ops.domain.target import Target
 from trading_ops.errors import NotPossibleHere, StackError
 from trading_ops.logs.rotation import files_aside
+from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.stack import full_disk
 from trading_ops.stack.full_disk import BELOW, FILL, LOGS, LOW, FullDisk, Room, bytes_to_fill
 from trading_ops.stack.scene import Scene
@@ -124,6 +126,15 @@ async def test_a_bot_without_a_log_there_is_no_bot_for_it(world: World) -> None:
     with pytest.raises(StackError, match="alpha has no log file in"):
         await FullDisk().inject(scene_of(world), BOT)
     assert not (world.settings.var / FILL).exists()
+
+
+def test_the_line_is_the_one_of_the_rule() -> None:
+    """And of the runbook, whose query says when room was made."""
+    [rule] = [one for one in load_rules() if one.name == "TradingBotDiskLow"]
+    assert f"< {LOW}" in rule.expr
+    book = load_runbooks(RUNBOOKS)["TradingBotDiskLow"]
+    assert book.verify is not None
+    assert f"< {LOW}" in book.verify.query
 
 
 def test_a_folder_among_others_is_nobodys_own_disk(tmp_path: Path) -> None:
