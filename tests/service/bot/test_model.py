@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.service.bot.conftest import SYMBOL, sample, until
@@ -48,6 +49,7 @@ class Desk:
             fast=1,
             slow=2,
             advice=Advice(self.source, metrics, settings, note=self._note),
+            stand_in=settings.stand_in,
         )
         self.supervisor = Supervisor([self.signals])
         self._price = 100
@@ -200,3 +202,63 @@ async def test_records_that_are_away_cost_no_pass(desk: Desk) -> None:
     desk.store_is_down = False
     await until(lambda: desk.events)
     assert [event.code for event in desk.events] == ["model_decides"]
+
+
+ALONE = msgspec.structs.replace(SETTINGS, stand_in=False, most_starts=2)
+
+
+async def test_without_a_stand_in_nobody_decides_for_a_sick_model(
+    metrics: BotMetrics, tmp_path: Path
+) -> None:
+    """Passes go on and hold what they hold; nothing tells of a fallback, nor of the averages."""
+    desk = Desk(metrics, tmp_path, ALONE)
+    desk.supervisor.start()
+    assert await desk.pass_() == {SYMBOL: Target.UNKNOWN, ETH: Target.UNKNOWN}
+    await desk.passes_until(lambda: desk.decider == MODEL)
+    break_model(tmp_path, ModelFault.CRASH)
+    await desk.passes_until(lambda: desk.decider == "")
+    assert await desk.pass_() == {SYMBOL: Target.UNKNOWN, ETH: Target.UNKNOWN}
+    assert desk.signals.detail.startswith("nobody decides: ")
+    await until(lambda: [one.code for one in desk.events] == ["model_decides", "nobody_decides"])
+    told = metrics.registry.get_sample_value
+    assert told("trading_signal_fallback_active") is None
+    assert not told("trading_signal_fallbacks_total", {"source": MODEL})
+    ok = {"source": SOURCE, "outcome": "ok"}
+    assert not told("trading_signals_total", ok)
+    assert not told("trading_signal_timestamp_seconds", {"source": SOURCE})
+    await desk.supervisor.stop()
+
+
+async def test_a_model_is_given_up_until_the_signals_are_restarted(
+    metrics: BotMetrics, tmp_path: Path
+) -> None:
+    """After so many new starts in vain; that it would be well again helps nobody."""
+    desk = Desk(metrics, tmp_path, ALONE)
+    desk.supervisor.start()
+    await desk.passes_until(lambda: desk.decider == MODEL)
+    break_model(tmp_path, ModelFault.CRASH)
+    await desk.passes_until(lambda: "given up after 2 new starts" in desk.signals.detail)
+    mend_model(tmp_path)
+    asked = desk.count("ok") + desk.count("failed")
+    for _ in range(10):
+        await desk.pass_()
+    assert desk.source.pid is None
+    assert desk.count("ok") + desk.count("failed") == asked
+    await desk.supervisor.restart("signals", within=5)
+    await desk.passes_until(lambda: desk.decider == MODEL)
+    await desk.supervisor.stop()
+
+
+async def test_a_model_that_came_back_has_all_its_new_starts_again(
+    metrics: BotMetrics, tmp_path: Path
+) -> None:
+    """Only those in a row count: one that dies now and then is never given up."""
+    desk = Desk(metrics, tmp_path, ALONE)
+    desk.supervisor.start()
+    for _ in range(3):
+        good = desk.count("ok") + 2 * ALONE.recover_after
+        await desk.passes_until(lambda good=good: desk.count("ok") >= good)  # type: ignore[misc]
+        assert desk.source.pid is not None
+        os.kill(desk.source.pid, signal.SIGKILL)
+    await desk.passes_until(lambda: desk.decider == MODEL)
+    await desk.supervisor.stop()

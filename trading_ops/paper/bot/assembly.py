@@ -88,6 +88,7 @@ class Assembled:
             fast=config.fast_samples,
             slow=config.slow_samples,
             advice=advice_of(config, self.metrics, note=self.book.note),
+            stand_in=config.signals.stand_in,
         )
         self.risk = guard_of(
             config,

@@ -37,8 +37,10 @@ class Advice:
         self._note = note
         self._notes: asyncio.Queue[Event] = asyncio.Queue(MOST_NOTES)
         self._why = ""
+        self._otherwise = "fallback" if settings.stand_in else "nobody"
         self._begin()
-        metrics.fallback_active(active=True)
+        if settings.stand_in:
+            metrics.fallback_active(active=True)
 
     @property
     def detail(self) -> str:
@@ -46,12 +48,13 @@ class Advice:
         if self._choice.model_decides:
             return f"the {self._source.name} decides"
         why = self._asker.problem or self._why or "the model proves itself"
-        return f"the fallback decides: {why}"
+        who = "the fallback" if self._settings.stand_in else "nobody"
+        return f"{who} decides: {why}"
 
     async def signals(self, markets: Mapping[str, Market]) -> Mapping[str, Signal] | None:
-        """Return the model's signals to go by, or None when the fallback decides.
+        """Return the model's signals to go by, or None when it does not decide.
 
-        Waits no longer than the budget, and not at all while the fallback decides.
+        Waits no longer than the budget, and not at all while the model does not decide.
         """
         if not markets:
             return None
@@ -72,8 +75,9 @@ class Advice:
             self._tell()
         if self._choice.model_decides:
             return found
-        for _ in markets:
-            self._metrics.signal_fallback(self._source.name)
+        if self._settings.stand_in:
+            for _ in markets:
+                self._metrics.signal_fallback(self._source.name)
         return None
 
     async def run(self) -> None:
@@ -100,7 +104,8 @@ class Advice:
 
     def _tell(self) -> None:
         decides = self._choice.model_decides
-        self._metrics.fallback_active(active=not decides)
+        if self._settings.stand_in:
+            self._metrics.fallback_active(active=not decides)
         problem = "" if decides else self._asker.problem or "its signals are too old"
         self._why = problem
         log.warning(
@@ -109,7 +114,7 @@ class Advice:
         event = Event(
             at=clock.timestamp(),
             kind=EventKind.SIGNAL,
-            code="model_decides" if decides else "fallback_decides",
+            code=f"{'model' if decides else self._otherwise}_decides",
             detail={"source": self._source.name, "problem": problem},
         )
         with contextlib.suppress(asyncio.QueueFull):

@@ -138,6 +138,8 @@ class Asker:
     async def _mend(self) -> None:
         """Start the source anew, after a pause that grows while that does not help."""
         await self.source.close()
+        if self._starts == self._settings.most_starts:
+            await self._give_up()
         pause = min(
             FIRST_BACKOFF_SECONDS * 2 ** min(self._starts, 16),
             self._settings.longest_backoff_seconds,
@@ -149,6 +151,16 @@ class Asker:
         await asyncio.sleep(pause)
         await self._start()
         self._breaker.reset()
+
+    async def _give_up(self) -> None:
+        """Ask nothing any more, until cancelled.
+
+        What so many new starts did not mend has a cause, and whoever begins anew has to know it: a
+        recorded decision, not a reflex.
+        """
+        self.problem = f"it was given up after {self._starts} new starts: {self.problem}"
+        log.error("source_given_up", source=self.source.name, problem=self.problem)
+        await asyncio.Event().wait()
 
     async def _start(self) -> None:
         try:

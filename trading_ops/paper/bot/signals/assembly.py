@@ -10,7 +10,9 @@ from trading_ops.paper.bot.signals.settings import Deciding, SignalSettings
 
 def sources_of(settings: SignalSettings) -> list[str]:
     """Return the names under which metrics tell of signals."""
-    return [SOURCE, MODEL] if settings.source is Deciding.MODEL else [SOURCE]
+    if settings.source is not Deciding.MODEL:
+        return [SOURCE]
+    return [SOURCE, MODEL] if settings.stand_in else [MODEL]
 
 
 def advice_of(config: BotConfig, metrics: BotMetrics, *, note: Note) -> Advice | None:

@@ -24,7 +24,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
 
     A pass is one signal of the strategy in the metrics: ok when there is a target for each symbol,
     skipped while too few prices were seen or the breaker is open. Without a model metrics have no
-    word on whether a fallback decides.
+    word on whether a fallback decides, and where the strategy does not stand in none on it.
     """
 
     def __init__(
@@ -35,9 +35,20 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         fast: int,
         slow: int,
         advice: Advice | None = None,
+        stand_in: bool = True,
     ) -> None:
-        """Take the symbols, the lengths of the averages in passes, and the model."""
+        """Take the symbols, the lengths of the averages in passes, and the model.
+
+        Args:
+            metrics: of the bot.
+            symbols: that are traded.
+            fast: passes in the fast average.
+            slow: passes in the slow one.
+            advice: the model's; None: the strategy decides.
+            stand_in: whether the strategy decides while the model does not; else nobody does.
+        """
         self._advice = advice
+        self._stands_in = stand_in or advice is None
         super().__init__("signals", metrics)
         self.decided: dict[str, Signal] = {}
         """What the latest pass went by, for each symbol that had a target."""
@@ -66,6 +77,8 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         return targets
 
     def _record(self, outcome: str, began: float) -> None:
+        if not self._stands_in:
+            return
         seconds = None if outcome == "skipped" else clock.monotonic() - began
         self.metrics.signal(SOURCE, outcome=outcome, seconds=seconds)
 
@@ -77,6 +90,8 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
             for symbol, cross in self._crosses.items()
         }
         self.decided = await self._decide(targets)
+        if not self._stands_in:
+            targets = dict.fromkeys(targets, Target.UNKNOWN)
         return targets | {symbol: signal.target for symbol, signal in self.decided.items()}
 
     def decided_for(self, symbol: str) -> Signal | None:
@@ -119,6 +134,8 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
             }
             if (advised := await self._advice.signals(markets)) is not None:
                 return dict(advised)
+        if not self._stands_in:
+            return {}
         return {
             symbol: Signal(
                 id=f"{SOURCE}-{self._seen_at:.3f}",

@@ -16,7 +16,7 @@ class Deciding(StrEnum):
     """The moving averages alone; nothing to fall back from."""
 
     MODEL = "model"
-    """A model in a process of its own; the moving averages stand in for it while it is sick."""
+    """A model in a process of its own; see `stand_in` for while it is sick."""
 
 
 class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +41,14 @@ class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     longest_backoff_seconds: Seconds = 60.0
     """Between two starts of the model's process; the first pause is 1 s, each next one doubled."""
+
+    most_starts: Count | None = None
+    """New starts in a row that did not help, after which the model is given up until the signals
+    are restarted; None: it never is."""
+
+    stand_in: bool = True
+    """Whether the moving averages stand in for a sick model; without, the bot keeps what it holds.
+    """
 
     seed: int = 7
     """Of the model."""
