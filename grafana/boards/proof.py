@@ -16,10 +16,7 @@ from typing import Any
 
 from grafana.boards.queries import BoardQuery, panels_of
 
-LEGITIMATELY_EMPTY: Mapping[str, str] = {
-    "Venue and market data / Use of the rate limit": "Only a bot that was told its account's tier "
-    "can count against the venue's limit, and `make up` tells none.",
-}
+LEGITIMATELY_EMPTY: Mapping[str, str] = {}
 """Panels that may show nothing on a healthy system, by `board / panel`, with the reason."""
 
 OF_POSTGRESQL = re.compile(r"\btrading_(?!postgresql_)|\bup\b|ALERTS|slo:")

@@ -11,7 +11,7 @@ class ThrottleLoad(BotCommand):
 
     The bot looks after its orders less often meanwhile, but never so seldom that its dead-man
     switch or its heartbeat suffers. Asked again, the later end stands: pauses are not stretched
-    twice.
+    twice; 0 seconds end it.
     """
 
     name: ClassVar[str] = "throttle_load"

@@ -17,6 +17,9 @@ MANAGER = "supervisor"
 """The name of this service manager in targets.yml."""
 
 PASS_INTERVAL_SECONDS = 1.0
+API_TIER = "paper"
+"""What a bot may ask of the paper venue; of another venue the stack knows no tier."""
+
 DEAD_MAN_SECONDS = 15
 """After this long without the bot, the venue cancels its orders; 15 passes may fail before."""
 
@@ -89,6 +92,7 @@ def _bot(settings: Settings, registry: Registry, bot: Target) -> dict[str, Any]:
         "symbols": list(SYMBOLS),
         "pass_interval_seconds": PASS_INTERVAL_SECONDS,
         "dead_man_seconds": DEAD_MAN_SECONDS,
+        "api_tier": API_TIER if venue and venue.faults else None,
         "drills": bool(venue and venue.faults),
     }
 

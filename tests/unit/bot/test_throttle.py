@@ -73,14 +73,25 @@ def test_no_pause_is_shorter_than_it_was_nor_longer_than_the_bot_can_bear(
 
 
 @pytest.mark.parametrize(
-    "seconds", ["0", "3601", "-1", "1.5", "1e3", "٣", " 60", "60 ", "00000060", "9" * 400, ""]
+    "seconds", ["3601", "-1", "1.5", "1e3", "٣", " 60", "60 ", "00000060", "9" * 400, ""]
 )
 async def test_a_time_that_makes_no_sense_is_refused(throttle: Throttle, seconds: str) -> None:
     """Nothing is stretched then."""
     command = throttle_commands(throttle)["throttle_load"]
-    with pytest.raises(BadRequest, match=f"from 1 to {LONGEST_SECONDS}"):
+    with pytest.raises(BadRequest, match=f"from 0 to {LONGEST_SECONDS}"):
         command.check({"seconds": seconds})
     assert throttle.factor == 1.0
+
+
+async def test_zero_seconds_end_it_now(throttle: Throttle, metrics: BotMetrics) -> None:
+    """However long it was asked for; and it can be asked again."""
+    command = throttle_commands(throttle)["throttle_load"]
+    throttle.begin(3600)
+    command.check({"seconds": "0"})
+    assert await command.run({"seconds": "0"}) == "pauses are as before"
+    assert (throttle.stretched(1.0), told(metrics)) == (1.0, 1)
+    throttle.begin(60)
+    assert throttle.stretched(1.0) == FACTOR
 
 
 async def test_the_answer_says_for_how_long(throttle: Throttle) -> None:

@@ -54,8 +54,9 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """For one request to the venue."""
 
     api_tier: Tier | None = None
-    """Of the account at Kraken, `starter`, `intermediate` or `pro`: how much of its limit of calls
-    is used is then a metric. None: the venue has no such limit, as the paper venue by default."""
+    """Of the account, `starter`, `intermediate` or `pro` at Kraken: how much of its limit of calls
+    is used is then a metric. The local stack's bot is told `paper`, the paper venue's own measure.
+    None: nobody knows a limit."""
 
     heartbeat_limit_seconds: Positive = 10.0
     """Age of the heartbeat from which the bot calls itself failing."""

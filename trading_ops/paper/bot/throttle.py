@@ -18,8 +18,8 @@ LONGEST_SECONDS = 3600
 class Throttle:
     """By how much pauses are stretched now.
 
-    Nothing has to end it: it is asked, and the time is over. What guards the bot stays as fast as
-    it must be, since no pause grows beyond `longest_seconds`.
+    Nothing has to end it: it is asked, and the time is over; a person may end it sooner. What
+    guards the bot stays as fast as it must be, since no pause grows beyond `longest_seconds`.
     """
 
     def __init__(
@@ -55,12 +55,20 @@ class Throttle:
         self._until = max(self._until, self._monotonic() + seconds)
         log.warning("load_throttled", seconds=seconds, factor=FACTOR)
 
+    def end(self) -> None:
+        """Make pauses as they were, from the next one on."""
+        self._until = 0.0
+        log.warning("load_no_longer_throttled")
+
 
 def throttle_commands(throttle: Throttle) -> dict[str, Command]:
     """Return the command by its name."""
 
     async def throttle_load(params: Params) -> str:
         seconds = _seconds(params)
+        if seconds == 0:
+            throttle.end()
+            return "pauses are as before"
         throttle.begin(seconds)
         return f"pauses are {FACTOR:g} times as long for the next {seconds} s, then as before"
 
@@ -75,7 +83,7 @@ def _check(params: Params) -> None:
 
 def _seconds(params: Params) -> int:
     text = params["seconds"]
-    good = text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= LONGEST_SECONDS
+    good = text.isascii() and text.isdecimal() and int(text[:9]) <= LONGEST_SECONDS
     if not good or len(text) > len(str(LONGEST_SECONDS)):
-        raise BadRequest(f"params.seconds must be a whole number from 1 to {LONGEST_SECONDS}")
+        raise BadRequest(f"params.seconds must be a whole number from 0 to {LONGEST_SECONDS}")
     return int(text)

@@ -48,7 +48,7 @@ TARGETED: Final = STRUCK | {"rate_limit"}
 """Kinds that can be limited to methods, accounts and keys."""
 
 Status = Literal["online", "maintenance", "cancel_only", "post_only", "limit_only"]
-Tier = Literal["starter", "intermediate", "pro"]
+Tier = Literal["starter", "intermediate", "pro", "paper"]
 Channel = Literal["ticker", "book", "trade", "instrument", "executions", "balances"]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Name = Annotated[str, msgspec.Meta(max_length=64)]

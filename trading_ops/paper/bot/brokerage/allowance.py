@@ -23,11 +23,16 @@ TWICE = frozenset({"TradesHistory", "Ledgers"})
 
 
 class Tier(StrEnum):
-    """How far an account is verified, which decides what its keys may do."""
+    """How far an account is verified, which decides what its keys may do.
+
+    The last one is the paper venue's own, for a bot with the shipped intervals: no account of
+    Kraken's may ask that often.
+    """
 
     STARTER = "starter"
     INTERMEDIATE = "intermediate"
     PRO = "pro"
+    PAPER = "paper"
 
 
 class Limit(NamedTuple):
@@ -41,6 +46,7 @@ LIMITS = {
     Tier.STARTER: Limit(15, 0.33),
     Tier.INTERMEDIATE: Limit(20, 0.5),
     Tier.PRO: Limit(20, 1.0),
+    Tier.PAPER: Limit(20, 3.0),
 }
 
 
