@@ -75,7 +75,7 @@ BUGS = (
                 new="target=self.of_incident.get(incident.id, _NONE)",
             ),
             Change(
-                path="trading_ops/store/attempts.py",
+                path="trading_ops/store/starting.py",
                 old="    if not has_budget(connection, plan.target, step.action, limits, "
                 "plan.runbook.alert, now=now):\n        return False\n",
                 new="",

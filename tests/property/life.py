@@ -35,7 +35,16 @@ from trading_ops.reconciler.desk import Desk, read_desk
 from trading_ops.reconciler.look import ASKS, BACK, SEEN
 from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.surroundings import Surroundings
-from trading_ops.store import approvals, attempts, events, incidents, maintenance, orders, tables
+from trading_ops.store import (
+    approvals,
+    attempts,
+    events,
+    incidents,
+    maintenance,
+    orders,
+    starting,
+    tables,
+)
 
 LIMITS = GlobalLimits()
 OWN = Limits(cooldown=timedelta(seconds=20), attempts=3)
@@ -195,7 +204,7 @@ class Life:
                 )
 
     def start(self, incident: Incident, decision: Run, book: Runbook) -> None:
-        plan = attempts.Plan(
+        plan = starting.Plan(
             incident=incident,
             runbook=book,
             step=decision.step,
@@ -203,7 +212,7 @@ class Life:
             everywhere_limit=LIMITS.attempts,
             everywhere_since=self.now - LIMITS.window,
         )
-        started = attempts.start(self.connection, plan, now=self.now)
+        started = starting.start(self.connection, plan, now=self.now)
         if started is not None:
             alert = (incident.alert, str(incident.target))
             assert alert in self.firing, "what has ended starts nothing"

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from tests.builders import NOW, make_alert, make_runbook
 from trading_ops.domain.acknowledgement import Acknowledgement, AcknowledgementKind
 from trading_ops.domain.decision import Close, Reason
-from trading_ops.store import acknowledgements, attempts, events, incidents
+from trading_ops.store import acknowledgements, events, incidents, starting
 
 HOUR = timedelta(hours=1)
 
@@ -129,7 +129,7 @@ def test_nothing_starts_on_what_somebody_took_meanwhile(
     """Between deciding and starting a person may speak: the transaction looks again."""
     found = incidents.find(connection, incident)
     assert found is not None
-    plan = attempts.Plan(
+    plan = starting.Plan(
         incident=found,
         runbook=make_runbook(),
         step=0,
@@ -138,6 +138,6 @@ def test_nothing_starts_on_what_somebody_took_meanwhile(
         everywhere_since=NOW - HOUR,
     )
     begin(connection, incident)
-    assert attempts.start(connection, plan, now=NOW) is None
+    assert starting.start(connection, plan, now=NOW) is None
     acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
-    assert attempts.start(connection, plan, now=NOW) is not None
+    assert starting.start(connection, plan, now=NOW) is not None

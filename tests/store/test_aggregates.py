@@ -14,12 +14,15 @@ from trading_ops.domain.maintenance import Maintenance
 from trading_ops.store import (
     approvals,
     attempts,
+    briefs,
     events,
+    fencing,
     holds,
     incidents,
     maintenance,
     notifications,
     pauses,
+    starting,
 )
 
 
@@ -30,8 +33,8 @@ def opened(connection: Connection) -> Incident:
     return found
 
 
-def plan(incident: Incident) -> attempts.Plan:
-    return attempts.Plan(
+def plan(incident: Incident) -> starting.Plan:
+    return starting.Plan(
         incident=incident,
         runbook=make_runbook(),
         step=0,
@@ -121,12 +124,12 @@ def test_a_gate_that_shut_meanwhile_stops_the_start(connection: Connection) -> N
     incident = opened(connection)
     expires_at = NOW + timedelta(minutes=1)
     pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
-    assert attempts.start(connection, plan(incident), now=NOW) is None
+    assert starting.start(connection, plan(incident), now=NOW) is None
     assert pauses.lift(connection, owner="a", now=NOW) == 1
     assert pauses.lift(connection, owner="a", now=NOW) == 0
-    attempt = attempts.start(connection, plan(incident), now=NOW)
+    attempt = starting.start(connection, plan(incident), now=NOW)
     assert attempt is not None
-    assert attempts.start(connection, plan(incident), now=NOW) is None, "the target is held"
+    assert starting.start(connection, plan(incident), now=NOW) is None, "the target is held"
     attempts.finish(
         connection,
         attempt,
@@ -136,7 +139,7 @@ def test_a_gate_that_shut_meanwhile_stops_the_start(connection: Connection) -> N
         only_from=(AttemptState.STARTED,),
     )
     incidents.escalate(connection, incident.id, Escalate(reason=Reason.STORM), now=NOW)
-    assert attempts.start(connection, plan(incident), now=NOW) is None, "a person has it"
+    assert starting.start(connection, plan(incident), now=NOW) is None, "a person has it"
 
 
 def test_budgets_are_counted_at_the_start(connection: Connection) -> None:
@@ -145,16 +148,16 @@ def test_budgets_are_counted_at_the_start(connection: Connection) -> None:
     cooldown = timedelta(seconds=20)
     for number in range(4):
         now = NOW + number * cooldown
-        attempt = attempts.start(connection, plan(incident), now=now)
+        attempt = starting.start(connection, plan(incident), now=now)
         assert attempt is not None
         only = (AttemptState.STARTED,)
         attempts.finish(
             connection, attempt, AttemptState.FAILED, detail="", now=now, only_from=only
         )
-        assert attempts.start(connection, plan(incident), now=now + cooldown / 2) is None
-    assert attempts.start(connection, plan(incident), now=NOW + 5 * cooldown) is None
+        assert starting.start(connection, plan(incident), now=now + cooldown / 2) is None
+    assert starting.start(connection, plan(incident), now=NOW + 5 * cooldown) is None
     attempts.forgive(connection, "alpha", owner="ada", reason="test", now=NOW + 5 * cooldown)
-    assert attempts.start(connection, plan(incident), now=NOW + 6 * cooldown) is not None
+    assert starting.start(connection, plan(incident), now=NOW + 6 * cooldown) is not None
 
 
 def test_maintenance_stops_the_start(connection: Connection) -> None:
@@ -174,9 +177,9 @@ def test_maintenance_stops_the_start(connection: Connection) -> None:
     work_on("beta")
     for target in ("alpha", None):
         key = work_on(target)
-        assert attempts.start(connection, plan(incident), now=NOW) is None
+        assert starting.start(connection, plan(incident), now=NOW) is None
         maintenance.end(connection, key, owner="ada", now=NOW)
-    assert attempts.start(connection, plan(incident), now=NOW) is not None
+    assert starting.start(connection, plan(incident), now=NOW) is not None
 
 
 def test_a_start_spends_its_approval(connection: Connection) -> None:
@@ -184,7 +187,7 @@ def test_a_start_spends_its_approval(connection: Connection) -> None:
     incident = opened(connection)
     book = make_runbook(steps=(make_step(approval=True),))
     wanted = replace(plan(incident), runbook=book)
-    assert attempts.start(connection, wanted, now=NOW) is None
+    assert starting.start(connection, wanted, now=NOW) is None
     asked = approvals.request(
         connection,
         incident_id=incident.id,
@@ -195,14 +198,14 @@ def test_a_start_spends_its_approval(connection: Connection) -> None:
         requested_by="reconciler",
         now=NOW,
     )
-    assert attempts.start(connection, wanted, now=NOW) is None
+    assert starting.start(connection, wanted, now=NOW) is None
     approvals.approve(connection, asked.id, owner="ada", now=NOW)
     expires_at = NOW + timedelta(minutes=1)
     pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
-    assert attempts.start(connection, wanted, now=NOW) is None
+    assert starting.start(connection, wanted, now=NOW) is None
     pauses.lift(connection, owner="a", now=NOW)
     assert approvals.usable(connection, asked.digest, now=NOW) is not None
-    assert attempts.start(connection, wanted, now=NOW) is not None
+    assert starting.start(connection, wanted, now=NOW) is not None
     assert approvals.usable(connection, asked.digest, now=NOW) is None
 
 
@@ -220,18 +223,16 @@ def test_episodes_are_counted_back_from_each_beginning(connection: Connection) -
         return one.id
 
     def count(key: str) -> int:
-        assert incidents.episodes(connection, window) == incidents.episodes(
-            connection, window, [key]
-        )
-        return incidents.episodes(connection, window)[key]
+        assert briefs.episodes(connection, window) == briefs.episodes(connection, window, [key])
+        return briefs.episodes(connection, window)[key]
 
     assert [count(again(seconds)) for seconds in (0, 100, 200)] == [1, 2, 3]
     assert count(again(601)) == 3, "the first is more than ten minutes ago"
     forgiven = NOW + timedelta(seconds=650)
     attempts.forgive(connection, "alpha", owner="ada", reason="test", now=forgiven)
-    assert incidents.episodes(connection, window) == {}
+    assert briefs.episodes(connection, window) == {}
     assert count(again(700)) == 1
-    closed = incidents.closed_since(connection, NOW + timedelta(seconds=601))
+    closed = briefs.closed_since(connection, NOW + timedelta(seconds=601))
     assert len(closed) == 1
 
 
@@ -255,7 +256,7 @@ def test_quiet_begins_and_ends_once(connection: Connection) -> None:
 def test_closing_lets_go_of_the_target(connection: Connection) -> None:
     """An attempt of unknown outcome does not hold its target for ever."""
     incident = opened(connection)
-    attempt = attempts.start(connection, plan(incident), now=NOW)
+    attempt = starting.start(connection, plan(incident), now=NOW)
     assert attempt is not None
     attempts.finish(
         connection,
@@ -277,10 +278,10 @@ def test_nothing_starts_on_what_a_person_halted_just_now(connection: Connection)
         id="h", target="alpha", state=HeldState.HALTED, owner="ada", reason="odd fills", at=NOW
     )
     holds.lay(connection, hold, now=NOW)
-    assert attempts.start(connection, plan(incident), now=NOW) is None
+    assert starting.start(connection, plan(incident), now=NOW) is None
     holds.lift(connection, ids={"h"}, owner="ada", reason="seen", now=NOW)
     holds.lay(connection, replace(hold, id="m", owner=MACHINE), now=NOW)
-    assert attempts.start(connection, plan(incident), now=NOW)
+    assert starting.start(connection, plan(incident), now=NOW)
 
 
 def test_a_step_for_halted_targets_starts_on_one(connection: Connection) -> None:
@@ -291,7 +292,7 @@ def test_a_step_for_halted_targets_starts_on_one(connection: Connection) -> None
     )
     holds.lay(connection, hold, now=NOW)
     runbook = make_runbook(steps=(make_step(while_halted=True),))
-    assert attempts.start(connection, replace(plan(incident), runbook=runbook), now=NOW)
+    assert starting.start(connection, replace(plan(incident), runbook=runbook), now=NOW)
 
 
 def test_attempts_are_in_order_whatever_the_clocks_say(connection: Connection) -> None:
@@ -311,7 +312,7 @@ def test_attempts_are_in_order_whatever_the_clocks_say(connection: Connection) -
 def test_an_incident_is_not_closed_over_an_attempt_under_way(connection: Connection) -> None:
     """With nobody to look after it, it would hold its target for ever."""
     incident = opened(connection)
-    attempt = attempts.start(connection, plan(incident), now=NOW)
+    attempt = starting.start(connection, plan(incident), now=NOW)
     assert attempt is not None
     resolved = Close(reason=Reason.RESOLVED)
     assert not incidents.close(connection, incident.id, resolved, now=NOW)
@@ -330,19 +331,19 @@ def test_an_incident_is_not_closed_over_an_attempt_under_way(connection: Connect
 def test_a_stale_attempt_does_not_raise_the_fence(connection: Connection) -> None:
     """Its executor has seen its successor's fence: only a database that gave out none may adopt."""
     incident = opened(connection)
-    attempt = attempts.start(connection, plan(incident), now=NOW)
+    attempt = starting.start(connection, plan(incident), now=NOW)
     assert attempt is not None
-    successor = attempts.raise_fence(connection, "alpha")
-    assert not attempts.adopt_fence(connection, attempt, successor, now=NOW)
-    assert not attempts.adopt_fence(connection, attempt, successor + 10, now=NOW)
-    assert attempts.raise_fence(connection, "alpha") == successor + 1
+    successor = fencing.raise_fence(connection, "alpha")
+    assert not fencing.adopt_fence(connection, attempt, successor, now=NOW)
+    assert not fencing.adopt_fence(connection, attempt, successor + 10, now=NOW)
+    assert fencing.raise_fence(connection, "alpha") == successor + 1
 
 
 def test_a_younger_database_takes_its_executors_fence_up(connection: Connection) -> None:
     """The next token is above all that the executor has seen; a lower word changes nothing."""
     incident = opened(connection)
-    attempt = attempts.start(connection, plan(incident), now=NOW)
+    attempt = starting.start(connection, plan(incident), now=NOW)
     assert attempt is not None
-    assert not attempts.adopt_fence(connection, attempt, attempt.fence, now=NOW)
-    assert attempts.adopt_fence(connection, attempt, 50, now=NOW)
-    assert attempts.raise_fence(connection, "alpha") == 51
+    assert not fencing.adopt_fence(connection, attempt, attempt.fence, now=NOW)
+    assert fencing.adopt_fence(connection, attempt, 50, now=NOW)
+    assert fencing.raise_fence(connection, "alpha") == 51

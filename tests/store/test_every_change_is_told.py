@@ -16,7 +16,7 @@ UNTOLD = {
         "add",
     ): "the event comes when it is taken apart; a storm must be stored first",
     ("notifications", "finish"): "its caller adds `notified` or `quarantined`, with the hash",
-    ("attempts", "raise_fence"): "a counter; each attempt's event says its value",
+    ("fencing", "raise_fence"): "a counter; each attempt's event says its value",
     (
         "claims",
         "*",

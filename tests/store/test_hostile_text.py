@@ -22,6 +22,7 @@ from trading_ops.store import (
     maintenance,
     notifications,
     pauses,
+    starting,
 )
 from trading_ops.store.tables import Moment, metadata
 from trading_ops.store.transaction import transaction
@@ -117,7 +118,7 @@ def _attempt(connection: Connection, word: str) -> None:
     key = _opened(connection, word)
     incident = incidents.find(connection, key)
     assert incident is not None
-    plan = attempts.Plan(
+    plan = starting.Plan(
         incident=incident,
         runbook=make_runbook(),
         step=0,
@@ -125,7 +126,7 @@ def _attempt(connection: Connection, word: str) -> None:
         everywhere_limit=20,
         everywhere_since=NOW - timedelta(minutes=10),
     )
-    attempt = attempts.start(connection, plan, now=NOW)
+    attempt = starting.start(connection, plan, now=NOW)
     assert attempt is not None
     only = (AttemptState.STARTED,)
     state = AttemptState.FAILED

@@ -22,9 +22,9 @@ from trading_ops.store import (
     acknowledgements,
     approvals,
     attempts,
+    briefs,
     events,
     holds,
-    incidents,
     maintenance,
     orders,
     pauses,
@@ -64,7 +64,7 @@ class Desk:
     """Closed within the last `storm_quiet`, and longer ago."""
 
     episodes: Mapping[str, int] = field(default_factory=dict)
-    """How often the alert of each open incident came lately; see `store.incidents.episodes`."""
+    """How often the alert of each open incident came lately; see `store.briefs.episodes`."""
 
     maintenance: tuple[Maintenance, ...] = ()
     """Open and planned."""
@@ -129,7 +129,7 @@ def read_desk(
 
 
 def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: datetime) -> Desk:
-    by_id = {incident.id: incident for incident in incidents.brief(connection)}
+    by_id = {incident.id: incident for incident in briefs.brief(connection)}
     targets = {incident.target for incident in by_id.values() if incident.target}
     return Desk(
         head=head,
@@ -138,7 +138,7 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
         of_target=_of_targets(connection, targets, now),
         starts=tuple(attempts.starts_since(connection, now - limits.window)),
         changed=frozenset(by_id),
-        episodes=incidents.episodes(connection, limits.flap_window),
+        episodes=briefs.episodes(connection, limits.flap_window),
         limits=limits,
         **_words(connection, limits, now),
     )
@@ -149,7 +149,7 @@ def _read_again(connection: Connection, head: int, former: Desk, now: datetime) 
     touched = {key for key, kind in found if key is not None and not kind.startswith(SAID)}
     # What belongs to no incident concerns them all: a pause, a budget, an order by hand.
     concerns_all = any(key is None and kind not in NOBODYS for key, kind in found)
-    fresh = {one.id: one for one in incidents.brief(connection, touched)}
+    fresh = {one.id: one for one in briefs.brief(connection, touched)}
     kept = {
         key: fresh.get(key, one)
         for key, one in former.by_id.items()
@@ -192,7 +192,7 @@ def _words(connection: Connection, limits: GlobalLimits, now: datetime) -> dict[
         },
         "by_hand": tuple(orders.running(connection)),
         "approvals": approvals.standing(connection, now=now),
-        "closed": tuple(incidents.closed_since(connection, now - limits.storm_quiet)),
+        "closed": tuple(briefs.closed_since(connection, now - limits.storm_quiet)),
     }
 
 
@@ -205,9 +205,9 @@ def _episodes_again(
     """Count anew for what is fresh; None: for all, for budgets may have been forgiven."""
     window = former.limits.flap_window
     if fresh is None:
-        return incidents.episodes(connection, window)
+        return briefs.episodes(connection, window)
     kept = {key: count for key, count in former.episodes.items() if key in by_id}
-    return kept | incidents.episodes(connection, window, fresh)
+    return kept | briefs.episodes(connection, window, fresh)
 
 
 def _of_targets(

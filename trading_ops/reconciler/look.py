@@ -34,7 +34,7 @@ from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.recover import Recovery
 from trading_ops.reconciler.surroundings import Surroundings
 from trading_ops.reconciler.verify import Verifier
-from trading_ops.store import Connection, approvals, attempts, events, incidents
+from trading_ops.store import Connection, approvals, events, incidents, starting
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -188,7 +188,7 @@ class Looker:
         self, incident: Incident, decision: Run, runbook: Runbook, target: Target
     ) -> None:
         now = clock.now()
-        plan = attempts.Plan(
+        plan = starting.Plan(
             incident=incident,
             runbook=runbook,
             step=decision.step,
@@ -201,7 +201,7 @@ class Looker:
         def start_and_say_so(connection: Connection) -> Attempt | None:
             before = events.mark(connection)
             self.ledger.write(connection, incident, decision, now)
-            attempt = attempts.start(connection, plan, now=now)
+            attempt = starting.start(connection, plan, now=now)
             if attempt is None:
                 events.rewind(connection, before)  # what did not start was not decided either
             return attempt

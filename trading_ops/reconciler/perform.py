@@ -16,7 +16,7 @@ from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import ActionError, FencedOff, Refused, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import attempts
+from trading_ops.store import attempts, fencing
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -147,7 +147,7 @@ class Performer:
         key = attempt.target, attempt.action
         if key not in self.adopted:
             adopt = partial(
-                attempts.adopt_fence, attempt=attempt, highest=error.highest, now=clock.now()
+                fencing.adopt_fence, attempt=attempt, highest=error.highest, now=clock.now()
             )
             if await self.writer.run(adopt):
                 self.adopted.add(key)

@@ -12,7 +12,7 @@ from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
 from trading_ops.reconciler.lease import Lease, key_of_target
 from trading_ops.reconciler.perform import Performer
-from trading_ops.store import Connection, attempts, claims
+from trading_ops.store import Connection, claims, fencing
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -45,7 +45,7 @@ class Recovery:
             connection, self.lease.claim(key), now=clock.now()
         ):
             return None
-        return attempts.raise_fence(connection, attempt.target)
+        return fencing.raise_fence(connection, attempt.target)
 
     async def probe(self, attempt: Attempt, step: Step, target: Target) -> bool:
         """Ask the target once what became of an attempt; return whether that is known now."""

@@ -1,20 +1,16 @@
 """Incidents: at most one open for each fingerprint, by a unique index."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
     Connection,
-    Select,
     func,
     insert,
     select,
-    type_coerce,
     update,
 )
 
@@ -23,7 +19,7 @@ from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate
 from trading_ops.domain.incident import Incident
 from trading_ops.store import events
-from trading_ops.store.tables import attempts, fences, incidents
+from trading_ops.store.tables import attempts, incidents
 
 CHUNK = 500
 OPENING = 0x7472_6F70
@@ -223,77 +219,6 @@ def open_ones(connection: Connection) -> list[Incident]:
     return [Incident(**row) for row in rows]
 
 
-# What deciding needs: labels and annotations would be most of the memory of a storm.
-_BRIEF = [
-    column for column in incidents.c if column.name not in {"labels", "annotations", "close_reason"}
-]
-_NOTHING: Mapping[str, str] = {}
-
-
-def brief(connection: Connection, only: Collection[str] | None = None) -> list[Incident]:
-    """Return open incidents, oldest first, without labels and annotations.
-
-    Args:
-        connection: to read from.
-        only: ids; None for all. An incident that is closed is not returned.
-    """
-    statement = select(*_BRIEF).where(incidents.c.closed_at.is_(None))
-    statement = statement.order_by(incidents.c.opened_at, incidents.c.id)
-    if only is None:
-        return _brief(connection, statement)
-    ids, found = sorted(only), []
-    for begin in range(0, len(ids), CHUNK):
-        chunk = ids[begin : begin + CHUNK]
-        found += _brief(connection, statement.where(incidents.c.id.in_(chunk)))
-    return found
-
-
-def closed_since(connection: Connection, since: datetime) -> list[Incident]:
-    """Return the incidents that were closed after a moment, without labels and annotations."""
-    statement = select(*_BRIEF).where(incidents.c.closed_at > since)
-    return _brief(connection, statement.order_by(incidents.c.closed_at))
-
-
-def episodes(
-    connection: Connection, window: timedelta, only: Collection[str] | None = None
-) -> dict[str, int]:
-    """Return how many incidents of its alert were opened within `window` before each open one.
-
-    Itself is counted, and what was before the target's budgets were last forgiven is not. It
-    depends on when an incident was opened, not on now: one that flaps goes on to.
-
-    Args:
-        connection: to read from.
-        window: how far to look back from each incident's beginning.
-        only: ids of open incidents; None for all.
-    """
-    if only is None:
-        return _episodes(connection, window, incidents.c.closed_at.is_(None))
-    ids, found = sorted(only), dict[str, int]()
-    for begin in range(0, len(ids), CHUNK):
-        found |= _episodes(connection, window, incidents.c.id.in_(ids[begin : begin + CHUNK]))
-    return found
-
-
-def _episodes(
-    connection: Connection, window: timedelta, which: ColumnElement[bool]
-) -> dict[str, int]:
-    former = incidents.alias()
-    opened = type_coerce(incidents.c.opened_at, BigInteger)
-    began = type_coerce(former.c.opened_at, BigInteger)
-    forgiven = type_coerce(fences.c.forgiven_at, BigInteger)
-    earliest = opened - window // timedelta(microseconds=1)
-    statement = (
-        select(incidents.c.id, func.count())
-        .join(former, former.c.fingerprint == incidents.c.fingerprint)
-        .outerjoin(fences, fences.c.target == incidents.c.target)
-        .where(which, began > earliest, began <= opened)
-        .where(forgiven.is_(None) | (began > forgiven))
-        .group_by(incidents.c.id)
-    )
-    return {key: int(count) for key, count in connection.execute(statement)}
-
-
 def go_quiet(connection: Connection, key: str, *, now: datetime) -> bool:
     """Keep since when the alert of an incident that flaps is absent; return whether it was new."""
     where = (incidents.c.id == key, incidents.c.closed_at.is_(None))
@@ -316,11 +241,6 @@ def end_quiet(connection: Connection, key: str, *, now: datetime) -> bool:
     before, after = {"quiet_since": was}, {"quiet_since": None}
     events.add(connection, at=now, kind="came_back", incident_id=key, before=before, after=after)
     return True
-
-
-def _brief(connection: Connection, statement: Select[Any]) -> list[Incident]:
-    rows = connection.execute(statement).mappings()
-    return [Incident(**row, labels=_NOTHING, annotations=_NOTHING) for row in rows]
 
 
 def find(connection: Connection, key: str) -> Incident | None:

@@ -11,7 +11,16 @@ from trading_ops.domain.approval import digest
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.maintenance import covering
 from trading_ops.domain.runbook import Limits, Step
-from trading_ops.store import approvals, attempts, claims, events, maintenance, pauses
+from trading_ops.store import (
+    approvals,
+    attempts,
+    claims,
+    events,
+    fencing,
+    maintenance,
+    pauses,
+    starting,
+)
 from trading_ops.store.claims import Claim
 from trading_ops.store.tables import attempts as table
 
@@ -62,7 +71,7 @@ def start(connection: Connection, order: Order, *, now: datetime) -> Attempt | N
         params=dict(order.step.params),
         step=0,
         delivery=order.step.delivery,
-        fence=attempts.raise_fence(connection, order.target),
+        fence=fencing.raise_fence(connection, order.target),
         state=AttemptState.STARTED,
         ordered_by=order.owner,
         started_at=now,
@@ -117,7 +126,7 @@ def search(connection: Connection, *, target: str | None = None, limit: int = 10
 
 
 def _still_allowed(connection: Connection, order: Order, now: datetime) -> bool:
-    """Look again at everything that another writer could have changed; see `attempts.start`."""
+    """Look again at everything that another writer could have changed; see `starting.start`."""
     claim = order.claim
     if claim is not None and not claims.is_held(connection, claim, now=now, margin=claims.MARGIN):
         return False
@@ -129,6 +138,6 @@ def _still_allowed(connection: Connection, order: Order, now: datetime) -> bool:
     if covering(maintenance.current(connection, now=now), order.target, now) is not None:
         return False
     limits = order.limits
-    if not attempts.has_budget(connection, order.target, step.action, limits, None, now=now):
+    if not starting.has_budget(connection, order.target, step.action, limits, None, now=now):
         return False
-    return attempts.starts_below(connection, order.everywhere_limit, since=order.everywhere_since)
+    return starting.starts_below(connection, order.everywhere_limit, since=order.everywhere_since)

@@ -20,7 +20,7 @@ from trading_ops.errors import StoreUnavailable
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.observe import Observer
-from trading_ops.store import attempts, incidents
+from trading_ops.store import attempts, fencing, incidents
 
 
 class Interrupted:
@@ -72,7 +72,7 @@ async def test_what_another_did_last_is_known(start: Start, world: FakeWorld) ->
         def other_fails(connection: Connection) -> None:
             (incident,) = incidents.open_ones(connection)
             tried = make_attempt(
-                incident_id=incident.id, fence=attempts.raise_fence(connection, "alpha")
+                incident_id=incident.id, fence=fencing.raise_fence(connection, "alpha")
             )
             attempts.add(connection, tried)
 

@@ -1,0 +1,86 @@
+"""What deciding needs of incidents: without labels and annotations, most of a storm's memory."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, func, select, type_coerce
+
+from trading_ops.domain.incident import Incident
+from trading_ops.store.tables import fences, incidents
+
+CHUNK = 500
+
+_BRIEF = [
+    column for column in incidents.c if column.name not in {"labels", "annotations", "close_reason"}
+]
+_NOTHING: Mapping[str, str] = {}
+
+
+def brief(connection: Connection, only: Collection[str] | None = None) -> list[Incident]:
+    """Return open incidents, oldest first, without labels and annotations.
+
+    Args:
+        connection: to read from.
+        only: ids; None for all. An incident that is closed is not returned.
+    """
+    statement = select(*_BRIEF).where(incidents.c.closed_at.is_(None))
+    statement = statement.order_by(incidents.c.opened_at, incidents.c.id)
+    if only is None:
+        return _brief(connection, statement)
+    ids, found = sorted(only), []
+    for begin in range(0, len(ids), CHUNK):
+        chunk = ids[begin : begin + CHUNK]
+        found += _brief(connection, statement.where(incidents.c.id.in_(chunk)))
+    return found
+
+
+def closed_since(connection: Connection, since: datetime) -> list[Incident]:
+    """Return the incidents that were closed after a moment, without labels and annotations."""
+    statement = select(*_BRIEF).where(incidents.c.closed_at > since)
+    return _brief(connection, statement.order_by(incidents.c.closed_at))
+
+
+def episodes(
+    connection: Connection, window: timedelta, only: Collection[str] | None = None
+) -> dict[str, int]:
+    """Return how many incidents of its alert were opened within `window` before each open one.
+
+    Itself is counted, and what was before the target's budgets were last forgiven is not. It
+    depends on when an incident was opened, not on now: one that flaps goes on to.
+
+    Args:
+        connection: to read from.
+        window: how far to look back from each incident's beginning.
+        only: ids of open incidents; None for all.
+    """
+    if only is None:
+        return _episodes(connection, window, incidents.c.closed_at.is_(None))
+    ids, found = sorted(only), dict[str, int]()
+    for begin in range(0, len(ids), CHUNK):
+        found |= _episodes(connection, window, incidents.c.id.in_(ids[begin : begin + CHUNK]))
+    return found
+
+
+def _episodes(
+    connection: Connection, window: timedelta, which: ColumnElement[bool]
+) -> dict[str, int]:
+    former = incidents.alias()
+    opened = type_coerce(incidents.c.opened_at, BigInteger)
+    began = type_coerce(former.c.opened_at, BigInteger)
+    forgiven = type_coerce(fences.c.forgiven_at, BigInteger)
+    earliest = opened - window // timedelta(microseconds=1)
+    statement = (
+        select(incidents.c.id, func.count())
+        .join(former, former.c.fingerprint == incidents.c.fingerprint)
+        .outerjoin(fences, fences.c.target == incidents.c.target)
+        .where(which, began > earliest, began <= opened)
+        .where(forgiven.is_(None) | (began > forgiven))
+        .group_by(incidents.c.id)
+    )
+    return {key: int(count) for key, count in connection.execute(statement)}
+
+
+def _brief(connection: Connection, statement: Select[Any]) -> list[Incident]:
+    rows = connection.execute(statement).mappings()
+    return [Incident(**row, labels=_NOTHING, annotations=_NOTHING) for row in rows]

@@ -1,0 +1,55 @@
+"""Fencing tokens of targets: who was given a lower one was replaced, and is not obeyed any more."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from trading_ops.domain.attempt import Attempt
+from trading_ops.store import events
+from trading_ops.store.tables import fences
+
+
+def raise_fence(connection: Connection, target: str) -> int:
+    """Return the target's next fencing token: greater than every one before it."""
+    row = connection.execute(
+        select(fences.c.fence).where(fences.c.target == target).with_for_update()
+    ).one_or_none()
+    if row is None:
+        connection.execute(insert(fences).values(target=target, fence=1))
+        return 1
+    token = int(row.fence) + 1
+    connection.execute(update(fences).where(fences.c.target == target).values(fence=token))
+    return token
+
+
+def adopt_fence(connection: Connection, attempt: Attempt, highest: int, *, now: datetime) -> bool:
+    """Raise a target's fence to what its executor has seen, if that is no word of a successor.
+
+    The executor has seen a higher fence than an attempt's. If this database has given out a higher
+    one since, the attempt is stale, and that is what fences are for: nothing is changed. If not,
+    the executor remembers another database: this one is new, or was restored from a backup.
+
+    Returns:
+        Whether the fence was raised, so that the next attempt will be taken.
+    """
+    changed = connection.execute(
+        update(fences)
+        .where(
+            fences.c.target == attempt.target,
+            fences.c.fence == attempt.fence,
+            fences.c.fence < highest,
+        )
+        .values(fence=highest)
+    ).rowcount
+    if changed:
+        events.add(
+            connection,
+            at=now,
+            kind="fence_adopted",
+            incident_id=attempt.incident_id,
+            attempt_id=attempt.id,
+            note=f"{attempt.target}: its executor has seen {highest}, from another database's time",
+            before={"fence": attempt.fence},
+            after={"fence": highest},
+        )
+    return bool(changed)
