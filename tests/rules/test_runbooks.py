@@ -33,7 +33,6 @@ HEALING = [
 PATHS = sorted(RUNBOOKS.glob("*.md"))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 NOT_DRILLED = {
-    "TradingBotSignalsStale": "the strategy is a sum; a model is configured by hand",
     "TradingBotQueueBacklog": "its breaker is before; tests/service/bot/test_load_on_command.py",
     "TradingBotRateLimitNear": "the stack sets no tier; tests/service/bot/test_load_on_command.py",
     "TradingDatabasePoolExhausted": "it has no pool; tests/service/agent/test_database_commands.py",

@@ -25,6 +25,7 @@ from trading_ops.stack.host_faults import LockedRecords, LogFlood, Restarts
 from trading_ops.stack.locked_store import LockedStore
 from trading_ops.stack.market_crash import MarketCrash
 from trading_ops.stack.memory_clutter import MemoryClutter
+from trading_ops.stack.model_given_up import ModelGivenUp
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.shared_fault import Shared
 from trading_ops.stack.stranger import StrangerOnKey
@@ -147,6 +148,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "order_orphaned": OrphanedOrder(),
     "snooze_lapses": LapsedWord(),
+    "model_given_up": ModelGivenUp(),
     "market_crash": MarketCrash(),
     "money_unbooked": UnbookedMoney(),
     "memory_clutter": MemoryClutter(),
