@@ -62,6 +62,12 @@ class VenueFault(Fault):
         return self._saw if any(cured) else None
 
 
+class ThrottlingVenue(VenueFault):
+    """It leads to TradingBotRateLimitNear too, whose step helps as little."""
+
+    tolerates = frozenset({"throttle_load"})
+
+
 class BotKill(Fault):
     """`kill -9` of the bot's process; the operating system is the witness."""
 
@@ -106,7 +112,7 @@ FAULTS: Mapping[str, Fault] = {
         probability=0.3,
         seed=1,
     ),
-    "venue_throttles": VenueFault(
+    "venue_throttles": ThrottlingVenue(
         "http_429", "three in ten requests are throttled", probability=0.3, seed=1
     ),
     "venue_late_data": VenueFault(

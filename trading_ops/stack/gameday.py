@@ -26,7 +26,7 @@ SITTINGS = (
             "TradingVenueClockSkewed",
         }
     ),
-    frozenset({"TradingBotMarketDataSlow", "TradingBotRateLimited"}),
+    frozenset({"TradingBotMarketDataSlow", "TradingBotVenueErrorsHigh"}),
     frozenset({"TradingOpsAlertmanagerDown", "TradingOpsPollFailing", "TradingOpsWatchdogMissing"}),
 )
 """Drills of alerts for people that last minutes: those of a sitting do not get in each other's way.
