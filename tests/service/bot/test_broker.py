@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.free_ports import free_port
-from tests.service.bot.conftest import SYMBOL, Venue, until
+from tests.service.bot.conftest import SYMBOL, Venue, sample, until
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
+from trading_ops.paper.bot.brokerage.allowance import GROUP, Allowance, Tier
 from trading_ops.paper.bot.brokerage.broker import Broker
 from trading_ops.paper.bot.brokerage.kraken import Kraken
 from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
@@ -101,6 +102,38 @@ async def test_unclear_answers_take_the_broker_down_only_when_probes_get_them(
         await until(lambda: not broker.up)
         await venue.mend()
         await until(lambda: broker.up)
+    await supervisor.stop()
+    nonces.close()
+
+
+async def test_a_venue_that_says_too_often_is_believed(
+    metrics: BotMetrics, venue: Venue, tmp_path: Path
+) -> None:
+    """By the bot's own count nothing was used yet; others may use the key."""
+    key, secret = ((tmp_path / "secrets" / f"venue_{name}").read_text() for name in NAMES)
+    nonces = open_nonces(tmp_path / "nonces", key, metrics)
+    broker = Broker(
+        metrics,
+        make_client=lambda: Kraken(
+            address=venue.address,
+            key=key,
+            secret=secret,
+            timeout_seconds=5,
+            issue_nonce=nonces.issue,
+        ),
+        nonces=nonces,
+        probe_interval_seconds=3600,
+        allowance=Allowance(metrics, Tier.PRO),
+    )
+    supervisor = Supervisor([broker])
+    supervisor.start()
+    await until(lambda: broker.up)
+    assert sample(metrics, "trading_venue_rate_limit_used_ratio", group=GROUP) < 0.5
+    await venue.break_("api_error", error="EAPI:Rate limit exceeded", methods=["OpenOrders"])
+    with pytest.raises(VenueDown, match="rate_limited"):
+        await broker.call("OpenOrders", lambda client: client.open_orders())
+    used = sample(metrics, "trading_venue_rate_limit_used_ratio", group=GROUP)
+    assert used == pytest.approx(1, abs=0.01)  # it has begun to sink
     await supervisor.stop()
     nonces.close()
 

@@ -1,11 +1,13 @@
 """What the bot counts of its calls is what the venue counts of them."""
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.brokerage.allowance import GROUP, Allowance, Tier
+from trading_ops.paper.bot.brokerage.allowance import GROUP, LIMITS, Allowance, Tier
 from trading_ops.paper.bot.brokerage.kraken import CALLS, COMMANDS, HISTORY
 from trading_ops.paper.venue.errors import VenueRefusal
 from trading_ops.paper.venue.faults import Caller, FaultBoard
@@ -33,20 +35,59 @@ class Counted:
         return found
 
 
+class Enforced:
+    """The same tier at the venue, which also tells what it would say to one more call."""
+
+    def __init__(self, tier: Tier) -> None:
+        """Begin at zero."""
+        self._limits = Limits(FaultBoard(), tier.value)
+
+    def refuses(self, endpoint: str, now: float) -> bool:
+        """Make a call."""
+        try:
+            self._limits.call(Caller(method=endpoint, key="k", border="private"), now)
+        except VenueRefusal:
+            return True
+        return False
+
+    def would_refuse(self, endpoint: str, now: float) -> bool:
+        """Say what would become of a call, and do not make it."""
+        before = copy.deepcopy(self._limits)
+        refused = self.refuses(endpoint, now)
+        self._limits = before
+        return refused
+
+
 @pytest.mark.parametrize("tier", Tier)
 @given(made=st.lists(calls, max_size=80))
-def test_the_venue_refuses_when_the_bot_says_so(tier: Tier, made: list[tuple[str, float]]) -> None:
-    """The venue enforces the same limit: it says no where the ratio is over 1, and only there."""
-    counted, limits = Counted(tier), Limits(FaultBoard(), tier.value)
+def test_what_the_bot_counts_says_what_the_venue_would(
+    tier: Tier, made: list[tuple[str, float]]
+) -> None:
+    """The venue enforces the same limit: until its first no, it says no to what is beyond it."""
+    counted, enforced, most = Counted(tier), Enforced(tier), LIMITS[tier].most
     for endpoint, pause in made:
         counted.now += pause
         counted.allowance.called(endpoint)
-        try:
-            limits.call(Caller(method=endpoint, key="k", border="private"), counted.now)
-        except VenueRefusal:
-            assert counted.used > 1 - 1e-9
-        else:
-            assert counted.used <= 1 + 1e-9 or endpoint in ("AddOrder", "CancelOrder")
+        if enforced.refuses(endpoint, counted.now):
+            assert counted.used == 1
+            return
+        left = most * (1 - counted.used)
+        if abs(left - 1) > 1e-6:  # where a rounding decides, nobody need agree
+            assert enforced.would_refuse("BalanceEx", counted.now) == (left < 1)
+
+
+def test_a_refusal_says_that_nothing_is_left() -> None:
+    """Others may use the key too, and it never is more than full."""
+    counted = Counted(Tier.PRO)
+    counted.allowance.called("BalanceEx")
+    counted.allowance.refused()
+    assert counted.used == 1.0
+    for _ in range(50):
+        counted.allowance.called("TradesHistory")
+    assert counted.used == 1.0
+    counted.now += 10
+    counted.allowance.show()
+    assert counted.used == 0.5
 
 
 def test_it_sinks_while_nothing_is_asked() -> None:

@@ -28,7 +28,7 @@ TIERS: Final[dict[faults.Tier, Allowance]] = {
     "intermediate": Allowance(20, 0.5, 125, 2.34, 80),
     "pro": Allowance(20, 1.0, 180, 3.75, 225),
     # Not Kraken's: for bots with the shipped intervals, which ask more often than any tier allows.
-    "paper": Allowance(20, 3.0, 180, 3.75, 225),
+    "paper": Allowance(40, 3.0, 180, 3.75, 225),
 }
 
 FREE_OF_CALLS: Final = frozenset({"AddOrder", "AmendOrder", "CancelOrder", "CancelOrderBatch"})

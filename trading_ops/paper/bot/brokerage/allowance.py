@@ -46,12 +46,16 @@ LIMITS = {
     Tier.STARTER: Limit(15, 0.33),
     Tier.INTERMEDIATE: Limit(20, 0.5),
     Tier.PRO: Limit(20, 1.0),
-    Tier.PAPER: Limit(20, 3.0),
+    Tier.PAPER: Limit(40, 3.0),
 }
 
 
 class Allowance:
-    """The counter of one key, if all that use the key are this process."""
+    """The counter of one key, if all that use the key are this process.
+
+    Never above the limit: what comes then is refused, and whether the venue counts that too its
+    manual does not tell.
+    """
 
     def __init__(
         self, metrics: BotMetrics, tier: Tier, *, now: Callable[[], float] = clock.monotonic
@@ -73,7 +77,13 @@ class Allowance:
         """A request is about to leave."""
         if endpoint not in FREE:
             self._sink()
-            self._used += 2 if endpoint in TWICE else 1
+            cost = 2 if endpoint in TWICE else 1
+            self._used = min(self._limit.most, self._used + cost)
+        self.show()
+
+    def refused(self) -> None:
+        """Take the venue's word that the counter is at its limit, whatever was counted here."""
+        self._used, self._at = self._limit.most, self._now()
         self.show()
 
     def show(self) -> None:

@@ -264,6 +264,8 @@ class Broker(Component):
             code = "ok"
         except Exception as error:
             code = code_of(error)
+            if code == "rate_limited" and self._allowance is not None:
+                self._allowance.refused()
             raise
         else:
             return result
