@@ -208,13 +208,15 @@ async def _taken(path: Path) -> TextIO | None:
     return None
 
 
-async def until(look: Callable[[], Awaitable[T | None]], otherwise: str) -> T:
+async def until(
+    look: Callable[[], Awaitable[T | None]], otherwise: str, *, within: float = WAIT_SECONDS
+) -> T:
     """Return what a look has found, once it finds something.
 
     Raises:
         StackError: it found nothing in time, in the words of `otherwise`.
     """
-    deadline = clock.monotonic() + WAIT_SECONDS
+    deadline = clock.monotonic() + within
     while clock.monotonic() < deadline:
         found = await look()
         if found is not None:

@@ -61,6 +61,7 @@ async def run_drill(
     run = Following(
         scene=scene, runbook=runbook, drill=plan, fault=fault, bot=bot, say=say, during=cause
     )
+    await fault.ready(scene, bot)
     if paused:
         await run.pause()
     try:

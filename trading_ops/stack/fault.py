@@ -21,6 +21,9 @@ class Fault(ABC):
     tolerates: ClassVar[frozenset[str]] = frozenset()
     """Actions that it leads to, be it by another alert of the same fault, and that cannot help."""
 
+    async def ready(self, scene: Scene, bot: Target) -> None:  # noqa: B027 - often at once
+        """Wait until the bot is as it has to be for it; the time of the drill begins afterwards."""
+
     @abstractmethod
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Break it; return what is needed to clean up, or nothing."""

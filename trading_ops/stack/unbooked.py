@@ -1,5 +1,6 @@
 """Money that leaves the bot's account, and nothing that its venue tells says why."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import psutil
@@ -7,14 +8,20 @@ import psutil
 from trading_ops import clock
 from trading_ops.clients.reconciler_views import HoldView
 from trading_ops.domain.target import Target
-from trading_ops.stack.account_faults import look, order
+from trading_ops.stack.account_faults import look, order, until
 from trading_ops.stack.calm import OWNER
 from trading_ops.stack.fault import Fault
 from trading_ops.stack.frozen import pid_of
 from trading_ops.stack.scene import Scene
 
-ASSET, AMOUNT = "ETH", Decimal("-0.001")
-"""What is missing afterwards: some three US dollars of the paper venue's money."""
+TAKEN: Mapping[str, tuple[str, Decimal]] = {
+    "BTC/USD": ("XBT", Decimal("0.00005")),
+    "ETH/USD": ("ETH", Decimal("0.001")),
+}
+"""What is missing afterwards, by what the bot holds: some three US dollars of the venue's paper."""
+
+HOLDS_SECONDS = 180.0
+"""In which the bot's strategy has surely bought something."""
 
 HOLDS = "recovery-"
 """How the ids begin of the holds that the bot lays on itself for what nothing explains."""
@@ -33,11 +40,25 @@ class UnbookedMoney(Fault):
     def __init__(self) -> None:
         """Begin with nothing taken."""
         self._since = 0.0
+        self._symbol = ""
+
+    async def ready(self, scene: Scene, bot: Target) -> None:
+        """Wait until it has a position: of what it never held, only a balance would differ.
+
+        Raises:
+            StackError: it buys nothing.
+        """
+        self._symbol = await until(
+            lambda: held(scene, bot),
+            f"{bot.name} holds nothing that could be missing",
+            within=HOLDS_SECONDS,
+        )
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Take it, and have the bot compare itself with its venue."""
+        """Take some of it, and have the bot compare itself with its venue."""
         self._since = clock.timestamp()
-        await scene.faults(bot).deposit(bot.name, ASSET, AMOUNT, booked=False)
+        asset, amount = TAKEN[self._symbol]
+        await scene.faults(bot).deposit(bot.name, asset, -amount, booked=False)
         try:
             await look(scene, bot)
         except BaseException:
@@ -47,9 +68,9 @@ class UnbookedMoney(Fault):
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
         """Do as the runbook asks of people: take the venue's word, then lift the bot's own hold."""
-        await order(
-            scene, bot, "accept_venue", owner=OWNER, reason=f"the venue owes {-AMOUNT} {ASSET}"
-        )
+        _, amount = TAKEN[self._symbol]
+        owes = f"the venue owes {amount} of {self._symbol}"
+        await order(scene, bot, "accept_venue", owner=OWNER, reason=owes)
         laid = [hold.id for hold in await self._holds(scene, bot)]
         if laid:
             await scene.reconciler.lift(key, holds=laid, owner=OWNER, reason="settled")
@@ -78,3 +99,10 @@ class UnbookedMoney(Fault):
             and hold.id.startswith(HOLDS)
             and hold.at.timestamp() >= self._since
         ]
+
+
+async def held(scene: Scene, bot: Target) -> str | None:
+    """Return a symbol of which the bot holds something, as it tells Prometheus; None: of none."""
+    found = await scene.prometheus.query(f'trading_position{{bot="{bot.name}"}} > 0')
+    symbols = {sample.labels.get("symbol", "") for sample in found}
+    return next((symbol for symbol in TAKEN if symbol in symbols), None)

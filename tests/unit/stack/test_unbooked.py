@@ -8,10 +8,12 @@ from typing import Any, cast
 import psutil
 import pytest
 
+from trading_ops.clients.prometheus import Sample
 from trading_ops.clients.reconciler_views import HoldView, TargetView
 from trading_ops.clients.venue_faults import JournalEntry
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
+from trading_ops.stack import unbooked
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.unbooked import UnbookedMoney
 
@@ -36,7 +38,8 @@ class World:
         self.holds = list(holds)
         self.orders = orders
         self.obeys = obeys
-        self.reconciler = self.directory = self
+        self.reconciler = self.directory = self.prometheus = self
+        self.positions = ["SOL/USD", "BTC/USD"]
         self.done: list[object] = []
 
     def faults(self, _bot: Target) -> "World":
@@ -50,6 +53,10 @@ class World:
     def unit(self, _bot: Target) -> "World":
         """Return the service manager."""
         return self
+
+    async def query(self, _expression: str) -> list[Sample]:
+        """Tell of what the bot holds."""
+        return [Sample(labels={"symbol": symbol}, value=1.0) for symbol in self.positions]
 
     async def deposit(self, account: str, asset: str, amount: object, *, booked: bool) -> None:
         """Take the money."""
@@ -87,19 +94,33 @@ def scene_of(world: World) -> Scene:
 async def test_it_is_taken_and_the_bot_looks_and_a_person_settles_it() -> None:
     """The venue's word is taken before the bot's own hold goes; a person's own hold stays."""
     world, fault = World(OLD, OWN, PERSONS), UnbookedMoney()
+    await fault.ready(scene_of(world), ALPHA)
     key = await fault.inject(scene_of(world), ALPHA)
     await fault.clean_up(scene_of(world), ALPHA, key)
-    taken = ("alpha", "ETH", "-0.001", False)
+    taken = ("alpha", "XBT", "-0.00005", False)
     lifted = ("alpha", [OWN.id])
     assert world.done == [taken, "restart_component", "accept_venue", lifted]
 
 
 async def test_a_bot_that_does_not_look_is_left_as_it_was() -> None:
     """The drill does not begin, and nothing is left for the next one."""
-    world = World(obeys=False)
+    world, fault = World(obeys=False), UnbookedMoney()
+    await fault.ready(scene_of(world), ALPHA)
     with pytest.raises(StackError, match="alpha did not carry out restart_component: no"):
-        await UnbookedMoney().inject(scene_of(world), ALPHA)
+        await fault.inject(scene_of(world), ALPHA)
     assert world.done[-1] == "accept_venue"
+
+
+async def test_of_what_the_bot_does_not_hold_nothing_can_be_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A balance of what it never had is no position of its own; it is waited for, and said."""
+    monkeypatch.setattr(unbooked, "HOLDS_SECONDS", 0.2)
+    world = World()
+    world.positions = ["SOL/USD"]
+    with pytest.raises(StackError, match="alpha holds nothing that could be missing"):
+        await UnbookedMoney().ready(scene_of(world), ALPHA)
+    assert world.done == []
 
 
 @pytest.mark.parametrize(
