@@ -11,16 +11,19 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
-import yaml
 
 from trading_ops.errors import ConfigError
 from trading_ops.log_policy import DAY_SECONDS, MEGABYTE, LogPolicy
 from trading_ops.redaction import known
-from trading_ops.yaml_words import problem_of
+from trading_ops.settings_files import (
+    DATABASE_PASSWORD,
+    check_database,
+    first_line,
+    read_password,
+    read_yaml,
+)
 
 PREFIX = "TRADING_OPS_"
-DATABASE_PASSWORD = "database_password"  # noqa: S105 - the name of its file
-DATABASES = ("postgresql", "postgresql+psycopg", "sqlite")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,7 +134,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         user, at, host = place.rpartition("@")
         if scheme == "sqlite" or ":" in user or "passfile=" in rest or not path.exists():
             return self.database
-        password = quote(known(_read_password(path)), safe="")
+        password = quote(known(read_password(path)), safe="")
         return f"{scheme}://{user if at else ''}:{password}@{host}{slash}{database}"
 
     @property
@@ -143,7 +146,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         if self.token_file is None:
             return self.secret("operator_token")
-        return known(_first_line(self.token_file, "put a token of `trading-ops token add` into it"))
+        return known(first_line(self.token_file, "put a token of `trading-ops token add` into it"))
 
     def secret(self, name: str) -> str:
         """Return the secret that is to be sent: the first line of its file.
@@ -208,7 +211,7 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
     raw: dict[str, Any] = {"root": str(folder)}
     path = folder / "settings.yml"
     if path.exists():
-        raw |= _read_yaml(path)
+        raw |= read_yaml(path)
     fields = {field.name for field in msgspec.structs.fields(Settings)} - {"root"}
     overrides = {name: env[key] for name in fields if (key := PREFIX + name.upper()) in env}
     _refuse_unknown(env, fields)
@@ -224,9 +227,9 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
             str(path), "", str(error), "see docs/deployment.md, “Settings”"
         ) from error
     if "database" in overrides:
-        _check_database(settings.database, "environment", f"{PREFIX}DATABASE", readable=False)
+        check_database(settings.database, "environment", f"{PREFIX}DATABASE", readable=False)
     else:
-        _check_database(settings.database, str(path), "database", readable=True)
+        check_database(settings.database, str(path), "database", readable=True)
     return msgspec.structs.replace(
         settings,
         **{
@@ -268,52 +271,6 @@ def load_log_policy(
     return settings.log_policy
 
 
-def _check_database(database: str, where: str, key: str, *, readable: bool) -> None:
-    """Refuse what is no database of ours. A password may be in it, so it is never repeated."""
-    scheme, separator, rest = database.partition("://")
-    if database and not (separator and scheme in DATABASES):
-        said = f"{scheme} is" if separator and scheme.isalnum() else "it is"
-        raise ConfigError(
-            where,
-            key,
-            f"{said} neither PostgreSQL nor SQLite",
-            "write postgresql://USER@HOST/DATABASE, or nothing for SQLite",
-        )
-    if readable and (":" in rest.partition("/")[0].rpartition("@")[0] or "password=" in rest):
-        raise ConfigError(
-            where,
-            key,
-            "a password does not belong in a file that others read",
-            f"leave it out, and write it into var/secrets/{DATABASE_PASSWORD}, mode 0600",
-        )
-
-
-def _read_password(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode & 0o077
-        password = path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeError) as error:
-        fix = "make it a text file of one line that this user can read"
-        raise ConfigError(str(path), "", type(error).__name__, fix) from error
-    if mode:
-        raise ConfigError(str(path), "", "others can read it", f"chmod go= {path}")
-    if not password:
-        raise ConfigError(str(path), "", "it is empty", "write the password into it, or delete it")
-    return password
-
-
-def _first_line(path: Path, fix: str) -> str:
-    try:
-        line = path.read_text(encoding="ascii").partition("\n")[0].strip()
-    except OSError as error:
-        raise ConfigError(str(path), "", error.strerror or "unreadable", fix) from error
-    except UnicodeError as error:
-        raise ConfigError(str(path), "", "it is no text of a token", fix) from error
-    if not line:
-        raise ConfigError(str(path), "", "its first line is empty", fix)
-    return line
-
-
 def _refuse_unknown(env: Mapping[str, str], fields: set[str]) -> None:
     """A misspelt variable that is ignored in silence would be believed."""
     known = {f"{PREFIX}ROOT", *(PREFIX + name.upper() for name in fields)}
@@ -327,16 +284,3 @@ def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise TypeError(f"expected a path, got {value!r}")  # msgspec adds the key
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(str(path), "", str(error), "correct or remove the file") from error
-    except yaml.YAMLError as error:
-        fix = "correct or remove the file"
-        raise ConfigError(str(path), "", problem_of(error), fix) from error
-    if not isinstance(data, dict):
-        raise ConfigError(str(path), "", "it is no mapping of keys to values", "write KEY: VALUE")
-    return data

@@ -8,30 +8,16 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from trading_ops import clock, logs
+from trading_ops import logs
 from trading_ops.actions import registry as actions
-from trading_ops.api.alerts import Alerts
-from trading_ops.api.approvals import Approvals
-from trading_ops.api.attempts import Attempts
-from trading_ops.api.auth import Authenticator
-from trading_ops.api.automation import Automation
-from trading_ops.api.catalogue import Catalogue
-from trading_ops.api.feed import Feed
-from trading_ops.api.health import Health, Known
-from trading_ops.api.incidents import Incidents
-from trading_ops.api.maintenance import MaintenanceWindows
-from trading_ops.api.routes import Handlers, build_application, routes
-from trading_ops.api.story import Events
-from trading_ops.api.stream import Stream
-from trading_ops.api.system import System
-from trading_ops.api.targets import Targets
-from trading_ops.api.webhook import Webhook
-from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
+from trading_ops.clients.alertmanager import Alertmanager
+from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.parts import Base
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.anchor import Anchors, note_key
 from trading_ops.reconciler.hands_off import HandsOff
@@ -54,13 +40,13 @@ from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.reconciler.surroundings import Surroundings
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.watch import AgentWatch, Patience
-from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.settings import Settings
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.wiring_http import application_of
 
 log = logs.get(__name__)
 
@@ -75,23 +61,6 @@ class Reconciler:
     watch: AgentWatch
     asking: Reader
     """The reader of the HTTP border, beside the loop's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Base:
-    """What everything else is built on."""
-
-    settings: Settings
-    plans: Plans
-    metrics: ReconcilerMetrics
-    writer: Writer
-    reader: Reader
-    asking: Reader
-    """The HTTP border's: however much is asked there, nothing of ours waits behind it."""
-
-    lease: Lease
-    session: aiohttp.ClientSession
-    wakeup: asyncio.Event
 
 
 @contextlib.asynccontextmanager
@@ -124,7 +93,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                 loop = _loop(base)
                 async with _audited(base), _measured(base), _watching(base) as (holding, watch):
                     yield Reconciler(
-                        application=_application(base, loop, holding, watch),
+                        application=application_of(base, loop, holding, watch),
                         loop=loop,
                         holding=holding,
                         watch=watch,
@@ -293,53 +262,4 @@ def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
         surroundings=Surroundings(
             plans=base.plans, limits=GlobalLimits(), observe_only=base.settings.observe_only
         ),
-    )
-
-
-def _application(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) -> web.Application:
-    authenticator = Authenticator(base.settings)
-    feed = Feed(base.asking)
-    stream = Stream(feed, authenticator)
-    base.metrics.websocket_clients.set_function(lambda: stream.clients)
-    handlers = _handlers(base, loop, holding, watch, stream)
-    application = build_application(routes(handlers), authenticator)
-
-    async def close_streams(_application: web.Application) -> None:
-        await feed.close()
-
-    application.on_shutdown.append(close_streams)
-    return application
-
-
-def _handlers(
-    base: Base, loop: Loop, holding: Holding, watch: AgentWatch, stream: Stream
-) -> Handlers:
-    settings, reader, writer = base.settings, base.asking, base.writer
-    registry = base.plans.registry
-
-    def passed_ago() -> float:
-        return clock.monotonic() - loop.passed_at
-
-    known = Known(
-        passed_ago=passed_ago,
-        poll_seconds=loop.poll_seconds,
-        snapshot=lambda: loop.snapshot,
-        pulses=lambda: list(watch.pulses.values()),
-        queue=lambda: writer.waiting,
-    )
-    books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
-    return Handlers(
-        webhook=Webhook(loop.intake),
-        incidents=Incidents(reader, loop.acknowledging),
-        attempts=Attempts(reader),
-        catalogue=Catalogue(base.plans, books, loop.manual),
-        approvals=Approvals(writer, reader),
-        automation=Automation(writer, reader, registry, base.metrics),
-        maintenance=MaintenanceWindows(writer, reader, registry),
-        targets=Targets(reader, registry, holding, observe_only=settings.observe_only),
-        health=Health(known=known, reader=reader, registry=registry, var=settings.var),
-        alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.desk.by_id),
-        events=Events(reader, recovery_times),
-        stream=stream,
-        system=System(reader, base.metrics, passed_ago),
     )

@@ -25,7 +25,7 @@ from trading_ops.errors import OrderRefused
 from trading_ops.store import (
     approvals,
     attempts,
-    events,
+    event_log,
     holds,
     incidents,
     maintenance,
@@ -314,12 +314,14 @@ class Incidents(RuleBasedStateMachine):
             assert later.started_at - first.started_at >= OWN.window or anew(first, later)
 
     def a_person_is_called_once(self) -> None:
-        story = events.latest(self.life.connection, limit=10_000)
+        story = event_log.latest(self.life.connection, limit=10_000)
         for kind in ("escalated", "closed", "opened"):
             assert all(count == 1 for count in counted(story, kind).values())
 
     def what_a_person_has_is_left_alone(self) -> None:
-        story = sorted(events.latest(self.life.connection, limit=10_000), key=lambda one: one.seq)
+        story = sorted(
+            event_log.latest(self.life.connection, limit=10_000), key=lambda one: one.seq
+        )
         handed_over = set[str | None]()
         for one in story:
             if one.kind == "escalated":

@@ -15,6 +15,7 @@ from trading_ops.store import (
     approvals,
     attempts,
     briefs,
+    event_log,
     events,
     fencing,
     holds,
@@ -115,7 +116,7 @@ def test_a_person_is_called_once(connection: Connection) -> None:
     assert incidents.escalate(connection, incident.id, asked, now=NOW)
     assert not incidents.escalate(connection, incident.id, asked, now=NOW)
     events.write(connection, b"")
-    kinds = [event.kind for event in events.of_incident(connection, incident.id)]
+    kinds = [event.kind for event in event_log.of_incident(connection, incident.id)]
     assert kinds.count("escalated") == 1
 
 
@@ -247,7 +248,7 @@ def test_quiet_begins_and_ends_once(connection: Connection) -> None:
     assert found.quiet_since == NOW
     assert incidents.end_quiet(connection, incident.id, now=NOW + timedelta(seconds=9))
     events.write(connection, b"")
-    kinds = [event.kind for event in events.of_incident(connection, incident.id)]
+    kinds = [event.kind for event in event_log.of_incident(connection, incident.id)]
     assert kinds[-2:] == ["quiet", "came_back"]
     incidents.close(connection, incident.id, Close(reason=Reason.RESOLVED), now=NOW)
     assert not incidents.go_quiet(connection, incident.id, now=NOW)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, select, update
 
 from trading_ops import clock
-from trading_ops.store import claims, events
+from trading_ops.store import claims, event_log, events
 from trading_ops.store.claims import LEASE, MARGIN, Claim
 from trading_ops.store.database_clock import database_now
 from trading_ops.store.engine import writing_engine
@@ -73,7 +73,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_told(connection: Connection) -> 
     assert renew(connection, "one") == frozenset()
     assert claims.holder(connection, KEYS[0], now=clock.now()) == "two"
     events.write(connection, b"")
-    (event,) = (one for one in events.latest(connection) if one.kind == "claim_taken_over")
+    (event,) = (one for one in event_log.latest(connection) if one.kind == "claim_taken_over")
     assert (event.actor, event.note) == ("two", f"{KEYS[0]} from one")
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from tests.builders import NOW
 from trading_ops.domain.hold import HeldState, Hold
-from trading_ops.store import events, holds
+from trading_ops.store import event_log, events, holds
 
 
 def make_hold(**over: object) -> Hold:
@@ -24,7 +24,7 @@ def make_hold(**over: object) -> Hold:
 
 def kinds(connection: Connection) -> list[str]:
     events.write(connection, b"")
-    return [event.kind for event in events.since(connection, 0)]
+    return [event.kind for event in event_log.since(connection, 0)]
 
 
 def test_a_hold_stands_until_it_is_lifted(connection: Connection) -> None:
@@ -39,7 +39,7 @@ def test_a_hold_stands_until_it_is_lifted(connection: Connection) -> None:
     assert holds.standing(connection) == []
     assert not holds.lift(connection, ids=["h1"], owner="bert", reason="mended", now=NOW)
     assert kinds(connection) == ["hold_laid", "hold_lifted"]
-    laid, gone = events.since(connection, 0)
+    laid, gone = event_log.since(connection, 0)
     assert (laid.actor, laid.before) == ("ada", None)
     assert "odd fills" in laid.note
     assert '"halted"' in str(laid.after)

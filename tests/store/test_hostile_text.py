@@ -16,6 +16,7 @@ from trading_ops.store import (
     acknowledgements,
     approvals,
     attempts,
+    event_log,
     events,
     holds,
     incidents,
@@ -236,4 +237,4 @@ def test_hostile_text_is_stored_and_found(
     with transaction(engine, b"key") as connection:
         use(connection, word)
     with engine.begin() as connection:
-        assert events.latest(connection, limit=1) or use is _notification
+        assert event_log.latest(connection, limit=1) or use is _notification

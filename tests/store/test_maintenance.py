@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from tests.builders import NOW
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.errors import OrderRefused
-from trading_ops.store import events, maintenance
+from trading_ops.store import event_log, events, maintenance
 
 HOUR = timedelta(hours=1)
 
@@ -27,7 +27,7 @@ def window(**over: Any) -> Maintenance:
 
 def kinds(connection: Connection) -> list[str]:
     events.write(connection, b"")
-    return [event.kind for event in reversed(events.latest(connection))]
+    return [event.kind for event in reversed(event_log.latest(connection))]
 
 
 def test_a_window_is_open_between_its_ends(connection: Connection) -> None:
@@ -58,7 +58,7 @@ def test_a_window_is_ended_once(connection: Connection) -> None:
     assert maintenance.end(connection, 999, owner="bob", now=now) is None
     assert maintenance.current(connection, now=now) == []
     events.write(connection, b"")
-    (ended, _) = events.latest(connection)
+    (ended, _) = event_log.latest(connection)
     assert (ended.kind, ended.actor) == ("maintenance_ended", "bob")
     assert ended.before is not None
     assert (NOW + HOUR).isoformat(sep=" ") in ended.before or "13:00" in ended.before

@@ -15,7 +15,7 @@ import msgspec
 
 from trading_ops import logs
 from trading_ops.errors import StoreError
-from trading_ops.store import Connection, events
+from trading_ops.store import Connection, event_log, events
 from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
 
@@ -85,7 +85,7 @@ class Feed:
 
     async def page(self, after: int) -> list[Line]:
         """Return some events after a number, oldest first."""
-        return _lines(await self._reader.read(partial(events.since, seq=after, limit=PAGE)))
+        return _lines(await self._reader.read(partial(event_log.since, seq=after, limit=PAGE)))
 
     def is_current(self, position: int, head: int) -> bool:
         """Whether a listener that has everything up to here can be joined without a gap."""
@@ -134,7 +134,7 @@ class Feed:
 def _since(connection: Connection, seen: int) -> list[Event]:
     if events.head(connection) <= seen:
         return []
-    return events.since(connection, seen, limit=PAGE)
+    return event_log.since(connection, seen, limit=PAGE)
 
 
 def _lines(found: Sequence[Event]) -> list[Line]:

@@ -4,28 +4,22 @@ Source: alertmanager `api/v2/openapi.yaml`; the parts used are the same from 0.2
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 
-from trading_ops import logs
 from trading_ops.clients.http import Answer, Http
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.sighting import RoutedAlert
-from trading_ops.errors import ClientError, Refused, Unreachable
-
-log = logs.get(__name__)
+from trading_ops.errors import Refused, Unreachable
 
 T = TypeVar("T")
 
 OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
 EXPIRED = "expired"
-STRAGGLER_SECONDS = 1.0
-"""How much longer than the first member of a cluster the others may take to answer."""
-
 LARGE_BYTES = 256 * 1024
 
 
@@ -170,106 +164,6 @@ class Alertmanager:
         return await self._http.ask("POST", "/api/v2/silences", json=msgspec.to_builtins(order))
 
 
-class Alertmanagers:
-    """All Alertmanagers of a cluster: each is asked, and any that answers is believed."""
-
-    def __init__(self, members: Sequence[Alertmanager]) -> None:
-        self._members = tuple(members)
-
-    async def alerts(self) -> dict[Fingerprint, RoutedAlert]:
-        """Return what those that answer have, as one; silenced or inhibited if any says so.
-
-        Raises:
-            Unreachable: none answers.
-        """
-        union, *others = await self._ask_all([one.alerts() for one in self._members])
-        for alerts in others:
-            for key, alert in alerts.items():
-                known = union.get(key)
-                union[key] = alert if known is None else _merged(known, alert)
-        return union
-
-    async def silences(self, alertname: str) -> list[Silence]:
-        """Return the silences on this alert that any of them has, each once.
-
-        Raises:
-            ClientError: none answers.
-        """
-        answers = await self._ask_all([one.silences(alertname) for one in self._members])
-        return list({silence.id: silence for found in answers for silence in found}.values())
-
-    async def silence(
-        self,
-        matchers: Mapping[str, str],
-        *,
-        starts: datetime,
-        ends: datetime,
-        owner: str,
-        comment: str,
-        id: str | None = None,  # noqa: A002
-    ) -> str:
-        """Lay a silence at the first that answers; gossip tells the others.
-
-        Raises:
-            Unreachable: none answers.
-            Refused: one said no.
-        """
-        silent: list[str] = []
-        for one in self._members:
-            try:
-                return await one.silence(
-                    matchers, starts=starts, ends=ends, owner=owner, comment=comment, id=id
-                )
-            except Unreachable as error:
-                silent.append(str(error))
-        raise Unreachable("; ".join(silent))
-
-    async def expire(self, id: str) -> None:  # noqa: A002
-        """End a silence at each that answers: gossip may not have brought it to all yet.
-
-        Raises:
-            ClientError: none answers.
-        """
-        await self._ask_all([one.expire(id) for one in self._members])
-
-    async def _ask_all(self, asked: Sequence[Awaitable[T]]) -> list[T]:
-        good, bad = [], []
-        for answer in await _in_time(asked):
-            if isinstance(answer, ClientError):
-                bad.append(answer)
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                good.append(answer)
-        if not good:
-            raise Unreachable("; ".join(map(str, bad)))
-        for error in bad:
-            log.warning("alertmanager_silent", error=str(error))
-        return good
-
-
-async def _in_time(asked: Sequence[Awaitable[T]]) -> list[T | BaseException]:
-    """Return all answers; once one is there, the others get a second more.
-
-    A member that hangs must not hold up every pass for as long as a request may take.
-    """
-    tasks = [asyncio.ensure_future(one) for one in asked]
-    waiting = set(tasks)
-    try:
-        while waiting and not any(one.done() and not one.exception() for one in tasks):
-            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if waiting:
-            await asyncio.wait(waiting, timeout=STRAGGLER_SECONDS)
-    finally:
-        for one in tasks:
-            one.cancel()
-    answers = await asyncio.gather(*tasks, return_exceptions=True)
-    return [
-        Unreachable("too slow") if isinstance(one, asyncio.CancelledError) else one
-        for one in answers
-    ]
-
-
 def _alerts(body: bytes) -> dict[Fingerprint, RoutedAlert]:
     return {
         Fingerprint(one.fingerprint): RoutedAlert(
@@ -283,16 +177,6 @@ def _alerts(body: bytes) -> dict[Fingerprint, RoutedAlert]:
         )
         for one in _decoded(body, list[_Alert])
     }
-
-
-def _merged(one: RoutedAlert, other: RoutedAlert) -> RoutedAlert:
-    newer = max(one, other, key=lambda alert: alert.ends_at)
-    return replace(
-        newer,
-        starts_at=min(one.starts_at, other.starts_at),
-        silenced=one.silenced or other.silenced,
-        inhibited=one.inhibited or other.inhibited,
-    )
 
 
 def _decoded(body: bytes, kind: type[T]) -> T:

@@ -18,23 +18,22 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.clients.alertmanager import Alertmanagers, Silence
+from trading_ops.clients.alertmanager import Silence
+from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.domain.acknowledgement import (
-    ACKNOWLEDGED_FOR,
-    SNOOZED_AT_MOST,
     Acknowledgement,
     AcknowledgementKind,
-    acknowledged_until,
     has_lapsed,
     may_be_silenced,
     renewed_until,
     silence_until,
 )
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.target import NAMED_BOTS, Kind
 from trading_ops.errors import ClientError, OrderRefused
+from trading_ops.reconciler.acknowledge_words import comment, length, mark, plain
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.second_line import Key, shown
 from trading_ops.store import acknowledgements, incidents
 from trading_ops.store.acknowledgements import Case
 from trading_ops.store.reader import Reader
@@ -47,9 +46,6 @@ TRY_AGAIN = timedelta(seconds=5)
 
 LOOK_AGAIN = timedelta(seconds=15)
 """When nothing changed in the store; silences and words end by the clock alone."""
-
-Key = tuple[str, str, str]
-"""Origin, bot and venue, as the rules of the second line name a fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +106,9 @@ class Acknowledging:
                 acknowledgements.begin,
                 incident_id=incident.id,
                 kind=kind,
-                owner=_plain(owner),
-                note=_plain(note),
-                until=now + _length(kind, for_),
+                owner=plain(owner),
+                note=plain(note),
+                until=now + length(kind, for_),
                 now=now,
             )
         )
@@ -129,7 +125,7 @@ class Acknowledging:
             StoreError: it could not be stored; nothing was done.
         """
         incident = await self._open(incident_id)
-        word = await self._end(incident.id, _plain(owner), "withdrawn")
+        word = await self._end(incident.id, plain(owner), "withdrawn")
         if word is None:
             raise OrderRefused(f"nobody has acknowledged incident {incident.id}")
         return await self._project_one(word)
@@ -227,7 +223,7 @@ class Acknowledging:
             starts=self.now() if ours is None else ours.starts_at,
             ends=ends,
             owner=word.owner,
-            comment=_comment(word),
+            comment=comment(word),
             id=None if ours is None else ours.id,
         )
         for stray in found[1:]:
@@ -244,11 +240,11 @@ class Acknowledging:
 
     async def _ours(self, case: Case) -> list[Silence]:
         name = case.labels.get("alertname", "")
-        mark = _mark(case.word.incident_id)
+        begins = mark(case.word.incident_id)
         return [
             silence
             for silence in await self.alertmanagers.silences(name)
-            if silence.comment.startswith(mark)
+            if silence.comment.startswith(begins)
         ]
 
     async def _end(self, incident_id: str, owner: str, kind: str) -> Acknowledgement | None:
@@ -291,41 +287,3 @@ def _is_due(word: Acknowledgement, ids: Collection[str], now: datetime) -> bool:
     if word.stands:
         return word.incident_id in ids and silence_until(word, now) is not None
     return may_be_silenced(word, now)
-
-
-def shown(cases: Collection[Case], plans: Plans) -> dict[Key, datetime | None]:
-    """Return what the metric says: registered names only, for labels must stay bounded."""
-    words = acknowledged_until((case.word, case.labels) for case in cases)
-    return {key: end for key, end in words.items() if _is_registered(key, plans)}
-
-
-def _is_registered(key: Key, plans: Plans) -> bool:
-    origin, bot, venue = key
-    bots = {one.name for one in plans.registry if one.kind in NAMED_BOTS}
-    venues = {one.name for one in plans.registry.of_kind(Kind.VENUE)}
-    # A Freqtrade trades on a venue that is no target of its own.
-    venues |= {one.venue for one in plans.registry if one.venue is not None}
-    return origin in plans.runbooks and bot in bots | {""} and venue in venues | {""}
-
-
-def _length(kind: AcknowledgementKind, for_: timedelta | None) -> timedelta:
-    if kind is AcknowledgementKind.ACKNOWLEDGE:
-        return ACKNOWLEDGED_FOR
-    if for_ is None or not timedelta() < for_ <= SNOOZED_AT_MOST:
-        hours = SNOOZED_AT_MOST // timedelta(hours=1)
-        raise OrderRefused(f"say for how long to snooze: more than nothing, at most {hours} hours")
-    return for_
-
-
-def _plain(text: str) -> str:
-    """Return text that every database stores."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-
-
-def _mark(incident_id: str) -> str:
-    """Return how the comment of every silence of ours for an incident begins."""
-    return f"trading-ops incident {incident_id}: "
-
-
-def _comment(word: Acknowledgement) -> str:
-    return f"{_mark(word.incident_id)}{word.said}{f' ({word.note})' if word.note else ''}"

@@ -7,7 +7,7 @@ from functools import partial
 
 from trading_ops import checkpoints, clock, logs
 from trading_ops.checkpoints import Checkpoint
-from trading_ops.clients.alertmanager import Alertmanagers
+from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint
 from trading_ops.domain.sighting import RoutedAlert, RuleAlert, Snapshot

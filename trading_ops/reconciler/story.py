@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.incident import Incident
-from trading_ops.store import Connection, attempts, events, incidents
+from trading_ops.store import Connection, attempts, event_log, events, incidents
 
 BEFORE = timedelta(minutes=2)
 """What the watch saw so long before an incident was opened may be what the alert then fired for."""
@@ -46,9 +46,9 @@ def read_story(connection: Connection, *, key: str) -> Story | None:
     incident = incidents.find(connection, key)
     if incident is None:
         return None
-    told = events.of_incident(connection, incident.id)
+    told = event_log.of_incident(connection, incident.id)
     if incident.target is not None:
-        told += events.about_target(
+        told += event_log.about_target(
             connection,
             incident.target,
             kinds=BESIDE,

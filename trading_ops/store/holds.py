@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_ops.domain.hold import HeldState, Hold, is_machines
 from trading_ops.errors import StoreError
-from trading_ops.store import events
+from trading_ops.store import event_log, events
 from trading_ops.store.tables import fences, holds
 
 IN_FORCE = frozenset({"hold_acknowledged", "hold_adopted"})
@@ -119,7 +119,9 @@ def is_acknowledged(connection: Connection, hold_id: str) -> bool:
     """Whether the story has it that a standing hold was in force at its bot since it was laid."""
     stands = select(holds.c.at).where(holds.c.id == hold_id, holds.c.lifted_at.is_(None))
     row = connection.execute(stands).one_or_none()
-    return row is not None and events.is_told(connection, kinds=IN_FORCE, since=row.at, id=hold_id)
+    return row is not None and event_log.is_told(
+        connection, kinds=IN_FORCE, since=row.at, id=hold_id
+    )
 
 
 def fences_seen(connection: Connection) -> Mapping[str, int]:

@@ -30,7 +30,7 @@ from trading_ops.reconciler.hands_off import HandsOff
 from trading_ops.reconciler.holding import Holding, Report
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.watch import AgentWatch, Patience
-from trading_ops.store import Connection, events, holds
+from trading_ops.store import Connection, event_log, holds
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
@@ -70,7 +70,7 @@ class Desk:
         return {one.id: one.state.value for one in await self.reader.read(holds.standing)}
 
     async def kinds(self) -> list[str]:
-        return [event.kind for event in await self.reader.read(lambda c: events.since(c, 0))]
+        return [event.kind for event in await self.reader.read(lambda c: event_log.since(c, 0))]
 
 
 @pytest.fixture

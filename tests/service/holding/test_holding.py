@@ -15,7 +15,7 @@ from trading_ops import clock
 from trading_ops.domain.hold import HeldState, Hold, silence_id
 from trading_ops.errors import Refused, StoreError, Unreachable
 from trading_ops.reconciler.holding import STORE_SECONDS
-from trading_ops.store import events, holds
+from trading_ops.store import event_log, holds
 
 _SECONDS = timedelta(seconds=2)
 ADA = {"owner": "ada", "reason": "odd fills"}
@@ -291,7 +291,7 @@ async def test_a_hold_that_nobody_here_knew_of_is_lifted_and_told(
     lifted = await desk.holding.lift(desk.target, ids=ids, owner="bert", reason="mended")
     assert (set(lifted.ids), lifted.detail) == ({"step"}, "holds lifted by bert: 1")
     assert await desk.kinds() == ["hold_lift_asked", "hold_adopted", "hold_lifted"]
-    story = await desk.reader.read(lambda c: events.since(c, 0))
+    story = await desk.reader.read(lambda c: event_log.since(c, 0))
     assert [event.actor for event in story] == ["bert", "ada", "bert"]
     await desk.holding.enforce()
     assert (bot.state, await desk.standing()) == ("active", {})

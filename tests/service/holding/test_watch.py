@@ -24,7 +24,7 @@ from trading_ops.reconciler.hands_off import HandsOff
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.story import BEFORE, BESIDE
 from trading_ops.reconciler.watch import AgentWatch, Patience
-from trading_ops.store import events, maintenance, pauses
+from trading_ops.store import event_log, maintenance, pauses
 
 QUICK = Patience(silence=1.2, stop=2.4, poll=0.2, answer=0.6, late=2.0, unknown=2.0, grace=0.2)
 """The same proportions, two fifths of the time."""
@@ -53,7 +53,7 @@ class Watching:
         await eventually(lambda: self.watch.pulses["alpha"].report is not None)
 
     async def told(self, kind: str) -> list[str]:
-        found = await self.desk.reader.read(lambda c: events.since(c, 0))
+        found = await self.desk.reader.read(lambda c: event_log.since(c, 0))
         return [event.note for event in found if event.kind == kind]
 
 
@@ -144,7 +144,7 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
         assert await run.told("agent_stopped")
         # As the story of an incident of alpha that opens now looks for them.
         seen = partial(
-            events.about_target,
+            event_log.about_target,
             target="alpha",
             kinds=BESIDE,
             since=clock.now() - BEFORE,

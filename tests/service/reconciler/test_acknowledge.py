@@ -12,7 +12,8 @@ import pytest
 
 from tests.builders import LABELS, NOW, make_alert, make_registry, make_runbook
 from tests.silences import FakeAlertmanager, ends_at
-from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
+from trading_ops.clients.alertmanager import Alertmanager
+from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.http import Http
 from trading_ops.domain.acknowledgement import Acknowledgement
 from trading_ops.domain.decision import Close, Reason

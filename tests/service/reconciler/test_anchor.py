@@ -13,7 +13,7 @@ from tests.builders import NOW
 from tests.waiting import eventually
 from trading_ops.reconciler import anchor
 from trading_ops.reconciler.anchor import Anchors, last_anchor, note_key, parse_anchor
-from trading_ops.store import events, migrate
+from trading_ops.store import event_log, events, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -132,6 +132,6 @@ async def test_a_new_key_is_told_of_once(writer: Writer, anchors: Anchors) -> No
     await writer.run(add)
     await note_key(writer, [KEY])
     await note_key(writer, [b"newer", KEY])
-    stored = await anchors.reader.read(events.latest)
+    stored = await anchors.reader.read(event_log.latest)
     assert [event.kind for event in stored] == [events.KEY_CHANGED, "opened"]
     assert "in place of an older one" in stored[0].note

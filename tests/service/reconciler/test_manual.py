@@ -15,7 +15,7 @@ from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import Pause, Reason
 from trading_ops.errors import OrderRefused
 from trading_ops.reconciler.manual import Outcome
-from trading_ops.store import approvals, attempts, events, orders, pauses
+from trading_ops.store import approvals, attempts, event_log, orders, pauses
 
 
 async def order(
@@ -41,7 +41,7 @@ async def test_an_order_is_carried_out(start: Start, world: FakeWorld) -> None:
     """Completed, in somebody's name, counted against the budgets, and in the story."""
     async with start() as running:
         attempt = await ended(running, await order(running))
-        story = await running.loop.reader.read(partial(events.latest, limit=50))
+        story = await running.loop.reader.read(partial(event_log.latest, limit=50))
         again = await order(running)
     assert (attempt.state, attempt.ordered_by) == (AttemptState.COMPLETED, "ada")
     assert attempt.incident_id is None
@@ -78,7 +78,7 @@ async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWor
         writer = running.loop.manual.writer
         await writer.run(partial(pauses.begin, pause=pause, now=clock.now()))
         outcome = await order(running)
-        story = await running.loop.reader.read(partial(events.latest, limit=50))
+        story = await running.loop.reader.read(partial(event_log.latest, limit=50))
     assert outcome.attempt is None
     assert outcome.refusal is not None
     assert outcome.refusal.reason is Reason.PAUSED

@@ -13,7 +13,7 @@ from trading_ops.reconciler.story import read_story
 from trading_ops.reports.audit import Verdict, read_anchors, verify
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.settings import Settings
-from trading_ops.store import Connection, events, incidents
+from trading_ops.store import Connection, event_log, events, incidents
 from trading_ops.store.offline import open_reader
 
 
@@ -55,7 +55,7 @@ async def test_a_life_leaves_a_whole_story(
 
     with open_reader(settings.database_url) as reader:
         story = await reader.read(newest_story)
-        newest = await reader.read(events.latest)
+        newest = await reader.read(event_log.latest)
         opened = story.incident.opened_at
         times = await reader.read(
             lambda connection: recovery_times(

@@ -1,0 +1,86 @@
+"""What settings are read from: files of one line, of keys and values, and a database's address."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trading_ops.errors import ConfigError
+from trading_ops.yaml_words import problem_of
+
+DATABASE_PASSWORD = "database_password"  # noqa: S105 - the name of its file
+DATABASES = ("postgresql", "postgresql+psycopg", "sqlite")
+
+
+def check_database(database: str, where: str, key: str, *, readable: bool) -> None:
+    """Refuse what is no database of ours. A password may be in it, so it is never repeated."""
+    scheme, separator, rest = database.partition("://")
+    if database and not (separator and scheme in DATABASES):
+        said = f"{scheme} is" if separator and scheme.isalnum() else "it is"
+        raise ConfigError(
+            where,
+            key,
+            f"{said} neither PostgreSQL nor SQLite",
+            "write postgresql://USER@HOST/DATABASE, or nothing for SQLite",
+        )
+    if readable and (":" in rest.partition("/")[0].rpartition("@")[0] or "password=" in rest):
+        raise ConfigError(
+            where,
+            key,
+            "a password does not belong in a file that others read",
+            f"leave it out, and write it into var/secrets/{DATABASE_PASSWORD}, mode 0600",
+        )
+
+
+def read_password(path: Path) -> str:
+    """Return the password in a file that nobody else can read.
+
+    Raises:
+        ConfigError: it cannot be read, others can read it, or it is empty.
+    """
+    try:
+        mode = path.stat().st_mode & 0o077
+        password = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeError) as error:
+        fix = "make it a text file of one line that this user can read"
+        raise ConfigError(str(path), "", type(error).__name__, fix) from error
+    if mode:
+        raise ConfigError(str(path), "", "others can read it", f"chmod go= {path}")
+    if not password:
+        raise ConfigError(str(path), "", "it is empty", "write the password into it, or delete it")
+    return password
+
+
+def first_line(path: Path, fix: str) -> str:
+    """Return the first line of a file, as of a token.
+
+    Raises:
+        ConfigError: it cannot be read, or says nothing; `fix` is what to do about it.
+    """
+    try:
+        line = path.read_text(encoding="ascii").partition("\n")[0].strip()
+    except OSError as error:
+        raise ConfigError(str(path), "", error.strerror or "unreadable", fix) from error
+    except UnicodeError as error:
+        raise ConfigError(str(path), "", "it is no text of a token", fix) from error
+    if not line:
+        raise ConfigError(str(path), "", "its first line is empty", fix)
+    return line
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a file of keys and values.
+
+    Raises:
+        ConfigError: it cannot be read, or is something else.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(str(path), "", str(error), "correct or remove the file") from error
+    except yaml.YAMLError as error:
+        fix = "correct or remove the file"
+        raise ConfigError(str(path), "", problem_of(error), fix) from error
+    if not isinstance(data, dict):
+        raise ConfigError(str(path), "", "it is no mapping of keys to values", "write KEY: VALUE")
+    return data

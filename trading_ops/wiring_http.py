@@ -1,0 +1,76 @@
+"""The reconciler's HTTP border, built on its parts."""
+
+from aiohttp import web
+
+from trading_ops import clock
+from trading_ops.api.alerts import Alerts
+from trading_ops.api.approvals import Approvals
+from trading_ops.api.attempts import Attempts
+from trading_ops.api.auth import Authenticator
+from trading_ops.api.automation import Automation
+from trading_ops.api.catalogue import Catalogue
+from trading_ops.api.feed import Feed
+from trading_ops.api.health import Health, Known
+from trading_ops.api.incidents import Incidents
+from trading_ops.api.maintenance import MaintenanceWindows
+from trading_ops.api.routes import Handlers, build_application, routes
+from trading_ops.api.story import Events
+from trading_ops.api.stream import Stream
+from trading_ops.api.system import System
+from trading_ops.api.targets import Targets
+from trading_ops.api.webhook import Webhook
+from trading_ops.parts import Base
+from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler.loop import Loop
+from trading_ops.reconciler.watch import AgentWatch
+from trading_ops.reports.recovery_times import recovery_times
+
+
+def application_of(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) -> web.Application:
+    """Return the application; it ends its streams when it is shut down."""
+    authenticator = Authenticator(base.settings)
+    feed = Feed(base.asking)
+    stream = Stream(feed, authenticator)
+    base.metrics.websocket_clients.set_function(lambda: stream.clients)
+    handlers = _handlers(base, loop, holding, watch, stream)
+    application = build_application(routes(handlers), authenticator)
+
+    async def close_streams(_application: web.Application) -> None:
+        await feed.close()
+
+    application.on_shutdown.append(close_streams)
+    return application
+
+
+def _handlers(
+    base: Base, loop: Loop, holding: Holding, watch: AgentWatch, stream: Stream
+) -> Handlers:
+    settings, reader, writer = base.settings, base.asking, base.writer
+    registry = base.plans.registry
+
+    def passed_ago() -> float:
+        return clock.monotonic() - loop.passed_at
+
+    known = Known(
+        passed_ago=passed_ago,
+        poll_seconds=loop.poll_seconds,
+        snapshot=lambda: loop.snapshot,
+        pulses=lambda: list(watch.pulses.values()),
+        queue=lambda: writer.waiting,
+    )
+    books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
+    return Handlers(
+        webhook=Webhook(loop.intake),
+        incidents=Incidents(reader, loop.acknowledging),
+        attempts=Attempts(reader),
+        catalogue=Catalogue(base.plans, books, loop.manual),
+        approvals=Approvals(writer, reader),
+        automation=Automation(writer, reader, registry, base.metrics),
+        maintenance=MaintenanceWindows(writer, reader, registry),
+        targets=Targets(reader, registry, holding, observe_only=settings.observe_only),
+        health=Health(known=known, reader=reader, registry=registry, var=settings.var),
+        alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.desk.by_id),
+        events=Events(reader, recovery_times),
+        stream=stream,
+        system=System(reader, base.metrics, passed_ago),
+    )
