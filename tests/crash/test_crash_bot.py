@@ -36,7 +36,7 @@ def test_a_broken_promise_is_found(plant: str) -> None:
     """The same sweep over a bot with a planted defect must fail."""
     more = FAULTS.get(plant, ())
     done = crash(
-        *("--kills", "80", "--workers", "1", "--some", "--fail-fast", "--plant", plant), *more
+        *("--kills", "200", "--workers", "1", "--some", "--fail-fast", "--plant", plant), *more
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "wrong: 0" not in done.stdout
