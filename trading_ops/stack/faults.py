@@ -30,6 +30,7 @@ from trading_ops.stack.scene import Scene
 from trading_ops.stack.shared_fault import Shared
 from trading_ops.stack.stranger import StrangerOnKey
 from trading_ops.stack.unbooked import UnbookedMoney
+from trading_ops.stack.wrong_token import WrongToken
 
 
 class VenueFault(Fault):
@@ -142,6 +143,7 @@ FAULTS: Mapping[str, Fault] = {
     "reconciler_frozen": FrozenReconciler(),
     "reconciler_locked_out": LockedStore(),
     "bot_silent": SilentBot(),
+    "reconciler_has_wrong_token": WrongToken(),
     "bot_folder_taken": FolderTaken(),
     "bot_without_history": StartedUnder(
         "the venue tells no history",
