@@ -33,9 +33,10 @@ HEALING = [
 PATHS = sorted(RUNBOOKS.glob("*.md"))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 NOT_DRILLED = {
-    "TradingBotQueueBacklog": "its breaker is before; tests/service/bot/test_load_on_command.py",
-    "TradingBotRateLimitNear": "the stack sets no tier; tests/service/bot/test_load_on_command.py",
-    "TradingDatabasePoolExhausted": "it has no pool; tests/service/agent/test_database_commands.py",
+    "TradingBotQueueBacklog": "after three requests in vain its breaker keeps others out, and what "
+    "is left is passed over in one turn; tests/service/bot/test_load_on_command.py",
+    "TradingDatabasePoolExhausted": "it has one connection, and whoever waits for it in vain "
+    "breaks off what holds it; tests/service/agent/test_database_commands.py",
 }
 """Alerts with steps and without a drill, each with the reason."""
 

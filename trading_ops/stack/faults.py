@@ -16,6 +16,7 @@ from trading_ops.stack.account_faults import (
     StartedUnder,
     kill,
 )
+from trading_ops.stack.busy_account import BusyAccount
 from trading_ops.stack.closed_markets import ClosedMarkets
 from trading_ops.stack.config_fault import BadPrometheusConfig
 from trading_ops.stack.fault import Fault
@@ -156,6 +157,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "order_orphaned": OrphanedOrder(),
     "snooze_lapses": LapsedWord(),
+    "busy_account": BusyAccount(),
     "model_given_up": ModelGivenUp(),
     "market_crash": MarketCrash(),
     "money_unbooked": UnbookedMoney(),
