@@ -209,14 +209,14 @@ async def _taken(path: Path) -> TextIO | None:
 
 
 async def until(
-    look: Callable[[], Awaitable[T | None]], otherwise: str, *, within: float = WAIT_SECONDS
+    look: Callable[[], Awaitable[T | None]], otherwise: str, *, within: float | None = None
 ) -> T:
     """Return what a look has found, once it finds something.
 
     Raises:
         StackError: it found nothing in time, in the words of `otherwise`.
     """
-    deadline = clock.monotonic() + within
+    deadline = clock.monotonic() + (WAIT_SECONDS if within is None else within)
     while clock.monotonic() < deadline:
         found = await look()
         if found is not None:
