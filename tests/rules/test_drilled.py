@@ -1,0 +1,75 @@
+"""Every alert is raised by a drill or by a history, or there is a reason why it is not.
+
+Each reason has a test of what the alert stands on; `make rules` tests the rule itself always.
+"""
+
+from typing import NamedTuple
+
+from tests.rules import test_anomalies_live, test_long_windows_live
+from tests.rules.committed import ROOT, RUNBOOKS, load_rules
+from tests.rules.test_runbooks import NOT_DRILLED
+from trading_ops.reconciler.runbooks import load_runbooks
+
+LIVED_THROUGH = {case.alert for case in test_long_windows_live.CASES.values()} | {
+    test_anomalies_live.RULE.name
+}
+
+
+class Not(NamedTuple):
+    """Why it is not raised, and the file in tests/ that tries what it stands on."""
+
+    why: str
+    tried: str
+
+
+LOST = "what is lost today stays lost"
+LONG = "lasts six minutes and longer"
+NO_MODEL = "the demo has no model"
+NO_SERVER = "the demo has no such server"
+NOT_ON_PURPOSE = "nobody's disk, memory or records are spoilt on purpose"
+ALONE = "the demo has one of it"
+
+NOT_RAISED = {
+    "TradingBotDailyLossBreached": Not(LOST, "service/bot/test_risk_at_the_venue.py"),
+    "TradingBotDailyLossNear": Not(LOST, "service/bot/test_risk_guard.py"),
+    "TradingBotDrawdownBreached": Not(LOST, "service/bot/test_risk_guard.py"),
+    "TradingBotExposureBreached": Not(LOST, "service/bot/test_risk_guard.py"),
+    "TradingBotEventLoopLagging": Not(
+        "nobody outside can hold a loop up", "unit/instrument/watchers/test_loop_lag.py"
+    ),
+    "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),
+    "TradingBotSignalsFailing": Not(NO_MODEL, "service/bot/test_model.py"),
+    "TradingBotLeaderAbsent": Not(ALONE, "service/bot/test_failover.py"),
+    "TradingBotLeadersMany": Not(ALONE, "service/bot/test_leadership.py"),
+    "TradingDatabaseCorrupt": Not(NOT_ON_PURPOSE, "service/exporter/test_sqlite.py"),
+    "TradingDatabaseDown": Not(NOT_ON_PURPOSE, "service/exporter/test_sqlite.py"),
+    "TradingHostDiskLow": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
+    "TradingHostDiskReadOnly": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
+    "TradingHostMemoryLow": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
+    "TradingOpsAlertsUndelivered": Not(LONG, "rules/test_witness_live.py"),
+    "TradingOpsAuditNotAnchored": Not(LONG, "service/reconciler/test_anchor.py"),
+    "TradingOpsHoldsUnsettled": Not(LONG, "service/holding/test_holding.py"),
+    "TradingOpsInboxGrowing": Not(LONG, "service/reconciler/test_measure.py"),
+    "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
+    "TradingOpsNotice": Not("a person raises it", "actions/test_notify.py"),
+    "TradingOpsNotificationQuarantined": Not(LONG, "service/reconciler/test_border.py"),
+    "TradingOpsNotificationsRefused": Not(LONG, "service/reconciler/test_failures.py"),
+    "TradingOpsTest": Not("`trading-ops doctor` raises it", "e2e/test_stack.py"),
+    "TradingPostgresqlArchiveFailing": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
+    "TradingPostgresqlConnectionsNear": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
+    "TradingPostgresqlTransactionStuck": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
+    "TradingRecoveryOverdue": Not(LONG, "rules/test_alertmanager_live.py"),
+    "Watchdog": Not("it always fires", "rules/test_witness_live.py"),
+}
+
+
+def test_every_alert_is_raised_or_has_a_reason() -> None:
+    """One reason too many is an alert that is raised by now."""
+    drilled = {book.alert for book in load_runbooks(RUNBOOKS).values() if book.drill}
+    raised = drilled | LIVED_THROUGH | NOT_DRILLED.keys()
+    assert {rule.name for rule in load_rules()} - raised == NOT_RAISED.keys()
+
+
+def test_every_test_that_a_reason_names_is_there() -> None:
+    """No reason outlives its test."""
+    assert [one for one in NOT_RAISED.values() if not (ROOT / "tests" / one.tried).is_file()] == []
