@@ -25,7 +25,8 @@ def cause_of(runbook: Runbook, cause: Runbook | None) -> Runbook:
     """
     if cause is None or cause.alert not in runbook.unless or cause.drill is None:
         known = ", ".join(runbook.unless) or "nothing"
-        raise StackError(f"{runbook.alert} waits for no such alert; it waits for: {known}")
+        why = "has no drill" if cause and cause.alert in runbook.unless else "is not waited for"
+        raise StackError(f"the cause {why}; {runbook.alert} waits for: {known}")
     return cause
 
 

@@ -161,10 +161,17 @@ async def test_nothing_is_broken_before_its_cause_fires() -> None:
     assert world.venue.broken == []
 
 
-@pytest.mark.parametrize("cause", [None, DOWN, replace(VENUE, drill=None)])
-def test_what_it_does_not_wait_for_is_refused(cause: Runbook | None) -> None:
-    """The message names what it does wait for."""
-    with pytest.raises(StackError, match="it waits for: TradingVenueDown"):
+@pytest.mark.parametrize(
+    ("cause", "why"),
+    [
+        (None, "is not waited for"),
+        (DOWN, "is not waited for"),
+        (replace(VENUE, drill=None), "has no drill"),
+    ],
+)
+def test_what_it_does_not_wait_for_is_refused(cause: Runbook | None, why: str) -> None:
+    """The message says what it does wait for."""
+    with pytest.raises(StackError, match=f"{why}; TradingBotDown waits for: TradingVenueDown"):
         cause_of(DOWN, cause)
 
 
