@@ -57,6 +57,7 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
     during: str = ""
     handed_over: bool = False
     not_possible: bool = False
+    deaf: bool = False
 
     def first(self, *stages: str) -> float | None:
         """Return when the first of some stages was reached, None for never."""
@@ -78,8 +79,14 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ours(self) -> float | None:
-        """Return our share: from then until the end, or until it was left to people."""
-        return _between(self.theirs, self.first("noticed" if self.for_people else "closed"))
+        """Return our share: from then until the end, or until it was left to people.
+
+        Who was deaf meanwhile could not begin before the fault was mended.
+        """
+        begin, mended = self.theirs, self.first("mended")
+        if self.deaf and begin is not None and mended is not None:
+            begin = max(begin, mended)
+        return _between(begin, self.first("noticed" if self.for_people else "closed"))
 
     @property
     def proof(self) -> float | None:

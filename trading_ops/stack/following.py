@@ -43,6 +43,9 @@ class DrillResult:
     not_possible: bool = False
     """Whether this machine lacks what it needs, so that it was not begun; `problem` says what."""
 
+    deaf: bool = False
+    """Whether the fault makes the reconciler or Alertmanager deaf: nobody is told until its end."""
+
     problem: str = ""
     """Why it did not pass."""
 
@@ -109,6 +112,7 @@ class Following:
             broken=self.fault.describe,
             for_people=not self.runbook.steps,
             handed_over=self.fault.left_to_people,
+            deaf=self.fault.deafens,
             paused=paused,
             silenced=self.silenced,
             during=self.during.alert if self.during else "",

@@ -228,3 +228,13 @@ def test_a_drill_that_this_machine_cannot_have_is_told_and_counted_nowhere() -> 
         "1 were not run: this machine lacks what they need.",
     ]
     assert page(record(drill(), absent)).count("TradingBotDiskLow") == 1
+
+
+def test_whoever_was_deaf_begins_when_the_fault_is_mended() -> None:
+    """What was heard of by then waited for the drill's own hand, not for us."""
+    stages = {"injected": 0.0, "received": 9.0, "mended": 99.0, "noticed": 99.25, "closed": 110.0}
+    one = drill(for_people=True, deaf=True, stages=stages)
+    assert one.ours == pytest.approx(0.25)
+    late = drill(for_people=True, deaf=True, stages=stages | {"received": 99.2})
+    assert late.ours == pytest.approx(0.05)
+    assert drill(for_people=True, stages=stages).ours == pytest.approx(90.25)
