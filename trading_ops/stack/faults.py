@@ -30,7 +30,7 @@ from trading_ops.stack.model_given_up import ModelGivenUp
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.shared_fault import Shared
 from trading_ops.stack.stranger import StrangerOnKey
-from trading_ops.stack.unbooked import UnbookedMoney
+from trading_ops.stack.unbooked import UnbookedCash, UnbookedMoney
 from trading_ops.stack.wrong_token import WrongToken
 
 
@@ -161,6 +161,7 @@ FAULTS: Mapping[str, Fault] = {
     "model_given_up": ModelGivenUp(),
     "market_crash": MarketCrash(),
     "money_unbooked": UnbookedMoney(),
+    "cash_unbooked": UnbookedCash(),
     "memory_clutter": MemoryClutter(),
     "full_disk": FullDisk(),
     "prometheus_config_bad": BadPrometheusConfig(),

@@ -20,6 +20,8 @@ TAKEN: Mapping[str, tuple[str, Decimal]] = {
 }
 """What is missing afterwards, by what the bot holds: some three US dollars of the venue's paper."""
 
+CASH = "ZUSD", Decimal(1)
+
 HOLDS_SECONDS = 180.0
 """In which the bot's strategy has surely bought something."""
 
@@ -40,7 +42,7 @@ class UnbookedMoney(Fault):
     def __init__(self) -> None:
         """Begin with nothing taken."""
         self._since = 0.0
-        self._symbol = ""
+        self._asset, self._amount = CASH
 
     async def ready(self, scene: Scene, bot: Target) -> None:
         """Wait until it has a position: of what it never held, only a balance would differ.
@@ -48,17 +50,17 @@ class UnbookedMoney(Fault):
         Raises:
             StackError: it buys nothing.
         """
-        self._symbol = await until(
+        symbol = await until(
             lambda: held(scene, bot),
             f"{bot.name} holds nothing that could be missing",
             within=HOLDS_SECONDS,
         )
+        self._asset, self._amount = TAKEN[symbol]
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Take some of it, and have the bot compare itself with its venue."""
         self._since = clock.timestamp()
-        asset, amount = TAKEN[self._symbol]
-        await scene.faults(bot).deposit(bot.name, asset, -amount, booked=False)
+        await scene.faults(bot).deposit(bot.name, self._asset, -self._amount, booked=False)
         try:
             await look(scene, bot)
         except BaseException:
@@ -68,8 +70,7 @@ class UnbookedMoney(Fault):
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
         """Do as the runbook asks of people: take the venue's word, then lift the bot's own hold."""
-        _, amount = TAKEN[self._symbol]
-        owes = f"the venue owes {amount} of {self._symbol}"
+        owes = f"the venue owes {self._amount} of {self._asset}"
         await order(scene, bot, "accept_venue", owner=OWNER, reason=owes)
         laid = [hold.id for hold in await self._holds(scene, bot)]
         if laid:
@@ -99,6 +100,17 @@ class UnbookedMoney(Fault):
             and hold.id.startswith(HOLDS)
             and hold.at.timestamp() >= self._since
         ]
+
+
+class UnbookedCash(UnbookedMoney):
+    """The same with the money that the bot pays in: no position differs, so nothing is tried."""
+
+    describe = "US dollars of the account are missing, and the venue's ledger does not say why"
+    left_to_people = False
+    tolerates = frozenset()
+
+    async def ready(self, scene: Scene, bot: Target) -> None:
+        """It needs no position."""
 
 
 async def held(scene: Scene, bot: Target) -> str | None:

@@ -83,7 +83,7 @@ BALANCES = row(
             most("trading_balance_drift", "bot", "currency"),
             "The records' balance minus the venue's.",
             limits=apart(0.01),
-            runbook="TradingBotPositionDrift",
+            runbook="TradingBotBalanceDrift",
         ),
         lines(
             "Age of the balances",
