@@ -119,6 +119,17 @@ def test_its_commands_are_shell(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_bot_is_silenced_before_it_is_stopped(path: Path) -> None:
+    """Else TradingBotDown starts it again six seconds later, whatever it was stopped for."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"end its process|stop its process\.", text)
+    for stop in re.finditer(r"/processes/bot-([\w-]+)/stop", text):
+        silence = f"silence add bot={stop[1]} \\\n     --duration="
+        assert silence in text[: stop.start()]
+        assert "silence expire" in text[stop.end() :]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_its_queries_name_known_metrics(path: Path) -> None:
     """A diagnosis by a metric that does not exist costs minutes."""
     text = path.read_text(encoding="utf-8")
