@@ -130,6 +130,15 @@ def test_a_bot_is_silenced_before_it_is_stopped(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_process_is_stopped_before_it_is_started(path: Path) -> None:
+    """A start does nothing for one that lives, and what hangs lives."""
+    orders: dict[str, list[str]] = {}
+    for unit, order in re.findall(r"/processes/([\w-]+)/(stop|start)\b", path.read_text("utf-8")):
+        orders.setdefault(unit, []).append(order)
+    assert all(given == ["stop", "start"] for given in orders.values())
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_its_queries_name_known_metrics(path: Path) -> None:
     """A diagnosis by a metric that does not exist costs minutes."""
     text = path.read_text(encoding="utf-8")
