@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.committed import ROOT
+from tests.rules.committed import ROOT, read_yaml
 from tests.rules.documented import DOCS, METRICS, PAGES, blocks, metric_words, unknown_metrics
 from tests.unit.stack.registries import changed
 from trading_ops.instrument import CATALOGUE, Metric
@@ -22,6 +22,14 @@ BEFORE = "  - name: exporter\n"
 def test_the_page_of_all_metrics_is_what_the_catalogue_says() -> None:
     """Byte for byte: nobody has edited it, and nobody has forgotten to write it anew."""
     assert METRICS.read_text(encoding="utf-8") == page()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_query_asks_for_a_job_that_is_scraped(path: Path) -> None:
+    """One of another name returns nothing, and nothing looks like all is well."""
+    shipped = read_yaml(ROOT / "prometheus" / "prometheus.yml")["scrape_configs"]
+    asked = set(re.findall(r'\bjob="([^"]*)"', path.read_text(encoding="utf-8")))
+    assert asked <= {one["job_name"] for one in shipped}
 
 
 def test_the_command_writes_the_same_and_notices_a_difference(tmp_path: Path) -> None:
