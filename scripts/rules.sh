@@ -9,6 +9,7 @@ say "Checking prometheus.yml";    promtool check config --syntax-only prometheus
 say "Checking the rules";         promtool check rules --lint=all --lint-fatal prometheus/rules/*.yml
 say "Testing the rules";          promtool test rules prometheus/tests/*.yml
 say "Checking alertmanager.yml";  amtool check-config alertmanager/alertmanager.yml alertmanager/examples/*.yml
-say "Testing the routes";         .venv/bin/python -m pytest -q -o addopts=--import-mode=importlib \
-    tests/rules/test_alertmanager.py tests/rules/test_alertmanager_examples.py tests/rules/test_rule_conventions.py
+say "Testing what fits what: rules, routes, runbooks, drills, actions, boards"
+.venv/bin/python -m pytest -q -o addopts=--import-mode=importlib tests/actions/test_contract.py \
+    tests/rules/test_{prometheus,rule_conventions,alertmanager,alertmanager_examples,runbooks,drilled,boards}.py
 say "Checking the runbooks";      .venv/bin/trading-ops runbook check

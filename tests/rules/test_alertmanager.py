@@ -14,6 +14,8 @@ MUTED: dict[str, set[str]] = {
         "TradingBotBrokerDisconnected",
         "TradingBotMarketDataStale",
         "TradingBotVenueErrorsHigh",
+        "TradingSloBudgetBurningFast",
+        "TradingSloBudgetBurningSlowly",
     },
     "TradingVenueMaintenance": {"TradingVenueDown"},
     "TradingMarketClosed": {"TradingBotMarketDataStale", "TradingBotOrdersRejected"},

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.rules.committed import PROMETHEUS, lay_out_prometheus, load_rules, read_yaml, run_tool
 
@@ -94,3 +95,38 @@ def test_alerts_are_the_same_at_both_sources() -> None:
     rules = CONFIG["alerting"].get("alert_relabel_configs", [])
     dropped = {rule["regex"] for rule in rules if rule["action"] == "labeldrop"}
     assert set(CONFIG["global"].get("external_labels", {})) <= dropped
+
+
+FIRES_ON_NOTHING = {
+    "TradingAlertUnacknowledged",
+    "TradingOpsExporterDown",
+    "TradingOpsReconcilerDown",
+    "Watchdog",
+}
+"""They tell that somebody is gone, so a series that is gone is what they are for; and nobody
+acknowledges those."""
+
+
+def test_without_data_only_those_speak_that_miss_somebody(tmp_path: Path) -> None:
+    """An alert that fires because its series are not there would page on a new installation."""
+    names = sorted(rule.name for rule in load_rules())
+    test = {
+        "interval": "1m",
+        "input_series": [],
+        "promql_expr_test": [
+            {
+                "expr": 'group by (alertname) (ALERTS{alertstate="firing"})',
+                "eval_time": "12h",
+                "exp_samples": [
+                    {"labels": f'{{alertname="{name}"}}', "value": 1}
+                    for name in sorted(FIRES_ON_NOTHING)
+                ],
+            }
+        ],
+    }
+    files = [str(path) for path in sorted((PROMETHEUS / "rules").glob("*.yml"))]
+    plan = {"rule_files": files, "evaluation_interval": "1m", "tests": [test]}
+    path = tmp_path / "nothing.yml"
+    path.write_text(yaml.safe_dump(plan), encoding="utf-8")
+    run_tool("promtool", "test", "rules", path)
+    assert set(names) >= FIRES_ON_NOTHING

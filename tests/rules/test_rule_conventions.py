@@ -3,10 +3,12 @@
 import re
 
 import pytest
+from prometheus_client.utils import floatToGoString
 
 from tests.rules.committed import (
     OF_OTHERS,
     PROMETHEUS,
+    ROOT,
     RUNBOOKS,
     AlertRule,
     front_matter,
@@ -192,7 +194,23 @@ def test_recorded_names_tell_level_metric_and_operation(name: str) -> None:
     names = catalogue.sample_names()
     assert {metric, f"{metric}_total"} & names
     assert not metric.endswith("_total")
-    assert " by (" not in recorded()[name]
+    # But for what is of the whole fleet, which no label of a target may divide.
+    assert " by (" not in recorded()[name] or level == "fleet"
+
+
+def test_bounds_of_buckets_are_spelt_as_they_are_exported() -> None:
+    """`le` is text: a rule that asks for "1" finds nothing where "1.0" is exported."""
+    spelt = {floatToGoString(bound) for one in catalogue.CATALOGUE for bound in one.buckets or ()}
+    spelt.add("+Inf")
+    folders = (ROOT / "prometheus" / "rules", ROOT / "prometheus" / "tests", ROOT / "grafana")
+    files = [path for one in folders for path in one.rglob("*") if path.suffix in {".yml", ".json"}]
+    wrong = {
+        (path.name, bound)
+        for path in files
+        for bound in re.findall(r'\ble=\\?"([^"\\]+)', path.read_text("utf-8"))
+        if bound not in spelt
+    }
+    assert wrong == set()
 
 
 def test_the_reader_of_metric_names_sees_through_promql() -> None:

@@ -65,7 +65,7 @@ def objectives() -> tuple[Objective, ...]:
     feed = _down('trading_component_up{component="feed"}', "component")
     api = _slower("trading_venue_request_duration_seconds", "0.1", "endpoint")
     data = _slower("trading_market_data_latency_seconds", "0.05", "symbol")
-    slow = _slower("trading_order_duration_seconds", "1")
+    slow = _slower("trading_order_duration_seconds", "1.0")
     found = (
         ("availability", 99.9, *up, "a scrape of the bot is answered"),
         ("api-latency", 99.0, *api, "a call to the venue is answered within 100 ms"),
@@ -164,7 +164,7 @@ _ALERTS = """\
         keep_firing_for: 2m
         labels:
           severity: critical
-          escalate: 5m
+          escalate: 15m
         annotations:
           summary: A bot burns its error budget so fast that it will be gone within days.
           description: >-
