@@ -46,7 +46,8 @@ def told(path: Path) -> Iterator[str]:
 
 def words_of(command: str) -> list[str] | None:
     """Return the words up to the command's end; None when some are left to the reader."""
-    if LEFT_TO_THE_READER.search(re.sub(r'"(…|\.\.\.)"', "given", command)):
+    command = re.sub(r'"(…|\.\.\.)"|(?<=--reason )…', "given", command)
+    if LEFT_TO_THE_READER.search(command):
         return None
     parts = shlex.shlex(command, posix=True, punctuation_chars=OPERATORS)
     parts.whitespace_split = True
