@@ -25,6 +25,7 @@ BELOW = 64 * MEBIBYTE
 LOGS, LOG = 13, 10 * MEBIBYTE
 """Old log files, and the size of one: as much as a bot may keep, and of no use compressed."""
 
+SMALLEST = 1024 * MEBIBYTE
 LARGEST = 4096 * MEBIBYTE
 """File systems above this are somebody's disk."""
 
@@ -121,6 +122,11 @@ def bytes_to_fill(folder: Path, room: Room, memory: int) -> int:
         raise NotPossibleHere(
             f"others are on the disk of {folder}, and no disk is filled that is not the stack's "
             "own. Mount one of 1 GiB at that folder first: docs/runbooks.md, Drills"
+        )
+    if room.size < SMALLEST:
+        raise NotPossibleHere(
+            f"the file system of {folder} has {room.size // MEBIBYTE} MiB, and the rule looks at "
+            "none below a GiB"
         )
     if room.size > LARGEST:
         raise NotPossibleHere(

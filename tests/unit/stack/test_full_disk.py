@@ -31,6 +31,7 @@ def room(free: int = 1000, size: int = 1024, *, own: bool = True) -> Room:
     ("given", "memory", "why"),
     [
         (room(own=False), PLENTY, "others are on the disk of /somewhere/var"),
+        (room(size=1023), PLENTY, "1023 MiB, and the rule looks at none below a GiB"),
         (room(size=4097), PLENTY, "4097 MiB, and one of more than 4096 MiB may be somebody's"),
         (room(free=578), PLENTY, "only 578 MiB are free on /somewhere/var already"),
         (room(), 1400 * MIB, "only 1400 MiB of memory are free on this machine"),
@@ -66,7 +67,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Small logs, and four KiB to fill."""
     monkeypatch.setattr(full_disk, "LOG", SMALL_LOG)
     free = LOW - BELOW + LOGS * SMALL_LOG + 4096
-    monkeypatch.setattr(full_disk, "room_of", lambda _: Room(own=True, size=free, free=free))
+    monkeypatch.setattr(full_disk, "room_of", lambda _: Room(own=True, size=1024 * MIB, free=free))
     return World(tmp_path)
 
 
@@ -114,7 +115,7 @@ async def test_the_file_system_says_whether_room_was_made_and_of_what(
         path.unlink()
     if not filled:
         (world.settings.var / FILL).unlink()
-    monkeypatch.setattr(full_disk, "room_of", lambda _: Room(own=True, size=free, free=free))
+    monkeypatch.setattr(full_disk, "room_of", lambda _: Room(own=True, size=1024 * MIB, free=free))
     told = await fault.witness(scene_of(world), BOT, 0.0)
     assert (told is None) == (seen is None)
     assert (seen or "") in (told or "")
@@ -134,7 +135,7 @@ def test_the_line_is_the_one_of_the_rule() -> None:
     assert f"< {LOW}" in rule.expr
     book = load_runbooks(RUNBOOKS)["TradingBotDiskLow"]
     assert book.verify is not None
-    assert f"< {LOW}" in book.verify.query
+    assert f">= {LOW}" in book.verify.query
 
 
 def test_a_folder_among_others_is_nobodys_own_disk(tmp_path: Path) -> None:
