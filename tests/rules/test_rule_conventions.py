@@ -200,7 +200,8 @@ def test_recorded_names_tell_level_metric_and_operation(name: str) -> None:
 
 def test_bounds_of_buckets_are_spelt_as_they_are_exported() -> None:
     """`le` is text: a rule that asks for "1" finds nothing where "1.0" is exported."""
-    spelt = {floatToGoString(bound) for one in catalogue.CATALOGUE for bound in one.buckets or ()}
+    bounds = [bound for one in catalogue.CATALOGUE for bound in one.buckets or ()]
+    spelt = set(map(floatToGoString, bounds))
     spelt.add("+Inf")
     folders = (ROOT / "prometheus" / "rules", ROOT / "prometheus" / "tests", ROOT / "grafana")
     files = [path for one in folders for path in one.rglob("*") if path.suffix in {".yml", ".json"}]
