@@ -10,7 +10,8 @@ from grafana.boards.queries import board_queries
 from tests.e2e.board_answers import unanswered
 from tests.e2e.conftest import Stack
 from tests.waiting import eventually
-from trading_ops.reports.gameday import FILE, GameDayRecord, RecordedDrill
+from trading_ops.reports.gameday import FILE
+from trading_ops.reports.recorded_drills import GameDayRecord, RecordedDrill
 from trading_ops.stack.scene import Scene
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.reports.gameday import FILE, PAGE, GameDayRecord, grids, summary, write
+from trading_ops.reports.gameday import FILE, PAGE, grids, summary, write
+from trading_ops.reports.recorded_drills import GameDayRecord
 from trading_ops.settings import load_settings
 from trading_ops.stack.drill import run_drill
 from trading_ops.stack.following import DrillResult

@@ -15,110 +15,17 @@ Times are seconds since the injection. Whose they are:
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from statistics import median
 
 import msgspec
 
 from trading_ops.errors import SetupError
+from trading_ops.reports.recorded_drills import GameDayRecord, Machine, RecordedDrill
 
 FILE = "gameday.json"
 PAGE = "gameday.md"
 NEVER = "-"
-
-
-class RecordedMark(msgspec.Struct, frozen=True):
-    """One stage that was reached."""
-
-    stage: str
-    seconds: float
-    note: str = ""
-
-
-class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
-    """How one drill ended; the fields are those of the drill's own result."""
-
-    alert: str
-    target: str
-    fault: str
-    broken: str
-    for_people: bool
-    paused: bool
-    silenced: bool
-    passed: bool
-    problem: str
-    limit_seconds: float
-    total_seconds: float | None
-    incident: str
-    witness: str
-    reasons: list[str]
-    timeline: list[RecordedMark]
-    during: str = ""
-    handed_over: bool = False
-    not_possible: bool = False
-    deaf: bool = False
-
-    def first(self, *stages: str) -> float | None:
-        """Return when the first of some stages was reached, None for never."""
-        return min((mark.seconds for mark in self.timeline if mark.stage in stages), default=None)
-
-    def last(self, stage: str) -> float | None:
-        """Return when a stage was reached for the last time, None for never."""
-        return max((mark.seconds for mark in self.timeline if mark.stage == stage), default=None)
-
-    @property
-    def held_back(self) -> bool:
-        """Whether it was not to recover."""
-        return self.paused or self.silenced
-
-    @property
-    def theirs(self) -> float | None:
-        """Return Prometheus's and Alertmanager's share: until it was received."""
-        return self.first("received")
-
-    @property
-    def ours(self) -> float | None:
-        """Return our share: from then until the end, or until it was left to people.
-
-        Who was deaf meanwhile could not begin before the fault was mended.
-        """
-        begin, mended = self.theirs, self.first("mended")
-        if self.deaf and begin is not None and mended is not None:
-            begin = max(begin, mended)
-        return _between(begin, self.first("noticed" if self.for_people else "closed"))
-
-    @property
-    def proof(self) -> float | None:
-        """Return how much of our share the proof took."""
-        return _between(self.last("done"), self.last("verified"))
-
-    @property
-    def without_proof(self) -> float | None:
-        """Return the rest of our share: deciding, acting, closing."""
-        return _between(self.proof, self.ours)
-
-
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """On what it was run."""
-
-    system: str
-    cores: int
-    memory_bytes: int
-
-
-class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One game day."""
-
-    began_at: datetime
-    ended_at: datetime
-    commit: str
-    changed: bool
-    """Whether committed files had changes that were not."""
-
-    versions: dict[str, str]
-    machine: Machine
-    drills: list[RecordedDrill]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,10 +249,6 @@ def _verdict(one: RecordedDrill) -> str:
 
 def _cell(seconds: float | None) -> str:
     return NEVER if seconds is None else f"{seconds:.2f}"
-
-
-def _between(begin: float | None, end: float | None) -> float | None:
-    return None if begin is None or end is None else end - begin
 
 
 def _spread(drills: Iterable[RecordedDrill], of: Callable[[RecordedDrill], float | None]) -> str:

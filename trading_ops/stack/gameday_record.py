@@ -15,7 +15,7 @@ from trading_ops import __version__, clock
 from trading_ops.clients.http import Http
 from trading_ops.domain.target import Kind
 from trading_ops.errors import ClientError
-from trading_ops.reports.gameday import GameDayRecord, Machine, RecordedDrill
+from trading_ops.reports.recorded_drills import GameDayRecord, Machine, RecordedDrill
 from trading_ops.stack.gameday import GameDay
 from trading_ops.stack.scene import Scene
 

@@ -11,14 +11,16 @@ from trading_ops.errors import SetupError
 from trading_ops.reports.gameday import (
     FILE,
     PAGE,
-    GameDayRecord,
-    Machine,
-    RecordedDrill,
-    RecordedMark,
     grids,
     page,
     summary,
     write,
+)
+from trading_ops.reports.recorded_drills import (
+    GameDayRecord,
+    Machine,
+    RecordedDrill,
+    RecordedMark,
 )
 from trading_ops.stack.following import DrillResult
 
