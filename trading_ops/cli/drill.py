@@ -12,7 +12,7 @@ from rich.table import Table
 
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.reports.gameday import FILE, PAGE, grids, summary, write
+from trading_ops.reports.gameday import FILE, PAGE, grids, read, summary, write
 from trading_ops.reports.recorded_drills import GameDayRecord
 from trading_ops.settings import load_settings
 from trading_ops.stack.drill import run_drill
@@ -89,8 +89,21 @@ def drill(
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help=f"Write {FILE} and {PAGE} there.",
 )
+@click.option(
+    "--only",
+    metavar="ALERT",
+    multiple=True,
+    help=f"Only this alert's drill, again and again for more; --record keeps the others of {FILE}.",
+)
 @output_option
-def gameday(bot: str | None, *, without_paused: bool, record: Path | None, output: str) -> None:
+def gameday(
+    bot: str | None,
+    *,
+    without_paused: bool,
+    record: Path | None,
+    only: tuple[str, ...],
+    output: str,
+) -> None:
     """Run every drill, and each once more with automation paused; print the table.
 
     Needs a running stack (`trading-ops up`). Exits with 5 when a drill is not closed in time, or
@@ -105,6 +118,7 @@ def gameday(bot: str | None, *, without_paused: bool, record: Path | None, outpu
                 scene,
                 bot_name=bot,
                 with_paused=not without_paused,
+                only=only,
                 begin=lambda alert, why: _headline(console, alert, why),
                 end=lambda result: _verdict(console, result),
                 say=lambda alert, mark: _say(console, mark, name=_short(alert)),
@@ -114,7 +128,8 @@ def gameday(bot: str | None, *, without_paused: bool, record: Path | None, outpu
     day, kept = asyncio.run(run())
     _print_tables(console, kept)
     if record is not None:
-        write(record, kept)
+        earlier = read(record) if only else None
+        write(record, kept if earlier is None else kept.after(earlier))
     if output == "json":
         report = {"median_seconds": day.median_seconds, "results": day.results}
         print_json(msgspec.to_builtins(report))

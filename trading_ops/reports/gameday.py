@@ -138,32 +138,55 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
 
 def page(record: GameDayRecord) -> str:
     """Return the document: nothing in it but the record and what is worked out from it."""
-    versions = ", ".join(
-        f"{name} {version or 'unknown'}" for name, version in record.versions.items()
-    )
-    minutes = (record.ended_at - record.began_at).total_seconds() / 60
-    changes = " with changes that are not committed" if record.changed else ""
+    drills = record.all_drills
     lines = [
         "# Game day",
         "",
         "Written by `make gameday` with `gameday.json`, from which a test writes this page again.",
         "",
-        f"- When: {record.began_at:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes",
-        f"- What: commit `{record.commit or 'unknown'}`{changes}; {versions}",
-        f"- Where: {_where(record.machine)}",
-        "",
-        *(f"- {sentence}" for sentence in summary(record.drills)),
+        *(line for run in record.runs for line in _run(run, alone=not record.before)),
+        *(f"- {sentence}" for sentence in summary(drills)),
         "",
         *READING,
     ]
-    for grid in grids(record.drills):
+    for grid in grids(drills):
         lines += ["", f"## {grid.title}", "", *_markdown(grid.columns, grid.rows)]
-    run = [one for one in record.drills if not (one.held_back or one.not_possible)]
+    run = [one for one in drills if not (one.held_back or one.not_possible)]
     known = {_named(one): one for one in run}
     lines += ["", "## What was broken, and who saw the end", ""]
     seen = [(alert, one.broken, one.witness or NEVER) for alert, one in sorted(known.items())]
     lines += _markdown(("alert", "fault", "witness"), seen)
     return "\n".join(lines) + "\n"
+
+
+def _run(run: GameDayRecord, *, alone: bool) -> list[str]:
+    """Return when, with what and where it was; and which drills, where there were others."""
+    versions = ", ".join(f"{name} {version or 'unknown'}" for name, version in run.versions.items())
+    minutes = (run.ended_at - run.began_at).total_seconds() / 60
+    changes = " with changes that are not committed" if run.changed else ""
+    names = ", ".join(sorted({one.alert for one in run.drills}))
+    return [
+        f"- When: {run.began_at:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes",
+        f"- What: commit `{run.commit or 'unknown'}`{changes}; {versions}",
+        f"- Where: {_where(run.machine)}",
+        *([] if alone else [f"- Which: {names}"]),
+        "",
+    ]
+
+
+def read(folder: Path) -> GameDayRecord | None:
+    """Return the record in a folder, None where there is none.
+
+    Raises:
+        SetupError: it cannot be read.
+    """
+    path = folder / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=GameDayRecord)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise SetupError(f"{path}: {error}. Fix: correct or remove it") from error
 
 
 def write(folder: Path, record: GameDayRecord) -> None:

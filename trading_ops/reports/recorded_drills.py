@@ -85,7 +85,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One game day."""
+    """One game day, or some drills of one that were run again."""
 
     began_at: datetime
     ended_at: datetime
@@ -96,6 +96,32 @@ class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     machine: Machine
     drills: list[RecordedDrill]
+    before: list["GameDayRecord"] = []
+    """What is kept of earlier days: drills that were not run again."""
+
+    @property
+    def runs(self) -> list["GameDayRecord"]:
+        """Return each run of which something is here, the newest first."""
+        return [self, *self.before]
+
+    @property
+    def all_drills(self) -> list[RecordedDrill]:
+        """Return the drills of all runs, in the order in which one run would have them."""
+        if not self.before:
+            return self.drills
+        found = [drill for run in self.runs for drill in run.drills]
+        return sorted(found, key=lambda one: one.alert)
+
+    def after(self, earlier: "GameDayRecord") -> "GameDayRecord":
+        """Return this one with what an earlier one has that was not run again."""
+        anew = {drill.alert for drill in self.drills}
+        kept = [
+            msgspec.structs.replace(
+                run, drills=[one for one in run.drills if one.alert not in anew], before=[]
+            )
+            for run in earlier.runs
+        ]
+        return msgspec.structs.replace(self, before=[run for run in kept if run.drills])
 
 
 def _between(begin: float | None, end: float | None) -> float | None:

@@ -70,7 +70,12 @@ class OrphanedOrder(Fault):
 
 
 class StartedUnder(Fault):
-    """The bot is started while its venue does not tell it what it needs at a start."""
+    """The bot is started while its venue does not tell it what it needs at a start.
+
+    It asks again and again, which may bring it near its rate limit; then it is told to ask less.
+    """
+
+    tolerates = frozenset({"throttle_load"})
 
     def __init__(self, describe: str, kind: str, **details: Any) -> None:
         """Take the fault of the venue."""
@@ -85,8 +90,9 @@ class StartedUnder(Fault):
         return key
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Have the venue tell it again."""
+        """Have the venue tell it again, and the bot ask as often as ever."""
         await scene.faults(bot).clear(key)
+        await order(scene, bot, "throttle_load", seconds="0")
 
 
 class FolderTaken(Fault):

@@ -1,7 +1,7 @@
 """The game day: every drill once, and once more with automation paused."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import NamedTuple
@@ -82,9 +82,18 @@ def held_back(*, paused: bool, silenced: bool, during: str) -> str:
     return "with automation paused" if paused else "silenced" if silenced else ""
 
 
-def drills_of(scene: Scene) -> list[str]:
-    """Return the alerts that have a drill, by name."""
-    return sorted(book.alert for book in scene.runbooks.values() if book.drill)
+def drills_of(scene: Scene, only: Collection[str] = ()) -> list[str]:
+    """Return the alerts that have a drill, or those of them that are wanted, by name.
+
+    Raises:
+        StackError: one that is wanted has none.
+    """
+    known = {book.alert for book in scene.runbooks.values() if book.drill}
+    if strange := sorted(set(only) - known):
+        raise StackError(
+            f"there is no drill of {', '.join(strange)}. Fix: name alerts whose runbook has one"
+        )
+    return sorted(known & set(only) if only else known)
 
 
 async def run_game_day(
@@ -92,6 +101,7 @@ async def run_game_day(
     *,
     bot_name: str | None,
     with_paused: bool,
+    only: Collection[str] = (),
     begin: Callable[[str, str], None],
     end: Callable[[DrillResult], None],
     say: Callable[[str, Mark], None],
@@ -100,10 +110,20 @@ async def run_game_day(
 
     One after the other, but for those that last long and do not get in each other's way.
 
+    Args:
+        scene: the running stack.
+        bot_name: the bot to break; None: the first one.
+        with_paused: whether each is run again with automation paused.
+        only: of these alerts; none named: all drills.
+        begin: hears of each drill before it, with what keeps hands off.
+        end: hears of each result.
+        say: hears of each stage.
+
     Raises:
-        StackError: there is no bot of this name.
+        StackError: there is no bot of this name, or no drill of such an alert.
     """
     bot = scene.bot(bot_name)
+    alerts = drills_of(scene, only)
     day = GameDay()
 
     async def run(
@@ -144,12 +164,12 @@ async def run_game_day(
         day.results.append(result)
         return result
 
-    for alert in _alone(drills_of(scene)):
+    for alert in _alone(alerts):
         if (await run(alert)).not_possible:
             continue
         for again in _again(scene.runbooks[alert], with_paused=with_paused):
             await run(alert, paused=again.paused, silenced=again.silenced, during=again.during)
-    for together in _together(drills_of(scene)):
+    for together in _together(alerts):
         calm = await _is_calm(scene, bot)
         await asyncio.gather(*(run(alert, calm=calm) for alert in together))
     return day

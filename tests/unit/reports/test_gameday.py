@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from trading_ops.errors import SetupError
+from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.reports.gameday import (
     FILE,
     PAGE,
     grids,
     page,
+    read,
     summary,
     write,
 )
@@ -25,6 +27,7 @@ from trading_ops.reports.recorded_drills import (
 from trading_ops.stack.following import DrillResult
 
 DOCS = Path(__file__).parents[3] / "docs"
+RUNBOOKS = DOCS.parent / "runbooks"
 
 HEALED = {
     "injected": 0.0,
@@ -89,6 +92,15 @@ def test_the_committed_page_is_what_the_committed_record_gives() -> None:
     """A row that was made or mended by hand is found."""
     kept = msgspec.json.decode((DOCS / FILE).read_bytes(), type=GameDayRecord, strict=True)
     assert (DOCS / PAGE).read_text(encoding="utf-8") == page(kept)
+
+
+def test_the_committed_day_has_every_drill_and_all_of_them_went_well() -> None:
+    """A drill that is new, or was not run on what is committed, is not shown by it."""
+    kept = msgspec.json.decode((DOCS / FILE).read_bytes(), type=GameDayRecord, strict=True)
+    drilled = {book.alert for book in load_runbooks(RUNBOOKS).values() if book.drill}
+    assert {one.alert for one in kept.drills} == drilled
+    assert [one.alert for one in kept.drills if not (one.passed or one.not_possible)] == []
+    assert not kept.changed
 
 
 def test_the_record_has_every_field_of_a_result() -> None:
@@ -240,3 +252,24 @@ def test_whoever_was_deaf_begins_when_the_fault_is_mended() -> None:
     late = drill(for_people=True, deaf=True, stages=stages | {"received": 99.2})
     assert late.ours == pytest.approx(0.05)
     assert drill(for_people=True, stages=stages).ours == pytest.approx(90.25)
+
+
+def test_what_is_run_again_takes_the_place_of_what_was_and_the_rest_stays() -> None:
+    """All runs of one drill go together; an earlier day of which nothing is left is not named."""
+    first = record(drill(), drill(paused=True), left())
+    second = record(drill(total_seconds=99.0)).after(first)
+    assert [len(run.drills) for run in second.runs] == [1, 1]
+    assert [one.total_seconds for one in second.all_drills if not one.for_people] == [99.0]
+    told = page(second)
+    assert told.count("- When: ") == 2
+    assert "- Which: TradingVenueDown" in told
+    third = record(left()).after(second)
+    assert [run.drills for run in third.before] == [[drill(total_seconds=99.0)]]
+
+
+def test_a_record_that_cannot_be_read_is_told_by_its_name(tmp_path: Path) -> None:
+    """Rather than written over."""
+    assert read(tmp_path) is None
+    (tmp_path / FILE).write_text("{", encoding="utf-8")
+    with pytest.raises(SetupError, match=FILE):
+        read(tmp_path)
