@@ -1,7 +1,7 @@
 """Before a drill: the bot must be well, nothing open, and automation running."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from trading_ops import clock
@@ -20,21 +20,33 @@ Say = Callable[[Mark], None]
 
 
 async def wait_until_calm(
-    scene: Scene, bot: Target, say: Say = lambda _mark: None, *, alert: str = ""
+    scene: Scene,
+    bot: Target,
+    say: Say = lambda _mark: None,
+    *,
+    alerts: Collection[str] = (),
+    within: timedelta = CALM_WITHIN,
 ) -> None:
     """Return when the bot is well and nothing is open; a drill on a sick stack proves nothing.
 
-    What is open for people only (a warning of a slow machine, say) does not count, unless it is the
-    alert of the drill, or one that keeps hands off it.
+    What is open for people only (a warning of a slow machine, say) does not count, unless it is an
+    alert of the drills, or one that keeps hands off them.
+
+    Args:
+        scene: the running stack.
+        bot: that is to be broken.
+        say: hears what is waited for.
+        alerts: of the drills that are to begin.
+        within: when to give up.
 
     Raises:
         StackError: it did not become so in time, or automation is paused.
     """
-    deadline = clock.monotonic() + CALM_WITHIN.total_seconds()
+    deadline = clock.monotonic() + within.total_seconds()
     told = False
     while True:
         await _refuse_while_paused(scene)
-        trouble = await _trouble(scene, bot, alert)
+        trouble = await _trouble(scene, bot, alerts)
         if trouble is None:
             return
         if not told:
@@ -58,7 +70,7 @@ async def _refuse_while_paused(scene: Scene) -> None:
         )
 
 
-async def _trouble(scene: Scene, bot: Target, alert: str) -> str | None:
+async def _trouble(scene: Scene, bot: Target, alerts: Collection[str]) -> str | None:
     try:
         status = await scene.reconciler.status()
         listed = await scene.reconciler.incidents(open="true")
@@ -68,8 +80,8 @@ async def _trouble(scene: Scene, bot: Target, alert: str) -> str | None:
         return str(error)
     if status.pause is not None:
         return f"automation is paused by {status.pause.owner}: {status.pause.reason}"
-    drilled = scene.runbooks.get(alert)
-    in_the_way = {alert, *(drilled.unless if drilled else ())}
+    drilled = [scene.runbooks[alert] for alert in alerts if alert in scene.runbooks]
+    in_the_way = {*alerts, *(one for book in drilled for one in book.unless)}
     for one in listed:
         book = scene.runbooks.get(one.alert)
         mine = one.target == bot.name and (book is None or bool(book.steps))

@@ -55,7 +55,7 @@ async def run_drill(
     cause = cause_of(runbook, scene.runbooks.get(during)) if during else None
     bot = scene.bot(bot_name)
     if not calm:
-        await wait_until_calm(scene, bot, say, alert=alert)
+        await wait_until_calm(scene, bot, say, alerts=(alert,))
     await scene.reconciler.forgive(bot.name, owner=OWNER, reason=f"drill {alert}")
     fault = FAULTS[plan.fault]
     run = Following(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from statistics import median
 from typing import NamedTuple
 
@@ -33,6 +34,9 @@ SITTINGS = (
 
 Those of the last one have one fault, which is mended once all of them have seen it.
 """
+
+CALM_AGAIN = timedelta(minutes=5)
+"""In which what an earlier drill or a busy machine has left to people is over."""
 
 SIDE_BY_SIDE = frozenset[str]().union(*SITTINGS)
 
@@ -170,7 +174,7 @@ async def run_game_day(
         for again in _again(scene.runbooks[alert], with_paused=with_paused):
             await run(alert, paused=again.paused, silenced=again.silenced, during=again.during)
     for together in _together(alerts):
-        calm = await _is_calm(scene, bot)
+        calm = await _is_calm(scene, bot, together)
         await asyncio.gather(*(run(alert, calm=calm) for alert in together))
     return day
 
@@ -201,10 +205,10 @@ def _together(alerts: Iterable[str]) -> list[list[str]]:
     return [sorted(sitting & known) for sitting in SITTINGS if sitting & known]
 
 
-async def _is_calm(scene: Scene, bot: Target) -> bool:
+async def _is_calm(scene: Scene, bot: Target, alerts: Collection[str]) -> bool:
     """Wait for a whole sitting at once; if in vain, each drill waits itself and tells why."""
     try:
-        await wait_until_calm(scene, bot)
+        await wait_until_calm(scene, bot, alerts=alerts, within=CALM_AGAIN)
     except StackError:
         return False
     return True
