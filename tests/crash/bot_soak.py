@@ -26,6 +26,8 @@ from tests.crash.bot_world import BotWorld
 from tests.crash.lives import server
 from tests.crash.soak_bot import PLANTS, SoakBot
 from tests.crash.soak_gauges import (
+    FINE_MINUTES,
+    WARM_UP,
     Series,
     files_of,
     judge_count,
@@ -99,7 +101,7 @@ class Soak:
         path.write_text(json.dumps({**kept, **FASTER}))
 
     async def _live(self) -> None:
-        seconds = 60 * self.given.minutes
+        seconds = 60 * (self.given.warm_up + self.given.minutes)
         watching = asyncio.create_task(self.bot.watch())
         if not await self._is_well(START_SECONDS):
             self.wrong.append(f"it is not well {START_SECONDS:.0f} s after its start")
@@ -150,7 +152,9 @@ class Soak:
         await self._read_journal()
 
     def _note(self, name: str, at: float, size: float) -> None:
-        self.series.setdefault(name, Series()).add(at, size)
+        given = self.given
+        share = given.warm_up / (given.warm_up + given.minutes) if given.warm_up else WARM_UP
+        self.series.setdefault(name, Series(warm_up=share)).add(at, size)
 
     async def _read_journal(self) -> None:
         while True:
@@ -248,7 +252,8 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
 def show(soak: Soak) -> None:
     """Print what came of it."""
     bot, weather, witness = soak.bot, soak.weather, soak.witness
-    say(f"seed {soak.given.seed}: {soak.given.minutes:g} minutes, {weather.faults.total()} faults")
+    given, faults = soak.given, weather.faults.total()
+    say(f"seed {given.seed}: {given.minutes:g} minutes after {given.warm_up:g}, {faults} faults")
     say(f"faults: {_listed(weather.faults)}")
     say(f"commands: {_listed(bot.commands)}")
     say(f"money was moved {weather.transfers} times")
@@ -276,7 +281,12 @@ def say(line: str) -> None:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash.bot_soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, default=30.0, help="whose memory is judged")
+    parser.add_argument(
+        "--warm-up",
+        type=float,
+        help="minutes before: as many again where they are enough to tell a leak, else none",
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
     parser.add_argument(
         "--plant",
@@ -285,7 +295,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         choices=sorted(PLANTS),
         help="break a promise on purpose, or several",
     )
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if given.warm_up is None:
+        given.warm_up = given.minutes if given.minutes >= FINE_MINUTES else 0.0
+    return given
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """What a process holds over the time of a soak, and whether it grew: memory, files, tasks, threads.
 
 Memory is judged as `trading_ops.instrument.watchers.memory_trend` judges that of days, with lines
-for half an hour: the first quarter is warm-up, and of the rest a growth counts that is above a
+for half an hour: what comes before is warm-up, and of the rest a growth counts that is above a
 share of what the process had and above the noise. Counts have no noise to speak of but come and go
 with each request: of each quarter the least is taken.
 """
@@ -20,6 +20,8 @@ from trading_ops.instrument.watchers.memory_trend import (
 )
 
 WARM_UP = 0.25
+"""Of a run that has no minutes for it."""
+
 FINE_GROWTH = 0.02
 """Share of the memory at the window's start; in half an hour, with 100 MB, some 5 MB an hour."""
 
@@ -68,6 +70,8 @@ class Series:
     """Readings of one thing, in the order of time."""
 
     readings: list[Sample] = field(default_factory=list)
+    warm_up: float = WARM_UP
+    """Share of the run that is not judged."""
 
     def add(self, at: float, size: float) -> None:
         """Take a reading, at seconds since the start."""
@@ -75,7 +79,7 @@ class Series:
 
     def quarters(self) -> tuple[float, float]:
         """Return the least of the first quarter after the warm-up, and of the last quarter."""
-        kept = after_warm_up(self.readings)
+        kept = after_warm_up(self.readings, self.warm_up)
         part = max(1, len(kept) // 4)
         return min(one.size for one in kept[:part]), min(one.size for one in kept[-part:])
 
@@ -85,16 +89,16 @@ class Series:
         return max(one.size for one in self.readings)
 
 
-def after_warm_up(readings: Sequence[Sample]) -> Sequence[Sample]:
+def after_warm_up(readings: Sequence[Sample], warm_up: float) -> Sequence[Sample]:
     """Return the readings that count."""
-    return [one for one in readings if one.at >= WARM_UP * readings[-1].at]
+    return [one for one in readings if one.at >= warm_up * readings[-1].at]
 
 
-def rule_for(minutes: float) -> TrendRule:
+def rule_for(minutes: float, warm_up: float) -> TrendRule:
     """Return where the lines are for a run of so many minutes."""
     fine = minutes >= FINE_MINUTES
     return TrendRule(
-        warm_up_share=WARM_UP,
+        warm_up_share=warm_up,
         blocks=BLOCKS if fine else FEW_BLOCKS,
         early_seconds=0.0,
         full_seconds=0.0,
@@ -113,7 +117,7 @@ class Judged:
 
 def judge_memory(name: str, series: Series, minutes: float) -> Judged:
     """Judge the slope of one process's memory."""
-    rule = rule_for(minutes)
+    rule = rule_for(minutes, series.warm_up)
     trend = judge(series.readings, rule)
     if trend.slope is None:
         return Judged(f"{name}: too few readings", flat=False)

@@ -45,8 +45,17 @@ def test_a_late_leak_is_not_flat() -> None:
     ids=["level", "noisy", "falling", "warm-up", "too slow to tell"],
 )
 def test_what_does_not_grow_is_flat(series: Series) -> None:
-    """A warm-up is over within the first quarter; below the printed line nothing can be told."""
+    """A warm-up is over before that; below the printed line nothing can be told."""
     assert judge_memory("memory", series, MINUTES).flat
+
+
+def test_what_grows_in_the_warm_up_alone_is_flat() -> None:
+    """A heap finds its size while everything fails for the first time; a leak goes on."""
+    grows = memory(0.0, warm=4.0).readings
+    leaks = memory(0.15).readings
+    slow = [one._replace(at=4 * one.at) for one in grows]
+    assert judge_memory("memory", Series(slow, warm_up=0.5), MINUTES).flat
+    assert not judge_memory("memory", Series(leaks, warm_up=0.5), MINUTES).flat
 
 
 def test_a_few_readings_say_nothing() -> None:
