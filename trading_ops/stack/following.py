@@ -1,5 +1,7 @@
 """A drill under way: what Prometheus shows and the reconciler has stored of it so far."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -8,7 +10,7 @@ from trading_ops.clients.reconciler_views import IncidentView, StoryView
 from trading_ops.domain.runbook import Drill, Runbook
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
-from trading_ops.stack.calm import OWNER, Say
+from trading_ops.stack.calm import OWNER, TICK_SECONDS, Say
 from trading_ops.stack.fault import Fault
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.timeline import Mark, marks
@@ -180,6 +182,15 @@ class Following:
             if mark not in self.said:
                 self.said.add(mark)
                 self.say(mark)
+
+    async def until(self, reached: Callable[["Following"], bool], deadline: datetime) -> bool:
+        """Follow it until something is so; return whether it was before the deadline."""
+        while clock.now() < deadline:
+            await self.follow()
+            if reached(self):
+                return True
+            await asyncio.sleep(TICK_SECONDS)
+        return False
 
     async def _look_for_detection(self) -> None:
         view = await self.scene.prometheus.view()

@@ -60,6 +60,7 @@ async def begin_day(scene: Scene) -> Begun:
 
 async def record_of(scene: Scene, day: GameDay, *, begun: Begun) -> GameDayRecord:
     """Return the day with what it was run on; an unknown version is left empty."""
+    results = msgspec.convert(msgspec.to_builtins(day.results), list[RecordedDrill])
     return GameDayRecord(
         began_at=begun.at,
         ended_at=clock.now(),
@@ -76,7 +77,22 @@ async def record_of(scene: Scene, day: GameDay, *, begun: Begun) -> GameDayRecor
             cores=os.cpu_count() or 0,
             memory_bytes=psutil.virtual_memory().total,
         ),
-        drills=msgspec.convert(msgspec.to_builtins(day.results), list[RecordedDrill]),
+        drills=[_anywhere(drill, scene.settings.root) for drill in results],
+    )
+
+
+def _anywhere(drill: RecordedDrill, root: Path) -> RecordedDrill:
+    """Return it with paths from the project's folder on: where that lies is nobody's business."""
+    here = f"{root}{os.sep}"
+    timeline = [
+        msgspec.structs.replace(mark, note=mark.note.replace(here, "")) for mark in drill.timeline
+    ]
+    return msgspec.structs.replace(
+        drill,
+        problem=drill.problem.replace(here, ""),
+        witness=drill.witness.replace(here, ""),
+        reasons=[reason.replace(here, "") for reason in drill.reasons],
+        timeline=timeline,
     )
 
 

@@ -6,19 +6,16 @@ incident is handed over while it still fires; only then the drill settles it, as
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from trading_ops import clock
-from trading_ops.stack.calm import TICK_SECONDS
 from trading_ops.stack.following import DrillResult, Following
 from trading_ops.stack.noticing import HOLD_SECONDS, done_for_people
 
 
 async def must_be_handed_over(run: Following) -> DrillResult:
     """Follow it until people have it, settle it as they do, and follow it to its end."""
-    seen = await _until(run, _handed_over, run.injected + run.limit)
+    seen = await run.until(_handed_over, run.injected + run.limit)
     if not seen:
         problem = "it ended by itself" if _closed(run) else "it was not handed to people"
         return _result(run, problem)
@@ -41,16 +38,7 @@ async def settled(run: Following, *, until: datetime) -> bool:
     key, run.key = run.key, ""
     await run.fault.clean_up(run.scene, run.bot, key)
     run.note("settled", "the drill has done what the runbook asks of people")
-    return await _until(run, _closed, until)
-
-
-async def _until(run: Following, reached: Callable[[Following], bool], deadline: datetime) -> bool:
-    while clock.now() < deadline:
-        await run.follow()
-        if reached(run):
-            return True
-        await asyncio.sleep(TICK_SECONDS)
-    return False
+    return await run.until(_closed, until)
 
 
 def _handed_over(run: Following) -> bool:

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import os
-import sqlite3
 import uuid
 from datetime import timedelta
 
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
 from trading_ops.stack.fault import Fault
+from trading_ops.stack.locked_file import LockedFile
 from trading_ops.stack.scene import Scene
 
 FLOOD_BYTES = 400 * 1024 * 1024
@@ -36,35 +36,20 @@ class Restarts(Fault):
         return ""
 
 
-class LockedRecords(Fault):
+class LockedRecords(LockedFile):
     """Somebody has opened the bot's records for writing, and went for lunch."""
 
     describe = "a transaction holds the lock of the bot's records"
-
-    def __init__(self) -> None:
-        """Begin with nothing locked."""
-        self._connection: sqlite3.Connection | None = None
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Take the lock.
 
         Raises:
-            StackError: the bot has no records in a file.
+            StackError: the bot has no records in a file, or the lock was not to be had.
         """
         if bot.service is None:
             raise StackError(f"{bot.name} has no folder of its own")
-        path = scene.settings.var / bot.service.unit / "bot.db"
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=5)
-        self._connection.execute("BEGIN IMMEDIATE")
-        return str(path)
-
-    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Give it back."""
-        del scene, bot, key
-        if self._connection is not None:
-            self._connection.rollback()
-            self._connection.close()
-            self._connection = None
+        return self.lock(scene.settings.var / bot.service.unit / "bot.db")
 
 
 class LogFlood(Fault):

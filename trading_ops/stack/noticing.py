@@ -5,11 +5,8 @@ or for a slow disk, would make it worse.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
-from trading_ops import clock
-from trading_ops.stack.calm import TICK_SECONDS
 from trading_ops.stack.following import DrillResult, Following
 
 HOLD_SECONDS = 10.0
@@ -27,7 +24,8 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
         key: what the fault needs to be mended.
     """
     try:
-        seen = await _until(run, _fires if run.fault.deafens else _noticed)
+        reached = _fires if run.fault.deafens else _noticed
+        seen = await run.until(reached, run.injected + run.drill.recover_within)
         if seen:
             await asyncio.sleep(HOLD_SECONDS)
     finally:
@@ -35,29 +33,19 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
             await run.fault.clean_up(run.scene, run.bot, key)
     run.note("mended", "the drill has taken the fault away")
     if run.fault.deafens and seen:
-        seen = await _until(run, _noticed)
+        seen = await run.until(_noticed, run.injected + run.drill.recover_within)
     if not seen:
         problem = "no incident was opened" if run.detected else "Prometheus did not detect it"
         return run.result(paused=False, passed=False, problem=problem)
-    if not await _until(run, _closed):
+    if not await run.until(_closed, run.injected + run.drill.recover_within):
         return run.result(paused=False, passed=False, problem="it did not end with its fault")
     done = await done_for_people(run)
     saw = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
     result = run.result(paused=False, passed=not done, problem=done)
-    return result if done else replace(result, witness=saw or _nothingdone_for_people(run))
+    return result if done else replace(result, witness=saw or _nothing_was_done(run))
 
 
-async def _until(run: Following, reached: Callable[[Following], bool]) -> bool:
-    deadline = run.injected + run.drill.recover_within
-    while clock.now() < deadline:
-        await run.follow()
-        if reached(run):
-            return True
-        await asyncio.sleep(TICK_SECONDS)
-    return False
-
-
-def _nothingdone_for_people(run: Following) -> str:
+def _nothing_was_done(run: Following) -> str:
     tried = ", ".join(sorted(run.fault.tolerates))
     return f"nothing but {tried}, which cannot help, was done to the bot" if tried else NOTHING
 

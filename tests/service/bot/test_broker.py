@@ -4,6 +4,7 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,23 +69,34 @@ async def test_broker_without_nonces_is_down(metrics: BotMetrics, tmp_path: Path
     await supervisor.stop()
 
 
-@pytest.mark.parametrize("endpoint", ["AddOrder", "OpenOrders"])
-async def test_unclear_answers_take_the_broker_down_only_when_probes_get_them(
-    metrics: BotMetrics, venue: Venue, tmp_path: Path, endpoint: str
-) -> None:
-    """A venue that stumbles over orders still answers; one that stumbles over all is down."""
-    key, secret = ((tmp_path / "secrets" / f"venue_{name}").read_text() for name in NAMES)
-    nonces = open_nonces(tmp_path / "nonces", key, metrics)
-    broker = Broker(
-        metrics,
-        make_client=lambda: Kraken(
+def broker_of(
+    metrics: BotMetrics, venue: Venue, folder: Path, **given: Any
+) -> tuple[Broker, Nonces]:
+    """Return a broker on the venue, and the nonces that it is not the owner of."""
+    key, secret = ((folder / "secrets" / f"venue_{name}").read_text() for name in NAMES)
+    nonces = open_nonces(folder / "nonces", key, metrics)
+
+    def client() -> Kraken:
+        return Kraken(
             address=venue.address,
             key=key,
             secret=secret,
             timeout_seconds=5,
             issue_nonce=nonces.issue,
-        ),
-        nonces=nonces,
+        )
+
+    return Broker(metrics, make_client=client, nonces=nonces, **given), nonces
+
+
+@pytest.mark.parametrize("endpoint", ["AddOrder", "OpenOrders"])
+async def test_unclear_answers_take_the_broker_down_only_when_probes_get_them(
+    metrics: BotMetrics, venue: Venue, tmp_path: Path, endpoint: str
+) -> None:
+    """A venue that stumbles over orders still answers; one that stumbles over all is down."""
+    broker, nonces = broker_of(
+        metrics,
+        venue,
+        tmp_path,
         probe_interval_seconds=0.2 if endpoint == "OpenOrders" else 3600,
     )
     supervisor = Supervisor([broker])
@@ -110,18 +122,10 @@ async def test_a_venue_that_says_too_often_is_believed(
     metrics: BotMetrics, venue: Venue, tmp_path: Path
 ) -> None:
     """By the bot's own count nothing was used yet; others may use the key."""
-    key, secret = ((tmp_path / "secrets" / f"venue_{name}").read_text() for name in NAMES)
-    nonces = open_nonces(tmp_path / "nonces", key, metrics)
-    broker = Broker(
+    broker, nonces = broker_of(
         metrics,
-        make_client=lambda: Kraken(
-            address=venue.address,
-            key=key,
-            secret=secret,
-            timeout_seconds=5,
-            issue_nonce=nonces.issue,
-        ),
-        nonces=nonces,
+        venue,
+        tmp_path,
         probe_interval_seconds=3600,
         allowance=Allowance(metrics, Tier.PRO),
     )
