@@ -1,5 +1,6 @@
 """A game day's page is made from its record alone; its shares are worked out from its stages."""
 
+import re
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,6 +179,11 @@ def test_cells_cannot_break_the_table() -> None:
     """A problem with a bar in it stays in its cell."""
     text = page(record(drill(passed=False, problem="a | b")))
     assert "a \\| b" in text
+
+
+def test_the_committed_day_does_not_say_where_it_was_run() -> None:
+    """Paths begin at the project's folder."""
+    assert not re.search(r"[ \"](/\w+)+/var/", (DOCS / FILE).read_text(encoding="utf-8"))
 
 
 def test_what_is_written_is_read_back_whole(tmp_path: Path) -> None:
