@@ -8,7 +8,7 @@ import click
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.errors import ConfigError
-from trading_ops.reports.audit import Verdict, read_anchors
+from trading_ops.reports.audit import Verdict, read_anchors, unproven
 from trading_ops.reports.audit import verify as verify_story
 from trading_ops.settings import load_settings
 from trading_ops.store.offline import open_reader
@@ -37,6 +37,13 @@ def audit() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The audit key; by default var/secrets/audit_key.",
 )
+@click.option(
+    "--before-chain",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Allow exactly N events without a MAC: those from before the chain.",
+)
 @output_option
 @click.pass_context
 def verify(
@@ -45,13 +52,15 @@ def verify(
     database: str | None,
     anchor_files: tuple[Path, ...],
     key_file: Path | None,
+    before_chain: int,
     output: str,
 ) -> None:
     """Check every event against the key, the event before it, and the anchors.
 
     Finds every event that was edited, removed, put in, swapped or cut off, up to the last anchor.
     Reads only: it can run beside the reconciler, or on a copy. Exits with 1 when something is
-    wrong, and names the first event that is.
+    wrong, and names the first event that is; also when events have no MAC, or when a file that
+    should have anchors has none.
     """
     settings = load_settings()
     name = str(key_file.resolve()) if key_file else "audit_key"  # a whole path stays one
@@ -67,13 +76,17 @@ def verify(
             return await verify_story(reader, keys, anchors)
 
     verdict = asyncio.run(run())
+    gaps = unproven(verdict, before_chain=before_chain)
     if output == "json":
-        print_json(as_object(verdict))
+        print_json(as_object(verdict) | {"unproven": gaps})
     else:
         for line in sentences(verdict):
             click.echo(line)
     if verdict.problem is not None:
         click.echo(f"the story is not whole: {verdict.problem.detail}", err=True)
+    for gap in gaps:
+        click.echo(f"not proven: {gap}", err=True)
+    if verdict.problem is not None or gaps:
         context.exit(ExitCode.FAILED)
 
 
@@ -91,7 +104,7 @@ def sentences(verdict: Verdict) -> list[str]:
     good = "verified" if verdict.problem is None else "in order up to the first bad one:"
     said = [f"{good} {verdict.verified} events{span}{rate}"]
     if verdict.unchained:
-        said.append(f"{verdict.unchained} events are from before the chain: nothing proves them")
+        said.append(f"{verdict.unchained} events have no MAC: nothing proves them")
     anchor = verdict.last_anchor
     said.append(
         f"last anchor: event {anchor.seq} at {anchor.at} ({verdict.anchors} anchors)"

@@ -63,11 +63,15 @@ def make_anchor(key: bytes, head: events.Head, at: datetime) -> Anchor:
 def parse_anchor(line: str) -> Anchor | None:
     """Return the anchor of a line, from the file or the log, or None: it is none, or half of one.
 
-    A log's line is a JSON object whose `event` is `audit_anchored`.
+    A log's line is a JSON object whose `event` is `audit_anchored`, with the anchor's line in the
+    field `anchor`. Not in four fields: the log's redaction replaces one called `signature`.
     """
     if line.startswith("{"):
         return _from_log(line)
-    match = _LINE.fullmatch(line)
+    return _from_match(_LINE.fullmatch(line))
+
+
+def _from_match(match: re.Match[str] | None) -> Anchor | None:
     if match is None:
         return None
     at, seq, mac, signature = match.groups()
@@ -79,9 +83,10 @@ def _from_log(line: str) -> Anchor | None:
         record = json.loads(line)
         if record.get("event") != "audit_anchored":
             return None
-        return parse_anchor("{at} {seq} {mac} {signature}".format(**record))
-    except (ValueError, KeyError, RecursionError):
+        match = _LINE.fullmatch(record["anchor"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    return _from_match(match)
 
 
 def _sign(key: bytes, at: str, seq: int, mac: str) -> str:
@@ -144,13 +149,7 @@ class Anchors:
         except OSError as error:
             log.error("audit_anchor_failed", path=str(self.path), error=str(error))  # noqa: TRY400
         # In the log all the same: a shipped line is an anchor too.
-        log.info(
-            "audit_anchored",
-            at=anchor.at,
-            seq=anchor.seq,
-            mac=anchor.mac,
-            signature=anchor.signature,
-        )
+        log.info("audit_anchored", anchor=anchor.line)
         return anchor
 
     async def _look_back(self) -> None:

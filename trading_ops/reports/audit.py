@@ -52,11 +52,36 @@ class Verdict:
     torn_anchors: int
     """Lines of which a crash left half."""
 
+    without_anchors: tuple[Path, ...]
+    """Files that were to have anchors and have none that is genuine."""
+
     keys: tuple[KeySection, ...]
     problem: Problem | None
-    """None: the story is whole."""
+    """None: no event was changed, as far as keys and anchors can show."""
 
     took_seconds: float
+
+
+def unproven(verdict: Verdict, *, before_chain: int = 0) -> list[str]:
+    """Return why the verdict proves less than it should, one sentence each.
+
+    Args:
+        verdict: of a verification.
+        before_chain: how many events are known to be older than the chain.
+    """
+    found = []
+    if verdict.unchained != before_chain:
+        found.append(
+            f"{verdict.unchained} events have no MAC, expected {before_chain}: either they are "
+            "older than the chain, or their MACs were removed. If they are older, pass "
+            f"--before-chain {verdict.unchained}"
+        )
+    if verdict.last:
+        found += [
+            f"{path} has no anchor that is signed with the key: a removed end would not show"
+            for path in verdict.without_anchors
+        ]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +93,8 @@ class AnchorBook:
 
     torn: int = 0
     forged: Problem | None = None
+    without: tuple[Path, ...] = ()
+    """The files that have no genuine anchor, or do not exist."""
 
 
 def read_anchors(paths: Sequence[Path], keys: Sequence[bytes]) -> AnchorBook:
@@ -77,12 +104,14 @@ def read_anchors(paths: Sequence[Path], keys: Sequence[bytes]) -> AnchorBook:
         OSError: a file could not be read.
     """
     genuine: set[Anchor] = set()
-    torn, forged = 0, None
+    torn, forged, without = 0, None, []
     for path in paths:
+        found = 0
         for number, line in _lines(path):
             anchor = parse_anchor(line)
             if anchor is not None and any(anchor.is_signed_by(key) for key in keys):
                 genuine.add(anchor)
+                found += 1
             elif anchor is not None or not _may_be_half(line):
                 forged = forged or Problem(
                     fault=Fault.ANCHOR_FORGED,
@@ -91,8 +120,10 @@ def read_anchors(paths: Sequence[Path], keys: Sequence[bytes]) -> AnchorBook:
                 )
             else:
                 torn += not line.startswith("{")
+        if not found:
+            without.append(path)
     ordered = sorted(genuine, key=lambda anchor: (anchor.seq, anchor.at))
-    return AnchorBook(genuine=tuple(ordered), torn=torn, forged=forged)
+    return AnchorBook(genuine=tuple(ordered), torn=torn, forged=forged, without=tuple(without))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -188,6 +219,7 @@ def _verdict(
         last_anchor=last_anchor,
         unanchored=max(0, min(verified, walk.seq - anchored)),
         torn_anchors=anchors.torn,
+        without_anchors=anchors.without,
         keys=tuple(
             KeySection(seq=seq, key=events.name_of(walk.keys[index]))
             for seq, index in walk.sections

@@ -1,19 +1,27 @@
 """`trading-ops audit verify` on a real database, and on one that somebody changed."""
 
+import asyncio
 import json
+import logging
 import sqlite3
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.builders import NOW, ago
+from trading_ops import logs
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
-from trading_ops.reconciler.anchor import append, make_anchor
+from trading_ops.log_policy import LogPolicy
+from trading_ops.reconciler.anchor import Anchors, append, make_anchor
 from trading_ops.settings import Settings, load_settings
 from trading_ops.store import events, migrate
 from trading_ops.store.engine import sqlite_path, writing_engine
+from trading_ops.store.offline import open_reader
 from trading_ops.store.transaction import transaction
 
 KEY = "5e" * 32
@@ -185,16 +193,43 @@ def test_half_an_anchor_is_no_forgery(
     assert "event 30 is not the one that was anchored" in said.err
 
 
+@pytest.fixture
+def reconciler_log(tmp_path: Path) -> Iterator[Path]:
+    """The file to which this process now logs, as the reconciler does."""
+    root = logging.getLogger()
+    before, hooks = root.handlers[:], (sys.excepthook, threading.excepthook)
+    logs.configure("reconciler", policy=LogPolicy(folder=tmp_path / "log"))
+    yield tmp_path / "log" / "reconciler.log"
+    for handler in root.handlers:
+        handler.close()
+    root.handlers[:] = before
+    sys.excepthook, threading.excepthook = hooks
+    structlog.reset_defaults()
+
+
+def anchor_into_log(settings: Settings) -> None:
+    """Anchor the newest event as the running reconciler does, and wait for the log."""
+
+    async def anchor() -> None:
+        with open_reader(settings.database_url) as reader:
+            anchors = Anchors(path=settings.root / "other", key=KEY.encode(), reader=reader)
+            assert await anchors.anchor_now() is not None
+
+    asyncio.run(anchor())
+    logs.flush(30)
+
+
 def test_a_copy_is_verified_with_shipped_logs(
-    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: Settings, tmp_path: Path, reconciler_log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Elsewhere, with a copy of the database, the key and the log that was shipped."""
-    anchor = make_anchor(KEY.encode(), write(settings, 1), NOW)
-    fields = {"at": anchor.at, "seq": anchor.seq, "mac": anchor.mac, "signature": anchor.signature}
-    other = [{"event": "decided"}, {"event": "audit_anchored", "at": 1}, ["no object"]]
-    log = tmp_path / "reconciler.log"
-    log.write_text(
-        "\n".join(json.dumps(line) for line in [*other[:2], {"event": "audit_anchored"} | fields])
+    """The log as it is written, redaction included, proves a copy of the database."""
+    logging.getLogger("other").warning("decided")
+    write(settings, 1)
+    anchor_into_log(settings)
+    shipped = tmp_path / "shipped.log"
+    other = [{"event": "audit_anchored"}, {"event": "audit_anchored", "anchor": 1}, ["no object"]]
+    shipped.write_text(
+        reconciler_log.read_text() + "\n".join(json.dumps(line) for line in other[:2])
     )
     database, key = tmp_path / "copy.db", tmp_path / "key"
     found = sqlite_path(settings.database_url)
@@ -202,9 +237,51 @@ def test_a_copy_is_verified_with_shipped_logs(
     database.write_bytes(found.read_bytes())
     key.write_text(KEY)
     for name in (f"sqlite:///{database}", str(database)):
-        options = ["--database", name, "--key-file", str(key), "--anchors", str(log)]
+        options = ["--database", name, "--key-file", str(key), "--anchors", str(shipped)]
         assert run(["audit", "verify", *options]) == ExitCode.OK
         assert "last anchor: event 31" in capsys.readouterr().out
+
+
+def test_the_shipped_log_shows_a_cut_that_took_the_anchors_along(
+    settings: Settings, reconciler_log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who removes the end and the anchors of it cannot reach the log that was shipped."""
+    anchor_into_log(settings)
+    attack(settings, "DELETE FROM events WHERE seq > 20", HEAD.format(20))
+    first = settings.anchors.read_text().splitlines()[0]
+    settings.anchors.write_text(first + "\n")
+    assert run(["audit", "verify", "--anchors", str(reconciler_log)]) == ExitCode.FAILED
+    assert "event 30 was anchored at" in capsys.readouterr().err
+
+
+def test_a_file_without_anchors_proves_nothing(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each file that is named must have an anchor: a redacted or empty log has none."""
+    log = tmp_path / "reconciler.log"
+    log.write_text(json.dumps({"event": "audit_anchored", "signature": "[redacted]"}) + "\n")
+    options = ["--anchors", str(settings.anchors), "--anchors", str(log)]
+    assert run(["audit", "verify", *options]) == ExitCode.FAILED
+    assert f"{log} has no anchor" in capsys.readouterr().err
+    settings.anchors.unlink()
+    assert run(["audit", "verify", "--output", "json"]) == ExitCode.FAILED
+    (gap,) = json.loads(capsys.readouterr().out)["unproven"]
+    assert f"{settings.anchors} has no anchor" in gap
+
+
+def test_events_without_a_mac_fail_unless_their_number_is_given(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the key, all MACs can be removed; only a person knows how many never had one."""
+    attack(settings, "UPDATE events SET mac = NULL", "UPDATE chain SET mac = ''")
+    settings.anchors.unlink()
+    write(settings, 2)
+    head = write(settings, 1)
+    append(settings.anchors, make_anchor(KEY.encode(), head, NOW))
+    assert run(["audit", "verify"]) == ExitCode.FAILED
+    assert "30 events have no MAC, expected 0" in capsys.readouterr().err
+    assert run(["audit", "verify", "--before-chain", "29"]) == ExitCode.FAILED
+    assert run(["audit", "verify", "--before-chain", "30"]) == ExitCode.OK
 
 
 def test_what_a_crash_left_is_verified(
