@@ -30,6 +30,11 @@ READ_SECONDS = 5.0
 WRITE_SECONDS = 10.0
 """Within which an answer must have been taken; as long as Prometheus' own scrape timeout."""
 
+LINGER_SECONDS = 1.0
+LINGER_BYTES = 2**20
+"""How long and how much is read on after an answer to a request that was not read to its end. A
+socket closed over unread bytes is reset, and the reset can cost the client the answer."""
+
 CONNECTIONS = 16
 """At once; Prometheus needs two. Further ones are told so and closed."""
 
@@ -129,6 +134,13 @@ def _tokens(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split()
 
 
+async def _read_on(reader: asyncio.StreamReader) -> None:
+    """Read until the client closes, or until it has sent too much."""
+    left = LINGER_BYTES
+    while left > 0 and (more := await reader.read(left)):
+        left -= len(more)
+
+
 class _Server:
     """Answers requests, one a connection: a scrape a second needs no connection that stays."""
 
@@ -150,11 +162,13 @@ class _Server:
                 answer = Answer.refusal(503, "too_many_connections", "ask again in a moment")
             else:
                 answer = await self._asked(reader)
+            writer.transport.set_write_buffer_limits(0)  # drain() then waits for the last byte
             async with asyncio.timeout(WRITE_SECONDS):
                 writer.write(answer.encoded())
                 await writer.drain()
-                writer.close()
-                await writer.wait_closed()
+            writer.write_eof()
+            async with asyncio.timeout(LINGER_SECONDS):
+                await _read_on(reader)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # whoever asked is gone, or takes nothing
         finally:

@@ -1,7 +1,7 @@
 """A bare `/metrics` over real sockets: the same as the agent's, and nobody can hold it up."""
 
-import asyncio
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -225,18 +225,43 @@ async def test_slow_senders_are_cut_off(
     monkeypatch.setattr(serving, "READ_SECONDS", 0.3)
     served = serve_metrics(metrics, 0, token_file=token_file)
     try:
-        reader, writer = await asyncio.open_connection(served.address, served.port)
-        answer = asyncio.ensure_future(reader.read())
+        with socket.create_connection((served.address, served.port), timeout=60) as connection:
 
-        async def drip() -> bool:
-            writer.write(b"x")
-            return answer.done()
+            def drip() -> bool:
+                connection.sendall(b"x")
+                return bool(select.select([connection], [], [], 0)[0])
 
-        await eventually(drip, what="the end of a request that never ends")
-        assert (await answer).startswith(b"HTTP/1.1 408 ")
-        writer.close()
+            await eventually(drip, what="the end of a request that never ends")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
     finally:
         served.close()
+
+
+def test_an_answer_before_the_end_of_the_request_is_followed_by_an_end_and_no_reset(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the client still sends is read: a reset can cost it the answer."""
+    monkeypatch.setattr(serving, "LINGER_SECONDS", 60.0)
+    with socket.create_connection((served.address, served.port), timeout=60) as connection:
+        connection.sendall(b"GET /" + b"x" * (serving.LINGER_BYTES // 2))
+        answer = b""
+        while more := connection.recv(65536):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_client_that_never_stops_sending_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the number of bytes, however long it may take."""
+    monkeypatch.setattr(serving, "LINGER_SECONDS", 3600.0)
+    with (
+        socket.create_connection((served.address, served.port), timeout=60) as connection,
+        pytest.raises(ConnectionError),
+    ):
+        # Far more than the server reads and the kernel keeps for it.
+        connection.sendall(b"x" * (serving.LINGER_BYTES + 100_000_000))
+    assert scraped(served) == 200
 
 
 async def test_many_that_hold_a_connection_are_bounded(
