@@ -2,7 +2,7 @@
 # The targets that need the virtual environment make it first; when nothing changed that is instant.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade
+.PHONY: help setup setup-dev up down status doctor test test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade attacks faults
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -35,6 +35,12 @@ test: setup-dev ## Check style, types and imports, then run every test with cove
 
 test-long: setup-dev ## The tests that take minutes each: failover, shutdown, updates, soak, crashes of the bot
 	@.venv/bin/python -m pytest --long -n 2 --dist loadfile $$(.venv/bin/python -c 'from tests.conftest import LONG; print(*sorted(LONG))')
+
+attacks: setup-dev ## Attack a running stack as a stranger, a fellow user and a rogue bot would
+	@.venv/bin/python -m pytest --long tests/attacks
+
+faults: setup-dev ## Step clocks, fill disks and lose sources under a running stack
+	@.venv/bin/python -m pytest --long tests/faults
 
 lint: setup-dev ## Check style, types and imports only
 	@scripts/lint.sh

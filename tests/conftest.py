@@ -42,6 +42,9 @@ LONG = frozenset(
 )
 """Files that take minutes each: `make test-long` runs them, and every other run leaves them out."""
 
+LONG_FOLDERS = frozenset({"tests/attacks", "tests/faults"})
+"""Folders of such files: `make attacks`, `make faults`."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Know `--long`."""
@@ -53,7 +56,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.getoption("--long"):
         return None
     name = collection_path.as_posix()
-    return True if any(name.endswith(one) for one in LONG) else None
+    return True if any(name.endswith(one) for one in LONG | LONG_FOLDERS) else None
 
 
 STACK = "tests/e2e"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from grafana.boards import proof
 from grafana.boards.queries import BoardQuery
-from tests.e2e.conftest import Stack
+from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.domain.target import Kind

@@ -1,100 +1,19 @@
-"""The real stack on free ports: real Prometheus, Alertmanager, venue, bot and reconciler.
+"""One running stack for all tests of this folder."""
 
-Configurations, rules and runbooks are the shipped ones, unchanged; only ports and the var folder
-are the test's own.
-"""
-
-import json
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
-from tests.free_ports import free_port
-from trading_ops.settings import Settings, load_settings
-from trading_ops.stack.client import SupervisorClient
+from tests.stack import Stack
 from trading_ops.stack.scene import Scene, open_scene
-from trading_ops.targets import load_targets
-
-ROOT = Path(__file__).parents[2]
-PORT = re.compile(r"127\.0\.0\.1:\d+")
-
-
-class Stack:
-    """One local stack in a folder of its own, driven through the command line as a user would."""
-
-    def __init__(self, folder: Path) -> None:
-        text = (ROOT / "targets.yml").read_text()
-        targets = folder / "targets.yml"
-        targets.write_text(PORT.sub(lambda _: f"127.0.0.1:{free_port()}", text))
-        self.environ = {
-            "TRADING_OPS_ROOT": str(ROOT),
-            "TRADING_OPS_VAR": str(folder / "var"),
-            "TRADING_OPS_TARGETS_FILE": str(targets),
-        }
-        self.settings: Settings = load_settings(environ=self.environ)
-        self.registry = load_targets(targets)
-        self.supervisor = SupervisorClient(self.settings)
-
-    def run(self, *arguments: str, within: float = 150) -> subprocess.CompletedProcess[str]:
-        """Run `trading-ops …` and return what it printed."""
-        return subprocess.run(
-            [sys.executable, "-m", "trading_ops.cli.main", *arguments],
-            cwd=ROOT,
-            env=self.whole_environ,
-            capture_output=True,
-            text=True,
-            timeout=within,
-            check=False,
-        )
-
-    @property
-    def whole_environ(self) -> dict[str, str]:
-        """Return the environment of a process that works on this stack."""
-        return os.environ | self.environ  # noqa: TID251 - a child needs PATH and the like
-
-    def json(self, *arguments: str) -> tuple[int, Any]:
-        """Run a command with --output json; return its exit code and what it printed."""
-        done = self.run(*arguments, "--output", "json")
-        assert done.stdout, done.stderr
-        return done.returncode, json.loads(done.stdout)
-
-    def processes(self) -> dict[str, dict[str, Any]]:
-        """Return what the supervisor says of each process."""
-        return {one["unit"]: one for one in self.supervisor.overview()["processes"]}
-
-    def pids(self) -> set[int]:
-        """Return every process of this stack, found in the process table by its environment."""
-        found = set()
-        for process in psutil.process_iter():
-            try:
-                var = process.environ().get("TRADING_OPS_VAR")
-                started_here = str(self.settings.var) in " ".join(process.cmdline())
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-            if var == self.environ["TRADING_OPS_VAR"] or started_here:
-                found.add(process.pid)
-        return found
-
-    def logs(self) -> str:
-        """Return the ends of all logs, for a failure's report."""
-        files = sorted(self.settings.logs.glob("*.log"))
-        return "\n".join(f"== {file.name}\n{file.read_text()[-2000:]}" for file in files)
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack, one for all tests of this folder."""
     stack = Stack(tmp_path_factory.mktemp("stack"))
-    done = stack.run("up", "--detach")
-    assert done.returncode == 0, done.stderr + stack.logs()
+    stack.up()
     _running.append(stack)
     yield stack
     _end()
@@ -112,11 +31,7 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
 
 def _end() -> None:
     while _running:
-        stack = _running.pop()
-        done = stack.run("down")
-        assert done.returncode == 0, done.stderr
-        assert stack.pids() == set()
-        shutil.rmtree(stack.settings.var / "prometheus", ignore_errors=True)
+        _running.pop().down()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.e2e.conftest import Stack
+from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus

@@ -8,7 +8,7 @@ import pytest
 from grafana.boards import proof
 from grafana.boards.queries import board_queries
 from tests.e2e.board_answers import unanswered
-from tests.e2e.conftest import Stack
+from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops.reports.gameday import FILE
 from trading_ops.reports.recorded_drills import GameDayRecord, RecordedDrill

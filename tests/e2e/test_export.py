@@ -2,7 +2,7 @@
 
 import re
 
-from tests.e2e.conftest import Stack
+from tests.stack import Stack
 
 UP = re.compile(r'^trading_process_up\{process="(.+)"\} (\S+)$', re.MULTILINE)
 

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.conftest import Stack
+from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.clients.reconciler_views import IncidentView, StoryView

@@ -10,8 +10,8 @@ from psycopg import sql
 from grafana.boards import proof
 from grafana.boards.queries import board_queries
 from tests.e2e.board_answers import unanswered
-from tests.e2e.conftest import Stack
 from tests.postgres import Cluster
+from tests.stack import Stack
 
 
 @pytest.fixture

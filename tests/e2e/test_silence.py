@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Stack
+from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.clients.http import Http

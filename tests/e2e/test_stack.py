@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import Stack
+from tests.stack import Stack
 from tests.waiting import eventually
 
 RESTARTED = ["venue", "exporter", "reconciler", "alertmanager", "prometheus", "mail"]

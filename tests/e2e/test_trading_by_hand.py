@@ -7,7 +7,7 @@ from pathlib import Path
 import ccxt
 import pytest
 
-from tests.e2e.conftest import ROOT, Stack
+from tests.stack import ROOT, Stack
 from trading_ops.domain.target import Kind
 
 DOCS = ROOT / "docs" / "paper-venue.md"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.conftest import Stack
+from tests.stack import Stack
 from tests.waiting import eventually
 
 

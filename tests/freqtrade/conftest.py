@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.conftest import Stack
 from tests.freqtrade.real import PASSWORD, USER, WS_TOKEN, Exchange, RealFreqtrade
+from tests.stack import Stack
 from trading_ops.stack.scene import Scene, open_scene
 from trading_ops.targets import load_targets
 
