@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -72,7 +73,7 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
 
 
-async def start(plan: Process, *, folder: Path, log: Path) -> Child:
+async def start(plan: Process, *, folder: Path, log: Path, mark: str = "") -> Child:
     """Start a process that dies with this one.
 
     It gets a session of its own, so that Ctrl-C reaches only the supervisor, and the kernel sends
@@ -82,16 +83,21 @@ async def start(plan: Process, *, folder: Path, log: Path) -> Child:
         plan: what to start.
         folder: its working directory.
         log: where its output is appended.
+        mark: the variable by which a later supervisor recognizes it, as NAME=value; empty: none.
 
     Raises:
         SetupError: its log cannot be written, or the program cannot be started at all.
     """
+    program = plan.argv[0]
+    if shutil.which(program) is None:  # `env` would say so only in the log
+        raise SetupError(f"{program} cannot be started: there is no such executable file")
+    variables = (*plan.environment, *((mark,) if mark else ()))
     with _appending(log) as output:
         log_begins = output.seek(0, os.SEEK_END)
         try:
             process = await asyncio.create_subprocess_exec(
                 # `env` becomes the process: same pid, no shell.
-                *(("env", *plan.environment) if plan.environment else ()),
+                *(("env", *variables) if variables else ()),
                 *plan.argv,
                 cwd=folder,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -102,7 +108,7 @@ async def start(plan: Process, *, folder: Path, log: Path) -> Child:
             )
         except (OSError, subprocess.SubprocessError) as error:  # the latter: preexec_fn failed
             reason = getattr(error, "strerror", None) or error
-            raise SetupError(f"{plan.argv[0]} cannot be started: {reason}") from error
+            raise SetupError(f"{program} cannot be started: {reason}") from error
     try:
         name = incarnation(process.pid)
     except SetupError:  # it ended at once, and somebody else was told of it

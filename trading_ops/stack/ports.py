@@ -2,7 +2,7 @@
 
 import socket
 
-from trading_ops.domain.target import Kind, Registry
+from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import SetupError
 from trading_ops.targets import split_address
 
@@ -14,14 +14,22 @@ def check_ports(registry: Registry) -> None:
         SetupError: one is taken; names its holder when the system tells, and the fix.
     """
     for target in registry:
-        if not target.service and target.kind is not Kind.SUPERVISOR:
-            continue  # it runs already, and not under the supervisor
-        for key, address in (("address", target.address), ("faults", target.faults)):
-            if address and not is_free(address):
-                raise SetupError(
-                    f"{address} is taken by {describe_holder(address)}: end that, or change "
-                    f"`{key}` of target {target.name} in targets.yml"
-                )
+        if target.service or target.kind is Kind.SUPERVISOR:  # others run already
+            check_port(target)
+
+
+def check_port(target: Target) -> None:
+    """Try the addresses of one target.
+
+    Raises:
+        SetupError: one is taken; names its holder when the system tells, and the fix.
+    """
+    for key, address in (("address", target.address), ("faults", target.faults)):
+        if address and not is_free(address):
+            raise SetupError(
+                f"{address} is taken by {describe_holder(address)}: end that, or change "
+                f"`{key}` of target {target.name} in targets.yml"
+            )
 
 
 def is_free(address: str) -> bool:

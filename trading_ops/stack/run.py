@@ -6,7 +6,6 @@ import dataclasses
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -23,7 +22,7 @@ from trading_ops.stack.folder import unwritable
 from trading_ops.stack.layout import lay_out
 from trading_ops.stack.leftovers import end_leftovers
 from trading_ops.stack.lock import address_file, only_stack
-from trading_ops.stack.ports import check_ports
+from trading_ops.stack.ports import check_port, check_ports
 from trading_ops.stack.process import Process
 from trading_ops.stack.processes import processes
 from trading_ops.stack.releases import Releases
@@ -58,14 +57,16 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
     # What the stack and its processes write is nobody else's business.
     os.umask(0o077)
     with only_stack(settings.var), log_to_file(settings):
-        record = units_file(settings)
-        end_leftovers(record)
+        # First the supervisor's own port: a living supervisor of another folder has it, and then
+        # nothing may be touched.
+        check_port(registry.one(Kind.SUPERVISOR))
+        end_leftovers(settings.var)
         check_ports(registry)
         lay_out(settings, registry)
         _log.info("stack_prepared", seconds=round(clock.monotonic() - began, 3))
         releases = Releases(settings.var / "units")
         plans = tuple(map(releases.chosen, plans))
-        stack = _Stack(settings, registry, plans, record)
+        stack = _Stack(settings, registry, plans)
         asyncio.run(stack.live(on_change, on_ready))
 
 
@@ -102,13 +103,10 @@ def log_to_file(settings: Settings) -> Iterator[None]:
 class _Stack:
     """The supervisor with its API, its signals and its listeners, inside one event loop."""
 
-    def __init__(
-        self, settings: Settings, registry: Registry, plans: Sequence[Process], record: Path
-    ) -> None:
+    def __init__(self, settings: Settings, registry: Registry, plans: Sequence[Process]) -> None:
         self._settings = settings
         self._address = registry.one(Kind.SUPERVISOR).address
         self._plans = plans
-        self._record = record
 
     async def live(self, on_change: Listener, on_ready: Listener) -> None:
         """Start all, wait to be asked to stop, drain; drains as well when the start fails."""
@@ -117,7 +115,8 @@ class _Stack:
                 self._plans,
                 folder=self._settings.root,
                 log_folder=self._settings.logs,
-                record=self._record,
+                var=self._settings.var,
+                record=units_file(self._settings),
                 session=session,
             )
             supervisor.listeners.append(lambda: on_change(supervisor))

@@ -38,6 +38,7 @@ class Supervisor:
         *,
         folder: Path,
         log_folder: Path,
+        var: Path,
         record: Path,
         session: aiohttp.ClientSession,
         limit: RestartLimit = DEFAULT_LIMIT,
@@ -48,7 +49,8 @@ class Supervisor:
             plans: what to run; `after` names only units that come earlier.
             folder: working directory of the processes.
             log_folder: where their outputs go.
-            record: the file that tells the next stack which processes this one had.
+            var: absolute path of the stack's folder, by which its processes are recognized.
+            record: the file that tells others which processes run.
             session: for asking whether they are ready.
             limit: of automatic restarts.
         """
@@ -68,6 +70,7 @@ class Supervisor:
             logs=log_folder,
             session=session,
             on_change=self._changed,
+            var=var,
             limit=limit,
         )
         self._units = {plan.unit: Unit(plan, shared) for plan in plans}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from pathlib import Path
 import aiohttp
 
 from trading_ops import clock, logs
+from trading_ops.agent.incarnation import incarnation
 from trading_ops.domain.target import Restarts
 from trading_ops.errors import SetupError, StackError
 from trading_ops.stack.child import Child, last_error, start, tail
+from trading_ops.stack.leftovers import Mark
 from trading_ops.stack.process import Process
 from trading_ops.stack.ready import until_ready
 from trading_ops.stack.restart_limit import (
@@ -49,6 +52,9 @@ class Surroundings:
     logs: Path
     session: aiohttp.ClientSession
     on_change: Callable[[], None]
+    var: Path
+    """The stack's folder, which marks the processes as its own."""
+
     limit: RestartLimit = DEFAULT_LIMIT
 
 
@@ -171,7 +177,9 @@ class Unit:
         self.ready.clear()
         self._wanted = True
         try:
-            self.child = await start(self.plan, folder=self._shared.folder, log=self.log)
+            self.child = await start(
+                self.plan, folder=self._shared.folder, log=self.log, mark=self._mark()
+            )
         except Exception as error:
             self.problem = str(error) or type(error).__name__
             _log.error("process_not_started", unit=self.plan.unit, reason=self.problem)
@@ -184,6 +192,10 @@ class Unit:
         _log.info("process_started", unit=self.plan.unit, incarnation=self.incarnation)
         self._become(State.STARTING)
         self._watch = asyncio.create_task(self._live(self.child), name=f"watch-{self.plan.unit}")
+
+    def _mark(self) -> str:
+        var, supervisor = str(self._shared.var), incarnation(os.getpid())
+        return Mark(var=var, unit=self.plan.unit, supervisor=supervisor).variable()
 
     async def _live(self, child: Child) -> None:
         """Follow one life to its end, and begin the next one if that is the supervisor's task."""

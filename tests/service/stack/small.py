@@ -81,6 +81,7 @@ async def supervising(
             plans,
             folder=folder,
             log_folder=log_folder or folder,
+            var=folder,
             record=folder / "processes.json",
             session=session,
             limit=limit,

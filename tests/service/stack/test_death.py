@@ -1,5 +1,5 @@
 import asyncio
-import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -17,8 +17,8 @@ from tests.service.stack.small import (
     until,
 )
 from trading_ops.agent.incarnation import incarnation
-from trading_ops.stack.child import start
-from trading_ops.stack.leftovers import end_leftovers
+from trading_ops.stack.child import Child, start
+from trading_ops.stack.leftovers import Mark, end_leftovers, leftovers
 
 
 async def test_a_killed_supervisor_leaves_nothing(tmp_path: Path) -> None:
@@ -64,38 +64,59 @@ async def test_what_a_process_has_started_ends_with_it(
     assert not exists(child.pid)
 
 
+DEAD = "1:0"
+"""No process has this incarnation."""
+
+
+def marked(var: Path, supervisor: str = DEAD) -> str:
+    """Return the mark of a process of this folder."""
+    return Mark(var=str(var), unit="venue", supervisor=supervisor).variable()
+
+
+async def started(folder: Path, mark: str, mode: str = "plain") -> Child:
+    """Return a process that carries this mark, once it listens to signals."""
+    plan = greeter("venue", folder, mode=mode)
+    child = await start(plan, folder=folder, log=folder / "log", mark=mark)
+    await until((folder / "started").exists)
+    return child
+
+
 async def test_what_an_earlier_stack_left_is_ended(tmp_path: Path) -> None:
-    """A process of the record is ended, even one that was frozen and so did not hear of it."""
-    child = await start(greeter("venue", tmp_path), folder=tmp_path, log=tmp_path / "log")
-    await until((tmp_path / "started").exists)
+    """A process of the folder is ended, even one that was frozen and so did not hear of it."""
+    child = await started(tmp_path, marked(tmp_path))
     kill(child.pid, signal.SIGSTOP)
-    record = tmp_path / "processes.json"
-    record.write_text(json.dumps({"incarnations": {"venue": child.incarnation}}))
-    assert await asyncio.to_thread(end_leftovers, record) == 1
+    assert [one.incarnation for one in leftovers(tmp_path)] == [child.incarnation]
+    assert await asyncio.to_thread(end_leftovers, tmp_path) == 1
     assert await child.wait() == 0
 
 
 async def test_a_leftover_that_does_not_end_is_killed(tmp_path: Path) -> None:
     """A stubborn process is gone after the deadline."""
-    plan = greeter("venue", tmp_path, mode="stubborn")
-    child = await start(plan, folder=tmp_path, log=tmp_path / "log")
-    await until((tmp_path / "started").exists)
-    record = tmp_path / "processes.json"
-    record.write_text(json.dumps({"incarnations": {"venue": child.incarnation}}))
-    assert await asyncio.to_thread(end_leftovers, record, seconds=0.2) == 1
+    child = await started(tmp_path, marked(tmp_path), "stubborn")
+    assert await asyncio.to_thread(end_leftovers, tmp_path, seconds=0.2) == 1
     assert await child.wait() == -signal.SIGKILL
 
 
-async def test_a_stranger_with_the_same_pid_is_not_touched(tmp_path: Path) -> None:
-    """Only the pid with the start time that was recorded is ended."""
-    child = await start(greeter("venue", tmp_path), folder=tmp_path, log=tmp_path / "log")
-    record = tmp_path / "processes.json"
-    record.write_text(json.dumps({"incarnations": {"venue": f"{child.pid}:1", "bot": None}}))
-    assert await asyncio.to_thread(end_leftovers, record) == 0
+async def test_what_a_leftover_has_started_is_ended_too(tmp_path: Path) -> None:
+    """A child of its own, which outlives it, is found when it is an orphan."""
+    child = await started(tmp_path, marked(tmp_path), "parent")
+    await until(lambda: bool(lines(tmp_path / "offspring")))
+    (offspring,) = map(int, lines(tmp_path / "offspring"))
+    assert await asyncio.to_thread(end_leftovers, tmp_path) == 2
+    assert not alive(offspring)
+    await child.wait()
+
+
+@pytest.mark.parametrize("whose", ["another folder's", "a living supervisor's", "unmarked"])
+async def test_what_is_not_left_over_is_not_touched(tmp_path: Path, whose: str) -> None:
+    """Only this folder's processes whose supervisor is dead are ended."""
+    var = tmp_path / "copy"
+    mark = {
+        "another folder's": marked(tmp_path / "original"),
+        "a living supervisor's": marked(var, incarnation(os.getpid())),
+        "unmarked": "",
+    }[whose]
+    child = await started(tmp_path, mark)
+    assert await asyncio.to_thread(end_leftovers, var) == 0
     assert alive(child.pid)
     await child.stop(5.0)
-
-
-def test_without_a_record_there_is_nothing_to_end(tmp_path: Path) -> None:
-    """The first stack in a folder finds nobody."""
-    assert end_leftovers(tmp_path / "none.json") == 0

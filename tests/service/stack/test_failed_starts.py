@@ -105,7 +105,12 @@ async def test_a_mistake_of_who_is_told_ends_no_watch(tmp_path: Path) -> None:
 
     async with aiohttp.ClientSession() as session:
         shared = Surroundings(
-            folder=tmp_path, logs=tmp_path, session=session, on_change=raises, limit=FAST
+            folder=tmp_path,
+            logs=tmp_path,
+            session=session,
+            on_change=raises,
+            var=tmp_path,
+            limit=FAST,
         )
         unit = Unit(greeter("venue", tmp_path), shared)
         await unit.start()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -184,6 +185,23 @@ async def test_after_kill_9_of_everything_it_just_starts(project: Project) -> No
     assert holder(project.var) is None
     async with project.up():
         assert set(await project.pids()) == UNITS
+
+
+async def test_a_copied_folder_touches_nothing_of_the_original(
+    project: Project, tmp_path: Path
+) -> None:
+    """With the same ports it is refused; with ports of its own it runs beside the original."""
+    async with project.up():
+        pids = await project.pids()
+        shutil.copytree(project.var, tmp_path / "copy" / "var", symlinks=True)
+        ended = await project.run("up", "--detach", var=tmp_path / "copy" / "var")
+        assert ended.code == ExitCode.SETUP
+        assert "of target supervisor in targets.yml" in ended.err
+        copy = Project(tmp_path / "copy")
+        async with copy.up():
+            assert await project.pids() == pids
+        assert await project.pids() == pids
+    assert not any(alive(pid) for pid in pids.values())
 
 
 async def test_a_killed_process_comes_back(project: Project) -> None:
