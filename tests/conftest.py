@@ -1,7 +1,7 @@
 """Databases for every test that asks for one, and how long properties are looked into."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import structlog
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
+from tests.coverage_files import remove_unfinished
 from tests.databases import BOTH
 from tests.postgres import Cluster
 from trading_ops import redaction
@@ -77,6 +78,16 @@ class OneStack(LoadFileScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneStack | None:
     """Share the tests out, when whole files are asked for."""
     return OneStack(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Before pytest-cov combines the coverage data, remove what cannot be combined."""
+    try:
+        return (yield)
+    finally:
+        if not hasattr(session.config, "workerinput"):
+            remove_unfinished(session.config.rootpath)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
