@@ -25,6 +25,7 @@ from aiohttp import web
 from trading_ops import clock
 from trading_ops.agent.attempts import Attempts
 from trading_ops.agent.commands import Command
+from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.agent.gate import OrderGate
 from trading_ops.agent.health import Health, Status, as_json, judge
@@ -167,14 +168,15 @@ class Agent:
         failure: list[OSError],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        attempts = Attempts(self._name, self._keeper, bot_loop)
+        disk = DiskThread()
         server = Server(
             name=self._name,
             exposition=Exposition(self._metrics.registry),
             report=self.report,
-            commands={**self._commands, **holding_commands(self.holds)},
-            attempts=attempts,
+            commands={**self._commands, **holding_commands(self.holds, disk)},
+            attempts=Attempts(self._name, self._keeper, disk, bot_loop),
             keeper=self._keeper,
+            disk=disk,
             read_seconds=self._read_seconds,
             **self._tokens,
         )
@@ -191,3 +193,4 @@ class Agent:
             ready.set()
         await self._stopping.wait()
         await runner.cleanup()
+        disk.close()

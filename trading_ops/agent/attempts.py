@@ -1,18 +1,27 @@
 """Each attempt is carried out once, however often it is asked for."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from trading_ops import clock
 from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Done, Request, run
+from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.redaction import redact
 
-_logger = logging.getLogger(__name__)
+ADMIT_SECONDS = 5.0
+"""Within which the disk must have taken a fence: a command that begins much later is not expected
+by its sender any more."""
 
+SAFE_STORE_SECONDS = 0.5
+"""How long the answer to a halt waits for its fence to be stored; the halt itself never waits."""
+
+_logger = logging.getLogger(__name__)
 
 current_attempt: ContextVar[str | None] = ContextVar("current_attempt", default=None)
 """The id of the attempt that is being carried out, in the agent's loop and in the bot's."""
@@ -21,15 +30,23 @@ current_attempt: ContextVar[str | None] = ContextVar("current_attempt", default=
 class Attempts:
     """Runs commands, remembers the answers, and refuses senders that were replaced.
 
-    Lives in the agent's loop.
+    Lives in the agent's loop, which never waits for a disk.
     """
 
     def __init__(
-        self, target: str, keeper: FenceKeeper, bot_loop: asyncio.AbstractEventLoop
+        self,
+        target: str,
+        keeper: FenceKeeper,
+        disk: DiskThread,
+        bot_loop: asyncio.AbstractEventLoop,
+        *,
+        admit_seconds: float = ADMIT_SECONDS,
     ) -> None:
-        """Take the name under which fences are kept, the keeper and the loop of the bot."""
+        """Take the name under which fences are kept, who keeps and writes, and the bot's loop."""
         self._target = target
         self._keeper = keeper
+        self._disk = disk
+        self._admit_seconds = admit_seconds
         self._bot_loop = bot_loop
         self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
@@ -48,9 +65,8 @@ class Attempts:
             return self._repeat(await asyncio.shield(running), name)
         if not command.repeatable and self._keeper.begun(request.attempt_id) is not None:
             return self._died(request.attempt_id)
-        # From here to the entry in `_running` nothing is awaited, and an answer is kept before its
-        # task ends: whoever asks meanwhile finds an admitted attempt as running or as answered.
-        self._admit(name, command, request)
+        # From the first look to the entry in `_running` nothing is awaited, and an answer is kept
+        # before its task ends: a second request finds the attempt as running or as answered.
         task = asyncio.create_task(self._carry_out(name, command, request))
         self._running[request.attempt_id] = task
         task.add_done_callback(lambda _: self._running.pop(request.attempt_id, None))
@@ -72,22 +88,53 @@ class Attempts:
             return self._died(attempt_id)
         return None
 
-    def _admit(self, name: str, command: Command, request: Request) -> None:
-        if not command.safe_direction:
-            mark = {"command": name, "started_at": clock.timestamp()}
-            self._keeper.admit(
-                self._target, request.fence, attempt_id=request.attempt_id, mark=mark
-            )
-            return
-        # Whoever asks for the safe direction gets it, a sender that was replaced too: to halt twice
-        # does no harm, and not to halt may. Nor does it wait for a disk to be mended.
-        try:
-            self._keeper.raise_to(self._target, request.fence)
-        except OSError as error:
-            _logger.error("fence_not_stored error=%s", error)  # noqa: TRY400 - the text says it
-
     async def _carry_out(self, name: str, command: Command, request: Request) -> dict[str, Any]:
         current_attempt.set(request.attempt_id)  # of this task, and of what it starts
+        if command.safe_direction:
+            # Whoever asks for the safe direction gets it, a sender that was replaced too: to halt
+            # twice does no harm, and not to halt may. Nor does it wait for a disk.
+            answer = await self._run(name, command, request)
+            self._keeper.remember(request.attempt_id, answer)
+            with contextlib.suppress(OSError):
+                await self._disk.within(SAFE_STORE_SECONDS, partial(self._store_safe, request))
+            return answer
+        await self._admit(name, request)
+        answer = await self._run(name, command, request)
+        with contextlib.suppress(OSError):
+            await self._disk.run(partial(self._keeper.record, request.attempt_id, answer))
+        return answer
+
+    async def _admit(self, name: str, request: Request) -> None:
+        """Store the fence and that the attempt begins.
+
+        Raises:
+            StaleFence: a higher fence was seen.
+            OSError: it was not stored in time.
+        """
+        mark = {"command": name, "started_at": clock.timestamp()}
+        admit = partial(
+            self._keeper.admit,
+            self._target,
+            request.fence,
+            attempt_id=request.attempt_id,
+            mark=mark,
+        )
+        admitting = self._disk.begin(admit)
+        await asyncio.wait({admitting}, timeout=self._admit_seconds)
+        if admitting.done():
+            return admitting.result()
+        # Should the disk take it after all, this answer says that nothing follows from it.
+        detail = f"nothing was done: the disk did not store it within {self._admit_seconds:g} s"
+        answer = {"attempt_id": request.attempt_id, "command": name, "outcome": "failed"}
+        self._keeper.remember(request.attempt_id, answer | {"detail": detail})
+        admitting.cancel()
+        raise OSError(detail)
+
+    def _store_safe(self, request: Request) -> None:
+        self._keeper.raise_to(self._target, request.fence)
+        self._keeper.store()
+
+    async def _run(self, name: str, command: Command, request: Request) -> dict[str, Any]:
         started_at = clock.timestamp()
         facts: Mapping[str, Any] = {}
         try:
@@ -113,10 +160,6 @@ class Attempts:
             "ended_at": clock.timestamp(),
         }
         _logger.info("command_ended command=%s outcome=%s detail=%s", name, outcome, detail)
-        try:
-            self._keeper.record(request.attempt_id, answer)
-        except OSError as error:
-            _logger.error("answer_not_stored error=%s", error)  # noqa: TRY400
         return answer
 
     def _died(self, attempt_id: str) -> dict[str, Any]:

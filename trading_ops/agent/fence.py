@@ -30,7 +30,8 @@ class StaleFence(TradingOpsError):
 class FenceKeeper:
     """Fences by target and answers by attempt id, in one file; safe to call from any thread.
 
-    Each change is on the disk when the call returns. One process owns the file.
+    Each change is on the disk when the call returns, unless its docstring says otherwise. Reading
+    never waits for a write. One process owns the file.
     """
 
     def __init__(self, path: Path, *, kept_answers: int = KEPT_ANSWERS) -> None:
@@ -41,7 +42,8 @@ class FenceKeeper:
         """
         self._path = path
         self._kept = kept_answers
-        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._memory = threading.Lock()  # for moments; readers need neither
         data = read_json(path)
         fences, answers = data.get("fences", {}), data.get("answers", {})
         begun = data.get("begun", {})
@@ -53,8 +55,7 @@ class FenceKeeper:
 
     def highest(self, target: str) -> int:
         """Return the highest fence seen for a target, 0 when there was none."""
-        with self._lock:
-            return self._fences.get(target, 0)
+        return self._fences.get(target, 0)
 
     def admit(
         self,
@@ -77,7 +78,7 @@ class FenceKeeper:
             StaleFence: a higher one was seen.
             OSError: it could not be stored; the sender must not act.
         """
-        with self._lock:
+        with self._writing:
             highest = self._fences.get(target, 0)
             if fence < highest:
                 raise StaleFence(highest)
@@ -85,9 +86,9 @@ class FenceKeeper:
                 self._raise(target, fence)
                 return
             fences = {**self._fences, target: fence}
-            begun = self._latest({**self._begun, attempt_id: dict(mark or {})})
-            self._store(fences, begun)
-            self._fences, self._begun = fences, begun
+            self._store(fences, self._with_begun(attempt_id, mark))
+            with self._memory:
+                self._fences, self._begun = fences, self._with_begun(attempt_id, mark)
 
     def check(self, target: str, fence: int) -> None:
         """Refuse a sender with an older fence, and change nothing.
@@ -104,21 +105,19 @@ class FenceKeeper:
         Raises:
             OSError: it could not be stored.
         """
-        with self._lock:
+        with self._writing:
             self._raise(target, fence)
             return self._fences.get(target, 0)
 
     def answer(self, attempt_id: str) -> dict[str, Any] | None:
         """Return the answer that was given to an attempt, or None."""
-        with self._lock:
-            answer = self._answers.get(attempt_id)
-            return None if answer is None else dict(answer)
+        answer = self._answers.get(attempt_id)
+        return None if answer is None else dict(answer)
 
     def begun(self, attempt_id: str) -> dict[str, Any] | None:
         """Return the mark of an attempt that was begun and never answered, or None."""
-        with self._lock:
-            mark = self._begun.get(attempt_id)
-            return None if mark is None else dict(mark)
+        mark = self._begun.get(attempt_id)
+        return None if mark is None else dict(mark)
 
     def record(self, attempt_id: str, answer: dict[str, Any]) -> None:
         """Keep the answer to an attempt; the first one stands. The oldest ones are dropped.
@@ -126,11 +125,25 @@ class FenceKeeper:
         Raises:
             OSError: it could not be stored; it is still known to this process.
         """
-        with self._lock:
+        if self.remember(attempt_id, answer):
+            self.store()
+
+    def remember(self, attempt_id: str, answer: dict[str, Any]) -> bool:
+        """Keep an answer in memory only, without waiting; return False if there already was one."""
+        with self._memory:
             if attempt_id in self._answers:
-                return
+                return False
             self._answers = self._latest({**self._answers, attempt_id: dict(answer)})
-            self._begun.pop(attempt_id, None)
+            self._begun = {key: one for key, one in self._begun.items() if key != attempt_id}
+        return True
+
+    def store(self) -> None:
+        """Write what is known in memory.
+
+        Raises:
+            OSError: it could not be stored.
+        """
+        with self._writing:
             self._store(self._fences, self._begun)
 
     def _raise(self, target: str, fence: int) -> None:
@@ -138,6 +151,11 @@ class FenceKeeper:
             fences = {**self._fences, target: fence}
             self._store(fences, self._begun)
             self._fences = fences
+
+    def _with_begun(
+        self, attempt_id: str, mark: Mapping[str, Any] | None
+    ) -> dict[str, dict[str, Any]]:
+        return self._latest({**self._begun, attempt_id: dict(mark or {})})
 
     def _latest(self, entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         return dict(list(entries.items())[-self._kept :])

@@ -9,9 +9,11 @@ it lifts: `holds` is a list of ids, separated by commas, or the one word `all`. 
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 
 from trading_ops import clock
 from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Done, Params
+from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.state import Hold, Holds, TradingState
 
 WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
@@ -20,17 +22,21 @@ ALL = "all"
 """Lifts every hold; therefore no hold may be called so."""
 
 
-def holding_commands(holds: Holds) -> dict[str, Command]:
+STORE_SECONDS = 1.0
+"""How long an answer waits for the disk: less than a sender waits for the answer."""
+
+
+def holding_commands(holds: Holds, disk: DiskThread) -> dict[str, Command]:
     """Return the commands that lay holds on and lift them."""
 
     async def halt(params: Params) -> str:
-        return _lay(holds, TradingState.HALTED, params)
+        return await _lay(holds, disk, TradingState.HALTED, params)
 
     async def reduce(params: Params) -> str:
-        return _lay(holds, TradingState.REDUCING, params)
+        return await _lay(holds, disk, TradingState.REDUCING, params)
 
     async def resume(params: Params) -> Done:
-        return _lift(holds, params)
+        return await _lift(holds, disk, params)
 
     return {
         "halt": _laying(halt),
@@ -73,7 +79,7 @@ def _named(params: Params) -> frozenset[str]:
     return frozenset(name for part in params["holds"].split(",") if (name := part.strip()))
 
 
-def _lay(holds: Holds, state: TradingState, params: Params) -> str:
+async def _lay(holds: Holds, disk: DiskThread, state: TradingState, params: Params) -> str:
     hold = Hold(
         id=params.get("id") or f"{state}-{uuid.uuid4()}",
         state=state,
@@ -81,24 +87,29 @@ def _lay(holds: Holds, state: TradingState, params: Params) -> str:
         reason=params["reason"],
         at=clock.timestamp(),
     )
+    standing = holds.put(hold)
+    done = f"hold {standing.id} stands as {standing.state}; the state is {holds.state}"
     try:
-        standing = holds.lay(hold)
+        stored = await disk.within(STORE_SECONDS, partial(holds.keep, standing))
     except OSError as error:
         raise CommandFailed(
             f"{state} is in force, but a restart would forget it: {error}"
         ) from error
-    return f"hold {standing.id} stands as {standing.state}; the state is {holds.state}"
+    # Until the disk is done, a restart would forget it; the sender keeps it too.
+    return done if stored else f"{done}; the disk has not stored it yet"
 
 
-def _lift(holds: Holds, params: Params) -> Done:
-    ids, before = _named(params), holds.holds
+async def _lift(holds: Holds, disk: DiskThread, params: Params) -> Done:
+    ids = _named(params)
+    lift = partial(
+        holds.lift,
+        owner=params["owner"],
+        reason=params["reason"],
+        ids=None if ids == {ALL} else ids,
+    )
     try:
-        count = holds.lift(
-            owner=params["owner"], reason=params["reason"], ids=None if ids == {ALL} else ids
-        )
+        lifted = await disk.run(lift)
     except OSError as error:
         raise CommandFailed(f"nothing was lifted: {error}") from error
-    detail = f"{count} holds were lifted by {params['owner']}; the state is {holds.state}"
-    # Only this thread changes them, and nothing was awaited since.
-    gone = [asdict(hold) for hold in before if hold not in holds.holds]
-    return Done(detail, {"lifted": gone})
+    detail = f"{len(lifted)} holds were lifted by {params['owner']}; the state is {holds.state}"
+    return Done(detail, {"lifted": [asdict(hold) for hold in lifted]})

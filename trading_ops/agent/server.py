@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from aiohttp import web
 from trading_ops.agent.attempts import Attempts
 from trading_ops.agent.auth import bearer_is_one_of
 from trading_ops.agent.commands import BadRequest, Command, parse_fence, parse_request
+from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.instrument import Exposition, View
 from trading_ops.redaction import redact
@@ -38,6 +40,7 @@ class Server:
         commands: Mapping[str, Command],
         attempts: Attempts,
         keeper: FenceKeeper,
+        disk: DiskThread,
         metrics_token: str,
         agent_token: str,
         read_seconds: float = READ_SECONDS,
@@ -51,6 +54,7 @@ class Server:
             commands: by name.
             attempts: carries them out.
             keeper: of fences and answers.
+            disk: on which what must be stored is written.
             metrics_token: may read metrics and health.
             agent_token: may do everything.
             read_seconds: within which a body must have arrived.
@@ -61,6 +65,7 @@ class Server:
         self._commands = commands
         self._attempts = attempts
         self._keeper = keeper
+        self._disk = disk
         self._readers = (metrics_token, agent_token)
         self._writers = (agent_token,)
         self._read_seconds = read_seconds
@@ -118,7 +123,8 @@ class Server:
 
     async def _fence(self, request: web.Request) -> web.Response:
         fence = parse_fence(await self._body(request))
-        return _as_json({"highest": self._keeper.raise_to(self._name, fence)})
+        raising = partial(self._keeper.raise_to, self._name, fence)
+        return _as_json({"highest": await self._disk.run(raising)})
 
     async def _body(self, request: web.Request) -> object:
         async with asyncio.timeout(self._read_seconds):
@@ -141,8 +147,7 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return _as_json({"error": "stale_fence", "highest": error.highest}, status=409)
     except TimeoutError:
         return _refuse(408, "too_slow", "the body did not arrive in time")
-    except OSError as error:
-        _logger.error("state_not_stored error=%s", error)  # noqa: TRY400 - the text says it
+    except OSError:
         return _refuse(503, "state_not_stored", "the agent cannot write its state")
 
 

@@ -1,7 +1,7 @@
 """The trading state: the most restrictive of the holds that people and machines have laid on."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
@@ -71,8 +71,8 @@ class Mirror(Protocol):
 class Holds:
     """The holds on one bot, in a file; a restart finds them again.
 
-    `state` is a plain attribute: the order path reads it without waiting. Everything else is
-    called from the agent's thread.
+    `state` is a plain attribute: the order path reads it without waiting. Every method may be
+    called from any thread; `put` never waits for the disk, the others that change something do.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class Holds:
         """
         self._path = path
         self._on_change = on_change
-        self._lock = Lock()
+        self._writing = Lock()
+        self._memory = Lock()  # for moments: never held while something is written
         self._mirror: Mirror | None = None
         self.changes = 0
         """How often something was laid or lifted here."""
@@ -137,42 +138,56 @@ class Holds:
             OSError: it is in force, but could not be stored, so a restart would forget it; or
                 other instances could not be told.
         """
-        with self._lock:
+        standing = self.put(hold)
+        self.keep(standing)
+        return standing
+
+    def put(self, hold: Hold) -> Hold:
+        """Do the part of `lay` that never waits: the hold is in force, and `keep` stores it."""
+        with self._memory:
             self.changes += 1
             earlier = next((other for other in self._holds if other.id == hold.id), None)
             if earlier is None:
                 self._holds = (*self._holds, hold)
-            elif hold.state.severity > earlier.state.severity:
-                self._holds = tuple(hold if other is earlier else other for other in self._holds)
             else:
-                hold = earlier
+                if hold.state.severity <= earlier.state.severity:
+                    hold = replace(earlier)  # a new object: a lift under way does not mean it
+                self._holds = tuple(hold if other is earlier else other for other in self._holds)
             self._apply()
+            return hold
+
+    def keep(self, hold: Hold) -> None:
+        """Store a hold that was put, and tell other instances of it.
+
+        Raises:
+            OSError: it could not be stored, or other instances could not be told.
+        """
+        with self._writing:
             self._store(self._holds, self._lifted)
             if self._mirror is not None:
                 self._mirror.laid(hold)
-            return hold
 
-    def lift(self, *, owner: str, reason: str, ids: frozenset[str] | None) -> int:
-        """Lift the holds with these ids, None for all; return how many there were.
+    def lift(self, *, owner: str, reason: str, ids: frozenset[str] | None) -> tuple[Hold, ...]:
+        """Lift the holds with these ids, None for all; return them.
 
         It is stored before it is in force: trading on must not rest on a forgotten word.
 
         Raises:
             OSError: it could not be stored; the holds stand.
         """
-        with self._lock:
-            gone = [hold for hold in self._holds if ids is None or hold.id in ids]
-            kept = tuple(hold for hold in self._holds if hold not in gone)
+        with self._writing:
+            with self._memory:
+                self.changes += 1
+                before = self._holds
+            gone = tuple(hold for hold in before if ids is None or hold.id in ids)
             at = clock.timestamp()
             word = {"lifted_by": owner, "lifted_for": reason, "lifted_at": at}
             lifted = [*self._lifted, *(asdict(hold) | word for hold in gone)][-KEPT_LIFTED:]
-            self.changes += 1
             if self._mirror is not None:
                 self._mirror.lifted(gone, owner=owner, reason=reason, at=at)
-            self._store(kept, lifted)
-            self._holds, self._lifted = kept, lifted
-            self._apply()
-            return len(gone)
+            self._store(_without(before, gone), lifted)
+            self._end(gone, lifted)
+            return gone
 
     def follow(
         self, standing: Sequence[Hold], lifted: Sequence[dict[str, Any]], *, seen: int
@@ -188,13 +203,15 @@ class Holds:
         Raises:
             OSError: what was laid by others is in force, but could not be stored.
         """
-        with self._lock:
-            if self.changes != seen:
-                return ()
+        with self._writing:
+            with self._memory:
+                if self.changes != seen:
+                    return ()
+                before = self._holds
             ends = {(one["id"], one["at"]): one for one in lifted}
             theirs = {hold.id: hold for hold in standing}
             kept, ending, unshared = [], [], []
-            for hold in self._holds:
+            for hold in before:
                 other = theirs.pop(hold.id, None)
                 if other is None and (hold.id, hold.at) in ends:
                     ending.append(hold)
@@ -204,16 +221,25 @@ class Holds:
                 else:
                     kept.append(other)
             after = (*kept, *theirs.values())
-            if after != self._holds:
-                # Stopping must not wait for a disk, and going on must.
-                self._holds = (*after, *ending)
-                self._apply()
+            if after != before:
+                with self._memory:
+                    if self._holds is not before:
+                        return ()
+                    # Stopping must not wait for a disk, and going on must.
+                    self._holds = (*after, *ending)
+                    self._apply()
                 gone = [ends[hold.id, hold.at] for hold in ending]
                 told = [*self._lifted, *gone][-KEPT_LIFTED:]
                 self._store(after, told)
-                self._holds, self._lifted = after, told
-                self._apply()
+                self._end(ending, told)
             return tuple(unshared)
+
+    def _end(self, gone: Sequence[Hold], lifted: list[dict[str, Any]]) -> None:
+        """Let go of holds whose end is stored; what was put meanwhile stands."""
+        with self._memory:
+            self.changes += 1
+            self._holds, self._lifted = _without(self._holds, gone), lifted
+            self._apply()
 
     def _apply(self) -> None:
         states = (TradingState.ACTIVE, *(hold.state for hold in self._holds))
@@ -235,6 +261,10 @@ class Holds:
 
     def _store(self, holds: tuple[Hold, ...], lifted: list[dict[str, Any]]) -> None:
         write_json(self._path, {"holds": [asdict(hold) for hold in holds], "lifted": lifted})
+
+
+def _without(holds: Sequence[Hold], gone: Sequence[Hold]) -> tuple[Hold, ...]:
+    return tuple(hold for hold in holds if not any(hold is one for one in gone))
 
 
 def _check_told(entry: dict[str, Any]) -> None:

@@ -109,7 +109,7 @@ def test_damaged_holds_halt(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     holds = Holds(path)
     assert holds.state is TradingState.HALTED
-    assert holds.lift(owner="me", reason="the file is gone", ids=None) == 1
+    assert len(holds.lift(owner="me", reason="the file is gone", ids=None)) == 1
     assert Holds(path).state is TradingState.ACTIVE
 
 

@@ -5,6 +5,7 @@ instance follows what is there. Laying needs no lease, as whoever says stop is r
 that cannot read them does not begin to lead.
 """
 
+import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -88,7 +89,7 @@ class SharedHolds:
         standing = [_hold(row) for row in rows if row[5] is None]
         lifted = [_lift(row) for row in rows if row[5] is not None]
         try:
-            unshared = self._holds.follow(standing, lifted, seen=seen)
+            unshared = await asyncio.to_thread(self._holds.follow, standing, lifted, seen=seen)
         except OSError as error:
             raise StoreError(f"holds cannot be stored: {error}") from error
         untold = [hold for hold in unshared if hold.owner != OWN_FAULT]

@@ -1,0 +1,121 @@
+"""A disk that does not answer: the agent answers all the same, and a halt is in force at once."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.agent.conftest import Asker, Bot
+from tests.waiting import eventually
+from trading_ops.agent import Agent, FenceKeeper, Hold, Holds, TradingState
+from trading_ops.agent.attempts import Attempts
+from trading_ops.agent.commands import Request
+from trading_ops.agent.disk import DiskThread
+from trading_ops.agent.durable import read_json
+
+
+class Stall:
+    """A FIFO in the place of the scratch file: whoever opens it to write waits until `end`."""
+
+    def __init__(self, state_file: Path) -> None:
+        self._path = state_file.with_name(f".{state_file.name}.new")
+        os.mkfifo(self._path)
+
+    def end(self) -> None:
+        """Let the writer go on, without success: a FIFO cannot be synced."""
+        if self._path.exists():
+            reading = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+            self._path.unlink()
+            os.close(reading)
+
+
+@contextlib.contextmanager
+def stalled(state_file: Path) -> Iterator[Stall]:
+    stall = Stall(state_file)
+    try:
+        yield stall
+    finally:
+        stall.end()
+
+
+async def test_a_halt_is_in_force_while_the_disk_stalls(
+    ask: Asker, agent: Agent, tmp_path: Path
+) -> None:
+    """Health and metrics show it; its answer says that it is not on the disk."""
+    with stalled(tmp_path / "holds.json"):
+        answer = await ask.command("halt", id="x", owner="ada", reason="odd fills")
+        assert (answer[0], agent.holds.state) == (200, TradingState.HALTED)
+        assert "not stored it yet" in answer[1]["detail"]
+        status, health = await ask.get("/health")
+        assert (status, health["state"]) == (200, "halted")
+        assert [hold["id"] for hold in health["holds"]] == ["x"]
+        status, vital = await ask.get("/metrics/vital")
+        assert status == 200
+        assert 'trading_state{state="halted"} 1' in vital
+        assert read_json(tmp_path / "holds.json") == {}
+    await ask.command("halt", id="y", owner="ada", reason="odd fills")
+    await eventually(lambda: len(Holds(tmp_path / "holds.json").holds) == 2)
+
+
+async def test_what_must_be_fenced_waits_for_the_disk_and_nothing_else_does(
+    ask: Asker, bot: Bot, tmp_path: Path
+) -> None:
+    """Not begun before it is stored; a second request for it learns that it is under way."""
+    with stalled(tmp_path / "fence.json") as stall:
+        asked = asyncio.create_task(ask.command("count", attempt_id="a", fence=3))
+        await eventually(lambda: ask_told(ask, "a", "running"))
+        assert (await ask.get("/health"))[0] == 200
+        assert (bot.ran, asked.done()) == ([], False)
+        stall.end()
+        status, answer = await asked
+    assert (status, answer["error"], bot.ran) == (503, "state_not_stored", [])
+    assert (await ask.command("count", attempt_id="a", fence=3))[1]["outcome"] == "succeeded"
+    assert FenceKeeper(tmp_path / "fence.json").highest("alpha") == 3
+
+
+async def ask_told(ask: Asker, attempt_id: str, outcome: str) -> bool:
+    status, told = await ask.get(f"/attempts/{attempt_id}")
+    return (status, told.get("outcome")) == (200, outcome)
+
+
+async def test_a_command_that_the_disk_takes_too_late_never_begins(
+    bot: Bot, tmp_path: Path
+) -> None:
+    """Its sender is told, then and later, that nothing was done."""
+    keeper, disk = FenceKeeper(tmp_path / "fence.json"), DiskThread()
+    attempts = Attempts("alpha", keeper, disk, bot.loop, admit_seconds=0.1)
+    count, request = bot.commands()["count"], Request(attempt_id="a", fence=1, params={})
+    with stalled(tmp_path / "fence.json"):
+        with pytest.raises(OSError, match="nothing was done"):
+            await attempts.perform("count", count, request)
+        assert (attempts.told("a") or {})["outcome"] == "failed"
+    disk.close()
+    assert (await attempts.perform("count", count, request))["outcome"] == "failed"
+    assert bot.ran == []
+
+
+def test_a_hold_that_is_laid_while_others_are_lifted_stands(tmp_path: Path) -> None:
+    """The lift means what stood before it: not a new hold, and not one that is laid again."""
+    holds = Holds(tmp_path / "holds.json")
+    one = Hold(id="one", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0)
+    holds.lay(one)
+    holds.lay(Hold(id="two", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0))
+
+    class Meanwhile:
+        """Lays holds in the middle of a lift."""
+
+        def laid(self, hold: Hold) -> None: ...
+
+        def lifted(self, gone: object, *, owner: str, reason: str, at: float) -> None:
+            holds.put(one)
+            holds.put(Hold(id="three", state=TradingState.REDUCING, owner="b", reason="c", at=2.0))
+
+    holds.share(Meanwhile())
+    assert {hold.id for hold in holds.lift(owner="ada", reason="fine", ids=None)} == {"one", "two"}
+    assert [hold.id for hold in holds.holds] == ["one", "three"]
+    assert holds.state is TradingState.HALTED
+    holds.keep(one)
+    assert [hold.id for hold in Holds(tmp_path / "holds.json").holds] == ["one", "three"]

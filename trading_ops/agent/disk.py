@@ -1,0 +1,53 @@
+"""One thread for everything that may wait for a disk, so that the agent's loop never does."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+class DiskThread:
+    """Does pieces of work one after the other, in the order in which they were begun."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="agent-disk")
+
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Have something done; that the disk did not take it is logged, whoever still waits.
+
+        Cancelling the future skips work that has not begun yet.
+        """
+        doing = asyncio.wrap_future(self._pool.submit(work))
+        doing.add_done_callback(_log_failure)
+        return doing
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what the work returns, however long the disk takes."""
+        return await self.begin(work)
+
+    async def within(self, seconds: float, work: Callable[[], object]) -> bool:
+        """Return whether the work was done in time; otherwise it goes on.
+
+        Raises:
+            OSError: it failed within this time.
+        """
+        doing = self.begin(work)
+        await asyncio.wait({doing}, timeout=seconds)
+        if doing.done():
+            doing.result()
+        return doing.done()
+
+    def close(self) -> None:
+        """Wait until all of it is done."""
+        self._pool.shutdown()
+
+
+def _log_failure(doing: asyncio.Future[T]) -> None:
+    error = None if doing.cancelled() else doing.exception()
+    if isinstance(error, OSError):
+        _logger.error("state_not_stored error=%s", error)
