@@ -21,6 +21,7 @@ METRICS_TOKEN = "a-metrics-token"
 OF_OTHERS = frozenset(
     {
         "up",
+        "scrape_samples_scraped",
         "ALERTS",
         "prometheus_config_last_reload_successful",
         "prometheus_notifications_alertmanagers_discovered",

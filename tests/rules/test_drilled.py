@@ -38,6 +38,7 @@ NOT_RAISED = {
         "nobody outside can hold a loop up", "unit/instrument/watchers/test_loop_lag.py"
     ),
     "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),
+    "TradingBotMetricsRejected": Not("no bot of ours exports that", "rules/test_claims_live.py"),
     "TradingBotSignalsFailing": Not(NO_MODEL, "service/bot/test_model.py"),
     "TradingBotLeaderAbsent": Not(ALONE, "service/bot/test_failover.py"),
     "TradingBotLeadersMany": Not(ALONE, "service/bot/test_leadership.py"),

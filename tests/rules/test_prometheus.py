@@ -65,7 +65,8 @@ def test_targets_come_from_files_and_redirects_are_refused(name: str) -> None:
     """No address is in the file, and no token follows a redirect to somewhere else."""
     job = JOBS[name]
     assert job["follow_redirects"] is False
-    assert not {key for key in job if key.endswith("_configs")} - {"file_sd_configs"}
+    others = {"file_sd_configs", "metric_relabel_configs"}
+    assert not {key for key in job if key.endswith("_configs")} - others
     assert "honor_labels" not in job
 
 
