@@ -7,8 +7,10 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO trading_ops;
 -- What is swept up: notifications that were taken apart long ago, leases that ended.
 GRANT DELETE ON notifications, claims, replicas TO trading_ops;
 
--- History is only added to; its head moves, and cannot go away.
-REVOKE UPDATE ON events FROM trading_ops;
+-- History is only added to; its head moves, and cannot go away. Old events can be deleted behind a
+-- checkpoint: a trigger refuses every other deletion, and `audit verify` an unsigned checkpoint.
+GRANT DELETE ON events TO trading_ops;
+REVOKE UPDATE ON events, audit_checkpoints FROM trading_ops;
 REVOKE INSERT ON chain FROM trading_ops;
 
 -- The schema is the owner's.

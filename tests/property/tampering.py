@@ -127,7 +127,7 @@ def cut(story: Copy, choose: random.Random) -> None:
     story.head = head_of(story)
     if choose.random() < 0.3:
         # The reconciler, unaware, goes on from there.
-        seq, mac = story.head
+        seq, mac = story.head[:2]
         for _ in range(choose.randint(1, EVENTS)):
             seq += 1
             new = Link(seq, 1, "opened", None, None, "reconciler", "", "new", None, None, None)

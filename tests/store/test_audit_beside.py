@@ -50,7 +50,10 @@ async def test_a_story_that_grows_is_whole_at_every_moment(
 
 GUARDS = {
     "sqlite": ["DROP TRIGGER events_no_update", "DROP TRIGGER events_no_delete"],
-    "postgresql": ["DROP TRIGGER events_append_only ON events"],
+    "postgresql": [
+        "DROP TRIGGER events_append_only ON events",
+        "DROP TRIGGER events_no_delete ON events",
+    ],
 }
 
 

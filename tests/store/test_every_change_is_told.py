@@ -23,6 +23,8 @@ UNTOLD = {
     ): "leases say who works now; taking one over is told, renewing it each 5 s is not",
     ("replicas", "*"): "who is alive now",
     ("events", "write"): "writes the events",
+    ("events", "remove_through"): "adds `events_removed` itself",
+    ("audit_checkpoints", "add"): "of one row, for callers that tell",
     ("acknowledgements", "_set"): "of one row, for callers that tell",
     ("approvals", "_insert"): "of one row, for callers that tell",
     ("holds", "_insert"): "of one row, for callers that tell",

@@ -72,7 +72,8 @@ def test_it_is_enough_for_what_is_swept_up(restricted: str) -> None:
     "statement",
     [
         "UPDATE events SET note = 'another'",
-        "DELETE FROM events",
+        "DELETE FROM audit_checkpoints",
+        "UPDATE audit_checkpoints SET seq = 1",
         "TRUNCATE events",
         "DROP TRIGGER events_append_only ON events",
         "ALTER TABLE events DISABLE TRIGGER ALL",
@@ -107,5 +108,18 @@ def test_the_owner_is_stopped_by_the_trigger(url: str) -> None:
     with opened(url) as engine:
         with transaction(engine) as connection:
             events.add(connection, at=NOW, kind="test")
+        for statement in ("UPDATE events SET note = 'another'", "DELETE FROM events"):
+            with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
+                connection.exec_driver_sql(statement)
+
+
+def test_old_events_are_removed_behind_a_checkpoint_only(restricted: str) -> None:
+    """Retention works for the reconciler's role; a deletion without a checkpoint does not."""
+    with opened(restricted) as engine:
+        for _ in range(3):
+            with transaction(engine) as connection:
+                events.add(connection, at=NOW, kind="test")
         with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
-            connection.exec_driver_sql("UPDATE events SET note = 'another'")
+            connection.exec_driver_sql("DELETE FROM events")
+        with transaction(engine) as connection:
+            assert events.remove_through(connection, b"", through=1, at=NOW) == 1

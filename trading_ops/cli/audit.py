@@ -105,6 +105,10 @@ def sentences(verdict: Verdict) -> list[str]:
     said = [f"{good} {verdict.verified} events{span}{rate}"]
     if verdict.unchained:
         said.append(f"{verdict.unchained} events have no MAC: nothing proves them")
+    if verdict.removed:
+        said.append(
+            f"events up to {verdict.removed} were removed by retention, as a checkpoint says"
+        )
     anchor = verdict.last_anchor
     said.append(
         f"last anchor: event {anchor.seq} at {anchor.at} ({verdict.anchors} anchors)"
@@ -131,6 +135,7 @@ def as_object(verdict: Verdict) -> dict[str, object]:
         "first": verdict.first,
         "last": verdict.last,
         "unchained": verdict.unchained,
+        "removed_through": verdict.removed,
         "anchors": verdict.anchors,
         "last_anchor": anchor and {"at": anchor.at, "seq": anchor.seq, "mac": anchor.mac},
         "unanchored": verdict.unanchored,

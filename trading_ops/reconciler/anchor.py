@@ -173,7 +173,7 @@ class Anchors:
 
 
 async def note_key(writer: Writer, keys: Sequence[bytes]) -> None:
-    """At start: let the story tell when from here on it is chained with another key.
+    """At start: record another key, and sign where a chain begins that has no checkpoint.
 
     Args:
         writer: that uses the first of the keys.
@@ -181,11 +181,14 @@ async def note_key(writer: Writer, keys: Sequence[bytes]) -> None:
     """
     try:
         note = await writer.run(partial(events.note_key, keys=keys, at=clock.now()))
+        beginning = await writer.run(partial(events.note_beginning, key=keys[0], at=clock.now()))
     except StoreError as error:
         log.warning("audit_key_unchecked", error=str(error))
         return
     if note:
         log.warning("audit_key_changed", note=note)
+    if beginning:
+        log.warning("audit_beginning_signed", note=beginning)
 
 
 def _mac_at(connection: Connection, *, seq: int) -> str | None:

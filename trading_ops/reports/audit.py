@@ -14,7 +14,7 @@ from trading_ops.errors import StoreError
 from trading_ops.reconciler.anchor import Anchor, parse_anchor
 from trading_ops.reports.audit_diagnosis import WINDOW, diagnose
 from trading_ops.reports.audit_walk import Fault, Problem, Walk
-from trading_ops.store import Connection, events
+from trading_ops.store import Connection, audit_checkpoints, events
 from trading_ops.store.events import Head, Link
 from trading_ops.store.reader import Reader
 
@@ -55,6 +55,12 @@ class Verdict:
     without_anchors: tuple[Path, ...]
     """Files that were to have anchors and have none that is genuine."""
 
+    is_begun: bool
+    """Whether a signed checkpoint says where the chain begins."""
+
+    removed: int
+    """Up to this event, events were removed by retention, as signed; 0: none."""
+
     keys: tuple[KeySection, ...]
     problem: Problem | None
     """None: no event was changed, as far as keys and anchors can show."""
@@ -75,6 +81,11 @@ def unproven(verdict: Verdict, *, before_chain: int = 0) -> list[str]:
             f"{verdict.unchained} events have no MAC, expected {before_chain}: either they are "
             "older than the chain, or their MACs were removed. If they are older, pass "
             f"--before-chain {verdict.unchained}"
+        )
+    if verdict.verified and not verdict.is_begun:
+        found.append(
+            "no signed checkpoint says where the chain begins: this version of the reconciler has "
+            "not been started with this database yet, or the checkpoint was deleted"
         )
     if verdict.last:
         found += [
@@ -156,19 +167,40 @@ async def verify(
         StoreError: the database could not be read.
     """
     began = clock.monotonic()
-    walk = Walk(keys=keys, anchors=anchors.genuine)
-    problem = None
-    while problem is None:
-        batch = await _next_batch(reader, walk.after, batch_size)
-        if batch is None:
-            problem = _unreadable(walk.seq + 1)
-        elif not walk.feed(batch.rows):
-            around = await _next_batch(reader, walk.after, WINDOW)
-            problem = diagnose(walk, around.rows) if around else _unreadable(walk.seq + 1)
-        elif batch.is_last:
-            problem = walk.end(batch.head)
+    while True:
+        checkpoints = await reader.read(audit_checkpoints.read)
+        walk = Walk(keys=keys, anchors=anchors.genuine)
+        forged = walk.start(checkpoints)
+        problem = await _walk(walk, reader, batch_size) or forged
+        # Retention may have removed events in the middle of the walk.
+        if problem is None or checkpoints == await reader.read(audit_checkpoints.read):
             break
     return _verdict(walk, anchors, problem or anchors.forged, clock.monotonic() - began)
+
+
+async def _walk(walk: Walk, reader: Reader, batch_size: int) -> Problem | None:
+    """Go over all events and the head."""
+    while True:
+        batch = await _next_batch(reader, walk.after, batch_size)
+        if batch is None:
+            return _unreadable(walk.seq + 1)
+        if not walk.feed(batch.rows):
+            around = await _next_batch(reader, walk.after, WINDOW)
+            return diagnose(walk, around.rows) if around else _unreadable(walk.seq + 1)
+        if batch.is_last:
+            return walk.end(batch.head) or _unsigned(walk, batch.head)
+
+
+def _unsigned(walk: Walk, head: Head) -> Problem | None:
+    """Say so when the head fits the last event, and was not written by the holder of the key."""
+    if not head.mac or any(head.is_signed_by(key) for key in walk.keys):
+        return None
+    return Problem(
+        fault=Fault.HEAD_CHANGED,
+        seq=head.seq,
+        detail=f"the chain's head, event {head.seq}, is not signed with the key: the end was cut "
+        "off, or this version of the reconciler has not written to the database yet",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +252,8 @@ def _verdict(
         unanchored=max(0, min(verified, walk.seq - anchored)),
         torn_anchors=anchors.torn,
         without_anchors=anchors.without,
+        is_begun=bool(walk.begun),
+        removed=walk.removed,
         keys=tuple(
             KeySection(seq=seq, key=events.name_of(walk.keys[index]))
             for seq, index in walk.sections

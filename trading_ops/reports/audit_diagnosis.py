@@ -29,6 +29,9 @@ def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
     if row.seq < 1:
         detail = f"event {row.seq} was put in: numbers begin at 1"
         return Problem(fault=Fault.INSERTED, seq=row.seq, detail=detail)
+    if row.seq <= walk.removed:
+        detail = f"event {row.seq} was put in: events up to {walk.removed} were removed"
+        return Problem(fault=Fault.INSERTED, seq=row.seq, detail=detail)
     if walk.first is None:
         return _at_the_beginning(walk, rows)
     if row.seq != walk.seq + 1:
@@ -55,8 +58,21 @@ def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
 def _at_the_beginning(walk: Walk, rows: Sequence[Link]) -> Problem:
     """The chain's first event does not fit: another key, something before it, or itself."""
     row = rows[0]
+    if walk.mac and row.seq != walk.seq + 1:
+        missing = _missing(walk.seq + 1, row.seq - 1)
+        return Problem(fault=Fault.REMOVED, seq=walk.seq + 1, detail=missing)
+    if not walk.mac and walk.begun and walk.begun != {row.seq - 1}:
+        if (missed := max(walk.seq, min(walk.begun)) + 1) < row.seq:
+            detail = _missing(missed, row.seq - 1)
+            return Problem(fault=Fault.REMOVED, seq=missed, detail=detail)
+        signed = " and ".join(str(seq + 1) for seq in sorted(walk.begun))
+        return Problem(
+            fault=Fault.REWRITTEN,
+            seq=row.seq,
+            detail=f"the chain begins at event {row.seq}; signed is that it was begun at {signed}",
+        )
     for key in walk.keys:
-        found = _moved(key, "", rows) or _taken_or_changed(key, "", rows)
+        found = _moved(key, walk.mac, rows) or _taken_or_changed(key, walk.mac, rows)
         if found is None:
             continue
         if found.fault is Fault.EDITED and row.seq > walk.seq + 1:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from trading_ops.reconciler.anchor import Anchor
 from trading_ops.store import events
+from trading_ops.store.audit_checkpoints import Checkpoint, Kind
 from trading_ops.store.events import Head, Link
 
 
@@ -25,6 +26,7 @@ class Fault(StrEnum):
     HEAD_CHANGED = "head changed"
     WRONG_KEY = "wrong key"
     ANCHOR_FORGED = "anchor forged"
+    CHECKPOINT_FORGED = "checkpoint forged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,38 @@ class Walk:
     sections: list[tuple[int, int]] = field(default_factory=list)
     """From which event on which key was used."""
 
+    begun: frozenset[int] = frozenset()
+    """Behind which events the chain was begun, as signed: one, unless MACs were removed."""
+
+    removed: int = 0
+    """Up to this event all were removed, as signed."""
+
     _anchored: int = 0
+
+    def start(self, checkpoints: Sequence[Checkpoint]) -> Problem | None:
+        """Take the genuine checkpoints, before the first row; name the first that is forged."""
+        genuine = [point for point in checkpoints if any(map(point.is_signed_by, self.keys))]
+        self.begun = frozenset(point.seq for point in genuine if point.kind == Kind.BEGUN)
+        for point in genuine:
+            if point.kind == Kind.REMOVED and point.seq > self.seq:
+                self.seq, self.mac, self.removed = point.seq, point.mac, point.seq
+        while (anchor := self.missed_anchor) is not None and (
+            anchor.seq < self.seq or (anchor.seq, anchor.mac) == (self.seq, self.mac)
+        ):
+            self._anchored += 1
+        return next(
+            (
+                Problem(
+                    fault=Fault.CHECKPOINT_FORGED,
+                    seq=point.seq,
+                    detail=f"the checkpoint `{point.kind}` at event {point.seq} is not signed with "
+                    "the key",
+                )
+                for point in checkpoints
+                if point not in genuine
+            ),
+            None,
+        )
 
     def feed(self, rows: Iterable[Link]) -> bool:
         """Go over the next rows; False: the one behind `seq` is not in order."""
@@ -95,14 +128,18 @@ class Walk:
         return True
 
     def _begins(self, row: Link) -> bool:
-        """Go over a row from before the chain, or the chain's first."""
-        if row.seq < 1:
+        """Go over a row from before the chain, or the first chained one that is there."""
+        if row.seq <= self.removed:
             return False
-        if row.mac is None:
+        if row.mac is None and not self.mac:
             self.unchained += 1
             return True
+        if self.mac and row.seq != self.seq + 1:
+            return False
+        if not self.mac and self.begun and self.begun != {row.seq - 1}:
+            return False
         for index in reversed(range(len(self.keys))):
-            if fits(self.keys[index], "", row.seq, row):
+            if row.mac is not None and fits(self.keys[index], self.mac, row.seq, row):
                 self.first, self.mac = row.seq, row.mac
                 self._use(index, row.seq)
                 return True
@@ -138,7 +175,7 @@ class Walk:
     @property
     def after(self) -> int | None:
         """Behind which number to read on; None: from whatever number is the first."""
-        return self.seq or None
+        return None if self.first is None and not self.unchained else self.seq
 
     @property
     def missed_anchor(self) -> Anchor | None:
@@ -161,7 +198,7 @@ class Walk:
                 detail=f"events from {self.seq + 1} on are missing at the end: event {anchor.seq} "
                 f"was anchored at {anchor.at}",
             )
-        if (self.seq, self.mac) != head:
+        if (self.seq, self.mac) != (head.seq, head.mac):
             return Problem(
                 fault=Fault.HEAD_CHANGED,
                 seq=self.seq,

@@ -16,16 +16,24 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     bindparam,
+    delete,
     insert,
     select,
     type_coerce,
     update,
 )
 
+from trading_ops.store import audit_checkpoints
 from trading_ops.store.tables import EPOCH, chain, events
 
 KEY_CHANGED = "audit_key_changed"
 """The kind of the event from which on a newer key is used."""
+
+BEGINNING_SIGNED = "audit_beginning_signed"
+"""The kind of the event that says that the beginning of an older chain was signed."""
+
+REMOVED = "events_removed"
+"""The kind of the event that says that older events were removed."""
 
 _PENDING = "trading_ops.events"
 _MICROSECOND = timedelta(microseconds=1)
@@ -46,11 +54,13 @@ _LINK = [
 
 
 # Built once: on the way of every change, building them would cost more than running them.
-_HEAD = select(chain.c.seq, chain.c.mac).where(chain.c.id == 1)
+_HEAD = select(chain.c.seq, chain.c.mac, chain.c.signature).where(chain.c.id == 1)
 _LOCK_HEAD = _HEAD.with_for_update()
 _INSERT = insert(events)
 _MOVE_HEAD = (
-    update(chain).where(chain.c.id == 1).values(seq=bindparam("to_seq"), mac=bindparam("to_mac"))
+    update(chain)
+    .where(chain.c.id == 1)
+    .values(seq=bindparam("to_seq"), mac=bindparam("to_mac"), signature=bindparam("to_signature"))
 )
 
 
@@ -98,6 +108,14 @@ class Head(NamedTuple):
     seq: int
     mac: str
     """Empty: nothing was chained yet."""
+
+    signature: str = ""
+    """Over the number and the MAC: rows cut off the end cannot take an older head along."""
+
+    def is_signed_by(self, key: bytes) -> bool:
+        """Whether the holder of the key wrote this head."""
+        made = _sign_head(key, self.seq, self.mac)
+        return hmac.compare_digest(self.signature.encode(), made.encode())
 
 
 def add(
@@ -149,14 +167,22 @@ def write(connection: Connection, key: bytes) -> None:
     rows = connection.info.pop(_PENDING, None)
     if not rows:
         return
-    seq, mac = connection.execute(_LOCK_HEAD).one()
+    seq, mac, _ = connection.execute(_LOCK_HEAD).one()
+    if not mac and not audit_checkpoints.has_begun(connection, seq):
+        begun = audit_checkpoints.Kind.BEGUN
+        audit_checkpoints.add(connection, key, kind=begun, seq=seq, mac="", at=rows[0]["at"])
     for row in rows:
         seq += 1
         at = (row["at"] - EPOCH) // _MICROSECOND
         mac = mac_of(key, mac, seq, (at, *[row[name] for name in _CHAINED]))
         row["seq"], row["mac"] = seq, mac
     connection.execute(_INSERT, rows)
-    connection.execute(_MOVE_HEAD, {"to_seq": seq, "to_mac": mac})
+    signature = _sign_head(key, seq, mac)
+    connection.execute(_MOVE_HEAD, {"to_seq": seq, "to_mac": mac, "to_signature": signature})
+
+
+def _sign_head(key: bytes, seq: int, mac: str) -> str:
+    return hmac.digest(key, _spell(["head", seq, mac]).encode("ascii"), "sha256").hex()
 
 
 def mac_of(key: bytes, previous: str, seq: int, fields: Sequence[str | int | None]) -> str:
@@ -179,7 +205,9 @@ def head(connection: Connection) -> int:
 def newest(connection: Connection) -> Head:
     """Return the newest event's number and MAC, as the chain's head has them; 0 without a head."""
     row = connection.execute(_HEAD).one_or_none()
-    return Head(seq=0, mac="") if row is None else Head(seq=int(row.seq), mac=str(row.mac))
+    if row is None:
+        return Head(seq=0, mac="")
+    return Head(seq=int(row.seq), mac=str(row.mac), signature=str(row.signature))
 
 
 def links(connection: Connection, *, after: int | None, limit: int) -> list[Link]:
@@ -222,6 +250,60 @@ def note_key(connection: Connection, keys: Sequence[bytes], *, at: datetime) -> 
     note = f"the chain goes on with key {name_of(keys[0])}, {known}"
     add(connection, at=at, kind=KEY_CHANGED, note=note, after={"key": name_of(keys[0])})
     return note
+
+
+def note_beginning(connection: Connection, key: bytes, *, at: datetime) -> str:
+    """Sign where a chain begins that is older than checkpoints; return what is to be said, or "".
+
+    A database that an earlier version wrote has a chain and no checkpoint.
+    """
+    chained = select(events.c.seq).where(events.c.mac.is_not(None)).order_by(events.c.seq).limit(1)
+    first = connection.execute(chained).scalar_one_or_none()
+    if first is None or audit_checkpoints.read(connection):
+        return ""
+    begun = audit_checkpoints.Kind.BEGUN
+    audit_checkpoints.add(connection, key, kind=begun, seq=first - 1, mac="", at=at)
+    note = f"the chain of an earlier version begins at event {first}; its beginning is signed now"
+    add(connection, at=at, kind=BEGINNING_SIGNED, note=note, after={"first": first})
+    return note
+
+
+def remove_through(connection: Connection, key: bytes, *, through: int, at: datetime) -> int:
+    """Delete the events up to a number, and sign a checkpoint from which the chain goes on.
+
+    Archive them first. The two newest events always stay: `note_key` checks the one by the other.
+    Delete in portions, since all of one call is one transaction.
+
+    Args:
+        connection: inside a transaction that is written with the same key.
+        key: of the chain.
+        through: the last event to delete.
+        at: now.
+
+    Returns:
+        How many events were deleted.
+    """
+    through = min(through, head(connection) - 2)
+    last = connection.execute(
+        select(events.c.seq, events.c.mac)
+        .where(events.c.seq <= through)
+        .order_by(events.c.seq.desc())
+        .limit(1)
+    ).one_or_none()
+    if last is None:
+        return 0
+    audit_checkpoints.add(
+        connection,
+        key,
+        kind=audit_checkpoints.Kind.REMOVED,
+        seq=last.seq,
+        mac=last.mac or "",
+        at=at,
+    )
+    removed = connection.execute(delete(events).where(events.c.seq <= last.seq)).rowcount
+    note = f"{removed} events up to {last.seq} were removed"
+    add(connection, at=at, kind=REMOVED, note=note, after={"through": last.seq})
+    return removed
 
 
 def name_of(key: bytes) -> str:

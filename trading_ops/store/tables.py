@@ -268,4 +268,15 @@ chain = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
     Column("mac", Words, nullable=False),
+    Column("signature", Words, nullable=False, server_default=""),
+)
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("kind", Words, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("mac", Words, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("signature", Words, nullable=False),
 )

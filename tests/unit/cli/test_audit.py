@@ -273,7 +273,8 @@ def test_events_without_a_mac_fail_unless_their_number_is_given(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the key, all MACs can be removed; only a person knows how many never had one."""
-    attack(settings, "UPDATE events SET mac = NULL", "UPDATE chain SET mac = ''")
+    without = ["UPDATE events SET mac = NULL", "UPDATE chain SET mac = ''"]
+    attack(settings, *without, "DELETE FROM audit_checkpoints")
     settings.anchors.unlink()
     write(settings, 2)
     head = write(settings, 1)
@@ -282,6 +283,47 @@ def test_events_without_a_mac_fail_unless_their_number_is_given(
     assert "30 events have no MAC, expected 0" in capsys.readouterr().err
     assert run(["audit", "verify", "--before-chain", "29"]) == ExitCode.FAILED
     assert run(["audit", "verify", "--before-chain", "30"]) == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("statements", "told"),
+    [
+        (["UPDATE chain SET signature = ''"], "event 30, is not signed"),
+        (["DELETE FROM events WHERE seq > 27", HEAD.format(27)], "event 27, is not signed"),
+        (["DELETE FROM audit_checkpoints"], "no signed checkpoint says where the chain begins"),
+        (["UPDATE audit_checkpoints SET seq = 3"], "the checkpoint `begun` at event 3 is not"),
+        (
+            ["UPDATE events SET mac = NULL", "UPDATE chain SET mac = '', signature = ''"],
+            "event 10 is not the one that was anchored",
+        ),
+        (
+            [
+                "DELETE FROM events WHERE seq <= 12",
+                "INSERT INTO audit_checkpoints VALUES ('removed', 12, '', 0, 'x')",
+            ],
+            "events 1 to 12 are missing",
+        ),
+    ],
+)
+def test_the_head_and_the_beginning_are_signed(
+    settings: Settings, capsys: pytest.CaptureFixture[str], statements: list[str], told: str
+) -> None:
+    """What a walk over the rows cannot show: their end, and what was before the first one."""
+    attack(settings, *statements)
+    assert run(["audit", "verify"]) == ExitCode.FAILED
+    assert told in capsys.readouterr().err
+
+
+def test_macs_that_were_removed_before_more_was_written_are_found(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second beginning shows, even without anchors and with the number allowed."""
+    attack(settings, "UPDATE events SET mac = NULL", "UPDATE chain SET mac = ''")
+    settings.anchors.unlink()
+    head = write(settings, 3)
+    append(settings.anchors, make_anchor(KEY.encode(), head, NOW))
+    assert run(["audit", "verify", "--before-chain", "30"]) == ExitCode.FAILED
+    assert "the chain begins at event 31" in capsys.readouterr().err
 
 
 def test_what_a_crash_left_is_verified(
