@@ -64,6 +64,8 @@ class FakeWorld:
     refused: int = 0
     sees_command: Callable[[str], None] | None = None
     address: str = ""
+    agent_token: str | None = None
+    """The token that the agent demands; None: it takes any."""
 
     def alert(self) -> dict[str, Any]:
         """Return the alert as a webhook has it."""
@@ -132,6 +134,9 @@ class FakeWorld:
 
     async def command(self, request: web.Request) -> web.Response:
         """POST /commands/{name} of the agent."""
+        given = request.headers.get("Authorization")
+        if self.agent_token is not None and given != f"Bearer {self.agent_token}":
+            raise web.HTTPUnauthorized
         return await self._carry_out(request.match_info["name"], await request.json())
 
     async def restart(self, request: web.Request) -> web.Response:

@@ -16,6 +16,7 @@ from trading_ops import logs
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError, TradingOpsError
+from trading_ops.last_good import keep_last_good
 from trading_ops.settings import Settings, load_settings
 from trading_ops.targets import load_targets, split_address
 from trading_ops.wiring import build
@@ -72,6 +73,7 @@ async def _main() -> None:
     settings = load_settings()
     logs.configure("reconciler", policy=settings.log_policy)
     registry = load_targets(settings.targets_file)
+    keep_last_good(settings)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

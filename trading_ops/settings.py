@@ -4,6 +4,7 @@ Each field can be set by `settings.yml` beside `targets.yml`, and by an environm
 `TRADING_OPS_<FIELD>`, which wins. Addresses and ports are not here: they are in `targets.yml`.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from trading_ops.settings_files import (
     check_database,
     first_line,
     read_password,
+    read_valid_lines,
     read_yaml,
 )
 
@@ -113,6 +115,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def anchors(self) -> Path:
         """The file of the audit's anchors: what the newest event was, minute by minute."""
         return self.var / "audit" / "anchors"
+
+    @property
+    def last_good_targets(self) -> Path:
+        """The copy of targets.yml that the stack or the reconciler read last."""
+        return self.var / "supervisor" / "targets.yml"
 
     @property
     def journal(self) -> Path:
@@ -230,12 +237,41 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
         check_database(settings.database, "environment", f"{PREFIX}DATABASE", readable=False)
     else:
         check_database(settings.database, str(path), "database", readable=True)
+    return _absolute(settings)
+
+
+def load_usable_settings(
+    root: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read what can be read and ignore what is invalid: for orders that must go out all the same.
+
+    Each line of a `settings.yml` that is not YAML is read by itself.
+
+    Args:
+        root: as for `load_settings`.
+        environ: as for `load_settings`.
+    """
+    env = os.environ if environ is None else environ
+    folder = (root or Path(env.get(f"{PREFIX}ROOT", "."))).resolve()
+    fields = {field.name for field in msgspec.structs.fields(Settings)} - {"root"}
+    found = read_valid_lines(folder / "settings.yml")
+    found |= {name: env[key] for name in fields if (key := PREFIX + name.upper()) in env}
+    usable: dict[str, Any] = {"root": str(folder)}
+    for name in fields & found.keys():
+        with contextlib.suppress(msgspec.ValidationError):
+            one = {"root": str(folder), name: found[name]}
+            msgspec.convert(one, Settings, strict=False, dec_hook=_decode)
+            usable[name] = found[name]
+    return _absolute(msgspec.convert(usable, Settings, strict=False, dec_hook=_decode))
+
+
+def _absolute(settings: Settings) -> Settings:
     return msgspec.structs.replace(
         settings,
         **{
-            name: (folder / value).resolve()
-            for name in fields
-            if isinstance(value := getattr(settings, name), Path)
+            field.name: (settings.root / value).resolve()
+            for field in msgspec.structs.fields(Settings)
+            if isinstance(value := getattr(settings, field.name), Path)
         },
     )
 

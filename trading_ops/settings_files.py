@@ -1,5 +1,6 @@
 """What settings are read from: files of one line, of keys and values, and a database's address."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(str(path), "", "it is no mapping of keys to values", "write KEY: VALUE")
     return data
+
+
+def read_valid_lines(path: Path) -> dict[str, Any]:
+    """Return the keys and values of a file that may be broken; of a broken one, line by line."""
+    try:
+        return read_yaml(path)
+    except ConfigError:
+        found: dict[str, Any] = {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        with contextlib.suppress(yaml.YAMLError):
+            if isinstance(one := yaml.safe_load(line), dict):
+                found |= one
+    return found

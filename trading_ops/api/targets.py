@@ -31,6 +31,9 @@ class TargetView(msgspec.Struct, kw_only=True):
     venue: str | None
     open_incidents: int
     holds: list[Hold]
+    in_force: list[str]
+    """The ids of the holds that the bot has acknowledged to this reconciler."""
+
     automation: str
     """`acts`, or why nothing is done by itself: `paused`, `observe_only`, `maintenance`."""
 
@@ -182,12 +185,14 @@ class Targets:
 
     def _view(self, target: Target, words: _Words, now: datetime) -> TargetView:
         automation, note = self._automation(target, words, now)
+        holds = self._holds(target)
         return TargetView(
             name=target.name,
             kind=target.kind,
             venue=target.venue,
             open_incidents=words.open.get(target.name, 0),
-            holds=self._holds(target),
+            holds=holds,
+            in_force=[one.id for one in holds if self._holding.is_acknowledged(one.id)],
             automation=automation,
             automation_note=note,
         )

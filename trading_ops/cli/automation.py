@@ -10,6 +10,7 @@ from trading_ops.cli.ordering import order, owner_option, reason_option
 from trading_ops.cli.story import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.reconciler_views import HoldView, TargetView
 
 __all__ = ["automation", "automation_state", "order"]
 
@@ -33,12 +34,21 @@ def automation_state() -> list[str]:
                 until = moment(window.ends_at)
                 said.append(f"{where} by {window.owner} until {until}: {window.reason}")
         for target in targets:
-            for hold in target.holds:
-                what = f"{target.name} is {hold.state.upper()} by {hold.owner}"
-                said.append(f"{what} since {moment(hold.at)}: {hold.reason} (hold {hold.id})")
+            said.extend(_standing(target, hold) for hold in target.holds)
         return [plain(line) for line in said]
 
     return order(ask)
+
+
+def _standing(target: TargetView, hold: HoldView) -> str:
+    if hold.id in target.in_force:
+        what = f"is {hold.state.upper()}"
+    else:
+        what = f"has not acknowledged that it is {hold.state}, so that is NOT IN FORCE; requested"
+    return (
+        f"{target.name} {what} by {hold.owner} since {moment(hold.at)}: {hold.reason} "
+        f"(hold {hold.id})"
+    )
 
 
 @click.group()

@@ -3,9 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
 
-import aiohttp
 import click
 import msgspec
 
@@ -18,16 +16,12 @@ from trading_ops.cli.ordering import (
     owner_option,
     reason_option,
 )
-from trading_ops.clients.directory import Directory
+from trading_ops.cli.telling import HALT, REDUCE, STATES, tell_directly
 from trading_ops.clients.reconciler_views import LaidView
-from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.errors import ClientError, StackError, Unreachable
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets
-
-HALT, REDUCE = "halt", "reduce"
-STATES = {HALT: "halted", REDUCE: "reducing"}
-WITHIN = timedelta(seconds=2)
+from trading_ops.domain.target import NAMED_BOTS, Registry
+from trading_ops.errors import ConfigError, Refused, StackError, TradingOpsError
+from trading_ops.last_good import registry_or_last_good
+from trading_ops.settings import Settings, load_usable_settings
 
 
 @click.command()
@@ -42,7 +36,7 @@ def halt(
 ) -> None:
     """Halt BOT, or all: it submits and changes nothing; cancels and queries pass.
 
-    While the reconciler does not answer, the bot itself is told. Exit code 1 when a bot has not
+    A bot that the reconciler cannot halt is told directly. Exit code 1 when a bot has not
     acknowledged it.
     """
     if (bot is None) is not everyone:
@@ -59,7 +53,7 @@ def halt(
 def reduce(context: click.Context, bot: str, reason: str, owner: str, output: str) -> None:
     """Let BOT only shrink its exposure.
 
-    While the reconciler does not answer, the bot itself is told. Exit code 1 when it has not
+    A bot that the reconciler cannot reduce is told directly. Exit code 1 when it has not
     acknowledged it.
     """
     _hold(context, REDUCE, (bot,), owner, reason, output)
@@ -99,11 +93,15 @@ def _hold(
     reason: str,
     output: str,
 ) -> None:
-    settings = command_settings()
-    registry = load_targets(settings.targets_file)
+    try:
+        settings = command_settings()
+    except ConfigError as error:
+        click.echo(f"{error}. The settings that are valid are used.", err=True)
+        settings = command_settings(load_usable_settings)
+    registry, problem = registry_or_last_good(settings)
+    if problem is not None:
+        click.echo(f"{problem}. The last valid targets.yml is used.", err=True)
     laid = asyncio.run(_lay(settings, registry, word, bots, owner, reason))
-    if bots is None:
-        laid += [_out_of_reach(bot, word) for bot in registry.of_kind(Kind.BARE_BOT)]
     if output == "json":
         print_json(msgspec.to_builtins(laid))
     for one in laid if output != "json" else ():
@@ -116,14 +114,6 @@ def _hold(
         context.exit(ExitCode.FAILED)
 
 
-def _out_of_reach(bot: Target, word: str) -> LaidView:
-    """Return the answer for a bot that only exports metrics: nobody must think that it stopped."""
-    detail = "it takes no orders, since it only exports metrics: stop it by its own means"
-    return LaidView(
-        target=bot.name, id="", state=STATES[word], stored=False, acknowledged=False, detail=detail
-    )
-
-
 async def _lay(
     settings: Settings,
     registry: Registry,
@@ -132,46 +122,36 @@ async def _lay(
     owner: str,
     reason: str,
 ) -> list[LaidView]:
+    """Have the reconciler hold the bots, and tell each one directly that has not acknowledged it.
+
+    Raises:
+        Refused: the reconciler refused a name that is no bot of targets.yml either.
+        StackError: targets.yml has no such bot.
+    """
     # The key is the hold's: whether one way or both reach the bot, it is one hold.
     key = str(uuid.uuid4())
+    laid: dict[str, LaidView] = {}
+    refused: Exception | None = None
     try:
         async with connected(settings, registry) as api:
             if bots is None:
-                return await api.halt_all(owner=owner, reason=reason)
-            return [await api.hold(bots[0], word, owner=owner, reason=reason, key=key)]
-    except (Unreachable, StackError) as error:
-        click.echo(f"{error}. The bot itself is told.", err=True)
-    meant = [one for one in registry.bots if bots is None or one.name in bots]
-    if not meant:
+                answers = await api.halt_all(owner=owner, reason=reason)
+            else:
+                answers = [await api.hold(bots[0], word, owner=owner, reason=reason, key=key)]
+            laid = {one.target: one for one in answers}
+    except (TradingOpsError, OSError) as error:
+        refused = error
+    meant = [
+        one for one in registry if one.kind in NAMED_BOTS and (bots is None or one.name in bots)
+    ]
+    if not meant and not laid:
+        if isinstance(refused, Refused):
+            raise refused
         raise StackError(f"targets.yml has no bot {', '.join(bots or ()) or 'at all'}")
-    agents = any(one.kind is Kind.BOT for one in meant)
-    tokens = {"agent": settings.secret("agent_token")} if agents else {}
-    async with aiohttp.ClientSession() as session:
-        directory = Directory(session, registry, tokens, settings.freqtrade_credentials)
-        telling = [
-            _tell(
-                directory, bot, word, {"owner": owner, "reason": reason, "id": f"{key}-{bot.name}"}
-            )
-            for bot in meant
-        ]
-        return list(await asyncio.gather(*telling))
-
-
-async def _tell(directory: Directory, bot: Target, word: str, hold: dict[str, str]) -> LaidView:
-    """Tell a bot itself; the reconciler learns of the hold from it when it is back."""
-    try:
-        answer = await directory.bot(bot).command(
-            word, hold, attempt_id=f"hold:{hold['id'][:100]}", fence=0, within=WITHIN
-        )
-        done, detail = answer.succeeded, answer.detail
-    except ClientError as error:
-        again = "it is stored nowhere: order it again when the bot answers"
-        done, detail = False, f"{error}; {again}"
-    return LaidView(
-        target=bot.name,
-        id=hold["id"],
-        state=STATES[word],
-        stored=False,
-        acknowledged=done,
-        detail=detail,
-    )
+    if refused is not None:
+        click.echo(f"{refused}. The bot itself is told.", err=True)
+    left = [bot for bot in meant if bot.name not in laid or not laid[bot.name].acknowledged]
+    if left:
+        hold = {"owner": owner, "reason": reason, "id": key}
+        laid |= await tell_directly(settings, registry, left, word, hold, laid)
+    return list(laid.values())

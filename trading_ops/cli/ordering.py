@@ -53,9 +53,9 @@ def _remember(context: click.Context, _option: click.Parameter, path: Path | Non
         context.meta[NAMED_FILE] = path.resolve()
 
 
-def command_settings() -> Settings:
+def command_settings(load: Callable[[], Settings] = load_settings) -> Settings:
     """Return the settings, with the token's file that this command was given."""
-    settings, context = load_settings(), click.get_current_context(silent=True)
+    settings, context = load(), click.get_current_context(silent=True)
     given = context.meta.get(NAMED_FILE) if context else None
     return msgspec.structs.replace(settings, token_file=given) if given else settings
 

@@ -142,6 +142,8 @@ class TargetView(msgspec.Struct):
 
     name: str
     holds: list[HoldView]
+    in_force: list[str] = []
+    """The ids of the holds that the bot has acknowledged."""
 
 
 class LiftedView(msgspec.Struct):

@@ -14,6 +14,7 @@ from trading_ops import clock, logs
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.last_good import keep_last_good
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
 from trading_ops.stack.configs import units_file
@@ -63,6 +64,7 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
         end_leftovers(settings.var)
         check_ports(registry)
         lay_out(settings, registry)
+        keep_last_good(settings)
         _log.info("stack_prepared", seconds=round(clock.monotonic() - began, 3))
         releases = Releases(settings.var / "units")
         plans = tuple(map(releases.chosen, plans))

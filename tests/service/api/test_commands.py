@@ -1,21 +1,25 @@
 """What a person types at night, against a running reconciler, and against a dead one."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes import FakeWorld
 from tests.free_ports import free_port
+from tests.service.holding.bots import RealAgent
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.api.token_file import FILE
 from trading_ops.cli import by_hand
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
-from trading_ops.settings import Settings
+from trading_ops.last_good import keep_last_good
+from trading_ops.settings import Settings, load_settings
 
 Type = Callable[..., Awaitable[tuple[int, str]]]
 
@@ -124,6 +128,137 @@ async def test_a_bot_that_was_not_reached_is_said(
     code, said = await type_("halt", "alpha", "--reason", "odd fills")
     assert code == ExitCode.FAILED
     assert "alpha has NOT said that it is halted" in said
+
+
+def _targets_file(settings: Settings, _monkeypatch: pytest.MonkeyPatch) -> None:
+    (settings.root / "targets.yml").write_text("targets: [}")
+
+
+def _settings_key(settings: Settings, _monkeypatch: pytest.MonkeyPatch) -> None:
+    (settings.root / "settings.yml").write_text("no_such_setting: 1\n")
+
+
+def _settings_syntax(settings: Settings, _monkeypatch: pytest.MonkeyPatch) -> None:
+    (settings.root / "settings.yml").write_text("observe_only: [\nvar: var\n")
+
+
+def _variable(_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADING_OPS_HOST", "x")
+
+
+def _operator_token(settings: Settings, _monkeypatch: pytest.MonkeyPatch) -> None:
+    (settings.secrets / "operator_token").unlink()
+
+
+@pytest.mark.parametrize("alive", [True, False])
+@pytest.mark.parametrize(
+    "damage", [_targets_file, _settings_key, _settings_syntax, _variable, _operator_token]
+)
+async def test_a_halt_goes_out_although_a_file_is_broken(
+    start: Start,
+    settings: Settings,
+    type_: Type,
+    world: FakeWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Settings, pytest.MonkeyPatch], None],
+    *,
+    alive: bool,
+) -> None:
+    """The last valid registry and what is valid of the settings are enough to reach the bot."""
+    async with contextlib.AsyncExitStack() as stack:
+        if alive:
+            found_by_commands(settings, await stack.enter_async_context(start()))
+        else:
+            write_targets(settings, world, free_port())
+        keep_last_good(load_settings(settings.root, {}))
+        damage(settings, monkeypatch)
+        for bots in ("alpha", "--all"):
+            code, said = await type_("halt", bots, "--reason", "odd fills")
+            assert code == ExitCode.OK
+            assert "alpha is halted" in said
+        assert world.commands == ["halt", "halt"]
+
+
+async def test_without_any_registry_a_halt_says_what_is_wrong(
+    settings: Settings, type_: Type
+) -> None:
+    """No copy was ever kept: the mistake in targets.yml is named."""
+    (settings.root / "targets.yml").write_text("targets: [}")
+    assert (await type_("halt", "--all", "--reason", "x"))[0] == ExitCode.SETUP
+
+
+async def test_a_bot_that_the_reconciler_does_not_know_is_told_directly(
+    start: Start, settings: Settings, type_: Type, world: FakeWorld, tmp_path: Path
+) -> None:
+    """It is in targets.yml, which the reconciler has not read again; `--all` reaches it too."""
+    folder = tmp_path / "beta"
+    folder.mkdir()
+    beta = RealAgent(folder)
+    beta.start()
+    try:
+        async with start() as running:
+            found_by_commands(settings, running)
+            with (settings.root / "targets.yml").open("a") as targets:
+                line = f"{{name: beta, kind: bot, address: '{beta.address}', venue: paper}}"
+                targets.write(f"  - {line}\n")
+            code, said = await type_("halt", "--all", "--reason", "x")
+            assert (code, beta.state) == (ExitCode.OK, "halted")
+            assert "alpha is halted" in said
+            assert "beta is halted" in said
+            assert len(beta.holds) == 1
+            assert (await type_("halt", "beta", "--reason", "x"))[0] == ExitCode.OK
+            assert len(beta.holds) == 2
+            beta.stop()
+            code, said = await type_("halt", "--all", "--reason", "x")
+            assert code == ExitCode.FAILED
+            assert "alpha is halted" in said
+            assert "beta has NOT said that it is halted" in said
+    finally:
+        beta.stop()
+
+
+async def test_a_bot_that_was_removed_from_the_file_is_told_until_the_next_start(
+    settings: Settings, type_: Type, world: FakeWorld
+) -> None:
+    """Its process may still run."""
+    write_targets(settings, world, free_port())
+    keep_last_good(load_settings(settings.root, {}))
+    targets = settings.root / "targets.yml"
+    lines = targets.read_text().splitlines(keepends=True)
+    targets.write_text("".join(line for line in lines if "name: alpha" not in line))
+    assert (await type_("halt", "--all", "--reason", "x"))[0] == ExitCode.OK
+    assert world.commands == ["halt"]
+
+
+async def test_a_rotated_agent_token_is_used_at_once(
+    start: Start, settings: Settings, type_: Type, world: FakeWorld
+) -> None:
+    """The reconciler still has the old one, so the command tells the bot itself: one hold."""
+    async with start() as running:
+        found_by_commands(settings, running)
+        world.agent_token = "rotated"
+        code, said = await type_("halt", "alpha", "--reason", "x")
+        assert code == ExitCode.FAILED
+        assert "alpha has NOT said that it is halted" in said
+        assert (
+            "alpha has not acknowledged that it is halted" in (await type_("automation", "show"))[1]
+        )
+        (settings.secrets / "agent_token").write_text("rotated\n")
+        code, said = await type_("halt", "alpha", "--reason", "x")
+        assert code == ExitCode.OK
+        assert "alpha is halted" in said
+
+
+async def test_a_halt_that_is_in_force_is_shown_as_such(
+    start: Start, settings: Settings, type_: Type, world: FakeWorld
+) -> None:
+    """HALTED is only said of what the bot has acknowledged."""
+    async with start() as running:
+        found_by_commands(settings, running)
+        await type_("halt", "alpha", "--reason", "odd fills", "--owner", "ada")
+        shown = (await type_("automation", "show"))[1]
+        assert "alpha is HALTED by ada" in shown
+        assert "NOT IN FORCE" not in shown
 
 
 async def test_an_incident_is_taken_and_given_back(

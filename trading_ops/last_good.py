@@ -1,0 +1,46 @@
+"""The last registry that could be read, for orders that must go out while targets.yml is broken."""
+
+import os
+
+from trading_ops import logs
+from trading_ops.domain.target import Registry
+from trading_ops.errors import ConfigError
+from trading_ops.settings import Settings
+from trading_ops.targets import load_targets
+
+_log = logs.get(__name__)
+
+
+def keep_last_good(settings: Settings) -> None:
+    """Copy targets.yml, which has just been read, into the var folder."""
+    try:
+        path = settings.last_good_targets
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        scratch.write_bytes(settings.targets_file.read_bytes())
+        scratch.replace(path)
+    except OSError as error:
+        _log.warning("targets_not_kept", reason=str(error))
+
+
+def registry_or_last_good(settings: Settings) -> tuple[Registry, ConfigError | None]:
+    """Return every target that is or was registered, and what is wrong with targets.yml, if so.
+
+    A target that was removed from the file is still in the result until the stack or the reconciler
+    is started again: its process may run until then.
+
+    Raises:
+        ConfigError: targets.yml is broken and there is no usable copy.
+    """
+    try:
+        current, problem = load_targets(settings.targets_file), None
+    except ConfigError as error:
+        current, problem = Registry(()), error
+    try:
+        kept = load_targets(settings.last_good_targets)
+    except ConfigError:
+        if problem is not None:
+            raise problem from None
+        return current, None
+    removed = tuple(one for one in kept if current.find(one.name) is None)
+    return Registry((*current, *removed)), problem
