@@ -3,6 +3,7 @@ only itself."""
 
 import asyncio
 import threading
+import time
 
 import psycopg
 import pytest
@@ -207,3 +208,55 @@ async def test_a_reading_sees_one_moment(writer: Writer, reading: Engine) -> Non
         second = notifications.count(connection, notifications.State.PENDING)
     assert (first, second) == (1, 1)
     assert count(reading) == 2
+
+
+async def test_after_stop_a_request_is_refused(url: str) -> None:
+    """It must not wait for a thread that has ended; what was accepted before is stored."""
+    writer = Writer(writing_engine(url))
+    writer.start()
+    held = Held(writer)
+    accepted = writer.submit(add)
+    stopping = asyncio.create_task(asyncio.to_thread(writer.stop))
+    held.let_go()
+    await stopping
+    assert accepted.result(timeout=0) > 0
+    for ask in (writer.run, writer.take_in):
+        with pytest.raises(StoreError, match="stopped"):
+            await asyncio.wait_for(ask(add), 30)
+    with pytest.raises(StoreError, match="stopped"):
+        writer.submit(add)
+
+
+async def test_a_callback_that_fails_after_commit_replays_nothing(
+    writer: Writer, reading: Engine
+) -> None:
+    """The batch is committed: every request in it is answered, and is carried out once."""
+
+    def fail_after_commit(seconds: float) -> None:
+        raise ZeroDivisionError(seconds)
+
+    held = Held(writer)
+    requests = [asyncio.wrap_future(writer.submit(add)) for _ in range(3)]
+    writer.on_commit = fail_after_commit
+    held.let_go()
+    assert len(set(await asyncio.gather(*requests))) == 3
+    assert count(reading) == 3
+
+
+async def test_close_cancels_the_reads_that_were_only_started(reading: Engine) -> None:
+    """A read of a database that hangs must not outlive the reader."""
+    begun = threading.Event()
+
+    def hang(connection: Connection) -> None:
+        del connection
+        begun.set()
+        deadline = time.monotonic() + 60
+        while not task.cancelling() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    reader = Reader(reading)
+    task = reader.start(hang)
+    assert await asyncio.to_thread(begun.wait, 60)
+    reader.close()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -84,7 +84,7 @@ class DatabaseProbe:
             if clock.monotonic() - self._asked_at < PROBE_SECONDS:
                 return (*self._last, clock.monotonic() - self._asked_at)
             self._asked_at = clock.monotonic()
-            self._asking = asyncio.create_task(self.reader.read(events.head))
+            self._asking = self.reader.start(events.head)
         asking = self._asking  # of which others may wait too
         await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
         age = clock.monotonic() - self._asked_at

@@ -32,7 +32,7 @@ class HandsOff:
     async def refresh(self) -> None:
         """Read what people have said; returns after a second at the latest."""
         if self._reading is None:
-            self._reading = asyncio.create_task(self.reader.read(_read))
+            self._reading = self.reader.start(_read)
         # Never two of them: a database that hangs must not take up every thread there is.
         await asyncio.wait({self._reading}, timeout=READ_SECONDS)
         if not self._reading.done():

@@ -130,7 +130,7 @@ class HoldMemory:
     async def refresh(self) -> None:
         """Read what stands; while the database is away, what was known last counts."""
         if self._reading is None:
-            self._reading = self._changes, asyncio.create_task(self._reader.read(_read))
+            self._reading = self._changes, self._reader.start(_read)
         changes, reading = self._reading
         # Never two of them: a database that hangs must not take up every thread there is.
         await asyncio.wait({reading}, timeout=STORE_SECONDS)

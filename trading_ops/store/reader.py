@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +27,7 @@ class Reader:
         """
         self._engine = engine
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-reader")
+        self._started: set[asyncio.Task[Any]] = set()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` reads.
@@ -36,6 +37,13 @@ class Reader:
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._read, work)
+
+    def start(self, work: Callable[[Connection], T]) -> asyncio.Task[T]:
+        """Start a read that its caller need not wait for; `close` cancels it."""
+        task = asyncio.create_task(self.read(work))
+        self._started.add(task)
+        task.add_done_callback(self._started.discard)
+        return task
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -53,5 +61,7 @@ class Reader:
 
     def close(self) -> None:
         """Let the reads under way come to their end, then let go of all connections."""
+        for task in self._started:
+            task.cancel()
         self._threads.shutdown(cancel_futures=True)
         self._engine.dispose()

@@ -84,6 +84,7 @@ class Writer:
         self._control: deque[_Request] = deque()
         self._intake: queue.Queue[_Request] = queue.Queue(INTAKE_LIMIT)
         self._wake = threading.Event()
+        self._accepting = threading.Lock()
         self._stopping = False
         self.on_commit: Callable[[float], None] = lambda _seconds: None
         """Told, in the writer's thread, how long each transaction took that was committed."""
@@ -96,7 +97,8 @@ class Writer:
 
     def stop(self) -> None:
         """Finish everything that was accepted, then end the thread."""
-        self._stopping = True
+        with self._accepting:
+            self._stopping = True
         self._wake.set()
         self._thread.join()
         self._engine.dispose()
@@ -109,8 +111,7 @@ class Writer:
             StoreError: it could not be stored; nothing of it was.
         """
         request = _Request(work, asyncio.get_running_loop())
-        self._control.append(request)
-        self._wake.set()
+        self._accept(request, self._control.append)
         answer: T = await request.done  # type: ignore[misc]  # it is an asyncio future
         return answer
 
@@ -124,18 +125,20 @@ class Writer:
         """
         request = _Request(work, asyncio.get_running_loop())
         try:
-            self._intake.put_nowait(request)
+            self._accept(request, self._intake.put_nowait)
         except queue.Full as error:
             raise StoreBusy("the intake is full") from error
-        self._wake.set()
         answer: T = await request.done  # type: ignore[misc]  # it is an asyncio future
         return answer
 
     def submit(self, work: Callable[[Connection], T]) -> Future[T]:
-        """Queue a control request from any thread."""
+        """Queue a control request from any thread.
+
+        Raises:
+            StoreUnavailable: the writer is stopped.
+        """
         request = _Request(work)
-        self._control.append(request)
-        self._wake.set()
+        self._accept(request, self._control.append)
         assert isinstance(request.done, Future)  # noqa: S101 - made without a loop
         return request.done
 
@@ -144,15 +147,23 @@ class Writer:
         """Requests not yet carried out."""
         return len(self._control) + self._intake.qsize()
 
+    def _accept(self, request: _Request, put: Callable[[_Request], None]) -> None:
+        with self._accepting:  # after `stop` the thread would never answer
+            if self._stopping:
+                raise StoreUnavailable("the writer is stopped; nothing is stored")
+            put(request)
+        self._wake.set()
+
     def _run(self) -> None:
-        while True:
+        stopping = False
+        while not stopping:
             self._wake.wait()
             self._wake.clear()
+            # Read before the queues are emptied: whatever was accepted is in them by now.
+            stopping = self._stopping
             while self.waiting:
                 if batch := self._next_batch():
                     self._carry_out(batch)
-            if self._stopping:
-                return
 
     def _next_batch(self) -> list[_Request]:
         batch: list[_Request] = []
@@ -209,7 +220,10 @@ class Writer:
             results = [request.work(connection) for request in batch]
             checkpoints.reached(Checkpoint.COMMIT_BEFORE)
         checkpoints.reached(Checkpoint.COMMIT_AFTER)
-        self.on_commit(clock.monotonic() - began)
+        try:
+            self.on_commit(clock.monotonic() - began)
+        except Exception:  # the batch is committed and must not be replayed
+            log.exception("commit_callback_failed")
         return results
 
 
