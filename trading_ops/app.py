@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
@@ -40,21 +39,17 @@ async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> 
             auto_decompress=False,
         )
         await runner.setup()
-        looping = asyncio.create_task(reconciler.loop.run())
-        watching = asyncio.create_task(reconciler.watch.run())
-        try:
-            await BoundedSite(runner, host, port, connections=CONNECTIONS).start()
-            log.info("reconciler_started", address=f"{host}:{port}")
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({looping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-        finally:
-            await runner.cleanup()
-            watching.cancel()
-            await asyncio.wait({watching})
-            looping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await looping
+        tasks = reconciler.tasks
+        async with (
+            tasks.running("loop", reconciler.loop.run),
+            tasks.running("agents", reconciler.watch.run),
+        ):
+            try:
+                await BoundedSite(runner, host, port, connections=CONNECTIONS).start()
+                log.info("reconciler_started", address=f"{host}:{port}")
+                await stop.wait()
+            finally:
+                await runner.cleanup()
     log.info("reconciler_stopped")
 
 

@@ -8,6 +8,7 @@ import aiohttp
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.tasks import Tasks
 from trading_ops.settings import Settings
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -26,5 +27,6 @@ class Base:
     """The HTTP border's: however much is asked there, nothing of ours waits behind it."""
 
     lease: Lease
+    tasks: Tasks
     session: aiohttp.ClientSession
     wakeup: asyncio.Event

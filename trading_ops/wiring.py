@@ -38,6 +38,7 @@ from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.recover import Recovery
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.reconciler.surroundings import Surroundings
+from trading_ops.reconciler.tasks import Tasks
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.watch import AgentWatch, Patience
 from trading_ops.settings import Settings
@@ -59,6 +60,7 @@ class Reconciler:
     loop: Loop
     holding: Holding
     watch: AgentWatch
+    tasks: Tasks
     asking: Reader
     """The reader of the HTTP border, beside the loop's."""
 
@@ -79,10 +81,12 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
         alone = sqlite_path(settings.database_url) is not None
         try:
             async with aiohttp.ClientSession() as session:
+                metrics = ReconcilerMetrics()
                 base = Base(
                     settings=settings,
                     plans=plans,
-                    metrics=ReconcilerMetrics(),
+                    metrics=metrics,
+                    tasks=Tasks(on_success=metrics.task_succeeded),
                     writer=writer,
                     reader=reader,
                     asking=asking,
@@ -97,6 +101,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                         loop=loop,
                         holding=holding,
                         watch=watch,
+                        tasks=base.tasks,
                         asking=asking,
                     )
         finally:
@@ -115,7 +120,7 @@ async def _audited(base: Base) -> AsyncIterator[None]:
         reader=base.reader,
         on_anchor=base.metrics.audit_anchor.set,
     )
-    async with anchors.running():
+    async with anchors.running(base.tasks):
         yield
 
 
@@ -160,7 +165,8 @@ async def _measured(base: Base) -> AsyncIterator[None]:
     measuring = Measuring(
         writer=base.writer, reader=base.reader, lease=base.lease, metrics=base.metrics
     )
-    async with measuring.running():
+    measuring.follow()
+    async with base.tasks.running("measurements", measuring.run):
         yield
 
 
@@ -219,6 +225,7 @@ def _loop(base: Base) -> Loop:
             metrics=base.metrics,
         ),
         jobs=jobs,
+        tasks=base.tasks,
         metrics=base.metrics,
         limits=GlobalLimits(),
         poll_seconds=base.settings.poll_interval_seconds,

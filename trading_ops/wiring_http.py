@@ -72,5 +72,5 @@ def _handlers(
         alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.desk.by_id),
         events=Events(reader, recovery_times),
         stream=stream,
-        system=System(reader, base.metrics, passed_ago),
+        system=System(reader, base.metrics, passed_ago, base.tasks.trouble),
     )

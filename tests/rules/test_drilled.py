@@ -55,6 +55,7 @@ NOT_RAISED = {
     "TradingOpsNotice": Not("a person raises it", "actions/test_notify.py"),
     "TradingOpsNotificationQuarantined": Not(LONG, "service/reconciler/test_border.py"),
     "TradingOpsNotificationsRefused": Not(LONG, "service/reconciler/test_failures.py"),
+    "TradingOpsTaskStalled": Not(LONG, "service/reconciler/test_tasks.py"),
     "TradingOpsTest": Not("`trading-ops doctor` raises it", "e2e/test_stack.py"),
     "TradingPostgresqlArchiveFailing": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
     "TradingPostgresqlConnectionsNear": Not(NO_SERVER, "service/exporter/test_postgresql.py"),

@@ -49,9 +49,14 @@ class System:
     """What the reconciler says of itself."""
 
     def __init__(
-        self, reader: Reader, metrics: ReconcilerMetrics, passed_ago: Callable[[], float]
+        self,
+        reader: Reader,
+        metrics: ReconcilerMetrics,
+        passed_ago: Callable[[], float],
+        trouble: Callable[[], str],
     ) -> None:
-        """Take how many seconds ago the loop last came round."""
+        """Take the seconds since the last pass, and what is wrong with the background tasks."""
+        self._trouble = trouble
         self._reader = reader
         self._metrics = metrics
         self._passed_ago = passed_ago
@@ -62,9 +67,11 @@ class System:
         return web.Response(text="healthy\n")
 
     async def ready(self) -> web.Response:
-        """Answer 200 only when the database answers and the loop comes round."""
+        """Answer 200 only when the database answers and every background task works."""
         if self._passed_ago() > STUCK_SECONDS:
             raise web.HTTPServiceUnavailable(text="the loop does not come round: see the log\n")
+        if trouble := self._trouble():
+            raise web.HTTPServiceUnavailable(text=f"background task: {trouble}\n")
         try:
             await self._reader.read(partial(pauses.current, now=clock.now()))
         except StoreError as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from trading_ops import clock, logs
 from trading_ops.errors import StoreError
+from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
 from trading_ops.store import Connection, events
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -109,26 +110,22 @@ class Anchors:
 
     _last: events.Head | None = field(init=False, default=None)
 
-    async def run(self) -> None:
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Anchor until cancelled; first look whether what was anchored last is still there."""
         await self._look_back()
         while True:
-            try:
-                await self.anchor_now()
-            except Exception:
-                log.exception("audit_anchor_failed")  # a defect; the next minute tries again
+            await self.anchor_now()
+            succeeded()
             await asyncio.sleep(self.interval.total_seconds())
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, tasks: Tasks) -> AsyncIterator[None]:
         """Anchor meanwhile, and once more at the end, when nothing is written any more."""
-        task = asyncio.create_task(self.run())
+        stalled_after = 3 * self.interval.total_seconds()
         try:
-            yield
+            async with tasks.running("anchors", self.run, stalled_after=stalled_after):
+                yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             await self.anchor_now()
 
     async def anchor_now(self) -> Anchor | None:

@@ -17,6 +17,7 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import StoreError
+from trading_ops.reconciler.tasks import Succeeded
 from trading_ops.store import claims
 from trading_ops.store.claims import LEASE, MARGIN, Claim
 from trading_ops.store.writer import Writer
@@ -93,7 +94,7 @@ class Lease:
             await self._writer.run(claims.clear)
         await self._renew()
 
-    async def run(self, works: Callable[[], bool]) -> None:
+    async def run(self, succeeded: Succeeded, *, works: Callable[[], bool]) -> None:
         """Extend the leases until cancelled, as long as the loop that they are for comes round."""
         while True:
             if not works():
@@ -106,6 +107,7 @@ class Lease:
                 log.warning("lease_not_renewed", error=str(error), age=round(self.age_seconds, 1))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
+                succeeded()
                 await asyncio.sleep(RENEW_SECONDS)
 
     async def end(self) -> None:

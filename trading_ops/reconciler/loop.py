@@ -28,6 +28,7 @@ from trading_ops.reconciler.manual import Manual
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
 from trading_ops.store.reader import Reader
 
 log = logs.get(__name__)
@@ -60,6 +61,7 @@ class Loop:
     manual: Manual
     acknowledging: Acknowledging
     jobs: Jobs
+    tasks: Tasks
     metrics: ReconcilerMetrics
     limits: GlobalLimits
     poll_seconds: float
@@ -81,31 +83,35 @@ class Loop:
     _read_once: bool = field(init=False, default=False)
     _not_before: float = field(init=False, default=-math.inf)
 
-    async def run(self) -> None:
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Run until cancelled; then let what is under way come to its end."""
         self._began_at = clock.monotonic()
         await self.lease.begin()
         await self.intake.remember_watchdog()
-        renewing = asyncio.create_task(self.lease.run(self._comes_round))
-        polled_at = pruned_at = -math.inf
+        renewing = partial(self.lease.run, works=self._comes_round)
         try:
-            while True:
-                self.wakeup.clear()
-                due = clock.monotonic() - polled_at >= self.poll_seconds
-                polled_at = clock.monotonic() if due else polled_at
-                rest = await self._guarded_pass(poll=due)
-                if clock.monotonic() - pruned_at > PRUNE_SECONDS:
-                    pruned_at = clock.monotonic()
-                    if "prune" not in self.jobs:
-                        self.jobs.start("prune", self.intake.forget_old())
-                until_poll = polled_at + self.poll_seconds - clock.monotonic()
-                await asyncio.sleep(max(0.0, self._not_before - clock.monotonic()))
-                await self._sleep(min(rest, until_poll))
+            async with self.tasks.running("leases", renewing):
+                try:
+                    await self._come_round(succeeded)
+                finally:
+                    await self.jobs.stop(DRAIN_SECONDS)
         finally:
-            await self.jobs.stop(DRAIN_SECONDS)
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
             await self.lease.end()
+
+    async def _come_round(self, succeeded: Succeeded) -> None:
+        polled_at = pruned_at = -math.inf
+        while True:
+            self.wakeup.clear()
+            due = clock.monotonic() - polled_at >= self.poll_seconds
+            polled_at = clock.monotonic() if due else polled_at
+            rest = await self._guarded_pass(succeeded, poll=due)
+            if clock.monotonic() - pruned_at > PRUNE_SECONDS:
+                pruned_at = clock.monotonic()
+                if "prune" not in self.jobs:
+                    self.jobs.start("prune", self.intake.forget_old())
+            until_poll = polled_at + self.poll_seconds - clock.monotonic()
+            await asyncio.sleep(max(0.0, self._not_before - clock.monotonic()))
+            await self._sleep(min(rest, until_poll))
 
     def _comes_round(self) -> bool:
         since = max(self.passed_at, self._began_at)
@@ -118,7 +124,7 @@ class Loop:
         except TimeoutError:
             pass
 
-    async def _guarded_pass(self, *, poll: bool) -> float:
+    async def _guarded_pass(self, succeeded: Succeeded, *, poll: bool) -> float:
         began = clock.monotonic()
         try:
             rest = await self.make_pass(poll=poll)
@@ -127,6 +133,7 @@ class Loop:
         except Exception:  # one bad pass must not end recovery for good
             log.exception("pass_crashed")
         else:
+            succeeded()
             self.passed_at = clock.monotonic()
             self.metrics.passed.set(clock.timestamp())
             self.metrics.pass_duration.observe(self.passed_at - began)

@@ -4,8 +4,6 @@ What is known in memory is asked for at each scrape; what the database knows is 
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +11,7 @@ from trading_ops import clock, logs
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.lease import LEASE_SECONDS, USABLE_SECONDS, Lease
 from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, events, notifications
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -41,18 +40,7 @@ class Measuring:
         self.metrics.lease_until.set_function(self._lease_until)
         self.writer.on_commit = self.metrics.commit.observe
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Measure meanwhile."""
-        self.follow()
-        task = asyncio.create_task(self.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def run(self) -> None:
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Read what only the database knows, every few seconds."""
         turn = 0
         while True:
@@ -60,6 +48,8 @@ class Measuring:
                 await self.reader.read(partial(self._measure, scan=turn % QUARANTINE_EVERY == 0))
             except StoreError as error:
                 log.warning("not_measured", error=str(error))
+            else:
+                succeeded()
             turn += 1
             await asyncio.sleep(EVERY_SECONDS)
 

@@ -48,6 +48,7 @@ class ReconcilerMetrics:
         self.websocket_clients = gauge("trading_ops_websocket_clients", self.registry)
         self.audit_head = gauge("trading_ops_audit_head_events", self.registry)
         self.audit_anchor = gauge("trading_ops_audit_anchor_timestamp_seconds", self.registry)
+        self._task = gauge("trading_ops_task_last_success_timestamp_seconds", self.registry)
         self._began_at = clock.now()
         self.agent_silent = gauge("trading_ops_agent_silent", self.registry)
         self.agent_answered = gauge(
@@ -70,6 +71,10 @@ class ReconcilerMetrics:
             self.polled.labels(source)
         for state in ("pending", "quarantined"):
             self.inbox.labels(state)
+
+    def task_succeeded(self, task: str, timestamp: float) -> None:
+        """Note the last success of a background task."""
+        self._task.labels(task).set(timestamp)
 
     def decided(self, decision: Decision) -> None:
         """Count one decision with its reason."""

@@ -1,5 +1,6 @@
 """One bot's agent as it is heard: how long it has been silent, and what was said of that."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -66,6 +67,9 @@ class Pulse:
     misses: int = 0
     epoch: int = 0
     """Grows with each answer: what was asked before it says nothing any more."""
+
+    judged_at: float = -math.inf
+    """Monotonic: when an answer, or its absence, was last judged."""
 
     asked: str | None = None
     """The hold that was asked for because of silence, and is not known to be in force."""

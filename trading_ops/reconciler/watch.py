@@ -26,6 +26,7 @@ from trading_ops.reconciler.hands_off import HandsOff
 from trading_ops.reconciler.holding import MACHINE, Holding, Report
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.pulse import MISSES, Life, Patience, Pulse
+from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, events
 from trading_ops.store.writer import Writer
 
@@ -34,6 +35,8 @@ __all__ = ["AgentWatch", "Patience", "Pulse"]
 log = logs.get(__name__)
 
 WRITE_SECONDS = 1.0
+ASKED_SECONDS = 15.0
+"""Within which each agent's answer, or its absence, must have been judged: many times the usual."""
 
 
 class AgentWatch:
@@ -68,13 +71,13 @@ class AgentWatch:
             metrics.agent_answered.labels(name).set(0)
         self._show()
 
-    async def run(self) -> None:
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Watch, and keep the holds in force, until cancelled."""
         for pulse in self.pulses.values():
-            pulse.quiet_from = clock.monotonic()
+            pulse.quiet_from = pulse.judged_at = clock.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_up())
+                group.create_task(self._keep_up(succeeded))
                 for pulse in self.pulses.values():
                     group.create_task(self._follow(pulse))
         finally:
@@ -106,7 +109,9 @@ class AgentWatch:
                 else:
                     pulse.misses += 1
             await self._judge(pulse, now)
+            pulse.judged_at = now
             return
+        pulse.judged_at = clock.monotonic()
         if pulse.report is not None and pulse.report.asked_at > asked_at:
             return  # an answer to a later question was faster
         silent = pulse.told.copy()
@@ -217,7 +222,7 @@ class AgentWatch:
             return Life.GONE
         return Life.SAME if process.incarnation == pulse.incarnation else Life.OTHER
 
-    async def _keep_up(self) -> None:
+    async def _keep_up(self, succeeded: Succeeded) -> None:
         """Once a second: settle what was journalled, and have every hold in force."""
         while True:
             await asyncio.sleep(self._patience.poll)
@@ -226,8 +231,15 @@ class AgentWatch:
                 await self._holding.settle_journal()
                 await self._holding.enforce(await self._reports())
                 self._show()
+                if self._all_asked():
+                    succeeded()
             except Exception:  # holds must be kept up, whatever one of them is like
                 log.exception("holds_not_kept_up")
+
+    def _all_asked(self) -> bool:
+        """Whether every agent was asked a moment ago, and the answer or its absence judged."""
+        since = clock.monotonic() - ASKED_SECONDS
+        return all(pulse.judged_at > since for pulse in self.pulses.values())
 
     async def _reports(self) -> dict[str, Report]:
         """Return the latest answers; without those bots whose next life must not inherit a halt."""

@@ -57,6 +57,14 @@ WATCHERS = row(
             runbook="TradingOpsLeaseLost",
         ),
         lines(
+            "Background tasks: time since last success",
+            "s",
+            age("trading_ops_task_last_success_timestamp_seconds", "task"),
+            "Of each task of the reconciler. Each is a few seconds, but for the anchors' minute.",
+            limits=above(60, 90),
+            runbook="TradingOpsTaskStalled",
+        ),
+        lines(
             "Age of the audit anchor",
             "s",
             age("trading_ops_audit_anchor_timestamp_seconds", "instance"),

@@ -13,6 +13,7 @@ from tests.builders import NOW
 from tests.waiting import eventually
 from trading_ops.reconciler import anchor
 from trading_ops.reconciler.anchor import Anchors, last_anchor, note_key, parse_anchor
+from trading_ops.reconciler.tasks import Tasks
 from trading_ops.store import event_log, events, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
@@ -71,7 +72,7 @@ async def test_it_is_anchored_again_and_again_and_at_the_stop(
 ) -> None:
     """What was written last before a clean stop is anchored too."""
     anchors.interval = timedelta(milliseconds=5)
-    async with anchors.running():
+    async with anchors.running(Tasks(on_success=lambda _name, _at: None)):
         for count in (1, 2):
             await writer.run(add)
             await eventually(lambda count=count: len(lines(anchors)) == count)  # type: ignore[misc]

@@ -137,6 +137,14 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="When it stops, the process lives and recovers nothing.",
     ),
     _gauge(
+        name="trading_ops_task_last_success_timestamp_seconds",
+        unit="seconds",
+        labels=("task",),
+        values={"task": ("agents", "anchors", "leases", "loop", "measurements")},
+        help="Time of the last success of a background task, since the epoch; first, of its start.",
+        why="A task that has stopped is a safety function that is off.",
+    ),
+    _gauge(
         name="trading_ops_writer_queue_requests",
         help="Requests that wait for the thread that writes.",
         why="Grows while the database is slow or away.",
