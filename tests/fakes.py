@@ -41,6 +41,9 @@ class FakeWorld:
     """Whether there are samples newer than the world's beginning."""
 
     bot_status: str = "failing"
+    mute: asyncio.Event | None = None
+    """Set: the agent takes questions, but answers only when the event is set."""
+
     blocking: bool = False
     command_fails: bool = False
     drops: int = 0
@@ -62,6 +65,9 @@ class FakeWorld:
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     fence: int = 0
     refused: int = 0
+    asked: int = 0
+    """How often the agent was asked for its health."""
+
     sees_command: Callable[[str], None] | None = None
     address: str = ""
     agent_token: str | None = None
@@ -122,6 +128,9 @@ class FakeWorld:
 
     async def health(self, request: web.Request) -> web.Response:
         """GET /health of the agent."""
+        self.asked += 1
+        if self.mute is not None:
+            await self.mute.wait()
         return web.json_response(
             {
                 "bot": "alpha",

@@ -66,13 +66,17 @@ class Agenda:
 
     def take(self, now: float) -> set[str]:
         """Return what is due, and forget that it was."""
+        due, self._due = self.due(now), set()
+        return due
+
+    def due(self, now: float) -> set[str]:
+        """Return what is due."""
         while self._times and self._times[0][0] <= now:
             moment, key = heapq.heappop(self._times)
             if self._next.get(key) == moment:  # else a later look has named another time
                 del self._next[key]
                 self._due.add(key)
-        due, self._due = self._due, set()
-        return due
+        return self._due
 
     def looked(self, key: str, sight: Sight, *, again_in: float, now: float) -> None:
         """Keep a look, and when the next one is due."""

@@ -45,7 +45,11 @@ OTHERS_AT_ONCE = 1_000
 """Looks in one pass at what names no registered target; the rest is for the passes after it."""
 
 AT_ONCE = 32
-"""Looks that run side by side; one may wait two seconds for a target that does not answer."""
+"""Looks that run side by side."""
+
+LOOK_SECONDS = 0.2
+"""How long a pass waits for the looks of one batch. A target that does not answer its precondition
+probe takes two seconds: such a look ends beside the loop."""
 
 
 @dataclass(kw_only=True)
@@ -102,7 +106,7 @@ class Loop:
         polled_at = pruned_at = -math.inf
         while True:
             self.wakeup.clear()
-            due = clock.monotonic() - polled_at >= self.poll_seconds
+            due = max(polled_at + self.poll_seconds, self._not_before) <= clock.monotonic()
             polled_at = clock.monotonic() if due else polled_at
             rest = await self._guarded_pass(succeeded, poll=due)
             if clock.monotonic() - pruned_at > PRUNE_SECONDS:
@@ -110,8 +114,7 @@ class Loop:
                 if "prune" not in self.jobs:
                     self.jobs.start("prune", self.intake.forget_old())
             until_poll = polled_at + self.poll_seconds - clock.monotonic()
-            await asyncio.sleep(max(0.0, self._not_before - clock.monotonic()))
-            await self._sleep(min(rest, until_poll))
+            await self._sleep(min(rest, max(until_poll, self._resting)))
 
     def _comes_round(self) -> bool:
         since = max(self.passed_at, self._began_at)
@@ -144,7 +147,7 @@ class Loop:
         """Make one pass; return in how many seconds to look again, whatever else happens."""
         taken = await self.intake.take_apart()
         await self._refresh()
-        if poll or taken.cut or self._agenda.is_due(clock.monotonic()):
+        if poll or taken.cut or self._is_worth_asking():
             late = await self._look_around()
             due = self._agenda.take(clock.monotonic()) - late
             self._agenda.add(late)
@@ -155,7 +158,21 @@ class Loop:
         self.manual.look_after(self.desk)
         if not self.desk.by_id and not self.desk.by_hand:
             return math.inf
-        return min(self._agenda.next_in(clock.monotonic()), SOON_SECONDS)
+        soon = min(self._agenda.next_in(clock.monotonic()), SOON_SECONDS)
+        return max(soon, self._resting)
+
+    @property
+    def _resting(self) -> float:
+        """For how many seconds the sources are left alone; a notification cuts it short."""
+        return max(0.0, self._not_before - clock.monotonic())
+
+    def _is_worth_asking(self) -> bool:
+        """Whether an incident is due; while the sources rest, only one that names a target."""
+        now = clock.monotonic()
+        if now >= self._not_before:
+            return self._agenda.is_due(now)
+        due = (self.desk.by_id.get(key) for key in self._agenda.due(now))
+        return any(one is not None and one.target is not None for one in due)
 
     def _acknowledge(self) -> None:
         """Have silences brought in line, beside the loop: an Alertmanager may be slow to answer."""
@@ -229,13 +246,32 @@ class Loop:
         self._agenda.add(others[OTHERS_AT_ONCE:])
         if len(others) > OTHERS_AT_ONCE:
             del due[OTHERS_AT_ONCE - len(others) :]
+        # One that is still being looked at is due again when that look has ended.
+        due = [incident for incident in due if _look_key(incident) not in self.jobs]
         for begin in range(0, len(due), AT_ONCE):
-            await asyncio.gather(*map(self._guarded_look, due[begin : begin + AT_ONCE]))
+            await self._look_side_by_side(due[begin : begin + AT_ONCE])
         try:
             await self.looker.ledger.post()
         except Exception:
             self._agenda.add(incident.id for incident in due)  # decided anew in a second
             raise
+
+    async def _look_side_by_side(self, due: list[Incident]) -> None:
+        looks = {asyncio.create_task(self._guarded_look(one)): one for one in due}
+        try:
+            _, late = await asyncio.wait(looks, timeout=LOOK_SECONDS)
+        except asyncio.CancelledError:
+            for look in looks:
+                look.cancel()
+            await asyncio.wait(looks)
+            raise
+        for look in late:
+            self.jobs.start(_look_key(looks[look]), self._end_look(looks[look].id, look))
+
+    async def _end_look(self, incident_id: str, look: asyncio.Task[None]) -> None:
+        """Wait for a look that outlasted its pass, then have it stored by another one."""
+        await look
+        self._agenda.add((incident_id,))
 
     async def _guarded_look(self, incident: Incident) -> None:
         assert self.snapshot is not None  # noqa: S101 - looks come after looking around
@@ -250,3 +286,7 @@ class Loop:
             self._agenda.looked(incident.id, sight, again_in=wait, now=clock.monotonic())
             return
         self._agenda.retry(incident.id, clock.monotonic())
+
+
+def _look_key(incident: Incident) -> str:
+    return f"look:{incident.id}"

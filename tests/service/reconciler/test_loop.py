@@ -11,9 +11,11 @@ from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.clients import directory
 from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
+from trading_ops.reconciler import loop
 from trading_ops.settings import Settings
 from trading_ops.store import approvals, holds, maintenance
 
@@ -224,6 +226,44 @@ async def test_a_bot_that_is_well_is_not_restarted(start: Start, world: FakeWorl
         world.bot_status = "failing"
         await eventually(running.closed)
     assert world.commands == ["restart_bot"]
+
+
+async def test_a_bot_that_does_not_answer_holds_up_no_other_incident(
+    start: Start, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A precondition probe waits for its target beside the loop."""
+    monkeypatch.setattr(directory, "WITHIN", timedelta(minutes=10))
+    world.labels["alertname"] = "BotDown"
+    world.mute = asyncio.Event()
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: world.asked)
+        labels = {"alertname": "ForPeople", "bot": "alpha", "severity": "critical"}
+        assert await running.notify(world.alert() | {"labels": labels, "fingerprint": ""}) == 200
+
+        async def is_decided() -> bool:
+            found = await running.incident()
+            if found is None or found["alert"] != "ForPeople":
+                return False
+            return any(
+                one["kind"].startswith("decided") for one in (await running.story())["events"]
+            )
+
+        await eventually(is_decided)
+        assert world.commands == []
+        world.mute.set()
+        await eventually(lambda: world.commands == ["restart_bot"])
+
+
+async def test_a_notification_cuts_a_rest_short(
+    start: Start, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a storm the sources are left alone, but not by an alert of a registered target."""
+    monkeypatch.setattr(loop, "REST_PER_ALERT_SECONDS", 3600.0)
+    monkeypatch.setattr(loop, "LONGEST_REST_SECONDS", 3600.0)
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: world.commands == ["reconnect_broker"])
 
 
 async def test_hostile_labels_act_on_nothing(start: Start, world: FakeWorld) -> None:
