@@ -9,7 +9,7 @@ COLOURS = {
     "ready": "green",
     "starting": "yellow",
     "exited": "red",
-    "gave_up": "bold red",
+    "backoff": "bold red",
     "stopped": "dim",
 }
 
@@ -40,14 +40,14 @@ def state_words(process: dict[str, Any]) -> str:
     """Return a process's state in words, with what a person wants to know beside it."""
     state = process["state"]
     details = []
-    if state in {"exited", "gave_up"} and process["exit_code"] is not None:
+    if state in {"exited", "backoff"} and process["exit_code"] is not None:
         details.append(ending(process["exit_code"]))
     if process["restarts"]:
         times = "once" if process["restarts"] == 1 else f"{process['restarts']} times"
         details.append(f"restarted {times}")
     if state == "exited" and process["restarts_by"] == "reconciler":
         details.append("the reconciler restarts it")
-    words = {"gave_up": "given up"}.get(state, state)
+    words = {"backoff": "failing"}.get(state, state)
     return f"{words} ({', '.join(details)})" if details else words
 
 

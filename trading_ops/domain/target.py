@@ -40,7 +40,7 @@ class Restarts(StrEnum):
     """Who restarts a process that died: one of the two, never both."""
 
     MANAGER = "manager"
-    """Its service manager; the reconciler acts only when that gave up or the process is stuck."""
+    """Its service manager; the reconciler acts when that does not help or the process is stuck."""
 
     RECONCILER = "reconciler"
     """The reconciler; the service manager only carries the restart out."""

@@ -11,7 +11,7 @@ import aiohttp
 from trading_ops import logs
 from trading_ops.stack.layout import write_if_changed
 from trading_ops.stack.process import Process
-from trading_ops.stack.restart_limit import DEFAULT_LIMIT, RestartLimit
+from trading_ops.stack.restart_pauses import DEFAULT_PAUSES, RestartPauses
 from trading_ops.stack.unit import Surroundings, Unit
 
 _log = logs.get(__name__)
@@ -41,7 +41,7 @@ class Supervisor:
         var: Path,
         record: Path,
         session: aiohttp.ClientSession,
-        limit: RestartLimit = DEFAULT_LIMIT,
+        pauses: RestartPauses = DEFAULT_PAUSES,
     ) -> None:
         """Take the plans in the order of their start.
 
@@ -52,7 +52,7 @@ class Supervisor:
             var: absolute path of the stack's folder, by which its processes are recognized.
             record: the file that tells others which processes run.
             session: for asking whether they are ready.
-            limit: of automatic restarts.
+            pauses: before automatic restarts.
         """
         self.phase = Phase.STOPPED
         self.listeners: list[Callable[[], None]] = []
@@ -71,7 +71,7 @@ class Supervisor:
             session=session,
             on_change=self._changed,
             var=var,
-            limit=limit,
+            pauses=pauses,
         )
         self._units = {plan.unit: Unit(plan, shared) for plan in plans}
 

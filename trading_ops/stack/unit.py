@@ -19,14 +19,17 @@ from trading_ops.stack.child import Child, last_error, start, tail
 from trading_ops.stack.leftovers import Mark
 from trading_ops.stack.process import Process
 from trading_ops.stack.ready import until_ready
-from trading_ops.stack.restart_limit import (
-    DEFAULT_LIMIT,
-    RestartLimit,
+from trading_ops.stack.restart_pauses import (
+    DEFAULT_PAUSES,
+    RestartPauses,
+    is_failing,
     pause_before,
-    restart_allowed,
 )
 
 _log = logs.get(__name__)
+
+KEPT_RESTARTS = 32
+"""More than fit into the window at the longest pause."""
 
 RESTART_STOP_SECONDS = 10.0
 """For SIGTERM to work in an ordered restart; then SIGKILL."""
@@ -38,7 +41,9 @@ class State(StrEnum):
     STARTING = "starting"
     READY = "ready"
     EXITED = "exited"
-    GAVE_UP = "gave_up"
+    BACKOFF = "backoff"
+    """It keeps ending or cannot be started; it is restarted after a pause."""
+
     STOPPED = "stopped"
 
 
@@ -55,7 +60,7 @@ class Surroundings:
     var: Path
     """The stack's folder, which marks the processes as its own."""
 
-    limit: RestartLimit = DEFAULT_LIMIT
+    pauses: RestartPauses = DEFAULT_PAUSES
 
 
 class Unit:
@@ -76,7 +81,7 @@ class Unit:
         """Held by whoever starts, stops or restarts this unit, an automatic restart included."""
 
         self._shared = shared
-        self._automatic: deque[float] = deque(maxlen=shared.limit.count)
+        self._automatic: deque[float] = deque(maxlen=KEPT_RESTARTS)
         self._came_up = False
         self._wanted = False
         self._watch: asyncio.Task[None] | None = None
@@ -100,7 +105,7 @@ class Unit:
         """Start it, unless it runs; its count of automatic restarts begins anew.
 
         Raises:
-            SetupError: it cannot be started at all; it is given up.
+            SetupError: it could not be started; see `restart`.
         """
         if self.running:
             return
@@ -120,7 +125,8 @@ class Unit:
         """End the life that runs, if one does, and start the next; readiness is not awaited.
 
         Raises:
-            SetupError: it cannot be started at all; it is stopped by then, and given up.
+            SetupError: it could not be started, and is stopped by then. Whoever orders its restarts
+                tries again: the supervisor itself once it has been ready before.
         """
         await self.stop(min(self.plan.stop_seconds, RESTART_STOP_SECONDS))
         self.restarts += 1
@@ -165,7 +171,10 @@ class Unit:
         try:
             await self._spawn()
         except SetupError:
-            self._give_up()
+            self._become(State.EXITED)
+            if self._is_ours_to_restart:
+                trying = self._live(None)
+                self._watch = asyncio.create_task(trying, name=f"watch-{self.plan.unit}")
             raise
 
     async def _spawn(self) -> None:
@@ -197,19 +206,28 @@ class Unit:
         var, supervisor = str(self._shared.var), incarnation(os.getpid())
         return Mark(var=var, unit=self.plan.unit, supervisor=supervisor).variable()
 
-    async def _live(self, child: Child) -> None:
-        """Follow one life to its end, and begin the next one if that is the supervisor's task."""
+    @property
+    def _is_ours_to_restart(self) -> bool:
+        return self._wanted and self._came_up and self.plan.restarts is Restarts.MANAGER
+
+    async def _live(self, child: Child | None) -> None:
+        """Follow one life to its end, if there is one, and begin the next one if that is ours."""
         try:
-            await self._follow(child)
-            if self._wanted and self._came_up and self.plan.restarts is Restarts.MANAGER:
-                await self._restart_automatically(child)
+            if child is not None:
+                await self._follow(child)
+            if self._is_ours_to_restart:
+                await self._restart_automatically()
         except Exception as error:  # noqa: BLE001 - a defect of ours, whatever it is
             # Nobody awaits this task: without a word here, its unit would be watched no more.
             _log.exception("watch_crashed", unit=self.plan.unit)
             self.problem = f"its supervision failed: {str(error) or type(error).__name__}"
-            if self.running and self.child is child:
+            if self.running and child is not None and self.child is child:
                 child.kill()
-            self._give_up()
+            self._back_off()
+            while self._is_ours_to_restart:
+                await asyncio.sleep(self._shared.pauses.longest_pause_seconds)
+                if await self._restarted():
+                    return
 
     async def _follow(self, child: Child) -> None:
         asking = asyncio.create_task(self._ask())
@@ -235,29 +253,36 @@ class Unit:
         self.ready.set()
         self._become(State.READY)
 
-    async def _restart_automatically(self, ended: Child) -> None:
+    async def _restart_automatically(self) -> None:
         """Begin the next life; one that cannot begin counts like one that has ended."""
-        limit = self._shared.limit
-        while restart_allowed(self._automatic, clock.monotonic(), limit):
-            await asyncio.sleep(pause_before(self._automatic, clock.monotonic(), limit))
-            async with self.order:
-                if not self._wanted or self.child is not ended:
-                    return
-                self._automatic.append(clock.monotonic())
-                self.restarts += 1
-                with contextlib.suppress(SetupError):  # `_spawn` has said so
-                    await self._spawn()
-                    return
-        self._give_up()
+        pauses = self._shared.pauses
+        while True:
+            if is_failing(self._automatic, clock.monotonic(), pauses):
+                self._back_off()
+            await asyncio.sleep(pause_before(self._automatic, clock.monotonic(), pauses))
+            if await self._restarted():
+                return
 
-    def _give_up(self) -> None:
+    async def _restarted(self) -> bool:
+        """Begin the next life if it is still wanted; return False when that has to be repeated."""
+        async with self.order:
+            if self._watch is not asyncio.current_task() or not self._wanted:
+                return True
+            self._automatic.append(clock.monotonic())
+            self.restarts += 1
+            with contextlib.suppress(SetupError):  # `_spawn` has said so
+                await self._spawn()
+                return True
+        return False
+
+    def _back_off(self) -> None:
         _log.error(
-            "process_given_up",
+            "process_failing",
             unit=self.plan.unit,
             restarts=self.restarts,
             reason=self.problem or f"it ended with code {self.exit_code} again and again",
         )
-        self._become(State.GAVE_UP)
+        self._become(State.BACKOFF)
 
     async def _end_watch(self) -> None:
         watch, self._watch = self._watch, None

@@ -12,14 +12,14 @@ import aiohttp
 from tests.free_ports import free_port
 from trading_ops.domain.target import Restarts
 from trading_ops.stack.process import AskBanner, Process
-from trading_ops.stack.restart_limit import RestartLimit
+from trading_ops.stack.restart_pauses import RestartPauses
 from trading_ops.stack.supervisor import Supervisor
 
 PATIENCE_SECONDS = 120.0
 
 REPOSITORY = Path(__file__).parents[3]
 
-FAST = RestartLimit(first_pause_seconds=0.01)
+FAST = RestartPauses(first_pause_seconds=0.01, longest_pause_seconds=0.05)
 
 GREETER = """
 import pathlib, signal, socket, sys
@@ -73,7 +73,7 @@ def greeter(
 
 @contextlib.asynccontextmanager
 async def supervising(
-    folder: Path, *plans: Process, limit: RestartLimit = FAST, log_folder: Path | None = None
+    folder: Path, *plans: Process, pauses: RestartPauses = FAST, log_folder: Path | None = None
 ) -> AsyncIterator[Supervisor]:
     """Give a supervisor of these processes, and drain it in the end."""
     async with aiohttp.ClientSession() as session:
@@ -84,7 +84,7 @@ async def supervising(
             var=folder,
             record=folder / "processes.json",
             session=session,
-            limit=limit,
+            pauses=pauses,
         )
         try:
             yield supervisor

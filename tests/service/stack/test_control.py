@@ -130,7 +130,7 @@ async def test_a_restart_that_fails_has_an_answer_too(api: Api, tmp_path: Path) 
     assert (await api.get("/attempts/a"))[1]["outcome"] == "failed"
     _, body = await api.get("/processes")
     (described,) = body["processes"]
-    assert (described["state"], described["pid"]) == ("gave_up", None)
+    assert (described["state"], described["pid"]) == ("exited", None)
     assert described["problem"] in answer["detail"]
     log.rmdir()
     assert (await api.restart("b", 1))[1]["outcome"] == "succeeded"

@@ -10,12 +10,20 @@ import pytest
 from tests.service.stack.small import FAST, greeter, kill, supervising, until
 from trading_ops.errors import SetupError
 from trading_ops.stack.control import describe
-from trading_ops.stack.restart_limit import RestartLimit
+from trading_ops.stack.restart_pauses import RestartPauses
+from trading_ops.stack.supervisor import Supervisor
 from trading_ops.stack.unit import State, Surroundings, Unit
 
 
 def kill_now(unit: Unit) -> None:
     kill(unit.child.pid if unit.child else None, signal.SIGKILL)
+
+
+def states_of(supervisor: Supervisor, unit: Unit) -> list[State]:
+    """Return the list to which every state of the unit is added from now on."""
+    seen: list[State] = []
+    supervisor.listeners.append(lambda: seen.append(unit.state))
+    return seen
 
 
 def block(log: Path) -> None:
@@ -24,31 +32,42 @@ def block(log: Path) -> None:
     log.mkdir()
 
 
-async def test_starts_that_fail_count_and_end_in_giving_up(tmp_path: Path) -> None:
-    """Each try is counted like a life, and the reason stands beside the state; a person may."""
+async def test_starts_that_fail_are_tried_until_one_succeeds(tmp_path: Path) -> None:
+    """Each try is counted like a life, and the reason stands beside the state."""
     async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
         await supervisor.start()
         (unit,) = supervisor
+        seen = states_of(supervisor, unit)
         block(unit.log)
         kill_now(unit)
-        await until(lambda: unit.state is State.GAVE_UP)
-        assert unit.restarts == FAST.count
+        await until(lambda: State.BACKOFF in seen and unit.restarts > FAST.count)
         assert unit.exit_code == -signal.SIGKILL
         assert unit.problem == (
             f"the folder {tmp_path} cannot be written (Is a directory): make it writable for you, "
             "or name another one with TRADING_OPS_VAR"
         )
         unit.log.rmdir()
-        async with unit.order:
-            await unit.start()
-        await unit.until_up()
+        await until(lambda: unit.state is State.READY)
         assert describe(unit)["problem"] is None
+
+
+async def test_an_ordered_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
+    """The order says that it failed; when the cause has ended, the process comes back."""
+    async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
+        await supervisor.start()
+        (unit,) = supervisor
+        block(unit.log)
+        async with unit.order:
+            with pytest.raises(SetupError):
+                await unit.restart()
+        unit.log.rmdir()
+        await until(lambda: unit.state is State.READY)
 
 
 async def test_a_disk_that_is_full_for_a_moment_costs_one_try(tmp_path: Path) -> None:
     """When what was in the way is gone, the next try succeeds."""
-    limit = RestartLimit(first_pause_seconds=0.3)
-    async with supervising(tmp_path, greeter("venue", tmp_path), limit=limit) as supervisor:
+    pauses = RestartPauses(first_pause_seconds=0.3)
+    async with supervising(tmp_path, greeter("venue", tmp_path), pauses=pauses) as supervisor:
         await supervisor.start()
         (unit,) = supervisor
         block(unit.log)
@@ -80,7 +99,7 @@ async def test_a_first_start_that_fails_is_an_error_and_can_be_drained(tmp_path:
         with pytest.raises(SetupError, match="cannot be written"):
             await supervisor.start()
         (unit,) = supervisor
-        assert describe(unit)["state"] == "gave_up"
+        assert describe(unit)["state"] == "exited"
         await supervisor.drain()
         assert describe(unit)["state"] == "stopped"
 
@@ -110,7 +129,7 @@ async def test_a_mistake_of_who_is_told_ends_no_watch(tmp_path: Path) -> None:
             session=session,
             on_change=raises,
             var=tmp_path,
-            limit=FAST,
+            pauses=FAST,
         )
         unit = Unit(greeter("venue", tmp_path), shared)
         await unit.start()
@@ -121,14 +140,18 @@ async def test_a_mistake_of_who_is_told_ends_no_watch(tmp_path: Path) -> None:
 
 
 async def test_a_mistake_in_the_watch_is_said(tmp_path: Path) -> None:
-    """A defect of the supervisor itself ends in giving up with its reason, never in silence."""
-    limit = RestartLimit(first_pause_seconds=cast("float", None))
-    async with supervising(tmp_path, greeter("venue", tmp_path), limit=limit) as supervisor:
+    """A defect of the supervisor itself has its reason beside the state, and ends no watch."""
+    broken = cast("float", None)
+    pauses = RestartPauses(first_pause_seconds=broken, longest_pause_seconds=0.01)
+    async with supervising(tmp_path, greeter("venue", tmp_path), pauses=pauses) as supervisor:
         await supervisor.start()
         (unit,) = supervisor
         kill_now(unit)
         await until(lambda: unit.state is State.READY and unit.restarts == 1)
+        problems: list[str | None] = []
+        supervisor.listeners.append(lambda: problems.append(unit.problem))
         kill_now(unit)
-        await until(lambda: unit.state is State.GAVE_UP)
-        assert unit.problem is not None
-        assert unit.problem.startswith("its supervision failed: unsupported operand")
+        await until(lambda: unit.state is State.READY and unit.restarts == 2)
+        said = [problem for problem in problems if problem]
+        assert said
+        assert said[0].startswith("its supervision failed: unsupported operand")

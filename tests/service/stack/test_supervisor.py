@@ -9,7 +9,7 @@ from tests.service.stack.small import alive, greeter, kill, lines, supervising, 
 from trading_ops.domain.target import Restarts
 from trading_ops.errors import SetupError, StackError
 from trading_ops.stack.process import AskBanner, Process
-from trading_ops.stack.restart_limit import RestartLimit
+from trading_ops.stack.restart_pauses import RestartPauses
 from trading_ops.stack.supervisor import Phase
 from trading_ops.stack.unit import State, Unit
 
@@ -53,21 +53,18 @@ async def test_a_killed_process_is_restarted(tmp_path: Path) -> None:
         assert unit.restarts == 1
 
 
-async def test_a_process_that_dies_too_often_is_given_up(tmp_path: Path) -> None:
-    """At the limit the supervisor says so and starts it no more; a person may."""
-    limit = RestartLimit(count=2, first_pause_seconds=0.01)
-    async with supervising(tmp_path, greeter("venue", tmp_path), limit=limit) as supervisor:
+async def test_a_process_that_dies_too_often_is_still_restarted(tmp_path: Path) -> None:
+    """The supervisor says that it is failing, pauses, and never gives it up."""
+    pauses = RestartPauses(count=2, first_pause_seconds=0.01)
+    async with supervising(tmp_path, greeter("venue", tmp_path), pauses=pauses) as supervisor:
         await supervisor.start()
         (unit,) = supervisor
-        for life in range(3):
+        seen: list[State] = []
+        supervisor.listeners.append(lambda: seen.append(unit.state))
+        for life in range(4):
             await _kill_when_ready(unit, life)
-        await until(lambda: unit.state is State.GAVE_UP)
-        assert unit.restarts == 2
-        assert unit.exit_code == -signal.SIGKILL
-        async with unit.order:
-            await unit.start()
-        await unit.until_up()
-        assert unit.state is State.READY
+        await until(lambda: unit.state is State.READY and unit.restarts == 4)
+        assert seen.count(State.BACKOFF) == 2
 
 
 async def test_the_reconcilers_process_is_left_dead(tmp_path: Path) -> None:
@@ -160,8 +157,8 @@ async def test_a_stopped_unit_stays_down(tmp_path: Path) -> None:
 
 async def test_a_stop_ends_the_pause_before_a_restart(tmp_path: Path) -> None:
     """A process that waits for its next restart can be stopped at once."""
-    limit = RestartLimit(first_pause_seconds=3600.0)
-    async with supervising(tmp_path, greeter("venue", tmp_path), limit=limit) as supervisor:
+    pauses = RestartPauses(first_pause_seconds=3600.0)
+    async with supervising(tmp_path, greeter("venue", tmp_path), pauses=pauses) as supervisor:
         await supervisor.start()
         (unit,) = supervisor
         await _kill_when_ready(unit, 0)

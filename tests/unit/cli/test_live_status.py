@@ -55,8 +55,8 @@ def test_states_in_words() -> None:
     """What a person wants to know stands beside the state."""
     assert state_words(process()) == "ready"
     assert state_words(process(restarts=1)) == "ready (restarted once)"
-    assert state_words(process("gave_up", exit_code=1, restarts=5)) == (
-        "given up (code 1, restarted 5 times)"
+    assert state_words(process("backoff", exit_code=1, restarts=5)) == (
+        "failing (code 1, restarted 5 times)"
     )
     dead = process("exited", exit_code=-9, restarts_by="reconciler")
     assert state_words(dead) == "exited (signal 9, the reconciler restarts it)"
@@ -65,7 +65,7 @@ def test_states_in_words() -> None:
 def test_why_a_start_failed_stands_under_the_log() -> None:
     """The reason is whole, however long, and brackets in it are no markup."""
     file = io.StringIO()
-    row = process("gave_up", problem="the folder [/var] cannot be written " + "x" * 60)
+    row = process("backoff", problem="the folder [/var] cannot be written " + "x" * 60)
     Console(file=file, width=160).print(table(overview(row)))
     assert row["problem"] in file.getvalue()
 

@@ -75,7 +75,7 @@ def printed() -> list[re.Pattern[str]]:
     """Every template of the code."""
     process = {"restarts": 0, "restarts_by": "manager", "exit_code": None}
     states = (
-        {"state": "gave_up", "exit_code": 1, "restarts": 5},
+        {"state": "backoff", "exit_code": 1, "restarts": 5},
         {"state": "exited", "exit_code": -9, "restarts_by": "reconciler"},
     )
     words = [re.escape(state_words(process | state)) for state in states]
