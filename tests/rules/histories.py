@@ -21,7 +21,9 @@ from tests.rules.committed import (
     run_tool,
     seconds,
 )
+from tests.rules.jobs import job_of
 from tests.rules.running_prometheus import start_prometheus
+from trading_ops.instrument import catalogue
 
 STEP_SECONDS = 30
 HOUR = 3600.0
@@ -42,7 +44,9 @@ class Series:
 
     def lines(self, now: float) -> Iterator[str]:
         """Return its samples in the order of time, in the text format of OpenMetrics."""
-        labels = ",".join(f'{name}="{value}"' for name, value in self.labels.items())
+        known = catalogue.find(self.name)
+        whole = {**self.labels, "job": job_of(self.name)} if known else self.labels
+        labels = ",".join(f'{name}="{value}"' for name, value in whole.items())
         for number in range(int(self.hours * HOUR / STEP_SECONDS), -1, -1):
             age = float(number * STEP_SECONDS)
             yield f"{self.name}{{{labels}}} {float(self.curve(age))!r} {now - age:.3f}"

@@ -4,24 +4,22 @@ import re
 
 import pytest
 
-from tests.rules.committed import PROMETHEUS, read_yaml, recorded
-from trading_ops.exporter.freqtrade import heard
-from trading_ops.exporter.freqtrade.facts import NAMES
+from tests.rules.committed import (
+    PROMETHEUS,
+    load_rules,
+    metric_names,
+    read_yaml,
+    recorded,
+)
+from tests.rules.jobs import OF_BOTS, job_of
 from trading_ops.instrument import catalogue
-from trading_ops.instrument.metric import Owner
 
 JOBS = {job["job_name"]: job for job in read_yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]}
 OF_A_BOT = ("trading-bot", "trading-bot-detail")
-FREQTRADE = {*NAMES, *heard.NAMES}
-"""The exporter serves these in a bot's place, under the jobs of the bots."""
+WITHOUT_JOB = {"up", "scrape_samples_scraped", "ALERTS", *recorded()}
+"""Prometheus writes these; which job `up` must name is the rule's choice."""
 
-OWN = {
-    name
-    for one in catalogue.CATALOGUE
-    for name in one.sample_names
-    if one.name in FREQTRADE or one.owner in {Owner.BOT, Owner.WATCHERS, Owner.PROCESS}
-}
-FOREIGN = catalogue.sample_names() - OWN
+FOREIGN = catalogue.sample_names() - OF_BOTS
 
 
 def is_dropped(job: str, name: str) -> bool:
@@ -34,7 +32,7 @@ def is_dropped(job: str, name: str) -> bool:
 @pytest.mark.parametrize("job", OF_A_BOT)
 def test_only_the_families_of_a_bot_are_taken_from_a_bot(job: str) -> None:
     """Every family of the catalogue, so a new one has to be decided on."""
-    assert {name for name in OWN if is_dropped(job, name)} == set()
+    assert {name for name in OF_BOTS if is_dropped(job, name)} == set()
     assert {name for name in FOREIGN if not is_dropped(job, name)} == set()
 
 
@@ -69,3 +67,40 @@ def test_every_scrape_of_ours_is_bounded(name: str) -> None:
     assert job["sample_limit"] >= 5000
     assert "body_size_limit" in job
     assert ("label_value_length_limit" in job and "label_limit" in job) == (name in OF_A_BOT)
+
+
+ASKED = {rule.name: rule.expr for rule in load_rules()} | recorded()
+SELECTOR = re.compile(r"(?<![\w:])([a-z]\w*)(\{[^}]*\})?(?![\w:(])")
+
+
+def unpinned(expr: str) -> set[str]:
+    """Return the metrics that a query selects, or selects once, without the job that owns them."""
+    bare = re.sub(r"\b(by|without|on|ignoring) \([^)]*\)", "", expr)
+    known = {name for name in metric_names(expr) if name not in WITHOUT_JOB}
+    return {
+        name
+        for name, labels in SELECTOR.findall(bare)
+        if name in known and f'job="{job_of(name)}"' not in labels
+    }
+
+
+@pytest.mark.parametrize("name", sorted(ASKED))
+def test_a_rule_believes_a_metric_only_from_the_job_that_owns_it(name: str) -> None:
+    """Add the job to the selector: what any other process exports under this name is a claim."""
+    assert unpinned(ASKED[name]) == set()
+
+
+@pytest.mark.parametrize("name", sorted(ASKED))
+def test_a_rule_asks_about_scrapes_of_a_named_job(name: str) -> None:
+    """Other teams' targets have `up` too."""
+    for metric in ("up", "scrape_samples_scraped"):
+        found = [labels for one, labels in SELECTOR.findall(ASKED[name]) if one == metric]
+        assert all("job=" in labels for labels in found)
+
+
+def test_the_reader_of_selectors_notices_a_missing_job() -> None:
+    """Where one of two selectors has it, and where the job is another process's."""
+    good = 'trading_venue_up{job="trading-exporter"}'
+    assert unpinned(f"max by (trading_state) ({good}[3s]) == 0") == set()
+    assert unpinned(f"{good} and trading_venue_up[3s]") == {"trading_venue_up"}
+    assert unpinned('trading_state{job="trading-bot-detail",state="halted"}') == {"trading_state"}

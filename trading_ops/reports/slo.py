@@ -20,6 +20,8 @@ groups:
 WINDOWS = ("30m", "1h", "2h", "6h", "1d", "3d", "30d")
 PERIOD_DAYS = 30
 OF_A_SERIES = "instance, job, pod, strategy"
+VITAL, DETAIL = 'job="trading-bot"', 'job="trading-bot-detail"'
+"""The scrape job of a bot's metric: no other process's claim counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +48,10 @@ def _total(selector: str, *labels: str) -> str:
 
 def _slower(metric: str, seconds: str, *labels: str) -> tuple[str, str]:
     """Return the events above a bucket's bound, and all."""
-    events = _total(f"{metric}_count", *labels)
-    fast = _total(f'{metric}_bucket{{le="{seconds}"}}', "le", *labels)
-    return f"{events} - {fast}", events
+    events = _total(f"{metric}_count{{{DETAIL}}}", *labels)
+    fast = _total(f'{metric}_bucket{{{DETAIL}, le="{seconds}"}}', "le", *labels)
+    # A series that begins anew can add to a bucket and not to the count: never below zero.
+    return f"clamp_min({events} - {fast}, 0)", events
 
 
 def _down(selector: str, *labels: str) -> tuple[str, str]:
@@ -61,8 +64,8 @@ def _down(selector: str, *labels: str) -> tuple[str, str]:
 def objectives() -> tuple[Objective, ...]:
     """Return every objective."""
     requests, orders = "trading_venue_requests_total", "trading_orders_total"
-    up = _down('up{job="trading-bot"}', "read_by")
-    feed = _down('trading_component_up{component="feed"}', "component")
+    up = _down(f"up{{{VITAL}}}", "read_by")
+    feed = _down(f'trading_component_up{{{VITAL}, component="feed"}}', "component")
     api = _slower("trading_venue_request_duration_seconds", "0.1", "endpoint")
     data = _slower("trading_market_data_latency_seconds", "0.05", "symbol")
     slow = _slower("trading_order_duration_seconds", "1.0")
@@ -74,22 +77,22 @@ def objectives() -> tuple[Objective, ...]:
         (
             "order-success",
             95.0,
-            _total(orders + '{outcome=~"rejected|expired"}', "outcome"),
-            _total(orders + '{outcome!="denied"}', "outcome"),
+            _total(f'{orders}{{{DETAIL}, outcome=~"rejected|expired"}}', "outcome"),
+            _total(f'{orders}{{{DETAIL}, outcome!="denied"}}', "outcome"),
             "an order that was sent is neither rejected nor expires",
         ),
         (
             "venue-calls",
             99.9,
-            _total(requests + '{code!~"ok|refused"}', "code", "endpoint"),
-            _total(requests, "code", "endpoint"),
+            _total(f'{requests}{{{DETAIL}, code!~"ok|refused"}}', "code", "endpoint"),
+            _total(f"{requests}{{{DETAIL}}}", "code", "endpoint"),
             "a call to the venue is answered",
         ),
         (
             "nonces",
             99.9,
-            _total("trading_nonces_refused_total"),
-            _total("trading_nonces_issued_total"),
+            _total(f"trading_nonces_refused_total{{{VITAL}}}"),
+            _total(f"trading_nonces_issued_total{{{DETAIL}}}"),
             "a nonce is accepted",
         ),
         ("feed-connected", 99.0, *feed, "the market data feed is connected"),

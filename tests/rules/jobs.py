@@ -1,0 +1,27 @@
+"""Which scrape job owns which metric."""
+
+from trading_ops.exporter.freqtrade import heard
+from trading_ops.exporter.freqtrade.facts import NAMES
+from trading_ops.instrument import catalogue
+from trading_ops.instrument.metric import Owner
+
+FREQTRADE = {*NAMES, *heard.NAMES}
+"""The exporter serves these in a bot's place, under the jobs of the bots."""
+
+OF_BOTS = {
+    name
+    for one in catalogue.CATALOGUE
+    for name in one.sample_names
+    if one.name in FREQTRADE or one.owner in {Owner.BOT, Owner.WATCHERS, Owner.PROCESS}
+}
+
+
+def job_of(name: str) -> str:
+    """Return the one job whose samples of a metric count."""
+    if name.startswith(("prometheus_", "alertmanager_")):
+        return name.partition("_")[0]
+    metric = catalogue.find(name)
+    assert metric is not None, name
+    if name in OF_BOTS:
+        return "trading-bot" if metric.vital else "trading-bot-detail"
+    return "trading-reconciler" if metric.owner is Owner.RECONCILER else "trading-exporter"
