@@ -2,7 +2,7 @@
 # The targets that need the virtual environment make it first; when nothing changed that is instant.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade attacks faults
+.PHONY: help setup setup-dev up down status doctor test test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade attacks faults
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -30,17 +30,20 @@ status: setup ## Show the processes of the running system
 doctor: setup ## Check tools, configuration and every connection
 	@.venv/bin/trading-ops doctor
 
-test: setup-dev ## Check style, types and imports, then run every test with coverage
+test: setup-dev ## Check style, types and imports, then run the tests with coverage
 	@scripts/test.sh
 
+test-slow: setup-dev ## The tests of the whole running system, which need the machine for themselves
+	@scripts/pytest.sh --slow $$(.venv/bin/python -c 'from tests.conftest import SLOW; print(*sorted(SLOW))')
+
 test-long: setup-dev ## The tests that take minutes each: failover, shutdown, updates, soak, crashes of the bot
-	@.venv/bin/python -m pytest --long -n 2 --dist loadfile $$(.venv/bin/python -c 'from tests.conftest import LONG; print(*sorted(LONG))')
+	@scripts/pytest.sh --long -n 2 --dist loadfile $$(.venv/bin/python -c 'from tests.conftest import LONG; print(*sorted(LONG))')
 
 attacks: setup-dev ## Attack a running stack as a stranger, a fellow user and a rogue bot would
-	@.venv/bin/python -m pytest --long tests/attacks
+	@scripts/pytest.sh --long tests/attacks
 
 faults: setup-dev ## Step clocks, fill disks and lose sources under a running stack
-	@.venv/bin/python -m pytest --long tests/faults
+	@scripts/pytest.sh --long tests/faults
 
 lint: setup-dev ## Check style, types and imports only
 	@scripts/lint.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint, then every test in one run with coverage, processes included. The last line is pytest's
+# Lint, then the tests in one run with coverage, processes included. The last line is pytest's
 # own summary. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,10 +11,6 @@ LEAST_COVERAGE=90
 # halve the time. A file's tests stay together, for some share a running stack.
 TESTS_AT_ONCE=${TESTS_AT_ONCE:-4}
 
-# Python's own settings of the caller must not change what is tested; nor must ours.
-unset PYTHONPATH PYTHONWARNINGS PYTHONDONTWRITEBYTECODE
-for name in "${!TRADING_OPS_@}"; do unset "$name"; done
-
 scripts/lint.sh
 
 rm -f .coverage .coverage.*
@@ -22,7 +18,7 @@ output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 say "Running the tests"
 status=0
-.venv/bin/python -m pytest -n "$TESTS_AT_ONCE" --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered \
+scripts/pytest.sh -n "$TESTS_AT_ONCE" --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered \
     --cov-fail-under="$LEAST_COVERAGE" "$@" 2>&1 | tee "$output" || status=$?
 
 # The decisions are the heart of the safety: every branch of domain is covered.

@@ -3,12 +3,10 @@
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
 from hypothesis import settings
-from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.coverage_files import remove_unfinished
 from tests.databases import BOTH
@@ -46,38 +44,28 @@ LONG = frozenset(
 LONG_FOLDERS = frozenset({"tests/attacks", "tests/faults"})
 """Folders of such files: `make attacks`, `make faults`."""
 
+SLOW = frozenset({"tests/e2e", "tests/crash/test_crash.py"})
+"""What has deadlines of its own on a whole running system: `make test-slow` and continuous
+integration run it one test at a time, and when nothing else needs the machine."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Know `--long`."""
-    parser.addoption("--long", action="store_true", help="also run what takes minutes a file")
+    """Know `--slow` and `--long`."""
+    parser.addoption("--slow", action="store_true", help="also run what needs a quiet machine")
+    parser.addoption("--long", action="store_true", help="also run that and what takes minutes")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what takes minutes, unless it is asked for."""
+    """Leave out what is slow and what takes minutes, unless it is asked for."""
     if config.getoption("--long"):
         return None
+    left_out = LONG | LONG_FOLDERS | (set() if config.getoption("--slow") else SLOW)
     name = collection_path.as_posix()
-    return True if any(name.endswith(one) for one in LONG | LONG_FOLDERS) else None
+    return True if any(name.endswith(one) for one in left_out) else None
 
 
-STACK = "tests/e2e"
-"""One worker runs all of these, one after the other: they share a running stack, and two stacks
-take a small machine from everything else."""
-
-SLOWEST_FIRST = (STACK, "tests/crash", "tests/service/bot", "tests/rules", "tests/service")
+SLOWEST_FIRST = ("tests/crash", "tests/service/bot", "tests/rules", "tests/service")
 """Folders whose files take longest: begun last, one of them would run on alone at the end."""
-
-
-class OneStack(LoadFileScheduling):  # type: ignore[misc]
-    """A file's tests stay together, and all that need the stack do."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return STACK if nodeid.startswith(STACK) else str(super()._split_scope(nodeid))
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneStack | None:
-    """Share the tests out, when whole files are asked for."""
-    return OneStack(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

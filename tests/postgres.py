@@ -36,7 +36,7 @@ MISSING = (
     "PostgreSQL is not installed, and these tests need its `initdb` and `postgres`: "
     "run scripts/setup.sh --dev"
 )
-READY_SECONDS = 30
+READY_SECONDS = 180
 STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 FAST = {"fsync": "off", "full_page_writes": "off"}

@@ -49,7 +49,7 @@ HOURS = 3_600_000_000
 LIFE_SECONDS = (0.005, 0.06)
 """From the first nonce to the death."""
 
-READY_SECONDS = 20.0
+READY_SECONDS = 120.0
 
 
 class Blocks:

@@ -93,7 +93,7 @@ def recorded() -> dict[str, str]:
 
 def read_yaml(path: Path) -> Any:
     """Read one YAML file."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
 def front_matter(path: Path) -> dict[str, Any]:

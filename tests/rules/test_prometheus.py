@@ -1,5 +1,7 @@
 """Prometheus' configuration: what the tools say, and what this house demands beyond it."""
 
+import functools
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +37,21 @@ def test_the_rules_do_what_their_unit_tests_say(path: Path) -> None:
     run_tool("promtool", "test", "rules", path.name, cwd=path.parent)
 
 
+@functools.cache
+def cases_by_alert() -> dict[str, list[dict[str, Any]]]:
+    """Read the unit tests of every alert."""
+    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in (PROMETHEUS / "tests").glob("*.yml"):
+        for test in read_yaml(path)["tests"]:
+            for case in test.get("alert_rule_test", ()):
+                found[case["alertname"]].append(case)
+    return found
+
+
 @pytest.mark.parametrize("rule", load_rules(), ids=str)
 def test_every_alert_has_unit_tests_that_fire_and_that_do_not(rule: Any) -> None:
     """A rule without both could be always true or never."""
-    cases = [
-        case
-        for path in (PROMETHEUS / "tests").glob("*.yml")
-        for test in read_yaml(path)["tests"]
-        for case in test.get("alert_rule_test", ())
-        if case["alertname"] == rule.name
-    ]
+    cases = cases_by_alert()[rule.name]
     assert any(case.get("exp_alerts") for case in cases)
     assert any(not case.get("exp_alerts") for case in cases)
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tests.service.bot.conftest import SYMBOLS, Venue, sample, until
+from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.instrument import BotMetrics
@@ -99,7 +100,7 @@ class Desk:
     async def settled(self, *, within: float = 15.0) -> None:
         """Wait until the book's money is the venue's to the last digit, and nothing is alive."""
         await until(lambda: not self.book.alive(), within=within)
-        deadline = clock.monotonic() + within
+        deadline = clock.monotonic() + within * PATIENCE
         while self.book.expected != await self.there():
             assert clock.monotonic() < deadline, (self.book.expected, await self.there())
 

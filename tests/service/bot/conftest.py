@@ -104,7 +104,7 @@ class Venue:
             self.process.wait()
 
     async def ready(self) -> None:
-        deadline = clock.monotonic() + 20
+        deadline = clock.monotonic() + 20 * PATIENCE
         while True:
             assert clock.monotonic() < deadline, (self.folder / "venue.log").read_text()
             try:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.service.bot.conftest import SYMBOL, sample, until
+from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
@@ -61,7 +62,7 @@ class Desk:
         return await self.signals.ask({SYMBOL: quote, ETH: quote}, within=5)
 
     async def passes_until(self, condition: Callable[[], object], within: float = 40.0) -> None:
-        deadline = clock.monotonic() + within
+        deadline = clock.monotonic() + within * PATIENCE
         while not condition():
             assert clock.monotonic() < deadline, self.signals.detail
             await self.pass_()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.service.bot.conftest import Control, Venue, until
 from tests.unit.logs.reading import lines_of
+from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.paper.bot.signals.faults import ModelFault, break_model
 
@@ -58,7 +59,7 @@ async def test_a_model_decides_is_replaced_and_everything_is_told(
     await until(lambda: ordered_by("model"), within=60)
     break_model(tmp_path / "bot", ModelFault.HANG)
 
-    deadline = clock.monotonic() + 30
+    deadline = clock.monotonic() + 30 * PATIENCE
     while "fallback decides" not in await detail(control):
         assert clock.monotonic() < deadline
     before = len(venue.journal("dead_man_armed"))
