@@ -1,22 +1,49 @@
-"""Listening with a bound on connections, so that nobody can take them all and keep them.
+"""Listening with a bound on connections that no one has vouched for.
 
-aiohttp waits for a request's head as long as it takes. Whoever opens connections and says nothing
-would use up the process's file descriptors, inside a bot those of its venue too, without a token.
+aiohttp waits for a request's head as long as it takes. A stranger who opens connections and sends
+nothing would use up the process's file descriptors, inside a bot those of its venue too. So there
+is a bound, and what happens at it must not harm the clients that have a token: a connection whose
+last request carried a valid one is outside of it, and a request that is being answered is never cut
+off.
 """
 
 import asyncio
+import socket
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from aiohttp import web
 
 CONNECTIONS = 64
-"""At once; Prometheus and the reconcilers need a handful."""
+"""Of strangers, at once; before their first request Prometheus and the reconcilers are strangers
+too."""
+
+ACCEPTED_AT_ONCE = 4
+"""Connections that are accepted before the loop does anything else. A small part of the bound: so a
+client that sends its request at once is read before a flood has pushed it out."""
+
+QUEUE = 1024
+"""Connections that the kernel keeps for us until they are accepted."""
+
+Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_TRUSTED = web.RequestKey("trusted", bool)
+
+
+def trust(request: web.Request) -> None:
+    """Note that a request has shown a valid token: its connection is no stranger's."""
+    request[_TRUSTED] = True
 
 
 class BoundedSite(web.TCPSite):
-    """Listens as `TCPSite` does; one connection too many ends the oldest."""
+    """Listens as `TCPSite` does. At the bound the oldest idle stranger makes room for a new one.
 
-    __slots__ = ("_most",)
+    Idle is a connection that has not sent the whole head of a request, or no next one after the
+    last answer. When there is none, because so many requests are being answered, the new connection
+    is refused.
+    """
+
+    __slots__ = ("_answering", "_idle", "_most")
 
     def __init__(
         self, runner: web.AppRunner, host: str, port: int, *, connections: int = CONNECTIONS
@@ -24,6 +51,8 @@ class BoundedSite(web.TCPSite):
         """Take the runner, which is set up, and where to listen."""
         super().__init__(runner, host, port)
         self._most = connections
+        self._idle: dict[web.RequestHandler, None] = {}  # of strangers; oldest first
+        self._answering = 0
 
     async def start(self) -> None:
         """Listen.
@@ -32,13 +61,52 @@ class BoundedSite(web.TCPSite):
             OSError: the address is taken or not ours.
         """
         await web.BaseSite.start(self)
-        self._server = await asyncio.get_running_loop().create_server(
-            self._connected, self._host, self._port, backlog=self._backlog
-        )
-
-    def _connected(self) -> asyncio.Protocol:
         server = cast(web.Server, self._runner.server)  # the runner is set up
-        open_now = [one for one in server.connections if one.transport is not None]
-        for oldest in open_now[: max(0, len(open_now) + 1 - self._most)]:
+        server.request_handler = self._answered_by(server.request_handler)
+        listening = await asyncio.get_running_loop().create_server(
+            lambda: _Newcomer(self._admit), self._host, self._port, backlog=ACCEPTED_AT_ONCE
+        )
+        for one in listening.sockets:
+            # asyncio has one figure for both, and we need two.
+            with socket.socket(fileno=socket.dup(one.fileno())) as same:
+                same.listen(QUEUE)
+        self._server = listening
+
+    def _admit(self, transport: asyncio.Transport) -> None:
+        if len(self._idle) + self._answering >= self._most:
+            self._idle = {one: None for one in self._idle if one.transport is not None}
+        if len(self._idle) + self._answering >= self._most:
+            if not self._idle:
+                transport.abort()
+                return
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
             oldest.force_close()
-        return server()
+        connection = cast(web.Server, self._runner.server)()
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        self._idle[connection] = None
+
+    def _answered_by(self, answer: Answering) -> Answering:
+        async def answered(request: web.BaseRequest) -> web.StreamResponse:
+            self._idle.pop(request.protocol, None)
+            self._answering += 1
+            try:
+                return await answer(request)
+            finally:
+                self._answering -= 1
+                if not request.get(_TRUSTED) and request.transport is not None:
+                    self._idle[request.protocol] = None
+
+        return answered
+
+
+class _Newcomer(asyncio.Protocol):
+    """A connection until it is admitted, and gets a protocol that speaks HTTP."""
+
+    def __init__(self, admit: Callable[[asyncio.Transport], None]) -> None:
+        self._admit = admit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit it or end it."""
+        self._admit(cast(asyncio.Transport, transport))

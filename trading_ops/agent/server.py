@@ -14,6 +14,7 @@ from trading_ops.agent.auth import bearer_is_one_of
 from trading_ops.agent.commands import BadRequest, Command, parse_fence, parse_request
 from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper, StaleFence
+from trading_ops.bounded_site import trust
 from trading_ops.instrument import Exposition, View
 from trading_ops.redaction import redact
 
@@ -86,6 +87,7 @@ class Server:
         async def guarded(request: web.Request) -> web.StreamResponse:
             if not bearer_is_one_of(request.headers.get("Authorization"), tokens):
                 return _refuse(401, "unauthorized", "a valid bearer token is needed")
+            trust(request)
             return await handler(request)
 
         return guarded

@@ -13,6 +13,7 @@ from aiohttp import web
 from trading_ops import clock, logs
 from trading_ops.api.identity import Identity, Role
 from trading_ops.api.token_file import FILE, Entry, digest_of, load
+from trading_ops.bounded_site import trust
 from trading_ops.errors import ConfigError
 from trading_ops.settings import Settings
 
@@ -57,7 +58,10 @@ class Authenticator:
                 # All are compared, so that the time tells nothing of which one was near.
                 if hmac.compare_digest(digest, entry.digest) and entry.is_valid(now):
                     found = entry.identity
-        return found if kind.lower() == "bearer" and given.strip() else None
+        if found is None or kind.lower() != "bearer" or not given.strip():
+            return None
+        trust(request)
+        return found
 
     def _look_again(self) -> None:
         now = clock.monotonic()

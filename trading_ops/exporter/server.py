@@ -9,7 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from trading_ops import logs
-from trading_ops.bounded_site import BoundedSite
+from trading_ops.bounded_site import BoundedSite, trust
 from trading_ops.exporter.addresses import host_and_port
 from trading_ops.exporter.collector import Board, Watched
 from trading_ops.exporter.config import ExporterConfig
@@ -85,8 +85,10 @@ def application(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if request.path != READY and not hmac.compare_digest(given, expected):
-            return _refusal(401, "a token is needed")
+        if request.path != READY:
+            if not hmac.compare_digest(given, expected):
+                return _refusal(401, "a token is needed")
+            trust(request)
         return await handler(request)
 
     served = web.Application(middlewares=[guard])

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from trading_ops.agent.fence import FenceKeeper, StaleFence
+from trading_ops.bounded_site import trust
 from trading_ops.errors import SetupError, StackError
 from trading_ops.stack.orders import Orders, OtherIncarnation, RestartOrder, StopOrder
 from trading_ops.stack.releases import Releases
@@ -139,6 +140,7 @@ def _requires(token: str) -> Any:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, expected):
             return web.json_response({"error": "unauthorized"}, status=401)
+        trust(request)
         return await handler(request)
 
     return check
