@@ -20,6 +20,9 @@ VARIABLES = (
 )
 """Name, query, and the value of “All”."""
 
+HIDDEN = frozenset({"job", "instance"})
+"""Variables that a link can set, but that take no room: the others narrow enough."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
@@ -32,40 +35,43 @@ class Annotation:
     expr: str
 
 
+CRITICAL = 'ALERTS{alertstate="firing",severity="critical"}'
+
 ANNOTATIONS = (
     Annotation(
         name="Alerts",
         color="red",
         title="{{alertname}}",
-        text="bot {{bot}}, venue {{venue}}, severity {{severity}}",
-        expr='ALERTS{alertstate="firing",alertname!="Watchdog"}',
+        text="a critical alert began to fire: bot {{bot}}, venue {{venue}}",
+        expr=f"{CRITICAL} unless {CRITICAL} offset 30s",
     ),
     Annotation(
         name="Incidents",
         color="orange",
         title="{{alertname}}",
-        text="the reconciler has an open incident",
-        expr="max by (alertname) (trading_ops_incidents_open) > 0",
+        text="the reconciler opened an incident",
+        expr="max by (alertname) (trading_ops_incidents_open) > 0 "
+        "unless max by (alertname) (trading_ops_incidents_open offset 30s) > 0",
     ),
     Annotation(
         name="Attempts",
         color="purple",
         title="{{action}}: {{outcome}}",
-        text="an attempt of the reconciler ended so",
+        text="an attempt of the reconciler ended",
         expr="sum by (action, outcome) (increase(trading_ops_attempts_total[30s])) > 0",
     ),
     Annotation(
         name="Deploys",
         color="blue",
         title="{{bot}} runs {{version}}",
-        text="a version, or a mode, that was not there ten minutes before",
+        text="a version or a mode that was not there ten minutes before",
         expr="max by (bot, version, mode) (trading_bot_info == 1) unless max by "
         "(bot, version, mode) (max_over_time(trading_bot_info[10m] offset 30s) == 1)",
     ),
     Annotation(
         name="Restarts",
         color="light-blue",
-        title="{{bot}} was restarted",
+        title="{{bot}} restarted",
         text="a new process on {{instance}}",
         expr="changes(trading_bot_start_timestamp_seconds[30s]) > 0",
     ),
@@ -73,7 +79,7 @@ ANNOTATIONS = (
         name="Halts",
         color="yellow",
         title="{{bot}} is {{state}}",
-        text="it submits nothing, or only what shrinks its exposure",
+        text="halted: submits nothing; reducing: only reduces positions",
         expr='max by (bot, state) (trading_state{state!="active"}) == 1',
     ),
 )
@@ -102,7 +108,7 @@ class Board:
         board.description(self.question).tags([TAG]).timezone("utc")
         board.refresh(self.refresh).time(self.window, "now")
         board.tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
-        source = dashboard_builder.DatasourceVariable("datasource").label("Data Source")
+        source = dashboard_builder.DatasourceVariable("datasource").label("Data source")
         board.with_variable(source.type("prometheus"))
         for name, query, every in VARIABLES:
             board.with_variable(_variable(name, query, every))
@@ -122,12 +128,16 @@ def _variable(name: str, query: str, every: str) -> dashboard_builder.QueryVaria
     variable.query({"query": query, "refId": f"variable-{name}"}).definition(query)
     variable.refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
     variable.sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+    if name in HIDDEN:
+        variable.hide(dashboard.VariableHide.HIDE_VARIABLE)
     return variable.multi(multi=True).include_all(include_all=True).all_value(every).current(chosen)
 
 
 def _annotation(annotation: Annotation) -> dashboard_builder.AnnotationQuery:
     query = dashboard_builder.AnnotationQuery().name(annotation.name).datasource(DATASOURCE)
-    query.enable(enable=True).icon_color(annotation.color).title_format(annotation.title)
+    # One switch is enough: more of them take the place of the figures.
+    query.enable(enable=True).hide(hide=annotation.name != "Alerts")
+    query.icon_color(annotation.color).title_format(annotation.title)
     query.text_format(annotation.text).tag_keys("bot,severity,component").step("15s")
     return query.expr(select(annotation.expr))
 

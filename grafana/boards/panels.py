@@ -9,13 +9,23 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 
-GREEN, YELLOW, RED = "green", "yellow", "red"
+GREEN, YELLOW, RED, BLUE, PURPLE = "green", "yellow", "red", "blue", "purple"
+"""Healthy, warning, critical; neither; no data."""
 
 Limits = tuple[tuple[float | None, str], ...]
 """From a value on (None: from the bottom), the colour."""
 
 States = tuple[tuple[str, str, str], ...]
 """For values that are states: value, text, colour."""
+
+Absent = tuple[str, str]
+"""What a figure without data shows: text and colour."""
+
+UNKNOWN: Absent = ("unknown", PURPLE)
+"""No data is a fault until the opposite is known, so it is never green."""
+
+NONE: Absent = ("none", BLUE)
+"""For a mean or a quantile of events, of which there may be none."""
 
 PLAIN: Limits = ((None, GREEN),)
 """A figure that is neither good nor bad by itself."""
@@ -61,6 +71,19 @@ class Look(StrEnum):
     TABLE = "table"
     ALERTS = "alertlist"
     """What fires, as Grafana's alerting has it: no query of ours."""
+
+
+class Axis(StrEnum):
+    """What the vertical axis of a graph shows."""
+
+    ZERO = "zero"
+    """Always zero, for what is compared with nothing or a limit."""
+
+    FREE = "free"
+    """Only the values: for large figures of which the change matters."""
+
+    SIGNED = "signed"
+    """Zero, with the colour of the limits: profit and loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +140,17 @@ class Panel:
     """Of a table, by title."""
 
     value_links: tuple[Link, ...] = ()
-    """Links of each value, which may use the labels of its series."""
+    """Links of each value, which may use the labels of its series; of a table, of the column
+    `linked`."""
+
+    linked: str = ""
+    absent: Absent = UNKNOWN
+    """Of a figure."""
+
+    colors: Mapping[str, str] | None = None
+    """Fixed colours, by a regular expression of the series' name."""
+
+    axis: Axis = Axis.ZERO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +180,8 @@ def lines(
     limits: Limits = PLAIN,
     runbook: str = "",
     look: Look = Look.LINES,
+    colors: Mapping[str, str] | None = None,
+    axis: Axis = Axis.ZERO,
 ) -> Panel:
     """Write a panel of lines over time; `queries` are PromQL by legend."""
     return Panel(
@@ -157,6 +192,8 @@ def lines(
         thresholds=limits,
         look=look,
         runbook=runbook,
+        colors=colors,
+        axis=axis,
     )
 
 
@@ -178,10 +215,11 @@ def stat(
     states: States = (),
     decimals: int | None = None,
     runbook: str = "",
+    absent: Absent = UNKNOWN,
 ) -> Panel:
     """Write a panel of one large figure for each series, coloured by its limits."""
     panel = lines(title, unit, {legend: query}, description, limits=limits, runbook=runbook)
-    return replace(panel, look=Look.STAT, states=states, decimals=decimals, height=4)
+    return replace(panel, look=Look.STAT, states=states, decimals=decimals, height=3, absent=absent)
 
 
 def timeline(
@@ -208,6 +246,7 @@ def table(
     height: int = 6,
     runbook: str = "",
     value_links: tuple[Link, ...] = (),
+    linked: str = "",
 ) -> Panel:
     """Write a table: one row for each label set, one column for each query.
 
@@ -222,6 +261,7 @@ def table(
         height=height,
         runbook=runbook,
         value_links=value_links,
+        linked=linked,
         columns={name: column for name, (_, column) in columns.items()},
     )
 

@@ -16,7 +16,13 @@ from typing import Any
 
 from grafana.boards.queries import BoardQuery, panels_of
 
-LEGITIMATELY_EMPTY: Mapping[str, str] = {}
+LEGITIMATELY_EMPTY: Mapping[str, str] = dict.fromkeys(
+    (
+        "Trading overview / Why nothing was done",
+        "Reconciler and incidents / Why nothing was done",
+    ),
+    "No decision to wait was made.",
+)
 """Panels that may show nothing on a healthy system, by `board / panel`, with the reason."""
 
 OF_POSTGRESQL = re.compile(r"\btrading_(?!postgresql_)|\bup\b|ALERTS|slo:")

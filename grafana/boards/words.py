@@ -7,6 +7,8 @@ A legend is made of the labels that the series are told apart by, and of what th
 """
 
 RATE_INTERVAL = "$__rate_interval"
+MEMORY = "1h"
+"""How long a bot that no longer answers is shown with its last figure."""
 
 
 def most(selector: str, *by: str, called: str = "") -> dict[str, str]:
@@ -20,8 +22,13 @@ def least(selector: str, *by: str, called: str = "") -> dict[str, str]:
 
 
 def age(selector: str, *by: str, called: str = "") -> dict[str, str]:
-    """Ask how many seconds ago a moment was, by the newest of the series."""
-    return {_legend(by, called): f"time() - max by ({', '.join(by)}) ({selector})"}
+    """Ask how many seconds ago a moment was, by the newest of the series; 0 is no moment."""
+    return {_legend(by, called): f"time() - max by ({', '.join(by)}) ({selector} > 0)"}
+
+
+def last_known(selector: str) -> str:
+    """Return the figure of each bot, and the last one of a bot that no longer answers."""
+    return f"(max by (bot) ({selector}) or max by (bot) (last_over_time({selector}[{MEMORY}])))"
 
 
 def rate(selector: str, *by: str, called: str = "") -> dict[str, str]:
@@ -30,29 +37,31 @@ def rate(selector: str, *by: str, called: str = "") -> dict[str, str]:
 
 
 def gain(
-    selector: str, *by: str, called: str = "", window: str = RATE_INTERVAL, top: int = 0
+    selector: str, *by: str, called: str = "", window: str = RATE_INTERVAL, growing: bool = False
 ) -> dict[str, str]:
-    """Ask by how much a counter grew within a time; `top` leaves that many of the series."""
-    grown = f"sum by ({', '.join(by)}) (increase({selector}[{window}]))"
-    return {_legend(by, called): f"topk({top}, {grown})" if top else grown}
+    """Ask by how many whole counts a counter grew; `growing` leaves out the series that did not."""
+    grown = f"round(sum by ({', '.join(by)}) (increase({selector}[{window}])))"
+    return {_legend(by, called): f"{grown} > 0" if growing else grown}
 
 
 def forecast(
     selector: str, *by: str, called: str = "", over: str = "6h", hours: int = 24
 ) -> dict[str, str]:
-    """Ask where a straight line through the recent past ends, some hours on."""
-    line = f"predict_linear({selector}[{over}], {hours} * 3600)"
+    """Ask where a straight line through the recent past ends, some hours on, but not below 0."""
+    line = f"clamp_min(predict_linear({selector}[{over}], {hours} * 3600), 0)"
     return {_legend(by, called): f"max by ({', '.join(by)}) ({line})"}
 
 
-def quantiles(metric: str, *by: str, window: str = RATE_INTERVAL) -> dict[str, str]:
-    """Ask for a histogram's median and its 95th percentile."""
+def quantiles(
+    metric: str, *by: str, window: str = RATE_INTERVAL, of: tuple[int, ...] = (50, 95)
+) -> dict[str, str]:
+    """Ask for percentiles of a histogram."""
     growth = "rate" if window == RATE_INTERVAL else "increase"
     labels = ", ".join(("le", *by))
     return {
-        _legend(by, name): f"histogram_quantile({quantile}, "
+        _legend(by, f"p{percent}"): f"histogram_quantile({percent / 100:g}, "
         f"sum by ({labels}) ({growth}({metric}_bucket[{window}])))"
-        for name, quantile in (("half", 0.5), ("95 of 100", 0.95))
+        for percent in of
     }
 
 

@@ -10,6 +10,8 @@ from grafana.boards.lint import exceptions
 from grafana.boards.sdk import JSONEncoder
 
 HIDDEN = "inControlsMenu"
+UNPAGED = {"perPage": 0}
+"""The SDK refuses to write it."""
 
 
 def files() -> Iterator[tuple[str, str]]:
@@ -22,9 +24,10 @@ def files() -> Iterator[tuple[str, str]]:
 
 
 def _visible(node: Any) -> Any:
-    """Leave out where the SDK places links and annotations: in a menu that is closed at first."""
+    """Undo defaults of the SDK: links and annotations in a closed menu, pages of a timeline."""
     if isinstance(node, dict):
-        return {key: _visible(value) for key, value in node.items() if value != HIDDEN}
+        kept = {key: _visible(value) for key, value in node.items() if value != HIDDEN}
+        return {**kept, **UNPAGED} if UNPAGED.keys() <= kept.keys() else kept
     return [_visible(value) for value in node] if isinstance(node, list) else node
 
 

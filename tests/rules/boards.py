@@ -1,5 +1,6 @@
 """The committed boards as their tests read them."""
 
+import re
 from typing import Any
 
 from grafana.boards.queries import DASHBOARDS, load_boards, panels_of
@@ -22,6 +23,12 @@ def excused(rule: str, board: Board, panel: Panel) -> bool:
     """Tell whether `.lint` makes an exception, which names board and panel."""
     entry = {"dashboard": board["title"], "panel": panel["title"]}
     return entry in EXCLUSIONS.get(f"{rule}-rule", {}).get("entries", ())
+
+
+def links_of(panel: Panel) -> list[str]:
+    """Return the addresses to which a panel and its description lead."""
+    described = re.findall(r"\]\(([^)]+)\)", panel["description"])
+    return [*(link["url"] for link in panel.get("links") or ()), *described]
 
 
 def where(board: Board, panel: Panel) -> str:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from grafana.boards.queries import panels_of
-from tests.rules.boards import BOARDS, PANELS, Board, where
+from tests.rules.boards import BOARDS, PANELS, Board, Panel, links_of, where
 from tests.rules.committed import ROOT, RUNBOOKS, load_rules, read_yaml
 
 UIDS = {board["uid"] for board in BOARDS}
@@ -41,7 +41,7 @@ def test_a_board_leads_to_the_others_to_runbooks_and_to_silences(board: Board) -
 def test_links_between_boards_resolve_and_keep_the_view(board: Board) -> None:
     """A link to a board that is gone, or to another hour, is worse than none."""
     for panel in (panel for panel in panels_of(board) if panel["type"] != "row"):
-        inside = panel["fieldConfig"]["defaults"].get("links") or []
+        inside = [*(panel["fieldConfig"]["defaults"].get("links") or []), *links_of_columns(panel)]
         for link in (*(panel.get("links") or []), *inside):
             if found := re.match(r"/d/([a-z-]+)\?(.+)", link["url"]):
                 assert found.group(1) in UIDS - {board["uid"]} | {"trading-ops-bot"}
@@ -52,12 +52,31 @@ def test_links_between_boards_resolve_and_keep_the_view(board: Board) -> None:
                 )
 
 
+def links_of_columns(panel: Panel) -> list[dict[str, str]]:
+    """Return the links of the columns of a table."""
+    return [
+        link
+        for override in panel["fieldConfig"]["overrides"]
+        for entry in override["properties"]
+        if entry["id"] == "links"
+        for link in entry["value"]
+    ]
+
+
+def test_a_row_of_the_table_of_bots_opens_the_board_of_its_bot() -> None:
+    """From the column that names it: links in every cell make the figures hard to read."""
+    (table,) = (panel for _, panel in PANELS if panel["title"] == "All bots")
+    (link,) = links_of_columns(table)
+    assert link["url"].startswith("/d/trading-ops-bot?var-bot=${__data.fields.bot}")
+    assert not table["fieldConfig"]["defaults"].get("links")
+
+
 def test_runbook_links_lead_to_runbooks() -> None:
     """A link to a runbook that is gone would be noticed at the worst time."""
     for board, panel in PANELS:
-        for link in panel.get("links") or ():
-            if link["url"].endswith(".md"):
-                assert (RUNBOOKS / link["url"].rpartition("/")[2]).exists(), where(board, panel)
+        for url in links_of(panel):
+            if url.endswith(".md"):
+                assert (RUNBOOKS / url.rpartition("/")[2]).exists(), where(board, panel)
 
 
 def test_an_alert_on_a_board_leads_to_its_runbook() -> None:
@@ -72,7 +91,7 @@ def test_an_alert_on_a_board_leads_to_its_runbook() -> None:
 
 def test_every_alert_has_its_panel() -> None:
     """The last part of a slice: a picture, with a link to the runbook."""
-    linked = {link["url"] for _, panel in PANELS for link in panel.get("links") or ()}
+    linked = {url for _, panel in PANELS for url in links_of(panel)}
     missing = {rule.name for rule in load_rules() if rule.annotations["runbook_url"] not in linked}
     # They are about the way of an alert, which the list and the band of all alerts show.
     assert missing == ABOUT_ALERTS
@@ -93,9 +112,9 @@ def test_an_alert_links_to_the_board_that_shows_it() -> None:
         found = re.search(r"/d/([a-z-]+)", rule.annotations["dashboard_url"])
         assert found is not None
         shown = {
-            link["url"]
+            url
             for board, panel in PANELS
-            for link in panel.get("links") or ()
+            for url in links_of(panel)
             if board["uid"] == found.group(1)
         }
         about_alerts = rule.name in ABOUT_ALERTS and found.group(1) == "trading-ops-recovery"

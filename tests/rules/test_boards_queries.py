@@ -145,25 +145,25 @@ def test_the_board_narrows_what_it_can(bare: str, narrowed: str) -> None:
 @pytest.mark.parametrize(
     ("written", "queries"),
     [
-        (age("a_seconds", "bot"), {"{{bot}}": "time() - max by (bot) (a_seconds)"}),
+        (age("a_seconds", "bot"), {"{{bot}}": "time() - max by (bot) (a_seconds > 0)"}),
         (most("a", "bot", called="now"), {"{{bot}} now": "max by (bot) (a)"}),
         (least("a", "bot", "symbol"), {"{{bot}} {{symbol}}": "min by (bot, symbol) (a)"}),
         (rate("a_total", "bot"), {"{{bot}}": "sum by (bot) (rate(a_total[$__rate_interval]))"}),
-        (gain("a_total", "x", window="1d"), {"{{x}}": "sum by (x) (increase(a_total[1d]))"}),
+        (gain("a_total", "x", window="1d"), {"{{x}}": "round(sum by (x) (increase(a_total[1d])))"}),
         (
-            gain("a_total", "x", top=3),
-            {"{{x}}": "topk(3, sum by (x) (increase(a_total[$__rate_interval])))"},
+            gain("a_total", "x", growing=True),
+            {"{{x}}": "round(sum by (x) (increase(a_total[$__rate_interval]))) > 0"},
         ),
         (
             forecast("a", "x", over="1h", hours=4),
-            {"{{x}}": "max by (x) (predict_linear(a[1h], 4 * 3600))"},
+            {"{{x}}": "max by (x) (clamp_min(predict_linear(a[1h], 4 * 3600), 0))"},
         ),
         (
             quantiles("a_seconds", "x", window="1h"),
             {
                 f"{{{{x}}}} {name}": f"histogram_quantile({quantile}, "
                 "sum by (le, x) (increase(a_seconds_bucket[1h])))"
-                for name, quantile in (("half", 0.5), ("95 of 100", 0.95))
+                for name, quantile in (("p50", 0.5), ("p95", 0.95))
             },
         ),
     ],

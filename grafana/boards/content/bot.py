@@ -2,9 +2,9 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
-from grafana.boards.content.fleet import STATE as STATE_AS_NUMBER
-from grafana.boards.content.fleet import STATES
+from grafana.boards.content.fleet import STATE_OR_DOWN, STATES_OR_DOWN
 from grafana.boards.content.inside import INSIDE
+from grafana.boards.content.series import OF_LEVELS, OF_SIGNALS
 from grafana.boards.panels import (
     GREEN,
     RED,
@@ -19,7 +19,7 @@ from grafana.boards.panels import (
     steps,
     timeline,
 )
-from grafana.boards.words import age, gain, quantiles, rate
+from grafana.boards.words import age, gain, last_known, quantiles, rate
 
 BREAKER = (("0", "closed", GREEN), ("1", "half-open", YELLOW), ("2", "open", RED))
 
@@ -32,15 +32,16 @@ LIFE = row(
         stat(
             "State",
             "short",
-            STATE_AS_NUMBER,
-            "Active trades, reducing only shrinks what is held, halted submits nothing.",
+            STATE_OR_DOWN,
+            "Active: trades. Reducing: only reduces positions. Halted: submits nothing. Down: does "
+            "not answer.",
             legend="{{bot}}",
             limits=above(1, 2),
-            states=STATES,
+            states=STATES_OR_DOWN,
             runbook="TradingBotHaltedByMachine",
         ),
         stat(
-            "Broker session",
+            "Broker",
             "short",
             'max by (bot) (trading_component_up{component="broker"})',
             "Whether the bot says that its broker session works. Five seconds down raise "
@@ -51,9 +52,9 @@ LIFE = row(
             runbook="TradingBotBrokerDisconnected",
         ),
         stat(
-            "Heartbeat age",
+            "Heartbeat",
             "s",
-            "time() - max by (bot) (trading_bot_heartbeat_timestamp_seconds)",
+            f"time() - {last_known('trading_bot_heartbeat_timestamp_seconds')}",
             "Time since the last whole trading pass.",
             legend="{{bot}}",
             limits=above(5, 30),
@@ -61,27 +62,27 @@ LIFE = row(
             runbook="TradingBotHeartbeatStopped",
         ),
         stat(
-            "Runs for",
+            "Uptime",
             "s",
             "time() - max by (bot) (trading_bot_start_timestamp_seconds)",
-            "Age of the process. A young one was restarted, by whomever.",
+            "Age of the process. A young one was restarted.",
             legend="{{bot}}",
             limits=below(60, 600),
             runbook="TradingBotRestartStorm",
         ),
         stat(
-            "Settled with its venue",
+            "Reconciled",
             "short",
             "min by (bot) (trading_recovery_complete)",
-            "Whether the comparison with the venue at the start ended well. Until then nothing is "
-            "submitted.",
+            "Whether the comparison with the venue at the start succeeded. The bot submits nothing "
+            "before that.",
             legend="{{bot}}",
             limits=below(1),
-            states=(("0", "not yet", RED), ("1", "settled", GREEN)),
+            states=(("0", "not yet", RED), ("1", "yes", GREEN)),
             runbook="TradingBotRecoveryIncomplete",
         ),
         stat(
-            "Memory of its limit",
+            "Memory",
             "percentunit",
             "max by (bot) (trading_memory_uss_bytes) "
             "/ max by (bot) (bot:trading_memory_uss_bytes:limit)",
@@ -99,39 +100,39 @@ LIFE = row(
             "{{bot}}",
             "Each scrape of a bot, every second: 1 is good. Six seconds at 0 raise TradingBotDown.",
             limits=below(1),
-            runbook="TradingBotDown",
+            runbook="TradingBotDown TradingBotMetricsRejected",
         ),
         timeline(
             "Trading state",
-            STATE_AS_NUMBER,
+            STATE_OR_DOWN,
             "{{bot}}",
-            "The most restrictive of what people, the reconciler and the bot's own checks ask for.",
-            states=STATES,
+            "The most restrictive of the holds that a person, the reconciler or the bot itself has "
+            "placed.",
+            states=STATES_OR_DOWN,
             limits=above(1, 2),
             runbook="TradingBotHaltedByMachine",
         ),
         timeline(
-            "Parts at work",
+            "Components",
             "min by (bot, component) (trading_component_up)",
             "{{bot}} {{component}}",
-            "Whether each part of the bot does its work.",
+            "Whether each component of the bot works.",
             limits=below(1),
             runbook="TradingBotBrokerDisconnected",
         ),
         timeline(
-            "Who leads",
+            "Leader",
             f"max by (bot) (trading_bot_leader) or {NEITHER}",
             "{{bot}}",
-            "Of several instances one may submit orders. A bot without a standby is always the "
-            "one.",
-            states=(("0", "stands by", YELLOW), ("1", "leads", GREEN), ("2", "alone", GREEN)),
+            "Of several instances of a bot only the leader submits orders.",
+            states=(("0", "standby", YELLOW), ("1", "leader", GREEN), ("2", "no standby", GREEN)),
             runbook="TradingBotLeaderAbsent TradingBotLeadersMany",
         ),
     ),
 )
 
 WORK = row(
-    "Its passes and its parts",
+    "Passes and components",
     (
         lines(
             "Age of the heartbeat",
@@ -143,23 +144,23 @@ WORK = row(
             runbook="TradingBotHeartbeatStopped",
         ),
         lines(
-            "Since a part last did its work",
+            "Last success of components",
             "s",
-            age("trading_component_last_success_timestamp_seconds > 0", "bot", "component"),
-            "Time since each part last did its work; a part that never did is left out.",
+            age("trading_component_last_success_timestamp_seconds", "bot", "component"),
+            "Time since each component last succeeded. One that never did is left out.",
             limits=above(30, 60),
         ),
         timeline(
             "Circuit breakers",
             "max by (bot, component) (trading_circuit_breaker_state)",
             "{{bot}} {{component}}",
-            "Open means that a part has stopped trying for a while.",
+            "Open: the component has stopped trying for a while.",
             states=BREAKER,
             limits=above(1, 2),
             runbook="TradingBotVenueErrorsHigh",
         ),
         events(
-            "Restarts of parts",
+            "Component restarts",
             "short",
             gain("trading_component_restarts_total", "bot", "component"),
             "Restarts inside the process, by command or after a crash.",
@@ -181,10 +182,12 @@ SIGNALS = row(
             runbook="TradingBotSignalsStale",
         ),
         lines(
-            "Signals asked for",
+            "Signal requests",
             "cps",
             rate("trading_signals_total", "source", "outcome"),
-            "Per second, by how that ended. Skipped: its breaker is open, or too little was seen.",
+            "Requests per second, by outcome. Skipped: the circuit breaker is open, or there are "
+            "too few prices yet.",
+            colors=OF_SIGNALS,
             runbook="TradingBotSignalsFailing",
         ),
         lines(
@@ -196,14 +199,14 @@ SIGNALS = row(
             runbook="TradingBotSignalsFailing",
         ),
         timeline(
-            "Who decides",
+            "Signal source in use",
             f"max by (bot) (trading_signal_fallback_active) or {NEITHER}",
             "{{bot}}",
-            "The source that was chosen, or the simple strategy that stands in for it.",
+            "The configured source, or the simple strategy that replaces it when it fails.",
             states=(
-                ("0", "the source", GREEN),
-                ("1", "the fallback", YELLOW),
-                ("2", "has no fallback", GREEN),
+                ("0", "configured", GREEN),
+                ("1", "fallback", YELLOW),
+                ("2", "no fallback", GREEN),
             ),
             runbook="TradingBotFallbackActive",
         ),
@@ -211,36 +214,39 @@ SIGNALS = row(
 )
 
 LIVES = row(
-    "Lives and logs",
+    "Restarts and logs",
     (
         steps(
             "Starts in ten minutes",
             "short",
             {"{{bot}}": "max by (bot) (changes(trading_bot_start_timestamp_seconds[10m]))"},
-            "How often the process was started anew, whoever did it. Three are a storm.",
+            "How often the process was restarted. Three are a restart storm.",
             limits=above(1, 3),
             runbook="TradingBotRestartStorm",
         ),
-        events(
+        steps(
             "Unclean starts in a day",
             "short",
-            {"{{bot}}": "max by (bot) (increase(trading_bot_unclean_starts_total[1d]))"},
-            "Starts after a life that did not end in order, as the bot's own records tell.",
+            {"{{bot}}": "round(max by (bot) (increase(trading_bot_unclean_starts_total[1d])))"},
+            "Starts after an end that was not clean, by the bot's own records.",
             limits=above(1, 5),
             runbook="TradingBotRestartStorm",
         ),
         timeline(
             "Previous end",
-            "max by (bot, how) (trading_bot_previous_end) == 1",
-            "{{bot}} {{how}}",
-            "How the life before this one ended.",
-            states=(("1", "so it ended", YELLOW),),
+            'max by (bot) (trading_bot_previous_end{how="unknown"} '
+            'or trading_bot_previous_end{how="crashed"} * 2)',
+            "{{bot}}",
+            "How the previous process ended.",
+            states=(("0", "clean", GREEN), ("1", "unknown", YELLOW), ("2", "crashed", RED)),
+            limits=above(1, 2),
         ),
         lines(
             "Messages logged",
             "cps",
             rate("trading_log_messages_total", "level"),
-            "Per second, by level. Errors that nobody has an alert for show here first.",
+            "Messages per second, by level. Errors without an alert of their own show here.",
+            colors=OF_LEVELS,
             runbook="TradingLogGrowing",
         ),
     ),

@@ -5,6 +5,7 @@ from grafana.boards.board import Board
 from grafana.boards.content.postgresql import POSTGRESQL
 from grafana.boards.panels import (
     GREEN,
+    NONE,
     RED,
     above,
     below,
@@ -17,13 +18,16 @@ from grafana.boards.panels import (
 )
 from grafana.boards.words import age, forecast, gain, most, quantiles, rate
 
+NO_FILES = "sum(trading_postgresql_up) * 0"
+"""A zero where there are only servers."""
+
 WORST = "min(trading_sqlite_up or trading_postgresql_up)"
 
 HEAD = row(
     "",
     (
         stat(
-            "Databases answer",
+            "Databases",
             "short",
             WORST,
             "Whether every file and every server could be read.",
@@ -32,19 +36,20 @@ HEAD = row(
             runbook="TradingDatabaseDown",
         ),
         stat(
-            "Locked for writing",
+            "Locked",
             "short",
-            "sum(trading_sqlite_locked)",
+            f"sum(trading_sqlite_locked) or {NO_FILES}",
             "Files whose lock was held without a gap during the last probe.",
             limits=above(1),
             decimals=0,
             runbook="TradingDatabaseLocked",
         ),
         stat(
-            "Found damaged",
+            "Corrupt",
             "short",
-            "count(trading_sqlite_check_ok == 0) or vector(0)",
-            "Files in which the last check found damage. Stop what writes, keep a copy, restore.",
+            f"sum(trading_sqlite_check_ok == bool 0) or {NO_FILES}",
+            "Files in which the last check found corruption. Stop what writes them, keep a copy, "
+            "restore.",
             limits=above(1),
             decimals=0,
             runbook="TradingDatabaseCorrupt",
@@ -53,28 +58,29 @@ HEAD = row(
             "Oldest check",
             "s",
             "time() - min(trading_sqlite_check_timestamp_seconds > 0)",
-            "Time since the file that was longest not checked was; a backup of a damaged file is "
-            "none.",
+            "Time since the last check of the file that was checked least recently. A backup of a "
+            "corrupt file is useless.",
             limits=above(86400, 7 * 86400),
             runbook="TradingDatabaseCorrupt",
         ),
         stat(
-            "Statements that failed",
+            "Failed",
             "short",
-            "sum(increase(trading_database_errors_total[1h]))",
-            "Of all bots, in the last hour.",
+            "round(sum(increase(trading_database_errors_total[1h])))",
+            "Statements of all bots that failed in the last hour.",
             limits=above(1, 4),
             decimals=0,
             runbook="TradingDatabaseErrors",
         ),
         stat(
-            "Slow statements",
+            "Query time",
             "s",
             "histogram_quantile(0.95, sum by (le) "
             "(bot:trading_database_query_duration_seconds_bucket:rate5m))",
-            "95 of 100 statements of all bots were faster, over five minutes.",
+            "Duration of the bots' statements, p95 over five minutes.",
             limits=above(0.1, 0.5),
             runbook="TradingDatabaseSlow",
+            absent=NONE,
         ),
     ),
 )

@@ -2,6 +2,7 @@
 
 from grafana.boards import links
 from grafana.boards.panels import (
+    BLUE,
     GREEN,
     RED,
     UP,
@@ -14,76 +15,104 @@ from grafana.boards.panels import (
     table,
     timeline,
 )
+from grafana.boards.words import last_known
 
 STATES = (("0", "active", GREEN), ("1", "reducing", YELLOW), ("2", "halted", RED))
 STATE = 'max by (bot) (trading_state{state="reducing"} or trading_state{state="halted"} * 2)'
 """The trading state as a number: 0 active, 1 reducing, 2 halted."""
 
+DOWN = 'max by (bot) (up{job="trading-bot"}) == 0'
+"""The bots that do not answer."""
+
+STATE_OR_DOWN = f"({DOWN}) + 3 or {STATE}"
+"""As `STATE`, and 3 for a bot that does not answer."""
+
+STATES_OR_DOWN = (*STATES, ("3", "down", RED))
+
 FIRING = 'count by (bot) (ALERTS{alertstate="firing",bot!=""})'
-GIVEN_UP = 'sum by (bot) (trading_ops_incident_escalated{bot!=""})'
+ESCALATED = 'sum by (bot) (trading_ops_incident_escalated{bot!=""})'
+BREACHED = 1.001
+"""Of a limit whose alert fires above 1: a bot may use all of it."""
+
 NONE = 'max by (bot) (up{job="trading-bot"}) * 0'
 """A zero for each bot: for counts that are absent while there is nothing to count."""
 
 FLEET: Panel = table(
     "All bots",
     {
-        "Answers": (
-            'max by (bot) (up{job="trading-bot"})',
-            Column(unit="short", limits=below(1), states=UP),
+        "State": (
+            STATE_OR_DOWN,
+            Column(unit="short", limits=above(1, 2), states=STATES_OR_DOWN),
         ),
-        "State": (STATE, Column(unit="short", limits=above(1, 2), states=STATES)),
+        "Daily loss": (
+            last_known('trading_risk_limit_used_ratio{limit="daily_loss"}'),
+            Column(unit="percentunit", limits=above(0.8, 1), decimals=0),
+        ),
+        "Exposure": (
+            last_known('trading_risk_limit_used_ratio{limit="exposure"}'),
+            Column(unit="percentunit", limits=above(BREACHED), decimals=0),
+        ),
+        "Alerts": (f"{FIRING} or {NONE}", Column(unit="short", limits=above(1), decimals=0)),
+        "Escalated": (f"{ESCALATED} or {NONE}", Column(unit="short", limits=above(1), decimals=0)),
         "Broker": (
             'max by (bot) (trading_component_up{component="broker"})',
             Column(unit="short", limits=below(1), states=UP),
         ),
-        "Heartbeat age": (
-            "time() - max by (bot) (trading_bot_heartbeat_timestamp_seconds)",
+        "Heartbeat": (
+            f"time() - {last_known('trading_bot_heartbeat_timestamp_seconds')}",
             Column(unit="s", limits=above(5, 30), decimals=1),
         ),
         "Price age": (
-            "time() - max by (bot) (trading_market_data_timestamp_seconds)",
+            f"time() - {last_known('trading_market_data_timestamp_seconds')}",
             Column(unit="s", limits=above(3, 5), decimals=1),
         ),
-        "Exposure": (
-            'max by (bot) (trading_risk_limit_used_ratio{limit="exposure"})',
-            Column(unit="percentunit", limits=above(0.8, 1), decimals=0),
-        ),
-        "Lost today": (
-            'max by (bot) (trading_risk_limit_used_ratio{limit="daily_loss"})',
-            Column(unit="percentunit", limits=above(0.8, 1), decimals=0),
-        ),
-        "Open positions": (
-            "max by (bot) (trading_open_positions)",
+        "Positions": (
+            last_known("trading_open_positions"),
             Column(unit="short", decimals=0),
         ),
-        "Alerts": (f"{FIRING} or {NONE}", Column(unit="short", limits=above(1), decimals=0)),
-        "Given up": (f"{GIVEN_UP} or {NONE}", Column(unit="short", limits=above(1), decimals=0)),
         "Error budget": (
             "min by (bot) (slo:period_error_budget_remaining:ratio)",
             Column(unit="percentunit", limits=below(0.25, 0.5), decimals=0),
         ),
     },
-    "One row for each bot. Exposure and loss are shares of the bot's own limits; the error budget "
-    "is what is left of the month's, of the objective that is worst. A click opens the bot's "
-    "board.",
+    "One row for each bot. Daily loss and exposure are shares of the bot's own limits. Of a bot "
+    "that does not answer they are the last figures of the past hour. Heartbeat: time since the "
+    "last trading pass. Error budget: what is left of the month's, for the worst objective. Purple "
+    "means that there is no data. Click a bot to open its board.",
     runbook="TradingBotDown",
     value_links=(links.OF_THE_BOT,),
+    linked="bot",
 )
+
+FIRED_ALL = 'ALERTS{alertstate="firing",alertname!="Watchdog"}'
+NO_ALERT = 'label_replace(vector(0), "alertname", "no alert", "", "")'
+
+
+def _firing(severity: str) -> str:
+    matchers = f'alertstate="firing",alertname!="Watchdog",severity="{severity}"'
+    return f"max by (alertname, bot, venue) (ALERTS{{{matchers}}})"
+
 
 FIRED: Panel = timeline(
     "Firing alerts",
-    'max by (alertname, bot, venue) (ALERTS{alertstate="firing",alertname!="Watchdog"})',
+    f"{_firing('critical')} * 3 or {_firing('warning')} * 2 or {_firing('info')} "
+    f"or ({NO_ALERT} unless on () count({FIRED_ALL}))",
     "{{alertname}} {{bot}} {{venue}}",
-    "Which alerts fired, and how long. Watchdog always fires and is left out. A click on a band "
-    "opens the alert's runbook.",
-    states=(("1", "firing", RED),),
-    limits=above(1),
+    "Which alerts fired, how severe they are, and how long they fired. Watchdog always fires and "
+    "is left out. Click a band to open the alert's runbook.",
+    states=(
+        ("0", "none", GREEN),
+        ("1", "info", BLUE),
+        ("2", "warning", YELLOW),
+        ("3", "critical", RED),
+    ),
+    limits=above(2, 3),
     value_links=(links.OF_THE_ALERT,),
 )
 
 LIST: Panel = alert_list(
     "Alerts now",
-    "What fires or is about to, the most important first, from every data source that Grafana's "
-    "alerting reads. An alert is silenced here, in Alertmanager.",
+    "The alerts that fire, newest first, from every data source that Grafana's alerting reads. An "
+    "alert can be silenced from here, in Alertmanager.",
     width=8,
 )

@@ -1,23 +1,25 @@
 """What the reconciler did and did not: on the overview, and on its own board."""
 
+from grafana.boards.content.series import OF_ATTEMPTS
 from grafana.boards.panels import above, events, lines
 from grafana.boards.words import gain, quantiles
 
 ATTEMPTS = events(
     "Attempts",
     "short",
-    gain("trading_ops_attempts_total", "action", "outcome", top=10),
-    "By action and outcome, the ten most frequent. Verified: the symptom was seen to be gone. "
-    "After failed or unverified the runbook's next step is due.",
+    gain("trading_ops_attempts_total", "action", "outcome", growing=True),
+    "By action and outcome. Verified: the symptom is gone. After failed or unverified the "
+    "runbook's next step is due.",
     runbook="TradingOpsAttemptsFailing",
+    colors=OF_ATTEMPTS,
 )
 
 WAITS = events(
     "Why nothing was done",
     "short",
-    gain('trading_ops_decisions_total{decision="wait"}', "reason", top=10),
-    "Decisions to wait, the ten most frequent reasons. Hands off: silenced, inhibited, "
-    "with_a_person, paused, maintenance. Not yet: cooldown, cause_elsewhere, alert_pending.",
+    gain('trading_ops_decisions_total{decision="wait"}', "reason", growing=True),
+    "Decisions to wait, by reason. Suppressed: silenced, inhibited, with_a_person, paused, "
+    "maintenance. Not yet: cooldown, cause_elsewhere, alert_pending.",
 )
 
 TIME_TO_RECOVER = lines(

@@ -3,6 +3,7 @@
 from grafana.boards import links
 from grafana.boards.board import Board
 from grafana.boards.content.machine import NETWORK, PROCESSES
+from grafana.boards.content.series import OF_LEVELS
 from grafana.boards.panels import above, below, lines, row, stat, steps
 from grafana.boards.words import forecast, least, most, rate
 
@@ -13,7 +14,7 @@ HEAD = row(
     "",
     (
         stat(
-            "Processors in use",
+            "CPU",
             "percentunit",
             "max(1 - instance:trading_host_cpu_seconds:idle_ratio_rate5m)",
             "Of the busiest host, over five minutes.",
@@ -40,35 +41,37 @@ HEAD = row(
             runbook="TradingHostDiskLow TradingBotDiskLow",
         ),
         stat(
-            "Disk left in a day",
+            "Disk in 24 h",
             "percentunit",
-            f"min(predict_linear({FREE}[6h], {DAY}) / trading_host_disk_size_bytes)",
-            "Where a straight line through the last six hours ends in a day. Below 0 it is full by "
-            "then.",
-            limits=below(0, 0.15),
+            f"clamp_min(min(predict_linear({FREE}[6h], {DAY}) / trading_host_disk_size_bytes), 0)",
+            "Where a straight line through the last six hours ends in a day. At 0 the disk is full "
+            "by then.",
+            limits=below(0.01, 0.15),
             decimals=0,
             runbook="TradingHostDiskFilling",
         ),
+    ),
+    (
         stat(
-            "Processes that the kernel killed",
+            "OOM kills",
             "short",
-            "sum(increase(trading_host_oom_kills_total[1d]))",
-            "In a day, because memory ran out.",
+            "round(sum(increase(trading_host_oom_kills_total[1d])))",
+            "Processes that the kernel killed in the last day because memory ran out.",
             limits=above(1),
             decimals=0,
             runbook="TradingHostMemoryLow",
         ),
         stat(
-            "Disks that take no writes",
+            "Read-only",
             "short",
             "sum(trading_host_disk_read_only)",
-            "Linux mounts a disk with errors read-only.",
+            "Disks that are mounted read-only, as Linux does after errors.",
             limits=above(1),
             decimals=0,
             runbook="TradingHostDiskReadOnly",
         ),
         stat(
-            "Files open",
+            "Open files",
             "percentunit",
             "max(trading_host_open_files / trading_host_open_files_limit)",
             "Of what the kernel allows.",
@@ -76,10 +79,10 @@ HEAD = row(
             decimals=1,
         ),
         stat(
-            "Collectors that fail",
+            "Collectors",
             "short",
-            "count(trading_exporter_collector_up == 0) or vector(0)",
-            "Of the exporter: no alert on their figures can fire.",
+            "sum(trading_exporter_collector_up == bool 0)",
+            "Collectors of the exporter that fail. No alert on their metrics can fire.",
             limits=above(1),
             decimals=0,
             runbook="TradingOpsCollectorFailing",
@@ -88,17 +91,17 @@ HEAD = row(
 )
 
 WORK = row(
-    "Processors and memory",
+    "CPU and memory",
     (
         lines(
-            "Processors",
+            "CPU by mode",
             "percentunit",
             {
                 "{{instance}} {{mode}}": "sum by (instance, mode) (rate("
                 'trading_host_cpu_seconds_total{mode!="idle"}[$__rate_interval])) '
                 "/ on (instance) group_left () max by (instance) (trading_host_cpus)"
             },
-            "Share of all processors, by what they did.",
+            "Share of all CPUs, by mode.",
             limits=above(0.8, 0.95),
             runbook="TradingHostCpuHigh",
         ),
@@ -106,11 +109,11 @@ WORK = row(
             "Load",
             "short",
             {
-                **most("trading_host_load1", "instance", called="one minute"),
-                **most("trading_host_load15", "instance", called="fifteen"),
-                **most("trading_host_cpus", "instance", called="processors"),
+                **most("trading_host_load1", "instance", called="1 min"),
+                **most("trading_host_load15", "instance", called="15 min"),
+                **most("trading_host_cpus", "instance", called="CPUs"),
             },
-            "Work that runs or waits. More than the processors: something waits.",
+            "Tasks that run or wait. Above the number of CPUs some wait.",
             runbook="TradingHostCpuHigh",
         ),
         lines(
@@ -118,18 +121,18 @@ WORK = row(
             "bytes",
             {
                 **most("trading_host_memory_available_bytes", "instance", called="available"),
-                **most("trading_host_memory_size_bytes", "instance", called="in all"),
+                **most("trading_host_memory_size_bytes", "instance", called="total"),
                 **most("trading_host_swap_used_bytes", "instance", called="swap used"),
             },
-            "What can be had without swapping, of what there is.",
+            "Memory that is available without swapping, and the total.",
             runbook="TradingHostMemoryLow",
         ),
         lines(
-            "Memory in four hours, at this pace",
+            "Memory in four hours",
             "bytes",
             forecast("trading_host_memory_available_bytes", "instance", over="1h", hours=4),
-            "A straight line through the last hour. Below 0 the kernel will have killed a process.",
-            limits=below(0, 256 * 2**20),
+            "A straight line through the last hour. At 0 the kernel kills a process.",
+            limits=below(1, 256 * 2**20),
             runbook="TradingHostMemoryLow",
         ),
     ),
@@ -139,7 +142,7 @@ DISKS = row(
     "Disks",
     (
         lines(
-            "Free",
+            "Free space",
             "bytes",
             {"{{path}}": f"min by (path) ({FREE})"},
             "What an unprivileged process can still write.",
@@ -147,16 +150,16 @@ DISKS = row(
             runbook="TradingHostDiskLow",
         ),
         lines(
-            "Free in a day, at this pace",
+            "Free space in a day",
             "bytes",
-            {"{{path}}": f"min by (path) (predict_linear({FREE}[6h], {DAY}))"},
+            {"{{path}}": f"clamp_min(min by (path) (predict_linear({FREE}[6h], {DAY})), 0)"},
             "A straight line through the last six hours. TradingHostDiskFilling fires when it "
-            "stays below 0 for an hour and little is free.",
-            limits=below(0, 2**30),
+            "stays at 0 for an hour and little is free.",
+            limits=below(1, 2**30),
             runbook="TradingHostDiskFilling",
         ),
         lines(
-            "Files that can still be made",
+            "Free inodes",
             "percentunit",
             least("trading_host_disk_inodes_free / trading_host_disk_inodes", "path"),
             "A disk can be full of small files.",
@@ -188,7 +191,7 @@ DISKS = row(
             {
                 **most("trading_log_file_folder_size_bytes", "log"),
                 "{{log}} in a day": "max by (log) "
-                f"(predict_linear(trading_log_file_folder_size_bytes[6h], {DAY}))",
+                f"(clamp_min(predict_linear(trading_log_file_folder_size_bytes[6h], {DAY}), 0))",
             },
             "With rotated and compressed files; and where a straight line through the last six "
             "hours ends in a day.",
@@ -199,7 +202,8 @@ DISKS = row(
             "Lines logged",
             "cps",
             rate('trading_log_file_lines_total{level=~"warning|error|critical"}', "level"),
-            "Of every process, per second, from warnings up.",
+            "Lines per second of every process, warnings and above.",
+            colors=OF_LEVELS,
             limits=above(1, 10),
             runbook="TradingLogGrowing",
         ),

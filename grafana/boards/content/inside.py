@@ -19,15 +19,15 @@ LOOP = row(
             runbook="TradingBotEventLoopLagging",
         ),
         lines(
-            "Pauses of the garbage collector",
+            "Garbage collection pauses",
             "percentunit",
             rate("trading_gc_pause_seconds_sum", "bot", "generation"),
-            "Share of the time in which a collection held everything up, by generation.",
+            "Share of the time that the process was paused for a collection, by generation.",
             limits=above(0.02, 0.05),
             runbook="TradingBotEventLoopLagging",
         ),
         lines(
-            "Items that wait",
+            "Queue depth",
             "short",
             most("trading_queue_depth", "bot", "queue"),
             "Items in each queue. A hundred for a minute raise TradingBotQueueBacklog.",
@@ -59,10 +59,10 @@ LOOP = row(
             limits=above(50, 200),
         ),
         lines(
-            "Parts without progress",
+            "Components without progress",
             "s",
             most("trading_component_progress_age_seconds", "bot", "component"),
-            "Time since each part was last seen to make progress, or to have no work.",
+            "Time since each component last made progress, or had no work.",
             limits=above(10, 30),
             runbook="TradingBotHeartbeatStopped",
         ),
@@ -78,7 +78,7 @@ LOOP = row(
 )
 
 MEMORY = row(
-    "Memory",
+    "Memory use",
     (
         lines(
             "Own memory",
@@ -91,7 +91,7 @@ MEMORY = row(
             runbook="TradingBotMemoryHigh",
         ),
         lines(
-            "In a day, at this pace",
+            "Own memory in a day",
             "bytes",
             {
                 **forecast("trading_memory_uss_bytes", "bot"),

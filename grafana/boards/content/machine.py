@@ -7,18 +7,18 @@ PROCESSES = row(
     "Processes",
     (
         timeline(
-            "Processes that run",
+            "Processes up",
             "min by (process) (trading_process_up)",
             "{{process}}",
-            "Those that the exporter was told to watch.",
+            "The processes that the exporter watches.",
             limits=below(1),
             runbook="TradingOpsReconcilerDown",
         ),
         lines(
-            "Processors by process",
+            "CPU by process",
             "percentunit",
             rate("trading_process_cpu_seconds_total", "process"),
-            "Share of one processor.",
+            "Share of one CPU.",
             limits=above(0.8, 0.95),
             runbook="TradingHostCpuHigh",
         ),
@@ -31,16 +31,16 @@ PROCESSES = row(
             runbook="TradingBotMemoryHigh",
         ),
         lines(
-            "Files open by process",
+            "Open files by process",
             "percentunit",
             most("trading_process_open_files / trading_process_open_files_limit", "process"),
-            "Of what each may open. A leak of connections shows here.",
+            "As a share of its limit. A leak of connections shows here.",
             limits=above(0.5, 0.8),
         ),
     ),
     (
         lines(
-            "Bots' memory in a day, at this pace",
+            "Bots' memory in a day",
             "bytes",
             {
                 **forecast("trading_memory_uss_bytes", "bot"),
@@ -50,7 +50,7 @@ PROCESSES = row(
             runbook="TradingBotMemoryLimitForecast",
         ),
         lines(
-            "Time of the exporter's readings",
+            "Collector duration",
             "s",
             most("trading_exporter_collector_duration_seconds", "collector"),
             "The last run of each collector, up to its failure or timeout.",
@@ -58,7 +58,7 @@ PROCESSES = row(
             runbook="TradingOpsCollectorFailing",
         ),
         timeline(
-            "Collectors that succeed",
+            "Collectors working",
             "min by (collector) (trading_exporter_collector_up)",
             "{{collector}}",
             "Each collector's last run.",

@@ -2,11 +2,12 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
-from grafana.boards.content.fleet import FIRED, FLEET, LIST
+from grafana.boards.content.fleet import DOWN, FIRED, FLEET, LIST
+from grafana.boards.content.heads import DAILY_LOSS, DRAWDOWN, ESCALATED, EXPOSURE
 from grafana.boards.content.healing import ATTEMPTS, TIME_TO_RECOVER, WAITS
+from grafana.boards.content.series import OF_ORDERS
 from grafana.boards.panels import (
-    GREEN,
-    RED,
+    Axis,
     above,
     below,
     lines,
@@ -16,79 +17,31 @@ from grafana.boards.panels import (
 )
 from grafana.boards.words import age, least, most, rate
 
-VITAL_UP = 'up{job="trading-bot"}'
-
 STATE = row(
     "",
     (
+        DAILY_LOSS,
+        EXPOSURE,
+        DRAWDOWN,
         stat(
-            "Bots that answer",
-            "percentunit",
-            f"avg({VITAL_UP})",
-            "Share of the registered bots whose last scrape was good. Below 100 % TradingBotDown "
-            "is about to fire, or fires.",
-            limits=below(1),
+            "Bots stopped",
+            "short",
+            f'count({DOWN} or max by (bot) (trading_state{{state="halted"}}) == 1) '
+            'or count(up{job="trading-bot"}) * 0',
+            "Bots that do not answer, and bots that are halted.",
+            limits=above(1),
+            decimals=0,
             runbook="TradingBotDown",
         ),
         stat(
-            "Venues that answer",
-            "percentunit",
-            "avg(trading_venue_up)",
-            "Share of the venues that answer the exporter. While one does not, its bots are left "
-            "alone.",
-            limits=below(1),
-            runbook="TradingVenueDown",
-        ),
-        stat(
-            "Oldest heartbeat",
-            "s",
-            "time() - min(trading_bot_heartbeat_timestamp_seconds)",
-            "Time since the slowest bot finished a whole trading pass.",
-            limits=above(5, 30),
-            decimals=1,
-            runbook="TradingBotHeartbeatStopped",
-        ),
-        stat(
-            "Open incidents",
+            "Critical",
             "short",
-            "sum(trading_ops_incidents_open)",
-            "Incidents that the reconciler has not closed. They should be gone within a minute.",
-            limits=above(1, 3),
-        ),
-        stat(
-            "Given up",
-            "short",
-            "sum(trading_ops_incident_escalated) or vector(0)",
-            "Incidents that the reconciler gave up and handed to a person. Any is bad.",
+            'count(ALERTS{alertstate="firing",severity="critical"}) or vector(0)',
+            "Critical alerts that fire now.",
             limits=above(1),
-            runbook="TradingRecoveryFailed",
-        ),
-        stat(
-            "Error budget left",
-            "percentunit",
-            "min(slo:period_error_budget_remaining:ratio)",
-            "What is left of the month's error budget, of the bot and the objective that are "
-            "worst. Below 0 the objective is missed.",
-            limits=below(0.25, 0.5),
             decimals=0,
-            runbook="TradingSloBudgetBurningFast",
         ),
-        stat(
-            "Automation",
-            "short",
-            "max(trading_ops_automation_paused)",
-            "Whether a person has paused automatic recovery.",
-            limits=above(1),
-            states=(("0", "acting", GREEN), ("1", "paused", RED)),
-        ),
-        stat(
-            "Silences",
-            "short",
-            'max(alertmanager_silences{state="active"})',
-            "Silences in force in Alertmanager. What is silenced is not recovered from either: "
-            "hands are off.",
-            limits=above(1, 10),
-        ),
+        ESCALATED,
     ),
     (FLEET,),
     (FIRED, LIST),
@@ -98,7 +51,7 @@ TRADING = row(
     "Trading",
     (
         lines(
-            "Exposure",
+            "Exposure by bot",
             "short",
             most("trading_exposure", "bot", "currency"),
             "Value of each bot's open positions, in units of the currency.",
@@ -108,16 +61,18 @@ TRADING = row(
             "Result of the day",
             "short",
             {"{{bot}} {{currency}}": "-max by (bot, currency) (trading_daily_loss)"},
-            "What each bot has lost since its trading day began, below the line, in units of the "
+            "What each bot has lost since its trading day began, below zero, in units of the "
             "currency; 0 in profit.",
+            limits=below(0),
+            axis=Axis.SIGNED,
             runbook="TradingFleetDailyLossBreached",
         ),
         lines(
             "Orders",
             "cps",
             rate("trading_orders_total", "outcome"),
-            "Orders per second by how they ended. Rejected is the venue's no, denied the bot's "
-            "own.",
+            "Orders per second, by outcome. Rejected: by the venue. Denied: by the bot itself.",
+            colors=OF_ORDERS,
             runbook="TradingBotOrdersRejected",
         ),
     ),
@@ -175,15 +130,15 @@ MACHINE = row(
     "Machine and databases",
     (
         lines(
-            "Processors in use",
+            "CPU in use",
             "percentunit",
             {"{{instance}}": "1 - instance:trading_host_cpu_seconds:idle_ratio_rate5m"},
-            "Share of the processors that worked, over five minutes.",
+            "Share of the CPU time that was used, over five minutes.",
             limits=above(0.8, 0.95),
             runbook="TradingHostCpuHigh",
         ),
         lines(
-            "Disk that is free",
+            "Disk free",
             "percentunit",
             least("trading_host_disk_free_bytes / trading_host_disk_size_bytes", "path"),
             "Share of each file system that is free.",

@@ -1,23 +1,46 @@
 """Whether a bot's records agree with its venue: positions, orders, balances."""
 
-from grafana.boards.panels import GREEN, above, apart, events, lines, row, steps, timeline
+from grafana.boards.content.series import OF_COMPARISONS
+from grafana.boards.panels import (
+    GREEN,
+    RED,
+    YELLOW,
+    Column,
+    above,
+    apart,
+    events,
+    lines,
+    row,
+    steps,
+    table,
+    timeline,
+)
 from grafana.boards.words import age, gain, most
+
+HELD = "max by (bot, symbol) (trading_position)"
 
 POSITIONS = row(
     "Positions, and whether the venue agrees",
     (
-        lines(
+        table(
             "Positions",
-            "short",
-            most("trading_position", "bot", "symbol"),
-            "What each bot holds, in units of the base currency; below 0 is short.",
+            {
+                "Quantity": (HELD, Column(unit="short")),
+                "Value": (
+                    f"{HELD} * max by (bot, symbol) (trading_market_data_price)",
+                    Column(unit="short", decimals=2),
+                ),
+            },
+            "What each bot holds: the quantity in units of the base currency, negative when short, "
+            "and its value in the quote currency at the last price.",
+            height=7,
         ),
         lines(
-            "Drift",
+            "Drift by symbol",
             "short",
             most("trading_position_drift", "bot", "symbol"),
-            "What the records have more than the venue. Anything but 0 that a second look confirms "
-            "halts the bot until a person has settled it.",
+            "The records' position minus the venue's. A drift that a second comparison confirms "
+            "halts the bot until a person resumes it.",
             limits=apart(1e-9),
             runbook="TradingBotPositionDrift",
         ),
@@ -28,7 +51,8 @@ POSITIONS = row(
                 **most("trading_orphaned_orders", "bot", called="at the venue"),
                 **most("trading_lost_orders", "bot", called="in the records"),
             },
-            "At the venue and not in the records, and the other way round.",
+            "Orders at the venue that are not in the records, and orders in the records that the "
+            "venue does not know.",
             limits=above(1),
             runbook="TradingBotOrphanedOrders",
         ),
@@ -46,10 +70,12 @@ POSITIONS = row(
             "Comparisons",
             "short",
             gain("trading_reconciliations_total", "bot", "result"),
-            "By result. A failed one says nothing about positions.",
+            "Comparisons of records and venue, by result. A failed one says nothing about "
+            "positions.",
+            colors=OF_COMPARISONS,
             runbook="TradingBotPositionDrift",
         ),
-        events(
+        steps(
             "Differences found in a day",
             "short",
             gain("trading_discrepancies_total", "bot", "cause", window="1d"),
@@ -95,10 +121,13 @@ BALANCES = row(
         ),
         timeline(
             "Source of the balances",
-            "max by (bot, source) (trading_balance_source) == 1",
-            "{{bot}} {{source}}",
-            "The source of the balances in use. The feed is the rule; REST stands in for it.",
-            states=(("1", "in use", GREEN),),
+            'max by (bot) (trading_balance_source{source="rest"} '
+            'or trading_balance_source{source="last_good"} * 2)',
+            "{{bot}}",
+            "The source of the balances in use: the private feed, REST when the feed fails, or the "
+            "last good ones when both do.",
+            states=(("0", "feed", GREEN), ("1", "REST", YELLOW), ("2", "last good", RED)),
+            limits=above(1, 2),
         ),
     ),
 )

@@ -3,10 +3,12 @@
 from grafana.boards import links
 from grafana.boards.board import Board
 from grafana.boards.content.fleet import FIRED, LIST
+from grafana.boards.content.heads import ESCALATED, RECONCILER
 from grafana.boards.content.healing import ATTEMPTS, TIME_TO_RECOVER, WAITS
 from grafana.boards.content.watchers import PATH, WATCHERS
 from grafana.boards.panels import (
     GREEN,
+    NONE,
     RED,
     YELLOW,
     Column,
@@ -25,11 +27,11 @@ from grafana.boards.words import gain, quantiles
 
 def _within(counter: str, by: str, window: str = "$__range") -> str:
     """Return by how much a counter grew in the time that is shown, or another."""
-    return f"sum by ({by}) (increase({counter}[{window}]))"
+    return f"round(sum by ({by}) (increase({counter}[{window}])))"
 
 
 ENDED = _within("trading_ops_recovery_duration_seconds_count", "alertname")
-TOOK = _within("trading_ops_recovery_duration_seconds_sum", "alertname")
+TOOK = "sum by (alertname) (increase(trading_ops_recovery_duration_seconds_sum[$__range]))"
 OPEN = "sum by (alertname) (trading_ops_incidents_open)"
 LATELY = _within("trading_ops_decisions_total", "decision, reason", "5m")
 DECIDED = _within("trading_ops_decisions_total", "decision, reason")
@@ -45,38 +47,41 @@ HEAD = row(
     "",
     (
         stat(
-            "Open incidents",
+            "Open",
             "short",
             "sum(trading_ops_incidents_open)",
-            "Incidents that are not closed.",
+            "Incidents that are open.",
             limits=above(1, 3),
             runbook="TradingRecoveryOverdue",
         ),
         stat(
-            "Oldest open incident",
+            "Oldest",
             "s",
-            "max((time() - trading_ops_incident_oldest_opened_timestamp_seconds) "
-            "and trading_ops_incident_oldest_opened_timestamp_seconds > 0) or vector(0)",
-            "How long the oldest one has been open; 0 for none.",
+            "time() - min(trading_ops_incident_oldest_opened_timestamp_seconds > 0) "
+            f"or {RECONCILER} * 0",
+            "How long the oldest open incident has been open; 0 when none is.",
             limits=above(60, 300),
             runbook="TradingRecoveryOverdue",
         ),
+        ESCALATED,
         stat(
-            "Given up",
+            "Automation",
             "short",
-            "sum(trading_ops_incident_escalated) or vector(0)",
-            "Incidents that were handed to a person.",
+            "max(trading_ops_automation_paused)",
+            "Whether a person has paused automatic recovery.",
             limits=above(1),
-            runbook="TradingRecoveryFailed",
+            states=(("0", "active", GREEN), ("1", "paused", RED)),
         ),
+    ),
+    (
         stat(
             "MTTA",
             "s",
             _mean("trading_ops_start_lag_seconds"),
             "Mean time to act: from receiving an alert to the start of the first action, over the "
-            "time shown. Our own share, without detection.",
-            limits=above(0.05, 1),
+            "time shown. Detection is not in it.",
             decimals=3,
+            absent=NONE,
         ),
         stat(
             "MTTR",
@@ -86,20 +91,13 @@ HEAD = row(
             limits=above(60, 300),
             decimals=1,
             runbook="TradingRecoveryOverdue",
+            absent=NONE,
         ),
         stat(
-            "Automation",
-            "short",
-            "max(trading_ops_automation_paused)",
-            "Whether a person has paused it.",
-            limits=above(1),
-            states=(("0", "acting", GREEN), ("1", "paused", RED)),
-        ),
-        stat(
-            "Last whole pass",
+            "Last pass",
             "s",
             "time() - max(trading_ops_pass_last_success_timestamp_seconds)",
-            "Time since the loop came round. It is due every 15 s at the latest.",
+            "Time since the last complete pass of the reconciler. One is due every 15 s.",
             limits=above(20, 60),
             decimals=0,
             runbook="TradingOpsReconcilerStuck",
@@ -108,7 +106,7 @@ HEAD = row(
             "Silences",
             "short",
             'max(alertmanager_silences{state="active"})',
-            "In force in Alertmanager: hands are off what they match.",
+            "Active silences in Alertmanager. Nothing acts on what they match.",
             limits=above(1, 10),
         ),
     ),
@@ -116,18 +114,18 @@ HEAD = row(
 )
 
 DONE = row(
-    "What it did",
+    "Attempts and recoveries",
     (
         ATTEMPTS,
         lines(
-            "Attempts that helped",
+            "Attempts that succeeded",
             "percentunit",
             {
                 "{{action}}": "sum by (action) (increase(trading_ops_attempts_total"
                 '{outcome=~"verified|completed"}[1h])) '
                 f"/ (sum by (action) (increase(trading_ops_attempts_total{{{OUTCOMES}}}[1h])) > 0)"
             },
-            "Share of the last hour's attempts of each action that ended what they were made for.",
+            "Share of each action's attempts of the last hour after which the symptom was gone.",
             limits=below(0.5, 0.9),
             runbook="TradingOpsAttemptsFailing",
         ),
@@ -137,11 +135,10 @@ DONE = row(
             "s",
             {
                 **quantiles("trading_ops_start_lag_seconds", window="1h"),
-                "first decision, half": "histogram_quantile(0.5, sum by (le) "
+                "first decision, p50": "histogram_quantile(0.5, sum by (le) "
                 "(increase(trading_ops_decision_lag_seconds_bucket[1h])))",
             },
             "From receiving an alert to the start of the first action, and to the first decision.",
-            limits=above(0.05, 1),
         ),
     ),
     (
@@ -162,9 +159,10 @@ DONE = row(
             height=8,
             runbook="TradingRecoveryOverdue",
             value_links=(links.OF_THE_ALERT_IN_A_ROW,),
+            linked="alertname",
         ),
         table(
-            "Decisions, and why",
+            "Decisions by reason",
             {
                 "Count": (f"{DECIDED} > 0", Column(unit="short", decimals=0)),
                 "In the last 5 min": (
@@ -172,22 +170,22 @@ DONE = row(
                     Column(unit="short", decimals=0),
                 ),
             },
-            "What was decided in the time shown, those not to act included: run, wait, verify, "
-            "escalate, close, each with its one reason.",
+            "Decisions in the time shown, also those not to act: run, wait, verify, escalate, "
+            "close, each with its reason.",
             height=8,
         ),
     ),
 )
 
 REFUSED = row(
-    "What it refused to do, and what holds the bots",
+    "Refusals and holds",
     (
         WAITS,
         events(
-            "Why it gave up",
+            "Why it escalated",
             "short",
             gain('trading_ops_decisions_total{decision="escalate"}', "reason"),
-            "Decisions to hand an incident to a person, by reason.",
+            "Decisions to hand an incident to on-call, by reason.",
             limits=above(1),
             runbook="TradingRecoveryFailed",
         ),
@@ -195,7 +193,7 @@ REFUSED = row(
             "Holds on the bots",
             "short",
             {"{{bot}} {{state}} by {{by}}": "sum by (bot, state, by) (trading_ops_holds_standing)"},
-            "Holds that nobody has lifted. What the machine has halted only a person resumes.",
+            "Holds in force. Only a person releases a halt.",
             limits=above(1),
             runbook="TradingBotHaltedByMachine",
         ),

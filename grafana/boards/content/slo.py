@@ -22,6 +22,18 @@ def _burns(window: str) -> str:
     )
 
 
+def _shortest(short: str, long: str, rate: float) -> str:
+    """Return the smaller burn rate of two windows, as a share of the one that alerts."""
+    one, other = f"({_burns(short)})", f"({_burns(long)})"
+    return f"({one} < {other} or {other} <= {one}) / {rate:g}"
+
+
+FASTEST = (
+    f"{_shortest('5m', '1h', FAST)} "
+    f'or label_replace({_shortest("30m", "6h", MEDIUM)}, "sloth_window", "6h", "", "")'
+)
+
+
 def _window(title: str, short: str, long: str, rate: float, what: str) -> Panel:
     runbook = "TradingSloBudgetBurningFast" if rate >= MEDIUM else "TradingSloBudgetBurningSlowly"
     return lines(
@@ -41,31 +53,33 @@ HEAD = row(
     "",
     (
         stat(
-            "Budget left, worst",
+            "Budget left",
             "percentunit",
-            "min(slo:period_error_budget_remaining:ratio)",
-            "Of the bot and the objective that are worst. Below 0 the objective is missed.",
+            "clamp_min(min(slo:period_error_budget_remaining:ratio), -1)",
+            "What is left of the month's error budget, for the worst bot and objective. Below 0 "
+            "the objective is missed.",
             limits=below(0.25, 0.5),
             decimals=0,
             runbook="TradingSloBudgetBurningFast",
         ),
         stat(
-            "Objectives missed",
+            "Missed",
             "short",
-            "count(slo:period_error_budget_remaining:ratio < 0) or vector(0)",
-            "Budgets that are spent: what is risky waits for the next month.",
+            "sum(slo:period_error_budget_remaining:ratio < bool 0)",
+            "Objectives whose error budget is spent. Make no risky changes until it recovers.",
             limits=above(1),
             decimals=0,
             runbook="TradingSloBudgetBurningSlowly",
         ),
         stat(
             "Fastest burn",
-            "short",
-            "max(slo:current_burn_rate:ratio)",
-            "Times faster than the budget allows, over five minutes. 1 spends it in a month, 14.4 "
-            "in two days.",
-            limits=above(1, FAST),
-            decimals=1,
+            "percentunit",
+            f"max({FASTEST})",
+            "How near the burn rate is to the one that pages, in both windows of the alert: 5 min "
+            "and 1 h, or 30 min and 6 h. At 100 % TradingSloBudgetBurningFast fires once there "
+            "are enough events.",
+            limits=above(0.5, 1),
+            decimals=0,
             runbook="TradingSloBudgetBurningFast",
         ),
         stat(
@@ -96,17 +110,17 @@ HEAD = row(
                     Column(unit="cps", decimals=2),
                 ),
             },
-            "One row for each bot and objective. Without events there is nothing to judge: those "
-            "cells are empty.",
+            "One row for each bot and objective. Without events the figures are unknown.",
             height=10,
             runbook="TradingSloBudgetBurningSlowly",
             value_links=(links.OF_THE_BOT,),
+            linked="bot",
         ),
     ),
 )
 
 BURNS = row(
-    "How fast the budgets burn",
+    "Burn rates",
     (
         _window("Pages: 5 minutes and 1 hour", "5m", "1h", FAST, "page: gone in two days"),
         _window("Pages: 30 minutes and 6 hours", "30m", "6h", MEDIUM, "page: gone in five days"),
@@ -118,25 +132,26 @@ BURNS = row(
 )
 
 BUDGETS = row(
-    "What is left of them",
+    "Error budgets",
     (
         lines(
-            "Budget left",
+            "Budget by objective",
             "percentunit",
-            {"{{bot}} {{sloth_slo}}": LEFT},
-            "Of each month's budget. It never rises faster than old failures leave the month.",
+            {"{{bot}} {{sloth_slo}}": f"clamp_min({LEFT}, -1)"},
+            "Of each month's budget, not below -100 %. It rises only as old failures leave the "
+            "month.",
             limits=below(0.25, 0.5),
             runbook="TradingSloBudgetBurningSlowly",
         ),
         lines(
-            "Left in a week, at this pace",
+            "Budget left in a week",
             "percentunit",
             {
-                "{{bot}} {{sloth_slo}}": f"min by ({BY}) "
-                "(predict_linear(slo:period_error_budget_remaining:ratio[6h], 7 * 24 * 3600))"
+                "{{bot}} {{sloth_slo}}": f"clamp_min(min by ({BY}) (predict_linear("
+                "slo:period_error_budget_remaining:ratio[6h], 7 * 24 * 3600)), -1)"
             },
-            "A straight line through the last six hours. The first hours of an installation make "
-            "it wild.",
+            "A straight line through the last six hours, not below -100 %. It means little in the "
+            "first hours of an installation.",
             limits=below(0, 0.25),
             runbook="TradingSloBudgetBurningSlowly",
         ),

@@ -2,90 +2,68 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
+from grafana.boards.content.fleet import BREACHED
+from grafana.boards.content.heads import DAILY_LOSS, DRAWDOWN, EXPOSURE
 from grafana.boards.content.records import BALANCES, POSITIONS
-from grafana.boards.panels import above, below, events, lines, row, stat, steps
-from grafana.boards.words import gain, most, quantiles, rate
+from grafana.boards.content.series import OF_ORDERS
+from grafana.boards.panels import BLUE, Axis, above, below, events, lines, row, stat, steps
+from grafana.boards.words import gain, last_known, most, quantiles, rate
 
-
-def _used(limit: str) -> str:
-    return f'max(trading_risk_limit_used_ratio{{limit="{limit}"}})'
-
+ALERTING = 'limit=~"daily_loss|total_drawdown|exposure"'
+"""The limits that an alert is about; a bot may use the others to the full as it trades."""
 
 HEAD = row(
     "",
     (
+        DAILY_LOSS,
+        EXPOSURE,
+        DRAWDOWN,
         stat(
-            "Exposure of its limit",
-            "percentunit",
-            _used("exposure"),
-            "The bot that is nearest to its limit of exposure. The bot refuses what would take it "
-            "further; a price may.",
-            limits=above(0.8, 1),
-            decimals=0,
-            runbook="TradingBotExposureBreached",
-        ),
-        stat(
-            "Daily loss of its limit",
-            "percentunit",
-            _used("daily_loss"),
-            "The bot that is nearest to its daily loss limit. At 100 % it only reduces until a "
-            "person lifts that.",
-            limits=above(0.8, 1),
-            decimals=0,
-            runbook="TradingBotDailyLossBreached",
-        ),
-        stat(
-            "Drawdown of its limit",
-            "percentunit",
-            _used("total_drawdown"),
-            "The bot that is nearest to its drawdown limit. At 100 % it is halted until a person "
-            "lifts that.",
-            limits=above(0.8, 1),
-            decimals=0,
-            runbook="TradingBotDrawdownBreached",
-        ),
-        stat(
-            "Loss of all bots",
+            "Fleet loss",
             "percentunit",
             "max(fleet:trading_daily_loss:sum / on (currency) fleet:trading_daily_loss:limit)",
-            "What all bots together have lost today, of what they may. At 100 % every bot is "
+            "Today's loss of all bots together as a share of its limit. At 100 % every bot is "
             "halted.",
             limits=above(0.8, 1),
             decimals=0,
             runbook="TradingFleetDailyLossBreached",
         ),
+    ),
+    (
         stat(
-            "Drifting positions",
+            "Drift",
             "short",
-            "count(trading_position_drift != 0) or vector(0)",
-            "Symbols in which records and venue disagree, after a second look.",
+            "count(trading_position_drift != 0) or max(trading_state >= 0) * 0",
+            "Positions in which a bot's records and its venue disagree, confirmed by a second "
+            "comparison.",
             limits=above(1),
             decimals=0,
             runbook="TradingBotPositionDrift",
         ),
         stat(
-            "Orphaned orders",
+            "Orphans",
             "short",
-            "sum(trading_orphaned_orders)",
-            "Orders at a venue that no bot knows. They may fill at any moment.",
+            f"sum({last_known('trading_orphaned_orders')})",
+            "Orphaned orders: orders at a venue that no bot knows. They may fill at any moment.",
             limits=above(1),
             decimals=0,
             runbook="TradingBotOrphanedOrders",
         ),
         stat(
-            "Dead-man switch",
+            "Dead man",
             "s",
-            "min(trading_dead_man_switch_deadline_timestamp_seconds > 0) - time()",
-            "How long until a venue cancels a bot's orders unless it is wound again, for the bot "
-            "that is nearest. Below 0 it has.",
+            f"min({last_known('trading_dead_man_switch_deadline_timestamp_seconds')} > 0) - time()",
+            "How long until the venue cancels a bot's orders, unless the bot renews the switch, "
+            "for the bot that is nearest. Below 0 the venue has cancelled them.",
             limits=below(0, 5),
             decimals=1,
             runbook="TradingBotDown",
+            absent=("not armed", BLUE),
         ),
         stat(
-            "Oldest balances",
+            "Balance age",
             "s",
-            "time() - min(trading_balance_timestamp_seconds)",
+            f"time() - min({last_known('trading_balance_timestamp_seconds')})",
             "Age of the oldest balances that a bot trades on.",
             limits=above(15, 30),
             decimals=0,
@@ -101,20 +79,24 @@ MONEY = row(
             "Equity",
             "short",
             most("trading_equity", "bot", "currency"),
-            "Balances and positions at current prices, in units of the currency.",
+            "Balances and positions at current prices, in units of the currency. The axis does not "
+            "begin at zero.",
+            axis=Axis.FREE,
         ),
         lines(
             "Profit",
             "short",
             {
-                **most("trading_realized_pnl", "bot", "currency", called="realised"),
-                **most("trading_unrealized_pnl", "bot", "currency", called="open"),
+                **most("trading_realized_pnl", "bot", "currency", called="realized"),
+                **most("trading_unrealized_pnl", "bot", "currency", called="unrealized"),
             },
-            "Of closed positions after fees since the bot's records began, and of open ones at "
-            "current prices.",
+            "Realized: of closed positions, after fees, since the bot's records began. "
+            "Unrealized: of open positions at current prices.",
+            limits=below(0),
+            axis=Axis.SIGNED,
         ),
         lines(
-            "Exposure",
+            "Exposure by bot",
             "short",
             most("trading_exposure", "bot", "currency"),
             "Value of all open positions without regard to their sign.",
@@ -142,59 +124,61 @@ MONEY = row(
             runbook="TradingBotDrawdownBreached",
         ),
         lines(
-            "Use of the bots' own limits",
+            "Limits that alert",
             "percentunit",
-            most("trading_risk_limit_used_ratio", "bot", "limit"),
-            "From 100 % on a bot denies the order, or is held.",
-            limits=above(0.8, 1),
+            most(f"trading_risk_limit_used_ratio{{{ALERTING}}}", "bot", "limit"),
+            "Use of each bot's limits of daily loss, drawdown and exposure. Above 100 % an alert "
+            "fires.",
+            limits=above(BREACHED),
             runbook="TradingBotDailyLossNear",
         ),
     ),
 )
 
 ORDERS = row(
-    "What becomes of orders",
+    "Order flow",
     (
         lines(
             "Orders",
             "cps",
             rate("trading_orders_total", "bot", "outcome"),
-            "Per second, by how they ended.",
+            "Orders per second, by outcome.",
+            colors=OF_ORDERS,
             runbook="TradingBotOrdersRejected",
         ),
         events(
-            "Denied by the bot itself",
+            "Orders denied",
             "short",
-            gain("trading_order_denials_total", "bot", "code", top=5),
-            "By the guard that held them back, the five most frequent. A denied order is tried "
-            "again at each pass.",
+            gain("trading_order_denials_total", "code"),
+            "Orders that the bots themselves denied, by reason. A denied order is tried again at "
+            "each pass.",
             limits=above(10, 50),
             runbook="TradingBotOrdersDenied",
         ),
         lines(
-            "Time to the venue's acknowledgement",
+            "Time to acknowledgement",
             "s",
-            quantiles("trading_order_duration_seconds", "bot", window="1h"),
-            "From submitting an order to the venue's word, over the last hour. The objective is a "
-            "second.",
+            quantiles("trading_order_duration_seconds", "bot", window="1h", of=(95,)),
+            "From submitting an order to the venue's acknowledgement, p95 over the last hour. The "
+            "objective is one second.",
             limits=above(0.5, 1),
             runbook="TradingBotOrdersSlow",
         ),
         lines(
             "Time to the last fill",
             "s",
-            quantiles("trading_order_fill_duration_seconds", "bot", window="1h"),
-            "From submitting an order to its last fill, over the last hour.",
+            quantiles("trading_order_fill_duration_seconds", "bot", window="1h", of=(95,)),
+            "From submitting an order to its last fill, p95 over the last hour.",
             limits=above(10, 60),
             runbook="TradingBotOrdersSlow",
         ),
     ),
     (
         steps(
-            "Orders that rest",
+            "Open orders",
             "short",
             most("trading_open_orders", "bot"),
-            "Own orders at the venue.",
+            "The bot's own orders at the venue.",
             limits=above(20, 100),
         ),
         events(
@@ -206,15 +190,16 @@ ORDERS = row(
             runbook="TradingBotDailyLossBreached",
         ),
         lines(
-            "Usual and not",
+            "Exposure, anomaly band",
             "short",
             {
                 "{{bot}} {{anomaly_name}}": 'anomaly:select{anomaly_name="exposure"}',
                 "{{bot}} upper": 'anomaly:upper_band{anomaly_name="exposure"}',
                 "{{bot}} lower": 'anomaly:lower_band{anomaly_name="exposure"}',
             },
-            "Exposure with the band of what was usual in the last day: four standard deviations. A "
-            "hint, never a reason to act.",
+            "Exposure with the band of the last day: the mean and four standard deviations. For "
+            "information only: nothing acts on it.",
+            axis=Axis.FREE,
             runbook="TradingAnomaly",
         ),
     ),

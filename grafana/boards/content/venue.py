@@ -2,9 +2,12 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
+from grafana.boards.content.series import OF_CODES
 from grafana.boards.panels import (
+    BLUE,
     GREEN,
     YELLOW,
+    Axis,
     above,
     apart,
     below,
@@ -14,23 +17,25 @@ from grafana.boards.panels import (
     stat,
     timeline,
 )
-from grafana.boards.words import age, gain, most, quantiles, rate
+from grafana.boards.words import age, gain, last_known, most, quantiles, rate
 
+RESTRICTED = 'trading_venue_status{status!~"online|maintenance"}'
+MAINTENANCE = 'trading_venue_status{status="maintenance"}'
 NOT_OK = '{code!~"ok|refused"}'
 
 HEAD = row(
     "",
     (
         stat(
-            "Venues that answer",
+            "Venues up",
             "percentunit",
             "avg(trading_venue_up)",
-            "While a venue does not answer its bots are left alone.",
+            "Share of the venues that answer the exporter. Nothing acts on the bots of the others.",
             limits=below(1),
             runbook="TradingVenueDown",
         ),
         stat(
-            "Slowest probe",
+            "Probe time",
             "s",
             "max(trading_venue_probe_duration_seconds)",
             "How long the slowest venue took to answer the exporter.",
@@ -38,11 +43,12 @@ HEAD = row(
             runbook="TradingVenueDown",
         ),
         stat(
-            "Clocks apart",
+            "Clock skew",
             "s",
-            "max(abs(trading_venue_clock_skew_seconds))",
-            "The venue whose clock differs most from this host's. Nonces and signatures stand on "
-            "them.",
+            "max(abs(trading_venue_clock_skew_seconds) or abs(trading_clock_skew_seconds))",
+            "The largest difference between a venue's clock and a host's, as the exporter and the "
+            "bots measure it. Venues round their time to whole seconds, so up to one second is no "
+            "skew. Nonces and signatures depend on it.",
             limits=above(1, 2),
             decimals=2,
             runbook="TradingVenueClockSkewed",
@@ -53,25 +59,25 @@ HEAD = row(
             f"sum(rate(trading_venue_requests_total{NOT_OK}[$__rate_interval])) "
             "/ sum(rate(trading_venue_requests_total[$__rate_interval]))",
             "Share of all bots' calls that failed or were throttled.",
-            limits=above(0.001, 0.1),
+            limits=above(0.05, 0.1),
             decimals=1,
             runbook="TradingBotVenueErrorsHigh",
         ),
         stat(
-            "Oldest price",
+            "Price age",
             "s",
-            "time() - min(max by (bot) (trading_market_data_timestamp_seconds))",
-            "Of the bot whose newest price is oldest.",
+            f"time() - min({last_known('trading_market_data_timestamp_seconds')})",
+            "Time since the newest price of the bot that is furthest behind.",
             limits=above(3, 5),
             decimals=1,
             runbook="TradingBotMarketDataStale",
         ),
         stat(
-            "Latency of prices",
+            "Price lag",
             "s",
             "histogram_quantile(0.95, sum by (le) "
             "(bot:trading_market_data_latency_seconds_bucket:rate2m))",
-            "95 of 100 prices arrived faster. The objective is 50 ms.",
+            "From the venue's time stamp to the bot, p95. The objective is 50 ms.",
             limits=above(0.05, 1),
             runbook="TradingBotMarketDataSlow",
         ),
@@ -104,7 +110,8 @@ OUTSIDE = row(
                 **most("trading_venue_clock_skew_seconds", "venue", called="for the exporter"),
                 "{{venue}} for {{bot}}": "max by (venue, bot) (trading_clock_skew_seconds)",
             },
-            "The venue's clock minus this host's, by the exporter's probe and by each bot.",
+            "The venue's clock minus this host's, by the exporter's probe and by each bot. The "
+            "sawtooth comes from the venue's rounding to whole seconds.",
             limits=apart(2),
             runbook="TradingVenueClockSkewed",
         ),
@@ -119,12 +126,18 @@ OUTSIDE = row(
     ),
     (
         timeline(
-            "What the venue says of itself",
-            "max by (venue, status) (trading_venue_status) == 1",
-            "{{venue}} {{status}}",
-            "Online, or what it still takes. In its maintenance the bots are left alone.",
-            states=(("1", "so it says", YELLOW),),
-            limits=above(2),
+            "Status that the venue reports",
+            f"max by (venue) ({RESTRICTED} or {MAINTENANCE} * 2) "
+            "and on (venue) max by (venue) (trading_venue_status) == 1",
+            "{{venue}}",
+            "Restricted: the venue takes only some orders, as cancel_only or post_only. During "
+            "maintenance nothing acts on its bots.",
+            states=(
+                ("0", "online", GREEN),
+                ("1", "restricted", YELLOW),
+                ("2", "maintenance", BLUE),
+            ),
+            limits=above(1, 2),
             runbook="TradingVenueMaintenance",
         ),
         timeline(
@@ -146,14 +159,15 @@ CALLS = row(
             "Requests",
             "reqps",
             rate("trading_venue_requests_total", "bot", "code"),
-            "Per second, by how they ended. Unauthorized is the key, rate_limited is too many.",
+            "Requests per second, by result. Unauthorized: the API key. Rate_limited: too many.",
+            colors=OF_CODES,
             runbook="TradingBotRateLimited",
         ),
         lines(
             "Time of a request",
             "s",
-            quantiles("trading_venue_request_duration_seconds", "endpoint"),
-            "From sending it to its answer or failure. The objective is 100 ms.",
+            quantiles("trading_venue_request_duration_seconds", "endpoint", of=(95,)),
+            "From sending a request to its answer or failure, p95. The objective is 100 ms.",
             limits=above(0.1, 1),
             runbook="TradingSloBudgetBurningFast",
         ),
@@ -161,7 +175,7 @@ CALLS = row(
             "Use of the rate limit",
             "percentunit",
             most("trading_venue_rate_limit_used_ratio", "bot", "group"),
-            "By group of endpoints, where the venue tells it.",
+            "By group of endpoints, where the venue reports it.",
             limits=above(0.5, 0.8),
             runbook="TradingBotRateLimitNear",
         ),
@@ -178,7 +192,7 @@ CALLS = row(
             runbook="TradingBotNonceRefused",
         ),
         events(
-            "Nonces moved on",
+            "Nonce resynchronizations",
             "short",
             gain("trading_nonce_resyncs_total", "bot"),
             "Times that the issuer of nonces jumped ahead after a refusal.",
@@ -186,7 +200,7 @@ CALLS = row(
             runbook="TradingBotNonceRefused",
         ),
         events(
-            "Sessions made anew",
+            "Session restarts",
             "short",
             gain("trading_venue_session_restarts_total", "bot"),
             "HTTP sessions with the venue after the first one.",
@@ -227,12 +241,16 @@ FEED = row(
     (
         lines(
             "Prices",
-            "short",
-            {"{{symbol}} seen by {{bot}}": "max by (bot, symbol) (trading_market_data_price)"},
-            "Of the last ticker, in the symbol's quote currency. A flat line is suspicious.",
+            "percentunit",
+            {
+                "{{symbol}} {{bot}}": "max by (bot, symbol) (trading_market_data_price) "
+                "/ max by (bot, symbol) (avg_over_time(trading_market_data_price[1h])) - 1"
+            },
+            "Difference of each price from its mean of the past hour. A flat line is suspicious.",
+            axis=Axis.FREE,
         ),
         events(
-            "Feed connected anew",
+            "Feed reconnections",
             "short",
             gain("trading_market_data_reconnects_total", "bot"),
             "Connections of the feed after the first one.",
@@ -243,8 +261,8 @@ FEED = row(
             "Gaps in the private feed",
             "short",
             gain("trading_account_feed_gaps_total", "bot", "channel"),
-            "Times that messages were missing, by their numbers. After each orders are asked for "
-            "by REST.",
+            "Gaps in the messages' sequence numbers. After each one the bot reads its orders by "
+            "REST.",
             limits=above(1, 3),
             runbook="TradingBotBalanceStale",
         ),

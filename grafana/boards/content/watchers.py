@@ -1,17 +1,18 @@
 """The watchers, watched: the reconciler's own health, and the way of an alert to it."""
 
+from grafana.boards.content.series import OF_NOTIFICATIONS
 from grafana.boards.panels import GREEN, RED, above, below, events, lines, row, steps, timeline
 from grafana.boards.words import age, gain, least, most, quantiles, rate
 
 WATCHERS = row(
-    "Is the reconciler well?",
+    "Health of the reconciler",
     (
         lines(
-            "Age of what it knows",
+            "Age of the last poll",
             "s",
             {
                 **age("trading_ops_poll_last_success_timestamp_seconds", "source"),
-                "watchdog": "time() - max(trading_ops_watchdog_last_seen_timestamp_seconds)",
+                "watchdog": "time() - max(trading_ops_watchdog_last_seen_timestamp_seconds > 0)",
             },
             "Time since it last read Prometheus and Alertmanager (every 15 s), and since it saw "
             "Watchdog (every 60 to 75 s; missing after 180).",
@@ -35,12 +36,12 @@ WATCHERS = row(
             runbook="TradingOpsReconcilerStuck",
         ),
         steps(
-            "What waits",
+            "Backlog",
             "short",
             {
                 "notifications {{state}}": "max by (state) (trading_ops_inbox_notifications)",
                 "requests to the writer": "max(trading_ops_writer_queue_requests)",
-                "holds that the database does not know": "max(trading_ops_holds_unsettled)",
+                "holds not stored yet": "max(trading_ops_holds_unsettled)",
             },
             "Stored notifications, requests to write, holds that only the journal has.",
             limits=above(10, 50),
@@ -87,7 +88,7 @@ WATCHERS = row(
 )
 
 PATH = row(
-    "The way of an alert",
+    "Path of an alert",
     (
         timeline(
             "Targets that answer",
@@ -114,15 +115,16 @@ PATH = row(
             "Notifications received",
             "cps",
             rate("trading_ops_notifications_total", "result"),
-            "By the reconciler, per second. Refused ones are tried again by Alertmanager; "
-            "quarantined ones could not be understood.",
+            "By the reconciler, per second. Alertmanager sends refused ones again. Quarantined: "
+            "not understood.",
+            colors=OF_NOTIFICATIONS,
             runbook="TradingOpsNotificationsRefused TradingOpsNotificationQuarantined",
         ),
         events(
-            "Notifications to people that failed",
+            "Notifications that failed",
             "short",
             gain("alertmanager_notifications_failed_total", "integration"),
-            "By way of telling, of every Alertmanager.",
+            "Notifications to on-call, by integration, of every Alertmanager.",
             limits=above(1, 3),
             runbook="TradingOpsNotificationsFailing",
         ),

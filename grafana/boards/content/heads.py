@@ -1,0 +1,58 @@
+"""Large figures that stand at the head of more than one board."""
+
+from grafana.boards.content.fleet import BREACHED
+from grafana.boards.panels import Limits, Panel, above, stat
+from grafana.boards.words import last_known
+
+RECONCILER = 'max(up{job="trading-reconciler"} == 1)'
+
+
+def _used(title: str, limit: str, description: str, limits: Limits, runbook: str) -> Panel:
+    selector = f'trading_risk_limit_used_ratio{{limit="{limit}"}}'
+    return stat(
+        title,
+        "percentunit",
+        f"max({last_known(selector)})",
+        f"{description} A bot that does not answer counts with its last figure of the past hour.",
+        limits=limits,
+        decimals=0,
+        runbook=runbook,
+    )
+
+
+DAILY_LOSS = _used(
+    "Daily loss",
+    "daily_loss",
+    "Today's loss as a share of its limit, for the worst bot. At 100 % the bot only reduces until "
+    "a person resumes it.",
+    above(0.8, 1),
+    "TradingBotDailyLossBreached TradingBotDailyLossNear",
+)
+
+EXPOSURE = _used(
+    "Exposure",
+    "exposure",
+    "Value of the open positions as a share of its limit, for the worst bot. Orders stop at 100 %; "
+    "a price can take it further, and then the alert fires.",
+    above(BREACHED),
+    "TradingBotExposureBreached",
+)
+
+DRAWDOWN = _used(
+    "Drawdown",
+    "total_drawdown",
+    "Loss since the best result as a share of its limit, for the worst bot. At 100 % the bot is "
+    "halted until a person resumes it.",
+    above(0.8, 1),
+    "TradingBotDrawdownBreached",
+)
+
+ESCALATED = stat(
+    "Escalated",
+    "short",
+    f"sum(trading_ops_incident_escalated) or {RECONCILER} * 0",
+    "Incidents that the reconciler has handed to on-call.",
+    limits=above(1),
+    decimals=0,
+    runbook="TradingRecoveryFailed",
+)

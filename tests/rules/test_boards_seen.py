@@ -1,0 +1,154 @@
+"""What a board looks like: no data is never healthy, severity has its colour, axes fit."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.rules.boards import PANELS, TARGETS, Panel, where
+
+UNKNOWN = {"text": "unknown", "color": "purple"}
+OTHERWISE_ABSENT = {"MTTA", "MTTR", "Query time", "Dead man"}
+"""Figures of which there is legitimately none: nothing happened, or nothing is armed."""
+
+LABELS_WITH_A_MEANING = ("outcome", "level", "result")
+FIRING = [panel for _, panel in PANELS if panel["title"] == "Firing alerts"]
+
+
+def mappings_of(panel: Panel) -> Iterator[list[dict[str, Any]]]:
+    """Yield the mappings of a figure, or of each column of a table that is a value."""
+    if panel["type"] == "stat":
+        yield panel["fieldConfig"]["defaults"].get("mappings") or []
+    if panel["type"] == "table":
+        overrides = {one["matcher"]["options"]: one for one in panel["fieldConfig"]["overrides"]}
+        for target in panel["targets"]:
+            entries = overrides[target["legendFormat"]]["properties"]
+            yield next((one["value"] for one in entries if one["id"] == "mappings"), [])
+
+
+def test_no_data_is_never_shown_as_healthy() -> None:
+    """When a bot dies its series end: its figures are unknown then, and not green."""
+    figures = [
+        (where(board, panel), panel["title"], mappings)
+        for board, panel in PANELS
+        for mappings in mappings_of(panel)
+    ]
+    assert figures
+    for what, title, mappings in figures:
+        special = [one["options"] for one in mappings if one["type"] == "special"]
+        assert [one["match"] for one in special] == ["null+nan"], what
+        shown = {key: special[0]["result"][key] for key in UNKNOWN}
+        assert shown == UNKNOWN or title in OTHERWISE_ABSENT, what
+        assert shown["color"] != "green", what
+
+
+def test_no_query_answers_zero_for_a_bot_that_does_not_answer() -> None:
+    """`or vector(0)` is true of alerts, which Prometheus itself knows, and of nothing else."""
+    for board, panel, target in TARGETS:
+        if re.search(r"\bor vector\(", target["expr"]):
+            assert set(re.findall(r"\b(?:trading|slo|up|ALERTS)\w*", target["expr"])) == {
+                "ALERTS"
+            }, where(board, panel)
+
+
+@pytest.mark.parametrize("title", ["Daily loss", "Exposure", "Drawdown"])
+def test_money_of_a_bot_that_died_stays_visible(title: str) -> None:
+    """What it held and lost is still held and lost."""
+    panels = [panel for _, panel in PANELS if (panel["title"], panel["type"]) == (title, "stat")]
+    assert len(panels) == 2
+    for panel in panels:
+        assert "last_over_time(" in panel["targets"][0]["expr"]
+
+
+def test_money_and_stopped_bots_come_first_on_the_overview() -> None:
+    """They are what is asked first at night."""
+    titles = [panel["title"] for board, panel in PANELS if board["title"] == "Trading overview"]
+    assert titles[:6] == [
+        "Daily loss",
+        "Exposure",
+        "Drawdown",
+        "Bots stopped",
+        "Critical",
+        "Escalated",
+    ]
+
+
+def test_a_critical_alert_looks_different_from_a_warning() -> None:
+    """In the band of what fires, by the label of the alert."""
+    assert FIRING
+    for panel in FIRING:
+        (states,) = panel["fieldConfig"]["defaults"]["mappings"]
+        shown = {one["text"]: (value, one["color"]) for value, one in states["options"].items()}
+        assert shown["critical"] == ("3", "red")
+        assert shown["warning"] == ("2", "yellow")
+        assert shown["none"] == ("0", "green")
+        expr = panel["targets"][0]["expr"]
+        for severity, (value, _) in shown.items():
+            if value in {"2", "3"}:
+                assert re.search(rf'severity="{severity}"[^}}]*}}\) \* {value}', expr)
+
+
+def test_the_list_of_alerts_is_of_those_that_fire() -> None:
+    """The newest first: the front end cannot sort the rules of Prometheus by importance."""
+    lists = [panel["options"] for _, panel in PANELS if panel["type"] == "alertlist"]
+    assert lists
+    for options in lists:
+        assert options["stateFilter"]["firing"] is True
+        assert options["stateFilter"]["pending"] is False
+        assert options["sortOrder"] == 5
+
+
+def test_a_colour_has_one_meaning() -> None:
+    """Series whose label says how something ended have fixed colours; the rest go by name."""
+    for board, panel in PANELS:
+        if panel["type"] != "timeseries":
+            continue
+        mode = panel["fieldConfig"]["defaults"]["color"]["mode"]
+        assert mode in {"palette-classic-by-name", "thresholds"}, where(board, panel)
+        legends = " ".join(target["legendFormat"] for target in panel["targets"])
+        if any(f"{{{{{label}}}}}" in legends for label in LABELS_WITH_A_MEANING):
+            matchers = [one["matcher"]["id"] for one in panel["fieldConfig"]["overrides"]]
+            assert "byRegexp" in matchers, where(board, panel)
+
+
+def test_a_graph_of_zeros_keeps_a_scale() -> None:
+    """Without one its axis goes to 100, or to 10,000 %, and the limit lies on the floor."""
+    for board, panel in PANELS:
+        defaults = panel["fieldConfig"]["defaults"]
+        custom = defaults.get("custom", {})
+        if panel["type"] == "timeseries" and defaults["unit"] in {"short", "percentunit", "cps"}:
+            assert custom.get("axisSoftMax") or "axisSoftMin" not in custom, where(board, panel)
+
+
+def test_a_floor_is_drawn_as_an_area() -> None:
+    """A dashed line in green or yellow does not say on which side it is bad."""
+    for board, panel in PANELS:
+        defaults = panel["fieldConfig"]["defaults"]
+        if panel["type"] == "timeseries" and defaults["thresholds"]["steps"][0]["color"] == "red":
+            mode = defaults["custom"]["thresholdsStyle"]["mode"]
+            by_value = defaults["color"]["mode"] == "thresholds"
+            assert mode == ("off" if by_value else "dashed+area"), where(board, panel)
+
+
+def test_state_timelines_say_what_their_colours_mean() -> None:
+    """In the bands, without pages below them."""
+    for board, panel in PANELS:
+        if panel["type"] == "state-timeline":
+            assert panel["options"]["showValue"] == "auto", where(board, panel)
+            assert panel["options"]["perPage"] == 0, where(board, panel)
+            colors = [
+                one["color"]
+                for mapping in panel["fieldConfig"]["defaults"]["mappings"]
+                for one in mapping["options"].values()
+            ]
+            assert len(colors) > 1, where(board, panel)
+
+
+def test_titles_of_figures_fit_their_tiles() -> None:
+    """On a laptop with the menu open a tile has room for about twelve letters."""
+    for board, panel in PANELS:
+        if panel["type"] == "stat":
+            assert len(panel["title"]) <= 12, where(board, panel)
+            assert panel["gridPos"]["w"] >= 4, where(board, panel)
+            assert not panel.get("links"), where(board, panel)
