@@ -54,6 +54,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     two_persons: bool = False
     """True: a one-shot that one person orders by hand needs another person's approval."""
 
+    release_at_bot: bool = False
+    """True: a hold that a person placed may be released at the bot itself, with its agent's token.
+    False: it is placed again."""
+
     dead_man_switch: str = ""
     """URL outside of this machine that Alertmanager calls each minute; empty: nobody is called."""
 

@@ -119,6 +119,7 @@ async def _audited(base: Base) -> AsyncIterator[None]:
         key=keys[0],
         reader=base.reader,
         on_anchor=base.metrics.audit_anchor.set,
+        on_changed=lambda: base.metrics.history_changed.set(1),
     )
     async with anchors.running(base.tasks):
         yield
@@ -130,12 +131,16 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
     settings, registry = base.settings, base.plans.registry
     async with aiohttp.ClientSession() as session:
         directory = _directory(session, registry, settings)
+        for target in registry.bots:
+            base.metrics.holds_reapplied.labels(target.name)
         holding = Holding(
             writer=base.writer,
             reader=base.reader,
             directory=directory,
             registry=registry,
             journal=Journal(settings.journal),
+            release_at_bot=settings.release_at_bot,
+            on_reapplied=lambda target: base.metrics.holds_reapplied.labels(target).inc(),
         )
         watch = AgentWatch(
             registry=registry,

@@ -27,6 +27,7 @@ LONG = "lasts six minutes and longer"
 NO_MODEL = "the demo has no model"
 NO_SERVER = "the demo has no such server"
 NOT_ON_PURPOSE = "nobody's disk, memory or records are spoilt on purpose"
+ATTACK = "no drill attacks the stack"
 ALONE = "the demo has one of it"
 
 NOT_RAISED = {
@@ -37,6 +38,7 @@ NOT_RAISED = {
     "TradingBotEventLoopLagging": Not(
         "nobody outside can hold a loop up", "unit/instrument/watchers/test_loop_lag.py"
     ),
+    "TradingBotHoldReapplied": Not(ATTACK, "service/holding/test_holding.py"),
     "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),
     "TradingBotMetricsRejected": Not("no bot of ours exports that", "rules/test_claims_live.py"),
     "TradingBotSignalsFailing": Not(NO_MODEL, "service/bot/test_model.py"),
@@ -48,6 +50,7 @@ NOT_RAISED = {
     "TradingHostDiskReadOnly": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
     "TradingHostMemoryLow": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
     "TradingOpsAlertsUndelivered": Not(LONG, "rules/test_witness_live.py"),
+    "TradingOpsAuditHistoryChanged": Not(ATTACK, "service/reconciler/test_anchor.py"),
     "TradingOpsAuditNotAnchored": Not(LONG, "service/reconciler/test_anchor.py"),
     "TradingOpsHoldsUnsettled": Not(LONG, "service/holding/test_holding.py"),
     "TradingOpsInboxGrowing": Not(LONG, "service/reconciler/test_measure.py"),

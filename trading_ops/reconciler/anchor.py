@@ -20,7 +20,7 @@ from pathlib import Path
 from trading_ops import clock, logs
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
-from trading_ops.store import Connection, events
+from trading_ops.store import Connection, audit_checkpoints, events
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -108,12 +108,15 @@ class Anchors:
     on_anchor: Callable[[float], None] = lambda _timestamp: None
     """Told when the head was last found anchored, in seconds since the epoch."""
 
+    on_changed: Callable[[], None] = lambda: None
+    """Told when the database has not what was anchored."""
+
     _last: events.Head | None = field(init=False, default=None)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
-        """Anchor until cancelled; first look whether what was anchored last is still there."""
-        await self._look_back()
+        """Anchor until cancelled; before that, look whether what was anchored last is there."""
         while True:
+            await self._look_back()
             await self.anchor_now()
             succeeded()
             await asyncio.sleep(self.interval.total_seconds())
@@ -155,11 +158,12 @@ class Anchors:
             anchor = await asyncio.to_thread(last_anchor, self.path)
             if anchor is None:
                 return
-            stored = await self.reader.read(partial(_mac_at, seq=anchor.seq))
+            stored = await self.reader.read(partial(_mac_at, anchor=anchor, key=self.key))
         except (OSError, StoreError) as error:
             log.warning("audit_anchor_unread", path=str(self.path), error=str(error))
             return
         if stored != anchor.mac:
+            self.on_changed()
             log.error(
                 "audit_history_changed",
                 at=anchor.at,
@@ -188,9 +192,16 @@ async def note_key(writer: Writer, keys: Sequence[bytes]) -> None:
         log.warning("audit_beginning_signed", note=beginning)
 
 
-def _mac_at(connection: Connection, *, seq: int) -> str | None:
-    rows = events.links(connection, after=seq - 1, limit=1)
-    return rows[0].mac if rows and rows[0].seq == seq else None
+def _mac_at(connection: Connection, *, anchor: Anchor, key: bytes) -> str | None:
+    """Return the MAC of the event that was anchored; None when there is no such event."""
+    rows = events.links(connection, after=anchor.seq - 1, limit=1)
+    if rows and rows[0].seq == anchor.seq:
+        return rows[0].mac
+    for point in audit_checkpoints.read(connection):
+        is_removed = point.kind == audit_checkpoints.Kind.REMOVED and point.seq >= anchor.seq
+        if is_removed and point.is_signed_by(key):
+            return anchor.mac
+    return None
 
 
 def append(path: Path, anchor: Anchor) -> None:

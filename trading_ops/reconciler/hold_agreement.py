@@ -1,5 +1,7 @@
 """A bot's report held against what is kept here: what either of them holds, stands."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,12 +13,14 @@ from trading_ops.domain.target import Target
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.hold_memory import HoldMemory
 from trading_ops.reconciler.hold_orders import HoldOrders
-from trading_ops.store import holds
+from trading_ops.store import Connection, holds
 
 log = logs.get(__name__)
 
 ORPHANED = timedelta(seconds=10)
 """So long a silence's halt is left to who asked for it; longer than any report is believed."""
+
+_TOKEN = re.compile(r"\s*\(token[^)]*\)?")
 
 LONGEST_TEXT = 500
 """Of owner and reason, in characters: what an agent takes."""
@@ -30,6 +34,12 @@ class HoldAgreement:
     orders: HoldOrders
     passed: set[tuple[str, datetime]] = field(default_factory=set)
     """Reported by a bot, but not taken over: lifted here since they were laid there."""
+
+    release_at_bot: bool = False
+    """Whether a person's hold may be released at the bot itself."""
+
+    on_reapplied: Callable[[str], None] = lambda _target: None
+    """Told of the bot at which a person's hold was released and is placed again."""
 
     async def reach(self, target: Target, report: BotHealth) -> None:
         """Lay again what the bot has not, learn what was lifted or laid at the bot itself."""
@@ -92,34 +102,46 @@ class HoldAgreement:
         if found is not None and severity(found) >= hold.state.severity:
             await self.orders.note_acknowledged(hold, f"{target.name} reports it")
         elif found is None and lift is not None and moment(lift.lifted_at) > hold.at:
-            await self._learn_lift(hold, lift)
+            await self._learn_lift(target, hold, lift)
         else:
             done, said = await self.orders.send(target, hold)
             log.warning("hold_enforced", hold=hold.id, acknowledged=done, said=said)
 
-    async def _learn_lift(self, hold: Hold, lift: ReportedLift) -> None:
-        lifting = partial(
-            holds.lift,
-            ids=(hold.id,),
-            owner=clean(lift.lifted_by),
-            reason=f"at the bot itself: {clean(lift.lifted_for)}",
-            now=clock.now(),
+    async def _learn_lift(self, target: Target, hold: Hold, lift: ReportedLift) -> None:
+        """Take over a release that the bot reports, or place the hold again.
+
+        Only an order through our API proves who released it. What the agent says of that is a
+        claim: whoever has the agent's token can make it.
+        """
+        learning = partial(
+            _learn, hold=hold, lift=lift, allowed=self.release_at_bot, now=clock.now()
         )
         try:
             await self.memory.settle()
-            await self.memory.write(lifting)
+            learnt = await self.memory.write(learning)
         except StoreError as error:
             log.warning("lift_not_stored", hold=hold.id, error=str(error))
             return
-        self.memory.drop(hold.id)
-        self.orders.forget(hold.id)
+        if learnt:
+            self.memory.drop(hold.id)
+            self.orders.forget(hold.id)
+            return
+        done, said = await self.orders.send(target, hold)
+        self.on_reapplied(target.name)
+        log.error("hold_reapplied", hold=hold.id, target=target.name, acknowledged=done, said=said)
 
     async def _adopt(self, target: Target, found: ReportedHold) -> None:
         """Keep a hold that was laid at the bot itself, so that it outlives the bot's own file."""
         hold = as_hold(target, found)
         if (hold.id, hold.at) in self.passed:
             return
-        laying = partial(holds.lay, hold=hold, now=clock.now(), kind="hold_adopted")
+        laying = partial(
+            holds.lay,
+            hold=hold,
+            now=clock.now(),
+            kind="hold_adopted",
+            actor=agent_of(target.name),
+        )
         try:
             adopted = await self.memory.write(laying)
         except holds.IdTaken:
@@ -132,6 +154,39 @@ class HoldAgreement:
             # may say so again.
             self.passed.add((hold.id, hold.at))
         log.warning("hold_found", hold=hold.id, target=target.name, adopted=adopted)
+
+
+def _learn(
+    connection: Connection, *, hold: Hold, lift: ReportedLift, allowed: bool, now: datetime
+) -> bool:
+    """Store a release that a bot reports; False: it must not have been released there."""
+    claim = f"the agent says by {claimed(lift.lifted_by)}: {clean(lift.lifted_for)}"
+    orderer = holds.release_orderer(connection, hold)
+    if orderer is None and not allowed and holds.is_persons(connection, hold):
+        holds.note(
+            connection,
+            hold_id=hold.id,
+            target=hold.target,
+            kind="hold_reapplied",
+            actor=agent_of(hold.target),
+            text=f"released at the bot itself, so it is placed again; {claim}",
+            now=now,
+        )
+        return False
+    actor = orderer or agent_of(hold.target)
+    reason = f"at the bot itself; {claim}"
+    holds.lift(connection, ids=(hold.id,), owner=actor, reason=reason, now=now)
+    return True
+
+
+def agent_of(target: str) -> str:
+    """Return the actor of what a bot's agent reports: what was authenticated is its token."""
+    return f"agent:{target}"
+
+
+def claimed(name: str) -> str:
+    """Return a name that an agent reports, without what would look like an API token's."""
+    return clean(_TOKEN.sub("", name))
 
 
 def severity(found: ReportedHold) -> int:
@@ -148,7 +203,7 @@ def as_hold(target: Target, found: ReportedHold) -> Hold:
         id=found.id,
         target=target.name,
         state=HeldState(found.state),
-        owner=clean(found.owner),
+        owner=claimed(found.owner),
         reason=clean(found.reason),
         at=moment(found.at),
     )

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -22,7 +22,13 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
-from trading_ops.reconciler.hold_agreement import HoldAgreement, as_hold, clean, severity
+from trading_ops.reconciler.hold_agreement import (
+    HoldAgreement,
+    agent_of,
+    as_hold,
+    clean,
+    severity,
+)
 from trading_ops.reconciler.hold_memory import MACHINE, STORE_SECONDS, HoldMemory
 from trading_ops.reconciler.hold_orders import HoldOrders
 from trading_ops.store import Connection, holds
@@ -85,8 +91,19 @@ class Holding:
         directory: Directory,
         registry: Registry,
         journal: Journal,
+        release_at_bot: bool = False,
+        on_reapplied: Callable[[str], None] = lambda _target: None,
     ) -> None:
         """Take up what the journal still holds.
+
+        Args:
+            writer: of the database.
+            reader: of the database.
+            directory: of the bots' agents.
+            registry: of the targets.
+            journal: keeps holds while the database does not answer.
+            release_at_bot: whether a person's hold may be released at the bot itself.
+            on_reapplied: told of the bot at which one was, and is placed again.
 
         Raises:
             StoreError: the journal cannot be read; the holds in it would be forgotten.
@@ -94,7 +111,12 @@ class Holding:
         self._registry = registry
         self._memory = HoldMemory(writer=writer, reader=reader, journal=journal)
         self._orders = HoldOrders(directory, self._memory)
-        self._agreement = HoldAgreement(memory=self._memory, orders=self._orders)
+        self._agreement = HoldAgreement(
+            memory=self._memory,
+            orders=self._orders,
+            release_at_bot=release_at_bot,
+            on_reapplied=on_reapplied,
+        )
         self._lifted_at: dict[str, float] = {}
         # Of lifting and enforcing only: to lay waits for nobody.
         self._locks = {target.name: asyncio.Lock() for target in registry}
@@ -299,6 +321,7 @@ def _lift(
     lifted = set(ids)
     for hold in others:
         with contextlib.suppress(holds.IdTaken):  # it is another bot's hold, and stays
-            holds.lay(connection, hold, now=now, kind="hold_adopted")
+            actor = agent_of(hold.target)
+            holds.lay(connection, hold, now=now, kind="hold_adopted", actor=actor)
             lifted.add(hold.id)
     holds.lift(connection, ids=lifted, owner=owner, reason=reason, now=now)

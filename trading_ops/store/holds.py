@@ -1,5 +1,6 @@
 """Holds on bots: laid, standing, lifted. Laying one again changes nothing: sets of them unite."""
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from trading_ops.domain.hold import HeldState, Hold, is_machines
 from trading_ops.errors import StoreError
 from trading_ops.store import event_log, events
-from trading_ops.store.tables import fences, holds
+from trading_ops.store.tables import attempts, fences, holds
 
 IN_FORCE = frozenset({"hold_acknowledged", "hold_adopted"})
 """Kinds of events that tell that a bot has a hold."""
@@ -19,7 +20,14 @@ class IdTaken(StoreError):
     """The id belongs to a hold on another target: nothing was stored."""
 
 
-def lay(connection: Connection, hold: Hold, *, now: datetime, kind: str = "hold_laid") -> bool:
+def lay(
+    connection: Connection,
+    hold: Hold,
+    *,
+    now: datetime,
+    kind: str = "hold_laid",
+    actor: str | None = None,
+) -> bool:
     """Store a hold; return whether that changed anything.
 
     Of two with one id the stricter stands. One that was lifted stands again only when it was laid
@@ -30,6 +38,7 @@ def lay(connection: Connection, hold: Hold, *, now: datetime, kind: str = "hold_
         hold: what is laid; `hold.at` tells when.
         now: of the event.
         kind: of the event.
+        actor: who told us, when that is not the hold's owner.
 
     Raises:
         IdTaken: the id belongs to another target.
@@ -45,8 +54,8 @@ def lay(connection: Connection, hold: Hold, *, now: datetime, kind: str = "hold_
         connection,
         at=now,
         kind=kind,
-        actor=hold.owner,
-        note=f"{hold.target} is {hold.state}: {hold.reason}",
+        actor=actor or hold.owner,
+        note=f"{hold.target} is {hold.state}{f' by {hold.owner}' if actor else ''}: {hold.reason}",
         before=None if row is None else _as_json(row),
         after={"id": hold.id, "target": hold.target, "state": hold.state, "laid_at": hold.at},
     )
@@ -122,6 +131,41 @@ def is_acknowledged(connection: Connection, hold_id: str) -> bool:
     return row is not None and event_log.is_told(
         connection, kinds=IN_FORCE, since=row.at, id=hold_id
     )
+
+
+def is_persons(connection: Connection, hold: Hold) -> bool:
+    """Whether a person placed a hold through our API, and not at the bot itself."""
+    return not is_machines(hold) and event_log.is_told(
+        connection, kinds=("hold_laid",), since=hold.at, id=hold.id
+    )
+
+
+def release_orderer(connection: Connection, hold: Hold) -> str | None:
+    """Return who ordered the release of a hold through our API since it was placed, if anyone.
+
+    By the route, whose wish is stored before the bot is asked, or by an approved `resume_trading`.
+    """
+    asked = event_log.about_target(
+        connection, hold.target, kinds=("hold_lift_asked",), since=hold.at, until=None
+    )
+    for event in reversed(asked):
+        if _names(json.loads(event.after or "{}").get("id", ""), hold.id, every="all"):
+            return event.actor
+    ordered = select(attempts.c.params, attempts.c.ordered_by).where(
+        attempts.c.target == hold.target,
+        attempts.c.action == "resume_trading",
+        attempts.c.started_at >= hold.at,
+        attempts.c.ordered_by.is_not(None),
+    )
+    for row in connection.execute(ordered):
+        if _names(row.params.get("holds", ""), hold.id):
+            return str(row.ordered_by)
+    return None
+
+
+def _names(holds_named: str, hold_id: str, *, every: str = "") -> bool:
+    names = {name.strip() for name in holds_named.split(",")}
+    return hold_id in names or (every != "" and names == {every})
 
 
 def fences_seen(connection: Connection) -> Mapping[str, int]:

@@ -32,8 +32,11 @@ class Desk:
     reader: Reader
     journal: Journal
     url: str
-    again: Callable[[], Holding]
+    again: Callable[..., Holding]
     """Build another one on the same files, as after a restart."""
+
+    reapplied: list[str]
+    """The bots at which a person's hold was released and placed again."""
 
     async def standing(self) -> dict[str, str]:
         found = await self.reader.read(holds.standing)
@@ -94,13 +97,17 @@ async def desk(
     async with aiohttp.ClientSession() as session:
         directory = Directory(session, registry, {"agent": "agent", "supervisor": "s"})
 
-        def build() -> Holding:
+        reapplied: list[str] = []
+
+        def build(*, release_at_bot: bool = False) -> Holding:
             holding = Holding(
                 writer=writer,
                 reader=reader,
                 directory=directory,
                 registry=registry,
                 journal=Journal(tmp_path / "var" / "journal"),
+                release_at_bot=release_at_bot,
+                on_reapplied=reapplied.append,
             )
             made.append(holding)
             return holding
@@ -115,6 +122,7 @@ async def desk(
             journal=Journal(tmp_path / "var" / "journal"),
             url=url,
             again=build,
+            reapplied=reapplied,
         )
     for holding in made:
         holding.close()

@@ -188,6 +188,17 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="What is newer can be cut off without a trace.",
     ),
     _gauge(
+        name="trading_ops_audit_history_changed",
+        help="1 once the database has not what was anchored, until the reconciler's next start.",
+        why="Somebody changed the record, or an older database was restored.",
+    ),
+    _counter(
+        name="trading_ops_holds_reapplied_total",
+        labels=("bot",),
+        help="Persons' holds that were released at the bot itself and placed again.",
+        why="Who has the agent's token tried to let the bot trade.",
+    ),
+    _gauge(
         name="trading_ops_agent_silent",
         labels=("bot",),
         help="1 while a bot's agent does not answer the reconciler's direct questions, else 0.",
