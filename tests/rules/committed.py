@@ -138,7 +138,8 @@ def lay_out_prometheus(folder: Path) -> Path:
     """Build the folder in which Prometheus runs, as the stack does; return the config's path."""
     targets = folder / "targets"
     targets.mkdir(parents=True)
-    for name in ("bots", "exporters", "reconcilers", "prometheus", "alertmanagers"):
+    names = ("bots", "exporters", "reconcilers", "prometheus", "alertmanagers", "supervisors")
+    for name in names:
         (targets / f"{name}.json").write_text('[{"targets": ["127.0.0.1:1"]}]', encoding="ascii")
     secrets = folder / "secrets"
     secrets.mkdir()

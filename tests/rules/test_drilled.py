@@ -58,6 +58,8 @@ NOT_RAISED = {
     "TradingOpsNotice": Not("a person raises it", "actions/test_notify.py"),
     "TradingOpsNotificationQuarantined": Not(LONG, "service/reconciler/test_border.py"),
     "TradingOpsNotificationsRefused": Not(LONG, "service/reconciler/test_failures.py"),
+    "TradingOpsPrometheusDown": Not(ALONE, "service/stack/test_alarm.py"),
+    "TradingOpsSupervisorDown": Not("it runs the drills", "service/stack/test_alarm.py"),
     "TradingOpsTaskStalled": Not(LONG, "service/reconciler/test_tasks.py"),
     "TradingOpsTest": Not("`trading-ops doctor` raises it", "e2e/test_stack.py"),
     "TradingPostgresqlArchiveFailing": Not(NO_SERVER, "service/exporter/test_postgresql.py"),

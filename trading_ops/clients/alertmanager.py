@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from trading_ops import clock
 from trading_ops.clients.http import Answer, Http
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.sighting import RoutedAlert
@@ -73,6 +74,15 @@ class Silence:
     comment: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class PostedAlert:
+    """An alert of our own, for what Prometheus cannot tell."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    resolved: bool = False
+
+
 class Alertmanager:
     """One Alertmanager."""
 
@@ -90,6 +100,24 @@ class Alertmanager:
         body = await self._http.get("/api/v2/alerts")
         # In a storm this takes a while; nobody else should have to wait for it.
         return await asyncio.to_thread(_alerts, body) if len(body) > LARGE_BYTES else _alerts(body)
+
+    async def post(self, alert: PostedAlert) -> None:
+        """Post an alert, as Prometheus does; repeat it at least every five minutes while it fires.
+
+        Alertmanager itself sets the times, so that a difference between the clocks does not matter.
+
+        Raises:
+            Unreachable: no answer.
+            Refused: it was not accepted.
+        """
+        body: dict[str, object] = {
+            "labels": dict(alert.labels),
+            "annotations": dict(alert.annotations),
+        }
+        if alert.resolved:
+            body["endsAt"] = clock.now()
+        answer = await self._http.ask("POST", "/api/v2/alerts", json=msgspec.to_builtins([body]))
+        _accepted(answer, "POST /api/v2/alerts")
 
     async def silences(self, alertname: str) -> list[Silence]:
         """Return the silences that name this alert and have not expired.

@@ -20,6 +20,10 @@ from trading_ops.stack.update import UpdateOrder, Updates
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+HEALTHY = "/-/healthy"
+"""The one path that needs no token."""
+
+
 class FenceRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a request to raise a fence."""
 
@@ -62,6 +66,7 @@ def build(
     application = web.Application(middlewares=[_requires(token), _explains_errors])
     application.add_routes(
         [
+            web.get(HEALTHY, control.healthy),
             web.get("/processes", control.processes),
             web.post("/processes/{unit}/restart", control.restart),
             web.post("/processes/{unit}/update", control.update),
@@ -80,6 +85,10 @@ class _Control:
         self._supervisor = supervisor
         self._orders = orders
         self._updates = updates
+
+    async def healthy(self, _request: web.Request) -> web.Response:
+        """Answer with an empty exposition: Prometheus' `up` says that this loop turns."""
+        return web.Response(headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def processes(self, _request: web.Request) -> web.Response:
         return web.json_response(overview(self._supervisor))
@@ -137,6 +146,8 @@ def _requires(token: str) -> Any:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path == HEALTHY:
+            return await handler(request)
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, expected):
             return web.json_response({"error": "unauthorized"}, status=401)

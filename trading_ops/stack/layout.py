@@ -88,6 +88,7 @@ def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:
         "reconcilers": Kind.RECONCILER,
         "prometheus": Kind.PROMETHEUS,
         "alertmanagers": Kind.ALERTMANAGER,
+        "supervisors": Kind.SUPERVISOR,
     }
     found: dict[str, list[dict[str, Any]]] = {
         name: [

@@ -17,6 +17,7 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.last_good import keep_last_good
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
+from trading_ops.stack.alarm import Alarm, watched
 from trading_ops.stack.configs import units_file
 from trading_ops.stack.control import build
 from trading_ops.stack.folder import unwritable
@@ -107,6 +108,7 @@ class _Stack:
 
     def __init__(self, settings: Settings, registry: Registry, plans: Sequence[Process]) -> None:
         self._settings = settings
+        self._registry = registry
         self._address = registry.one(Kind.SUPERVISOR).address
         self._plans = plans
 
@@ -127,9 +129,22 @@ class _Stack:
                 try:
                     if await _unless_stopped(supervisor):
                         on_ready(supervisor)
-                        await supervisor.asked_to_stop.wait()
+                        async with self._alarm(session):
+                            await supervisor.asked_to_stop.wait()
                 finally:
                     await supervisor.drain()
+
+    @contextlib.asynccontextmanager
+    async def _alarm(self, session: aiohttp.ClientSession) -> AsyncIterator[None]:
+        alertmanagers = [one.address for one in self._registry.of_kind(Kind.ALERTMANAGER)]
+        alarm = asyncio.create_task(
+            Alarm(session, watched(self._registry), alertmanagers).run(), name="alarm"
+        )
+        try:
+            yield
+        finally:
+            alarm.cancel()
+            await asyncio.wait({alarm})
 
     @contextlib.asynccontextmanager
     async def _api(self, supervisor: Supervisor) -> AsyncIterator[None]:

@@ -96,7 +96,8 @@ PATH = row(
             "{{job}} {{instance}}",
             "Each target's scrapes, by job.",
             limits=below(1),
-            runbook="TradingOpsReconcilerDown TradingOpsExporterDown TradingOpsAlertmanagerDown",
+            runbook="TradingOpsReconcilerDown TradingOpsExporterDown TradingOpsAlertmanagerDown "
+            "TradingOpsPrometheusDown TradingOpsSupervisorDown",
         ),
         events(
             "Rules that failed or came too late",

@@ -59,7 +59,8 @@ def test_discovery_carries_the_labels_of_the_registry() -> None:
         }
     ]
     assert files["exporters"] == [{"targets": ["127.0.0.1:8421"], "labels": {}}]
-    assert set(files) == {"bots", "exporters", "reconcilers", "prometheus", "alertmanagers"}
+    others = {"reconcilers", "prometheus", "alertmanagers", "supervisors"}
+    assert set(files) == {"bots", "exporters"} | others
 
 
 def test_committed_configurations_are_linked(tmp_path: Path) -> None:
