@@ -256,8 +256,12 @@ async def test_a_frozen_process_answers_no_ping_until_it_goes_on(
             await client.health()
     finally:
         real.send(signal.SIGCONT)
-    await look(bot, "ping")
-    assert bot.is_alive
+
+    async def is_alive() -> bool:
+        await look(bot, "ping")
+        return bot.is_alive
+
+    await patiently(is_alive, within=30)
 
 
 async def test_its_messages_are_heard_and_a_reload_ends_the_connection(

@@ -3,7 +3,9 @@
 Prometheus, Alertmanager, rules, exporter and reconciler are those of `make up`.
 """
 
+import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -16,6 +18,8 @@ from trading_ops.domain.target import Kind
 from trading_ops.stack.scene import Scene
 
 STALE = "TradingBotMarketDataStale"
+FROZEN_SECONDS = 25
+WATCHED_SECONDS = 60
 
 
 class Scrapes:
@@ -155,6 +159,27 @@ async def test_halted_killed_restarted_still_halted_and_resumed(
     assert (real.state, real.global_locks()) == ("running", [])
     await patiently(lambda: real.open_trades() == 2, within=90, what="entries after the resume")
     await patiently(lambda: scrapes.stored("trading_state", state="active"), within=20)
+
+
+async def test_it_survives_a_freeze(real: RealFreqtrade, scrapes: Scrapes) -> None:
+    """Nothing queues in its listener that would exhaust its database pool when it goes on."""
+    real.send(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(FROZEN_SECONDS)
+    finally:
+        real.send(signal.SIGCONT)
+    # Flooded, its trading loop used to end after 30 to 36 s.
+    went_on = time.monotonic()
+    await patiently(lambda: real.loop_age < 10, within=60, what="a loop after the freeze")
+
+    async def is_scraped() -> bool:
+        return await scrapes.stored("up", job="trading-bot") == 1
+
+    await patiently(is_scraped, within=30)
+    await patiently(lambda: time.monotonic() - went_on > WATCHED_SECONDS, within=WATCHED_SECONDS)
+    assert real.running.poll() is None, real.log[-2000:]
+    await patiently(lambda: real.loop_age < 10, within=30, what="a loop well after the freeze")
+    assert "QueuePool limit" not in real.log
 
 
 async def test_its_messages_are_counted(real: RealFreqtrade, scrapes: Scrapes) -> None:

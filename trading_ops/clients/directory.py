@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import aiohttp
 
+from trading_ops.backoff import Backoff
 from trading_ops.clients.agent import Agent
 from trading_ops.clients.bot_control import BotControl
 from trading_ops.clients.freqtrade import Freqtrade
@@ -45,6 +46,7 @@ class Directory:
         self._registry = registry
         self._tokens = tokens
         self._freqtrade = freqtrade
+        self._backoffs: dict[str, Backoff] = {}
 
     def bot(self, target: Target) -> BotControl:
         """Return what commands a bot: its agent, or the client of its Freqtrade.
@@ -67,7 +69,9 @@ class Directory:
         except ConfigError as error:
             raise Refused(str(error)) from error
         address = f"http://{target.address}"
-        return Freqtrade(Http(self._session, address, basic=basic, within=WITHIN), target.name)
+        http = Http(self._session, address, basic=basic, within=WITHIN)
+        backoff = self._backoffs.setdefault(target.name, Backoff())
+        return Freqtrade(http, target.name, backoff)
 
     def unit(self, target: Target) -> SupervisedUnit:
         """Return the target's process at its service manager.

@@ -15,13 +15,14 @@ from datetime import timedelta
 from typing import Any
 
 from trading_ops import clock
+from trading_ops.backoff import Backoff
 from trading_ops.clients.agent import BotHealth, CommandAnswer, ComponentHealth, ReportedHold
 from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade_api import QUIET, FreqtradeApi, State
 from trading_ops.clients.freqtrade_exit import EmergencyExit
 from trading_ops.clients.freqtrade_holds import GLOBAL, STATES, LockedHold, to_reason
-from trading_ops.clients.http import Http
-from trading_ops.errors import Refused
+from trading_ops.clients.http import Http, is_timeout
+from trading_ops.errors import Refused, Unreachable
 
 FOREVER = timedelta(days=3650)
 """A lock must have an end; a hold has none but a person's word."""
@@ -33,9 +34,11 @@ ALL = "all"
 class Freqtrade:
     """One Freqtrade; its Http has the address without `/api/v1`, and HTTP Basic."""
 
-    def __init__(self, http: Http, name: str) -> None:
+    def __init__(self, http: Http, name: str, backoff: Backoff | None = None) -> None:
+        """Take the connection, the bot's name, and what all clients of this Freqtrade share."""
         self._api = FreqtradeApi(http)
         self._name = name
+        self._backoff = backoff or Backoff()
 
     async def health(self) -> BotHealth:
         """Return the bot's health and our holds on it, asked directly.
@@ -43,12 +46,25 @@ class Freqtrade:
         A halt that is not in force any more, as after a restart, is told as `reducing`: that is
         what its lock alone does. Whoever keeps the holds then lays it again.
 
+        One request at a time: those that a frozen Freqtrade cannot answer queue in its listener,
+        and working them off at once exhausts its database pool, which ends its trading loop. After
+        a timeout only `/ping` is asked, which needs no database, and with growing pauses.
+
         Raises:
             ClientError: it did not answer, or not as a Freqtrade.
         """
-        health, state, holds = await asyncio.gather(
-            self._api.health(), self._api.state(), self._api.holds()
-        )
+        if self._backoff.is_waiting:
+            raise Unreachable(f"not answered; next try in {self._backoff.remaining:.0f} s")
+        try:
+            if self._backoff.is_mute:
+                await self._api.ping()
+            health = await self._api.health()
+            state, holds = await self._api.state(), await self._api.holds()
+        except (Unreachable, asyncio.CancelledError) as error:
+            refused = isinstance(error, Unreachable) and not is_timeout(error)
+            self._backoff.answered() if refused else self._backoff.timed_out()
+            raise
+        self._backoff.answered()
         beat = health.last_process_ts
         lives = beat is not None and clock.timestamp() - beat <= STUCK_SECONDS
         return BotHealth(
@@ -140,7 +156,8 @@ class Freqtrade:
         for ended in await asyncio.gather(*orders, return_exceptions=True):
             if isinstance(ended, BaseException):
                 raise ended
-        return _done(f"hold {hold_id} stands as {state}")
+        left = "; entry orders that rest at the exchange are not cancelled"
+        return _done(f"hold {hold_id} stands as {state}{left if state == 'halted' else ''}")
 
     async def _lock(self, state: str, hold_id: str, text: str) -> None:
         def stands(holds: list[LockedHold]) -> bool:

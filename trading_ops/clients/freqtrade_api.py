@@ -67,6 +67,14 @@ class FreqtradeApi:
     def __init__(self, http: Http) -> None:
         self._http = http
 
+    async def ping(self) -> None:
+        """Return when it answers.
+
+        Raises:
+            Unreachable: it did not.
+        """
+        await self._http.get(f"{ROOT}/ping")
+
     async def state(self) -> State:
         """Return the state that it was last told; its loop may still be on the way there."""
         return (await self._get("/show_config", Config)).state

@@ -108,6 +108,11 @@ class Http:
         raise Unreachable(f"{url}: it was ended with code {code}")
 
 
+def is_timeout(error: Unreachable) -> bool:
+    """Whether the connection was accepted or pending and no answer came in time."""
+    return isinstance(error.__cause__, TimeoutError)
+
+
 def _why(error: Exception) -> str:
     """Return what went wrong, without the library's words about TLS where there is none."""
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:

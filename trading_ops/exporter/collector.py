@@ -21,6 +21,7 @@ LARGEST_SERIES = 2_000
 LARGEST_FAMILIES = 200
 LONGEST_LABEL = 512
 LONGEST_REASON = 300
+LOG_AGAIN_SECONDS = 60.0
 
 
 class Source(Protocol):
@@ -69,6 +70,7 @@ class Watched:
         """Series of the last figures that were too many, or could not be told."""
 
         self._untold = False
+        self._logged, self._logged_at = "", 0.0
         self.looked = asyncio.Event()
         """Set when the first reading has ended, well or not."""
 
@@ -86,7 +88,8 @@ class Watched:
                 await self.source.read()
         except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
             self.problem = _reason(error, self.source.timeout_seconds)
-            if self.up or not self.failures:
+            if self.up or not self.failures or self._is_news(began):
+                self._logged, self._logged_at = self.problem, began
                 _log.warning("collector_failed", collector=self.source.name, reason=self.problem)
             self.up = False
             self.failures += 1
@@ -98,6 +101,10 @@ class Watched:
         finally:
             self.duration = clock.monotonic() - began
             self.looked.set()
+
+    def _is_news(self, now: float) -> bool:
+        """Whether it fails for another reason than the one in the log, which is a minute old."""
+        return self.problem != self._logged and now - self._logged_at >= LOG_AGAIN_SECONDS
 
     def figures(self) -> Sequence[Metric]:
         """Return the source's figures; none when it fails at that, which counts as well."""

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from tests.service.clients.trading_freqtrade import TradingFreqtrade
-from tests.service.exporter.freqtrades import PASSWORD, USER, FakeFreqtrade
+from tests.service.exporter.freqtrades import EVERYTHING, PASSWORD, USER, FakeFreqtrade
 from tests.waiting import eventually
 from trading_ops.clients.agent import Agent, CommandAnswer
 from trading_ops.clients.bot_control import BotControl
@@ -64,6 +64,43 @@ async def test_health_is_told_in_our_words() -> None:
         fake.state = "stopped"
         health = await bot.health()
         assert (health.status, health.state) == ("failing", "halted")
+
+
+async def test_a_frozen_one_is_asked_one_thing_at_a_time() -> None:
+    """A request that times out is followed by pauses, then by a ping alone."""
+    fake = FakeFreqtrade()
+    fake.hangs = {EVERYTHING}
+    async with fake.serving() as address, aiohttp.ClientSession() as session:
+        soon = timedelta(seconds=0.2)
+        http = Http(session, f"http://{address}", basic=f"{USER}:{PASSWORD}", within=soon)
+        bot = Freqtrade(http, "freq")
+        for _ in range(20):
+            with pytest.raises(Unreachable):
+                await bot.health()
+        assert fake.asked == ["health"]
+
+        async def tries_again() -> bool:
+            with pytest.raises(Unreachable):
+                await bot.health()
+            return len(fake.asked) > 1
+
+        await eventually(tries_again)
+        assert fake.asked == ["health", "ping"]
+        fake.thaw()
+        patient = Freqtrade(Http(session, f"http://{address}", basic=f"{USER}:{PASSWORD}"), "freq")
+        assert (await patient.health()).status == "ok"
+
+
+async def test_a_refused_connection_needs_no_pause() -> None:
+    """Nothing queues where nothing listens, so its return is seen at once."""
+    async with aiohttp.ClientSession() as session:
+        port = unused_port()
+        http = Http(session, f"http://127.0.0.1:{port}", basic=f"{USER}:{PASSWORD}")
+        bot = Freqtrade(http, "freq")
+        with pytest.raises(Unreachable):
+            await bot.health()
+        async with FakeFreqtrade().serving(port):
+            assert (await bot.health()).status == "ok"
 
 
 @pytest.mark.parametrize("late", [0, 3])

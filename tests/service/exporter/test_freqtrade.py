@@ -17,6 +17,7 @@ from tests.service.exporter.freqtrades import (
     FakeFreqtrade,
     entry,
 )
+from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.freqtrade.bot import WATCHED_PAIRS, FreqtradeBot
@@ -542,6 +543,34 @@ async def test_a_pair_that_left_the_whitelist_is_forgotten(tmp_path: Path) -> No
     assert fake.queries["pair_candles"] == {"pair": "ETH/USDT", "timeframe": "1m", "limit": "1"}
 
 
+async def test_one_that_was_stopped_has_no_dead_feed(tmp_path: Path) -> None:
+    """It fetches no candles and does not count its trades; neither is a failure."""
+    fake = FakeFreqtrade()
+    fake.state, fake.candle_opened = "stopped", fake.candle_opened - 3600
+    async with reading(tmp_path, fake) as bot:
+        await look(bot, "show_config")
+        seen = await look(bot)
+        assert collector(bot, "count").up
+    assert seen["trading_state:halted"] == 1
+    assert "trading_component_up:feed" not in seen
+    assert "trading_market_data_timestamp_seconds:BTC/USDT" not in seen
+    assert "trading_freqtrade_candle_timestamp_seconds:BTC/USDT" in seen
+
+
+async def test_a_wrong_password_is_no_dead_feed(tmp_path: Path) -> None:
+    """What was read before it changed does not age into an alert about the market data."""
+    fake = FakeFreqtrade()
+    async with reading(tmp_path, fake) as bot:
+        seen = await look(bot)
+        assert "trading_market_data_timestamp_seconds:BTC/USDT" in seen
+        for endpoint in ("show_config", "pair_candles", "health"):
+            fake.raw[endpoint] = (401, b"{}")
+        seen = await look(bot)
+    assert bot.is_alive
+    assert not [name for name in seen if name.startswith("trading_market_data_timestamp")]
+    assert "trading_component_up:feed" not in seen
+
+
 async def test_nobody_there_is_dead(tmp_path: Path) -> None:
     """A connection that is refused: no ping, and nothing that was true a moment ago."""
     async with aiohttp.ClientSession() as session:
@@ -553,14 +582,41 @@ async def test_nobody_there_is_dead(tmp_path: Path) -> None:
 async def test_a_frozen_process_is_dead_until_it_goes_on(tmp_path: Path) -> None:
     """Stopped by a signal it accepts connections and says nothing."""
     fake = FakeFreqtrade()
-    lives = []
     async with reading(tmp_path, fake) as bot:
-        for hangs in (set[str](), {EVERYTHING}, set[str]()):
-            fake.thaw()
-            fake.hangs = hangs
+        await look(bot, "ping")
+        assert bot.is_alive
+        fake.hangs = {EVERYTHING}
+        await look(bot, "ping")
+        assert bot.ping.fresh is None
+        fake.thaw()
+
+        async def is_alive() -> bool:
             await look(bot, "ping")
-            lives.append(bot.is_alive)
-    assert lives == [True, False, True]
+            return bot.is_alive
+
+        await eventually(is_alive)
+
+
+async def test_a_frozen_process_is_not_flooded(tmp_path: Path) -> None:
+    """While pings time out nothing else is asked, and pings themselves back off."""
+    fake = FakeFreqtrade()
+    fake.hangs = {EVERYTHING}
+    async with reading(tmp_path, fake) as bot:
+        await look(bot, "ping")
+        fake.asked.clear()
+        for _ in range(50):
+            seen = await look(bot)
+        assert fake.asked == []
+        assert "trading_state:active" not in seen
+        assert "not asked" in collector(bot, "health").problem
+        fake.thaw()
+
+        async def answers() -> bool:
+            await look(bot, "ping")
+            return bot.is_alive
+
+        await eventually(answers)
+        assert (await look(bot))["trading_state:active"] == 1
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"status": "starting"}', b"pong"])

@@ -10,13 +10,21 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from freezegun import freeze_time
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.samples import Sample
+from structlog.testing import capture_logs
 
 from tests.service.exporter.venues import FakeVenue
 from tests.waiting import eventually
-from trading_ops.exporter.collector import LARGEST_FAMILIES, LARGEST_SERIES, Board, Watched
+from trading_ops.exporter.collector import (
+    LARGEST_FAMILIES,
+    LARGEST_SERIES,
+    LOG_AGAIN_SECONDS,
+    Board,
+    Watched,
+)
 from trading_ops.exporter.config import VenueEntry
 from trading_ops.exporter.host.source import disk_sources
 from trading_ops.exporter.looking import Look, Looking, all_of
@@ -66,6 +74,21 @@ async def test_a_look_that_fails_is_told(tmp_path: Path) -> None:
     await watched.once()
     assert (watched.up, watched.failures) == (False, 1)
     assert "gone" in watched.problem
+
+
+async def test_the_log_has_the_current_reason() -> None:
+    """A collector that fails for another reason than at first logs it, once a minute at most."""
+    reasons = iter(["connection refused", "HTTP 401", "HTTP 401", "HTTP 401"])
+
+    def broken() -> Iterable[Metric]:
+        raise OSError(next(reasons))
+
+    watched = Watched(Looking("broken", broken, interval_seconds=1, timeout_seconds=20))
+    with freeze_time(tick=True) as frozen, capture_logs() as lines:
+        for pause in (0, 1, LOG_AGAIN_SECONDS, LOG_AGAIN_SECONDS):
+            frozen.tick(pause)
+            await watched.once()
+    assert [line["reason"] for line in lines] == ["connection refused", "HTTP 401"]
 
 
 async def test_a_part_that_fails_costs_only_itself() -> None:

@@ -1,12 +1,19 @@
-"""One Freqtrade: what is asked of it, how often, and for how long an answer is awaited."""
+"""One Freqtrade: what is asked of it, how often, and for how long an answer is awaited.
 
+While it does not answer pings, nothing else is asked, and pings back off: requests that it cannot
+answer queue in its listener, and working them off at once exhausts its database pool, which ends
+its trading loop.
+"""
+
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import aiohttp
 
 from trading_ops import clock
-from trading_ops.errors import ClientError
+from trading_ops.backoff import Backoff
+from trading_ops.errors import ClientError, Unreachable
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import FreqtradeEntry
 from trading_ops.exporter.freqtrade import answers
@@ -64,13 +71,14 @@ class FreqtradeBot:
 
         self.watched: list[Watched] = []
         self._prompt: dict[str, Prompt] = {}
+        self._backoff = Backoff()
         self._api = Api(entry.address, entry.credentials_file, session)
         add = self._add
         self.ping = add("ping", self._ping, every=1.0, within=1.0)
         self.health = add("health", self._health, every=1.0, within=1.0)
         self.config = add("show_config", self._config, every=2.0, within=2.0)
         self.locks = add("locks", self._locks, every=2.0, within=2.0)
-        self.count = add("count", self._simple("/count", answers.Count, 2.0), every=5.0, within=2.0)
+        self.count = add("count", self._count, every=5.0, within=2.0)
         self.logs = add("logs", self._logs, every=5.0, within=4.0)
         self.candles = add("pair_candles", self._candles, every=5.0, within=5.0)
         # These ask the exchange, or go through all trades; with an exchange that throttles they
@@ -99,12 +107,17 @@ class FreqtradeBot:
         """Whether somebody answered the last ping: the process lives, whatever else is wrong."""
         return self.ping.fresh is not None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it says that it was stopped: it then makes no loops and looks at no candles."""
+        return self.config.fresh is not None and self.config.fresh.state == "stopped"
+
     def _add(
         self, endpoint: str, ask: Callable[[], Awaitable[T]], *, every: float, within: float
     ) -> Reading[T]:
         reading = Reading(
             f"freqtrade:{self.name}:{endpoint}",
-            ask,
+            ask if endpoint == "ping" else lambda: self._unless_mute(ask),
             interval_seconds=every,
             timeout_seconds=within,
         )
@@ -125,8 +138,25 @@ class FreqtradeBot:
     def _simple(self, path: str, kind: type[T], within: float) -> Callable[[], Awaitable[T]]:
         return lambda: self._api.get(path, kind, within=within)
 
+    async def _unless_mute(self, ask: Callable[[], Awaitable[T]]) -> T:
+        if self._backoff.is_mute:
+            raise Unreachable("not asked: /ping is not answered")
+        return await ask()
+
     async def _ping(self) -> answers.Ping:
-        return await self._api.get("/ping", answers.Ping, within=1.0, public=True)
+        if self._backoff.is_waiting:
+            raise Unreachable("/ping: not answered; backing off")
+        try:
+            answer = await self._api.get("/ping", answers.Ping, within=1.0, public=True)
+        except Unreachable as error:
+            timed_out = isinstance(error.__cause__, TimeoutError)
+            self._backoff.timed_out() if timed_out else self._backoff.answered()
+            raise
+        except asyncio.CancelledError:  # the collector's own deadline, which is as long as ours
+            self._backoff.timed_out()
+            raise
+        self._backoff.answered()
+        return answer
 
     async def _health(self) -> answers.Health:
         health = await self._api.get("/health", answers.Health, within=1.0)
@@ -141,6 +171,11 @@ class FreqtradeBot:
         if config.timeframe_ms <= 0:
             raise ClientError(f"/show_config: timeframe_ms is {config.timeframe_ms}")
         return config
+
+    async def _count(self) -> answers.Count | None:
+        if self.is_stopped:  # it then answers 502
+            return None
+        return await self._api.get("/count", answers.Count, within=2.0)
 
     async def _locks(self) -> answers.Locks:
         return await self._api.get("/locks", answers.Locks, within=2.0)

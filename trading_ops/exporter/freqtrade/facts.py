@@ -126,13 +126,12 @@ def _components(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     up: dict[tuple[str, ...], float] = {}
     if bot.logs.fresh is not None:
         up["broker",] = not bot.trouble.stands(now)
-    if bot.candles.last is not None:
+    # One that was stopped makes no loops and is not stuck: its state tells what it is.
+    if bot.candles.last is not None and not bot.is_stopped:
         ends = _fresh_until(bot, bot.candles.last).values()
         up["feed",] = any(now <= end for end in ends)
-    # One that was stopped makes no loops and is not stuck: its state tells what it is.
-    stopped = bot.config.fresh is not None and bot.config.fresh.state == "stopped"
     health = bot.health.last
-    if health is not None and health.last_process_ts is not None and not stopped:
+    if health is not None and health.last_process_ts is not None and not bot.is_stopped:
         up["heartbeat",] = now - health.last_process_ts <= LOOP_SECONDS
     if up:
         yield family("trading_component_up", {key: float(value) for key, value in up.items()})
@@ -161,6 +160,8 @@ def _market_data(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     analyzed: dict[tuple[str, ...], float] = {(pair,): at for pair, at in bot.analyzed.items()}
     yield family("trading_freqtrade_analyzed_timestamp_seconds", analyzed)
     yield family("trading_freqtrade_candle_timestamp_seconds", opened)
+    if bot.is_stopped:
+        return  # it fetches no candles then, which is not a dead feed
     ends = _fresh_until(bot, timeframe)
     yield family(
         "trading_market_data_timestamp_seconds",

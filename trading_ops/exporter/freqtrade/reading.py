@@ -5,6 +5,8 @@ from typing import Generic, TypeVar
 
 from prometheus_client.metrics_core import Metric
 
+from trading_ops.errors import Refused
+
 T = TypeVar("T")
 
 
@@ -35,6 +37,10 @@ class Reading(Generic[T]):
         """Ask once; raises whatever the asking raises."""
         try:
             self.last = self.fresh = await self._ask()
+        except Refused:
+            # A wrong password says nothing about the bot: old values must not age into an alert.
+            self.last = self.fresh = None
+            raise
         except BaseException:
             self.fresh = None
             raise

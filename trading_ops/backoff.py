@@ -1,0 +1,43 @@
+"""When something that does not answer may be asked again."""
+
+from trading_ops import clock
+
+FIRST_SECONDS = 1.0
+LONGEST_SECONDS = 5.0
+
+
+class Backoff:
+    """Waits 1, 2, 4 and then 5 s between requests that time out.
+
+    Each request that nobody answers stays in the listener's backlog, and a process that goes on
+    after a freeze works them all off at once. A refused connection leaves nothing behind, so it
+    does not count.
+    """
+
+    def __init__(self) -> None:
+        self._wait = 0.0
+        self._not_before = 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the last request timed out and it is too early for the next one."""
+        return self.remaining > 0
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether the last request timed out."""
+        return self._wait > 0
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the next request; 0 when it is due."""
+        return max(0.0, self._not_before - clock.monotonic()) if self._wait else 0.0
+
+    def timed_out(self) -> None:
+        """Double the wait."""
+        self._wait = min(self._wait * 2 or FIRST_SECONDS, LONGEST_SECONDS)
+        self._not_before = clock.monotonic() + self._wait
+
+    def answered(self) -> None:
+        """Ask at the usual rate again; a refusal is an answer."""
+        self._wait = 0.0
