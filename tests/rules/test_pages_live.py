@@ -282,7 +282,7 @@ async def serve_metrics(metrics: ReconcilerMetrics) -> AsyncIterator[str]:
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
     application = web.Application()
-    application.router.add_get("/metrics", show)
+    application.router.add_get("/metrics/vital", show)
     runner = web.AppRunner(application)
     await runner.setup()
     try:

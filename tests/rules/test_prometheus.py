@@ -2,6 +2,7 @@
 
 import functools
 from collections import defaultdict
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,16 @@ import pytest
 import yaml
 
 from tests.rules.committed import PROMETHEUS, lay_out_prometheus, load_rules, read_yaml, run_tool
+from trading_ops.instrument.entries.reconciler import RECONCILER_METRICS
 
 CONFIG: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
 JOBS: dict[str, dict[str, Any]] = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
 EVERY_SECOND = ("trading-bot", "trading-exporter", "trading-reconciler")
-OURS = (*EVERY_SECOND, "trading-bot-detail")
+TWICE = ("trading-bot", "trading-reconciler")
+OURS = (*EVERY_SECOND, *(f"{name}-detail" for name in TWICE))
+
+EACH_MINUTE = {"trading_ops_audit_anchor_timestamp_seconds"}
+"""Written each minute, so that a sample 15 s old is as good as a new one."""
 
 
 def test_prometheus_accepts_the_configuration_in_the_folder_of_the_stack(tmp_path: Path) -> None:
@@ -84,11 +90,25 @@ def test_what_leads_to_recovery_is_scraped_every_second(name: str) -> None:
     assert JOBS[name]["scrape_timeout"] == "1s"
 
 
-def test_a_bot_is_scraped_twice_and_no_series_twice() -> None:
+@pytest.mark.parametrize("name", TWICE)
+def test_a_target_is_scraped_twice_and_no_series_twice(name: str) -> None:
     """The vital families every second, all the others every 15 s."""
-    assert JOBS["trading-bot"]["metrics_path"] == "/metrics/vital"
-    assert JOBS["trading-bot-detail"]["params"] == {"exclude": ["vital"]}
-    assert JOBS["trading-bot-detail"]["scrape_interval"] == "15s"
+    assert JOBS[name]["metrics_path"] == "/metrics/vital"
+    assert JOBS[f"{name}-detail"]["params"] == {"exclude": ["vital"]}
+    assert JOBS[f"{name}-detail"]["scrape_interval"] == "15s"
+
+
+def test_the_reconcilers_fast_scrape_has_what_rules_read_and_no_more() -> None:
+    """A window of five minutes has twenty samples of the slow scrape; less needs the fast one."""
+    text = "\n".join(rule.expr for rule in load_rules())
+    slow = r"(\{[^}]*\})?\[(5m|[1-9][0-9]*h)\]"
+    for metric in RECONCILER_METRICS:
+        if metric.vital:
+            assert re.search(rf"\b{metric.name}\b", text), metric.name
+        else:
+            reads = re.findall(rf"\b{metric.name}(?:_bucket|_sum|_count)?\b", text)
+            windows = re.findall(rf"\b{metric.name}(?:_bucket|_sum|_count)?{slow}", text)
+            assert len(reads) == len(windows) or metric.name in EACH_MINUTE, metric.name
 
 
 def test_alerts_go_to_every_alertmanager_of_the_registry() -> None:

@@ -17,7 +17,7 @@ class Role(StrEnum):
     """Hands notifications in, and nothing else."""
 
     METRICS = "metrics"
-    """Reads `/metrics`, and nothing else."""
+    """Reads `/metrics` and `/metrics/vital`, and nothing else."""
 
     VIEWER = "viewer"
     """Reads everything."""

@@ -166,6 +166,7 @@ def _system(to: System, health: Health) -> list[Route]:
         route("POST", "/api/v1/test-alert", OPERATOR, "system", to.test_alert, status=202),
         route("DELETE", "/api/v1/test-alert", OPERATOR, "system", to.end_test_alert),
         route("GET", "/metrics", Role.METRICS, "system", to.metrics, media=TEXT),
+        route("GET", "/metrics/vital", Role.METRICS, "system", to.vital, media=TEXT),
         route("GET", "/-/ready", Role.ANYONE, "system", to.ready, media=TEXT),
         route("GET", "/-/healthy", Role.ANYONE, "system", to.healthy, media=TEXT),
     ]

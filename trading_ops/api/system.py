@@ -79,10 +79,18 @@ class System:
         return web.Response(text="ready\n")
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Expose everything."""
+        """Expose all metrics; with `?exclude=vital`, those that /metrics/vital does not have."""
+        without = request.query.get("exclude") == "vital"
+        return await self._exposed(request, View.WITHOUT_VITAL if without else View.EVERYTHING)
+
+    async def vital(self, request: web.Request) -> web.Response:
+        """Expose the metrics that the rules read every few seconds."""
+        return await self._exposed(request, View.VITAL)
+
+    async def _exposed(self, request: web.Request, view: View) -> web.Response:
         exposition = Exposition(self._metrics.registry)
         accept = request.headers.get("Accept", "")
-        body, content_type = await exposition.sliced(View.EVERYTHING, accept)
+        body, content_type = await exposition.sliced(view, accept)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def status(self) -> Status:

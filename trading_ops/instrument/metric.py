@@ -55,7 +55,7 @@ class Metric:
     """One sentence for people: what it tells when it is wrong."""
 
     vital: bool = False
-    """True: exported under /metrics/vital too, for the rules that are evaluated each second."""
+    """True: exported under /metrics/vital too, for the rules that must not wait 15 s for it."""
 
     buckets: tuple[float, ...] = ()
     """Upper bounds of a histogram, in its unit, without infinity."""

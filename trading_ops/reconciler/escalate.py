@@ -14,9 +14,10 @@ def show_open(metrics: ReconcilerMetrics, incidents: Sequence[Incident], plans: 
     metrics.incidents_open.clear()
     for alert in plans.runbooks:
         metrics.incidents_open.labels(alert).set(0)
-        metrics.recovery.labels(alert)  # there as zero before its first recovery
     for alert, count in Counter(incident.alert for incident in incidents).items():
-        metrics.incidents_open.labels(alert if alert in plans.runbooks else "other").set(count)
+        known = alert if alert in plans.runbooks else "other"
+        metrics.incidents_open.labels(known).set(count)
+        metrics.recovery.labels(known)  # zero before its first recovery
     oldest = min((incident.opened_at for incident in incidents), default=None)
     metrics.oldest_opened.set(0 if oldest is None else oldest.timestamp())
     metrics.escalated.clear()

@@ -107,7 +107,7 @@ def opens(role: Role, route: Route) -> bool:
     if role is Role.INTAKE:
         return route.path.endswith("/webhook/alertmanager")
     if role is Role.METRICS:
-        return route.path == "/metrics"
+        return route.path in {"/metrics", "/metrics/vital"}
     if route.method == "GET":
         return True
     return role is Role.OPERATOR and route.role is Role.OPERATOR

@@ -26,3 +26,21 @@ async def test_the_linter_finds_nothing_to_say(start: Start) -> None:
     assert await check.communicate(text.encode()) == (b"", b"")
     assert check.returncode == 0
     assert list(parse_openmetrics(openmetrics))  # type: ignore[no-untyped-call]  # no hint there
+
+
+async def test_the_fast_scrape_and_the_slow_one_share_no_series(start: Start) -> None:
+    """`/metrics/vital` is small; the rest is in `/metrics?exclude=vital`, and both are everything."""
+    async with start() as running:
+        shown = {}
+        for path in ("/metrics", "/metrics/vital", "/metrics?exclude=vital"):
+            status, text = await ask(running, "GET", path)
+            assert status == 200
+            lines = text.splitlines()
+            shown[path] = {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+    everything, vital, rest = shown.values()
+    assert not vital & rest
+    assert vital | rest == everything
+    assert "trading_ops_lease_held" in vital
+    assert "trading_ops_automation_paused" in rest
+    assert not [one for one in everything if "recovery_duration" in one]
+    assert len(vital) < 60

@@ -32,6 +32,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         labels=("alertname", "target", "bot", "venue"),
         help="1 while an escalated incident is open.",
         why="The machine gave up: a rule pages on it at once.",
+        vital=True,
     ),
     _counter(
         name="trading_ops_decisions_total",
@@ -50,6 +51,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         labels=("result",),
         help="Notifications from Alertmanager by what became of them.",
         why="Refused or unreadable ones are alerts that came late, by the poll.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_acknowledged_until_timestamp_seconds",
@@ -57,6 +59,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         labels=("origin", "bot", "venue"),
         help="Until when a person has a fault, since the epoch; 0 once that was withdrawn.",
         why="Holds the second line back; past while the alert fires, somebody must be told again.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_automation_paused",
@@ -70,24 +73,28 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         values={"source": ("prometheus", "alertmanager")},
         help="Time of the last successful poll of a source, since the epoch; 0 for never.",
         why="Without polls a lost webhook is a lost alert.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_watchdog_last_seen_timestamp_seconds",
         unit="seconds",
         help="Time at which the always-firing alert last arrived, since the epoch; 0 for never.",
         why="When it stops, alerts do not arrive, whatever they say.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_test_alert",
         labels=("test_id",),
         help="1 for a minute after a person asked for a test alert.",
         why="Proves the whole way to a person and back.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_notice",
         labels=("target", "bot", "venue", "message"),
         help="1 for a minute after a person or a runbook had people told something; at most 20.",
         why="A sentence takes the way of every page, and nothing else has to be kept alive for it.",
+        vital=True,
     ),
     Metric(
         name="trading_ops_recovery_duration_seconds",
@@ -135,6 +142,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         unit="seconds",
         help="When a whole pass of the loop last came to its end, since the epoch; 0 for never.",
         why="When it stops, the process lives and recovers nothing.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_task_last_success_timestamp_seconds",
@@ -143,6 +151,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         values={"task": ("agents", "anchors", "leases", "loop", "measurements")},
         help="Time of the last success of a background task, since the epoch; first, of its start.",
         why="A task that has stopped is a safety function that is off.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_writer_queue_requests",
@@ -159,6 +168,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         name="trading_ops_lease_held",
         help="1 while this replica may start actions, 0 once its lease is nearly or wholly over.",
         why="A replica without it only watches.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_lease_until_timestamp_seconds",
@@ -203,6 +213,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         labels=("bot",),
         help="1 while a bot's agent does not answer the reconciler's direct questions, else 0.",
         why="A bot that nobody reaches cannot be halted: it is stopped, or halted once it is back.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_agent_last_answer_timestamp_seconds",
@@ -217,11 +228,13 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         values={"state": ("reducing", "halted"), "by": ("person", "machine")},
         help="Holds on a bot that nobody has lifted, by who laid them.",
         why="A bot that the machine has halted trades again only when a person says so.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_holds_unsettled",
         help="Holds that the database does not know yet; the journal has them.",
         why="The database was away when somebody halted a bot, and is not back.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_build_info",
