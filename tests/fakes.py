@@ -104,12 +104,12 @@ class FakeWorld:
         return web.json_response({"data": {"startTime": LONG_AGO}})
 
     async def query(self, request: web.Request) -> web.Response:
-        """GET /api/v1/query of Prometheus: freshness is now, health is whether the alert ended."""
+        """GET /api/v1/query of Prometheus: the age of samples, or whether the alert ended."""
         if self.prometheus_down:
             raise web.HTTPServiceUnavailable
         now = clock.timestamp()
         fresh = "timestamp(" in request.query["query"]
-        value = str(now) if self.scrapes else "0"
+        value = "0" if self.scrapes else "1e9"
         shown = [{"metric": {}, "value": [now, value]}] if fresh or not self.firing else []
         return web.json_response({"data": {"resultType": "vector", "result": shown}})
 

@@ -234,8 +234,9 @@ class World:
         named = BOT.search(query)
         episode = self.episodes.get(named.group(1)) if named else None
         ill = episode is not None and episode.firing
-        shown = [{"metric": {}, "value": [now, str(now)]}]
-        holds = "timestamp(" in query or not ill
+        is_age = "timestamp(" in query  # every sample is new
+        shown = [{"metric": {}, "value": [now, "0" if is_age else "1"]}]
+        holds = is_age or not ill
         return web.json_response(
             {"data": {"resultType": "vector", "result": shown if holds else []}}
         )

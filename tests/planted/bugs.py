@@ -216,8 +216,8 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/reconciler/verify.py",
-                old='return False, f"Prometheus could not tell: {error}"',
-                new='return True, f"Prometheus could not tell: {error}"',
+                old='return _Answer(age=float("inf"), holds=False, detail=problem)',
+                new="return _Answer(age=0.0, holds=True, detail=problem)",
             ),
         ),
         tests=(f"{_SERVICE}/test_verify.py",),

@@ -6,7 +6,7 @@ a person orders by hand pass the same gates; `Wanted` is what both have in commo
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from trading_ops.domain.approval import ApprovalState, digest
 from trading_ops.domain.attempt import RUNNING, AttemptState, Delivery
@@ -116,8 +116,11 @@ def cause(wanted: Wanted) -> Shut | None:
     incident, runbook = wanted.incident, wanted.runbook
     if incident is None or runbook is None or not runbook.unless:
         return None
-    shows_by = incident.starts_at + wanted.limits.cause_detection
-    if wanted.step.delivery is Delivery.ONE_SHOT and wanted.now < shows_by:
+    # A sender may give any start. What lies far ahead is a clock that stepped: wait for none.
+    within = wanted.limits.cause_detection
+    shows_by = min(incident.starts_at, incident.received_at) + within
+    is_early = wanted.now < shows_by <= wanted.now + 2 * within
+    if wanted.step.delivery is Delivery.ONE_SHOT and is_early:
         return Wait(reason=Reason.CAUSE_MAY_SHOW, until=shows_by, would=wanted.index)
     return None
 
@@ -183,10 +186,22 @@ def own_budget(wanted: Wanted) -> Shut | None:
         if tried >= limits.attempts:
             note = f"{tried} attempts of {what} in {limits.window}"
             return Escalate(reason=Reason.ATTEMPTS_EXHAUSTED, note=note)
-    starts = [one.started_at for one in (*ours, *same)]
+    starts = [
+        one.started_at
+        for one in (*ours, *same)
+        if not is_ahead(one.started_at, wanted.now, limits.cooldown)
+    ]
     if starts and wanted.now < (until := max(starts) + limits.cooldown):
         return Wait(reason=Reason.COOLDOWN, until=until, note=action, would=wanted.index)
     return None
+
+
+def is_ahead(start: datetime, now: datetime, cooldown: timedelta) -> bool:
+    """Whether a start lies so far ahead that the clock has stepped back since.
+
+    It counts as an attempt, but its cooldown would last as long as the step.
+    """
+    return start > now + cooldown
 
 
 def approved(wanted: Wanted) -> Shut | None:

@@ -1,4 +1,9 @@
-"""Success is the runbook's query holding, on samples newer than the attempt; nothing else is."""
+"""Success is the runbook's query holding, on samples newer than the attempt; nothing else is.
+
+How old a sample is, Prometheus says by its own clock, in one query: `time() - timestamp(series)`.
+How long ago the attempt ended, our monotonic clock says. So neither a clock that differs between
+the two hosts nor one that steps makes an old sample look new, or a new one old.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -9,8 +14,9 @@ from trading_ops import checkpoints, clock, logs
 from trading_ops.checkpoints import Checkpoint
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.attempt import Attempt, AttemptState
+from trading_ops.domain.promql import age_of
 from trading_ops.domain.runbook import VerifyQuery, fill_query
-from trading_ops.domain.target import Kind, Target
+from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import attempts
@@ -19,12 +25,21 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 INTERVAL = timedelta(milliseconds=500)
-FRESHNESS = {
-    Kind.BOT: 'min(timestamp(up{job="trading-bot",bot="$bot"}))',
-    Kind.FREQTRADE: 'min(timestamp(up{job="trading-bot",bot="$bot"}))',
-    Kind.VENUE: 'min(timestamp(trading_venue_up{venue="$target"}))',
-}
-"""When the target was last scraped, by its kind: a sample from before the cure proves nothing."""
+FIRST_SAMPLE = timedelta(seconds=60)
+"""How long a verification that begins late, after a restart of ours, waits for the first sample
+that is newer than the attempt: Prometheus may be starting too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """What Prometheus said once."""
+
+    age: float
+    """Of the oldest newest sample of the queried series, in seconds; infinite without any."""
+
+    holds: bool
+    detail: str
+    """Why it does not hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,34 +76,52 @@ class Verifier:
         self, attempt: Attempt, verify: VerifyQuery, target: Target, until: datetime
     ) -> tuple[bool, str]:
         query = fill_query(verify.query, target)
-        # A verification that begins late, after a restart of ours, still gets one fair try.
-        until = max(until, clock.now() + verify.hold + 2 * INTERVAL)
+        hold, now = verify.hold.total_seconds(), clock.now()
+        one_try = hold + 2 * INTERVAL.total_seconds()
         ended = attempt.ended_at or attempt.started_at
-        since: datetime | None = None
-        detail = "never asked"
+        began = clock.monotonic()
+        # Bounded at both ends: the wall clock may have stepped since the attempt ended.
+        ended_at = began - max(0.0, (now - ended).total_seconds())
+        planned = (until - ended).total_seconds()
+        left = min((until - now).total_seconds(), planned)
+        is_late = left < one_try <= planned
+        give_up_at = began + (FIRST_SAMPLE.total_seconds() if is_late else max(left, one_try))
+        since: float | None = None
+        is_seen = False
         while True:
-            asked = clock.now()
-            holds, detail = await self._once(query, target, ended)
-            since = (since or asked) if holds else None
-            if since is not None and asked - since >= verify.hold:
-                return True, f"held for {(asked - since).total_seconds():.1f} s"
-            if asked >= until:
-                return False, detail
+            asked = clock.monotonic()
+            answer = await self._ask(query)
+            fresh = answer.age < asked - ended_at
+            if fresh and not is_seen:
+                is_seen = True
+                # Now it gets one try of the whole hold; no more, if it began late.
+                give_up_at = asked + one_try if is_late else max(give_up_at, asked + one_try)
+            since = (asked if since is None else since) if fresh and answer.holds else None
+            held = 0.0 if since is None else asked - since
+            # The last sample must be from within the hold: one old sample holds nothing.
+            if since is not None and held >= hold and answer.age <= held:
+                return True, f"held for {held:.1f} s"
+            if asked >= give_up_at:
+                return False, _why(answer, fresh=fresh, held=held, hold=hold)
             await asyncio.sleep(INTERVAL.total_seconds())
 
-    async def _once(self, query: str, target: Target, ended: datetime) -> tuple[bool, str]:
-        """Return whether the query holds on fresh samples, and what to say if it does not."""
+    async def _ask(self, query: str) -> _Answer:
         try:
-            if not await self._is_fresh(target, ended):
-                return False, "no sample is newer than the attempt"
+            ages = await self.prometheus.query(age_of(query))
             holds = bool(await self.prometheus.query(query))
         except ClientError as error:
-            return False, f"Prometheus could not tell: {error}"
-        return holds, "" if holds else f"it does not hold: {query}"
+            problem = f"Prometheus could not tell: {error}"
+            return _Answer(age=float("inf"), holds=False, detail=problem)
+        age = max((sample.value for sample in ages), default=float("inf"))
+        detail = "" if holds else f"it does not hold: {query}"
+        return _Answer(age=age, holds=holds, detail=detail)
 
-    async def _is_fresh(self, target: Target, ended: datetime) -> bool:
-        query = FRESHNESS.get(target.kind)
-        if query is None:
-            return True
-        samples = await self.prometheus.query(fill_query(query, target))
-        return bool(samples) and samples[0].value > ended.timestamp()
+
+def _why(answer: _Answer, *, fresh: bool, held: float, hold: float) -> str:
+    if not fresh and answer.age == float("inf"):
+        return answer.detail or "none of the series of its query has a sample"
+    if not fresh:
+        return f"no sample is newer than the attempt: the newest is {answer.age:.1f} s old"
+    if answer.holds and held >= hold:
+        return f"the newest sample, {answer.age:.1f} s old, is from before the hold"
+    return answer.detail or f"it held for only {held:.1f} s of {hold:g} s"

@@ -78,7 +78,8 @@ def _row(one: Sighting, *, received_at: datetime, now: datetime) -> dict[str, An
         "target": one.target,
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
-        "starts_at": alert.starts_at,
+        # A sender may give any start; none is later than its arrival.
+        "starts_at": min(alert.starts_at, received_at),
         "received_at": received_at,
         "opened_at": now,
     }

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from trading_ops.domain.approval import digest
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, Delivery
+from trading_ops.domain.gates import is_ahead
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import covering
 from trading_ops.domain.runbook import Limits, Runbook
@@ -130,7 +131,7 @@ def has_budget(
     since, cooled = now - limits.window, now - limits.cooldown
     return all(
         sum(start > since for start in starts) < limits.attempts
-        and all(start <= cooled for start in starts)
+        and all(start <= cooled or is_ahead(start, now, limits.cooldown) for start in starts)
         for starts in (ours, same)
     )
 

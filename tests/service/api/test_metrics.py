@@ -29,7 +29,7 @@ async def test_the_linter_finds_nothing_to_say(start: Start) -> None:
 
 
 async def test_the_fast_scrape_and_the_slow_one_share_no_series(start: Start) -> None:
-    """`/metrics/vital` is small; the rest is in `/metrics?exclude=vital`, and both are everything."""
+    """`/metrics/vital` is small; the rest is in `/metrics?exclude=vital`; both are everything."""
     async with start() as running:
         shown = {}
         for path in ("/metrics", "/metrics/vital", "/metrics?exclude=vital"):

@@ -224,9 +224,33 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.CAUSE_ELSEWHERE,
     ),
     "a one-shot gives its cause time to show": (
-        {"runbook": make_runbook(steps=(ONE_SHOT,)), "incident": make_incident(starts_at=ago(1))},
+        {
+            "runbook": make_runbook(steps=(ONE_SHOT,)),
+            "incident": make_incident(starts_at=ago(1), received_at=ago(1)),
+        },
         Wait,
         Reason.CAUSE_MAY_SHOW,
+    ),
+    "a start that a sender has set in the future holds nothing back": (
+        {
+            "runbook": make_runbook(steps=(ONE_SHOT,)),
+            "incident": make_incident(starts_at=ago(-9e8), received_at=ago(4)),
+        },
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "the clock has stepped back by an hour since the alert came": (
+        {
+            "runbook": make_runbook(steps=(ONE_SHOT,)),
+            "incident": make_incident(starts_at=ago(-3600), received_at=ago(-3600)),
+        },
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "the clock has stepped back by an hour since the last attempt": (
+        {"history": History(target=(make_attempt(started_at=ago(-3600)),))},
+        Run,
+        Reason.STEP_DUE,
     ),
     "a one-shot without possible cause need not wait": (
         {
