@@ -84,7 +84,7 @@ class System:
         return await self._exposed(request, View.WITHOUT_VITAL if without else View.EVERYTHING)
 
     async def vital(self, request: web.Request) -> web.Response:
-        """Expose the metrics that the rules read every few seconds."""
+        """Expose the metrics that the rules read."""
         return await self._exposed(request, View.VITAL)
 
     async def _exposed(self, request: web.Request, view: View) -> web.Response:

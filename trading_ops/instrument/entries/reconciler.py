@@ -45,6 +45,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         labels=("action", "outcome"),
         help="Attempts by action and outcome.",
         why="An action that fails more than it helps must be mended.",
+        vital=True,
     ),
     _counter(
         name="trading_ops_notifications_total",
@@ -118,6 +119,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         values={"state": ("pending", "quarantined")},
         help="Stored notifications that wait to be taken apart, and those that could not be.",
         why="What waits is alerts that nobody has looked at yet.",
+        vital=True,
     ),
     _histogram(
         name="trading_ops_decision_lag_seconds",
@@ -196,6 +198,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         unit="seconds",
         help="When the chain's head was last written outside the database, since the epoch.",
         why="What is newer can be cut off without a trace.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_audit_history_changed",
