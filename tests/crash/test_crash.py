@@ -24,5 +24,5 @@ def crash(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_nothing_is_lost_repeated_or_stuck() -> None:
     """A hundred kills, each named step among them."""
-    done = crash("--kills", "100", "--fail-fast")
+    done = crash("--kills", "100", "--fail-fast", "--settle", "180")
     assert done.returncode == 0, done.stdout + done.stderr
