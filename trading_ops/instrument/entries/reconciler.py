@@ -204,12 +204,14 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         name="trading_ops_audit_history_changed",
         help="1 once the database has not what was anchored, until the reconciler's next start.",
         why="Somebody changed the record, or an older database was restored.",
+        vital=True,
     ),
     _counter(
         name="trading_ops_holds_reapplied_total",
         labels=("bot",),
         help="Persons' holds that were released at the bot itself and placed again.",
         why="Who has the agent's token tried to let the bot trade.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_agent_silent",
