@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from trading_ops.stack.processes import ALERTMANAGER_BINARIES
+
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "prometheus"
 ALERTMANAGER = ROOT / "alertmanager"
@@ -151,8 +153,8 @@ def lay_out_prometheus(folder: Path) -> Path:
 
 
 def alertmanager_program() -> str:
-    """Return Debian's name of the program, or upstream's."""
-    found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    """Return the program that the stack starts: upstream's name, or Debian's."""
+    found = next(filter(None, map(shutil.which, ALERTMANAGER_BINARIES)), None)
     assert found, "install the package prometheus-alertmanager"
     return found
 

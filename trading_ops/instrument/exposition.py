@@ -153,9 +153,6 @@ class Exposition:
 def _written(source: Collector, accept: str) -> tuple[Iterator[bytes], str]:
     """Return the parts of the body, written as they are taken, and the Content-Type."""
     encode, content_type = negotiated(accept)
-    if content_type.endswith("escaping=dots"):
-        # Here even our names are escaped; nobody is known to ask for it.
-        return iter((encode(source),)), content_type
     openmetrics = content_type.startswith("application/openmetrics-text")
     return _parts(source, encode, openmetrics=openmetrics), content_type
 

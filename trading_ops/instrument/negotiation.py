@@ -19,6 +19,10 @@ _VERSIONS = {
 }
 """What we write, by media type; empty where the scraper leaves it to us."""
 
+_ESCAPING = {"allow-utf-8", "underscores"}
+"""Those that leave our names as they are. The others would rename every family (`values` and `dots`
+double each underscore), and no rule knows those names. A scraper accepts what Content-Type says."""
+
 
 @lru_cache(maxsize=64)
 def negotiated(accept: str) -> tuple[Encoder, str]:
@@ -35,6 +39,8 @@ def _offer(clause: str) -> tuple[float, str]:
     given = {key.strip(): value.strip() for key, _, value in (part.partition("=") for part in rest)}
     if given.get("version", "") not in _VERSIONS.get(media.lower(), ()):
         return 0.0, ""
+    if given.get("escaping") not in _ESCAPING:
+        given.pop("escaping", None)
     asked = [f"{key}={given[key]}" for key in ("version", "escaping") if key in given]
     return _weight(given.get("q", "1")), ";".join((media.lower(), *asked))
 

@@ -151,7 +151,9 @@ PATH = row(
                     called="Alertmanagers known",
                 ),
                 **gain(
-                    "prometheus_notifications_errors_total", "instance", called="failed sendings"
+                    "prometheus_notifications_errors_total",
+                    "instance",
+                    called="failed sendings or alerts",
                 ),
             },
             "Those that it knows; at none people hear of nothing. And what it failed to send.",

@@ -20,7 +20,6 @@ FORMATS = (
     "",
     "text/plain; version=1.0.0; escaping=allow-utf-8",
     "application/openmetrics-text; version=1.0.0; escaping=underscores",
-    "application/openmetrics-text; version=1.0.0; escaping=dots",
 )
 
 # Everything that UTF-8 can carry; the evil ones often.

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from trading_ops.instrument import BotMetrics, Exposition
 
@@ -61,6 +61,9 @@ def exposition() -> Exposition:
         ("application/openmetrics-text;version=1.0.0;q=much,text/plain;version=0.0.4", TEXT),
         ("text/plain;version=junk", TEXT),
         ("text/plain;version=1.0.0;escaping=none", f"{TEXT_1}underscores"),
+        # These would rename every family.
+        ("application/openmetrics-text;version=1.0.0;escaping=values", f"{OPENMETRICS}underscores"),
+        ("application/openmetrics-text;version=1.0.0;escaping=dots", f"{OPENMETRICS}underscores"),
     ],
 )
 def test_the_format_is_what_was_asked_for(
@@ -70,6 +73,16 @@ def test_the_format_is_what_was_asked_for(
     body, told = exposition.everything(accept)
     assert told == content_type
     assert body.endswith(b"# EOF\n") is told.startswith("application/openmetrics-text")
+
+
+@pytest.mark.parametrize("escaping", ["values", "dots", "underscores", "allow-utf-8"])
+def test_a_family_has_one_name_whatever_is_asked_for(escaping: str) -> None:
+    """Also what prometheus_client writes itself: rules know no other name."""
+    registry = CollectorRegistry()
+    Gauge("trading_venue_up", "Written by prometheus_client.", registry=registry)
+    accept = f"application/openmetrics-text;version=1.0.0;escaping={escaping}"
+    body, _ = Exposition(registry).everything(accept)
+    assert b"\ntrading_venue_up 0.0\n" in body
 
 
 @given(st.text(st.sampled_from(";,=/*.q10 \ttextplainversionescapingdotsopenmetrics")))
