@@ -1,10 +1,17 @@
 """`trading-ops down`: stops the system that runs here, and returns when nothing is left."""
 
+import contextlib
+import os
+import signal
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from trading_ops.cli.console import output_option, print_json
+
+if TYPE_CHECKING:
+    from trading_ops.settings import Settings
 
 STOP_SECONDS = 60.0
 """Every process has 12 s to end before it is killed, in at most four waves."""
@@ -21,7 +28,7 @@ def down(*, output: str) -> None:
     """
     pid = _stop()
     if output == "json":
-        print_json({"was_running": pid is not None, "pid": pid})
+        print_json({"was_running": pid is not None, "pid": pid or None})
     else:
         click.echo("Nothing is running." if pid is None else "Everything is stopped.")
 
@@ -29,8 +36,10 @@ def down(*, output: str) -> None:
 def _stop() -> int | None:
     """Return the stack's pid when it and all its processes are gone; None: there was none.
 
+    0: the supervisor was dead, and only its processes were ended.
+
     Raises:
-        StackError: it does not answer, or takes too long.
+        StackError: it takes too long.
     """
     from trading_ops import clock  # noqa: PLC0415
     from trading_ops.errors import StackError  # noqa: PLC0415
@@ -43,7 +52,15 @@ def _stop() -> int | None:
     try:
         SupervisorClient(settings).shut_down()
     except NotRunning:
-        return None
+        return _end_leftovers(settings)
+    except StackError as error:
+        # It is frozen, or its token was changed: a signal asks for the same.
+        if not pid:
+            raise
+        click.echo(f"{error}. It is asked by a signal.", err=True)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)
     deadline = clock.monotonic() + STOP_SECONDS
     while holder(settings.var) is not None or _runs(pid):
         if clock.monotonic() > deadline:
@@ -53,6 +70,19 @@ def _stop() -> int | None:
             )
         time.sleep(POLL_SECONDS)
     return pid
+
+
+def _end_leftovers(settings: "Settings") -> int | None:
+    """End the processes of a dead supervisor; None: there were none."""
+    from trading_ops.stack.leftovers import end_leftovers, leftovers  # noqa: PLC0415
+    from trading_ops.stack.lock import only_stack  # noqa: PLC0415
+    from trading_ops.stack.run import log_to_file  # noqa: PLC0415
+
+    if not leftovers(settings.var):
+        return None
+    with only_stack(settings.var), log_to_file(settings):
+        end_leftovers(settings.var)
+    return 0
 
 
 def _runs(pid: int) -> bool:

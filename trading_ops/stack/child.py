@@ -2,13 +2,10 @@
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import shutil
 import signal
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,16 +22,55 @@ ROTATE_BYTES = 10 * 1024 * 1024
 TAIL_LINES = 8
 TAIL_BYTES = 16 * 1024
 
-PR_SET_PDEATHSIG = 1
-# Loaded here, in the parent: between fork and exec a child may not take locks or load anything.
-_LIBC = ctypes.CDLL(None, use_errno=True)
+
+class AdoptedProcess:
+    """A process that a supervisor before this one started. Its exit code is not known."""
+
+    def __init__(self, life: str) -> None:
+        """Take an incarnation that runs.
+
+        Raises:
+            SetupError: it does not.
+        """
+        self.pid = int(life.partition(":")[0])
+        self._ended = asyncio.Event()
+        try:
+            self._descriptor = os.pidfd_open(self.pid)
+        except OSError as error:
+            raise SetupError(f"process {self.pid} has ended") from error
+        with contextlib.suppress(SetupError):
+            # Asked after it was opened: from here on the descriptor is of this incarnation.
+            if incarnation(self.pid) == life:
+                asyncio.get_running_loop().add_reader(self._descriptor, self._end)
+                return
+        os.close(self._descriptor)
+        raise SetupError(f"process {self.pid} has ended")
+
+    async def wait(self) -> None:
+        """Wait for its end."""
+        await self._ended.wait()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if not self._ended.is_set():
+            signal.pidfd_send_signal(self._descriptor, number)
+
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self._ended.set()
 
 
 class Child:
-    """A running process and what is known of it. Made by `start`."""
+    """A running process and what is known of it. Made by `start` and `adopt`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: str, log_begins: int = 0) -> None:
-        """Take a process that has just been started, its incarnation, and where its output begins.
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process | AdoptedProcess,
+        name: str,
+        log_begins: int = 0,
+    ) -> None:
+        """Take a process that runs, its incarnation, and where its output begins.
 
         The log goes on from life to life: what is before that place was said by others.
         """
@@ -45,8 +81,10 @@ class Child:
         self.log_begins = log_begins
         self.started_at = clock.timestamp()
 
-    async def wait(self) -> int:
+    async def wait(self) -> int | None:
         """Return its exit code when it has ended; negative: the signal that killed it.
+
+        None: it was adopted, and only its parent is told.
 
         What it had started and left behind is ended too: the next life must not meet it.
         """
@@ -56,7 +94,7 @@ class Child:
             self.kill()
         return code
 
-    async def stop(self, seconds: float) -> int:
+    async def stop(self, seconds: float) -> int | None:
         """Ask it to end, and kill it with all its descendants when it has not in time."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
@@ -74,10 +112,9 @@ class Child:
 
 
 async def start(plan: Process, *, folder: Path, log: Path, mark: str = "") -> Child:
-    """Start a process that dies with this one.
+    """Start a process that goes on when the supervisor dies: the next one adopts it.
 
-    It gets a session of its own, so that Ctrl-C reaches only the supervisor, and the kernel sends
-    it SIGTERM when the supervisor dies, even by SIGKILL.
+    It gets a session of its own, so that Ctrl-C reaches only the supervisor.
 
     Args:
         plan: what to start.
@@ -104,16 +141,23 @@ async def start(plan: Process, *, folder: Path, log: Path, mark: str = "") -> Ch
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_dies_with(os.getpid()),
             )
-        except (OSError, subprocess.SubprocessError) as error:  # the latter: preexec_fn failed
-            reason = getattr(error, "strerror", None) or error
-            raise SetupError(f"{program} cannot be started: {reason}") from error
+        except OSError as error:
+            raise SetupError(f"{program} cannot be started: {error.strerror or error}") from error
     try:
         name = incarnation(process.pid)
     except SetupError:  # it ended at once, and somebody else was told of it
         name = f"{process.pid}:0"
     return Child(process, name, log_begins)
+
+
+def adopt(life: str, log: Path) -> Child:
+    """Take over a process that a supervisor before this one started.
+
+    Raises:
+        SetupError: it has ended.
+    """
+    return Child(AdoptedProcess(life), life, log.stat().st_size if log.exists() else 0)
 
 
 def _appending(log: Path) -> BinaryIO:
@@ -124,22 +168,6 @@ def _appending(log: Path) -> BinaryIO:
         return log.open("ab")
     except OSError as error:
         raise unwritable(log.parent, error) from error
-
-
-def _dies_with(parent: int) -> Callable[[], None]:
-    """Return what a child runs between fork and exec: one system call through a loaded library.
-
-    Its parent is the thread that forked, which is the main one, so a worker thread's end kills
-    nobody. The check closes the gap in which the parent dies before the call.
-    """
-    prctl, terminate = _LIBC.prctl, signal.SIGTERM.value
-
-    def run() -> None:
-        prctl(PR_SET_PDEATHSIG, terminate, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return run
 
 
 def rotate(log: Path) -> None:

@@ -20,6 +20,14 @@ class NotRunning(StackError):
 
 def not_running(settings: Settings) -> NotRunning:
     """Return the error that says where was looked; a wrong folder is as likely as no stack."""
+    from trading_ops.stack.leftovers import leftovers  # noqa: PLC0415 - only when it is dead
+
+    if left := sorted({one.mark.unit for one in leftovers(settings.var)}):
+        return NotRunning(
+            f"the supervisor of this folder ({settings.var}) is dead, but its processes run on "
+            f"({', '.join(left)}): adopt them with `trading-ops up`, or end them with "
+            "`trading-ops down`"
+        )
     if settings.targets_file.exists():
         fix = "start one with `trading-ops up`"
     else:

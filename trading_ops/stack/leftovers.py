@@ -1,4 +1,4 @@
-"""Finds and ends the processes that an earlier supervisor of this folder left running.
+"""Finds the processes that a dead supervisor of this folder left running: to adopt or to end them.
 
 Each process carries a mark in its environment: the var folder and the unit that it belongs to, and
 the supervisor that started it. A pid in a file proves nothing in a copied folder, or after the file
@@ -6,10 +6,11 @@ was lost; the mark moves with the process.
 """
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import msgspec
 from trading_ops import clock, logs
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.errors import SetupError
-from trading_ops.stack.process import STOP_SECONDS
+from trading_ops.stack.process import STOP_SECONDS, Process
 
 _log = logs.get(__name__)
 
@@ -37,6 +38,9 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     supervisor: str
     """The incarnation of the supervisor that started it."""
+
+    plan: str
+    """The digest of its command line, see `digest`."""
 
     def variable(self) -> str:
         """Return it as NAME=value."""
@@ -67,18 +71,39 @@ def leftovers(var: Path) -> tuple[Leftover, ...]:
     return tuple(found)
 
 
+def digest(plan: Process) -> str:
+    """Return a digest of what a process is started with, to tell a changed plan."""
+    started = msgspec.json.encode((plan.argv, plan.environment, plan.address))
+    return hashlib.sha256(started).hexdigest()
+
+
+def adoptable(var: Path, plans: Sequence[Process]) -> dict[str, str]:
+    """Return the leftovers that run as planned: the incarnation, by unit."""
+    planned = {plan.unit: digest(plan) for plan in plans}
+    return {
+        one.mark.unit: one.incarnation
+        for one in leftovers(var)
+        if one.leads and planned.get(one.mark.unit) == one.mark.plan
+    }
+
+
 def end_leftovers(
-    var: Path, *, seconds: float = STOP_SECONDS, pause: Callable[[float], None] = time.sleep
+    var: Path,
+    *,
+    keep: Collection[str] = (),
+    seconds: float = STOP_SECONDS,
+    pause: Callable[[float], None] = time.sleep,
 ) -> int:
     """End what `leftovers` finds, and return how many processes there were.
 
     Args:
         var: absolute path of the folder.
+        keep: incarnations that are not ended.
         seconds: until SIGKILL.
         pause: waits between two looks.
     """
     count = 0
-    while left := leftovers(var):
+    while left := [one for one in leftovers(var) if one.incarnation not in keep]:
         count += len(left)
         _end(left, seconds, pause)
     return count

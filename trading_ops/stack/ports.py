@@ -1,19 +1,26 @@
 """Checks that every address of the registry is free before anything is started."""
 
 import socket
+from collections.abc import Collection
 
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import SetupError
 from trading_ops.targets import split_address
 
 
-def check_ports(registry: Registry) -> None:
+def check_ports(registry: Registry, adopted: Collection[str] = ()) -> None:
     """Try every address that the supervisor's processes, and it itself, will listen on.
+
+    Args:
+        registry: where the addresses are.
+        adopted: units that run already.
 
     Raises:
         SetupError: one is taken; names its holder when the system tells, and the fix.
     """
     for target in registry:
+        if target.service and target.service.unit in adopted:
+            continue
         if target.service or target.kind is Kind.SUPERVISOR:  # others run already
             check_port(target)
 

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 import aiohttp
 from aiohttp import web
@@ -22,7 +22,7 @@ from trading_ops.stack.configs import units_file
 from trading_ops.stack.control import build
 from trading_ops.stack.folder import unwritable
 from trading_ops.stack.layout import lay_out
-from trading_ops.stack.leftovers import end_leftovers
+from trading_ops.stack.leftovers import adoptable, end_leftovers
 from trading_ops.stack.lock import address_file, only_stack
 from trading_ops.stack.ports import check_port, check_ports
 from trading_ops.stack.process import Process
@@ -62,14 +62,15 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
         # First the supervisor's own port: a living supervisor of another folder has it, and then
         # nothing may be touched.
         check_port(registry.one(Kind.SUPERVISOR))
-        end_leftovers(settings.var)
-        check_ports(registry)
+        releases = Releases(settings.var / "units")
+        plans = tuple(map(releases.chosen, plans))
+        survivors = adoptable(settings.var, plans)
+        end_leftovers(settings.var, keep=survivors.values())
+        check_ports(registry, adopted=survivors)
         lay_out(settings, registry)
         keep_last_good(settings)
         _log.info("stack_prepared", seconds=round(clock.monotonic() - began, 3))
-        releases = Releases(settings.var / "units")
-        plans = tuple(map(releases.chosen, plans))
-        stack = _Stack(settings, registry, plans)
+        stack = _Stack(settings, registry, plans, survivors)
         asyncio.run(stack.live(on_change, on_ready))
 
 
@@ -106,11 +107,18 @@ def log_to_file(settings: Settings) -> Iterator[None]:
 class _Stack:
     """The supervisor with its API, its signals and its listeners, inside one event loop."""
 
-    def __init__(self, settings: Settings, registry: Registry, plans: Sequence[Process]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        plans: Sequence[Process],
+        survivors: Mapping[str, str],
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._address = registry.one(Kind.SUPERVISOR).address
         self._plans = plans
+        self._survivors = survivors
 
     async def live(self, on_change: Listener, on_ready: Listener) -> None:
         """Start all, wait to be asked to stop, drain; drains as well when the start fails."""
@@ -122,6 +130,7 @@ class _Stack:
                 var=self._settings.var,
                 record=units_file(self._settings),
                 session=session,
+                survivors=self._survivors,
             )
             supervisor.listeners.append(lambda: on_change(supervisor))
             _listen_to_signals(supervisor)

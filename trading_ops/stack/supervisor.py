@@ -1,14 +1,16 @@
 """All processes of the stack: up in order, kept up, and down in reverse order."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 import aiohttp
 
 from trading_ops import logs
+from trading_ops.errors import SetupError
 from trading_ops.stack.layout import write_if_changed
 from trading_ops.stack.process import Process
 from trading_ops.stack.restart_pauses import DEFAULT_PAUSES, RestartPauses
@@ -29,7 +31,7 @@ class Phase(StrEnum):
 class Supervisor:
     """Starts, watches and stops the processes. All methods belong to one event loop.
 
-    The loop must run in the main thread: children are tied to the life of the thread that forks.
+    When it dies, the processes go on. The next one adopts those that still run as planned.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Supervisor:
         var: Path,
         record: Path,
         session: aiohttp.ClientSession,
+        survivors: Mapping[str, str] | None = None,
         pauses: RestartPauses = DEFAULT_PAUSES,
     ) -> None:
         """Take the plans in the order of their start.
@@ -52,6 +55,7 @@ class Supervisor:
             var: absolute path of the stack's folder, by which its processes are recognized.
             record: the file that tells others which processes run.
             session: for asking whether they are ready.
+            survivors: incarnations to adopt instead of starting the unit, by unit.
             pauses: before automatic restarts.
         """
         self.phase = Phase.STOPPED
@@ -65,6 +69,7 @@ class Supervisor:
         """For asking processes how they are."""
 
         self._record = record
+        self._survivors = dict(survivors or {})
         shared = Surroundings(
             folder=folder,
             logs=log_folder,
@@ -90,6 +95,10 @@ class Supervisor:
             StackError: one ended or was late; the others run on until `drain`.
             SetupError: a program cannot be started at all.
         """
+        for name, life in self._survivors.items():
+            with contextlib.suppress(SetupError):  # it has ended since, so it is started
+                self._units[name].adopt(life)
+        self._survivors.clear()
         self._enter(Phase.STARTING)
         tasks = [asyncio.create_task(self._bring_up(unit)) for unit in self]
         try:

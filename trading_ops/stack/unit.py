@@ -15,8 +15,8 @@ from trading_ops import clock, logs
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.domain.target import Restarts
 from trading_ops.errors import SetupError, StackError
-from trading_ops.stack.child import Child, last_error, start, tail
-from trading_ops.stack.leftovers import Mark
+from trading_ops.stack.child import Child, adopt, last_error, start, tail
+from trading_ops.stack.leftovers import Mark, digest
 from trading_ops.stack.process import Process
 from trading_ops.stack.ready import until_ready
 from trading_ops.stack.restart_pauses import (
@@ -112,6 +112,16 @@ class Unit:
         await self._end_watch()
         await self._start_anew()
 
+    def adopt(self, life: str) -> None:
+        """Take over a process of this unit that an earlier supervisor started.
+
+        Raises:
+            SetupError: it has ended.
+        """
+        child = adopt(life, self.log)
+        _log.info("process_adopted", unit=self.plan.unit, incarnation=life)
+        self._follow_from_now(child)
+
     async def stop(self, seconds: float | None = None) -> None:
         """Stop it for good: nobody but `start` brings it back."""
         self._wanted = False
@@ -186,7 +196,7 @@ class Unit:
         self.ready.clear()
         self._wanted = True
         try:
-            self.child = await start(
+            child = await start(
                 self.plan, folder=self._shared.folder, log=self.log, mark=self._mark()
             )
         except Exception as error:
@@ -197,14 +207,20 @@ class Unit:
             # A defect of ours: whoever wanted the start must hear of it like of any other.
             _log.exception("start_crashed", unit=self.plan.unit)
             raise SetupError(f"{self.plan.unit} cannot be started: {self.problem}") from error
+        _log.info("process_started", unit=self.plan.unit, incarnation=child.incarnation)
+        self._follow_from_now(child)
+
+    def _follow_from_now(self, child: Child) -> None:
+        self._wanted = True
+        self.child = child
         self.exit_code = self.problem = None
-        _log.info("process_started", unit=self.plan.unit, incarnation=self.incarnation)
         self._become(State.STARTING)
-        self._watch = asyncio.create_task(self._live(self.child), name=f"watch-{self.plan.unit}")
+        self._watch = asyncio.create_task(self._live(child), name=f"watch-{self.plan.unit}")
 
     def _mark(self) -> str:
         var, supervisor = str(self._shared.var), incarnation(os.getpid())
-        return Mark(var=var, unit=self.plan.unit, supervisor=supervisor).variable()
+        unit, plan = self.plan.unit, digest(self.plan)
+        return Mark(var=var, unit=unit, supervisor=supervisor, plan=plan).variable()
 
     @property
     def _is_ours_to_restart(self) -> bool:

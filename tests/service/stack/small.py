@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -51,13 +51,14 @@ def greeter(
     folder: Path,
     *,
     mode: str = "plain",
+    port: int | None = None,
     after: tuple[str, ...] = (),
     restarts: Restarts = Restarts.MANAGER,
     ready_seconds: float = PATIENCE_SECONDS,
     stop_seconds: float = PATIENCE_SECONDS,
 ) -> Process:
     """Return the plan of a process that says hello."""
-    port = free_port()
+    port = port or free_port()
     address = f"127.0.0.1:{port}"
     return Process(
         unit=name,
@@ -71,9 +72,21 @@ def greeter(
     )
 
 
+def venue_and_bot(folder: Path, ports: Sequence[int]) -> tuple[Process, ...]:
+    """Return the plans of two processes on these ports."""
+    return (
+        greeter("venue", folder, port=ports[0]),
+        greeter("bot", folder, port=ports[1], after=("venue",)),
+    )
+
+
 @contextlib.asynccontextmanager
 async def supervising(
-    folder: Path, *plans: Process, pauses: RestartPauses = FAST, log_folder: Path | None = None
+    folder: Path,
+    *plans: Process,
+    pauses: RestartPauses = FAST,
+    log_folder: Path | None = None,
+    survivors: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Supervisor]:
     """Give a supervisor of these processes, and drain it in the end."""
     async with aiohttp.ClientSession() as session:
@@ -84,6 +97,7 @@ async def supervising(
             var=folder,
             record=folder / "processes.json",
             session=session,
+            survivors=survivors,
             pauses=pauses,
         )
         try:

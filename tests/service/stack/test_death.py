@@ -2,10 +2,13 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.service.stack.small import (
     REPOSITORY,
     alive,
@@ -14,27 +17,91 @@ from tests.service.stack.small import (
     kill,
     lines,
     session_of,
+    supervising,
     until,
+    venue_and_bot,
 )
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.stack.child import Child, start
-from trading_ops.stack.leftovers import Mark, end_leftovers, leftovers
+from trading_ops.stack.leftovers import Mark, adoptable, end_leftovers, leftovers
+from trading_ops.stack.process import Process
+from trading_ops.stack.unit import State
 
 
-async def test_a_killed_supervisor_leaves_nothing(tmp_path: Path) -> None:
-    """After kill -9 of the supervisor the kernel ends all its processes."""
+async def killed_supervisor(folder: Path, ports: list[int]) -> list[int]:
+    """Return the pids of the processes of a supervisor that was killed."""
     script = Path(__file__).with_name("small_stack.py")
     supervisor = await asyncio.create_subprocess_exec(
-        "env", f"PYTHONPATH={REPOSITORY}", sys.executable, str(script), str(tmp_path),
+        "env",
+        f"PYTHONPATH={REPOSITORY}",
+        sys.executable,
+        str(script),
+        str(folder),
+        *map(str, ports),
         stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     assert supervisor.stdout
     pids = [int(word) for word in (await supervisor.stdout.readline()).split()]
-    assert len(pids) == 2
-    assert all(alive(pid) for pid in pids)
     kill(supervisor.pid, signal.SIGKILL)
     await supervisor.wait()
-    await until(lambda: not any(alive(pid) for pid in pids))
+    assert len(pids) == 2
+    return pids
+
+
+@pytest.fixture
+async def orphans(tmp_path: Path) -> AsyncIterator[tuple[tuple[Process, ...], list[int]]]:
+    """The plans and pids of processes whose supervisor was killed; nothing of them stays."""
+    ports = [free_port(), free_port()]
+    try:
+        yield venue_and_bot(tmp_path, ports), await killed_supervisor(tmp_path, ports)
+    finally:
+        await asyncio.to_thread(end_leftovers, tmp_path)
+
+
+async def test_the_next_supervisor_adopts_what_a_killed_one_left(
+    tmp_path: Path, orphans: tuple[tuple[Process, ...], list[int]]
+) -> None:
+    """The processes go on and never multiply; they are watched, restarted and drained as before."""
+    plans, pids = orphans
+    assert all(alive(pid) for pid in pids)
+    survivors = adoptable(tmp_path, plans)
+    assert [int(survivors[plan.unit].partition(":")[0]) for plan in plans] == pids
+    async with supervising(tmp_path, *plans, survivors=survivors) as supervisor:
+        await supervisor.start()
+        assert [unit.child.pid for unit in supervisor if unit.child] == pids
+        assert lines(tmp_path / "started") == ["venue", "bot"]
+        venue, _ = supervisor
+        kill(pids[0], signal.SIGKILL)
+        await until(lambda: venue.state is State.READY and venue.restarts == 1)
+        assert lines(tmp_path / "started") == ["venue", "bot", "venue"]
+    assert lines(tmp_path / "ended") == ["bot", "venue"]
+    assert not any(alive(pid) for pid in pids)
+
+
+async def test_what_runs_otherwise_than_planned_is_not_adopted(
+    tmp_path: Path, orphans: tuple[tuple[Process, ...], list[int]]
+) -> None:
+    """It is ended, and started as planned."""
+    plans, pids = orphans
+    venue, bot = plans
+    changed = (replace(venue, argv=(*venue.argv, "more")), bot)
+    survivors = adoptable(tmp_path, changed)
+    assert set(survivors) == {"bot"}
+    assert await asyncio.to_thread(end_leftovers, tmp_path, keep=survivors.values()) == 1
+    assert [alive(pid) for pid in pids] == [False, True]
+
+
+async def test_a_survivor_that_has_ended_is_started(
+    tmp_path: Path, orphans: tuple[tuple[Process, ...], list[int]]
+) -> None:
+    """It died between the search and the start."""
+    plans, pids = orphans
+    survivors = adoptable(tmp_path, plans)
+    kill(pids[1], signal.SIGKILL)
+    await until(lambda: not alive(pids[1]))
+    async with supervising(tmp_path, *plans, survivors=survivors) as supervisor:
+        await supervisor.start()
+        assert lines(tmp_path / "started") == ["venue", "bot", "bot"]
 
 
 async def test_a_child_is_in_a_session_of_its_own(tmp_path: Path) -> None:
@@ -70,7 +137,7 @@ DEAD = "1:0"
 
 def marked(var: Path, supervisor: str = DEAD) -> str:
     """Return the mark of a process of this folder."""
-    return Mark(var=str(var), unit="venue", supervisor=supervisor).variable()
+    return Mark(var=str(var), unit="venue", supervisor=supervisor, plan="").variable()
 
 
 async def started(folder: Path, mark: str, mode: str = "plain") -> Child:

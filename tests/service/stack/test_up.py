@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.free_ports import free_port
-from tests.service.stack.small import REPOSITORY, alive, kill, lines, until, until_said
+from tests.service.stack.small import REPOSITORY, alive, kill, lines, until_said
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.stack.lock import holder
 
@@ -174,16 +174,32 @@ async def test_a_second_stack_is_refused(project: Project) -> None:
             assert "Traceback" not in ended.err
 
 
-async def test_after_kill_9_of_everything_it_just_starts(project: Project) -> None:
-    """Nothing of a killed stack hinders the next one, and a killed supervisor leaves nothing."""
+async def test_after_kill_9_of_the_supervisor_its_processes_go_on(project: Project) -> None:
+    """The next one adopts them; without one, the status says so and `down` ends them."""
     async with project.up() as process:
         pids = await project.pids()
         process.kill()
         await process.wait()
-        await until(lambda: not any(alive(pid) for pid in pids.values()))
     assert holder(project.var) is None
-    async with project.up():
-        assert set(await project.pids()) == UNITS
+    assert all(alive(pid) for pid in pids.values())
+    status = await project.run("status")
+    assert status.code == ExitCode.NOT_RUNNING
+    assert "exporter, mail" in status.err
+    async with project.up() as process:
+        assert await project.pids() == pids
+        process.kill()
+        await process.wait()
+    assert (await project.run("down")).out == "Everything is stopped.\n"
+    assert not any(alive(pid) for pid in pids.values())
+
+
+async def test_down_needs_no_token(project: Project) -> None:
+    """It was rotated under the running supervisor: a signal stops everything."""
+    async with project.up() as process:
+        (project.var / "secrets" / "supervisor_token").write_text("rotated\n")
+        down = await project.run("down")
+        assert (down.code, down.out) == (ExitCode.OK, "Everything is stopped.\n")
+        assert await process.wait() == ExitCode.OK
 
 
 async def test_a_copied_folder_touches_nothing_of_the_original(
