@@ -58,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """True: a hold that a person placed may be released at the bot itself, with its agent's token.
     False: it is placed again."""
 
+    listener_users: str = ""
+    """Users, beside root and our own, whose processes on this machine may be sent tokens: names or
+    ids, separated by commas; `any`: it is not checked."""
+
     dead_man_switch: str = ""
     """URL outside of this machine that Alertmanager calls each minute; empty: nobody is called."""
 

@@ -14,6 +14,7 @@ from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
+from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
@@ -41,6 +42,7 @@ from trading_ops.reconciler.surroundings import Surroundings
 from trading_ops.reconciler.tasks import Tasks
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.watch import AgentWatch, Patience
+from trading_ops.seldom import Seldom
 from trading_ops.settings import Settings
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
@@ -80,8 +82,8 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
         asking = Reader(reading_engine(settings.database_url))
         alone = sqlite_path(settings.database_url) is not None
         try:
-            async with aiohttp.ClientSession() as session:
-                metrics = ReconcilerMetrics()
+            metrics = ReconcilerMetrics()
+            async with _session(settings, metrics) as session:
                 base = Base(
                     settings=settings,
                     plans=plans,
@@ -109,6 +111,19 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
             reader.close()
 
 
+def _session(settings: Settings, metrics: ReconcilerMetrics) -> aiohttp.ClientSession:
+    """Return a session that sends tokens to trusted users only."""
+    said = Seldom()
+
+    def refused(why: str) -> None:
+        metrics.impostors.inc()
+        if said.is_due(why):
+            log.error("impostor_refused", why=why)
+
+    connector = KnownListeners(trusted_users(settings.listener_users), on_impostor=refused)
+    return aiohttp.ClientSession(connector=connector)
+
+
 @contextlib.asynccontextmanager
 async def _audited(base: Base) -> AsyncIterator[None]:
     """Anchor the story outside the database for as long as it is written."""
@@ -129,7 +144,7 @@ async def _audited(base: Base) -> AsyncIterator[None]:
 async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
     """Build what halts bots; over a session that nothing else can use up."""
     settings, registry = base.settings, base.plans.registry
-    async with aiohttp.ClientSession() as session:
+    async with _session(settings, base.metrics) as session:
         directory = _directory(session, registry, settings)
         for target in registry.bots:
             base.metrics.holds_reapplied.labels(target.name)

@@ -53,6 +53,7 @@ NOT_RAISED = {
     "TradingOpsAuditHistoryChanged": Not(ATTACK, "service/reconciler/test_anchor.py"),
     "TradingOpsAuditNotAnchored": Not(LONG, "service/reconciler/test_anchor.py"),
     "TradingOpsHoldsUnsettled": Not(LONG, "service/holding/test_holding.py"),
+    "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),
     "TradingOpsInboxGrowing": Not(LONG, "service/reconciler/test_measure.py"),
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
     "TradingOpsNotice": Not("a person raises it", "actions/test_notify.py"),

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from trading_ops.clients.http import Http
+from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
@@ -85,14 +86,16 @@ async def connected(settings: Settings, registry: Registry) -> AsyncIterator[Rec
         Unreachable: none answers.
     """
     token = settings.command_token
-    async with aiohttp.ClientSession() as session:
+    connector = KnownListeners(trusted_users(settings.listener_users))
+    async with aiohttp.ClientSession(connector=connector) as session:
         for target in registry.of_kind(Kind.RECONCILER):
-            http = Http(session, f"http://{target.address}", token=token, within=ANSWER_WITHIN)
+            address = f"http://{target.address}"
             with contextlib.suppress(Unreachable):
-                await http.ask("GET", "/-/healthy", within=ALIVE_WITHIN)
+                # Without the token: what answers here may be anybody's.
+                await Http(session, address).ask("GET", "/-/healthy", within=ALIVE_WITHIN)
                 break
         else:
             if holder(settings.var) is None:
                 raise not_running(settings)
             raise Unreachable("the reconciler does not answer: see `trading-ops status`")
-        yield ReconcilerApi(http)
+        yield ReconcilerApi(Http(session, address, token=token, within=ANSWER_WITHIN))

@@ -12,6 +12,7 @@ from trading_ops.cli.by_hand import end_of
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.ordering import command_settings, connected, owner_option, reason_option
+from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import SetupError, StackError, Unreachable
 from trading_ops.settings import Settings
@@ -129,5 +130,6 @@ async def _wait(settings: Settings, target: Target, before: dict[str, Any]) -> s
             another.append(now)
         return another[-1] if another else None
 
-    async with aiohttp.ClientSession() as session:
+    connector = KnownListeners(trusted_users(settings.listener_users))
+    async with aiohttp.ClientSession(connector=connector) as session:
         return await until_well(question, session, life=life, within_seconds=WELL_SECONDS)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import aiohttp
 
 from trading_ops.clients.directory import Directory
+from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.reconciler_views import LaidView
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, ConfigError, Refused
@@ -42,7 +43,8 @@ async def tell_directly(
             tokens["agent"] = settings.secret("agent_token")
         except ConfigError as error:
             problem = str(error)
-    async with aiohttp.ClientSession() as session:
+    connector = KnownListeners(trusted_users(settings.listener_users))
+    async with aiohttp.ClientSession(connector=connector) as session:
         directory = Directory(session, registry, tokens, settings.freqtrade_credentials)
 
         async def tell(bot: Target) -> LaidView:

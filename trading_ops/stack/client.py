@@ -4,6 +4,7 @@ import http.client
 import json
 from typing import Any
 
+from trading_ops.clients.listener import refusal, trusted_users
 from trading_ops.errors import ConfigError, StackError
 from trading_ops.settings import Settings
 from trading_ops.stack.lock import address_file, holder
@@ -103,6 +104,11 @@ class SupervisorClient:
             host, port = split_address(address)
             connection = http.client.HTTPConnection(host, port, timeout=seconds)
             try:
+                connection.connect()
+                trusted = trusted_users(self._settings.listener_users)
+                peer_host, peer_port = connection.sock.getpeername()[:2]
+                if why := refusal(peer_host, peer_port, trusted):
+                    raise ConnectionRefusedError(why)
                 body = None if order is None else json.dumps(order)
                 connection.request(method, path, body=body, headers=headers)
                 answer = connection.getresponse()

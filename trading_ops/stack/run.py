@@ -13,6 +13,7 @@ from aiohttp import web
 from trading_ops import clock, logs
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
+from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.last_good import keep_last_good
 from trading_ops.reconciler.runbooks import load_runbooks
@@ -122,7 +123,10 @@ class _Stack:
 
     async def live(self, on_change: Listener, on_ready: Listener) -> None:
         """Start all, wait to be asked to stop, drain; drains as well when the start fails."""
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        connector = KnownListeners(trusted_users(self._settings.listener_users))
+        async with aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+        ) as session:
             supervisor = Supervisor(
                 self._plans,
                 folder=self._settings.root,

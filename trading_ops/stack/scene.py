@@ -9,6 +9,7 @@ import aiohttp
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
+from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.venue_faults import VenueFaults
@@ -69,7 +70,8 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
     if holder(settings.var) is None:
         raise not_running(settings)
     registry = load_targets(settings.targets_file)
-    async with aiohttp.ClientSession() as session:
+    connector = KnownListeners(trusted_users(settings.listener_users))
+    async with aiohttp.ClientSession(connector=connector) as session:
         reconciler = f"http://{registry.one(Kind.RECONCILER).address}"
         alertmanager = f"http://{registry.one(Kind.ALERTMANAGER).address}"
         prometheus = f"http://{registry.one(Kind.PROMETHEUS).address}"

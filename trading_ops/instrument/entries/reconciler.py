@@ -207,6 +207,11 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _counter(
+        name="trading_ops_impostors_refused_total",
+        help="Connections on which no token was sent, since another user's process listens there.",
+        why="Somebody on this machine has taken the port of a bot, the supervisor or a Freqtrade.",
+    ),
+    _counter(
         name="trading_ops_holds_reapplied_total",
         labels=("bot",),
         help="Persons' holds that were released at the bot itself and placed again.",

@@ -1,0 +1,172 @@
+"""Who listens: before a token goes to a port of this machine, the listener's user is looked up.
+
+A port above 1024 that is free for a moment can be taken by any local user, and a bearer token
+proves nothing about who receives it. The kernel says which user owns a listening socket; that is
+asked once for each connection, after it was made and before anything is sent. See decision 9.
+"""
+
+import contextlib
+import ipaddress
+import os
+import pwd
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.hdrs import AUTHORIZATION
+
+if TYPE_CHECKING:
+    from aiohttp import ClientRequest, ClientTimeout
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.tracing import Trace
+
+ANYBODY = "any"
+SETTING = "listener_users"
+
+_TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
+_LISTENING = "0A"
+_MAPPED = "0000000000000000FFFF0000"
+"""Before an IPv4 address, as the kernel spells it in the table of IPv6."""
+
+
+class Impostor(aiohttp.ClientError):
+    """The listener belongs to a user that no token is sent to."""
+
+
+def trusted_users(listener_users: str) -> frozenset[int] | None:
+    """Return the ids of the users that may receive a token; None: it is not checked.
+
+    A name that no user has trusts nobody, so a mistake in it keeps no halt from other bots.
+
+    Args:
+        listener_users: names or ids, separated by commas, beside root and our own; or `any`.
+    """
+    if listener_users.strip() == ANYBODY:
+        return None
+    trusted = {0, os.geteuid()}
+    for part in listener_users.split(","):
+        name = part.strip()
+        if name.isdecimal():
+            trusted.add(int(name))
+        elif name:
+            with contextlib.suppress(KeyError):
+                trusted.add(pwd.getpwnam(name).pw_uid)
+    return frozenset(trusted)
+
+
+def owners(address: str, port: int) -> frozenset[int] | None:
+    """Return the users that own the listener which the kernel chooses for an address and port.
+
+    Empty: nobody listens there; None: this system does not say.
+    """
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    exact = _spelt(ip)
+    anywhere = "0" * len(exact)
+    # The one with the address itself is chosen before one that listens everywhere.
+    wanted = ([exact, _MAPPED + exact], [anywhere], ["0" * 32])
+    try:
+        rows = [row for table in _TABLES if table.exists() for row in _listening(table, port)]
+    except OSError:
+        return None
+    if not any(table.exists() for table in _TABLES):
+        return None
+    for spellings in wanted:
+        if found := frozenset(user for local, user in rows if local in spellings):
+            return found
+    return frozenset()
+
+
+def _spelt(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Return an address as the kernel prints it: words of four bytes in the machine's order."""
+    packed = ip.packed
+    words = (packed[at : at + 4] for at in range(0, len(packed), 4))
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
+
+
+def _listening(table: Path, port: int) -> Iterator[tuple[str, int]]:
+    """Yield address and user of the listeners on a port."""
+    with table.open(encoding="ascii") as file:
+        next(file, None)
+        for line in file:
+            fields = line.split()
+            if fields[3] != _LISTENING:
+                return  # listeners come first, and there may be very many connections
+            local, _, at = fields[1].partition(":")
+            if int(at, 16) == port:
+                yield local, int(fields[7])
+
+
+class KnownListeners(aiohttp.TCPConnector):
+    """Connections that take a token only to listeners of users that are trusted with it."""
+
+    def __init__(
+        self,
+        trusted: frozenset[int] | None,
+        *,
+        on_impostor: Callable[[str], None] = lambda _why: None,
+    ) -> None:
+        """Take the answer of `trusted_users`, and what is told of each refused connection."""
+        super().__init__()
+        self._trusted = trusted
+        self._on_impostor = on_impostor
+        self._checked: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: "ClientRequest",
+        traces: "list[Trace]",
+        timeout: "ClientTimeout",  # noqa: ASYNC109 - the library's own signature
+    ) -> Connection:
+        """Return a connection whose listener was checked, if the request takes a token.
+
+        Raises:
+            Impostor: the listener is another user's; nothing was sent.
+        """
+        connection = await super().connect(req, traces, timeout)
+        protocol = connection.protocol
+        if self._trusted is None or AUTHORIZATION not in req.headers or protocol is None:
+            return connection
+        if protocol not in self._checked:
+            if why := self._refusal(connection, self._trusted):
+                connection.close()
+                self._on_impostor(why)
+                raise Impostor(why)
+            self._checked.add(protocol)
+        return connection
+
+    def _refusal(self, connection: Connection, trusted: frozenset[int]) -> str:
+        """Return why no token may be sent over a connection, or nothing."""
+        transport = connection.transport
+        sock = transport.get_extra_info("socket") if transport else None
+        if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+            return ""
+        address, port = sock.getpeername()[:2]
+        return refusal(address, port, trusted)
+
+
+def refusal(address: str, port: int, trusted: frozenset[int] | None) -> str:
+    """Return why no token may be sent to a listener, or nothing.
+
+    Args:
+        address: of the listener, as of a connection's other end.
+        port: of the listener.
+        trusted: the answer of `trusted_users`.
+    """
+    if trusted is None or not ipaddress.ip_address(address).is_loopback:
+        return ""
+    found = owners(address, port)
+    if found is None or (found and found <= trusted):
+        return ""
+    who = " and ".join(str(user) for user in sorted(found - trusted)) or "nobody"
+    return (
+        f"no token was sent: the listener on {address}:{port} belongs to user {who}, which is "
+        f"neither this user nor root. Fix: find out who took the port (`ss -ltnpe`), or name the "
+        f"user in `{SETTING}` in settings.yml"
+    )
