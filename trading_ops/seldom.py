@@ -1,4 +1,4 @@
-"""Says of what repeats whether it is time to say it again, so that no one can fill a log with it."""
+"""Tells of what repeats whether it is time to say it again, so that it cannot fill a log."""
 
 from trading_ops import clock
 
