@@ -210,6 +210,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         name="trading_ops_impostors_refused_total",
         help="Connections on which no token was sent, since another user's process listens there.",
         why="Somebody on this machine has taken the port of a bot, the supervisor or a Freqtrade.",
+        vital=True,
     ),
     _counter(
         name="trading_ops_holds_reapplied_total",
