@@ -95,6 +95,9 @@ class Board:
     """What it answers, as its description."""
 
     rows: tuple[Row, ...]
+    one_bot: bool = False
+    """Whether it shows one bot at a time, instead of all that are chosen."""
+
     window: str = "now-30m"
     refresh: str = "5s"
 
@@ -111,7 +114,8 @@ class Board:
         source = dashboard_builder.DatasourceVariable("datasource").label("Data source")
         board.with_variable(source.type("prometheus"))
         for name, query, every in VARIABLES:
-            board.with_variable(_variable(name, query, every))
+            several = not (self.one_bot and name == "bot")
+            board.with_variable(_variable(name, query, every if several else ""))
         for annotation in ANNOTATIONS:
             board.annotation(_annotation(annotation))
         board.link(_other_boards())
@@ -123,14 +127,16 @@ class Board:
 
 
 def _variable(name: str, query: str, every: str) -> dashboard_builder.QueryVariable:
-    chosen = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
     variable = dashboard_builder.QueryVariable(name).label(name.title()).datasource(DATASOURCE)
     variable.query({"query": query, "refId": f"variable-{name}"}).definition(query)
     variable.refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
     variable.sort(dashboard.VariableSort.ALPHABETICAL_ASC)
     if name in HIDDEN:
         variable.hide(dashboard.VariableHide.HIDE_VARIABLE)
-    return variable.multi(multi=True).include_all(include_all=True).all_value(every).current(chosen)
+    if every:
+        chosen = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
+        variable.multi(multi=True).include_all(include_all=True).all_value(every).current(chosen)
+    return variable
 
 
 def _annotation(annotation: Annotation) -> dashboard_builder.AnnotationQuery:

@@ -3,6 +3,8 @@
 The SDK leaves panel ids, data sources and legends to its user; they are set here for every panel.
 """
 
+import re
+
 from grafana.boards import links
 from grafana.boards.panels import (
     GREEN,
@@ -35,6 +37,7 @@ from grafana.boards.selectors import select
 LABELS = {
     "bot": "Bot",
     "symbol": "Symbol",
+    "currency": "Currency",
     "alertname": "Alert",
     "sloth_slo": "Objective",
     "decision": "Decision",
@@ -84,6 +87,11 @@ def build_panel(
     for pattern, color in (panel.colors or {}).items():
         fixed = {"mode": "fixed", "fixedColor": color}
         built.override_by_regexp(f"/{pattern}/", _properties({"color": fixed}))
+    if any(re.search(r"(^| )limit", query.legend) for query in panel.queries):
+        drawn = {"fill": "dash", "dash": [10, 10]}
+        fixed = {"mode": "fixed", "fixedColor": RED}
+        limit = {"color": fixed, "custom.fillOpacity": 0, "custom.lineStyle": drawn}
+        built.override_by_regexp("/limit/", _properties(limit))
     own = [links.runbook(alert) for alert in panel.runbook.split()]
     if panel.look is Look.STAT:
         built.description(_with_links(panel.description, own))
@@ -131,11 +139,14 @@ def _look(panel: Panel, width: int) -> PanelBuilder:
         legend.display_mode(common.LegendDisplayMode.TABLE).calcs(["lastNotNull", "max"])
         legend.placement(common.LegendPlacement.RIGHT).sort_by("Max").sort_desc(sort_desc=True)
     lines = timeseries_builder.Panel().legend(legend).tooltip(tooltip)
-    lines.line_width(1).fill_opacity(10).show_points(common.VisibilityMode.NEVER)
+    lines.line_width(1).fill_opacity(0).show_points(common.VisibilityMode.NEVER)
     lines.no_value("none in the time shown")
     _scale(lines, panel)
     if panel.look is Look.BARS:
         lines.draw_style(common.GraphDrawStyle.BARS).fill_opacity(70)
+    if panel.look is Look.STACK:
+        stacked = common_builder.StackingConfig().mode(common.StackingMode.NORMAL)
+        lines.stacking(stacked).fill_opacity(60)
     if panel.look is Look.STEPS:
         lines.line_interpolation(common.LineInterpolation.STEP_AFTER)
     return lines
@@ -155,12 +166,15 @@ def _scale(lines: timeseries_builder.Panel, panel: Panel) -> None:
     if panel.axis is Axis.FREE:
         return
     lines.axis_soft_min(0)
+    if signed:
+        lines.axis_soft_max(0)
+        return
     values = [value for value, _ in panel.thresholds if value is not None]
     if values and values[0] < 0 < values[-1]:
         lines.axis_soft_min(HEADROOM * values[0])
     if bad_below and panel.unit != "percentunit" and values:
         lines.axis_soft_max(HEADROOM * values[-1])
-    elif values and not signed and not bad_below:
+    elif values and not bad_below:
         lines.axis_soft_max(HEADROOM * values[0])
     elif panel.unit in COUNTS | RATES | {"percentunit"}:
         lines.axis_soft_max(0.1 if panel.unit in RATES else 1)
@@ -189,6 +203,10 @@ def _table(panel: Panel) -> table_builder.Panel:
     built = table_builder.Panel().show_header(show_header=True).min_width(NARROW)
     built.with_transformation(dashboard.DataTransformerConfig(id_val="merge", options={}))
     built.with_transformation(dashboard.DataTransformerConfig(id_val="organize", options=organize))
+    if panel.worst_first:
+        built.sort_by(
+            [common_builder.TableSortByFieldState().display_name(panel.worst_first).desc(desc=True)]
+        )
     for title, column in (panel.columns or {}).items():
         built.override_by_name(title, _column(column))
     if panel.linked:

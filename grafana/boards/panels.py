@@ -67,6 +67,9 @@ class Look(StrEnum):
     BARS = "bars"
     """For what happened now and then: a single value is seen too."""
 
+    STACK = "stacked"
+    """Lines on top of each other: for parts of a whole."""
+
     TIMELINE = "state-timeline"
     TABLE = "table"
     ALERTS = "alertlist"
@@ -144,6 +147,9 @@ class Panel:
     `linked`."""
 
     linked: str = ""
+    worst_first: str = ""
+    """Of a table, the column by which it is sorted, the largest first."""
+
     absent: Absent = UNKNOWN
     """Of a figure."""
 
@@ -200,6 +206,9 @@ def lines(
 steps = partial(lines, look=Look.STEPS)
 """Write a panel of lines without slopes."""
 
+stack = partial(lines, look=Look.STACK)
+"""Write a panel of lines on top of each other."""
+
 events = partial(lines, look=Look.BARS)
 """Write a panel of bars: what happened, and how often."""
 
@@ -247,6 +256,7 @@ def table(
     runbook: str = "",
     value_links: tuple[Link, ...] = (),
     linked: str = "",
+    worst_first: str = "",
 ) -> Panel:
     """Write a table: one row for each label set, one column for each query.
 
@@ -262,6 +272,7 @@ def table(
         runbook=runbook,
         value_links=value_links,
         linked=linked,
+        worst_first=worst_first,
         columns={name: column for name, (_, column) in columns.items()},
     )
 

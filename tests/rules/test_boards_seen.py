@@ -117,6 +117,10 @@ def test_a_graph_of_zeros_keeps_a_scale() -> None:
     for board, panel in PANELS:
         defaults = panel["fieldConfig"]["defaults"]
         custom = defaults.get("custom", {})
+        if (
+            defaults.get("color", {}).get("mode") == "thresholds"
+        ):  # profit and loss: both sides of zero
+            continue
         if panel["type"] == "timeseries" and defaults["unit"] in {"short", "percentunit", "cps"}:
             assert custom.get("axisSoftMax") or "axisSoftMin" not in custom, where(board, panel)
 
@@ -152,3 +156,24 @@ def test_titles_of_figures_fit_their_tiles() -> None:
             assert len(panel["title"]) <= 12, where(board, panel)
             assert panel["gridPos"]["w"] >= 4, where(board, panel)
             assert not panel.get("links"), where(board, panel)
+
+
+def test_a_table_of_bots_or_objectives_begins_with_the_worst() -> None:
+    """With a dozen bots the one that is down must not be below the fold."""
+    sorted_by = {
+        panel["title"]: panel["options"].get("sortBy")
+        for _, panel in PANELS
+        if panel["type"] == "table"
+    }
+    assert sorted_by["All bots"] == [{"displayName": "State", "desc": True}]
+    assert sorted_by["All objectives"] == [{"displayName": "Burn rate now", "desc": True}]
+
+
+def test_the_board_of_a_bot_shows_one_bot() -> None:
+    """Its figures have no room for a dozen."""
+    (board,) = {
+        board["uid"]: board for board, _ in PANELS if board["uid"].endswith("-bot")
+    }.values()
+    (bot,) = (one for one in board["templating"]["list"] if one["name"] == "bot")
+    assert not bot["multi"]
+    assert not bot["includeAll"]

@@ -255,6 +255,7 @@ LIVES = row(
 BOT = Board(
     uid=links.BOT,
     title="Trading bot",
-    question="Does this bot live, does it work, and what holds it up? Choose one above.",
+    question="Is this bot alive, does it work, and what slows it down? Choose one above.",
+    one_bot=True,
     rows=(LIFE, WORK, *INSIDE, SIGNALS, LIVES),
 )

@@ -1,4 +1,4 @@
-"""Databases and backups: files and servers as the exporter sees them, statements as bots do."""
+"""Databases: files and servers as the exporter sees them, statements as bots do."""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -206,9 +206,9 @@ STATEMENTS = row(
 
 DATABASES = Board(
     uid=links.DATABASES,
-    title="Databases and backups",
-    question="Can everything that must be remembered be written, is it sound, does it fit, and is "
-    "it kept elsewhere too?",
+    title="Databases",
+    question="Can every database be read and written, is it intact, how fast is it, and does it "
+    "fit on its disk?",
     rows=(HEAD, FILES, STATEMENTS, POSTGRESQL),
     window="now-3h",
     refresh="15s",

@@ -71,7 +71,7 @@ FLEET: Panel = table(
             Column(unit="short", decimals=0),
         ),
         "Error budget": (
-            "min by (bot) (slo:period_error_budget_remaining:ratio)",
+            "clamp_min(min by (bot) (slo:period_error_budget_remaining:ratio), -1)",
             Column(unit="percentunit", limits=below(0.25, 0.5), decimals=0),
         ),
     },
@@ -82,6 +82,8 @@ FLEET: Panel = table(
     runbook="TradingBotDown",
     value_links=(links.OF_THE_BOT,),
     linked="bot",
+    worst_first="State",
+    height=8,
 )
 
 FIRED_ALL = 'ALERTS{alertstate="firing",alertname!="Watchdog"}'

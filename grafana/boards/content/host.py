@@ -4,7 +4,7 @@ from grafana.boards import links
 from grafana.boards.board import Board
 from grafana.boards.content.machine import NETWORK, PROCESSES
 from grafana.boards.content.series import OF_LEVELS
-from grafana.boards.panels import above, below, lines, row, stat, steps
+from grafana.boards.panels import above, below, lines, row, stack, stat, steps
 from grafana.boards.words import forecast, least, most, rate
 
 FREE = "trading_host_disk_free_bytes"
@@ -93,7 +93,7 @@ HEAD = row(
 WORK = row(
     "CPU and memory",
     (
-        lines(
+        stack(
             "CPU by mode",
             "percentunit",
             {

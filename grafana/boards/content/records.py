@@ -97,11 +97,11 @@ POSITIONS = row(
 BALANCES = row(
     "Balances, and where they come from",
     (
-        lines(
+        table(
             "Balances",
-            "short",
-            most("trading_balance", "bot", "currency"),
+            {"Balance": ("max by (bot, currency) (trading_balance)", Column(unit="short"))},
             "At the venue, in units of the currency.",
+            height=7,
         ),
         lines(
             "Balances that differ",

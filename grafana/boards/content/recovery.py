@@ -195,7 +195,7 @@ REFUSED = row(
             {"{{bot}} {{state}} by {{by}}": "sum by (bot, state, by) (trading_ops_holds_standing)"},
             "Holds in force. Only a person releases a halt.",
             limits=above(1),
-            runbook="TradingBotHaltedByMachine",
+            runbook="TradingBotHaltedByMachine TradingBotHoldReapplied",
         ),
         timeline(
             "Agents that answer",
@@ -205,7 +205,7 @@ REFUSED = row(
             "for a halt.",
             states=(("0", "answers", GREEN), ("1", "silent", YELLOW)),
             limits=above(1),
-            runbook="TradingBotAgentSilent",
+            runbook="TradingBotAgentSilent TradingOpsImpostor",
         ),
     ),
 )

@@ -5,7 +5,7 @@ from grafana.boards.board import Board
 from grafana.boards.panels import Column, Panel, above, below, lines, row, stat, table
 
 BY = "bot, sloth_slo"
-LEFT = f"min by ({BY}) (slo:period_error_budget_remaining:ratio)"
+LEFT = f"clamp_min(min by ({BY}) (slo:period_error_budget_remaining:ratio), -1)"
 BURN = f"max by ({BY}) (slo:current_burn_rate:ratio)"
 FAST, MEDIUM, SLOW, SLOWEST = 14.4, 6, 3, 1
 """Burn rates: pages over 5 m and 1 h, over 30 m and 6 h; tickets over 2 h and 1 d, 6 h and 3 d."""
@@ -22,15 +22,15 @@ def _burns(window: str) -> str:
     )
 
 
-def _shortest(short: str, long: str, rate: float) -> str:
-    """Return the smaller burn rate of two windows, as a share of the one that alerts."""
+def _shortest(short: str, long: str) -> str:
+    """Return the smaller burn rate of two windows: an alert needs both."""
     one, other = f"({_burns(short)})", f"({_burns(long)})"
-    return f"({one} < {other} or {other} <= {one}) / {rate:g}"
+    return f"({one} < {other} or {other} <= {one})"
 
 
 FASTEST = (
-    f"{_shortest('5m', '1h', FAST)} "
-    f'or label_replace({_shortest("30m", "6h", MEDIUM)}, "sloth_window", "6h", "", "")'
+    f"{_shortest('5m', '1h')} / {FAST} "
+    f'or label_replace({_shortest("30m", "6h")} / {MEDIUM}, "sloth_window", "6h", "", "")'
 )
 
 
@@ -39,11 +39,9 @@ def _window(title: str, short: str, long: str, rate: float, what: str) -> Panel:
     return lines(
         title,
         "short",
-        {
-            f"{{{{bot}}}} {{{{sloth_slo}}}} {short}": _burns(short),
-            f"{{{{bot}}}} {{{{sloth_slo}}}} {long}": _burns(long),
-        },
-        f"How many times faster than the budget allows. Both windows above {rate:g} {what}.",
+        {"{{bot}} {{sloth_slo}}": f"topk(10, {_shortest(short, long)})"},
+        "How many times faster than the budget allows, in the window in which it is slower; the "
+        f"ten fastest. Above {rate:g}: {what}.",
         limits=above(rate),
         runbook=runbook,
     )
@@ -115,6 +113,7 @@ HEAD = row(
             runbook="TradingSloBudgetBurningSlowly",
             value_links=(links.OF_THE_BOT,),
             linked="bot",
+            worst_first="Burn rate now",
         ),
     ),
 )
@@ -137,7 +136,7 @@ BUDGETS = row(
         lines(
             "Budget by objective",
             "percentunit",
-            {"{{bot}} {{sloth_slo}}": f"clamp_min({LEFT}, -1)"},
+            {"{{bot}} {{sloth_slo}}": LEFT},
             "Of each month's budget, not below -100 %. It rises only as old failures leave the "
             "month.",
             limits=below(0.25, 0.5),
@@ -147,8 +146,8 @@ BUDGETS = row(
             "Budget left in a week",
             "percentunit",
             {
-                "{{bot}} {{sloth_slo}}": f"clamp_min(min by ({BY}) (predict_linear("
-                "slo:period_error_budget_remaining:ratio[6h], 7 * 24 * 3600)), -1)"
+                "{{bot}} {{sloth_slo}}": f"clamp(min by ({BY}) (predict_linear("
+                "slo:period_error_budget_remaining:ratio[6h], 7 * 24 * 3600)), -1, 1)"
             },
             "A straight line through the last six hours, not below -100 %. It means little in the "
             "first hours of an installation.",

@@ -9,7 +9,7 @@ from grafana.boards.content.series import OF_ORDERS
 from grafana.boards.panels import BLUE, Axis, above, below, events, lines, row, stat, steps
 from grafana.boards.words import gain, last_known, most, quantiles, rate
 
-ALERTING = 'limit=~"daily_loss|total_drawdown|exposure"'
+ALERTING = "daily_loss|total_drawdown|exposure"
 """The limits that an alert is about; a bot may use the others to the full as it trades."""
 
 HEAD = row(
@@ -43,7 +43,7 @@ HEAD = row(
         stat(
             "Orphans",
             "short",
-            f"sum({last_known('trading_orphaned_orders')})",
+            "sum(trading_orphaned_orders)",
             "Orphaned orders: orders at a venue that no bot knows. They may fill at any moment.",
             limits=above(1),
             decimals=0,
@@ -77,7 +77,7 @@ MONEY = row(
     (
         lines(
             "Equity",
-            "short",
+            "locale",
             most("trading_equity", "bot", "currency"),
             "Balances and positions at current prices, in units of the currency. The axis does not "
             "begin at zero.",
@@ -126,7 +126,7 @@ MONEY = row(
         lines(
             "Limits that alert",
             "percentunit",
-            most(f"trading_risk_limit_used_ratio{{{ALERTING}}}", "bot", "limit"),
+            most(f'trading_risk_limit_used_ratio{{limit=~"{ALERTING}"}}', "bot", "limit"),
             "Use of each bot's limits of daily loss, drawdown and exposure. Above 100 % an alert "
             "fires.",
             limits=above(BREACHED),
@@ -141,7 +141,7 @@ ORDERS = row(
         lines(
             "Orders",
             "cps",
-            rate("trading_orders_total", "bot", "outcome"),
+            rate("trading_orders_total", "outcome"),
             "Orders per second, by outcome.",
             colors=OF_ORDERS,
             runbook="TradingBotOrdersRejected",
@@ -180,6 +180,13 @@ ORDERS = row(
             most("trading_open_orders", "bot"),
             "The bot's own orders at the venue.",
             limits=above(20, 100),
+        ),
+        lines(
+            "Order limits",
+            "percentunit",
+            most(f'trading_risk_limit_used_ratio{{limit!~"{ALERTING}"}}', "bot", "limit"),
+            "Use of the other limits. A bot may use them in full, and denies the order that would "
+            "exceed one.",
         ),
         events(
             "Limits broken",

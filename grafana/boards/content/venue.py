@@ -158,7 +158,7 @@ CALLS = row(
         lines(
             "Requests",
             "reqps",
-            rate("trading_venue_requests_total", "bot", "code"),
+            rate("trading_venue_requests_total", "code"),
             "Requests per second, by result. Unauthorized: the API key. Rate_limited: too many.",
             colors=OF_CODES,
             runbook="TradingBotRateLimited",
@@ -225,15 +225,15 @@ FEED = row(
         lines(
             "Latency of ticks",
             "s",
-            quantiles("trading_market_data_latency_seconds", "bot"),
-            "From the venue's time stamp until the bot saw the tick.",
+            quantiles("trading_market_data_latency_seconds", "bot", of=(95,)),
+            "From the venue's time stamp to the bot, p95.",
             limits=above(0.05, 1),
             runbook="TradingBotMarketDataSlow",
         ),
         lines(
             "Ticks",
             "cps",
-            rate("trading_market_data_messages_total", "bot", "symbol"),
+            rate("trading_market_data_messages_total", "bot"),
             "Per second. Zero with an open connection is the fault that this row is about.",
             runbook="TradingBotMarketDataStale",
         ),

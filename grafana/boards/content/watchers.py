@@ -71,7 +71,7 @@ WATCHERS = row(
             age("trading_ops_audit_anchor_timestamp_seconds", "instance"),
             "Time since the head of the audit chain was written outside the database; each minute.",
             limits=above(120, 600),
-            runbook="TradingOpsAuditNotAnchored",
+            runbook="TradingOpsAuditNotAnchored TradingOpsAuditHistoryChanged",
         ),
         lines(
             "Memory of the watchers",
