@@ -77,6 +77,10 @@ class Unreachable(ClientError):
     """There was no answer: whether it was done is unknown."""
 
 
+class Cut(Unreachable):
+    """The connection was accepted, and ended before an answer: something lives there."""
+
+
 class Refused(ClientError):
     """There was a clear no: nothing was done."""
 

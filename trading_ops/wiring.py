@@ -164,6 +164,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             hands_off=HandsOff(reader=base.reader, observe_only=settings.observe_only),
             writer=base.writer,
             metrics=base.metrics,
+            prometheus=_prometheus(session, registry),
             patience=Patience(
                 silence=settings.agent_silence_seconds, stop=2 * settings.agent_silence_seconds
             ),
@@ -172,6 +173,10 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             yield holding, watch
         finally:
             holding.close()
+
+
+def _prometheus(session: aiohttp.ClientSession, registry: Registry) -> Prometheus:
+    return Prometheus(Http(session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
 
 
 def _directory(session: aiohttp.ClientSession, registry: Registry, settings: Settings) -> Directory:
@@ -208,7 +213,7 @@ def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
 
 def _loop(base: Base) -> Loop:
     registry, wakeup = base.plans.registry, base.wakeup
-    prometheus = Prometheus(Http(base.session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
+    prometheus = _prometheus(base.session, registry)
     alertmanagers = Alertmanagers(
         [
             Alertmanager(Http(base.session, f"http://{one.address}"))

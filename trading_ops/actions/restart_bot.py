@@ -8,7 +8,7 @@ from typing import ClassVar
 from trading_ops.actions.base import Call, Clients, Probe, probe_executor
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import OWN_BOTS, Kind
-from trading_ops.errors import ActionError, ClientError
+from trading_ops.errors import ActionError, ClientError, Cut
 
 HEALTHY = "ok"
 
@@ -28,8 +28,14 @@ class RestartBot:
 
     async def precondition(self, call: Call) -> str | None:
         """Ask the bot itself: a late scrape must never restart a healthy one."""
+        bot = self._clients.bot(call.target)
         try:
-            health = await self._clients.bot(call.target).health()
+            try:
+                health = await bot.health()
+            except Cut:  # also what is left of a connection to an earlier life: ask again
+                health = await bot.health()
+        except Cut:
+            return f"{call.target.name} accepts connections and ends them: it is overloaded"
         except ClientError:
             return None  # it does not answer: that is what a restart is for
         if health.status == HEALTHY:

@@ -1,6 +1,7 @@
 """One way to make an HTTP request: a deadline, no redirects, and two kinds of error."""
 
 import base64
+import errno
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from trading_ops.errors import Refused, Unreachable
+from trading_ops.errors import Cut, Refused, Unreachable
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 HEARTBEAT_SECONDS = 20.0
@@ -56,6 +57,7 @@ class Http:
         """Return the answer with its status.
 
         Raises:
+            Cut: the connection was accepted, and ended without one.
             Unreachable: there was none within the deadline.
         """
         limit = aiohttp.ClientTimeout(total=(within or self._within).total_seconds())
@@ -71,7 +73,8 @@ class Http:
             ) as response:
                 return Answer(response.status, await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"{method} {self._base}{path}: {_why(error)}") from error
+            kind = Cut if _is_cut(error) else Unreachable
+            raise kind(f"{method} {self._base}{path}: {_why(error)}") from error
 
     async def get(self, path: str, *, params: Mapping[str, str] | None = None) -> bytes:
         """Return the body of a 200.
@@ -111,6 +114,15 @@ class Http:
 def is_timeout(error: Unreachable) -> bool:
     """Whether the connection was accepted or pending and no answer came in time."""
     return isinstance(error.__cause__, TimeoutError)
+
+
+def _is_cut(error: Exception) -> bool:
+    """Whether the other side had accepted the connection, and ended it."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    if isinstance(error, OSError) and error.errno in {errno.ECONNRESET, errno.EPIPE}:
+        return True
+    return isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError)
 
 
 def _why(error: Exception) -> str:

@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from trading_ops import clock
 from trading_ops.clients.agent import BotHealth
+from trading_ops.domain.silence import Bounds
 from trading_ops.domain.target import Kind, Target
 from trading_ops.reconciler.holding import Report
 
@@ -41,14 +41,16 @@ class Patience:
     grace: float = 1.5
     """For SIGTERM, before SIGKILL."""
 
+    start: float = Bounds.start
+    """For a new process, until its first answer."""
 
-class Life(StrEnum):
-    """What the service manager says of the process that last answered."""
+    stops: int = Bounds.stops
+    """Of one bot in an hour."""
 
-    SAME = "same"
-    GONE = "gone"
-    OTHER = "other"
-    UNKNOWN = "unknown"
+    @property
+    def bounds(self) -> Bounds:
+        """What a silence is judged by."""
+        return Bounds(silence=self.silence, stop=self.stop, start=self.start, stops=self.stops)
 
 
 @dataclass(kw_only=True)
@@ -65,6 +67,15 @@ class Pulse:
     answered: datetime | None = None
     report: Report | None = None
     misses: int = 0
+    cut: bool = False
+    """The last question that was not answered was cut off."""
+
+    unheard: tuple[str, float] | None = None
+    """Another life than the one that answered, and since when it is known, monotonic."""
+
+    stops: list[float] = field(default_factory=list)
+    """When its process was stopped, monotonic."""
+
     epoch: int = 0
     """Grows with each answer: what was asked before it says nothing any more."""
 
@@ -96,6 +107,20 @@ class Pulse:
     def excuse(self, now: float) -> None:
         """Begin to count anew: it was us who were late."""
         self._begin_anew(now)
+
+    def unheard_for(self, incarnation: str | None, now: float) -> float:
+        """Return for how long a process that never answered has been seen running."""
+        if incarnation is None:
+            self.unheard = None
+            return 0.0
+        if self.unheard is None or self.unheard[0] != incarnation:
+            self.unheard = incarnation, now
+        return now - self.unheard[1]
+
+    def stops_since(self, moment: float) -> int:
+        """Return how often it was stopped since then, and forget what is older."""
+        self.stops = [one for one in self.stops if one > moment]
+        return len(self.stops)
 
     def _begin_anew(self, now: float) -> None:
         self.quiet_from = now

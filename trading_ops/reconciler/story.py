@@ -14,6 +14,7 @@ BESIDE = frozenset(
     {
         "agent_answered",
         "agent_silent",
+        "agent_spared",
         "agent_stopped",
         "decided_wait",
         "hold_acknowledged",

@@ -1,9 +1,9 @@
 """Each bot's agent is asked directly, every second: the one fact that no Prometheus is needed for.
 
-An agent that is silent is asked for a halt. Had it no chance to answer because its process is
-gone, nothing is to be halted; does it answer in time, the halt stands until a person lifts it; is
-its process alive and mute, that process is stopped through its service manager. What cannot be
-told apart from our own slowness is no silence.
+What a silence means is decided by `domain.silence`, from what the service manager, the kernel and
+Prometheus say. A bot that nothing shows to be at work is asked for a halt; when it answers in time,
+the halt stands until a person releases it; when its process stays alive and mute, that process is
+stopped through its service manager. What cannot be told apart from our own slowness is no silence.
 
 A Freqtrade is asked in the same way, but its silence halts nothing: it has no thread apart that
 could hear a halt while it is mute, and nobody tells a frozen one from one that is being restarted,
@@ -19,13 +19,16 @@ from typing import Any
 
 from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
+from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.hold import HeldState, is_machines, silence_id
+from trading_ops.domain.silence import SPARED, Silence, Verdict, judge
 from trading_ops.domain.target import Kind, Registry
-from trading_ops.errors import StoreError, TradingOpsError
+from trading_ops.errors import Cut, StoreError, TradingOpsError
+from trading_ops.reconciler.evidence import Evidence
 from trading_ops.reconciler.hands_off import HandsOff
 from trading_ops.reconciler.holding import MACHINE, Holding, Report
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.pulse import MISSES, Life, Patience, Pulse
+from trading_ops.reconciler.pulse import MISSES, Patience, Pulse
 from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, events
 from trading_ops.store.writer import Writer
@@ -35,6 +38,13 @@ __all__ = ["AgentWatch", "Patience", "Pulse"]
 log = logs.get(__name__)
 
 WRITE_SECONDS = 1.0
+
+SPARED_BECAUSE = {
+    Verdict.IMPOSTOR: "another user's process listens on its port",
+    Verdict.WORKING: "Prometheus sees new heartbeats, so it trades; its agent must be repaired",
+    Verdict.OVERLOADED: "its agent accepts connections and ends them unanswered: it is overloaded",
+    Verdict.SPENT: "its process was stopped too often within an hour",
+}
 ASKED_SECONDS = 15.0
 """Within which each agent's answer, or its absence, must have been judged: many times the usual."""
 
@@ -51,15 +61,23 @@ class AgentWatch:
         hands_off: HandsOff,
         writer: Writer,
         metrics: ReconcilerMetrics,
+        prometheus: Prometheus | None = None,
         patience: Patience | None = None,
     ) -> None:
-        """Take what is watched; `directory` has a session that nobody else uses up."""
+        """Take what is watched.
+
+        `directory` and `prometheus` have a session that nothing else uses up; without Prometheus
+        no heartbeat is known.
+        """
         self._directory = directory
         self._holding = holding
         self._hands_off = hands_off
         self._writer = writer
         self._metrics = metrics
         self._patience = patience or Patience()
+        self._evidence = Evidence(
+            directory=directory, prometheus=prometheus, within=self._patience.answer
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[str] = set()
         now = clock.monotonic()
@@ -100,9 +118,10 @@ class AgentWatch:
         try:
             async with asyncio.timeout(pulse.answer_within(self._patience)):
                 health = await self._directory.bot(pulse.target).health()
-        except (TradingOpsError, TimeoutError):
+        except (TradingOpsError, TimeoutError) as error:
             now = clock.monotonic()
             if pulse.epoch == epoch:
+                pulse.cut = isinstance(error, Cut)
                 within = pulse.answer_within(self._patience)
                 if now - asked_at > within + self._patience.late:
                     pulse.excuse(now)  # the deadline itself came late: we were held up
@@ -152,20 +171,28 @@ class AgentWatch:
             if await self._tell_once(pulse, "decided_wait", text, reason=reason):
                 self._metrics.decisions.labels("wait", reason).inc()
             return
-        life = await self._life(pulse)
-        if life in {Life.GONE, Life.OTHER}:
+        began = clock.monotonic()
+        silence, incarnation = await self._evidence.collect(
+            pulse, quiet, halt_in_force=self._holding.is_acknowledged(_key(pulse))
+        )
+        if clock.monotonic() - began > 2 * self._patience.answer + self._patience.late:
+            pulse.excuse(clock.monotonic())  # it was us who were held up
+        if pulse.epoch == epoch:  # else it has answered meanwhile, or we were late
+            await self._follow_up(pulse, silence, incarnation)
+
+    async def _follow_up(self, pulse: Pulse, silence: Silence, incarnation: str | None) -> None:
+        name, verdict = pulse.target.name, judge(silence, self._patience.bounds)
+        if verdict in {Verdict.GONE, Verdict.STARTING}:
             # Nothing of it can trade. What starts next is its runbook's business, and begins as
             # free as it would without us.
-            await self._withdraw(pulse, f"the process that was silent is {life}")
-            return
-        if pulse.epoch != epoch:
-            return  # it has answered meanwhile
-        if self._holding.is_acknowledged(_key(pulse)):
-            return  # it is halted: it need not be stopped
-        if pulse.asked is None:
+            await self._withdraw(pulse, f"the process that was silent is {silence.life}")
+        elif verdict in SPARED and silence.quiet >= self._patience.stop:
+            said = f"{name} has not answered for {silence.quiet:.0f} s: {SPARED_BECAUSE[verdict]}"
+            await self._tell_once(pulse, "agent_spared", said)
+        elif verdict is Verdict.HALT:
             await self._ask_for_halt(pulse)
-        elif quiet >= self._patience.stop and life is Life.SAME:
-            await self._stop(pulse)
+        elif verdict is Verdict.STOP and incarnation is not None:
+            await self._stop(pulse, incarnation)
 
     async def _ask_for_halt(self, pulse: Pulse) -> None:
         name, since = pulse.target.name, pulse.answered
@@ -182,13 +209,12 @@ class AgentWatch:
         )
         log.warning("agent_silent", target=name, since=said, acknowledged=laid.acknowledged)
 
-    async def _stop(self, pulse: Pulse) -> None:
-        assert pulse.incarnation is not None  # noqa: S101 - only what has answered is judged
+    async def _stop(self, pulse: Pulse, incarnation: str) -> None:
         name, patience = pulse.target.name, self._patience
         try:
             result = await self._directory.unit(pulse.target).stop(
-                incarnation=pulse.incarnation,
-                attempt_id=f"stop-silent-{name}-{pulse.incarnation}",
+                incarnation=incarnation,
+                attempt_id=f"stop-silent-{name}-{incarnation}",
                 fence=self._holding.fence(pulse.target),
                 grace=timedelta(seconds=patience.grace),
                 within=timedelta(seconds=patience.grace + 2 * patience.answer),
@@ -196,6 +222,7 @@ class AgentWatch:
         except TradingOpsError as error:
             log.error("silent_process_not_stopped", target=name, error=str(error))  # noqa: TRY400
             return
+        pulse.stops.append(clock.monotonic())
         log.warning("silent_process_stopped", target=name, detail=result.detail)
         await self._tell_once(pulse, "agent_stopped", f"{name} was alive and mute: {result.detail}")
         await self._withdraw(pulse, "its process was stopped before it could take the halt")
@@ -210,17 +237,6 @@ class AgentWatch:
             log.warning("hold_not_withdrawn", hold=pulse.asked, error=str(error) or "too slow")
             return
         pulse.asked = None
-
-    async def _life(self, pulse: Pulse) -> Life:
-        try:
-            async with asyncio.timeout(self._patience.answer):
-                process = await self._directory.unit(pulse.target).process()
-        except (TradingOpsError, TimeoutError) as error:
-            log.warning("process_unknown", target=pulse.target.name, error=str(error) or "too slow")
-            return Life.UNKNOWN
-        if process.pid is None:
-            return Life.GONE
-        return Life.SAME if process.incarnation == pulse.incarnation else Life.OTHER
 
     async def _keep_up(self, succeeded: Succeeded) -> None:
         """Once a second: settle what was journalled, and have every hold in force."""

@@ -15,7 +15,7 @@ from trading_ops.errors import StackError
 from trading_ops.stack.fault import Fault
 from trading_ops.stack.scene import Scene
 
-SILENT_SECONDS = 4.2
+SILENT_SECONDS = 4.5
 """The reconciler asks for a halt after 3 s, and after 6 s it stops the process."""
 
 

@@ -1,6 +1,7 @@
 """A bot of which only the agent is real, and a service manager that can stop it."""
 
 import asyncio
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,8 @@ class Manager:
         if self.down:
             raise web.HTTPServiceUnavailable
         life = self.incarnation or self.bot.incarnation
-        pid = int(life.partition(":")[0]) if self.running else None
+        own = os.getpid() if life == self.bot.incarnation else int(life.partition(":")[0])
+        pid = own if self.running else None
         unit = {"unit": "bot-alpha", "state": "ready", "incarnation": life, "pid": pid}
         return web.json_response({"processes": [unit]})
 

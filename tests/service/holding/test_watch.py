@@ -10,13 +10,18 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.service.holding.bots import Manager, RealAgent
 from tests.service.holding.conftest import Desk
 from tests.service.stack.small import REPOSITORY
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.clients.http import Http
+from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.target import Registry
@@ -64,6 +69,7 @@ async def watching(
     patience: Patience = QUICK,
     observe_only: bool = False,
     registry: Registry | None = None,
+    prometheus: Prometheus | None = None,
 ) -> AsyncIterator[Watching]:
     metrics = ReconcilerMetrics()
     watch = AgentWatch(
@@ -73,6 +79,7 @@ async def watching(
         hands_off=HandsOff(reader=desk.reader, observe_only=observe_only),
         writer=desk.writer,
         metrics=metrics,
+        prometheus=prometheus,
         patience=patience,
     )
     running = asyncio.create_task(watch.run())
@@ -315,3 +322,76 @@ async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAge
         labels = {"bot": "alpha", "state": "halted", "by": "person"}
         assert run.value("trading_ops_holds_standing", **labels) == 1
     assert await desk.standing() == {laid.id: "halted"}
+
+
+@dataclasses.dataclass
+class Heartbeats:
+    """A Prometheus that knows one thing: the age of a heartbeat."""
+
+    age: float | None
+
+    async def query(self, _request: web.Request) -> web.Response:
+        found = [] if self.age is None else [{"metric": {}, "value": [0, str(self.age)]}]
+        data = {"resultType": "vector", "result": found}
+        return web.json_response({"status": "success", "data": data})
+
+    @contextlib.asynccontextmanager
+    async def served(self) -> AsyncIterator[Prometheus]:
+        app = web.Application()
+        app.router.add_get("/api/v1/query", self.query)
+        async with TestServer(app, host="127.0.0.1") as server, aiohttp.ClientSession() as session:
+            yield Prometheus(Http(session, f"http://127.0.0.1:{server.port}"))
+
+
+async def test_a_bot_whose_heartbeat_prometheus_sees_is_left_alone(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """Its agent is mute and it trades; when the heartbeat stops as well, it is halted."""
+    heartbeats = Heartbeats(age=0.5)
+    async with heartbeats.served() as prometheus, watching(desk, prometheus=prometheus) as run:
+        await run.heard()
+        thaw = bot.freeze()
+        (said,) = await eventually(lambda: run.told("agent_spared"))
+        assert "heartbeat" in said
+        pulse = run.watch.pulses["alpha"]
+        await eventually(lambda: clock.monotonic() - pulse.quiet_from > 1.5 * QUICK.stop)
+        assert (await desk.standing(), manager[0].orders, run.silent) == ({}, [], True)
+        heartbeats.age = None
+        await eventually(desk.standing)
+        thaw.set()
+        await eventually(lambda: bot.state == "halted")
+
+
+async def test_an_overloaded_agent_is_neither_halted_nor_stopped(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """It accepts connections and ends them unanswered: its loop runs."""
+
+    def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with watching(desk) as run:
+        await run.heard()
+        bot.stop()
+        async with await asyncio.start_server(refuse, "127.0.0.1", bot.port):
+            assert "overloaded" in (await eventually(lambda: run.told("agent_spared")))[0]
+            pulse = run.watch.pulses["alpha"]
+            await eventually(lambda: clock.monotonic() - pulse.quiet_from > 1.5 * QUICK.stop)
+            assert (await desk.standing(), manager[0].orders) == ({}, [])
+
+
+async def test_a_new_life_that_never_answers_is_stopped_in_the_end(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """Exactly that process, and no more often than the budget allows."""
+    service, _ = manager
+    patience = dataclasses.replace(QUICK, start=1.0, stops=1)
+    async with watching(desk, patience=patience) as run:
+        await run.heard()
+        service.incarnation = "77:77"
+        bot.stop()
+        await asyncio.wait_for(service.stopped.wait(), 60)
+        assert await desk.standing() == {}
+        service.running, service.incarnation = True, "78:78"
+        assert "too often" in (await eventually(lambda: run.told("agent_spared")))[0]
+        assert [order["incarnation"] for order in service.orders] == ["77:77"]
