@@ -150,6 +150,11 @@ def _check(registry: Registry, where: str) -> None:
         if target.name in names:
             raise ConfigError(where, key, "the name is used twice", "rename one of the two")
         names.add(target.name)
+        if target.service and not NAME.fullmatch(target.service.unit):
+            # It becomes the name of files.
+            problem = f"{target.service.unit!r} is not a plain name"
+            fix = "use lower-case letters, digits, - and _"
+            raise ConfigError(where, f"{key}.service.unit", problem, fix)
         for address in filter(None, (target.address, target.faults)):
             split_address(address, where=where, key=key)
             if address in addresses:
@@ -187,7 +192,8 @@ def _check_relations(registry: Registry, target: Target, where: str, key: str) -
     if target.kind is Kind.BARE_BOT:
         _check_not_ours(target, where, key, "bot without an agent")
     for label in target.labels:
-        if not LABEL.fullmatch(label) or label in RESERVED_LABELS:
+        # A leading `__` is Prometheus' own: `__scheme__` or `__param_x` would redirect the scrape.
+        if not LABEL.fullmatch(label) or label.startswith("__") or label in RESERVED_LABELS:
             raise ConfigError(
                 where, f"{key}.labels", f"{label!r} cannot be a label here", "choose another name"
             )

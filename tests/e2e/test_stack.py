@@ -11,6 +11,7 @@ import pytest
 
 from tests.stack import Stack
 from tests.waiting import eventually
+from trading_ops.stack.lock import holder
 
 RESTARTED = ["venue", "exporter", "reconciler", "alertmanager", "prometheus", "mail"]
 
@@ -140,7 +141,10 @@ async def test_ctrl_c_leaves_no_process_behind(second: Stack) -> None:
 
     # Everything dies at once, as in a power cut; the next `up` just works.
     assert second.run("up", "--detach").returncode == 0
-    for pid in second.pids():
+    supervisor = holder(second.settings.var)
+    assert supervisor
+    os.kill(supervisor, signal.SIGKILL)  # first, so that it restarts nothing
+    for pid in second.pids() - {supervisor}:
         os.kill(pid, signal.SIGKILL)
     await eventually(lambda: not second.pids(), within=10)
     assert second.run("status").returncode == 3

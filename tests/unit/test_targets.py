@@ -53,6 +53,8 @@ def test_a_target_may_be_for_looking_at_only() -> None:
         ("address: 127.0.0.1:8401", "address: 127.0.0.1", "is no host:port"),
         ("{strategy: sma_cross}", "{bot: beta}", "'bot' cannot be a label"),
         ("{strategy: sma_cross}", '{"a-b": c}', "'a-b' cannot be a label"),
+        ("{strategy: sma_cross}", "{__scheme__: https}", "'__scheme__' cannot be a label"),
+        ("unit: bot-alpha", "unit: ../../tmp/x", "'../../tmp/x' is not a plain name"),
         ("kind: mail", "kind: exporter", "exactly one of kind mail"),
         ("kind: alertmanager", "kind: exporter", "there is none of kind alertmanager"),
     ],

@@ -37,7 +37,10 @@ def doctor(*, no_test_alert: bool, output: str) -> None:
 
     found = asyncio.run(run())
     bad = sum(not check.ok for check in found)
+    warnings = sum(check.warning for check in found)
     console.print(f"{bad} of {len(found)} are wrong" if bad else "everything is in order")
+    if warnings:
+        console.print(f"[bold yellow]{warnings} warning{'s' if warnings > 1 else ''}, see above[/]")
     if output == "json":
         print_json({"checks": msgspec.to_builtins(found)})
     sys.exit(ExitCode.FAILED if bad else ExitCode.OK)
@@ -45,6 +48,8 @@ def doctor(*, no_test_alert: bool, output: str) -> None:
 
 def _tell(console: Console, check: Check) -> None:
     mark = "[green]ok   [/]" if check.ok else "[red]wrong[/]"
+    if check.warning:
+        mark = "[bold yellow]WARN [/]"
     console.print(f"{mark} {check.name:<34}", end="")
     console.print(check.detail, markup=False)
     if check.fix:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from trading_ops.log_policy import LogPolicy
 
@@ -84,16 +84,25 @@ def compress(path: Path) -> None:
     packed = path.with_name(f"{path.name}.gz")
     part = path.with_name(f"{path.name}.gz.part")
     try:
-        with path.open("rb") as plain, gzip.open(part, "wb", compresslevel=6) as file:
-            shutil.copyfileobj(plain, file, 256 * 1024)
-        seen = path.stat()
-        part.chmod(seen.st_mode & 0o777)
-        os.utime(part, (seen.st_atime, seen.st_mtime))
+        with path.open("rb") as plain, _new_file(part) as file:
+            with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6) as compressed:
+                shutil.copyfileobj(plain, compressed, 256 * 1024)
+            file.flush()
+            seen = os.fstat(plain.fileno())
+            os.fchmod(file.fileno(), seen.st_mode & 0o777)
+            os.utime(file.fileno(), (seen.st_atime, seen.st_mtime))
         part.replace(packed)
     except OSError:
         part.unlink(missing_ok=True)
         raise
     path.unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """Create a file; a link that another user put in its place is removed, not followed."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def prune(policy: LogPolicy, folder: Path, now: float) -> None:

@@ -11,6 +11,7 @@ from trading_ops.stack.local_checks import (
     Check,
     check_configs,
     check_database,
+    check_dead_man_switch,
     check_plans,
     check_processes,
     check_secrets,
@@ -27,7 +28,7 @@ async def examine(settings: Settings, *, test_alert: bool) -> AsyncIterator[Chec
         ConfigError: targets.yml or a runbook is wrong.
     """
     basics = [*check_tools(), *check_secrets(settings), check_database(settings)]
-    basics.append(check_plans(settings))
+    basics += [check_plans(settings), check_dead_man_switch(settings)]
     for check in basics:
         yield check
     if not all(check.ok for check in basics):

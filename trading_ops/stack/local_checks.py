@@ -25,6 +25,9 @@ class Check:
     fix: str = ""
     """How to mend it; empty when it is well."""
 
+    warning: bool = False
+    """Whether it works, but something important is not set up."""
+
 
 def check_tools() -> list[Check]:
     """Are the programs there, and which versions are they?"""
@@ -69,6 +72,20 @@ def check_secrets(settings: Settings) -> list[Check]:
     detail = "; ".join(problems) or f"{len(TOKENS)} tokens, readable by their owner only"
     fix = "tighten the modes, or run `trading-ops up` to write what is missing" if problems else ""
     return [Check(name="secrets", ok=not problems, detail=detail, fix=fix)]
+
+
+def check_dead_man_switch(settings: Settings) -> Check:
+    """Would anyone outside notice that this machine or its alerting is dead?"""
+    name = "dead-man switch"
+    if settings.dead_man_switch:
+        return Check(name=name, ok=True, detail="Alertmanager calls it each minute")
+    return Check(
+        name=name,
+        ok=True,
+        warning=True,
+        detail="NOT SET: if this machine, Prometheus or Alertmanager dies, no one is paged",
+        fix="set dead_man_switch in settings.yml, see docs/notifications.md",
+    )
 
 
 def check_database(settings: Settings) -> Check:

@@ -6,6 +6,7 @@ Run as `python -m trading_ops.stack.mail --config FILE`; FILE holds
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -20,13 +21,16 @@ from trading_ops.targets import split_address
 _log = logs.get(__name__)
 
 LARGEST_MAIL_BYTES = 32 * 1024 * 1024
+KEPT_BYTES = 256 * 1024 * 1024
+"""Of the whole folder; the oldest mails go first."""
 
 
 class Mailbox:
     """Numbers the mails of a folder on, also after a restart; the hook that aiosmtpd calls."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept_bytes: int = KEPT_BYTES) -> None:
         """Find the last number that was given."""
+        self._kept_bytes = kept_bytes
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._last = max(
@@ -44,6 +48,7 @@ class Mailbox:
         number = self._last
         try:
             await asyncio.to_thread(_store, self._folder, number, data)
+            await asyncio.to_thread(_prune, self._folder, self._kept_bytes)
         except OSError as error:
             _log.error("mail_not_stored", number=number, reason=str(error))
             return "451 the mail could not be stored; try again"
@@ -60,10 +65,24 @@ def _store(folder: Path, number: int, data: bytes) -> None:
     scratch.replace(folder / f"{number}.eml")
 
 
-async def serve(address: str, folder: Path) -> asyncio.Server:
+def _prune(folder: Path, kept_bytes: int) -> None:
+    """Remove the oldest mails beyond the bound; the newest one stays."""
+    mails = sorted(
+        ((int(path.stem), path) for path in folder.glob("*.eml") if path.stem.isdigit()),
+        reverse=True,
+    )
+    total = 0
+    for place, (_, path) in enumerate(mails):
+        with contextlib.suppress(FileNotFoundError):  # another mail's thread prunes too
+            total += path.stat().st_size
+            if place and total > kept_bytes:
+                path.unlink()
+
+
+async def serve(address: str, folder: Path, *, kept_bytes: int = KEPT_BYTES) -> asyncio.Server:
     """Listen until the server that is returned is closed."""
     host, port = split_address(address)
-    mailbox = Mailbox(folder)
+    mailbox = Mailbox(folder, kept_bytes)
     loop = asyncio.get_running_loop()
     return await loop.create_server(
         lambda: SMTP(mailbox, data_size_limit=LARGEST_MAIL_BYTES, ident="mail sink", loop=loop),

@@ -7,7 +7,9 @@ the unit stays down, and a person is told where the copy is.
 """
 
 import asyncio
+import os
 import sqlite3
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,11 @@ class Updates:
             raise StackError(f"{unit.plan.unit} is no bot: it is updated with the whole stack")
         if not python.is_absolute() or not python.is_file():
             raise StackError(f"{order.python} is no interpreter: give its absolute path")
+        if (part := changeable_part(python)) is not None:
+            raise StackError(
+                f"{order.python} is not run: {part} belongs to another user or can be written by "
+                "everyone. Fix its owner and mode"
+            )
         if not 0 < order.within_seconds <= LONGEST_SECONDS:
             raise StackError(f"within_seconds must lie between 0 and {LONGEST_SECONDS:g}")
         return _Trial(
@@ -204,6 +211,22 @@ class Updates:
             within_seconds=trial.order.within_seconds,
             in_vain=in_vain,
         )
+
+
+def changeable_part(program: Path) -> Path | None:
+    """Return the first part of a program's path that a user other than root and us can change.
+
+    Its folders count, and those of what it links to; not folders in which, as in /tmp, everyone may
+    only change what is theirs.
+    """
+    for place in (program, program.resolve()):
+        for part in (place, *place.parents):
+            found = part.stat()
+            sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+            open_to_all = found.st_mode & stat.S_IWOTH and not sticky
+            if found.st_uid not in {0, os.geteuid()} or open_to_all:
+                return part
+    return None
 
 
 def _restored(records: Path | None, copy: Path | None) -> tuple[str, str | None]:

@@ -8,13 +8,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from trading_ops.errors import StoreError
 
 BUSY_TIMEOUT_SECONDS = 5
+OPENED = "opened_file"
+"""Under which a connection keeps which file it has opened."""
+
 EXAMPLE = "postgresql://USER@HOST/DATABASE"
 
 
@@ -33,6 +36,7 @@ def writing_engine(url: str) -> Engine:
         )
     engine = create_engine(parsed, pool_size=1, max_overflow=0, hide_parameters=True)
     event.listen(engine, "connect", _prepare_writer)
+    event.listen(engine, "connect", _remember_file)
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
@@ -100,6 +104,26 @@ def _prepare_writer(connection: Any, _record: object) -> None:
         f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _remember_file(connection: Any, record: Any) -> None:
+    if name := connection.execute("PRAGMA database_list").fetchone()[2]:  # empty: in memory
+        record.info[OPENED] = (Path(name), _identity(Path(name)))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of the same name; None: there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_replaced(connection: Connection) -> bool:
+    """Say whether the database's file was deleted or replaced since it was opened."""
+    opened = connection.info.get(OPENED)
+    return opened is not None and _identity(opened[0]) != opened[1]
 
 
 def _begin_immediate(connection: Any) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from trading_ops.errors import CommitUnknown, StoreUnavailable
 from trading_ops.store import events
+from trading_ops.store.engine import is_replaced
 
 # PostgreSQL's codes. Two transactions got in each other's way, and this one was rolled back.
 _COLLISIONS = frozenset({"40001", "40P01", "23505"})
@@ -33,7 +34,8 @@ def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
         audit_key: keys the chain's MACs; empty, they only detect accidents.
 
     Raises:
-        StoreUnavailable: there is no database, it is locked, or it went away before COMMIT.
+        StoreUnavailable: there is no database, it is locked, its file was replaced, or it went away
+            before COMMIT.
         CommitUnknown: COMMIT was sent, and what became of it is unknown.
     """
     with _connect(engine) as connection:
@@ -46,6 +48,11 @@ def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
                 if error.connection_invalidated:
                     raise StoreUnavailable(_sentence("the database went away", error)) from error
                 raise
+            if is_replaced(connection):
+                raise StoreUnavailable(
+                    "the database file was deleted or replaced while it was open, so nothing is "
+                    "stored: restore it and restart the reconciler"
+                )
             _commit(begun)
 
 

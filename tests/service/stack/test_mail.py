@@ -57,6 +57,17 @@ async def test_mails_at_once_get_numbers_of_their_own(tmp_path: Path) -> None:
     assert set(subjects(tmp_path).values()) == {str(number) for number in range(10)}
 
 
+async def test_the_folder_is_bounded(tmp_path: Path) -> None:
+    """The oldest mails go; the newest stays, however large."""
+    port = free_port()
+    server = await serve(f"127.0.0.1:{port}", tmp_path, kept_bytes=1)
+    for subject in ("one", "two"):
+        await asyncio.to_thread(send, port, subject)
+    server.close()
+    await server.wait_closed()
+    assert subjects(tmp_path) == {"2.eml": "two"}
+
+
 async def test_what_cannot_be_stored_is_not_accepted(tmp_path: Path) -> None:
     """The sender hears a temporary error, so that it tries again."""
     folder = tmp_path / "mail"

@@ -155,6 +155,22 @@ def test_two_moves_in_one_moment_are_two_files(tmp_path: Path) -> None:
     assert lines_of(log) == ["0", "1", "2"]
 
 
+def test_compressing_follows_no_link(tmp_path: Path) -> None:
+    """Whoever may write in the folder cannot have another file overwritten."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    victim.chmod(0o600)
+    log = tmp_path / "bot.log"
+    log.write_text("line\n")
+    log.chmod(0o644)
+    aside = move_aside(log, BEGIN)
+    aside.with_name(f"{aside.name}.gz.part").symlink_to(victim)
+    compress(aside)
+    assert victim.read_text() == "mine"
+    assert victim.stat().st_mode & 0o777 == 0o600
+    assert lines_of(log) == ["line"]
+
+
 def test_what_died_while_it_compressed_is_taken_up(tmp_path: Path) -> None:
     """A half `.gz` is removed, and the plain file it was made of compressed anew."""
     log = tmp_path / "bot.log"

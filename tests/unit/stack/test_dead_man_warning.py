@@ -1,0 +1,15 @@
+from pathlib import Path
+
+import pytest
+
+from trading_ops.settings import load_settings
+from trading_ops.stack.local_checks import check_dead_man_switch
+
+
+@pytest.mark.parametrize(("url", "warns"), [("", True), ("https://example.org/ping", False)])
+def test_doctor_warns_while_no_one_outside_is_called(
+    tmp_path: Path, url: str, *, warns: bool
+) -> None:
+    """It is no failure, for everything works; but the silence of a dead machine reaches no one."""
+    check = check_dead_man_switch(load_settings(tmp_path, {"TRADING_OPS_DEAD_MAN_SWITCH": url}))
+    assert (check.ok, check.warning, bool(check.fix)) == (True, warns, warns)
