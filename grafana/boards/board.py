@@ -49,16 +49,16 @@ ANNOTATIONS = (
         name="Incidents",
         color="orange",
         title="{{alertname}}",
-        text="the reconciler opened an incident",
-        expr="max by (alertname) (trading_ops_incidents_open) > 0 "
-        "unless max by (alertname) (trading_ops_incidents_open offset 30s) > 0",
+        text="the reconciler closed an incident",
+        # Of a counter, for an incident can begin and end between two scrapes of a gauge.
+        expr="sum by (alertname) (increase(trading_ops_recovery_duration_seconds_count[1m])) > 0",
     ),
     Annotation(
         name="Attempts",
         color="purple",
         title="{{action}}: {{outcome}}",
         text="an attempt of the reconciler ended",
-        expr="sum by (action, outcome) (increase(trading_ops_attempts_total[30s])) > 0",
+        expr="sum by (action, outcome) (increase(trading_ops_attempts_total[1m])) > 0",
     ),
     Annotation(
         name="Deploys",
@@ -73,7 +73,7 @@ ANNOTATIONS = (
         color="light-blue",
         title="{{bot}} restarted",
         text="a new process on {{instance}}",
-        expr="changes(trading_bot_start_timestamp_seconds[30s]) > 0",
+        expr="changes(trading_bot_start_timestamp_seconds[1m]) > 0",
     ),
     Annotation(
         name="Halts",
