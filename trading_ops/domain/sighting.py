@@ -5,7 +5,7 @@ silenced or inhibited. An empty, partial or missing answer means *unknown*, neve
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,6 +19,9 @@ from trading_ops.domain.target import Target
 
 YOUNG = timedelta(minutes=2)
 """A Prometheus younger than this may not have found out yet what fires."""
+
+NEVER_SHOWN = timedelta(seconds=30)
+"""For so long an alert that only a notification told of may still show: the answers may be old."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,11 @@ class Snapshot:
     at: datetime
     prometheus: PrometheusView | None
     alertmanager: Mapping[Fingerprint, RoutedAlert] | None
+    before: PrometheusView | None = None
+    """What Prometheus said at the look before."""
+
+    fired: Collection[str] = frozenset()
+    """Ids of the incidents whose alert Prometheus itself has had firing."""
 
 
 def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> AlertView:
@@ -91,7 +99,7 @@ def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> Ale
     routed = alertmanager.get(incident.fingerprint)
     if rule is None:
         absent = routed is None or routed.ends_at <= snapshot.at
-        believed = absent and _absence_counts(incident, last, prometheus, snapshot.at)
+        believed = absent and _absence_counts(incident, last, prometheus, snapshot)
         return AlertView.ABSENT if believed else AlertView.UNKNOWN
     if not rule.firing:
         return AlertView.PENDING
@@ -104,12 +112,20 @@ def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> Ale
 
 
 def _absence_counts(
-    incident: Incident, last: Attempt | None, prometheus: PrometheusView, now: datetime
+    incident: Incident, last: Attempt | None, prometheus: PrometheusView, snapshot: Snapshot
 ) -> bool:
-    """Believe an absence when something else says the same."""
+    """Believe an absence when something else says the same, or a second answer.
+
+    An absence of what Prometheus has never shown may be older than the notification.
+    """
     verified = last is not None and last.state is AttemptState.VERIFIED
     told = incident.resolved_at is not None and incident.resolved_at >= incident.starts_at
-    return verified or told or now - prometheus.started_at >= YOUNG
+    if verified or told:
+        return True
+    is_old = snapshot.at - prometheus.started_at >= YOUNG
+    is_second = snapshot.before is not None and incident.fingerprint not in snapshot.before.alerts
+    was_shown = incident.id in snapshot.fired
+    return is_old and is_second and (was_shown or snapshot.at - incident.received_at >= NEVER_SHOWN)
 
 
 def blocking(runbook: Runbook, target: Target, snapshot: Snapshot) -> tuple[str, ...]:

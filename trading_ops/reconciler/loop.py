@@ -8,7 +8,7 @@ matters is kept here.
 
 import asyncio
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from trading_ops import clock, logs
@@ -221,7 +221,8 @@ class Loop:
         They are asked after the store was read: a look at an incident must never rest on an answer
         that is older than the incident.
         """
-        self.snapshot = snapshot = await self.observer.look()
+        before = self.snapshot.prometheus if self.snapshot else None
+        self.snapshot = snapshot = replace(await self.observer.look(), before=before)
         alerts = len(snapshot.prometheus.alerts) if snapshot.prometheus else 0
         rest = min(alerts * REST_PER_ALERT_SECONDS, LONGEST_REST_SECONDS)
         self._not_before = clock.monotonic() + rest
@@ -232,6 +233,10 @@ class Loop:
             told = snapshot.prometheus.alerts
             new = (self.desk.by_id[key] for key in self._mine - asked_for.keys())
             late = {one.id for one in new if one.fingerprint not in told}
+        if snapshot.prometheus:
+            self.looker.surroundings.see(snapshot.prometheus, self.desk)
+        fired = self.looker.surroundings.fired
+        self.snapshot = snapshot = replace(snapshot, fired=fired)
         for key in self._mine:
             sight = self._agenda.sight(key)
             glance = self.looker.glance(self.desk.by_id[key], self.desk, snapshot)

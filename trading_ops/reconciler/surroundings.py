@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from trading_ops import clock
 from trading_ops.domain.decision import AlertView, GlobalLimits, World
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import covering
+from trading_ops.domain.sighting import PrometheusView
 from trading_ops.domain.storm import episodes, failing, peak
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.desk import Desk
@@ -34,7 +36,24 @@ class Surroundings:
     plans: Plans
     limits: GlobalLimits
     observe_only: bool
+    fired: frozenset[str] = field(init=False, default=frozenset())
+    """Ids of incidents whose alert Prometheus itself has had firing; only these count."""
+
+    _began_at: datetime = field(init=False, default_factory=clock.now)
     _fleet: _Fleet | None = field(init=False, default=None)
+
+    def see(self, prometheus: PrometheusView, desk: Desk) -> None:
+        """Note which incidents' alerts Prometheus has firing: a notification may be forged."""
+        alerts = prometheus.alerts
+        firing = {
+            one.id
+            for one in desk.by_id.values()
+            if one.fingerprint in alerts and alerts[one.fingerprint].firing
+        }
+        known = desk.by_id.keys() | {one.id for one in desk.closed}
+        fired = frozenset(firing | (self.fired & known))
+        if fired != self.fired:
+            self.fired, self._fleet = fired, None
 
     def world(
         self,
@@ -87,9 +106,14 @@ class Surroundings:
             if one.target not in first and self._counts(one):
                 first[one.target] = one
         yield from first.values()
-        yield from filter(self._counts, desk.closed)
+        for one in desk.closed:
+            # What ended before our start was judged then.
+            if self._counts(one, fired=one.opened_at < self._began_at):
+                yield one
 
-    def _counts(self, incident: Incident) -> bool:
+    def _counts(self, incident: Incident, *, fired: bool = False) -> bool:
         """Whether it says that its target fails; what is only for information does not."""
+        if not fired and incident.id not in self.fired:
+            return False
         book = self.plans.runbook(incident.alert)
         return book is None or bool(book.steps) or book.escalate != FOR_INFORMATION

@@ -266,6 +266,32 @@ async def test_a_notification_cuts_a_rest_short(
         await eventually(lambda: world.commands == ["reconnect_broker"])
 
 
+async def test_alerts_that_only_a_notification_tells_of_are_no_storm(
+    start: Start, world: FakeWorld
+) -> None:
+    """Whoever can post to Alertmanager must not be able to switch remediation off."""
+    async with start() as running:
+        for name in ("paper", "reconciler", "supervisor", "prometheus", "alertmanager"):
+            labels = world.labels | {"bot": name}
+            forged = world.alert() | {"labels": labels, "fingerprint": ""}
+            assert await running.notify(forged) == 200
+        await running.break_it()
+        await eventually(lambda: world.commands == ["reconnect_broker"])
+
+
+async def test_two_old_answers_close_nothing(start: Start, world: FakeWorld) -> None:
+    """A cache before both sources hides an alert that a notification has just told of."""
+    async with start(poll_interval_seconds=0.2) as running:
+        assert await running.notify(world.alert()) == 200
+        await eventually(lambda: running.said("decided_wait", "source_unknown"))
+        before = running.loop.snapshot
+        await eventually(lambda: running.loop.snapshot is not before)
+        assert not await running.closed()
+        world.firing = True
+        await eventually(running.closed)
+    assert world.commands == ["reconnect_broker"]
+
+
 async def test_hostile_labels_act_on_nothing(start: Start, world: FakeWorld) -> None:
     """A label names a registered target exactly, or nothing is done."""
     world.labels["bot"] = "../alpha'; DROP TABLE incidents; --"

@@ -128,9 +128,41 @@ def test_view(
     expected: AlertView,
 ) -> None:
     """Each pair of answers means one thing."""
-    snapshot = Snapshot(at=NOW, prometheus=rules, alertmanager=alertmanager)
+    snapshot = Snapshot(
+        at=NOW,
+        prometheus=rules,
+        alertmanager=alertmanager,
+        before=prometheus(),
+        fired={"incident-1"},
+    )
     seen: Incident = make_incident(**incident)
     assert view_of(seen, last, snapshot) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "fired", "received_at", "last", "expected"),
+    [
+        pytest.param(None, {"incident-1"}, ago(60), None, AlertView.UNKNOWN, id="first answer"),
+        pytest.param(
+            prometheus(rule()), {"incident-1"}, ago(60), None, AlertView.UNKNOWN, id="seen once"
+        ),
+        pytest.param(prometheus(), set(), ago(9), None, AlertView.UNKNOWN, id="never shown"),
+        pytest.param(prometheus(), set(), ago(30), None, AlertView.ABSENT, id="never, for long"),
+        pytest.param(None, set(), ago(9), VERIFIED, AlertView.ABSENT, id="verified"),
+    ],
+)
+def test_an_absence_must_be_newer_than_the_notification_and_seen_twice(
+    before: PrometheusView | None,
+    fired: set[str],
+    received_at: datetime,
+    last: Attempt | None,
+    expected: AlertView,
+) -> None:
+    """A cache before Prometheus may still answer what was true before the alert came."""
+    snapshot = Snapshot(
+        at=NOW, prometheus=prometheus(), alertmanager={}, before=before, fired=fired
+    )
+    assert view_of(make_incident(received_at=received_at), last, snapshot) is expected
 
 
 @pytest.mark.parametrize(
