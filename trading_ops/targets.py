@@ -15,7 +15,7 @@ import yaml
 
 from trading_ops.domain.target import Kind, Registry, Restarts, Service, Target
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_words import problem_of
+from trading_ops.yaml_words import load_yaml, problem_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
@@ -77,7 +77,7 @@ def load_targets(path: Path) -> Registry:
 def parse_targets(text: str, *, where: str) -> Registry:
     """Turn the text of a registry into values; `where` names it in errors."""
     try:
-        raw = yaml.safe_load(text)
+        raw = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(where, "", problem_of(error), "correct the syntax") from error
     try:

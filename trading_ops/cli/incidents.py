@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 import msgspec
@@ -17,20 +16,20 @@ from trading_ops import clock
 from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.ordering import command_settings, connected
 from trading_ops.cli.story import plain, tell
 from trading_ops.cli.times import offset, short
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.clients.reconciler_views import ListedIncidentView, StandingView, StoryView
-from trading_ops.domain.incident import Incident
+from trading_ops.clients.reconciler_views import ListedIncidentView, StoryView
+from trading_ops.domain.acknowledgement import ACKNOWLEDGED, NEW
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
-from trading_ops.reconciler.standing import ACKNOWLEDGED, NEW, read_standings
-from trading_ops.reconciler.story import read_story
-from trading_ops.reports.recovery_times import AlertTimes, RecoveryTimes, Spread, recovery_times
 from trading_ops.settings import Settings, load_settings
-from trading_ops.stack.scene import open_scene
-from trading_ops.store import Connection
-from trading_ops.store import incidents as stored
-from trading_ops.store.offline import open_reader
+from trading_ops.stack.client import not_running
+from trading_ops.stack.lock import holder
+from trading_ops.targets import load_targets
+
+if TYPE_CHECKING:  # SQLAlchemy takes longer to import than the answer to come
+    from trading_ops.reports.recovery_times import AlertTimes, RecoveryTimes, Spread
 
 T = TypeVar("T")
 
@@ -74,55 +73,40 @@ def incidents(
         "limit": str(limit),
     }
     filters = {key: value for key, value in given.items() if value is not None}
-    search = partial(stored.search, only_open=only_open, target=target, alert=alert, limit=limit)
-    found = _answer(
-        lambda api: api.incidents(**filters), lambda connection: _listed(connection, search)
-    )
+
+    async def read(settings: Settings) -> list[ListedIncidentView]:
+        from trading_ops.cli.incidents_stored import listed  # noqa: PLC0415
+
+        return await listed(settings, only_open=only_open, target=target, alert=alert, limit=limit)
+
+    found = _answer(lambda api: api.incidents(**filters), read)
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return
     out().print(incident_table(found) if found else "no incidents")
 
 
-def _answer(ask: Callable[[ReconcilerApi], Awaitable[T]], read: Callable[[Connection], T]) -> T:
+def _answer(
+    ask: Callable[[ReconcilerApi], Awaitable[T]], read: Callable[[Settings], Awaitable[T]]
+) -> T:
     """Return what the reconciler says, or what its database holds, and say which."""
-    settings = load_settings()
+    settings = command_settings()
 
     async def run() -> T:
         try:
-            async with open_scene(settings) as scene:
-                return await ask(scene.reconciler)
+            async with connected(settings, load_targets(settings.targets_file)) as api:
+                return await ask(api)
         except (Unreachable, StackError, ConfigError) as error:
             with contextlib.suppress(StoreError):
-                return await _read(settings, read, why=str(error))
+                found = await read(settings)
+                why = f"the reconciler does not answer ({error}): read from its database"
+                click.echo(why, err=True)
+                return found
+            if isinstance(error, ConfigError) and holder(settings.var) is None:
+                raise not_running(settings) from error
             raise
 
     return asyncio.run(run())
-
-
-async def _read(settings: Settings, read: Callable[[Connection], T], *, why: str) -> T:
-    with open_reader(settings.database_url) as reader:
-        found = await reader.read(read)
-    click.echo(f"the reconciler does not answer ({why}): read from its database", err=True)
-    return found
-
-
-def _viewed(value: object, kind: type[T]) -> T:
-    """Return stored values as the API would have sent them."""
-    return msgspec.json.decode(msgspec.json.encode(value), type=kind)
-
-
-def _listed(
-    connection: Connection, search: Callable[[Connection], list[Incident]]
-) -> list[ListedIncidentView]:
-    """Return stored incidents as the API lists them."""
-    found = search(connection)
-    standings = read_standings(connection, found, now=clock.now())
-    listed = _viewed(found, list[ListedIncidentView])
-    for one in listed:
-        if one.id in standings:
-            one.standing = _viewed(standings[one.id], StandingView)
-    return listed
 
 
 def incident_table(found: Sequence[ListedIncidentView]) -> Table:
@@ -163,10 +147,13 @@ def show(context: click.Context, key: str, output: str) -> None:
     Everything that was received, decided, attempted and said about it, with reasons. While the
     reconciler does not answer, its database is read instead.
     """
-    story = _answer(
-        lambda api: api.story(key),
-        lambda connection: _viewed(read_story(connection, key=key), StoryView | None),  # type: ignore[arg-type]
-    )
+
+    async def read(settings: Settings) -> StoryView | None:
+        from trading_ops.cli.incidents_stored import story  # noqa: PLC0415
+
+        return await story(settings, key)
+
+    story = _answer(lambda api: api.story(key), read)
     if story is None:
         click.echo(f"no incident has the id {key}, or several begin so", err=True)
         context.exit(ExitCode.FAILED)
@@ -188,6 +175,8 @@ def times(since: Length, output: str) -> None:
     The first response is the first attempt or a person's acknowledgement, whichever was first;
     recovery is when the incident was closed. Both count from when it was opened.
     """
+    from trading_ops.cli.incidents_stored import recovery  # noqa: PLC0415
+
     settings = load_settings()
     now = clock.now()
     try:
@@ -195,13 +184,7 @@ def times(since: Length, output: str) -> None:
     except OverflowError:
         begin = EPOCH
     # A moment later, so that what was opened just now is in it.
-    work = partial(recovery_times, since=begin, until=now + timedelta(seconds=1))
-
-    async def run() -> RecoveryTimes:
-        with open_reader(settings.database_url) as reader:
-            return await reader.read(work)
-
-    found = asyncio.run(run())
+    found = asyncio.run(recovery(settings, since=begin, until=now + timedelta(seconds=1)))
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return
@@ -211,7 +194,7 @@ def times(since: Length, output: str) -> None:
     out().print(_times_table(found, since.typed))
 
 
-def _times_table(found: RecoveryTimes, since: str) -> Table:
+def _times_table(found: "RecoveryTimes", since: str) -> Table:
     table = Table(
         title=f"Recovery times of the last {since}, in seconds: mean, median, p95, worst",
         box=box.SIMPLE_HEAD,
@@ -228,11 +211,11 @@ def _times_table(found: RecoveryTimes, since: str) -> Table:
     return table
 
 
-def _cells(one: AlertTimes) -> tuple[str, ...]:
+def _cells(one: "AlertTimes") -> tuple[str, ...]:
     counts = (one.incidents, one.healed, one.escalated, one.open)
     return (*map(str, counts), _spread(one.first_response), _spread(one.close))
 
 
-def _spread(spread: Spread) -> str:
+def _spread(spread: "Spread") -> str:
     values = (spread.mean_seconds, spread.median_seconds, spread.p95_seconds, spread.worst_seconds)
     return " ".join(f"{value:.1f}" for value in values if value is not None) or "-"

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+NEW, ACKNOWLEDGED, SNOOZED = "new", "acknowledged", "snoozed"
+"""How an incident stands, besides the reasons of decisions."""
+
 ORIGIN, BOT, VENUE = "origin", "bot", "venue"
 
 ACKNOWLEDGED_FOR = timedelta(hours=1)

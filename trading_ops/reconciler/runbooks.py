@@ -12,7 +12,7 @@ from trading_ops.actions.registry import KINDS
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import LONGEST_WINDOW, Drill, Limits, Runbook, Step, VerifyQuery
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_words import problem_of
+from trading_ops.yaml_words import load_yaml, problem_of
 
 FENCE = "---\n"
 DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
@@ -124,7 +124,7 @@ def _front_matter(text: str, where: str) -> _FrontMatter:
     if len(parts) != 3 or parts[0]:  # noqa: PLR2004 - before, between and after the two fences
         raise ConfigError(where, "", "there is no front matter", "begin the file with --- … ---")
     try:
-        return msgspec.convert(yaml.safe_load(parts[1]), _FrontMatter)
+        return msgspec.convert(load_yaml(parts[1]), _FrontMatter)
     except yaml.YAMLError as error:
         raise ConfigError(
             where, "front matter", f"not YAML: {problem_of(error)}", "correct it"

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from trading_ops.domain.acknowledgement import Acknowledgement, AcknowledgementKind
+from trading_ops.domain.acknowledgement import (
+    ACKNOWLEDGED,
+    NEW,
+    SNOOZED,
+    Acknowledgement,
+    AcknowledgementKind,
+)
 from trading_ops.domain.decision import GlobalLimits, Pause, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.store import Connection, acknowledgements, pauses, search
-
-NEW, ACKNOWLEDGED, SNOOZED = "new", "acknowledged", "snoozed"
 
 
 @dataclass(frozen=True, kw_only=True)

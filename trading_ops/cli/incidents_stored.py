@@ -1,0 +1,74 @@
+"""What the `incidents` commands read from the database itself; only this part needs SQLAlchemy."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.clients.reconciler_views import ListedIncidentView, StandingView, StoryView
+from trading_ops.domain.incident import Incident
+from trading_ops.reconciler.standing import read_standings
+from trading_ops.reconciler.story import read_story
+from trading_ops.reports.recovery_times import RecoveryTimes, recovery_times
+from trading_ops.settings import Settings
+from trading_ops.store import Connection
+from trading_ops.store import incidents as stored
+from trading_ops.store.offline import open_reader
+
+T = TypeVar("T")
+
+
+async def listed(
+    settings: Settings, *, only_open: bool, target: str | None, alert: str | None, limit: int
+) -> list[ListedIncidentView]:
+    """Return stored incidents as the API lists them.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    search = partial(stored.search, only_open=only_open, target=target, alert=alert, limit=limit)
+    return await _read(settings, partial(_listed, search=search))
+
+
+async def story(settings: Settings, key: str) -> StoryView | None:
+    """Return the timeline of one stored incident.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    found = await _read(settings, partial(read_story, key=key))
+    return _viewed(found, StoryView | None)  # type: ignore[arg-type]
+
+
+async def recovery(settings: Settings, *, since: datetime, until: datetime) -> RecoveryTimes:
+    """Return how long response and recovery took.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    return await _read(settings, partial(recovery_times, since=since, until=until))
+
+
+async def _read(settings: Settings, work: Callable[[Connection], T]) -> T:
+    with open_reader(settings.database_url) as reader:
+        return await reader.read(work)
+
+
+def _listed(
+    connection: Connection, search: Callable[[Connection], list[Incident]]
+) -> list[ListedIncidentView]:
+    found = search(connection)
+    standings = read_standings(connection, found, now=clock.now())
+    views = _viewed(found, list[ListedIncidentView])
+    for one in views:
+        if one.id in standings:
+            one.standing = _viewed(standings[one.id], StandingView)
+    return views
+
+
+def _viewed(value: object, kind: type[T]) -> T:
+    """Return stored values as the API would have sent them."""
+    return msgspec.json.decode(msgspec.json.encode(value), type=kind)
