@@ -28,7 +28,9 @@ from trading_ops.reports.recovery_times import recovery_times
 
 def application_of(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) -> web.Application:
     """Return the application; it ends its streams when it is shut down."""
-    authenticator = Authenticator(base.settings)
+    authenticator = Authenticator(
+        base.settings, lambda reason: base.metrics.auth_refused.labels(reason).inc()
+    )
     feed = Feed(base.asking)
     stream = Stream(feed, authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
@@ -67,7 +69,13 @@ def _handlers(
         approvals=Approvals(writer, reader),
         automation=Automation(writer, reader, registry, base.metrics),
         maintenance=MaintenanceWindows(writer, reader, registry),
-        targets=Targets(reader, registry, holding, observe_only=settings.observe_only),
+        targets=Targets(
+            reader,
+            registry,
+            holding,
+            observe_only=settings.observe_only,
+            two_persons=settings.two_persons,
+        ),
         health=Health(known=known, reader=reader, registry=registry, var=settings.var),
         alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.desk.by_id),
         events=Events(reader, recovery_times),

@@ -50,6 +50,7 @@ NOT_RAISED = {
     "TradingHostDiskReadOnly": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
     "TradingHostMemoryLow": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
     "TradingOpsAlertsUndelivered": Not(LONG, "rules/test_witness_live.py"),
+    "TradingOpsAuthRefused": Not(ATTACK, "service/api/test_access.py"),
     "TradingOpsAuditHistoryChanged": Not(ATTACK, "service/reconciler/test_anchor.py"),
     "TradingOpsAuditNotAnchored": Not(LONG, "service/reconciler/test_anchor.py"),
     "TradingOpsHoldsUnsettled": Not(LONG, "service/holding/test_holding.py"),

@@ -5,7 +5,7 @@ The files are looked at again when they changed, so a token that was revoked or 
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -15,11 +15,19 @@ from trading_ops.api.identity import Identity, Role
 from trading_ops.api.token_file import FILE, Entry, digest_of, load
 from trading_ops.bounded_site import trust
 from trading_ops.errors import ConfigError
+from trading_ops.seldom import Seldom
 from trading_ops.settings import Settings
 
 log = logs.get(__name__)
 
 LOOK_SECONDS = 1.0
+
+LONGEST_PATH = 100
+"""Characters of a path in a log line."""
+
+REFUSALS = ("no_token", "unknown_token", "role")
+"""Why a request is refused: it carries no token, one that is not valid, or one whose role is too
+low."""
 
 PLAIN: Mapping[str, Identity] = {
     "webhook_token": Identity("alertmanager", Role.INTAKE),
@@ -32,13 +40,21 @@ PLAIN: Mapping[str, Identity] = {
 class Authenticator:
     """Knows every token by its hash."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, on_refused: Callable[[str], None] = lambda _reason: None
+    ) -> None:
         """Read the tokens.
+
+        Args:
+            settings: where they are.
+            on_refused: told why a request was refused, one of `REFUSALS`.
 
         Raises:
             ConfigError: one of the files is missing or wrong.
         """
         self._settings = settings
+        self._on_refused = on_refused
+        self._told = Seldom()
         self._stamps: dict[str, object] = {}
         self._entries: dict[str, tuple[Entry, ...]] = {}
         self._looked_at = clock.monotonic()
@@ -62,6 +78,20 @@ class Authenticator:
             return None
         trust(request)
         return found
+
+    def note_refused(self, request: web.Request, role: str | None = None) -> None:
+        """Count a request that was refused, and log one of each kind and peer in a minute.
+
+        Args:
+            request: that was refused.
+            role: of the identity, when its role was too low.
+        """
+        carried = request.headers.get("Authorization", "").strip()
+        reason = "role" if role else "unknown_token" if carried else "no_token"
+        self._on_refused(reason)
+        if self._told.is_due(f"{reason} {request.remote}"):
+            path = request.path[:LONGEST_PATH]
+            log.warning("auth_refused", reason=reason, peer=request.remote, path=path, role=role)
 
     def _look_again(self) -> None:
         now = clock.monotonic()
@@ -104,4 +134,5 @@ def _stamp(path: Path) -> object:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    # A mode that was tightened changes neither the file's time nor its size.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_mode

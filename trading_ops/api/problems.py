@@ -64,6 +64,11 @@ def not_found(detail: str) -> NoReturn:
     raise web.HTTPNotFound(text=detail)
 
 
+def conflict(detail: str) -> NoReturn:
+    """Answer 409."""
+    raise web.HTTPConflict(text=detail)
+
+
 def invalid(detail: str) -> NoReturn:
     """Answer 422."""
     raise web.HTTPUnprocessableEntity(text=detail)

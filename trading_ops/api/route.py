@@ -120,8 +120,10 @@ def guarded(one: Route, authenticator: Authenticator) -> Handler:
         if one.role is not Role.ANYONE:
             identity = authenticator.identify(request)
         if identity is None:
+            authenticator.note_refused(request)
             return unauthorized()
         if not identity.may(one.role):
+            authenticator.note_refused(request, identity.role)
             return forbidden(one.role)
         request[IDENTITY] = identity
         return await carry_out(request)

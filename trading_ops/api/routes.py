@@ -124,7 +124,7 @@ def _targets(to: Targets, automation: Automation) -> list[Route]:
         route("POST", "/api/v1/halt", OPERATOR, tag, to.halt_all),
         route("POST", f"{path}/{{name}}/halt", OPERATOR, tag, to.halt),
         route("POST", f"{path}/{{name}}/reduce", OPERATOR, tag, to.reduce),
-        route("POST", f"{path}/{{name}}/resume", ADMIN, tag, to.resume, refusals=(502,)),
+        route("POST", f"{path}/{{name}}/resume", ADMIN, tag, to.resume, refusals=(409, 502)),
         route("POST", f"{path}/{{name}}/forgive", ADMIN, tag, automation.forgive),
     ]
 

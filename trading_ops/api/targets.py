@@ -10,11 +10,11 @@ import msgspec
 from trading_ops import clock
 from trading_ops.api.asked import Key, Person, Words
 from trading_ops.api.identity import Identity
-from trading_ops.api.problems import invalid, not_found
+from trading_ops.api.problems import conflict, invalid, not_found
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
-from trading_ops.domain.target import BOTS, Kind, Registry, Target
+from trading_ops.domain.target import BOTS, OWN_BOTS, Kind, Registry, Target
 from trading_ops.reconciler.holding import Holding
 from trading_ops.store import Connection, maintenance, pauses, search
 from trading_ops.store.reader import Reader
@@ -109,12 +109,19 @@ class Targets:
     """What the routes under `targets` do, apart from `forgive`."""
 
     def __init__(
-        self, reader: Reader, registry: Registry, holding: Holding, *, observe_only: bool
+        self,
+        reader: Reader,
+        registry: Registry,
+        holding: Holding,
+        *,
+        observe_only: bool,
+        two_persons: bool,
     ) -> None:
         self._reader = reader
         self._registry = registry
         self._holding = holding
         self._observe_only = observe_only
+        self._two_persons = two_persons
 
     async def show(self) -> TargetPage:
         """Return every registered target with its holds, open incidents and automation."""
@@ -139,6 +146,11 @@ class Targets:
     async def resume(self, identity: Identity, name: str, body: LiftOrder) -> LiftedView:
         """Lift holds of a bot: it trades again when none is left."""
         bot = self._bot(name)
+        if self._two_persons and bot.kind in OWN_BOTS:
+            conflict(
+                "settings.yml has `two_persons: true`: order `trading-ops run resume_trading "
+                f"{bot.name} holds=ID --reason …`, which another person approves"
+            )
         ids = None if body.holds is None else frozenset(body.holds)
         lifted = await self._holding.lift(
             bot, ids=ids, owner=identity.actor(body.owner), reason=body.reason

@@ -50,6 +50,7 @@ class ReconcilerMetrics:
         self.audit_anchor = gauge("trading_ops_audit_anchor_timestamp_seconds", self.registry)
         self._task = gauge("trading_ops_task_last_success_timestamp_seconds", self.registry)
         self.history_changed = gauge("trading_ops_audit_history_changed", self.registry)
+        self.auth_refused = counter("trading_ops_auth_refused_total", self.registry)
         self.impostors = counter("trading_ops_impostors_refused_total", self.registry)
         self.holds_reapplied = counter("trading_ops_holds_reapplied_total", self.registry)
         self._began_at = clock.now()
@@ -72,6 +73,8 @@ class ReconcilerMetrics:
             self.notifications.labels(result)
         for source in ("prometheus", "alertmanager"):
             self.polled.labels(source)
+        for refusal in ("no_token", "unknown_token", "role"):
+            self.auth_refused.labels(refusal)
         for state in ("pending", "quarantined"):
             self.inbox.labels(state)
 

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from structlog.testing import capture_logs
 
 from tests.service.api.conftest import EXPIRED, REVOKED, TOKENS, ask, everybody
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
+from trading_ops.api.auth import LOOK_SECONDS, REFUSALS, Authenticator
 from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
 from trading_ops.api.route import Route
 from trading_ops.api.routes import described
@@ -265,3 +268,44 @@ def test_a_role_opens_no_route_that_nobody_listed(role: Role) -> None:
         rank = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]
         should = role in rank and rank.index(role) >= rank.index(needed)
         assert Identity("x", role).may(needed) == should
+
+
+async def test_refused_requests_are_counted_and_logged_once_a_minute(
+    start: Start, with_tokens: Settings
+) -> None:
+    """A guessing or stolen token is seen, and cannot fill the log."""
+    del with_tokens
+    async with start() as running:
+        with capture_logs() as logged:
+            for number in range(5):
+                await ask(running, "GET", f"/api/v1/targets?n={number}", "guess")
+            await ask(running, "GET", "/api/v1/targets", None)
+            await ask(running, "POST", "/api/v1/halt", TOKENS[Role.VIEWER], json={"reason": "x"})
+        counted = {
+            reason: await running.metric(f'trading_ops_auth_refused_total{{reason="{reason}"}}')
+            for reason in REFUSALS
+        }
+        lines = [one for one in logged if one["event"] == "auth_refused"]
+    assert counted == {"no_token": 1, "unknown_token": 5, "role": 1}
+    assert sorted(one["reason"] for one in lines) == ["no_token", "role", "unknown_token"]
+    assert {one["peer"] for one in lines} == {"127.0.0.1"}
+    assert "guess" not in str(lines)
+
+
+async def test_tokens_count_again_once_the_mode_of_their_file_is_right(
+    with_tokens: Settings,
+) -> None:
+    """A change of the mode alone is noticed: it changes neither the time nor the size."""
+    path = with_tokens.secrets / FILE
+    authenticator = Authenticator(with_tokens)
+    header = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
+
+    def is_known() -> bool:
+        request = make_mocked_request("GET", "/", headers=header)
+        return authenticator.identify(request) is not None
+
+    assert is_known()
+    path.chmod(0o644)
+    await eventually(lambda: not is_known(), within=10 * LOOK_SECONDS)
+    path.chmod(0o600)
+    await eventually(is_known, within=10 * LOOK_SECONDS)

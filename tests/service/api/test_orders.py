@@ -229,6 +229,24 @@ async def test_a_bot_is_halted_and_resumed(start: Start, with_tokens: Settings) 
         assert lifted["standing"] == []
 
 
+async def test_two_persons_release_a_hold(start: Start, with_tokens: Settings) -> None:
+    """With the setting, no route lets one person alone set a bot trading again."""
+    del with_tokens
+    async with start(two_persons=True) as running:
+        path = "/api/v1/targets/alpha"
+        await ask(running, "POST", f"{path}/halt", OPERATOR, json={**WHY, "key": "hold-1"})
+        status, problem = await ask(running, "POST", f"{path}/resume", ADMIN, json=WHY)
+        assert status == 409
+        assert "resume_trading" in problem["detail"]
+        order = {"target": "alpha", "params": {"holds": "hold-1"}, "reason": "explained"}
+        action = "/api/v1/actions/resume_trading"
+        _, refused = await ask(running, "POST", action, ADMIN, json=order)
+        assert refused["refusal"]["reason"] == "approval_missing"
+        targets = (await ask(running, "GET", "/api/v1/targets", VIEWER))[1]["targets"]
+        alpha = next(one for one in targets if one["name"] == "alpha")
+        assert [hold["id"] for hold in alpha["holds"]] == ["hold-1"]
+
+
 async def test_all_bots_are_halted_at_once(start: Start, world: FakeWorld) -> None:
     """With the answer of each."""
     async with start() as running:

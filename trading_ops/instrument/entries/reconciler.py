@@ -207,6 +207,14 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _counter(
+        name="trading_ops_auth_refused_total",
+        labels=("reason",),
+        values={"reason": ("no_token", "unknown_token", "role")},
+        help="Requests to the reconciler's API that were refused: without a valid token or role.",
+        why="Somebody guesses tokens, uses one that was revoked, or tries what a role may not do.",
+        vital=True,
+    ),
+    _counter(
         name="trading_ops_impostors_refused_total",
         help="Connections on which no token was sent, since another user's process listens there.",
         why="Somebody on this machine has taken the port of a bot, the supervisor or a Freqtrade.",
