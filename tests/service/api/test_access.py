@@ -287,7 +287,8 @@ async def test_refused_requests_are_counted_and_logged_once_a_minute(
         }
         lines = [one for one in logged if one["event"] == "auth_refused"]
     assert counted == {"no_token": 1, "unknown_token": 5, "role": 1}
-    assert sorted(one["reason"] for one in lines) == ["no_token", "role", "unknown_token"]
+    assert {one["reason"] for one in lines} == set(REFUSALS)
+    assert len(lines) < 7, "not one for each request"
     assert {one["peer"] for one in lines} == {"127.0.0.1"}
     assert "guess" not in str(lines)
 
