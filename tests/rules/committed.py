@@ -35,7 +35,7 @@ OF_OTHERS = frozenset(
 )
 """What rules read of Prometheus and Alertmanager, as 2.42 and 0.25 export it and later ones do."""
 
-_NOT_METRICS = frozenset({"and", "or", "unless", "by", "on", "without", "ignoring", "bool"})
+_NOT_METRICS = frozenset({"and", "or", "unless", "by", "on", "without", "ignoring", "bool", "Inf"})
 _GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _NOISE = re.compile(r'"(?:\\.|[^"\\])*"|\{[^}]*\}|\[[^\]]*\]|\boffset \w+')
 _NAME = re.compile(r"(?<![\w.$])([a-zA-Z_:][\w:]*)\b(?!\s*\()")

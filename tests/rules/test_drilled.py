@@ -41,6 +41,9 @@ NOT_RAISED = {
     "TradingBotHoldReapplied": Not(ATTACK, "service/holding/test_holding.py"),
     "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),
     "TradingBotMetricsRejected": Not("no bot of ours exports that", "rules/test_claims_live.py"),
+    "TradingBotValueImpossible": Not(
+        "no bot of ours exports one", "unit/instrument/test_refused_values.py"
+    ),
     "TradingBotSignalsFailing": Not(NO_MODEL, "service/bot/test_model.py"),
     "TradingBotLeaderAbsent": Not(ALONE, "service/bot/test_failover.py"),
     "TradingBotLeadersMany": Not(ALONE, "service/bot/test_leadership.py"),

@@ -55,4 +55,24 @@ MONEY: tuple[Metric, ...] = (
         help="Times that the venue's feed told other balances than its REST answers, twice.",
         why="REST is believed then; many of them mean that the feed cannot be.",
     ),
+    bot_counter(
+        name="trading_values_refused_total",
+        labels=("metric",),
+        values={
+            "metric": (
+                "trading_balance",
+                "trading_daily_loss",
+                "trading_drawdown",
+                "trading_drawdown_ratio",
+                "trading_equity",
+                "trading_exposure",
+                "trading_position",
+                "trading_realized_pnl",
+                "trading_risk_limit_used_ratio",
+                "trading_unrealized_pnl",
+            )
+        },
+        help="Amounts that were not exported because they were NaN or infinite, by metric.",
+        why="The metric still shows the last amount; the bot's own limits may see the wrong one.",
+    ),
 )

@@ -1,8 +1,11 @@
-"""Positions, balances and profit; all absent until they are said, for no money is no zero."""
+"""Positions, balances and profit; all absent until they are said, for no money is no zero.
+
+An amount that is NaN or infinite is refused and counted, and the last one stays.
+"""
 
 import time
 
-from trading_ops.instrument.facts.recording import only
+from trading_ops.instrument.facts.recording import only, put
 from trading_ops.instrument.recorder import Recorder
 
 
@@ -11,11 +14,11 @@ class MoneyFacts:
 
     def position(self, symbol: str, quantity: float) -> None:
         """The bot holds so many units of the symbol's base currency."""
-        self._position.labels(symbol).value = quantity
+        put(self._position, symbol, quantity, self._refused)
 
     def balance(self, currency: str, amount: float) -> None:
         """The account holds so much of a currency."""
-        self._balance.labels(currency).value = amount
+        put(self._balance, currency, amount, self._refused)
 
     def balances_read(self, source: str, at: float | None = None) -> None:
         """The balances in use are of now, or of this time in seconds since the epoch.
@@ -33,17 +36,18 @@ class MoneyFacts:
 
     def equity(self, currency: str, amount: float) -> None:
         """Balances and positions are worth so much at current prices."""
-        self._equity.labels(currency).value = amount
+        put(self._equity, currency, amount, self._refused)
 
     def profit(self, currency: str, *, realized: float, unrealized: float) -> None:
         """Closed positions brought so much, and open ones would at current prices."""
-        self._realized.labels(currency).value = realized
-        self._unrealized.labels(currency).value = unrealized
+        put(self._realized, currency, realized, self._refused)
+        put(self._unrealized, currency, unrealized, self._refused)
 
     def _register_money(
         self, recorder: Recorder, symbols: tuple[str, ...], currencies: tuple[str, ...]
     ) -> None:
         by_symbol, by_currency = {"symbol": symbols}, {"currency": currencies}
+        self._refused = recorder.counter("trading_values_refused_total")
         self._position = recorder.gauge("trading_position", by_symbol, at_once=False)
         self._balance = recorder.gauge("trading_balance", by_currency, at_once=False)
         self._equity = recorder.gauge("trading_equity", by_currency, at_once=False)

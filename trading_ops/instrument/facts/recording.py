@@ -1,6 +1,8 @@
 """What the topics share: how a time is recorded, and how one of several states is shown."""
 
-from trading_ops.instrument.children import Gauge, Histogram
+import math
+
+from trading_ops.instrument.children import Counter, Gauge, Histogram
 from trading_ops.instrument.family import Family
 
 
@@ -19,3 +21,15 @@ def only(family: Family[Gauge], value: str) -> None:
     holds = family.labels(value)
     for _, gauge in family.children():
         gauge.value = 1 if gauge is holds else 0
+
+
+def put(family: Family[Gauge], value: str, amount: float, refused: Family[Counter]) -> None:
+    """Show an amount for this value of the family's one label.
+
+    What is not a finite number is counted as refused, and the last amount stays: a NaN would
+    silence every rule that reads it.
+    """
+    if math.isfinite(amount):
+        family.labels(value).value = amount
+    else:
+        refused.labels(family.metric.name).inc()

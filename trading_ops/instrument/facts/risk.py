@@ -1,14 +1,21 @@
 """The bot's own limits, what is lost, and what is at risk; absent until it is said."""
 
+import math
+
+from trading_ops.instrument.children import Counter
+from trading_ops.instrument.facts.recording import put
+from trading_ops.instrument.family import Family
 from trading_ops.instrument.recorder import Recorder
 
 
 class RiskFacts:
-    """What a bot says of its limits and losses."""
+    """What a bot says of its limits and losses; see `MoneyFacts` for amounts that are refused."""
+
+    _refused: Family[Counter]
 
     def risk_limit_used(self, limit: str, ratio: float) -> None:
         """So much of a risk limit is used: 0 nothing, 1 all of it; absent until it is said."""
-        self._limit_used.labels(limit).value = ratio
+        put(self._limit_used, limit, ratio, self._refused)
 
     def risk_limit_broken(self, limit: str) -> None:
         """A risk limit was found broken, before an order or between orders."""
@@ -16,7 +23,7 @@ class RiskFacts:
 
     def daily_loss(self, currency: str, amount: float) -> None:
         """So much was lost since the trading day began; a profit counts as zero."""
-        self._daily_loss.labels(currency).value = _no_less(amount)
+        put(self._daily_loss, currency, _no_less(amount), self._refused)
 
     def drawdown(self, currency: str, amount: float, *, highest: float | None = None) -> None:
         """The equity is so far below its highest point.
@@ -28,13 +35,13 @@ class RiskFacts:
                 the share is not shown.
         """
         amount = _no_less(amount)
-        self._drawdown.labels(currency).value = amount
+        put(self._drawdown, currency, amount, self._refused)
         if highest is not None and highest > 0:
-            self._drawdown_ratio.labels(currency).value = amount / highest
+            put(self._drawdown_ratio, currency, amount / highest, self._refused)
 
     def exposure(self, currency: str, amount: float) -> None:
         """All open positions are worth so much, whatever their sign."""
-        self._exposure.labels(currency).value = amount
+        put(self._exposure, currency, amount, self._refused)
 
     def open_positions(self, count: int) -> None:
         """In so many symbols a position is open."""
@@ -54,5 +61,5 @@ class RiskFacts:
 
 
 def _no_less(amount: float) -> float:
-    """Return the amount, or zero where it is below."""
-    return 0.0 if amount < 0 else amount
+    """Return the amount, or zero where it is below; what is not finite is left to be refused."""
+    return 0.0 if -math.inf < amount < 0 else amount
