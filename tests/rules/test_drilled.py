@@ -38,6 +38,7 @@ NOT_RAISED = {
     "TradingBotEventLoopLagging": Not(
         "nobody outside can hold a loop up", "unit/instrument/watchers/test_loop_lag.py"
     ),
+    "TradingBotHoldNotInForce": Not("our agent obeys", "service/holding/test_holding.py"),
     "TradingBotHoldReapplied": Not(ATTACK, "service/holding/test_holding.py"),
     "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),
     "TradingBotMetricsRejected": Not("no bot of ours exports that", "rules/test_claims_live.py"),

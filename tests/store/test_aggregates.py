@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import Connection
 
 from tests.builders import NOW, make_alert, make_attempt, make_runbook, make_step
@@ -348,3 +349,12 @@ def test_a_younger_database_takes_its_executors_fence_up(connection: Connection)
     assert not fencing.adopt_fence(connection, attempt, attempt.fence, now=NOW)
     assert fencing.adopt_fence(connection, attempt, 50, now=NOW)
     assert fencing.raise_fence(connection, "alpha") == 51
+
+
+@pytest.mark.parametrize("highest", [2**63 - 1, 2**53 - 1, 1 + 1_000_001])
+def test_a_fence_far_above_ours_is_not_believed(connection: Connection, highest: int) -> None:
+    """One hostile word must not use up all the numbers there are."""
+    attempt = starting.start(connection, plan(opened(connection)), now=NOW)
+    assert attempt is not None
+    assert not fencing.adopt_fence(connection, attempt, highest, now=NOW)
+    assert fencing.raise_fence(connection, "alpha") == attempt.fence + 1

@@ -12,7 +12,8 @@ MAXIMUM_TEXT = 500
 """Longest parameter, in characters: a reason is a sentence, not a document."""
 
 MAXIMUM_ID = 128
-MAXIMUM_FENCE = 2**63 - 1
+MAXIMUM_FENCE = 2**53 - 1
+"""Exact in JSON, and far below what a database's INTEGER takes."""
 
 Params = Mapping[str, str]
 

@@ -9,7 +9,7 @@ from trading_ops import clock, logs
 from trading_ops.clients.agent import CommandAnswer, ReportedHold
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
-from trading_ops.domain.target import Target
+from trading_ops.domain.target import Kind, Target
 from trading_ops.errors import Refused, TradingOpsError, Unreachable
 from trading_ops.reconciler.hold_memory import HoldMemory
 from trading_ops.store import holds
@@ -64,8 +64,22 @@ class HoldOrders:
         if not result.succeeded:
             # It may be in force and only not stored there: the next report of the bot tells.
             return False, f"{target.name} says: {result.detail}"
+        if not await self._is_reported(target, hold):
+            return False, f"{target.name} says that it is done, but does not report the hold"
         await self.note_acknowledged(hold, result.detail)
         return True, f"{target.name} has acknowledged it: {result.detail}"
+
+    async def _is_reported(self, target: Target, hold: Hold) -> bool:
+        """Whether the bot's own report has the hold now; a Freqtrade was asked by the command."""
+        if target.kind is not Kind.BOT:
+            return True
+        try:
+            there = (await self.directory.bot(target).health()).holds
+        except TradingOpsError as error:
+            log.warning("hold_not_seen", hold=hold.id, error=str(error))
+            return False
+        strict = {state.value for state in HeldState if state.severity >= hold.state.severity}
+        return there is None or any(one.id == hold.id and one.state in strict for one in there)
 
     async def resume(
         self, target: Target, ids: frozenset[str] | None, owner: str, reason: str

@@ -144,6 +144,12 @@ class Performer:
         reconcilers at work that do not know of each other, they would otherwise outbid each other
         for ever.
         """
+        if error.highest - attempt.fence > fencing.MOST_AHEAD:
+            detail = f"refused: its executor has the fence {error.highest}, ours is {attempt.fence}"
+            return (
+                AttemptState.FAILED,
+                f"{detail}. Fix: remove the executor's fence.json, restart it",
+            )
         key = attempt.target, attempt.action
         if key not in self.adopted:
             adopt = partial(

@@ -8,6 +8,10 @@ from trading_ops.domain.attempt import Attempt
 from trading_ops.store import events
 from trading_ops.store.tables import fences
 
+MOST_AHEAD = 1_000_000
+"""How far above ours an executor's fence may be and still be believed: an older database of ours
+may have given out so many, and no more than a hostile word could."""
+
 
 def raise_fence(connection: Connection, target: str) -> int:
     """Return the target's next fencing token: greater than every one before it."""
@@ -29,9 +33,13 @@ def adopt_fence(connection: Connection, attempt: Attempt, highest: int, *, now: 
     one since, the attempt is stale, and that is what fences are for: nothing is changed. If not,
     the executor remembers another database: this one is new, or was restored from a backup.
 
+    One that is further ahead than `MOST_AHEAD` is no fence of ours, and not believed.
+
     Returns:
         Whether the fence was raised, so that the next attempt will be taken.
     """
+    if highest - attempt.fence > MOST_AHEAD:
+        return False
     changed = connection.execute(
         update(fences)
         .where(

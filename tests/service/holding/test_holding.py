@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from sqlalchemy import Connection
 
 from tests.builders import make_attempt
@@ -517,6 +519,33 @@ async def test_hostile_texts_keep_no_halt_from_being_laid(
     desk.mend_database()
     await desk.again().settle_journal()
     assert (await desk.standing()).keys() == {laid.id, spilt.id}
+
+
+async def test_a_bot_that_only_says_yes_has_acknowledged_nothing(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """Not before its own report shows the hold, in this state or a stricter one."""
+    reported: list[dict[str, object]] = []
+
+    async def say_yes(_: web.Request) -> web.Response:
+        return web.json_response({"outcome": "succeeded", "detail": "halted"})
+
+    async def health(_: web.Request) -> web.Response:
+        said = {"bot": "alpha", "status": "ok", "incarnation": "1:1", "state": "active"}
+        return web.json_response(said | {"components": {}, "holds": reported})
+
+    bot.stop()
+    app = web.Application()
+    app.router.add_post("/commands/halt", say_yes)
+    app.router.add_get("/health", health)
+    async with TestServer(app, host="127.0.0.1", port=bot.port):
+        laid = await desk.holding.lay(desk.target, "halted", **ADA, key="x")
+        assert (laid.stored, laid.acknowledged) == (True, False)
+        hold = {"id": "x", "owner": "ada", "reason": "odd", "at": 1.0}
+        reported.append(hold | {"state": "reducing"})
+        assert not (await desk.holding.lay(desk.target, "halted", **ADA, key="x")).acknowledged
+        reported.append(hold | {"state": "halted"})
+        assert (await desk.holding.lay(desk.target, "halted", **ADA, key="x")).acknowledged
 
 
 async def test_what_is_no_bot_is_not_halted(desk: Desk) -> None:
