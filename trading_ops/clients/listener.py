@@ -9,7 +9,6 @@ import contextlib
 import ipaddress
 import os
 import pwd
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,11 +143,9 @@ class KnownListeners(aiohttp.TCPConnector):
     def _refusal(self, connection: Connection, trusted: frozenset[int]) -> str:
         """Return why no token may be sent over a connection, or nothing."""
         transport = connection.transport
-        sock = transport.get_extra_info("socket") if transport else None
-        if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
-            return ""
-        address, port = sock.getpeername()[:2]
-        return refusal(address, port, trusted)
+        # Kept since the connection was made: a socket that was reset has no other end any more.
+        peer = transport.get_extra_info("peername") if transport else None
+        return refusal(peer[0], peer[1], trusted) if isinstance(peer, tuple) else ""
 
 
 def refusal(address: str, port: int, trusted: frozenset[int] | None) -> str:
