@@ -208,6 +208,16 @@ REFUSED = row(
             runbook="TradingBotAgentSilent TradingOpsImpostor",
         ),
     ),
+    (
+        events(
+            "Requests that the API refused",
+            "short",
+            gain("trading_ops_auth_refused_total", "reason"),
+            "No token, one that is not valid, or a role that is too low, by reason.",
+            limits=above(5),
+            runbook="TradingOpsAuthRefused",
+        ),
+    ),
 )
 
 RECOVERY = Board(
