@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from tests.builders import NOW
+from tests.waiting import eventually
 from trading_ops.reconciler.anchor import Anchors
-from trading_ops.reports.audit import AnchorBook, read_anchors, verify
+from trading_ops.reports.audit import AnchorBook, Verdict, read_anchors, verify
 from trading_ops.reports.audit_walk import Fault
 from trading_ops.store import events
 from trading_ops.store.offline import open_reader
@@ -31,13 +32,20 @@ async def test_a_story_that_grows_is_whole_at_every_moment(
     reader = Reader(reading)
     anchors = Anchors(path=tmp_path / "anchors", key=KEYS[0], reader=reader)
 
+    verdicts: list[Verdict] = []
+
     async def write() -> None:
-        for _ in range(60):
-            await asyncio.gather(*(writer.run(add) for _ in range(3)))
-            await anchors.anchor_now()
+        for _ in range(3):
+            for _ in range(20):
+                await asyncio.gather(*(writer.run(add) for _ in range(3)))
+                await anchors.anchor_now()
+            # The second from now begins after the last row.
+            await more_verdicts(len(verdicts) + 2)
+
+    async def more_verdicts(count: int) -> None:
+        await eventually(lambda: len(verdicts) >= count, within=60)
 
     writing = asyncio.create_task(write())
-    verdicts = []
     while not writing.done():
         book = read_anchors([anchors.path], KEYS)
         verdicts.append(await verify(reader, KEYS, book, batch_size=11))

@@ -15,8 +15,8 @@ CROSS_LABELS = {
     "trading_ops_acknowledged_until_timestamp_seconds",
     "trading_ops_agent_silent",
     "trading_ops_agent_last_answer_timestamp_seconds",
-    "trading_ops_holds_standing",
     "trading_ops_holds_reapplied_total",
+    "trading_ops_holds_standing",
 }
 
 
