@@ -100,7 +100,7 @@ LIFE = row(
             "{{bot}}",
             "Each scrape of a bot, every second: 1 is good. Six seconds at 0 raise TradingBotDown.",
             limits=below(1),
-            runbook="TradingBotDown TradingBotMetricsRejected",
+            runbook="TradingBotDown TradingBotMetricsRejected TradingBotValueImpossible",
         ),
         timeline(
             "Trading state",

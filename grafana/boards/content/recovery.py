@@ -195,7 +195,7 @@ REFUSED = row(
             {"{{bot}} {{state}} by {{by}}": "sum by (bot, state, by) (trading_ops_holds_standing)"},
             "Holds in force. Only a person releases a halt.",
             limits=above(1),
-            runbook="TradingBotHaltedByMachine TradingBotHoldReapplied",
+            runbook="TradingBotHaltedByMachine TradingBotHoldReapplied TradingBotHoldNotInForce",
         ),
         timeline(
             "Agents that answer",
