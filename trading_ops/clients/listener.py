@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ANYBODY = "any"
 SETTING = "listener_users"
 
+GONE = "nobody listens there any more"
+"""How a refusal ends when the listener was closed after it had taken the connection."""
+
 _TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _LISTENING = "0A"
 _MAPPED = "0000000000000000FFFF0000"
@@ -135,7 +138,8 @@ class KnownListeners(aiohttp.TCPConnector):
         if protocol not in self._checked:
             if why := self._refusal(connection, self._trusted):
                 connection.close()
-                self._on_impostor(why)
+                if not why.endswith(GONE):  # a process that ends closes its listener first
+                    self._on_impostor(why)
                 raise Impostor(why)
             self._checked.add(protocol)
         return connection
@@ -161,9 +165,12 @@ def refusal(address: str, port: int, trusted: frozenset[int] | None) -> str:
     found = owners(address, port)
     if found is None or (found and found <= trusted):
         return ""
-    who = " and ".join(str(user) for user in sorted(found - trusted)) or "nobody"
+    where = f"{address}:{port}"
+    if not found:
+        return f"no token was sent to {where}: {GONE}"
+    who = " and ".join(str(user) for user in sorted(found - trusted))
     return (
-        f"no token was sent: the listener on {address}:{port} belongs to user {who}, which is "
+        f"no token was sent: the listener on {where} belongs to user {who}, which is "
         f"neither this user nor root. Fix: find out who took the port (`ss -ltnpe`), or name the "
         f"user in `{SETTING}` in settings.yml"
     )
