@@ -228,6 +228,8 @@ def _prometheus(settings: Settings, target: Target) -> Process:
             f"--web.external-url=http://{target.address}/",
             # By default a restart of Prometheus starts every `for` below ten minutes anew.
             "--rules.alert.for-grace-period=1m",
+            # By default any web page may read its API. No origin is called `none`.
+            "--web.cors.origin=none",
         ),
         address=target.address,
         ready=_asks_ready(target),

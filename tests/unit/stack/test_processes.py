@@ -60,6 +60,7 @@ def test_commands_are_arrays_with_the_flags_that_matter(tmp_path: Path, tools: P
     assert {
         "--storage.tsdb.retention.time=35d",
         "--rules.alert.for-grace-period=1m",
+        "--web.cors.origin=none",
         "--web.listen-address=127.0.0.1:9090",
         f"--config.file={tmp_path}/prometheus/prometheus.yml",
     } <= set(argv["prometheus"])
