@@ -11,7 +11,14 @@ from trading_ops.domain.runbook import Limits, Runbook, Step, VerifyQuery
 from trading_ops.domain.target import Kind, Registry, Restarts, Service, Target
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-LABELS = {"alertname": "BotSick", "bot": "alpha", "venue": "paper", "severity": "critical"}
+LABELS = {
+    "alertname": "BotSick",
+    "bot": "alpha",
+    "venue": "paper",
+    "severity": "critical",
+    "escalate": "5m",
+}
+WATCHDOG = {"alertname": "Watchdog", "severity": "none", "escalate": "never"}
 
 
 def ago(seconds: float) -> datetime:

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.builders import LABELS
+from tests.builders import LABELS, WATCHDOG
 from tests.silences import FakeAlertmanager
 from trading_ops import clock
 from trading_ops.domain.alert import fingerprint_of
@@ -34,6 +34,15 @@ class FakeWorld:
     inhibited: bool = False
     silences: FakeAlertmanager = field(default_factory=FakeAlertmanager)
     """Silences that were really laid; each is taken to match the alert."""
+
+    foreign: list[dict[str, str]] = field(default_factory=list)
+    """Alerts of other teams, which Alertmanager routes to other receivers."""
+
+    external: dict[str, str] = field(default_factory=dict)
+    """The external labels of Prometheus, which it adds to what it sends."""
+
+    receivers: set[str] = field(default_factory=set)
+    """The receivers by which the reconciler asked for alerts."""
 
     watchdog: bool = True
     prometheus_down: bool = False
@@ -75,22 +84,23 @@ class FakeWorld:
 
     def alert(self) -> dict[str, Any]:
         """Return the alert as a webhook has it."""
+        labels = self.external | self.labels
         return {
             "status": "firing",
-            "labels": self.labels,
+            "labels": labels,
             "annotations": {},
             "startsAt": (clock.now() - timedelta(seconds=30)).isoformat(),
             "endsAt": "0001-01-01T00:00:00Z",
-            "fingerprint": fingerprint_of(self.labels),
+            "fingerprint": fingerprint_of(labels),
         }
 
     async def rules(self, request: web.Request) -> web.Response:
         """GET /api/v1/alerts of Prometheus."""
         if self.prometheus_down:
             raise web.HTTPServiceUnavailable
-        alerts = []
+        alerts = [_rule(labels) for labels in self.foreign]
         if self.watchdog:
-            alerts.append(_rule({"alertname": "Watchdog", "severity": "none"}))
+            alerts.append(_rule(WATCHDOG))
         if self.firing:
             alerts.append(_rule(self.labels))
         if self.blocking:
@@ -101,7 +111,13 @@ class FakeWorld:
         """GET /api/v1/status/runtimeinfo of Prometheus."""
         if self.prometheus_down:
             raise web.HTTPServiceUnavailable
-        return web.json_response({"data": {"startTime": LONG_AGO}})
+        return web.json_response({"data": {"startTime": LONG_AGO, "lastConfigTime": LONG_AGO}})
+
+    async def config(self, request: web.Request) -> web.Response:
+        """GET /api/v1/status/config of Prometheus."""
+        labels = "".join(f"    {name}: {value}\n" for name, value in self.external.items())
+        shown = f"global:\n  scrape_interval: 15s\n  external_labels:\n{labels}scrape_configs: []\n"
+        return web.json_response({"data": {"yaml": shown}})
 
     async def query(self, request: web.Request) -> web.Response:
         """GET /api/v1/query of Prometheus: the age of samples, or whether the alert ended."""
@@ -115,6 +131,7 @@ class FakeWorld:
 
     async def routed(self, request: web.Request) -> web.Response:
         """GET /api/v2/alerts of Alertmanager."""
+        self.receivers.add(request.query.get("receiver", ""))
         if not self.firing:
             return web.json_response([])
         silenced = self.silenced or bool(self.silences.active)
@@ -201,6 +218,7 @@ class FakeWorld:
             [
                 web.get("/api/v1/alerts", self.rules),
                 web.get("/api/v1/status/runtimeinfo", self.runtime),
+                web.get("/api/v1/status/config", self.config),
                 web.get("/api/v1/query", self.query),
                 web.get("/api/v2/alerts", self.routed),
                 *self.silences.routes(),

@@ -68,6 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     poll_interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 15.0
     """How often the reconciler reads Prometheus and Alertmanager without being told to."""
 
+    alertmanager_receivers: str = "reconciler,trading-ops"
+    """Alertmanager's receivers, separated by commas, whose alerts are ours."""
+
     token_file: Path | None = None
     """The token that the command line sends to the reconciler; None: `operator_token`."""
 

@@ -214,9 +214,10 @@ def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
 def _loop(base: Base) -> Loop:
     registry, wakeup = base.plans.registry, base.wakeup
     prometheus = _prometheus(base.session, registry)
+    receivers = [one.strip() for one in base.settings.alertmanager_receivers.split(",")]
     alertmanagers = Alertmanagers(
         [
-            Alertmanager(Http(base.session, f"http://{one.address}"))
+            Alertmanager(Http(base.session, f"http://{one.address}"), receivers=receivers)
             for one in registry.of_kind(Kind.ALERTMANAGER)
         ]
     )

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from tests.bench.installation import install, settings_of
 from tests.bench.say import say
+from tests.builders import WATCHDOG
 from trading_ops import clock, logs
 from trading_ops.domain.alert import fingerprint_of
 from trading_ops.reconciler.loop import Loop
@@ -43,6 +44,7 @@ def labels(number: int) -> dict[str, str]:
         "bot": f"bot-{number}",
         "venue": "paper",
         "severity": "critical",
+        "escalate": "5m",
         "strategy": "sma_cross",
         "instance": f"127.0.0.1:{number}",
     }
@@ -63,10 +65,9 @@ def routed(number: int) -> dict[str, Any]:
 
 async def serve_sources(count: int) -> None:
     """Answer as Prometheus and Alertmanager with so many alerts, until standard input ends."""
-    watchdog = {"alertname": "Watchdog", "severity": "none"}
     rules = [
         {"labels": one, "annotations": {}, "state": "firing", "activeAt": LONG_AGO, "value": "1"}
-        for one in (watchdog, *map(labels, range(count)))
+        for one in (WATCHDOG, *map(labels, range(count)))
     ]
     status = {"state": "active", "silencedBy": [], "inhibitedBy": []}
     ends = (clock.now() + timedelta(hours=1)).isoformat()

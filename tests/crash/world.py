@@ -17,6 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.builders import WATCHDOG
 from trading_ops import clock
 from trading_ops.domain.alert import fingerprint_of
 
@@ -55,7 +56,7 @@ class Episode:
 def labels_of(alert: str, number: int, **more: str) -> dict[str, str]:
     """Return the labels of one alert of the crash tests."""
     base = {"alertname": alert, "episode": str(number), "severity": "critical", "venue": "paper"}
-    return base | more
+    return base | {"escalate": "5m"} | more
 
 
 def alert_of(labels: dict[str, str], *, ended: bool = False) -> dict[str, Any]:
@@ -216,7 +217,7 @@ class World:
 
     async def _rules(self, _request: web.Request) -> web.Response:
         self._may_be_away()
-        labels = [{"alertname": "Watchdog", "severity": "none"}]
+        labels: list[dict[str, str]] = [WATCHDOG]
         labels += [episode.labels for episode in self._firing()]
         alerts = [
             {"labels": one, "annotations": {}, "state": "firing", "activeAt": LONG_AGO}

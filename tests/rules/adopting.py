@@ -30,6 +30,11 @@ groups:
         expr: vector(1)
         for: 10s # not before Alertmanager is discovered
         labels: {severity: critical}
+      # With a label of the same name as our page label, and a bot of the same name.
+      - alert: CheckoutDown
+        expr: vector(1)
+        for: 10s
+        labels: {severity: critical, escalate: 5m, bot: alpha, venue: kraken}
 """
 TEAM_PROMETHEUS = """
 global:

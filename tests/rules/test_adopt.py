@@ -12,14 +12,30 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.free_ports import free_port
 from tests.rules.adopting import PAGE, Adopted, adopt, snippet
-from tests.rules.committed import PROMETHEUS, ROOT, AlertRule, load_rules, read_yaml, run_tool
-from tests.rules.receivers import Told, run_receivers
-from tests.rules.running_alertmanager import start_alertmanager
+from tests.rules.committed import (
+    PROMETHEUS,
+    ROOT,
+    RUNBOOKS,
+    AlertRule,
+    load_rules,
+    read_yaml,
+    run_tool,
+)
+from tests.rules.receivers import Receivers, Told, run_receivers
+from tests.rules.running_alertmanager import RunningAlertmanager, start_alertmanager
 from tests.rules.running_prometheus import start_prometheus
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
+from trading_ops.domain.decision import AlertView
+from trading_ops.domain.sighting import view_of
+from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.notification import parse_notification
 from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.settings import Settings
+from trading_ops.store import incidents
+from trading_ops.targets import parse_targets
+from trading_ops.wiring import build
 
 ALERT = "TradingBotBrokerDisconnected"
 DEADLINE = 20.0 * PATIENCE
@@ -80,7 +96,7 @@ def test_every_alert_of_ours_takes_our_route(adopted: Adopted, rule: AlertRule) 
         ({"alertname": "CheckoutSlow", "severity": "critical"}, "team-pager"),
         ({"alertname": "CheckoutSlow", "severity": "warning"}, "team-tickets"),
         ({"alertname": "Watchdog", "severity": "none"}, "team-pager"),
-        ({"alertname": "CheckoutSlow", "escalate": "5m"}, "team-pager"),
+        ({"alertname": "CheckoutDown", "escalate": "5m"}, "team-pager"),
     ],
 )
 def test_what_was_the_teams_stays_the_teams(
@@ -139,10 +155,9 @@ async def test_an_alert_of_ours_arrives_as_the_reconciler_takes_it(tmp_path: Pat
     ours = arrived[ALERT]
     assert ours.path == "/api/v1/webhook/alertmanager"
     assert ours.authorization == f"Bearer {(secrets / 'webhook_token').read_text()}"
-    (alert,) = parse_notification(json.dumps(ours.body).encode())
+    (alert,) = parse_notification(json.dumps(ours.body).encode(), {"cluster": "prod"})
     labels = {name: alert.labels.get(name) for name in ("alertname", "bot", "venue", "component")}
     assert labels == {"alertname": ALERT, "bot": "alpha", "venue": "kraken", "component": "broker"}
-    assert "cluster" not in alert.labels
     assert load_runbooks(ROOT / "runbooks")[alert.name].steps
     assert arrived["Watchdog"].path == ours.path
     theirs = arrived["CheckoutSlow"]
@@ -158,3 +173,93 @@ async def until_told(queue: "asyncio.Queue[Told]", names: set[str]) -> dict[str,
         for name in one.names:
             found.setdefault(name, one)
     return found
+
+
+async def test_beside_a_live_reconciler_the_teams_alerts_stay_the_teams(tmp_path: Path) -> None:
+    """Critical alerts of another team and external labels: incidents are opened for ours alone."""
+    webhook = f"127.0.0.1:{free_port()}"
+    async with run_receivers() as receivers, broken_bot() as (bot, _):
+        adopted = adopt(tmp_path, bot=bot, webhook=webhook, team=receivers.webhook)
+        async with start_alertmanager(adopted.alertmanager) as alertmanager:
+            text = adopted.prometheus.read_text().replace("ALERTMANAGER", alertmanager.address)
+            adopted.prometheus.write_text(text)
+            async with (
+                start_prometheus(adopted.prometheus, alertmanagers=1) as prometheus,
+                live_reconciler(adopted, webhook, prometheus, alertmanager.address) as loop,
+            ):
+                await eventually(lambda: has_incident(loop), within=DEADLINE, what="our incident")
+                fired = {"CheckoutSlow", "CheckoutDown", "Watchdog", ALERT}
+                await eventually(
+                    lambda: routes_all(alertmanager, fired), within=DEADLINE, what="all alerts"
+                )
+                await polls(loop, times=3)
+                found = await loop.reader.read(incidents.search)
+                snapshot = loop.snapshot
+    names = {one.alert for one in found}
+    assert ALERT in names
+    assert not names & {"CheckoutSlow", "CheckoutDown", "Watchdog", "TradingRecoveryFailed"}
+    (ours,) = [one for one in found if one.alert == ALERT]
+    assert "cluster" not in ours.labels
+    assert snapshot is not None
+    assert view_of(ours, None, snapshot) is AlertView.FIRING
+    assert not [name for name in told_names(receivers) if name.startswith("Trading")]
+
+
+@asynccontextmanager
+async def live_reconciler(
+    adopted: Adopted, webhook: str, prometheus: str, alertmanager: str
+) -> AsyncIterator[Loop]:
+    """Run the real one with the registry of the page, where Alertmanager will look for it."""
+    text = snippet("targets.yml")
+    for shown, real in (
+        ("127.0.0.1:9090", prometheus),
+        ("127.0.0.1:9093", alertmanager),
+        ("127.0.0.1:8431", webhook),
+    ):
+        text = text.replace(shown, real)
+    settings = Settings(
+        root=ROOT,
+        var=adopted.var,
+        runbooks=RUNBOOKS,
+        observe_only=True,
+        poll_interval_seconds=1,
+    )
+    async with build(settings, parse_targets(text, where="docs/adopt.md")) as built:
+        server = TestServer(built.application, host="127.0.0.1", port=int(webhook.split(":")[1]))
+        await server.start_server()
+        looping = asyncio.create_task(built.loop.run())
+        try:
+            yield built.loop
+        finally:
+            looping.cancel()
+            await asyncio.gather(looping, return_exceptions=True)
+            await server.close()
+
+
+async def has_incident(loop: Loop) -> bool:
+    """Whether one was opened for our alert."""
+    return any(one.alert == ALERT for one in await loop.reader.read(incidents.search))
+
+
+async def routes_all(alertmanager: RunningAlertmanager, names: set[str]) -> bool:
+    """Whether it has all these alerts."""
+    return names <= set(await alertmanager.states())
+
+
+def told_names(receivers: Receivers) -> list[str]:
+    """Return the names of all alerts of which the team was told."""
+    told = []
+    while not receivers.told.empty():
+        told += receivers.told.get_nowait().names
+    return told
+
+
+async def polls(loop: Loop, times: int) -> None:
+    """Wait until both sources were asked so often once more."""
+    seen = {id(loop.snapshot): loop.snapshot}
+
+    def again() -> bool:
+        seen[id(loop.snapshot)] = loop.snapshot
+        return len(seen) > times
+
+    await eventually(again, within=DEADLINE, what="polls")

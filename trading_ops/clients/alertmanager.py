@@ -4,7 +4,8 @@ Source: alertmanager `api/v2/openapi.yaml`; the parts used are the same from 0.2
 """
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -86,18 +87,20 @@ class PostedAlert:
 class Alertmanager:
     """One Alertmanager."""
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: Http, *, receivers: Collection[str] = ()) -> None:
+        """Take the receivers whose alerts are ours; none: every alert is."""
         self._http = http
+        self._ours = {"receiver": "|".join(map(re.escape, receivers))} if receivers else None
 
     async def alerts(self) -> dict[Fingerprint, RoutedAlert]:
-        """Return every alert that it has, silenced and inhibited ones too.
+        """Return every alert that it routes to our receivers, silenced and inhibited ones too.
 
         Right after its start the list is empty or partial: absence means nothing by itself.
 
         Raises:
             Unreachable: no usable answer.
         """
-        body = await self._http.get("/api/v2/alerts")
+        body = await self._http.get("/api/v2/alerts", params=self._ours)
         # In a storm this takes a while; nobody else should have to wait for it.
         return await asyncio.to_thread(_alerts, body) if len(body) > LARGE_BYTES else _alerts(body)
 

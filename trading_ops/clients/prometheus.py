@@ -5,16 +5,21 @@ and 3.x.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 import msgspec
+import yaml
 
+from trading_ops import logs
 from trading_ops.clients.http import Http
-from trading_ops.domain.alert import Fingerprint, fingerprint_of
+from trading_ops.domain.alert import Fingerprint, fingerprint_of, stripped
 from trading_ops.domain.sighting import PrometheusView, RuleAlert
-from trading_ops.errors import Unreachable
+from trading_ops.errors import ClientError, Refused, Unreachable
+
+log = logs.get(__name__)
 
 T = TypeVar("T")
 
@@ -38,10 +43,19 @@ class _AlertsAnswer(msgspec.Struct):
 
 class _Runtime(msgspec.Struct):
     startTime: datetime  # noqa: N815
+    lastConfigTime: str = ""  # noqa: N815
 
 
 class _RuntimeAnswer(msgspec.Struct):
     data: _Runtime
+
+
+class _Config(msgspec.Struct):
+    yaml: str
+
+
+class _ConfigAnswer(msgspec.Struct):
+    data: _Config
 
 
 class _Series(msgspec.Struct):
@@ -73,6 +87,8 @@ class Prometheus:
         self._http = http
         # Most alerts of a poll were there at the one before, and computing them takes a while.
         self._known: dict[tuple[tuple[str, str], ...], Fingerprint] = {}
+        self._config_read = ""
+        self._external: Mapping[str, str] | None = None
 
     async def view(self) -> PrometheusView:
         """Return all pending and firing alerts, and since when the server runs.
@@ -80,23 +96,51 @@ class Prometheus:
         Raises:
             Unreachable: no usable answer; what fires is then unknown.
         """
+        runtime = await self._runtime()
+        external = await self._external_at(runtime)
         body = await self._http.get("/api/v1/alerts")
         # In a storm this takes a good part of a second; nobody else should have to wait for it.
         large = len(body) > LARGE_BYTES
         alerts = await asyncio.to_thread(self._alerts, body) if large else self._alerts(body)
-        runtime = _decode(await self._http.get("/api/v1/status/runtimeinfo"), _RuntimeAnswer)
-        return PrometheusView(alerts=alerts, started_at=runtime.data.startTime)
+        return PrometheusView(alerts=alerts, started_at=runtime.startTime, external=external)
+
+    async def external_labels(self) -> Mapping[str, str]:
+        """Return the labels that it adds to every alert it sends; empty while it does not answer.
+
+        They are read again by `view` after each reload of its configuration.
+        """
+        if self._external is None:
+            try:
+                return await self._external_at(await self._runtime())
+            except ClientError as error:
+                log.warning("external_labels_unknown", error=str(error))
+        return self._external or {}
+
+    async def _runtime(self) -> _Runtime:
+        return _decode(await self._http.get("/api/v1/status/runtimeinfo"), _RuntimeAnswer).data
+
+    async def _external_at(self, runtime: _Runtime) -> Mapping[str, str]:
+        if self._external is None or runtime.lastConfigTime != self._config_read:
+            try:
+                answer = await self._http.get("/api/v1/status/config")
+                self._external = _external_of(_decode(answer, _ConfigAnswer).data.yaml)
+            except Refused as error:  # a proxy may keep this page from us
+                log.warning("external_labels_unknown", error=str(error))
+                self._external = {}
+            self._config_read = runtime.lastConfigTime
+        return self._external
 
     def _alerts(self, body: bytes) -> dict[Fingerprint, RuleAlert]:
         known, self._known = self._known, {}
         alerts = {}
         for one in _decode(body, _AlertsAnswer).data.alerts:
-            labels = tuple(one.labels.items())
-            key = known.get(labels) or fingerprint_of(one.labels)
+            kept = stripped(one.labels, self._external or {})
+            labels = tuple(kept.items())
+            key = known.get(labels) or fingerprint_of(kept)
             self._known[labels] = key
             alerts[key] = RuleAlert(
                 fingerprint=key,
-                labels=one.labels,
+                labels=kept,
                 annotations=one.annotations,
                 firing=one.state == "firing",
                 active_at=one.activeAt,
@@ -115,6 +159,22 @@ class Prometheus:
         if answer.data.resultType != "vector":
             raise Unreachable(f"{expression!r} gave a {answer.data.resultType}, not a vector")
         return [Sample(labels=one.metric, value=float(one.value[1])) for one in answer.data.result]
+
+
+def _external_of(config: str) -> Mapping[str, str]:
+    """Read them from the configuration as Prometheus prints it, of which only `global` is parsed.
+
+    A large installation's configuration has thousands of lines, and they take seconds.
+    """
+    lines = config.splitlines()
+    begin = next((at for at, line in enumerate(lines) if line.startswith("global:")), len(lines))
+    ends = (at for at, line in enumerate(lines) if at > begin and not line.startswith(" "))
+    try:
+        section = yaml.safe_load("\n".join(lines[begin : next(ends, len(lines))])) or {}
+    except yaml.YAMLError as error:
+        raise Unreachable(f"Prometheus' configuration cannot be parsed: {error}") from error
+    found = (section.get("global") or {}).get("external_labels") or {}
+    return {str(name): str(value) for name, value in found.items()}
 
 
 def _decode(body: bytes, kind: type[T]) -> T:

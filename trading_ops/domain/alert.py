@@ -18,6 +18,12 @@ WATCHDOG = "Watchdog"
 """The alert that always fires: its absence means that the source cannot be believed."""
 
 
+PAGE_LABEL = "escalate"
+"""The label that each of our alerts carries: when it pages. An alert without it is not ours."""
+
+NEVER_STRIPPED = frozenset({"alertname", "bot", "venue", "component", "symbol", PAGE_LABEL})
+
+
 class AlertStatus(StrEnum):
     """What a notification says of one alert."""
 
@@ -46,6 +52,21 @@ class Alert:
     def is_context(self) -> bool:
         """Whether it only says that the pipeline works: such an alert opens no incident."""
         return self.labels.get("severity") == "none"
+
+
+def stripped(labels: Mapping[str, str], external: Mapping[str, str]) -> Mapping[str, str]:
+    """Return an alert's labels without those that Prometheus adds to what it sends.
+
+    Prometheus does not show its external labels in its own API: without this, no alert of a server
+    that has some would be found at both sources. The labels by which we know a target stay.
+    """
+    if not external:
+        return labels
+    return {
+        name: value
+        for name, value in labels.items()
+        if name in NEVER_STRIPPED or external.get(name) != value
+    }
 
 
 def fingerprint_of(labels: Mapping[str, str]) -> Fingerprint:

@@ -6,11 +6,11 @@ silenced or inhibited. An empty, partial or missing answer means *unknown*, neve
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from trading_ops.domain.alert import WATCHDOG, Fingerprint
+from trading_ops.domain.alert import PAGE_LABEL, WATCHDOG, Fingerprint
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import AlertView
 from trading_ops.domain.incident import Incident
@@ -41,6 +41,11 @@ class RuleAlert:
         """The alert's name."""
         return self.labels.get("alertname", "")
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it carries our page label; another team's alerts do not."""
+        return PAGE_LABEL in self.labels
+
 
 @dataclass(frozen=True, kw_only=True)
 class RoutedAlert:
@@ -61,6 +66,8 @@ class PrometheusView:
 
     alerts: Mapping[Fingerprint, RuleAlert]
     started_at: datetime
+    external: Mapping[str, str] = field(default_factory=dict)
+    """The external labels, which are stripped from the alerts of every source."""
 
     @cached_property
     def by_name(self) -> Mapping[str, Sequence[RuleAlert]]:
@@ -72,8 +79,8 @@ class PrometheusView:
 
     @property
     def watchdog_seen(self) -> bool:
-        """Whether the alert that always fires is there: the rules are being evaluated."""
-        return any(alert.firing for alert in self.by_name.get(WATCHDOG, ()))
+        """Whether our alert that always fires is there: our rules are being evaluated."""
+        return any(one.firing and one.is_ours for one in self.by_name.get(WATCHDOG, ()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ Nothing here acts: it only opens incidents and keeps Alertmanager's word that so
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -67,12 +67,14 @@ class Intake:
         while await self.writer.run(partial(notifications.prune, before=before, now=now)):
             log.info("notifications_pruned", before=before.isoformat())
 
-    async def take_apart(self) -> "Taken":
+    async def take_apart(self, external: Mapping[str, str]) -> "Taken":
         """Turn what waits into incidents; safe to repeat after a crash.
 
         Some at a time, for many may wait and each may be large; and not all of a storm at once,
         for what is already known needs looking after meanwhile.
 
+        Args:
+            external: the external labels of Prometheus, which are no part of an alert's identity.
         """
         after, cut = 0, False
         for _ in range(BATCHES):
@@ -80,7 +82,7 @@ class Intake:
             if not waiting:
                 return Taken(more=False, cut=cut)
             after = waiting[-1].id
-            parsed = [self._parsed(one) for one in waiting]
+            parsed = [self._parsed(one, external) for one in waiting]
             try:
                 await self.writer.run(partial(self._record, parsed=parsed))
             except AWAY:
@@ -94,9 +96,11 @@ class Intake:
             cut = cut or any(one.cut for one in parsed)
         return Taken(more=True, cut=cut)
 
-    def _parsed(self, notification: notifications.Notification) -> "_Parsed":
+    def _parsed(
+        self, notification: notifications.Notification, external: Mapping[str, str]
+    ) -> "_Parsed":
         try:
-            alerts = parse_notification(notification.body)
+            alerts = parse_notification(notification.body, external)
             return _Parsed(notification, alerts, cut=cut_off(notification.body))
         except Exception as error:  # noqa: BLE001 - one bad notification must not hold up the next
             return _Parsed(notification, [], error=str(error) or type(error).__name__)

@@ -145,7 +145,7 @@ class Loop:
 
     async def make_pass(self, *, poll: bool) -> float:
         """Make one pass; return in how many seconds to look again, whatever else happens."""
-        taken = await self.intake.take_apart()
+        taken = await self.intake.take_apart(await self.observer.external_labels())
         await self._refresh()
         if poll or taken.cut or self._is_worth_asking():
             late = await self._look_around()

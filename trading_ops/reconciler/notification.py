@@ -5,14 +5,16 @@ version "4", 0.25 to 0.34. Unknown keys are ignored: newer versions add some.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
-from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of
+from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of, stripped
 
 FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
+NO_LABELS: Mapping[str, str] = {}
 ZERO_TIME_YEAR = 1
 """Go's zero time, 0001-01-01: Alertmanager's way to say that an alert has not ended."""
 
@@ -39,15 +41,15 @@ class Unreadable(ValueError):
     """The body is no notification; it goes into quarantine."""
 
 
-def parse_notification(body: bytes) -> list[Alert]:
-    """Return the alerts of one notification.
+def parse_notification(body: bytes, external: Mapping[str, str] = NO_LABELS) -> list[Alert]:
+    """Return the alerts of one notification, without the external labels of Prometheus.
 
     Raises:
         Unreadable: it is not JSON, or not Alertmanager's.
     """
     try:
         message = msgspec.json.decode(body, type=_Message)
-        return [_alert(one) for one in message.alerts]
+        return [_alert(one, external) for one in message.alerts]
     except (msgspec.DecodeError, RecursionError, UnicodeError, OverflowError) as error:
         # OverflowError: a moment at the edge of the calendar whose zone leads beyond it.
         raise Unreadable(str(error)) from error
@@ -67,13 +69,14 @@ def cut_off(body: bytes) -> int:
     return number if isinstance(number, int) and number > 0 else 0
 
 
-def _alert(one: _Alert) -> Alert:
+def _alert(one: _Alert, external: Mapping[str, str]) -> Alert:
     ended = one.endsAt is not None and one.endsAt.year > ZERO_TIME_YEAR
-    given = FINGERPRINT.fullmatch(one.fingerprint)
+    labels = stripped(one.labels, external)
+    given = labels == one.labels and FINGERPRINT.fullmatch(one.fingerprint)
     return Alert(
         # It is a key in the database: what is none of Alertmanager's may be of any length.
-        fingerprint=Fingerprint(one.fingerprint) if given else fingerprint_of(one.labels),
-        labels=one.labels,
+        fingerprint=Fingerprint(one.fingerprint) if given else fingerprint_of(labels),
+        labels=labels,
         annotations=one.annotations,
         status=one.status,
         starts_at=_utc(one.startsAt),

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from trading_ops import checkpoints, clock, logs
 from trading_ops.checkpoints import Checkpoint
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint
+from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of, stripped
 from trading_ops.domain.sighting import RoutedAlert, RuleAlert, Snapshot
 from trading_ops.errors import AWAY, ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
@@ -38,11 +38,15 @@ class Observer:
         now = clock.now()
         self._note("prometheus", rules)
         self._note("alertmanager", routed)
-        return Snapshot(
-            at=now,
-            prometheus=None if isinstance(rules, BaseException) else rules,
-            alertmanager=None if isinstance(routed, BaseException) else routed,
-        )
+        view = None if isinstance(rules, BaseException) else rules
+        told = None if isinstance(routed, BaseException) else routed
+        if view is not None and view.external and told is not None:
+            told = _as_prometheus_has_them(told, view.external)
+        return Snapshot(at=now, prometheus=view, alertmanager=told)
+
+    async def external_labels(self) -> Mapping[str, str]:
+        """Return the labels that Prometheus adds to what it sends."""
+        return await self.prometheus.external_labels()
 
     def _note(self, source: str, answer: object) -> None:
         if isinstance(answer, ClientError):
@@ -56,18 +60,24 @@ class Observer:
         """Open incidents for what fires and no webhook told of; return how many were opened.
 
         A webhook can be lost for good: refused, dropped while silenced, or sent to a dead process.
+        Only what is ours becomes an incident: it carries our page label at Prometheus, and
+        Alertmanager routes it to our receiver.
         """
-        if snapshot.prometheus is None:
+        if snapshot.prometheus is None or snapshot.alertmanager is None:
             return 0
         missed = [
             alert
             for key, alert in snapshot.prometheus.alerts.items()
-            if alert.firing and key not in known and alert.labels.get("severity") != "none"
+            if alert.firing
+            and alert.is_ours
+            and key in snapshot.alertmanager
+            and key not in known
+            and alert.labels.get("severity") != "none"
         ]
         if not missed:
             return 0
         checkpoints.reached(Checkpoint.POLL_ADOPT)
-        opened = await self._adopt(missed, snapshot.alertmanager or {})
+        opened = await self._adopt(missed, snapshot.alertmanager)
         log.info("alerts_found_by_poll", alerts=sorted({alert.name for alert in missed}))
         return opened
 
@@ -91,7 +101,7 @@ class Observer:
         routed: Mapping[Fingerprint, RoutedAlert],
     ) -> int:
         now = clock.now()
-        alerts = [_as_alert(rule, routed.get(rule.fingerprint)) for rule in missed]
+        alerts = [_as_alert(rule, routed[rule.fingerprint]) for rule in missed]
         return incidents.open_all(
             connection,
             [self.plans.sighting(alert) for alert in alerts],
@@ -101,11 +111,22 @@ class Observer:
         )
 
 
-def _as_alert(rule: RuleAlert, seen: RoutedAlert | None) -> Alert:
+def _as_prometheus_has_them(
+    routed: Mapping[Fingerprint, RoutedAlert], external: Mapping[str, str]
+) -> dict[Fingerprint, RoutedAlert]:
+    found = {}
+    for alert in routed.values():
+        labels = stripped(alert.labels, external)
+        key = fingerprint_of(labels)
+        found[key] = replace(alert, fingerprint=key, labels=labels)
+    return found
+
+
+def _as_alert(rule: RuleAlert, seen: RoutedAlert) -> Alert:
     return Alert(
         fingerprint=rule.fingerprint,
         labels=rule.labels,
         annotations=rule.annotations,
         status=AlertStatus.FIRING,
-        starts_at=seen.starts_at if seen else rule.active_at,
+        starts_at=seen.starts_at,
     )

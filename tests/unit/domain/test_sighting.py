@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests import builders
 from tests.builders import LABELS, NOW, ago, make_attempt, make_incident, make_runbook, make_target
 from trading_ops.domain.alert import fingerprint_of
 from trading_ops.domain.attempt import Attempt, AttemptState
@@ -33,7 +34,7 @@ def rule(labels: dict[str, str] = LABELS, *, firing: bool = True) -> RuleAlert:
     )
 
 
-WATCHDOG = rule({"alertname": "Watchdog"})
+WATCHDOG = rule(builders.WATCHDOG)
 
 
 HOURS_AGO = ago(3600)
