@@ -90,7 +90,7 @@ class FakeAlertmanager:
 
 
 def _spelt(matchers: list[dict[str, Any]]) -> list[str]:
-    return [f'{one["name"]}="{one["value"]}"' for one in matchers]
+    return [f'{one["name"]}{"=~" if one["isRegex"] else "="}"{one["value"]}"' for one in matchers]
 
 
 def ends_at(silence: dict[str, Any]) -> datetime:

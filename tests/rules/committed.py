@@ -136,8 +136,13 @@ def run_tool(
     return result
 
 
-def lay_out_prometheus(folder: Path) -> Path:
-    """Build the folder in which Prometheus runs, as the stack does; return the config's path."""
+def lay_out_prometheus(folder: Path, delays: Mapping[str, str] | None = None) -> Path:
+    """Build the folder in which Prometheus runs, as the stack does; return the config's path.
+
+    Args:
+        folder: where it runs; made.
+        delays: the delays before paging as committed, and as they are here.
+    """
     targets = folder / "targets"
     targets.mkdir(parents=True)
     names = ("bots", "exporters", "reconcilers", "prometheus", "alertmanagers", "supervisors")
@@ -146,7 +151,19 @@ def lay_out_prometheus(folder: Path) -> Path:
     secrets = folder / "secrets"
     secrets.mkdir()
     (secrets / "metrics_token").write_text(f"{METRICS_TOKEN}\n", encoding="ascii")
-    (folder / "rules").symlink_to(PROMETHEUS / "rules")
+    if delays:
+        shutil.copytree(PROMETHEUS / "rules", folder / "rules")
+        pages = folder / "rules" / "recovery.yml"
+        text = pages.read_text(encoding="utf-8")
+        for delay, shorter in delays.items():
+            rule = (
+                f"        for: {delay}\n        labels:\n          escalate: 0s\n          after:"
+            )
+            assert text.count(rule) == 1
+            text = text.replace(rule, rule.replace(f"for: {delay}", f"for: {shorter}"))
+        pages.write_text(text, encoding="utf-8")
+    else:
+        (folder / "rules").symlink_to(PROMETHEUS / "rules")
     config = folder / "prometheus.yml"
     config.symlink_to(PROMETHEUS / "prometheus.yml")
     return config

@@ -1,8 +1,7 @@
 """A real Alertmanager on a free port, with the committed configuration."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,21 +28,30 @@ class RunningAlertmanager:
 
     async def post(self, labels: Mapping[str, str], *, resolved: bool = False) -> None:
         """Post one alert as Prometheus does."""
+        await self.post_all([labels], resolved=resolved)
+
+    async def post_all(
+        self, alerts: Sequence[Mapping[str, str]], *, resolved: bool = False
+    ) -> None:
+        """Post alerts in one request."""
         now = clock.now()
         end = now if resolved else now + timedelta(minutes=4)
-        alert = {
-            "labels": dict(labels),
-            "annotations": {
-                "summary": "A summary.",
-                "description": "What <b>happened</b>.",
-                "runbook_url": f"https://runbooks.example/{labels['alertname']}.md",
-                "dashboard_url": "https://boards.example/d/overview",
-            },
-            "endsAt": end.isoformat(),
-            "generatorURL": "https://prometheus.example/graph",
-        }
+        posted = [
+            {
+                "labels": dict(labels),
+                "annotations": {
+                    "summary": "A summary.",
+                    "description": "What <b>happened</b>.",
+                    "runbook_url": f"https://runbooks.example/{labels['alertname']}.md",
+                    "dashboard_url": "https://boards.example/d/overview",
+                },
+                "endsAt": end.isoformat(),
+                "generatorURL": "https://prometheus.example/graph",
+            }
+            for labels in alerts
+        ]
         url = f"http://{self.address}/api/v2/alerts"
-        async with self.session.post(url, json=[alert]) as answer:
+        async with self.session.post(url, json=posted) as answer:
             assert answer.status == 200, await answer.text()
 
     async def silences(self) -> list[dict[str, Any]]:
@@ -59,15 +67,12 @@ class RunningAlertmanager:
         return {alert["labels"]["alertname"]: alert["status"]["state"] for alert in alerts}
 
 
-def lay_out(folder: Path, receivers: Receivers, escalate: Mapping[str, str]) -> Path:
-    """Copy the committed file; only the two addresses and the people's waits differ."""
+def lay_out(folder: Path, receivers: Receivers) -> Path:
+    """Copy the committed file; only the two addresses differ."""
     committed = ROUTES.read_text(encoding="utf-8")
     text = committed.replace("127.0.0.1:8431", receivers.webhook)
     text = text.replace("127.0.0.1:8451", receivers.smarthost)
-    for wait, shorter in escalate.items():
-        text, found = re.subn(rf"group_wait: {wait}\b", f"group_wait: {shorter}", text)
-        assert found == 1
-    assert_only_waits_and_addresses_differ(committed, text)
+    assert_only_addresses_differ(committed, text)
     secrets = folder / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "webhook_token").write_text(WEBHOOK_TOKEN, encoding="ascii")
@@ -77,11 +82,11 @@ def lay_out(folder: Path, receivers: Receivers, escalate: Mapping[str, str]) -> 
     return config
 
 
-def assert_only_waits_and_addresses_differ(committed: str, text: str) -> None:
+def assert_only_addresses_differ(committed: str, text: str) -> None:
     """See to it that what is tried is what is shipped."""
     ours, theirs = committed.splitlines(), text.splitlines()
     changed = [old for old, new in zip(ours, theirs, strict=True) if old != new]
-    allowed = ("group_wait: ", "- url: http://127.0.0.1:8431/", "smtp_smarthost: 127.0.0.1:8451")
+    allowed = ("- url: http://127.0.0.1:8431/", "smtp_smarthost: 127.0.0.1:8451")
     assert all(line.strip().startswith(allowed) for line in changed), changed
 
 
@@ -89,7 +94,6 @@ def assert_only_waits_and_addresses_differ(committed: str, text: str) -> None:
 async def run_alertmanager(
     folder: Path,
     receivers: Receivers,
-    escalate: Mapping[str, str],
     *,
     gossip: str = "",
     peer: str = "",
@@ -99,11 +103,10 @@ async def run_alertmanager(
     Args:
         folder: where it runs; made.
         receivers: whom it tells.
-        escalate: the people's waits as committed, and as they are here.
         gossip: where it listens for its cluster; empty: it is alone.
         peer: a member that it joins.
     """
-    config = lay_out(folder, receivers, escalate)
+    config = lay_out(folder, receivers)
     async with start_alertmanager(config, gossip=gossip, peer=peer) as running:
         yield running
 

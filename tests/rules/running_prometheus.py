@@ -22,6 +22,8 @@ async def run_prometheus(
     reconcilers: Sequence[str] = (),
     bots: Mapping[str, str] | None = None,
     exporters: Sequence[str] = (),
+    delays: Mapping[str, str] | None = None,
+    more_rules: str = "",
 ) -> AsyncIterator[str]:
     """Start it, wait until it has found the Alertmanagers, and yield its address.
 
@@ -31,8 +33,12 @@ async def run_prometheus(
         reconcilers: theirs.
         bots: addresses of bots on the venue `paper`, by name.
         exporters: addresses of exporters.
+        delays: the delays before paging as committed, and as they are here.
+        more_rules: a file of rules beside the committed ones; needs `delays`.
     """
-    config = lay_out_prometheus(folder)
+    config = lay_out_prometheus(folder, delays)
+    if more_rules:
+        (folder / "rules" / "more.yml").write_text(more_rules, encoding="utf-8")
     groups = {
         "alertmanagers": [{"targets": list(alertmanagers)}],
         "reconcilers": [{"targets": list(reconcilers)}],

@@ -27,6 +27,7 @@ from tests.rules.receivers import Receivers, Told, run_receivers
 from tests.rules.running_alertmanager import RunningAlertmanager, start_alertmanager
 from tests.rules.running_prometheus import start_prometheus
 from tests.waiting import PATIENCE, eventually
+from trading_ops.domain.acknowledgement import PAGE as PAGE_ALERT
 from trading_ops.domain.decision import AlertView
 from trading_ops.domain.sighting import view_of
 from trading_ops.reconciler.loop import Loop
@@ -85,9 +86,11 @@ def told(adopted: Adopted, **labels: str) -> str:
 
 @pytest.mark.parametrize("rule", load_rules(), ids=str)
 def test_every_alert_of_ours_takes_our_route(adopted: Adopted, rule: AlertRule) -> None:
-    """The reconciler, and then the team unless the alert is never for people."""
-    people = "" if rule.labels["escalate"] == "never" else ",team-pager"
-    assert told(adopted, alertname=rule.name, bot="alpha", **rule.labels) == f"trading-ops{people}"
+    """The reconciler, then the team when the alert pages at once; pages reach the team only."""
+    receivers = ["trading-ops"] if rule.name != PAGE_ALERT else []
+    receivers += ["team-pager"] if rule.labels["escalate"] == "0s" else []
+    shown = told(adopted, alertname=rule.name, bot="alpha", **rule.labels)
+    assert shown == ",".join(receivers)
 
 
 @pytest.mark.parametrize(

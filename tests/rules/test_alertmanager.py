@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from tests.rules.committed import ALERTMANAGER, ROUTES, AlertRule, load_rules, read_yaml, run_tool
+from tests.rules.committed import (
+    ALERTMANAGER,
+    ROUTES,
+    AlertRule,
+    load_rules,
+    read_yaml,
+    run_tool,
+    seconds,
+)
+from trading_ops.domain.acknowledgement import PAGE
 
 CONFIG: dict[str, Any] = read_yaml(ROUTES)
 RECEIVERS: dict[str, dict[str, Any]] = {item["name"]: item for item in CONFIG["receivers"]}
@@ -29,8 +38,6 @@ SAID_LOUDER = {
 }
 """An alert, and those that are its forecast."""
 
-WAITS = {"5m": "5m", "15m": "15m"}
-
 
 def receivers_of(**labels: str) -> str:
     """Ask amtool who is told of an alert with these labels, in order."""
@@ -47,11 +54,11 @@ def test_amtool_accepts_the_configuration() -> None:
 @pytest.mark.parametrize("rule", load_rules(), ids=str)
 def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -> None:
     """Every rule's own labels lead to these receivers, in this order."""
-    people = "nobody" if rule.labels["escalate"] == "never" else "people"
+    people = "people" if rule.labels["escalate"] == "0s" else "nobody"
     people = "second-line" if rule.labels.get("tier") == "l2" else people
     people = "dead-man-switch" if rule.name == "Watchdog" else people
     told = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
-    assert told == f"reconciler,{people}"
+    assert told == ("people" if rule.name == PAGE else f"reconciler,{people}")
 
 
 @pytest.mark.parametrize(
@@ -62,39 +69,29 @@ def test_an_alert_that_does_not_say_when_reaches_people(labels: dict[str, str]) 
     assert receivers_of(alertname="Another", **labels) == "reconciler,people"
 
 
-def test_people_wait_for_just_the_time_of_the_label() -> None:
-    """What has no time of its own waits for nothing."""
-    routes = CONFIG["route"]["routes"]
-    waits = {
-        matcher: route.get("group_wait")
-        for route in routes
-        if route["receiver"] == "people"
-        for matcher in route.get("matchers", ["everything else"])
-    }
-    expected = {f'escalate="{label}"': wait for label, wait in WAITS.items()}
-    assert waits == {**expected, "everything else": "0s"}
-    assert routes[-1]["receiver"] == "people"
-    assert "matchers" not in routes[-1]
+def test_on_call_is_the_last_route_and_takes_everything_else() -> None:
+    """The delay before paging is a rule's `for`: no route waits for it."""
+    *others, last = CONFIG["route"]["routes"]
+    assert last == {"receiver": "people"}
+    assert {one["receiver"] for one in others} == RECEIVERS.keys() - {"people"}
 
 
-def test_the_second_line_is_somebody_else_and_is_told_at_once() -> None:
-    """Whoever did not answer is not asked again."""
+def test_the_second_line_has_a_receiver_of_its_own() -> None:
+    """Another address than the first page went to."""
     (route,) = (one for one in CONFIG["route"]["routes"] if one["receiver"] == "second-line")
-    assert route == {"receiver": "second-line", "matchers": ['tier="l2"'], "group_wait": "0s"}
+    assert route == {"receiver": "second-line", "matchers": ['tier="l2"']}
     recipients = {
         mail["to"] for item in RECEIVERS.values() for mail in item.get("email_configs", ())
     }
     assert len(recipients) == 2
 
 
-def test_one_alert_never_waits_for_another() -> None:
-    """Each alert is a group of its own for people."""
-    assert CONFIG["route"]["group_by"] == ["..."]
-    assert not [
-        route
-        for route in CONFIG["route"]["routes"]
-        if route["receiver"] == "people" and "group_by" in route
-    ]
+def test_one_cause_is_one_page_and_is_never_late() -> None:
+    """With the second that a rule may take: less than 15 s after the alert's delay."""
+    route = CONFIG["route"]
+    assert route["group_by"] == ["alertname", "origin", "venue"]
+    assert 1 + seconds(route["group_wait"]) < 15
+    assert 1 + seconds(route["group_interval"]) < 15
 
 
 def test_the_reconciler_is_told_at_once_and_again() -> None:
@@ -102,7 +99,7 @@ def test_the_reconciler_is_told_at_once_and_again() -> None:
     route = CONFIG["route"]["routes"][0]
     assert route["receiver"] == "reconciler"
     assert route["continue"] is True
-    assert "matchers" not in route
+    assert route["matchers"] == [f'alertname!="{PAGE}"']
     assert route["group_by"] == ["alertname", "bot"]
     times = (route["group_wait"], route["group_interval"], route["repeat_interval"])
     assert times == ("0s", "1s", "5m")
@@ -164,9 +161,8 @@ def test_only_what_follows_from_a_venue_is_inhibited_and_both_sides_are_guarded(
     assert all(muted <= names for muted in found.values())
 
 
-def test_what_is_muted_is_muted_under_its_second_names_too() -> None:
-    """A recovery that is overdue, and a page that nobody acknowledges: of what pages by itself."""
-    rules = {rule.name: rule.labels for rule in load_rules()}
+def test_what_a_venue_mutes_has_no_page_and_no_second_line() -> None:
+    """Both name the alert in `origin`."""
     again = {
         rule["source_matchers"][0].split('"')[1]: rule["target_matchers"]
         for rule in OF_VENUES
@@ -174,21 +170,21 @@ def test_what_is_muted_is_muted_under_its_second_names_too() -> None:
     }
     for source, muted in MUTED.items():
         names, origins, *_ = again[source]
-        critical = {name for name in muted if rules[name]["severity"] == "critical"}
-        assert named_in(origins) == critical
-        expected = {"TradingAlertUnacknowledged"}
-        if any("recovery" in rules[name] for name in critical):
-            expected.add("TradingRecoveryOverdue")
-        assert named_in(names) == expected
+        assert named_in(origins) == muted
+        assert named_in(names) == {PAGE, "TradingAlertUnacknowledged"}
 
 
 def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() -> None:
     """What leads to recovery is never among them: an inhibited alert means hands off."""
     rules = {rule.name: rule for rule in load_rules()}
-    found = {}
+    found: dict[str, set[str]] = {}
+    pages: dict[str, set[str]] = {}
     for one in OTHERS:
         source, *guards = one["source_matchers"]
         target, *guards_too = one["target_matchers"]
+        of_page = PAGE in target
+        if of_page:
+            target, *guards_too = guards_too
         assert guards == guards_too
         demanded = {guard.partition("!=")[0] for guard in guards}
         assert demanded
@@ -196,8 +192,8 @@ def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() 
         names = {name for name in rules if f'"{name}"' in source.replace("|", '"|"')}
         muted = {name for name in rules if f'"{name}"' in target.replace("|", '"|"')}
         assert not any(rules[name].labels.get("recovery") for name in muted)
-        found[names.pop()] = muted
-    assert found == SAID_LOUDER
+        (pages if of_page else found)[names.pop()] = muted
+    assert found == pages == SAID_LOUDER
 
 
 def test_nothing_is_muted_by_the_clock_or_spelt_the_old_way() -> None:

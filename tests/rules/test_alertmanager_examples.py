@@ -8,6 +8,7 @@ import pytest
 
 from tests.rules.committed import ALERTMANAGER, ROUTES, AlertRule, load_rules, read_yaml, run_tool
 from tests.rules.example_receivers import EXAMPLES
+from trading_ops.domain.acknowledgement import PAGE
 
 FILES = sorted(EXAMPLES.glob("*.yml"))
 SHIPPED: dict[str, Any] = read_yaml(ROUTES)
@@ -87,14 +88,14 @@ def test_a_page_never_follows_a_redirect(path: Path) -> None:
 @pytest.mark.parametrize("rule", load_rules(), ids=str)
 def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
     """amtool shows both routes of a warning; the clock then lets one of them speak."""
-    people = "chat,mail" if rule.labels["severity"] in {"warning", "info"} else "pager"
+    people = "chat,mail" if rule.labels.get("severity") in {"warning", "info"} else "pager"
     people = "second-line" if rule.labels.get("tier") == "l2" else people
-    people = "nobody" if rule.labels["escalate"] == "never" else people
+    people = people if rule.labels["escalate"] == "0s" else "nobody"
     people = "dead-man-switch" if rule.name == "Watchdog" else people
     pairs = [f"{key}={value}" for key, value in rule.labels.items()]
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
     told = run_tool(*command, f"alertname={rule.name}", "bot=alpha", "venue=paper", *pairs)
-    assert told.stdout.strip() == f"reconciler,{people}"
+    assert told.stdout.strip() == (people if rule.name == PAGE else f"reconciler,{people}")
 
 
 @pytest.mark.parametrize("labels", [[], ["severity=fatal"], ["escalate=soon"]])
@@ -102,6 +103,16 @@ def test_what_says_nothing_of_itself_pages(labels: list[str]) -> None:
     """At any hour."""
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
     assert run_tool(*command, "alertname=A", *labels).stdout.strip() == "reconciler,pager"
+
+
+@pytest.mark.parametrize(
+    ("severity", "people"), [("critical", "pager"), ("warning", "chat,mail"), ("info", "chat,mail")]
+)
+def test_a_page_goes_where_the_severity_of_its_alert_says(severity: str, people: str) -> None:
+    """It keeps the label."""
+    command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
+    pairs = [f"alertname={PAGE}", "escalate=0s", f"severity={severity}"]
+    assert run_tool(*command, *pairs).stdout.strip() == people
 
 
 def test_hours_are_on_routes_of_people_alone_and_on_each_of_their_children() -> None:
@@ -113,17 +124,13 @@ def test_hours_are_on_routes_of_people_alone_and_on_each_of_their_children() -> 
     assert [one["name"] for one in CONFIG["time_intervals"]] == [HOURS]
 
 
-def test_people_wait_as_long_as_the_label_says() -> None:
-    """In each of the three ways."""
-    for receiver in ("chat", "mail", "pager"):
-        waits = {
-            route["matchers"][0]: route["group_wait"]
-            for route in routes_below(CONFIG["route"])
-            if route["receiver"] == receiver and "group_wait" in route
-        }
-        assert waits == {'escalate="5m"': "5m", 'escalate="15m"': "15m"}
-    assert CONFIG["route"]["group_wait"] == "0s"
-    assert CONFIG["route"]["group_by"] == ["..."]
+def test_pages_are_grouped_as_shipped() -> None:
+    """One cause is one page, and no route adds a wait of its own."""
+    for key in ("group_by", "group_wait", "group_interval"):
+        assert CONFIG["route"][key] == SHIPPED["route"][key]
+    people = [one for one in routes_below(CONFIG["route"]) if one["receiver"] != "reconciler"]
+    waits = [one["receiver"] for one in people if "group_wait" in one]
+    assert waits == ["dead-man-switch"]
 
 
 def test_what_the_machine_relies_on_is_as_shipped() -> None:

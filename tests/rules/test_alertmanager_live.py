@@ -1,6 +1,6 @@
-"""The committed routes on a real Alertmanager: what heals in time never pages, the rest does.
+"""The committed routes on a real Alertmanager: who is told of what.
 
-Only the two addresses and the people's wait (5 minutes → 3 seconds) are replaced. “No mail” is
+Only the two addresses are replaced. The delay before paging: `test_delay_live`. “No mail” is
 never a guess: a later mail that must come is awaited, and is the next one.
 """
 
@@ -14,10 +14,10 @@ import pytest
 from tests.rules.receivers import Mail, Receivers, Told, run_receivers
 from tests.rules.running_alertmanager import WEBHOOK_TOKEN, RunningAlertmanager, run_alertmanager
 from trading_ops import clock
+from trading_ops.domain.acknowledgement import PAGE
 
-WAIT = 3.0
 AT_ONCE = 2.5
-"""Seconds; generous, and still less than the wait. The interval of a group is 30 s or 1 s."""
+"""Seconds; generous. The interval of the reconciler's groups is 1 s."""
 DEADLINE = 15.0
 
 
@@ -33,7 +33,7 @@ async def loop(tmp_path: Path) -> AsyncIterator[Loop]:
     """Run all three."""
     async with (
         run_receivers() as receivers,
-        run_alertmanager(tmp_path / "alertmanager", receivers, {"5m": f"{WAIT:.0f}s"}) as running,
+        run_alertmanager(tmp_path / "alertmanager", receivers) as running,
     ):
         yield Loop(running, receivers)
 
@@ -50,10 +50,12 @@ def bot_alert(name: str, bot: str = "alpha", **labels: str) -> dict[str, str]:
     return {"alertname": name, "bot": bot, "venue": "paper", "severity": "critical", **labels}
 
 
-async def test_what_heals_in_time_reaches_the_reconciler_at_once_and_people_never(
-    loop: Loop,
-) -> None:
-    """The reconciler hears of both ends; the next mail is another alert's, after its own wait."""
+def page_of(name: str, **labels: str) -> dict[str, str]:
+    return bot_alert(PAGE, origin=name, escalate="0s", after="5m") | labels
+
+
+async def test_an_alert_with_a_delay_reaches_the_reconciler_and_not_on_call(loop: Loop) -> None:
+    """The reconciler is told of its beginning and its end at once; a rule pages for it."""
     posted = clock.monotonic()
     healed = bot_alert("TradingBotDown", escalate="5m")
     await loop.alertmanager.post(healed)
@@ -66,35 +68,44 @@ async def test_what_heals_in_time_reaches_the_reconciler_at_once_and_people_neve
     told = await next_told(loop.receivers)
     assert (told.body["status"], told.names) == ("resolved", ["TradingBotDown"])
 
-    await loop.alertmanager.post(bot_alert("TradingBotDown", bot="beta", escalate="5m"))
+    await loop.alertmanager.post(bot_alert("TradingBotSlow", escalate="15m"))
+    assert (await next_told(loop.receivers)).names == ["TradingBotSlow"]
+    await loop.alertmanager.post(page_of("TradingBotDown", bot="beta"))
     mail = await next_mail(loop.receivers)
     assert mail.subject == "[FIRING] TradingBotDown bot=beta venue=paper"
     assert loop.receivers.mails.empty()
+    assert loop.receivers.told.empty()
 
 
-async def test_what_does_not_heal_is_exactly_one_mail_at_the_end_of_its_wait(loop: Loop) -> None:
-    """Not before, not twice, and with all that a person needs."""
-    posted = clock.monotonic()
-    await loop.alertmanager.post(bot_alert("TradingBotDown", escalate="5m"))
+async def test_a_page_has_all_that_a_person_needs(loop: Loop) -> None:
+    """Its links, its text, and nothing in it that is read as markup."""
+    await loop.alertmanager.post(page_of("TradingBotDown"))
     mail = await next_mail(loop.receivers)
-    assert WAIT - 0.2 <= mail.at - posted < WAIT + AT_ONCE
-    assert "https://runbooks.example/TradingBotDown.md" in mail.body("plain")
+    assert f"https://runbooks.example/{PAGE}.md" in mail.body("plain")
+    assert "runbooks/TradingBotDown.md" in mail.body("plain")
     assert 'href="https://boards.example/d/overview"' in mail.body("html")
     assert "What &lt;b&gt;happened&lt;/b&gt;." in mail.body("html")
 
-    await loop.alertmanager.post(bot_alert("TradingRecoveryFailed", escalate="0s"))
-    assert "TradingRecoveryFailed" in (await next_mail(loop.receivers)).subject
+
+async def test_one_cause_is_one_page(loop: Loop) -> None:
+    """Many bots of one venue, at once: one mail has them all; another venue's is another."""
+    bots = [f"bot-{number}" for number in range(150)]
+    await loop.alertmanager.post_all([page_of("TradingBotDown", bot=bot) for bot in bots])
+    mail = await next_mail(loop.receivers)
+    assert mail.subject == "[FIRING] TradingBotDown venue=paper (150 firing, 0 resolved)"
+    lines = {line.strip() for line in mail.body("plain").splitlines()}
+    assert {f"bot = {bot}" for bot in bots} <= lines
+    await loop.alertmanager.post(page_of("TradingBotDown", venue="other"))
+    assert (await next_mail(loop.receivers)).subject.endswith("bot=alpha venue=other")
 
 
 @pytest.mark.parametrize("labels", [{"escalate": "0s"}, {}, {"escalate": "soon"}])
 async def test_what_must_not_wait_does_not(loop: Loop, labels: dict[str, str]) -> None:
-    """Nor does an alert that forgot to say, while another one is waiting."""
+    """Nor does an alert without the label."""
     await loop.alertmanager.post(bot_alert("TradingBotDown", escalate="5m"))
-    posted = clock.monotonic()
     await loop.alertmanager.post(bot_alert("Another", origin="TradingBotDown", **labels))
     mail = await next_mail(loop.receivers)
     assert mail.subject == "[FIRING] Another after TradingBotDown bot=alpha venue=paper"
-    assert mail.at - posted < AT_ONCE
 
 
 async def test_nobody_is_told_of_watchdog_but_the_reconciler_is(loop: Loop) -> None:
@@ -162,8 +173,7 @@ async def test_a_dead_venue_mutes_what_follows_from_it_on_that_venue_alone(loop:
     muted = {"TradingBotBrokerDisconnected", "TradingBotMarketDataStale"}
     for name in sorted(muted):
         await loop.alertmanager.post(bot_alert(name, escalate="0s"))
-    late = bot_alert("TradingRecoveryOverdue", origin="TradingBotMarketDataStale", escalate="0s")
-    await loop.alertmanager.post(late)
+    await loop.alertmanager.post(page_of("TradingBotMarketDataStale"))
     await loop.alertmanager.post(bot_alert("TradingBotDown", escalate="0s"))
     assert (await next_told(loop.receivers)).names == ["TradingBotDown"]
     assert "TradingBotDown" in (await next_mail(loop.receivers)).subject
@@ -172,5 +182,5 @@ async def test_a_dead_venue_mutes_what_follows_from_it_on_that_venue_alone(loop:
     assert (await next_mail(loop.receivers)).subject.endswith("venue=other")
     states = await loop.alertmanager.states()
     assert states["TradingBotMarketDataStale"] == "suppressed"
-    assert states["TradingRecoveryOverdue"] == "suppressed"
+    assert states[PAGE] == "suppressed"
     assert states["TradingBotDown"] == "active"

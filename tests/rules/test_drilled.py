@@ -31,6 +31,7 @@ ATTACK = "no drill attacks the stack"
 ALONE = "the demo has one of it"
 
 NOT_RAISED = {
+    "TradingAlertPersists": Not(LONG, "rules/test_delay_live.py"),
     "TradingBotDailyLossBreached": Not(LOST, "service/bot/test_risk_at_the_venue.py"),
     "TradingBotDailyLossNear": Not(LOST, "service/bot/test_risk_guard.py"),
     "TradingBotDrawdownBreached": Not(LOST, "service/bot/test_risk_guard.py"),
@@ -71,7 +72,6 @@ NOT_RAISED = {
     "TradingPostgresqlArchiveFailing": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
     "TradingPostgresqlConnectionsNear": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
     "TradingPostgresqlTransactionStuck": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
-    "TradingRecoveryOverdue": Not(LONG, "rules/test_alertmanager_live.py"),
     "Watchdog": Not("it always fires", "rules/test_witness_live.py"),
 }
 

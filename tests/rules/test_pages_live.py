@@ -27,6 +27,7 @@ from trading_ops import clock
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.http import Http
+from trading_ops.domain.acknowledgement import PAGE
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.reconciler.acknowledge import Acknowledging
@@ -37,7 +38,6 @@ from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
-WAIT = {"5m": "3s"}
 DEADLINE = 20.0
 DOWN = {
     "alertname": "TradingBotDown",
@@ -47,7 +47,16 @@ DOWN = {
     "escalate": "5m",
     "recovery": "auto",
 }
-MARK = {"alertname": "Mark", "bot": "beta", "venue": "paper", "escalate": "5m"}
+PAGE_OF_IT = {
+    "alertname": PAGE,
+    "origin": "TradingBotDown",
+    "bot": "alpha",
+    "venue": "paper",
+    "severity": "critical",
+    "escalate": "0s",
+    "after": "5m",
+}
+MARK = {"alertname": "Mark", "bot": "beta", "venue": "paper", "escalate": "0s"}
 """Posted last, with the same wait: its mail shows that nothing else was to come before."""
 
 
@@ -69,10 +78,12 @@ async def test_the_reconciler_is_dead_one_page(tmp_path: Path) -> None:
     """Its webhook is refused, again and again: the page comes at its time, once."""
     async with run_receivers() as receivers:
         dead = replace(receivers, webhook=f"127.0.0.1:{free_port()}")
-        async with run_alertmanager(tmp_path / "alertmanager", dead, WAIT) as alertmanager:
+        async with run_alertmanager(tmp_path / "alertmanager", dead) as alertmanager:
             await alertmanager.post(DOWN)
+            await alertmanager.post(PAGE_OF_IT)
             assert "TradingBotDown" in (await next_mail(receivers)).subject
             await alertmanager.post(DOWN)
+            await alertmanager.post(PAGE_OF_IT)
             await alertmanager.post(MARK)
             assert await mails_until_mark(receivers) == []
 
@@ -143,19 +154,21 @@ async def active(alertmanager: RunningAlertmanager) -> list[dict[str, Any]]:
 
 
 async def test_acknowledged_no_page_while_it_fires_and_no_silence_after(tmp_path: Path) -> None:
-    """Acknowledged within the alert's wait: no mail, a silence on every label, then nothing."""
+    """A silence on every label mutes the alert and its page, and no other bot's; then nothing."""
     async with (
         run_receivers() as receivers,
-        run_alertmanager(tmp_path / "alertmanager", receivers, WAIT) as alertmanager,
+        run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
         a_person(tmp_path, alertmanager.address) as person,
     ):
         await alertmanager.post(DOWN)
         done = await person.acknowledging.acknowledge(person.incident.id, owner="anna")
         assert done.trouble is None
         (silence,) = await active(alertmanager)
-        assert {one["name"]: one["value"] for one in silence["matchers"]} == DOWN
         assert silence["createdBy"] == "anna"
+        await alertmanager.post(PAGE_OF_IT)
+        await alertmanager.post(PAGE_OF_IT | {"bot": "gamma"})
         await eventually(lambda: _suppressed(alertmanager), what="the silence to take hold")
+        assert "bot=gamma" in (await next_mail(receivers)).subject
 
         await person.passes(ahead=timedelta(minutes=6))
         (extended,) = await active(alertmanager)
@@ -178,7 +191,7 @@ async def test_withdrawn_the_silence_is_gone_at_once(tmp_path: Path) -> None:
     """The alert is anybody's again, for people and for the reconciler."""
     async with (
         run_receivers() as receivers,
-        run_alertmanager(tmp_path / "alertmanager", receivers, WAIT) as alertmanager,
+        run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
         a_person(tmp_path, alertmanager.address) as person,
     ):
         await alertmanager.post(DOWN)
@@ -199,7 +212,7 @@ async def test_one_alertmanager_of_two_is_dead_the_other_has_the_silence(tmp_pat
     """The first that answers is told."""
     async with (
         run_receivers() as receivers,
-        run_alertmanager(tmp_path / "alertmanager", receivers, WAIT) as alertmanager,
+        run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
         a_person(tmp_path, f"127.0.0.1:{free_port()}", alertmanager.address) as person,
     ):
         done = await person.acknowledging.acknowledge(person.incident.id, owner="anna")
@@ -214,9 +227,9 @@ async def test_a_cluster_is_asked_as_one(tmp_path: Path) -> None:
     gossip = f"127.0.0.1:{free_port()}"
     async with (
         run_receivers() as receivers,
-        run_alertmanager(tmp_path / "a", receivers, WAIT, gossip=gossip) as one,
+        run_alertmanager(tmp_path / "a", receivers, gossip=gossip) as one,
         run_alertmanager(
-            tmp_path / "b", receivers, WAIT, gossip=f"127.0.0.1:{free_port()}", peer=gossip
+            tmp_path / "b", receivers, gossip=f"127.0.0.1:{free_port()}", peer=gossip
         ) as other,
         a_person(tmp_path, one.address, other.address) as person,
     ):
@@ -241,7 +254,7 @@ async def test_the_second_line_is_somebody_else(tmp_path: Path) -> None:
     """Told at once, at an address of its own, and the subject says so."""
     async with (
         run_receivers() as receivers,
-        run_alertmanager(tmp_path / "alertmanager", receivers, WAIT) as alertmanager,
+        run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
     ):
         l2 = {"alertname": "TradingAlertUnacknowledged", "tier": "l2", "escalate": "0s"}
         await alertmanager.post(DOWN | l2 | {"origin": "TradingBotDown"})
@@ -258,7 +271,7 @@ async def test_the_reconciler_gave_up_pages_at_once(tmp_path: Path) -> None:
     metrics = ReconcilerMetrics()
     async with (
         run_receivers() as receivers,
-        run_alertmanager(tmp_path / "alertmanager", receivers, WAIT) as alertmanager,
+        run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
         serve_metrics(metrics) as address,
         run_prometheus(
             tmp_path / "prometheus", reconcilers=[address], alertmanagers=[alertmanager.address]

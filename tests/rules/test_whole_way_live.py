@@ -2,7 +2,7 @@
 
 A real Prometheus with the shipped rules, a real Alertmanager with the shipped routes, the real
 reconciler with the shipped runbooks; the bot is a server that says what its broker is like. Of the
-routes only the people's wait is shorter, so that what heals in seconds stands for five minutes.
+rules only the delay before paging is shorter, so that some seconds stand for five minutes.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from trading_ops.settings import Settings
 from trading_ops.store import incidents
 from trading_ops.wiring import build
 
-WAIT = {"5m": "15s"}
+DELAYS = {"5m": "15s"}
 SLOWLY = 60.0
 ALERT = "TradingBotBrokerDisconnected"
 
@@ -45,7 +45,7 @@ class Way(NamedTuple):
 
     async def pages(self) -> list[str]:
         """Return the subjects of all mails until one that was ordered last and waits as long."""
-        mark = {"alertname": "Mark", "bot": "beta", "venue": "paper", "escalate": "5m"}
+        mark = {"alertname": "Mark", "bot": "beta", "venue": "paper", "escalate": "0s"}
         await self.alertmanager.post(mark)
         subjects: list[str] = []
         while True:
@@ -110,13 +110,14 @@ async def the_way(
     ):
         told = Receivers(webhook, receivers.smarthost, receivers.told, receivers.mails)
         async with (
-            run_alertmanager(folder / "alertmanager", told, WAIT) as alertmanager,
+            run_alertmanager(folder / "alertmanager", told) as alertmanager,
             run_prometheus(
                 folder / "prometheus",
                 alertmanagers=[alertmanager.address],
                 reconcilers=[webhook],
                 bots={"alpha": metrics},
                 exporters=[metrics] if shows and shows.host else [],
+                delays=DELAYS,
             ) as prometheus,
         ):
             if not alive:

@@ -47,7 +47,7 @@ async def watched(folder: Path) -> AsyncIterator[Watched]:
         AsyncExitStack() as alertmanager,
         AsyncExitStack() as prometheus,
     ):
-        config = lay_out(folder / "alertmanager", receivers, {})
+        config = lay_out(folder / "alertmanager", receivers)
         text = with_switch(config.read_text(encoding="utf-8"), witness.url)
         config.write_text(faster(text), encoding="utf-8")
         running = await alertmanager.enter_async_context(start_alertmanager(config))

@@ -23,6 +23,7 @@ T = TypeVar("T")
 OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
 EXPIRED = "expired"
 LARGE_BYTES = 256 * 1024
+NO_PATTERNS: Mapping[str, str] = {}
 
 
 class _Status(msgspec.Struct):
@@ -122,13 +123,15 @@ class Alertmanager:
         answer = await self._http.ask("POST", "/api/v2/alerts", json=msgspec.to_builtins([body]))
         _accepted(answer, "POST /api/v2/alerts")
 
-    async def silences(self, alertname: str) -> list[Silence]:
-        """Return the silences that name this alert and have not expired.
+    async def silences(self, alertname: str, *, pattern: bool = False) -> list[Silence]:
+        """Return the silences that name this alert, or just this pattern, and have not expired.
 
         Raises:
             ClientError: no usable answer.
         """
-        wanted = {"filter": f'alertname="{_escaped(alertname)}"'}
+        # A silence is found by a matcher of the same type only.
+        operator = "=~" if pattern else "="
+        wanted = {"filter": f'alertname{operator}"{_escaped(alertname)}"'}
         found = _decoded(await self._http.get("/api/v2/silences", params=wanted), list[_Silence])
         return [
             Silence(
@@ -150,9 +153,12 @@ class Alertmanager:
         ends: datetime,
         owner: str,
         comment: str,
+        patterns: Mapping[str, str] = NO_PATTERNS,
         id: str | None = None,  # noqa: A002 - Alertmanager's own name for it
     ) -> str:
         """Lay a silence on alerts with all these labels, or change one; return the id it now has.
+
+        Labels in `patterns` are matched by a regular expression.
 
         An update keeps the id only when Alertmanager finds that start and matchers are the same;
         otherwise it ends the old silence and begins a new one. An id that it does not know any
@@ -163,7 +169,10 @@ class Alertmanager:
             Refused: it was not laid.
         """
         order = {
-            "matchers": [_Matcher(name, value) for name, value in sorted(matchers.items())],
+            "matchers": [
+                *(_Matcher(name, value) for name, value in sorted(matchers.items())),
+                *(_Matcher(name, value, isRegex=True) for name, value in sorted(patterns.items())),
+            ],
             "startsAt": starts,
             "endsAt": ends,
             "createdBy": owner,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from trading_ops import logs
-from trading_ops.clients.alertmanager import Alertmanager, Silence
+from trading_ops.clients.alertmanager import NO_PATTERNS, Alertmanager, Silence
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.sighting import RoutedAlert
 from trading_ops.errors import ClientError, Unreachable
@@ -39,13 +39,15 @@ class Alertmanagers:
                 union[key] = alert if known is None else _merged(known, alert)
         return union
 
-    async def silences(self, alertname: str) -> list[Silence]:
-        """Return the silences on this alert that any of them has, each once.
+    async def silences(self, alertname: str, *, pattern: bool = False) -> list[Silence]:
+        """Return the silences on this alert, or pattern, that any of them has, each once.
 
         Raises:
             ClientError: none answers.
         """
-        answers = await self._ask_all([one.silences(alertname) for one in self._members])
+        answers = await self._ask_all(
+            [one.silences(alertname, pattern=pattern) for one in self._members]
+        )
         return list({silence.id: silence for found in answers for silence in found}.values())
 
     async def silence(
@@ -56,6 +58,7 @@ class Alertmanagers:
         ends: datetime,
         owner: str,
         comment: str,
+        patterns: Mapping[str, str] = NO_PATTERNS,
         id: str | None = None,  # noqa: A002
     ) -> str:
         """Lay a silence at the first that answers; gossip tells the others.
@@ -68,7 +71,13 @@ class Alertmanagers:
         for one in self._members:
             try:
                 return await one.silence(
-                    matchers, starts=starts, ends=ends, owner=owner, comment=comment, id=id
+                    matchers,
+                    starts=starts,
+                    ends=ends,
+                    owner=owner,
+                    comment=comment,
+                    patterns=patterns,
+                    id=id,
                 )
             except Unreachable as error:
                 silent.append(str(error))

@@ -6,10 +6,22 @@ outlive the reconciler that renews it. To snooze is to be left alone until a giv
 told again then. Both are shown to Alertmanager as a silence on the alert's full label set.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from trading_ops.domain.alert import PAGE_LABEL
+
+PAGE = "TradingAlertPersists"
+"""The alert that pages for one that still fires after its delay, and names it in `origin`."""
+
+DELAYED = frozenset({"5m", "15m"})
+"""The page labels of alerts that it pages for."""
+
+OF_THE_ALERT_ALONE = frozenset({"alertname", PAGE_LABEL, "recovery"})
+"""Labels that its page does not keep."""
 
 NEW, ACKNOWLEDGED, SNOOZED = "new", "acknowledged", "snoozed"
 """How an incident stands, besides the reasons of decisions."""
@@ -92,6 +104,24 @@ def silence_until(word: Acknowledgement, now: datetime) -> datetime | None:
     if word.silenced_until is not None and word.silenced_until - now >= EXTENDED_AT:
         return None
     return now + SILENCED_FOR
+
+
+@dataclass(frozen=True)
+class Matchers:
+    """What a silence matches."""
+
+    labels: Mapping[str, str]
+    patterns: Mapping[str, str]
+    """By regular expression."""
+
+
+def matchers_of(labels: Mapping[str, str]) -> Matchers:
+    """Return what matches an alert by all its labels, and its page."""
+    if labels.get(PAGE_LABEL) not in DELAYED or ORIGIN in labels:
+        return Matchers(labels, {})
+    name = re.escape(labels.get("alertname", ""))
+    kept = {key: value for key, value in labels.items() if key not in OF_THE_ALERT_ALONE}
+    return Matchers(kept, {"alertname": f"{name}|{PAGE}", ORIGIN: f"({name})?"})
 
 
 def may_be_silenced(word: Acknowledgement, now: datetime) -> bool:

@@ -1,7 +1,7 @@
 """Acknowledge, snooze, take over, withdraw: a person's word, stored first and then shown.
 
 It is shown in two ways. To Alertmanager as a short silence on the alert's full label set, which
-keeps the pages away and, since a silenced alert means hands off, the reconciler too; it is
+mutes the alert and its page and, since a silenced alert means hands off, the reconciler too; it is
 extended while the incident is open and ends by itself soon after nobody extends it. To Prometheus
 as a metric, which holds the second line back.
 
@@ -24,6 +24,7 @@ from trading_ops.domain.acknowledgement import (
     Acknowledgement,
     AcknowledgementKind,
     has_lapsed,
+    matchers_of,
     may_be_silenced,
     renewed_until,
     silence_until,
@@ -218,8 +219,10 @@ class Acknowledging:
         word = case.word
         found = await self._ours(case)
         ours = found[0] if found else None
+        matchers = matchers_of(case.labels)
         silence_id = await self.alertmanagers.silence(
-            case.labels,
+            matchers.labels,
+            patterns=matchers.patterns,
             starts=self.now() if ours is None else ours.starts_at,
             ends=ends,
             owner=word.owner,
@@ -239,11 +242,13 @@ class Acknowledging:
             await self._note(case.word, case.word.silence_id, None)
 
     async def _ours(self, case: Case) -> list[Silence]:
-        name = case.labels.get("alertname", "")
+        matchers = matchers_of(case.labels)
+        pattern = matchers.patterns.get("alertname")
+        name = pattern or matchers.labels.get("alertname", "")
         begins = mark(case.word.incident_id)
         return [
             silence
-            for silence in await self.alertmanagers.silences(name)
+            for silence in await self.alertmanagers.silences(name, pattern=pattern is not None)
             if silence.comment.startswith(begins)
         ]
 

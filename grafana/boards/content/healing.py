@@ -28,5 +28,5 @@ TIME_TO_RECOVER = lines(
     quantiles("trading_ops_recovery_duration_seconds", window="1h"),
     "From the opening of an incident to its end, over the last hour.",
     limits=above(60, 300),
-    runbook="TradingRecoveryOverdue",
+    runbook="TradingAlertPersists",
 )

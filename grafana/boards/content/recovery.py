@@ -52,7 +52,7 @@ HEAD = row(
             "sum(trading_ops_incidents_open)",
             "Incidents that are open.",
             limits=above(1, 3),
-            runbook="TradingRecoveryOverdue",
+            runbook="TradingAlertPersists",
         ),
         stat(
             "Oldest",
@@ -61,7 +61,7 @@ HEAD = row(
             f"or {RECONCILER} * 0",
             "How long the oldest open incident has been open; 0 when none is.",
             limits=above(60, 300),
-            runbook="TradingRecoveryOverdue",
+            runbook="TradingAlertPersists",
         ),
         ESCALATED,
         stat(
@@ -90,7 +90,7 @@ HEAD = row(
             "Mean time to recover: from the opening of an incident to its end, in the time shown.",
             limits=above(60, 300),
             decimals=1,
-            runbook="TradingRecoveryOverdue",
+            runbook="TradingAlertPersists",
             absent=NONE,
         ),
         stat(
@@ -157,7 +157,7 @@ DONE = row(
             },
             "Incidents that ended in the time shown, and how long they took.",
             height=8,
-            runbook="TradingRecoveryOverdue",
+            runbook="TradingAlertPersists",
             value_links=(links.OF_THE_ALERT_IN_A_ROW,),
             linked="alertname",
         ),
