@@ -78,6 +78,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """After how much silence of a bot's agent a halt is asked for; after twice that, a process that
     is alive and mute is stopped. 0: never."""
 
+    storm_targets: Annotated[int, msgspec.Meta(ge=0)] = 3
+    """As many targets may fail at once before automation waits; a target fails while it has an open
+    incident that is critical and auto-remediated."""
+
+    storm_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    """Or as large a share of the registered bots, if that is more."""
+
+    storm_quiet_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 120.0
+    """How long no more than that may fail until automation goes on."""
+
+    healthy_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    """Share of the other targets of a kind that must be healthy before one of it is acted on."""
+
+    unhealthy_targets: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """As many of them may be unhealthy whatever their share is."""
+
+    attempts_total: Annotated[int, msgspec.Meta(ge=0)] = 20
+    """Attempts on all targets together within `attempts_window_seconds`."""
+
+    attempts_share: Annotated[float, msgspec.Meta(ge=0)] = 0.1
+    """Or so many for each registered bot, if that is more."""
+
+    attempts_window_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 600.0
+    """The time in which attempts are counted."""
+
     log_dir: Path | None = None
     """Folder of log files; None: `log` in `var` for the stack, and standard error for a process
     that is started alone."""

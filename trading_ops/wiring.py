@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aiohttp
 from aiohttp import web
@@ -65,6 +66,20 @@ class Reconciler:
     tasks: Tasks
     asking: Reader
     """The reader of the HTTP border, beside the loop's."""
+
+
+def limits_of(settings: Settings) -> GlobalLimits:
+    """Return what holds for all runbooks together."""
+    return GlobalLimits(
+        storm_targets=settings.storm_targets,
+        storm_share=settings.storm_share,
+        storm_quiet=timedelta(seconds=settings.storm_quiet_seconds),
+        minimum_healthy_share=settings.healthy_share,
+        unhealthy_targets=settings.unhealthy_targets,
+        attempts=settings.attempts_total,
+        attempts_share=settings.attempts_share,
+        window=timedelta(seconds=settings.attempts_window_seconds),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -253,7 +268,7 @@ def _loop(base: Base) -> Loop:
         jobs=jobs,
         tasks=base.tasks,
         metrics=base.metrics,
-        limits=GlobalLimits(),
+        limits=limits_of(base.settings),
         poll_seconds=base.settings.poll_interval_seconds,
         wakeup=wakeup,
     )
@@ -291,8 +306,10 @@ def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
         performer=performer,
         verifier=Verifier(prometheus=prometheus, writer=base.writer, metrics=base.metrics),
         recovery=Recovery(writer=base.writer, lease=base.lease, performer=performer),
-        limits=GlobalLimits(),
+        limits=limits_of(base.settings),
         surroundings=Surroundings(
-            plans=base.plans, limits=GlobalLimits(), observe_only=base.settings.observe_only
+            plans=base.plans,
+            limits=limits_of(base.settings),
+            observe_only=base.settings.observe_only,
         ),
     )

@@ -92,11 +92,11 @@ def _lift_limits() -> None:
     wired = [
         vars(module)
         for name, module in list(sys.modules.items())
-        if name in {"trading_ops.app", "trading_ops.wiring"} and "GlobalLimits" in vars(module)
+        if name in {"trading_ops.app", "trading_ops.wiring"} and "limits_of" in vars(module)
     ]
     assert wired, "the global limits are wired elsewhere now"
     for names in wired:
-        names["GlobalLimits"] = FAST
+        names["limits_of"] = lambda _settings: FAST()
 
 
 def _shorten_leases(seconds: float) -> None:

@@ -136,7 +136,7 @@ def test_the_two_addresses_can_be_replaced_by_their_text() -> None:
 
 
 OF_VENUES = [one for one in CONFIG["inhibit_rules"] if one["equal"] == ["venue"]]
-OTHERS = [one for one in CONFIG["inhibit_rules"] if one["equal"] != ["venue"]]
+OTHERS = [one for one in CONFIG["inhibit_rules"] if one["equal"] not in (["venue"], [])]
 
 
 def named_in(matcher: str) -> set[str]:
@@ -172,6 +172,20 @@ def test_what_a_venue_mutes_has_no_page_and_no_second_line() -> None:
         names, origins, *_ = again[source]
         assert named_in(origins) == muted
         assert named_in(names) == {PAGE, "TradingAlertUnacknowledged"}
+
+
+def test_a_storm_mutes_the_pages_of_what_the_reconciler_waits_with() -> None:
+    """Critical and auto-remediated: what counts as failing. The alerts themselves stay active."""
+    (rule,) = (one for one in CONFIG["inhibit_rules"] if one["equal"] == [])
+    assert rule["source_matchers"] == ['alertname="TradingFleetRecoveryHeld"', 'gate="storm"']
+    page, origins, bot = rule["target_matchers"]
+    assert (page, bot) == (f'alertname="{PAGE}"', 'bot!=""')
+    counted = {
+        one.name
+        for one in load_rules()
+        if one.labels.get("recovery") == "auto" and one.labels["severity"] == "critical"
+    }
+    assert named_in(origins) == counted - {"TradingFleetDailyLossBreached"}
 
 
 def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() -> None:

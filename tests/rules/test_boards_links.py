@@ -100,6 +100,7 @@ def test_every_alert_has_its_panel() -> None:
 ABOUT_ALERTS = {
     "Watchdog",
     "TradingAcknowledgementLapsed",
+    "TradingAlertPersists",
     "TradingAlertUnacknowledged",
     "TradingOpsNotice",
     "TradingOpsTest",

@@ -41,6 +41,7 @@ NOT_RAISED = {
     ),
     "TradingBotHoldNotInForce": Not("our agent obeys", "service/holding/test_holding.py"),
     "TradingBotHoldReapplied": Not(ATTACK, "service/holding/test_holding.py"),
+    "TradingFleetRecoveryHeld": Not(ALONE, "service/reconciler/test_fleet.py"),
     "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),
     "TradingBotMetricsRejected": Not("no bot of ours exports that", "rules/test_claims_live.py"),
     "TradingBotValueImpossible": Not(

@@ -107,6 +107,9 @@ class World:
     failing_peak: int = 0
     """The most targets that failed at one moment within the last `storm_quiet`."""
 
+    fleet: int = 0
+    """Registered bots."""
+
     peers: int = 0
     """Other registered targets of the same kind."""
 
@@ -143,17 +146,22 @@ class GlobalLimits:
     """What holds for all runbooks together."""
 
     attempts: int = 20
-    """Attempts on all targets inside `window`."""
+    """Attempts on all targets inside `window`, or `attempts_share` of the fleet if that is more."""
 
+    attempts_share: float = 0.1
     window: timedelta = timedelta(minutes=10)
     storm_targets: int = 3
-    """More targets than this failing at once is a storm: stop and call a person."""
+    """More targets than this failing at once, and than `storm_share` of the fleet, is a storm."""
 
+    storm_share: float = 0.1
     storm_quiet: timedelta = timedelta(minutes=2)
     """A storm is over when no more than `storm_targets` failed at once for so long."""
 
     minimum_healthy_share: float = 0.5
-    """Of the other targets of the same kind at least this share must be well."""
+    """Of the other targets of the same kind at least this share must be healthy."""
+
+    unhealthy_targets: int = 0
+    """As many of them may be unhealthy whatever their share is."""
 
     flap_episodes: int = 3
     """So many incidents of one alert within `flap_window`: it flaps."""
@@ -170,6 +178,14 @@ class GlobalLimits:
 
     cause_detection: timedelta = timedelta(seconds=3)
     """A one-shot waits this long after the alert began, so that its cause can show itself."""
+
+    def attempts_of(self, fleet: int) -> int:
+        """Return how many attempts a fleet of so many bots may have inside `window`."""
+        return max(self.attempts, int(self.attempts_share * fleet))
+
+    def storm_of(self, fleet: int) -> int:
+        """Return how many targets may fail at once in a fleet of so many bots."""
+        return max(self.storm_targets, int(self.storm_share * fleet))
 
 
 @dataclass(frozen=True, kw_only=True)

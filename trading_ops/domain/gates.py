@@ -32,6 +32,8 @@ class Wanted:
     world: World
     limits: GlobalLimits
     now: datetime
+    emergency: bool = False
+    """A person orders it for an emergency: the state of the fleet does not hold it back."""
 
     @property
     def own_limits(self) -> Limits:
@@ -61,7 +63,7 @@ def shut(wanted: Wanted) -> Shut | None:
     """
     safe = wanted.step.delivery is Delivery.SAFE_DIRECTION
     for gate in AUTOMATION if safe else AUTOMATION + OTHERS:
-        said = gate(wanted)
+        said = None if wanted.emergency and gate in FLEET else gate(wanted)
         if said is not None:
             return said
     return None
@@ -127,32 +129,30 @@ def cause(wanted: Wanted) -> Shut | None:
 
 def storm(wanted: Wanted) -> Shut | None:
     """More targets fail at once, or did a moment ago, than one by one can be the trouble of."""
-    world, most = wanted.world, wanted.limits.storm_targets
-    if world.failing_targets > most:
-        note = f"{world.failing_targets} targets are failing at once"
-    elif world.failing_peak > most:
-        note = f"{world.failing_peak} targets failed at once within {wanted.limits.storm_quiet}"
-    else:
+    world, most = wanted.world, wanted.limits.storm_of(wanted.world.fleet)
+    if max(world.failing_targets, world.failing_peak) <= most:
         return None
-    return Escalate(reason=Reason.STORM, note=note)
+    # No count: each change of it would be another decision of every incident.
+    note = f"more than {most} targets failed at once within {wanted.limits.storm_quiet}"
+    return Wait(reason=Reason.STORM, note=note, would=wanted.index)
 
 
 def healthy_share(wanted: Wanted) -> Shut | None:
-    """Too many of the target's kind are ill to take another one into treatment."""
-    peers, ill = wanted.world.peers, wanted.world.failing_peers
-    if peers - ill >= wanted.limits.minimum_healthy_share * peers:
+    """Too many of the target's kind are unhealthy to act on another one."""
+    peers, ill, limits = wanted.world.peers, wanted.world.failing_peers, wanted.limits
+    if ill <= limits.unhealthy_targets or peers - ill >= limits.minimum_healthy_share * peers:
         return None  # so it is for a fleet of one: it has no peers
-    note = f"only {peers - ill} of {peers} other targets of its kind are well"
-    return Escalate(reason=Reason.FLEET_UNHEALTHY, note=note)
+    note = f"fewer than {limits.minimum_healthy_share:.0%} of {peers} other targets are healthy"
+    return Wait(reason=Reason.FLEET_UNHEALTHY, note=note, would=wanted.index)
 
 
 def global_budget(wanted: Wanted) -> Shut | None:
     """Enough was tried for now, everything together."""
-    tried = wanted.history.everywhere
-    if tried < wanted.limits.attempts:
+    most = wanted.limits.attempts_of(wanted.world.fleet)
+    if wanted.history.everywhere < most:
         return None
-    note = f"{tried} attempts in {wanted.limits.window}"
-    return Escalate(reason=Reason.GLOBAL_BUDGET, note=note)
+    note = f"{most} attempts in {wanted.limits.window}"
+    return Wait(reason=Reason.GLOBAL_BUDGET, note=note, would=wanted.index)
 
 
 def busy(wanted: Wanted) -> Shut | None:
@@ -234,14 +234,15 @@ def precondition(wanted: Wanted) -> Shut | None:
     return Wait(reason=Reason.TARGET_HEALTHY, note=said, would=wanted.index)
 
 
+FLEET: tuple[Gate, ...] = (storm, healthy_share, global_budget)
+"""Gates about the fleet, not about the target. They page by a rule, once for all incidents."""
+
 AUTOMATION: tuple[Gate, ...] = (paused, observe_only)
 OTHERS: tuple[Gate, ...] = (
     maintenance,
     halted,
     cause,
-    storm,
-    healthy_share,
-    global_budget,
+    *FLEET,
     busy,
     own_budget,
     approved,

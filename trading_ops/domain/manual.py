@@ -2,7 +2,8 @@
 
 What belongs to an incident does not apply: `unless`, flapping, silences, verification. Nor does a
 person's halt, for it is a person who asks. A step in the safe direction passes everything: whoever
-orders a halt must not have to look for a key first.
+orders a halt must not have to look for a key first. An emergency action passes the gates of the
+fleet: it is wanted most when many targets fail.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +13,9 @@ from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.decision import GlobalLimits, History, Reason, Wait, World
 from trading_ops.domain.gates import Wanted, shut
 from trading_ops.domain.runbook import Step
+
+EMERGENCY = frozenset({"flatten_positions"})
+"""Actions that get a bot out of the market."""
 
 FORGIVE = "wait, or let the target's budgets start anew: trading-ops automation forgive {target}"
 FEWER = "wait until fewer targets fail, or use the target's own service manager by hand"
@@ -62,6 +66,7 @@ def decide_manual(
         world=replace(world, blocking=()),
         limits=limits,
         now=now,
+        emergency=step.action in EMERGENCY,
     )
     said = shut(wanted)
     if said is None:

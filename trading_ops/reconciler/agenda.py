@@ -6,7 +6,8 @@ alert, or when the time has come that its last decision named.
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from trading_ops.domain.decision import AlertView, Decision, Reason, Wait
@@ -16,6 +17,11 @@ SOON_SECONDS = 1.0
 
 SLACK = 64
 """So many times that do not count any more are no trouble."""
+
+FLEET_SECONDS = 5.0
+"""How soon while the fleet holds it back: many incidents wait together, and none is urgent."""
+
+FLEET = frozenset({Reason.STORM, Reason.FLEET_UNHEALTHY, Reason.GLOBAL_BUDGET})
 
 QUIET = frozenset(
     {
@@ -51,6 +57,7 @@ class Agenda:
         self._due: set[str] = set()
         self._times: list[tuple[float, str]] = []
         self._next: dict[str, float] = {}
+        self._held: dict[str, Reason] = {}
 
     def add(self, keys: Iterable[str]) -> None:
         """Have these looked at in the next pass."""
@@ -78,9 +85,18 @@ class Agenda:
                 self._due.add(key)
         return self._due
 
+    def held(self) -> Mapping[Reason, int]:
+        """Return how many incidents wait for each gate of the fleet."""
+        count = Counter(dict.fromkeys(FLEET, 0))
+        count.update(self._held.values())
+        return count
+
     def looked(self, key: str, sight: Sight, *, again_in: float, now: float) -> None:
         """Keep a look, and when the next one is due."""
         self._sights[key] = sight
+        self._held.pop(key, None)
+        if isinstance(sight.decision, Wait) and sight.decision.reason in FLEET:
+            self._held[key] = sight.decision.reason
         self._next.pop(key, None)
         if again_in < math.inf:
             self._at(key, now + again_in)
@@ -92,6 +108,7 @@ class Agenda:
     def forget(self, key: str) -> None:
         """Drop an incident that is closed, or that another replica has."""
         self._sights.pop(key, None)
+        self._held.pop(key, None)
         self._next.pop(key, None)
         self._due.discard(key)
 
@@ -119,6 +136,7 @@ def again_in(decision: Decision, until_seconds: float | None) -> float:
         decision: the last one.
         until_seconds: seconds until the moment that it names, None when it names none.
     """
-    quiet = isinstance(decision, Wait) and decision.reason in QUIET
-    longest = math.inf if quiet else SOON_SECONDS
+    longest = SOON_SECONDS
+    if isinstance(decision, Wait) and decision.reason in QUIET | FLEET:
+        longest = math.inf if decision.reason in QUIET else FLEET_SECONDS
     return longest if until_seconds is None else max(0.0, min(until_seconds, longest))

@@ -193,7 +193,7 @@ class Looker:
             runbook=runbook,
             step=decision.step,
             target=target.name,
-            everywhere_limit=self.limits.attempts,
+            everywhere_limit=self.limits.attempts_of(self.plans.bots),
             everywhere_since=now - self.limits.window,
             claim=None if self.lease.alone else self.lease.claim(key_of(incident)),
         )

@@ -152,6 +152,8 @@ class Loop:
             due = self._agenda.take(clock.monotonic()) - late
             self._agenda.add(late)
             await self._look_at([self.desk.by_id[key] for key in due if key in self._mine])
+        for reason, count in self._agenda.held().items():
+            self.metrics.incidents_held.labels(reason).set(count)
         self._acknowledge()
         if taken.more:
             return 0.0

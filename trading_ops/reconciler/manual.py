@@ -17,7 +17,7 @@ from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
 from trading_ops.domain.decision import GlobalLimits, History, Reason, World
-from trading_ops.domain.manual import Refusal, decide_manual
+from trading_ops.domain.manual import EMERGENCY, Refusal, decide_manual
 from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Step
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ActionError, OrderRefused
@@ -170,7 +170,9 @@ class Manual:
             owner=order.owner,
             reason=order.reason,
             limits=Limits(),
-            everywhere_limit=self.limits.attempts,
+            everywhere_limit=None
+            if order.step.action in EMERGENCY
+            else self.limits.attempts_of(self.surroundings.plans.bots),
             everywhere_since=clock.now() - self.limits.window,
             claim=None if self.lease.alone else self.lease.claim(key),
         )

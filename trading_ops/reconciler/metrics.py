@@ -21,6 +21,7 @@ class ReconcilerMetrics:
         self.decisions = counter("trading_ops_decisions_total", self.registry)
         self.attempts = counter("trading_ops_attempts_total", self.registry)
         self.notifications = counter("trading_ops_notifications_total", self.registry)
+        self.incidents_held = gauge("trading_ops_incidents_held", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
         self.acknowledged_until = gauge(
@@ -115,9 +116,6 @@ def possible_decisions() -> list[tuple[str, Reason]]:
         Reason.TARGET_UNKNOWN,
         Reason.STEPS_EXHAUSTED,
         Reason.ATTEMPTS_EXHAUSTED,
-        Reason.GLOBAL_BUDGET,
-        Reason.STORM,
-        Reason.FLEET_UNHEALTHY,
         Reason.APPROVAL_DENIED,
         Reason.OUTCOME_UNKNOWN,
     )

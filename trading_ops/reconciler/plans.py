@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trading_ops.domain.alert import Alert
 from trading_ops.domain.runbook import Runbook
-from trading_ops.domain.target import Registry, Target
+from trading_ops.domain.target import NAMED_BOTS, Registry, Target
 from trading_ops.store.incidents import Sighting
 
 
@@ -15,6 +15,11 @@ class Plans:
 
     runbooks: Mapping[str, Runbook]
     registry: Registry
+
+    @property
+    def bots(self) -> int:
+        """How many bots are registered: the size of the fleet, of which limits are a share."""
+        return sum(one.kind in NAMED_BOTS for one in self.registry)
 
     def runbook(self, alert: str) -> Runbook | None:
         """Return the plan for an alert, or None."""

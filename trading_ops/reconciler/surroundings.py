@@ -17,8 +17,8 @@ from trading_ops.reconciler.plans import Plans
 FRESH = timedelta(seconds=1)
 """How long the state of the fleet is kept: one incident's look does not count all the others."""
 
-FOR_INFORMATION = "never"
-"""The `escalate` of alerts of which nobody is ever told."""
+
+CRITICAL = "critical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ class Surroundings:
             blocking=blocked,
             failing_targets=len(fleet.failing),
             failing_peak=fleet.peak,
+            fleet=self.plans.bots,
             peers=len(peers),
             failing_peers=len(peers & fleet.failing),
             approvals=desk.approvals,
@@ -112,8 +113,8 @@ class Surroundings:
                 yield one
 
     def _counts(self, incident: Incident, *, fired: bool = False) -> bool:
-        """Whether it says that its target fails; what is only for information does not."""
+        """Whether it says that its target fails; it is critical and auto-remediated."""
         if not fired and incident.id not in self.fired:
             return False
         book = self.plans.runbook(incident.alert)
-        return book is None or bool(book.steps) or book.escalate != FOR_INFORMATION
+        return bool(book and book.steps) and incident.labels.get("severity") == CRITICAL

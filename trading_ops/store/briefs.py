@@ -1,10 +1,22 @@
-"""What deciding needs of incidents: without labels and annotations, most of a storm's memory."""
+"""What deciding needs of incidents: no labels but `severity`, and no annotations.
+
+Those are most of the memory in a storm.
+"""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, func, select, type_coerce
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    func,
+    select,
+    type_coerce,
+)
 
 from trading_ops.domain.incident import Incident
 from trading_ops.store.tables import fences, incidents
@@ -14,17 +26,18 @@ CHUNK = 500
 _BRIEF = [
     column for column in incidents.c if column.name not in {"labels", "annotations", "close_reason"}
 ]
+_SEVERITY = type_coerce(incidents.c.labels, JSON)["severity"].as_string().label("severity")
 _NOTHING: Mapping[str, str] = {}
 
 
 def brief(connection: Connection, only: Collection[str] | None = None) -> list[Incident]:
-    """Return open incidents, oldest first, without labels and annotations.
+    """Return open incidents, oldest first, with no label but `severity`.
 
     Args:
         connection: to read from.
         only: ids; None for all. An incident that is closed is not returned.
     """
-    statement = select(*_BRIEF).where(incidents.c.closed_at.is_(None))
+    statement = select(*_BRIEF, _SEVERITY).where(incidents.c.closed_at.is_(None))
     statement = statement.order_by(incidents.c.opened_at, incidents.c.id)
     if only is None:
         return _brief(connection, statement)
@@ -36,8 +49,8 @@ def brief(connection: Connection, only: Collection[str] | None = None) -> list[I
 
 
 def closed_since(connection: Connection, since: datetime) -> list[Incident]:
-    """Return the incidents that were closed after a moment, without labels and annotations."""
-    statement = select(*_BRIEF).where(incidents.c.closed_at > since)
+    """Return the incidents that were closed after a moment, with no label but `severity`."""
+    statement = select(*_BRIEF, _SEVERITY).where(incidents.c.closed_at > since)
     return _brief(connection, statement.order_by(incidents.c.closed_at))
 
 
@@ -82,5 +95,11 @@ def _episodes(
 
 
 def _brief(connection: Connection, statement: Select[Any]) -> list[Incident]:
-    rows = connection.execute(statement).mappings()
-    return [Incident(**row, labels=_NOTHING, annotations=_NOTHING) for row in rows]
+    found = []
+    shared: dict[str | None, Mapping[str, str]] = {None: _NOTHING}
+    for row in connection.execute(statement).mappings():
+        values = dict(row)
+        severity = values.pop("severity")
+        labels = shared.setdefault(severity, {"severity": severity})
+        found.append(Incident(**values, labels=labels, annotations=_NOTHING))
+    return found

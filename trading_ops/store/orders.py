@@ -36,7 +36,9 @@ class Order:
     owner: str
     reason: str
     limits: Limits
-    everywhere_limit: int
+    everywhere_limit: int | None
+    """None: an emergency action, which no budget of the fleet holds back."""
+
     everywhere_since: datetime
     claim: Claim | None = None
     """The lease under which it starts; None: there is no other replica."""
@@ -140,4 +142,6 @@ def _still_allowed(connection: Connection, order: Order, now: datetime) -> bool:
     limits = order.limits
     if not starting.has_budget(connection, order.target, step.action, limits, None, now=now):
         return False
+    if order.everywhere_limit is None:
+        return True
     return starting.starts_below(connection, order.everywhere_limit, since=order.everywhere_since)

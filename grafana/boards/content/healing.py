@@ -19,7 +19,9 @@ WAITS = events(
     "short",
     gain('trading_ops_decisions_total{decision="wait"}', "reason", growing=True),
     "Decisions to wait, by reason. Suppressed: silenced, inhibited, with_a_person, paused, "
-    "maintenance. Not yet: cooldown, cause_elsewhere, alert_pending.",
+    "maintenance. Not yet: cooldown, cause_elsewhere, alert_pending. Many targets fail: storm, "
+    "fleet_unhealthy, global_budget.",
+    runbook="TradingFleetRecoveryHeld",
 )
 
 TIME_TO_RECOVER = lines(

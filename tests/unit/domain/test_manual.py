@@ -9,7 +9,7 @@ from hypothesis import given
 from tests.builders import NOW, ONE_SHOT, SAFE, ago, make_attempt, make_step
 from tests.property.test_decide_properties import LIMITS, histories, worlds
 from tests.unit.domain.test_decide import PAUSE, WINDOW, world
-from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.attempt import AttemptState, Delivery
 from trading_ops.domain.decision import History, Reason, World
 from trading_ops.domain.manual import OPENS, Refusal, decide_manual
 from trading_ops.domain.runbook import Limits
@@ -96,6 +96,23 @@ def test_a_halt_passes_every_gate() -> None:
     """Whoever stops a bot does not wait for anything."""
     shut = world(pause=PAUSE, observe_only=True, maintenance=WINDOW, failing_targets=9)
     assert answer({"step": SAFE, "world": shut}) is None
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"world": world(failing_targets=9)},
+        {"world": world(peers=1, failing_peers=1)},
+        {"history": History(everywhere=99)},
+    ],
+)
+def test_an_emergency_exit_passes_the_gates_of_the_fleet(over: dict[str, Any]) -> None:
+    """It is wanted most when many bots are in trouble; its own gates hold."""
+    way_out = make_step(action="flatten_positions", delivery=Delivery.ONE_SHOT)
+    assert answer({"step": way_out, **over}) is None
+    paused = answer({"step": way_out, "world": world(pause=PAUSE)})
+    assert paused is not None
+    assert paused.reason is Reason.PAUSED
 
 
 @given(histories, worlds)

@@ -34,6 +34,12 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="The machine gave up: a rule pages on it at once.",
         vital=True,
     ),
+    _gauge(
+        name="trading_ops_incidents_held",
+        labels=("gate",),
+        help="Open incidents that wait for a gate of the fleet.",
+        why="Many targets fail at once: a rule pages once for all of them.",
+    ),
     _counter(
         name="trading_ops_decisions_total",
         labels=("decision", "reason"),
