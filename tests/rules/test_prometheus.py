@@ -121,6 +121,7 @@ def test_alerts_are_the_same_at_both_sources() -> None:
 
 
 FIRES_ON_NOTHING = {
+    "TradingAlertPersists",
     "TradingAlertUnacknowledged",
     "TradingOpsExporterDown",
     "TradingOpsReconcilerDown",

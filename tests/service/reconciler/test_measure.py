@@ -11,6 +11,7 @@ LABELLED = {
     "trading_ops_holds_reapplied_total",
     "trading_ops_incidents_open",
     "trading_ops_incident_escalated",
+    "trading_ops_incidents_held",
     "trading_ops_acknowledged_until_timestamp_seconds",
     "trading_ops_test_alert",
     "trading_ops_notice",

@@ -39,6 +39,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         labels=("gate",),
         help="Open incidents that wait for a gate of the fleet.",
         why="Many targets fail at once: a rule pages once for all of them.",
+        vital=True,
     ),
     _counter(
         name="trading_ops_decisions_total",
