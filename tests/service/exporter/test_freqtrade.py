@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -413,6 +414,11 @@ BAD = {
 }
 
 
+async def _fail_alone(bot: FreqtradeBot, meant: set[str]) -> bool:
+    await look(bot)
+    return bot.is_alive and {endpoint_of(one) for one in bot.watched if not one.up} == meant
+
+
 @pytest.mark.parametrize("bad", BAD)
 async def test_a_bad_answer_costs_that_endpoint_alone(tmp_path: Path, bad: str) -> None:
     """Whatever one endpoint answers, its figures are absent and those of the others are there."""
@@ -421,14 +427,10 @@ async def test_a_bad_answer_costs_that_endpoint_alone(tmp_path: Path, bad: str) 
         fake.raw[endpoint] = BAD[bad]
         meant = ASKS.get(endpoint, {endpoint})
         async with reading(tmp_path, fake) as bot:
-            for _ in range(5):  # on a busy machine a good answer may come too late
-                seen = await look(bot)
-                failed = {endpoint_of(one) for one in bot.watched if not one.up}
-                if bot.is_alive and failed == meant:
-                    break
-        assert bot.is_alive
+            # On a busy machine a good answer may come too late.
+            await eventually(partial(_fail_alone, bot, meant), what=endpoint)
+            seen = figures(bot)
         assert not [name for name in seen if name.startswith(lost)], endpoint
-        assert failed == meant
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A person's word: what is due for it at each moment, and what the second line's rule is told."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,10 @@ from tests.builders import LABELS, NOW, ago
 from trading_ops.domain.acknowledgement import (
     Acknowledgement,
     AcknowledgementKind,
+    Matchers,
     acknowledged_until,
     has_lapsed,
+    matchers_of,
     may_be_silenced,
     origin_of,
     renewed_until,
@@ -97,6 +100,24 @@ def test_an_alert_about_an_alert_is_the_same_fault() -> None:
         "",
         "paper",
     )
+
+
+def test_a_silence_matches_every_label_of_its_alert() -> None:
+    """Host A is not host B; and an alert whose page a rule raises later is silenced with it."""
+    at_once = {"alertname": "TradingHostDiskLow", "host": "a", "escalate": "0s"}
+    assert matchers_of(at_once) == Matchers(at_once, {})
+    page = {"alertname": "TradingAlertPersists", "origin": "BotSick", "escalate": "5m"}
+    assert matchers_of(page) == Matchers(page, {})
+    delayed = matchers_of({"alertname": "TradingHostDiskLow", "host": "a", "escalate": "5m"})
+    assert delayed.labels == {"host": "a"}
+    for name, origin in (
+        ("TradingHostDiskLow", ""),
+        ("TradingAlertPersists", "TradingHostDiskLow"),
+    ):
+        assert re.fullmatch(delayed.patterns["alertname"], name)
+        assert re.fullmatch(delayed.patterns["origin"], origin)
+    assert not re.fullmatch(delayed.patterns["alertname"], "TradingHostDiskFilling")
+    assert not re.fullmatch(delayed.patterns["origin"], "TradingHostDiskFilling")
 
 
 def test_the_metric_knows_the_latest_end_and_what_was_withdrawn() -> None:
