@@ -198,7 +198,13 @@ def rules_failed(name: str, bad: bool) -> list[Series]:
 def unanswered(name: str, bad: bool) -> list[Series]:
     """Critical for twenty minutes: given back, or taken for the next hour."""
     ours = {"bot": name, "venue": "paper"}
-    breached = {"alertname": BREACHED, "alertstate": "firing", "severity": "critical", **ours}
+    breached = {
+        "alertname": BREACHED,
+        "alertstate": "firing",
+        "severity": "critical",
+        "escalate": "0s",
+        **ours,
+    }
     until = steady(0 if bad else clock.timestamp() + HOUR)
     return [
         Series(name="ALERTS", labels=breached, curve=steady(1), hours=1 / 3),
