@@ -44,7 +44,9 @@ LONG = frozenset(
 LONG_FOLDERS = frozenset({"tests/attacks", "tests/faults"})
 """Folders of such files: `make attacks`, `make faults`."""
 
-SLOW = frozenset({"tests/e2e", "tests/crash/test_crash.py"})
+SLOW = frozenset(
+    {"tests/e2e", "tests/crash/test_crash.py", "tests/rules/test_long_windows_live.py"}
+)
 """What has deadlines of its own on a whole running system: `make test-slow` and continuous
 integration run it one test at a time, and when nothing else needs the machine."""
 
