@@ -103,6 +103,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     attempts_window_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 600.0
     """The time in which attempts are counted."""
 
+    notifications_kept_days: Annotated[float, msgspec.Meta(ge=1, le=36600)] = 7.0
+    """For which the bodies of notifications are kept that were taken apart."""
+
+    incidents_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
+    """For which closed incidents are kept with their attempts, and holds, pauses, maintenance
+    windows and quarantined notifications that are over."""
+
+    events_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
+    """For which events are kept. What is older is removed behind a signed checkpoint."""
+
     log_dir: Path | None = None
     """Folder of log files; None: `log` in `var` for the stack, and standard error for a process
     that is started alone."""

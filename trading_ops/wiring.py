@@ -38,6 +38,7 @@ from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.perform import Performer
 from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.recover import Recovery
+from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.reconciler.surroundings import Surroundings
 from trading_ops.reconciler.tasks import Tasks
@@ -266,11 +267,22 @@ def _loop(base: Base) -> Loop:
             metrics=base.metrics,
         ),
         jobs=jobs,
+        retention=_retention(base),
         tasks=base.tasks,
         metrics=base.metrics,
         limits=limits_of(base.settings),
         poll_seconds=base.settings.poll_interval_seconds,
         wakeup=wakeup,
+    )
+
+
+def _retention(base: Base) -> Retention:
+    return Retention(
+        writer=base.writer,
+        audit_key=base.settings.secret("audit_key").encode(),
+        notifications_kept=timedelta(days=base.settings.notifications_kept_days),
+        incidents_kept=timedelta(days=base.settings.incidents_kept_days),
+        events_kept=timedelta(days=base.settings.events_kept_days),
     )
 
 

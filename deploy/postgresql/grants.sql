@@ -4,8 +4,10 @@ GRANT USAGE ON SCHEMA public TO trading_ops;
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO trading_ops;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO trading_ops;
 
--- What is swept up: notifications that were taken apart long ago, leases that ended.
-GRANT DELETE ON notifications, claims, replicas TO trading_ops;
+-- Leases that ended, and what retention removes.
+GRANT DELETE ON claims, replicas TO trading_ops;
+GRANT DELETE ON notifications, incidents, attempts, acknowledgements, approvals, holds, pauses,
+    maintenance TO trading_ops;
 
 -- History is only added to; its head moves, and cannot go away. Old events can be deleted behind a
 -- checkpoint: a trigger refuses every other deletion, and `audit verify` an unsigned checkpoint.

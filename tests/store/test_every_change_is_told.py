@@ -24,6 +24,8 @@ UNTOLD = {
     ("replicas", "*"): "who is alive now",
     ("events", "write"): "writes the events",
     ("events", "remove_through"): "adds `events_removed` itself",
+    ("retention", "_remove"): "its caller adds `pruned`",
+    ("retention", "_remove_approvals_by_hand"): "its caller adds `pruned`",
     ("audit_checkpoints", "add"): "of one row, for callers that tell",
     ("acknowledgements", "_set"): "of one row, for callers that tell",
     ("approvals", "_insert"): "of one row, for callers that tell",

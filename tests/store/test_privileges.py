@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from tests.builders import NOW
 from tests.databases import postgresql_only
 from tests.postgres import Cluster
+from tests.store import test_retention
 from tests.store.test_hostile_text import USES
-from trading_ops.store import claims, events, migrate, notifications
+from trading_ops.store import claims, events, migrate, notifications, retention
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 
@@ -80,9 +82,7 @@ def test_it_is_enough_for_what_is_swept_up(restricted: str) -> None:
         "DROP FUNCTION trading_ops_append_only() CASCADE",
         "DELETE FROM chain",
         "INSERT INTO chain VALUES (2, 0, '')",
-        "DELETE FROM incidents",
-        "DELETE FROM attempts",
-        "DELETE FROM holds",
+        "DELETE FROM fences",
         "UPDATE alembic_version SET version_num = '0001'",
         "DROP TABLE claims",
         "CREATE TABLE mine (id int)",
@@ -111,6 +111,21 @@ def test_the_owner_is_stopped_by_the_trigger(url: str) -> None:
         for statement in ("UPDATE events SET note = 'another'", "DELETE FROM events"):
             with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
                 connection.exec_driver_sql(statement)
+
+
+def test_it_is_enough_for_retention(restricted: str) -> None:
+    """What is over is removed, of every kind."""
+    before, now = NOW.replace(year=2027), NOW.replace(year=2028)
+    with opened(restricted) as engine:
+        with transaction(engine, b"") as connection:
+            test_retention.incident(connection, NOW)
+            test_retention.orders(connection, NOW)
+        with transaction(engine, b"") as connection:
+            for remove in (retention.remove_incidents, retention.remove_orders):
+                assert remove(connection, before=before, now=now, limit=10) > 0
+        with transaction(engine, b"") as connection:
+            remove_events = partial(retention.remove_events, key=b"", limit=10)
+            assert remove_events(connection, before=before, now=now) > 0
 
 
 def test_old_events_are_removed_behind_a_checkpoint_only(restricted: str) -> None:

@@ -38,7 +38,7 @@ CHUNK = 500
 SAID = "decided_"
 """Begins the kinds of events that only say what was thought; what was done has its own."""
 
-NOBODYS = frozenset({"notified", "quarantined", "order_refused", "pruned"})
+NOBODYS = frozenset({"notified", "quarantined", "order_refused", "pruned", "events_removed"})
 """Events that change nothing by which is decided."""
 
 _NONE: tuple[Attempt, ...] = ()

@@ -6,7 +6,7 @@ Nothing here acts: it only opens incidents and keeps Alertmanager's word that so
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from trading_ops import checkpoints, clock, logs
@@ -25,9 +25,6 @@ log = logs.get(__name__)
 
 BATCHES = 5
 """How many batches are taken apart before the loop goes on."""
-
-KEEP = timedelta(days=7)
-"""How long bodies are kept that were taken apart; what they opened is kept for good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +56,6 @@ class Intake:
         seen = await self.reader.read(notifications.watchdog_last_seen)
         if seen is not None:
             self.metrics.watchdog.set(seen.timestamp())
-
-    async def forget_old(self) -> None:
-        """Delete bodies that were taken apart long ago; what is in quarantine stays."""
-        now = clock.now()
-        before = now - KEEP
-        while await self.writer.run(partial(notifications.prune, before=before, now=now)):
-            log.info("notifications_pruned", before=before.isoformat())
 
     async def take_apart(self, external: Mapping[str, str]) -> "Taken":
         """Turn what waits into incidents; safe to repeat after a crash.

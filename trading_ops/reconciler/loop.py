@@ -28,13 +28,14 @@ from trading_ops.reconciler.manual import Manual
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
 from trading_ops.store.reader import Reader
 
 log = logs.get(__name__)
 
 DRAIN_SECONDS = 5.0
-PRUNE_SECONDS = 3600.0
+RETENTION_SECONDS = 3600.0
 REST_PER_ALERT_SECONDS = 0.0001
 """How long the sources are left alone for each alert that they told of: in a storm, asking must not
 take all the time. Counted by alerts, for the clock also runs while the process is frozen."""
@@ -65,6 +66,7 @@ class Loop:
     manual: Manual
     acknowledging: Acknowledging
     jobs: Jobs
+    retention: Retention
     tasks: Tasks
     metrics: ReconcilerMetrics
     limits: GlobalLimits
@@ -103,16 +105,16 @@ class Loop:
             await self.lease.end()
 
     async def _come_round(self, succeeded: Succeeded) -> None:
-        polled_at = pruned_at = -math.inf
+        polled_at = removed_at = -math.inf
         while True:
             self.wakeup.clear()
             due = max(polled_at + self.poll_seconds, self._not_before) <= clock.monotonic()
             polled_at = clock.monotonic() if due else polled_at
             rest = await self._guarded_pass(succeeded, poll=due)
-            if clock.monotonic() - pruned_at > PRUNE_SECONDS:
-                pruned_at = clock.monotonic()
-                if "prune" not in self.jobs:
-                    self.jobs.start("prune", self.intake.forget_old())
+            if clock.monotonic() - removed_at > RETENTION_SECONDS:
+                removed_at = clock.monotonic()
+                if "retention" not in self.jobs:
+                    self.jobs.start("retention", self.retention.run_once(), wakes=False)
             until_poll = polled_at + self.poll_seconds - clock.monotonic()
             await self._sleep(min(rest, max(until_poll, self._resting)))
 

@@ -20,7 +20,7 @@ log = logs.get(__name__)
 
 EVERY_SECONDS = 5.0
 QUARANTINE_EVERY = 12
-"""Every so many measurements: nothing but a person's hand makes it smaller, and it is a scan."""
+"""Every so many measurements: it changes seldom, and counting it is a scan."""
 
 
 @dataclass(frozen=True, kw_only=True)

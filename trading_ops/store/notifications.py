@@ -90,17 +90,24 @@ def watchdog_last_seen(connection: Connection) -> datetime | None:
     return connection.execute(statement).scalar_one_or_none()
 
 
-def prune(connection: Connection, *, before: datetime, now: datetime, limit: int = 500) -> int:
-    """Delete what was taken apart before a moment, at most so many; return how many."""
+def prune(
+    connection: Connection,
+    *,
+    before: datetime,
+    now: datetime,
+    state: State = State.PARSED,
+    limit: int = 500,
+) -> int:
+    """Delete bodies in one state from before a moment, at most so many; return how many."""
     old = (
         select(notifications.c.id)
-        .where(notifications.c.state == State.PARSED.value, notifications.c.received_at < before)
+        .where(notifications.c.state == state.value, notifications.c.received_at < before)
         .limit(limit)
     )
     gone = connection.execute(delete(notifications).where(notifications.c.id.in_(old))).rowcount
     if gone:
-        # Their hashes are in the story for good.
-        note = f"{gone} bodies of notifications from before {before.isoformat()}"
+        # Their hashes stay in the events.
+        note = f"{gone} bodies of {state} notifications from before {before.isoformat()}"
         events.add(connection, at=now, kind="pruned", note=note, after={"deleted": gone})
     return gone
 
