@@ -179,6 +179,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             holding=holding,
             hands_off=HandsOff(reader=base.reader, observe_only=settings.observe_only),
             writer=base.writer,
+            reader=base.reader,
             metrics=base.metrics,
             prometheus=_prometheus(session, registry),
             patience=Patience(

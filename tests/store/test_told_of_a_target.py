@@ -8,7 +8,7 @@ from sqlalchemy import Connection, update
 from tests.builders import NOW, make_alert
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.reconciler.story import BEFORE, Story, read_story
-from trading_ops.store import events, holds, incidents
+from trading_ops.store import event_log, events, holds, incidents
 from trading_ops.store.tables import incidents as table
 
 SECOND = timedelta(seconds=1)
@@ -117,3 +117,17 @@ def test_what_belongs_to_an_incident_is_in_that_one_only(connection: Connection)
     tell(connection, "agent_silent", SECOND)
     assert kinds(connection, first) == ["received", "opened", "decided_wait", "agent_silent"]
     assert kinds(connection, second) == ["received", "opened", "agent_silent"]
+
+
+def test_what_was_told_of_each_target_is_counted_after_a_restart(connection: Connection) -> None:
+    """Of one kind, since a moment, each target apart; an event that names none is none."""
+    tell(connection, "agent_stopped", -2 * MINUTE)
+    tell(connection, "agent_stopped", -SECOND)
+    tell(connection, "agent_stopped", SECOND)
+    tell(connection, "agent_stopped", SECOND, target="beta")
+    tell(connection, "agent_silent", SECOND)
+    events.add(connection, at=NOW, kind="agent_stopped", after={"target": 7})
+    events.add(connection, at=NOW, kind="agent_stopped")
+    events.write(connection, b"")
+    found = event_log.told_by_target(connection, kind="agent_stopped", since=NOW - MINUTE)
+    assert found == {"alpha": [NOW - SECOND, NOW + SECOND], "beta": [NOW + SECOND]}

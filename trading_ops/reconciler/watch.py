@@ -24,13 +24,14 @@ from trading_ops.domain.hold import HeldState, is_machines, silence_id
 from trading_ops.domain.silence import SPARED, Silence, Verdict, judge
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Cut, StoreError, TradingOpsError
-from trading_ops.reconciler.evidence import Evidence
+from trading_ops.reconciler.evidence import HOUR_SECONDS, Evidence
 from trading_ops.reconciler.hands_off import HandsOff
 from trading_ops.reconciler.holding import MACHINE, Holding, Report
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.pulse import MISSES, Patience, Pulse
 from trading_ops.reconciler.tasks import Succeeded, unwatched
-from trading_ops.store import Connection, events
+from trading_ops.store import Connection, event_log, events
+from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
 __all__ = ["AgentWatch", "Patience", "Pulse"]
@@ -38,6 +39,9 @@ __all__ = ["AgentWatch", "Patience", "Pulse"]
 log = logs.get(__name__)
 
 WRITE_SECONDS = 1.0
+
+STOPPED = "agent_stopped"
+"""The kind of the event that counts against the budget of stops, also after a restart."""
 
 SPARED_BECAUSE = {
     Verdict.IMPOSTOR: "another user's process listens on its port",
@@ -60,6 +64,7 @@ class AgentWatch:
         holding: Holding,
         hands_off: HandsOff,
         writer: Writer,
+        reader: Reader,
         metrics: ReconcilerMetrics,
         prometheus: Prometheus | None = None,
         patience: Patience | None = None,
@@ -73,6 +78,7 @@ class AgentWatch:
         self._holding = holding
         self._hands_off = hands_off
         self._writer = writer
+        self._reader = reader
         self._metrics = metrics
         self._patience = patience or Patience()
         self._evidence = Evidence(
@@ -95,6 +101,7 @@ class AgentWatch:
             pulse.quiet_from = pulse.judged_at = clock.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._recall_stops())
                 group.create_task(self._keep_up(succeeded))
                 for pulse in self.pulses.values():
                     group.create_task(self._follow(pulse))
@@ -102,6 +109,28 @@ class AgentWatch:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _recall_stops(self) -> None:
+        """Count the stops of the last hour against the budget: the reconciler may have restarted.
+
+        While the database does not answer, only the stops since the start are counted.
+        """
+        while True:
+            since = clock.now() - timedelta(seconds=HOUR_SECONDS)
+            read = partial(event_log.told_by_target, kind=STOPPED, since=since)
+            try:
+                told = await self._reader.read(read)
+            except StoreError as error:
+                log.warning("stops_not_read", error=str(error))
+                await asyncio.sleep(self._patience.poll)
+                continue
+            now, now_monotonic = clock.now(), clock.monotonic()
+            for name, pulse in self.pulses.items():
+                ages = [(now - at).total_seconds() for at in told.get(name, [])]
+                # An event from the future, after a clock step, counts as one of this moment.
+                stops = [now_monotonic - max(0.0, age) for age in ages]
+                pulse.stops = max(pulse.stops, stops, key=len)
+            return
 
     async def _follow(self, pulse: Pulse) -> None:
         patience = self._patience
@@ -224,7 +253,8 @@ class AgentWatch:
             return
         pulse.stops.append(clock.monotonic())
         log.warning("silent_process_stopped", target=name, detail=result.detail)
-        await self._tell_once(pulse, "agent_stopped", f"{name} was alive and mute: {result.detail}")
+        # Each stop is an event, also the second one of a silence: they are counted.
+        await self._tell(pulse, STOPPED, f"{name} was alive and mute: {result.detail}")
         await self._withdraw(pulse, "its process was stopped before it could take the halt")
 
     async def _withdraw(self, pulse: Pulse, reason: str) -> None:

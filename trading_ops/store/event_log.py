@@ -1,5 +1,6 @@
 """Reads the story: of an incident, about a target, since an event."""
 
+import json
 from collections.abc import Collection
 from datetime import datetime
 
@@ -55,6 +56,23 @@ def about_target(
     # To SQLite's LIKE, `Alpha` is `alpha`.
     told = [one for one in found if one.incident_id is None and spelt in str(one.after)]
     return sorted(told, key=lambda event: event.seq)
+
+
+def told_by_target(
+    connection: Connection, *, kind: str, since: datetime
+) -> dict[str, list[datetime]]:
+    """Return when events of a kind were written since a moment, by the target in their `after`."""
+    found: dict[str, list[datetime]] = {}
+    statement = (
+        select(events.c.at, events.c.after)
+        .where(events.c.at >= since, events.c.kind == kind, events.c.after.is_not(None))
+        .order_by(events.c.at)
+    )
+    for row in connection.execute(statement):
+        target = json.loads(row.after).get("target")
+        if isinstance(target, str):
+            found.setdefault(target, []).append(row.at)
+    return found
 
 
 def is_told(

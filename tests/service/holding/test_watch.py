@@ -78,6 +78,7 @@ async def watching(
         holding=desk.holding,
         hands_off=HandsOff(reader=desk.reader, observe_only=observe_only),
         writer=desk.writer,
+        reader=desk.reader,
         metrics=metrics,
         prometheus=prometheus,
         patience=patience,
@@ -393,5 +394,28 @@ async def test_a_new_life_that_never_answers_is_stopped_in_the_end(
         await asyncio.wait_for(service.stopped.wait(), 60)
         assert await desk.standing() == {}
         service.running, service.incarnation = True, "78:78"
+        assert "too often" in (await eventually(lambda: run.told("agent_spared")))[0]
+        assert [order["incarnation"] for order in service.orders] == ["77:77"]
+
+
+async def test_the_budget_of_stops_outlives_the_reconciler(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """A second watch on the same database knows what the first one stopped, and stops no more."""
+    service, _ = manager
+    patience = dataclasses.replace(QUICK, start=1.0, stops=1)
+    async with watching(desk, patience=patience) as run:
+        await run.heard()
+        service.incarnation = "77:77"
+        bot.stop()
+        await asyncio.wait_for(service.stopped.wait(), 60)
+        await eventually(lambda: run.told("agent_stopped"))
+    service.running, service.incarnation = True, None
+    bot.start()
+    async with watching(desk, patience=patience) as run:
+        await run.heard()
+        await eventually(lambda: run.watch.pulses["alpha"].stops)
+        service.incarnation = "78:78"
+        bot.stop()
         assert "too often" in (await eventually(lambda: run.told("agent_spared")))[0]
         assert [order["incarnation"] for order in service.orders] == ["77:77"]
