@@ -153,7 +153,8 @@ _ALERTS = """\
   - name: trading-slo
     interval: 30s
     rules:
-      # Ten events at least, bad or good, and half an hour of history, in the last hour.
+      # Ten events at least, bad or good, and half an hour of history, in the last hour. Not for
+      # an outage that TradingBotDown has paged, until the short window no longer contains it.
       - alert: TradingSloBudgetBurningFast
         expr: |
           (
@@ -163,6 +164,7 @@ _ALERTS = """\
             avg_over_time(slo:sli_events:rate5m[1h]) * 3600 > 10
           and ignoring (sloth_window)
             count_over_time(slo:sli_events:rate5m[1h]) > 60
+{paged_for_35m}
         for: 30s
         keep_firing_for: 2m
         labels:
@@ -187,6 +189,7 @@ _ALERTS = """\
             avg_over_time(slo:sli_events:rate5m[1d]) * 86400 > 30
           and ignoring (sloth_window)
             count_over_time(slo:sli_events:rate5m[1d]) > 720
+{paged_for_6h}
         for: 5m
         keep_firing_for: 10m
         labels:
@@ -221,12 +224,33 @@ def _burning(*pairs: tuple[str, str, float]) -> str:
     return "\n            or\n".join(parts)
 
 
+def _not_paged_within(window: str) -> str:
+    return (
+        "          unless on (bot, venue, sloth_slo) label_replace(\n"
+        "            max_over_time(\n"
+        '              ALERTS{alertname="TradingAlertPersists", alertstate="firing", '
+        f'origin="TradingBotDown"}}[{window}]\n'
+        "            ),\n"
+        '            "sloth_slo", "availability", "", ""\n'
+        "          )"
+    )
+
+
 def rules() -> str:
     """Return the whole file."""
     fast = _burning(("5m", "1h", 14.4), ("30m", "6h", 6))
     slow = _burning(("2h", "1d", 3), ("6h", "3d", 1))
     groups = "".join(_group(one) for one in objectives())
-    return HEAD + groups + _ALERTS.format(fast=fast, slow=slow)
+    return (
+        HEAD
+        + groups
+        + _ALERTS.format(
+            fast=fast,
+            slow=slow,
+            paged_for_35m=_not_paged_within("35m"),
+            paged_for_6h=_not_paged_within("6h"),
+        )
+    )
 
 
 def main() -> None:
