@@ -18,7 +18,7 @@ keep() { # NAME: standard input becomes the file, unless there is one
 }
 token() { od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n'; }
 
-for name in metrics_token agent_token webhook_token operator_token supervisor_token faults_token audit_key \
+for name in metrics_token agent_token_alpha webhook_token operator_token supervisor_token faults_token audit_key \
     venue_key venue_key_manual \
     database_admin_password database_owner_password database_password database_exporter_password \
     grafana_admin_password; do

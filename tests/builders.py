@@ -1,5 +1,7 @@
 """Values for tests: each builder gives a plain, valid one, and takes what a test is about."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -157,3 +159,23 @@ def make_registry(**addresses: str) -> Registry:
             for index, (name, kind) in enumerate(entries.items())
         )
     )
+
+
+@dataclass
+class FixedSecrets:
+    """What a directory of clients sends; `agents` by the name of the bot, else `agent`."""
+
+    agent: str = "a"
+    supervisor: str = "s"
+    freqtrade: str = "user:password"
+    agents: Mapping[str, str] = field(default_factory=dict)
+
+    def agent_token(self, bot: Target) -> str:
+        return self.agents.get(bot.name, self.agent)
+
+    def supervisor_token(self) -> str:
+        return self.supervisor
+
+    def freqtrade_credentials(self, name: str) -> str:
+        del name
+        return self.freqtrade

@@ -42,6 +42,7 @@ class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
     address: str
     venue: str | None = None
     faults: str | None = None
+    token_file: str | None = None
     service: ServiceEntry | None = None
     observe_only: bool | None = None
     labels: dict[str, str] = {}
@@ -117,6 +118,7 @@ def _target(entry: TargetEntry) -> Target:
         address=entry.address,
         venue=entry.venue,
         faults=entry.faults,
+        token_file=entry.token_file,
         service=Service(manager=service.manager, unit=service.unit, restarts=service.restarts)
         if service
         else None,
@@ -141,6 +143,7 @@ def _observes_only(entry: TargetEntry) -> bool:
 def _check(registry: Registry, where: str) -> None:
     names: set[str] = set()
     addresses: dict[str, str] = {}
+    files: dict[str, str] = {}
     for target in registry:
         key = f"targets[{target.name}]"
         if not NAME.fullmatch(target.name):
@@ -162,8 +165,24 @@ def _check(registry: Registry, where: str) -> None:
                     where, key, f"{address} is also {addresses[address]}'s", "choose a free port"
                 )
             addresses[address] = target.name
+        if target.token_file is not None:
+            _check_token_file(target, files, where, f"{key}.token_file")
         _check_relations(registry, target, where, key)
     _check_kinds(registry, where)
+
+
+def _check_token_file(target: Target, files: dict[str, str], where: str, key: str) -> None:
+    """Each bot has a token of its own: what leaks of one must not command another."""
+    file = str(target.token_file)
+    if target.kind is not Kind.BOT:
+        raise ConfigError(
+            where, key, f"no agent is in a target of kind {target.kind}", "remove `token_file`"
+        )
+    if not file.strip():
+        raise ConfigError(where, key, "it is empty", "name a file, or remove `token_file`")
+    if file in files:
+        raise ConfigError(where, key, f"{file} is also {files[file]}'s", "name a file of its own")
+    files[file] = target.name
 
 
 def _check_kinds(registry: Registry, where: str) -> None:

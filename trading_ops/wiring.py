@@ -17,6 +17,7 @@ from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.prometheus import Prometheus
+from trading_ops.clients.secrets import SecretFiles
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.parts import Base
@@ -197,8 +198,7 @@ def _prometheus(session: aiohttp.ClientSession, registry: Registry) -> Prometheu
 
 
 def _directory(session: aiohttp.ClientSession, registry: Registry, settings: Settings) -> Directory:
-    tokens = {name: settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
-    return Directory(session, registry, tokens, settings.freqtrade_credentials)
+    return Directory(session, registry, SecretFiles(settings))
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.actions.heard import Heard
-from tests.builders import make_registry
+from tests.builders import FixedSecrets, make_registry
 from tests.fakes import FakeWorld
 from trading_ops.actions.base import Action, Call, Probe
 from trading_ops.actions.registry import KINDS, build
@@ -49,7 +49,7 @@ async def actions(world: FakeWorld) -> AsyncIterator[dict[str, Action]]:
     """Every action, wired as in production."""
     registry = make_registry(alpha=world.address, supervisor=world.address)
     async with aiohttp.ClientSession() as session:
-        yield build(Directory(session, registry, {"agent": "a", "supervisor": "s"}), Heard())
+        yield build(Directory(session, registry, FixedSecrets()), Heard())
 
 
 def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "one") -> Call:
@@ -149,7 +149,7 @@ async def test_silence_is_not_an_answer(
     nowhere = FakeWorld(address="127.0.0.1:9")
     registry = make_registry(alpha=nowhere.address, supervisor=nowhere.address)
     async with aiohttp.ClientSession() as session:
-        directory = Directory(session, registry, {"agent": "a", "supervisor": "s"})
+        directory = Directory(session, registry, FixedSecrets())
         lost = build(directory, Heard())[name]
         with pytest.raises(Unreachable):
             await lost.perform(make_call(nowhere, name))

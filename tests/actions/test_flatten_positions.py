@@ -7,7 +7,7 @@ from datetime import timedelta
 import aiohttp
 
 from tests.actions.heard import Heard
-from tests.builders import make_target
+from tests.builders import FixedSecrets, make_target
 from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import PASSWORD, USER
 from trading_ops.actions.base import Action, Call, Probe
@@ -21,7 +21,9 @@ from trading_ops.domain.target import Kind, Registry
 async def ordering(fake: TradingFreqtrade) -> AsyncIterator[tuple[dict[str, Action], Call]]:
     async with fake.serving() as address, aiohttp.ClientSession() as session:
         freq = make_target(name="freq", kind=Kind.FREQTRADE, address=address, service=None)
-        directory = Directory(session, Registry((freq,)), {}, lambda _: f"{USER}:{PASSWORD}")
+        directory = Directory(
+            session, Registry((freq,)), FixedSecrets(freqtrade=f"{USER}:{PASSWORD}")
+        )
         call = Call(
             attempt_id=AttemptId("attempt-1"),
             fence=1,

@@ -81,7 +81,7 @@ def test_the_reconciler_has_every_secret_of_its_own() -> None:
     code = (ROOT / "trading_ops" / "wiring.py").read_text(encoding="utf-8")
     auth = (ROOT / "trading_ops" / "api" / "auth.py").read_text(encoding="utf-8")
     asked = set(re.findall(r'secrets?\("(\w+)"\)', code)) | set(re.findall(r'"(\w+_token)":', auth))
-    asked |= {"agent_token", "supervisor_token", "database_password"}
+    asked |= {"agent_token_alpha", "supervisor_token", "database_password"}
     assert {f"/run/secrets/{name}" for name in asked} == set(secrets("reconciler"))
 
 

@@ -144,9 +144,9 @@ def test_secrets_are_closed_to_the_host_kept_and_all_different(tmp_path: Path) -
     before = {path.name: path.read_text() for path in folder.iterdir()}
     assert len(set(before.values())) == len(before)
     assert all(len(text) >= 64 and "\n" not in text for text in before.values())
-    (folder / "agent_token").unlink()
+    (folder / "agent_token_alpha").unlink()
     after = {path.name: path.read_text() for path in made_secrets(tmp_path).iterdir()}
-    assert {name for name in before if before[name] != after[name]} == {"agent_token"}
+    assert {name for name in before if before[name] != after[name]} == {"agent_token_alpha"}
     assert before["database_exporter_password"] in before["exporter_dsn"]
 
 
@@ -164,7 +164,7 @@ def test_no_secret_is_in_an_environment_the_image_or_the_repository() -> None:
     assert "/docker/secrets/" in ignored
 
 
-@pytest.mark.parametrize("given", [["agent_token", "metrics_token"], []])
+@pytest.mark.parametrize("given", [["agent_token_alpha", "metrics_token"], []])
 def test_our_processes_get_a_copy_that_nobody_else_can_read(
     tmp_path: Path, given: list[str]
 ) -> None:

@@ -41,7 +41,7 @@ async def state_of(stack: Stack, scene: Scene) -> str | None:
     target = stack.registry.find("alpha")
     assert target is not None
     http = Http(
-        scene.session, f"http://{target.address}", token=stack.settings.secret("agent_token")
+        scene.session, f"http://{target.address}", token=stack.settings.secret("agent_token_alpha")
     )
     answer = await asyncio.gather(http.ask("GET", "/health"), return_exceptions=True)
     body = getattr(answer[0], "body", b"")

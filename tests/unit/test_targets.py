@@ -44,6 +44,8 @@ def test_a_target_may_be_for_looking_at_only() -> None:
         ("    kind: venue", "    kid: venue", "kid"),
         ("name: alpha", "name: Alpha!", "lower-case letters"),
         ("name: exporter", "name: alpha", "the name is used twice"),
+        ("kind: exporter", "kind: exporter\n    token_file: a", "of kind exporter"),
+        ("kind: bot", "kind: bot\n    token_file: ''", "token_file: it is empty"),
         ("venue: paper", "venue: nowhere", "'nowhere' is no registered venue"),
         ("venue: paper", "venue: exporter", "'exporter' is no registered venue"),
         ("address: 127.0.0.1:8401 ", "address: 127.0.0.1:8402 ", "choose a free port"),

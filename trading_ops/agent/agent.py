@@ -24,6 +24,7 @@ from aiohttp import web
 
 from trading_ops import clock
 from trading_ops.agent.attempts import Attempts
+from trading_ops.agent.auth import AgentTokens
 from trading_ops.agent.commands import Command
 from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper
@@ -38,6 +39,7 @@ from trading_ops.agent.tracing import tracing_commands
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics, Exposition
+from trading_ops.token_files import TokenFile
 
 START_SECONDS = 10.0
 STOP_SECONDS = 2.0
@@ -58,7 +60,7 @@ class Agent:
         commands: Mapping[str, Command],
         state_dir: Path,
         metrics_token: str,
-        agent_token: str,
+        agent_token: str | TokenFile,
         heartbeat_limit_seconds: float = 10.0,
         read_seconds: float = READ_SECONDS,
         trace_memory: bool = True,
@@ -74,13 +76,13 @@ class Agent:
                 relieve_memory where it has none of its own.
             state_dir: an existing folder for holds, fences and answers.
             metrics_token: may read metrics and health.
-            agent_token: may do everything.
+            agent_token: may do everything; of a file each line, read again when it changes.
             heartbeat_limit_seconds: age from which the heartbeat means `failing`.
             read_seconds: within which a request's body must have arrived.
             trace_memory: whether that command is there.
 
         Raises:
-            SetupError: the file of fences is damaged.
+            SetupError: the file of fences is damaged, or that of the token cannot be used.
         """
         self._name = name
         self.host, self.port = address
@@ -94,7 +96,8 @@ class Agent:
             state_dir / "holds.json", on_change=lambda state: metrics.trading_state(state.value)
         )
         self.gate = OrderGate(lambda: self.holds.state)
-        self._tokens = {"metrics_token": metrics_token, "agent_token": agent_token}
+        self._metrics_token = metrics_token
+        self._agent_tokens = AgentTokens(agent_token)
         self._heartbeat_limit = heartbeat_limit_seconds
         self._read_seconds = read_seconds
         self._incarnation = incarnation(os.getpid())
@@ -178,7 +181,8 @@ class Agent:
             keeper=self._keeper,
             disk=disk,
             read_seconds=self._read_seconds,
-            **self._tokens,
+            metrics_token=self._metrics_token,
+            agent_tokens=self._agent_tokens,
         )
         runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
@@ -191,6 +195,8 @@ class Agent:
             if failure:
                 await runner.cleanup()
             ready.set()
+        following = asyncio.create_task(self._agent_tokens.follow(disk))
         await self._stopping.wait()
+        following.cancel()
         await runner.cleanup()
         disk.close()

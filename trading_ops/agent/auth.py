@@ -1,5 +1,61 @@
-"""Who may ask the agent: whoever carries one of its bearer tokens."""
+"""Who may command the agent: a caller with one of the tokens in its file, as that is now."""
 
-from trading_ops.instrument.bearer import bearer_is_one_of
+import asyncio
+import logging
 
-__all__ = ["bearer_is_one_of"]
+from trading_ops.agent.disk import DiskThread
+from trading_ops.errors import SetupError
+from trading_ops.redaction import known
+from trading_ops.token_files import TokenFile
+
+REREAD_SECONDS = 1.0
+
+_logger = logging.getLogger(__name__)
+
+
+class AgentTokens:
+    """The accepted tokens. They stay as they were while their file cannot be read.
+
+    A token that was removed counts until the next reading, for requests that are on their way.
+    """
+
+    def __init__(self, given: str | TokenFile) -> None:
+        """Take one token, or the file of them.
+
+        Raises:
+            SetupError: the file cannot be read, or is empty.
+        """
+        self._file = None if isinstance(given, str) else given
+        self._failing = False
+        self._last = (given,) if isinstance(given, str) else _read(given)
+        self.accepted = self._last
+
+    async def follow(self, disk: DiskThread) -> None:
+        """Read the file each second until cancelled; a disk that hangs blocks only this."""
+        while self._file is not None:
+            await asyncio.sleep(REREAD_SECONDS)
+            try:
+                self.use(await disk.run(self._file.read))
+            except (OSError, ValueError) as error:
+                if not self._failing:
+                    _logger.error("token_not_read error=%s", error)  # noqa: TRY400 - it says it all
+                self._failing = True
+            else:
+                self._failing = False
+
+    def use(self, read: tuple[str, ...]) -> None:
+        """Accept what was read, and what was read the last time."""
+        self.accepted = (*map(known, read), *self._last)
+        self._last = read
+
+
+def _read(file: TokenFile) -> tuple[str, ...]:
+    fix = "Fix: `trading-ops up` writes it for each bot in targets.yml, or write a token into it"
+    try:
+        tokens = file.read()
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or "it is no text"
+        raise SetupError(f"{file.path} cannot be read ({said}). {fix}") from error
+    if not tokens:
+        raise SetupError(f"{file.path} is empty. {fix}")
+    return tuple(map(known, tokens))

@@ -7,6 +7,7 @@ metrics.heartbeat()     # at the end of every whole pass
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from trading_ops.agent.health import Health
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.watchers import Progress, Watchers, watchers_of
+from trading_ops.token_files import TokenFile, agent_token_name, new_token, write_secret
 
 LOOPBACK = "127.0.0.1"
 
@@ -60,7 +62,8 @@ def embed(
         metrics: of the bot.
         name: of the bot, as in the registry of targets.
         port: to listen on.
-        secrets: folder with the files `metrics_token` and `agent_token`.
+        secrets: folder with the files `metrics_token` and `agent_token_NAME`, the bot's own, which
+            is written if it is missing; a folder of an older version has `agent_token` for all.
         state: folder for holds, fences and answers; made when it is missing. It must outlive the
             process, or a halt does not.
         commands: the bot's own, by name.
@@ -86,7 +89,7 @@ def embed(
         commands=commands or {},
         state_dir=folder,
         metrics_token=_token(Path(secrets) / "metrics_token"),
-        agent_token=_token(Path(secrets) / "agent_token"),
+        agent_token=_own_token(Path(secrets) / agent_token_name(name)),
         heartbeat_limit_seconds=pass_limit_seconds,
     )
     agent.start()
@@ -99,6 +102,15 @@ def embed(
     watchers = watchers_of(metrics, loop, progress=[passes])
     watchers.start()
     return Embedded(agent=agent, watchers=watchers)
+
+
+def _own_token(path: Path) -> TokenFile:
+    """Return the bot's token file, written now if this is the first start of either side."""
+    file = TokenFile.of_agent(path)
+    if not path.exists() and not file.is_shared:
+        with contextlib.suppress(OSError):  # reading it will tell
+            write_secret(path, new_token())
+    return file
 
 
 def _token(path: Path) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 from aiohttp import web
 
 from trading_ops.agent.attempts import Attempts
-from trading_ops.agent.auth import bearer_is_one_of
+from trading_ops.agent.auth import AgentTokens
 from trading_ops.agent.commands import BadRequest, Command, parse_fence, parse_request
 from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.bounded_site import trust
 from trading_ops.instrument import Exposition, View
+from trading_ops.instrument.bearer import bearer_is_one_of
 from trading_ops.redaction import redact
 
 BODY_LIMIT = 64 * 1024
@@ -43,7 +44,7 @@ class Server:
         keeper: FenceKeeper,
         disk: DiskThread,
         metrics_token: str,
-        agent_token: str,
+        agent_tokens: AgentTokens,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         """Take what to serve.
@@ -57,7 +58,7 @@ class Server:
             keeper: of fences and answers.
             disk: on which what must be stored is written.
             metrics_token: may read metrics and health.
-            agent_token: may do everything.
+            agent_tokens: may do everything.
             read_seconds: within which a body must have arrived.
         """
         self._name = name
@@ -67,24 +68,29 @@ class Server:
         self._attempts = attempts
         self._keeper = keeper
         self._disk = disk
-        self._readers = (metrics_token, agent_token)
-        self._writers = (agent_token,)
+        self._metrics_token = metrics_token
+        self._agent_tokens = agent_tokens
         self._read_seconds = read_seconds
 
     def application(self) -> web.Application:
         """Return the application with all routes."""
         app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_errors_as_json])
-        app.router.add_get("/metrics", self._for(self._readers, self._metrics))
-        app.router.add_get("/metrics/vital", self._for(self._readers, self._vital))
-        app.router.add_get("/health", self._for(self._readers, self._health))
-        app.router.add_post("/commands/{name}", self._for(self._writers, self._command))
-        app.router.add_get("/attempts/{id}", self._for(self._writers, self._attempt))
-        app.router.add_post("/fence", self._for(self._writers, self._fence))
+        app.router.add_get("/metrics", self._for_readers(self._metrics))
+        app.router.add_get("/metrics/vital", self._for_readers(self._vital))
+        app.router.add_get("/health", self._for_readers(self._health))
+        app.router.add_post("/commands/{name}", self._guarded(self._command))
+        app.router.add_get("/attempts/{id}", self._guarded(self._attempt))
+        app.router.add_post("/fence", self._guarded(self._fence))
         return app
 
-    @staticmethod
-    def _for(tokens: tuple[str, ...], handler: Handler) -> Handler:
+    def _for_readers(self, handler: Handler) -> Handler:
+        return self._guarded(handler, self._metrics_token)
+
+    def _guarded(self, handler: Handler, *others: str) -> Handler:
+        """Ask for one of the agent's tokens as they are now, or one of these others."""
+
         async def guarded(request: web.Request) -> web.StreamResponse:
+            tokens = (*others, *self._agent_tokens.accepted)
             if not bearer_is_one_of(request.headers.get("Authorization"), tokens):
                 return _refuse(401, "unauthorized", "a valid bearer token is needed")
             trust(request)

@@ -120,7 +120,7 @@ async def _restart(
 
 async def _wait(settings: Settings, target: Target, before: dict[str, Any]) -> str | None:
     question = AskHttp(
-        url=f"http://{target.address}/health", token_file=settings.secrets / "agent_token"
+        url=f"http://{target.address}/health", token_file=settings.secrets / "metrics_token"
     )
     another: list[str] = []
 

@@ -9,8 +9,9 @@ import aiohttp
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.reconciler_views import LaidView
+from trading_ops.clients.secrets import SecretFiles
 from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.errors import ClientError, ConfigError, Refused
+from trading_ops.errors import ClientError
 from trading_ops.settings import Settings
 
 HALT, REDUCE = "halt", "reduce"
@@ -36,16 +37,9 @@ async def tell_directly(
         hold: its owner, reason and id.
         laid: what the reconciler answered, by the name of the bot.
     """
-    tokens: dict[str, str] = {}
-    problem = ""
-    if any(bot.kind is Kind.BOT for bot in bots):
-        try:
-            tokens["agent"] = settings.secret("agent_token")
-        except ConfigError as error:
-            problem = str(error)
     connector = KnownListeners(trusted_users(settings.listener_users))
     async with aiohttp.ClientSession(connector=connector) as session:
-        directory = Directory(session, registry, tokens, settings.freqtrade_credentials)
+        directory = Directory(session, registry, SecretFiles(settings))
 
         async def tell(bot: Target) -> LaidView:
             earlier = laid.get(bot.name)
@@ -65,8 +59,6 @@ async def tell_directly(
                 )
                 return view
             try:
-                if bot.kind is Kind.BOT and not tokens:
-                    raise Refused(problem)
                 answer = await directory.bot(bot).command(
                     word,
                     {**hold, "id": key},

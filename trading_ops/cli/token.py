@@ -1,5 +1,6 @@
 """`token`: who may use the API. Works on the file: whoever can write it is an admin already."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,14 +21,18 @@ from trading_ops.api.token_file import (
 )
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.duration import Duration, Length
+from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.times import moment
+from trading_ops.clients.secrets import agent_token_file
+from trading_ops.domain.target import Kind
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.settings import load_settings
+from trading_ops.targets import load_targets
 
 
 @click.group()
 def token() -> None:
-    """Who may use the operators' API: add, list and revoke tokens."""
+    """Who may use the operators' API: add, list and revoke tokens; replace those of agents."""
 
 
 @token.command()
@@ -83,6 +88,33 @@ def show(output: str) -> None:
         click.echo(f"{one['name']:<20} {one['role']:<9} {one['hash']}  {end}{state}")
     if not found:
         click.echo("no tokens: trading-ops token add NAME --role viewer")
+
+
+@token.command()
+@click.argument("bot")
+@click.pass_context
+def rotate(context: click.Context, bot: str) -> None:
+    """Replace the token of the agent in BOT, which is no other bot's.
+
+    Agent and reconciler use the new one without a restart, and no request is refused meanwhile.
+    Exit code 1 when the agent has not confirmed it.
+    """
+    from trading_ops.stack.rotation import rotate as replace  # noqa: PLC0415 - aiohttp is slow
+
+    settings = load_settings()
+    target = load_targets(settings.targets_file).find(bot)
+    if target is None or target.kind is not Kind.BOT:
+        raise SetupError(f"targets.yml has no bot of ours called {bot!r}")
+    path = agent_token_file(settings, target).path
+    if asyncio.run(replace(settings, target)):
+        click.echo(f"{bot} has a new token, in {path}")
+        return
+    click.echo(
+        f"{path} has a new token, but {bot} has not accepted it. Fix: start it if it is down, "
+        "restart it if it runs an older version, or copy the file to where it reads its token",
+        err=True,
+    )
+    context.exit(ExitCode.FAILED)
 
 
 @token.command()

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from trading_ops.errors import Cut, Refused, Unreachable
+from trading_ops.errors import ClientError, Cut, Refused, Unreachable
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 HEARTBEAT_SECONDS = 20.0
@@ -111,7 +111,7 @@ class Http:
         raise Unreachable(f"{url}: it was ended with code {code}")
 
 
-def is_timeout(error: Unreachable) -> bool:
+def is_timeout(error: ClientError) -> bool:
     """Whether the connection was accepted or pending and no answer came in time."""
     return isinstance(error.__cause__, TimeoutError)
 

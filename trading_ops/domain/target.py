@@ -76,6 +76,9 @@ class Target:
     faults: str | None = None
     """For the paper venue: `host:port` of its fault port."""
 
+    token_file: str | None = None
+    """For a bot: the file with its agent's token, which is no other bot's; None: the default."""
+
     service: Service | None = None
     observe_only: bool = False
     """Nothing is done to it automatically; what would have been done is recorded."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trading_ops.clients.secrets import agent_token_file
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.settings import Settings
 from trading_ops.stack.tokens import venue_key_names
@@ -87,7 +88,7 @@ def _bot(settings: Settings, registry: Registry, bot: Target) -> dict[str, Any]:
         "agent_address": bot.address,
         "state_dir": str(settings.var / _unit(bot)),
         "metrics_token_file": str(settings.secrets / "metrics_token"),
-        "agent_token_file": str(settings.secrets / "agent_token"),
+        "agent_token_file": str(agent_token_file(settings, bot).path),
         **_key_files(settings, bot_keys(registry)[bot.name]),
         "symbols": list(SYMBOLS),
         "pass_interval_seconds": PASS_INTERVAL_SECONDS,

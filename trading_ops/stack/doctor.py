@@ -19,6 +19,7 @@ from trading_ops.stack.local_checks import (
 )
 from trading_ops.stack.loop_checks import check_connections, check_whole_way
 from trading_ops.stack.scene import open_scene
+from trading_ops.targets import load_targets
 
 
 async def examine(settings: Settings, *, test_alert: bool) -> AsyncIterator[Check]:
@@ -27,7 +28,8 @@ async def examine(settings: Settings, *, test_alert: bool) -> AsyncIterator[Chec
     Raises:
         ConfigError: targets.yml or a runbook is wrong.
     """
-    basics = [*check_tools(), *check_secrets(settings), check_database(settings)]
+    registry = load_targets(settings.targets_file)
+    basics = [*check_tools(), *check_secrets(settings, registry), check_database(settings)]
     basics += [check_plans(settings), check_dead_man_switch(settings)]
     for check in basics:
         yield check

@@ -24,6 +24,7 @@ from trading_ops.stack.frozen import Frozen, FrozenAlertmanager, FrozenReconcile
 from trading_ops.stack.full_disk import FullDisk
 from trading_ops.stack.host_faults import LockedRecords, LogFlood, Restarts
 from trading_ops.stack.locked_store import LockedStore
+from trading_ops.stack.lost_token import LostToken
 from trading_ops.stack.market_crash import MarketCrash
 from trading_ops.stack.memory_clutter import MemoryClutter
 from trading_ops.stack.model_given_up import ModelGivenUp
@@ -31,7 +32,6 @@ from trading_ops.stack.scene import Scene
 from trading_ops.stack.shared_fault import Shared
 from trading_ops.stack.stranger import StrangerOnKey
 from trading_ops.stack.unbooked import UnbookedCash, UnbookedMoney
-from trading_ops.stack.wrong_token import WrongToken
 
 
 class VenueFault(Fault):
@@ -144,7 +144,7 @@ FAULTS: Mapping[str, Fault] = {
     "reconciler_frozen": FrozenReconciler(),
     "reconciler_locked_out": LockedStore(),
     "bot_silent": SilentBot(),
-    "reconciler_has_wrong_token": WrongToken(),
+    "reconciler_has_wrong_token": LostToken(),
     "bot_folder_taken": FolderTaken(),
     "bot_without_history": StartedUnder(
         "the venue tells no history",

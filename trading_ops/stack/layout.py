@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trading_ops.clients.secrets import agent_token_file
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import SetupError
 from trading_ops.settings import Settings
@@ -37,7 +38,8 @@ def lay_out(settings: Settings, registry: Registry) -> None:
     try:
         _folders(settings, registry)
         owners = tuple(dict.fromkeys((*bot_keys(registry).values(), MANUAL_KEY)))
-        write_secrets(settings.secrets, owners)
+        agents = [agent_token_file(settings, bot) for bot in registry.of_kind(Kind.BOT)]
+        write_secrets(settings.secrets, owners, agents)
         _prometheus(settings, registry)
         _alertmanager(settings, registry)
         for unit, config in process_configs(settings, registry).items():

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from trading_ops.clients.secrets import agent_token_file
+from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import TradingOpsError
 from trading_ops.settings import Settings
 from trading_ops.stack.client import SupervisorClient
@@ -51,7 +53,7 @@ def check_tools() -> list[Check]:
     return checks
 
 
-def check_secrets(settings: Settings) -> list[Check]:
+def check_secrets(settings: Settings, registry: Registry) -> list[Check]:
     """Is every token there, and readable by nobody else?"""
     if not settings.secrets.is_dir():
         return [
@@ -63,15 +65,31 @@ def check_secrets(settings: Settings) -> list[Check]:
             )
         ]
     problems = []
-    for path in (settings.secrets, *(settings.secrets / name for name in TOKENS)):
+    bots = registry.of_kind(Kind.BOT)
+    agents = [agent_token_file(settings, bot) for bot in bots]
+    own = [agent.path for agent in agents if not agent.is_shared]
+    paths = [*(settings.secrets / name for name in TOKENS), *own]
+    for path in (settings.secrets, *paths):
         try:
             if stat.S_IMODE(path.stat().st_mode) & 0o077:
                 problems.append(f"{path} is open to others: chmod go= {path}")
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
-    detail = "; ".join(problems) or f"{len(TOKENS)} tokens, readable by their owner only"
+    detail = "; ".join(problems) or f"{len(paths)} tokens, readable by their owner only"
     fix = "tighten the modes, or run `trading-ops up` to write what is missing" if problems else ""
-    return [Check(name="secrets", ok=not problems, detail=detail, fix=fix)]
+    checks = [Check(name="secrets", ok=not problems, detail=detail, fix=fix)]
+    if sharing := [bot.name for bot, agent in zip(bots, agents, strict=True) if agent.is_shared]:
+        checks.append(
+            Check(
+                name="agent tokens",
+                ok=True,
+                warning=True,
+                detail=f"{', '.join(sharing)}: on the token of an older version, which commands "
+                "every bot that has no token of its own",
+                fix=f"`trading-ops token rotate {sharing[0]}`, and so for each of them",
+            )
+        )
+    return checks
 
 
 def check_dead_man_switch(settings: Settings) -> Check:

@@ -160,7 +160,7 @@ def _bot(settings: Settings, target: Target) -> Process:
         address=target.address,
         ready=AskHttp(
             url=f"http://{target.address}/health",
-            token_file=settings.secrets / "agent_token",
+            token_file=settings.secrets / "metrics_token",
             not_yet={"status": "failing"},
         ),
         records=settings.var / _unit(target) / "bot.db",

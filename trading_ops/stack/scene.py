@@ -12,6 +12,7 @@ from trading_ops.clients.http import Http
 from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.secrets import SecretFiles
 from trading_ops.clients.venue_faults import VenueFaults
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Kind, Registry, Target
@@ -75,7 +76,6 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
         reconciler = f"http://{registry.one(Kind.RECONCILER).address}"
         alertmanager = f"http://{registry.one(Kind.ALERTMANAGER).address}"
         prometheus = f"http://{registry.one(Kind.PROMETHEUS).address}"
-        tokens = {name: settings.secret(f"{name}_token") for name in ("agent", "supervisor")}
         yield Scene(
             settings=settings,
             registry=registry,
@@ -83,6 +83,6 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
             reconciler=ReconcilerApi(Http(session, reconciler, token=settings.command_token)),
             prometheus=Prometheus(Http(session, prometheus)),
             alertmanager=Alertmanager(Http(session, alertmanager)),
-            directory=Directory(session, registry, tokens, settings.freqtrade_credentials),
+            directory=Directory(session, registry, SecretFiles(settings)),
             session=session,
         )

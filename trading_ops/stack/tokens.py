@@ -1,17 +1,17 @@
 """Generated secrets: one a file, mode 0600, in a folder of mode 0700. Written once, then kept."""
 
 import base64
-import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
-TOKEN_BYTES = 32
+from trading_ops.token_files import SHARED, TokenFile, is_filled, new_token, write_secret
+
 VENUE_SECRET_BYTES = 64
 """Kraken's API secrets are 64 bytes in base64."""
 
 TOKENS = (
     "metrics_token",
-    "agent_token",
     "webhook_token",
     "operator_token",
     "supervisor_token",
@@ -26,12 +26,16 @@ def venue_key_names(owner: str) -> tuple[str, str]:
     return f"venue_key{suffix}", f"venue_secret{suffix}"
 
 
-def write_secrets(folder: Path, key_owners: tuple[str, ...]) -> None:
+def write_secrets(
+    folder: Path, key_owners: tuple[str, ...], agents: Iterable[TokenFile] = ()
+) -> None:
     """Write what is missing; what is there is kept, and its mode is tightened.
 
     Args:
         folder: created with mode 0700.
         key_owners: for whom there is a key and secret at the venue, see `venue_key_names`.
+        agents: the token files of the bots. A bot whose file is missing keeps the token that an
+            older version wrote for all bots, if there is one.
 
     Raises:
         OSError: the folder cannot be written.
@@ -39,21 +43,21 @@ def write_secrets(folder: Path, key_owners: tuple[str, ...]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     for name in TOKENS:
-        _write_once(folder / name, secrets.token_hex(TOKEN_BYTES))
+        _write_once(folder / name, new_token())
     for owner in key_owners:
         key, secret = venue_key_names(owner)
-        _write_once(folder / key, secrets.token_hex(TOKEN_BYTES))
+        _write_once(folder / key, new_token())
         random = secrets.token_bytes(VENUE_SECRET_BYTES)
         _write_once(folder / secret, base64.b64encode(random).decode("ascii"))
+    for agent in agents:
+        if not is_filled(agent.path) and not agent.is_shared:
+            write_secret(agent.path, new_token())
+    for path in folder.glob(f"{SHARED}*"):
+        path.chmod(0o600)
 
 
 def _write_once(path: Path, value: str) -> None:
     if path.exists() and path.stat().st_size:
         path.chmod(0o600)
-        return
-    # The file gets its name when it is whole: a crash never leaves half a token behind.
-    scratch = path.with_name(f".{path.name}.new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(value)
-    scratch.replace(path)
+    else:
+        write_secret(path, value)

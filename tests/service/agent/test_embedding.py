@@ -21,8 +21,8 @@ def metrics() -> BotMetrics:
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    for name in ("metrics_token", "agent_token"):
-        (tmp_path / name).write_text(f"{name}-of-a-test\n")
+    (tmp_path / "metrics_token").write_text("metrics_token-of-a-test\n")
+    (tmp_path / "agent_token_alpha").write_text("agent_token-of-a-test\n")
     return tmp_path
 
 
@@ -58,15 +58,43 @@ async def test_health_and_progress_are_the_heartbeat(metrics: BotMetrics, secret
         await health(port)
 
 
-@pytest.mark.parametrize("name", ["metrics_token", "agent_token"])
-async def test_a_missing_or_empty_token_is_named(
-    metrics: BotMetrics, secrets: Path, name: str
-) -> None:
+async def refused(metrics: BotMetrics, secrets: Path, file: str) -> None:
+    with pytest.raises(SetupError, match=rf"{file} .*Fix:"):
+        embed(metrics, "alpha", free_port(), secrets=secrets, state=secrets / "alpha")
+
+
+async def test_a_missing_or_empty_token_is_named(metrics: BotMetrics, secrets: Path) -> None:
     """With its file and the fix; nothing listens then."""
-    for spoil in (lambda: (secrets / name).write_text("\n"), (secrets / name).unlink):
+    (secrets / "agent_token_alpha").write_text("\n")
+    await refused(metrics, secrets, "agent_token_alpha")
+    for spoil in (
+        lambda: (secrets / "metrics_token").write_text("\n"),
+        (secrets / "metrics_token").unlink,
+    ):
         spoil()
-        with pytest.raises(SetupError, match=rf"{name} .*Fix:"):
-            embed(metrics, "alpha", free_port(), secrets=secrets, state=secrets / "alpha")
+        await refused(metrics, secrets, "metrics_token")
+
+
+async def test_the_first_start_writes_the_bots_own_token(
+    metrics: BotMetrics, secrets: Path
+) -> None:
+    """For this user only. With the shared one of an older version, the bot keeps that."""
+    own, shared = secrets / "agent_token_alpha", secrets / "agent_token"
+    own.unlink()
+    shared.write_text("agent_token-of-a-test")
+    port = free_port()
+    bot = embed(metrics, "alpha", port, secrets=secrets, state=secrets / "alpha")
+    try:
+        assert (await health(port))["bot"] == "alpha"
+        assert not own.exists()
+    finally:
+        await asyncio.to_thread(bot.stop)
+    shared.unlink()
+    again = BotMetrics(CollectorRegistry(), version="1", mode="paper")
+    bot = embed(again, "alpha", free_port(), secrets=secrets, state=secrets / "alpha")
+    await asyncio.to_thread(bot.stop)
+    assert len(own.read_text()) == 64
+    assert own.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_folder_that_cannot_be_made_is_named(metrics: BotMetrics, secrets: Path) -> None:

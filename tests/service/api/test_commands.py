@@ -233,7 +233,7 @@ async def test_a_bot_that_was_removed_from_the_file_is_told_until_the_next_start
 async def test_a_rotated_agent_token_is_used_at_once(
     start: Start, settings: Settings, type_: Type, world: FakeWorld
 ) -> None:
-    """The reconciler still has the old one, so the command tells the bot itself: one hold."""
+    """By the reconciler too, without a restart."""
     async with start() as running:
         found_by_commands(settings, running)
         world.agent_token = "rotated"

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.builders import make_registry
+from tests.builders import FixedSecrets, make_registry
 from tests.fakes import FakeWorld
 from tests.free_ports import free_port
 from trading_ops.clients.agent import Agent
@@ -193,7 +193,7 @@ async def test_directory_gives_only_what_the_registry_names() -> None:
     """A venue has no agent, and a target without service no unit."""
     registry = make_registry()
     async with aiohttp.ClientSession() as session:
-        directory = Directory(session, registry, {"agent": "a", "supervisor": "s"})
+        directory = Directory(session, registry, FixedSecrets())
         with pytest.raises(ActionError, match="not a bot"):
             directory.bot(registry.one(Kind.VENUE))
         with pytest.raises(ActionError, match="no service"):

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.builders import make_target
+from tests.builders import FixedSecrets, make_target
 from tests.service.exporter.freqtrades import PASSWORD, USER, FakeFreqtrade
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Kind, Registry
@@ -21,7 +21,7 @@ async def first_two(fake: FakeFreqtrade, password: str) -> list[Check]:
     async with fake.serving() as address, aiohttp.ClientSession() as session:
         freq = make_target(name="freq", kind=Kind.FREQTRADE, address=address, service=None)
         registry = Registry((freq,))
-        directory = Directory(session, registry, {}, lambda _: f"{USER}:{password}")
+        directory = Directory(session, registry, FixedSecrets(freqtrade=f"{USER}:{password}"))
         scene = SimpleNamespace(registry=registry, directory=directory, session=session)
         checks = check_connections(cast("Scene", scene))
         async with contextlib.aclosing(cast("Any", checks)):

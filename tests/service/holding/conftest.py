@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.builders import make_registry
+from tests.builders import FixedSecrets, make_registry
 from tests.service.holding.bots import Manager, RealAgent
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry, Target
@@ -95,7 +95,7 @@ async def desk(
     assert target is not None
     made: list[Holding] = []
     async with aiohttp.ClientSession() as session:
-        directory = Directory(session, registry, {"agent": "agent", "supervisor": "s"})
+        directory = Directory(session, registry, FixedSecrets("agent"))
 
         reapplied: list[str] = []
 

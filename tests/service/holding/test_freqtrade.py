@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.builders import make_target
+from tests.builders import FixedSecrets, make_target
 from tests.free_ports import free_port
 from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import PASSWORD, USER
@@ -50,6 +50,7 @@ class Desk:
     target: Target
     registry: Registry
     directory: Directory
+    secrets: FixedSecrets
     holding: Holding
     reader: Reader
     writer: Writer
@@ -86,7 +87,8 @@ async def desk(tmp_path: Path, writer: Writer) -> AsyncIterator[Desk]:
     registry = Registry((freq,))
     reader = Reader(reading_engine(f"sqlite:///{tmp_path / 'test.db'}"))
     async with aiohttp.ClientSession() as session:
-        directory = Directory(session, registry, {}, lambda _: f"{USER}:{PASSWORD}")
+        secrets = FixedSecrets(freqtrade=f"{USER}:{PASSWORD}")
+        directory = Directory(session, registry, secrets)
         holding = Holding(
             writer=writer,
             reader=reader,
@@ -94,7 +96,9 @@ async def desk(tmp_path: Path, writer: Writer) -> AsyncIterator[Desk]:
             registry=registry,
             journal=Journal(tmp_path / "journal"),
         )
-        desk = Desk(TradingFreqtrade(), freq, registry, directory, holding, reader, writer, port)
+        desk = Desk(
+            TradingFreqtrade(), freq, registry, directory, secrets, holding, reader, writer, port
+        )
         await desk.start()
         yield desk
         await desk.die()
@@ -288,13 +292,13 @@ async def test_one_that_does_not_obey_keeps_nobody_waiting(desk: Desk, tmp_path:
 
 async def test_a_wrong_password_is_told_and_stores_the_halt(desk: Desk) -> None:
     """The answer says why it is not in force; with the right one it is laid."""
-    right, desk.directory._freqtrade = desk.directory._freqtrade, lambda _: f"{USER}:wrong"
+    desk.secrets.freqtrade = f"{USER}:wrong"
     laid = await desk.holding.lay(desk.target, "halted", **ADA)
     assert (laid.stored, laid.acknowledged) == (True, False)
     assert "401" in laid.detail
     with pytest.raises(Refused):
         await desk.holding.lift(desk.target, ids=None, **ADA)
-    desk.directory._freqtrade = right
+    desk.secrets.freqtrade = f"{USER}:{PASSWORD}"
     await desk.holding.enforce()
     assert desk.halted
 

@@ -1,7 +1,6 @@
 """Faults that people are told of: they break what they say, and leave nothing behind."""
 
 import asyncio
-import contextlib
 import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from tests.waiting import eventually
-from trading_ops.domain.target import Kind, Target
-from trading_ops.errors import Refused, StackError, Unreachable
+from trading_ops.domain.target import Target
+from trading_ops.errors import Refused, StackError
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import load_settings
 from trading_ops.stack.closed_markets import ClosedMarkets
@@ -22,7 +21,6 @@ from trading_ops.stack.gameday import SIDE_BY_SIDE, SITTINGS
 from trading_ops.stack.locked_store import LockedStore
 from trading_ops.stack.scene import Scene
 from trading_ops.stack.shared_fault import Shared
-from trading_ops.stack.wrong_token import WrongToken
 
 BOT = cast(Target, SimpleNamespace(name="alpha"))
 
@@ -190,70 +188,6 @@ def test_a_fault_that_two_drills_of_a_sitting_have_is_a_shared_one() -> None:
         assert all(isinstance(FAULTS[fault], Shared) for fault in shared)
 
 
-class Restarted:
-    """A reconciler that reads its token at each start, and all that a drill has of the stack."""
-
-    def __init__(self, secrets: Path, *, fails: bool = False) -> None:
-        """Take the folder of its secrets, and whether its manager refuses."""
-        self.settings = SimpleNamespace(secrets=secrets)
-        self.registry = self.directory = self.reconciler = self
-        self.tokens: list[str] = []
-        self._fails = fails
-        self._asked = 0
-
-    def one(self, kind: object) -> None:
-        """Know one of each."""
-        assert kind is Kind.RECONCILER
-
-    def unit(self, target: object) -> "Restarted":
-        """Return its unit."""
-        del target
-        return self
-
-    async def process(self) -> object:
-        """Return what runs."""
-        return SimpleNamespace(incarnation="now")
-
-    async def restart(self, **how: object) -> None:
-        """Start it anew.
-
-        Raises:
-            Unreachable: its manager is away.
-        """
-        assert how["incarnation"] == "now"
-        self.tokens.append((self.settings.secrets / "agent_token").read_text())
-        if self._fails:
-            raise Unreachable("no supervisor")
-
-    async def status(self) -> None:
-        """Answer at the second question.
-
-        Raises:
-            Unreachable: it is not ready.
-        """
-        self._asked += 1
-        if self._asked % 2:
-            raise Unreachable("not ready")
-
-
 def left_in(folder: Path) -> list[Path]:
     """Return what is in a folder."""
     return list(folder.iterdir())
-
-
-@pytest.mark.parametrize("fails", [False, True])
-async def test_the_token_is_wrong_for_one_start_only(tmp_path: Path, fails: bool) -> None:
-    """Whoever else starts meanwhile, and the next start, find the right one; also if it fails."""
-    path = tmp_path / "agent_token"
-    path.write_text("0a" * 32)
-    path.chmod(0o600)
-    world, fault = Restarted(tmp_path, fails=fails), WrongToken()
-    with contextlib.suppress(Unreachable):
-        key = await fault.inject(cast(Any, world), BOT)
-        await fault.clean_up(cast(Any, world), BOT, key)
-    assert world.tokens[0] != "0a" * 32
-    assert len(world.tokens[0]) == 64
-    assert world.tokens[1:] == ([] if fails else ["0a" * 32])
-    assert path.read_text() == "0a" * 32
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert left_in(tmp_path) == [path]

@@ -28,11 +28,24 @@ def test_secrets_are_kept_and_tightened(tmp_path: Path) -> None:
     """A second time changes no secret, and closes one that was opened."""
     settings = settings_in(tmp_path)
     lay_out(settings, committed())
-    before = settings.secret("agent_token")
-    (settings.secrets / "agent_token").chmod(0o644)
-    lay_out(settings, committed())
-    assert settings.secret("agent_token") == before
-    assert mode(settings.secrets / "agent_token") == 0o600
+    for name in ("agent_token_alpha", "operator_token"):
+        before = settings.secret(name)
+        (settings.secrets / name).chmod(0o644)
+        lay_out(settings, committed())
+        assert settings.secret(name) == before
+        assert mode(settings.secrets / name) == 0o600
+
+
+def test_each_bot_has_a_token_of_its_own(tmp_path: Path) -> None:
+    """In a new folder there is none for all bots."""
+    settings = settings_in(tmp_path)
+    lay_out(settings, changed(TWO_BOTS))
+    alpha, beta = (
+        Path(json.loads((tmp_path / "config" / f"bot-{name}.json").read_text())["agent_token_file"])
+        for name in ("alpha", "beta")
+    )
+    assert alpha.read_text() != beta.read_text()
+    assert not (settings.secrets / "agent_token").exists()
 
 
 def test_each_bot_has_a_key_of_its_own(tmp_path: Path) -> None:

@@ -39,14 +39,14 @@ def test_the_order_of_the_start(tmp_path: Path, tools: Path) -> None:
 
 
 def test_every_process_is_asked_in_its_own_way(tmp_path: Path, tools: Path) -> None:
-    """The venue is asked at its fault port, without its token; the bot at its agent, with one."""
+    """The venue at its fault port, without a token; the bot's agent, with the metrics' token."""
     ready = {plan.unit: plan.ready for plan in processes(settings_in(tmp_path), committed())}
     assert ready["mail"] == AskBanner(address="127.0.0.1:8451", begins="220 ")
     secrets = tmp_path / "secrets"
     assert ready["venue"] == AskHttp(url="http://127.0.0.1:8402/ready")
     assert ready["bot-alpha"] == AskHttp(
         url="http://127.0.0.1:8411/health",
-        token_file=secrets / "agent_token",
+        token_file=secrets / "metrics_token",
         not_yet={"status": "failing"},
     )
     for unit, port in (("exporter", 8421), ("reconciler", 8431), ("prometheus", 9090)):

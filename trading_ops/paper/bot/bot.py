@@ -33,6 +33,7 @@ from trading_ops.paper.bot.signals.assembly import sources_of
 from trading_ops.paper.bot.signals.memory import recalled
 from trading_ops.paper.bot.throttle import Throttle
 from trading_ops.paper.bot.trading.book import Book
+from trading_ops.token_files import TokenFile
 
 log = logs.get(__name__)
 
@@ -251,7 +252,7 @@ class Bot(Assembled):
             commands=commands_of(self) | drill_commands(allowed=config.drills),
             state_dir=config.state_dir,
             metrics_token=read_secret(config.metrics_token_file),
-            agent_token=read_secret(config.agent_token_file),
+            agent_token=TokenFile.of_agent(config.agent_token_file),
             heartbeat_limit_seconds=config.heartbeat_limit_seconds,
             trace_memory=config.trace_memory,
         )

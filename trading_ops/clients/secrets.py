@@ -1,0 +1,89 @@
+"""What proves to others who we are; read again when its file changes."""
+
+from typing import Protocol
+
+from trading_ops.domain.target import Target
+from trading_ops.errors import ConfigError
+from trading_ops.redaction import known
+from trading_ops.settings import Settings
+from trading_ops.token_files import TokenFile, agent_token_name
+
+NOTED = 64
+"""Bots of a fleet up to which each token is taken out of every text by its value."""
+
+
+class Secrets(Protocol):
+    """The tokens and passwords that the clients of targets send."""
+
+    def agent_token(self, bot: Target) -> str:
+        """Return the token of a bot's agent.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        ...
+
+    def supervisor_token(self) -> str:
+        """Return the token of the supervisor.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        ...
+
+    def freqtrade_credentials(self, name: str) -> str:
+        """Return `user:password` of a Freqtrade.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        ...
+
+
+def agent_token_file(settings: Settings, bot: Target) -> TokenFile:
+    """Return the file with the token of a bot's agent; a relative path counts from `root`."""
+    if bot.token_file is not None:
+        return TokenFile.of_agent(settings.root / bot.token_file)
+    return TokenFile.of_agent(settings.secrets / agent_token_name(bot.name))
+
+
+class SecretFiles:
+    """Those in the files that the settings and the registry name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._agents: dict[str, TokenFile] = {}
+        self._supervisor = TokenFile(settings.secrets / "supervisor_token")
+        self.freqtrade_credentials = settings.freqtrade_credentials
+
+    def agent_token(self, bot: Target) -> str:
+        """Return the token of a bot's agent.
+
+        Raises:
+            ConfigError: its file cannot be read, or is empty.
+        """
+        if bot.name not in self._agents:
+            self._agents[bot.name] = agent_token_file(self._settings, bot)
+        # Each known value costs time in every line that is logged; headers are redacted anyway.
+        note = known if len(self._agents) <= NOTED else str
+        fix = f"run `trading-ops up` once, or `trading-ops token rotate {bot.name}`"
+        return note(_first(self._agents[bot.name], fix))
+
+    def supervisor_token(self) -> str:
+        """Return the token of the supervisor.
+
+        Raises:
+            ConfigError: its file cannot be read, or is empty.
+        """
+        return known(_first(self._supervisor, "run `trading-ops up` once"))
+
+
+def _first(file: TokenFile, fix: str) -> str:
+    try:
+        tokens = file.read()
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or "it is not ASCII text"
+        raise ConfigError(str(file.path), "", said, fix) from error
+    if not tokens:
+        raise ConfigError(str(file.path), "", "it is empty", fix)
+    return tokens[0]
