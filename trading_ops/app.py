@@ -17,6 +17,7 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops.last_good import keep_last_good
 from trading_ops.settings import Settings, load_settings
+from trading_ops.store import migrate
 from trading_ops.targets import load_targets, split_address
 from trading_ops.wiring import build
 
@@ -64,6 +65,21 @@ def _own_entry(settings: Settings, registry: Registry) -> Target:
     return found
 
 
+async def migrate_apart(settings: Settings) -> None:
+    """Migrate in a process of its own: what Alembic needs would stay in this one's memory.
+
+    When that fails, `build` tries again and says why.
+    """
+    if not await asyncio.to_thread(migrate.is_behind, settings.database_url):
+        return
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "trading_ops.cli.main", "migrate"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    await process.wait()
+
+
 async def _main() -> None:
     settings = load_settings()
     logs.configure("reconciler", policy=settings.log_policy)
@@ -72,6 +88,7 @@ async def _main() -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await migrate_apart(settings)
     # Everything imported lives as long as the process: keep the collector from walking it.
     gc.collect()
     gc.freeze()

@@ -1,9 +1,15 @@
-"""Reading YAML, and what is wrong with a file, in a few words that repeat nothing of it."""
+"""Reading YAML and the durations in it, and what is wrong with a file, without repeating it."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import yaml
 
+from trading_ops.errors import ConfigError
+
+DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """With libyaml a file of 1,000 targets is read in 0.1 s instead of 0.6 s."""
 
@@ -29,3 +35,15 @@ def problem_of(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     place = f"line {mark.line + 1}: " if mark is not None else ""
     return f"{place}{getattr(error, 'problem', None) or 'it is no YAML'}"
+
+
+def parse_duration(text: str, where: str = "", key: str = "") -> timedelta:
+    """Read a duration as Prometheus writes it: `20s`, `1m30s`, `500ms`.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    parts = DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ConfigError(where, key, f"{text!r} is no duration", "write it as 20s, 5m or 1h")
+    return timedelta(seconds=sum(int(number) * UNITS[unit] for number, unit in parts))

@@ -1,6 +1,8 @@
 """Migrations and tables are the same schema, and can be walked both ways."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -155,3 +157,23 @@ def test_other_databases_need_no_file_lock() -> None:
     assert sqlite_path("postgresql://localhost/x") is None
     with sole_writer("postgresql://localhost/x"):
         pass
+
+
+APART = """
+import asyncio, sys
+from trading_ops.app import migrate_apart
+from trading_ops.settings import load_settings
+from trading_ops.store import migrate
+
+url = load_settings().database_url
+print(migrate.is_behind(url))
+asyncio.run(migrate_apart(load_settings()))
+print(migrate.is_behind(url), "alembic" in sys.modules)
+"""
+
+
+def test_the_reconciler_migrates_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """A new database is brought up to date, and Alembic does not stay in memory."""
+    life = [sys.executable, "-c", APART]
+    done = subprocess.run(life, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.split() == ["True", "False", "False"]

@@ -1,7 +1,5 @@
 """`runbooks/<AlertName>.md` → `domain.Runbook`: the plan is the front matter of the prose."""
 
-import re
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -12,11 +10,9 @@ from trading_ops.actions.registry import KINDS
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import LONGEST_WINDOW, Drill, Limits, Runbook, Step, VerifyQuery
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_words import load_yaml, problem_of
+from trading_ops.yaml_words import load_yaml, parse_duration, problem_of
 
 FENCE = "---\n"
-DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 ESCALATE = ("0s", "5m", "15m", "never")
 
 
@@ -161,15 +157,3 @@ def _step(step: _Step, index: int, where: str) -> Step:
         approval=step.approval is not None or kind.two_persons,
         while_halted=step.while_halted,
     )
-
-
-def parse_duration(text: str, where: str = "", key: str = "") -> timedelta:
-    """Read a duration as Prometheus writes it: `20s`, `1m30s`, `500ms`.
-
-    Raises:
-        ConfigError: it has another form.
-    """
-    parts = DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ConfigError(where, key, f"{text!r} is no duration", "write it as 20s, 5m or 1h")
-    return timedelta(seconds=sum(int(number) * UNITS[unit] for number, unit in parts))

@@ -18,9 +18,9 @@ import yaml
 from trading_ops.domain.runbook import Runbook
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.instrument import catalogue
-from trading_ops.reconciler.runbooks import parse_duration, parse_runbook
+from trading_ops.reconciler.runbooks import parse_runbook
 from trading_ops.settings import Settings
-from trading_ops.yaml_words import problem_of
+from trading_ops.yaml_words import parse_duration, problem_of
 
 OURS = re.compile(r"\b(trading_[a-z0-9_]+)\b")
 NOT_A_METRIC = re.compile(r'"(?:\\.|[^"\\])*"|\b[a-z_]+:\w+:\w+')

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trading_ops.errors import StoreError
-from trading_ops.store.engine import migrating_engine, sole_writer
+from trading_ops.store.engine import migrating_engine, reading_engine, sole_writer, sqlite_path
 
 FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0003"
@@ -22,6 +22,21 @@ def current(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def is_behind(url: str) -> bool:
+    """Whether there is something to do; False when the database does not answer."""
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        return True
+    engine = reading_engine(url)
+    try:
+        with engine.connect() as connection:
+            return current(connection) != HEAD
+    except SQLAlchemyError:
+        return False
+    finally:
+        engine.dispose()
 
 
 def upgrade(url: str) -> str:

@@ -5,13 +5,38 @@ import sys
 
 import pytest
 
-SHOWN = "import sys, {module}; print(*(name for name in {heavy} if name in sys.modules))"
 HEAVY = ("alembic", "apprise", "ccxt", "psycopg", "sqlalchemy")
 
 
 @pytest.mark.parametrize("module", ["main", "status", "incidents", "halt", "acknowledge"])
 def test_a_command_that_asks_the_reconciler_imports_no_database(module: str) -> None:
     """SQLAlchemy alone takes longer to import than the reconciler to answer."""
-    code = SHOWN.format(module=f"trading_ops.cli.{module}", heavy=HEAVY)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    assert imported(f"import trading_ops.cli.{module}", HEAVY) == []
+
+
+STATUS = "import " + ", ".join(
+    f"trading_ops.{one}"
+    for one in ("cli.status", "cli.automation", "cli.process_table", "settings", "stack.client")
+)
+"""What `status` imports to ask the supervisor and the reconciler."""
+
+
+def test_status_imports_no_more_than_it_shows() -> None:
+    """It needs the clients of both, and nothing of what they are made of."""
+    parts = ("reconciler", "actions", "store", "api", "instrument", "agent", "logs", "reports")
+    ours = tuple(f"trading_ops.{part}" for part in parts)
+    assert imported(STATUS, (*HEAVY, *ours, "structlog", "prometheus_client", "psutil")) == []
+
+
+def test_the_reconciler_imports_only_what_it_serves_with() -> None:
+    """Each of these would stay in its memory for good."""
+    unused = ("alembic", "apprise", "ccxt", "click", "psutil", "psycopg", "trading_ops.cli")
+    assert imported("import trading_ops.app", unused) == []
+
+
+def imported(code: str, names: tuple[str, ...]) -> list[str]:
+    """Return which of these modules are imported when the code has run."""
+    shown = f"\nimport sys; print('imported', *(name for name in {names} if name in sys.modules))"
+    command = [sys.executable, "-c", code + shown]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1].split()[1:]
