@@ -15,11 +15,11 @@ from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
-from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.secrets import SecretFiles
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.parts import Base
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.anchor import Anchors, note_key

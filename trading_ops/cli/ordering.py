@@ -13,10 +13,10 @@ import click
 import msgspec
 
 from trading_ops.clients.http import Http
-from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
+from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.settings import Settings, load_settings
 from trading_ops.stack.client import not_running
 from trading_ops.stack.lock import holder

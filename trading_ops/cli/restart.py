@@ -12,9 +12,9 @@ from trading_ops.cli.by_hand import end_of
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.ordering import command_settings, connected, owner_option, reason_option
-from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import SetupError, StackError, Unreachable
+from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.settings import Settings
 from trading_ops.stack.client import SupervisorClient
 from trading_ops.stack.configs import MANAGER

@@ -127,6 +127,10 @@ class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interfaces: tuple[str, ...] = ()
     """Network interfaces that are watched; none: those that are not virtual."""
 
+    listener_users: str = ""
+    """Users, beside root and our own, whose Freqtrades on this machine get their password: names or
+    ids, separated by commas; `any`: it is not checked."""
+
     beyond_this_host: bool = False
     """True: `address` may be one that other machines reach."""
 

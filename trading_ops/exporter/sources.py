@@ -17,6 +17,7 @@ from trading_ops.exporter.log_files.source import LogFiles
 from trading_ops.exporter.markets import Markets
 from trading_ops.exporter.processes import processes_source
 from trading_ops.exporter.venue import Venue
+from trading_ops.listener import KnownListeners, trusted_users
 
 
 @dataclass
@@ -53,7 +54,7 @@ def _databases(config: ExporterConfig, sources: Sources, stack: contextlib.Async
 async def _venues(
     config: ExporterConfig, sources: Sources, stack: contextlib.AsyncExitStack
 ) -> None:
-    session = await stack.enter_async_context(_session())
+    session = await stack.enter_async_context(_session(aiohttp.TCPConnector(force_close=True)))
     sources.watched += [Watched(Venue(entry, session)) for entry in config.venues]
     sources.watched += [
         Watched(Markets(entry, session)) for entry in config.venues if entry.symbols
@@ -65,7 +66,8 @@ async def _freqtrades(
 ) -> None:
     for entry in config.freqtrades:
         # A session each: the connections of one that hangs are taken from nobody else.
-        session = await stack.enter_async_context(_session())
+        connector = KnownListeners(trusted_users(config.listener_users), force_close=True)
+        session = await stack.enter_async_context(_session(connector))
         bot = FreqtradeBot(entry, session)
         sources.bots[entry.name] = bot
         sources.watched += bot.watched
@@ -78,7 +80,6 @@ def _exchanges(config: ExporterConfig, sources: Sources, stack: contextlib.Async
         sources.watched.append(Watched(source))
 
 
-def _session() -> aiohttp.ClientSession:
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     # No cookies and no kept connections: each probe is what a new client would meet.
-    connector = aiohttp.TCPConnector(force_close=True)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

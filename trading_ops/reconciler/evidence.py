@@ -6,12 +6,12 @@ from pathlib import Path
 
 from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.listener import owners
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.supervisor import Process
 from trading_ops.domain.silence import Life, Listener, Silence
 from trading_ops.domain.target import Target
 from trading_ops.errors import ConfigError, TradingOpsError
+from trading_ops.listener import owners
 from trading_ops.reconciler.pulse import Pulse
 from trading_ops.targets import split_address
 

@@ -4,8 +4,8 @@ import http.client
 import json
 from typing import Any
 
-from trading_ops.clients.listener import refusal, trusted_users
 from trading_ops.errors import ConfigError, StackError
+from trading_ops.listener import refusal, trusted_users
 from trading_ops.settings import Settings
 from trading_ops.stack.lock import address_file, holder
 from trading_ops.targets import split_address

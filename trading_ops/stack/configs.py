@@ -108,6 +108,7 @@ def exporter_config(settings: Settings, registry: Registry, exporter: Target) ->
             for venue in registry.of_kind(Kind.VENUE)
         ],
         "paths": [str(settings.var)],
+        "listener_users": settings.listener_users,
         "freqtrades": [
             {
                 "name": bot.name,

@@ -13,9 +13,9 @@ from aiohttp import web
 from trading_ops import clock, logs
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
-from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.last_good import keep_last_good
+from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
 from trading_ops.stack.alarm import Alarm, watched

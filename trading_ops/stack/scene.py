@@ -9,7 +9,6 @@ import aiohttp
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
-from trading_ops.clients.listener import KnownListeners, trusted_users
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.secrets import SecretFiles
@@ -17,6 +16,7 @@ from trading_ops.clients.venue_faults import VenueFaults
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StackError
+from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import Settings
 from trading_ops.stack.client import not_running

@@ -17,9 +17,9 @@ from aiohttp.test_utils import TestServer
 from tests.builders import make_target
 from trading_ops.cli.ordering import connected
 from trading_ops.clients.http import Http
-from trading_ops.clients.listener import GONE, KnownListeners, owners, refusal, trusted_users
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
+from trading_ops.listener import GONE, KnownListeners, owners, refusal, trusted_users
 from trading_ops.seldom import MOST, Seldom
 from trading_ops.settings import Settings
 
@@ -75,7 +75,9 @@ async def test_another_users_listener_gets_no_token(*, token: bool) -> None:
             await http.get("/")  # nor over the connection that is open by now
         with pytest.raises(Unreachable, match="no token was sent"):
             await anext(http.messages("/", params={}))
-    assert (told.tokens, len(refused)) == ([None], 4)
+        with pytest.raises(Unreachable, match="no token was sent"):
+            await anext(Http(made, address).messages("/", params={"token": secret}))
+    assert (told.tokens, len(refused)) == ([None], 5)
 
 
 @pytest.mark.parametrize("trusted", [OURS, None, OURS | ANOTHERS])

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from trading_ops.clients.listener import owners
 from trading_ops.domain.silence import Listener
+from trading_ops.listener import owners
 from trading_ops.reconciler.evidence import holder, user_of
 
 

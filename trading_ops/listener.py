@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ANYBODY = "any"
 SETTING = "listener_users"
+IN_QUERY = "token"
 
 GONE = "nobody listens there any more"
 """How a refusal ends when the listener was closed after it had taken the connection."""
@@ -113,9 +114,13 @@ class KnownListeners(aiohttp.TCPConnector):
         trusted: frozenset[int] | None,
         *,
         on_impostor: Callable[[str], None] = lambda _why: None,
+        force_close: bool = False,
     ) -> None:
-        """Take the answer of `trusted_users`, and what is told of each refused connection."""
-        super().__init__()
+        """Take the answer of `trusted_users`, and what is told of each refused connection.
+
+        `force_close` keeps no connection for the next request.
+        """
+        super().__init__(force_close=force_close)
         self._trusted = trusted
         self._on_impostor = on_impostor
         self._checked: WeakSet[ResponseHandler] = WeakSet()
@@ -133,7 +138,7 @@ class KnownListeners(aiohttp.TCPConnector):
         """
         connection = await super().connect(req, traces, timeout)
         protocol = connection.protocol
-        if self._trusted is None or AUTHORIZATION not in req.headers or protocol is None:
+        if self._trusted is None or not _is_secret(req) or protocol is None:
             return connection
         if protocol not in self._checked:
             if why := self._refusal(connection, self._trusted):
@@ -150,6 +155,11 @@ class KnownListeners(aiohttp.TCPConnector):
         # Kept since the connection was made: a socket that was reset has no other end any more.
         peer = transport.get_extra_info("peername") if transport else None
         return refusal(peer[0], peer[1], trusted) if isinstance(peer, tuple) else ""
+
+
+def _is_secret(req: "ClientRequest") -> bool:
+    """Say whether a request proves who we are, by a header or as Freqtrade's WebSocket takes it."""
+    return AUTHORIZATION in req.headers or IN_QUERY in req.url.query
 
 
 def refusal(address: str, port: int, trusted: frozenset[int] | None) -> str:
@@ -172,5 +182,5 @@ def refusal(address: str, port: int, trusted: frozenset[int] | None) -> str:
     return (
         f"no token was sent: the listener on {where} belongs to user {who}, which is "
         f"neither this user nor root. Fix: find out who took the port (`ss -ltnpe`), or name the "
-        f"user in `{SETTING}` in settings.yml"
+        f"user in `{SETTING}` in settings.yml (of an exporter that runs alone: in exporter.yml)"
     )
