@@ -19,6 +19,7 @@ from trading_ops.paper.bot.config import load_config
 SEED = 11
 QUIET = {
     "pass_interval_seconds": 3600.0,
+    "holds_wait_seconds": 0,
     "reconcile_seconds": 3600.0,
     "probe_interval_seconds": 1.0,
     "dead_man_seconds": 3600,

@@ -125,6 +125,7 @@ class Instance:
             "records": {"url_file": str(file), **self.lease},
             # Slow enough for two of them and a busy machine.
             "pass_interval_seconds": 0.25,
+            "holds_wait_seconds": 0,
             "probe_interval_seconds": 0.5,
             "request_timeout_seconds": 2.0,
             "lost_order_seconds": 5.0,

@@ -63,6 +63,7 @@ class BotWorld:
             **keys,
             "symbols": ["BTC/USD", "ETH/USD"],
             "pass_interval_seconds": 0.05,
+            "holds_wait_seconds": 0,
             "probe_interval_seconds": 0.2,
             "request_timeout_seconds": 0.8,
             "dead_man_seconds": 3,

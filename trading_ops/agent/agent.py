@@ -26,11 +26,12 @@ from trading_ops import clock
 from trading_ops.agent.attempts import Attempts
 from trading_ops.agent.auth import AgentTokens
 from trading_ops.agent.commands import Command
+from trading_ops.agent.confirmation import WAIT_SECONDS, HoldsConfirmation
 from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.agent.gate import OrderGate
 from trading_ops.agent.health import Health, Status, as_json, judge
-from trading_ops.agent.holding import holding_commands
+from trading_ops.agent.holding import confirming, holding_commands
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.agent.relief import relief_commands
 from trading_ops.agent.server import READ_SECONDS, Server
@@ -62,6 +63,7 @@ class Agent:
         metrics_token: str,
         agent_token: str | TokenFile,
         heartbeat_limit_seconds: float = 10.0,
+        holds_wait_seconds: float = WAIT_SECONDS,
         read_seconds: float = READ_SECONDS,
         trace_memory: bool = True,
     ) -> None:
@@ -78,6 +80,8 @@ class Agent:
             metrics_token: may read metrics and health.
             agent_token: may do everything; of a file each line, read again when it changes.
             heartbeat_limit_seconds: age from which the heartbeat means `failing`.
+            holds_wait_seconds: for which the gate waits after a start for the reconciler to confirm
+                the holds; 0: it does not wait.
             read_seconds: within which a request's body must have arrived.
             trace_memory: whether that command is there.
 
@@ -95,7 +99,8 @@ class Agent:
         self.holds = Holds(
             state_dir / "holds.json", on_change=lambda state: metrics.trading_state(state.value)
         )
-        self.gate = OrderGate(lambda: self.holds.state)
+        self._confirmation = HoldsConfirmation(holds_wait_seconds)
+        self.gate = OrderGate(lambda: self.holds.state, lambda: self._confirmation.is_awaited)
         self._metrics_token = metrics_token
         self._agent_tokens = AgentTokens(agent_token)
         self._heartbeat_limit = heartbeat_limit_seconds
@@ -161,6 +166,7 @@ class Agent:
             # With the lifted ones, whoever keeps holds too learns of a lift that was made here.
             "holds": [asdict(hold) for hold in self.holds.holds],
             "lifted": self.holds.lifted,
+            "awaiting_holds": self._confirmation.is_awaited,
             **as_json(health),
         }
 
@@ -176,7 +182,11 @@ class Agent:
             name=self._name,
             exposition=Exposition(self._metrics.registry),
             report=self.report,
-            commands={**self._commands, **holding_commands(self.holds, disk)},
+            commands={
+                **self._commands,
+                **holding_commands(self.holds, disk),
+                "confirm_holds": confirming(self._confirmation, lambda: self._incarnation),
+            },
             attempts=Attempts(self._name, self._keeper, disk, bot_loop),
             keeper=self._keeper,
             disk=disk,

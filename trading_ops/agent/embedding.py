@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trading_ops.agent.agent import Agent
 from trading_ops.agent.commands import Command
+from trading_ops.agent.confirmation import WAIT_SECONDS
 from trading_ops.agent.gate import OrderGate
 from trading_ops.agent.health import Health
 from trading_ops.errors import SetupError
@@ -52,6 +53,7 @@ def embed(
     commands: Mapping[str, Command] | None = None,
     watch_loop: bool = True,
     pass_limit_seconds: float = 10.0,
+    holds_wait_seconds: float = WAIT_SECONDS,
 ) -> Embedded:
     """Start the agent on loopback, and all watchers; call in the loop that the commands run in.
 
@@ -69,6 +71,8 @@ def embed(
         commands: the bot's own, by name.
         watch_loop: False where the bot does not work in this loop.
         pass_limit_seconds: age from which the last whole pass is too old.
+        holds_wait_seconds: for which the gate waits after a start for the reconciler to confirm the
+            holds; 0 for a bot without a reconciler.
 
     Raises:
         SetupError: a token or the folder cannot be used, the state is damaged, or the port cannot
@@ -91,6 +95,7 @@ def embed(
         metrics_token=_token(Path(secrets) / "metrics_token"),
         agent_token=_own_token(Path(secrets) / agent_token_name(name)),
         heartbeat_limit_seconds=pass_limit_seconds,
+        holds_wait_seconds=holds_wait_seconds,
     )
     agent.start()
     passes = Progress(

@@ -31,9 +31,14 @@ class OrderGate:
     Cancels and queries do not pass here: they are always allowed.
     """
 
-    def __init__(self, state: Callable[[], TradingState]) -> None:
-        """Take what tells the trading state, such as `lambda: holds.state`."""
+    def __init__(
+        self,
+        state: Callable[[], TradingState],
+        awaiting_holds: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Take what returns the trading state, and whether the holds are still to be confirmed."""
         self._state = state
+        self._awaiting_holds = awaiting_holds
 
     def check(
         self,
@@ -52,10 +57,14 @@ class OrderGate:
             committed: what open orders of the same side may still add to or take from it.
         """
         state = self._state()
-        if state is TradingState.ACTIVE:
-            return None
         if state is TradingState.HALTED:
             return Denial(code="trading_halted", detail="the bot is halted")
+        if self._awaiting_holds():
+            return Denial(
+                code="awaiting_holds", detail="the reconciler has not confirmed the holds yet"
+            )
+        if state is TradingState.ACTIVE:
+            return None
         shrinking = position if side is Side.SELL else -position
         if quantity + committed <= shrinking:
             return None

@@ -13,6 +13,7 @@ from functools import partial
 
 from trading_ops import clock
 from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Done, Params
+from trading_ops.agent.confirmation import HoldsConfirmation
 from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.state import Hold, Holds, TradingState
 
@@ -50,6 +51,21 @@ def holding_commands(holds: Holds, disk: DiskThread) -> dict[str, Command]:
             check=_check_named,
         ),
     }
+
+
+def confirming(confirmation: HoldsConfirmation, incarnation: Callable[[], str]) -> Command:
+    """Return the command by which the reconciler confirms the holds of one process.
+
+    It names the incarnation: a confirmation that arrives late must not count for the next process.
+    """
+
+    async def confirm(params: Params) -> str:
+        if params["incarnation"] != incarnation():
+            raise CommandFailed(f"this process is {incarnation()}, not {params['incarnation']}")
+        confirmation.confirm()
+        return "the holds are confirmed"
+
+    return Command(run=confirm, required={"incarnation": None}, in_agent=True)
 
 
 def _laying(run: Callable[[Params], Awaitable[str]]) -> Command:

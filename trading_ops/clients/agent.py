@@ -62,6 +62,9 @@ class BotHealth(msgspec.Struct):
     holds: list[ReportedHold] | None = None
     """What holds now; None: it does not tell."""
 
+    awaiting_holds: bool = False
+    """Whether it sends no order until its holds are confirmed."""
+
     lifted: list[ReportedLift] = []
     """The latest lifts, oldest first."""
 

@@ -41,21 +41,26 @@ class HoldAgreement:
     on_reapplied: Callable[[str], None] = lambda _target: None
     """Told of the bot at which a person's hold was released and is placed again."""
 
-    async def reach(self, target: Target, report: BotHealth) -> None:
-        """Lay again what the bot has not, learn what was lifted or laid at the bot itself."""
+    async def reach(self, target: Target, report: BotHealth) -> bool:
+        """Lay again what the bot has not, learn what was lifted or laid at the bot itself.
+
+        Returns whether the report already has every hold that is meant for this process.
+        """
         there = {hold.id: hold for hold in report.holds or ()}
         lifts = {lift.id: lift for lift in report.lifted}
         ours = self.memory.of(target.name)
+        agreed = True
         for hold in ours:
             found, lift = there.get(hold.id), lifts.get(hold.id)
             if found is None and not await self._is_meant(hold, report.incarnation):
                 await self._let_go(hold)
             else:
-                await self._have_it_there(target, hold, found, lift)
+                agreed &= await self._have_it_there(target, hold, found, lift)
         known = {hold.id for hold in ours}
         for found in there.values():
             if found.id not in known and severity(found) >= 0:
                 await self._adopt(target, found)
+        return agreed
 
     async def withdraw(self, hold_id: str, reason: str) -> bool:
         """Take back a hold of ours; return False for one that was in force: it stands.
@@ -98,14 +103,16 @@ class HoldAgreement:
 
     async def _have_it_there(
         self, target: Target, hold: Hold, found: ReportedHold | None, lift: ReportedLift | None
-    ) -> None:
+    ) -> bool:
         if found is not None and severity(found) >= hold.state.severity:
             await self.orders.note_acknowledged(hold, f"{target.name} reports it")
-        elif found is None and lift is not None and moment(lift.lifted_at) > hold.at:
+            return True
+        if found is None and lift is not None and moment(lift.lifted_at) > hold.at:
             await self._learn_lift(target, hold, lift)
         else:
             done, said = await self.orders.send(target, hold)
             log.warning("hold_enforced", hold=hold.id, acknowledged=done, said=said)
+        return False
 
     async def _learn_lift(self, target: Target, hold: Hold, lift: ReportedLift) -> None:
         """Take over a release that the bot reports, or place the hold again.

@@ -127,8 +127,12 @@ class HoldMemory:
         if settled:
             await self._forget(settled)
 
-    async def refresh(self) -> None:
-        """Read what stands; while the database is away, what was known last counts."""
+    async def refresh(self) -> bool:
+        """Read what stands; while the database is away, what was known last counts.
+
+        Returns whether everything that the database had at the time of the call is known now.
+        """
+        begun_now = self._reading is None
         if self._reading is None:
             self._reading = self._changes, self._reader.start(_read)
         changes, reading = self._reading
@@ -136,15 +140,17 @@ class HoldMemory:
         await asyncio.wait({reading}, timeout=STORE_SECONDS)
         if not reading.done():
             log.warning("holds_not_read", error="too slow")
-            return
+            return False
         self._reading = None
         try:
             stored, self._fences = reading.result()
         except StoreError as error:
             log.warning("holds_not_read", error=str(error))
-            return
-        if changes == self._changes:  # otherwise it was read before what happened meanwhile
-            self._standing = {hold.id: hold for hold in stored}
+            return False
+        if changes != self._changes:  # it was read before what happened meanwhile
+            return False
+        self._standing = {hold.id: hold for hold in stored}
+        return begun_now
 
     def _take_up_journal(self) -> None:
         try:

@@ -81,6 +81,20 @@ class HoldOrders:
         strict = {state.value for state in HeldState if state.severity >= hold.state.severity}
         return there is None or any(one.id == hold.id and one.state in strict for one in there)
 
+    async def confirm(self, target: Target, incarnation: str) -> None:
+        """Tell a process that the holds it reported are all that are kept here. Never raises."""
+        try:
+            answer = await self._command(
+                target,
+                "confirm_holds",
+                {"incarnation": incarnation},
+                attempt_id=f"confirm:{uuid.uuid4()}",
+            )
+        except TradingOpsError as error:
+            log.warning("holds_not_confirmed", target=target.name, error=str(error))
+            return
+        log.info("holds_confirmed", target=target.name, said=answer.detail)
+
     async def resume(
         self, target: Target, ids: frozenset[str] | None, owner: str, reason: str
     ) -> list[ReportedHold]:

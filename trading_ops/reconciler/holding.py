@@ -244,23 +244,29 @@ class Holding:
         Args:
             reports: what the agents have just said, by the bot's name; None: they are asked here.
         """
-        await self._memory.refresh()
-        # One that another replica lifted may be laid again under the same name.
-        self._orders.forget_others({hold.id for hold in self._memory.standing})
         if reports is None:
             reports = await self._ask_all()
+        # After the reports: a hold placed later than this reading finds the process that reported.
+        read = await self._memory.refresh()
+        # One that another replica lifted may be laid again under the same name.
+        self._orders.forget_others({hold.id for hold in self._memory.standing})
         # All at once: one that answers and does not obey must not keep the others waiting.
         await asyncio.gather(
-            *(self._agree(target, reports.get(target.name)) for target in self._registry.bots)
+            *(
+                self._agree(target, reports.get(target.name), confirm=read)
+                for target in self._registry.bots
+            )
         )
 
-    async def _agree(self, target: Target, report: Report | None) -> None:
+    async def _agree(self, target: Target, report: Report | None, *, confirm: bool) -> None:
         if report is None or report.health.holds is None:
             return
         async with self._locks[target.name]:
             # What was asked before a lift has not seen it.
             if report.asked_at > self._lifted_at.get(target.name, -math.inf):
-                await self._agreement.reach(target, report.health)
+                agreed = await self._agreement.reach(target, report.health)
+                if agreed and confirm and report.health.awaiting_holds:
+                    await self._orders.confirm(target, report.health.incarnation)
 
     async def settle_journal(self) -> None:
         """Bring what the database does not know into it, then forget it in the journal."""

@@ -12,6 +12,7 @@ restart. People are told instead, by TradingBotDown or TradingBotAgentSilent.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
@@ -49,6 +50,9 @@ SPARED_BECAUSE = {
     Verdict.OVERLOADED: "its agent accepts connections and ends them unanswered: it is overloaded",
     Verdict.SPENT: "its process was stopped too often within an hour",
 }
+SHORTEST_REST = 0.2
+"""Of the time between two polls, before the holds are kept up again."""
+
 ASKED_SECONDS = 15.0
 """Within which each agent's answer, or its absence, must have been judged: many times the usual."""
 
@@ -86,6 +90,7 @@ class AgentWatch:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[str] = set()
+        self._confirmation_awaited = asyncio.Event()
         now = clock.monotonic()
         self.pulses = {
             target.name: Pulse(target=target, quiet_from=now) for target in registry.bots
@@ -167,6 +172,8 @@ class AgentWatch:
         name = pulse.target.name
         self._metrics.agent_silent.labels(name).set(0)
         self._metrics.agent_answered.labels(name).set(clock.timestamp())
+        if health.awaiting_holds:
+            self._confirmation_awaited.set()
         if silent:
             await self._tell(pulse, "agent_answered", f"{name} answers again")
 
@@ -269,9 +276,16 @@ class AgentWatch:
         pulse.asked = None
 
     async def _keep_up(self, succeeded: Succeeded) -> None:
-        """Once a second: settle what was journalled, and have every hold in force."""
+        """Settle what was journalled, and have every hold in force.
+
+        Once a second, and at once when a process that has just started waits for its holds.
+        """
         while True:
-            await asyncio.sleep(self._patience.poll)
+            await asyncio.sleep(self._patience.poll * SHORTEST_REST)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience.poll * (1 - SHORTEST_REST)):
+                    await self._confirmation_awaited.wait()
+            self._confirmation_awaited.clear()
             try:
                 await self._hands_off.refresh()
                 await self._holding.settle_journal()

@@ -136,6 +136,7 @@ def start(bot: Bot, metrics: BotMetrics, tmp_path: Path) -> Iterator[Callable[[]
             metrics_token=METRICS_TOKEN,
             agent_token=AGENT_TOKEN,
             read_seconds=0.3,
+            holds_wait_seconds=0,
         )
 
         async def in_bot_loop() -> None:

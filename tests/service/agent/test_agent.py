@@ -57,6 +57,7 @@ async def test_health_tells_what_the_bot_says(ask: Asker, bot: Bot, metrics: Bot
         "state": "active",
         "holds": [],
         "lifted": [],
+        "awaiting_holds": False,
         "role": None,
         "recovered": None,
         "components": {"broker": {"up": True, "last_success_at": beat, "detail": "well"}},

@@ -261,6 +261,8 @@ def config_file(tmp_path: Path, venue: Venue) -> Path:
         "slow_samples": 5,
         "order_lifetime_seconds": 1,
         "stale_seconds": 2,
+        # No reconciler confirms the holds here.
+        "holds_wait_seconds": 0,
         # Passes are five times as fast as by default, so orders are too.
         "risk": {"orders": 1000},
     }

@@ -4,13 +4,14 @@ import asyncio
 import os
 import threading
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from tests.free_ports import free_port
-from trading_ops.agent import Agent, Health
+from trading_ops.agent import Agent, Health, Side
 from trading_ops.instrument import BotMetrics
 
 
@@ -22,6 +23,7 @@ class RealAgent:
     port: int = field(default_factory=free_port)
     agent: Agent | None = None
     lives: int = 0
+    holds_wait_seconds: float = 0.0
 
     @property
     def address(self) -> str:
@@ -39,6 +41,7 @@ class RealAgent:
             state_dir=self.folder,
             metrics_token="metrics",
             agent_token="agent",
+            holds_wait_seconds=self.holds_wait_seconds,
         )
         agent._incarnation = self.incarnation
         agent.start()
@@ -76,6 +79,13 @@ class RealAgent:
         if self.agent is not None and self.agent._loop is not None:
             resting = asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), self.agent._loop)
             await asyncio.wrap_future(resting)
+
+    @property
+    def denial(self) -> str | None:
+        """Return why its gate refuses an order, or None."""
+        assert self.agent is not None
+        denial = self.agent.gate.check(side=Side.BUY, quantity=Decimal(1), position=Decimal(0))
+        return denial.code if denial else None
 
     @property
     def state(self) -> str | None:

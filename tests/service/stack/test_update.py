@@ -116,6 +116,7 @@ def bot_plan(folder: Path, venue: Venue) -> Process:
         "secret_file": str(held / "venue_secret"),
         "symbols": SYMBOLS,
         "pass_interval_seconds": 0.2,
+        "holds_wait_seconds": 0,
         "probe_interval_seconds": 0.3,
         "fast_samples": 2,
         "slow_samples": 5,

@@ -7,6 +7,7 @@ OUTCOMES = ("filled", "cancelled", "expired", "rejected", "denied")
 DENIALS = (
     "trading_halted",
     "trading_reducing",
+    "awaiting_holds",
     "market_data_stale",
     "below_minimum_size",
     "above_maximum_size",

@@ -254,5 +254,6 @@ class Bot(Assembled):
             metrics_token=read_secret(config.metrics_token_file),
             agent_token=TokenFile.of_agent(config.agent_token_file),
             heartbeat_limit_seconds=config.heartbeat_limit_seconds,
+            holds_wait_seconds=config.holds_wait_seconds,
             trace_memory=config.trace_memory,
         )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from trading_ops.agent.confirmation import WAIT_SECONDS
 from trading_ops.errors import ConfigError
 from trading_ops.instrument.watchers import ALL, Watcher
 from trading_ops.paper.bot.brokerage.allowance import Tier
@@ -60,6 +61,10 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     heartbeat_limit_seconds: Positive = 10.0
     """Age of the heartbeat from which the bot calls itself failing."""
+
+    holds_wait_seconds: Annotated[float, msgspec.Meta(ge=0)] = WAIT_SECONDS
+    """For which no order is sent after a start, until the reconciler has confirmed the holds; 0:
+    for a bot without a reconciler."""
 
     fast_samples: Count = 5
     """Passes in the fast moving average."""
