@@ -71,6 +71,7 @@ def _handlers(
         maintenance=MaintenanceWindows(writer, reader, registry),
         targets=Targets(
             reader,
+            writer,
             registry,
             holding,
             observe_only=settings.observe_only,

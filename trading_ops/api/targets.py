@@ -8,16 +8,19 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock
+from trading_ops.actions.resume_trading import ResumeTrading
 from trading_ops.api.asked import Key, Person, Words
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import conflict, invalid, not_found
+from trading_ops.domain.approval import Approval, digest
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
-from trading_ops.domain.target import BOTS, OWN_BOTS, Kind, Registry, Target
+from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.reconciler.holding import Holding
-from trading_ops.store import Connection, maintenance, pauses, search
+from trading_ops.store import Connection, approvals, maintenance, pauses, search
 from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
 
 HoldKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$(?!\n)")]
 MANY = 100
@@ -111,6 +114,7 @@ class Targets:
     def __init__(
         self,
         reader: Reader,
+        writer: Writer,
         registry: Registry,
         holding: Holding,
         *,
@@ -118,6 +122,7 @@ class Targets:
         two_persons: bool,
     ) -> None:
         self._reader = reader
+        self._writer = writer
         self._registry = registry
         self._holding = holding
         self._observe_only = observe_only
@@ -146,21 +151,35 @@ class Targets:
     async def resume(self, identity: Identity, name: str, body: LiftOrder) -> LiftedView:
         """Lift holds of a bot: it trades again when none is left."""
         bot = self._bot(name)
-        if self._two_persons and bot.kind in OWN_BOTS:
-            conflict(
-                "settings.yml has `two_persons: true`: order `trading-ops run resume_trading "
-                f"{bot.name} holds=ID --reason …`, which another person approves"
-            )
         ids = None if body.holds is None else frozenset(body.holds)
-        lifted = await self._holding.lift(
-            bot, ids=ids, owner=identity.actor(body.owner), reason=body.reason
-        )
+        actor = identity.actor(body.owner)
+        if self._two_persons:
+            # An approval is for the holds that the other person saw, so "all" is spelled out.
+            ids = ids or frozenset(hold.id for hold in self._holds(bot))
+            await self._spend_approval(bot, ids, actor)
+        lifted = await self._holding.lift(bot, ids=ids, owner=actor, reason=body.reason)
         return LiftedView(
             target=bot.name,
             ids=sorted(lifted.ids),
             standing=self._holds(bot),
             detail=lifted.detail,
         )
+
+    async def _spend_approval(self, bot: Target, ids: frozenset[str], actor: str) -> None:
+        """Refuse unless another person has approved the release of these holds; once each.
+
+        It is the approval of `resume_trading`: what was approved for one is good for the other.
+        """
+        params = {"holds": ",".join(sorted(ids))}
+        approval = await self._writer.run(
+            partial(_approval, target=bot.name, params=params, actor=actor, now=clock.now())
+        )
+        if approval is not None:
+            conflict(
+                "settings.yml has `two_persons: true`, and no other person has approved the "
+                f"release of {params['holds'] or 'any hold'} on {bot.name}. Fix: have another "
+                f"person run `trading-ops approve {approval.id}`, then resume these holds again"
+            )
 
     async def _lay(
         self, identity: Identity, bot: Target, state: HeldState, body: HoldOrder
@@ -226,4 +245,24 @@ def _read(connection: Connection, now: datetime) -> _Words:
         pause=pauses.current(connection, now=now),
         windows=maintenance.current(connection, now=now),
         open={name: count for name, count in counted.items() if name is not None},
+    )
+
+
+def _approval(
+    connection: Connection, *, target: str, params: dict[str, str], actor: str, now: datetime
+) -> Approval | None:
+    """Spend the approval of a release; without one, return the request for it."""
+    action = ResumeTrading.name
+    bound = digest(incident_id=None, action=action, target=target, params=params, step=None)
+    if approvals.use(connection, bound, attempt_id=None, now=now):
+        return None
+    return approvals.request(
+        connection,
+        incident_id=None,
+        action=action,
+        target=target,
+        params=params,
+        step=None,
+        requested_by=actor,
+        now=now,
     )

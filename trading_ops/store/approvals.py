@@ -105,10 +105,11 @@ def usable(
     return None if row is None else _read(row)
 
 
-def use(connection: Connection, bound: str, *, attempt_id: str, now: datetime) -> bool:
-    """Spend the approval for this digest on one attempt, inside the transaction that starts it.
+def use(connection: Connection, bound: str, *, attempt_id: str | None, now: datetime) -> bool:
+    """Spend the approval for this digest, inside the transaction that starts what was approved.
 
-    False: there is none that is good now; the attempt must not start.
+    `attempt_id` names the attempt, None: a release of holds, which has none. False: no approval is
+    good now; nothing must start.
     """
     given = usable(connection, bound, now=now)
     if given is None:

@@ -1,17 +1,27 @@
 """A running reconciler for the tests of its API, with a token of every role."""
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from tests.builders import make_registry, make_target
+from tests.fakes import FakeWorld
+from tests.service.clients.trading_freqtrade import TradingFreqtrade
+from tests.service.exporter.freqtrades import PASSWORD, USER
 from tests.service.reconciler.conftest import Running, settings, start, world
 from trading_ops import clock
 from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
 from trading_ops.api.token_file import FILE, Entry, digest_of, save
+from trading_ops.domain.target import Kind, Registry
 from trading_ops.settings import Settings
+from trading_ops.wiring import build
 
 __all__ = ["settings", "start", "world"]
 
@@ -49,3 +59,50 @@ async def ask(
         body = await response.read()
         is_json = response.content_type == "application/json" and body
         return response.status, msgspec.json.decode(body) if is_json else body.decode()
+
+
+@pytest.fixture
+def two_persons() -> bool:
+    """The setting; a module may say otherwise."""
+    return False
+
+
+@dataclass
+class Scene:
+    """A reconciler with its watch, and the Freqtrade that it commands."""
+
+    running: Running
+    fake: TradingFreqtrade
+
+
+@pytest.fixture
+async def scene(
+    with_tokens: Settings, two_persons: bool, world: FakeWorld, request: pytest.FixtureRequest
+) -> AsyncIterator[Scene]:
+    fake = TradingFreqtrade()
+    secret = with_tokens.secrets / "freqtrade_freq"
+    secret.touch(mode=0o600)
+    secret.write_text(f"{USER}:{PASSWORD}\n")
+    names = ("alpha", "supervisor", "prometheus", "alertmanager")
+    ours = make_registry(**dict.fromkeys(names, world.address))
+    async with contextlib.AsyncExitStack() as open_:
+        freq = make_target(
+            name="freq",
+            kind=Kind.FREQTRADE,
+            address=await open_.enter_async_context(fake.serving()),
+            venue="binance",
+            service=None,
+            observe_only=getattr(request, "param", False),
+        )
+        own = msgspec.structs.replace(with_tokens, two_persons=two_persons)
+        built = build(own, Registry((*ours, freq)))
+        reconciler = await open_.enter_async_context(built)
+        server = TestServer(reconciler.application, host="127.0.0.1")
+        tasks = [asyncio.create_task(one.run()) for one in (reconciler.loop, reconciler.watch)]
+        client = await open_.enter_async_context(TestClient(server))
+        running = Running(client, reconciler.loop, world, reconciler.asking)
+        await running.has_polled()
+        yield Scene(running, fake)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

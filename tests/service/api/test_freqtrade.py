@@ -1,67 +1,14 @@
 """A Freqtrade through the whole reconciler: halted by its API, left to people by its runbooks."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from tests.builders import make_registry, make_target
 from tests.fakes import FakeWorld
-from tests.service.api.conftest import TOKENS, ask
-from tests.service.clients.trading_freqtrade import TradingFreqtrade
-from tests.service.exporter.freqtrades import PASSWORD, USER
-from tests.service.reconciler.conftest import Running
+from tests.service.api.conftest import TOKENS, Scene, ask
 from tests.waiting import eventually
 from trading_ops.api.identity import Role
-from trading_ops.domain.target import Kind, Registry
-from trading_ops.settings import Settings
-from trading_ops.wiring import build
 
 WHY = {"reason": "odd fills"}
 FLATTEN = {"target": "freq", "params": {}, "reason": "the exchange is in trouble"}
-
-
-@dataclass
-class Scene:
-    """A reconciler with its watch, and the Freqtrade that it commands."""
-
-    running: Running
-    fake: TradingFreqtrade
-
-
-@pytest.fixture
-async def scene(
-    with_tokens: Settings, world: FakeWorld, request: pytest.FixtureRequest
-) -> AsyncIterator[Scene]:
-    fake = TradingFreqtrade()
-    secret = with_tokens.secrets / "freqtrade_freq"
-    secret.touch(mode=0o600)
-    secret.write_text(f"{USER}:{PASSWORD}\n")
-    names = ("alpha", "supervisor", "prometheus", "alertmanager")
-    ours = make_registry(**dict.fromkeys(names, world.address))
-    async with contextlib.AsyncExitStack() as open_:
-        freq = make_target(
-            name="freq",
-            kind=Kind.FREQTRADE,
-            address=await open_.enter_async_context(fake.serving()),
-            venue="binance",
-            service=None,
-            observe_only=getattr(request, "param", False),
-        )
-        built = build(with_tokens, Registry((*ours, freq)))
-        reconciler = await open_.enter_async_context(built)
-        server = TestServer(reconciler.application, host="127.0.0.1")
-        tasks = [asyncio.create_task(one.run()) for one in (reconciler.loop, reconciler.watch)]
-        client = await open_.enter_async_context(TestClient(server))
-        running = Running(client, reconciler.loop, world, reconciler.asking)
-        await running.has_polled()
-        yield Scene(running, fake)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.mark.parametrize("scene", [False, True], indirect=True)

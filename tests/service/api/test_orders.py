@@ -237,7 +237,7 @@ async def test_two_persons_release_a_hold(start: Start, with_tokens: Settings) -
         await ask(running, "POST", f"{path}/halt", OPERATOR, json={**WHY, "key": "hold-1"})
         status, problem = await ask(running, "POST", f"{path}/resume", ADMIN, json=WHY)
         assert status == 409
-        assert "resume_trading" in problem["detail"]
+        assert "trading-ops approve" in problem["detail"]
         order = {"target": "alpha", "params": {"holds": "hold-1"}, "reason": "explained"}
         action = "/api/v1/actions/resume_trading"
         _, refused = await ask(running, "POST", action, ADMIN, json=order)

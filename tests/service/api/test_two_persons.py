@@ -1,0 +1,94 @@
+"""With `two_persons: true`, no route lets one person alone set a halted bot trading again."""
+
+import pytest
+
+from tests.service.api.conftest import TOKENS, Scene, ask
+from tests.service.reconciler.conftest import Start
+from trading_ops.actions.registry import KINDS
+from trading_ops.api.identity import Role
+from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.target import Kind
+from trading_ops.settings import Settings
+
+ADMIN, OPERATOR = TOKENS[Role.ADMIN], TOKENS[Role.OPERATOR]
+WHY = {"reason": "explained"}
+HOLD = "hold-1"
+PARAMS = {"holds": HOLD, "component": "broker"}
+ONE_SHOTS = sorted(
+    name
+    for name, kind in KINDS.items()
+    if Kind.BOT in kind.kinds and kind.delivery is Delivery.ONE_SHOT
+)
+
+
+def test_the_table_has_what_restarts_resumes_and_fails_over() -> None:
+    assert {"failover_bot", "restart_bot", "resume_trading", "roll_bot"} <= set(ONE_SHOTS)
+
+
+@pytest.mark.parametrize("action", ONE_SHOTS)
+async def test_one_person_cannot_order_it(start: Start, with_tokens: Settings, action: str) -> None:
+    """Each one-shot action by hand asks for another person's approval, and nothing is sent."""
+    del with_tokens
+    async with start(two_persons=True) as running:
+        path = "/api/v1/targets/alpha"
+        await ask(running, "POST", f"{path}/halt", OPERATOR, json={**WHY, "key": HOLD})
+        sent = list(running.world.commands)
+        params = {name: PARAMS[name] for name in KINDS[action].params}
+        order = {"target": "alpha", "params": params, **WHY}
+        _, said = await ask(running, "POST", f"/api/v1/actions/{action}", ADMIN, json=order)
+        assert said["refusal"]["reason"] == "approval_missing"
+        assert running.world.commands == sent
+
+
+async def halt(found: Scene, bot: str) -> None:
+    path = f"/api/v1/targets/{bot}/halt"
+    status, laid = await ask(found.running, "POST", path, OPERATOR, json={**WHY, "key": HOLD})
+    assert (status, laid["stored"]) == (200, True)
+
+
+async def standing(found: Scene, bot: str) -> list[str]:
+    targets = (await ask(found.running, "GET", "/api/v1/targets", ADMIN))[1]["targets"]
+    return [hold["id"] for one in targets if one["name"] == bot for hold in one["holds"]]
+
+
+@pytest.fixture
+def two_persons() -> bool:
+    """What `scene` is built with."""
+    return True
+
+
+@pytest.mark.parametrize("body", [{}, {"holds": [HOLD]}], ids=["all", "by name"])
+@pytest.mark.parametrize("bot", ["alpha", "freq"])
+async def test_resume_takes_two_persons(scene: Scene, bot: str, body: dict[str, object]) -> None:
+    """The first asks, the second approves, and only then the holds are released, once."""
+    await halt(scene, bot)
+    path, order = f"/api/v1/targets/{bot}/resume", {**WHY, **body}
+    status, _ = await ask(scene.running, "POST", path, ADMIN, json=order)
+    assert (status, await standing(scene, bot)) == (409, [HOLD])
+
+    _, page = await ask(scene.running, "GET", "/api/v1/approvals?state=pending", ADMIN)
+    (asked,) = page["approvals"]
+    assert (asked["target"], asked["params"]) == (bot, {"holds": HOLD})
+    approve = f"/api/v1/approvals/{asked['id']}/approve"
+    assert (await ask(scene.running, "POST", approve, ADMIN, json={}))[0] == 409
+    assert (await ask(scene.running, "POST", approve, OPERATOR, json={}))[0] == 200
+
+    status, lifted = await ask(scene.running, "POST", path, ADMIN, json=order)
+    assert (status, lifted["ids"], lifted["standing"]) == (200, [HOLD], [])
+    await halt(scene, bot)
+    status, _ = await ask(scene.running, "POST", path, ADMIN, json=order)
+    assert (status, await standing(scene, bot)) == (409, [HOLD])
+
+
+async def test_an_approval_is_for_the_holds_that_were_seen(scene: Scene) -> None:
+    """A hold that was placed after the approval is not released with it."""
+    await halt(scene, "alpha")
+    path = "/api/v1/targets/alpha/resume"
+    await ask(scene.running, "POST", path, ADMIN, json=WHY)
+    _, page = await ask(scene.running, "GET", "/api/v1/approvals?state=pending", ADMIN)
+    approve = f"/api/v1/approvals/{page['approvals'][0]['id']}/approve"
+    assert (await ask(scene.running, "POST", approve, OPERATOR, json={}))[0] == 200
+    later = {**WHY, "key": "hold-2"}
+    await ask(scene.running, "POST", "/api/v1/targets/alpha/halt", OPERATOR, json=later)
+    assert (await ask(scene.running, "POST", path, ADMIN, json=WHY))[0] == 409
+    assert sorted(await standing(scene, "alpha")) == [HOLD, "hold-2"]
