@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.builders import make_registry
+from tests.builders import FixedSecrets, make_registry
 from tests.service.bot.conftest import Control, Venue, until
 from tests.waiting import eventually
 from trading_ops.clients.directory import Directory
@@ -44,7 +44,7 @@ async def holding(
     holding = Holding(
         writer=writer,
         reader=reader,
-        directory=Directory(http, registry, {"agent": token}),
+        directory=Directory(http, registry, FixedSecrets(token)),
         registry=registry,
         journal=Journal(tmp_path / "journal"),
     )
