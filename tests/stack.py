@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,19 @@ PORT = re.compile(r"127\.0\.0\.1:\d+")
 class Stack:
     """One local stack in a folder of its own, driven through the command line as a user would."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, more_targets: str = "", environ: Mapping[str, str] | None = None
+    ) -> None:
         text = (ROOT / "targets.yml").read_text()
         targets = folder / "targets.yml"
-        targets.write_text(PORT.sub(lambda _: f"127.0.0.1:{free_port()}", text))
+        moved = PORT.sub(lambda _: f"127.0.0.1:{free_port()}", text)
+        targets.write_text(moved + more_targets)
         self.environ = {
             "TRADING_OPS_ROOT": str(ROOT),
             "TRADING_OPS_VAR": str(folder / "var"),
             "TRADING_OPS_TARGETS_FILE": str(targets),
         }
+        self._inherited = dict(environ or {})
         self.settings: Settings = load_settings(environ=self.environ)
         self.registry = load_targets(targets)
         self.supervisor = SupervisorClient(self.settings)
@@ -57,7 +61,7 @@ class Stack:
     @property
     def whole_environ(self) -> dict[str, str]:
         """Return the environment of a process that works on this stack."""
-        return os.environ | self.environ  # noqa: TID251 - a child needs PATH and the like
+        return os.environ | self._inherited | self.environ  # noqa: TID251 - a child needs PATH and the like
 
     def json(self, *arguments: str) -> tuple[int, Any]:
         """Run a command with --output json; return its exit code and what it printed."""
@@ -101,9 +105,17 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """Start a stack in an empty folder; stop it at the end, whatever the test left of it."""
-    stack = Stack(folder)
+def running_stack(
+    folder: Path, more_targets: str = "", environ: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Start a stack in an empty folder; stop it at the end, whatever the test left of it.
+
+    Args:
+        folder: of the stack.
+        more_targets: further lines of its targets.yml.
+        environ: further variables of all its processes.
+    """
+    stack = Stack(folder, more_targets, environ)
     try:
         stack.up()
         yield stack

@@ -1,0 +1,111 @@
+"""Another user's process on the port of one of ours: it learns no token, and hides no death."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.attacks.conftest import Stranger, until_state
+from tests.strangers import BECOME_NOBODY, needs_root, running_as_nobody
+from tests.waiting import eventually
+from trading_ops.domain.target import Kind
+from trading_ops.stack.scene import Scene
+from trading_ops.targets import split_address
+
+SQUAT = (
+    BECOME_NOBODY
+    + """
+import selectors
+selector = selectors.DefaultSelector()
+while True:
+    try:
+        listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+        break
+    except OSError:
+        time.sleep(0.02)
+print("listening", flush=True)
+while True:
+    connection, _ = listener.accept()
+    connection.settimeout(0.5)
+    try:
+        said = connection.recv(65536)
+        connection.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 15\\r\\n\\r\\n{"status":"ok"}')
+    except OSError:
+        said = b""
+    print(said.hex() or "-", flush=True)
+    connection.close()
+"""
+)
+
+pytestmark = [needs_root, pytest.mark.usefixtures("calm")]
+
+
+@asynccontextmanager
+async def squatter(port: int) -> AsyncIterator[list[bytes]]:
+    """Hold a port as another user, and note what is sent to it."""
+    heard: list[bytes] = []
+    async with running_as_nobody(SQUAT, port) as process:
+        assert process.stdout is not None
+        output = process.stdout
+        assert await asyncio.wait_for(output.readline(), 60) == b"listening\n"
+
+        async def listen() -> None:
+            async for line in output:
+                heard.append(bytes.fromhex(line.decode().strip("-\n")))
+
+        listening = asyncio.create_task(listen())
+        try:
+            yield heard
+        finally:
+            listening.cancel()
+
+
+async def test_a_halt_is_not_told_to_who_holds_the_reconcilers_port(
+    stranger: Stranger, scene: Scene
+) -> None:
+    """The command line keeps its token, and tells the bot itself."""
+    stack = stranger.stack
+    _, port = split_address(stack.registry.one(Kind.RECONCILER).address)
+    await asyncio.to_thread(stack.supervisor.stop, "reconciler")
+    try:
+        async with squatter(port) as heard:
+            done = await asyncio.to_thread(stack.run, "halt", "alpha", "--reason", "squatted")
+            await until_state(scene, "halted")
+        tokens = [stack.settings.secret(name) for name in ("operator_token", "agent_token_alpha")]
+        assert not [said for said in heard for one in tokens if one.encode() in said], done
+    finally:
+        await asyncio.to_thread(stack.supervisor.start, "reconciler")
+
+    async def back() -> bool:
+        return bool(stack.processes()["reconciler"]["state"] == "ready")
+
+    await eventually(back, within=60)
+
+    async def released() -> bool:
+        await scene.reconciler.lift("alpha", holds=(), owner="test", reason="over")
+        return (await scene.directory.bot(scene.bot("alpha")).health()).state == "active"
+
+    await eventually(released, within=60)
+
+
+async def test_who_holds_a_dead_bots_port_gets_no_command(stranger: Stranger, scene: Scene) -> None:
+    """The reconciler asks each second: it sends the agent's token to no other user's process."""
+    stack = stranger.stack
+    _, port = split_address(scene.bot("alpha").address)
+    await scene.reconciler.pause(owner="test", reason="the bot stays down", seconds=600)
+    await asyncio.to_thread(stack.supervisor.stop, "bot-alpha")
+    try:
+        async with squatter(port) as heard:
+            query = 'ALERTS{alertname="TradingOpsImpostor"}'
+
+            async def said() -> object:
+                return await scene.prometheus.query(query)
+
+            await eventually(said, within=60)
+            token = stack.settings.secret("agent_token_alpha").encode()
+            assert not [one for one in heard if token in one]
+    finally:
+        await asyncio.to_thread(stack.supervisor.start, "bot-alpha")
+        await scene.reconciler.resume(owner="test")
+    await until_state(scene, "active")
