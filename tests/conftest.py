@@ -35,6 +35,7 @@ LONG = frozenset(
         "tests/service/bot/test_risk_at_the_venue.py",
         "tests/service/stack/test_update.py",
         "tests/e2e/test_updates.py",
+        "tests/rules/test_adopt_beside_live.py",
         "tests/rules/test_anomalies_live.py",
         "tests/rules/test_slow_ways_live.py",
     }

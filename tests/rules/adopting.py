@@ -21,6 +21,9 @@ PAGE = ROOT / "docs" / "adopt.md"
 WEBHOOK = "127.0.0.1:8431"
 """Where the page's receiver sends to."""
 
+BOT, EXPORTER = "127.0.0.1:8411", "127.0.0.1:8421"
+"""Where the page's bot and exporter listen."""
+
 TEAM_RULES = """
 groups:
   - name: checkout
@@ -96,7 +99,12 @@ def laid_over(theirs: Any, added: Any, key: str = "") -> Any:
 
 
 def adopt(
-    folder: Path, *, bot: str = "127.0.0.1:8411", webhook: str = WEBHOOK, team: str = "127.0.0.1:1"
+    folder: Path,
+    *,
+    bot: str = BOT,
+    webhook: str = WEBHOOK,
+    exporter: str = EXPORTER,
+    team: str = "127.0.0.1:1",
 ) -> Adopted:
     """Follow the page, up to the check of both files.
 
@@ -104,12 +112,14 @@ def adopt(
         folder: stands for the whole machine; made.
         bot: address of the bot that the page registers.
         webhook: where the reconciler listens.
+        exporter: where the exporter listens.
         team: address of the team's own receivers.
     """
     var = folder / "var"
-    registry = parse_targets(
-        snippet("targets.yml").replace("127.0.0.1:8411", bot), where="docs/adopt.md"
-    )
+    text = snippet("targets.yml")
+    for shown, real in ((BOT, bot), (WEBHOOK, webhook), (EXPORTER, exporter)):
+        text = text.replace(shown, real)
+    registry = parse_targets(text, where="docs/adopt.md")
     settings = Settings(
         root=ROOT,
         var=var,
