@@ -162,7 +162,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
     """Build what halts bots; over a session that nothing else can use up."""
     settings, registry = base.settings, base.plans.registry
     async with _session(settings, base.metrics) as session:
-        directory = _directory(session, registry, settings)
+        directory = _directory(session, base)
         for target in registry.bots:
             base.metrics.holds_reapplied.labels(target.name)
         holding = Holding(
@@ -197,8 +197,16 @@ def _prometheus(session: aiohttp.ClientSession, registry: Registry) -> Prometheu
     return Prometheus(Http(session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
 
 
-def _directory(session: aiohttp.ClientSession, registry: Registry, settings: Settings) -> Directory:
-    return Directory(session, registry, SecretFiles(settings))
+def _directory(session: aiohttp.ClientSession, base: Base) -> Directory:
+    count = base.metrics.freqtrade_requests
+    for target in base.plans.registry.of_kind(Kind.FREQTRADE):
+        count.labels(target.name)
+    return Directory(
+        session,
+        base.plans.registry,
+        SecretFiles(base.settings),
+        on_freqtrade_request=lambda name: count.labels(name).inc(),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -303,7 +311,7 @@ def _manual(base: Base, looker: Looker) -> Manual:
 
 
 def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
-    directory = _directory(base.session, base.plans.registry, base.settings)
+    directory = _directory(base.session, base)
     performer = Performer(
         actions=actions.build(directory, Notices(base.metrics)),
         writer=base.writer,

@@ -1,6 +1,8 @@
 """Finds the client of a registered target; addresses come from the registry and nowhere else."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 
@@ -27,11 +29,16 @@ class Directory:
         session: aiohttp.ClientSession,
         registry: Registry,
         secrets: Secrets,
+        on_freqtrade_request: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        """Take the secrets, which are asked for each client: a replaced one counts at once."""
+        """Take the secrets, which are asked for each client: a replaced one counts at once.
+
+        `on_freqtrade_request` is given the name of a Freqtrade at each request to it.
+        """
         self._session = session
         self._registry = registry
         self._secrets = secrets
+        self._on_freqtrade_request = on_freqtrade_request
         self._backoffs: dict[str, Backoff] = {}
 
     def bot(self, target: Target) -> BotControl:
@@ -45,7 +52,8 @@ class Directory:
         try:
             if target.kind is Kind.FREQTRADE:
                 basic = self._secrets.freqtrade_credentials(target.name)
-                http = Http(self._session, address, basic=basic, within=WITHIN)
+                count = partial(self._on_freqtrade_request, target.name)
+                http = Http(self._session, address, basic=basic, within=WITHIN, on_request=count)
                 backoff = self._backoffs.setdefault(target.name, Backoff())
                 return Freqtrade(http, target.name, backoff)
             if target.kind is Kind.BOT:

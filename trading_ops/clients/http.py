@@ -3,7 +3,7 @@
 import base64
 import errno
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -35,8 +35,9 @@ class Http:
         token: str = "",
         basic: str = "",
         within: timedelta = timedelta(seconds=5),
+        on_request: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take the address, and a token or, for HTTP Basic, `user:password`."""
+        """Take the address, a token or `user:password` (HTTP Basic), and what counts requests."""
         self._session = session
         self._base = base
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -44,6 +45,7 @@ class Http:
             encoded = base64.b64encode(basic.encode()).decode("ascii")
             self._headers = {"Authorization": f"Basic {encoded}"}
         self._within = within
+        self._on_request = on_request
 
     async def ask(
         self,
@@ -60,6 +62,7 @@ class Http:
             Cut: the connection was accepted, and ended without one.
             Unreachable: there was none within the deadline.
         """
+        self._on_request()
         limit = aiohttp.ClientTimeout(total=(within or self._within).total_seconds())
         try:
             async with self._session.request(

@@ -53,6 +53,7 @@ class ReconcilerMetrics:
         self.history_changed = gauge("trading_ops_audit_history_changed", self.registry)
         self.auth_refused = counter("trading_ops_auth_refused_total", self.registry)
         self.impostors = counter("trading_ops_impostors_refused_total", self.registry)
+        self.freqtrade_requests = counter("trading_ops_freqtrade_requests_total", self.registry)
         self.holds_reapplied = counter("trading_ops_holds_reapplied_total", self.registry)
         self._began_at = clock.now()
         self.agent_silent = gauge("trading_ops_agent_silent", self.registry)
@@ -61,10 +62,10 @@ class ReconcilerMetrics:
         )
         self.holds_standing = gauge("trading_ops_holds_standing", self.registry)
         self.holds_unsettled = gauge("trading_ops_holds_unsettled", self.registry)
-        gauge("trading_ops_build_info", self.registry).labels(__version__).set(1)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
+        gauge("trading_ops_build_info", self.registry).labels(__version__).set(1)
         for decision, reason in possible_decisions():
             self.decisions.labels(decision, reason)
         for action in KINDS:

@@ -92,5 +92,16 @@ NETWORK = row(
             "Packets per second that were lost on this side.",
             limits=above(1, 10),
         ),
+        lines(
+            "Requests to Freqtrades",
+            "reqps",
+            {
+                f"{by} {{{{bot}}}}": f"sum by (bot) (rate(trading_{name}_freqtrade_requests_total"
+                "[$__rate_interval])) or on () vector(0)"
+                for by, name in (("exporter", "exporter"), ("reconciler", "ops"))
+            },
+            "All that the exporter and the reconciler ask of each Freqtrade, per second.",
+            limits=above(20),
+        ),
     ),
 )

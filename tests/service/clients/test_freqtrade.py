@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
@@ -9,15 +10,18 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
 
+from tests.builders import FixedSecrets
 from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import EVERYTHING, PASSWORD, USER, FakeFreqtrade
 from tests.waiting import eventually
 from trading_ops.clients.agent import Agent, CommandAnswer
 from trading_ops.clients.bot_control import BotControl
+from trading_ops.clients.directory import Directory
 from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade import Freqtrade
 from trading_ops.clients.freqtrade_holds import LONGEST_REASON, from_reason, to_reason
 from trading_ops.clients.http import Http
+from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import Refused, Unreachable
 
 WHO = {"owner": "anna", "reason": "odd fills"}
@@ -445,3 +449,21 @@ def test_a_hold_survives_its_lock(hold_id: str, owner: str) -> None:
 def test_other_locks_are_not_ours(text: str) -> None:
     """A protection's, a person's, and one that only looks like ours."""
     assert from_reason(1, text, 0.0) is None
+
+
+async def test_each_request_of_the_reconciler_is_counted_for_its_bot() -> None:
+    """Three for a look, and what an order and its confirmation take."""
+    fake = FakeFreqtrade()
+    counted: Counter[str] = Counter()
+    async with fake.serving() as address, aiohttp.ClientSession() as session:
+        freq = Target(name="freq", kind=Kind.FREQTRADE, address=address, venue="binance")
+        directory = Directory(
+            session,
+            Registry((freq,)),
+            FixedSecrets(freqtrade=f"{USER}:{PASSWORD}"),
+            on_freqtrade_request=lambda name: counted.update([name]),
+        )
+        await directory.bot(freq).health()
+        assert counted == {"freq": 3}
+        await order(directory.bot(freq), "halt", HOLD)
+        assert counted == {"freq": len(fake.asked)}

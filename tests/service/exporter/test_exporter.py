@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.free_ports import free_port
+from tests.service.exporter.freqtrades import FakeFreqtrade, entry
 from tests.service.exporter.venues import FakeVenue
 from tests.service.stack.small import until, until_said
 from trading_ops.errors import ConfigError
@@ -114,7 +115,13 @@ async def test_every_metric_of_the_catalogue_is_there(tmp_path: Path) -> None:
     me = ProcessEntry(name="me", pid_file=tmp_path / "pid")
     async with (
         venue.serving() as address,
-        exporter(tmp_path, VenueEntry("paper", address, ("BTC/USD",)), processes=(me,)) as session,
+        FakeFreqtrade().serving() as freqtrade,
+        exporter(
+            tmp_path,
+            VenueEntry("paper", address, ("BTC/USD",)),
+            processes=(me,),
+            freqtrades=(entry(tmp_path, freqtrade),),
+        ) as session,
     ):
         seen = await scrape(session)
     promised = {one.name for one in (*HOST, *PROCESSES, *VENUE_PROBES, *COLLECTORS)}

@@ -41,6 +41,9 @@ FIGURES_OF = {
 }
 """A figure that is absent when the endpoint has never given a good answer."""
 
+BUDGET_PER_SECOND = 7.0
+"""What docs/freqtrade.md says of the exporter, for ten pairs and more."""
+
 ASKS = {"show_config": {"show_config", "pair_candles"}, "whitelist": {"pair_candles"}}
 """Which collectors ask an endpoint, where it is not the one of its name alone."""
 
@@ -629,3 +632,20 @@ async def test_another_server_at_its_port_is_not_it(tmp_path: Path, body: bytes)
     async with reading(tmp_path, fake) as bot:
         await look(bot, "ping")
         assert not bot.is_alive
+
+
+async def test_every_request_is_counted_and_the_budget_kept(tmp_path: Path) -> None:
+    """What the intervals add up to, and what Freqtrade was asked: both are what is told."""
+    fake = FakeFreqtrade()
+    async with reading(tmp_path, fake) as bot:
+        await look(bot)
+        (told,) = collector(bot, "ping").figures()
+        (sample,) = told.samples
+    assert sample.labels == {"bot": bot.name}
+    assert sample.value == len(fake.asked)
+    of_candles = 2 + WATCHED_PAIRS
+    a_second = sum(
+        (of_candles if endpoint_of(one) == "pair_candles" else 1) / one.source.interval_seconds
+        for one in bot.watched
+    )
+    assert a_second < BUDGET_PER_SECOND

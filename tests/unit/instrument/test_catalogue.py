@@ -10,6 +10,8 @@ from trading_ops.instrument import catalogue as catalogue_module
 TARGET_LABELS = {"job", "instance", "bot", "env", "service", "cluster", "region", "stage", "type"}
 # These tell of venues and bots that are not their own process: the labels are theirs.
 CROSS_LABELS = {
+    "trading_exporter_freqtrade_requests_total",
+    "trading_ops_freqtrade_requests_total",
     "trading_ops_notice",
     "trading_ops_incident_escalated",
     "trading_ops_acknowledged_until_timestamp_seconds",

@@ -42,6 +42,8 @@ class Api:
         self._root = f"http://{address}{ROOT}"
         self._credentials_file = credentials_file
         self._session = session
+        self.requests = 0
+        """How many were made, answered or not."""
 
     async def get(
         self,
@@ -67,6 +69,7 @@ class Api:
             ClientError: the answer has another shape, or the credentials cannot be read.
         """
         headers = {} if public else {"Authorization": self._credentials()}
+        self.requests += 1
         try:
             async with (
                 asyncio.timeout(within),

@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import aiohttp
+from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock
 from trading_ops.backoff import Backoff
 from trading_ops.errors import ClientError, Unreachable
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import FreqtradeEntry
+from trading_ops.exporter.families import family
 from trading_ops.exporter.freqtrade import answers
 from trading_ops.exporter.freqtrade.api import Api
 from trading_ops.exporter.freqtrade.checks import check_labels, check_moment
@@ -120,10 +122,15 @@ class FreqtradeBot:
             ask if endpoint == "ping" else lambda: self._unless_mute(ask),
             interval_seconds=every,
             timeout_seconds=within,
+            told=self._own_figures if endpoint == "ping" else tuple,
         )
         self._prompt[endpoint] = Prompt(reading)
         self.watched.append(self._prompt[endpoint])
         return reading
+
+    def _own_figures(self) -> tuple[Metric, ...]:
+        name = "trading_exporter_freqtrade_requests_total"
+        return (family(name, {(self.name,): self._api.requests}),)
 
     def _hear(self, heard: Heard, text: str) -> None:
         kind = heard.take(

@@ -20,8 +20,9 @@ class Reading(Generic[T]):
         *,
         interval_seconds: float,
         timeout_seconds: float,
+        told: Callable[[], Iterable[Metric]] = tuple,
     ) -> None:
-        """Take the collector's name and what asks the endpoint."""
+        """Take the collector's name, what asks the endpoint, and the exporter's own figures."""
         self.name = name
         self.interval_seconds = interval_seconds
         self.timeout_seconds = timeout_seconds
@@ -32,6 +33,7 @@ class Reading(Generic[T]):
         """The same, but None when the last reading failed: for what misleads when it is old."""
 
         self._ask = ask
+        self._told = told
 
     async def read(self) -> None:
         """Ask once; raises whatever the asking raises."""
@@ -46,5 +48,5 @@ class Reading(Generic[T]):
             raise
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:  # noqa: ARG002 - the Source's signature
-        """Return nothing: see `facts`."""
-        return ()
+        """Return what is the exporter's own; for the bot's figures see `facts`."""
+        return self._told()

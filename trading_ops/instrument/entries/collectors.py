@@ -36,4 +36,10 @@ COLLECTORS: tuple[Metric, ...] = (
         help="Series of the collector's last figures that were too many or could not be written.",
         why="Above zero what is shown is not everything.",
     ),
+    exporter_counter(
+        name="trading_exporter_freqtrade_requests_total",
+        labels=("bot",),
+        help="Requests that the exporter made to a Freqtrade, answered or not.",
+        why="With the reconciler's, all that is asked of it: what it cannot answer queues in it.",
+    ),
 )

@@ -228,6 +228,12 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _counter(
+        name="trading_ops_freqtrade_requests_total",
+        labels=("bot",),
+        help="Requests that the reconciler made to a Freqtrade, answered or not.",
+        why="With the exporter's, all that is asked of it: what it cannot answer queues in it.",
+    ),
+    _counter(
         name="trading_ops_holds_reapplied_total",
         labels=("bot",),
         help="Persons' holds that were released at the bot itself and placed again.",
