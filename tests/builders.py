@@ -10,7 +10,7 @@ from trading_ops.domain.approval import Approval, ApprovalState, digest
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Limits, Runbook, Step, VerifyQuery
-from trading_ops.domain.target import Kind, Registry, Restarts, Service, Target
+from trading_ops.domain.target import Kind, Manager, Registry, Restarts, Service, Target
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 LABELS = {
@@ -129,7 +129,9 @@ def make_target(**over: Any) -> Target:
         "kind": Kind.BOT,
         "address": "127.0.0.1:8411",
         "venue": "paper",
-        "service": Service(manager="supervisor", unit="bot-alpha", restarts=Restarts.RECONCILER),
+        "service": Service(
+            manager=Manager.SUPERVISOR, unit="bot-alpha", restarts=Restarts.RECONCILER
+        ),
     }
     return Target(**(values | over))
 
@@ -152,7 +154,7 @@ def make_registry(**addresses: str) -> Registry:
                 kind=kind,
                 address=addresses.get(name, f"127.0.0.1:{9000 + index}"),
                 venue="paper" if kind is Kind.BOT else None,
-                service=Service(manager="supervisor", unit=f"bot-{name}")
+                service=Service(manager=Manager.SUPERVISOR, unit=f"bot-{name}")
                 if kind is Kind.BOT
                 else None,
             )
@@ -167,6 +169,7 @@ class FixedSecrets:
 
     agent: str = "a"
     supervisor: str = "s"
+    node: str = "n"
     freqtrade: str = "user:password"
     agents: Mapping[str, str] = field(default_factory=dict)
 
@@ -175,6 +178,9 @@ class FixedSecrets:
 
     def supervisor_token(self) -> str:
         return self.supervisor
+
+    def node_token(self) -> str:
+        return self.node
 
     def freqtrade_credentials(self, name: str) -> str:
         del name

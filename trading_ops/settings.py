@@ -62,6 +62,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Users, beside root and our own, whose processes on this machine may be sent tokens: names or
     ids, separated by commas; `any`: it is not checked."""
 
+    systemd_bus: str = ""
+    """Address of the D-Bus that the node finds systemd on, such as `unix:path=/run/user/1000/bus`;
+    empty: the system bus."""
+
+    docker_host: str = ""
+    """Address of the Docker API for the node: `unix:///path`, or the URL of a filtering proxy;
+    empty: Docker's default."""
+
     dead_man_switch: str = ""
     """URL outside of this machine that Alertmanager calls each minute; empty: nobody is called."""
 

@@ -13,15 +13,27 @@ from typing import Any
 import msgspec
 import yaml
 
-from trading_ops.domain.target import Kind, Registry, Restarts, Service, Target
+from trading_ops.domain.target import Kind, Manager, Registry, Restarts, Service, Target
 from trading_ops.errors import ConfigError
 from trading_ops.yaml_words import load_yaml, problem_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol", "read_by"})
-SINGLE_KINDS = (Kind.SUPERVISOR, Kind.PROMETHEUS, Kind.MAIL)
+AT_MOST_ONE = (Kind.SUPERVISOR, Kind.MAIL)
 SEE = "see docs/deployment.md, “targets.yml”"
+UNITS = {
+    # It becomes the name of files.
+    Manager.SUPERVISOR: (NAME, "lower-case letters, digits, - and _"),
+    Manager.SYSTEMD: (re.compile(r"[A-Za-z0-9:_.@\\-]{1,200}\.service"), "a name like bot.service"),
+    Manager.DOCKER: (re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"), "the container's name"),
+    Manager.COMMAND: (NAME, "lower-case letters, digits, - and _"),
+}
+"""What a unit's name may be at each service manager, and how to say it."""
+
+VERBS = frozenset({"status", "restart", "start", "stop"})
+NEEDED_VERBS = ("status", "restart")
+
 AT_LEAST_ONE = (Kind.RECONCILER, Kind.ALERTMANAGER)
 """Several share the work: reconcilers one PostgreSQL, Alertmanagers a cluster."""
 
@@ -29,9 +41,11 @@ AT_LEAST_ONE = (Kind.RECONCILER, Kind.ALERTMANAGER)
 class ServiceEntry(msgspec.Struct, forbid_unknown_fields=True):
     """The `service` key of one entry."""
 
-    manager: str
+    manager: Manager
     unit: str
     restarts: Restarts = Restarts.MANAGER
+    node: str | None = None
+    commands: dict[str, list[str]] = {}
 
 
 class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -119,11 +133,19 @@ def _target(entry: TargetEntry) -> Target:
         venue=entry.venue,
         faults=entry.faults,
         token_file=entry.token_file,
-        service=Service(manager=service.manager, unit=service.unit, restarts=service.restarts)
-        if service
-        else None,
+        service=_service(service) if service else None,
         observe_only=_observes_only(entry),
         labels=entry.labels,
+    )
+
+
+def _service(entry: ServiceEntry) -> Service:
+    return Service(
+        manager=entry.manager,
+        unit=entry.unit,
+        restarts=entry.restarts,
+        node=entry.node,
+        commands={verb: tuple(argv) for verb, argv in entry.commands.items()},
     )
 
 
@@ -153,11 +175,8 @@ def _check(registry: Registry, where: str) -> None:
         if target.name in names:
             raise ConfigError(where, key, "the name is used twice", "rename one of the two")
         names.add(target.name)
-        if target.service and not NAME.fullmatch(target.service.unit):
-            # It becomes the name of files.
-            problem = f"{target.service.unit!r} is not a plain name"
-            fix = "use lower-case letters, digits, - and _"
-            raise ConfigError(where, f"{key}.service.unit", problem, fix)
+        if target.service:
+            _check_service(registry, target.service, where, f"{key}.service")
         for address in filter(None, (target.address, target.faults)):
             split_address(address, where=where, key=key)
             if address in addresses:
@@ -185,12 +204,57 @@ def _check_token_file(target: Target, files: dict[str, str], where: str, key: st
     files[file] = target.name
 
 
+def _check_service(registry: Registry, service: Service, where: str, key: str) -> None:
+    pattern, form = UNITS[service.manager]
+    if not pattern.fullmatch(service.unit):
+        problem = f"{service.unit!r} is not a unit of {service.manager}"
+        raise ConfigError(where, f"{key}.unit", problem, f"use {form}")
+    if service.manager is Manager.SUPERVISOR:
+        if not registry.of_kind(Kind.SUPERVISOR):
+            problem = "there is no target of kind supervisor"
+            fix = "add one, or name another manager: systemd, docker or command"
+            raise ConfigError(where, f"{key}.manager", problem, fix)
+        if service.node is not None:
+            problem = "the supervisor runs on no node"
+            raise ConfigError(where, f"{key}.node", problem, "remove `node`")
+    else:
+        _check_node(registry, service, where, key)
+    _check_commands(service, where, f"{key}.commands")
+
+
+def _check_node(registry: Registry, service: Service, where: str, key: str) -> None:
+    node = registry.find(service.node or "")
+    if node is None or node.kind is not Kind.NODE:
+        problem = f"{service.node!r} is not a target of kind node"
+        fix = "add a target of kind node for the host, and name it here"
+        raise ConfigError(where, f"{key}.node", problem, fix)
+
+
+def _check_commands(service: Service, where: str, key: str) -> None:
+    if service.manager is not Manager.COMMAND:
+        if service.commands:
+            problem = f"{service.manager} needs no commands"
+            raise ConfigError(where, key, problem, "remove `commands`")
+        return
+    for verb in NEEDED_VERBS:
+        if not service.commands.get(verb):
+            fix = f"write `{verb}: [/path/to/program, argument]`"
+            raise ConfigError(where, key, f"there is no command for {verb}", fix)
+    for verb, argv in service.commands.items():
+        if verb not in VERBS:
+            raise ConfigError(where, key, f"unknown verb {verb!r}", f"one of {sorted(VERBS)}")
+        if not argv or not argv[0].startswith("/"):
+            problem = f"the command for {verb} does not begin with an absolute path"
+            raise ConfigError(where, key, problem, "name the program by its absolute path")
+
+
 def _check_kinds(registry: Registry, where: str) -> None:
-    for kind in SINGLE_KINDS:
-        if len(registry.of_kind(kind)) != 1:
-            raise ConfigError(
-                where, "targets", f"there must be exactly one of kind {kind}", "add or remove one"
-            )
+    for kind in AT_MOST_ONE:
+        if len(registry.of_kind(kind)) > 1:
+            raise ConfigError(where, "targets", f"several are of kind {kind}", "keep one")
+    if len(registry.of_kind(Kind.PROMETHEUS)) != 1:
+        problem = "there must be exactly one of kind prometheus"
+        raise ConfigError(where, "targets", problem, "add or remove one")
     for kind in AT_LEAST_ONE:
         if not registry.of_kind(kind):
             raise ConfigError(where, "targets", f"there is none of kind {kind}", "add one")

@@ -30,34 +30,39 @@ def _entry(module: str, attribute: str, text: str) -> Entry:
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "up": _entry("up", "up", "Start the whole system on this machine, and keep it up."),
-    "down": _entry("down", "down", "Stop the system that runs here."),
-    "status": _entry("status", "status", "Show the processes of the system that runs here."),
+    "up": _entry("up", "up", "Start the local stack and run it until Ctrl-C."),
+    "down": _entry("down", "down", "Stop the local stack."),
+    "status": _entry("status", "status", "Show the processes of the local stack."),
     "doctor": _entry("doctor", "doctor", "Check tools, configuration and every connection."),
-    "drill": _entry("drill", "drill", "Break one thing and watch it heal."),
-    "gameday": _entry("drill", "gameday", "Run all drills and print the table."),
-    "incidents": _entry("incidents", "incidents", "List incidents, or tell one whole story."),
-    "audit": _entry("audit", "audit", "Check the record of all that was decided and done."),
-    "automation": _entry("automation", "automation", "Pause and resume automatic recovery."),
-    "halt": _entry("halt", "halt", "Halt a bot, or all of them, at once."),
-    "reduce": _entry("halt", "reduce", "Let a bot only shrink its exposure."),
-    "resume": _entry("halt", "resume", "Lift a bot's holds, so that it trades again."),
-    "restart": _entry("restart", "restart", "Restart a bot in order, and wait until it works."),
-    "update": _entry("update", "update", "Put another release of a bot in place, or take it back."),
-    "ack": _entry("acknowledge", "acknowledge", "Take an incident: no more pages about it."),
-    "unack": _entry("acknowledge", "withdraw", "Give an incident back."),
-    "snooze": _entry("acknowledge", "snooze", "Be left alone by an incident for a while."),
-    "run": _entry("by_hand", "run", "Carry an action out by hand, through the same gates."),
-    "approvals": _entry("by_hand", "approvals", "List what waits for a person's approval."),
-    "approve": _entry("by_hand", "approve", "Approve what another one asked for."),
-    "deny": _entry("by_hand", "deny", "Deny it, or take one's own request back."),
-    "maintenance": _entry("maintenance", "maintenance", "Begin, end and list windows of work."),
-    "events": _entry("events", "events", "Show what happened, or what happens now."),
-    "token": _entry("token", "token", "Add, list and revoke tokens of the API."),
+    "drill": _entry("drill", "drill", "Inject one fault and time the recovery."),
+    "gameday": _entry("drill", "gameday", "Run all drills and print the results."),
+    "incidents": _entry("incidents", "incidents", "List incidents, or show one timeline."),
+    "audit": _entry("audit", "audit", "Verify and anchor the audit log."),
+    "automation": _entry("automation", "automation", "Show, pause and resume auto-remediation."),
+    "halt": _entry("halt", "halt", "Halt trading of one bot or of all bots."),
+    "reduce": _entry("halt", "reduce", "Put a bot in reduce-only mode."),
+    "resume": _entry("halt", "resume", "Release a bot's holds so that it trades again."),
+    "restart": _entry(
+        "restart", "restart", "Restart a bot gracefully and wait until it is healthy."
+    ),
+    "update": _entry("update", "update", "Deploy a release; roll back if it is unhealthy."),
+    "ack": _entry(
+        "acknowledge", "acknowledge", "Acknowledge an incident: pages and automation stop."
+    ),
+    "unack": _entry("acknowledge", "withdraw", "Remove an acknowledgement."),
+    "snooze": _entry("acknowledge", "snooze", "Snooze an incident."),
+    "run": _entry("by_hand", "run", "Run an action manually, through the same gates."),
+    "approvals": _entry("by_hand", "approvals", "List actions that wait for approval."),
+    "approve": _entry("by_hand", "approve", "Approve another operator's action."),
+    "deny": _entry("by_hand", "deny", "Deny an action, or withdraw your own request."),
+    "maintenance": _entry("maintenance", "maintenance", "Begin, end and list maintenance windows."),
+    "events": _entry("events", "events", "Show past events, or follow new ones."),
+    "token": _entry("token", "token", "Add, list and revoke API tokens."),
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
-    "migrate": _entry("migrate", "migrate", "Bring the database up to date."),
+    "migrate": _entry("migrate", "migrate", "Upgrade the database schema."),
     "export": _entry("export", "export", "Serve metrics of the host, processes and venues."),
-    "completion": _entry("completion", "completion", "Print the completion script of a shell."),
+    "node": _entry("node", "node", "Run the executor for the services of this host."),
+    "completion": _entry("completion", "completion", "Print the completion script for a shell."),
 }
 
 
@@ -99,10 +104,11 @@ def _installed(module: str) -> bool:
 )
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
-    """Keep a trading bot running unwatched: detect, decide, recover, verify, or call a person.
+    """Monitoring, alerting and verified auto-remediation for trading bots.
 
-    Begin with `trading-ops up` in one terminal and `trading-ops gameday` in another. The project's
-    folder is the working directory, or TRADING_OPS_ROOT; everything written goes to its var/.
+    Start with `trading-ops up` in one terminal and `trading-ops drill ALERT` in another. The
+    project's folder is the working directory, or TRADING_OPS_ROOT; everything written goes to its
+    var/.
     """
 
 

@@ -13,7 +13,7 @@ from trading_ops.clients.freqtrade import Freqtrade
 from trading_ops.clients.http import Http
 from trading_ops.clients.secrets import Secrets
 from trading_ops.clients.supervisor import SupervisedUnit
-from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ActionError, ConfigError, Refused
 
 WITHIN = timedelta(seconds=2)
@@ -72,10 +72,15 @@ class Directory:
         """
         if target.service is None:
             raise ActionError(f"targets.yml names no service of {target.name}")
-        address = self._registry.one(Kind.SUPERVISOR).address
         try:
-            token = self._secrets.supervisor_token()
+            if target.service.manager is Manager.SUPERVISOR:
+                address = self._registry.one(Kind.SUPERVISOR).address
+                token, unit = self._secrets.supervisor_token(), target.service.unit
+            else:
+                node = self._registry.find(target.service.node or "")
+                if node is None:
+                    raise ActionError(f"targets.yml has no node {target.service.node}")
+                address, token, unit = node.address, self._secrets.node_token(), target.name
         except ConfigError as error:
             raise Refused(str(error)) from error
-        http = Http(self._session, f"http://{address}", token=token)
-        return SupervisedUnit(http, target.service.unit)
+        return SupervisedUnit(Http(self._session, f"http://{address}", token=token), unit)

@@ -31,6 +31,14 @@ class Secrets(Protocol):
         """
         ...
 
+    def node_token(self) -> str:
+        """Return the token of the node processes.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        ...
+
     def freqtrade_credentials(self, name: str) -> str:
         """Return `user:password` of a Freqtrade.
 
@@ -54,6 +62,7 @@ class SecretFiles:
         self._settings = settings
         self._agents: dict[str, TokenFile] = {}
         self._supervisor = TokenFile(settings.secrets / "supervisor_token")
+        self._node = TokenFile(settings.secrets / "node_token")
         self.freqtrade_credentials = settings.freqtrade_credentials
 
     def agent_token(self, bot: Target) -> str:
@@ -76,6 +85,15 @@ class SecretFiles:
             ConfigError: its file cannot be read, or is empty.
         """
         return known(_first(self._supervisor, "run `trading-ops up` once"))
+
+    def node_token(self) -> str:
+        """Return the token of the node processes.
+
+        Raises:
+            ConfigError: its file cannot be read, or is empty.
+        """
+        fix = f"umask 077; openssl rand -hex 32 > {self._node.path}, the same on each host"
+        return known(_first(self._node, fix))
 
 
 def _first(file: TokenFile, fix: str) -> str:

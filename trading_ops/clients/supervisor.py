@@ -1,4 +1,4 @@
-"""The local stack's supervisor, as the service manager of its processes."""
+"""An executor of orders about services: the lab's supervisor, or the node process of a host."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,17 +10,26 @@ from trading_ops.clients.executor import CommandResult, Executor, decode_result,
 from trading_ops.clients.http import Http
 from trading_ops.errors import Refused, Unreachable
 
+UNKNOWN = "unknown"
+"""The state of a unit whose service manager does not answer."""
+
 
 class Process(msgspec.Struct):
-    """One process as its supervisor sees it."""
+    """One process as its service manager sees it."""
 
     unit: str
     state: str
     incarnation: str | None = None
-    """`<pid>:<start time>`; of the last life while it does not run, None before the first."""
+    """Names one life; of the last one while it does not run, None before the first."""
+
+    reported: str | msgspec.UnsetType | None = msgspec.UNSET
+    """What the agent in it reports as its incarnation: unset means the same, None not known."""
 
     pid: int | None = None
     """None while it does not run."""
+
+    problem: str | None = None
+    """Why the service manager did not answer, or could not start it."""
 
 
 class _Processes(msgspec.Struct):
@@ -28,7 +37,7 @@ class _Processes(msgspec.Struct):
 
 
 class SupervisedUnit(Executor):
-    """One unit of the supervisor."""
+    """One unit of an executor."""
 
     def __init__(self, http: Http, unit: str) -> None:
         super().__init__(http, fence_path=f"/processes/{unit}/fence")
@@ -38,18 +47,20 @@ class SupervisedUnit(Executor):
         """Return the unit's process as it is now.
 
         Raises:
-            Unreachable: the supervisor did not answer.
+            Unreachable: the executor or its service manager did not answer.
             Refused: it has no such unit.
         """
         body = await self._http.get("/processes")
         try:
             processes = msgspec.json.decode(body, type=_Processes).processes
         except msgspec.DecodeError as error:
-            raise Unreachable(f"the supervisor's answer cannot be read: {error}") from error
+            raise Unreachable(f"the executor's answer cannot be read: {error}") from error
         for process in processes:
             if process.unit == self._unit:
+                if process.state == UNKNOWN:
+                    raise Unreachable(f"the service manager of {self._unit}: {process.problem}")
                 return process
-        raise Refused(f"the supervisor has no unit {self._unit}")
+        raise Refused(f"the executor has no unit {self._unit}")
 
     async def restart(
         self, *, incarnation: str | None, attempt_id: str, fence: int | None, within: timedelta
@@ -98,4 +109,7 @@ class SupervisedUnit(Executor):
             raise Unreachable(f"{what} of {self._unit}: HTTP {answer.status}")
         if answer.status != 200:  # noqa: PLR2004
             raise refusal(f"{what} of {self._unit}", answer)
-        return decode_result(answer.body)
+        result = decode_result(answer.body)
+        if result.outcome == "unknown":
+            raise Unreachable(f"{what} of {self._unit}: {result.detail}")
+        return result

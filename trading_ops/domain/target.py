@@ -21,6 +21,9 @@ class Kind(StrEnum):
     EXPORTER = "exporter"
     RECONCILER = "reconciler"
     SUPERVISOR = "supervisor"
+    NODE = "node"
+    """The process on a host that carries out orders about its services."""
+
     PROMETHEUS = "prometheus"
     ALERTMANAGER = "alertmanager"
     MAIL = "mail"
@@ -34,6 +37,18 @@ BOTS = frozenset({Kind.BOT, Kind.FREQTRADE})
 
 NAMED_BOTS = BOTS | {Kind.BARE_BOT}
 """What the label `bot` of an alert may name."""
+
+
+class Manager(StrEnum):
+    """What runs a target's process."""
+
+    SUPERVISOR = "supervisor"
+    """The lab's own."""
+
+    SYSTEMD = "systemd"
+    DOCKER = "docker"
+    COMMAND = "command"
+    """Fixed commands, for other init systems."""
 
 
 class Restarts(StrEnum):
@@ -50,13 +65,16 @@ class Restarts(StrEnum):
 class Service:
     """Which service manager runs a target's process, and who orders restarts."""
 
-    manager: str
-    """The service manager: `supervisor`, the local stack's own."""
-
+    manager: Manager
     unit: str
     """The name of the process at its service manager."""
 
     restarts: Restarts = Restarts.MANAGER
+    node: str | None = None
+    """The target of kind node that carries out orders about it; None for the lab's supervisor."""
+
+    commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For the manager `command`: an argv for each verb."""
 
 
 @dataclass(frozen=True, kw_only=True)

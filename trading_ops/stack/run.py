@@ -14,6 +14,7 @@ from trading_ops import clock, logs
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import ConfigError
 from trading_ops.last_good import keep_last_good
 from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.reconciler.runbooks import load_runbooks
@@ -55,6 +56,7 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
     """
     began = clock.monotonic()
     registry = load_targets(settings.targets_file)
+    _check_for_the_stack(settings, registry)
     plans = processes(settings, registry)
     _check_what_is_read_later(settings, registry)
     # What the stack and its processes write is nobody else's business.
@@ -73,6 +75,18 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
         _log.info("stack_prepared", seconds=round(clock.monotonic() - began, 3))
         stack = _Stack(settings, registry, plans, survivors)
         asyncio.run(stack.live(on_change, on_ready))
+
+
+def _check_for_the_stack(settings: Settings, registry: Registry) -> None:
+    """Find what the stack on one machine needs, and a registry for production may lack.
+
+    Raises:
+        ConfigError: a target is missing.
+    """
+    for kind in (Kind.SUPERVISOR, Kind.MAIL):
+        if not registry.of_kind(kind):
+            problem = f"there is no target of kind {kind}, which the local stack needs"
+            raise ConfigError(str(settings.targets_file), "targets", problem, "add one")
 
 
 def _check_what_is_read_later(settings: Settings, registry: Registry) -> None:

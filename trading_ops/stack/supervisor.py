@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from trading_ops import logs
-from trading_ops.errors import SetupError
+from trading_ops.errors import SetupError, StackError
 from trading_ops.stack.layout import write_if_changed
 from trading_ops.stack.process import Process
 from trading_ops.stack.restart_pauses import DEFAULT_PAUSES, RestartPauses
@@ -121,6 +121,15 @@ class Supervisor:
         await asyncio.gather(*(self._take_down(unit, gone) for unit in self))
         self._enter(Phase.STOPPED)
         _log.info("stack_stopped")
+
+    def check_open(self) -> None:
+        """Refuse to start anything while the stack stops.
+
+        Raises:
+            StackError: it is stopping.
+        """
+        if self.phase in {Phase.STOPPING, Phase.STOPPED}:
+            raise StackError("the stack is stopping: no process is started any more")
 
     def kill(self) -> None:
         """Kill everything at once: for an impatient person."""

@@ -15,6 +15,7 @@ TOKENS = (
     "webhook_token",
     "operator_token",
     "supervisor_token",
+    "node_token",
     "faults_token",
     "audit_key",
 )

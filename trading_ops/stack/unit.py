@@ -87,6 +87,19 @@ class Unit:
         self._watch: asyncio.Task[None] | None = None
 
     @property
+    def name(self) -> str:
+        """Its name in targets.yml."""
+        return self.plan.unit
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None while it does not run."""
+        return self.child.pid if self.child and self.running else None
+
+    async def refresh(self) -> None:
+        """Nothing to read: a child's end is noticed at once."""
+
+    @property
     def log(self) -> Path:
         """The file with its output."""
         return self._shared.logs / f"{self.plan.unit}.log"

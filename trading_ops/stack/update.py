@@ -19,9 +19,9 @@ import msgspec
 
 from trading_ops import logs
 from trading_ops.errors import SetupError, StackError
+from trading_ops.services.orders import Orders
 from trading_ops.stack.child import last_error
 from trading_ops.stack.healthy import ask, missing, until_well
-from trading_ops.stack.orders import Orders
 from trading_ops.stack.process import AskHttp, Process
 from trading_ops.stack.record_copy import copy_records, go_back, traded_since, version
 from trading_ops.stack.releases import Releases, with_python

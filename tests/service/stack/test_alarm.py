@@ -16,8 +16,9 @@ from tests.rules.committed import load_rules
 from tests.service.stack.small import PATIENCE_SECONDS, supervising, until
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.services.api import HEALTHY
 from trading_ops.stack.alarm import Alarm, watched
-from trading_ops.stack.control import HEALTHY, build
+from trading_ops.stack.control import build
 
 
 @dataclass

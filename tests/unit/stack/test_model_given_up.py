@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from trading_ops.clients.agent import BotHealth, ComponentHealth
-from trading_ops.domain.target import Kind, Service, Target
+from trading_ops.domain.target import Kind, Manager, Service, Target
 from trading_ops.errors import StackError, Unreachable
 from trading_ops.paper.bot.signals.faults import ModelFault, read_fault
 from trading_ops.paper.bot.signals.model import MODULE
@@ -26,7 +26,7 @@ ALPHA = Target(
     name="alpha",
     kind=Kind.BOT,
     address="127.0.0.1:1",
-    service=Service(manager="supervisor", unit="bot-alpha"),
+    service=Service(manager=Manager.SUPERVISOR, unit="bot-alpha"),
 )
 SHIPPED = {"name": "alpha", "symbols": ["BTC/USD"]}
 

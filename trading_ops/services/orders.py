@@ -1,18 +1,66 @@
-"""Carries out the reconciler's restart orders, at most once each, and never for a stale sender."""
+"""Carries out orders to restart and stop units: each at most once, and never for a stale sender."""
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 
 from trading_ops import logs
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.errors import SetupError, StackError
-from trading_ops.stack.supervisor import Phase, Supervisor
-from trading_ops.stack.unit import Unit
 
 _log = logs.get(__name__)
 
 LONGEST_GRACE_SECONDS = 10.0
+
+
+class Unit(Protocol):
+    """One process or container that a service manager runs."""
+
+    @property
+    def name(self) -> str:
+        """Its name in targets.yml."""
+
+    @property
+    def order(self) -> asyncio.Lock:
+        """Held while it is started, stopped or restarted."""
+
+    @property
+    def incarnation(self) -> str | None:
+        """The life that runs or, after its end, the last one, as of the last `refresh`."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it ran at the last `refresh`."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its main process, None while it does not run."""
+
+    async def refresh(self) -> None:
+        """Read its state from the service manager.
+
+        Raises:
+            StackError: the service manager does not answer.
+        """
+
+    async def start(self) -> None:
+        """Start it, unless it runs.
+
+        Raises:
+            SetupError: it could not be started.
+        """
+
+    async def stop(self, seconds: float | None = None) -> None:
+        """Stop it; SIGKILL follows after some seconds. It stays down until it is started."""
+
+    async def restart(self) -> None:
+        """End the life that runs, if one does, and start the next.
+
+        Raises:
+            SetupError: it could not be started, and may be stopped by then.
+        """
 
 
 class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,15 +96,22 @@ class OtherIncarnation(StackError):
 
 
 class Orders:
-    """The fences and answers of this supervisor; one restart at a time for each unit."""
+    """The fences and answers of one executor; one restart at a time for each unit."""
 
-    def __init__(self, supervisor: Supervisor, keeper: FenceKeeper) -> None:
-        """Take what is ordered about, and the durable memory.
+    def __init__(
+        self, keeper: FenceKeeper, *, check_open: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the durable memory.
 
         The keeper's calls take some milliseconds each to reach the disk. They are not handed to a
         thread: nothing else of a unit may happen between them and the effect.
+
+        Args:
+            keeper: stores fences and answers.
+            check_open: called before anything is started; raises a StackError when the executor
+                is stopping.
         """
-        self._supervisor = supervisor
+        self._check_open = check_open
         self._keeper = keeper
         self._running: set[str] = set()
 
@@ -66,27 +121,28 @@ class Orders:
         Raises:
             StaleFence: a newer sender was seen.
             OtherIncarnation: the life that is meant is over.
-            StackError: the stack is stopping.
+            StackError: the executor is stopping, or the service manager does not answer.
             OSError: the fence could not be stored; nothing was done.
         """
         async with unit.order:
             if answer := self._keeper.answer(order.attempt_id):
                 return {**answer, "repeated": True}
-            self._refuse_when_stopping()
+            self._check_open()
             if self._keeper.begun(order.attempt_id) is not None:
                 return self._died(order.attempt_id)
-            fence = self._keeper.highest(unit.plan.unit) if order.fence is None else order.fence
+            await unit.refresh()
+            fence = self._keeper.highest(unit.name) if order.fence is None else order.fence
             if order.incarnation is not None and order.incarnation != unit.incarnation:
-                self._keeper.check(unit.plan.unit, fence)
+                self._keeper.check(unit.name, fence)
                 raise OtherIncarnation(unit.incarnation)
             self._keeper.admit(
-                unit.plan.unit,
+                unit.name,
                 fence,
                 attempt_id=order.attempt_id,
                 mark={"before": unit.incarnation},
             )
             self._running.add(order.attempt_id)
-            _log.info("restart_ordered", unit=unit.plan.unit, attempt=order.attempt_id)
+            _log.info("restart_ordered", unit=unit.name, attempt=order.attempt_id)
             try:
                 answer = {"attempt_id": order.attempt_id, **await self._carry_out(unit)}
                 self._keep(order.attempt_id, answer)
@@ -101,14 +157,14 @@ class Orders:
 
         Raises:
             OtherIncarnation: the life that is meant is over.
-            StackError: the stack is stopping.
+            StackError: the executor is stopping.
             OSError: it could not be stored; nothing may be done.
         """
         if (answer := self.answer(attempt_id)) is not None:
             return {**answer, "repeated": True}
-        self._refuse_when_stopping()
+        self._check_open()
         self.still(unit, incarnation)
-        name = unit.plan.unit
+        name = unit.name
         mark = {"before": incarnation}
         self._keeper.admit(name, self._keeper.highest(name), attempt_id=attempt_id, mark=mark)
         self._running.add(attempt_id)
@@ -131,17 +187,17 @@ class Orders:
     async def raise_fence(self, unit: Unit, fence: int) -> int:
         """Shut out older senders; when this returns, nothing that they ordered is still running."""
         async with unit.order:
-            return self._keeper.raise_to(unit.plan.unit, fence)
+            return self._keeper.raise_to(unit.name, fence)
 
     async def start(self, unit: Unit) -> None:
         """Start a unit for a person.
 
         Raises:
-            StackError: the stack is stopping.
+            StackError: the executor is stopping.
             SetupError: the program cannot be started.
         """
         async with unit.order:
-            self._refuse_when_stopping()
+            self._check_open()
             await unit.start()
 
     async def stop(self, unit: Unit) -> None:
@@ -161,19 +217,20 @@ class Orders:
         async with unit.order:
             if answer := self._keeper.answer(order.attempt_id):
                 return {**answer, "repeated": True}
+            await unit.refresh()
             if order.incarnation != unit.incarnation:
                 raise OtherIncarnation(unit.incarnation)
             try:
-                self._keeper.raise_to(unit.plan.unit, order.fence)
+                self._keeper.raise_to(unit.name, order.fence)
             except OSError as error:
-                _log.error("fence_not_stored", unit=unit.plan.unit, reason=str(error))
-            _log.warning("stop_ordered", unit=unit.plan.unit, attempt=order.attempt_id)
+                _log.error("fence_not_stored", unit=unit.name, reason=str(error))
+            _log.warning("stop_ordered", unit=unit.name, attempt=order.attempt_id)
             await unit.stop(min(max(order.grace_seconds, 0.0), LONGEST_GRACE_SECONDS))
             answer = {
                 "attempt_id": order.attempt_id,
                 "outcome": "succeeded",
                 "before": order.incarnation,
-                "detail": f"{unit.plan.unit} was stopped: {order.incarnation}",
+                "detail": f"{unit.name} was stopped: {order.incarnation}",
             }
             self._keep(order.attempt_id, answer)
         return {**answer, "repeated": False}
@@ -187,9 +244,9 @@ class Orders:
         return self._died(attempt_id) if self._keeper.begun(attempt_id) is not None else None
 
     def _died(self, attempt_id: str) -> dict[str, Any]:
-        """Return what can be told of a restart in whose middle an earlier supervisor ended."""
+        """Return what can be told of a restart in whose middle an earlier executor ended."""
         mark = self._keeper.begun(attempt_id) or {}
-        detail = "it was begun by a supervisor that is gone; how far it came is not known"
+        detail = "it was begun by an executor that has died; how far it got is not known"
         answer = {"attempt_id": attempt_id, "outcome": "unknown", "detail": detail}
         return {**mark, **answer, "repeated": True}
 
@@ -198,18 +255,20 @@ class Orders:
         try:
             await unit.restart()
         except Exception as error:  # noqa: BLE001 - a defect of ours too
+            if isinstance(error, StackError):  # the manager went away: it may have been done
+                return {"outcome": "unknown", "before": before, "detail": str(error)}
             # Whatever it was, it is an answer: the process may be stopped by now, and without one
             # a probe would hear that the order never arrived.
             if not isinstance(error, SetupError):
-                _log.exception("restart_crashed", unit=unit.plan.unit)
+                _log.exception("restart_crashed", unit=unit.name)
             reason = str(error) or type(error).__name__
-            detail = f"{unit.plan.unit} was stopped and could not be started again: {reason}"
+            detail = f"{unit.name} was stopped and could not be started again: {reason}"
             return {"outcome": "failed", "incarnation": None, "pid": None, "detail": detail}
         return {
             "outcome": "succeeded",
             "incarnation": unit.incarnation,
-            "pid": unit.child.pid if unit.child else None,
-            "detail": f"{unit.plan.unit} was restarted: {before or 'nothing'} → {unit.incarnation}",
+            "pid": unit.pid,
+            "detail": f"{unit.name} was restarted: {before or 'nothing'} → {unit.incarnation}",
         }
 
     def _keep(self, attempt_id: str, answer: dict[str, Any]) -> None:
@@ -217,7 +276,3 @@ class Orders:
             self._keeper.record(attempt_id, answer)
         except OSError as error:  # it is known here until the disk takes it with the next change
             _log.error("answer_not_stored", attempt=attempt_id, reason=str(error))
-
-    def _refuse_when_stopping(self) -> None:
-        if self._supervisor.phase in {Phase.STOPPING, Phase.STOPPED}:
-            raise StackError("the stack is stopping: nothing is started any more")

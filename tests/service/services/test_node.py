@@ -1,0 +1,208 @@
+"""The node process between the reconciler's client and a real service manager."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.builders import FixedSecrets
+from tests.free_ports import free_port
+from tests.waiting import eventually
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.supervisor import SupervisedUnit
+from trading_ops.errors import FencedOff, Refused, Unreachable
+from trading_ops.targets import load_targets
+
+WITHIN = timedelta(seconds=60)
+
+BOT = """
+set -eu
+case "$1" in
+  status) kill -0 "$(cat {folder}/pid)" 2>/dev/null || exit 3; cat {folder}/pid ;;
+  stop) kill -9 "$(cat {folder}/pid)" || true ;;
+  restart)
+    kill -9 "$(cat {folder}/pid)" 2>/dev/null || true
+    sh -c '{slow}'
+    echo restarted >>{folder}/restarts
+    sleep 1000 >/dev/null 2>&1 & echo $! >{folder}/pid ;;
+esac
+"""
+
+
+@dataclass
+class Node:
+    """A running node process with one bot, and the reconciler's client for it."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    unit: SupervisedUnit
+    session: aiohttp.ClientSession
+    address: str
+
+    @property
+    def restarts(self) -> int:
+        path = self.folder / "restarts"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    async def up(self) -> None:
+        async def healthy() -> bool:
+            assert self.process.poll() is None
+            with contextlib.suppress(aiohttp.ClientError):
+                async with self.session.get(f"http://{self.address}/-/healthy") as answer:
+                    return answer.status == 200
+            return False
+
+        await eventually(healthy)
+
+    def start(self) -> None:
+        self.process = start(self.folder)
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    environment = {"PATH": os.defpath, "TRADING_OPS_ROOT": str(folder)}
+    with (folder / "node.log").open("ab") as log:
+        command = [sys.executable, "-m", "trading_ops.cli.main", "node"]
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+
+def targets(folder: Path, port: int) -> str:
+    script = str(folder / "bot.sh")
+    verbs = ("status", "restart", "stop")
+    others = (("prometheus", 1), ("reconciler", 2), ("alertmanager", 3))
+    listed = [
+        {"name": "host-1", "kind": "node", "address": f"127.0.0.1:{port}"},
+        {"name": "paper", "kind": "venue", "address": "127.0.0.1:4"},
+        {
+            "name": "alpha",
+            "kind": "bot",
+            "venue": "paper",
+            "address": "127.0.0.1:5",
+            "service": {
+                "manager": "command",
+                "unit": "alpha",
+                "node": "host-1",
+                "commands": {verb: ["/bin/sh", script, verb] for verb in verbs},
+            },
+        },
+        *({"name": kind, "kind": kind, "address": f"127.0.0.1:{n}"} for kind, n in others),
+    ]
+    return json.dumps({"version": 1, "targets": listed})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "bot.sh").write_text(BOT.format(folder=tmp_path, slow="true"))
+    (tmp_path / "targets.yml").write_text(targets(tmp_path, free_port()))
+    secrets = tmp_path / "var" / "secrets"
+    secrets.mkdir(parents=True, mode=0o700)
+    for name in ("agent_token", "node_token"):
+        (secrets / name).write_text(f"the-{name}\n")
+        (secrets / name).chmod(0o600)
+    subprocess.run(["/bin/sh", tmp_path / "bot.sh", "restart"], check=True)
+    (tmp_path / "restarts").unlink()
+    yield tmp_path
+    subprocess.run(["/bin/sh", tmp_path / "bot.sh", "stop"], check=False)
+
+
+@pytest.fixture
+async def node(folder: Path) -> AsyncIterator[Node]:
+    registry = load_targets(folder / "targets.yml")
+    alpha, address = registry.find("alpha"), registry.find("host-1")
+    assert alpha is not None
+    assert address is not None
+    async with aiohttp.ClientSession() as session:
+        unit = Directory(session, registry, FixedSecrets(node="the-node_token")).unit(alpha)
+        made = Node(folder, start(folder), unit, session, address.address)
+        await made.up()
+        yield made
+    made.process.kill()
+    made.process.wait()
+
+
+async def test_a_bot_is_restarted_once_for_each_attempt(node: Node) -> None:
+    """The same attempt again has the same answer and no second effect."""
+    before = await node.unit.process()
+    assert before.incarnation is not None
+    for _ in range(2):
+        result = await node.unit.restart(
+            incarnation=before.incarnation, attempt_id="a1", fence=7, within=WITHIN
+        )
+        assert result.succeeded, result.detail
+    after = await node.unit.process()
+    assert after.incarnation not in {None, before.incarnation}
+    assert node.restarts == 1
+
+
+async def test_another_life_than_the_one_that_is_meant_is_left_alone(node: Node) -> None:
+    with pytest.raises(Refused, match="other_incarnation"):
+        await node.unit.restart(incarnation="gone", attempt_id="a1", fence=7, within=WITHIN)
+    assert node.restarts == 0
+
+
+async def test_a_replaced_sender_is_refused_after_a_restart_too(node: Node) -> None:
+    """The highest fence is on the disk: a new node process knows it."""
+    await node.unit.raise_fence(9)
+    node.process.kill()
+    node.process.wait()
+    node.start()
+    await node.up()
+    before = await node.unit.process()
+    with pytest.raises(FencedOff):
+        await node.unit.restart(
+            incarnation=before.incarnation, attempt_id="a1", fence=8, within=WITHIN
+        )
+    assert node.restarts == 0
+
+
+async def test_a_node_that_is_killed_in_the_middle_does_not_know_the_outcome(node: Node) -> None:
+    """An attempt that was begun and not answered is never repeated, and never told as not begun."""
+    gate = node.folder / "gate"
+    os.mkfifo(gate)
+    (node.folder / "bot.sh").write_text(BOT.format(folder=node.folder, slow=f"cat {gate}"))
+    before = await node.unit.process()
+    ordering = asyncio.create_task(
+        node.unit.restart(incarnation=before.incarnation, attempt_id="a1", fence=7, within=WITHIN)
+    )
+    descriptor = await asyncio.to_thread(os.open, gate, os.O_WRONLY)  # the command waits there
+    node.process.send_signal(signal.SIGKILL)
+    node.process.wait()
+    with pytest.raises(Unreachable):
+        await ordering
+    node.start()
+    await node.up()
+    kept = await node.unit.attempt("a1")
+    assert kept is not None
+    assert (kept.outcome, kept.before) == ("unknown", before.incarnation)
+    os.close(descriptor)
+
+
+async def test_only_listed_services_are_known(node: Node) -> None:
+    """Nothing that targets.yml does not give to this node can be named."""
+    stranger = SupervisedUnit(node.unit._http, "sshd")
+    with pytest.raises(Refused, match="404"):
+        await stranger.restart(incarnation=None, attempt_id="a1", fence=7, within=WITHIN)
+
+
+async def test_a_request_without_the_token_is_refused(node: Node) -> None:
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        async with node.session.get(f"http://{node.address}/processes", headers=headers) as answer:
+            assert answer.status == 401
+
+
+async def test_a_manager_without_an_answer_is_unknown_and_not_dead(node: Node) -> None:
+    """A status command that fails must not look like a dead bot: nothing may be restarted."""
+    (node.folder / "bot.sh").write_text("exit 1\n")
+    with pytest.raises(Unreachable, match="status command of alpha"):
+        await node.unit.process()
+    with pytest.raises(Unreachable, match="503"):
+        await node.unit.restart(incarnation=None, attempt_id="a1", fence=7, within=WITHIN)

@@ -1,0 +1,146 @@
+"""The service manager `systemd`, on a real one."""
+
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.service.services.user_systemd import UserSystemd, user_systemd, why_not
+from tests.waiting import eventually
+from trading_ops.agent.incarnation import incarnation
+from trading_ops.errors import SetupError
+from trading_ops.services.manager import ManagerUnavailable, Status
+from trading_ops.services.systemd import Systemd, polkit_rule
+
+LACKS = why_not()
+pytestmark = pytest.mark.skipif(LACKS is not None, reason=str(LACKS))
+
+WITHIN = timedelta(seconds=60)
+SLEEPER = "[Service]\nExecStart=/bin/sleep 1000\n"
+BROKEN = "[Service]\nType=notify\nExecStart=/bin/false\n"
+STUBBORN = (
+    "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'\n"
+    "TimeoutStopSec=1000\n"
+)
+LIMITED = """[Unit]
+StartLimitBurst=2
+StartLimitIntervalSec=1000
+[Service]
+ExecStart=/bin/sh -c 'test -e {flag} && exec sleep 1000'
+Restart=always
+RestartSec=0
+"""
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[UserSystemd]:
+    with tempfile.TemporaryDirectory() as folder, user_systemd(Path(folder)) as made:
+        yield made
+
+
+@pytest.fixture
+async def systemd(running: UserSystemd) -> AsyncIterator[Systemd]:
+    made = Systemd(running.bus)
+    yield made
+    await made.close()
+
+
+async def started(running: UserSystemd, systemd: Systemd, name: str, text: str) -> Status:
+    running.install(name, text)
+    await systemd.start(name, WITHIN)
+    return await systemd.status(name)
+
+
+async def test_a_restart_makes_a_new_incarnation(running: UserSystemd, systemd: Systemd) -> None:
+    """The InvocationID and the process change, and both are known when the call returns."""
+    before = await started(running, systemd, "sleeper.service", SLEEPER)
+    assert before.running
+    assert before.pid is not None
+    assert before.reported == incarnation(before.pid)
+
+    await systemd.restart("sleeper.service", WITHIN)
+    after = await systemd.status("sleeper.service")
+
+    assert after.running
+    assert after.pid != before.pid
+    assert after.incarnation not in {None, before.incarnation}
+
+
+async def test_a_killed_process_is_told_with_its_end(
+    running: UserSystemd, systemd: Systemd
+) -> None:
+    """It does not run, keeps the name of its last life, and the detail says how it ended."""
+    before = await started(running, systemd, "killed.service", SLEEPER)
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGKILL)
+
+    async def ended() -> Status | None:
+        now = await systemd.status("killed.service")
+        return None if now.running else now
+
+    now: Status = await eventually(ended)
+    assert now.pid is None
+    assert now.incarnation == before.incarnation
+    assert "signal" in now.detail
+    assert "9" in now.detail
+
+
+async def test_a_start_limit_is_reset_once_for_each_order(
+    running: UserSystemd, systemd: Systemd, tmp_path: Path
+) -> None:
+    """A unit that systemd refuses to start any more is started by the next order."""
+    flag = tmp_path / "it-can-start"
+    await started(running, systemd, "limited.service", LIMITED.format(flag=flag))
+
+    async def given_up() -> bool:
+        return (await systemd.status("limited.service")).state == "failed"
+
+    await eventually(given_up)
+    flag.touch()
+
+    await systemd.restart("limited.service", WITHIN)
+
+    assert (await systemd.status("limited.service")).running
+
+
+async def test_a_job_that_fails_is_an_error_with_the_reason(
+    running: UserSystemd, systemd: Systemd
+) -> None:
+    """The answer to the call is not the result: the job's is."""
+    running.install("broken.service", BROKEN)
+    with pytest.raises(SetupError, match=r"broken\.service.*exit status 1"):
+        await systemd.restart("broken.service", WITHIN)
+
+
+async def test_what_ignores_sigterm_is_killed_after_the_grace(
+    running: UserSystemd, systemd: Systemd
+) -> None:
+    """A stop ends within its grace, whatever the unit's own timeout is."""
+    before = await started(running, systemd, "stubborn.service", STUBBORN)
+    assert before.running
+    await systemd.stop("stubborn.service", timedelta(seconds=0.5))
+    assert not (await systemd.status("stubborn.service")).running
+
+
+async def test_an_unknown_unit_is_named(systemd: Systemd) -> None:
+    """The error says which unit is missing and what to do."""
+    with pytest.raises(SetupError, match=r"no unit nothing\.service.*Fix"):
+        await systemd.status("nothing.service")
+
+
+async def test_a_bus_that_is_gone_is_unavailable(tmp_path: Path) -> None:
+    """No answer is not the same as no process."""
+    nowhere = Systemd(f"unix:path={tmp_path}/bus")
+    with pytest.raises(ManagerUnavailable):
+        await nowhere.status("sleeper.service")
+
+
+def test_the_polkit_rule_names_exactly_the_units() -> None:
+    """Nothing else may be managed by the node's user."""
+    rule = polkit_rule("trading-ops", ["b.service", "a.service"])
+    assert '["a.service", "b.service"]' in rule
+    assert 'subject.user == "trading-ops"' in rule

@@ -1,0 +1,110 @@
+"""The node as a process: serves until SIGTERM or SIGINT."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Iterable
+
+from aiohttp import web
+
+from trading_ops import logs
+from trading_ops.agent.fence import FenceKeeper
+from trading_ops.bounded_site import BoundedSite
+from trading_ops.domain.target import Kind, Manager, Registry, Target
+from trading_ops.errors import ConfigError, SetupError
+from trading_ops.node.server import build, services_of, units_of
+from trading_ops.services.manager import ServiceManager
+from trading_ops.settings import Settings
+from trading_ops.targets import split_address
+
+_log = logs.get(__name__)
+
+
+def own_entry(registry: Registry, name: str) -> Target:
+    """Return the node of this name, or the only one when the name is empty.
+
+    Raises:
+        ConfigError: there is none, or there are several to choose from.
+    """
+    nodes = registry.of_kind(Kind.NODE)
+    if not name and len(nodes) == 1:
+        return nodes[0]
+    found = next((one for one in nodes if one.name == name), None)
+    if found is None:
+        names = ", ".join(one.name for one in nodes) or "none yet: add a target of kind node"
+        problem = f"{name!r} is not a node of targets.yml" if name else "no node was named"
+        raise ConfigError("--name", "", problem, f"one of {names}")
+    return found
+
+
+async def serve(settings: Settings, registry: Registry, name: str) -> None:
+    """Serve one node's API until asked to stop.
+
+    Raises:
+        ConfigError: the node, its services or its token are missing.
+        SetupError: the address cannot be listened on, or the state folder cannot be written.
+    """
+    node = own_entry(registry, name)
+    targets = services_of(registry, node.name)
+    folder = settings.var / "node"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SetupError(
+            f"{folder} cannot be created: {error.strerror or error}. Fix: give the node's user a "
+            "folder of its own with TRADING_OPS_VAR"
+        ) from error
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with _managers(settings, targets) as managers:
+        units = units_of(targets, managers)
+        keeper = FenceKeeper(folder / "fence.json")
+        runner = web.AppRunner(build(units, keeper, settings.secret("node_token")), access_log=None)
+        await runner.setup()
+        host, port = split_address(node.address)
+        try:
+            await BoundedSite(runner, host, port).start()
+            _log.info("node_started", node=node.name, address=node.address, units=len(units))
+            await stopping.wait()
+        except OSError as error:
+            raise SetupError(
+                f"nothing can be served on {node.address}: {error.strerror or error}. Fix: stop "
+                "what listens there, or change the node's address in targets.yml"
+            ) from error
+        finally:
+            await runner.cleanup()
+    _log.info("node_stopped", node=node.name)
+
+
+@contextlib.asynccontextmanager
+async def _managers(
+    settings: Settings, targets: Iterable[Target]
+) -> AsyncIterator[dict[Manager, ServiceManager]]:
+    """Make the service managers that these targets name; each library is imported only then."""
+    services = {one.name: one.service for one in targets if one.service}
+    named = {service.manager for service in services.values()}
+    made: dict[Manager, ServiceManager] = {}
+    if Manager.SYSTEMD in named:
+        from trading_ops.services.systemd import Systemd  # noqa: PLC0415
+
+        made[Manager.SYSTEMD] = Systemd(settings.systemd_bus or None)
+    if Manager.DOCKER in named:
+        from trading_ops.services.docker import Docker  # noqa: PLC0415
+
+        made[Manager.DOCKER] = Docker(settings.docker_host or None)
+    if Manager.COMMAND in named:
+        from trading_ops.services.command import Commands  # noqa: PLC0415
+
+        made[Manager.COMMAND] = Commands(
+            {
+                service.unit: service.commands
+                for service in services.values()
+                if service.manager is Manager.COMMAND
+            }
+        )
+    try:
+        yield made
+    finally:
+        for manager in made.values():
+            await manager.close()

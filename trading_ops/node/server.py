@@ -1,0 +1,57 @@
+"""The node's HTTP API over its units."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from aiohttp import web
+
+from trading_ops.agent.fence import FenceKeeper
+from trading_ops.domain.target import Manager, Registry, Target
+from trading_ops.errors import ConfigError
+from trading_ops.node.unit import NodeUnit
+from trading_ops.services.api import UnitsApi, application
+from trading_ops.services.manager import ServiceManager
+from trading_ops.services.orders import Orders
+
+
+def services_of(registry: Registry, node: str) -> tuple[Target, ...]:
+    """Return the targets whose services a node carries orders out for.
+
+    Raises:
+        ConfigError: there is none: the node would have nothing to do.
+    """
+    found = tuple(one for one in registry if one.service and one.service.node == node)
+    if not found:
+        fix = f"write `service: {{…, node: {node}}}` at the targets that run on it"
+        raise ConfigError("targets.yml", f"targets[{node}]", "no service names this node", fix)
+    return found
+
+
+def units_of(
+    targets: Iterable[Target], managers: Mapping[Manager, ServiceManager]
+) -> dict[str, NodeUnit]:
+    """Return a unit for each target, by its name."""
+    return {
+        target.name: NodeUnit(target, managers[target.service.manager])
+        for target in targets
+        if target.service
+    }
+
+
+def build(units: Mapping[str, NodeUnit], keeper: FenceKeeper, token: str) -> web.Application:
+    """Return the application.
+
+    Args:
+        units: all that may be ordered about, by name.
+        keeper: the durable memory of fences and attempts.
+        token: that every request but the health check must carry.
+    """
+    api = UnitsApi(Orders(keeper), units.get, NodeUnit.describe)
+
+    async def processes(_request: web.Request) -> web.Response:
+        described = await asyncio.gather(*(unit.described() for unit in units.values()))
+        return web.json_response({"processes": list(described)})
+
+    built = application(token)
+    built.add_routes([*api.routes(), web.get("/processes", processes)])
+    return built

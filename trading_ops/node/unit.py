@@ -1,0 +1,125 @@
+"""One listed service of this host, as orders and the API see it."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from trading_ops.domain.target import Target
+from trading_ops.errors import ActionError, SetupError, StackError
+from trading_ops.services.manager import ServiceManager, Status
+
+START_WITHIN = timedelta(seconds=60)
+"""For the service manager to call it started."""
+
+STOP_GRACE = timedelta(seconds=10)
+"""Before SIGKILL, when an operator stops it."""
+
+UNKNOWN = Status(state="unknown", running=False)
+"""Of a service manager that does not answer: the reconciler's client takes it for no answer."""
+
+
+class NodeUnit:
+    """A target's service. Its state is that of the last `refresh`."""
+
+    def __init__(self, target: Target, manager: ServiceManager) -> None:
+        """Take the target, which has a service, and the manager of its kind."""
+        if target.service is None:
+            raise ActionError(f"{target.name} has no service")
+        self.name = target.name
+        self.order = asyncio.Lock()
+        self.restarts = 0
+        """That were ordered here since the node process started."""
+
+        self._service = target.service
+        self._manager = manager
+        self._status = UNKNOWN
+        self._problem: str | None = None
+
+    @property
+    def incarnation(self) -> str | None:
+        """The life that runs or, after its end, the last one that was seen."""
+        return self._status.incarnation
+
+    @property
+    def running(self) -> bool:
+        """Whether it ran at the last refresh."""
+        return self._status.running
+
+    @property
+    def pid(self) -> int | None:
+        """Its main process on this host."""
+        return self._status.pid if self._status.running else None
+
+    async def refresh(self) -> None:
+        """Ask the service manager.
+
+        Raises:
+            StackError: it does not answer, or has no such unit.
+        """
+        try:
+            self._status = await self._manager.status(self._service.unit)
+        except (SetupError, StackError) as error:
+            self._problem = str(error)
+            raise error if isinstance(error, StackError) else StackError(str(error)) from error
+        self._problem = None
+
+    async def start(self) -> None:
+        """Start it, unless it runs.
+
+        Raises:
+            SetupError: it could not be started.
+            StackError: the service manager does not answer.
+        """
+        await self._manager.start(self._service.unit, START_WITHIN)
+        await self.refresh()
+
+    async def stop(self, seconds: float | None = None) -> None:
+        """Stop it; it stays down until it is started.
+
+        Raises:
+            SetupError: it could not be stopped.
+            StackError: the service manager does not answer.
+        """
+        grace = STOP_GRACE if seconds is None else timedelta(seconds=seconds)
+        await self._manager.stop(self._service.unit, grace)
+        await self.refresh()
+
+    async def restart(self) -> None:
+        """Replace its process.
+
+        Raises:
+            SetupError: it could not be started, and may be stopped by then.
+            StackError: the service manager does not answer.
+        """
+        try:
+            await self._manager.restart(self._service.unit, START_WITHIN)
+        except TimeoutError as error:
+            seconds = START_WITHIN.total_seconds()
+            raise SetupError(f"{self._service.unit} did not start within {seconds:g} s") from error
+        self.restarts += 1
+        await self.refresh()
+
+    async def described(self) -> Mapping[str, Any]:
+        """Return its state as it is now; a manager that does not answer is told as its problem."""
+        try:
+            await self.refresh()
+        except StackError:
+            self._status = UNKNOWN
+        return self.describe()
+
+    def describe(self) -> dict[str, Any]:
+        """Return its state as of the last refresh, in the words of the executor's API."""
+        return {
+            "unit": self.name,
+            "manager": self._service.manager,
+            "service": self._service.unit,
+            "state": self._status.state,
+            "pid": self.pid,
+            "incarnation": self.incarnation,
+            "reported": self._status.reported,
+            "restarts": self.restarts,
+            "restarts_by": self._service.restarts,
+            "detail": self._status.detail,
+            "problem": self._problem,
+        }

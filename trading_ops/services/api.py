@@ -1,0 +1,145 @@
+"""The HTTP API of an executor: the state of its units, and orders to restart and stop them.
+
+One bearer token. The lab's supervisor and the node process serve the same routes, so that the
+reconciler has one client for both.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from trading_ops.agent.fence import StaleFence
+from trading_ops.bounded_site import trust
+from trading_ops.errors import SetupError, StackError
+from trading_ops.services.orders import Orders, OtherIncarnation, RestartOrder, StopOrder, Unit
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+HEALTHY = "/-/healthy"
+"""The one path that needs no token."""
+
+U = TypeVar("U", bound=Unit)
+
+
+class FenceRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a request to raise a fence."""
+
+    fence: int
+
+
+class UnitsApi(Generic[U]):
+    """The routes of units, over the orders about them."""
+
+    def __init__(
+        self,
+        orders: Orders,
+        find: Callable[[str], U | None],
+        describe: Callable[[U], Mapping[str, Any]],
+    ) -> None:
+        """Take what carries out orders, and how a unit is found and described."""
+        self._orders = orders
+        self._find = find
+        self._describe = describe
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes for one unit and for attempts."""
+        return [
+            web.get(HEALTHY, self.healthy),
+            web.post("/processes/{unit}/restart", self.restart),
+            web.post("/processes/{unit}/fence", self.fence),
+            web.post("/processes/{unit}/start", self.start),
+            web.post("/processes/{unit}/stop", self.stop),
+            web.get("/attempts/{id}", self.attempt),
+        ]
+
+    async def healthy(self, _request: web.Request) -> web.Response:
+        """Answer with an empty exposition: Prometheus' `up` says that this loop runs."""
+        return web.Response(headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def restart(self, request: web.Request) -> web.Response:
+        """Restart one life of a unit."""
+        unit = self.unit(request)
+        order = msgspec.json.decode(await request.read(), type=RestartOrder)
+        return web.json_response(await self._orders.restart(unit, order))
+
+    async def fence(self, request: web.Request) -> web.Response:
+        """Refuse older senders from now on."""
+        unit = self.unit(request)
+        wanted = msgspec.json.decode(await request.read(), type=FenceRequest)
+        highest = await self._orders.raise_fence(unit, wanted.fence)
+        return web.json_response({"highest": highest})
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Start a unit for an operator."""
+        unit = self.unit(request)
+        await self._orders.start(unit)
+        return web.json_response(self._describe(unit))
+
+    async def stop(self, request: web.Request) -> web.Response:
+        """Stop one life for the reconciler, which names it, or a unit for an operator."""
+        unit = self.unit(request)
+        if body := await request.read():
+            order = msgspec.json.decode(body, type=StopOrder)
+            return web.json_response(await self._orders.stop_life(unit, order))
+        await self._orders.stop(unit)
+        return web.json_response(self._describe(unit))
+
+    async def attempt(self, request: web.Request) -> web.Response:
+        """Return the outcome of an attempt."""
+        answer = self._orders.answer(request.match_info["id"])
+        if answer is None:
+            raise web.HTTPNotFound(text="unknown attempt")
+        return web.json_response(answer)
+
+    def unit(self, request: web.Request) -> U:
+        """Return the unit that the path names.
+
+        Raises:
+            HTTPNotFound: there is none.
+        """
+        unit = self._find(request.match_info["unit"])
+        if unit is None:
+            raise web.HTTPNotFound(text="unknown unit")
+        return unit
+
+
+def application(token: str) -> web.Application:
+    """Return an application without routes that requires the token and explains errors."""
+    return web.Application(middlewares=[_requires(token), _explains_errors])
+
+
+def _requires(token: str) -> Any:
+    expected = f"Bearer {token}".encode()
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path == HEALTHY:
+            return await handler(request)
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, expected):
+            return web.json_response({"error": "unauthorized"}, status=401)
+        trust(request)
+        return await handler(request)
+
+    return check
+
+
+@web.middleware
+async def _explains_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn our errors into answers that a caller can tell apart."""
+    try:
+        return await handler(request)
+    except msgspec.DecodeError as error:  # ValidationError too
+        return web.json_response({"error": "bad_request", "detail": str(error)}, status=422)
+    except StaleFence as error:
+        return web.json_response({"error": "stale_fence", "highest": error.highest}, status=409)
+    except OtherIncarnation as error:
+        body = {"error": "other_incarnation", "incarnation": error.current}
+        return web.json_response(body, status=409)
+    except (StackError, SetupError, OSError) as error:
+        return web.json_response({"error": "unavailable", "detail": str(error)}, status=503)
+    except web.HTTPException as error:
+        return web.json_response({"error": error.text or error.reason}, status=error.status)

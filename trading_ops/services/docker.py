@@ -1,0 +1,146 @@
+"""Docker over its API: a Unix socket, or a filtering proxy in front of it.
+
+The incarnation of a container is its id and the time of its start. Only listed containers are asked
+about; the API itself would give more, so a proxy that allows no more is the better address.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import aiodocker
+import aiohttp
+
+from trading_ops.errors import SetupError
+from trading_ops.services.manager import ManagerUnavailable, Status, reported_incarnation
+
+STOP_SECONDS = 10
+"""For the container's own stop signal to work in a restart; SIGKILL follows."""
+
+INSPECT_SECONDS = 5.0
+NOT_FOUND = 404
+NO_ANSWER = 900
+"""What aiodocker gives as a status when it could not connect."""
+
+NEVER = "0001-01-01"
+"""The start time of a container that has never been started begins so."""
+
+
+class Docker:
+    """A Docker engine."""
+
+    def __init__(self, url: str | None = None) -> None:
+        """Take its address, such as `unix:///var/run/docker.sock`; None means Docker's default."""
+        self._url = url
+        self._client: aiodocker.Docker | None = None
+
+    async def status(self, name: str) -> Status:
+        """Return the container's state.
+
+        Raises:
+            SetupError: there is no such container.
+            ManagerUnavailable: the engine does not answer.
+        """
+        async with _explained(name, INSPECT_SECONDS):
+            container = await self._docker().containers.get(name)
+            found: Mapping[str, Any] = await container.show()
+        state = found["State"]
+        started = str(state["StartedAt"])
+        pid = int(state["Pid"]) or None
+        return Status(
+            state=_state(state),
+            running=bool(state["Running"]),
+            incarnation=None if started.startswith(NEVER) else f"{found['Id'][:12]}@{started}",
+            pid=pid,
+            reported=reported_incarnation(pid, found["Id"]),
+            detail=_end_of(state),
+        )
+
+    async def start(self, name: str, within: timedelta) -> None:
+        """Start it.
+
+        Raises:
+            SetupError: it could not be started.
+            ManagerUnavailable: the engine does not answer.
+        """
+        async with _explained(name, within.total_seconds()):
+            await self._docker().containers.container(name).start()
+
+    async def stop(self, name: str, grace: timedelta) -> None:
+        """Stop it; Docker kills it after the grace, and does not restart it on its own.
+
+        Raises:
+            SetupError: it could not be stopped.
+            ManagerUnavailable: the engine does not answer.
+        """
+        seconds = max(int(grace.total_seconds()), 1)
+        async with _explained(name, seconds + INSPECT_SECONDS):
+            await (
+                self._docker()
+                .containers.container(name)
+                .stop(t=seconds, timeout=seconds + INSPECT_SECONDS)
+            )
+
+    async def restart(self, name: str, within: timedelta) -> None:
+        """Restart it.
+
+        Raises:
+            SetupError: it could not be restarted.
+            ManagerUnavailable: the engine does not answer.
+        """
+        async with _explained(name, within.total_seconds()):
+            await (
+                self._docker()
+                .containers.container(name)
+                .restart(t=STOP_SECONDS, timeout=within.total_seconds())
+            )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    def _docker(self) -> aiodocker.Docker:
+        if self._client is None:
+            try:
+                self._client = aiodocker.Docker(self._url)
+            except ValueError as error:
+                raise ManagerUnavailable(
+                    f"no Docker engine is found: {error}. Fix: name its socket with docker_host"
+                ) from error
+        return self._client
+
+
+@contextlib.asynccontextmanager
+async def _explained(name: str, seconds: float) -> AsyncIterator[None]:
+    """Turn the library's errors into ours."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except aiodocker.DockerError as error:
+        if error.status == NOT_FOUND:
+            raise SetupError(
+                f"Docker has no container {name}. Fix: create it, or correct targets.yml"
+            ) from error
+        if error.status == NO_ANSWER:
+            raise ManagerUnavailable(error.message) from error
+        raise SetupError(f"Docker refuses an order about {name}: {error.message}") from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        reason = str(error) or "no answer in time"
+        raise ManagerUnavailable(f"Docker cannot be asked about {name}: {reason}") from error
+
+
+def _state(state: Mapping[str, Any]) -> str:
+    health = (state.get("Health") or {}).get("Status")
+    return str(health) if state["Running"] and health == "unhealthy" else str(state["Status"])
+
+
+def _end_of(state: Mapping[str, Any]) -> str:
+    if state["Running"] or state["Status"] == "created":
+        return ""
+    if state["OOMKilled"]:
+        return f"killed for lack of memory, exit code {state['ExitCode']}"
+    return f"exit code {state['ExitCode']}"

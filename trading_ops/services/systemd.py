@@ -1,0 +1,255 @@
+"""systemd over D-Bus.
+
+The incarnation of a unit is its InvocationID, which systemd renews with each start. The result of
+an order is the result of the job that systemd makes of it, not the answer to the call.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from dbus_fast import BusType, Message, MessageType
+from dbus_fast.aio import MessageBus
+
+from trading_ops.errors import SetupError
+from trading_ops.services.manager import ManagerUnavailable, Status, reported_incarnation
+
+SYSTEMD = "org.freedesktop.systemd1"
+MANAGER_PATH = "/org/freedesktop/systemd1"
+MANAGER = f"{SYSTEMD}.Manager"
+CALL_SECONDS = 5.0
+"""For systemd to accept an order; the job that carries it out has a deadline of its own."""
+
+KILLED_SECONDS = 5.0
+"""For a unit to end after SIGKILL."""
+
+RUNNING = frozenset({"active", "activating", "reloading", "deactivating"})
+
+
+class Systemd:
+    """The system's systemd, or one of a user when a bus address is given."""
+
+    def __init__(self, bus_address: str | None = None) -> None:
+        """Take the address of the bus that systemd is on; None means the system bus."""
+        self._address = bus_address
+        self._bus: MessageBus | None = None
+        self._connecting = asyncio.Lock()
+        self._jobs: dict[str, str] = {}
+        """Results by job path. A job may end before the call that made it is answered."""
+
+        self._ended = asyncio.Condition()
+        self._waiting = 0
+
+    async def status(self, name: str) -> Status:
+        """Return the unit's state.
+
+        Raises:
+            SetupError: systemd has no such unit.
+            ManagerUnavailable: systemd does not answer.
+        """
+        path = (await self._manager("LoadUnit", "s", name))[0]
+        unit = await self._properties(path, f"{SYSTEMD}.Unit")
+        if unit["LoadState"] == "not-found":
+            raise SetupError(f"systemd has no unit {name}. Fix: install it, or correct targets.yml")
+        service = await self._properties(path, f"{SYSTEMD}.Service")
+        state = str(unit["ActiveState"])
+        pid = int(service["MainPID"]) or None
+        return Status(
+            state=state,
+            running=state in RUNNING,
+            incarnation=bytes(unit["InvocationID"]).hex() or None,
+            pid=pid,
+            reported=reported_incarnation(pid, f"/{name}"),
+            detail=_end_of(service) if state not in RUNNING else "",
+        )
+
+    async def start(self, name: str, within: timedelta) -> None:
+        """Start it, and wait for the job's result.
+
+        Raises:
+            SetupError: it could not be started.
+            ManagerUnavailable: systemd does not answer.
+        """
+        await self._forget_start_limit(name)
+        await self._job("StartUnit", name, within)
+
+    async def stop(self, name: str, grace: timedelta) -> None:
+        """Stop it; all its processes are killed after the grace.
+
+        Raises:
+            SetupError: it could not be stopped.
+            ManagerUnavailable: systemd does not answer.
+        """
+        try:
+            await self._job("StopUnit", name, grace)
+        except TimeoutError:
+            await self._manager("KillUnit", "ssi", name, "all", 9)
+            await self._job("StopUnit", name, timedelta(seconds=KILLED_SECONDS))
+
+    async def restart(self, name: str, within: timedelta) -> None:
+        """Restart it, and wait for the job's result.
+
+        A unit that hit its own start limit is reset once for each order: the reconciler's budget
+        of attempts bounds how often.
+
+        Raises:
+            SetupError: it could not be restarted.
+            ManagerUnavailable: systemd does not answer.
+        """
+        await self._forget_start_limit(name)
+        await self._job("RestartUnit", name, within)
+
+    async def close(self) -> None:
+        """Leave the bus."""
+        if self._bus is not None:
+            self._bus.disconnect()
+            self._bus = None
+
+    async def _forget_start_limit(self, name: str) -> None:
+        """Let a failed unit be started: systemd refuses one that hit its start limit.
+
+        Its `Result` does not tell which one did: it keeps how the last process ended.
+        """
+        path = (await self._manager("LoadUnit", "s", name))[0]
+        unit = await self._properties(path, f"{SYSTEMD}.Unit")
+        if unit["ActiveState"] == "failed":
+            await self._manager("ResetFailedUnit", "s", name)
+
+    async def _job(self, what: str, name: str, within: timedelta) -> None:
+        async with self._listening():
+            path = (await self._manager(what, "ss", name, "replace"))[0]
+            async with asyncio.timeout(within.total_seconds()), self._ended:
+                await self._ended.wait_for(lambda: path in self._jobs)
+            result = self._jobs.pop(path)
+        if result != "done":
+            status = await self.status(name)
+            reason = status.detail or f"it is {status.state}"
+            raise SetupError(f"systemd's job for {name} ended with {result!r}: {reason}")
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """Keep the results of jobs while someone waits for one."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._jobs.clear()
+
+    async def _properties(self, path: str, interface: str) -> Mapping[str, Any]:
+        found = await self._call(path, "org.freedesktop.DBus.Properties", "GetAll", "s", interface)
+        return {key: variant.value for key, variant in found[0].items()}
+
+    async def _manager(self, member: str, signature: str, *body: Any) -> list[Any]:
+        return await self._call(MANAGER_PATH, MANAGER, member, signature, *body)
+
+    async def _call(
+        self, path: str, interface: str, member: str, signature: str, *body: Any
+    ) -> list[Any]:
+        message = Message(
+            destination=SYSTEMD,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+        )
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                bus = await self._connected()
+                reply = await bus.call(message)
+        except (OSError, EOFError, TimeoutError) as error:
+            await self.close()
+            reason = str(error) or "no answer"
+            raise ManagerUnavailable(f"systemd cannot be asked: {reason}") from error
+        if reply is None:
+            raise ManagerUnavailable(f"systemd did not answer {member}")
+        if reply.message_type is MessageType.ERROR:
+            raise _error(member, reply)
+        return list(reply.body)
+
+    async def _connected(self) -> MessageBus:
+        async with self._connecting:
+            if self._bus is None or not self._bus.connected:
+                bus = MessageBus(bus_address=self._address, bus_type=BusType.SYSTEM)
+                await bus.connect()
+                bus.add_message_handler(self._hear)
+                match = f"type='signal',interface='{MANAGER}',member='JobRemoved'"
+                await bus.call(
+                    Message(
+                        destination="org.freedesktop.DBus",
+                        path="/org/freedesktop/DBus",
+                        interface="org.freedesktop.DBus",
+                        member="AddMatch",
+                        signature="s",
+                        body=[match],
+                    )
+                )
+                # systemd sends signals only to those who subscribe.
+                await bus.call(
+                    Message(
+                        destination=SYSTEMD,
+                        path=MANAGER_PATH,
+                        interface=MANAGER,
+                        member="Subscribe",
+                    )
+                )
+                self._bus = bus
+            return self._bus
+
+    def _hear(self, message: Message) -> None:
+        if message.member == "JobRemoved" and message.interface == MANAGER and self._waiting:
+            _, path, _, result = message.body
+            self._jobs[path] = result
+            self._wake = asyncio.ensure_future(self._notify())
+
+    async def _notify(self) -> None:
+        async with self._ended:
+            self._ended.notify_all()
+
+
+def _end_of(service: Mapping[str, Any]) -> str:
+    """Say how the last life of a service ended; empty when it has not had one, or ended well."""
+    result = str(service["Result"])
+    if result == "success":
+        return ""
+    return f"{result}, exit status {service['ExecMainStatus']}"
+
+
+def _error(member: str, reply: Message) -> Exception:
+    text = str(reply.body[0]) if reply.body else str(reply.error_name)
+    name = str(reply.error_name)
+    if name.endswith((".AccessDenied", ".InteractiveAuthorizationRequired")):
+        return SetupError(
+            f"systemd refuses {member}: {text}. Fix: install the polkit rule that "
+            "`trading-ops node --polkit` prints"
+        )
+    if name.endswith((".NoReply", ".Disconnected", ".ServiceUnknown")):
+        return ManagerUnavailable(f"systemd cannot be asked: {text}")
+    return SetupError(f"systemd refuses {member}: {text}")
+
+
+def polkit_rule(user: str, units: list[str]) -> str:
+    """Return the rule that lets a user start, stop and restart these units, and no others.
+
+    Args:
+        user: the name of the user that the node process runs as.
+        units: names of systemd units, checked by `targets.yml`'s loader.
+    """
+    listed = ", ".join(f'"{unit}"' for unit in sorted(units))
+    return f"""\
+// /etc/polkit-1/rules.d/50-trading-ops-node.rules
+polkit.addRule(function(action, subject) {{
+    var units = [{listed}];
+    var verbs = ["start", "stop", "restart", "kill", "reset-failed"];
+    if (action.id == "org.freedesktop.systemd1.manage-units" &&
+        subject.user == "{user}" &&
+        units.indexOf(action.lookup("unit")) >= 0 &&
+        verbs.indexOf(action.lookup("verb")) >= 0) {{
+        return polkit.Result.YES;
+    }}
+}});
+"""
