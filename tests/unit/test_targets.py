@@ -1,10 +1,11 @@
 """The registry refuses what it does not understand, and says how to mend it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from trading_ops.domain.target import Kind, Restarts
+from trading_ops.domain.target import Kind, Manager, Restarts
 from trading_ops.errors import ConfigError
 from trading_ops.stack.layout import discovery
 from trading_ops.targets import load_targets, parse_targets, split_address
@@ -56,8 +57,34 @@ def test_a_target_may_be_for_looking_at_only() -> None:
         ("{strategy: sma_cross}", "{bot: beta}", "'bot' cannot be a label"),
         ("{strategy: sma_cross}", '{"a-b": c}', "'a-b' cannot be a label"),
         ("{strategy: sma_cross}", "{__scheme__: https}", "'__scheme__' cannot be a label"),
-        ("unit: bot-alpha", "unit: ../../tmp/x", "'../../tmp/x' is not a plain name"),
-        ("kind: mail", "kind: exporter", "exactly one of kind mail"),
+        ("unit: bot-alpha", "unit: ../../tmp/x", "'../../tmp/x' is not a unit of supervisor"),
+        (
+            "{manager: supervisor, unit: bot-alpha,",
+            "{manager: upstart, unit: bot-alpha,",
+            "Invalid enum value 'upstart'",
+        ),
+        (
+            "{manager: supervisor, unit: bot-alpha,",
+            "{manager: systemd, unit: bot-alpha,",
+            "'bot-alpha' is not a unit of systemd",
+        ),
+        (
+            "{manager: supervisor, unit: bot-alpha,",
+            "{manager: systemd, unit: a.service,",
+            "None is not a target of kind node",
+        ),
+        (
+            "{manager: supervisor, unit: bot-alpha,",
+            "{manager: docker, unit: a, node: paper,",
+            "'paper' is not a target of kind node",
+        ),
+        (
+            "{manager: supervisor, unit: bot-alpha,",
+            "{manager: supervisor, unit: bot-alpha, node: paper,",
+            "the supervisor runs on no node",
+        ),
+        ("kind: mail", "kind: supervisor", "several are of kind supervisor"),
+        ("kind: supervisor", "kind: node", "there is no target of kind supervisor"),
         ("kind: alertmanager", "kind: exporter", "there is none of kind alertmanager"),
     ],
 )
@@ -102,3 +129,65 @@ def test_addresses_are_split() -> None:
     """IPv6 loopback is loopback too."""
     assert split_address("127.0.0.1:80") == ("127.0.0.1", 80)
     assert split_address("::1:80") == ("::1", 80)
+
+
+NODE = """  - name: host-1
+    kind: node
+    address: 127.0.0.1:8461
+"""
+
+
+def with_service(service: str) -> str:
+    """Return the committed registry with a node, and this service for its bot."""
+    old = "{manager: supervisor, unit: bot-alpha, restarts: reconciler}"
+    assert old in TEXT
+    return TEXT.replace(old, service) + NODE
+
+
+@pytest.mark.parametrize(
+    ("service", "manager"),
+    [
+        ("{manager: systemd, unit: trading-bot@alpha.service, node: host-1}", Manager.SYSTEMD),
+        ("{manager: docker, unit: alpha_1, node: host-1}", Manager.DOCKER),
+        (
+            (
+                "{manager: command, unit: alpha, node: host-1, "
+                "commands: {status: [/bin/s], restart: [/bin/r, now]}}"
+            ),
+            Manager.COMMAND,
+        ),
+    ],
+)
+def test_a_service_on_a_node_is_read(service: str, manager: Manager) -> None:
+    bot = parse_targets(with_service(service), where="targets.yml").find("alpha")
+    assert bot is not None
+    assert bot.service is not None
+    assert (bot.service.manager, bot.service.node) == (manager, "host-1")
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ("{manager: command, unit: a, node: host-1}", "there is no command for status"),
+        (
+            "{manager: command, unit: a, node: host-1, commands: {status: [s], restart: [/bin/r]}}",
+            "does not begin with an absolute path",
+        ),
+        (
+            (
+                "{manager: command, unit: a, node: host-1, "
+                "commands: {status: [/bin/s], restart: [/bin/r], reload: [/bin/l]}}"
+            ),
+            "unknown verb 'reload'",
+        ),
+        ("{manager: docker, unit: a, node: host-1, commands: {start: [/a]}}", "needs no commands"),
+        ("{manager: docker, unit: ../a, node: host-1}", "is not a unit of docker"),
+        ("{manager: systemd, unit: a.socket, node: host-1}", "is not a unit of systemd"),
+        ("{manager: docker, unit: a, node: nowhere}", "'nowhere' is not a target of kind node"),
+    ],
+)
+def test_mistakes_about_services_are_explained(service: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(expected)) as caught:
+        parse_targets(with_service(service), where="targets.yml")
+    assert "targets[alpha].service" in str(caught.value)
+    assert "Fix:" in str(caught.value)
