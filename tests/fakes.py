@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -48,6 +49,12 @@ class FakeWorld:
     prometheus_down: bool = False
     scrapes: bool = True
     """Whether there are samples newer than the world's beginning."""
+
+    prometheus_ahead: timedelta = timedelta(0)
+    """How far the clock of Prometheus is ahead."""
+
+    posted: list[dict[str, Any]] = field(default_factory=list)
+    """Alerts that were posted to Alertmanager."""
 
     bot_status: str = "failing"
     mute: asyncio.Event | None = None
@@ -143,6 +150,20 @@ class FakeWorld:
         ends = (clock.now() + timedelta(minutes=4)).isoformat()
         return web.json_response([self.alert() | {"endsAt": ends, "status": state}])
 
+    async def post(self, request: web.Request) -> web.Response:
+        """POST /api/v2/alerts of Alertmanager."""
+        self.posted += await request.json()
+        return web.Response()
+
+    @web.middleware
+    async def dated(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Answer with the `Date` that Prometheus' clock shows."""
+        response: web.StreamResponse = await handler(request)
+        if request.path.startswith("/api/v1/"):
+            shown = clock.now() + self.prometheus_ahead
+            response.headers["Date"] = format_datetime(shown, usegmt=True)
+        return response
+
     async def health(self, request: web.Request) -> web.Response:
         """GET /health of the agent."""
         self.asked += 1
@@ -213,7 +234,7 @@ class FakeWorld:
 
     def server(self) -> TestServer:
         """Return the server, not yet started."""
-        app = web.Application()
+        app = web.Application(middlewares=[self.dated])
         app.add_routes(
             [
                 web.get("/api/v1/alerts", self.rules),
@@ -221,6 +242,7 @@ class FakeWorld:
                 web.get("/api/v1/status/config", self.config),
                 web.get("/api/v1/query", self.query),
                 web.get("/api/v2/alerts", self.routed),
+                web.post("/api/v2/alerts", self.post),
                 *self.silences.routes(),
                 web.get("/health", self.health),
                 web.post("/commands/{name}", self.command),

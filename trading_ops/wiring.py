@@ -23,6 +23,13 @@ from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.parts import Base
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.anchor import Anchors, note_key
+from trading_ops.reconciler.clocks import (
+    ALERTMANAGER,
+    PROMETHEUS,
+    ClockReports,
+    Clocks,
+    OnDate,
+)
 from trading_ops.reconciler.hands_off import HandsOff
 from trading_ops.reconciler.holding import Holding
 from trading_ops.reconciler.intake import Intake
@@ -193,8 +200,11 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             holding.close()
 
 
-def _prometheus(session: aiohttp.ClientSession, registry: Registry) -> Prometheus:
-    return Prometheus(Http(session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
+def _prometheus(
+    session: aiohttp.ClientSession, registry: Registry, on_date: OnDate | None = None
+) -> Prometheus:
+    address = registry.one(Kind.PROMETHEUS).address
+    return Prometheus(Http(session, f"http://{address}", on_date=on_date))
 
 
 def _directory(session: aiohttp.ClientSession, base: Base) -> Directory:
@@ -238,11 +248,15 @@ def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
 
 def _loop(base: Base) -> Loop:
     registry, wakeup = base.plans.registry, base.wakeup
-    prometheus = _prometheus(base.session, registry)
+    clocks = Clocks()
+    prometheus = _prometheus(base.session, registry, clocks.other(PROMETHEUS))
     receivers = [one.strip() for one in base.settings.alertmanager_receivers.split(",")]
     alertmanagers = Alertmanagers(
         [
-            Alertmanager(Http(base.session, f"http://{one.address}"), receivers=receivers)
+            Alertmanager(
+                Http(base.session, f"http://{one.address}", on_date=clocks.other(ALERTMANAGER)),
+                receivers=receivers,
+            )
             for one in registry.of_kind(Kind.ALERTMANAGER)
         ]
     )
@@ -265,6 +279,7 @@ def _loop(base: Base) -> Loop:
             writer=base.writer,
             plans=base.plans,
             metrics=base.metrics,
+            clocks=clocks,
         ),
         looker=looker,
         manual=_manual(base, looker),
@@ -274,6 +289,12 @@ def _loop(base: Base) -> Loop:
             alertmanagers=alertmanagers,
             plans=base.plans,
             metrics=base.metrics,
+        ),
+        clock_reports=ClockReports(
+            clocks=clocks,
+            writer=base.writer,
+            metrics=base.metrics,
+            alertmanagers=alertmanagers,
         ),
         jobs=jobs,
         retention=_retention(base),

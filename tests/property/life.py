@@ -230,7 +230,9 @@ class Life:
         world = self.around.world(target, desk, self.now)
         history = History(
             target=tuple(attempts.of_target(self.connection, bot, since=self.now - LONGEST_WINDOW)),
-            everywhere=attempts.count_since(self.connection, self.now - LIMITS.window),
+            everywhere=attempts.count_since(
+                self.connection, self.now - LIMITS.window, now=self.now
+            ),
         )
         refusal = decide_manual(step, bot, history, world, LIMITS, self.now)
         if refusal is not None:

@@ -37,7 +37,7 @@ OF_OTHERS = frozenset(
 
 _NOT_METRICS = frozenset({"and", "or", "unless", "by", "on", "without", "ignoring", "bool", "Inf"})
 _GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
-_NOISE = re.compile(r'"(?:\\.|[^"\\])*"|\{[^}]*\}|\[[^\]]*\]|\boffset \w+')
+_NOISE = re.compile(r'"(?:\\.|[^"\\])*"|\{[^}]*\}|\[[^\]]*\]|\boffset -?\w+')
 _NAME = re.compile(r"(?<![\w.$])([a-zA-Z_:][\w:]*)\b(?!\s*\()")
 
 

@@ -81,7 +81,8 @@ async def lived_through(
     text.write_text("\n".join([*lines, "# EOF", ""]), encoding="utf-8")
     await _promtool("openmetrics", text, folder / "data")
     begin = now - max(one.hours for one in history) * HOUR
-    await _record(folder, recorded, span=(f"--start={begin:.0f}", f"--end={now:.0f}"))
+    if recorded:
+        await _record(folder, recorded, span=(f"--start={begin:.0f}", f"--end={now:.0f}"))
     # What was pending counts from its first day, as after a restart of Prometheus.
     flags = ["--rules.alert.for-grace-period=1s"]
     async with start_prometheus(config, alertmanagers=1, flags=flags) as address:

@@ -68,6 +68,9 @@ NOT_RAISED = {
     "TradingOpsNotificationsRefused": Not(LONG, "service/reconciler/test_failures.py"),
     "TradingOpsPrometheusDown": Not(ALONE, "service/stack/test_alarm.py"),
     "TradingOpsSupervisorDown": Not("it runs the drills", "service/stack/test_alarm.py"),
+    "TradingOpsClockStepped": Not(
+        "a drill must not set clocks", "service/reconciler/test_clocks.py"
+    ),
     "TradingOpsTaskStalled": Not(LONG, "service/reconciler/test_tasks.py"),
     "TradingOpsTest": Not("`trading-ops doctor` raises it", "e2e/test_stack.py"),
     "TradingPostgresqlArchiveFailing": Not(NO_SERVER, "service/exporter/test_postgresql.py"),

@@ -24,6 +24,8 @@ OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
 EXPIRED = "expired"
 LARGE_BYTES = 256 * 1024
 NO_PATTERNS: Mapping[str, str] = {}
+RUNBOOKS = "https://trading-ops.example.invalid/runbooks"
+PAGE_AT_ONCE = {"severity": "critical", "escalate": "0s"}
 
 
 class _Status(msgspec.Struct):
@@ -83,6 +85,24 @@ class PostedAlert:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     resolved: bool = False
+
+    @classmethod
+    def paging_at_once(
+        cls, labels: Mapping[str, str], *, summary: str, description: str, resolved: bool
+    ) -> "PostedAlert":
+        """Return an alert with the labels that a rule of the same name gives it.
+
+        When Prometheus fires it too, Alertmanager takes both for one.
+        """
+        return cls(
+            labels={**labels, **PAGE_AT_ONCE},
+            annotations={
+                "summary": summary,
+                "description": description,
+                "runbook_url": f"{RUNBOOKS}/{labels['alertname']}.md",
+            },
+            resolved=resolved,
+        )
 
 
 class Alertmanager:

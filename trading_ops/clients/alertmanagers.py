@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from trading_ops import logs
-from trading_ops.clients.alertmanager import NO_PATTERNS, Alertmanager, Silence
+from trading_ops.clients.alertmanager import NO_PATTERNS, Alertmanager, PostedAlert, Silence
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.sighting import RoutedAlert
 from trading_ops.errors import ClientError, Unreachable
@@ -38,6 +38,14 @@ class Alertmanagers:
                 known = union.get(key)
                 union[key] = alert if known is None else _merged(known, alert)
         return union
+
+    async def post(self, alert: PostedAlert) -> None:
+        """Post an alert to each: Alertmanagers tell one another of notifications, not of alerts.
+
+        Raises:
+            ClientError: none took it.
+        """
+        await self._ask_all([one.post(alert) for one in self._members])
 
     async def silences(self, alertname: str, *, pattern: bool = False) -> list[Silence]:
         """Return the silences on this alert, or pattern, that any of them has, each once.

@@ -6,10 +6,12 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 
+from trading_ops import clock
 from trading_ops.errors import ClientError, Cut, Refused, Unreachable
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
@@ -36,8 +38,13 @@ class Http:
         basic: str = "",
         within: timedelta = timedelta(seconds=5),
         on_request: Callable[[], None] = lambda: None,
+        on_date: Callable[[float, float, float], None] | None = None,
     ) -> None:
-        """Take the address, a token or `user:password` (HTTP Basic), and what counts requests."""
+        """Take the address, a token or `user:password` (HTTP Basic), and what counts requests.
+
+        `on_date` is called for each answer that has a `Date`: with it in seconds since the epoch,
+        and with when it was asked for and answered, on the clock that never steps.
+        """
         self._session = session
         self._base = base
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -46,6 +53,7 @@ class Http:
             self._headers = {"Authorization": f"Basic {encoded}"}
         self._within = within
         self._on_request = on_request
+        self._on_date = on_date
 
     async def ask(
         self,
@@ -64,6 +72,7 @@ class Http:
         """
         self._on_request()
         limit = aiohttp.ClientTimeout(total=(within or self._within).total_seconds())
+        asked = clock.boottime()
         try:
             async with self._session.request(
                 method,
@@ -74,10 +83,20 @@ class Http:
                 timeout=limit,
                 allow_redirects=False,
             ) as response:
+                self._note_date(response.headers.get("Date"), asked)
                 return Answer(response.status, await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             kind = Cut if _is_cut(error) else Unreachable
             raise kind(f"{method} {self._base}{path}: {_why(error)}") from error
+
+    def _note_date(self, date: str | None, asked: float) -> None:
+        if self._on_date is None or date is None:
+            return
+        try:
+            shown = parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return  # no clock can be read from it
+        self._on_date(shown, asked, clock.boottime())
 
     async def get(self, path: str, *, params: Mapping[str, str] | None = None) -> bytes:
         """Return the body of a 200.

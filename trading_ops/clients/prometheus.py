@@ -7,13 +7,13 @@ and 3.x.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
 import yaml
 
-from trading_ops import logs
+from trading_ops import clock, logs
 from trading_ops.clients.http import Http
 from trading_ops.domain.alert import Fingerprint, fingerprint_of, stripped
 from trading_ops.domain.sighting import PrometheusView, RuleAlert
@@ -89,6 +89,7 @@ class Prometheus:
         self._known: dict[tuple[tuple[str, str], ...], Fingerprint] = {}
         self._config_read = ""
         self._external: Mapping[str, str] | None = None
+        self._start: tuple[datetime, float] | None = None
 
     async def view(self) -> PrometheusView:
         """Return all pending and firing alerts, and since when the server runs.
@@ -102,7 +103,12 @@ class Prometheus:
         # In a storm this takes a good part of a second; nobody else should have to wait for it.
         large = len(body) > LARGE_BYTES
         alerts = await asyncio.to_thread(self._alerts, body) if large else self._alerts(body)
-        return PrometheusView(alerts=alerts, started_at=runtime.startTime, external=external)
+        return PrometheusView(
+            alerts=alerts,
+            started_at=runtime.startTime,
+            known_for=self._known_for(runtime.startTime),
+            external=external,
+        )
 
     async def external_labels(self) -> Mapping[str, str]:
         """Return the labels that it adds to every alert it sends; empty while it does not answer.
@@ -115,6 +121,12 @@ class Prometheus:
             except ClientError as error:
                 log.warning("external_labels_unknown", error=str(error))
         return self._external or {}
+
+    def _known_for(self, start: datetime) -> timedelta:
+        now = clock.boottime()
+        if self._start is None or self._start[0] != start:
+            self._start = start, now
+        return timedelta(seconds=now - self._start[1])
 
     async def _runtime(self) -> _Runtime:
         return _decode(await self._http.get("/api/v1/status/runtimeinfo"), _RuntimeAnswer).data

@@ -23,7 +23,7 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
-from trading_ops.domain.gates import Wanted, shut
+from trading_ops.domain.gates import Wanted, over_at, shut
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Runbook, Step
 from trading_ops.domain.target import Kind
@@ -122,7 +122,7 @@ def _under_way(case: _Case) -> Decision | None:
         ended = last.ended_at or last.started_at
         return Verify(attempt=last, until=ended + runbook.steps[last.step].verify_within)
     # Nobody can tell yet what became of it, or by which plan to judge it.
-    probed_by = (last.ended_at or last.started_at) + case.limits.probe_within
+    probed_by = over_at(last.ended_at or last.started_at, case.limits.probe_within, case.now)
     if case.now < probed_by:
         return Wait(reason=Reason.OUTCOME_UNKNOWN, until=probed_by, note=last.action)
     if case.incident.escalated_at is None:
@@ -158,7 +158,7 @@ def _flaps(case: _Case) -> Decision | None:
     stays one however long it lasts.
     """
     count, limits = case.history.episodes, case.limits
-    until = (case.incident.quiet_since or case.now) + limits.flap_quiet
+    until = over_at(case.incident.quiet_since or case.now, limits.flap_quiet, case.now)
     if count < limits.flap_episodes or case.now >= until:
         return None
     note = f"{count} episodes in {limits.flap_window}"
@@ -176,7 +176,7 @@ def _in_whose_hands(case: _Case) -> Decision | None:
         return Wait(reason=Reason.WITH_A_PERSON)
     last = case.last
     if last is not None and last.state is AttemptState.VERIFIED and last.verified_at is not None:
-        fades = last.verified_at + case.limits.settle
+        fades = over_at(last.verified_at, case.limits.settle, case.now)
         if case.now < fades:
             return Wait(reason=Reason.AWAITING_RESOLVE, until=fades)
     return None

@@ -160,7 +160,8 @@ def busy(wanted: Wanted) -> Shut | None:
     running = next((one for one in wanted.history.target if one.state in RUNNING), None)
     if running is None:
         return None
-    lost_by = (running.ended_at or running.started_at) + wanted.limits.probe_within
+    began = running.ended_at or running.started_at
+    lost_by = over_at(began, wanted.limits.probe_within, wanted.now)
     by_hand = running.incident_id is None
     if by_hand and running.state is AttemptState.UNKNOWN and wanted.now >= lost_by:
         # No incident of its own tells people of it, as an automatic attempt's does.
@@ -182,7 +183,10 @@ def own_budget(wanted: Wanted) -> Shut | None:
     same = [one for one in done if one.action == action]
     since = wanted.now - limits.window
     for group, what in ((ours, f"runbook {runbook.alert if runbook else ''}"), (same, action)):
-        tried = sum(one.started_at > since for one in group)
+        tried = sum(
+            one.started_at > since and not is_ahead(one.started_at, wanted.now, limits.window)
+            for one in group
+        )
         if tried >= limits.attempts:
             note = f"{tried} attempts of {what} in {limits.window}"
             return Escalate(reason=Reason.ATTEMPTS_EXHAUSTED, note=note)
@@ -196,12 +200,17 @@ def own_budget(wanted: Wanted) -> Shut | None:
     return None
 
 
-def is_ahead(start: datetime, now: datetime, cooldown: timedelta) -> bool:
+def is_ahead(start: datetime, now: datetime, span: timedelta) -> bool:
     """Whether a start lies so far ahead that the clock has stepped back since.
 
-    It counts as an attempt, but its cooldown would last as long as the step.
+    What lasts for `span` from then on would last as long as the step, so it is taken for over.
     """
-    return start > now + cooldown
+    return start > now + span
+
+
+def over_at(start: datetime, span: timedelta, now: datetime) -> datetime:
+    """Return when what began then is over; now, if the clock has stepped back since."""
+    return now if is_ahead(start, now, span) else start + span
 
 
 def approved(wanted: Wanted) -> Shut | None:

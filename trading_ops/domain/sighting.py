@@ -66,6 +66,9 @@ class PrometheusView:
 
     alerts: Mapping[Fingerprint, RuleAlert]
     started_at: datetime
+    known_for: timedelta = timedelta(0)
+    """For how long this start of it has been known, whatever the clocks show."""
+
     external: Mapping[str, str] = field(default_factory=dict)
     """The external labels, which are stripped from the alerts of every source."""
 
@@ -96,11 +99,16 @@ class Snapshot:
     fired: Collection[str] = frozenset()
     """Ids of the incidents whose alert Prometheus itself has had firing."""
 
+    unsettled: bool = False
+    """A clock has just stepped: alerts may fire or end for that reason alone."""
+
 
 def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> AlertView:
     """Say what the incident's alert is doing, as far as both sources together can tell."""
     prometheus, alertmanager = snapshot.prometheus, snapshot.alertmanager
     if prometheus is None or alertmanager is None or not prometheus.watchdog_seen:
+        return AlertView.UNKNOWN
+    if snapshot.unsettled:
         return AlertView.UNKNOWN
     rule = prometheus.alerts.get(incident.fingerprint)
     routed = alertmanager.get(incident.fingerprint)
@@ -129,10 +137,11 @@ def _absence_counts(
     told = incident.resolved_at is not None and incident.resolved_at >= incident.starts_at
     if verified or told:
         return True
-    is_old = snapshot.at - prometheus.started_at >= YOUNG
+    is_old = max(snapshot.at - prometheus.started_at, prometheus.known_for) >= YOUNG
     is_second = snapshot.before is not None and incident.fingerprint not in snapshot.before.alerts
     was_shown = incident.id in snapshot.fired
-    return is_old and is_second and (was_shown or snapshot.at - incident.received_at >= NEVER_SHOWN)
+    received_lately = abs(snapshot.at - incident.received_at) < NEVER_SHOWN
+    return is_old and is_second and (was_shown or not received_lately)
 
 
 def blocking(runbook: Runbook, target: Target, snapshot: Snapshot) -> tuple[str, ...]:

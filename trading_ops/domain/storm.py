@@ -23,8 +23,10 @@ class Episode:
     """None: it still is."""
 
 
-def episodes(incidents: Iterable[Incident]) -> tuple[Episode, ...]:
+def episodes(incidents: Iterable[Incident], now: datetime) -> tuple[Episode, ...]:
     """Return when targets were failing, by their incidents.
+
+    One that is open has begun, also when the clock has stepped back since.
 
     One that is kept open because it flaps is not over while it is open: several may come back at
     once. Once it is closed, it ended where it went quiet.
@@ -32,7 +34,7 @@ def episodes(incidents: Iterable[Incident]) -> tuple[Episode, ...]:
     return tuple(
         Episode(
             target=one.target,
-            begins_at=one.opened_at,
+            begins_at=min(one.opened_at, now) if one.is_open else one.opened_at,
             ends_at=one.closed_at and (one.quiet_since or one.closed_at),
         )
         for one in incidents

@@ -13,6 +13,7 @@ from typing import Any
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.decision import GlobalLimits, History, Pause
+from trading_ops.domain.gates import is_ahead
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.runbook import LONGEST_WINDOW
@@ -106,7 +107,10 @@ class Desk:
         return History(
             incident=self.of_incident.get(incident.id, _NONE),
             target=self.of_target.get(incident.target or "", _NONE),
-            everywhere=sum(start > since for start in self.starts),
+            everywhere=sum(
+                start > since and not is_ahead(start, now, self.limits.window)
+                for start in self.starts
+            ),
             episodes=self.episodes.get(incident.id, 1),
         )
 

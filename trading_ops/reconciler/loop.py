@@ -18,6 +18,7 @@ from trading_ops.domain.sighting import Snapshot
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.agenda import SOON_SECONDS, Agenda, again_in
+from trading_ops.reconciler.clocks import ClockReports
 from trading_ops.reconciler.desk import Desk, read_desk
 from trading_ops.reconciler.escalate import show_open
 from trading_ops.reconciler.intake import Intake
@@ -65,6 +66,7 @@ class Loop:
     looker: Looker
     manual: Manual
     acknowledging: Acknowledging
+    clock_reports: ClockReports
     jobs: Jobs
     retention: Retention
     tasks: Tasks
@@ -157,6 +159,8 @@ class Loop:
         for reason, count in self._agenda.held().items():
             self.metrics.incidents_held.labels(reason).set(count)
         self._acknowledge()
+        if "clocks" not in self.jobs and self.clock_reports.show():
+            self.jobs.start("clocks", self.clock_reports.report(), wakes=False)
         if taken.more:
             return 0.0
         self.manual.look_after(self.desk)

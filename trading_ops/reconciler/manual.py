@@ -270,7 +270,7 @@ def _read(
     desk = read_desk(connection, limits=limits, now=now)
     history = History(
         target=tuple(attempts.of_target(connection, target, since=now - LONGEST_WINDOW)),
-        everywhere=attempts.count_since(connection, now - limits.window),
+        everywhere=attempts.count_since(connection, now - limits.window, now=now),
     )
     return desk, history
 

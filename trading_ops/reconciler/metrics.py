@@ -43,13 +43,16 @@ class ReconcilerMetrics:
         self.passed = gauge("trading_ops_pass_last_success_timestamp_seconds", self.registry)
         self.writer_queue = gauge("trading_ops_writer_queue_requests", self.registry)
         self.commit = histogram("trading_ops_writer_commit_duration_seconds", self.registry)
-        self.lease_held = gauge("trading_ops_lease_held", self.registry)
-        self.lease_until = gauge("trading_ops_lease_until_timestamp_seconds", self.registry)
+        self.lease_held, self.lease_until = (
+            gauge("trading_ops_lease_held", self.registry),
+            gauge("trading_ops_lease_until_timestamp_seconds", self.registry),
+        )
         self.claims_held = gauge("trading_ops_claims_held", self.registry)
         self.websocket_clients = gauge("trading_ops_websocket_clients", self.registry)
         self.audit_head = gauge("trading_ops_audit_head_events", self.registry)
         self.audit_anchor = gauge("trading_ops_audit_anchor_timestamp_seconds", self.registry)
         self._task = gauge("trading_ops_task_last_success_timestamp_seconds", self.registry)
+        self.clock_stepped = gauge("trading_ops_clock_stepped", self.registry)
         self.history_changed = gauge("trading_ops_audit_history_changed", self.registry)
         self.auth_refused = counter("trading_ops_auth_refused_total", self.registry)
         self.impostors = counter("trading_ops_impostors_refused_total", self.registry)
@@ -77,6 +80,8 @@ class ReconcilerMetrics:
             self.polled.labels(source)
         for refusal in ("no_token", "unknown_token", "role"):
             self.auth_refused.labels(refusal)
+        for name in ("reconciler", "prometheus", "alertmanager"):
+            self.clock_stepped.labels(name)
         for state in ("pending", "quarantined"):
             self.inbox.labels(state)
 

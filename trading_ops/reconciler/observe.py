@@ -12,6 +12,7 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of, stripped
 from trading_ops.domain.sighting import RoutedAlert, RuleAlert, Snapshot
 from trading_ops.errors import AWAY, ClientError
+from trading_ops.reconciler.clocks import Clocks
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.plans import Plans
 from trading_ops.store import Connection, incidents
@@ -29,12 +30,14 @@ class Observer:
     writer: Writer
     plans: Plans
     metrics: ReconcilerMetrics
+    clocks: Clocks
 
     async def look(self) -> Snapshot:
         """Return what both sources say; None stands for one that did not answer."""
         rules, routed = await asyncio.gather(
             self.prometheus.view(), self.alertmanagers.alerts(), return_exceptions=True
         )
+        self.clocks.read()
         now = clock.now()
         self._note("prometheus", rules)
         self._note("alertmanager", routed)
@@ -42,7 +45,8 @@ class Observer:
         told = None if isinstance(routed, BaseException) else routed
         if view is not None and view.external and told is not None:
             told = _as_prometheus_has_them(told, view.external)
-        return Snapshot(at=now, prometheus=view, alertmanager=told)
+        unsettled = self.clocks.unsettled
+        return Snapshot(at=now, prometheus=view, alertmanager=told, unsettled=unsettled)
 
     async def external_labels(self) -> Mapping[str, str]:
         """Return the labels that Prometheus adds to what it sends."""

@@ -93,7 +93,7 @@ class Surroundings:
     def _fleet_at(self, desk: Desk, now: datetime) -> _Fleet:
         kept = self._fleet
         if kept is None or kept.head != desk.head or not now - FRESH < kept.at <= now:
-            told = episodes(self._failures(desk))
+            told = episodes(self._failures(desk), now)
             since = now - self.limits.storm_quiet
             most = peak(told, since=since, now=now)
             kept = _Fleet(desk.head, now, failing(told, now), most)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from trading_ops import clock, logs
-from trading_ops.clients.alertmanager import Alertmanager, PostedAlert
+from trading_ops.clients.alertmanager import PAGE_AT_ONCE, Alertmanager, PostedAlert
 from trading_ops.clients.http import Http
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError
@@ -25,8 +25,6 @@ DOWN_SECONDS = 60.0
 """Longer than a restart, and than the rule of the reconciler."""
 
 PAUSE_SECONDS = 10.0
-RUNBOOKS = "https://trading-ops.example.invalid/runbooks"
-PAGE_AT_ONCE = {"severity": "critical", "escalate": "0s"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +97,10 @@ class Alarm:
 
     async def _post(self, one: Watched, *, resolved: bool) -> bool:
         """Post to every Alertmanager; return whether one of them took it."""
-        alert = PostedAlert(
-            labels=one.labels,
-            annotations={
-                "summary": one.summary,
-                "description": f"The supervisor has had no answer from {one.question.url}.",
-                "runbook_url": f"{RUNBOOKS}/{one.labels['alertname']}.md",
-            },
+        alert = PostedAlert.paging_at_once(
+            one.labels,
+            summary=one.summary,
+            description=f"The supervisor has had no answer from {one.question.url}.",
             resolved=resolved,
         )
         taken = False

@@ -144,4 +144,6 @@ def _still_allowed(connection: Connection, order: Order, now: datetime) -> bool:
         return False
     if order.everywhere_limit is None:
         return True
-    return starting.starts_below(connection, order.everywhere_limit, since=order.everywhere_since)
+    return starting.starts_below(
+        connection, order.everywhere_limit, since=order.everywhere_since, now=now
+    )

@@ -101,7 +101,7 @@ def _still_allowed(connection: Connection, plan: Plan, now: datetime) -> bool:
         return False
     if not has_budget(connection, plan.target, step.action, limits, plan.runbook.alert, now=now):
         return False
-    return starts_below(connection, plan.everywhere_limit, since=plan.everywhere_since)
+    return starts_below(connection, plan.everywhere_limit, since=plan.everywhere_since, now=now)
 
 
 def has_budget(
@@ -130,7 +130,8 @@ def has_budget(
     same = [one.started_at for one in known if one.action == action]
     since, cooled = now - limits.window, now - limits.cooldown
     return all(
-        sum(start > since for start in starts) < limits.attempts
+        sum(start > since and not is_ahead(start, now, limits.window) for start in starts)
+        < limits.attempts
         and all(start <= cooled or is_ahead(start, now, limits.cooldown) for start in starts)
         for starts in (ours, same)
     )
@@ -148,11 +149,11 @@ def _bound(plan: Plan) -> str:
     )
 
 
-def starts_below(connection: Connection, limit: int, *, since: datetime) -> bool:
+def starts_below(connection: Connection, limit: int, *, since: datetime, now: datetime) -> bool:
     """Whether fewer attempts than that were started everywhere; nobody else starts one meanwhile.
 
     Two replicas that start at once on different targets would both see the last free one.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(STARTING)))
-    return attempts.count_since(connection, since) < limit
+    return attempts.count_since(connection, since, now=now) < limit

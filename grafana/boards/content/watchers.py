@@ -141,6 +141,15 @@ PATH = row(
             limits=below(1),
             runbook="TradingOpsPrometheusConfigBad",
         ),
+        timeline(
+            "Clocks that stepped",
+            "max by (clock) (trading_ops_clock_stepped)",
+            "{{clock}}",
+            "A clock stepped within the last 5 min, or differs from the reconciler's by a minute.",
+            states=(("0", "right", GREEN), ("1", "stepped", RED)),
+            limits=above(1),
+            runbook="TradingOpsClockStepped",
+        ),
         steps(
             "Prometheus and its Alertmanagers",
             "short",

@@ -267,6 +267,39 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Run,
         Reason.STEP_DUE,
     ),
+    "the clock has stepped back by hours since the attempts of a window": (
+        {
+            "history": History(
+                target=tuple(make_attempt(started_at=ago(-7200 - n)) for n in range(4))
+            )
+        },
+        Run,
+        Reason.STEP_DUE,
+    ),
+    "the clock has stepped back by an hour since the outcome was lost": (
+        {
+            "history": History(
+                incident=(make_attempt(state=AttemptState.UNKNOWN, ended_at=ago(-3600)),)
+            )
+        },
+        Escalate,
+        Reason.OUTCOME_UNKNOWN,
+    ),
+    "the clock has stepped back by an hour since the verification": (
+        {
+            "history": History(
+                incident=(
+                    make_attempt(
+                        state=AttemptState.VERIFIED,
+                        started_at=ago(-3590),
+                        verified_at=ago(-3600),
+                    ),
+                )
+            )
+        },
+        Run,
+        Reason.STEP_DUE,
+    ),
     "a one-shot without possible cause need not wait": (
         {
             "runbook": make_runbook(steps=(ONE_SHOT,), unless=()),

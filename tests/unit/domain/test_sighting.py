@@ -106,6 +106,18 @@ SILENT = PrometheusView(alerts={}, started_at=ago(3600))
             id="Alertmanager's has ended",
         ),
         pytest.param(YOUNG, {}, {}, None, AlertView.UNKNOWN, id="too young to know"),
+        pytest.param(
+            PrometheusView(
+                alerts=prometheus().alerts,
+                started_at=ago(-3600),
+                known_for=timedelta(minutes=2),
+            ),
+            {},
+            {},
+            None,
+            AlertView.ABSENT,
+            id="its start is known for long, and a clock has stepped back",
+        ),
         pytest.param(YOUNG, {}, {}, VERIFIED, AlertView.ABSENT, id="young, but verified"),
         pytest.param(YOUNG, {}, {}, make_attempt(), AlertView.UNKNOWN, id="young, cure failed"),
         pytest.param(
@@ -149,6 +161,9 @@ def test_view(
         ),
         pytest.param(prometheus(), set(), ago(9), None, AlertView.UNKNOWN, id="never shown"),
         pytest.param(prometheus(), set(), ago(30), None, AlertView.ABSENT, id="never, for long"),
+        pytest.param(
+            prometheus(), set(), ago(-3600), None, AlertView.ABSENT, id="the clock stepped back"
+        ),
         pytest.param(None, set(), ago(9), VERIFIED, AlertView.ABSENT, id="verified"),
     ],
 )
@@ -164,6 +179,16 @@ def test_an_absence_must_be_newer_than_the_notification_and_seen_twice(
         at=NOW, prometheus=prometheus(), alertmanager={}, before=before, fired=fired
     )
     assert view_of(make_incident(received_at=received_at), last, snapshot) is expected
+
+
+@pytest.mark.parametrize("rules", [prometheus(rule()), prometheus()])
+def test_nothing_is_believed_while_a_clock_has_just_stepped(rules: PrometheusView) -> None:
+    """Neither that an alert fires, nor that it has ended."""
+    routes = {KEY: routed()} if KEY in rules.alerts else {}
+    snapshot = Snapshot(
+        at=NOW, prometheus=rules, alertmanager=routes, before=prometheus(), unsettled=True
+    )
+    assert view_of(make_incident(), VERIFIED, snapshot) is AlertView.UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def test_an_incident_is_an_episode_of_its_target() -> None:
             make_incident(target="quiet", quiet_since=ago(2)),
             make_incident(target="flapped", quiet_since=ago(2), closed_at=ago(1)),
             make_incident(target=None),
-        ]
+        ],
+        NOW,
     )
     assert {(one.target, one.ends_at) for one in told} == {
         ("open", None),
@@ -38,6 +39,18 @@ def test_an_incident_is_an_episode_of_its_target() -> None:
     }
     assert failing(told, NOW) == {"open", "quiet"}
     assert failing(told, ago(3600)) == frozenset()
+
+
+def test_an_open_incident_fails_now_after_the_clock_has_stepped_back() -> None:
+    told = episodes(
+        [
+            make_incident(target="open", opened_at=ago(-3600)),
+            make_incident(target="closed", opened_at=ago(-3600), closed_at=ago(-3500)),
+        ],
+        NOW,
+    )
+    assert failing(told, NOW) == {"open"}
+    assert peak(told, since=SINCE, now=NOW) == 1
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,14 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _gauge(
+        name="trading_ops_clock_stepped",
+        labels=("clock",),
+        values={"clock": ("reconciler", "prometheus", "alertmanager")},
+        help="1 for 5 min after a step of a clock, and while it differs from the reconciler's.",
+        why="Alerts that compare times come late, or not at all.",
+        vital=True,
+    ),
+    _gauge(
         name="trading_ops_writer_queue_requests",
         help="Requests that wait for the thread that writes.",
         why="Grows while the database is slow or away.",

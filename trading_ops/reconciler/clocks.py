@@ -1,0 +1,193 @@
+"""Notices that a clock has stepped: ours, Prometheus' or Alertmanager's.
+
+Each is compared with a clock that never steps. Prometheus and Alertmanager show theirs in the
+`Date` of each answer. After a step of ours or of Prometheus' the sources are not believed for a
+moment: alerts that compare times may fire or end for no reason. Prometheus itself may be blind for
+as long as the step, so Alertmanager is told directly.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.clients.alertmanager import PostedAlert
+from trading_ops.clients.alertmanagers import Alertmanagers
+from trading_ops.domain.clock_offset import Offset
+from trading_ops.errors import ClientError, StoreError
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.store import Connection, events
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+ALERT = "TradingOpsClockStepped"
+OURS, PROMETHEUS, ALERTMANAGER = "reconciler", "prometheus", "alertmanager"
+
+STEP_SECONDS = 5.0
+"""A smaller step is an ordinary correction."""
+
+DIFFERENCE_SECONDS = 60.0
+"""By how much two clocks may differ."""
+
+UNKNOWN_SECONDS = 15.0
+"""For so long after a step the sources are not believed: some scrapes and evaluations."""
+
+SHOWN_SECONDS = 300.0
+"""For so long after a step the alert fires."""
+
+POST_SECONDS = 60.0
+"""Alertmanager takes an alert that is not repeated within five minutes for resolved."""
+
+NARROW_SECONDS = 2.0
+"""An offset wider than this comes from a slow answer, and replaces no better one."""
+
+HTTP_DATE_SECONDS = 1.0
+"""The resolution of the header `Date`."""
+
+OnDate = Callable[[float, float, float], None]
+
+
+@dataclass
+class _Clock:
+    """One clock, as it was read last."""
+
+    name: str
+    offset: Offset | None = None
+    step: float = 0.0
+    """Of the last step, in seconds; negative: back."""
+
+    stepped_at: float = -math.inf
+    """On the steady clock."""
+
+
+@dataclass(kw_only=True)
+class Clocks:
+    """Reads the clocks, and knows which of them have stepped or differ from ours."""
+
+    wall: Callable[[], float] = clock.timestamp
+    steady: Callable[[], float] = clock.boottime
+    unknown_seconds: float = UNKNOWN_SECONDS
+    steps: list[tuple[str, float]] = field(init=False, default_factory=list)
+    """Clock and seconds of each step that was not reported yet."""
+
+    _ours: _Clock = field(init=False, default_factory=lambda: _Clock(OURS))
+    _others: list[_Clock] = field(init=False, default_factory=list)
+
+    def other(self, name: str) -> OnDate:
+        """Return what to call with each `Date` of another process, and when it was asked for."""
+        one = _Clock(name)
+        self._others.append(one)
+
+        def note(shown: float, asked: float, answered: float) -> None:
+            self._note(
+                one,
+                Offset.of_reading(
+                    shown, asked=asked, answered=answered, resolution=HTTP_DATE_SECONDS
+                ),
+            )
+
+        return note
+
+    def read(self) -> None:
+        """Read our own clock."""
+        asked = self.steady()
+        shown = self.wall()
+        self._note(self._ours, Offset.of_reading(shown, asked=asked, answered=self.steady()))
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether what the sources say is not to be believed yet."""
+        since = self.steady() - self.unknown_seconds
+        return any(
+            one.stepped_at > since
+            for one in (self._ours, *self._others)
+            if one.name != ALERTMANAGER
+        )
+
+    def wrong(self) -> dict[str, str]:
+        """Return the clocks that have stepped lately or differ from ours, and what is wrong."""
+        since, found = self.steady() - SHOWN_SECONDS, dict[str, str]()
+        for one in (self._ours, *self._others):
+            ahead = self._ahead_of_ours(one)
+            if abs(ahead) > DIFFERENCE_SECONDS:
+                found[one.name] = f"It differs from the reconciler's by {ahead:+.0f} s."
+            elif one.stepped_at > since:
+                found[one.name] = f"It stepped by {one.step:+.0f} s."
+        return found
+
+    def _ahead_of_ours(self, one: _Clock) -> float:
+        if one.offset is None or self._ours.offset is None:
+            return 0.0
+        return one.offset.ahead_of(self._ours.offset)
+
+    def _note(self, one: _Clock, offset: Offset) -> None:
+        step = 0.0 if one.offset is None else offset.ahead_of(one.offset)
+        if abs(step) > STEP_SECONDS:
+            one.step, one.stepped_at = step, self.steady()
+            self.steps.append((one.name, step))
+            log.error("clock_stepped", clock=one.name, seconds=round(step, 1))
+        elif one.offset is not None and offset.width > max(NARROW_SECONDS, one.offset.width):
+            return
+        one.offset = offset
+
+
+@dataclass(kw_only=True)
+class ClockReports:
+    """Records each step, and keeps metric and alert in line with the clocks."""
+
+    clocks: Clocks
+    writer: Writer
+    metrics: ReconcilerMetrics
+    alertmanagers: Alertmanagers
+    _posted: dict[str, float] = field(init=False, default_factory=dict)
+    """When the alert about a clock was last posted, on the monotonic clock."""
+
+    def show(self) -> bool:
+        """Set the metric; return whether there is anything to report."""
+        wrong = self.clocks.wrong()
+        for name in (OURS, PROMETHEUS, ALERTMANAGER):
+            self.metrics.clock_stepped.labels(name).set(name in wrong)
+        is_late = any(self._is_late(name) for name in wrong)
+        return bool(self.clocks.steps) or is_late or bool(self._posted.keys() - wrong.keys())
+
+    async def report(self) -> None:
+        """Record the steps and post the alerts; what fails is tried again in the next pass."""
+        wrong = self.clocks.wrong()
+        for name, detail in wrong.items():
+            if self._is_late(name) and await self._post(name, detail):
+                self._posted[name] = clock.monotonic()
+        for name in self._posted.keys() - wrong.keys():
+            if await self._post(name, "It is right again.", resolved=True):
+                del self._posted[name]
+        steps = tuple(self.clocks.steps)
+        try:
+            await self.writer.run(partial(_record, steps=steps))
+        except StoreError as error:
+            log.warning("clock_step_not_recorded", error=str(error))
+        else:
+            del self.clocks.steps[: len(steps)]
+
+    def _is_late(self, name: str) -> bool:
+        return clock.monotonic() - self._posted.get(name, -math.inf) >= POST_SECONDS
+
+    async def _post(self, name: str, detail: str, *, resolved: bool = False) -> bool:
+        alert = PostedAlert.paging_at_once(
+            {"alertname": ALERT, "clock": name},
+            summary="A clock has stepped, or two clocks differ.",
+            description=f"The clock of {name}: {detail} Alerts may come late or not at all.",
+            resolved=resolved,
+        )
+        try:
+            await self.alertmanagers.post(alert)
+        except ClientError as error:
+            log.warning("alert_not_posted", alert=ALERT, reason=str(error))
+            return False
+        return True
+
+
+def _record(connection: Connection, steps: tuple[tuple[str, float], ...]) -> None:
+    for name, seconds in steps:
+        note = f"the clock of {name} stepped by {seconds:+.1f} s"
+        events.add(connection, at=clock.now(), kind="clock_stepped", reason=name, note=note)
