@@ -47,6 +47,7 @@ class Reason(StrEnum):
     STORM = "storm"
     FLEET_UNHEALTHY = "fleet_unhealthy"
     APPROVAL_DENIED = "approval_denied"
+    CRASHED = "crashed"
 
     RECOVERED = "recovered"
     RESOLVED = "resolved"

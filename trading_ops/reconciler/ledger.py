@@ -13,6 +13,7 @@ from trading_ops import checkpoints, clock, logs
 from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Wait
 from trading_ops.domain.incident import Incident
+from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
 from trading_ops.reconciler.plans import Plans
@@ -60,21 +61,33 @@ class Ledger:
         """Have something stored at the end of the pass that is no decision."""
         self._entries.append(_Entry(incident=incident, decision=None, work=work))
 
-    async def post(self) -> None:
-        """Store what was entered, then count it.
+    async def post(self) -> list[tuple[Incident, Exception]]:
+        """Store what was entered, then count it; return the incidents of which storing crashed.
 
         Raises:
             StoreError: some of it is not stored; it is dropped, to be decided anew.
         """
         entries, self._entries = self._entries, []
+        crashed = []
         for begin in range(0, len(entries), CHUNK):
-            chunk = entries[begin : begin + CHUNK]
-            _reached(chunk, Checkpoint.ESCALATE_BEFORE, Checkpoint.CLOSE_BEFORE)
+            crashed += await self._post(entries[begin : begin + CHUNK])
+        return crashed
+
+    async def _post(self, chunk: list[_Entry]) -> list[tuple[Incident, Exception]]:
+        _reached(chunk, Checkpoint.ESCALATE_BEFORE, Checkpoint.CLOSE_BEFORE)
+        try:
             stored = await self.writer.run(partial(self._store, entries=chunk))
-            _reached(chunk, Checkpoint.ESCALATE_AFTER, Checkpoint.CLOSE_AFTER)
-            for entry in stored:
-                if entry.decision is not None:
-                    self.count(entry.incident, entry.decision)
+        except TradingOpsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect: it must not hold up the other entries
+            if len(chunk) == 1:
+                return [(chunk[0].incident, error)]
+            return [crash for entry in chunk for crash in await self._post([entry])]
+        _reached(chunk, Checkpoint.ESCALATE_AFTER, Checkpoint.CLOSE_AFTER)
+        for entry in stored:
+            if entry.decision is not None:
+                self.count(entry.incident, entry.decision)
+        return []
 
     def _store(self, connection: Connection, entries: list[_Entry]) -> list[_Entry]:
         """Store the entries whose incidents are still this replica's; return these."""

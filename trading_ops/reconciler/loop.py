@@ -19,6 +19,7 @@ from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.agenda import SOON_SECONDS, Agenda, again_in
 from trading_ops.reconciler.clocks import ClockReports
+from trading_ops.reconciler.crashes import Crashes
 from trading_ops.reconciler.desk import Desk, read_desk
 from trading_ops.reconciler.escalate import show_open
 from trading_ops.reconciler.intake import Intake
@@ -82,6 +83,7 @@ class Loop:
 
     desk: Desk = field(init=False, default_factory=Desk)
     _agenda: Agenda = field(init=False, default_factory=Agenda)
+    _crashes: Crashes = field(init=False)
     _mine: frozenset[str] = field(init=False, default=frozenset())
     """Ids of the open incidents whose keys this replica holds."""
 
@@ -90,6 +92,9 @@ class Loop:
     _began_at: float = field(init=False, default=-math.inf)
     _read_once: bool = field(init=False, default=False)
     _not_before: float = field(init=False, default=-math.inf)
+
+    def __post_init__(self) -> None:
+        self._crashes = Crashes(writer=self.looker.writer)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Run until cancelled; then let what is under way come to its end."""
@@ -218,6 +223,7 @@ class Loop:
     def _give_up(self, keys: frozenset[str]) -> None:
         for key in keys:
             self._agenda.forget(key)
+        self._crashes.forget(keys)
         self.looker.ledger.forget(keys)
 
     async def _look_around(self) -> set[str]:
@@ -261,13 +267,17 @@ class Loop:
             del due[OTHERS_AT_ONCE - len(others) :]
         # One that is still being looked at is due again when that look has ended.
         due = [incident for incident in due if _look_key(incident) not in self.jobs]
+        due = [one for one in due if not self._crashes.is_set_aside(one, self.desk)]
         for begin in range(0, len(due), AT_ONCE):
             await self._look_side_by_side(due[begin : begin + AT_ONCE])
         try:
-            await self.looker.ledger.post()
+            crashed = await self.looker.ledger.post()
         except Exception:
             self._agenda.add(incident.id for incident in due)  # decided anew in a second
             raise
+        for incident, error in crashed:
+            await self._crashes.add(incident, self.desk, error)
+            self._agenda.retry(incident.id, clock.monotonic())
 
     async def _look_side_by_side(self, due: list[Incident]) -> None:
         looks = {asyncio.create_task(self._guarded_look(one)): one for one in due}
@@ -292,8 +302,8 @@ class Loop:
             sight = await self.looker.look(incident, self.desk, self.snapshot)
         except TradingOpsError as error:
             log.warning("incident_failed", incident=incident.id, error=str(error))
-        except Exception:  # one bad incident must not hold up the others
-            log.exception("incident_crashed", incident=incident.id)
+        except Exception as error:  # noqa: BLE001 - one bad incident must not hold up the others
+            await self._crashes.add(incident, self.desk, error)
         else:
             wait = again_in(sight.decision, until_seconds(sight.decision))
             self._agenda.looked(incident.id, sight, again_in=wait, now=clock.monotonic())

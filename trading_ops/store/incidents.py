@@ -16,12 +16,15 @@ from sqlalchemy import (
 
 from trading_ops.domain.alert import Alert, Fingerprint
 from trading_ops.domain.attempt import AttemptState
-from trading_ops.domain.decision import Close, Escalate
+from trading_ops.domain.decision import Close, Escalate, Reason
 from trading_ops.domain.incident import Incident
-from trading_ops.store import events
+from trading_ops.store import event_log, events
 from trading_ops.store.tables import attempts, incidents
 
 CHUNK = 500
+CRASHED = "incident_crashed"
+"""The kind of event that counts a crash."""
+
 OPENING = 0x7472_6F70
 """The advisory lock under which incidents are opened; any number that nobody else uses."""
 
@@ -174,6 +177,21 @@ def escalate(connection: Connection, key: str, decision: Escalate, *, now: datet
             after={"escalated_at": now},
         )
     return bool(changed)
+
+
+def add_crash(connection: Connection, key: str, *, note: str, limit: int, now: datetime) -> bool:
+    """Keep that the processing of an incident crashed; at the limit, escalate it.
+
+    Returns whether the limit is reached.
+    """
+    told = event_log.of_incident(connection, key)
+    count = 1 + sum(event.kind == CRASHED for event in told)
+    events.add(connection, at=now, kind=CRASHED, incident_id=key, note=note)
+    if count < limit:
+        return False
+    summary = f"its processing crashed {count} times; the last time with {note}"
+    escalate(connection, key, Escalate(reason=Reason.CRASHED, note=summary), now=now)
+    return True
 
 
 def close(connection: Connection, key: str, decision: Close, *, now: datetime) -> bool:
