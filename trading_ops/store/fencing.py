@@ -13,15 +13,24 @@ MOST_AHEAD = 1_000_000
 may have given out so many, and no more than a hostile word could."""
 
 
+MAXIMUM = 2**53 - 1
+"""The highest fence that executors take: exact in JSON, and far below what a database takes."""
+
+
 def raise_fence(connection: Connection, target: str) -> int:
-    """Return the target's next fencing token: greater than every one before it."""
+    """Return the target's next fencing token: greater than every one before it.
+
+    A database that holds a fence at or above `MAXIMUM` starts again at 1: no executor takes a
+    higher one. An executor that has seen a fence of ours refuses the 1, and its fence is adopted;
+    one that has the `MAXIMUM` itself keeps refusing, and the attempt says how to reset it.
+    """
     row = connection.execute(
         select(fences.c.fence).where(fences.c.target == target).with_for_update()
     ).one_or_none()
     if row is None:
         connection.execute(insert(fences).values(target=target, fence=1))
         return 1
-    token = int(row.fence) + 1
+    token = int(row.fence) + 1 if row.fence < MAXIMUM else 1
     connection.execute(update(fences).where(fences.c.target == target).values(fence=token))
     return token
 
@@ -33,12 +42,12 @@ def adopt_fence(connection: Connection, attempt: Attempt, highest: int, *, now: 
     one since, the attempt is stale, and that is what fences are for: nothing is changed. If not,
     the executor remembers another database: this one is new, or was restored from a backup.
 
-    One that is further ahead than `MOST_AHEAD` is no fence of ours, and not believed.
+    One above `MAXIMUM`, or further ahead than `MOST_AHEAD`, is not ours and not believed.
 
     Returns:
         Whether the fence was raised, so that the next attempt will be taken.
     """
-    if highest - attempt.fence > MOST_AHEAD:
+    if highest > MAXIMUM or highest - attempt.fence > MOST_AHEAD:
         return False
     changed = connection.execute(
         update(fences)
