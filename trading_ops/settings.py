@@ -23,6 +23,7 @@ from trading_ops.settings_files import (
     read_password,
     read_valid_lines,
     read_yaml,
+    refuse_exposed,
 )
 
 PREFIX = "TRADING_OPS_"
@@ -243,10 +244,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the secrets that are accepted: one a line, two while one replaces the other.
 
         Raises:
-            ConfigError: there is none, or the file cannot be read.
+            ConfigError: there is none, the file cannot be read, or every user can open it.
         """
         path = self.secrets / name
         try:
+            refuse_exposed(path)
             lines = path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeError) as error:
             raise ConfigError(str(path), "", str(error), "run `trading-ops up` once") from error

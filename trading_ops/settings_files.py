@@ -52,13 +52,32 @@ def read_password(path: Path) -> str:
     return password
 
 
+def refuse_exposed(path: Path) -> None:
+    """Refuse a secret that every user of this machine can read or write.
+
+    A file of any mode is accepted in a folder that only its owner or group can enter: a container
+    gets its secrets with mode 0444. Group access is the owner's choice.
+
+    Raises:
+        ConfigError: every user can open it.
+        OSError: it, or a folder above it, cannot be looked at.
+    """
+    real = path.resolve(strict=True)
+    mode = real.stat().st_mode & 0o777
+    if mode & 0o006 and all(folder.stat().st_mode & 0o001 for folder in real.parents):
+        problem = f"every user of this machine can open it (mode {mode:04o})"
+        raise ConfigError(str(path), "", problem, f"chmod 600 {path}")
+
+
 def first_line(path: Path, fix: str) -> str:
     """Return the first line of a file, as of a token.
 
     Raises:
-        ConfigError: it cannot be read, or says nothing; `fix` is what to do about it.
+        ConfigError: it cannot be read, says nothing, or every user can open it; `fix` is what to
+            do about the first two.
     """
     try:
+        refuse_exposed(path)
         line = path.read_text(encoding="ascii").partition("\n")[0].strip()
     except OSError as error:
         raise ConfigError(str(path), "", error.strerror or "unreadable", fix) from error

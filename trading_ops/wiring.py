@@ -16,7 +16,7 @@ from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.clients.secrets import SecretFiles
+from trading_ops.clients.secrets import SecretFiles, agent_token_file
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.listener import KnownListeners, trusted_users
@@ -54,6 +54,7 @@ from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.watch import AgentWatch, Patience
 from trading_ops.seldom import Seldom
 from trading_ops.settings import Settings
+from trading_ops.settings_files import refuse_exposed
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
 from trading_ops.store.journal import Journal
@@ -91,6 +92,20 @@ def limits_of(settings: Settings) -> GlobalLimits:
     )
 
 
+def _refuse_exposed_tokens(settings: Settings, registry: Registry) -> None:
+    """Check the tokens that are sent to bots and to the supervisor, once at the start.
+
+    Not with each order: a halt goes out whatever the mode of a file has become.
+
+    Raises:
+        ConfigError: every user of this machine can open one of them.
+    """
+    agents = [agent_token_file(settings, bot).path for bot in registry.of_kind(Kind.BOT)]
+    for path in (settings.secrets / "supervisor_token", *agents):
+        if path.exists():
+            refuse_exposed(path)
+
+
 @contextlib.asynccontextmanager
 async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconciler]:
     """Build a reconciler; leaving the context closes the database after the last write.
@@ -100,6 +115,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
         StoreError: another process has the database open for writing.
     """
     plans = Plans(load_runbooks(settings.runbooks), registry)
+    _refuse_exposed_tokens(settings, registry)
     migrate.upgrade(settings.database_url)
     with sole_writer(settings.database_url), _writers(settings) as (writer, leasing):
         reader = Reader(reading_engine(settings.database_url))

@@ -1,12 +1,16 @@
 """Settings: where they come from, which wins, and how mistakes are explained."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
 
+from tests.builders import make_registry
 from trading_ops.errors import ConfigError
 from trading_ops.settings import load_settings
+from trading_ops.wiring import build
 
 
 def test_defaults_are_inside_the_root(tmp_path: Path) -> None:
@@ -216,3 +220,71 @@ def test_the_credentials_of_a_freqtrade(
     assert expected in str(caught.value)
     assert str(file) in str(caught.value)
     assert "secret" not in str(caught.value).replace(str(settings.secrets), "")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user of this machine can enter, as pytest's own is not."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def token_in(folder: Path, mode: int, name: str = "operator_token") -> Path:
+    path = folder / "var" / "secrets" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for parent in (path.parent, path.parent.parent):
+        parent.chmod(0o755)
+    path.write_text("abc\n")
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602])
+def test_a_token_that_every_user_can_open_is_refused(open_folder: Path, mode: int) -> None:
+    """With the file and the command that fixes it; the command line and the API read it so."""
+    path = token_in(open_folder, mode)
+    settings = load_settings(open_folder, {})
+    with pytest.raises(ConfigError, match=f"chmod 600 {path}"):
+        settings.secret("operator_token")
+    named = load_settings(open_folder, {"TRADING_OPS_TOKEN_FILE": str(path)})
+    with pytest.raises(ConfigError, match=f"chmod 600 {path}"):
+        _ = named.command_token
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640])
+def test_a_token_of_the_owner_or_the_group_is_read(open_folder: Path, mode: int) -> None:
+    """Which group may read it is the owner's choice."""
+    path = token_in(open_folder, mode)
+    named = load_settings(open_folder, {"TRADING_OPS_TOKEN_FILE": str(path)})
+    assert (named.secret("operator_token"), named.command_token) == ("abc", "abc")
+
+
+def test_a_folder_that_others_cannot_enter_protects_any_mode(open_folder: Path) -> None:
+    """A container gets its secrets with mode 0444, in a folder of its own user."""
+    path = token_in(open_folder, 0o444)
+    path.parent.chmod(0o700)
+    assert load_settings(open_folder, {}).secret("operator_token") == "abc"
+
+
+def test_a_link_does_not_hide_the_mode(open_folder: Path, tmp_path: Path) -> None:
+    """What counts is where the file is, not where its name is."""
+    path = token_in(open_folder, 0o644)
+    link = tmp_path / "token"
+    link.symlink_to(path)
+    named = load_settings(open_folder, {"TRADING_OPS_TOKEN_FILE": str(link)})
+    with pytest.raises(ConfigError, match="every user"):
+        _ = named.command_token
+
+
+@pytest.mark.parametrize("name", ["supervisor_token", "agent_token_alpha"])
+async def test_the_reconciler_does_not_start_with_exposed_tokens(
+    open_folder: Path, name: str
+) -> None:
+    """Those that it sends are checked at its start, so that no halt fails on a mode later."""
+    path = token_in(open_folder, 0o644, name)
+    settings = load_settings(open_folder, {"TRADING_OPS_RUNBOOKS": str(open_folder)})
+    with pytest.raises(ConfigError, match=f"chmod 600 {path}"):
+        async with build(settings, make_registry()):
+            pytest.fail("it started")
