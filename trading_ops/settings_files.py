@@ -1,6 +1,7 @@
 """What settings are read from: files of one line, of keys and values, and a database's address."""
 
 import contextlib
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,10 @@ def refuse_exposed(path: Path) -> None:
         OSError: it, or a folder above it, cannot be looked at.
     """
     real = path.resolve(strict=True)
-    mode = real.stat().st_mode & 0o777
+    found = real.stat().st_mode
+    mode = stat.S_IMODE(found)
+    if not stat.S_ISREG(found):
+        return  # such as a pipe of the shell's `<(…)`
     if mode & 0o006 and all(folder.stat().st_mode & 0o001 for folder in real.parents):
         problem = f"every user of this machine can open it (mode {mode:04o})"
         raise ConfigError(str(path), "", problem, f"chmod 600 {path}")

@@ -1,5 +1,7 @@
 """A bot's report held against what is kept here: what either of them holds, stands."""
 
+import asyncio
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +22,9 @@ log = logs.get(__name__)
 ORPHANED = timedelta(seconds=10)
 """So long a silence's halt is left to who asked for it; longer than any report is believed."""
 
+NOTED_EACH_SECONDS = 60.0
+"""Between two events that the same hold was placed again."""
+
 _TOKEN = re.compile(r"\s*\(token[^)]*\)?")
 
 LONGEST_TEXT = 500
@@ -34,6 +39,9 @@ class HoldAgreement:
     orders: HoldOrders
     passed: set[tuple[str, datetime]] = field(default_factory=set)
     """Reported by a bot, but not taken over: lifted here since they were laid there."""
+
+    noted_again: dict[str, float] = field(default_factory=dict)
+    """When the event that a hold was placed again was last added, by its id, monotonic."""
 
     release_at_bot: bool = False
     """Whether a person's hold may be released at the bot itself."""
@@ -110,9 +118,40 @@ class HoldAgreement:
         if found is None and lift is not None and moment(lift.lifted_at) > hold.at:
             await self._learn_lift(target, hold, lift)
         else:
+            was_in_force = asyncio.create_task(self._was_in_force(hold))
             done, said = await self.orders.send(target, hold)
             log.warning("hold_enforced", hold=hold.id, acknowledged=done, said=said)
+            if await was_in_force and done:
+                await self._note_again(target, hold, "the bot had lost it")
         return False
+
+    async def _was_in_force(self, hold: Hold) -> bool:
+        if self.orders.is_acknowledged(hold.id):
+            return True
+        try:
+            return await self.memory.write(partial(holds.is_acknowledged, hold_id=hold.id))
+        except StoreError:
+            return False
+
+    async def _note_again(self, target: Target, hold: Hold, why: str) -> None:
+        """Add the event that a hold was placed again; of one that is lost all the time, not all."""
+        now = clock.monotonic()
+        if now - self.noted_again.get(hold.id, -math.inf) < NOTED_EACH_SECONDS:
+            return
+        self.noted_again[hold.id] = now
+        noting = partial(
+            holds.note,
+            hold_id=hold.id,
+            target=target.name,
+            kind="hold_reapplied",
+            actor=MACHINE,
+            text=f"{why}, so it is placed again",
+            now=clock.now(),
+        )
+        try:
+            await self.memory.write(noting)
+        except StoreError as error:
+            log.warning("event_not_stored", hold=hold.id, error=str(error))
 
     async def _learn_lift(self, target: Target, hold: Hold, lift: ReportedLift) -> None:
         """Take over a release that the bot reports, or place the hold again.

@@ -155,6 +155,11 @@ async def test_whatever_lifts_it_there_it_is_laid_again(desk: Desk, how: str) ->
         else:
             fake.state, fake.locks[0]["active"] = "running", False
         await eventually(lambda: desk.halted)
+
+        async def is_told() -> bool:
+            return "hold_reapplied" in await desk.kinds()
+
+        await eventually(is_told)
     assert len(fake.standing()) == 1
     assert await desk.standing() == {laid.id: "halted"}
 

@@ -153,6 +153,7 @@ async def test_neither_a_restart_nor_a_lost_file_lifts_a_halt(desk: Desk, bot: R
     assert bot.state == "active"
     await desk.again().enforce()
     assert (bot.state, bot.holds) == ("halted", {laid.id})
+    assert await desk.kinds() == ["hold_laid", "hold_acknowledged", "hold_reapplied"]
 
 
 async def test_an_acknowledgement_is_told_once_whoever_hears_it(desk: Desk, bot: RealAgent) -> None:
