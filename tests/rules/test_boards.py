@@ -80,6 +80,13 @@ def test_there_are_eight_boards_and_one_is_the_first() -> None:
     assert [board["uid"] for board in BOARDS] == [f"trading-ops-{one}" for one in names.split()]
 
 
+def test_the_menu_is_in_the_order_of_the_questions() -> None:
+    """Grafana sorts it by title."""
+    uids = [board["uid"] for board in sorted(BOARDS, key=lambda board: str(board["title"]))]
+    asked = ("overview", "trading", "bot", "venue", "recovery", "slo", "host", "databases")
+    assert uids == [f"trading-ops-{one}" for one in asked]
+
+
 @every_board
 def test_a_board_is_fixed(board: Board) -> None:
     """Its uid is in links, and its only source is the code."""

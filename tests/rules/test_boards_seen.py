@@ -63,7 +63,7 @@ def test_money_of_a_bot_that_died_stays_visible(title: str) -> None:
 
 def test_money_and_stopped_bots_come_first_on_the_overview() -> None:
     """They are what is asked first at night."""
-    titles = [panel["title"] for board, panel in PANELS if board["title"] == "Trading overview"]
+    titles = [panel["title"] for board, panel in PANELS if board["uid"] == "trading-ops-overview"]
     assert titles[:6] == [
         "Daily loss",
         "Exposure",

@@ -19,6 +19,9 @@ groups:
 """
 WINDOWS = ("30m", "1h", "2h", "6h", "1d", "3d", "30d")
 PERIOD_DAYS = 30
+SAMPLES = PERIOD_DAYS * 86400 // 30
+"""Of a rule in a whole period: one each 30 s."""
+
 OF_A_SERIES = "instance, job, pod, strategy"
 VITAL, DETAIL = 'job="trading-bot"', 'job="trading-bot-detail"'
 """The scrape job of a bot's metric: no other process's claim counts."""
@@ -141,9 +144,10 @@ def _group(one: Objective) -> str:
             f"sum without (sloth_window) (slo:sli_error:ratio_rate{window}{me})\n          {by}{me}"
         )
         text += _record(f"slo:{name}_burn_rate:ratio", expr, slo)
-    text += _record(
-        "slo:period_error_budget_remaining:ratio", f"1 - slo:period_burn_rate:ratio{me}", slo
-    )
+    # What is not measured yet has spent nothing of the period's budget.
+    measured = f"count_over_time(slo:sli_events:rate5m{me}[{PERIOD_DAYS}d]) / {SAMPLES}"
+    left = f"1 - slo:period_burn_rate:ratio{me}\n          * clamp_max({measured}, 1)"
+    text += _record("slo:period_error_budget_remaining:ratio", left, slo)
     told = slo | {"sloth_version": "none", "sloth_spec": "none", "sloth_mode": "none"}
     told |= {"sloth_objective": f'"{one.percent:g}"'}
     return text + _record("sloth_slo_info", "vector(1)", told)

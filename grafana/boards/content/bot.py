@@ -254,7 +254,7 @@ LIVES = row(
 
 BOT = Board(
     uid=links.BOT,
-    title="Trading bot",
+    title="3 Trading bot",
     question="Is this bot alive, does it work, and what slows it down? Choose one above.",
     one_bot=True,
     rows=(LIFE, WORK, *INSIDE, SIGNALS, LIVES),

@@ -206,7 +206,7 @@ STATEMENTS = row(
 
 DATABASES = Board(
     uid=links.DATABASES,
-    title="Databases",
+    title="8 Databases",
     question="Can every database be read and written, is it intact, how fast is it, and does it "
     "fit on its disk?",
     rows=(HEAD, FILES, STATEMENTS, POSTGRESQL),

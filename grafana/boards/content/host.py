@@ -212,7 +212,7 @@ DISKS = row(
 
 HOST = Board(
     uid=links.HOST,
-    title="Host and resources",
+    title="7 Host and resources",
     question="What does the machine run out of, and when? Which process takes it?",
     rows=(HEAD, WORK, DISKS, PROCESSES, NETWORK),
     window="now-3h",

@@ -159,7 +159,7 @@ MACHINE = row(
 
 OVERVIEW = Board(
     uid=links.OVERVIEW,
-    title="Trading overview",
+    title="1 Trading overview",
     question="Is everything well? If not: which bot, and is it the bot, its venue, the machine or "
     "the recovery itself?",
     rows=(STATE, TRADING, MARKET, HEALING, MACHINE),

@@ -222,7 +222,7 @@ REFUSED = row(
 
 RECOVERY = Board(
     uid=links.RECOVERY,
-    title="Reconciler and incidents",
+    title="5 Reconciler and incidents",
     question="What was broken, what did the reconciler do about it, what did it refuse to do and "
     "why, how fast was it, and is it well itself?",
     rows=(HEAD, DONE, REFUSED, WATCHERS, PATH),

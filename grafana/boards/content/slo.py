@@ -55,7 +55,7 @@ HEAD = row(
             "percentunit",
             "clamp_min(min(slo:period_error_budget_remaining:ratio), -1)",
             "What is left of the month's error budget, for the worst bot and objective. Below 0 "
-            "the objective is missed.",
+            "the objective is missed. Time before the first measurement has spent nothing.",
             limits=below(0.25, 0.5),
             decimals=0,
             runbook="TradingSloBudgetBurningFast",
@@ -84,7 +84,8 @@ HEAD = row(
             "Availability",
             "percentunit",
             '1 - max(slo:sli_error:ratio_rate30d{sloth_slo="availability"})',
-            "Share of the scrapes that the worst bot answered, over the month.",
+            "Share of the scrapes that the worst bot answered, over the month or since its first "
+            "scrape.",
             limits=below(0.99, 0.999),
             decimals=3,
             runbook="TradingBotDown",
@@ -147,10 +148,11 @@ BUDGETS = row(
             "percentunit",
             {
                 "{{bot}} {{sloth_slo}}": f"clamp(min by ({BY}) (predict_linear("
-                "slo:period_error_budget_remaining:ratio[6h], 7 * 24 * 3600)), -1, 1)"
+                "slo:period_error_budget_remaining:ratio[6h], 7 * 24 * 3600) and "
+                "count_over_time(slo:period_error_budget_remaining:ratio[6h]) > 360), -1, 1)"
             },
-            "A straight line through the last six hours, not below -100 %. It means little in the "
-            "first hours of an installation.",
+            "A straight line through the last six hours, not below -100 %. It is drawn once there "
+            "are three hours of history.",
             limits=below(0, 0.25),
             runbook="TradingSloBudgetBurningSlowly",
         ),
@@ -165,7 +167,7 @@ BUDGETS = row(
 
 SLO = Board(
     uid=links.SLO,
-    title="Objectives and error budgets",
+    title="6 Objectives and error budgets",
     question="Do the bots keep what was promised for a month, and if not, how fast is the rest of "
     "the budget going?",
     rows=(HEAD, BURNS, BUDGETS),

@@ -214,7 +214,7 @@ ORDERS = row(
 
 TRADING = Board(
     uid=links.TRADING,
-    title="Trading and risk",
+    title="2 Trading and risk",
     question="What do the bots hold, what have they lost, how near are they to their limits, and "
     "do their records agree with the venue?",
     rows=(HEAD, MONEY, ORDERS, POSITIONS, BALANCES),

@@ -271,7 +271,7 @@ FEED = row(
 
 VENUE = Board(
     uid=links.VENUE,
-    title="Venue and market data",
+    title="4 Venue and market data",
     question="Is it the venue, the way to it, or our side? Does every bot get its prices, and in "
     "time?",
     rows=(HEAD, OUTSIDE, CALLS, FEED),
