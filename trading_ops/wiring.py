@@ -350,6 +350,7 @@ def _manual(base: Base, looker: Looker) -> Manual:
 def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
     directory = _directory(base.session, base)
     performer = Performer(
+        clients=directory,
         actions=actions.build(directory, Notices(base.metrics)),
         writer=base.writer,
         metrics=base.metrics,

@@ -78,6 +78,10 @@ class Process(Protocol):
         """`<pid>:<start time>`, of the last life while it does not run, or None."""
 
     @property
+    def agents(self) -> str | None:
+        """The incarnation that the agent in it reports; None: not known."""
+
+    @property
     def pid(self) -> int | None:
         """Its number, or None while it does not run."""
 

@@ -31,6 +31,11 @@ class Process(msgspec.Struct):
     problem: str | None = None
     """Why the service manager did not answer, or could not start it."""
 
+    @property
+    def agents(self) -> str | None:
+        """The incarnation that the agent in it reports; None: not known."""
+        return self.incarnation if self.reported is msgspec.UNSET else self.reported
+
 
 class _Processes(msgspec.Struct):
     processes: list[Process]

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     COOLDOWN = "cooldown"
     TARGET_BUSY = "target_busy"
     TARGET_HEALTHY = "target_healthy"
+    TARGET_IMPOSTOR = "target_impostor"
     APPROVAL_MISSING = "approval_missing"
     APPROVAL_EXPIRED = "approval_expired"
     FLAPPING = "flapping"
@@ -51,6 +52,12 @@ class Reason(StrEnum):
 
     RECOVERED = "recovered"
     RESOLVED = "resolved"
+
+
+class Stranger(str):
+    """Why an answer does not count: it is not from the process that the service manager runs."""
+
+    __slots__ = ()
 
 
 class AlertView(StrEnum):

@@ -10,7 +10,15 @@ from datetime import datetime, timedelta
 
 from trading_ops.domain.approval import ApprovalState, digest
 from trading_ops.domain.attempt import RUNNING, AttemptState, Delivery
-from trading_ops.domain.decision import Escalate, GlobalLimits, History, Reason, Wait, World
+from trading_ops.domain.decision import (
+    Escalate,
+    GlobalLimits,
+    History,
+    Reason,
+    Stranger,
+    Wait,
+    World,
+)
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Limits, Runbook, Step
 
@@ -236,11 +244,13 @@ def approved(wanted: Wanted) -> Shut | None:
 
 
 def precondition(wanted: Wanted) -> Shut | None:
-    """The target itself, just asked, speaks against a one-shot."""
+    """The target itself, just asked, speaks against a one-shot; or another process spoke for it."""
     said = wanted.world.precondition
     if said is None:
         return None
-    return Wait(reason=Reason.TARGET_HEALTHY, note=said, would=wanted.index)
+    healthy = not isinstance(said, Stranger)
+    reason = Reason.TARGET_HEALTHY if healthy else Reason.TARGET_IMPOSTOR
+    return Wait(reason=reason, note=str(said), would=wanted.index)
 
 
 FLEET: tuple[Gate, ...] = (storm, healthy_share, global_budget)

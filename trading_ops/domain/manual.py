@@ -35,6 +35,7 @@ OPENS = {
     Reason.APPROVAL_EXPIRED: "have somebody else approve it, then order it again",
     Reason.APPROVAL_DENIED: "talk to whoever denied it; within the hour it can be asked again",
     Reason.TARGET_HEALTHY: "nothing: a target that is well is left alone",
+    Reason.TARGET_IMPOSTOR: "end the process that answers in its place",
 }
 """How each gate that can refuse an order is opened."""
 

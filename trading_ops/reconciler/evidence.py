@@ -4,8 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.prometheus import Prometheus
@@ -83,10 +81,9 @@ class Evidence:
 def _life(pulse: Pulse, process: Process) -> Life:
     if process.pid is None:
         return Life.GONE
-    reported = process.incarnation if process.reported is msgspec.UNSET else process.reported
-    if reported is None:
+    if process.agents is None:
         return Life.UNKNOWN
-    return Life.SAME if reported == pulse.incarnation else Life.OTHER
+    return Life.SAME if process.agents == pulse.incarnation else Life.OTHER
 
 
 def _listener(target: Target, pid: int | None) -> Listener:

@@ -8,7 +8,8 @@ from datetime import timedelta
 from functools import partial
 
 from trading_ops import checkpoints, clock, logs
-from trading_ops.actions.base import Action, Call
+from trading_ops.actions.base import Action, Call, Clients
+from trading_ops.actions.identity import stranger
 from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.backoff import full_jitter
@@ -29,6 +30,7 @@ RETRY_CAP = timedelta(seconds=5)
 class Performer:
     """Carries steps out."""
 
+    clients: Clients
     actions: Mapping[str, Action]
     writer: Writer
     metrics: ReconcilerMetrics
@@ -51,7 +53,10 @@ class Performer:
         )
 
     async def precondition(self, step: Step, target: Target) -> str | None:
-        """Ask a one-shot's target why it must not be done now; None: nothing speaks against it."""
+        """Ask a one-shot's target why it must not be done now; None: nothing speaks against it.
+
+        Nothing is done to a target for which another process answers, whatever that says.
+        """
         if step.delivery is not Delivery.ONE_SHOT:
             return None
         call = Call(
@@ -61,7 +66,13 @@ class Performer:
             params=step.params,
             within=step.timeout,
         )
-        return await self.actions[step.action].precondition(call)
+        found, other = await asyncio.gather(
+            self.actions[step.action].precondition(call), stranger(self.clients, target)
+        )
+        if other is None:
+            return found
+        self.metrics.impostors.inc()
+        return other
 
     async def perform(
         self, attempt: Attempt, step: Step, target: Target, *, reason: str = ""

@@ -228,6 +228,23 @@ async def test_a_bot_that_is_well_is_not_restarted(start: Start, world: FakeWorl
     assert world.commands == ["restart_bot"]
 
 
+async def test_nothing_one_shot_is_done_while_another_process_answers_for_the_bot(
+    start: Start, world: FakeWorld
+) -> None:
+    """The service manager knows which process the bot is; on-call is notified of the other one."""
+    world.labels["alertname"] = "BotDown"
+    own = world.process
+    world.process = {"state": "ready", "incarnation": "9:9", "pid": 9}
+    async with start() as running:
+        await running.break_it()
+        await eventually(lambda: running.said("decided_wait", "target_impostor"))
+        assert world.commands == []
+        assert await running.metric("trading_ops_impostors_refused_total") > 0
+        world.process = own
+        await eventually(running.closed)
+    assert world.commands == ["restart_bot"]
+
+
 async def test_a_bot_that_does_not_answer_holds_up_no_other_incident(
     start: Start, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ from trading_ops.domain.decision import (
     Pause,
     Reason,
     Run,
+    Stranger,
     Verify,
     Wait,
     World,
@@ -367,6 +368,11 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Wait,
         Reason.TARGET_HEALTHY,
     ),
+    "a target for which another process answers": (
+        {"world": world(precondition=Stranger("process 7:7 answers for alpha"))},
+        Wait,
+        Reason.TARGET_IMPOSTOR,
+    ),
     "a runbook that only observes": (
         {"runbook": make_runbook(observe_only=True)},
         Wait,
@@ -535,6 +541,7 @@ def test_decide(name: str) -> None:
     over, kind, reason = CASES[name]
     decision = judge(**over)
     assert (type(decision), decision.reason) == (kind, reason)
+    assert type(getattr(decision, "note", "")) is str
 
 
 def test_every_reason_has_a_case() -> None:

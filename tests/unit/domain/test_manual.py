@@ -10,7 +10,7 @@ from tests.builders import NOW, ONE_SHOT, SAFE, ago, make_attempt, make_step
 from tests.property.test_decide_properties import LIMITS, histories, worlds
 from tests.unit.domain.test_decide import PAUSE, WINDOW, world
 from trading_ops.domain.attempt import AttemptState, Delivery
-from trading_ops.domain.decision import History, Reason, World
+from trading_ops.domain.decision import History, Reason, Stranger, World
 from trading_ops.domain.manual import OPENS, Refusal, decide_manual
 from trading_ops.domain.runbook import Limits
 
@@ -55,6 +55,7 @@ UNKNOWN = make_attempt(
         ),
         ({"history": History(target=(UNKNOWN,))}, Reason.OUTCOME_UNKNOWN),
         ({"world": world(precondition="it is well")}, Reason.TARGET_HEALTHY),
+        ({"world": world(precondition=Stranger("7:7 answers"))}, Reason.TARGET_IMPOSTOR),
         ({"step": make_step(approval=True)}, Reason.APPROVAL_MISSING),
         # What belongs to an incident, or to the machine only.
         ({"world": world(halted="by ada: why")}, None),

@@ -231,8 +231,8 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
     ),
     _counter(
         name="trading_ops_impostors_refused_total",
-        help="Connections on which no token was sent, since another user's process listens there.",
-        why="Somebody on this machine has taken the port of a bot, the supervisor or a Freqtrade.",
+        help="Listeners of other users that got no token, answers of other processes for a bot.",
+        why="A process on this machine has taken the port of a bot, the supervisor or a Freqtrade.",
         vital=True,
     ),
     _counter(
