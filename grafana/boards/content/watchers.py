@@ -17,7 +17,7 @@ WATCHERS = row(
             "Time since it last read Prometheus and Alertmanager (every 15 s), and since it saw "
             "Watchdog (every 60 to 75 s; missing after 180).",
             limits=above(90, 180),
-            runbook="TradingOpsWatchdogMissing TradingOpsPollFailing",
+            runbook="TradingOpsWatchdogMissing TradingOpsPollFailing TradingOpsValueImpossible",
         ),
         lines(
             "Time of a pass",
