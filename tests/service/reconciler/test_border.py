@@ -56,7 +56,7 @@ async def first_line(address: str, token: str) -> str:
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(HEAD.format(path=WEBHOOK, token=token).encode() + b"{")
-        return (await asyncio.wait_for(reader.readline(), 5)).decode()
+        return (await asyncio.wait_for(reader.readline(), 60)).decode()
     finally:
         writer.close()
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from tests.fakes import FakeWorld
-from tests.service.reconciler.conftest import Start
+from tests.service.reconciler.conftest import Start, give_little_time
 from tests.waiting import eventually
+from trading_ops.settings import Settings
 from trading_ops.store import Connection
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -40,7 +41,7 @@ async def test_what_was_done_before_the_crash_is_not_done_again(
     hung = Hung(world)
     async with start(killed=True) as running:
         await running.break_it()
-        await asyncio.wait_for(hung.reached.wait(), 10)
+        await asyncio.wait_for(hung.reached.wait(), 60)
     hung.let_go()
     async with start() as running:
         await eventually(running.closed)
@@ -58,7 +59,7 @@ async def test_what_never_arrived_is_tried_again_behind_a_raised_fence(
     hung = Hung(world)
     async with start(killed=True) as running:
         await running.break_it()
-        await asyncio.wait_for(hung.reached.wait(), 10)
+        await asyncio.wait_for(hung.reached.wait(), 60)
         first_fence = world.fence
     # As if the order had been lost on its way.
     world.commands.clear()
@@ -75,9 +76,10 @@ async def test_what_never_arrived_is_tried_again_behind_a_raised_fence(
 
 
 async def test_an_unanswered_one_shot_is_probed_not_repeated(
-    start: Start, world: FakeWorld
+    start: Start, world: FakeWorld, settings: Settings
 ) -> None:
     """No answer within the step's timeout: the outcome is unknown until the target tells."""
+    give_little_time(settings, "restart_bot")
     hung = Hung(world)
     async with start() as running:
         await running.break_it()
@@ -113,7 +115,7 @@ async def test_an_outcome_that_could_not_be_stored_is_found_out(
 
     async with start() as running:
         await running.break_it()
-        await asyncio.wait_for(hung.reached.wait(), 10)
+        await asyncio.wait_for(hung.reached.wait(), 60)
         await running.loop.looker.writer.run(rename("events", "away"))
         hung.let_go()
         await eventually(lambda: not running.loop.jobs)

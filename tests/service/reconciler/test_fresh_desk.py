@@ -126,7 +126,7 @@ async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world:
         world.firing = True  # and no webhook tells of it
         running.loop.poll_seconds = 0.1
         running.loop.wakeup.set()
-        await asyncio.wait_for(late.asked_again.wait(), 10)
+        await asyncio.wait_for(late.asked_again.wait(), 60)
         found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
     assert {one["alert"]: one["closed_at"] for one in found} == {"BotSick": None, "ForPeople": None}
 

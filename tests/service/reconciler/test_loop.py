@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from tests.fakes import FakeWorld
-from tests.service.reconciler.conftest import Running, Start
+from tests.service.reconciler.conftest import Running, Start, give_little_time
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.clients import directory
@@ -180,9 +180,10 @@ async def test_an_empty_answer_is_not_resolved(start: Start, world: FakeWorld) -
 
 
 async def test_a_step_that_does_not_help_is_followed_by_the_next(
-    start: Start, world: FakeWorld
+    start: Start, world: FakeWorld, settings: Settings
 ) -> None:
     """Done is not healed: only the verify query counts."""
+    give_little_time(settings, "reconnect_broker")
     world.cures = frozenset({"restart_bot"})
     async with start() as running:
         await running.break_it()

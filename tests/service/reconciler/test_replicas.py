@@ -55,7 +55,7 @@ async def test_the_other_goes_on_and_probes(
     world.sees_command = lambda _name: arrived.set()
     async with start(killed=True) as one:
         await one.break_it()
-        await asyncio.wait_for(arrived.wait(), 10)
+        await asyncio.wait_for(arrived.wait(), 60)
         async with start(**elsewhere) as two:
             assert not await two.loop.lease.hold(["target:alpha"])
             await one.loop.jobs.stop(0)

@@ -65,7 +65,8 @@ async def test_a_life_leaves_a_whole_story(
     lines = list(tell(story))
     assert all(len(line) <= WIDTH for line in lines)
     told = "\n".join(lines)
-    for part in ("received", "opened", "decided_run", "started", "verified", "closed", "fence 2"):
+    fence = f"fence {story.attempts[-1].fence}"
+    for part in ("received", "opened", "decided_run", "started", "verified", "closed", fence):
         assert part in told, told
     assert {"notified", events.KEY_CHANGED} <= {event.kind for event in newest}
     assert times.total.healed == 1

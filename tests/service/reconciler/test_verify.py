@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeWorld
-from tests.service.reconciler.conftest import Running, Start
+from tests.service.reconciler.conftest import Running, Start, give_little_time
 from tests.waiting import eventually
+from trading_ops.settings import Settings
 
 
 async def first_attempt(running: Running) -> dict[str, Any] | None:
@@ -18,8 +19,11 @@ async def first_attempt(running: Running) -> dict[str, Any] | None:
     return attempts[0] if ended else None
 
 
-async def test_what_the_target_says_itself_is_no_success(start: Start, world: FakeWorld) -> None:
+async def test_what_the_target_says_itself_is_no_success(
+    start: Start, world: FakeWorld, settings: Settings
+) -> None:
     """The command succeeded, and the symptom stays."""
+    give_little_time(settings, "reconnect_broker")
     world.cures = frozenset()
     async with start() as running:
         await running.break_it()
@@ -36,9 +40,10 @@ async def test_what_the_target_says_itself_is_no_success(start: Start, world: Fa
     ],
 )
 async def test_not_to_know_is_no_success(
-    start: Start, world: FakeWorld, field: str, value: object, detail: str
+    start: Start, world: FakeWorld, settings: Settings, field: str, value: object, detail: str
 ) -> None:
     """It is healed, but nobody can tell by fresh samples: the attempt is not verified."""
+    give_little_time(settings, "reconnect_broker")
     world.sees_command = lambda _name: setattr(world, field, value)
     async with start() as running:
         await running.break_it()
