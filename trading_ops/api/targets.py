@@ -156,6 +156,8 @@ class Targets:
         if self._two_persons:
             # An approval is for the holds that the other person saw, so "all" is spelled out.
             ids = ids or frozenset(hold.id for hold in self._holds(bot))
+            if not ids:
+                conflict(f"no hold on {bot.name} is known here, so there is nothing to approve")
             await self._spend_approval(bot, ids, actor)
         lifted = await self._holding.lift(bot, ids=ids, owner=actor, reason=body.reason)
         return LiftedView(
@@ -177,7 +179,7 @@ class Targets:
         if approval is not None:
             conflict(
                 "settings.yml has `two_persons: true`, and no other person has approved the "
-                f"release of {params['holds'] or 'any hold'} on {bot.name}. Fix: have another "
+                f"release of {params['holds']} on {bot.name}. Fix: have another "
                 f"person run `trading-ops approve {approval.id}`, then resume these holds again"
             )
 

@@ -80,6 +80,14 @@ async def test_resume_takes_two_persons(scene: Scene, bot: str, body: dict[str, 
     assert (status, await standing(scene, bot)) == (409, [HOLD])
 
 
+@pytest.mark.parametrize("bot", ["alpha", "freq"])
+async def test_without_a_hold_nothing_is_asked_for(scene: Scene, bot: str) -> None:
+    """An approval of no hold would be good for whatever is placed later."""
+    status, _ = await ask(scene.running, "POST", f"/api/v1/targets/{bot}/resume", ADMIN, json=WHY)
+    _, page = await ask(scene.running, "GET", "/api/v1/approvals?state=pending", ADMIN)
+    assert (status, page["approvals"]) == (409, [])
+
+
 async def test_an_approval_is_for_the_holds_that_were_seen(scene: Scene) -> None:
     """A hold that was placed after the approval is not released with it."""
     await halt(scene, "alpha")
