@@ -78,12 +78,22 @@ class TokenFile:
             OSError: the file cannot be read.
             ValueError: it is no text.
         """
-        path = self._shared if self._shared and self.is_shared else self.path
-        with path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            seen = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-            if seen != self._seen:
-                lines = file.read().decode("ascii").splitlines()
-                self._tokens = tuple(line.strip() for line in lines if line.strip())
-                self._seen = seen
+        path, stat = self._current()
+        seen = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if seen != self._seen:
+            lines = path.read_bytes().decode("ascii").splitlines()
+            self._tokens = tuple(line.strip() for line in lines if line.strip())
+            self._seen = seen
         return self._tokens
+
+    def _current(self) -> tuple[Path, os.stat_result]:
+        """Return the file that counts, and what tells whether it has changed.
+
+        A file that is replaced after this look differs at the next one.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            stat = self.path.stat()
+            if stat.st_size or not self.is_shared:
+                return self.path, stat
+        path = self._shared if self._shared and self.is_shared else self.path
+        return path, path.stat()
