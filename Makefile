@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade attacks faults
+.PHONY: help setup setup-dev up down status doctor test test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest attacks faults
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -80,6 +80,11 @@ fuzz: setup-dev ## Send malformed notifications and API requests: make fuzz PAYL
 
 test-freqtrade: setup-dev ## Test against a real Freqtrade in its own virtual environment
 	@scripts/test-freqtrade.sh
+
+ENGINES ?=
+VERSIONS ?=
+test-newest: setup-dev ## Test on another Prometheus and Alertmanager: make test-newest ENGINES=FOLDER
+	@scripts/test-newest.sh "$(ENGINES)" $(VERSIONS)
 
 planted: setup-dev ## Plant bugs in a copy of the code and check that the tests catch each one
 	@.venv/bin/python -m tests.planted

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs what depends on Prometheus and Alertmanager on other versions than those on the PATH: the rules'
+# own tests, routes, delays, pages, claims, and the eight fastest drills, these on both generations.
+# $1: the folder with the other prometheus, promtool, alertmanager and amtool. $2, $3: the versions of
+# Prometheus and Alertmanager there, for builds that do not know their own. Writes docs/engines.json and
+# the table in docs/proofs.md.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/say.sh
+
+ENGINES=${1:-}
+if [ -z "$ENGINES" ]; then
+    say "Name the folder of the other engines: make test-newest ENGINES=FOLDER" >&2
+    exit 2
+fi
+for tool in prometheus promtool alertmanager amtool; do
+    if [ ! -x "$ENGINES/$tool" ]; then
+        say "$ENGINES has no $tool; it must have prometheus, promtool, alertmanager and amtool" >&2
+        exit 2
+    fi
+done
+ENGINES=$(cd "$ENGINES" && pwd)
+
+unset PYTHONPATH PYTHONWARNINGS PYTHONDONTWRITEBYTECODE
+for name in "${!TRADING_OPS_@}"; do unset "$name"; done
+
+say "The drills on $(prometheus --version 2>&1 | head -n 1)"
+.venv/bin/python -m tests.engines
+PATH=$ENGINES:$PATH
+export PATH
+say "The drills on $(prometheus --version 2>&1 | head -n 1)"
+.venv/bin/python -m tests.engines "${@:2}"
+say "The rules, routes, delays, pages and claims"
+scripts/rules.sh
+exec .venv/bin/python -m pytest -n 2 --dist loadfile tests/rules/test_{adopt,claims_live,delay_live,pages_live,witness_live}.py \
+    tests/rules/test_{alertmanager_live,alertmanager_examples_live}.py

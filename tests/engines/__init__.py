@@ -1,0 +1,1 @@
+"""The drills on two generations of Prometheus and Alertmanager."""
