@@ -62,10 +62,10 @@ def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -
 
 
 @pytest.mark.parametrize(
-    "labels", [{}, {"escalate": "soon"}, {"escalate": "10m"}, {"bot": "alpha"}]
+    "labels", [{}, {"escalate": "soon"}, {"escalate": "10m"}, {"escalate": "5m"}, {"bot": "alpha"}]
 )
 def test_an_alert_that_does_not_say_when_reaches_people(labels: dict[str, str]) -> None:
-    """Forgetting the label, or misspelling it, never loses a page."""
+    """Forgetting the label or misspelling it, or a name without our prefix, never loses a page."""
     assert receivers_of(alertname="Another", **labels) == "reconciler,people"
 
 

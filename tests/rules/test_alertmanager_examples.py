@@ -98,7 +98,7 @@ def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
     assert told.stdout.strip() == (people if rule.name == PAGE else f"reconciler,{people}")
 
 
-@pytest.mark.parametrize("labels", [[], ["severity=fatal"], ["escalate=soon"]])
+@pytest.mark.parametrize("labels", [[], ["severity=fatal"], ["escalate=soon"], ["escalate=5m"]])
 def test_what_says_nothing_of_itself_pages(labels: list[str]) -> None:
     """At any hour."""
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
