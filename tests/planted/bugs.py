@@ -38,6 +38,7 @@ class Bug:
 
 _SERVICE = "tests/service/reconciler"
 _RECORDER = "tests/unit/instrument"
+_WATCH = "tests/service/holding/test_watch.py"
 
 BUGS = (
     Bug(
@@ -298,5 +299,77 @@ BUGS = (
             ),
         ),
         tests=(f"{_RECORDER}/test_exposition.py",),
+    ),
+    Bug(
+        name="allow-list-dropped",
+        what="a bot may export the metrics of the reconciler and the exporter",
+        changes=(
+            Change(
+                path="prometheus/prometheus.yml",
+                old="regex: trading_(exporter|host|",
+                new="regex: never_(exporter|host|",
+            ),
+        ),
+        tests=("tests/rules/test_claims.py",),
+    ),
+    Bug(
+        name="own-delay-is-silence",
+        what="the silence watch counts its own delays as the bot's silence",
+        changes=(
+            Change(
+                path="trading_ops/reconciler/pulse.py",
+                old='it was us who were late."""\n        self._begin_anew(now)\n',
+                new='it was us who were late."""\n',
+            ),
+        ),
+        tests=("tests/unit/reconciler/test_pulse.py",),
+    ),
+    Bug(
+        name="stops-forgotten",
+        what="a restart of the reconciler begins the budget of stops anew",
+        changes=(
+            Change(
+                path="trading_ops/reconciler/watch.py",
+                old="pulse.stops = max(pulse.stops, stops, key=len)",
+                new="pulse.stops = max(pulse.stops, [], key=len)",
+            ),
+        ),
+        tests=(f"{_WATCH}::test_the_budget_of_stops_outlives_the_reconciler",),
+    ),
+    Bug(
+        name="start-in-the-future",
+        what="a start in the future, which anyone can claim, holds a restart back until then",
+        changes=(
+            Change(
+                path="trading_ops/store/incidents.py",
+                old='"starts_at": min(alert.starts_at, received_at)',
+                new='"starts_at": alert.starts_at',
+            ),
+        ),
+        tests=("tests/store/test_aggregates.py",),
+    ),
+    Bug(
+        name="absent-once",
+        what="an alert that is missing in one answer closes its incident",
+        changes=(
+            Change(
+                path="trading_ops/domain/sighting.py",
+                old="believed = absent and _absence_counts(incident, last, prometheus, snapshot)",
+                new="believed = absent",
+            ),
+        ),
+        tests=("tests/unit/domain/test_sighting.py",),
+    ),
+    Bug(
+        name="foreign-alert",
+        what="an alert that Alertmanager routes to another team becomes an incident",
+        changes=(
+            Change(
+                path="trading_ops/clients/alertmanager.py",
+                old='get("/api/v2/alerts", params=self._ours)',
+                new='get("/api/v2/alerts")',
+            ),
+        ),
+        tests=("tests/service/reconciler/test_scope.py",),
     ),
 )

@@ -91,6 +91,15 @@ def test_one_open_incident_for_an_alert(connection: Connection) -> None:
     assert opened(connection).id != first.id
 
 
+def test_a_start_in_the_future_is_the_moment_of_receipt(connection: Connection) -> None:
+    """Who posts an alert says when it began; a restart must not wait until then."""
+    alert = make_alert(starts_at=NOW + timedelta(days=365))
+    seen = incidents.Sighting(alert=alert, target="alpha")
+    incidents.open_all(connection, [seen], received_at=NOW, now=NOW, source="a test")
+    (incident,) = incidents.search(connection)
+    assert incident.starts_at == NOW
+
+
 def test_a_resolved_fact_ends_only_earlier_episodes(connection: Connection) -> None:
     """A late word about an older episode does not end a newer one; the latest word stays."""
     incident = opened(connection)
