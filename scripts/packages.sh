@@ -22,7 +22,9 @@ missing_tool_packages() {
 
 # Print the packages that only the tests need: they make PostgreSQL clusters of their own.
 missing_test_packages() {
-    have_postgresql || printf postgresql
+    have_postgresql || printf 'postgresql '
+    have dbus-daemon || printf 'dbus '
+    [ -x /lib/systemd/systemd ] || printf systemd
 }
 
 have_postgresql() {

@@ -145,7 +145,15 @@ def lay_out_prometheus(folder: Path, delays: Mapping[str, str] | None = None) ->
     """
     targets = folder / "targets"
     targets.mkdir(parents=True)
-    names = ("bots", "exporters", "reconcilers", "prometheus", "alertmanagers", "supervisors")
+    names = (
+        "bots",
+        "exporters",
+        "reconcilers",
+        "prometheus",
+        "alertmanagers",
+        "supervisors",
+        "nodes",
+    )
     for name in names:
         (targets / f"{name}.json").write_text('[{"targets": ["127.0.0.1:1"]}]', encoding="ascii")
     secrets = folder / "secrets"

@@ -49,8 +49,16 @@ def process_configs(settings: Settings, registry: Registry) -> dict[str, dict[st
     return {
         target.service.unit: builders[target.kind](settings, registry, target)
         for target in registry
-        if target.service and target.kind in builders
+        if target.service and target.kind in builders and _is_ours(registry, target)
     }
+
+
+def _is_ours(registry: Registry, target: Target) -> bool:
+    """Say whether it is a program of ours: a paper bot is one, whatever service manager runs it."""
+    if target.kind is Kind.BOT:
+        venue = registry.find(target.venue or "")
+        return target.service is not None and venue is not None and venue.faults is not None
+    return target.service is not None and target.service.manager == MANAGER
 
 
 def units_file(settings: Settings) -> Path:
@@ -142,7 +150,7 @@ def _sqlite_files(settings: Settings, registry: Registry) -> list[dict[str, str]
     files = [
         {"name": bot.name, "path": str(settings.var / _unit(bot) / "bot.db")}
         for bot in registry.of_kind(Kind.BOT)
-        if bot.service
+        if _is_ours(registry, bot)
     ]
     if not settings.database or settings.database.startswith("sqlite"):
         path = sqlite_path(settings.database_url)

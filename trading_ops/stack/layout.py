@@ -91,6 +91,7 @@ def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:
         "prometheus": Kind.PROMETHEUS,
         "alertmanagers": Kind.ALERTMANAGER,
         "supervisors": Kind.SUPERVISOR,
+        "nodes": Kind.NODE,
     }
     found: dict[str, list[dict[str, Any]]] = {
         name: [

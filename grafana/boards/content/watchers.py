@@ -97,7 +97,7 @@ PATH = row(
             "Each target's scrapes, by job.",
             limits=below(1),
             runbook="TradingOpsReconcilerDown TradingOpsExporterDown TradingOpsAlertmanagerDown "
-            "TradingOpsPrometheusDown TradingOpsSupervisorDown",
+            "TradingOpsPrometheusDown TradingOpsSupervisorDown TradingOpsNodeDown",
         ),
         events(
             "Rules that failed or came too late",

@@ -72,7 +72,7 @@ def test_discovery_carries_the_labels_of_the_registry() -> None:
         }
     ]
     assert files["exporters"] == [{"targets": ["127.0.0.1:8421"], "labels": {}}]
-    others = {"reconcilers", "prometheus", "alertmanagers", "supervisors"}
+    others = {"reconcilers", "prometheus", "alertmanagers", "supervisors", "nodes"}
     assert set(files) == {"bots", "exporters"} | others
 
 
