@@ -61,7 +61,7 @@ def test_every_alert_has_unit_tests_that_fire_and_that_do_not(rule: Any) -> None
 
 def test_jobs_are_the_ones_that_rules_and_boards_know() -> None:
     """A renamed job would silence `up{job=…}` without a word."""
-    assert set(JOBS) == {*OURS, "prometheus", "alertmanager", "supervisor"}
+    assert set(JOBS) == {*OURS, "prometheus", "alertmanager", "supervisor", "trading-node"}
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -37,6 +37,8 @@ class Status:
 def reported_incarnation(pid: int | None, mark: str, proc: Path = Path("/proc")) -> str | None:
     """Return `<pid>:<start time>` as a process sees itself in its own PID namespace.
 
+    None when it has children: it may be a shell or an init process, with the bot as its child.
+
     Args:
         pid: its number on the host.
         mark: must be in the path of its control group. Else the number is another process's: the
@@ -47,6 +49,9 @@ def reported_incarnation(pid: int | None, mark: str, proc: Path = Path("/proc"))
         return None
     try:
         if mark not in (proc / str(pid) / "cgroup").read_text(encoding="utf-8", errors="replace"):
+            return None
+        tasks = (proc / str(pid) / "task").glob("*/children")
+        if any(task.read_text(encoding="ascii").strip() for task in tasks):
             return None
         status = (proc / str(pid) / "status").read_text(encoding="utf-8", errors="replace")
         started = incarnation(pid, proc).partition(":")[2]

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(LACKS is not None, reason=str(LACKS))
 
 WITHIN = timedelta(seconds=60)
 SLEEPER = "[Service]\nExecStart=/bin/sleep 1000\n"
+WRAPPED = "[Service]\nExecStart=/bin/sh -c 'sleep 1000; true'\n"
 BROKEN = "[Service]\nType=notify\nExecStart=/bin/false\n"
 STUBBORN = (
     "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'\n"
@@ -68,6 +69,17 @@ async def test_a_restart_makes_a_new_incarnation(running: UserSystemd, systemd: 
     assert after.running
     assert after.pid != before.pid
     assert after.incarnation not in {None, before.incarnation}
+
+
+async def test_a_wrapper_is_not_taken_for_the_bot(running: UserSystemd, systemd: Systemd) -> None:
+    """A main process with children may be a shell: what its bot reports is not known."""
+    await started(running, systemd, "wrapped.service", WRAPPED)
+
+    async def forked() -> bool:
+        found = await systemd.status("wrapped.service")
+        return found.running and found.reported is None
+
+    await eventually(forked)
 
 
 async def test_a_killed_process_is_told_with_its_end(
