@@ -126,6 +126,18 @@ def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> Ale
     return AlertView.INHIBITED if routed.inhibited else AlertView.FIRING
 
 
+def is_audible(incident: Incident, snapshot: Snapshot) -> bool:
+    """Whether the incident's alert fires, and Alertmanager shows no silence on it.
+
+    One that Alertmanager does not show may have lost its silence too.
+    """
+    if snapshot.prometheus is None or snapshot.alertmanager is None:
+        return False
+    rule = snapshot.prometheus.alerts.get(incident.fingerprint)
+    routed = snapshot.alertmanager.get(incident.fingerprint)
+    return rule is not None and rule.firing and (routed is None or not routed.silenced)
+
+
 def _absence_counts(
     incident: Incident, last: Attempt | None, prometheus: PrometheusView, snapshot: Snapshot
 ) -> bool:

@@ -12,8 +12,9 @@ same, and projecting it is tried again.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -74,6 +75,12 @@ class Acknowledging:
     _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     """One at a time looks for a silence and lays one."""
 
+    _lost: frozenset[str] = field(init=False, default=frozenset())
+    """Ids of acknowledged incidents whose silence Alertmanager does not have."""
+
+    _placed: dict[str, float] = field(init=False, default_factory=dict)
+    """When the silence of each incident was placed last, on the monotonic clock."""
+
     _seen: tuple[int, frozenset[str]] | None = field(init=False, default=None)
     _look_at: datetime | None = field(init=False, default=None)
     _shown: set[Key] = field(init=False, default_factory=set)
@@ -131,6 +138,15 @@ class Acknowledging:
             raise OrderRefused(f"nobody has acknowledged incident {incident.id}")
         return await self._project_one(word)
 
+    def compare(self, audible: Collection[str], *, asked: float) -> None:
+        """Find the silences that Alertmanager has lost; the next projection places them again.
+
+        Args:
+            audible: ids of acknowledged incidents whose alert is not silenced.
+            asked: when the sources were asked, on the monotonic clock.
+        """
+        self._lost = frozenset(key for key in audible if asked > self._placed.get(key, -math.inf))
+
     async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
         """Bring silences and metric in line with what is stored; called when it is due.
 
@@ -142,9 +158,13 @@ class Acknowledging:
         if not self.is_due(open_incidents, head=head):
             return
         ids, now = frozenset(incident.id for incident in open_incidents), self.now()
+        lost, self._lost = self._lost, frozenset()
+        self._placed = {key: at for key, at in self._placed.items() if key in ids}
         self._seen, self._look_at = (head, ids), now + TRY_AGAIN  # should it fail on the way
         cases = await self.reader.read(partial(acknowledgements.at_work, now=now))
-        troubles = [await self._see_to(case, ids) for case in cases]
+        troubles = [
+            await self._see_to(case, ids, lost=case.word.incident_id in lost) for case in cases
+        ]
         if cases:
             cases = await self.reader.read(partial(acknowledgements.at_work, now=self.now()))
         self._show(cases)
@@ -156,7 +176,7 @@ class Acknowledging:
 
     def is_due(self, open_incidents: Collection[Incident], *, head: int = -1) -> bool:
         """Whether `project` has anything to do; asked in each pass, so it costs next to nothing."""
-        if self._look_at is None or self.now() >= self._look_at or head < 0:
+        if self._lost or self._look_at is None or self.now() >= self._look_at or head < 0:
             return True
         return self._seen != (head, frozenset(incident.id for incident in open_incidents))
 
@@ -180,7 +200,7 @@ class Acknowledging:
         fresh = await self.reader.read(find) or case
         return Acknowledged(word=fresh.word, trouble=trouble)
 
-    async def _see_to(self, case: Case, ids: Collection[str]) -> str | None:
+    async def _see_to(self, case: Case, ids: Collection[str], *, lost: bool) -> str | None:
         """End or renew a word if that is due, and bring its silence in line."""
         word, now = case.word, self.now()
         ending = word.stands and (case.closed_at is not None or has_lapsed(word, now))
@@ -189,24 +209,28 @@ class Acknowledging:
             await self._end(word.incident_id, "reconciler", kind)
         elif word.stands and word.incident_id in ids and (until := renewed_until(word, now)):
             await self.writer.run(partial(acknowledgements.renew, word=word, until=until, now=now))
-        if not ending and not _is_due(word, ids, now):
+        if not ending and not _is_due(word, ids, now, lost=lost):
             return None
-        return await self._in_line(case, ids, sure=ending)
+        return await self._in_line(case, ids, sure=ending, lost=lost)
 
-    async def _in_line(self, case: Case, ids: Collection[str], *, sure: bool) -> str | None:
+    async def _in_line(
+        self, case: Case, ids: Collection[str], *, sure: bool, lost: bool = False
+    ) -> str | None:
         """Lay, extend or end the silence of one word; return what is in the way.
 
         Args:
             case: as it was read; it is read again, for somebody may have spoken since.
             ids: incidents that this reconciler looks after.
             sure: look for a silence of an ended word also when none is known of.
+            lost: Alertmanager does not have the silence that is known of.
         """
         try:
             async with self._lock:
                 fresh = await self.reader.read(partial(acknowledgements.find, key=case.word.id))
-                if fresh is None or not (sure or _is_due(fresh.word, ids, self.now())):
+                if fresh is None or not (sure or _is_due(fresh.word, ids, self.now(), lost=lost)):
                     return None
-                ends = silence_until(fresh.word, self.now()) if fresh.word.stands else None
+                word = _unsilenced(fresh.word) if lost else fresh.word
+                ends = silence_until(word, self.now()) if word.stands else None
                 if ends is not None:
                     await self._silence(fresh, ends)
                 elif not fresh.word.stands:
@@ -231,6 +255,7 @@ class Acknowledging:
         )
         for stray in found[1:]:
             await self.alertmanagers.expire(stray.id)
+        self._placed[word.incident_id] = clock.monotonic()
         await self._note(word, silence_id, ends)
 
     async def _expire(self, case: Case) -> None:
@@ -287,8 +312,15 @@ class Acknowledging:
             self.metrics.acknowledged_until.labels(*key).set(value)
 
 
-def _is_due(word: Acknowledgement, ids: Collection[str], now: datetime) -> bool:
+def _unsilenced(word: Acknowledgement) -> Acknowledgement:
+    return replace(word, silenced_until=None)
+
+
+def _is_due(
+    word: Acknowledgement, ids: Collection[str], now: datetime, *, lost: bool = False
+) -> bool:
     """Whether Alertmanager must be asked about this word's silence."""
     if word.stands:
-        return word.incident_id in ids and silence_until(word, now) is not None
+        known = _unsilenced(word) if lost else word
+        return word.incident_id in ids and silence_until(known, now) is not None
     return may_be_silenced(word, now)

@@ -14,7 +14,7 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.sighting import Snapshot
+from trading_ops.domain.sighting import Snapshot, is_audible
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.agenda import SOON_SECONDS, Agenda, again_in
@@ -235,8 +235,11 @@ class Loop:
         They are asked after the store was read: a look at an incident must never rest on an answer
         that is older than the incident.
         """
-        before = self.snapshot.prometheus if self.snapshot else None
+        before, asked = self.snapshot.prometheus if self.snapshot else None, clock.monotonic()
         self.snapshot = snapshot = replace(await self.observer.look(), before=before)
+        acknowledged = self.desk.acknowledged.keys() & self._mine
+        audible = [key for key in acknowledged if is_audible(self.desk.by_id[key], snapshot)]
+        self.acknowledging.compare(audible, asked=asked)
         alerts = len(snapshot.prometheus.alerts) if snapshot.prometheus else 0
         rest = min(alerts * REST_PER_ALERT_SECONDS, LONGEST_REST_SECONDS)
         self._not_before = clock.monotonic() + rest

@@ -12,6 +12,7 @@ import pytest
 
 from tests.builders import NOW, make_alert, make_registry, make_runbook
 from tests.silences import FakeAlertmanager, ends_at
+from trading_ops import clock
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.http import Http
@@ -163,6 +164,34 @@ async def test_it_is_extended_while_the_incident_is_open(office: Office, keeps_i
         assert word.until - office.now >= 29 * MINUTE
     assert office.shown() == word.until.timestamp()
     assert office.alertmanager.posts <= 20
+
+
+async def test_a_silence_that_alertmanager_has_lost_is_placed_again(office: Office) -> None:
+    """At the next pass after a look that showed it, once, and not for an older look."""
+    before = clock.monotonic()
+    await office.acknowledging.acknowledge(office.incident.id, owner="anna")
+    office.acknowledging.compare([office.incident.id], asked=before)
+    await office.passes(seconds=1)
+    assert office.alertmanager.posts == 1
+    office.alertmanager.silences.clear()
+    office.acknowledging.compare([office.incident.id], asked=clock.monotonic())
+    await office.passes(seconds=1)
+    (silence,) = office.alertmanager.active
+    (word,) = await office.words()
+    assert word.silence_id == silence["id"]
+    await office.passes(seconds=1)
+    assert office.alertmanager.posts == 2
+
+
+async def test_a_lost_silence_of_a_snooze_is_placed_again(office: Office) -> None:
+    await office.acknowledging.acknowledge(
+        office.incident.id, kind="snooze", owner="anna", for_=60 * MINUTE
+    )
+    office.alertmanager.silences.clear()
+    office.acknowledging.compare([office.incident.id], asked=clock.monotonic())
+    await office.passes(seconds=1)
+    (silence,) = office.alertmanager.active
+    assert ends_at(silence) == NOW + 60 * MINUTE
 
 
 async def test_it_goes_when_the_incident_ends(office: Office) -> None:

@@ -53,6 +53,18 @@ async def test_the_machine_keeps_its_hands_off_until_it_is_given_back(
         assert world.commands == ["reconnect_broker"]
 
 
+async def test_what_alertmanager_has_lost_is_silenced_again(start: Start, world: FakeWorld) -> None:
+    """Its data is gone, and the alert is there again."""
+    async with start(poll_interval_seconds=0.5) as running, ClientSession() as session:
+        await running.call("POST", "/api/v1/pause", json=PAUSE)
+        world.firing = True
+        assert await running.notify(world.alert()) == 200
+        key = (await incident(running))["id"]
+        await api(running, session).acknowledge(key, owner="anna")
+        world.silences.silences.clear()
+        await eventually(lambda: len(world.silences.active) == 1, what="the silence")
+
+
 async def _said(running: Running, words: str) -> bool:
     events = (await running.story())["events"]
     return any(event["note"].startswith(words) for event in events)
