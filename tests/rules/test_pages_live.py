@@ -277,7 +277,7 @@ async def test_the_reconciler_gave_up_pages_at_once(tmp_path: Path) -> None:
             tmp_path / "prometheus", reconcilers=[address], alertmanagers=[alertmanager.address]
         ),
     ):
-        metrics.escalated.labels("TradingBotDown", "alpha", "alpha", "paper").set(1)
+        metrics.escalated.labels("TradingBotDown", "alpha", "alpha", "paper", "").set(1)
         mail = await next_mail(receivers)
         assert mail.message["To"] == "on-call@example.invalid"
         expected = "[FIRING] TradingRecoveryFailed after TradingBotDown bot=alpha venue=paper"

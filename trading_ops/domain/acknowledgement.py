@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from trading_ops.domain.alert import PAGE_LABEL
+from trading_ops.domain.fault import ORIGIN, Fault, fault_of
 
 PAGE = "TradingAlertPersists"
 """The alert that pages for one that still fires after its delay, and names it in `origin`."""
@@ -25,8 +26,6 @@ OF_THE_ALERT_ALONE = frozenset({"alertname", PAGE_LABEL, "recovery"})
 
 NEW, ACKNOWLEDGED, SNOOZED = "new", "acknowledged", "snoozed"
 """How an incident stands, besides the reasons of decisions."""
-
-ORIGIN, BOT, VENUE = "origin", "bot", "venue"
 
 ACKNOWLEDGED_FOR = timedelta(hours=1)
 """An acknowledgement's end when nobody renews it: then the second line is called."""
@@ -129,29 +128,19 @@ def may_be_silenced(word: Acknowledgement, now: datetime) -> bool:
     return word.silenced_until is not None and word.silenced_until + SILENCED_FOR > now
 
 
-def origin_of(labels: Mapping[str, str]) -> tuple[str, str, str]:
-    """Return origin, bot and venue: one fault under all the names of its alerts.
-
-    `TradingRecoveryFailed` and its like name in `origin` the alert that they are about: whoever
-    acknowledges one of them has the fault. The second line's rule reads labels the same way.
-    """
-    name = labels.get(ORIGIN) or labels.get("alertname", "")
-    return name, labels.get(BOT, ""), labels.get(VENUE, "")
-
-
 def acknowledged_until(
     words: Iterable[tuple[Acknowledgement, Mapping[str, str]]],
-) -> dict[tuple[str, str, str], datetime | None]:
-    """Return for each origin, bot and venue until when it is acknowledged; None: not any more.
+) -> dict[Fault, datetime | None]:
+    """Return for each fault until when it is acknowledged; None: not any more.
 
     What lapsed keeps its end, which is past: a rule tells people who were to be told again then.
 
     Args:
         words: each with the labels of its alert.
     """
-    ends: dict[tuple[str, str, str], datetime | None] = {}
+    ends: dict[Fault, datetime | None] = {}
     for word, labels in words:
-        key = origin_of(labels)
+        key = fault_of(labels)
         end = word.until if word.stands or word.lapsed else None
         known = ends.get(key)
         if end is None or (known is not None and known > end):

@@ -30,12 +30,13 @@ from trading_ops.domain.acknowledgement import (
     renewed_until,
     silence_until,
 )
+from trading_ops.domain.fault import Fault
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import ClientError, OrderRefused
 from trading_ops.reconciler.acknowledge_words import comment, length, mark, plain
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.plans import Plans
-from trading_ops.reconciler.second_line import Key, shown
+from trading_ops.reconciler.second_line import shown
 from trading_ops.store import acknowledgements, incidents
 from trading_ops.store.acknowledgements import Case
 from trading_ops.store.reader import Reader
@@ -83,7 +84,7 @@ class Acknowledging:
 
     _seen: tuple[int, frozenset[str]] | None = field(init=False, default=None)
     _look_at: datetime | None = field(init=False, default=None)
-    _shown: set[Key] = field(init=False, default_factory=set)
+    _shown: set[Fault] = field(init=False, default_factory=set)
 
     async def acknowledge(
         self,

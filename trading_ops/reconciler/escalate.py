@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from trading_ops.domain.fault import subject_of
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.target import NAMED_BOTS, Kind
 from trading_ops.reconciler.metrics import ReconcilerMetrics
@@ -26,12 +27,12 @@ def show_open(metrics: ReconcilerMetrics, incidents: Sequence[Incident], plans: 
             metrics.escalated.labels(*_labels(incident, plans)).set(1)
 
 
-def _labels(incident: Incident, plans: Plans) -> tuple[str, str, str, str]:
-    """Return alert, target, bot and venue: registered names only, for labels must stay bounded."""
+def _labels(incident: Incident, plans: Plans) -> tuple[str, str, str, str, str]:
+    """Return alert, target, bot, venue and subject: registered names only, for labels must stay bounded."""
     target = plans.registry.find(incident.target or "")
     alert = incident.alert if incident.alert in plans.runbooks else "other"
     if target is None:
-        return alert, "", "", ""
+        return alert, "", "", "", ""
     bot = target.name if target.kind in NAMED_BOTS else ""
     venue = target.name if target.kind is Kind.VENUE else target.venue or ""
-    return alert, target.name, bot, venue
+    return alert, target.name, bot, venue, subject_of(incident.labels)

@@ -1,6 +1,7 @@
 """What deciding needs of incidents: no labels but `severity`, and no annotations.
 
-Those are most of the memory in a storm.
+Those are most of the memory in a storm. Only an escalated incident of a registered target keeps its
+labels: the metric on which a rule pages needs them.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,6 +14,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    and_,
+    case,
     func,
     select,
     type_coerce,
@@ -27,6 +30,9 @@ _BRIEF = [
     column for column in incidents.c if column.name not in {"labels", "annotations", "close_reason"}
 ]
 _SEVERITY = type_coerce(incidents.c.labels, JSON)["severity"].as_string().label("severity")
+_ESCALATED = case(
+    (and_(incidents.c.escalated_at.is_not(None), incidents.c.target.is_not(None)), incidents.c.labels)
+).label("escalated_labels")
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -37,7 +43,7 @@ def brief(connection: Connection, only: Collection[str] | None = None) -> list[I
         connection: to read from.
         only: ids; None for all. An incident that is closed is not returned.
     """
-    statement = select(*_BRIEF, _SEVERITY).where(incidents.c.closed_at.is_(None))
+    statement = select(*_BRIEF, _SEVERITY, _ESCALATED).where(incidents.c.closed_at.is_(None))
     statement = statement.order_by(incidents.c.opened_at, incidents.c.id)
     if only is None:
         return _brief(connection, statement)
@@ -50,7 +56,7 @@ def brief(connection: Connection, only: Collection[str] | None = None) -> list[I
 
 def closed_since(connection: Connection, since: datetime) -> list[Incident]:
     """Return the incidents that were closed after a moment, with no label but `severity`."""
-    statement = select(*_BRIEF, _SEVERITY).where(incidents.c.closed_at > since)
+    statement = select(*_BRIEF, _SEVERITY, _ESCALATED).where(incidents.c.closed_at > since)
     return _brief(connection, statement.order_by(incidents.c.closed_at))
 
 
@@ -100,6 +106,7 @@ def _brief(connection: Connection, statement: Select[Any]) -> list[Incident]:
     for row in connection.execute(statement).mappings():
         values = dict(row)
         severity = values.pop("severity")
-        labels = shared.setdefault(severity, {"severity": severity})
+        escalated = values.pop("escalated_labels")
+        labels = escalated or shared.setdefault(severity, {"severity": severity})
         found.append(Incident(**values, labels=labels, annotations=_NOTHING))
     return found

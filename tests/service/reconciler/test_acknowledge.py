@@ -71,7 +71,7 @@ class Office:
 
     def shown(self) -> float:
         """Return what the metric says; NaN: nothing."""
-        labels = {"origin": "BotSick", "bot": "alpha", "venue": "paper"}
+        labels = {"origin": "BotSick", "bot": "alpha", "venue": "paper", "subject": ""}
         value = self.acknowledging.metrics.registry.get_sample_value(GAUGE, labels)
         return math.nan if value is None else value
 

@@ -196,9 +196,10 @@ async def test_a_step_that_does_not_help_is_followed_by_the_next(
 async def test_when_nothing_helps_a_person_is_called(start: Start, world: FakeWorld) -> None:
     """The last step failed too: a metric on which a rule pages, and no further attempt."""
     world.command_fails = True
+    world.labels |= {"symbol": "BTC"}
     name = (
-        'trading_ops_incident_escalated{alertname="BotSick",bot="alpha",target="alpha",'
-        'venue="paper"}'
+        'trading_ops_incident_escalated{alertname="BotSick",bot="alpha",subject="BTC",'
+        'target="alpha",venue="paper"}'
     )
     async with start(poll_interval_seconds=1) as running:
         await running.break_it()

@@ -11,7 +11,8 @@ from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
 
 GAUGE = (
-    'trading_ops_acknowledged_until_timestamp_seconds{bot="alpha",origin="BotSick",venue="paper"}'
+    'trading_ops_acknowledged_until_timestamp_seconds{bot="alpha",origin="BotSick",subject="",'
+    'venue="paper"}'
 )
 
 

@@ -15,13 +15,13 @@ from trading_ops.domain.acknowledgement import (
     has_lapsed,
     matchers_of,
     may_be_silenced,
-    origin_of,
     renewed_until,
     silence_until,
 )
+from trading_ops.domain.fault import Fault, fault_of
 
 MINUTE = timedelta(minutes=1)
-KEY = ("BotSick", "alpha", "paper")
+KEY = Fault("BotSick", "alpha", "paper", "")
 
 
 def make_word(**over: Any) -> Acknowledgement:
@@ -93,13 +93,20 @@ def test_a_silence_may_stand_a_while_after_what_is_known_of_it() -> None:
 def test_an_alert_about_an_alert_is_the_same_fault() -> None:
     """Whoever acknowledges `TradingRecoveryFailed` has the bot's fault."""
     failed = {"alertname": "TradingRecoveryFailed", "origin": "BotSick"}
-    assert origin_of(LABELS) == KEY
-    assert origin_of(LABELS | failed) == KEY
-    assert origin_of({"alertname": "TradingVenueDown", "venue": "paper"}) == (
-        "TradingVenueDown",
-        "",
-        "paper",
-    )
+    assert fault_of(LABELS) == KEY
+    assert fault_of(LABELS | failed) == KEY
+    assert fault_of(LABELS | {"symbol": "BTC"}) == fault_of(LABELS | failed | {"subject": "BTC"})
+    venue = {"alertname": "TradingVenueDown", "venue": "paper"}
+    assert fault_of(venue) == Fault("TradingVenueDown", "", "paper", "")
+
+
+def test_the_same_alert_of_two_hosts_is_two_faults() -> None:
+    """What is acknowledged for one host says nothing about the other."""
+    disk = {"alertname": "TradingHostDiskLow", "instance": "a:1", "path": "/data"}
+    words = acknowledged_until([(make_word(), disk)])
+    assert words.keys() == {fault_of(disk)}
+    assert fault_of(disk | {"instance": "b:1"}) not in words
+    assert fault_of(disk | {"path": "/logs"}) not in words
 
 
 def test_a_silence_matches_every_label_of_its_alert() -> None:

@@ -29,7 +29,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
     ),
     _gauge(
         name="trading_ops_incident_escalated",
-        labels=("alertname", "target", "bot", "venue"),
+        labels=("alertname", "target", "bot", "venue", "subject"),
         help="1 while an escalated incident is open.",
         why="The machine gave up: a rule pages on it at once.",
         vital=True,
@@ -64,7 +64,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
     _gauge(
         name="trading_ops_acknowledged_until_timestamp_seconds",
         unit="seconds",
-        labels=("origin", "bot", "venue"),
+        labels=("origin", "bot", "venue", "subject"),
         help="Until when a person has a fault, since the epoch; 0 once that was withdrawn.",
         why="Holds the second line back; past while the alert fires, somebody must be told again.",
         vital=True,
