@@ -57,8 +57,12 @@ class FakeAlertmanager:
         return web.json_response(self.alerts)
 
     async def _all(self, request: web.Request) -> web.Response:
-        wanted = request.query["filter"]
-        found = [one for one in self.silences.values() if wanted in _spelt(one["matchers"])]
+        wanted = request.query.get("filter")
+        found = [
+            one
+            for one in self.silences.values()
+            if wanted is None or wanted in _spelt(one["matchers"])
+        ]
         return web.json_response(found)
 
     async def _lay(self, request: web.Request) -> web.Response:

@@ -80,6 +80,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alertmanager_receivers: str = "reconciler,trading-ops"
     """Alertmanager's receivers, separated by commas, whose alerts are ours."""
 
+    silence_longest_seconds: Annotated[float, msgspec.Meta(gt=0)] = 86400.0
+    """A silence of our alerts, set by hand, that lasts longer raises TradingOpsSilenceWide."""
+
     token_file: Path | None = None
     """The token that the command line sends to the reconciler; None: `operator_token`."""
 

@@ -48,6 +48,7 @@ from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.recover import Recovery
 from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.silences import SilenceWatch
 from trading_ops.reconciler.surroundings import Surroundings
 from trading_ops.reconciler.tasks import Tasks
 from trading_ops.reconciler.verify import Verifier
@@ -311,6 +312,13 @@ def _loop(base: Base) -> Loop:
             writer=base.writer,
             metrics=base.metrics,
             alertmanagers=alertmanagers,
+        ),
+        silences=SilenceWatch(
+            reader=base.reader,
+            alertmanagers=alertmanagers,
+            plans=base.plans,
+            metrics=base.metrics,
+            longest=timedelta(seconds=base.settings.silence_longest_seconds),
         ),
         jobs=jobs,
         retention=_retention(base),

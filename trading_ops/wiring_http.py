@@ -74,6 +74,7 @@ def _handlers(
             writer,
             registry,
             holding,
+            lambda: loop.silences.of_target,
             observe_only=settings.observe_only,
             two_persons=settings.two_persons,
         ),

@@ -1,6 +1,7 @@
 """Targets: how each one stands, and a person's hand on the bots. A halt asks no database first."""
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -16,6 +17,7 @@ from trading_ops.domain.approval import Approval, digest
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
+from trading_ops.domain.silencing import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.reconciler.holding import Holding
 from trading_ops.store import Connection, approvals, maintenance, pauses, search
@@ -24,6 +26,16 @@ from trading_ops.store.writer import Writer
 
 HoldKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$(?!\n)")]
 MANY = 100
+
+
+class SilenceView(msgspec.Struct, kw_only=True):
+    """One silence that covers alerts of a target."""
+
+    id: str
+    owner: str
+    comment: str
+    ends_at: datetime
+    matchers: list[str]
 
 
 class TargetView(msgspec.Struct, kw_only=True):
@@ -36,6 +48,9 @@ class TargetView(msgspec.Struct, kw_only=True):
     holds: list[Hold]
     in_force: list[str]
     """The ids of the holds that the bot has acknowledged to this reconciler."""
+
+    silences: list[SilenceView]
+    """Set by hand in Alertmanager; the alerts that they match are not remediated."""
 
     automation: str
     """`acts`, or why nothing is done by itself: `paused`, `observe_only`, `maintenance`."""
@@ -117,6 +132,7 @@ class Targets:
         writer: Writer,
         registry: Registry,
         holding: Holding,
+        silences: Callable[[], Mapping[str, Sequence[Silence]]],
         *,
         observe_only: bool,
         two_persons: bool,
@@ -125,6 +141,7 @@ class Targets:
         self._writer = writer
         self._registry = registry
         self._holding = holding
+        self._silences = silences
         self._observe_only = observe_only
         self._two_persons = two_persons
 
@@ -226,6 +243,7 @@ class Targets:
             open_incidents=words.open.get(target.name, 0),
             holds=holds,
             in_force=[one.id for one in holds if self._holding.is_acknowledged(one.id)],
+            silences=[_shown(one) for one in self._silences().get(target.name, ())],
             automation=automation,
             automation_note=note,
         )
@@ -239,6 +257,16 @@ class Targets:
         if window is not None:
             return "maintenance", f"by {window.owner}: {window.reason}"
         return "acts", ""
+
+
+def _shown(silence: Silence) -> SilenceView:
+    return SilenceView(
+        id=silence.id,
+        owner=silence.created_by,
+        comment=silence.comment,
+        ends_at=silence.ends_at,
+        matchers=[str(one) for one in silence.matchers],
+    )
 
 
 def _read(connection: Connection, now: datetime) -> _Words:

@@ -1,5 +1,7 @@
 """`automation`: pause and resume what the reconciler does by itself."""
 
+from collections.abc import Iterator, Sequence
+
 import click
 import msgspec
 
@@ -11,6 +13,9 @@ from trading_ops.cli.story import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import HoldView, TargetView
+
+NAMED = 5
+"""Targets of a silence that are named; of the others the number is shown."""
 
 __all__ = ["automation", "automation_state", "order"]
 
@@ -35,6 +40,7 @@ def automation_state() -> list[str]:
                 said.append(f"{where} by {window.owner} until {until}: {window.reason}")
         for target in targets:
             said.extend(_standing(target, hold) for hold in target.holds)
+        said.extend(_silences(targets))
         return [plain(line) for line in said]
 
     return order(ask)
@@ -49,6 +55,25 @@ def _standing(target: TargetView, hold: HoldView) -> str:
         f"{target.name} {what} by {hold.owner} since {moment(hold.at)}: {hold.reason} "
         f"(hold {hold.id})"
     )
+
+
+def _silences(targets: Sequence[TargetView]) -> Iterator[str]:
+    """Yield a sentence for each silence: one may cover a thousand targets."""
+    covered: dict[str, list[str]] = {}
+    by_id = {}
+    for target in targets:
+        for silence in target.silences:
+            by_id[silence.id] = silence
+            covered.setdefault(silence.id, []).append(target.name)
+    for key, names in covered.items():
+        one = by_id[key]
+        shown = ", ".join(names[:NAMED]) + (
+            f" and {more} more" if (more := len(names) - NAMED) > 0 else ""
+        )
+        yield (
+            f"{shown}: SILENCED by {one.owner} until {moment(one.ends_at)}, so not remediated: "
+            f"{one.comment} (silence {key}: {', '.join(one.matchers)})"
+        )
 
 
 @click.group()

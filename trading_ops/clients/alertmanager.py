@@ -16,6 +16,7 @@ from trading_ops import clock
 from trading_ops.clients.http import Answer, Http
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.sighting import RoutedAlert
+from trading_ops.domain.silencing import Matcher, Silence
 from trading_ops.errors import Refused, Unreachable
 
 T = TypeVar("T")
@@ -61,21 +62,11 @@ class _Silence(msgspec.Struct):
     startsAt: datetime  # noqa: N815
     endsAt: datetime  # noqa: N815
     status: _SilenceState
+    matchers: list[_Matcher] = []
 
 
 class _Created(msgspec.Struct):
     silenceID: str  # noqa: N815
-
-
-@dataclass(frozen=True, kw_only=True)
-class Silence:
-    """A silence that has not expired."""
-
-    id: str
-    starts_at: datetime
-    ends_at: datetime
-    created_by: str
-    comment: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,27 +134,26 @@ class Alertmanager:
         answer = await self._http.ask("POST", "/api/v2/alerts", json=msgspec.to_builtins([body]))
         _accepted(answer, "POST /api/v2/alerts")
 
-    async def silences(self, alertname: str, *, pattern: bool = False) -> list[Silence]:
+    async def silences(
+        self, alertname: str | None = None, *, pattern: bool = False
+    ) -> list[Silence]:
         """Return the silences that name this alert, or just this pattern, and have not expired.
+
+        Without a name, all of them.
 
         Raises:
             ClientError: no usable answer.
         """
         # A silence is found by a matcher of the same type only.
         operator = "=~" if pattern else "="
-        wanted = {"filter": f'alertname{operator}"{_escaped(alertname)}"'}
-        found = _decoded(await self._http.get("/api/v2/silences", params=wanted), list[_Silence])
-        return [
-            Silence(
-                id=one.id,
-                starts_at=one.startsAt,
-                ends_at=one.endsAt,
-                created_by=one.createdBy,
-                comment=one.comment,
-            )
-            for one in found
-            if one.status.state != EXPIRED
-        ]
+        wanted = (
+            None if alertname is None else {"filter": f'alertname{operator}"{_escaped(alertname)}"'}
+        )
+        body = await self._http.get("/api/v2/silences", params=wanted)
+        # Expired ones are kept for days, so there may be many.
+        return (
+            await asyncio.to_thread(_standing, body) if len(body) > LARGE_BYTES else _standing(body)
+        )
 
     async def silence(
         self,
@@ -233,10 +223,29 @@ def _alerts(body: bytes) -> dict[Fingerprint, RoutedAlert]:
             starts_at=one.startsAt,
             ends_at=one.endsAt,
             silenced=bool(one.status.silencedBy),
+            silenced_by=frozenset(one.status.silencedBy),
             inhibited=bool(one.status.inhibitedBy),
         )
         for one in _decoded(body, list[_Alert])
     }
+
+
+def _standing(body: bytes) -> list[Silence]:
+    return [
+        Silence(
+            id=one.id,
+            starts_at=one.startsAt,
+            ends_at=one.endsAt,
+            created_by=one.createdBy,
+            comment=one.comment,
+            matchers=tuple(
+                Matcher(it.name, it.value, is_regex=it.isRegex, is_equal=it.isEqual)
+                for it in one.matchers
+            ),
+        )
+        for one in _decoded(body, list[_Silence])
+        if one.status.state != EXPIRED
+    ]
 
 
 def _decoded(body: bytes, kind: type[T]) -> T:

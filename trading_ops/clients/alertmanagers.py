@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import TypeVar
 
 from trading_ops import logs
-from trading_ops.clients.alertmanager import NO_PATTERNS, Alertmanager, PostedAlert, Silence
+from trading_ops.clients.alertmanager import NO_PATTERNS, Alertmanager, PostedAlert
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.sighting import RoutedAlert
+from trading_ops.domain.silencing import Silence
 from trading_ops.errors import ClientError, Unreachable
 
 log = logs.get(__name__)
@@ -47,8 +48,10 @@ class Alertmanagers:
         """
         await self._ask_all([one.post(alert) for one in self._members])
 
-    async def silences(self, alertname: str, *, pattern: bool = False) -> list[Silence]:
-        """Return the silences on this alert, or pattern, that any of them has, each once.
+    async def silences(
+        self, alertname: str | None = None, *, pattern: bool = False
+    ) -> list[Silence]:
+        """Return the silences on this alert, or pattern, or all, that any of them has, each once.
 
         Raises:
             ClientError: none answers.
@@ -143,5 +146,6 @@ def _merged(one: RoutedAlert, other: RoutedAlert) -> RoutedAlert:
         newer,
         starts_at=min(one.starts_at, other.starts_at),
         silenced=one.silenced or other.silenced,
+        silenced_by=one.silenced_by | other.silenced_by,
         inhibited=one.inhibited or other.inhibited,
     )

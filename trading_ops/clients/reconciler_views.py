@@ -137,6 +137,16 @@ class HoldView(msgspec.Struct):
     at: datetime
 
 
+class SilenceView(msgspec.Struct):
+    """One silence that covers alerts of a target."""
+
+    id: str
+    owner: str
+    comment: str
+    ends_at: datetime
+    matchers: list[str]
+
+
 class TargetView(msgspec.Struct):
     """One registered target, as far as people have to know."""
 
@@ -144,6 +154,8 @@ class TargetView(msgspec.Struct):
     holds: list[HoldView]
     in_force: list[str] = []
     """The ids of the holds that the bot has acknowledged."""
+
+    silences: list[SilenceView] = []
 
 
 class LiftedView(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""One fault under all the names of its alerts: the key by which the second line tells faults apart."""
+"""One fault under all the names of its alerts: the key of acknowledgements and the second line."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -33,7 +33,7 @@ SUBJECT_LABELS = (
     "reason",
 )
 """Labels that tell two alerts of one name, bot and venue apart; the recording rule
-`trading:alerts:firing` joins them in the same order. Only `subject` is on an alert about an alert."""
+`trading:alerts:firing` joins them in the same order. An alert about another has `subject` alone."""
 
 
 class Fault(NamedTuple):

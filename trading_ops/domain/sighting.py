@@ -58,6 +58,8 @@ class RoutedAlert:
     ends_at: datetime
     silenced: bool
     inhibited: bool
+    silenced_by: frozenset[str] = frozenset()
+    """The ids of the silences."""
 
 
 @dataclass(frozen=True, kw_only=True)

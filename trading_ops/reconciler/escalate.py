@@ -28,7 +28,10 @@ def show_open(metrics: ReconcilerMetrics, incidents: Sequence[Incident], plans: 
 
 
 def _labels(incident: Incident, plans: Plans) -> tuple[str, str, str, str, str]:
-    """Return alert, target, bot, venue and subject: registered names only, for labels must stay bounded."""
+    """Return alert, target, bot, venue and subject.
+
+    Labels must stay bounded: names are registered ones, and an unknown target has no subject.
+    """
     target = plans.registry.find(incident.target or "")
     alert = incident.alert if incident.alert in plans.runbooks else "other"
     if target is None:

@@ -31,6 +31,7 @@ from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.retention import Retention
+from trading_ops.reconciler.silences import SilenceWatch
 from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
 from trading_ops.store.reader import Reader
 
@@ -68,6 +69,7 @@ class Loop:
     manual: Manual
     acknowledging: Acknowledging
     clock_reports: ClockReports
+    silences: SilenceWatch
     jobs: Jobs
     retention: Retention
     tasks: Tasks
@@ -188,11 +190,13 @@ class Loop:
         return any(one is not None and one.target is not None for one in due)
 
     def _acknowledge(self) -> None:
-        """Have silences brought in line, beside the loop: an Alertmanager may be slow to answer."""
+        """Have silences read and brought in line, beside the loop: Alertmanager may be slow."""
         mine, head = self._my_incidents, self.desk.head
         if "acknowledge" not in self.jobs and self.acknowledging.is_due(mine, head=head):
             project = self.acknowledging.project(mine, head=head)
             self.jobs.start("acknowledge", project, wakes=False)
+        if "silences" not in self.jobs and self.silences.is_due():
+            self.jobs.start("silences", self.silences.look(self.snapshot), wakes=False)
 
     async def _refresh(self) -> None:
         """Read what changed in the store, and take the keys of what is open."""

@@ -7,10 +7,22 @@ from trading_ops.actions.registry import KINDS
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.silencing import TooWide
 from trading_ops.instrument.families import counter, gauge, histogram
 
 RESULTS = ("stored", "refused", "quarantined")
 OUTCOMES = tuple(state for state in AttemptState if state is not AttemptState.STARTED)
+
+
+class SilenceMetrics:
+    """What is silenced by hand."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.until = gauge("trading_ops_silenced_until_timestamp_seconds", registry)
+        self.covering = gauge("trading_ops_silences_covering", registry)
+        self.too_wide = gauge("trading_ops_silences_too_wide", registry)
+        for reason in TooWide:
+            self.too_wide.labels(reason)
 
 
 class ReconcilerMetrics:
@@ -27,6 +39,7 @@ class ReconcilerMetrics:
         self.acknowledged_until = gauge(
             "trading_ops_acknowledged_until_timestamp_seconds", self.registry
         )
+        self.silences = SilenceMetrics(self.registry)
         self.paused = gauge("trading_ops_automation_paused", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)

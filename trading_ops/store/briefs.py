@@ -31,7 +31,10 @@ _BRIEF = [
 ]
 _SEVERITY = type_coerce(incidents.c.labels, JSON)["severity"].as_string().label("severity")
 _ESCALATED = case(
-    (and_(incidents.c.escalated_at.is_not(None), incidents.c.target.is_not(None)), incidents.c.labels)
+    (
+        and_(incidents.c.escalated_at.is_not(None), incidents.c.target.is_not(None)),
+        incidents.c.labels,
+    )
 ).label("escalated_labels")
 _NOTHING: Mapping[str, str] = {}
 

@@ -31,6 +31,7 @@ STATES_OR_DOWN = (*STATES, ("3", "down", RED))
 
 FIRING = 'count by (bot) (ALERTS{alertstate="firing",bot!=""})'
 ESCALATED = 'sum by (bot) (trading_ops_incident_escalated{bot!=""})'
+SILENCED = "max by (bot) (trading_ops_silences_covering)"
 BREACHED = 1.001
 """Of a limit whose alert fires above 1: a bot may use all of it."""
 
@@ -53,6 +54,7 @@ FLEET: Panel = table(
             Column(unit="percentunit", limits=above(BREACHED), decimals=0),
         ),
         "Alerts": (f"{FIRING} or {NONE}", Column(unit="short", limits=above(1), decimals=0)),
+        "Silences": (SILENCED, Column(unit="short", limits=above(1), decimals=0)),
         "Escalated": (f"{ESCALATED} or {NONE}", Column(unit="short", limits=above(1), decimals=0)),
         "Broker": (
             'max by (bot) (trading_component_up{component="broker"})',
@@ -77,8 +79,9 @@ FLEET: Panel = table(
     },
     "One row for each bot. Daily loss and exposure are shares of the bot's own limits. Of a bot "
     "that does not answer they are the last figures of the past hour. Heartbeat: time since the "
-    "last trading pass. Error budget: what is left of the month's, for the worst objective. Purple "
-    "means that there is no data. Click a bot to open its board.",
+    "last trading pass. Silences: those set by hand, which stop remediation. Error budget: what is "
+    "left of the month's, for the worst objective. Purple means that there is no data. Click a bot "
+    "to open its board.",
     runbook="TradingBotDown",
     value_links=(links.OF_THE_BOT,),
     linked="bot",

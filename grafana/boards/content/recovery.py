@@ -217,6 +217,18 @@ REFUSED = row(
             limits=above(5),
             runbook="TradingOpsAuthRefused",
         ),
+        steps(
+            "Silences set by hand",
+            "short",
+            {
+                "covering {{bot}}": "max by (bot) (trading_ops_silences_covering)",
+                "too wide: {{reason}}": "max by (reason) (trading_ops_silences_too_wide)",
+            },
+            "Active silences in Alertmanager that no acknowledgement set. What they match is "
+            "neither remediated nor paged.",
+            limits=above(1),
+            runbook="TradingOpsSilenceWide",
+        ),
     ),
 )
 

@@ -70,6 +70,28 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _gauge(
+        name="trading_ops_silenced_until_timestamp_seconds",
+        unit="seconds",
+        labels=("origin", "bot", "venue", "subject"),
+        help="End of the silence that was set by hand on a firing alert, since the epoch; else 0.",
+        why="The second line is not called for an alert that is silenced on purpose.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_silences_covering",
+        labels=("bot",),
+        help="Active silences, set by hand, that cover alerts of a bot.",
+        why="What is silenced is not remediated.",
+    ),
+    _gauge(
+        name="trading_ops_silences_too_wide",
+        labels=("reason",),
+        values={"reason": ("targets", "length")},
+        help="Active silences, set by hand, that cover several targets or last too long.",
+        why="One silence can switch off remediation and pages for the whole fleet.",
+        vital=True,
+    ),
+    _gauge(
         name="trading_ops_automation_paused",
         help="1 while a person has paused automation, else 0.",
         why="A forgotten pause leaves every fault to people.",

@@ -1,0 +1,119 @@
+"""Silences set by hand: shown for each bot, obeyed by the second line, reported if too wide.
+
+Those of acknowledgements are ours and are left out; their ids are in the store, so no comment or
+name can pretend to be one.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.clients.alertmanagers import Alertmanagers
+from trading_ops.domain.fault import Fault, fault_of
+from trading_ops.domain.sighting import Snapshot
+from trading_ops.domain.silencing import Ours, Silence, TooWide
+from trading_ops.domain.target import NAMED_BOTS
+from trading_ops.errors import ClientError
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.second_line import is_registered
+from trading_ops.store import acknowledgements
+from trading_ops.store.reader import Reader
+
+log = logs.get(__name__)
+
+EVERY_SECONDS = 5.0
+
+
+@dataclass(kw_only=True)
+class SilenceWatch:
+    """Reads Alertmanager's silences and shows those that were set by hand."""
+
+    reader: Reader
+    alertmanagers: Alertmanagers
+    plans: Plans
+    metrics: ReconcilerMetrics
+    longest: timedelta
+    """A silence that lasts longer raises an alert."""
+
+    now: Callable[[], datetime] = clock.now
+    of_target: Mapping[str, Sequence[Silence]] = field(init=False, default_factory=dict)
+    """The silences that cover each bot and venue, as last read."""
+
+    _looked_at: float = field(init=False, default=-math.inf)
+    _shown: set[Fault] = field(init=False, default_factory=set)
+    _wide: frozenset[str] = field(init=False, default=frozenset())
+
+    def is_due(self) -> bool:
+        """Return whether it is time to read them again."""
+        return clock.monotonic() - self._looked_at >= EVERY_SECONDS
+
+    async def look(self, snapshot: Snapshot | None) -> None:
+        """Read the silences; while Alertmanager does not answer, what was read stays shown."""
+        self._looked_at = clock.monotonic()
+        try:
+            found = await self.alertmanagers.silences()
+        except ClientError as error:
+            log.warning("silences_not_read", error=str(error))
+            return
+        cases = await self.reader.read(partial(acknowledgements.at_work, now=self.now()))
+        of_ours = {case.word.silence_id for case in cases}
+        by_hand = [one for one in found if one.id not in of_ours and one.starts_at <= self.now()]
+        self._show_covered(by_hand, snapshot)
+        if snapshot is not None:
+            self._show_faults(by_hand, snapshot)
+
+    def _show_covered(self, by_hand: Sequence[Silence], snapshot: Snapshot | None) -> None:
+        view = snapshot.prometheus if snapshot else None
+        ours = Ours(
+            alerts={name: book.target_label for name, book in self.plans.runbooks.items()},
+            registry=self.plans.registry,
+            external=view.external if view else {},
+        )
+        covering: dict[str, list[Silence]] = {}
+        count = Counter(dict.fromkeys(TooWide, 0))
+        wide = set()
+        for silence in by_hand:
+            for target in ours.covered(silence):
+                covering.setdefault(target.name, []).append(silence)
+            reasons = ours.too_wide(silence, longest=self.longest)
+            count.update(reasons)
+            if reasons:
+                wide.add(silence.id)
+            if reasons and silence.id not in self._wide:
+                log.warning(
+                    "silence_too_wide",
+                    id=silence.id,
+                    by=silence.created_by,
+                    reasons=sorted(reasons),
+                    matchers=[str(one) for one in silence.matchers],
+                )
+        self.of_target, self._wide = covering, frozenset(wide)
+        for bot in self.plans.registry:
+            if bot.kind in NAMED_BOTS:
+                self.metrics.silences.covering.labels(bot.name).set(len(covering.get(bot.name, ())))
+        for reason, number in count.items():
+            self.metrics.silences.too_wide.labels(reason).set(number)
+
+    def _show_faults(self, by_hand: Sequence[Silence], snapshot: Snapshot) -> None:
+        if snapshot.prometheus is None or snapshot.alertmanager is None:
+            return
+        ends = {one.id: one.ends_at for one in by_hand}
+        until: dict[Fault, datetime] = {}
+        for key, routed in snapshot.alertmanager.items():
+            rule = snapshot.prometheus.alerts.get(key)
+            standing = [ends[one] for one in routed.silenced_by if one in ends]
+            if rule is None or not rule.firing or not rule.is_ours or not standing:
+                continue
+            fault = fault_of(rule.labels)
+            if is_registered(fault, self.plans):
+                until[fault] = max([*standing, until.get(fault, standing[0])])
+        self._shown |= until.keys()
+        for fault in self._shown:
+            end = until.get(fault)
+            value = 0.0 if end is None else end.timestamp()
+            self.metrics.silences.until.labels(*fault).set(value)
