@@ -18,7 +18,7 @@ MESSAGES = frozenset({"TradingOpsTest", "TradingOpsNotice"})
 
 def test_the_rule_joins_the_labels_that_the_reconciler_joins() -> None:
     """In the same order: otherwise an acknowledgement is not found."""
-    joined = re.search(r'"subject", "",(?P<names>[^)]*)\)', recorded()["trading:alerts:firing"])
+    joined = re.search(r'"subject", "",(?P<names>[^)]*)\)', recorded()["fault:ALERTS:max"])
     assert joined is not None
     assert tuple(re.findall(r'"(\w+)"', joined["names"])) == SUBJECT_LABELS
 

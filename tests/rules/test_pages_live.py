@@ -30,6 +30,7 @@ from trading_ops.clients.http import Http
 from trading_ops.domain.acknowledgement import PAGE
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.silencing import Matcher
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.plans import Plans
@@ -303,3 +304,45 @@ async def serve_metrics(metrics: ReconcilerMetrics) -> AsyncIterator[str]:
         yield "{}:{}".format(*runner.addresses[0])
     finally:
         await runner.cleanup()
+
+
+async def test_a_silence_by_hand_is_read_with_what_it_matches(tmp_path: Path) -> None:
+    """Matchers of each type, the alert that it silences, and nothing once it is expired."""
+    matchers = (
+        Matcher("alertname", "TradingBot.*", is_regex=True),
+        Matcher("bot", "alpha"),
+        Matcher("venue", "kraken", is_equal=False),
+    )
+    async with (
+        run_receivers() as receivers,
+        run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
+    ):
+        url = f"http://{alertmanager.address}"
+        now = clock.now()
+        order = {
+            "matchers": [
+                {
+                    "name": one.name,
+                    "value": one.value,
+                    "isRegex": one.is_regex,
+                    "isEqual": one.is_equal,
+                }
+                for one in matchers
+            ],
+            "startsAt": now.isoformat(),
+            "endsAt": (now + timedelta(hours=2)).isoformat(),
+            "createdBy": "ada",
+            "comment": "new disk",
+        }
+        async with alertmanager.session.post(f"{url}/api/v2/silences", json=order) as answer:
+            assert answer.status == 200, await answer.text()
+        await alertmanager.post(DOWN)
+        await eventually(lambda: _suppressed(alertmanager), what="the silence to take hold")
+        client = Alertmanager(Http(alertmanager.session, url))
+        (silence,) = await client.silences()
+        assert (silence.created_by, silence.comment) == ("ada", "new disk")
+        assert set(silence.matchers) == set(matchers)
+        (alert,) = (await client.alerts()).values()
+        assert alert.silenced_by == {silence.id}
+        await client.expire(silence.id)
+        assert await client.silences() == []

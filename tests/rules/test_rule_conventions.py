@@ -201,11 +201,12 @@ def test_recorded_names_tell_level_metric_and_operation(name: str) -> None:
     rated = "rate(" in recorded()[name]
     assert ("rate" in operation) == rated
     # What is rated is no total any more, and says so by its name.
-    names = catalogue.sample_names()
+    names = catalogue.sample_names() | OF_OTHERS
     assert {metric, f"{metric}_total"} & names
     assert not metric.endswith("_total")
-    # But for what is of the whole fleet, which no label of a target may divide.
-    assert " by (" not in recorded()[name] or level == "fleet"
+    # But for what is of the whole fleet, which no label of a target may divide, and for faults,
+    # whose labels are listed in `domain.fault`.
+    assert " by (" not in recorded()[name] or level in {"fleet", "fault"}
 
 
 def test_bounds_of_buckets_are_spelt_as_they_are_exported() -> None:

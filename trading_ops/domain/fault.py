@@ -33,7 +33,7 @@ SUBJECT_LABELS = (
     "reason",
 )
 """Labels that tell two alerts of one name, bot and venue apart; the recording rule
-`trading:alerts:firing` joins them in the same order. An alert about another has `subject` alone."""
+`fault:ALERTS:max` joins them in the same order. An alert about another has `subject` alone."""
 
 
 class Fault(NamedTuple):
