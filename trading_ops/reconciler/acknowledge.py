@@ -310,7 +310,7 @@ class Acknowledging:
         for key in self._shown:
             end = ends.get(key)
             value = 0.0 if end is None else end.timestamp()
-            self.metrics.acknowledged_until.labels(*key).set(value)
+            self.metrics.silences.acknowledged.labels(*key).set(value)
 
 
 def _unsilenced(word: Acknowledgement) -> Acknowledgement:

@@ -15,9 +15,10 @@ OUTCOMES = tuple(state for state in AttemptState if state is not AttemptState.ST
 
 
 class SilenceMetrics:
-    """What is silenced by hand."""
+    """What is acknowledged, and what is silenced by hand."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.acknowledged = gauge("trading_ops_acknowledged_until_timestamp_seconds", registry)
         self.until = gauge("trading_ops_silenced_until_timestamp_seconds", registry)
         self.covering = gauge("trading_ops_silences_covering", registry)
         self.too_wide = gauge("trading_ops_silences_too_wide", registry)
@@ -36,9 +37,6 @@ class ReconcilerMetrics:
         self.incidents_held = gauge("trading_ops_incidents_held", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
-        self.acknowledged_until = gauge(
-            "trading_ops_acknowledged_until_timestamp_seconds", self.registry
-        )
         self.silences = SilenceMetrics(self.registry)
         self.paused = gauge("trading_ops_automation_paused", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
