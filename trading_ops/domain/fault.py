@@ -31,6 +31,7 @@ SUBJECT_LABELS = (
     "rule_group",
     "gate",
     "reason",
+    "clock",
 )
 """Labels that tell two alerts of one name, bot and venue apart; the recording rule
 `fault:ALERTS:max` joins them in the same order. An alert about another has `subject` alone."""

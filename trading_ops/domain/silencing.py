@@ -25,6 +25,7 @@ NOT_OF_TARGETS = frozenset(
         "rule_group",
         "gate",
         "reason",
+        "clock",
     }
 )
 """Identifying labels that no alert of a bot or a venue has."""

@@ -14,6 +14,8 @@ LABELLED = {
     "trading_ops_incident_escalated",
     "trading_ops_incidents_held",
     "trading_ops_acknowledged_until_timestamp_seconds",
+    "trading_ops_silenced_until_timestamp_seconds",
+    "trading_ops_silences_covering",
     "trading_ops_test_alert",
     "trading_ops_notice",
     "trading_ops_recovery_duration_seconds",

@@ -15,6 +15,8 @@ CROSS_LABELS = {
     "trading_ops_notice",
     "trading_ops_incident_escalated",
     "trading_ops_acknowledged_until_timestamp_seconds",
+    "trading_ops_silenced_until_timestamp_seconds",
+    "trading_ops_silences_covering",
     "trading_ops_agent_silent",
     "trading_ops_agent_last_answer_timestamp_seconds",
     "trading_ops_holds_reapplied_total",
