@@ -3,12 +3,12 @@
 import re
 import stat
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import trading_ops
 from tests.compose.composed import (
     COMPOSE,
     DOCKERFILE,
@@ -83,8 +83,7 @@ def test_its_image_is_pinned(service: dict[str, Any]) -> None:
     name, _, tag = service["image"].rpartition(":")
     assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[a-z]+)?", tag)
     if name == "trading-ops":
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        assert tag == project["version"]
+        assert tag == trading_ops.__version__
 
 
 def test_our_image_is_built_once_and_pulled_from_nowhere() -> None:
