@@ -135,7 +135,7 @@ async def test_short_locks_are_none(in_wal: Writer, path: Path) -> None:
     writing = threading.Thread(target=write)
     writing.start()
     try:
-        read = source(path, busy_seconds=1.0)
+        read = source(path, busy_seconds=60.0)
         assert [(await look(read))["locked"] for _ in range(10)] == [0] * 10
     finally:
         stopping.set()
