@@ -78,6 +78,8 @@ async def test_killed_bot_is_covered_and_goes_on(
     await open_order(venue)
     process.kill()
     process.wait()
+    armed, added = venue.journal("dead_man_armed")[0], venue.journal("order_added")[0]
+    assert armed["seq"] < added["seq"]  # a bot may die right after its first order
     before = ceiling(tmp_path)
     await until(lambda: venue.journal("dead_man_fired"), within=10)
     assert venue.open_orders() == set()

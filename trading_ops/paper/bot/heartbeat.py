@@ -63,6 +63,7 @@ class Heartbeat(Component):
         self._interval = interval_seconds
         self._dead_man = dead_man_seconds
         self._wind_due = 0.0
+        self._armed_until = 0.0
 
     async def run(self) -> None:
         """Make passes until cancelled."""
@@ -97,6 +98,8 @@ class Heartbeat(Component):
         if not self._broker.up:
             # Said here, so that no step has to wait for what is known.
             raise Unavailable(f"broker: {self._broker.detail}")
+        if clock.monotonic() >= self._armed_until:
+            await self._wind()  # before the first order: a bot that dies after it is covered
         await self._orders.ask(targets, within=STEP_SECONDS)
         if clock.monotonic() >= self._wind_due:
             await self._wind()
@@ -117,6 +120,7 @@ class Heartbeat(Component):
         reached(Place.WOUND)
         self.metrics.dead_man_switch(now + self._dead_man)
         self._wind_due = elapsed + self._dead_man / WINDS_PER_TIMEOUT
+        self._armed_until = elapsed + self._dead_man
 
     async def disarm(self) -> None:
         """Switch the venue's dead-man switch off: nothing is open that it would guard.
@@ -125,6 +129,7 @@ class Heartbeat(Component):
             Unavailable: the broker is down; it will fire, and find nothing.
         """
         await self._broker.call("CancelAllOrdersAfter", lambda client: client.cancel_all_after(0))
+        self._armed_until = 0.0
         self.metrics.dead_man_switch(0)
 
     def _beat(self) -> None:
