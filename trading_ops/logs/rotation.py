@@ -106,7 +106,10 @@ def _new_file(path: Path) -> BinaryIO:
 
 
 def prune(policy: LogPolicy, folder: Path, now: float) -> None:
-    """Remove files that are too old, and the oldest while the folder holds too much.
+    """Remove files that are too old, and while the folder holds too much, of the largest log.
+
+    The oldest file of the log that takes the most space goes first: a process that floods its log
+    does not remove another one's.
 
     Raises:
         OSError: one could not be removed.
@@ -116,11 +119,17 @@ def prune(policy: LogPolicy, folder: Path, now: float) -> None:
         if _last_written(path) < now - policy.kept_seconds:
             path.unlink(missing_ok=True)
             aside.remove(path)
-    total = folder_bytes(folder)
+    logs: dict[str, list[tuple[Path, int]]] = {}
     for path in aside:
-        if total <= policy.folder_bytes:
-            break
-        total -= _size(path)
+        if match := ASIDE.match(path.name):
+            logs.setdefault(match["log"], []).append((path, _size(path)))
+    excess = folder_bytes(folder) - policy.folder_bytes
+    while excess > 0 and logs:
+        name = max(logs, key=lambda one: sum(size for _, size in logs[one]))
+        path, size = logs[name].pop(0)
+        if not logs[name]:
+            del logs[name]
+        excess -= size
         path.unlink(missing_ok=True)
 
 

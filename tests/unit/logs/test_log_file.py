@@ -146,6 +146,19 @@ def test_the_folder_is_bounded_and_nothing_else_is_touched(tmp_path: Path) -> No
     assert len(files_aside(tmp_path)) == 2
 
 
+def test_a_flooding_log_does_not_remove_another(tmp_path: Path) -> None:
+    """The oldest file of all is a small one of the reconciler's: the flood's own files go."""
+    clock = Clock()
+    for name, size in (("reconciler.log", 100), *(("bot.log", 1000),) * 5):
+        log = tmp_path / name
+        log.write_bytes(b"y" * size)
+        clock.now += 1
+        move_aside(log, clock.now)
+    prune(LogPolicy(folder_bytes=1200), tmp_path, clock.now)
+    left = [path.name.partition(".log")[0] for path in files_aside(tmp_path)]
+    assert left == ["reconciler", "bot"]
+
+
 def test_two_moves_in_one_moment_are_two_files(tmp_path: Path) -> None:
     """Also when the first is compressed already, and when the clock stands still."""
     log = tmp_path / "bot.log"
