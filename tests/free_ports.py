@@ -9,13 +9,19 @@ import os
 import socket
 
 FIRST, LAST = 11_000, 31_000
+SHARES = 8
+"""Into so many the range is divided: tests that run side by side never try the same port."""
+
+_WORKER = int(os.getenv("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  # noqa: TID251 - xdist's
+_SHARE = (LAST - FIRST) // SHARES
+_BEGIN = FIRST + _WORKER % SHARES * _SHARE
 _numbers = itertools.count(os.getpid() * 97)
 
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 on which nobody listens, another at each call."""
-    for number in itertools.islice(_numbers, LAST - FIRST):
-        port = FIRST + number % (LAST - FIRST)
+    for number in itertools.islice(_numbers, _SHARE):
+        port = _BEGIN + number % _SHARE
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
