@@ -7,7 +7,7 @@ from typing import Any
 
 from trading_ops.domain.target import Target
 from trading_ops.errors import ActionError, SetupError, StackError
-from trading_ops.services.manager import ServiceManager, Status
+from trading_ops.services.manager import ManagerUnavailable, ServiceManager, Status
 
 START_WITHIN = timedelta(seconds=60)
 """For the service manager to call it started."""
@@ -90,13 +90,16 @@ class NodeUnit:
 
         Raises:
             SetupError: it could not be started, and may be stopped by then.
-            StackError: the service manager does not answer.
+            StackError: the service manager does not answer, or has not finished in time. It may
+                still do so: whether it was restarted is not known.
         """
         try:
             await self._manager.restart(self._service.unit, START_WITHIN)
         except TimeoutError as error:
-            seconds = START_WITHIN.total_seconds()
-            raise SetupError(f"{self._service.unit} did not start within {seconds:g} s") from error
+            late = f"not restarted within {START_WITHIN.total_seconds():g} s"
+            raise ManagerUnavailable(
+                f"{self._service.unit}, by {self._service.manager}: {late}"
+            ) from error
         self.restarts += 1
         await self.refresh()
 

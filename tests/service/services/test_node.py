@@ -18,9 +18,13 @@ import pytest
 from tests.builders import FixedSecrets
 from tests.free_ports import free_port
 from tests.waiting import eventually
+from trading_ops.agent.fence import FenceKeeper
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.supervisor import SupervisedUnit
 from trading_ops.errors import FencedOff, Refused, Unreachable
+from trading_ops.node.unit import NodeUnit
+from trading_ops.services.manager import Status
+from trading_ops.services.orders import Orders, RestartOrder
 from trading_ops.targets import load_targets
 
 WITHIN = timedelta(seconds=60)
@@ -184,6 +188,32 @@ async def test_a_node_that_is_killed_in_the_middle_does_not_know_the_outcome(nod
     assert kept is not None
     assert (kept.outcome, kept.before) == ("unknown", before.incarnation)
     os.close(descriptor)
+
+
+class Slow:
+    """A service manager whose restart takes longer than is waited for."""
+
+    async def status(self, name: str) -> Status:
+        return Status(state="activating", running=True, incarnation=f"{name}-1", pid=1)
+
+    async def start(self, name: str, within: timedelta) -> None: ...
+
+    async def stop(self, name: str, grace: timedelta) -> None: ...
+
+    async def restart(self, name: str, within: timedelta) -> None:
+        raise TimeoutError
+
+    async def close(self) -> None: ...
+
+
+async def test_a_restart_that_takes_too_long_is_not_known(folder: Path) -> None:
+    """The manager may still finish it: called failed, it would be done a second time."""
+    alpha = load_targets(folder / "targets.yml").find("alpha")
+    assert alpha is not None
+    orders = Orders(FenceKeeper(folder / "fence.json"))
+    order = RestartOrder(attempt_id="a1", fence=1)
+    answer = await orders.restart(NodeUnit(alpha, Slow()), order)
+    assert answer["outcome"] == "unknown"
 
 
 async def test_only_listed_services_are_known(node: Node) -> None:
