@@ -8,6 +8,7 @@ RUN python -m venv /opt/trading-ops
 RUN /opt/trading-ops/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY trading_ops trading_ops
+COPY trading_ops_lab trading_ops_lab
 RUN /opt/trading-ops/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 RUN /opt/trading-ops/bin/trading-ops --version
 

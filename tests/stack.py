@@ -19,8 +19,8 @@ import psutil
 
 from tests.free_ports import free_port
 from trading_ops.settings import Settings, load_settings
-from trading_ops.stack.client import SupervisorClient
 from trading_ops.targets import load_targets
+from trading_ops_lab.supervisor.client import SupervisorClient
 
 ROOT = Path(__file__).parents[1]
 PORT = re.compile(r"127\.0\.0\.1:\d+")

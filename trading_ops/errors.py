@@ -41,6 +41,10 @@ class StackError(TradingOpsError):
     """The local stack is not in the state that the command needs."""
 
 
+class NotRunning(StackError):
+    """No stack runs in this var folder."""
+
+
 class NotPossibleHere(StackError):
     """A drill needs of this machine what it does not have, or what must not be taken from it."""
 

@@ -16,8 +16,8 @@ from tests.stack import Stack, running_stack
 from tests.waiting import eventually
 from trading_ops.domain.target import Kind
 from trading_ops.errors import TradingOpsError
-from trading_ops.stack.calm import wait_until_calm
-from trading_ops.stack.scene import Scene, open_scene
+from trading_ops_lab.drills.lab_clients import Scene, open_scene
+from trading_ops_lab.drills.preflight import wait_until_calm
 
 QUIET = 'trading_component_up{component="broker"} 1\n'
 

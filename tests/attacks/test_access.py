@@ -11,7 +11,7 @@ from yarl import URL
 from tests.attacks.conftest import Stranger
 from tests.strangers import BECOME_NOBODY, as_nobody, needs_root
 from trading_ops.domain.target import Kind
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
 
 HALT = {"reason": "attack"}
 

@@ -13,8 +13,8 @@ from tests.attacks.conftest import Stranger
 from tests.strangers import flood, needs_root
 from tests.waiting import eventually
 from trading_ops.domain.target import Kind
-from trading_ops.stack.scene import Scene
 from trading_ops.targets import split_address
+from trading_ops_lab.drills.lab_clients import Scene
 
 FLOOD_SECONDS = 6
 MEGABYTE = 1024 * 1024

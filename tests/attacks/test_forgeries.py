@@ -11,7 +11,7 @@ from tests.attacks.conftest import Rogue, Stranger, state_of, until_state
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.domain.target import Kind
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
 
 NAMES = ("alpha", "paper", "exporter", "reconciler", "prometheus")
 FAR = "2099-01-01T00:00:00Z"

@@ -5,7 +5,7 @@ import pytest
 from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops.domain.target import Kind
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
 
 HALT = {"reason": "mine now"}
 ELSEWHERE = (

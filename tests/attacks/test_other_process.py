@@ -7,8 +7,8 @@ from tests.waiting import eventually
 from trading_ops.agent import Agent, Health
 from trading_ops.domain.target import Kind
 from trading_ops.instrument import BotMetrics
-from trading_ops.stack.scene import Scene
 from trading_ops.targets import split_address
+from trading_ops_lab.drills.lab_clients import Scene
 
 IMPOSTORS = "sum(trading_ops_impostors_refused_total)"
 

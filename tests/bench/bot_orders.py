@@ -19,12 +19,12 @@ import msgspec
 
 from tests.bench.bot_rig import bot_at_a_venue
 from tests.bench.say import p50_p99, say
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.brokerage.port import Brokerage
-from trading_ops.paper.bot.checkpoints import Place, watch
-from trading_ops.paper.bot.config import read_secret
-from trading_ops.paper.bot.trading.strategy import Target
-from trading_ops.paper.venue.signing import decode_secret, sign
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.brokerage.port import Brokerage
+from trading_ops_lab.paper.bot.checkpoints import Place, watch
+from trading_ops_lab.paper.bot.config import read_secret
+from trading_ops_lab.paper.bot.trading.strategy import Target
+from trading_ops_lab.paper.venue.signing import decode_secret, sign
 
 SYMBOL = "BTC/USD"
 ORDERS = 200

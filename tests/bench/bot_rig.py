@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.crash.bot_world import BotWorld
 from tests.waiting import eventually
 from trading_ops import logs
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.config import load_config
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.config import load_config
 
 SEED = 11
 QUIET = {

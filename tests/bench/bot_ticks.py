@@ -19,7 +19,7 @@ from tests.bench.bot_rig import bot_at_a_venue
 from tests.bench.say import p50_p99, say
 from tests.crash.soak_gauges import memory_of
 from trading_ops.instrument.watchers.memory_trend import Blocks, Sample
-from trading_ops.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.bot import Bot
 
 DECISIONS = 5_000
 ROUNDS = 5

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from trading_ops.paper.bot import __main__ as bot
-from trading_ops.paper.bot import checkpoints
-from trading_ops.paper.bot.checkpoints import Place
-from trading_ops.paper.bot.leadership.lease import Lease
-from trading_ops.paper.bot.leadership.standby import Leadership
-from trading_ops.paper.bot.nonces.issuer import Nonces
-from trading_ops.paper.bot.trading import order
+from trading_ops_lab.paper.bot import __main__ as bot
+from trading_ops_lab.paper.bot import checkpoints
+from trading_ops_lab.paper.bot.checkpoints import Place
+from trading_ops_lab.paper.bot.leadership.lease import Lease
+from trading_ops_lab.paper.bot.leadership.standby import Leadership
+from trading_ops_lab.paper.bot.nonces.issuer import Nonces
+from trading_ops_lab.paper.bot.trading import order
 
 
 def tag_orders(tag: str) -> None:

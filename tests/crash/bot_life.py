@@ -19,12 +19,12 @@ from tests.crash import bot_plants
 from tests.crash.reconciler import serve_lives, speak_into
 from trading_ops import clock, logs
 from trading_ops.agent import Denial
-from trading_ops.paper.bot import checkpoints
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
-from trading_ops.paper.bot.checkpoints import Place
-from trading_ops.paper.bot.config import load_config
-from trading_ops.paper.bot.trading.checks import Check
+from trading_ops_lab.paper.bot import checkpoints
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
+from trading_ops_lab.paper.bot.checkpoints import Place
+from trading_ops_lab.paper.bot.config import load_config
+from trading_ops_lab.paper.bot.trading.checks import Check
 
 POLL_SECONDS = 0.02
 

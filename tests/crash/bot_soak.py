@@ -37,7 +37,8 @@ from tests.crash.soak_gauges import (
 )
 from tests.crash.soak_weather import Weather
 from trading_ops import clock
-from trading_ops.stack.configs import DEAD_MAN_SECONDS, SYMBOLS
+from trading_ops.cli.exporter_config import SYMBOLS
+from trading_ops_lab.supervisor.configs import DEAD_MAN_SECONDS
 
 READINGS_SECONDS = 10.0
 LEAST_READINGS = 120

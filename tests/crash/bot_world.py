@@ -79,7 +79,7 @@ class BotWorld:
         self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60))
         with (self.folder / "venue.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - once, before anything else
-                [sys.executable, "-m", "trading_ops.paper.venue", "--config", "venue.json"],
+                [sys.executable, "-m", "trading_ops_lab.paper.venue", "--config", "venue.json"],
                 cwd=self.folder,
                 env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
                 stdout=log,

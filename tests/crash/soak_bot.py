@@ -23,8 +23,8 @@ from tests.crash.bot_world import BotWorld
 from tests.crash.lives import ROOT
 from trading_ops import clock
 from trading_ops.instrument.entries.components import COMPONENTS
-from trading_ops.paper.bot import __main__ as bot_main
-from trading_ops.paper.bot.feed import Feed, Ticker
+from trading_ops_lab.paper.bot import __main__ as bot_main
+from trading_ops_lab.paper.bot.feed import Feed, Ticker
 
 LOOK_SECONDS = 1.0
 DOWN_SECONDS = 4.0
@@ -94,7 +94,7 @@ class SoakBot:
 
     def start(self) -> None:
         """Start the process."""
-        code: tuple[str, ...] = ("-m", "trading_ops.paper.bot", "--config", "bot.json")
+        code: tuple[str, ...] = ("-m", "trading_ops_lab.paper.bot", "--config", "bot.json")
         if self._plants:
             code = ("-m", "tests.crash.soak_bot", *self._plants, "--config", "bot.json")
         with self._log.open("ab") as log:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.stack import Stack, running_stack
-from trading_ops.stack.scene import Scene, open_scene
+from trading_ops_lab.drills.lab_clients import Scene, open_scene
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops.reports.gameday import FILE
 from trading_ops.reports.recorded_drills import GameDayRecord, RecordedDrill
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
 
 DOCS = Path(__file__).parents[2] / "docs"
 FASTEST = 8

@@ -14,9 +14,9 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.clients.reconciler_views import IncidentView, StoryView
 from trading_ops.errors import ClientError
-from trading_ops.stack.calm import wait_until_calm
-from trading_ops.stack.faults import FAULTS
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.preflight import wait_until_calm
+from trading_ops_lab.faults.catalogue import FAULTS
 
 
 @pytest.fixture(autouse=True)

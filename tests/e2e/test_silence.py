@@ -13,7 +13,7 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.clients.http import Http
 from trading_ops.domain.target import Kind
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
 
 STOPPED_WITHIN = 10.0
 HALTED_WITHIN = 5.0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack import Stack
 from tests.waiting import eventually
-from trading_ops.stack.lock import holder
+from trading_ops.cli.local_stack import holder
 
 RESTARTED = ["venue", "exporter", "reconciler", "alertmanager", "prometheus", "mail"]
 

@@ -38,7 +38,7 @@ SERVICE = """
 [Service]
 WorkingDirectory={root}
 ExecStart=/bin/sh -c 'until test -e {config}; do sleep 0.1; done; exec {python} -m \
-trading_ops.paper.bot --config {config}'
+trading_ops_lab.paper.bot --config {config}'
 """
 
 

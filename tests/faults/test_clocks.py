@@ -11,8 +11,8 @@ from tests.faults.clocks import Clocks, needs_compiler
 from tests.stack import Stack, running_stack
 from tests.waiting import eventually
 from trading_ops.errors import TradingOpsError
-from trading_ops.stack.calm import wait_until_calm
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.preflight import wait_until_calm
 
 HOUR = 3600.0
 

@@ -16,8 +16,8 @@ from tests.faults.disks import needs_disks, own_disk
 from tests.stack import ROOT, Stack, running_stack
 from tests.waiting import eventually
 from trading_ops.errors import TradingOpsError
-from trading_ops.stack.calm import wait_until_calm
-from trading_ops.stack.scene import Scene, open_scene
+from trading_ops_lab.drills.lab_clients import Scene, open_scene
+from trading_ops_lab.drills.preflight import wait_until_calm
 
 FULL_SECONDS = 30
 """Longer than five deaths take, after which the supervisor once gave a process up."""

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.freqtrade.conftest import NAME, StackWithFreqtrade
 from tests.freqtrade.real import PAIRS, Exchange, RealFreqtrade, patiently
 from trading_ops.domain.target import Kind
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
 
 STALE = "TradingBotMarketDataStale"
 FROZEN_SECONDS = 25

@@ -14,8 +14,8 @@ import yaml
 from tests.rules.committed import ROOT, ROUTES, read_yaml
 from tests.rules.documented import blocks
 from trading_ops.settings import Settings
-from trading_ops.stack.layout import lay_out
 from trading_ops.targets import parse_targets
+from trading_ops_lab.supervisor.layout import lay_out
 
 PAGE = ROOT / "docs" / "adopt.md"
 WEBHOOK = "127.0.0.1:8431"

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from trading_ops.stack.processes import ALERTMANAGER_BINARIES
+from trading_ops_lab.supervisor.processes import ALERTMANAGER_BINARIES
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "prometheus"

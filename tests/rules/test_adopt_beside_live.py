@@ -19,10 +19,10 @@ from tests.rules.running_alertmanager import RunningAlertmanager, start_alertman
 from tests.rules.running_prometheus import start_prometheus
 from tests.waiting import eventually
 from trading_ops.settings import Settings
-from trading_ops.stack.processes import processes
 from trading_ops.store import incidents
 from trading_ops.store.engine import reading_engine
 from trading_ops.targets import load_targets
+from trading_ops_lab.supervisor.processes import processes
 
 BESIDE_SECONDS = 600.0
 TEAMS = {"CheckoutSlow", "CheckoutDown"}

@@ -19,7 +19,7 @@ from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import Runbook
 from trading_ops.instrument import catalogue
 from trading_ops.reconciler.runbooks import load_runbooks
-from trading_ops.stack.faults import FAULTS
+from trading_ops_lab.faults.catalogue import FAULTS
 
 BOOKS = load_runbooks(RUNBOOKS)
 AUTOMATIC = [book for book in BOOKS.values() if book.steps]

@@ -19,7 +19,7 @@ from tests.rules.running_alertmanager import lay_out, start_alertmanager
 from tests.rules.running_prometheus import start_prometheus
 from tests.rules.witness import Witness, run_witness
 from tests.waiting import PATIENCE, eventually
-from trading_ops.stack.dead_man import with_switch
+from trading_ops_lab.supervisor.dead_man_switch import with_switch
 
 BEAT = "1s"
 """In place of the minute between two signs of life."""

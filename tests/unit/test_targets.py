@@ -7,8 +7,8 @@ import pytest
 
 from trading_ops.domain.target import Kind, Manager, Restarts
 from trading_ops.errors import ConfigError
-from trading_ops.stack.layout import discovery
 from trading_ops.targets import load_targets, parse_targets, split_address
+from trading_ops_lab.supervisor.layout import discovery
 
 SHIPPED = Path(__file__).parents[2] / "targets.yml"
 TEXT = SHIPPED.read_text()

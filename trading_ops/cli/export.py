@@ -68,11 +68,11 @@ def _loaded(path: Path) -> "ExporterConfig":
 def _derived(targets: Path) -> "ExporterConfig":
     import msgspec  # noqa: PLC0415
 
+    from trading_ops.cli.exporter_config import exporter_config  # noqa: PLC0415
     from trading_ops.domain.target import Kind  # noqa: PLC0415
     from trading_ops.errors import ConfigError  # noqa: PLC0415
     from trading_ops.exporter.config import made_config  # noqa: PLC0415
     from trading_ops.settings import load_settings  # noqa: PLC0415
-    from trading_ops.stack.configs import exporter_config  # noqa: PLC0415
     from trading_ops.targets import load_targets  # noqa: PLC0415
 
     settings = msgspec.structs.replace(load_settings(), targets_file=targets.absolute())

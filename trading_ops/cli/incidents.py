@@ -16,6 +16,7 @@ from trading_ops import clock
 from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.local_stack import holder, not_running
 from trading_ops.cli.ordering import command_settings, connected
 from trading_ops.cli.story import plain, tell
 from trading_ops.cli.times import offset, short
@@ -24,8 +25,6 @@ from trading_ops.clients.reconciler_views import ListedIncidentView, StoryView
 from trading_ops.domain.acknowledgement import ACKNOWLEDGED, NEW
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
 from trading_ops.settings import Settings, load_settings
-from trading_ops.stack.client import not_running
-from trading_ops.stack.lock import holder
 from trading_ops.targets import load_targets
 
 if TYPE_CHECKING:  # SQLAlchemy takes longer to import than the answer to come

@@ -1,69 +1,18 @@
 """`trading-ops`: the group of all commands, and the only place where errors become sentences."""
 
 import importlib
-import importlib.util
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from trading_ops import __version__
+from trading_ops.cli.commands import COMMANDS, Entry, added, find
 from trading_ops.cli.exit_codes import ExitCode
 
 PROGRAM = "trading-ops"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Where a command is found, and its line in the help, known without importing it."""
-
-    module: str
-    attribute: str
-    help: str
-
-
-def _entry(module: str, attribute: str, text: str) -> Entry:
-    return Entry(f"trading_ops.cli.{module}", attribute, text)
-
-
-COMMANDS: Mapping[str, Entry] = {
-    "up": _entry("up", "up", "Start the local stack and run it until Ctrl-C."),
-    "down": _entry("down", "down", "Stop the local stack."),
-    "status": _entry("status", "status", "Show the processes of the local stack."),
-    "doctor": _entry("doctor", "doctor", "Check tools, configuration and every connection."),
-    "drill": _entry("drill", "drill", "Inject one fault and time the recovery."),
-    "gameday": _entry("drill", "gameday", "Run all drills and print the results."),
-    "incidents": _entry("incidents", "incidents", "List incidents, or show one timeline."),
-    "audit": _entry("audit", "audit", "Verify and anchor the audit log."),
-    "automation": _entry("automation", "automation", "Show, pause and resume auto-remediation."),
-    "halt": _entry("halt", "halt", "Halt trading of one bot or of all bots."),
-    "reduce": _entry("halt", "reduce", "Put a bot in reduce-only mode."),
-    "resume": _entry("halt", "resume", "Release a bot's holds so that it trades again."),
-    "restart": _entry(
-        "restart", "restart", "Restart a bot gracefully and wait until it is healthy."
-    ),
-    "update": _entry("update", "update", "Deploy a release; roll back if it is unhealthy."),
-    "ack": _entry(
-        "acknowledge", "acknowledge", "Acknowledge an incident: pages and automation stop."
-    ),
-    "unack": _entry("acknowledge", "withdraw", "Remove an acknowledgement."),
-    "snooze": _entry("acknowledge", "snooze", "Snooze an incident."),
-    "run": _entry("by_hand", "run", "Run an action manually, through the same gates."),
-    "approvals": _entry("by_hand", "approvals", "List actions that wait for approval."),
-    "approve": _entry("by_hand", "approve", "Approve another operator's action."),
-    "deny": _entry("by_hand", "deny", "Deny an action, or withdraw your own request."),
-    "maintenance": _entry("maintenance", "maintenance", "Begin, end and list maintenance windows."),
-    "events": _entry("events", "events", "Show past events, or follow new ones."),
-    "token": _entry("token", "token", "Add, list and revoke API tokens."),
-    "runbook": _entry("runbook", "runbook", "Check the runbooks."),
-    "migrate": _entry("migrate", "migrate", "Upgrade the database schema."),
-    "export": _entry("export", "export", "Serve metrics of the host, processes and venues."),
-    "node": _entry("node", "node", "Run the executor for the services of this host."),
-    "completion": _entry("completion", "completion", "Print the completion script for a shell."),
-}
 
 
 class LazyGroup(click.Group):
@@ -71,28 +20,28 @@ class LazyGroup(click.Group):
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """Return the names of the commands whose modules are installed."""
-        return [name for name, entry in COMMANDS.items() if _installed(entry.module)]
+        return [*_installed(COMMANDS), *_installed(added())]
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         """Import and return a command, or None when there is none of this name."""
-        entry = COMMANDS.get(name)
-        if entry is None or not _installed(entry.module):
+        entry = find(name)
+        if entry is None:
             return None
         command = getattr(importlib.import_module(entry.module), entry.attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{entry.module}.{entry.attribute} is no command")
         return command
 
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands' lines without importing their modules."""
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, COMMANDS[name].help) for name in self.list_commands(context)]
-            )
+        for title, commands in (("Commands", COMMANDS), ("Lab commands", added())):
+            if lines := [(name, entry.help) for name, entry in _installed(commands).items()]:
+                with formatter.section(title):
+                    formatter.write_dl(lines)
 
 
-def _installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+def _installed(commands: Mapping[str, Entry]) -> Mapping[str, Entry]:
+    return {name: entry for name, entry in commands.items() if entry.is_installed}
 
 
 @click.group(
@@ -141,11 +90,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _explain(error: Exception) -> int:
-    from trading_ops.errors import ConfigError, SetupError, TradingOpsError  # noqa: PLC0415
+    from trading_ops.errors import (  # noqa: PLC0415
+        ConfigError,
+        NotRunning,
+        SetupError,
+        TradingOpsError,
+    )
 
     if isinstance(error, TradingOpsError):
         click.echo(f"Error: {error}", err=True)
-        if type(error).__name__ == "NotRunning":
+        if isinstance(error, NotRunning):
             return ExitCode.NOT_RUNNING
         return ExitCode.SETUP if isinstance(error, ConfigError | SetupError) else ExitCode.FAILED
     place = _write_traceback(error)

@@ -12,14 +12,13 @@ import aiohttp
 import click
 import msgspec
 
+from trading_ops.cli.local_stack import holder, not_running
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.settings import Settings, load_settings
-from trading_ops.stack.client import not_running
-from trading_ops.stack.lock import holder
 from trading_ops.targets import load_targets
 
 T = TypeVar("T")

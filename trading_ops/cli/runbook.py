@@ -1,11 +1,14 @@
 """`runbook`: check the runbooks against everything that they name, and show one."""
 
 import sys
+from importlib.metadata import entry_points
 
 import click
 
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.settings import load_settings
+
+FAULTS_GROUP = "trading_ops.faults"
 
 
 @click.group()
@@ -21,15 +24,19 @@ def check() -> None:
     there is any.
     """
     from trading_ops.reports.runbook_check import check_runbooks  # noqa: PLC0415
-    from trading_ops.stack.faults import FAULTS  # noqa: PLC0415
 
-    problems, checked = check_runbooks(load_settings(), faults=frozenset(FAULTS))
+    problems, checked = check_runbooks(load_settings(), faults=known_faults())
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
         click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", err=True)
         sys.exit(ExitCode.FAILED)
     click.echo(f"{checked} runbooks fit their rules, actions, queries and drills")
+
+
+def known_faults() -> frozenset[str]:
+    """Return the names of the faults that installed packages can inject, for `drill:` keys."""
+    return frozenset(name for one in entry_points(group=FAULTS_GROUP) for name in one.load())
 
 
 @runbook.command("list")

@@ -99,7 +99,7 @@ def rotate(context: click.Context, bot: str) -> None:
     Agent and reconciler use the new one without a restart, and no request is refused meanwhile.
     Exit code 1 when the agent has not confirmed it.
     """
-    from trading_ops.stack.rotation import rotate as replace  # noqa: PLC0415 - aiohttp is slow
+    from trading_ops.clients.token_rotation import rotate as replace  # noqa: PLC0415 - aiohttp is slow
 
     settings = load_settings()
     target = load_targets(settings.targets_file).find(bot)

@@ -20,9 +20,9 @@ from tests.free_ports import free_port
 from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.config import BotConfig, load_config
-from trading_ops.paper.venue.signing import sign
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.config import BotConfig, load_config
+from trading_ops_lab.paper.venue.signing import sign
 
 POLL_SECONDS = 0.05
 SYMBOL = "BTC/USD"
@@ -94,7 +94,7 @@ class Venue:
         path.write_text(json.dumps(config))
         with (self.folder / "venue.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "trading_ops.paper.venue", "--config", path], stderr=log
+                [sys.executable, "-m", "trading_ops_lab.paper.venue", "--config", path], stderr=log
             )
 
     def stop(self) -> None:
@@ -300,7 +300,7 @@ def spawn(config_file: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess
     def start() -> subprocess.Popen[bytes]:
         with (tmp_path / "bot.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "trading_ops.paper.bot", "--config", config_file],
+                [sys.executable, "-m", "trading_ops_lab.paper.bot", "--config", config_file],
                 stderr=log,
             )
         processes.append(process)

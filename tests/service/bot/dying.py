@@ -9,9 +9,9 @@ import signal
 import sys
 import time
 
-from trading_ops.paper.bot import checkpoints
-from trading_ops.paper.bot.__main__ import main
-from trading_ops.paper.bot.checkpoints import Place
+from trading_ops_lab.paper.bot import checkpoints
+from trading_ops_lab.paper.bot.__main__ import main
+from trading_ops_lab.paper.bot.checkpoints import Place
 
 SIGNALS = {
     "kill": [signal.SIGKILL],

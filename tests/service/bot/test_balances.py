@@ -10,8 +10,8 @@ import pytest
 from tests.service.bot.account import Desk, desk_at
 from tests.service.bot.conftest import SYMBOLS, Venue, sample, stays, until
 from trading_ops.agent import Side
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.config import BotConfig
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.config import BotConfig
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.brokerage.allowance import GROUP, Allowance, Tier
-from trading_ops.paper.bot.brokerage.broker import Broker
-from trading_ops.paper.bot.brokerage.kraken import Kraken
-from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
-from trading_ops.paper.bot.nonces.issuer import Nonces, open_nonces
-from trading_ops.paper.bot.nonces.owner import Owner
-from trading_ops.paper.bot.supervisor import Supervisor
-from trading_ops.paper.bot.trading.order import Order, new_client_id
+from trading_ops_lab.paper.bot.brokerage.allowance import GROUP, Allowance, Tier
+from trading_ops_lab.paper.bot.brokerage.broker import Broker
+from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
+from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown
+from trading_ops_lab.paper.bot.nonces.issuer import Nonces, open_nonces
+from trading_ops_lab.paper.bot.nonces.owner import Owner
+from trading_ops_lab.paper.bot.supervisor import Supervisor
+from trading_ops_lab.paper.bot.trading.order import Order, new_client_id
 
 NAMES = ("key", "secret")
 ORDER = Order(
@@ -144,7 +144,7 @@ async def test_a_venue_that_says_too_often_is_believed(
 
 IMPORTS = """
 import sys
-from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
+from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
 lean = kraken_class()
 assert "ccxt.binance" not in sys.modules
 import ccxt.async_support
@@ -164,7 +164,7 @@ class Refuser(MetaPathFinder):
             raise ImportError("another version")
 
 sys.meta_path.insert(0, Refuser())
-from trading_ops.paper.bot.brokerage.ccxt_kraken import kraken_class
+from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
 assert kraken_class().__name__ == "kraken"
 assert "ccxt.binance" in sys.modules
 """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trading_ops.errors import ConfigError
-from trading_ops.paper.bot.config import load_config, read_secret
+from trading_ops_lab.paper.bot.config import load_config, read_secret
 
 GOOD: dict[str, Any] = {
     "name": "alpha",

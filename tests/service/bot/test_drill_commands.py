@@ -7,14 +7,14 @@ import pytest
 
 from tests.service.bot.conftest import Control
 from trading_ops.agent import BadRequest
-from trading_ops.paper.bot.drills import MOST_MEBIBYTES, drill_commands
+from trading_ops_lab.paper.bot.drills import MOST_MEBIBYTES, drill_commands
 
 CLUTTERED = """
 import asyncio
 from trading_ops.agent.relief import relief_commands
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.uss import read_uss
-from trading_ops.paper.bot.drills import MEBIBYTE, drill_commands
+from trading_ops_lab.paper.bot.drills import MEBIBYTE, drill_commands
 
 async def main():
     clutter = drill_commands(allowed=True)["clutter_memory"]

@@ -16,8 +16,8 @@ import pytest
 from tests.crash.bot_instances import Instance, Pair, begin, finish, returned, tag_of, until
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.paper.bot.checkpoints import Place
-from trading_ops.paper.venue.signing import sign
+from trading_ops_lab.paper.bot.checkpoints import Place
+from trading_ops_lab.paper.venue.signing import sign
 
 LEASE = {"lease_seconds": 8.0, "renew_seconds": 1.5, "margin_seconds": 3.0, "watch_seconds": 0.3}
 START_SECONDS = 90.0

@@ -14,14 +14,14 @@ from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.agent.state import Hold, Holds, TradingState
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops.paper.bot.config import load_config
-from trading_ops.paper.bot.folder import take
-from trading_ops.paper.bot.leadership.late_nonces import LateSource
-from trading_ops.paper.bot.leadership.line import Line
-from trading_ops.paper.bot.leadership.shared_holds import SharedHolds
-from trading_ops.paper.bot.leadership.wire import NotLeader, on_the_wire, permit_while
-from trading_ops.paper.bot.nonces.source import NonceExhausted
-from trading_ops.paper.bot.records.postgresql import PostgresqlDriver
+from trading_ops_lab.paper.bot.config import load_config
+from trading_ops_lab.paper.bot.folder import take
+from trading_ops_lab.paper.bot.leadership.late_nonces import LateSource
+from trading_ops_lab.paper.bot.leadership.line import Line
+from trading_ops_lab.paper.bot.leadership.shared_holds import SharedHolds
+from trading_ops_lab.paper.bot.leadership.wire import NotLeader, on_the_wire, permit_while
+from trading_ops_lab.paper.bot.nonces.source import NonceExhausted
+from trading_ops_lab.paper.bot.records.postgresql import PostgresqlDriver
 
 
 @pytest.mark.parametrize("endpoint", ["AddOrder", "AmendOrder", "EditOrder", "AddOrderBatch"])

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from tests.service.bot.conftest import Venue, sample, until
-from trading_ops.paper.bot.__main__ import CRASHED, UNKNOWN, main
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.config import BotConfig
+from trading_ops_lab.paper.bot.__main__ import CRASHED, UNKNOWN, main
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.config import BotConfig
 
 Spawn = Callable[[], subprocess.Popen[bytes]]
 

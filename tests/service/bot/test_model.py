@@ -15,15 +15,15 @@ from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.records.events import Event
-from trading_ops.paper.bot.signals.advice import Advice
-from trading_ops.paper.bot.signals.component import SOURCE, Signals
-from trading_ops.paper.bot.signals.faults import ModelFault, break_model, mend_model
-from trading_ops.paper.bot.signals.model import MODEL, ModelProcess
-from trading_ops.paper.bot.signals.settings import SignalSettings
-from trading_ops.paper.bot.supervisor import Supervisor
-from trading_ops.paper.bot.trading.market import Quote
-from trading_ops.paper.bot.trading.strategy import Target
+from trading_ops_lab.paper.bot.records.events import Event
+from trading_ops_lab.paper.bot.signals.advice import Advice
+from trading_ops_lab.paper.bot.signals.component import SOURCE, Signals
+from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model, mend_model
+from trading_ops_lab.paper.bot.signals.model import MODEL, ModelProcess
+from trading_ops_lab.paper.bot.signals.settings import SignalSettings
+from trading_ops_lab.paper.bot.supervisor import Supervisor
+from trading_ops_lab.paper.bot.trading.market import Quote
+from trading_ops_lab.paper.bot.trading.strategy import Target
 
 ETH = "ETH/USD"
 SETTINGS = SignalSettings(

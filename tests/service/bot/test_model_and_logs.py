@@ -13,7 +13,7 @@ from tests.service.bot.conftest import Control, Venue, until
 from tests.unit.logs.reading import lines_of
 from tests.waiting import PATIENCE
 from trading_ops import clock
-from trading_ops.paper.bot.signals.faults import ModelFault, break_model
+from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_a_model_decides_is_replaced_and_everything_is_told(
     def told(kind: str) -> list[dict[str, Any]]:
         words = ["--config", str(config_file), "--events", "--kind", kind, "--last", "1000"]
         done = subprocess.run(
-            [sys.executable, "-m", "trading_ops.paper.bot", *words],
+            [sys.executable, "-m", "trading_ops_lab.paper.bot", *words],
             capture_output=True,
             check=True,
             text=True,

@@ -11,11 +11,11 @@ import pytest
 from tests.free_ports import free_port
 from tests.service.bot.conftest import Control, Venue, sample, until
 from trading_ops import clock
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.brokerage.history import BEGINNING
-from trading_ops.paper.bot.brokerage.venue_errors import VenueDown
-from trading_ops.paper.bot.config import BotConfig, read_secret
-from trading_ops.paper.bot.nonces.issuer import RESYNC_JUMP, Sharing
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.brokerage.history import BEGINNING
+from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown
+from trading_ops_lab.paper.bot.config import BotConfig, read_secret
+from trading_ops_lab.paper.bot.nonces.issuer import RESYNC_JUMP, Sharing
 
 AHEAD = 10**12
 ENOUGH = 60
@@ -103,7 +103,7 @@ async def test_a_second_bot_of_a_key_ends_with_a_sentence(
 ) -> None:
     """The first one trades on."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "trading_ops.paper.bot", "--config", str(other_file)),
+        *(sys.executable, "-m", "trading_ops_lab.paper.bot", "--config", str(other_file)),
         stderr=asyncio.subprocess.PIPE,
     )
     _, said = await process.communicate()

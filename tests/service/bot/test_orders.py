@@ -12,10 +12,10 @@ from tests.service.bot.desk import LOST_SECONDS, Desk, word
 from trading_ops import clock
 from trading_ops.agent import Side, TradingState
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
-from trading_ops.paper.bot.component import Unavailable
-from trading_ops.paper.bot.trading.market import Quote
-from trading_ops.paper.bot.trading.order import (
+from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
+from trading_ops_lab.paper.bot.component import Unavailable
+from trading_ops_lab.paper.bot.trading.market import Quote
+from trading_ops_lab.paper.bot.trading.order import (
     Order,
     OrderStatus,
     Position,
@@ -23,7 +23,7 @@ from trading_ops.paper.bot.trading.order import (
     adopted,
     new_client_id,
 )
-from trading_ops.paper.bot.trading.strategy import Target
+from trading_ops_lab.paper.bot.trading.strategy import Target
 
 
 @pytest.fixture

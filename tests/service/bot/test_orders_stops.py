@@ -12,13 +12,13 @@ from tests.service.bot.desk import Desk
 from trading_ops import clock
 from trading_ops.agent import TradingState
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.risk.checks import Facts, limit_checks
-from trading_ops.paper.bot.risk.limits import Rate
-from trading_ops.paper.bot.risk.settings import RiskLimits
-from trading_ops.paper.bot.trading.checks import not_while
-from trading_ops.paper.bot.trading.market import Quote
-from trading_ops.paper.bot.trading.order import OrderStatus, Position, Purpose
-from trading_ops.paper.bot.trading.strategy import Target
+from trading_ops_lab.paper.bot.risk.checks import Facts, limit_checks
+from trading_ops_lab.paper.bot.risk.limits import Rate
+from trading_ops_lab.paper.bot.risk.settings import RiskLimits
+from trading_ops_lab.paper.bot.trading.checks import not_while
+from trading_ops_lab.paper.bot.trading.market import Quote
+from trading_ops_lab.paper.bot.trading.order import OrderStatus, Position, Purpose
+from trading_ops_lab.paper.bot.trading.strategy import Target
 
 ETHER = "ETH/USD"
 LIMITS = RiskLimits(

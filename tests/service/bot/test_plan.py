@@ -6,10 +6,10 @@ import pytest
 
 from tests.service.bot.values import QUOTE, RULES, order
 from trading_ops.agent import Side
-from trading_ops.paper.bot.trading.market import Quote
-from trading_ops.paper.bot.trading.order import Order, OrderStatus
-from trading_ops.paper.bot.trading.plan import Cancel, Submit, plan
-from trading_ops.paper.bot.trading.strategy import Cross, Target
+from trading_ops_lab.paper.bot.trading.market import Quote
+from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus
+from trading_ops_lab.paper.bot.trading.plan import Cancel, Submit, plan
+from trading_ops_lab.paper.bot.trading.strategy import Cross, Target
 
 
 def test_cross_follows_the_trend() -> None:

@@ -7,8 +7,8 @@ import pytest
 from tests.service.bot.values import QUOTE, order
 from trading_ops.agent import Side
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.trading.money import record_money
-from trading_ops.paper.bot.trading.order import (
+from trading_ops_lab.paper.bot.trading.money import record_money
+from trading_ops_lab.paper.bot.trading.order import (
     Fill,
     OrderStatus,
     Position,

@@ -5,8 +5,8 @@ import sqlite3
 from functools import partial
 
 from tests.service.bot.conftest import Control, sample, until
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.config import BotConfig
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.config import BotConfig
 
 
 def made(bot: Bot) -> float:

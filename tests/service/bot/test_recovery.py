@@ -16,12 +16,12 @@ import msgspec
 import pytest
 
 from tests.service.bot.conftest import Control, Venue, sample, until
-from trading_ops.paper.bot import checkpoints
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.checkpoints import Place
-from trading_ops.paper.bot.config import BotConfig
-from trading_ops.paper.bot.reconciliation import component
-from trading_ops.paper.bot.trading.order import new_client_id
+from trading_ops_lab.paper.bot import checkpoints
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.checkpoints import Place
+from trading_ops_lab.paper.bot.config import BotConfig
+from trading_ops_lab.paper.bot.reconciliation import component
+from trading_ops_lab.paper.bot.trading.order import new_client_id
 
 Spawn = Callable[[], subprocess.Popen[bytes]]
 

@@ -17,9 +17,9 @@ from tests.waiting import eventually
 from trading_ops.agent import Hold, TradingState
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.config import load_config
-from trading_ops.paper.bot.records.events import EventKind, latest_events
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.config import load_config
+from trading_ops_lab.paper.bot.records.events import EventKind, latest_events
 
 Spawn = Callable[[], subprocess.Popen[bytes]]
 

@@ -16,11 +16,11 @@ import pytest
 from tests.postgres import Cluster
 from tests.service.bot.conftest import Venue, until
 from trading_ops.errors import ConfigError
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.checkpoints import Place
-from trading_ops.paper.bot.config import BotConfig, load_config
-from trading_ops.paper.bot.lives import FACT, Life
-from trading_ops.paper.bot.shutdown import ShutdownSeconds, Step, walk
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.checkpoints import Place
+from trading_ops_lab.paper.bot.config import BotConfig, load_config
+from trading_ops_lab.paper.bot.lives import FACT, Life
+from trading_ops_lab.paper.bot.shutdown import ShutdownSeconds, Step, walk
 
 Spawn = Callable[[], subprocess.Popen[bytes]]
 Begin = Callable[[str, str], subprocess.Popen[bytes]]

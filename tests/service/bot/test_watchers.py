@@ -6,8 +6,8 @@ import msgspec
 
 from tests.service.bot.conftest import Control, Venue, sample, until
 from trading_ops.instrument.watchers import Watcher
-from trading_ops.paper.bot.bot import Bot
-from trading_ops.paper.bot.config import BotConfig
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.config import BotConfig
 
 
 async def test_bot_is_watched(bot: Bot, control: Control) -> None:

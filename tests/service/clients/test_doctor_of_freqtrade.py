@@ -12,9 +12,9 @@ from tests.builders import FixedSecrets, make_target
 from tests.service.exporter.freqtrades import PASSWORD, USER, FakeFreqtrade
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Kind, Registry
-from trading_ops.stack.local_checks import Check
-from trading_ops.stack.loop_checks import check_connections
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.doctor.local_checks import Check
+from trading_ops_lab.doctor.loop_checks import check_connections
+from trading_ops_lab.drills.lab_clients import Scene
 
 
 async def first_two(fake: FakeFreqtrade, password: str) -> list[Check]:

@@ -19,8 +19,8 @@ from tests.waiting import eventually
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import CcxtEntry
 from trading_ops.exporter.exchange.source import ExchangeSource
-from trading_ops.paper.venue.config import load_config
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.config import load_config
+from trading_ops_lab.paper.venue.venue import Venue
 
 KEY_OF = "alpha"
 

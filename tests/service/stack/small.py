@@ -11,9 +11,9 @@ import aiohttp
 
 from tests.free_ports import free_port
 from trading_ops.domain.target import Restarts
-from trading_ops.stack.process import AskBanner, Process
-from trading_ops.stack.restart_pauses import RestartPauses
-from trading_ops.stack.supervisor import Supervisor
+from trading_ops_lab.supervisor.process import AskBanner, Process
+from trading_ops_lab.supervisor.restart_backoff import RestartPauses
+from trading_ops_lab.supervisor.supervisor import Supervisor
 
 PATIENCE_SECONDS = 120.0
 

@@ -17,8 +17,8 @@ from tests.service.stack.small import PATIENCE_SECONDS, supervising, until
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.services.api import HEALTHY
-from trading_ops.stack.alarm import Alarm, watched
-from trading_ops.stack.control import build
+from trading_ops_lab.supervisor.control import build
+from trading_ops_lab.supervisor.direct_alerts import Alarm, watched
 
 
 @dataclass

@@ -11,9 +11,9 @@ from aiohttp.test_utils import TestServer
 from tests.service.stack.small import greeter, kill, supervising, until
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Restarts
-from trading_ops.stack.control import build
-from trading_ops.stack.supervisor import Supervisor
-from trading_ops.stack.unit import State, Unit
+from trading_ops_lab.supervisor.control import build
+from trading_ops_lab.supervisor.supervisor import Supervisor
+from trading_ops_lab.supervisor.unit import State, Unit
 
 TOKEN = "a-token"
 

@@ -22,10 +22,10 @@ from tests.service.stack.small import (
     venue_and_bot,
 )
 from trading_ops.agent.incarnation import incarnation
-from trading_ops.stack.child import Child, start
-from trading_ops.stack.leftovers import Mark, adoptable, end_leftovers, leftovers
-from trading_ops.stack.process import Process
-from trading_ops.stack.unit import State
+from trading_ops_lab.supervisor.child import Child, start
+from trading_ops_lab.supervisor.orphans import Mark, adoptable, end_leftovers, leftovers
+from trading_ops_lab.supervisor.process import Process
+from trading_ops_lab.supervisor.unit import State
 
 
 async def killed_supervisor(folder: Path, ports: list[int]) -> list[int]:

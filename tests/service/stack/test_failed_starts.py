@@ -9,10 +9,10 @@ import pytest
 
 from tests.service.stack.small import FAST, greeter, kill, supervising, until
 from trading_ops.errors import SetupError
-from trading_ops.stack.control import describe
-from trading_ops.stack.restart_pauses import RestartPauses
-from trading_ops.stack.supervisor import Supervisor
-from trading_ops.stack.unit import State, Surroundings, Unit
+from trading_ops_lab.supervisor.control import describe
+from trading_ops_lab.supervisor.restart_backoff import RestartPauses
+from trading_ops_lab.supervisor.supervisor import Supervisor
+from trading_ops_lab.supervisor.unit import State, Surroundings, Unit
 
 
 def kill_now(unit: Unit) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.free_ports import free_port
 from tests.service.stack.small import PATIENCE_SECONDS, until
-from trading_ops.stack.mail import serve
+from trading_ops_lab.mail_sink import serve
 
 
 def send(port: int, subject: str) -> None:
@@ -87,7 +87,7 @@ async def test_the_process_ends_on_sigterm(tmp_path: Path) -> None:
     config = tmp_path / "mail.json"
     config.write_text(json.dumps({"address": f"127.0.0.1:{port}", "folder": str(tmp_path)}))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "trading_ops.stack.mail", "--config", str(config),
+        sys.executable, "-m", "trading_ops_lab.mail_sink", "--config", str(config),
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     await until(lambda: _accepts(port))

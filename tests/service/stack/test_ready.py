@@ -7,8 +7,8 @@ from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
 from tests.free_ports import free_port
-from trading_ops.stack.process import AskBanner, AskHttp
-from trading_ops.stack.ready import is_ready
+from trading_ops_lab.supervisor.process import AskBanner, AskHttp
+from trading_ops_lab.supervisor.readiness import is_ready
 
 
 @pytest.fixture

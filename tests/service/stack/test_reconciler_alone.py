@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.free_ports import free_port
 from tests.service.stack.small import REPOSITORY, until
 from tests.unit.stack.registries import changed, settings_in
-from trading_ops.stack.layout import lay_out
+from trading_ops_lab.supervisor.layout import lay_out
 
 
 async def test_its_database_is_for_the_owner_only(tmp_path: Path) -> None:

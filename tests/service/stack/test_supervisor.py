@@ -8,10 +8,10 @@ import pytest
 from tests.service.stack.small import alive, greeter, kill, lines, supervising, until
 from trading_ops.domain.target import Restarts
 from trading_ops.errors import SetupError, StackError
-from trading_ops.stack.process import AskBanner, Process
-from trading_ops.stack.restart_pauses import RestartPauses
-from trading_ops.stack.supervisor import Phase
-from trading_ops.stack.unit import State, Unit
+from trading_ops_lab.supervisor.process import AskBanner, Process
+from trading_ops_lab.supervisor.restart_backoff import RestartPauses
+from trading_ops_lab.supervisor.supervisor import Phase
+from trading_ops_lab.supervisor.unit import State, Unit
 
 
 async def test_what_is_needed_is_ready_first(tmp_path: Path) -> None:

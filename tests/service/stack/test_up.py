@@ -18,7 +18,7 @@ import pytest
 from tests.free_ports import free_port
 from tests.service.stack.small import REPOSITORY, alive, kill, lines, until_said
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.stack.lock import holder
+from trading_ops.cli.local_stack import holder
 
 UNITS = {"mail", "exporter"}
 SERVICE = re.compile(r"\n    service: \{manager: supervisor, unit: (\S+?)[,}].*")

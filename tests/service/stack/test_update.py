@@ -18,11 +18,11 @@ from tests.service.stack.small import supervising
 from tests.waiting import eventually
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Restarts
-from trading_ops.stack.control import build
-from trading_ops.stack.healthy import ask, missing
-from trading_ops.stack.process import AskHttp, Process
-from trading_ops.stack.releases import Releases
-from trading_ops.stack.unit import State, Unit
+from trading_ops_lab.supervisor.control import build
+from trading_ops_lab.supervisor.health_wait import ask, missing
+from trading_ops_lab.supervisor.process import AskHttp, Process
+from trading_ops_lab.supervisor.releases import Releases
+from trading_ops_lab.supervisor.unit import State, Unit
 
 WITHIN_SECONDS = 15.0
 ORDER = (
@@ -126,7 +126,7 @@ def bot_plan(folder: Path, venue: Venue) -> Process:
     path.write_bytes(msgspec.json.encode(config))
     return Process(
         unit="bot",
-        argv=(sys.executable, "-m", "trading_ops.paper.bot", "--config", str(path)),
+        argv=(sys.executable, "-m", "trading_ops_lab.paper.bot", "--config", str(path)),
         address=address,
         ready=AskHttp(
             url=f"http://{address}/health",

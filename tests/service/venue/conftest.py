@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from tests.service.venue.harness import AccountFeed, FaultCaller, Files, VenueProcess
-from trading_ops.paper.venue.config import load_config
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.config import load_config
+from trading_ops_lab.paper.venue.venue import Venue
 
 
 @pytest.fixture(scope="session")

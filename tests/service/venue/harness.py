@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from tests.free_ports import free_port
-from trading_ops.paper.venue import signing
+from trading_ops_lab.paper.venue import signing
 
 PATIENCE_SECONDS = 120.0
 T = TypeVar("T")
@@ -114,7 +114,7 @@ class Files:
 
 
 class VenueProcess:
-    """The real process: `python -m trading_ops.paper.venue`."""
+    """The real process: `python -m trading_ops_lab.paper.venue`."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -123,7 +123,13 @@ class VenueProcess:
     def start(self) -> None:
         with (self.files.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "trading_ops.paper.venue", "--config", self.files.config],
+                [
+                    sys.executable,
+                    "-m",
+                    "trading_ops_lab.paper.venue",
+                    "--config",
+                    self.files.config,
+                ],
                 stdout=log,
                 stderr=log,
             )

@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 
 from tests.service.venue.harness import AccountFeed, FaultCaller, Files
-from trading_ops.paper.venue import tokens
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue import tokens
+from trading_ops_lab.paper.venue.venue import Venue
 
 RESTING = {"symbol": "BTC/USD", "side": "buy", "order_type": "limit", "limit_price": 1000}
 

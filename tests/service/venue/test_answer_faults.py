@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from tests.service.venue.harness import AccountFeed, FaultCaller, Files, until
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.venue import Venue
 
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "1000"}
 
@@ -212,7 +212,7 @@ async def test_a_tier_of_the_configuration_is_enforced(
     """Without a fault too, when the configuration names a tier."""
     import json  # noqa: PLC0415
 
-    from trading_ops.paper.venue.config import load_config  # noqa: PLC0415
+    from trading_ops_lab.paper.venue.config import load_config  # noqa: PLC0415
 
     files.config.write_text(json.dumps(files.values() | {"tier": "pro"}))
     venue = Venue(load_config(files.config))

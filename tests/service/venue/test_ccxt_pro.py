@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.service.venue.harness import Files, until
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.venue import Venue
 
 
 @pytest.fixture

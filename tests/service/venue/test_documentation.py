@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.service.venue.harness import FaultCaller
-from trading_ops.paper.venue.faults import KINDS
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.faults import KINDS
+from trading_ops_lab.paper.venue.venue import Venue
 
 PAGE = (Path(__file__).parents[3] / "docs" / "paper-venue.md").read_text()
 FAULTS = [json.loads(body) for body in re.findall(r"^\| `fault '(.*?)'` \|", PAGE, re.MULTILINE)]

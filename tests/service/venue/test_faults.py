@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from tests.service.venue.harness import FaultCaller, Files, until
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.venue import Venue
 
 TIME = "/0/public/Time"
 
@@ -127,7 +127,7 @@ async def test_a_client_that_leaves_takes_its_hanging_request_with_it(
 
 async def test_the_venue_stops_while_requests_hang(files: Files, faults: FaultCaller) -> None:
     """A hanging request does not keep the venue from stopping at once."""
-    from trading_ops.paper.venue.config import load_config  # noqa: PLC0415
+    from trading_ops_lab.paper.venue.config import load_config  # noqa: PLC0415
 
     venue = Venue(load_config(files.config))
     await venue.start()

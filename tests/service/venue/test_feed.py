@@ -10,7 +10,7 @@ import pytest
 
 from tests.service.venue.harness import FaultCaller, Files, until
 from trading_ops import clock
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.venue import Venue
 
 
 class Listener:

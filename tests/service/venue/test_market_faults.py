@@ -9,10 +9,10 @@ import pytest
 
 from tests.service.venue.harness import AccountFeed, FaultCaller, Files, until
 from trading_ops import clock
-from trading_ops.paper.venue.config import load_config
-from trading_ops.paper.venue.hours import Hours
-from trading_ops.paper.venue.orders import ZERO
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.config import load_config
+from trading_ops_lab.paper.venue.hours import Hours
+from trading_ops_lab.paper.venue.orders import ZERO
+from trading_ops_lab.paper.venue.venue import Venue
 
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "1000"}
 MARKET = {"pair": "XBTUSD", "type": "buy", "ordertype": "market", "volume": "0.01"}
@@ -191,8 +191,8 @@ async def test_a_book_with_a_gap_fails_its_checksum(
 
     async def apply() -> bool:
         """Apply the next message; say whether the checksum is right."""
-        from trading_ops.paper.venue.feed.shapes import checksum  # noqa: PLC0415
-        from trading_ops.paper.venue.pairs import SYMBOLS  # noqa: PLC0415
+        from trading_ops_lab.paper.venue.feed.shapes import checksum  # noqa: PLC0415
+        from trading_ops_lab.paper.venue.pairs import SYMBOLS  # noqa: PLC0415
 
         data = (await account_feed.of("book"))["data"][0]
         for side, levels in book.items():

@@ -10,7 +10,7 @@ from tests.service.venue.harness import TOKEN, Files
 from trading_ops.clients.http import Http
 from trading_ops.clients.venue_faults import VenueFaults
 from trading_ops.errors import Refused
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.venue import Venue
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.service.venue.harness import FaultCaller, Files
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.venue import Venue
 
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "1000"}
 
@@ -213,7 +213,7 @@ async def test_a_wrong_public_question_is_refused(
 
 async def test_a_bug_stops_the_venue(files: Files, http: aiohttp.ClientSession) -> None:
     """When memory may differ from the file the venue ends, to start again from the file."""
-    from trading_ops.paper.venue.config import load_config  # noqa: PLC0415
+    from trading_ops_lab.paper.venue.config import load_config  # noqa: PLC0415
 
     venue = Venue(load_config(files.config))
     await venue.start()

@@ -15,9 +15,9 @@ import pytest
 import structlog
 
 from tests.service.venue.harness import FaultCaller, Files, VenueProcess, until
-from trading_ops.paper.venue.__main__ import main, run
-from trading_ops.paper.venue.config import load_config
-from trading_ops.paper.venue.venue import Venue
+from trading_ops_lab.paper.venue.__main__ import main, run
+from trading_ops_lab.paper.venue.config import load_config
+from trading_ops_lab.paper.venue.venue import Venue
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +162,7 @@ async def test_a_signal_ends_it_at_once_and_cleanly(
 
 def test_a_second_venue_on_the_same_state_is_refused(process: VenueProcess, files: Files) -> None:
     """Two venues never write one state: the second says so and ends."""
-    command = [sys.executable, "-m", "trading_ops.paper.venue", "--config", str(files.config)]
+    command = [sys.executable, "-m", "trading_ops_lab.paper.venue", "--config", str(files.config)]
     second = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert second.returncode == 1
     said = json.loads(second.stderr.splitlines()[-1])

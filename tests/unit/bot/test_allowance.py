@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_ops.instrument import BotMetrics
-from trading_ops.paper.bot.brokerage.allowance import GROUP, LIMITS, Allowance, Tier
-from trading_ops.paper.bot.brokerage.kraken import CALLS, COMMANDS, HISTORY
-from trading_ops.paper.venue.errors import VenueRefusal
-from trading_ops.paper.venue.faults import Caller, FaultBoard
-from trading_ops.paper.venue.limits import Limits
+from trading_ops_lab.paper.bot.brokerage.allowance import GROUP, LIMITS, Allowance, Tier
+from trading_ops_lab.paper.bot.brokerage.kraken import CALLS, COMMANDS, HISTORY
+from trading_ops_lab.paper.venue.errors import VenueRefusal
+from trading_ops_lab.paper.venue.faults import Caller, FaultBoard
+from trading_ops_lab.paper.venue.limits import Limits
 
 calls = st.tuples(st.sampled_from([*CALLS, *HISTORY, *COMMANDS]), st.floats(0.0, 4.0))
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_ops.errors import SetupError
-from trading_ops.paper.bot.nonces.ceiling import PAGE, Ceiling, Slot, decode
-from trading_ops.paper.bot.nonces.source import (
+from trading_ops_lab.paper.bot.nonces.ceiling import PAGE, Ceiling, Slot, decode
+from trading_ops_lab.paper.bot.nonces.source import (
     EARLIEST,
     LATEST,
     LIMIT,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.bot.reconciled import NOW, SYMBOL, deposit, order, run, trade, word
 from trading_ops.agent import Side
-from trading_ops.paper.bot.reconciliation.findings import (
+from trading_ops_lab.paper.bot.reconciliation.findings import (
     Adopt,
     Cancel,
     CountLedger,
@@ -16,8 +16,8 @@ from trading_ops.paper.bot.reconciliation.findings import (
     Hear,
     Shrink,
 )
-from trading_ops.paper.bot.reconciliation.sides import Orphans, Policy, Strangers
-from trading_ops.paper.bot.trading.order import OrderStatus
+from trading_ops_lab.paper.bot.reconciliation.sides import Orphans, Policy, Strangers
+from trading_ops_lab.paper.bot.trading.order import OrderStatus
 
 FILLED, CANCELLED = OrderStatus.FILLED, OrderStatus.CANCELLED
 SUBMITTED, PARTLY = OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.paper.bot.brokerage.executions import Execution, Executions, Fee, Sums
+from trading_ops_lab.paper.bot.brokerage.executions import Execution, Executions, Fee, Sums
 
 
 def opened(order: str = "O1", filled: str = "0") -> Execution:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.paper.bot.risk.losses import (
+from trading_ops_lab.paper.bot.risk.losses import (
     Day,
     Remembered,
     begin_day,
@@ -18,7 +18,7 @@ from trading_ops.paper.bot.risk.losses import (
     threshold,
     trading_day,
 )
-from trading_ops.paper.bot.trading.order import Position
+from trading_ops_lab.paper.bot.trading.order import Position
 
 LIMIT = Decimal(30)
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.paper.bot.signals.choice import Choice
-from trading_ops.paper.bot.signals.model_process import answer, momentum
-from trading_ops.paper.bot.signals.source import Market, Signal
-from trading_ops.paper.bot.signals.validation import fault_of, usable
-from trading_ops.paper.bot.trading.strategy import Target
+from trading_ops_lab.paper.bot.signals.choice import Choice
+from trading_ops_lab.paper.bot.signals.model_process import answer, momentum
+from trading_ops_lab.paper.bot.signals.source import Market, Signal
+from trading_ops_lab.paper.bot.signals.validation import fault_of, usable
+from trading_ops_lab.paper.bot.trading.strategy import Target
 
 NOW = 1_750_000_000.0
 MARKET = Market(symbol="BTC/USD", prices=(Decimal(1), Decimal(2)), at=NOW)

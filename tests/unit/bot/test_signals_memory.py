@@ -5,8 +5,8 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from trading_ops.paper.bot.signals.memory import LONGEST, Remembered, recalled, remember
-from trading_ops.paper.bot.trading.strategy import Cross, Target
+from trading_ops_lab.paper.bot.signals.memory import LONGEST, Remembered, recalled, remember
+from trading_ops_lab.paper.bot.trading.strategy import Cross, Target
 
 PRICES = [Decimal(text) for text in ("1.10", "2", "3", "4", "5.000")]
 

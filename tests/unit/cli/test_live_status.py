@@ -3,8 +3,8 @@ from typing import Any
 
 from rich.console import Console
 
-from trading_ops.cli.live_status import LiveStatus
-from trading_ops.cli.process_table import megabytes, state_words, table
+from trading_ops_lab.cli.live_status import LiveStatus
+from trading_ops_lab.cli.process_table import megabytes, state_words, table
 
 
 def process(state: str = "ready", **changes: Any) -> dict[str, Any]:

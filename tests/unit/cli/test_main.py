@@ -6,8 +6,9 @@ import click
 import pytest
 
 from trading_ops import __version__
+from trading_ops.cli.commands import COMMANDS, Entry, added
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.main import COMMANDS, Entry, cli, run
+from trading_ops.cli.main import cli, run
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for name in cli.list_commands(click.Context(cli)):
         assert f"  {name} " in said
-        assert COMMANDS[name].help[:40] in said
+        assert {**COMMANDS, **added()}[name].help[:40] in said
     assert "3 not running" in said
 
 
@@ -38,7 +39,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert ended.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@pytest.mark.parametrize("name", sorted({**COMMANDS, **added()}))
 def test_every_installed_command_explains_itself(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

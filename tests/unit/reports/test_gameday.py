@@ -25,7 +25,7 @@ from trading_ops.reports.recorded_drills import (
     RecordedDrill,
     RecordedMark,
 )
-from trading_ops.stack.following import DrillResult
+from trading_ops_lab.drills.drill_run import DrillResult
 
 DOCS = Path(__file__).parents[3] / "docs"
 RUNBOOKS = DOCS.parent / "runbooks"

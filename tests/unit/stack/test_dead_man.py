@@ -8,8 +8,8 @@ import yaml
 from tests.unit.stack.registries import REPOSITORY, committed, settings_in
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.settings import load_settings
-from trading_ops.stack.dead_man import with_switch
-from trading_ops.stack.layout import lay_out
+from trading_ops_lab.supervisor.dead_man_switch import with_switch
+from trading_ops_lab.supervisor.layout import lay_out
 
 COMMITTED = (REPOSITORY / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")
 

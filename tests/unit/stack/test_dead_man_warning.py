@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from trading_ops.settings import load_settings
-from trading_ops.stack.local_checks import check_dead_man_switch
+from trading_ops_lab.doctor.local_checks import check_dead_man_switch
 
 
 @pytest.mark.parametrize(("url", "warns"), [("", True), ("https://example.org/ping", False)])

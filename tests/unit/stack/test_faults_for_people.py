@@ -9,18 +9,18 @@ from typing import Any, cast
 import pytest
 
 from tests.waiting import eventually
+from trading_ops.cli.exporter_config import SYMBOLS
 from trading_ops.domain.target import Target
 from trading_ops.errors import Refused, StackError
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import load_settings
-from trading_ops.stack.closed_markets import ClosedMarkets
-from trading_ops.stack.configs import SYMBOLS
-from trading_ops.stack.fault import Fault
-from trading_ops.stack.faults import FAULTS
-from trading_ops.stack.gameday import SIDE_BY_SIDE, SITTINGS
-from trading_ops.stack.locked_store import LockedStore
-from trading_ops.stack.scene import Scene
-from trading_ops.stack.shared_fault import Shared
+from trading_ops_lab.drills.gameday import SIDE_BY_SIDE, SITTINGS
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.catalogue import FAULTS
+from trading_ops_lab.faults.closed_markets import ClosedMarkets
+from trading_ops_lab.faults.locked_store import LockedStore
+from trading_ops_lab.faults.shared import Shared
 
 BOT = cast(Target, SimpleNamespace(name="alpha"))
 

@@ -8,8 +8,8 @@ import pytest
 
 from trading_ops.errors import ConfigError
 from trading_ops.settings import Settings, load_settings
-from trading_ops.stack.local_checks import check_plans
-from trading_ops.stack.run import run
+from trading_ops_lab.doctor.local_checks import check_plans
+from trading_ops_lab.supervisor.run import run
 
 REPOSITORY = Path(__file__).parents[3]
 SERVICE = re.compile(r"\n    service: \{manager: supervisor, unit: (\S+?)[,}].*")

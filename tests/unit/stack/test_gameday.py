@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from trading_ops.stack.following import DrillResult
-from trading_ops.stack.gameday import GameDay
+from trading_ops_lab.drills.drill_run import DrillResult
+from trading_ops_lab.drills.gameday import GameDay
 
 
 def result(seconds: float | None = 10.0, **given: Any) -> DrillResult:

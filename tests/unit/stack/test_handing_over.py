@@ -12,10 +12,10 @@ from tests.unit.stack.test_what_must_not_happen import BOOKS
 from tests.unit.stack.told import AT, attempt, story
 from trading_ops.clients.reconciler_views import AttemptView, IncidentView, StoryView
 from trading_ops.domain.target import Target
-from trading_ops.stack import handing_over
-from trading_ops.stack.fault import Fault
-from trading_ops.stack.following import Following
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills import escalation_drill as handing_over
+from trading_ops_lab.drills.drill_run import Following
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.base import Fault
 
 DRIFT = BOOKS["TradingBotPositionDrift"]
 SOON = timedelta(milliseconds=300)

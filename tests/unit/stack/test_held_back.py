@@ -15,9 +15,9 @@ from trading_ops.clients.reconciler_views import EventView, IncidentView, StoryV
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
-from trading_ops.stack.following import Following
-from trading_ops.stack.held_back import cause_of, must_wait
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.drill_run import Following
+from trading_ops_lab.drills.inhibited_drill import cause_of, must_wait
+from trading_ops_lab.drills.lab_clients import Scene
 
 DOWN, VENUE = BOOKS["TradingBotDown"], BOOKS["TradingVenueDown"]
 SOON = timedelta(milliseconds=150)

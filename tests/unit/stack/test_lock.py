@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from trading_ops.cli.local_stack import holder, lock_file
 from trading_ops.errors import SetupError, StackError
-from trading_ops.stack.lock import holder, lock_file, only_stack
+from trading_ops_lab.supervisor.lock import only_stack
 
 
 def test_a_second_stack_is_refused_and_told_who_has_it(tmp_path: Path) -> None:

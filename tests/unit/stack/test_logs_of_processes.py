@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from trading_ops.logs.rotation import files_aside
-from trading_ops.stack.child import ROTATE_BYTES, last_error, rotate, tail
+from trading_ops_lab.supervisor.child import ROTATE_BYTES, last_error, rotate, tail
 
 
 def test_a_large_log_is_moved_out_of_the_way(tmp_path: Path) -> None:

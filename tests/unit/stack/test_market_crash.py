@@ -15,8 +15,14 @@ from trading_ops.clients.reconciler_views import HoldView, TargetView
 from trading_ops.clients.venue_faults import JournalEntry
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
-from trading_ops.stack.market_crash import ALERT, BASE, FALL_PERCENT, MarketCrash, worth_to_lose
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.market_crash import (
+    ALERT,
+    BASE,
+    FALL_PERCENT,
+    MarketCrash,
+    worth_to_lose,
+)
 
 AT, LONG_AGO = datetime(2126, 5, 4, tzinfo=UTC), datetime(2020, 5, 4, tzinfo=UTC)
 ALPHA = cast(Target, type("Bot", (), {"name": "alpha", "venue": "paper"})())

@@ -10,16 +10,16 @@ import pytest
 
 from trading_ops.domain.target import Target
 from trading_ops.errors import NotPossibleHere
-from trading_ops.paper.bot.drills import MEBIBYTE
-from trading_ops.stack.memory_clutter import (
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.free_memory import spare_bytes
+from trading_ops_lab.faults.memory_fragmentation import (
     LEFT_MEBIBYTES,
     MemoryClutter,
     over,
     own_bytes,
     refuse_without_room,
 )
-from trading_ops.stack.scene import Scene
-from trading_ops.stack.spare_memory import spare_bytes
+from trading_ops_lab.paper.bot.drills import MEBIBYTE
 
 ALPHA = cast(Target, SimpleNamespace(name="alpha"))
 PID = os.getpid()

@@ -15,12 +15,12 @@ import pytest
 from trading_ops.clients.agent import BotHealth, ComponentHealth
 from trading_ops.domain.target import Kind, Manager, Service, Target
 from trading_ops.errors import StackError, Unreachable
-from trading_ops.paper.bot.signals.faults import ModelFault, read_fault
-from trading_ops.paper.bot.signals.model import MODULE
-from trading_ops.paper.bot.signals.settings import Deciding, SignalSettings
-from trading_ops.stack import account_faults
-from trading_ops.stack.model_given_up import DECIDES, GIVEN_UP, SIGNALS, ModelGivenUp
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults import account as account_faults
+from trading_ops_lab.faults.abandoned_model import DECIDES, GIVEN_UP, SIGNALS, ModelGivenUp
+from trading_ops_lab.paper.bot.signals.faults import ModelFault, read_fault
+from trading_ops_lab.paper.bot.signals.model import MODULE
+from trading_ops_lab.paper.bot.signals.settings import Deciding, SignalSettings
 
 ALPHA = Target(
     name="alpha",

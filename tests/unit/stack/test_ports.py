@@ -7,7 +7,7 @@ import pytest
 from tests.unit.stack.registries import changed
 from trading_ops.domain.target import Registry
 from trading_ops.errors import SetupError
-from trading_ops.stack.ports import check_ports, describe_holder, is_free
+from trading_ops_lab.supervisor.ports import check_ports, describe_holder, is_free
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from tests.unit.stack.registries import TWO_BOTS, changed, committed, settings_in
 from trading_ops.domain.target import Restarts
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops.stack.process import AskBanner, AskHttp
-from trading_ops.stack.processes import find_binary, processes
+from trading_ops_lab.supervisor.process import AskBanner, AskHttp
+from trading_ops_lab.supervisor.processes import find_binary, processes
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_commands_are_arrays_with_the_flags_that_matter(tmp_path: Path, tools: P
     assert argv["alertmanager"][0] == str(tools / "prometheus-alertmanager")
     assert "--cluster.listen-address=" in argv["alertmanager"]
     assert argv["bot-alpha"] == (
-        sys.executable, "-m", "trading_ops.paper.bot",
+        sys.executable, "-m", "trading_ops_lab.paper.bot",
         "--config", f"{tmp_path}/config/bot-alpha.json",
     )  # fmt: skip
     assert f"TRADING_OPS_VAR={tmp_path}" in argv["reconciler"]

@@ -1,6 +1,6 @@
 import pytest
 
-from trading_ops.stack.restart_pauses import RestartPauses, is_failing, pause_before
+from trading_ops_lab.supervisor.restart_backoff import RestartPauses, is_failing, pause_before
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.unit.stack.registries import REPOSITORY
-from trading_ops.cli.process_table import state_words
 from trading_ops.domain.decision import Reason
+from trading_ops_lab.cli.process_table import state_words
 
 DOCUMENT = REPOSITORY / "docs" / "troubleshooting.md"
 BLOCK = re.compile(r"```(text|console)\n(.*?)```", re.DOTALL)
@@ -57,7 +57,7 @@ def lines_of(node: ast.expr) -> Iterator[list[str | None]]:
 
 def templates() -> Iterator[str]:
     """Give a regular expression for each line of text in the code and the scripts."""
-    for path in sorted((REPOSITORY / "trading_ops").rglob("*.py")):
+    for path in sorted(REPOSITORY.glob("trading_ops*/**/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr | ast.Constant):
                 yield from filter(None, map(pattern, lines_of(node)))

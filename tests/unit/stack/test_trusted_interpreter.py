@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from trading_ops.stack.update import changeable_part
+from trading_ops_lab.supervisor.update import changeable_part
 
 
 def test_what_everyone_can_write_is_not(tmp_path: Path) -> None:

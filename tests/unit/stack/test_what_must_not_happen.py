@@ -10,11 +10,11 @@ from trading_ops.clients.reconciler_views import StoryView
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import load_settings
-from trading_ops.stack.drill import done_twice
-from trading_ops.stack.fault import Fault
-from trading_ops.stack.following import Following
-from trading_ops.stack.noticing import done_for_people
-from trading_ops.stack.scene import Scene
+from trading_ops_lab.drills.drill_run import Following
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.page_only_drill import done_for_people
+from trading_ops_lab.drills.run import done_twice
+from trading_ops_lab.faults.base import Fault
 
 BOOKS = load_runbooks(load_settings(environ={}).runbooks)
 

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.settings import load_settings
-from trading_ops.stack.following import DrillResult
-from trading_ops.stack.gameday import DURING, SIDE_BY_SIDE, SILENCED, run_game_day
+from trading_ops_lab.drills.drill_run import DrillResult
+from trading_ops_lab.drills.gameday import DURING, SIDE_BY_SIDE, SILENCED, run_game_day
 
 BOOKS = load_runbooks(load_settings(environ={}).runbooks)
 

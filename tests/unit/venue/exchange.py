@@ -5,15 +5,15 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
-from trading_ops.paper.venue.config import KeyFiles, VenueConfig
-from trading_ops.paper.venue.engine import Engine
-from trading_ops.paper.venue.faults import FaultBoard
-from trading_ops.paper.venue.journal import Journal
-from trading_ops.paper.venue.market import Market
-from trading_ops.paper.venue.orders import NewOrder, Side
-from trading_ops.paper.venue.pairs import ASSETS, PAIRS
-from trading_ops.paper.venue.prices import Walk, WalkState
-from trading_ops.paper.venue.store import Store
+from trading_ops_lab.paper.venue.config import KeyFiles, VenueConfig
+from trading_ops_lab.paper.venue.engine import Engine
+from trading_ops_lab.paper.venue.faults import FaultBoard
+from trading_ops_lab.paper.venue.journal import Journal
+from trading_ops_lab.paper.venue.market import Market
+from trading_ops_lab.paper.venue.orders import NewOrder, Side
+from trading_ops_lab.paper.venue.pairs import ASSETS, PAIRS
+from trading_ops_lab.paper.venue.prices import Walk, WalkState
+from trading_ops_lab.paper.venue.store import Store
 
 NOW = 1_800_000_000.0
 CONFIG = VenueConfig(

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from trading_ops.errors import StoreError
-from trading_ops.paper.venue.deadman import DeadManSwitches
-from trading_ops.paper.venue.errors import VenueRefusal
-from trading_ops.paper.venue.faults import FaultBoard, FaultRequest
-from trading_ops.paper.venue.journal import Journal
-from trading_ops.paper.venue.sessions import Sessions, SessionState
-from trading_ops.paper.venue.signing import ApiKey, Keyring, decode_secret, sign
-from trading_ops.paper.venue.store import Store
+from trading_ops_lab.paper.venue.deadman import DeadManSwitches
+from trading_ops_lab.paper.venue.errors import VenueRefusal
+from trading_ops_lab.paper.venue.faults import FaultBoard, FaultRequest
+from trading_ops_lab.paper.venue.journal import Journal
+from trading_ops_lab.paper.venue.sessions import Sessions, SessionState
+from trading_ops_lab.paper.venue.signing import ApiKey, Keyring, decode_secret, sign
+from trading_ops_lab.paper.venue.store import Store
 
 # The example of Kraken's documentation, so that the formula is theirs and not only ours.
 DOCUMENTED_SECRET = (

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from trading_ops.paper.venue import matching
-from trading_ops.paper.venue.crowd import CrowdTrade, Level
-from trading_ops.paper.venue.orders import Order, Side
+from trading_ops_lab.paper.venue import matching
+from trading_ops_lab.paper.venue.crowd import CrowdTrade, Level
+from trading_ops_lab.paper.venue.orders import Order, Side
 
 
 def levels(*rows: tuple[str, str]) -> list[Level]:

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.venue.exchange import NOW, PAIR, exchange
-from trading_ops.paper.venue.amending import Change
-from trading_ops.paper.venue.crowd import Level
-from trading_ops.paper.venue.engine import NOBODY, Engine
-from trading_ops.paper.venue.errors import VenueRefusal
-from trading_ops.paper.venue.faults import FaultBoard, FaultRequest
-from trading_ops.paper.venue.ledger import LedgerEntry
-from trading_ops.paper.venue.orders import NewOrder
-from trading_ops.paper.venue.pairs import PAIRS
-from trading_ops.paper.venue.store import Store
+from trading_ops_lab.paper.venue.amending import Change
+from trading_ops_lab.paper.venue.crowd import Level
+from trading_ops_lab.paper.venue.engine import NOBODY, Engine
+from trading_ops_lab.paper.venue.errors import VenueRefusal
+from trading_ops_lab.paper.venue.faults import FaultBoard, FaultRequest
+from trading_ops_lab.paper.venue.ledger import LedgerEntry
+from trading_ops_lab.paper.venue.orders import NewOrder
+from trading_ops_lab.paper.venue.pairs import PAIRS
+from trading_ops_lab.paper.venue.store import Store
 
 ACCOUNTS = ("a", "b")
 Action = Callable[[Engine, float], None]

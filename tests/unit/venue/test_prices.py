@@ -4,12 +4,12 @@ from decimal import Decimal
 
 import pytest
 
-from trading_ops.paper.venue import crowd
-from trading_ops.paper.venue.candles import DAY_MINUTES, MINUTE, Candle, Candles
-from trading_ops.paper.venue.market import Market, invent_history
-from trading_ops.paper.venue.orders import Order, Side
-from trading_ops.paper.venue.pairs import ASSETS, BITCOIN, ETHER, PAIRS, USD, find_pair
-from trading_ops.paper.venue.prices import Walk, WalkState
+from trading_ops_lab.paper.venue import crowd
+from trading_ops_lab.paper.venue.candles import DAY_MINUTES, MINUTE, Candle, Candles
+from trading_ops_lab.paper.venue.market import Market, invent_history
+from trading_ops_lab.paper.venue.orders import Order, Side
+from trading_ops_lab.paper.venue.pairs import ASSETS, BITCOIN, ETHER, PAIRS, USD, find_pair
+from trading_ops_lab.paper.venue.prices import Walk, WalkState
 
 NOW = 1_800_000_000.0
 PAIR = PAIRS["XXBTZUSD"]

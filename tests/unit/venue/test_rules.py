@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from trading_ops.paper.venue.errors import VenueRefusal
-from trading_ops.paper.venue.faults import Caller, FaultBoard, FaultRequest
-from trading_ops.paper.venue.feed.shapes import checksum
-from trading_ops.paper.venue.hours import NEW_YORK, Hours
-from trading_ops.paper.venue.limits import Counter, Limits
-from trading_ops.paper.venue.pairs import PAIRS
+from trading_ops_lab.paper.venue.errors import VenueRefusal
+from trading_ops_lab.paper.venue.faults import Caller, FaultBoard, FaultRequest
+from trading_ops_lab.paper.venue.feed.shapes import checksum
+from trading_ops_lab.paper.venue.hours import NEW_YORK, Hours
+from trading_ops_lab.paper.venue.limits import Counter, Limits
+from trading_ops_lab.paper.venue.pairs import PAIRS
 
 ALPHA = Caller("Balance", "private", "alpha", "alpha")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.venue.exchange import NOW, PAIR, exchange, limit
-from trading_ops.paper.venue import pulse
-from trading_ops.paper.venue.amending import Change
-from trading_ops.paper.venue.crowd import Level
-from trading_ops.paper.venue.engine import NOBODY, Engine
-from trading_ops.paper.venue.errors import VenueRefusal
-from trading_ops.paper.venue.orders import Kind, NewOrder, Order, Side
+from trading_ops_lab.paper.venue import pulse
+from trading_ops_lab.paper.venue.amending import Change
+from trading_ops_lab.paper.venue.crowd import Level
+from trading_ops_lab.paper.venue.engine import NOBODY, Engine
+from trading_ops_lab.paper.venue.errors import VenueRefusal
+from trading_ops_lab.paper.venue.orders import Kind, NewOrder, Order, Side
 
 
 @pytest.fixture

@@ -1,0 +1,79 @@
+"""The commands of the product, known by name and help line without importing their modules.
+
+Another package adds its own through the entry point group `trading_ops.commands`: each entry point
+names a mapping of the same kind.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+ADDED_BY = "trading_ops.commands"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a command is found, and its line in the help."""
+
+    module: str
+    attribute: str
+    help: str
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the module can be imported; it is not imported to find out."""
+        try:
+            return importlib.util.find_spec(self.module) is not None
+        except ModuleNotFoundError:  # a parent package is missing
+            return False
+
+
+def _entry(module: str, attribute: str, text: str) -> Entry:
+    return Entry(f"trading_ops.cli.{module}", attribute, text)
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "incidents": _entry("incidents", "incidents", "List incidents, or show one timeline."),
+    "audit": _entry("audit", "audit", "Verify and anchor the audit log."),
+    "automation": _entry("automation", "automation", "Show, pause and resume auto-remediation."),
+    "halt": _entry("halt", "halt", "Halt trading of one bot or of all bots."),
+    "reduce": _entry("halt", "reduce", "Put a bot in reduce-only mode."),
+    "resume": _entry("halt", "resume", "Release a bot's holds so that it trades again."),
+    "ack": _entry(
+        "acknowledge", "acknowledge", "Acknowledge an incident: pages and automation stop."
+    ),
+    "unack": _entry("acknowledge", "withdraw", "Remove an acknowledgement."),
+    "snooze": _entry("acknowledge", "snooze", "Snooze an incident."),
+    "run": _entry("by_hand", "run", "Run an action manually, through the same gates."),
+    "approvals": _entry("by_hand", "approvals", "List actions that wait for approval."),
+    "approve": _entry("by_hand", "approve", "Approve another operator's action."),
+    "deny": _entry("by_hand", "deny", "Deny an action, or withdraw your own request."),
+    "maintenance": _entry("maintenance", "maintenance", "Begin, end and list maintenance windows."),
+    "events": _entry("events", "events", "Show past events, or follow new ones."),
+    "token": _entry("token", "token", "Add, list and revoke API tokens."),
+    "runbook": _entry("runbook", "runbook", "Check the runbooks."),
+    "migrate": _entry("migrate", "migrate", "Upgrade the database schema."),
+    "export": _entry("export", "export", "Serve metrics of the host, processes and venues."),
+    "node": _entry("node", "node", "Run the executor for the services of this host."),
+    "completion": _entry("completion", "completion", "Print the completion script for a shell."),
+}
+
+
+@functools.cache
+def added() -> Mapping[str, Entry]:
+    """Return the commands that other installed packages add; the product's own names win."""
+    found: dict[str, Entry] = {}
+    for one in entry_points(group=ADDED_BY):
+        try:
+            found |= one.load()
+        except ImportError:
+            continue  # its own dependencies are not installed
+    return {name: entry for name, entry in found.items() if name not in COMMANDS}
+
+
+def find(name: str) -> Entry | None:
+    """Return the command of this name, or None; other packages are looked at last: they cost."""
+    entry = COMMANDS.get(name) or added().get(name)
+    return entry if entry is not None and entry.is_installed else None

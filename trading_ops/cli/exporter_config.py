@@ -1,0 +1,94 @@
+"""The exporter's configuration, derived from settings and registry."""
+
+from pathlib import Path
+from typing import Any
+
+from trading_ops.domain.target import Kind, Manager, Registry, Target
+from trading_ops.settings import Settings
+from trading_ops.store.engine import sqlite_path
+
+SYMBOLS = ("BTC/USD", "ETH/USD")
+EXPORTER_DSN = "exporter_dsn"
+"""The file with which the exporter reads the reconciler's PostgreSQL; docs/databases.md."""
+
+
+def exporter_config(settings: Settings, registry: Registry, exporter: Target) -> dict[str, Any]:
+    """Return the exporter's configuration: the venues, bots and processes of the registry."""
+    return {
+        "address": exporter.address,
+        "metrics_token_file": str(settings.secrets / "metrics_token"),
+        "venues": [
+            {"name": venue.name, "address": venue.address, "symbols": list(SYMBOLS)}
+            for venue in registry.of_kind(Kind.VENUE)
+        ],
+        "paths": [str(settings.var)],
+        "listener_users": settings.listener_users,
+        "freqtrades": [
+            {
+                "name": bot.name,
+                "address": bot.address,
+                "credentials_file": str(settings.secrets / f"freqtrade_{bot.name}"),
+                **_ws_token(settings, bot),
+            }
+            for bot in registry.of_kind(Kind.FREQTRADE)
+            if exporter == registry.one(Kind.EXPORTER)  # one reader is enough
+        ],
+        "processes": [
+            {
+                "name": target.name,
+                "unit": target.service.unit,
+                "units_file": str(units_file(settings)),
+            }
+            for target in registry
+            if target.service and target.service.manager is Manager.SUPERVISOR
+        ],
+        "sqlite": _sqlite_files(settings, registry),
+        "postgresql": _postgresql(settings),
+        "log_files": [{"name": "stack", "paths": [str(settings.logs / "*.log")]}],
+    }
+
+
+def _sqlite_files(settings: Settings, registry: Registry) -> list[dict[str, str]]:
+    """Return the databases that are files: the bots', and the reconciler's unless it has a server.
+
+    A paper bot has its records in the folder that it keeps.
+    """
+    files = [
+        {"name": bot.name, "path": str(settings.var / unit_of(bot) / "bot.db")}
+        for bot in registry.of_kind(Kind.BOT)
+        if is_ours(registry, bot)
+    ]
+    if not settings.database or settings.database.startswith("sqlite"):
+        path = sqlite_path(settings.database_url)
+        files += [{"name": "reconciler", "path": str(path)}] if path else []
+    return files
+
+
+def _postgresql(settings: Settings) -> list[dict[str, str]]:
+    """Return the reconciler's server, when there is a connection string for the exporter's role."""
+    file = settings.secrets / EXPORTER_DSN
+    return [{"name": "reconciler", "dsn_file": str(file)}] if file.exists() else []
+
+
+def _ws_token(settings: Settings, bot: Target) -> dict[str, str]:
+    """Return where a Freqtrade's ws_token is; nothing when it has none, and is polled only."""
+    file = settings.secrets / f"freqtrade_{bot.name}.ws_token"
+    return {"ws_token_file": str(file)} if file.exists() else {}
+
+
+def is_ours(registry: Registry, target: Target) -> bool:
+    """Say whether it is a program of ours: a paper bot is one, whatever service manager runs it."""
+    if target.kind is Kind.BOT:
+        venue = registry.find(target.venue or "")
+        return target.service is not None and venue is not None and venue.faults is not None
+    return target.service is not None and target.service.manager is Manager.SUPERVISOR
+
+
+def units_file(settings: Settings) -> Path:
+    """Return the file in which the supervisor tells what it runs: each unit's pid and start."""
+    return settings.var / "supervisor" / "processes.json"
+
+
+def unit_of(target: Target) -> str:
+    """Return the name of its unit; its own name if it has no service manager."""
+    return target.service.unit if target.service else target.name

@@ -1,0 +1,23 @@
+"""The commands that the lab adds to `trading-ops`: run everything on one machine, and break it."""
+
+from collections.abc import Mapping
+
+from trading_ops.cli.commands import Entry
+
+
+def _entry(module: str, attribute: str, text: str) -> Entry:
+    return Entry(f"trading_ops_lab.cli.{module}", attribute, text)
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "up": _entry("up", "up", "Start the local stack and run it until Ctrl-C."),
+    "down": _entry("down", "down", "Stop the local stack."),
+    "status": _entry("status", "status", "Show the processes of the local stack."),
+    "doctor": _entry("doctor", "doctor", "Check tools, configuration and every connection."),
+    "drill": _entry("drill", "drill", "Inject one fault and time the recovery."),
+    "gameday": _entry("drill", "gameday", "Run all drills and print the results."),
+    "restart": _entry(
+        "restart", "restart", "Restart a bot gracefully and wait until it is healthy."
+    ),
+    "update": _entry("update", "update", "Deploy a release; roll back if it is unhealthy."),
+}

@@ -1,0 +1,56 @@
+"""`doctor`: check tools, configuration, tokens and every connection of the loop."""
+
+import asyncio
+import sys
+
+import click
+import msgspec
+from rich.console import Console
+
+from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.settings import load_settings
+from trading_ops_lab.doctor.examine import examine
+from trading_ops_lab.doctor.local_checks import Check
+
+
+@click.command()
+@click.option(
+    "--no-test-alert", is_flag=True, help="Leave out the test alert that goes to a person."
+)
+@output_option
+def doctor(*, no_test_alert: bool, output: str) -> None:
+    """Say what is wrong with the running stack, and how to mend it.
+
+    Checks tools and versions, secrets, the configurations, the processes and every connection of
+    the loop; then lets a test alert go the whole way: metric, rule, Alertmanager, reconciler, and
+    a person's mailbox. Exits with 1 when a check fails.
+    """
+    console = Console(stderr=True, quiet=True) if output == "json" else out()
+
+    async def run() -> list[Check]:
+        found = []
+        async for check in examine(load_settings(), test_alert=not no_test_alert):
+            _tell(console, check)
+            found.append(check)
+        return found
+
+    found = asyncio.run(run())
+    bad = sum(not check.ok for check in found)
+    warnings = sum(check.warning for check in found)
+    console.print(f"{bad} of {len(found)} are wrong" if bad else "everything is in order")
+    if warnings:
+        console.print(f"[bold yellow]{warnings} warning{'s' if warnings > 1 else ''}, see above[/]")
+    if output == "json":
+        print_json({"checks": msgspec.to_builtins(found)})
+    sys.exit(ExitCode.FAILED if bad else ExitCode.OK)
+
+
+def _tell(console: Console, check: Check) -> None:
+    mark = "[green]ok   [/]" if check.ok else "[red]wrong[/]"
+    if check.warning:
+        mark = "[bold yellow]WARN [/]"
+    console.print(f"{mark} {check.name:<34}", end="")
+    console.print(check.detail, markup=False)
+    if check.fix:
+        console.print(f"      Fix: {check.fix}", markup=False)

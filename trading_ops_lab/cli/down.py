@@ -1,0 +1,95 @@
+"""`trading-ops down`: stops the system that runs here, and returns when nothing is left."""
+
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from trading_ops.cli.console import output_option, print_json
+
+if TYPE_CHECKING:
+    from trading_ops.settings import Settings
+
+STOP_SECONDS = 60.0
+"""Every process has 12 s to end before it is killed, in at most four waves."""
+
+POLL_SECONDS = 0.05
+
+
+@click.command()
+@output_option
+def down(*, output: str) -> None:
+    """Stop the system that runs here.
+
+    Returns when its last process has ended. That nothing runs is no error.
+    """
+    pid = _stop()
+    if output == "json":
+        print_json({"was_running": pid is not None, "pid": pid or None})
+    else:
+        click.echo("Nothing is running." if pid is None else "Everything is stopped.")
+
+
+def _stop() -> int | None:
+    """Return the stack's pid when it and all its processes are gone; None: there was none.
+
+    0: the supervisor was dead, and only its processes were ended.
+
+    Raises:
+        StackError: it takes too long.
+    """
+    from trading_ops import clock  # noqa: PLC0415
+    from trading_ops.cli.local_stack import holder  # noqa: PLC0415
+    from trading_ops.errors import NotRunning, StackError  # noqa: PLC0415
+    from trading_ops.settings import load_settings  # noqa: PLC0415
+    from trading_ops_lab.supervisor.client import SupervisorClient  # noqa: PLC0415
+
+    settings = load_settings()
+    pid = holder(settings.var) or 0
+    try:
+        SupervisorClient(settings).shut_down()
+    except NotRunning:
+        return _end_leftovers(settings)
+    except StackError as error:
+        # It is frozen, or its token was changed: a signal asks for the same.
+        if not pid:
+            raise
+        click.echo(f"{error}. It is asked by a signal.", err=True)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)
+    deadline = clock.monotonic() + STOP_SECONDS
+    while holder(settings.var) is not None or _runs(pid):
+        if clock.monotonic() > deadline:
+            raise StackError(
+                f"the stack (process {pid}) is still stopping after {STOP_SECONDS:.0f} s: see "
+                f"{settings.logs / 'supervisor.log'}, or end it with `kill -9 {pid}`"
+            )
+        time.sleep(POLL_SECONDS)
+    return pid
+
+
+def _end_leftovers(settings: "Settings") -> int | None:
+    """End the processes of a dead supervisor; None: there were none."""
+    from trading_ops_lab.supervisor.lock import only_stack  # noqa: PLC0415
+    from trading_ops_lab.supervisor.orphans import end_leftovers, leftovers  # noqa: PLC0415
+    from trading_ops_lab.supervisor.run import log_to_file  # noqa: PLC0415
+
+    if not leftovers(settings.var):
+        return None
+    with only_stack(settings.var), log_to_file(settings):
+        end_leftovers(settings.var)
+    return 0
+
+
+def _runs(pid: int) -> bool:
+    """Whether the stack's own process is still there; one that only waits to be reaped is not."""
+    import psutil  # noqa: PLC0415
+
+    try:
+        return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

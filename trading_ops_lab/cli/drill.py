@@ -1,0 +1,193 @@
+"""`drill` and `gameday`: break the running stack on purpose and print how it healed."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.reports.gameday import FILE, PAGE, grids, read, summary, write
+from trading_ops.reports.recorded_drills import GameDayRecord
+from trading_ops.settings import load_settings
+from trading_ops_lab.drills.drill_run import DrillResult
+from trading_ops_lab.drills.gameday import SIDE_BY_SIDE, GameDay, held_back, run_game_day
+from trading_ops_lab.drills.gameday_record import begin_day, record_of
+from trading_ops_lab.drills.lab_clients import open_scene
+from trading_ops_lab.drills.run import run_drill
+from trading_ops_lab.drills.timeline import Mark
+
+BOT = click.option("--bot", metavar="NAME", help="The bot to break; the first one by default.")
+
+
+@click.command()
+@click.argument("alert")
+@BOT
+@click.option(
+    "--paused",
+    is_flag=True,
+    help="Pause automation first; the drill passes only if nothing recovers by itself.",
+)
+@click.option(
+    "--silenced",
+    is_flag=True,
+    help="Silence the alert in Alertmanager first; the drill passes only if hands are kept off.",
+)
+@click.option(
+    "--during",
+    metavar="ALERT",
+    default="",
+    help="Have this alert fire first, for which the runbook waits; the drill passes only if "
+    "nothing is done until that is over.",
+)
+@output_option
+def drill(
+    alert: str, bot: str | None, *, paused: bool, silenced: bool, during: str, output: str
+) -> None:
+    """Break the running stack so that ALERT fires, and follow it until it is healed.
+
+    Needs a running stack (`trading-ops up`). The fault is the one that the runbook of ALERT
+    names; the pipeline is the real one: Prometheus, Alertmanager, reconciler. Exits with 5 when
+    the incident is not closed within the runbook's `recover_within`.
+    """
+    console = _console(output)
+
+    async def run() -> DrillResult:
+        async with open_scene(load_settings()) as scene:
+            why = held_back(paused=paused, silenced=silenced, during=during)
+            _headline(console, alert, why)
+            return await run_drill(
+                scene,
+                alert,
+                bot_name=bot,
+                paused=paused,
+                silenced=silenced,
+                during=during,
+                say=lambda mark: _say(console, mark),
+            )
+
+    result = asyncio.run(run())
+    _verdict(console, result)
+    if output == "json":
+        print_json(msgspec.to_builtins(result))
+    sys.exit(ExitCode.OK if result.passed else ExitCode.NOT_RECOVERED)
+
+
+@click.command()
+@BOT
+@click.option(
+    "--without-paused", is_flag=True, help="Leave out the second runs, with automation paused."
+)
+@click.option(
+    "--record",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help=f"Write {FILE} and {PAGE} there.",
+)
+@click.option(
+    "--only",
+    metavar="ALERT",
+    multiple=True,
+    help=f"Only this alert's drill, again and again for more; --record keeps the others of {FILE}.",
+)
+@output_option
+def gameday(
+    bot: str | None,
+    *,
+    without_paused: bool,
+    record: Path | None,
+    only: tuple[str, ...],
+    output: str,
+) -> None:
+    """Run every drill, and each once more with automation paused; print the table.
+
+    Needs a running stack (`trading-ops up`). Exits with 5 when a drill is not closed in time, or
+    when something recovered although automation was paused.
+    """
+    console = _console(output)
+
+    async def run() -> tuple[GameDay, GameDayRecord]:
+        async with open_scene(load_settings()) as scene:
+            begun = await begin_day(scene)
+            day = await run_game_day(
+                scene,
+                bot_name=bot,
+                with_paused=not without_paused,
+                only=only,
+                begin=lambda alert, why: _headline(console, alert, why),
+                end=lambda result: _verdict(console, result),
+                say=lambda alert, mark: _say(console, mark, name=_short(alert)),
+            )
+            return day, await record_of(scene, day, begun=begun)
+
+    day, kept = asyncio.run(run())
+    _print_tables(console, kept)
+    if record is not None:
+        earlier = read(record) if only else None
+        write(record, kept if earlier is None else kept.after(earlier))
+    if output == "json":
+        report = {"median_seconds": day.median_seconds, "results": day.results}
+        print_json(msgspec.to_builtins(report))
+    sys.exit(ExitCode.OK if day.passed else ExitCode.NOT_RECOVERED)
+
+
+def _console(output: str) -> Console:
+    """Progress goes to standard error when standard output is for a machine."""
+    return Console(stderr=True, highlight=False, soft_wrap=True) if output == "json" else out()
+
+
+def _headline(console: Console, alert: str, why: str) -> None:
+    console.print(f"\n[bold]{alert}[/] {why}".rstrip())
+
+
+def _say(console: Console, mark: Mark, *, name: str = "") -> None:
+    console.print(
+        f"  {name}{mark.seconds:7.2f} s  {mark.stage:<10} {mark.note}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _short(alert: str) -> str:
+    """Return the name of a drill that runs beside others, as wide as any of theirs."""
+    return f"{alert:<31}" if alert in SIDE_BY_SIDE else ""
+
+
+def _verdict(console: Console, result: DrillResult) -> None:
+    if result.alert in SIDE_BY_SIDE:
+        console.print(f"  {result.alert}", highlight=False)
+    if result.not_possible:
+        console.print(f"  [yellow]not run[/]: {result.problem}", soft_wrap=True)
+    elif not result.passed:
+        console.print(f"  [red]failed[/]: {result.problem}")
+    elif result.paused or result.silenced:
+        console.print(f"  [green]passed[/]: still broken after {result.limit_seconds:.0f} s")
+        for reason in result.reasons:
+            console.print(f"    why nothing was done: {reason}", markup=False, soft_wrap=True)
+    else:
+        console.print(
+            f"  [green]closed after {result.total_seconds:.1f} s[/] "
+            f"(limit {result.limit_seconds:.0f} s); witness: {result.witness}",
+            soft_wrap=True,
+        )
+
+
+def _print_tables(console: Console, record: GameDayRecord) -> None:
+    for grid in grids(record.drills):
+        table = Table(title=grid.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for number, column in enumerate(grid.columns):
+            table.add_column(
+                column,
+                justify="right" if 0 < number < len(grid.columns) - 1 else "left",
+                no_wrap=number == 0,
+            )
+        for row in grid.rows:
+            table.add_row(*row)
+        console.print(table)
+    for sentence in summary(record.drills):
+        console.print(sentence, soft_wrap=True)

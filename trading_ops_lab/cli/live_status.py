@@ -1,0 +1,77 @@
+"""What `up` shows: a table that changes in place on a terminal, else one line for each change."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from trading_ops import clock
+from trading_ops.cli.console import out
+from trading_ops_lab.cli.process_table import state_words, table
+
+Overview = dict[str, Any]
+
+HINTS = {
+    "starting": "Starting …",
+    "ready": "Running. Ctrl-C stops everything. In another terminal: trading-ops gameday",
+    "stopping": "Stopping … (Ctrl-C again kills what is left)",
+    "stopped": "",
+}
+
+
+class LiveStatus:
+    """Shows overviews as they come."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Begin to count the seconds until everything is ready."""
+        self._console = console or out()
+        self._live = (
+            Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        )
+        self._shown: dict[str, str] = {}
+        self._began = clock.monotonic()
+        self._seconds: float | None = None
+
+    def __enter__(self) -> Self:
+        """Take over the terminal."""
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the terminal back."""
+        if self._live:
+            self._live.stop()
+
+    def show(self, overview: Overview) -> None:
+        """Show the states after a change."""
+        if self._live:
+            self._live.update(self._picture(overview), refresh=True)
+            return
+        for process in overview["processes"]:
+            words = state_words(process)
+            if self._shown.get(process["unit"], "stopped") != words:
+                self._console.print(f"{process['unit']}: {words}", markup=False)
+            self._shown[process["unit"]] = words
+
+    def ready(self, overview: Overview) -> None:
+        """Say that everything is ready, with the table."""
+        self._seconds = clock.monotonic() - self._began
+        if self._live:
+            self._live.update(self._picture(overview), refresh=True)
+        else:
+            self._console.print(table(overview))
+            self._console.print(f"Ready after {self._seconds:.1f} s.")
+
+    def _picture(self, overview: Overview) -> Group:
+        hint = HINTS[overview["stack"]["phase"]]
+        if self._seconds is not None and overview["stack"]["phase"] == "ready":
+            hint = f"Ready after {self._seconds:.1f} s. {hint}"
+        return Group(table(overview), Text(hint, style="dim"))

@@ -1,0 +1,134 @@
+"""`restart`: a bot ends in order, starts again, and is waited for until it works."""
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+import aiohttp
+import click
+
+from trading_ops.cli.by_hand import end_of
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.ordering import command_settings, connected, owner_option, reason_option
+from trading_ops.domain.target import Kind, Manager, Registry, Target
+from trading_ops.errors import SetupError, StackError, Unreachable
+from trading_ops.listener import KnownListeners, trusted_users
+from trading_ops.settings import Settings
+from trading_ops.targets import load_targets
+from trading_ops_lab.supervisor.client import SupervisorClient
+from trading_ops_lab.supervisor.health_wait import until_well
+from trading_ops_lab.supervisor.process import AskHttp
+
+WELL_SECONDS = 60.0
+
+
+@click.command()
+@click.argument("bot")
+@click.option("--drain", is_flag=True, help="Also a bot that is well: it ends in order first.")
+@reason_option
+@owner_option
+@output_option
+@click.pass_context
+def restart(
+    context: click.Context, bot: str, reason: str, owner: str, output: str, *, drain: bool
+) -> None:
+    """Restart BOT, and wait until the new process has recovered and trades again.
+
+    Through the reconciler's gates; while it does not answer, at the supervisor itself. Without
+    --drain a bot that is well is left alone. Exit code 1 when it was refused, failed, or the bot
+    is not well within a minute.
+    """
+    settings = command_settings()
+    registry = load_targets(settings.targets_file)
+    target = bot_of(registry, bot)
+    began = time.monotonic()
+    before = process_of(settings, target)
+    action = "roll_bot" if drain else "restart_bot"
+    problem = asyncio.run(
+        _restart(settings, registry, target, before, action=action, owner=owner, reason=reason)
+    )
+    problem = problem or asyncio.run(_wait(settings, target, before))
+    told = {"bot": bot, "restarted": problem is None, "problem": problem}
+    told |= {"before": before["incarnation"], "seconds": round(time.monotonic() - began, 1)}
+    if output == "json":
+        print_json(told)
+    elif problem is None:
+        click.echo(f"{bot} was restarted and is well after {told['seconds']} s")
+    else:
+        click.echo(f"{bot}: {problem}", err=True)
+    if problem is not None:
+        context.exit(ExitCode.FAILED)
+
+
+def bot_of(registry: Registry, name: str) -> Target:
+    """Return a bot that the supervisor runs.
+
+    Raises:
+        SetupError: there is none of this name.
+    """
+    found = registry.find(name)
+    if found is None or found.kind is not Kind.BOT:
+        raise SetupError(f"targets.yml has no bot of ours called {name!r}")
+    if found.service is None or found.service.manager is not Manager.SUPERVISOR:
+        raise SetupError(f"{name} is not run by this stack: restart it by its own service manager")
+    return found
+
+
+def process_of(settings: Settings, target: Target) -> dict[str, Any]:
+    """Return what the supervisor says of a bot's process.
+
+    Raises:
+        StackError: no stack runs here, or it has no such unit.
+    """
+    unit = target.service.unit if target.service else target.name
+    for one in SupervisorClient(settings).overview()["processes"]:
+        if one["unit"] == unit:
+            return dict(one)
+    raise StackError(f"the supervisor has no unit {unit}")
+
+
+async def _restart(
+    settings: Settings,
+    registry: Registry,
+    target: Target,
+    before: dict[str, Any],
+    *,
+    action: str,
+    owner: str,
+    reason: str,
+) -> str | None:
+    """Have it restarted; return why it was not."""
+    try:
+        async with connected(settings, registry) as api:
+            done = await api.execute(action, target.name, {}, owner=owner, reason=reason)
+            if done.attempt is None:
+                refusal = done.refusal
+                return f"refused: {refusal.note}. To open it: {refusal.opens}" if refusal else "?"
+            attempt = await end_of(api, done.attempt)
+            well = attempt.state in {"completed", "started"}
+            return None if well else f"{attempt.state}: {attempt.detail}"
+    except Unreachable as error:
+        click.echo(f"{error}. The supervisor itself is told.", err=True)
+    answer = SupervisorClient(settings).restart(
+        before["unit"], incarnation=before["incarnation"], attempt_id=f"hand:{uuid.uuid4()}"
+    )
+    return None if answer["outcome"] == "succeeded" else str(answer.get("detail"))
+
+
+async def _wait(settings: Settings, target: Target, before: dict[str, Any]) -> str | None:
+    question = AskHttp(
+        url=f"http://{target.address}/health", token_file=settings.secrets / "metrics_token"
+    )
+    another: list[str] = []
+
+    def life() -> str | None:
+        now = str(process_of(settings, target)["incarnation"])
+        if now != before["incarnation"]:
+            another.append(now)
+        return another[-1] if another else None
+
+    connector = KnownListeners(trusted_users(settings.listener_users))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        return await until_well(question, session, life=life, within_seconds=WELL_SECONDS)

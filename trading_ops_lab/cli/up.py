@@ -1,0 +1,65 @@
+"""`trading-ops up`: the whole system in the foreground, or detached."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from trading_ops.cli.console import output_option, print_json
+
+if TYPE_CHECKING:
+    from trading_ops.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--detach",
+    "-d",
+    is_flag=True,
+    help="Return when everything is ready and leave it running; `trading-ops down` stops it.",
+)
+@output_option
+def up(*, detach: bool, output: str) -> None:
+    """Start the whole system on this machine, and keep it up.
+
+    A paper venue, a trading bot on it, the exporter, the reconciler, a mail sink for the people,
+    Alertmanager and Prometheus are started in order, each asked until it is ready. Then a table of
+    them is shown. Ctrl-C stops all of them; a second Ctrl-C kills what is left.
+
+    Addresses are in targets.yml. Data, secrets and logs are in var/.
+    """
+    if output == "json" and not detach:
+        raise click.UsageError("--output json needs --detach: in the foreground people look on")
+    # Here and not above: `trading-ops --help` needs none of it.
+    from trading_ops.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    if output == "json":
+        from trading_ops_lab.supervisor.detach import detach as start_detached  # noqa: PLC0415
+
+        print_json(start_detached(settings, lambda _overview: None))
+    elif detach:
+        _up_detached(settings)
+    else:
+        _up_here(settings)
+
+
+def _up_detached(settings: "Settings") -> None:
+    from trading_ops_lab.cli.live_status import LiveStatus  # noqa: PLC0415
+    from trading_ops_lab.supervisor.detach import detach  # noqa: PLC0415
+
+    with LiveStatus() as status:
+        status.ready(detach(settings, status.show))
+
+
+def _up_here(settings: "Settings") -> None:
+    from trading_ops_lab.cli.live_status import LiveStatus  # noqa: PLC0415
+    from trading_ops_lab.supervisor.control import overview  # noqa: PLC0415
+    from trading_ops_lab.supervisor.run import run  # noqa: PLC0415
+
+    with LiveStatus() as status:
+        run(
+            settings,
+            on_change=lambda supervisor: status.show(overview(supervisor)),
+            on_ready=lambda supervisor: status.ready(overview(supervisor)),
+        )
+    click.echo("Everything is stopped.")

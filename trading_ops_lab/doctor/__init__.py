@@ -1,0 +1,1 @@
+"""`trading-ops doctor`: checks tools, configuration, processes and every connection."""

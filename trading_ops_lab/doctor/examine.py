@@ -1,0 +1,48 @@
+"""`doctor`: is everything in place, and does an alert really reach a person and come back?
+
+Each check says what it looked at, what it found, and how to mend it. None changes anything but
+the last, which lets a test alert fire. A check is left out when what it needs is already wrong.
+"""
+
+from collections.abc import AsyncIterator
+
+from trading_ops.settings import Settings
+from trading_ops.targets import load_targets
+from trading_ops_lab.doctor.local_checks import (
+    Check,
+    check_configs,
+    check_database,
+    check_dead_man_switch,
+    check_plans,
+    check_processes,
+    check_secrets,
+    check_tools,
+)
+from trading_ops_lab.doctor.loop_checks import check_connections, check_whole_way
+from trading_ops_lab.drills.lab_clients import open_scene
+
+
+async def examine(settings: Settings, *, test_alert: bool) -> AsyncIterator[Check]:
+    """Yield the checks as they are made.
+
+    Raises:
+        ConfigError: targets.yml or a runbook is wrong.
+    """
+    registry = load_targets(settings.targets_file)
+    basics = [*check_tools(), *check_secrets(settings, registry), check_database(settings)]
+    basics += [check_plans(settings), check_dead_man_switch(settings)]
+    for check in basics:
+        yield check
+    if not all(check.ok for check in basics):
+        return
+    running = check_processes(settings)
+    for check in (*check_configs(settings), *running):
+        yield check
+    if not all(check.ok for check in running):
+        return
+    async with open_scene(settings) as scene:
+        async for check in check_connections(scene):
+            yield check
+        if test_alert:
+            async for check in check_whole_way(scene):
+                yield check

@@ -1,0 +1,180 @@
+"""What `doctor` can see without asking anybody: tools, secrets, configurations, processes."""
+
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading_ops.clients.secrets import agent_token_file
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import TradingOpsError
+from trading_ops.settings import Settings
+from trading_ops_lab.faults.catalogue import FAULTS
+from trading_ops_lab.supervisor.client import SupervisorClient
+from trading_ops_lab.supervisor.processes import ALERTMANAGER_BINARIES, PROMETHEUS_BINARIES
+from trading_ops_lab.supervisor.tokens import TOKENS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+    """How to mend it; empty when it is well."""
+
+    warning: bool = False
+    """Whether it works, but something important is not set up."""
+
+
+def check_tools() -> list[Check]:
+    """Are the programs there, and which versions are they?"""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    checks = [Check(name="python", ok=sys.version_info >= (3, 11), detail=python)]
+    for names in (PROMETHEUS_BINARIES, ("promtool",), ALERTMANAGER_BINARIES, ("amtool",)):
+        found = next((path for name in names if (path := shutil.which(name))), None)
+        if found is None:
+            checks.append(
+                Check(
+                    name=names[0],
+                    ok=False,
+                    detail="not on the PATH",
+                    fix="run `make up`, which installs it, or put it on the PATH",
+                )
+            )
+            continue
+        done = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+        line = (done.stdout or done.stderr).partition("\n")[0].partition(" (branch")[0]
+        checks.append(Check(name=names[0], ok=done.returncode == 0, detail=line or found))
+    return checks
+
+
+def check_secrets(settings: Settings, registry: Registry) -> list[Check]:
+    """Is every token there, and readable by nobody else?"""
+    if not settings.secrets.is_dir():
+        return [
+            Check(
+                name="secrets",
+                ok=False,
+                detail=f"{settings.secrets} is missing",
+                fix="run `trading-ops up` once: it writes them",
+            )
+        ]
+    problems = []
+    bots = registry.of_kind(Kind.BOT)
+    agents = [agent_token_file(settings, bot) for bot in bots]
+    own = [agent.path for agent in agents if not agent.is_shared]
+    paths = [*(settings.secrets / name for name in TOKENS), *own]
+    for path in (settings.secrets, *paths):
+        try:
+            if stat.S_IMODE(path.stat().st_mode) & 0o077:
+                problems.append(f"{path} is open to others: chmod go= {path}")
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}")
+    detail = "; ".join(problems) or f"{len(paths)} tokens, readable by their owner only"
+    fix = "tighten the modes, or run `trading-ops up` to write what is missing" if problems else ""
+    checks = [Check(name="secrets", ok=not problems, detail=detail, fix=fix)]
+    if sharing := [bot.name for bot, agent in zip(bots, agents, strict=True) if agent.is_shared]:
+        checks.append(
+            Check(
+                name="agent tokens",
+                ok=True,
+                warning=True,
+                detail=f"{', '.join(sharing)}: on the token of an older version, which commands "
+                "every bot that has no token of its own",
+                fix=f"`trading-ops token rotate {sharing[0]}`, and so for each of them",
+            )
+        )
+    return checks
+
+
+def check_dead_man_switch(settings: Settings) -> Check:
+    """Would anyone outside notice that this machine or its alerting is dead?"""
+    name = "dead-man switch"
+    if settings.dead_man_switch:
+        return Check(name=name, ok=True, detail="Alertmanager calls it each minute")
+    return Check(
+        name=name,
+        ok=True,
+        warning=True,
+        detail="NOT SET: if this machine, Prometheus or Alertmanager dies, no one is paged",
+        fix="set dead_man_switch in settings.yml, see docs/notifications.md",
+    )
+
+
+def check_database(settings: Settings) -> Check:
+    """Which database is the reconciler's, does it answer, and does it keep what it confirms?"""
+    from trading_ops.store.inspection import describe  # noqa: PLC0415 - SQLAlchemy is slow
+
+    try:
+        return Check(name="database", ok=True, detail=describe(settings.database_url))
+    except TradingOpsError as error:
+        fix = "see docs/deployment.md, “PostgreSQL”"
+        return Check(name="database", ok=False, detail=str(error), fix=fix)
+
+
+def check_plans(settings: Settings) -> Check:
+    """Do runbooks, rules, actions, queries and drills fit together?
+
+    Their queries are parsed where promtool is installed; whether it is, is another check.
+    """
+    from trading_ops.reports.runbook_check import check_runbooks  # noqa: PLC0415 - as the database
+
+    name, parse = "runbooks", shutil.which("promtool") is not None
+    try:
+        problems, checked = check_runbooks(settings, faults=frozenset(FAULTS), parse_queries=parse)
+    except TradingOpsError as error:
+        return Check(name=name, ok=False, detail=str(error), fix="see docs/runbooks.md")
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        fix = "see `trading-ops runbook check`"
+        return Check(name=name, ok=False, detail=f"{problems[0]}{more}", fix=fix)
+    unparsed = "" if parse else "; their queries were not parsed without promtool"
+    return Check(name=name, ok=True, detail=f"{checked} fit their rules and actions{unparsed}")
+
+
+def check_configs(settings: Settings) -> list[Check]:
+    """Do Prometheus and Alertmanager accept the files that they run with?"""
+    files = {
+        "prometheus config": (
+            ["promtool", "check", "config"],
+            settings.var / "prometheus" / "prometheus.yml",
+        ),
+        "alertmanager config": (
+            ["amtool", "check-config"],
+            settings.var / "alertmanager" / "alertmanager.yml",
+        ),
+    }
+    return [_check_config(name, argv, path) for name, (argv, path) in files.items()]
+
+
+def _check_config(name: str, argv: list[str], path: Path) -> Check:
+    try:
+        done = subprocess.run([*argv, str(path)], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return Check(name=name, ok=False, detail=f"{argv[0]} is missing", fix="run `make up`")
+    if done.returncode == 0:
+        return Check(name=name, ok=True, detail=str(path))
+    said = " ".join((done.stderr or done.stdout).split())[-300:]
+    return Check(name=name, ok=False, detail=said, fix=f"correct {path.resolve()}")
+
+
+def check_processes(settings: Settings) -> list[Check]:
+    """Does the supervisor run, and is everything that it runs ready?"""
+    try:
+        processes = SupervisorClient(settings).overview()["processes"]
+    except TradingOpsError as error:
+        return [Check(name="processes", ok=False, detail=str(error), fix="run `make up`")]
+    bad = [f"{one['unit']} {one['state']}" for one in processes if one["state"] != "ready"]
+    return [
+        Check(
+            name="processes",
+            ok=not bad,
+            detail=", ".join(bad) or f"{len(processes)} ready",
+            fix="read the logs that `trading-ops status` names" if bad else "",
+        )
+    ]

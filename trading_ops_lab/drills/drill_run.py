@@ -1,0 +1,215 @@
+"""A drill under way: what Prometheus shows and the reconciler has stored of it so far."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from trading_ops import clock
+from trading_ops.clients.reconciler_views import IncidentView, StoryView
+from trading_ops.domain.runbook import Drill, Runbook
+from trading_ops.domain.target import Target
+from trading_ops.errors import ClientError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.preflight import OWNER, TICK_SECONDS, Say
+from trading_ops_lab.drills.timeline import Mark, marks
+from trading_ops_lab.faults.base import Fault
+
+HEAL_AFTER_PAUSE = timedelta(seconds=90)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrillResult:
+    """How one drill ended."""
+
+    alert: str
+    target: str
+    fault: str
+    broken: str = ""
+    """What the fault does, in words."""
+
+    for_people: bool = False
+    """Whether the alert has no steps, so that it has to be noticed and left alone."""
+
+    handed_over: bool = False
+    """Whether no step can mend it, so that it has to end with people."""
+
+    paused: bool
+    silenced: bool = False
+    """Whether the alert was silenced in Alertmanager before, so that hands are off."""
+
+    during: str = ""
+    """The alert that fired first and kept hands off until it was over; empty for none."""
+
+    passed: bool
+    not_possible: bool = False
+    """Whether this machine lacks what it needs, so that it was not begun; `problem` says what."""
+
+    deaf: bool = False
+    """Whether the fault makes the reconciler or Alertmanager deaf: nobody is told until its end."""
+
+    problem: str = ""
+    """Why it did not pass."""
+
+    limit_seconds: float
+    total_seconds: float | None = None
+    """From the injection to the end of the incident; None when it did not end in time."""
+
+    incident: str = ""
+    witness: str = ""
+    reasons: list[str] = field(default_factory=list)
+    """Stored reasons why nothing was done; only with automation paused."""
+
+    timeline: list[Mark] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Following:
+    """One drill under way."""
+
+    scene: Scene
+    runbook: Runbook
+    drill: Drill
+    fault: Fault
+    bot: Target
+    say: Say
+    during: Runbook | None = None
+    """Of the alert that keeps hands off first."""
+
+    key: str = ""
+    """What is needed to clean the fault up."""
+
+    injected: datetime = field(default_factory=clock.now)
+    detected: datetime | None = None
+    fires: bool = False
+    """Whether Prometheus says that it fires."""
+
+    story: StoryView | None = None
+    said: set[Mark] = field(default_factory=set)
+    silenced: bool = False
+    paused_by: int | None = None
+    silenced_by: str | None = None
+    extra: list[Mark] = field(default_factory=list)
+    """What the drill itself did, beside what the incident's story tells."""
+
+    @property
+    def subject(self) -> str | None:
+        """Name what the alert is about: the bot or its venue; None: there is one of a kind."""
+        subjects = {"bot": self.bot.name, "venue": self.bot.venue}
+        return subjects.get(self.runbook.target_label)
+
+    @property
+    def limit(self) -> timedelta:
+        """From the injection to the end of the incident; what keeps hands off may take its time."""
+        first = self.during.drill if self.during else None
+        return self.drill.recover_within + (first.recover_within if first else timedelta())
+
+    def result(self, *, paused: bool, passed: bool, problem: str = "") -> DrillResult:
+        """Return the drill's result with what was seen so far."""
+        closed = self.story.incident.closed_at if self.story else None
+        return DrillResult(
+            alert=self.runbook.alert,
+            target=self.bot.name,
+            fault=self.drill.fault,
+            broken=self.fault.describe,
+            for_people=not self.runbook.steps,
+            handed_over=self.fault.left_to_people,
+            deaf=self.fault.deafens,
+            paused=paused,
+            silenced=self.silenced,
+            during=self.during.alert if self.during else "",
+            passed=passed,
+            problem=problem,
+            limit_seconds=self.limit.total_seconds(),
+            total_seconds=(closed - self.injected).total_seconds() if closed else None,
+            incident=self.story.incident.id if self.story else "",
+            timeline=self.marks(),
+        )
+
+    def marks(self) -> list[Mark]:
+        """Return the timeline so far."""
+        if self.story is None:
+            return [Mark(stage="injected", seconds=0.0), *self.extra]
+        told = [*marks(self.injected, self.detected, self.story), *self.extra]
+        return sorted(told, key=lambda mark: mark.seconds)
+
+    def note(self, stage: str, note: str, at: datetime | None = None) -> None:
+        """Add what the drill has just done, or what happened at a moment."""
+        seconds = ((at or clock.now()) - self.injected).total_seconds()
+        self.extra.append(Mark(stage=stage, seconds=seconds, note=note))
+
+    async def pause(self) -> None:
+        """Pause automation for the length of the drill."""
+        seconds = (self.drill.recover_within + HEAL_AFTER_PAUSE).total_seconds()
+        reason = f"drill {self.runbook.alert}"
+        self.paused_by = await self.scene.reconciler.pause(
+            owner=OWNER, reason=reason, seconds=seconds
+        )
+
+    async def silence(self) -> None:
+        """Silence the alert for the length of the drill, as a person does in Alertmanager."""
+        now = clock.now()
+        self.silenced = True
+        self.silenced_by = await self.scene.alertmanager.silence(
+            {"alertname": self.runbook.alert, self.runbook.target_label: self.bot.name},
+            starts=now,
+            ends=now + self.drill.recover_within + HEAL_AFTER_PAUSE,
+            owner=OWNER,
+            comment=f"drill {self.runbook.alert}",
+        )
+
+    async def resume(self) -> None:
+        """Lift the drill's own pause or silence; a person's stays."""
+        if self.silenced_by is not None:
+            await self.scene.alertmanager.expire(self.silenced_by)
+            self.silenced_by = None
+        if self.paused_by is not None:
+            await self.scene.reconciler.resume(owner=OWNER, only=self.paused_by)
+            self.paused_by = None
+            seconds = (clock.now() - self.injected).total_seconds()
+            self.say(Mark(stage="resumed", seconds=seconds, note="automation may mend it now"))
+
+    async def follow(self) -> None:
+        """Look once at Prometheus and at the incident, and say what is new."""
+        try:
+            if not self.fires and (self.detected is None or self.fault.deafens):
+                await self._look_for_detection()
+            if self.story is None or self.story.incident.closed_at is None:
+                await self._read_story()
+        except ClientError:
+            return  # a drill may kill what it asks; the deadline decides
+        for mark in self.marks():
+            if mark not in self.said:
+                self.said.add(mark)
+                self.say(mark)
+
+    async def until(self, reached: Callable[["Following"], bool], deadline: datetime) -> bool:
+        """Follow it until something is so; return whether it was before the deadline."""
+        while clock.now() < deadline:
+            await self.follow()
+            if reached(self):
+                return True
+            await asyncio.sleep(TICK_SECONDS)
+        return False
+
+    async def _look_for_detection(self) -> None:
+        view = await self.scene.prometheus.view()
+        for alert in view.alerts.values():
+            named = alert.labels.get(self.runbook.target_label)
+            concerns = self.subject is None or named in {None, self.subject}
+            if alert.name == self.runbook.alert and concerns and alert.active_at >= self.injected:
+                self.detected = alert.active_at
+                self.fires = alert.firing
+
+    async def _read_story(self) -> None:
+        incident = self.story.incident if self.story else await self._find_incident()
+        if incident is not None:
+            self.story = await self.scene.reconciler.story(incident.id)
+
+    async def _find_incident(self) -> IncidentView | None:
+        found = await self.scene.reconciler.incidents(
+            alertname=self.runbook.alert, since=str(self.injected.timestamp())
+        )
+        about = {None, self.subject}
+        mine = [one for one in found if self.subject is None or one.target in about]
+        return mine[-1] if mine else None

@@ -1,0 +1,53 @@
+"""A drill of what no machine can mend: the steps are tried in vain, and then people have it.
+
+A machine that went on trying, or that restarted or sold something because it had nothing better,
+would make it worse. So each step is run once at most, nothing else is done to the bot, and the
+incident is handed over while it still fires; only then the drill settles it, as people do.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+from trading_ops_lab.drills.drill_run import DrillResult, Following
+from trading_ops_lab.drills.page_only_drill import HOLD_SECONDS, done_for_people
+
+
+async def must_be_handed_over(run: Following) -> DrillResult:
+    """Follow it until people have it, settle it as they do, and follow it to its end."""
+    seen = await run.until(_handed_over, run.injected + run.limit)
+    if not seen:
+        problem = "it ended by itself" if _closed(run) else "it was not handed to people"
+        return _result(run, problem)
+    await asyncio.sleep(HOLD_SECONDS)
+    await run.follow()
+    if _closed(run):
+        return _result(run, "it ended by itself, after it was handed to people")
+    if done := await done_for_people(run):
+        return _result(run, done)
+    witness = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
+    if witness is None:
+        return _result(run, "no witness saw that nothing else was done")
+    if not await settled(run, until=run.injected + run.limit):
+        return _result(run, "it did not end when people had settled it")
+    return replace(_result(run), witness=witness)
+
+
+async def settled(run: Following, *, until: datetime) -> bool:
+    """Settle it as people do, and say whether the incident was closed until a moment."""
+    key, run.key = run.key, ""
+    await run.fault.clean_up(run.scene, run.bot, key)
+    run.note("settled", "the drill has done what the runbook asks of people")
+    return await run.until(_closed, until)
+
+
+def _handed_over(run: Following) -> bool:
+    return run.story is not None and run.story.incident.escalated_at is not None
+
+
+def _closed(run: Following) -> bool:
+    return run.story is not None and run.story.incident.closed_at is not None
+
+
+def _result(run: Following, problem: str = "") -> DrillResult:
+    return run.result(paused=False, passed=not problem, problem=problem)

@@ -1,0 +1,231 @@
+"""The game day: every drill once, and once more with automation paused."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from statistics import median
+from typing import NamedTuple
+
+from trading_ops.domain.runbook import Runbook
+from trading_ops.domain.target import Target
+from trading_ops.errors import ClientError, NotPossibleHere, StackError
+from trading_ops_lab.drills.drill_run import DrillResult
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.preflight import wait_until_calm
+from trading_ops_lab.drills.run import run_drill
+from trading_ops_lab.drills.timeline import Mark
+from trading_ops_lab.faults.catalogue import FAULTS
+
+SITTINGS = (
+    frozenset(
+        {
+            "TradingBotOrdersRejected",
+            "TradingLogGrowing",
+            "TradingOpsCollectorFailing",
+            "TradingOpsPrometheusConfigBad",
+            "TradingVenueClockSkewed",
+        }
+    ),
+    frozenset({"TradingBotMarketDataSlow", "TradingBotVenueErrorsHigh"}),
+    frozenset({"TradingOpsAlertmanagerDown", "TradingOpsPollFailing", "TradingOpsWatchdogMissing"}),
+)
+"""Drills of alerts for people that last minutes: those of a sitting do not get in each other's way.
+
+Those of the last one have one fault, which is mended once all of them have seen it.
+"""
+
+CALM_AGAIN = timedelta(minutes=5)
+"""In which what an earlier drill or a busy machine has left to people is over."""
+
+SIDE_BY_SIDE = frozenset[str]().union(*SITTINGS)
+
+SILENCED = "TradingBotBrokerDisconnected"
+"""Whose drill is run once more with its alert silenced: hands off is the same for all of them."""
+
+DURING = {"TradingBotDown": "TradingVenueDown"}
+"""Drills that are run once more while another alert keeps hands off until it is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GameDay:
+    """What came of all drills."""
+
+    results: list[DrillResult] = field(default_factory=list)
+
+    @property
+    def healed(self) -> list[DrillResult]:
+        """The drills that were to recover, or to be noticed, as far as they are possible here."""
+        held_back = (
+            one.paused or one.silenced or one.during or one.not_possible for one in self.results
+        )
+        return [one for one, back in zip(self.results, held_back, strict=True) if not back]
+
+    @property
+    def paused(self) -> list[DrillResult]:
+        """The drills that were not to recover."""
+        return [result for result in self.results if result.paused]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every one that is possible here did as it should, and there was at least one."""
+        possible = [result for result in self.results if not result.not_possible]
+        return bool(possible) and all(result.passed for result in possible)
+
+    @property
+    def median_seconds(self) -> float | None:
+        """The middle of the times from injection to closed incident."""
+        times = [one.total_seconds for one in self.healed if one.total_seconds is not None]
+        return median(times) if times else None
+
+
+def held_back(*, paused: bool, silenced: bool, during: str) -> str:
+    """Say for a headline what keeps hands off; empty for nothing."""
+    if during:
+        return f"during {during}"
+    return "with automation paused" if paused else "silenced" if silenced else ""
+
+
+def drills_of(scene: Scene, only: Collection[str] = ()) -> list[str]:
+    """Return the alerts that have a drill, or those of them that are wanted, by name.
+
+    Raises:
+        StackError: one that is wanted has none.
+    """
+    known = {book.alert for book in scene.runbooks.values() if book.drill}
+    if strange := sorted(set(only) - known):
+        raise StackError(
+            f"there is no drill of {', '.join(strange)}. Fix: name alerts whose runbook has one"
+        )
+    return sorted(known & set(only) if only else known)
+
+
+async def run_game_day(
+    scene: Scene,
+    *,
+    bot_name: str | None,
+    with_paused: bool,
+    only: Collection[str] = (),
+    begin: Callable[[str, str], None],
+    end: Callable[[DrillResult], None],
+    say: Callable[[str, Mark], None],
+) -> GameDay:
+    """Run all drills; `begin`, `end` and `say` hear of each.
+
+    One after the other, but for those that last long and do not get in each other's way.
+
+    Args:
+        scene: the running stack.
+        bot_name: the bot to break; None: the first one.
+        with_paused: whether each is run again with automation paused.
+        only: of these alerts; none named: all drills.
+        begin: hears of each drill before it, with what keeps hands off.
+        end: hears of each result.
+        say: hears of each stage.
+
+    Raises:
+        StackError: there is no bot of this name, or no drill of such an alert.
+    """
+    bot = scene.bot(bot_name)
+    alerts = drills_of(scene, only)
+    day = GameDay()
+
+    async def run(
+        alert: str,
+        *,
+        paused: bool = False,
+        silenced: bool = False,
+        during: str = "",
+        calm: bool = False,
+    ) -> DrillResult:
+        begin(alert, held_back(paused=paused, silenced=silenced, during=during))
+
+        def tell(mark: Mark) -> None:
+            say(alert, mark)
+
+        try:
+            result = await run_drill(
+                scene,
+                alert,
+                bot_name=bot_name,
+                paused=paused,
+                silenced=silenced,
+                during=during,
+                say=tell,
+                calm=calm,
+            )
+        except (StackError, ClientError) as error:
+            # The rest of the day is still worth its while.
+            failed = _not_run(scene, alert, bot.name, problem=str(error))
+            result = replace(
+                failed,
+                paused=paused,
+                silenced=silenced,
+                during=during,
+                not_possible=isinstance(error, NotPossibleHere),
+            )
+        end(result)
+        day.results.append(result)
+        return result
+
+    for alert in _alone(alerts):
+        if (await run(alert)).not_possible:
+            continue
+        for again in _again(scene.runbooks[alert], with_paused=with_paused):
+            await run(alert, paused=again.paused, silenced=again.silenced, during=again.during)
+    for together in _together(alerts):
+        calm = await _is_calm(scene, bot, together)
+        await asyncio.gather(*(run(alert, calm=calm) for alert in together))
+    return day
+
+
+class _Again(NamedTuple):
+    """How a drill is run once more."""
+
+    paused: bool = False
+    silenced: bool = False
+    during: str = ""
+
+
+def _again(book: Runbook, *, with_paused: bool) -> Iterator[_Again]:
+    if with_paused and book.steps:
+        yield _Again(paused=True)
+        if book.alert == SILENCED:
+            yield _Again(silenced=True)
+    if book.alert in DURING:
+        yield _Again(during=DURING[book.alert])
+
+
+def _alone(alerts: Iterable[str]) -> list[str]:
+    return [alert for alert in alerts if alert not in SIDE_BY_SIDE]
+
+
+def _together(alerts: Iterable[str]) -> list[list[str]]:
+    known = frozenset(alerts)
+    return [sorted(sitting & known) for sitting in SITTINGS if sitting & known]
+
+
+async def _is_calm(scene: Scene, bot: Target, alerts: Collection[str]) -> bool:
+    """Wait for a whole sitting at once; if in vain, each drill waits itself and tells why."""
+    try:
+        await wait_until_calm(scene, bot, alerts=alerts, within=CALM_AGAIN)
+    except StackError:
+        return False
+    return True
+
+
+def _not_run(scene: Scene, alert: str, target: str, *, problem: str) -> DrillResult:
+    book = scene.runbooks[alert]
+    drill = book.drill
+    return DrillResult(
+        alert=alert,
+        target=target,
+        fault=drill.fault if drill else "",
+        broken=FAULTS[drill.fault].describe if drill else "",
+        for_people=not book.steps,
+        handed_over=drill is not None and FAULTS[drill.fault].left_to_people,
+        paused=False,
+        passed=False,
+        problem=problem,
+        limit_seconds=drill.recover_within.total_seconds() if drill else 0.0,
+    )

@@ -1,0 +1,132 @@
+"""What a game day's record says of the world that it was run in."""
+
+import asyncio
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from trading_ops import __version__, clock
+from trading_ops.clients.http import Http
+from trading_ops.domain.target import Kind
+from trading_ops.errors import ClientError
+from trading_ops.reports.recorded_drills import GameDayRecord, Machine, RecordedDrill
+from trading_ops_lab.drills.gameday import GameDay
+from trading_ops_lab.drills.lab_clients import Scene
+
+GIT_SECONDS = 10.0
+
+SHIPPED = ("--", "trading_ops", "prometheus", "alertmanager", "runbooks")
+"""What a game day runs; changes of the rest do not count."""
+
+
+class _Prometheus(msgspec.Struct):
+    class _Data(msgspec.Struct):
+        version: str
+
+    data: _Data
+
+
+class _Alertmanager(msgspec.Struct):
+    class _Version(msgspec.Struct):
+        version: str
+
+    versionInfo: _Version  # noqa: N815 - Alertmanager's own name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """When a day began, and with which code: both may have moved on by its end."""
+
+    at: datetime
+    commit: str
+    changed: bool
+
+
+async def begin_day(scene: Scene) -> Begun:
+    """Return what has to be known before the first drill."""
+    root = scene.settings.root
+    return Begun(
+        at=clock.now(),
+        commit=await asyncio.to_thread(_git, root, "rev-parse", "HEAD"),
+        changed=bool(await asyncio.to_thread(_git, root, "status", "--porcelain", *SHIPPED)),
+    )
+
+
+async def record_of(scene: Scene, day: GameDay, *, begun: Begun) -> GameDayRecord:
+    """Return the day with what it was run on; an unknown version is left empty."""
+    results = msgspec.convert(msgspec.to_builtins(day.results), list[RecordedDrill])
+    return GameDayRecord(
+        began_at=begun.at,
+        ended_at=clock.now(),
+        commit=begun.commit,
+        changed=begun.changed,
+        versions={
+            "trading-ops": __version__,
+            "Python": platform.python_version(),
+            "Prometheus": await _prometheus(scene),
+            "Alertmanager": await _alertmanager(scene),
+        },
+        machine=Machine(
+            system=f"{platform.system()} {platform.release()}",
+            cores=os.cpu_count() or 0,
+            memory_bytes=psutil.virtual_memory().total,
+        ),
+        drills=[_anywhere(drill, scene.settings.root) for drill in results],
+    )
+
+
+def _anywhere(drill: RecordedDrill, root: Path) -> RecordedDrill:
+    """Return it with paths from the project's folder on: where that lies is nobody's business."""
+    here = f"{root}{os.sep}"
+    timeline = [
+        msgspec.structs.replace(mark, note=mark.note.replace(here, "")) for mark in drill.timeline
+    ]
+    return msgspec.structs.replace(
+        drill,
+        problem=drill.problem.replace(here, ""),
+        witness=drill.witness.replace(here, ""),
+        reasons=[reason.replace(here, "") for reason in drill.reasons],
+        timeline=timeline,
+    )
+
+
+async def _prometheus(scene: Scene) -> str:
+    path = "/api/v1/status/buildinfo"
+    try:
+        body = await _of(scene, Kind.PROMETHEUS).get(path)
+        return msgspec.json.decode(body, type=_Prometheus).data.version
+    except (ClientError, msgspec.DecodeError):
+        return ""
+
+
+async def _alertmanager(scene: Scene) -> str:
+    try:
+        body = await _of(scene, Kind.ALERTMANAGER).get("/api/v2/status")
+        return msgspec.json.decode(body, type=_Alertmanager).versionInfo.version
+    except (ClientError, msgspec.DecodeError):
+        return ""
+
+
+def _of(scene: Scene, kind: Kind) -> Http:
+    return Http(scene.session, f"http://{scene.registry.one(kind).address}")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Return what git says, and nothing where there is none or no checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=GIT_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

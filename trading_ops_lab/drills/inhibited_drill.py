@@ -1,0 +1,94 @@
+"""A drill of what breaks while its cause is elsewhere: hands are off until that is over.
+
+A bot that is started against a dead venue only burns attempts. So it must stay dead for as long as
+its venue is, although automation runs, and must be healed once the venue is back.
+"""
+
+import asyncio
+from datetime import datetime
+
+from trading_ops import clock
+from trading_ops.domain.decision import Reason
+from trading_ops.domain.runbook import Runbook
+from trading_ops.errors import StackError
+from trading_ops_lab.drills.drill_run import Following
+from trading_ops_lab.drills.page_only_drill import done_for_people
+from trading_ops_lab.drills.preflight import TICK_SECONDS
+from trading_ops_lab.faults.catalogue import FAULTS
+
+
+def cause_of(runbook: Runbook, cause: Runbook | None) -> Runbook:
+    """Return the runbook of the alert during which nothing is done, if it can be drilled.
+
+    Raises:
+        StackError: the first does not wait for the second, or that has no drill.
+    """
+    if cause is None or cause.alert not in runbook.unless or cause.drill is None:
+        known = ", ".join(runbook.unless) or "nothing"
+        why = "has no drill" if cause and cause.alert in runbook.unless else "is not waited for"
+        raise StackError(f"the cause {why}; {runbook.alert} waits for: {known}")
+    return cause
+
+
+async def must_wait(run: Following, cause: Runbook) -> str:
+    """Break it while its cause fires, see that nothing is done, and take the cause away.
+
+    Args:
+        run: the drill, whose fault is not yet in force.
+        cause: the runbook of the alert that keeps hands off.
+
+    Returns:
+        what was wrong, empty for nothing.
+    """
+    assert cause.drill is not None  # noqa: S101 - `cause_of` has looked
+    fault = FAULTS[cause.drill.fault]
+    begun = clock.now()
+    key = await fault.inject(run.scene, run.bot)
+    try:
+        while not await _fires(run, cause, since=begun):
+            if clock.now() > begun + cause.drill.recover_within:
+                return f"{cause.alert} did not fire"
+            await asyncio.sleep(TICK_SECONDS)
+        run.injected = clock.now()
+        run.key = await run.fault.inject(run.scene, run.bot)
+        problem = await _left_alone(run, cause)
+    finally:
+        await fault.clean_up(run.scene, run.bot, key)
+    run.note("mended", f"no longer so: {fault.describe}")
+    return problem
+
+
+async def _left_alone(run: Following, cause: Runbook) -> str:
+    """Follow it for the time in which it would have been healed."""
+    deadline = run.injected + run.drill.recover_within
+    while clock.now() < deadline:
+        await run.follow()
+        if run.story and run.story.attempts:
+            return f"{run.story.attempts[0].action} was run during {cause.alert}"
+        await asyncio.sleep(TICK_SECONDS)
+    if run.story is None:
+        return "no incident was opened"
+    if done := await done_for_people(run):
+        return done
+    events = run.story.events
+    kept = [
+        one for one in events if one.reason == Reason.CAUSE_ELSEWHERE and cause.alert in one.note
+    ]
+    if not kept:
+        return f"it was not stored that {cause.alert} keeps hands off"
+    run.note("waited", f"{kept[0].reason}: {kept[0].note}", kept[0].at)
+    if await run.fault.witness(run.scene, run.bot, run.injected.timestamp()):
+        return f"a witness saw a cure during {cause.alert}"
+    return ""
+
+
+async def _fires(run: Following, cause: Runbook, *, since: datetime) -> bool:
+    about = {None, run.bot.name, run.bot.venue}
+    view = await run.scene.prometheus.view()
+    return any(
+        one.name == cause.alert
+        and one.firing
+        and one.active_at >= since
+        and one.labels.get(cause.target_label) in about
+        for one in view.alerts.values()
+    )

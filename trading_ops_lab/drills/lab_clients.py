@@ -1,0 +1,88 @@
+"""What a drill works with: the running stack's clients, all from the registry."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from trading_ops.cli.local_stack import holder
+from trading_ops.clients.alertmanager import Alertmanager
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.http import Http
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.secrets import SecretFiles
+from trading_ops.clients.venue_faults import VenueFaults
+from trading_ops.domain.runbook import Runbook
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import StackError
+from trading_ops.listener import KnownListeners, trusted_users
+from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.settings import Settings
+from trading_ops.targets import load_targets
+from trading_ops_lab.supervisor.client import not_running
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """The running local stack, as a drill sees it."""
+
+    settings: Settings
+    registry: Registry
+    runbooks: Mapping[str, Runbook]
+    reconciler: ReconcilerApi
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+    directory: Directory
+    session: aiohttp.ClientSession
+
+    def bot(self, name: str | None) -> Target:
+        """Return the bot of this name, or the first one.
+
+        Raises:
+            StackError: there is none.
+        """
+        for bot in self.registry.of_kind(Kind.BOT):
+            if name in {None, bot.name}:
+                return bot
+        raise StackError(f"targets.yml has no bot {name!r}" if name else "targets.yml has no bot")
+
+    def faults(self, bot: Target) -> VenueFaults:
+        """Return the fault port of the bot's venue.
+
+        Raises:
+            StackError: the venue has none: it is no paper venue.
+        """
+        venue = self.registry.find(bot.venue or "")
+        if venue is None or venue.faults is None:
+            raise StackError(f"venue {bot.venue} has no fault port: drills need the paper venue")
+        token = self.settings.secret("faults_token")
+        return VenueFaults(Http(self.session, f"http://{venue.faults}", token=token))
+
+
+@contextlib.asynccontextmanager
+async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
+    """Connect to the stack that runs with these settings.
+
+    Raises:
+        NotRunning: there is none.
+    """
+    if holder(settings.var) is None:
+        raise not_running(settings)
+    registry = load_targets(settings.targets_file)
+    connector = KnownListeners(trusted_users(settings.listener_users))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        reconciler = f"http://{registry.one(Kind.RECONCILER).address}"
+        alertmanager = f"http://{registry.one(Kind.ALERTMANAGER).address}"
+        prometheus = f"http://{registry.one(Kind.PROMETHEUS).address}"
+        yield Scene(
+            settings=settings,
+            registry=registry,
+            runbooks=load_runbooks(settings.runbooks),
+            reconciler=ReconcilerApi(Http(session, reconciler, token=settings.command_token)),
+            prometheus=Prometheus(Http(session, prometheus)),
+            alertmanager=Alertmanager(Http(session, alertmanager)),
+            directory=Directory(session, registry, SecretFiles(settings)),
+            session=session,
+        )

@@ -1,0 +1,85 @@
+"""A drill of an alert for people: it is noticed, nothing is done, and it ends with its fault.
+
+What must *not* happen is the point: a machine that restarted a bot for what is its venue's outage,
+or for a slow disk, would make it worse.
+"""
+
+import asyncio
+from dataclasses import replace
+
+from trading_ops_lab.drills.drill_run import DrillResult, Following
+
+HOLD_SECONDS = 10.0
+"""For which the fault goes on once it was noticed: in which nothing must be done."""
+
+
+NOTHING = "nothing was done to the bot meanwhile"
+
+
+async def must_be_noticed(run: Following, key: str) -> DrillResult:
+    """Follow it until it is known to be for people, mend it, and follow it to its end.
+
+    Args:
+        run: the drill, whose fault is in force.
+        key: what the fault needs to be mended.
+    """
+    try:
+        reached = _fires if run.fault.deafens else _noticed
+        seen = await run.until(reached, run.injected + run.drill.recover_within)
+        if seen:
+            await asyncio.sleep(HOLD_SECONDS)
+    finally:
+        if key:
+            await run.fault.clean_up(run.scene, run.bot, key)
+    run.note("mended", "the drill has taken the fault away")
+    if run.fault.deafens and seen:
+        seen = await run.until(_noticed, run.injected + run.drill.recover_within)
+    if not seen:
+        problem = "no incident was opened" if run.detected else "Prometheus did not detect it"
+        return run.result(paused=False, passed=False, problem=problem)
+    if not await run.until(_closed, run.injected + run.drill.recover_within):
+        return run.result(paused=False, passed=False, problem="it did not end with its fault")
+    done = await done_for_people(run)
+    saw = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
+    result = run.result(paused=False, passed=not done, problem=done)
+    return result if done else replace(result, witness=saw or _nothing_was_done(run))
+
+
+def _nothing_was_done(run: Following) -> str:
+    tried = ", ".join(sorted(run.fault.tolerates))
+    return f"nothing but {tried}, which cannot help, was done to the bot" if tried else NOTHING
+
+
+def _fires(run: Following) -> bool:
+    return run.fires
+
+
+def _noticed(run: Following) -> bool:
+    events = run.story.events if run.story else []
+    left = next((event for event in events if event.reason == "people_only"), None)
+    if left is None:
+        return False
+    run.note("noticed", "the reconciler leaves it to people", left.at)
+    return True
+
+
+def _closed(run: Following) -> bool:
+    return run.story is not None and run.story.incident.closed_at is not None
+
+
+async def done_for_people(run: Following) -> str:
+    """Say what was done to the bot since the fault began, by any incident; empty for nothing.
+
+    What the fault's own alert tries in vain is none of it, as long as each step is tried once.
+    """
+    since = str(run.injected.timestamp())
+    for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):
+        story = await run.scene.reconciler.story(incident.id)
+        attempts = story.attempts if story else []
+        for attempt in attempts:
+            if attempt.action not in run.fault.tolerates:
+                return f"{attempt.action} was run for {incident.alert}"
+        steps = len(run.scene.runbooks[incident.alert].steps) if attempts else 0
+        if len(attempts) > steps:
+            return f"{len(attempts)} attempts for {incident.alert}, which has {steps} steps"
+    return ""

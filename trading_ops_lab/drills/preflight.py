@@ -1,0 +1,92 @@
+"""Before a drill: the bot must be well, nothing open, and automation running."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from datetime import timedelta
+
+from trading_ops import clock
+from trading_ops.domain.target import Target
+from trading_ops.errors import ClientError, StackError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.timeline import Mark
+
+OWNER = "drill"
+"""In whose name drills pause and forgive."""
+
+TICK_SECONDS = 0.1
+CALM_WITHIN = timedelta(seconds=60)
+
+Say = Callable[[Mark], None]
+
+
+async def wait_until_calm(
+    scene: Scene,
+    bot: Target,
+    say: Say = lambda _mark: None,
+    *,
+    alerts: Collection[str] = (),
+    within: timedelta = CALM_WITHIN,
+) -> None:
+    """Return when the bot is well and nothing is open; a drill on a sick stack proves nothing.
+
+    What is open for people only (a warning of a slow machine, say) does not count, unless it is an
+    alert of the drills, or one that keeps hands off them.
+
+    Args:
+        scene: the running stack.
+        bot: that is to be broken.
+        say: hears what is waited for.
+        alerts: of the drills that are to begin.
+        within: when to give up.
+
+    Raises:
+        StackError: it did not become so in time, or automation is paused.
+    """
+    deadline = clock.monotonic() + within.total_seconds()
+    told = False
+    while True:
+        await _refuse_while_paused(scene)
+        trouble = await _trouble(scene, bot, alerts)
+        if trouble is None:
+            return
+        if not told:
+            told = True
+            say(Mark(stage="waiting", seconds=0.0, note=trouble))
+        if clock.monotonic() > deadline:
+            raise StackError(f"no drill now: {trouble}. See `trading-ops status` and `incidents`")
+        await asyncio.sleep(TICK_SECONDS)
+
+
+async def _refuse_while_paused(scene: Scene) -> None:
+    """A person's pause does not end by waiting; one that a drill left behind may."""
+    try:
+        pause = (await scene.reconciler.status()).pause
+    except ClientError:
+        return  # it is asked again
+    if pause is not None and pause.owner != OWNER:
+        raise StackError(
+            f"no drill now: automation is paused by {pause.owner}: {pause.reason}. Lift it with "
+            "`trading-ops automation resume`"
+        )
+
+
+async def _trouble(scene: Scene, bot: Target, alerts: Collection[str]) -> str | None:
+    try:
+        status = await scene.reconciler.status()
+        listed = await scene.reconciler.incidents(open="true")
+        health = await scene.directory.bot(bot).health()
+        up = await scene.prometheus.query(f'up{{job="trading-bot",bot="{bot.name}"}} == 1')
+    except ClientError as error:
+        return str(error)
+    if status.pause is not None:
+        return f"automation is paused by {status.pause.owner}: {status.pause.reason}"
+    drilled = [scene.runbooks[alert] for alert in alerts if alert in scene.runbooks]
+    in_the_way = {*alerts, *(one for book in drilled for one in book.unless)}
+    for one in listed:
+        book = scene.runbooks.get(one.alert)
+        mine = one.target == bot.name and (book is None or bool(book.steps))
+        if mine or one.alert in in_the_way:
+            return f"incident {one.alert} of {one.target or 'this stack'} is open"
+    if health.status != "ok":
+        return f"{bot.name} says of itself that it is {health.status}"
+    return None if up else f"Prometheus does not see {bot.name} up"

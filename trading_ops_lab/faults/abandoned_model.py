@@ -1,0 +1,117 @@
+"""A model that was given up: what killed it is mended, and nobody has begun it anew.
+
+The bot is first set to decide by its model alone, since its moving averages would stand in for it:
+a person's change of its configuration, with a restart. Then the model dies at each question, until
+the bot gives it up; what killed it goes away, and the bot stays without it.
+"""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from trading_ops.domain.target import Target
+from trading_ops.errors import ClientError, StackError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.account import restart, until
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.frozen_processes import pid_of
+from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model, mend_model
+from trading_ops_lab.paper.bot.signals.model import MODULE
+from trading_ops_lab.supervisor.layout import config_file, state_folder
+
+SIGNALS: Final = {"source": "model", "stand_in": False, "most_starts": 2}
+"""How the bot is set for the drill."""
+
+DECIDES, GIVEN_UP = "the model decides", "given up"
+"""What its health says of its signals."""
+
+
+class ModelGivenUp(Fault):
+    """The bot gives its model up; the kernel's process table is the witness of a new one."""
+
+    describe = (
+        "the bot decides by its model alone, whose process died at each question until the bot "
+        "gave it up"
+    )
+
+    def __init__(self) -> None:
+        """Begin with nothing changed."""
+        self._before = ""
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Set the bot to its model, and break that until it is given up.
+
+        Raises:
+            StackError: the bot has no configuration here, or the model was not given up.
+        """
+        config = _config(scene, bot)
+        self._before = config.read_text(encoding="utf-8")
+        try:
+            wanted = json.loads(self._before) | {"signals": SIGNALS}
+            config.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+            await restart(scene, bot)
+            await _says(scene, bot, DECIDES)
+            await _have_it_given_up(scene, bot)
+        except BaseException:
+            await self.clean_up(scene, bot, str(config))
+            raise
+        return str(config)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Put the bot's configuration back, and restart it with that."""
+        del key
+        mend_model(_folder(scene, bot))
+        _config(scene, bot).write_text(self._before, encoding="utf-8")
+        await restart(scene, bot)
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Ask the kernel for a process of the model: when it was given up, there was none."""
+        del since
+        begun = model_of(await pid_of(scene, bot))
+        return None if begun is None else f"the kernel has a process of the model again, {begun}"
+
+
+def model_of(bot_pid: int) -> int | None:
+    """Return the id of the model's process of a bot; None: it has none."""
+    for process in psutil.Process(bot_pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if MODULE in process.cmdline():
+                return process.pid
+    return None
+
+
+async def _have_it_given_up(scene: Scene, bot: Target) -> None:
+    break_model(_folder(scene, bot), ModelFault.CRASH)
+    await _says(scene, bot, GIVEN_UP)
+    mend_model(_folder(scene, bot))
+    if model_of(await pid_of(scene, bot)) is not None:
+        raise StackError(f"{bot.name} gave its model up, and runs it nevertheless")
+
+
+async def _says(scene: Scene, bot: Target, words: str) -> None:
+    async def look() -> bool | None:
+        try:
+            health = await scene.directory.bot(bot).health()
+        except ClientError:
+            return None  # it is starting
+        signals = health.components.get("signals")
+        return True if signals is not None and words in signals.detail else None
+
+    await until(look, f"{bot.name} does not say of its signals: {words}")
+
+
+def _config(scene: Scene, bot: Target) -> Path:
+    return config_file(scene.settings, _unit(bot))
+
+
+def _folder(scene: Scene, bot: Target) -> Path:
+    return state_folder(scene.settings, _unit(bot))
+
+
+def _unit(bot: Target) -> str:
+    if bot.service is None:
+        raise StackError(f"{bot.name} has no configuration of its own here")
+    return bot.service.unit

@@ -1,0 +1,231 @@
+"""What befalls the bot's account and its records, past what the bot itself does."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from trading_ops import clock
+from trading_ops.domain.target import Target
+from trading_ops.errors import FencedOff, SetupError, StackError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.preflight import OWNER
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.frozen_processes import pid_of
+from trading_ops_lab.paper.bot.folder import take
+from trading_ops_lab.paper.bot.trading.order import new_client_id
+
+ORDER_WITHIN = timedelta(seconds=10)
+RESTART_WITHIN = timedelta(seconds=20)
+WAIT_SECONDS = 30.0
+TICK_SECONDS = 0.1
+SNOOZE_SECONDS = 3.0
+
+T = TypeVar("T")
+
+
+class OrphanedOrder(Fault):
+    """An order that is the bot's by its id, and that its records do not know.
+
+    As after a lost answer and records from an older copy. The bot compares itself with its venue
+    each minute; that component is started anew, so that it finds the order now, and looks again by
+    itself only after the drill.
+    """
+
+    describe = "an order with an id of the bot's rests at the venue, and its records do not know it"
+
+    def __init__(self) -> None:
+        """Begin with no order."""
+        self._id = ""
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Place it by hand, far from the market, and have the bot look.
+
+        Raises:
+            StackError: the bot did not look.
+        """
+        self._id = new_client_id(bot.name)
+        await scene.faults(bot).trade(
+            bot.name,
+            pair="BTC/USD",
+            type="buy",
+            ordertype="limit",
+            volume="0.0001",
+            price="10000",
+            cl_ord_id=self._id,
+        )
+        await look(scene, bot)
+        return ""
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Look for the order's end in the venue's journal."""
+        journal = await scene.faults(bot).journal(since=since)
+        ended = {one.client_order_id for one in journal if one.event == "order_cancelled"}
+        return "the venue's journal has that order cancelled" if self._id in ended else None
+
+
+class StartedUnder(Fault):
+    """The bot is started while its venue does not tell it what it needs at a start.
+
+    It asks again and again, which may bring it near its rate limit; then it is told to ask less.
+    """
+
+    tolerates = frozenset({"throttle_load"})
+
+    def __init__(self, describe: str, kind: str, **details: Any) -> None:
+        """Take the fault of the venue."""
+        self.describe = f"{describe}, and a person restarts the bot"
+        self._kind = kind
+        self._details = details
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Break the venue, then restart the bot."""
+        key = await scene.faults(bot).inject(self._kind, **self._details)
+        await restart(scene, bot)
+        return key
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Have the venue tell it again, and the bot ask as often as ever."""
+        await scene.faults(bot).clear(key)
+        await order(scene, bot, "throttle_load", seconds="0")
+
+
+class FolderTaken(Fault):
+    """The bot dies, and something else has its folder: no restart can succeed."""
+
+    describe = "the bot gets SIGKILL, and another process takes its folder"
+    tolerates = frozenset({"restart_bot"})
+
+    def __init__(self) -> None:
+        """Begin with nothing taken."""
+        self._lock: TextIO | None = None
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Kill it, and take its folder before anybody starts it again.
+
+        Raises:
+            StackError: it has no folder, or it could not be taken.
+        """
+        if bot.service is None:
+            raise StackError(f"{bot.name} has no folder of its own")
+        await kill(scene, bot)
+        path = scene.settings.var / bot.service.unit / "lock"
+        self._lock = await until(lambda: _taken(path), "the bot's folder was not given up")
+        return str(path)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Give it back, and start the bot, as the person does who was called."""
+        del key
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        await restart(scene, bot)
+
+
+class LapsedWord(Fault):
+    """Somebody took an incident, and their word runs out while it still fires."""
+
+    describe = "the venue is down, somebody snoozes that alert, and the snooze runs out"
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Break the venue, wait for the incident, and snooze it for moments."""
+        since = clock.timestamp()
+        key = await scene.faults(bot).inject("refuse")
+        try:
+            found = await until(
+                lambda: _opened(scene, "TradingVenueDown", since), "no incident was opened"
+            )
+            await scene.reconciler.acknowledge(
+                found, owner=OWNER, note="a drill", seconds=SNOOZE_SECONDS
+            )
+        except BaseException:
+            await scene.faults(bot).clear(key)
+            raise
+        return key
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Let the venue answer again."""
+        await scene.faults(bot).clear(key)
+
+
+async def kill(scene: Scene, bot: Target) -> int:
+    """`kill -9` the bot; return the dead process's id."""
+    pid = await pid_of(scene, bot)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+async def restart(scene: Scene, bot: Target) -> None:
+    """Restart the bot as a person does, through its service manager."""
+    unit = scene.directory.unit(bot)
+    process = await unit.process()
+    await unit.restart(
+        incarnation=process.incarnation,
+        attempt_id=str(uuid.uuid4()),
+        fence=None,
+        within=RESTART_WITHIN,
+    )
+
+
+async def look(scene: Scene, bot: Target) -> None:
+    """Have the bot compare itself with its venue now.
+
+    Raises:
+        StackError: it did not.
+    """
+    await order(scene, bot, "restart_component", component="reconciliation")
+
+
+async def order(scene: Scene, bot: Target, name: str, **params: str) -> None:
+    """Have the bot carry out a command, as a person does who is at its agent.
+
+    Raises:
+        StackError: it did not.
+    """
+    try:
+        await _order(scene, bot, name, params, fence=0)
+    except FencedOff as error:
+        await _order(scene, bot, name, params, fence=error.highest)
+
+
+async def _order(
+    scene: Scene, bot: Target, name: str, params: Mapping[str, str], *, fence: int
+) -> None:
+    answer = await scene.directory.bot(bot).command(
+        name, params, attempt_id=str(uuid.uuid4()), fence=fence, within=ORDER_WITHIN
+    )
+    if not answer.succeeded:
+        raise StackError(f"{bot.name} did not carry out {name}: {answer.detail}")
+
+
+async def _opened(scene: Scene, alert: str, since: float) -> str | None:
+    found = await scene.reconciler.incidents(alertname=alert, since=str(since))
+    return found[0].id if found else None
+
+
+async def _taken(path: Path) -> TextIO | None:
+    with contextlib.suppress(SetupError):
+        return take(path)
+    return None
+
+
+async def until(
+    look: Callable[[], Awaitable[T | None]], otherwise: str, *, within: float | None = None
+) -> T:
+    """Return what a look has found, once it finds something.
+
+    Raises:
+        StackError: it found nothing in time, in the words of `otherwise`.
+    """
+    deadline = clock.monotonic() + (WAIT_SECONDS if within is None else within)
+    while clock.monotonic() < deadline:
+        found = await look()
+        if found is not None:
+            return found
+        await asyncio.sleep(TICK_SECONDS)
+    raise StackError(otherwise)

@@ -1,0 +1,42 @@
+"""A configuration that Prometheus cannot load, as after a careless edit."""
+
+import contextlib
+import os
+import signal
+
+from trading_ops.domain.target import Kind, Target
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.frozen_processes import pid_of
+from trading_ops_lab.supervisor.layout import link
+
+BAD = "global: {scrape_interval: often}\n"
+
+
+class BadPrometheusConfig(Fault):
+    """The stack's own link to the committed file makes way for a file that is wrong."""
+
+    describe = "Prometheus is told to load a configuration that is wrong"
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Write it, and have it loaded."""
+        del bot
+        path = scene.settings.var / "prometheus" / "prometheus.yml"
+        scratch = path.with_name(".drill.yml")
+        scratch.write_text(BAD, encoding="ascii")
+        scratch.replace(path)
+        await _load(scene)
+        return str(path)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Put the link back, as `up` makes it, and have it loaded."""
+        del bot, key
+        path = scene.settings.var / "prometheus" / "prometheus.yml"
+        link(path, scene.settings.prometheus_config / "prometheus.yml")
+        await _load(scene)
+
+
+async def _load(scene: Scene) -> None:
+    pid = await pid_of(scene, scene.registry.one(Kind.PROMETHEUS))
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGHUP)

@@ -1,0 +1,84 @@
+"""Money comes and goes on the bot's account: each transfer has the bot ask for its history.
+
+As with a payment service or a sweep of small balances on a bot's account. The bot compares itself
+with its venue after each, which costs it about seven calls, until it asks for more than its tier
+allows in the long run.
+"""
+
+import asyncio
+import itertools
+from decimal import Decimal
+from typing import Final
+
+from trading_ops.clients.venue_faults import JournalEntry
+from trading_ops.domain.target import Target
+from trading_ops.errors import ClientError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.account import order
+from trading_ops_lab.faults.base import Fault
+
+ASSET: Final = "ZUSD"
+AMOUNT: Final = Decimal("0.01")
+EVERY_SECONDS: Final = 5.5
+"""More than what the bot's tier lets it ask for in the long run, and less with longer pauses."""
+
+WOUND: Final = "dead_man_armed"
+SPARING_SECONDS: Final = 7.0
+"""Between two windings of the bot's dead-man switch: it winds at the end of the first pass that is
+5 s after the last, so six seconds later, or eight with pauses four times as long."""
+
+
+class BusyAccount(Fault):
+    """Transfers without an end; the venue's journal is the witness that the bot asks for less."""
+
+    describe = (
+        f"every {EVERY_SECONDS:g} s somebody moves money in or out of the bot's account, and the "
+        "bot asks the venue why"
+    )
+
+    def __init__(self) -> None:
+        """Begin with nothing moved."""
+        self._task: asyncio.Task[None] | None = None
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Move the first amount, and go on with it.
+
+        Raises:
+            Refused: the venue knows no such account.
+            Unreachable: it did not answer.
+        """
+        await scene.faults(bot).deposit(bot.name, ASSET, AMOUNT)
+        self._task = asyncio.create_task(_go_on(scene, bot))
+        return bot.name
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Move no more, and let the bot ask as often as before."""
+        del key
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        await order(scene, bot, "throttle_load", seconds="0")
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Look in the venue's journal for how often the bot winds its dead-man switch."""
+        pause = latest_pause(await scene.faults(bot).journal(since=since), bot.name)
+        if pause < SPARING_SECONDS:
+            return None
+        return f"the venue's journal has the bot's dead-man switch wound after {pause:.0f} s, not 6"
+
+
+def latest_pause(journal: list[JournalEntry], account: str) -> float:
+    """Return the seconds between the last two windings of an account's switch; 0 without two."""
+    wound = [one.time for one in journal if one.event == WOUND and one.account == account]
+    return wound[-1] - wound[-2] if len(wound) > 1 else 0.0
+
+
+async def _go_on(scene: Scene, bot: Target) -> None:
+    """What comes in goes out again with the next transfer, so that little is left of it."""
+    for amount in itertools.cycle((-AMOUNT, AMOUNT)):
+        await asyncio.sleep(EVERY_SECONDS)
+        try:
+            await scene.faults(bot).deposit(bot.name, ASSET, amount)
+        except ClientError:
+            continue  # the next one may arrive

@@ -1,0 +1,182 @@
+"""The faults that drills inject, each with a witness that the cure did not write.
+
+A fault lasts until something mends it: none clears by itself or by a timer.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import psutil
+
+from trading_ops.domain.target import Kind, Target
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.abandoned_model import ModelGivenUp
+from trading_ops_lab.faults.account import (
+    FolderTaken,
+    LapsedWord,
+    OrphanedOrder,
+    StartedUnder,
+    kill,
+)
+from trading_ops_lab.faults.bad_config import BadPrometheusConfig
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.busy_account import BusyAccount
+from trading_ops_lab.faults.closed_markets import ClosedMarkets
+from trading_ops_lab.faults.empty_token import LostToken
+from trading_ops_lab.faults.foreign_api_client import StrangerOnKey
+from trading_ops_lab.faults.frozen_processes import (
+    Frozen,
+    FrozenAlertmanager,
+    FrozenReconciler,
+    SilentBot,
+)
+from trading_ops_lab.faults.full_disk import FullDisk
+from trading_ops_lab.faults.host import LockedRecords, LogFlood, Restarts
+from trading_ops_lab.faults.locked_store import LockedStore
+from trading_ops_lab.faults.market_crash import MarketCrash
+from trading_ops_lab.faults.memory_fragmentation import MemoryClutter
+from trading_ops_lab.faults.shared import Shared
+from trading_ops_lab.faults.unexplained_withdrawal import UnbookedCash, UnbookedMoney
+
+
+class VenueFault(Fault):
+    """A fault of the venue; its journal is the witness."""
+
+    def __init__(
+        self, kind: str, describe: str, cured: str = "", saw: str = "", **details: Any
+    ) -> None:
+        """Take the venue's name of it and its details; without a cure it is for people to see."""
+        self.describe = describe
+        self._kind = kind
+        self._cured = cured
+        self._saw = saw
+        self._details = details
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Inject it through the fault port."""
+        return await scene.faults(bot).inject(self._kind, **self._details)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Clear it at the venue."""
+        await scene.faults(bot).clear(key)
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Look for the cure in the venue's journal."""
+        journal = await scene.faults(bot).journal(since=since)
+        cured = (
+            entry.event == self._cured and entry.account in {"", bot.name} for entry in journal
+        )
+        return self._saw if any(cured) else None
+
+
+class ThrottlingVenue(VenueFault):
+    """It leads to TradingBotRateLimitNear too, whose step helps as little."""
+
+    tolerates = frozenset({"throttle_load"})
+
+
+class BotKill(Fault):
+    """`kill -9` of the bot's process; the operating system is the witness."""
+
+    describe = "the bot's process gets SIGKILL"
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Kill it; return the dead process's id."""
+        return str(await kill(scene, bot))
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Ask the kernel when the process that runs now was started."""
+        process = await scene.directory.unit(bot).process()
+        if process.pid is None:
+            return None
+        try:
+            started = psutil.Process(process.pid).create_time()
+        except psutil.NoSuchProcess:
+            return None
+        return f"the kernel has a new process {process.pid}" if started > since else None
+
+
+FAULTS: Mapping[str, Fault] = {
+    "venue_disconnect": VenueFault(
+        "disconnect",
+        "the venue drops the bot's session; only a new one works",
+        "session_joined",
+        "the venue's journal has the bot on a new session",
+    ),
+    "venue_stale_feed": VenueFault(
+        "stale_feed",
+        "the open market data connections stay open and fall silent",
+        "feed_subscribed",
+        "the venue's journal has a new feed subscription",
+    ),
+    "bot_kill": BotKill(),
+    "stranger_on_key": StrangerOnKey(),
+    "venue_refuses": VenueFault("refuse", "the venue refuses every connection"),
+    "venue_errors": VenueFault(
+        "http_5xx",
+        "three in ten of the venue's answers to signed requests are errors",
+        methods=["private"],
+        probability=0.3,
+        seed=1,
+    ),
+    "venue_throttles": ThrottlingVenue(
+        "http_429", "three in ten requests are throttled", probability=0.3, seed=1
+    ),
+    "venue_late_data": VenueFault(
+        "wrong_clock", "the feed's prices are stamped 0.3 s ago", offset_seconds=-0.3
+    ),
+    "venue_slow_orders": VenueFault(
+        "slow", "orders are acknowledged 1.8 s late", methods=["AddOrder"], delay_seconds=1.8
+    ),
+    "venue_rejects_orders": VenueFault(
+        "api_error",
+        "the venue rejects every order",
+        methods=["AddOrder"],
+        error="EOrder:Insufficient funds",
+    ),
+    "venue_closed": ClosedMarkets(),
+    "venue_hides_markets": VenueFault(
+        "http_5xx", "the venue does not tell which of its markets are open", methods=["AssetPairs"]
+    ),
+    "venue_wrong_clock": VenueFault(
+        "wrong_clock", "the venue's clock is 30 s ahead", offset_seconds=30
+    ),
+    "bot_restarts": Restarts(),
+    "records_locked": LockedRecords(),
+    "log_flood": LogFlood(),
+    "exporter_frozen": Frozen(Kind.EXPORTER),
+    "alertmanager_frozen": Shared(FrozenAlertmanager()),
+    "reconciler_frozen": FrozenReconciler(),
+    "reconciler_locked_out": LockedStore(),
+    "bot_silent": SilentBot(),
+    "reconciler_has_wrong_token": LostToken(),
+    "bot_folder_taken": FolderTaken(),
+    "bot_without_history": StartedUnder(
+        "the venue tells no history",
+        "api_error",
+        methods=["history"],
+        error="EGeneral:Invalid arguments",
+    ),
+    "bot_without_balances": StartedUnder(
+        "the venue tells no balances, over REST or its feed", "balance"
+    ),
+    "order_orphaned": OrphanedOrder(),
+    "snooze_lapses": LapsedWord(),
+    "busy_account": BusyAccount(),
+    "model_given_up": ModelGivenUp(),
+    "market_crash": MarketCrash(),
+    "money_unbooked": UnbookedMoney(),
+    "cash_unbooked": UnbookedCash(),
+    "memory_clutter": MemoryClutter(),
+    "full_disk": FullDisk(),
+    "prometheus_config_bad": BadPrometheusConfig(),
+    "venue_maintenance": VenueFault(
+        "maintenance", "the venue says that it is in maintenance", status="post_only"
+    ),
+    "venue_refuses_the_switch": VenueFault(
+        "api_error",
+        "the venue refuses to wind its dead-man switch, without which no pass is whole",
+        methods=["CancelAllOrdersAfter"],
+        error="EGeneral:Invalid arguments",
+    ),
+}

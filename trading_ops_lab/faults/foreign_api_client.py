@@ -1,0 +1,87 @@
+"""Somebody else on the bot's API key, whose numbers are far above the bot's.
+
+The venue then refuses every request of the bot. The bot heals a minute's worth of numbers at each
+refusal by itself, so an hour's worth lasts longer than any drill; one resync is past it.
+"""
+
+from pathlib import Path
+from urllib.parse import urlencode
+
+from trading_ops import clock
+from trading_ops.domain.target import Target
+from trading_ops.errors import StackError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.paper.venue.signing import decode_secret, sign
+from trading_ops_lab.supervisor.configs import bot_keys
+from trading_ops_lab.supervisor.tokens import venue_key_names
+
+AHEAD = 59 * 60 * 1_000_000
+"""Microseconds that the stranger's nonce is above the bot's: just within one resync."""
+
+LOOK_BACK_SECONDS = 60.0
+"""In which the bot has surely wound its dead-man switch, which the journal tells with the nonce."""
+
+PATH = "/0/private/Balance"
+
+
+class StrangerOnKey(Fault):
+    """One signed request with the bot's own key; the venue's journal is the witness."""
+
+    describe = "somebody else uses the bot's API key with nonces an hour ahead"
+
+    def __init__(self) -> None:
+        """Begin with no request made."""
+        self._above = 0
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Make the request.
+
+        Raises:
+            StackError: the bot's last nonce is not known, or the venue refused the stranger.
+        """
+        last = await self._last(scene, bot, since=_ago(LOOK_BACK_SECONDS))
+        if not last:
+            raise StackError(f"the venue's journal knows no request of {bot.name} lately")
+        self._above = last + AHEAD
+        await _ask(scene, bot, nonce=str(self._above))
+        return ""
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Look for a request of the bot that the venue accepted above the stranger's."""
+        accepted = await self._last(scene, bot, since=since) > self._above
+        return "the venue's journal has the bot above the stranger's nonce" if accepted else None
+
+    async def _last(self, scene: Scene, bot: Target, *, since: float) -> int:
+        journal = await scene.faults(bot).journal(since=since)
+        return max((one.nonce for one in journal if one.account == bot.name), default=0)
+
+
+async def _ask(scene: Scene, bot: Target, *, nonce: str) -> None:
+    key, secret = (_read(scene.settings.secrets / name) for name in _names(scene, bot))
+    body = urlencode({"nonce": nonce}).encode()
+    headers = {
+        "API-Key": key,
+        "API-Sign": sign(decode_secret(secret), PATH, nonce, body),
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    venue = scene.registry.find(bot.venue or "")
+    if venue is None:
+        raise StackError(f"{bot.name} has no venue")
+    url = f"http://{venue.address}{PATH}"
+    async with scene.session.post(url, data=body, headers=headers) as response:
+        answer = await response.json()
+    if answer.get("error"):
+        raise StackError(f"the venue refused the stranger: {answer['error']}")
+
+
+def _names(scene: Scene, bot: Target) -> tuple[str, str]:
+    return venue_key_names(bot_keys(scene.registry)[bot.name])
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="ascii").strip()
+
+
+def _ago(seconds: float) -> float:
+    return clock.timestamp() - seconds

@@ -1,0 +1,120 @@
+"""Processes that are frozen: they live, so their supervisor is content, and they do nothing."""
+
+import asyncio
+import contextlib
+import email
+import email.policy
+import os
+import signal
+from pathlib import Path
+
+import psutil
+
+from trading_ops.domain.target import Kind, Target
+from trading_ops.errors import StackError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.base import Fault
+
+SILENT_SECONDS = 4.5
+"""The reconciler asks for a halt after 3 s, and after 6 s it stops the process."""
+
+
+class Frozen(Fault):
+    """SIGSTOP of one of our own processes, until it is let go on."""
+
+    def __init__(self, kind: Kind) -> None:
+        """Take which."""
+        self.describe = f"the {kind.value}'s process is frozen"
+        self._kind = kind
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Stop it."""
+        del bot
+        pid = await pid_of(scene, scene.registry.one(self._kind))
+        os.kill(pid, signal.SIGSTOP)
+        return str(pid)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Let it run, if nobody has replaced it."""
+        del scene, bot
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(key), signal.SIGCONT)
+
+
+class FrozenAlertmanager(Frozen):
+    """Nobody tells anybody anything: only Prometheus knows."""
+
+    deafens = True
+
+    def __init__(self) -> None:
+        """It is the only one."""
+        super().__init__(Kind.ALERTMANAGER)
+
+
+class FrozenReconciler(Frozen):
+    """Nothing is recovered; the people's mail is the witness that they hear of it without us."""
+
+    deafens = True
+
+    def __init__(self) -> None:
+        """It is the only one."""
+        super().__init__(Kind.RECONCILER)
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Look for a mail that names the alert."""
+        del bot
+        found = await asyncio.to_thread(
+            _mails, scene.settings.var / "mail", since, "TradingOpsReconcilerDown"
+        )
+        return "Alertmanager mailed people while the reconciler was frozen" if found else None
+
+
+class SilentBot(Fault):
+    """The bot does not answer for some seconds, and then does as if nothing had been."""
+
+    describe = f"the bot's process is frozen for {SILENT_SECONDS:g} s, then runs on, halted by us"
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Freeze it, and let it go on."""
+        pid = await pid_of(scene, bot)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(SILENT_SECONDS)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        return bot.name
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Lift what the reconciler has laid on it, as a person does who has looked."""
+        del bot
+        for target in await scene.reconciler.targets():
+            laid = [one.id for one in target.holds if one.owner == "reconciler"]
+            if target.name == key and laid:
+                await scene.reconciler.lift(key, holds=laid, owner="drill", reason="seen")
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Ask the kernel whether it is still the same process."""
+        process = psutil.Process(await pid_of(scene, bot))
+        same = process.create_time() < since
+        return f"the kernel has process {process.pid} still: it was not replaced" if same else None
+
+
+async def pid_of(scene: Scene, target: Target) -> int:
+    """Return the process of a target.
+
+    Raises:
+        StackError: it does not run.
+    """
+    process = await scene.directory.unit(target).process()
+    if process.pid is None:
+        raise StackError(f"{target.name} does not run")
+    return process.pid
+
+
+def _mails(folder: Path, since: float, words: str) -> list[str]:
+    files = [file for file in folder.glob("*.eml") if file.stat().st_mtime >= since]
+    policy = email.policy.default
+    subjects = [
+        str(email.message_from_bytes(file.read_bytes(), policy=policy)["Subject"]) for file in files
+    ]
+    return [subject for subject in subjects if words in subject]

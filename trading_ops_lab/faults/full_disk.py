@@ -1,0 +1,147 @@
+"""A disk of the stack's own that is all but full: in part of the bot's old logs, which may go.
+
+No disk of anybody else is ever filled. So this is possible only where the stack's folder is a
+mounted file system by itself, and a small one; docs/runbooks.md says how to have that.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading_ops.domain.target import Target
+from trading_ops.errors import NotPossibleHere, StackError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.free_memory import spare_bytes
+
+MEBIBYTE = 1024 * 1024
+LOW = 512 * MEBIBYTE
+"""What is left when the alert fires: prometheus/rules/host.yml has it, as the runbook does."""
+
+BELOW = 64 * MEBIBYTE
+"""By which less is left: so that nothing but old logs takes the bot over the line."""
+
+LOGS, LOG = 13, 10 * MEBIBYTE
+"""Old log files, and the size of one: as much as a bot may keep, and of no use compressed."""
+
+SMALLEST = 1024 * MEBIBYTE
+LARGEST = 4096 * MEBIBYTE
+"""File systems above this are somebody's disk."""
+
+MEMORY_LEFT = 1024 * MEBIBYTE
+"""Which must stay free, for a file system of the stack's own is often one in memory."""
+
+FILL = "drill.fill"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Of a file system, in bytes."""
+
+    own: bool
+    """Whether it is mounted at the stack's own folder, so that nobody else is on it."""
+
+    size: int
+    free: int
+
+
+class FullDisk(Fault):
+    """Filled by somebody's file and by old logs; the file system itself is the witness."""
+
+    describe = "the disk of the stack's own is all but full, and old logs of the bot are on it"
+
+    def __init__(self) -> None:
+        """Begin with nothing filled."""
+        self._fill = Path()
+        self._bytes = 0
+        self._logs: tuple[Path, ...] = ()
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Write old logs, and fill up what is left.
+
+        Raises:
+            NotPossibleHere: it would be somebody else's disk, or is too small for that.
+            StackError: the bot has no log there.
+        """
+        if bot.service is None or not (scene.settings.logs / f"{bot.service.unit}.log").exists():
+            raise StackError(f"{bot.name} has no log file in {scene.settings.logs}")
+        var = scene.settings.var
+        self._bytes = bytes_to_fill(var, room_of(var), spare_bytes(os.getpid()))
+        self._fill = var / FILL
+        self._logs = tuple(_names(scene.settings.logs, bot.service.unit))
+        try:
+            for path in self._logs:
+                path.write_bytes(os.urandom(LOG))
+            with self._fill.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, self._bytes)
+        except BaseException as error:
+            await self.clean_up(scene, bot, "")
+            if isinstance(error, OSError):
+                raise StackError(f"{error.filename or var}: {error.strerror}") from error
+            raise
+        return str(self._fill)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Take away what is left of what the drill has written, and nothing else."""
+        del scene, bot, key
+        for path in (self._fill, *self._logs):
+            path.unlink(missing_ok=True)
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Ask the file system what is free, and whether somebody else's file is untouched."""
+        del bot, since
+        room = room_of(scene.settings.var)
+        removed = sum(not path.exists() for path in self._logs)
+        whole = self._fill.exists() and self._fill.stat().st_size == self._bytes
+        if room.free < LOW or not removed or not whole:
+            return None
+        return (
+            f"the file system has {room.free // MEBIBYTE} MiB free: {removed} old log files are "
+            "gone, and the file that filled it is not"
+        )
+
+
+def room_of(folder: Path) -> Room:
+    """Return what there is of a folder's file system."""
+    space = os.statvfs(folder)
+    return Room(
+        own=folder.is_mount(),
+        size=space.f_blocks * space.f_frsize,
+        free=space.f_bavail * space.f_frsize,
+    )
+
+
+def bytes_to_fill(folder: Path, room: Room, memory: int) -> int:
+    """Return how large the file must be that fills it up, beside the logs.
+
+    Raises:
+        NotPossibleHere: says why nothing may be filled, or that it would be in vain.
+    """
+    if not room.own:
+        raise NotPossibleHere(
+            f"others are on the disk of {folder}, and no disk is filled that is not the stack's "
+            "own. Mount one of 1 GiB at that folder first: docs/runbooks.md, Drills"
+        )
+    if room.size < SMALLEST:
+        raise NotPossibleHere(
+            f"the file system of {folder} has {room.size // MEBIBYTE} MiB, and the rule looks at "
+            "none below a GiB"
+        )
+    if room.size > LARGEST:
+        raise NotPossibleHere(
+            f"the file system of {folder} has {room.size // MEBIBYTE} MiB, and one of more than "
+            f"{LARGEST // MEBIBYTE} MiB may be somebody's disk"
+        )
+    wanted = room.free - (LOW - BELOW) - LOGS * LOG
+    if wanted <= 0:
+        raise NotPossibleHere(f"only {room.free // MEBIBYTE} MiB are free on {folder} already")
+    if memory - (wanted + LOGS * LOG) < MEMORY_LEFT:
+        raise NotPossibleHere(f"only {memory // MEBIBYTE} MiB of memory are free on this machine")
+    return wanted
+
+
+def _names(folder: Path, unit: str) -> Iterator[Path]:
+    """Yield names of old logs, older than any other, so that they are the first to be removed."""
+    for number in range(LOGS):
+        yield folder / f"{unit}.log.20000101T000000.{number:06}.gz"

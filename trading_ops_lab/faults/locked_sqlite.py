@@ -1,0 +1,42 @@
+"""Somebody has opened a database file for writing, and went for lunch."""
+
+import sqlite3
+from pathlib import Path
+
+from trading_ops.domain.target import Target
+from trading_ops.errors import StackError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.base import Fault
+
+WAIT_SECONDS = 5.0
+
+
+class LockedFile(Fault):
+    """A transaction that holds the lock of a file until somebody ends it."""
+
+    def __init__(self) -> None:
+        """Begin with nothing locked."""
+        self._connection: sqlite3.Connection | None = None
+
+    def lock(self, path: Path) -> str:
+        """Take the lock; return the path.
+
+        Raises:
+            StackError: it was not to be had.
+        """
+        connection = sqlite3.connect(path, isolation_level=None, timeout=WAIT_SECONDS)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            raise StackError(f"{path}: {error}") from error
+        self._connection = connection
+        return str(path)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Give it back."""
+        del scene, bot, key
+        if self._connection is not None:
+            self._connection.rollback()
+            self._connection.close()
+            self._connection = None

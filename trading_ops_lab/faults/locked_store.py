@@ -1,0 +1,26 @@
+"""Somebody holds the lock of the reconciler's own database: it answers, and can record nothing."""
+
+from trading_ops.domain.target import Target
+from trading_ops.errors import StackError
+from trading_ops.store.engine import sqlite_path
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.locked_sqlite import LockedFile
+
+
+class LockedStore(LockedFile):
+    """A transaction that somebody began in the reconciler's file, and left open."""
+
+    describe = "a transaction holds the lock of the reconciler's database"
+    deafens = True
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Take the lock.
+
+        Raises:
+            StackError: the reconciler's database is no file, or the lock was not to be had.
+        """
+        del bot
+        path = sqlite_path(scene.settings.database_url)
+        if path is None:
+            raise StackError("the reconciler's database is no SQLite file: nothing to lock")
+        return self.lock(path)

@@ -1,0 +1,184 @@
+"""A falling price and a position far above the bot's limits: the fleet loses what it may in a day.
+
+One bot's own limits allow half of that, so it needs what no limit of a bot prevents: an order of
+its own that its records do not know, as after a lost answer, and that was filled.
+"""
+
+import math
+from decimal import Decimal
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.domain.target import Target
+from trading_ops.errors import StackError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.preflight import OWNER
+from trading_ops_lab.faults.account import look, until
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.paper.bot.risk.settings import RiskLimits
+from trading_ops_lab.paper.bot.trading.order import new_client_id
+
+ALERT = "TradingFleetDailyLossBreached"
+PAIR, BASE = "ETH/USD", "XETH"
+"""What is bought, and what the venue's accounts call it."""
+
+SMALLEST = Decimal("0.001")
+"""The venue's smallest order of it."""
+
+FALL_PERCENT = 30
+MARGIN = 3.0
+"""Quote currency that is lost beyond the limit: prices wander, and what was lost may be won."""
+
+OTHERS = 2.0
+"""And what the bot may lose beside it, of what it holds itself."""
+
+OURS = frozenset({"reconciler", "risk"})
+"""Owners of the holds that the drill leads to: the fleet's, and those of the bot's own limits."""
+
+SIGNS = 2
+"""Of life, after the halt: the bot winds its dead-man switch every few seconds, halted too."""
+
+LIMIT_LEFT = "fleet:trading_daily_loss:limit - on (currency) fleet:trading_daily_loss:sum"
+
+
+class _Ticker(msgspec.Struct):
+    b: list[Decimal]
+
+
+class _Tickers(msgspec.Struct):
+    result: dict[str, _Ticker]
+
+
+class MarketCrash(Fault):
+    """Bought with an id of the bot's, then the price falls; the venue's journal is the witness."""
+
+    describe = (
+        "an order of the bot's own that its records do not know has been filled, far above its "
+        f"limits, and the price falls by {FALL_PERCENT} %"
+    )
+
+    def __init__(self) -> None:
+        """Begin with nothing bought."""
+        self._since = 0.0
+        self._bought = Decimal(0)
+        self._balance = Decimal(0)
+        self._price = Decimal(0)
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Buy, let the price fall, and have the bot compare itself with its venue.
+
+        Raises:
+            StackError: the bot would halt itself before the fleet is stopped, or did not look.
+        """
+        worth = await worth_to_lose(scene, bot)
+        self._since = clock.timestamp()
+        self._price = await _bid(scene, bot)
+        order = await _trade(scene, bot, "buy", str(worth), oflags="viqc")
+        self._bought = Decimal(order["vol_exec"])
+        self._balance = await _balance(scene, bot)
+        key = await scene.faults(bot).inject("price_jump", pair=PAIR, percent=-FALL_PERCENT)
+        try:
+            await look(scene, bot)
+        except BaseException:
+            await self.clean_up(scene, bot, key)
+            raise
+        return key
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Trade the loss back, and lift what the drill led to, as people do who have looked.
+
+        What was sold in the crash is bought back at its price, so that nothing but fees is lost
+        when the price is put back: the day's loss counts on, and the fleet would be stopped again.
+        """
+        sold = self._balance - await _balance(scene, bot)
+        if sold >= SMALLEST:
+            await _trade(scene, bot, "buy", format(sold, "f"))
+        await scene.faults(bot).clear(key)
+        half_way = self._price * (100 - FALL_PERCENT // 2) / 100
+        await until(lambda: _above(scene, bot, half_way), "the price was not put back")
+        await _trade(scene, bot, "sell", format(self._bought, "f"))
+        await look(scene, bot)
+        await until(lambda: _under_the_limit(scene), "the fleet's loss is still over its limit")
+        for target in await scene.reconciler.targets():
+            ours = [one for one in target.holds if one.owner in OURS]
+            laid = [one.id for one in ours if one.at.timestamp() >= self._since]
+            if laid:
+                await scene.reconciler.lift(target.name, holds=laid, owner=OWNER, reason="seen")
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Look for signs of life of the bot after its halt, and for orders, in the journal."""
+        halted = await _halted_at(scene, bot, since)
+        if halted is None:
+            return None
+        alive = await until(lambda: _alive(scene, bot, halted), f"{bot.name} is silent")
+        journal = await scene.faults(bot).journal(since=halted)
+        if any(one.event == "order_added" and one.account == bot.name for one in journal):
+            return None
+        return f"the venue's journal has {alive} signs of life of the halted bot, and no order"
+
+
+async def worth_to_lose(scene: Scene, bot: Target) -> int:
+    """Return how much must be bought, in quote currency, for the fall to reach the fleet's limit.
+
+    Raises:
+        StackError: the bot's own limit would halt it first, or Prometheus knows no limit.
+    """
+    left = [one.value for one in await scene.prometheus.query(LIMIT_LEFT)]
+    drawdown = await scene.prometheus.query(f'max(trading_drawdown{{bot="{bot.name}"}})')
+    if not left or not drawdown:
+        raise StackError("Prometheus does not know yet what was lost today")
+    more = min(left) + MARGIN
+    most = float(RiskLimits().total_drawdown) - drawdown[0].value - OTHERS
+    if more > most:
+        raise StackError(
+            f"{more:.2f} more must be lost for the fleet's limit, and {bot.name} halts itself at "
+            f"{most:.2f}: begin with a new var folder, or tomorrow"
+        )
+    return math.ceil(more * 100 / FALL_PERCENT)
+
+
+async def _trade(scene: Scene, bot: Target, side: str, volume: str, **more: str) -> dict[str, str]:
+    """Trade at the market by hand, with an id by which the bot takes it for its own."""
+    mine = new_client_id(bot.name)
+    order = await scene.faults(bot).trade(
+        bot.name, pair=PAIR, type=side, ordertype="market", volume=volume, cl_ord_id=mine, **more
+    )
+    return dict(order)
+
+
+async def _balance(scene: Scene, bot: Target) -> Decimal:
+    account = await scene.faults(bot).account(bot.name)
+    return Decimal(account["balances"][BASE])
+
+
+async def _bid(scene: Scene, bot: Target) -> Decimal:
+    venue = scene.registry.find(bot.venue or "")
+    if venue is None:
+        raise StackError(f"{bot.name} has no venue")
+    url = f"http://{venue.address}/0/public/Ticker"
+    async with scene.session.get(url, params={"pair": PAIR}) as response:
+        tickers = msgspec.json.decode(await response.read(), type=_Tickers)
+    return next(iter(tickers.result.values())).b[0]
+
+
+async def _above(scene: Scene, bot: Target, price: Decimal) -> bool | None:
+    return await _bid(scene, bot) > price or None
+
+
+async def _under_the_limit(scene: Scene) -> bool | None:
+    return all(one.value > 0 for one in await scene.prometheus.query(LIMIT_LEFT)) or None
+
+
+async def _halted_at(scene: Scene, bot: Target, since: float) -> float | None:
+    """Return when the reconciler had halted the bot for the fleet's loss; None: it has not."""
+    found = await scene.reconciler.incidents(alertname=ALERT, target=bot.name, since=str(since))
+    story = await scene.reconciler.story(found[0].id) if found else None
+    ended = [one.ended_at for one in story.attempts if one.ended_at] if story else []
+    return min(ended).timestamp() if ended else None
+
+
+async def _alive(scene: Scene, bot: Target, since: float) -> int | None:
+    journal = await scene.faults(bot).journal(since=since)
+    signs = [one for one in journal if one.event == "dead_man_armed" and one.account == bot.name]
+    return len(signs) if len(signs) >= SIGNS else None

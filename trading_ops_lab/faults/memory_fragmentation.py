@@ -1,0 +1,129 @@
+"""A bot whose process keeps much memory that it has freed, as after one large piece of work."""
+
+import contextlib
+import math
+
+import psutil
+
+from trading_ops.domain.target import Target
+from trading_ops.errors import NotPossibleHere, StackError
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.account import order
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.free_memory import spare_bytes
+from trading_ops_lab.faults.frozen_processes import pid_of
+from trading_ops_lab.paper.bot.drills import MEBIBYTE, MOST_MEBIBYTES
+
+LIMIT = 'max(bot:trading_memory_uss_bytes:limit{{bot="{}"}})'
+BEYOND_MEBIBYTES = 64
+"""By which the bot is over its limit, whatever else it has."""
+
+LEFT_MEBIBYTES = 1024
+"""That must be left to the machine while the drill lasts."""
+
+
+class MemoryClutter(Fault):
+    """The bot takes it and frees it, and its C library keeps it; the kernel is the witness.
+
+    Nothing clears it but what returns free memory to the kernel, or the end of the process.
+    """
+
+    describe = "the bot's process keeps memory that it has freed, more than its limit allows"
+
+    def __init__(self) -> None:
+        """Begin with nothing taken."""
+        self._limit = 0
+        self._taken = 0
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Have the bot do it, and ask the kernel whether it has.
+
+        Raises:
+            NotPossibleHere: the machine has not so much memory to spare.
+            StackError: Prometheus knows no limit, or the bot did not carry it out.
+        """
+        limits = await scene.prometheus.query(LIMIT.format(bot.name))
+        if not limits:
+            raise StackError(f"Prometheus knows no limit of {bot.name}'s memory yet")
+        self._limit = int(limits[0].value)
+        wanted = math.ceil(self._limit / MEBIBYTE) + BEYOND_MEBIBYTES
+        pid = await pid_of(scene, bot)
+        refuse_without_room(wanted, spare_bytes(pid))
+        try:
+            await order(scene, bot, "clutter_memory", mebibytes=str(wanted))
+            self._taken = over(self._limit, own_bytes(pid))
+        except BaseException:
+            await self.clean_up(scene, bot, str(pid))
+            raise
+        return str(pid)
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Free the rest too, and have it returned, if it is still the same process."""
+        if await pid_of(scene, bot) != int(key):
+            return
+        await order(scene, bot, "clutter_memory", mebibytes="0")
+        with contextlib.suppress(StackError):  # nothing is left to give back
+            await order(scene, bot, "relieve_memory")
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Ask the kernel what the process takes now, and whether it is the same one."""
+        pid = await pid_of(scene, bot)
+        now = own_bytes(pid)
+        if now > self._limit:
+            return None
+        same = psutil.Process(pid).create_time() < since
+        which = "the same process" if same else "a new process"
+        return f"the kernel counts {_told(now)} of {which} {pid}, and counted {_told(self._taken)}"
+
+
+def refuse_without_room(wanted_mebibytes: int, spare: int) -> None:
+    """Refuse what the machine could not bear.
+
+    Args:
+        wanted_mebibytes: what the bot is to take.
+        spare: bytes that are left to it now.
+
+    Raises:
+        NotPossibleHere: too little is left, or the bot's limit is too high to be reached.
+    """
+    if wanted_mebibytes > MOST_MEBIBYTES:
+        raise NotPossibleHere(
+            f"the bot would have to take {wanted_mebibytes} MiB, and a drill "
+            f"takes {MOST_MEBIBYTES} MiB at most"
+        )
+    left = spare // MEBIBYTE - wanted_mebibytes
+    if left < LEFT_MEBIBYTES:
+        raise NotPossibleHere(
+            f"the bot would have to take {wanted_mebibytes} MiB, and "
+            f"{spare // MEBIBYTE} MiB are free, of which {LEFT_MEBIBYTES} MiB must stay free"
+        )
+
+
+def over(limit: int, taken: int) -> int:
+    """Return what the bot takes, if that is over its limit.
+
+    Raises:
+        NotPossibleHere: its C library does not keep what is freed, as that of GNU does.
+    """
+    if taken > limit:
+        return taken
+    raise NotPossibleHere(
+        f"the kernel counts only {_told(taken)} of the bot: its C library does "
+        "not keep what is freed, so there is nothing to give back"
+    )
+
+
+def own_bytes(pid: int) -> int:
+    """Return the bytes that belong to a process alone, as the kernel counts them.
+
+    Raises:
+        NotPossibleHere: the kernel does not tell us: the process is somebody else's.
+    """
+    try:
+        return int(psutil.Process(pid).memory_full_info().uss)
+    except psutil.Error as error:
+        raise NotPossibleHere(f"the kernel hides what {pid} takes") from error
+
+
+def _told(size: int) -> str:
+    return f"{size // MEBIBYTE} MiB"

@@ -1,0 +1,52 @@
+"""A fault that several drills wait for side by side: it is mended once all have seen enough."""
+
+import asyncio
+
+from trading_ops.domain.target import Target
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.faults.base import Fault
+
+
+class Shared(Fault):
+    """Passes on to another fault: the first drill breaks it, the last one mends it."""
+
+    def __init__(self, inner: Fault) -> None:
+        """Take what is broken; it deafens as much as that does."""
+        self.describe = inner.describe
+        self.deafens = inner.deafens
+        self._inner = inner
+        self._users = 0
+        self._key: asyncio.Future[str] | None = None
+        self._mended = asyncio.Event()
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Break it, unless somebody has."""
+        self._users += 1
+        if self._key is None:
+            self._mended.clear()
+            self._key = asyncio.ensure_future(self._inner.inject(scene, bot))
+        try:
+            return await asyncio.shield(self._key)
+        except BaseException:
+            self._leave()
+            raise
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Mend it if nobody else needs it broken, else wait for whoever does."""
+        self._leave()
+        if self._users:
+            await self._mended.wait()
+            return
+        try:
+            await self._inner.clean_up(scene, bot, key)
+        finally:
+            self._mended.set()
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Ask the other."""
+        return await self._inner.witness(scene, bot, since)
+
+    def _leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._key = None

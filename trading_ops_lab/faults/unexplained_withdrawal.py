@@ -1,0 +1,120 @@
+"""Money that leaves the bot's account, and nothing that its venue tells says why."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import psutil
+
+from trading_ops import clock
+from trading_ops.clients.reconciler_views import HoldView
+from trading_ops.domain.target import Target
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.preflight import OWNER
+from trading_ops_lab.faults.account import look, order, until
+from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.frozen_processes import pid_of
+
+TAKEN: Mapping[str, tuple[str, Decimal]] = {
+    "BTC/USD": ("XBT", Decimal("0.00005")),
+    "ETH/USD": ("ETH", Decimal("0.001")),
+}
+"""What is missing afterwards, by what the bot holds: some three US dollars of the venue's paper."""
+
+CASH = "ZUSD", Decimal(1)
+
+HOLDS_SECONDS = 180.0
+"""In which the bot's strategy has surely bought something."""
+
+HOLDS = "recovery-"
+"""How the ids begin of the holds that the bot lays on itself for what nothing explains."""
+
+
+class UnbookedMoney(Fault):
+    """The venue's own mistake: no machine can say whose the difference is, so a person does.
+
+    The bot's comparison each minute is made at once, as in the drill of orphaned orders.
+    """
+
+    describe = "a balance of the bot's account shrinks, and the venue's ledger does not say why"
+    left_to_people = True
+    tolerates = frozenset({"reconcile_positions"})
+
+    def __init__(self) -> None:
+        """Begin with nothing taken."""
+        self._since = 0.0
+        self._asset, self._amount = CASH
+
+    async def ready(self, scene: Scene, bot: Target) -> None:
+        """Wait until it has a position: of what it never held, only a balance would differ.
+
+        Raises:
+            StackError: it buys nothing.
+        """
+        symbol = await until(
+            lambda: held(scene, bot),
+            f"{bot.name} holds nothing that could be missing",
+            within=HOLDS_SECONDS,
+        )
+        self._asset, self._amount = TAKEN[symbol]
+
+    async def inject(self, scene: Scene, bot: Target) -> str:
+        """Take some of it, and have the bot compare itself with its venue."""
+        self._since = clock.timestamp()
+        await scene.faults(bot).deposit(bot.name, self._asset, -self._amount, booked=False)
+        try:
+            await look(scene, bot)
+        except BaseException:
+            await self.clean_up(scene, bot, bot.name)
+            raise
+        return bot.name
+
+    async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
+        """Do as the runbook asks of people: take the venue's word, then lift the bot's own hold."""
+        owes = f"the venue owes {self._amount} of {self._asset}"
+        await order(scene, bot, "accept_venue", owner=OWNER, reason=owes)
+        laid = [hold.id for hold in await self._holds(scene, bot)]
+        if laid:
+            await scene.reconciler.lift(key, holds=laid, owner=OWNER, reason="settled")
+
+    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Look for a bot that holds itself, was not replaced, and has sent no order since."""
+        holds = await self._holds(scene, bot)
+        process = psutil.Process(await pid_of(scene, bot))
+        if not holds or process.create_time() >= since:
+            return None
+        halted = min(hold.at.timestamp() for hold in holds)
+        journal = await scene.faults(bot).journal(since=halted)
+        if any(one.event == "order_added" and one.account == bot.name for one in journal):
+            return None
+        return (
+            f"the kernel has process {process.pid} still, and the venue's journal no order of it "
+            "since the bot held itself"
+        )
+
+    async def _holds(self, scene: Scene, bot: Target) -> list[HoldView]:
+        return [
+            hold
+            for target in await scene.reconciler.targets()
+            for hold in target.holds
+            if target.name == bot.name
+            and hold.id.startswith(HOLDS)
+            and hold.at.timestamp() >= self._since
+        ]
+
+
+class UnbookedCash(UnbookedMoney):
+    """The same with the money that the bot pays in: no position differs, so nothing is tried."""
+
+    describe = "US dollars of the account are missing, and the venue's ledger does not say why"
+    left_to_people = False
+    tolerates = frozenset()
+
+    async def ready(self, scene: Scene, bot: Target) -> None:
+        """It needs no position."""
+
+
+async def held(scene: Scene, bot: Target) -> str | None:
+    """Return a symbol of which the bot holds something, as it tells Prometheus; None: of none."""
+    found = await scene.prometheus.query(f'trading_position{{bot="{bot.name}"}} > 0')
+    symbols = {sample.labels.get("symbol", "") for sample in found}
+    return next((symbol for symbol in TAKEN if symbol in symbols), None)

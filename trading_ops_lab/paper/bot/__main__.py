@@ -1,0 +1,157 @@
+"""`python -m trading_ops_lab.paper.bot --config FILE.json`: run one bot until SIGTERM or SIGINT.
+
+Two SIGINTs end it at once, with 130: nothing is sent any more, the records are closed whole, and
+the venue's dead-man switch stays armed. With `--last-life` nothing is started: it says how the last
+life on record ended. Nor with `--events`: it prints what the bot did and why, a JSON object a line.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from trading_ops import clock, logs
+from trading_ops.agent.attempts import current_attempt
+from trading_ops.errors import TradingOpsError
+from trading_ops.instrument.log_count import count_log
+from trading_ops.logs.tidying import file_handler
+from trading_ops.redaction import redact
+from trading_ops.settings import load_log_policy
+from trading_ops_lab.paper.bot.bot import Bot
+from trading_ops_lab.paper.bot.config import BotConfig, load_config
+from trading_ops_lab.paper.bot.leadership.failover import Why
+from trading_ops_lab.paper.bot.leadership.lease import Replaced
+from trading_ops_lab.paper.bot.lifeline import last_life
+from trading_ops_lab.paper.bot.lives import End, from_outside, sentence
+from trading_ops_lab.paper.bot.records.events import EventKind
+from trading_ops_lab.paper.bot.records.reading import events_of, line_of, read
+from trading_ops_lab.paper.bot.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, exit_anyway
+
+FAILED = 1
+CRASHED = 3
+UNKNOWN = 4
+REPLACED = 5
+
+ABANDON_SECONDS = 5.0
+"""For the end of an instance that was replaced."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the bot; return 0 after an ordered end, 1 when it could not start.
+
+    5: another instance of the bot has taken over, or was made to. Started again, this one is a
+    standby.
+
+    With `--last-life`: 0 for a clean end and for one that runs, 3 after a crash, 4 for unknown.
+    """
+    parser = argparse.ArgumentParser(prog="trading_ops_lab.paper.bot", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="the bot's JSON file")
+    parser.add_argument("--last-life", action="store_true", help="say how the last life ended")
+    parser.add_argument("--events", action="store_true", help="print the latest events")
+    parser.add_argument("--kind", choices=list(EventKind), help="only events of this kind")
+    parser.add_argument("--last", type=_count, default=50, metavar="N", help="so many; 50")
+    arguments = parser.parse_args(argv)
+    try:
+        config = load_config(arguments.config)
+        if arguments.last_life:
+            return _say_last_life(config)
+        if arguments.events:
+            return _say_events(config, arguments.kind, arguments.last)
+        logs.configure(
+            f"bot-{config.name}", policy=load_log_policy(config.log_dir), bot=config.name
+        )
+        logs.add_id("attempt", current_attempt.get)
+        asyncio.run(serve(config, leave_by=exit_anyway))
+    except Replaced as error:
+        print(error, file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
+        return REPLACED
+    except TradingOpsError as error:
+        print(redact(str(error)), file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
+        return FAILED
+    except KeyboardInterrupt:  # before signals are heard; nothing has begun
+        return INTERRUPTED
+    return 0
+
+
+async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None = None) -> None:
+    """Start the bot, wait for a signal, stop it.
+
+    Args:
+        config: of the bot.
+        leave_by: ends the process after so many seconds, whatever hangs; None: nothing does.
+
+    Raises:
+        TradingOpsError: it could not start.
+    """
+    wishes = Wishes()
+    wishes.listen()
+    bot = Bot(config)
+    count_log(bot.metrics)
+    if (written := file_handler()) is not None:
+        written.on_drop = bot.metrics.log_lines_dropped
+    life = asyncio.create_task(_live(bot, wishes, leave_by), name="life")
+    overdue = asyncio.create_task(_leave(config, wishes, leave_by), name="overdue")
+    at_once = asyncio.create_task(wishes.at_once.wait(), name="at-once")
+    try:
+        await asyncio.wait({life, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        if at_once.done():
+            await bot.interrupt()
+        life.result()
+    finally:
+        for task in (overdue, at_once):
+            task.cancel()
+
+
+async def _live(bot: Bot, wishes: Wishes, leave_by: Callable[[float], None] | None) -> None:
+    await bot.start()
+    why = await bot.failover.why_it_ends(wishes.end) if bot.failover else Why.ASKED
+    if why is Why.REPLACED:
+        if leave_by is not None:
+            leave_by(ABANDON_SECONDS)
+        await bot.abandon()
+        raise Replaced("another instance of this bot leads. Start this one again as a standby")
+    if why is Why.STEPS_DOWN:
+        wishes.end.set()  # for whoever watches that the end is not overdue
+        await bot.stop()
+        raise Replaced("this instance was told to step down. Start it again as a standby")
+    await wishes.end.wait()
+    await bot.stop()
+
+
+async def _leave(
+    config: BotConfig, wishes: Wishes, leave_by: Callable[[float], None] | None
+) -> None:
+    await wishes.end.wait()
+    if leave_by is not None:
+        leave_by(config.shutdown.total + MARGIN_SECONDS)
+
+
+def _say_last_life(config: BotConfig) -> int:
+    life = read(config, last_life)
+    verdict = from_outside(life, clock.timestamp(), config.crash_after_seconds)
+    with contextlib.suppress(BrokenPipeError):
+        print(sentence(verdict))  # noqa: T201 - the answer
+    return {End.CRASHED: CRASHED, End.UNKNOWN: UNKNOWN}.get(verdict.end, 0)
+
+
+def _say_events(config: BotConfig, kind: str | None, last: int) -> int:
+    asked = EventKind(kind) if kind else None
+    with contextlib.suppress(BrokenPipeError):
+        for event in events_of(config, kind=asked, number=last):
+            print(msgspec.json.encode(line_of(event)).decode())  # noqa: T201 - the answer
+    return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""The bot: its start, its end, and what it says of itself."""
+
+import asyncio
+import os
+from contextlib import ExitStack
+
+from trading_ops import __version__, clock, logs
+from trading_ops.agent import Agent, Health
+from trading_ops.errors import TradingOpsError
+from trading_ops.instrument import BotMetrics
+from trading_ops.instrument.entries.components import COMPONENTS
+from trading_ops.token_files import TokenFile
+from trading_ops_lab.paper.bot.assembly import Assembled
+from trading_ops_lab.paper.bot.brokerage.assembly import remember_balances
+from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
+from trading_ops_lab.paper.bot.brokerage.kraken import ENDPOINTS
+from trading_ops_lab.paper.bot.commands import commands_of
+from trading_ops_lab.paper.bot.config import BotConfig, nonce_dir_of, read_secret, split_address
+from trading_ops_lab.paper.bot.drills import drill_commands
+from trading_ops_lab.paper.bot.farewell import Farewell
+from trading_ops_lab.paper.bot.feed import Feed
+from trading_ops_lab.paper.bot.folder import take
+from trading_ops_lab.paper.bot.heartbeat import WINDS_PER_TIMEOUT
+from trading_ops_lab.paper.bot.leadership.failover import WATCHING, Failover, failover_of
+from trading_ops_lab.paper.bot.mode import ModeSwitch
+from trading_ops_lab.paper.bot.nonces.issuer import Nonces, open_nonces
+from trading_ops_lab.paper.bot.records.driver import QUEUE, Threaded
+from trading_ops_lab.paper.bot.records.events import Retention
+from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
+from trading_ops_lab.paper.bot.records.store import STATEMENTS, Store
+from trading_ops_lab.paper.bot.risk.assembly import stop_percent
+from trading_ops_lab.paper.bot.shutdown import leave_at_once, walk
+from trading_ops_lab.paper.bot.signals.assembly import sources_of
+from trading_ops_lab.paper.bot.signals.memory import recalled
+from trading_ops_lab.paper.bot.throttle import Throttle
+from trading_ops_lab.paper.bot.trading.book import Book
+
+log = logs.get(__name__)
+
+DAY_SECONDS = 86_400.0
+
+STAGES = ("store", "signals", "orders")
+"""Components in whose inbox work waits."""
+
+
+class Bot(Assembled):
+    """One bot in one process.
+
+    What it does not know is absent from its metrics, not zero: the venue does not tell its limits.
+    """
+
+    def __init__(self, config: BotConfig) -> None:
+        """Read the secrets and take the state folder; nothing is asked yet.
+
+        Raises:
+            ConfigError: a secret cannot be read.
+            SetupError: another process uses the state folder.
+            StoreError: the database cannot be opened.
+        """
+        self._config = config
+        self.stopping = False
+        config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = take(config.state_dir / "lock")
+        self._undo = ExitStack()
+        self._currencies = {part for symbol in config.symbols for part in symbol.split("/")}
+        self.metrics = BotMetrics(
+            version=__version__,
+            mode=config.mode.value,
+            symbols=config.symbols,
+            currencies=self._currencies,
+            endpoints=ENDPOINTS,
+            components=(*COMPONENTS, "leadership") if config.records else COMPONENTS,
+            standby=config.records is not None,
+            sources=sources_of(config.signals),
+            queues=[QUEUE, *STAGES],
+            statements=STATEMENTS,
+        )
+        self._key = read_secret(config.key_file)
+        self._secret = read_secret(config.secret_file)
+        self.failover: Failover | None = failover_of(config, self._key, self.metrics)
+        retention = Retention(
+            kept_seconds=config.events_kept_days * DAY_SECONDS,
+            kept_number=config.events_kept_number,
+        )
+        self.store = Store(self.metrics, self._open_records, retention=retention)
+        self.book = Book(config.name, self.metrics, self.store)
+        self.mode = ModeSwitch(
+            config.name,
+            config.mode,
+            self.metrics,
+            self.store,
+            self.book,
+            state_dir=config.state_dir,
+        )
+        self.throttle = Throttle(
+            self.metrics,
+            longest_seconds=min(
+                config.dead_man_seconds / WINDS_PER_TIMEOUT, config.heartbeat_limit_seconds / 2
+            ),
+        )
+        self.agent = self._make_agent()
+        self.feed = Feed(
+            self.metrics,
+            address=config.venue_address,
+            symbols=config.symbols,
+            timeout_seconds=config.request_timeout_seconds,
+            stale_seconds=config.stale_seconds,
+        )
+
+    async def start(self) -> None:
+        """Restore what an earlier process left, open the agent's port, start the components.
+
+        Raises:
+            TradingOpsError: the store cannot be read, or the port is taken.
+        """
+        try:
+            self.nonces = await self._open_nonces()
+            self._undo.callback(self.nonces.close)
+            self._assemble()
+            if self.failover is None:
+                await self._restore()
+            self.agent.start()
+            self._undo.callback(self.agent.stop)
+            if self.failover is None:
+                await self.lifeline.begin()
+        except TradingOpsError:
+            self._undo.close()
+            await self.store.close()
+            self._lock.close()
+            raise
+        if self.failover is not None:
+            # What takes long is done ahead of a takeover.
+            self._ahead = asyncio.create_task(asyncio.to_thread(kraken_class), name="ahead")
+        self.supervisor.start(*(WATCHING if self.failover else ()))
+        self._watchers.start()
+        log.info("bot_started", bot=self._config.name, pid=os.getpid())
+
+    async def _take_over(self, failover: Failover) -> None:
+        """Begin where the last leader left off; may be called again after it failed.
+
+        Raises:
+            TradingOpsError: what it left cannot be read.
+        """
+        await self._ahead
+        await self._restore()
+        await failover.open_nonces(self.store)
+        await self.lifeline.begin()
+        self.supervisor.start()
+        greeting = asyncio.create_task(self._compare_when_up(), name="greeting")
+        self._undo.callback(greeting.cancel)
+
+    async def _compare_when_up(self) -> None:
+        """Recover as soon as the venue answers, not after the pause of a failed comparison."""
+        await self.broker.wait_up()
+        self.reconciliation.look_soon()
+
+    async def _restore(self) -> None:
+        self.book.restore(await self.store.load())
+        await self.mode.restore()
+        await remember_balances(self.broker, self.store)
+        if self.failover is None or not self.failover.warm:
+            await self._recall_signals()
+
+    async def _open_nonces(self) -> Nonces:
+        if self.failover is not None:
+            return self.failover.nonces(self.store)
+        return open_nonces(
+            nonce_dir_of(self._config),
+            self._key,
+            self.metrics,
+            sharing=self._config.nonces,
+            # Earlier releases reserved in the records.
+            floor=await self.store.nonce_ceiling(self._key),
+        )
+
+    def _open_records(self) -> Threaded:
+        if self.failover is not None:
+            return Threaded(self.failover.driver(), self.metrics)
+        return Threaded(SqliteDriver(self._config.state_dir / "bot.db"), self.metrics)
+
+    async def stop(self) -> tuple[str, ...]:
+        """End in order; return the steps that failed or were late. Bounded, and never raises."""
+        began = clock.monotonic()
+        self.stopping = True
+        farewell = Farewell(
+            self,
+            stops=stop_percent(self._config) is None,
+            stop_watchers=self._watchers.stop,
+        )
+        steps = farewell.steps(self._config.shutdown)
+        missed = await walk(self.failover.steps(steps) if self.failover else steps)
+        self._close()
+        seconds = round(clock.monotonic() - began, 3)
+        log.info("bot_stopped", seconds=seconds, missed=list(missed))
+        return missed
+
+    async def interrupt(self) -> None:
+        """End the process at once: nothing is sent any more, and the records are closed whole."""
+        self.stopping = True
+        if hasattr(self, "broker"):
+            self.broker.seal()
+        await leave_at_once(self.store.close)
+
+    async def abandon(self) -> None:
+        """End without a word to the venue: another instance leads, and looks after everything."""
+        self.stopping = True
+        self.broker.seal()
+        await self.lifeline.drop()
+        await self.supervisor.stop()
+        await asyncio.to_thread(self._watchers.stop)
+        await asyncio.to_thread(self.agent.stop)
+        self._close()
+        log.warning("bot_abandoned", reason="another instance leads")
+
+    def _close(self) -> None:
+        if self.failover is not None:
+            self.failover.close()
+        self._undo.close()
+        self._lock.close()
+
+    def health(self) -> Health:
+        """Return the facts; plain reads, so any thread may ask."""
+        failover = self.failover
+        return Health(
+            heartbeat_at=self.heartbeat.beat_at or (failover.watched_at if failover else None),
+            components={
+                name: component.health
+                for name, component in self.supervisor.components.items()
+                if self.supervisor.runs(name)
+            },
+            recovered=self.reconciliation.recovered,
+            role=failover.role if failover else None,
+        )
+
+    async def _recall_signals(self) -> None:
+        """Go on from the prices of an earlier life, if they are young enough."""
+        prices = recalled(
+            await self.lifeline.signals(),
+            clock.timestamp(),
+            within_seconds=self._config.signals_restore_seconds,
+        )
+        self.signals.resume(prices)
+        log.info("signals_recalled", symbols=len(prices))
+
+    def _make_agent(self) -> Agent:
+        config = self._config
+        return Agent(
+            name=config.instance or config.name,
+            address=split_address(config.agent_address, where="", key="agent_address"),
+            metrics=self.metrics,
+            health=self.health,
+            commands=commands_of(self) | drill_commands(allowed=config.drills),
+            state_dir=config.state_dir,
+            metrics_token=read_secret(config.metrics_token_file),
+            agent_token=TokenFile.of_agent(config.agent_token_file),
+            heartbeat_limit_seconds=config.heartbeat_limit_seconds,
+            holds_wait_seconds=config.holds_wait_seconds,
+            trace_memory=config.trace_memory,
+        )

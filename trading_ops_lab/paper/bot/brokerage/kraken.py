@@ -1,0 +1,247 @@
+"""Kraken's REST dialect through ccxt: the requests the bot makes, in its own values.
+
+ccxt is imported when the first client is made and not before: it is most of the bot's memory and of
+the time it takes to start.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+
+from trading_ops.redaction import known
+from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
+from trading_ops_lab.paper.bot.brokerage.kraken_values import decimal, entry_of, order_of, trade_of
+from trading_ops_lab.paper.bot.brokerage.port import (
+    Balance,
+    Candle,
+    Cursor,
+    HistoryPage,
+)
+from trading_ops_lab.paper.bot.trading.market import Rules
+from trading_ops_lab.paper.bot.trading.order import Order, OrderType, VenueOrder
+
+PUBLIC = ("AssetPairs", "Time", "OHLC")
+CALLS = ("BalanceEx", "OpenOrders", "QueryOrders", "OpenPositions", "GetWebSocketsToken")
+HISTORY = ("ClosedOrders", "TradesHistory", "Ledgers")
+COMMANDS = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
+ENDPOINTS = (*PUBLIC, *CALLS, *HISTORY, *COMMANDS)
+"""What the broker calls its requests, as metrics have them."""
+
+ORDERS_AT_ONCE = 50
+"""That Kraken tells of in one answer."""
+
+LISTS = {"TradesHistory": "trades", "Ledgers": "ledger"}
+"""Where in the answer the entries are."""
+
+MOST_PAGES = 200
+"""Of fifty entries: beyond that the history is told to be cut off."""
+
+Call = Callable[["Kraken"], Awaitable[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KrakenCursor(Cursor):
+    """A place in one of the two lists."""
+
+    offset: int = 0
+    page: int = 1
+    end: str | None = None
+    """The newest entry of the first page."""
+
+
+class Kraken:
+    """One ccxt client; the HTTP session is the broker's and can be replaced."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        key: str,
+        secret: str,
+        timeout_seconds: float,
+        issue_nonce: Callable[[], int],
+    ) -> None:
+        """Make the client; nothing is asked yet.
+
+        Args:
+            address: HOST:PORT of the venue.
+            key: of the API.
+            secret: of the API, base64.
+            timeout_seconds: for one request.
+            issue_nonce: returns the next nonce.
+        """
+        url = f"http://{address}"
+        self._client = kraken_class()(
+            {
+                "apiKey": key,
+                "secret": secret,
+                "timeout": round(timeout_seconds * 1000),
+                # The paper venue has no limits; on a real one this must be on.
+                "enableRateLimit": False,
+                "session": None,
+            }
+        )
+        self._client.urls["api"] = {"public": url, "private": url}
+        self._client.incrementing_nonce = issue_nonce
+
+    def use(self, session: aiohttp.ClientSession) -> None:
+        """Make all further requests through this session."""
+        self._client.session = session
+
+    async def close(self) -> None:
+        """End the client; the session is not its own and stays."""
+        self._client.session = None
+        self._client.timeout_on_exit = 0
+        await self._client.close()
+
+    async def load_markets(self) -> None:
+        """Load what is traded, and how."""
+        await self._client.load_markets()
+
+    def rules(self, symbol: str) -> Rules:
+        """Return the rules of a symbol; markets must be loaded.
+
+        Raises:
+            KeyError: the venue does not trade it.
+        """
+        market = self._client.markets[symbol]
+        return Rules(
+            tick=decimal(market["precision"]["price"]),
+            lot=decimal(market["precision"]["amount"]),
+            minimum=decimal(market["limits"]["amount"]["min"]),
+        )
+
+    async def server_time(self) -> float:
+        """Return the venue's clock, to half a second: it tells whole ones."""
+        return float(await self._client.fetch_time()) / 1000 + 0.5
+
+    async def feed_token(self) -> str:
+        """Return what opens the private feed; it must be used within a quarter of an hour."""
+        answer = await self._client.private_post_getwebsocketstoken()
+        return known(str(answer["result"]["token"]))
+
+    async def balances(self) -> dict[str, Balance]:
+        """Return what the account has, by currency."""
+        answer = await self._client.fetch_balance()
+        raw: Mapping[str, Any] = answer["info"]["result"]
+        return {
+            self._currency(name): Balance(
+                total=decimal(entry["balance"]), held=decimal(entry.get("hold_trade", "0"))
+            )
+            for name, entry in raw.items()
+        }
+
+    async def positions(self) -> dict[str, Decimal]:
+        """Return nothing: on the spot market a position is a balance."""
+        return {}
+
+    async def open_orders(self) -> list[VenueOrder]:
+        """Return all open orders of the account."""
+        return [order_of(entry) for entry in await self._client.fetch_open_orders()]
+
+    async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
+        """Return these orders, whatever became of them; unknown ones are left out."""
+        found: list[VenueOrder] = []
+        for start in range(0, len(venue_ids), ORDERS_AT_ONCE):
+            ids = list(venue_ids[start : start + ORDERS_AT_ONCE])
+            found += [order_of(entry) for entry in await self._client.fetch_orders_by_ids(ids)]
+        return found
+
+    async def find(self, client_id: str) -> VenueOrder | None:
+        """Return the order with this client id, open or not; None: the venue has none.
+
+        Two requests: Kraken's QueryOrders takes no client ids. Open ones are asked for first, so
+        that an order which ends in between is in the second answer.
+        """
+        params = {"clientOrderId": client_id}
+        for ask in (self._client.fetch_open_orders, self._client.fetch_closed_orders):
+            found = [order_of(entry) for entry in await ask(params=params)]
+            for order in found:
+                if order.client_id == client_id:
+                    return order
+        return None
+
+    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+        """Return a page of the trades and other changes of balances since a moment.
+
+        Pages count from the newest entry, so that one that comes between two pages moves the rest.
+        From the second page on the newest of the first is the end, and what comes later stays out.
+        """
+        at = cursor if isinstance(cursor, KrakenCursor) else KrakenCursor()
+        ask = getattr(self._client, f"private_post_{at.endpoint.lower()}")
+        window = {"start": f"{since:.6f}", "ofs": str(at.offset)}
+        answer = (await ask(window | ({"end": at.end} if at.end else {})))["result"]
+        page: Mapping[str, dict[str, Any]] = answer[LISTS[at.endpoint]]
+        offset, count = at.offset + len(page), int(answer["count"])
+        following: KrakenCursor | None = None
+        if page and offset < count and at.page < MOST_PAGES:
+            end = at.end or max(page, key=lambda name: float(page[name]["time"]))
+            following = replace(at, offset=offset, end=end, page=at.page + 1)
+        elif at.endpoint == "TradesHistory":
+            following = KrakenCursor(endpoint="Ledgers")
+        left_out = offset < count and (following is None or following.endpoint != at.endpoint)
+        trades = page if at.endpoint == "TradesHistory" else {}
+        ledger = page if at.endpoint == "Ledgers" else {}
+        return HistoryPage(
+            trades=tuple(trade_of(name, raw, self._symbol) for name, raw in trades.items()),
+            ledger=tuple(
+                entry_of(name, raw, self._currency)
+                for name, raw in ledger.items()
+                if raw["type"] != "trade"
+            ),
+            complete=not left_out,
+            following=following,
+        )
+
+    async def submit(self, order: Order) -> str:
+        """Place an order; return the venue's id."""
+        params: dict[str, str] = {"clientOrderId": order.client_id}
+        if order.type is OrderType.STOP_LOSS:
+            params["stopLossPrice"] = format(order.stop_price or order.price, "f")
+        answer = await self._client.create_order(
+            order.symbol,
+            "limit" if order.type is OrderType.LIMIT else "market",
+            order.side.value,
+            format(order.quantity, "f"),
+            format(order.price, "f") if order.type is OrderType.LIMIT else None,
+            params,
+        )
+        return str(answer["id"])
+
+    async def cancel(self, venue_id: str) -> None:
+        """Cancel an order."""
+        await self._client.cancel_order(venue_id)
+
+    async def cancel_all(self) -> int:
+        """Cancel all open orders of the account; return how many there were."""
+        answer = await self._client.private_post_cancelall()
+        return int(answer["result"]["count"])
+
+    async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
+        """Return bars, oldest first; the last one may still be open."""
+        # Without a moment the venue tells the latest; moments before the first second are none.
+        bars = await self._client.fetch_ohlcv(symbol, timeframe, round(since * 1000) or None)
+        return [
+            Candle(
+                opened_at=bar[0] / 1000,
+                open=decimal(bar[1]),
+                high=decimal(bar[2]),
+                low=decimal(bar[3]),
+                close=decimal(bar[4]),
+                volume=decimal(bar[5]),
+            )
+            for bar in bars
+        ]
+
+    async def cancel_all_after(self, seconds: int) -> None:
+        """Have everything cancelled after so many seconds unless told again; 0: never."""
+        await self._client.cancel_all_orders_after(seconds * 1000)
+
+    def _symbol(self, pair: str) -> str:
+        return str(self._client.safe_symbol(pair))
+
+    def _currency(self, asset: str) -> str:
+        return str(self._client.safe_currency_code(asset))

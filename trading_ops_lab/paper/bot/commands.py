@@ -1,0 +1,151 @@
+"""What the bot can be asked to do, beside what every agent can."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol
+
+from trading_ops.agent import BadRequest, Command, CommandFailed, Params
+from trading_ops.errors import TradingOpsError
+from trading_ops.instrument.entries.components import COMPONENTS
+from trading_ops_lab.paper.bot.brokerage.broker import Broker
+from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueRefused
+from trading_ops_lab.paper.bot.component import Unavailable
+from trading_ops_lab.paper.bot.housekeeping import housekeeping_commands
+from trading_ops_lab.paper.bot.leadership.commands import leadership_commands
+from trading_ops_lab.paper.bot.leadership.failover import Failover
+from trading_ops_lab.paper.bot.mode import ModeSwitch
+from trading_ops_lab.paper.bot.nonces.issuer import Nonces
+from trading_ops_lab.paper.bot.queues import queue_commands
+from trading_ops_lab.paper.bot.reconciliation.component import Reconciliation
+from trading_ops_lab.paper.bot.records.commands import records_commands
+from trading_ops_lab.paper.bot.records.store import Store
+from trading_ops_lab.paper.bot.supervisor import Supervisor
+from trading_ops_lab.paper.bot.throttle import Throttle, throttle_commands
+from trading_ops_lab.paper.bot.trading.book import Book
+from trading_ops_lab.paper.bot.trading.orders import Orders
+
+RESTART_SECONDS = 8.0
+"""Within which a restarted component must be up."""
+
+WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
+
+
+Run = Callable[[Params], Awaitable[str]]
+
+GO_LIVE = WHO_AND_WHY | {"confirm": None}
+
+
+class Parts(Protocol):
+    """The parts that commands are for; they are there once the bot has started."""
+
+    book: Book
+    broker: Broker
+    failover: Failover | None
+    mode: ModeSwitch
+    nonces: Nonces
+    orders: Orders
+    reconciliation: Reconciliation
+    store: Store
+    supervisor: Supervisor
+    throttle: Throttle
+
+
+def commands_of(parts: Parts) -> dict[str, Command]:
+    """Return the commands by name."""
+
+    async def reconnect_broker(_params: Params) -> str:
+        return await parts.broker.reconnect()
+
+    async def restart_component(params: Params) -> str:
+        return await parts.supervisor.restart(params["component"], within=RESTART_SECONDS)
+
+    async def resync_nonce(_params: Params) -> str:
+        above = await parts.nonces.resync()
+        if above is None:
+            raise CommandFailed("this process may not move the key's nonces on: it does not lead")
+        return f"nonces were moved on: the next one is above {above}"
+
+    async def cancel_orders(_params: Params) -> str:
+        return f"{await parts.orders.cancel_all()} orders were cancelled"
+
+    async def reconcile_positions(_params: Params) -> str:
+        return await parts.reconciliation.look_now()
+
+    async def accept_venue(params: Params) -> str:
+        return await parts.reconciliation.accept_venue(params["owner"], params["reason"])
+
+    offered = {
+        "reconnect_broker": Command(run=reconnect_broker),
+        "restart_component": Command(
+            run=restart_component, required={"component": frozenset(COMPONENTS)}
+        ),
+        "resync_nonce": Command(run=resync_nonce),
+        "cancel_orders": Command(run=cancel_orders, safe_direction=True),
+        **mode_commands(parts),
+        **housekeeping_commands(),
+        **records_commands(parts),
+        **throttle_commands(parts.throttle),
+        **queue_commands(parts),
+        **leadership_commands(parts),
+        "reconcile_positions": Command(run=reconcile_positions, deadline_seconds=30.0),
+        "accept_venue": Command(run=accept_venue, required=WHO_AND_WHY, repeatable=False),
+    }
+    return {
+        name: replace(command, run=in_a_sentence(command.run)) for name, command in offered.items()
+    }
+
+
+def in_a_sentence(run: Run) -> Run:
+    """Have it fail with what it says: a venue or a database that is away is no crash of the bot."""
+
+    async def told(params: Params) -> str:
+        try:
+            return await run(params)
+        except (CommandFailed, BadRequest):
+            raise
+        except TradingOpsError as error:
+            raise CommandFailed(str(error)) from error
+
+    return told
+
+
+def mode_commands(parts: Parts) -> dict[str, Command]:
+    """Return the commands that switch between paper and live."""
+
+    async def go_paper(params: Params) -> str:
+        # In force and kept first: what is cancelled may take longer than the command is given.
+        problem = await _try_to_keep(parts.mode, params)
+        cancelled = await _try_to_cancel(parts.orders)
+        held = {name: one.quantity for name, one in parts.book.positions.items() if one.quantity}
+        stays = ", ".join(f"{quantity} of {name}" for name, quantity in held.items()) or "nothing"
+        if problem is not None:
+            raise CommandFailed(
+                f"{problem}. {cancelled}; as far as this instance knows, {stays} stays open"
+            )
+        return f"nothing is sent any more; {cancelled}; {stays} stays open"
+
+    async def go_live(params: Params) -> str:
+        await parts.mode.go_live(params["owner"], params["reason"], params["confirm"])
+        return f"orders are sent to the venue again, by the word of {params['owner']}"
+
+    return {
+        "go_paper": Command(run=go_paper, required=WHO_AND_WHY, safe_direction=True),
+        "go_live": Command(run=go_live, required=GO_LIVE, repeatable=False),
+    }
+
+
+async def _try_to_keep(mode: ModeSwitch, params: Params) -> str | None:
+    """Switch to paper, and return what does not keep it: that must not hinder the cancelling."""
+    try:
+        await mode.go_paper(params["owner"], params["reason"])
+    except CommandFailed as error:
+        return str(error)
+    return None
+
+
+async def _try_to_cancel(orders: Orders) -> str:
+    """Cancel all but the stops, and say how that went: a venue that is away must not hinder."""
+    try:
+        return f"{await orders.cancel_all(stops=False)} orders were cancelled"
+    except (Unavailable, VenueRefused) as error:
+        return f"orders could not be cancelled, the dead-man switch is left to do it: {error}"

@@ -1,0 +1,101 @@
+"""The steps of a bot's ordered end, in their order."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from trading_ops import logs
+from trading_ops.agent import Agent
+from trading_ops_lab.paper.bot.checkpoints import Place, reached
+from trading_ops_lab.paper.bot.component import Unavailable
+from trading_ops_lab.paper.bot.heartbeat import Heartbeat
+from trading_ops_lab.paper.bot.lifeline import Lifeline
+from trading_ops_lab.paper.bot.reconciliation.component import Reconciliation
+from trading_ops_lab.paper.bot.risk.protection import without_stops
+from trading_ops_lab.paper.bot.shutdown import ShutdownSeconds, Step
+from trading_ops_lab.paper.bot.supervisor import Supervisor
+from trading_ops_lab.paper.bot.trading.book import Book
+from trading_ops_lab.paper.bot.trading.orders import Orders
+
+log = logs.get(__name__)
+
+
+class Parts(Protocol):
+    """What is ended; no pass is submitted from any more when this begins."""
+
+    agent: Agent
+    book: Book
+    heartbeat: Heartbeat
+    lifeline: Lifeline
+    orders: Orders
+    reconciliation: Reconciliation
+    supervisor: Supervisor
+
+
+class Farewell:
+    """Leaves nothing at the venue that nobody looks after, then closes everything."""
+
+    def __init__(self, parts: Parts, *, stops: bool, stop_watchers: Callable[[], None]) -> None:
+        """Take what is ended.
+
+        Args:
+            parts: of the bot.
+            stops: whether orders that cover a position are cancelled too; else they go on covering
+                it, and the switch that would cancel them is put away.
+            stop_watchers: waits for their threads.
+        """
+        self._parts = parts
+        self._stops = stops
+        self._stop_watchers = stop_watchers
+
+    def steps(self, within: ShutdownSeconds) -> tuple[Step, ...]:
+        """Return them with their deadlines."""
+        stop = self._parts.supervisor.stop
+        others = [name for name in self._parts.supervisor.components if name != "store"]
+        last = self._compare
+        return (
+            Step(name="passes", seconds=within.passes, run=lambda: stop("heartbeat")),
+            Step(name="orders", seconds=within.orders, run=self._cancel),
+            Step(name="comparison", seconds=within.comparison, run=last, only_if_whole=True),
+            Step(name="switch", seconds=within.switch, run=self._disarm),
+            Step(name="mark", seconds=within.mark, run=self._mark),
+            Step(name="components", seconds=within.components, run=lambda: stop(*others)),
+            Step(name="store", seconds=within.store, run=lambda: stop("store")),
+            Step(
+                name="watchers",
+                seconds=within.watchers,
+                run=lambda: asyncio.to_thread(self._stop_watchers),
+            ),
+            Step(
+                name="agent",
+                seconds=within.agent,
+                run=lambda: asyncio.to_thread(self._parts.agent.stop),
+            ),
+        )
+
+    @property
+    def _open(self) -> int:
+        """Return of how many orders it is not known that they ended."""
+        alive = self._parts.book.alive()
+        return len(alive if self._stops else without_stops(alive))
+
+    async def _cancel(self) -> None:
+        reached(Place.FAREWELL)
+        count = await self._parts.orders.cancel_all(stops=self._stops)
+        log.info("orders_cancelled", count=count)
+        reached(Place.LEFT)
+        if self._open:
+            raise Unavailable(f"of {self._open} orders it is not known that they ended")
+
+    async def _compare(self) -> None:
+        if self._parts.reconciliation.recovered:
+            await self._parts.reconciliation.look_now()
+
+    async def _disarm(self) -> None:
+        if self._open:
+            raise Unavailable(f"the dead-man switch stays armed: {self._open} orders may be open")
+        await self._parts.heartbeat.disarm()
+        reached(Place.DISARMED)
+
+    async def _mark(self) -> None:
+        await self._parts.lifeline.end(left_open=self._open)

@@ -1,0 +1,72 @@
+"""Reads a bot's events from outside, also of one that does not run."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from trading_ops.errors import ConfigError, StoreError
+from trading_ops_lab.paper.bot.config import BotConfig, read_secret
+from trading_ops_lab.paper.bot.records.events import Event, EventKind, latest_events
+from trading_ops_lab.paper.bot.records.sql import Session
+from trading_ops_lab.paper.bot.records.sqlite import peek
+
+Result = TypeVar("Result")
+
+
+def events_of(config: BotConfig, *, kind: EventKind | None, number: int) -> list[Event]:
+    """Return the newest events of a bot, oldest first.
+
+    Raises:
+        StoreError: the records cannot be read, or there are none yet.
+        ConfigError: the address of the shared records cannot be read.
+    """
+
+    def work(session: Session) -> list[Event]:
+        return latest_events(session, kind=kind, number=number)
+
+    found = read(config, work)
+    if found is None:
+        path = config.state_dir / "bot.db"
+        raise StoreError(f"{path}: there are no records yet. Fix: start the bot once")
+    return found[::-1]
+
+
+def read(config: BotConfig, work: Callable[[Session], Result]) -> Result | None:
+    """Read a bot's records wherever they are; return None when there are none yet.
+
+    Raises:
+        StoreError: the records cannot be read.
+        ConfigError: the address of the shared records cannot be read.
+    """
+    if config.records is not None:
+        return _on_server(read_secret(config.records.url_file), config.name, work)
+    path = config.state_dir / "bot.db"
+    return peek(path, work) if path.exists() else None
+
+
+def line_of(event: Event) -> dict[str, object]:
+    """Return an event as it is printed: what is empty is left out."""
+    fields = {
+        "at": event.at,
+        "kind": event.kind.value,
+        "code": event.code,
+        "symbol": event.symbol,
+        "order": event.order_id,
+        "detail": event.detail,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, {})}
+
+
+def _on_server(url: str, bot: str, work: Callable[[Session], Result]) -> Result:
+    try:
+        from trading_ops_lab.paper.bot.records.postgresql import (  # noqa: PLC0415 - only where needed
+            PostgresqlDriver,
+        )
+    except ImportError as error:
+        fix = "install trading-ops[postgresql]"
+        raise ConfigError("records", "url_file", str(error), fix) from error
+    driver = PostgresqlDriver(url, bot)
+    driver.open()
+    try:
+        return driver.transact(work)
+    finally:
+        driver.close()

@@ -1,0 +1,242 @@
+"""The orders component: learns what became of its orders, and takes the next step."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+from trading_ops import clock, logs
+from trading_ops.agent import Denial
+from trading_ops.instrument import BotMetrics
+from trading_ops_lab.paper.bot.brokerage.broker import Broker
+from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueRefused
+from trading_ops_lab.paper.bot.checkpoints import Place, reached
+from trading_ops_lab.paper.bot.records.events import Event, EventKind
+from trading_ops_lab.paper.bot.risk.protection import MakeWay, protected, without_stops
+from trading_ops_lab.paper.bot.signals.source import Signal
+from trading_ops_lab.paper.bot.stage import Stage
+from trading_ops_lab.paper.bot.trading.book import Book
+from trading_ops_lab.paper.bot.trading.checks import Check, Intent, first_denial
+from trading_ops_lab.paper.bot.trading.hearing import Hearing
+from trading_ops_lab.paper.bot.trading.market import Quote
+from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, Purpose, new_client_id
+from trading_ops_lab.paper.bot.trading.plan import Cancel, Submit, plan
+from trading_ops_lab.paper.bot.trading.strategy import Target
+from trading_ops_lab.paper.bot.trading.told import event_of_signal
+
+log = logs.get(__name__)
+
+
+class Orders(Stage[Mapping[str, Target], None]):
+    """One pass: the venue's word on all own orders first, then at most one step a symbol."""
+
+    def __init__(
+        self,
+        metrics: BotMetrics,
+        *,
+        bot: str,
+        symbols: Sequence[str],
+        broker: Broker,
+        book: Book,
+        hearing: Hearing,
+        checks: Sequence[Check],
+        quotes: Mapping[str, Quote],
+        notional: Decimal,
+        lifetime_seconds: float,
+        stop_percent: Decimal | None = None,
+        decided: Callable[[str], Signal | None] = lambda _: None,
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            metrics: of the bot.
+            bot: its name, by which its orders are known.
+            symbols: that are traded.
+            broker: asks the venue.
+            book: of orders and positions.
+            hearing: hears what became of them.
+            checks: each order passes all of them.
+            quotes: the latest prices.
+            notional: size of an entry, in quote currency.
+            lifetime_seconds: after which an open order is placed anew.
+            stop_percent: how far below the entry a stop covers a position; None: none does.
+            decided: tells the signal that a symbol's target comes from.
+        """
+        super().__init__("orders", metrics)
+        self._bot = bot
+        self._symbols = symbols
+        self._broker = broker
+        self._book = book
+        self._hearing = hearing
+        self._checks = checks
+        self._quotes = quotes
+        self._notional = notional
+        self._lifetime = lifetime_seconds
+        self._stop_percent = stop_percent
+        self._decided = decided
+        self._began = False
+        self._denied: dict[str, str] = {}
+        self._made_way: set[str] = set()
+        self.turn = asyncio.Lock()
+        """Held while orders are looked after; a fill that two hear of must count once."""
+
+    async def work(self, asked: Mapping[str, Target]) -> None:
+        """Do one pass.
+
+        Raises:
+            Unavailable: the broker or the store is down; what was done so far stands.
+        """
+        async with self.turn:
+            await self._hearing.listen()
+            if not self._began:
+                # Those of an earlier life were placed on older prices.
+                await self._hearing.cancel_all(stops=self._stop_percent is None)
+                self._began = True
+            for symbol in self._symbols:
+                quote = self._quotes.get(symbol)
+                if quote is not None:
+                    await self._step(symbol, asked.get(symbol, Target.UNKNOWN), quote)
+
+    async def cancel_all(self, *, stops: bool = True) -> int:
+        """Cancel all own open orders, and hear what became of them; return how many were open.
+
+        Without `stops`, those that cover a position stay.
+
+        Raises:
+            Unavailable: the broker or the store is down; some may be cancelled.
+        """
+        async with self.turn:
+            await self._hearing.listen()
+            return await self._hearing.cancel_all(stops=stops)
+
+    async def listen(self) -> None:
+        """Hear the venue's word on all own orders.
+
+        Raises:
+            Unavailable: the broker or the store is down; what was heard so far stands.
+        """
+        async with self.turn:
+            await self._hearing.listen()
+
+    async def _step(self, symbol: str, target: Target, quote: Quote) -> None:
+        self._made_way.discard(symbol)
+        alive, held = self._book.alive(symbol), self._book.position(symbol)
+        rules = self._broker.client.rules(symbol)
+        step = plan(
+            target=target,
+            held=held.quantity,
+            alive=alive if self._stop_percent is None else without_stops(alive),
+            quote=quote,
+            rules=rules,
+            notional=self._notional,
+            lifetime=self._lifetime,
+            now=clock.timestamp(),
+        )
+        if self._stop_percent is not None:
+            step = protected(
+                step,
+                alive=alive,
+                held=held,
+                price=quote.middle,
+                rules=rules,
+                stop_percent=self._stop_percent,
+            )
+        if isinstance(step, MakeWay) and step.then is not None:
+            if await self._let_through(symbol, step.then, quote, dry=True):
+                self._made_way.add(symbol)
+                await self._hearing.cancel(step.order)
+        elif isinstance(step, Cancel):
+            await self._hearing.cancel(step.order)
+        elif isinstance(step, Submit):
+            intent = await self._let_through(symbol, step, quote)
+            if intent is not None:
+                await self._submit(intent)
+
+    async def _let_through(
+        self, symbol: str, step: Submit, quote: Quote, *, dry: bool = False
+    ) -> Intent | None:
+        """Return the order that may be sent; None: it was denied, and that is noted.
+
+        With `dry` it is only asked, since a stop has to make way first.
+        """
+        intent = Intent(
+            symbol=symbol,
+            side=step.side,
+            quantity=step.quantity,
+            price=step.price,
+            quote=quote,
+            rules=self._broker.client.rules(symbol),
+            position=self._book.position(symbol).quantity,
+            committed=sum(
+                # A stop is no second order: it goes before an exit is sent.
+                (
+                    one.remaining
+                    for one in without_stops(self._book.alive(symbol))
+                    if one.side is step.side
+                ),
+                Decimal(0),
+            ),
+            at=clock.timestamp(),
+            type=step.type,
+            stop_price=step.stop_price,
+            purpose=step.purpose,
+            dry=dry,
+            ahead=len(self._made_way),
+        )
+        denial = first_denial(self._checks, intent)
+        if denial is not None:
+            await self._deny(intent, denial)
+            return None
+        self._denied.pop(symbol, None)
+        return intent
+
+    async def _submit(self, intent: Intent) -> None:
+        order = Order(
+            client_id=new_client_id(self._bot),
+            symbol=intent.symbol,
+            side=intent.side,
+            price=intent.price,
+            quantity=intent.quantity,
+            type=intent.type,
+            stop_price=intent.stop_price,
+            purpose=intent.purpose,
+            created_at=clock.timestamp(),
+        )
+        signal = self._decided(order.symbol) if order.purpose is Purpose.STRATEGY else None
+        why = signal.source if signal else order.purpose.value
+        with logs.bound(order=order.client_id, strategy=why):
+            await self._send(order, *([event_of_signal(signal, order)] if signal else []))
+
+    async def _send(self, order: Order, *why: Event) -> None:
+        reached(Place.INTENT)
+        await self._book.begin(order, *why)
+        reached(Place.INTENT_STORED)
+        began = clock.monotonic()
+        try:
+            venue_id = await self._broker.call("AddOrder", lambda venue: venue.submit(order))
+        except VenueRefused as error:
+            log.warning("order_rejected", symbol=order.symbol, error=str(error))
+            await self._book.end(order, OrderStatus.REJECTED, str(error))
+            return
+        self.metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
+        log.info("order_acknowledged", symbol=order.symbol, venue_id=venue_id)
+        reached(Place.SUBMITTED)
+        await self._book.accept(order, venue_id)
+        reached(Place.ACCEPTED)
+
+    async def _deny(self, intent: Intent, denial: Denial) -> None:
+        self.metrics.order_denied(denial.code)
+        if self._denied.get(intent.symbol) == denial.code:
+            return  # the same at each pass is told once; the metric counts them all
+        self._denied[intent.symbol] = denial.code
+        log.info("order_denied", symbol=intent.symbol, code=denial.code, detail=denial.detail)
+        told = {"outcome": "denied", "side": intent.side.value, "quantity": str(intent.quantity)}
+        told |= {"price": str(intent.price), "why": denial.detail}
+        await self._book.note(
+            Event(
+                at=intent.at,
+                kind=EventKind.ORDER,
+                code=denial.code,
+                symbol=intent.symbol,
+                detail=told,
+            )
+        )

@@ -1,0 +1,80 @@
+"""What to do about one symbol in one pass: pure, so that it can be tested as a table."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from trading_ops.agent import Side
+from trading_ops_lab.paper.bot.trading.market import Quote, Rules
+from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, OrderType, Purpose
+from trading_ops_lab.paper.bot.trading.strategy import Target
+
+WANTED_SIDE = {Target.LONG: Side.BUY, Target.FLAT: Side.SELL}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """Cancel this order."""
+
+    order: Order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submit:
+    """Place an order; by default a limit order for the strategy's target."""
+
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    """The limit; of other types the price that it is decided at."""
+
+    type: OrderType = OrderType.LIMIT
+    stop_price: Decimal | None = None
+    purpose: Purpose = Purpose.STRATEGY
+
+
+def plan(
+    *,
+    target: Target,
+    held: Decimal,
+    alive: list[Order],
+    quote: Quote,
+    rules: Rules,
+    notional: Decimal,
+    lifetime: float,
+    now: float,
+) -> Cancel | Submit | None:
+    """Return the one step to take for a symbol, or None.
+
+    Args:
+        target: of the strategy.
+        held: position, in base units.
+        alive: own orders of the symbol that may still be filled.
+        quote: the best prices.
+        rules: of the market.
+        notional: size of an entry, in quote currency.
+        lifetime: seconds after which an open order is placed anew.
+        now: seconds since the epoch.
+    """
+    for order in alive:
+        if order.status is OrderStatus.SUBMITTED:
+            return None  # whether the venue has it is unknown: first find out
+        if order.side is not WANTED_SIDE.get(target) or now - order.created_at > lifetime:
+            return Cancel(order=order)
+    if alive:
+        return None
+    if target is Target.LONG and held < rules.minimum:
+        price = _inside(Side.BUY, quote, rules)
+        return Submit(side=Side.BUY, quantity=rules.quantity(notional / price), price=price)
+    if target is Target.FLAT and held >= rules.minimum:
+        price = _inside(Side.SELL, quote, rules)
+        return Submit(side=Side.SELL, quantity=rules.quantity(held), price=price)
+    return None
+
+
+def _inside(side: Side, quote: Quote, rules: Rules) -> Decimal:
+    """Return a price one step inside the spread, or the best one where there is no room."""
+    if side is Side.BUY:
+        better = quote.bid + rules.tick
+        return rules.price(better if better < quote.ask else quote.bid)
+    better = quote.ask - rules.tick
+    return rules.price(better if better > quote.bid else quote.ask)

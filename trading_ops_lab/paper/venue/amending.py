@@ -1,0 +1,76 @@
+"""Changing an order in place: it keeps its ids and fills, and its place in the queue if it can."""
+
+from decimal import Decimal
+
+import msgspec
+
+from trading_ops_lab.paper.venue import settlement
+from trading_ops_lab.paper.venue.account import Account
+from trading_ops_lab.paper.venue.errors import VenueRefusal
+from trading_ops_lab.paper.venue.floor import Floor
+from trading_ops_lab.paper.venue.matching import Taking
+from trading_ops_lab.paper.venue.orders import Order
+from trading_ops_lab.paper.venue.pairs import PAIRS
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be different; None stays as it is. `volume` counts what is already filled."""
+
+    volume: Decimal | None = None
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    post_only: bool = False
+
+
+def amend(
+    floor: Floor, account: Account, order: Order, change: Change, now: float, *, matches: bool
+) -> None:
+    """Change an open order.
+
+    Args:
+        floor: where it trades.
+        account: whose it is.
+        order: the order, which is changed.
+        change: what is to be different.
+        now: epoch seconds.
+        matches: whether orders meet each other at the moment.
+
+    Raises:
+        VenueRefusal: it has no such price, is too small or unaffordable, or would take though it
+            is post-only; nothing is changed then.
+    """
+    if change.volume is not None and change.volume <= order.filled:
+        floor.clearing.cancel(order, account, "amended", now)
+        return
+    wanted = _changed(order, change)
+    settlement.require_volume(PAIRS[order.pair], wanted)
+    taking = Taking([], met_itself=False)
+    if matches and wanted.on_book:
+        taking = floor.offers(account.name, order.side, wanted.remaining, wanted)
+    if change.post_only and (taking.fills or taking.met_itself):
+        raise VenueRefusal("EOrder:Post only order")
+    settlement.require_funds(account, wanted, taking, floor.clearing.fees, held=order)
+    if wanted.price != order.price or wanted.volume > order.volume:
+        order.queued_at = now
+    order.volume, order.price = wanted.volume, wanted.price
+    order.trigger_price = wanted.trigger_price
+    order.changed_at = now + floor.clearing.skew
+    floor.clearing.amended(order, now)
+    floor.take(order, account, taking.fills, now)
+    if order.status == "open" and taking.met_itself:
+        floor.clearing.cancel(order, account, "self_trade", now)
+
+
+def _changed(order: Order, change: Change) -> Order:
+    if change.price is not None and order.price is None:
+        raise VenueRefusal("EGeneral:Invalid arguments:limit_price")
+    if change.trigger_price is not None and not order.asleep:
+        raise VenueRefusal("EGeneral:Invalid arguments:trigger_price")
+    wanted = {
+        "volume": change.volume,
+        "price": change.price,
+        "trigger_price": change.trigger_price,
+    }
+    return msgspec.structs.replace(
+        order, **{name: value for name, value in wanted.items() if value is not None}
+    )

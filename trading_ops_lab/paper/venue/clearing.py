@@ -1,0 +1,152 @@
+"""The books: every fill, cancel and deposit becomes balances, ledger, journal and news, at once."""
+
+from decimal import Decimal
+
+from trading_ops_lab.paper.venue import ledger, settlement
+from trading_ops_lab.paper.venue.account import Account, Fees
+from trading_ops_lab.paper.venue.events import Outbox
+from trading_ops_lab.paper.venue.faults import Caller, FaultBoard
+from trading_ops_lab.paper.venue.journal import Journal
+from trading_ops_lab.paper.venue.matching import Fill
+from trading_ops_lab.paper.venue.orders import CancelReason, Order, Trade
+from trading_ops_lab.paper.venue.pairs import PAIRS
+from trading_ops_lab.paper.venue.store import Store
+
+
+class Clearing:
+    """Writes down what happened to orders and money; decides nothing."""
+
+    def __init__(
+        self, store: Store, journal: Journal, board: FaultBoard, outbox: Outbox, fees: Fees
+    ) -> None:
+        """Share the venue's parts."""
+        self._store, self._journal, self._board = store, journal, board
+        self.outbox, self.fees = outbox, fees
+        self.late: dict[str, float] = {}
+        """Trades that nobody may know yet, by id: when they may (epoch seconds)."""
+
+    @property
+    def skew(self) -> float:
+        """Return how far the venue's clock is ahead, in seconds."""
+        fault = self._board.find("wrong_clock")
+        return 0.0 if fault is None else fault.offset_seconds
+
+    @staticmethod
+    def owner(order: Order) -> Caller:
+        """Return whom faults of a fill are meant for."""
+        return Caller(key=order.key, account=order.account)
+
+    def open(self, order: Order, account: Account, now: float) -> None:
+        """Take an order in."""
+        account.open[order.id] = order
+        self._store.save_order(order)
+        self._journal.record("order_added", **told(order))
+        self.outbox.put_order("added", order, now + self.skew)
+
+    def settle(
+        self, order: Order, account: Account, fill: Fill, *, maker: bool, now: float
+    ) -> Trade:
+        """Book one fill of one order."""
+        moment = now + self.skew
+        trade = settlement.settle(order, account, fill, self.fees, maker=maker, now=moment)
+        self._store.save_order(order)
+        number = self._store.save_trade(trade)
+        pair = PAIRS[order.pair]
+        for asset in (pair.base.id, pair.quote.id):
+            self._store.save_balance(account.name, asset, account.balances[asset])
+        self._journal.record("order_filled", **told(order), **_told_trade(trade, order))
+        if (fault := self._board.strike("fill_late", self.owner(order))) is not None:
+            self.late[trade.id] = now + fault.delay_seconds
+        self.outbox.put_order("trade", order, moment, settlement.numbered(trade, number))
+        for entry in ledger.of_trade(trade, account.balances):
+            self._enter(entry)
+        if order.status == "closed":
+            self.outbox.put_order("filled", order, moment)
+        return trade
+
+    def cancel(self, order: Order, account: Account, reason: CancelReason, now: float) -> None:
+        """End an order that is not filled."""
+        settlement.close(order, account, now + self.skew, reason=reason)
+        self._store.save_order(order)
+        self._journal.record(
+            "order_cancelled", **told(order), reason=reason, remaining=order.remaining
+        )
+        self.outbox.put_order("canceled", order, now + self.skew)
+
+    def triggered(self, order: Order, now: float) -> None:
+        """Tell that an order woke up."""
+        self._store.save_order(order)
+        self._journal.record("order_triggered", **told(order))
+        self.outbox.put_order("triggered", order, now + self.skew)
+
+    def amended(self, order: Order, now: float) -> None:
+        """Tell that an order was changed."""
+        self._store.save_order(order)
+        self._journal.record("order_amended", **told(order))
+        self.outbox.put_order("amended", order, now + self.skew)
+
+    def deposit(
+        self, account: Account, asset: str, amount: Decimal, now: float, *, booked: bool = True
+    ) -> str:
+        """Book money that comes from outside, or leaves; return the reference, if it is booked."""
+        balance = account.move(asset, amount)
+        self._store.save_balance(account.name, asset, balance)
+        entry = ledger.of_deposit(account.name, asset, amount, balance, now + self.skew)
+        self._journal.record(
+            "money_moved",
+            account=account.name,
+            asset=asset,
+            amount=amount,
+            balance=balance,
+            reference=entry.reference if booked else "",
+        )
+        if not booked:
+            return ""
+        self._enter(entry)
+        return entry.reference
+
+    def open_ledger(self, account: Account, now: float) -> None:
+        """Begin the ledger of an account that already has money."""
+        for asset, amount in account.balances.items():
+            self._enter(ledger.of_deposit(account.name, asset, amount, amount, now))
+
+    def known(self, trade_id: str, now: float) -> bool:
+        """Say whether a trade may be told of."""
+        return self.late.get(trade_id, 0.0) <= now
+
+    def forget_late(self, now: float) -> None:
+        """Forget which trades were late once they may be told of."""
+        if self.late:
+            self.late = {name: due for name, due in self.late.items() if due > now}
+
+    def _enter(self, entry: ledger.LedgerEntry) -> None:
+        self._store.save_ledger_entry(entry)
+        self.outbox.put_entry(entry)
+
+
+def told(order: Order) -> dict[str, object]:
+    """Return what every journal entry tells of an order."""
+    return {
+        "account": order.account,
+        "order": order.id,
+        "client_order_id": order.client_order_id,
+        "symbol": PAIRS[order.pair].symbol,
+        "side": order.side,
+        "type": order.kind,
+        "volume": order.volume,
+        "price": order.price,
+        "trigger_price": order.trigger_price,
+        "key": order.key,
+    }
+
+
+def _told_trade(trade: Trade, order: Order) -> dict[str, object]:
+    return {
+        "trade": trade.id,
+        "fill_price": trade.price,
+        "fill_volume": trade.volume,
+        "cost": trade.cost,
+        "fee": trade.fee,
+        "maker": trade.maker,
+        "remaining": order.remaining,
+    }

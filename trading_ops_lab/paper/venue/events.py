@@ -1,0 +1,42 @@
+"""What happened to orders and balances, kept until it is committed and may be told."""
+
+from typing import Literal
+
+import msgspec
+
+from trading_ops_lab.paper.venue.ledger import LedgerEntry
+from trading_ops_lab.paper.venue.orders import Order, Trade
+
+OrderEventKind = Literal["added", "trade", "filled", "canceled", "amended", "triggered"]
+
+
+class OrderEvent(msgspec.Struct, frozen=True):
+    """Something happened to an order; `order` is a copy of it as it was then."""
+
+    kind: OrderEventKind
+    order: Order
+    time: float
+    trade: Trade | None = None
+
+
+class Outbox:
+    """Events of the open transaction, in order."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._events: list[OrderEvent | LedgerEntry] = []
+
+    def put_order(
+        self, kind: OrderEventKind, order: Order, time: float, trade: Trade | None = None
+    ) -> None:
+        """Keep what happened to an order."""
+        self._events.append(OrderEvent(kind, msgspec.structs.replace(order), time, trade))
+
+    def put_entry(self, entry: LedgerEntry) -> None:
+        """Keep a movement of money."""
+        self._events.append(entry)
+
+    def take(self) -> list[OrderEvent | LedgerEntry]:
+        """Return what was kept, and forget it."""
+        events, self._events = self._events, []
+        return events

@@ -1,0 +1,134 @@
+"""The private methods that read the past in pages: trades and the ledger."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops_lab.paper.venue import forms, wire
+from trading_ops_lab.paper.venue.engine import Engine
+from trading_ops_lab.paper.venue.errors import VenueRefusal
+from trading_ops_lab.paper.venue.faults import Caller
+from trading_ops_lab.paper.venue.forms import Form
+from trading_ops_lab.paper.venue.pairs import find_asset
+from trading_ops_lab.paper.venue.store import Store
+
+PAGE: Final = 50
+"""Most orders, trades or entries in one answer."""
+
+FOREVER: Final = forms.LARGEST_NUMBER
+"""Epoch seconds after everything."""
+
+EVERYTHING: Final = ("", "all")
+
+Lookup = Callable[[str], float | None]
+
+
+class Window(msgspec.Struct, frozen=True):
+    """What part of the past is asked for: after `start`, not after `end`, from an offset on."""
+
+    start: float
+    end: float
+    offset: int
+
+    @classmethod
+    def read(cls, form: Form, moment: Lookup) -> "Window":
+        """Read `start`, `end` and `ofs`; the first two may be ids instead of times.
+
+        Raises:
+            VenueRefusal: one of them is neither.
+        """
+        return cls(
+            _moment(form, "start", 0, moment),
+            _moment(form, "end", FOREVER, moment),
+            int(forms.number(form, "ofs", 0)),
+        )
+
+    def has(self, time: float) -> bool:
+        """Say whether a time is within."""
+        return self.start < time <= self.end
+
+    @property
+    def slice(self) -> slice:
+        """Return the place of the page in all that was found."""
+        return slice(self.offset, self.offset + PAGE)
+
+
+class History:
+    """One method per Kraken endpoint; each takes who calls and the form."""
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        """Read from the store what the engine lets be known."""
+        self._engine, self._store = engine, store
+        self.methods: dict[str, Callable[[Caller, Form], wire.Answer]] = {
+            "TradesHistory": self.trades_history,
+            "QueryTrades": self.query_trades,
+            "Ledgers": self.ledgers,
+            "QueryLedgers": self.query_ledgers,
+        }
+
+    def trades_history(self, caller: Caller, form: Form) -> wire.Answer:
+        """Return a page of the account's trades, the latest first."""
+
+        def moment(trade_id: str) -> float | None:
+            trade = self._store.trade(caller.account, trade_id)
+            return None if trade is None else trade.time
+
+        window = Window.read(form, moment)
+        late = self._late()
+        trades, count = self._store.trades(
+            caller.account, window.start, window.end, window.offset, PAGE, hidden=late
+        )
+        return page("trades", {one.id: wire.trade(one) for one in trades}, count, form)
+
+    def query_trades(self, caller: Caller, form: Form) -> wire.Answer:
+        """Return trades by their ids; those that are not known are left out."""
+        ids, late = forms.text(form, "txid").split(",")[:PAGE], self._late()
+        found = (self._store.trade(caller.account, name.strip()) for name in ids)
+        return {trade.id: wire.trade(trade) for trade in found if trade and trade.id not in late}
+
+    def ledgers(self, caller: Caller, form: Form) -> wire.Answer:
+        """Return a page of the account's movements of money, the latest first."""
+
+        def moment(entry_id: str) -> float | None:
+            entry = self._store.entry(caller.account, entry_id)
+            return None if entry is None else entry.time
+
+        window = Window.read(form, moment)
+        kind, asset = forms.text(form, "type"), forms.text(form, "asset")
+        entries, count = self._store.ledger(
+            caller.account,
+            window.start,
+            window.end,
+            window.offset,
+            PAGE,
+            asset="" if asset in EVERYTHING else find_asset(asset).id,
+            kind="" if kind in EVERYTHING else kind,
+        )
+        return page("ledger", {one.id: wire.ledger_entry(one) for one in entries}, count, form)
+
+    def query_ledgers(self, caller: Caller, form: Form) -> wire.Answer:
+        """Return movements by their ids; those that are not known are left out."""
+        ids = forms.text(form, "id").split(",")[:PAGE]
+        found = (self._store.entry(caller.account, name.strip()) for name in ids)
+        return {entry.id: wire.ledger_entry(entry) for entry in found if entry}
+
+    def _late(self) -> list[str]:
+        clearing, now = self._engine.clearing, clock.timestamp()
+        return [name for name in list(clearing.late) if not clearing.known(name, now)]
+
+
+def page(name: str, shown: dict[str, Any], count: int, form: Form) -> wire.Answer:
+    """Return a page and, unless it was not wanted, how many there are on all pages."""
+    return {name: shown} if forms.truth(form, "without_count") else {name: shown, "count": count}
+
+
+def _moment(form: Form, name: str, default: float, moment: Lookup) -> float:
+    given = forms.text(form, name)
+    if "-" in given.lstrip("-"):
+        found = moment(given)
+        if found is None:
+            raise VenueRefusal(f"EGeneral:Invalid arguments:{name}")
+        return found
+    return forms.number(form, name, default)

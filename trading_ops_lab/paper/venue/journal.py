@@ -1,0 +1,132 @@
+"""The independent witness: what happened at the venue, whoever asks or forgets.
+
+The entries are rows of the store, committed together with what they tell of. `journal.jsonl` is
+their copy for people and tools; it is written after the commit, and what a crash kept back is
+added at the next start. Both are bounded: the oldest rows are forgotten, and a file that has grown
+too large becomes `journal.jsonl.1` in place of the one before.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops_lab.paper.venue.store import Store
+
+BATCH: Final = 5000
+"""Most entries that one answer holds; the rest is asked for with the last number seen."""
+
+TAIL: Final = 64 * 1024
+"""Bytes at the end of the file in which its last line is looked for."""
+
+ENTRIES: Final = 200_000
+BYTES: Final = 64 * 1024 * 1024
+
+TRIM_EVERY: Final = 1000
+"""Rows are forgotten so many at a time."""
+
+
+class Journal:
+    """Numbered entries, append only."""
+
+    def __init__(
+        self, store: Store, path: Path, *, entries: int = ENTRIES, size: int = BYTES
+    ) -> None:
+        """Open the file and bring it up to what the store knows.
+
+        Args:
+            store: has the entries.
+            path: of their copy.
+            entries: the store keeps at least so many, and hardly more.
+            size: bytes after which the copy begins anew.
+        """
+        self._store, self._path = store, path
+        self._entries, self._size = entries, size
+        self._file = path.open("ab", buffering=0)
+        # A file that is ahead belongs to a state that was deleted: number on from ours.
+        written = _mend(path) or _mend(_older(path))
+        self._written = min(written, store.last_entry())
+        self._trimmed = self._written
+        self._by: dict[str, Any] = {}
+        self.committed: list[Callable[[], None]] = []
+        """Called after each commit: what must not be told before it is durable."""
+
+        self.flush()
+
+    def record(self, event: str, **fields: Any) -> int:
+        """Add an entry to the open transaction; return its number."""
+        return self._store.add_entry(clock.timestamp(), event, fields | self._by)
+
+    @contextmanager
+    def by(self, **who: Any) -> Iterator[None]:
+        """Add to all entries of a block who caused them: the key and the nonce of a request."""
+        self._by = {f"by_{name}": value for name, value in who.items()}
+        try:
+            yield
+        finally:
+            self._by = {}
+
+    def commit(self) -> None:
+        """Commit the store, then copy the new entries to the file and tell who waits for it."""
+        self._store.commit()
+        self.flush()
+        for tell in self.committed:
+            tell()
+
+    def flush(self) -> None:
+        """Copy committed entries that the file does not have yet."""
+        while entries := self._store.entries(self._written, BATCH):
+            lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+            self._file.write(lines)
+            self._written = entries[-1]["seq"]
+            self._bound()
+
+    def after(self, seq: int, *, since: float = 0.0) -> list[dict[str, Any]]:
+        """Return up to `BATCH` entries, oldest first.
+
+        Args:
+            seq: only entries with greater numbers.
+            since: only entries of this time (epoch seconds) or later.
+        """
+        earlier = self._store.last_entry_before(since) if since else 0
+        return self._store.entries(max(seq, earlier), BATCH)
+
+    @property
+    def last(self) -> int:
+        """Number of the newest entry."""
+        return self._store.last_entry()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _bound(self) -> None:
+        if self._file.tell() >= self._size:
+            self._file.close()
+            self._path.replace(_older(self._path))
+            self._file = self._path.open("ab", buffering=0)
+        if self._written - self._trimmed >= TRIM_EVERY:
+            self._trimmed = self._written
+            self._store.drop_entries(self._written - self._entries)
+
+
+def _older(path: Path) -> Path:
+    return path.with_name(path.name + ".1")
+
+
+def _mend(path: Path) -> int:
+    """Cut a last line that a crash tore, and return the number of the last whole one; 0: none."""
+    if not path.exists():
+        return 0
+    with path.open("r+b") as file:
+        size = file.seek(0, 2)
+        start = max(0, size - TAIL)
+        file.seek(start)
+        tail = file.read()
+        whole = tail.rfind(b"\n") + 1
+        file.truncate(start + whole)
+    lines = tail[:whole].splitlines()
+    return int(msgspec.json.decode(lines[-1])["seq"]) if lines else 0

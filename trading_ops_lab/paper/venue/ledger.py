@@ -1,0 +1,71 @@
+"""The ledger: every movement of an account's money, as Kraken tells of it."""
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from trading_ops_lab.paper.venue.orders import ZERO, Trade, new_id
+from trading_ops_lab.paper.venue.pairs import PAIRS
+
+EntryKind = Literal["trade", "deposit", "withdrawal"]
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One movement; `balance` is what the account has of the asset after it.
+
+    The balance changed by `amount` less `fee`.
+    """
+
+    id: str
+    reference: str
+    """The trade or the deposit that it belongs to."""
+
+    account: str
+    asset: str
+    kind: EntryKind
+    amount: Decimal
+    fee: Decimal
+    balance: Decimal
+    time: float
+
+
+def of_trade(trade: Trade, balances: dict[str, Decimal]) -> list[LedgerEntry]:
+    """Return the two movements of a trade; the balances are those after it."""
+    pair = PAIRS[trade.pair]
+    sign = 1 if trade.side == "buy" else -1
+    movements = (
+        (pair.base.id, sign * trade.volume, ZERO),
+        (pair.quote.id, -sign * trade.cost, trade.fee),
+    )
+    return [
+        LedgerEntry(
+            id=new_id("L"),
+            reference=trade.id,
+            account=trade.account,
+            asset=asset,
+            kind="trade",
+            amount=amount,
+            fee=fee,
+            balance=balances[asset],
+            time=trade.time,
+        )
+        for asset, amount, fee in movements
+    ]
+
+
+def of_deposit(
+    account: str, asset: str, amount: Decimal, balance: Decimal, time: float
+) -> LedgerEntry:
+    """Return the movement of money that came from outside, or left."""
+    return LedgerEntry(
+        id=new_id("L"),
+        reference=new_id("Q"),
+        account=account,
+        asset=asset,
+        kind="deposit" if amount >= 0 else "withdrawal",
+        amount=amount,
+        fee=ZERO,
+        balance=balance,
+        time=time,
+    )

@@ -1,0 +1,54 @@
+"""WebSocket tokens: what GetWebSocketsToken gives, and who it stands for."""
+
+import secrets
+from typing import Final
+
+import msgspec
+
+from trading_ops_lab.paper.venue.errors import VenueRefusal
+
+TOKEN_SECONDS: Final = 900
+"""A token must be used within this time; a connection that has used it keeps it."""
+
+MOST: Final = 10_000
+"""Tokens that are remembered; the oldest are forgotten first."""
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who asked for a token, and until when it can be used first (epoch seconds)."""
+
+    key: str
+    account: str
+    ends_at: float
+
+
+class Tokens:
+    """All tokens; they end with the process, as the connections do."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._holders: dict[str, Holder] = {}
+
+    def give(self, key: str, account: str, now: float) -> str:
+        """Make a token for an account."""
+        if len(self._holders) >= MOST:
+            del self._holders[next(iter(self._holders))]
+        token = secrets.token_urlsafe()
+        self._holders[token] = Holder(key, account, now + TOKEN_SECONDS)
+        return token
+
+    def holder(self, token: str, now: float, *, in_use: bool) -> Holder:
+        """Return whom a token stands for.
+
+        Args:
+            token: as the client sent it.
+            now: epoch seconds.
+            in_use: whether this connection has used it before.
+
+        Raises:
+            VenueRefusal: it is unknown, or was not used in time.
+        """
+        holder = self._holders.get(token)
+        if holder is None or (not in_use and holder.ends_at <= now):
+            raise VenueRefusal("ESession:Invalid session")
+        return holder

@@ -1,0 +1,68 @@
+"""Whether trading is open: of the venue, of each pair, by its hours and by what is broken."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from trading_ops_lab.paper.venue.errors import VenueRefusal
+from trading_ops_lab.paper.venue.faults import FaultBoard, Status
+from trading_ops_lab.paper.venue.hours import Hours
+from trading_ops_lab.paper.venue.orders import NewOrder
+from trading_ops_lab.paper.venue.pairs import find_pair
+
+MATCHING: Final = frozenset({"online", "limit_only"})
+"""In these states orders meet each other."""
+
+
+class TradingStatus:
+    """Answers for the venue and its pairs."""
+
+    def __init__(self, board: FaultBoard, hours: Mapping[str, Hours]) -> None:
+        """Ask the board first, then the hours, by the pair's id."""
+        self._board, self._hours = board, hours
+
+    def system(self) -> Status:
+        """Return the state of the whole venue."""
+        fault = self._board.find("maintenance")
+        return "online" if fault is None else fault.status
+
+    def pair(self, pair_id: str, now: float) -> Status:
+        """Return the state of one pair; outside its hours orders can only be cancelled."""
+        system = self.system()
+        if system != "online":
+            return system
+        for fault in reversed(self._board.all("pair_status")):
+            if find_pair(fault.pair).id == pair_id:
+                return fault.status
+        hours = self._hours.get(pair_id)
+        return "online" if hours is None or hours.is_open(now) else "cancel_only"
+
+    def matches(self, pair_id: str, now: float) -> bool:
+        """Say whether orders of a pair meet each other now."""
+        return self.pair(pair_id, now) in MATCHING
+
+    def require_service(self) -> None:
+        """Check that orders can be sent and cancelled at all.
+
+        Raises:
+            VenueRefusal: the venue is in maintenance.
+        """
+        if self.system() == "maintenance":
+            raise VenueRefusal("EService:Unavailable")
+
+    def require_open(self, new: NewOrder, now: float) -> None:
+        """Check that a pair takes an order of this kind now.
+
+        Raises:
+            VenueRefusal: it does not, in Kraken's words.
+        """
+        status = self.pair(new.pair, now)
+        if status == "maintenance":
+            raise VenueRefusal("EService:Unavailable")
+        wrong = {
+            "online": False,
+            "cancel_only": True,
+            "post_only": "post" not in new.flags,
+            "limit_only": new.kind != "limit",
+        }
+        if wrong[status]:
+            raise VenueRefusal(f"EService:Market in {status} mode")

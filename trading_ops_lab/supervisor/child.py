@@ -1,0 +1,206 @@
+"""One started process: how it comes to life, and how it ends for certain."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import BinaryIO
+
+from trading_ops import clock
+from trading_ops.agent.incarnation import incarnation
+from trading_ops.errors import SetupError
+from trading_ops.logs.rotation import move_aside
+from trading_ops_lab.supervisor.folder import unwritable
+from trading_ops_lab.supervisor.process import Process
+
+ROTATE_BYTES = 10 * 1024 * 1024
+"""A log larger than this is moved aside when its process is started; ours do so themselves too."""
+
+TAIL_LINES = 8
+TAIL_BYTES = 16 * 1024
+
+
+class AdoptedProcess:
+    """A process that a supervisor before this one started. Its exit code is not known."""
+
+    def __init__(self, life: str) -> None:
+        """Take an incarnation that runs.
+
+        Raises:
+            SetupError: it does not.
+        """
+        self.pid = int(life.partition(":")[0])
+        self._ended = asyncio.Event()
+        try:
+            self._descriptor = os.pidfd_open(self.pid)
+        except OSError as error:
+            raise SetupError(f"process {self.pid} has ended") from error
+        with contextlib.suppress(SetupError):
+            # Asked after it was opened: from here on the descriptor is of this incarnation.
+            if incarnation(self.pid) == life:
+                asyncio.get_running_loop().add_reader(self._descriptor, self._end)
+                return
+        os.close(self._descriptor)
+        raise SetupError(f"process {self.pid} has ended")
+
+    async def wait(self) -> None:
+        """Wait for its end."""
+        await self._ended.wait()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if not self._ended.is_set():
+            signal.pidfd_send_signal(self._descriptor, number)
+
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self._ended.set()
+
+
+class Child:
+    """A running process and what is known of it. Made by `start` and `adopt`."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process | AdoptedProcess,
+        name: str,
+        log_begins: int = 0,
+    ) -> None:
+        """Take a process that runs, its incarnation, and where its output begins.
+
+        The log goes on from life to life: what is before that place was said by others.
+        """
+        self._process = process
+        self._swept = False
+        self.pid = process.pid
+        self.incarnation = name
+        self.log_begins = log_begins
+        self.started_at = clock.timestamp()
+
+    async def wait(self) -> int | None:
+        """Return its exit code when it has ended; negative: the signal that killed it.
+
+        None: it was adopted, and only its parent is told.
+
+        What it had started and left behind is ended too: the next life must not meet it.
+        """
+        code = await self._process.wait()
+        if not self._swept:
+            self._swept = True  # once: later its number may be somebody else's
+            self.kill()
+        return code
+
+    async def stop(self, seconds: float) -> int | None:
+        """Ask it to end, and kill it with all its descendants when it has not in time."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.wait()
+        except TimeoutError:
+            self.kill()
+            return await self.wait()
+
+    def kill(self) -> None:
+        """Kill it and its descendants at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+async def start(plan: Process, *, folder: Path, log: Path, mark: str = "") -> Child:
+    """Start a process that goes on when the supervisor dies: the next one adopts it.
+
+    It gets a session of its own, so that Ctrl-C reaches only the supervisor.
+
+    Args:
+        plan: what to start.
+        folder: its working directory.
+        log: where its output is appended.
+        mark: the variable by which a later supervisor recognizes it, as NAME=value; empty: none.
+
+    Raises:
+        SetupError: its log cannot be written, or the program cannot be started at all.
+    """
+    program = plan.argv[0]
+    if shutil.which(program) is None:  # `env` would say so only in the log
+        raise SetupError(f"{program} cannot be started: there is no such executable file")
+    variables = (*plan.environment, *((mark,) if mark else ()))
+    with _appending(log) as output:
+        log_begins = output.seek(0, os.SEEK_END)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                # `env` becomes the process: same pid, no shell.
+                *(("env", *variables) if variables else ()),
+                *plan.argv,
+                cwd=folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SetupError(f"{program} cannot be started: {error.strerror or error}") from error
+    try:
+        name = incarnation(process.pid)
+    except SetupError:  # it ended at once, and somebody else was told of it
+        name = f"{process.pid}:0"
+    return Child(process, name, log_begins)
+
+
+def adopt(life: str, log: Path) -> Child:
+    """Take over a process that a supervisor before this one started.
+
+    Raises:
+        SetupError: it has ended.
+    """
+    return Child(AdoptedProcess(life), life, log.stat().st_size if log.exists() else 0)
+
+
+def _appending(log: Path) -> BinaryIO:
+    """Open a log; its folder is made again when somebody removed it to make room."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        rotate(log)
+        return log.open("ab")
+    except OSError as error:
+        raise unwritable(log.parent, error) from error
+
+
+def rotate(log: Path) -> None:
+    """Move a log that has grown large out of the way."""
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > ROTATE_BYTES:
+            move_aside(log, clock.timestamp())
+
+
+def last_error(log: Path, begin: int = 0) -> str | None:
+    """Return the sentence of the last structured line that has an error, if there is one."""
+    for line in reversed(_end(log, begin)):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and isinstance(error := said.get("error"), str) and error:
+            return " ".join(error.split())  # a driver's words may be many lines
+    return None
+
+
+def tail(log: Path, begin: int = 0) -> str:
+    """Return the last lines of a log from a place on, or a word that there are none."""
+    lines = _end(log, begin)[-TAIL_LINES:]
+    return "\n".join(f"  {line}" for line in lines) or "  (the log is empty)"
+
+
+def _end(log: Path, begin: int) -> list[str]:
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            # Shorter than it was: the process has moved on to a new file.
+            file.seek(max(begin if begin <= size else 0, size - TAIL_BYTES))
+            return file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []

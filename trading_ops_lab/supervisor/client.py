@@ -1,0 +1,117 @@
+"""The command line's client of the supervisor. Standard library only: it must start fast."""
+
+import http.client
+import json
+from typing import Any
+
+from trading_ops.cli import local_stack
+from trading_ops.cli.local_stack import address_file, holder
+from trading_ops.errors import ConfigError, NotRunning, StackError
+from trading_ops.listener import refusal, trusted_users
+from trading_ops.settings import Settings
+from trading_ops.targets import split_address
+
+ANSWER_SECONDS = 5.0
+STOP_ANSWER_SECONDS = 30.0
+"""Stopping a unit is answered when it is down."""
+
+
+def not_running(settings: Settings) -> NotRunning:
+    """Return the error that names the processes that a dead supervisor left, if there are any."""
+    from trading_ops_lab.supervisor.orphans import leftovers  # noqa: PLC0415 - only when it is dead
+
+    if left := sorted({one.mark.unit for one in leftovers(settings.var)}):
+        return NotRunning(
+            f"the supervisor of this folder ({settings.var}) is dead, but its processes run on "
+            f"({', '.join(left)}): adopt them with `trading-ops up`, or end them with "
+            "`trading-ops down`"
+        )
+    return local_stack.not_running(settings)
+
+
+class SupervisorClient:
+    """Talks to the supervisor of the stack in a var folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take where the stack is; its address it has written down itself."""
+        self._settings = settings
+
+    def overview(self) -> dict[str, Any]:
+        """Return the stack's phase and its processes.
+
+        Raises:
+            NotRunning: there is none.
+            StackError: there is one, but it does not answer.
+        """
+        return self._ask("GET", "/processes")
+
+    def shut_down(self) -> None:
+        """Ask the stack to drain and stop; returns at once.
+
+        Raises:
+            NotRunning: there is none.
+            StackError: there is one, but it does not answer.
+        """
+        self._ask("POST", "/shutdown")
+
+    def stop(self, unit: str) -> dict[str, Any]:
+        """Stop one process and return what is known of it; nothing restarts it but `start`."""
+        return self._ask("POST", f"/processes/{unit}/stop", STOP_ANSWER_SECONDS)
+
+    def start(self, unit: str) -> dict[str, Any]:
+        """Start one process and return what is known of it."""
+        return self._ask("POST", f"/processes/{unit}/start")
+
+    def restart(self, unit: str, *, incarnation: str | None, attempt_id: str) -> dict[str, Any]:
+        """Restart exactly one life of a process, in order; return what became of it."""
+        order = {"attempt_id": attempt_id, "fence": None, "incarnation": incarnation}
+        return self._ask("POST", f"/processes/{unit}/restart", STOP_ANSWER_SECONDS, order)
+
+    def update(
+        self, unit: str, *, python: str, incarnation: str, attempt_id: str, within_seconds: float
+    ) -> dict[str, Any]:
+        """Begin to update a process; `attempt` tells how it ends."""
+        order = {
+            "attempt_id": attempt_id,
+            "incarnation": incarnation,
+            "python": python,
+            "within_seconds": within_seconds,
+        }
+        return self._ask("POST", f"/processes/{unit}/update", order=order)
+
+    def attempt(self, attempt_id: str) -> dict[str, Any]:
+        """Return what became of an attempt; its outcome is `running` until it has ended."""
+        return self._ask("GET", f"/attempts/{attempt_id}")
+
+    def _ask(
+        self, method: str, path: str, seconds: float = ANSWER_SECONDS, order: object = None
+    ) -> dict[str, Any]:
+        pid = holder(self._settings.var)
+        if pid is None:
+            raise not_running(self._settings)
+        address = "its address"
+        try:
+            address = address_file(self._settings.var).read_text(encoding="ascii").strip()
+            headers = {"Authorization": f"Bearer {self._settings.secret('supervisor_token')}"}
+            host, port = split_address(address)
+            connection = http.client.HTTPConnection(host, port, timeout=seconds)
+            try:
+                connection.connect()
+                trusted = trusted_users(self._settings.listener_users)
+                peer_host, peer_port = connection.sock.getpeername()[:2]
+                if why := refusal(peer_host, peer_port, trusted):
+                    raise ConnectionRefusedError(why)
+                body = None if order is None else json.dumps(order)
+                connection.request(method, path, body=body, headers=headers)
+                answer = connection.getresponse()
+                said = json.loads(answer.read())
+            finally:
+                connection.close()
+        except (OSError, ValueError, http.client.HTTPException, ConfigError) as error:
+            raise StackError(
+                f"the stack (process {pid}) does not answer at {address} ({error}): wait "
+                f"while it starts, or end it with `kill {pid}`"
+            ) from error
+        if answer.status >= 300 or not isinstance(said, dict):  # noqa: PLR2004 - HTTP's success
+            raise StackError(f"the supervisor answered {answer.status} to {method} {path}: {said}")
+        return said

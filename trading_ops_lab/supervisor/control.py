@@ -1,0 +1,86 @@
+"""The supervisor's HTTP API: that of every executor, updates, and the shutdown of the stack."""
+
+import os
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from trading_ops.agent.fence import FenceKeeper
+from trading_ops.errors import StackError
+from trading_ops.services.api import UnitsApi, application
+from trading_ops.services.orders import Orders
+from trading_ops_lab.supervisor.releases import Releases
+from trading_ops_lab.supervisor.supervisor import Supervisor
+from trading_ops_lab.supervisor.unit import Unit
+from trading_ops_lab.supervisor.update import UpdateOrder, Updates
+
+
+def describe(unit: Unit) -> dict[str, Any]:
+    """Return what the API tells of a unit."""
+    child = unit.child
+    return {
+        "unit": unit.plan.unit,
+        "pid": child.pid if child and unit.running else None,
+        "state": unit.state,
+        "incarnation": unit.incarnation,
+        "reported": unit.incarnation,
+        "started_at": child.started_at if child else None,
+        "restarts": unit.restarts,
+        "restarts_by": unit.plan.restarts,
+        "address": unit.plan.address,
+        "log": str(unit.log),
+        "exit_code": unit.exit_code,
+        "problem": unit.problem,
+    }
+
+
+def overview(supervisor: Supervisor) -> dict[str, Any]:
+    """Return what `GET /processes` answers."""
+    return {
+        "stack": {"pid": os.getpid(), "phase": supervisor.phase},
+        "processes": [describe(unit) for unit in supervisor],
+    }
+
+
+def build(
+    supervisor: Supervisor, keeper: FenceKeeper, token: str, *, releases: Releases | None = None
+) -> web.Application:
+    """Return the application; without `releases` no unit can be updated."""
+    orders = Orders(keeper, check_open=supervisor.check_open)
+    updates = releases and Updates(supervisor, orders, releases, supervisor.session)
+    units = UnitsApi(orders, supervisor.find, describe)
+    control = _Control(supervisor, units, updates or None)
+    built = application(token)
+    built.add_routes(
+        [
+            *units.routes(),
+            web.get("/processes", control.processes),
+            web.post("/processes/{unit}/update", control.update),
+            web.post("/shutdown", control.shutdown),
+        ]
+    )
+    return built
+
+
+class _Control:
+    def __init__(
+        self, supervisor: Supervisor, units: UnitsApi[Unit], updates: Updates | None
+    ) -> None:
+        self._supervisor = supervisor
+        self._units = units
+        self._updates = updates
+
+    async def processes(self, _request: web.Request) -> web.Response:
+        return web.json_response(overview(self._supervisor))
+
+    async def update(self, request: web.Request) -> web.Response:
+        unit = self._units.unit(request)
+        order = msgspec.json.decode(await request.read(), type=UpdateOrder)
+        if self._updates is None:
+            raise StackError("this supervisor keeps no releases")
+        return web.json_response(await self._updates.begin(unit, order))
+
+    async def shutdown(self, _request: web.Request) -> web.Response:
+        self._supervisor.asked_to_stop.set()
+        return web.json_response({"phase": "stopping"}, status=202)

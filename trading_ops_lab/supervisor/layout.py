@@ -1,0 +1,198 @@
+"""Lays out the var folder: everything that the processes find when they start.
+
+The committed configurations are used as they are, through symbolic links. Only when the registry
+moves an address that Alertmanager's file must name, or a dead-man switch is set, is a copy made.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trading_ops.clients.secrets import agent_token_file
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import SetupError
+from trading_ops.settings import Settings
+from trading_ops_lab.supervisor.configs import bot_keys, process_configs
+from trading_ops_lab.supervisor.dead_man_switch import with_switch
+from trading_ops_lab.supervisor.folder import unwritable
+from trading_ops_lab.supervisor.tokens import write_secrets
+
+WEBHOOK_DEFAULT = "127.0.0.1:8431"
+SMARTHOST_DEFAULT = "127.0.0.1:8451"
+"""The two addresses in the committed alertmanager.yml."""
+
+MANUAL_KEY = "manual"
+"""Owner of the venue key for people's own clients."""
+
+
+def lay_out(settings: Settings, registry: Registry) -> None:
+    """Write folders, secrets, discovery files, links and the processes' own configurations.
+
+    Safe to repeat; data and secrets that are there are kept.
+
+    Raises:
+        SetupError: the folder cannot be written, or a committed configuration is missing.
+    """
+    try:
+        _folders(settings, registry)
+        owners = tuple(dict.fromkeys((*bot_keys(registry).values(), MANUAL_KEY)))
+        agents = [agent_token_file(settings, bot) for bot in registry.of_kind(Kind.BOT)]
+        write_secrets(settings.secrets, owners, agents)
+        _prometheus(settings, registry)
+        _alertmanager(settings, registry)
+        for unit, config in process_configs(settings, registry).items():
+            write_if_changed(config_file(settings, unit), json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        raise unwritable(settings.var, error) from error
+
+
+def config_file(settings: Settings, unit: str) -> Path:
+    """Return where a process finds its own JSON configuration."""
+    return settings.var / "config" / f"{unit}.json"
+
+
+def state_folder(settings: Settings, unit: str) -> Path:
+    """Return the folder that a process owns for what it keeps."""
+    return settings.var / unit
+
+
+def _folders(settings: Settings, registry: Registry) -> None:
+    for name in ("config", "log", "supervisor", "reconciler", "mail"):
+        (settings.var / name).mkdir(parents=True, exist_ok=True)
+    for tool in ("prometheus", "alertmanager"):
+        (settings.var / tool / "data").mkdir(parents=True, exist_ok=True)
+        secrets = settings.var / tool / "secrets"
+        secrets.mkdir(mode=0o700, exist_ok=True)
+        secrets.chmod(0o700)
+    (settings.var / "prometheus" / "targets").mkdir(exist_ok=True)
+    for target in (*registry.of_kind(Kind.VENUE), *registry.of_kind(Kind.BOT)):
+        if target.service:
+            state_folder(settings, target.service.unit).mkdir(exist_ok=True)
+
+
+def _prometheus(settings: Settings, registry: Registry) -> None:
+    folder = settings.var / "prometheus"
+    for name in ("prometheus.yml", "rules"):
+        link(folder / name, _committed(settings.prometheus_config / name))
+    link(folder / "secrets" / "metrics_token", settings.secrets / "metrics_token")
+    for name, groups in discovery(registry).items():
+        text = json.dumps(groups, indent=2) + "\n"
+        write_if_changed(folder / "targets" / f"{name}.json", text)
+
+
+def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:
+    """Return the content of each of Prometheus' discovery files, by its name without `.json`."""
+    files = {
+        "bots": Kind.BOT,
+        "exporters": Kind.EXPORTER,
+        "reconcilers": Kind.RECONCILER,
+        "prometheus": Kind.PROMETHEUS,
+        "alertmanagers": Kind.ALERTMANAGER,
+        "supervisors": Kind.SUPERVISOR,
+        "nodes": Kind.NODE,
+    }
+    found: dict[str, list[dict[str, Any]]] = {
+        name: [
+            {"targets": [target.address], "labels": _labels(target)}
+            for target in registry.of_kind(kind)
+        ]
+        for name, kind in files.items()
+    }
+    found["bots"] += [
+        {"targets": [bot.address], "labels": _labels(bot)}
+        for bot in registry.of_kind(Kind.BARE_BOT)
+    ]
+    found["bots"] += [_read_by_exporter(registry, bot) for bot in registry.of_kind(Kind.FREQTRADE)]
+    return found
+
+
+def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
+    """Return a bot's group when it is the exporter that is scraped for it.
+
+    `__param_bot` becomes `?bot=…` of the scrape, so the jobs of our own bots serve it unchanged.
+    `read_by` is the exporter's own `instance`: when that is dead, nothing is said of the bot.
+    """
+    exporter = registry.one(Kind.EXPORTER).address
+    labels = {
+        **bot.labels,
+        "bot": bot.name,
+        "venue": bot.venue or "",
+        "instance": bot.address,
+        "read_by": exporter,
+        "__param_bot": bot.name,
+    }
+    return {"targets": [exporter], "labels": labels}
+
+
+def _labels(target: Target) -> dict[str, str]:
+    labels = dict(target.labels)
+    if target.kind in {Kind.BOT, Kind.BARE_BOT}:
+        labels |= {"bot": target.name, "venue": target.venue or ""}
+    return labels
+
+
+def _alertmanager(settings: Settings, registry: Registry) -> None:
+    folder = settings.var / "alertmanager"
+    committed = _committed(settings.alertmanager_config / "alertmanager.yml")
+    link(folder / "templates", _committed(settings.alertmanager_config / "templates"))
+    link(folder / "secrets" / "webhook_token", settings.secrets / "webhook_token")
+    moved = {
+        WEBHOOK_DEFAULT: registry.one(Kind.RECONCILER).address,
+        SMARTHOST_DEFAULT: registry.one(Kind.MAIL).address,
+    }
+    config = folder / "alertmanager.yml"
+    stays = all(old == new for old, new in moved.items())
+    if stays and not settings.dead_man_switch:
+        link(config, committed)
+        return
+    if config.is_symlink():
+        config.unlink()  # never write through it into the committed file
+    text = replace_addresses(committed.read_text(encoding="utf-8"), moved)
+    if settings.dead_man_switch:
+        text = with_switch(text, settings.dead_man_switch)
+    write_if_changed(config, text)
+
+
+def replace_addresses(text: str, moved: Mapping[str, str]) -> str:
+    """Replace whole addresses in one pass, so that two that change places do not both end up one.
+
+    Raises:
+        SetupError: an address to replace is not in the text, so the result would be wrong.
+    """
+    for old in moved:
+        if old not in text:
+            raise SetupError(
+                f"alertmanager.yml does not name {old} any more, so it cannot be moved: "
+                "put that address back there, and change it in targets.yml only"
+            )
+    pattern = "|".join(re.escape(old) for old in moved)
+    return re.sub(rf"(?<![\d.])(?:{pattern})(?!\d)", lambda match: moved[match[0]], text)
+
+
+def _committed(path: Path) -> Path:
+    if not path.exists():
+        raise SetupError(
+            f"{path} is missing: run this in the project's folder, or name it with TRADING_OPS_ROOT"
+        )
+    return path
+
+
+def link(path: Path, to: Path) -> None:
+    """Make `path` a symbolic link to `to`, replacing an older link or file; atomic."""
+    if path.is_symlink() and path.readlink() == to:
+        return
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.unlink(missing_ok=True)
+    scratch.symlink_to(to)
+    scratch.replace(path)
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Write a file whole or not at all; one that says the same already is left alone."""
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)

@@ -1,0 +1,58 @@
+"""Asks a process whether it is ready. A process that only runs is not ready."""
+
+import asyncio
+import json
+
+import aiohttp
+
+from trading_ops_lab.supervisor.process import AskBanner, AskHttp
+
+ANSWER_SECONDS = 2.0
+FIRST_PAUSE_SECONDS = 0.03
+LONGEST_PAUSE_SECONDS = 0.3
+
+
+async def until_ready(question: AskHttp | AskBanner, session: aiohttp.ClientSession) -> None:
+    """Ask again and again, with growing pauses, until the answer is yes; never gives up."""
+    pause = FIRST_PAUSE_SECONDS
+    while not await is_ready(question, session):
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+
+
+async def is_ready(question: AskHttp | AskBanner, session: aiohttp.ClientSession) -> bool:
+    """Ask once; no answer, a late one and a wrong one are all “no”."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            if isinstance(question, AskBanner):
+                return await _banner(question)
+            return await _http(question, session)
+    except (OSError, TimeoutError, aiohttp.ClientError, ValueError):
+        return False
+
+
+async def _http(question: AskHttp, session: aiohttp.ClientSession) -> bool:
+    headers = {}
+    if question.token_file:
+        token = question.token_file.read_text(encoding="ascii").strip()
+        headers["Authorization"] = f"Bearer {token}"
+    async with session.get(question.url, headers=headers, allow_redirects=False) as answer:
+        body = await answer.read()
+        if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
+            return False
+    if not question.not_yet:
+        return True
+    said = json.loads(body)
+    return isinstance(said, dict) and all(
+        said.get(key) != value for key, value in question.not_yet.items()
+    )
+
+
+async def _banner(question: AskBanner) -> bool:
+    host, _, port = question.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        line = await reader.readline()
+        return line.decode("ascii", "replace").startswith(question.begins)
+    finally:
+        writer.close()

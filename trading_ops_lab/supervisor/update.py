@@ -1,0 +1,255 @@
+"""Puts another release of a bot in the place of the one that runs, and takes it back if it is sick.
+
+The release that ran is drained, its records are copied, and the new one is started. Unless it is
+well in time, it is stopped, and the old one is started again. Records that the new one has changed
+beyond what the old one can read are taken back too, but only when nothing was traded since: else
+the unit stays down, and a person is told where the copy is.
+"""
+
+import asyncio
+import os
+import sqlite3
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from trading_ops import logs
+from trading_ops.errors import SetupError, StackError
+from trading_ops.services.orders import Orders
+from trading_ops_lab.supervisor.child import last_error
+from trading_ops_lab.supervisor.health_wait import ask, missing, until_well
+from trading_ops_lab.supervisor.process import AskHttp, Process
+from trading_ops_lab.supervisor.records_backup import copy_records, go_back, traded_since, version
+from trading_ops_lab.supervisor.releases import Releases, with_python
+from trading_ops_lab.supervisor.supervisor import Phase, Supervisor
+from trading_ops_lab.supervisor.unit import RESTART_STOP_SECONDS, Unit
+
+_log = logs.get(__name__)
+
+LONGEST_SECONDS = 600.0
+
+
+class UpdateOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a request to update a unit."""
+
+    attempt_id: str
+    incarnation: str
+    """The life that is meant; another one is left alone."""
+
+    python: str
+    """The interpreter of the release to run, as an absolute path."""
+
+    within_seconds: float = 60.0
+    """For the new release to be well; and again for the old one, if it is taken back."""
+
+
+class StackStopping(StackError):
+    """The stack stops in the middle: the next one begins with the release that ran before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """One update, handed from step to step."""
+
+    unit: Unit
+    order: UpdateOrder
+    before: Process
+    proven: str | None
+    question: AskHttp
+
+
+class Updates:
+    """Carries updates out, one at a time for each unit."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        orders: Orders,
+        releases: Releases,
+        session: aiohttp.ClientSession,
+    ) -> None:
+        """Take what is ordered about, the order book, the durable choice, and what asks bots."""
+        self._supervisor = supervisor
+        self._orders = orders
+        self._releases = releases
+        self._session = session
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def begin(self, unit: Unit, order: UpdateOrder) -> dict[str, Any]:
+        """Begin an update, or give the answer again that this attempt got before.
+
+        Raises:
+            OtherIncarnation: the life that is meant is over.
+            StackError: the unit cannot be updated, or not now; nothing was done.
+            OSError: it could not be stored; nothing was done.
+        """
+        trial = self._trial(unit, order)
+        async with unit.order:
+            answer = self._orders.take_up(unit, order.attempt_id, order.incarnation)
+        if answer is not None:
+            return answer
+        name = unit.plan.unit
+        _log.info("update_ordered", unit=name, attempt=order.attempt_id, python=order.python)
+        task = asyncio.create_task(self._carry_out(trial), name=f"update-{name}")
+        self._tasks[name] = task
+        return {"attempt_id": order.attempt_id, "outcome": "running", "repeated": False}
+
+    def _trial(self, unit: Unit, order: UpdateOrder) -> _Trial:
+        task, question = self._tasks.get(unit.plan.unit), unit.plan.ready
+        python = Path(order.python)
+        if task is not None and not task.done():
+            raise StackError(f"an update of {unit.plan.unit} is under way: wait for its end")
+        if unit.plan.records is None or not isinstance(question, AskHttp):
+            raise StackError(f"{unit.plan.unit} is no bot: it is updated with the whole stack")
+        if not python.is_absolute() or not python.is_file():
+            raise StackError(f"{order.python} is no interpreter: give its absolute path")
+        if (part := changeable_part(python)) is not None:
+            raise StackError(
+                f"{order.python} is not run: {part} belongs to another user or can be written by "
+                "everyone. Fix its owner and mode"
+            )
+        if not 0 < order.within_seconds <= LONGEST_SECONDS:
+            raise StackError(f"within_seconds must lie between 0 and {LONGEST_SECONDS:g}")
+        return _Trial(
+            unit=unit,
+            order=order,
+            before=unit.plan,
+            proven=self._releases.proven(unit.plan.unit),
+            question=question,
+        )
+
+    async def _carry_out(self, trial: _Trial) -> None:
+        order, name = trial.order, trial.unit.plan.unit
+        try:
+            answer = await self._try(trial)
+        except StackStopping as error:
+            answer = _failed(str(error))
+        except Exception as error:  # noqa: BLE001 - a defect of ours is an answer too
+            _log.exception("update_crashed", unit=name)
+            answer = _failed(f"the update crashed: {type(error).__name__}: {error}")
+        level = _log.info if answer["outcome"] == "succeeded" else _log.error
+        level("update_ended", unit=name, attempt=order.attempt_id, **answer)
+        self._orders.finish(order.attempt_id, {"attempt_id": order.attempt_id, **answer})
+
+    async def _try(self, trial: _Trial) -> dict[str, Any]:
+        unit, name = trial.unit, trial.unit.plan.unit
+        lacks = missing(await ask(trial.question, self._session), trial.order.incarnation)
+        if lacks is not None:
+            return _failed(f"nothing was done: {name} must be well before an update, and {lacks}")
+        copy: Path | None = None
+        async with unit.order:
+            self._orders.still(unit, trial.order.incarnation)
+            self._releases.begin_trial(name, trial.order.python)
+            await unit.stop(min(unit.plan.stop_seconds, RESTART_STOP_SECONDS))
+            try:
+                copy = await self._copy(trial)
+                unit.plan = with_python(trial.before, trial.order.python)
+                await unit.start()
+                problem = None
+            except (OSError, sqlite3.Error, SetupError) as error:
+                problem = str(error)
+        problem = problem or await self._until_well(trial)
+        if problem is None:
+            self._releases.end_trial(name, trial.order.python, "well")
+            detail = f"{name} runs with {trial.order.python} and is well: {unit.incarnation}"
+            return {"outcome": "succeeded", "detail": detail, "incarnation": unit.incarnation}
+        return await self._take_back(trial, copy, problem)
+
+    async def _copy(self, trial: _Trial) -> Path | None:
+        records = trial.before.records
+        if records is None or not records.exists():
+            return None  # they are on a server, whose own means make copies
+        folder = self._releases.folder_of(trial.before.unit)
+        return await asyncio.to_thread(copy_records, records, folder, trial.order.attempt_id)
+
+    async def _take_back(self, trial: _Trial, copy: Path | None, problem: str) -> dict[str, Any]:
+        unit, name = trial.unit, trial.unit.plan.unit
+        told = f"{name} with {trial.order.python}: {problem}"
+        _log.error("update_taken_back", unit=name, problem=problem)
+        async with unit.order:
+            await unit.stop(min(unit.plan.stop_seconds, RESTART_STOP_SECONDS))
+            unit.plan = trial.before
+            records, stays = await asyncio.to_thread(_restored, trial.before.records, copy)
+            if stays is None:
+                await unit.start()
+        self._releases.end_trial(name, trial.proven, f"{problem}; {stays or records}")
+        if stays is not None:
+            return _failed(f"{told}. It was NOT taken back, and is down: {stays}")
+        lacks = await self._until_well(trial)
+        if lacks is not None:
+            return _failed(f"{told}. The release before was started again, but {lacks}")
+        detail = f"{told}. The release before runs again and is well{records}"
+        return {**_failed(detail), "rolled_back": True, "incarnation": unit.incarnation}
+
+    async def _until_well(self, trial: _Trial) -> str | None:
+        """Wait for the life that was just started; return what it lacks.
+
+        Raises:
+            StackStopping: somebody takes the stack down.
+        """
+        unit, child = trial.unit, trial.unit.child
+        stopping = {Phase.STOPPING, Phase.STOPPED}
+
+        def in_vain() -> str | None:
+            if self._supervisor.phase in stopping or self._supervisor.asked_to_stop.is_set():
+                raise StackStopping("the stack stops: it begins with the release before next time")
+            if unit.child is not child:
+                return "somebody else restarted it"
+            if unit.running:
+                return None
+            said = last_error(unit.log, child.log_begins if child else 0)
+            return f"it ended with code {unit.exit_code}" + (f": {said}" if said else "")
+
+        return await until_well(
+            trial.question,
+            self._session,
+            life=lambda: unit.incarnation,
+            within_seconds=trial.order.within_seconds,
+            in_vain=in_vain,
+        )
+
+
+def changeable_part(program: Path) -> Path | None:
+    """Return the first part of a program's path that a user other than root and us can change.
+
+    Its folders count, and those of what it links to; not folders in which, as in /tmp, everyone may
+    only change what is theirs.
+    """
+    for place in (program, program.resolve()):
+        for part in (place, *place.parents):
+            found = part.stat()
+            sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+            open_to_all = found.st_mode & stat.S_IWOTH and not sticky
+            if found.st_uid not in {0, os.geteuid()} or open_to_all:
+                return part
+    return None
+
+
+def _restored(records: Path | None, copy: Path | None) -> tuple[str, str | None]:
+    """Take changed records back; return what was done, and why the old release must not start."""
+    if records is None or copy is None:
+        return "", None
+    try:
+        if version(records) == version(copy):
+            return "", None
+    except sqlite3.Error as error:
+        return "", f"its records cannot be read any more ({error}); the copy before is {copy}"
+    if traded_since(records, copy):
+        return "", (
+            f"the new release changed the records so that the old one cannot read them, and traded "
+            f"since. The copy before is {copy}. To go back all the same, put it in the place of "
+            f"{records} and start the unit: its recovery takes what is missing from the venue"
+        )
+    try:
+        aside = go_back(records, copy)
+    except (OSError, sqlite3.Error) as error:
+        return "", f"its records could not be taken back ({error}); the copy before is {copy}"
+    return f"; its records are those from before, and the newer ones are in {aside}", None
+
+
+def _failed(detail: str) -> dict[str, Any]:
+    return {"outcome": "failed", "detail": detail, "rolled_back": False, "incarnation": None}
