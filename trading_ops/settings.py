@@ -125,6 +125,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     events_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
     """For which events are kept. What is older is removed behind a signed checkpoint."""
 
+    backup_repository: str = ""
+    """Where backups are stored: a folder, or `restic:` and a location of restic's, such as
+    `restic:sftp:user@host:/backups`; empty: the folder `backups`, not encrypted."""
+
+    backup_password_file: Path | None = None
+    """The file with the password of a restic repository; None: `backup_password` in secrets."""
+
+    backup_interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=31 * DAY_SECONDS)] = 300.0
+    """How often a backup is taken; 0: none is taken, and no alert expects one."""
+
+    backup_keep_last: Annotated[int, msgspec.Meta(ge=1)] = 12
+    """As many of the newest are kept; of those before, the newest one of each of so many …"""
+
+    backup_keep_hourly: Annotated[int, msgspec.Meta(ge=0)] = 24
+    """… hours, …"""
+
+    backup_keep_daily: Annotated[int, msgspec.Meta(ge=0)] = 14
+    """… days, …"""
+
+    backup_keep_weekly: Annotated[int, msgspec.Meta(ge=0)] = 8
+    """… weeks, …"""
+
+    backup_keep_monthly: Annotated[int, msgspec.Meta(ge=0)] = 12
+    """… and months that have one."""
+
     log_dir: Path | None = None
     """Folder of log files; None: `log` in `var` for the stack, and standard error for a process
     that is started alone."""
@@ -183,6 +208,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def journal(self) -> Path:
         """The file that keeps holds while the database does not answer."""
         return self.var / "reconciler" / "journal"
+
+    @property
+    def backup_password(self) -> Path:
+        """The file with the password of a restic repository."""
+        return self.backup_password_file or self.secrets / "backup_password"
+
+    @property
+    def backup_work(self) -> Path:
+        """Folder of what backups need while they run."""
+        return self.var / "backup"
+
+    @property
+    def backup_records(self) -> Path:
+        """Folder of what is known about each backup."""
+        return self.var / "backup" / "records"
 
     @property
     def database_url(self) -> str:

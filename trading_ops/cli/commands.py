@@ -54,6 +54,8 @@ COMMANDS: Mapping[str, Entry] = {
     "events": _entry("events", "events", "Show past events, or follow new ones."),
     "token": _entry("token", "token", "Add, list and revoke API tokens."),
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
+    "backup": _entry("backup", "backup", "Take, list, verify and prune backups."),
+    "restore": _entry("restore", "restore", "Restore a backup to a new folder, or in place."),
     "migrate": _entry("migrate", "migrate", "Upgrade the database schema."),
     "export": _entry("export", "export", "Serve metrics of the host, processes and venues."),
     "node": _entry("node", "node", "Run the executor for the services of this host."),

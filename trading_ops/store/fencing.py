@@ -1,5 +1,6 @@
 """Fencing tokens of targets: who was given a lower one was replaced, and is not obeyed any more."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
@@ -33,6 +34,41 @@ def raise_fence(connection: Connection, target: str) -> int:
     token = int(row.fence) + 1 if row.fence < MAXIMUM else 1
     connection.execute(update(fences).where(fences.c.target == target).values(fence=token))
     return token
+
+
+def raise_all(
+    connection: Connection, seen: Mapping[str, int], *, by: int, owner: str, now: datetime
+) -> None:
+    """Raise every target's fence after a restore, above what was given out since the backup.
+
+    Args:
+        connection: of the restored database.
+        seen: the highest fence that each target's executor had seen when it was backed up.
+        by: more than can have been given out since.
+        owner: who restores.
+        now: of the event.
+    """
+    rows = connection.execute(select(fences.c.target, fences.c.fence))
+    before = {str(row.target): int(row.fence) for row in rows}
+    highest = {
+        target: max(before.get(target, 0), seen.get(target, 0)) for target in {*before, *seen}
+    }
+    raised = {target: min(fence + by, MAXIMUM) for target, fence in sorted(highest.items())}
+    for target, fence in raised.items():
+        if target in before:
+            statement = update(fences).where(fences.c.target == target).values(fence=fence)
+            connection.execute(statement)
+        else:
+            connection.execute(insert(fences).values(target=target, fence=fence))
+    events.add(
+        connection,
+        at=now,
+        kind="fences_raised",
+        actor=owner,
+        note="restored from a backup",
+        before=before,
+        after=raised,
+    )
 
 
 def adopt_fence(connection: Connection, attempt: Attempt, highest: int, *, now: datetime) -> bool:

@@ -1,0 +1,114 @@
+"""`backup create`: capture, describe, check and store."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+from trading_ops import __version__, clock, logs
+from trading_ops.backup import durable, sqlite
+from trading_ops.backup.manifest import Database, Manifest, describe, new_id
+from trading_ops.backup.records import Operation, Record, Records, record_of
+from trading_ops.backup.repository import Repository
+from trading_ops.backup.running import noted, only_one
+from trading_ops.backup.sources import Source, sources
+from trading_ops.errors import SetupError, StoreError
+from trading_ops.settings import Settings
+from trading_ops.store.engine import sqlite_path
+
+log = logs.get(__name__)
+
+
+def create(settings: Settings, repository: Repository) -> Record:
+    """Take a backup of everything and store it.
+
+    Raises:
+        TradingOpsError: it could not be taken or stored; earlier backups are unchanged.
+    """
+    records = Records(settings.backup_records)
+    with only_one(settings), noted(records, Operation.CREATE):
+        if settings.database:
+            raise SetupError(
+                "the reconciler's database is in PostgreSQL, which this release does not back up. "
+                "Fix: use pg_basebackup and a WAL archive"
+            )
+        began, now = clock.monotonic(), clock.now()
+        staging = durable.empty_folder(settings.backup_work / "create")
+        try:
+            databases = _capture(settings, staging, secrets=repository.encrypted)
+            manifest = Manifest(
+                id=new_id(now),
+                created_at=now,
+                recoverable_to=now,
+                release=__version__,
+                secrets=repository.encrypted,
+                entries=describe(staging),
+                databases=databases,
+            )
+            repository.add(staging, manifest)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        took = round(clock.monotonic() - began, 3)
+        record = record_of(manifest, repository.location, took)
+        records.put(record)
+        log.info("backup_created", id=record.id, bytes=record.bytes, seconds=took)
+        return record
+
+
+def _capture(settings: Settings, staging: Path, *, secrets: bool) -> tuple[Database, ...]:
+    """Copy plain files first, databases last.
+
+    So the audit anchors are older than the database that they vouch for: newer ones would say that
+    its end was cut off.
+    """
+    plain: list[Source] = []
+    databases: list[Source] = []
+    for source in sources(settings, secrets=secrets):
+        try:
+            (databases if sqlite.is_database(source.path) else plain).append(source)
+        except FileNotFoundError:
+            continue
+    needed = sum(_size(source.path) for source in (*plain, *databases))
+    durable.require_space(staging, needed, "the copy for the backup")
+    for source in plain:
+        _copy_file(source, staging / source.name)
+    described = [_copy_database(source, staging / source.name) for source in databases]
+    _refuse_old(settings, described)
+    return tuple(described)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _copy_file(source: Source, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        shutil.copyfile(source.path, target, follow_symlinks=False)
+        target.chmod(source.path.stat().st_mode & 0o777)
+    except FileNotFoundError:
+        target.unlink(missing_ok=True)  # removed since it was listed
+    except OSError as error:
+        raise StoreError(f"{source.path} could not be copied: {error.strerror}") from error
+
+
+def _copy_database(source: Source, target: Path) -> Database:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        sqlite.copy(source.path, target)
+        described = sqlite.describe(target, source.name)
+    except sqlite3.Error as error:
+        raise StoreError(f"{source.path} could not be copied: {error}") from error
+    if problems := sqlite.check(target):
+        raise StoreError(f"{source.path} is damaged: {'; '.join(problems)}")
+    return described
+
+
+def _refuse_old(settings: Settings, databases: list[Database]) -> None:
+    """Refuse a backup without the reconciler's database when there is one."""
+    path = sqlite_path(settings.database_url)
+    has_store = any(one.audit_head is not None for one in databases)
+    if path is not None and path.exists() and not has_store:
+        raise StoreError(f"{path} is not in the backup: it has no audit chain")

@@ -1,0 +1,89 @@
+"""Files that appear whole or not at all, and survive a power cut."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from trading_ops.errors import SetupError, StoreError
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replace a file; when this returns, it is on the disk."""
+    scratch = path.with_name(f".{path.name}.new")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def private_folder(path: Path) -> Path:
+    """Create a folder that only its owner can read."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"cannot create the folder {path}: {error.strerror}") from error
+    return path
+
+
+def empty_folder(path: Path) -> Path:
+    """Create a folder, without what a run before left in it."""
+    shutil.rmtree(path, ignore_errors=True)
+    return private_folder(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold a file's lock; the kernel releases it when the process dies.
+
+    Raises:
+        StoreError: another process holds it; `busy` says what that means.
+    """
+    private_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(busy) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse to begin what will not fit, with a tenth to spare.
+
+    Raises:
+        SetupError: the disk has too little free space.
+    """
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed * 1.1:
+        raise SetupError(
+            f"{what} needs {size(needed)} and 10 % to spare in {existing}, which has {size(free)} "
+            "free. Fix: free some space, or name another folder"
+        )
+
+
+def size(count: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:  # noqa: PLR2004 - the units are powers of it
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,151 @@
+"""What keeps old orders from being replayed after a restore: fences, nonces, and reduce-only.
+
+A restored database hands out fences and nonces that were used since the backup. So everything that
+only goes up is raised above what can have been used.
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from trading_ops import clock
+from trading_ops.agent.durable import read_json, write_json
+from trading_ops.backup import durable
+from trading_ops.backup.manifest import Manifest
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.target import Registry
+from trading_ops.errors import SetupError, TradingOpsError
+from trading_ops.settings import Settings
+from trading_ops.store import fencing, holds, migrate
+from trading_ops.store.engine import writing_engine
+from trading_ops.store.transaction import transaction
+from trading_ops.targets import load_targets
+
+FENCES = 100_000
+"""More attempts than automation may start on a target in a year; less than `MOST_AHEAD`."""
+
+NONCES_AHEAD = timedelta(minutes=1)
+PAGE = 4096
+MAGIC = b"nonces-1"
+_BODY = struct.Struct("<8sQQ")
+_SUM = struct.Struct("<I")
+
+
+def raise_guards(
+    settings: Settings, var: Path, manifest: Manifest, *, key: bytes, owner: str
+) -> None:
+    """Raise everything in a restored `var`, and hold each bot in reduce-only.
+
+    Raises:
+        SetupError: a file of fences or nonces cannot be read.
+        StoreError: the restored database cannot be changed.
+    """
+    seen: dict[str, int] = {}
+    for path in sorted(var.rglob("fence.json")):
+        for target, fence in _raise_file(path).items():
+            seen[target] = max(fence, seen.get(target, 0))
+    for path in sorted(var.glob("**/nonces/*/ceiling")):
+        _raise_nonces(path, manifest)
+    try:
+        registry = load_targets(settings.targets_file)
+    except TradingOpsError:
+        registry = Registry(())  # broken or lost: the bots' own files still hold them
+    reason = f"restored from backup {manifest.id}: reconcile, then resume"
+    made = {
+        target.name: Hold(
+            id=f"restore-{manifest.id}-{target.name}",
+            target=target.name,
+            state=HeldState.REDUCING,
+            owner=owner,
+            reason=reason,
+            at=clock.now(),
+        )
+        for target in registry.bots
+    }
+    for path in sorted(var.rglob("holds.json")):
+        _hold_in_file(path, registry, made, owner=owner, reason=reason)
+    _change_store(var, manifest, seen, list(made.values()), key=key, owner=owner)
+
+
+def _raise_file(path: Path) -> dict[str, int]:
+    """Raise the fences that an executor has seen; return what they were."""
+    data = read_json(path)
+    before: dict[str, int] = data.get("fences", {})
+    raised = {one: min(fence + FENCES, fencing.MAXIMUM) for one, fence in before.items()}
+    write_json(path, data | {"fences": raised})
+    return before
+
+
+def _raise_nonces(path: Path, manifest: Manifest) -> None:
+    """Raise a ceiling above every nonce that was issued since the backup.
+
+    A ceiling follows the clock in microseconds, or runs ahead of it no faster than the clock.
+    """
+    data = path.read_bytes()
+    slots = [_BODY.unpack_from(page) for page in (data[:PAGE], data[PAGE:]) if _is_intact(page)]
+    if not slots:
+        raise SetupError(f"{path}: both copies of the highest nonce are damaged")
+    write, ceiling = max(slot[1] for slot in slots), max(slot[2] for slot in slots)
+    now = clock.now()
+    passed = (now - manifest.created_at + NONCES_AHEAD) // timedelta(microseconds=1)
+    raised = max(ceiling, int(now.timestamp() * 1e6)) + max(passed, 0)
+    durable.write(path, _slot(write + 1, raised) + _slot(write + 2, raised))
+
+
+def _is_intact(page: bytes) -> bool:
+    if len(page) != PAGE or page[: len(MAGIC)] != MAGIC:
+        return False
+    (check,) = _SUM.unpack_from(page, _BODY.size)
+    return bool(check == zlib.crc32(page[: _BODY.size]))
+
+
+def _slot(write: int, ceiling: int) -> bytes:
+    body = _BODY.pack(MAGIC, write, ceiling)
+    return (body + _SUM.pack(zlib.crc32(body))).ljust(PAGE, b"\0")
+
+
+def _hold_in_file(
+    path: Path, registry: Registry, made: Mapping[str, Hold], *, owner: str, reason: str
+) -> None:
+    unit = path.parent.name
+    bot = next((one for one in registry.bots if one.service and one.service.unit == unit), None)
+    name = bot.name if bot else unit
+    hold = made.get(name)
+    entry: dict[str, Any] = {
+        "id": hold.id if hold else f"restore-{unit}",
+        "state": HeldState.REDUCING.value,
+        "owner": owner,
+        "reason": reason,
+        "at": clock.timestamp(),
+    }
+    data = read_json(path)
+    kept = [one for one in data.get("holds", []) if one.get("id") != entry["id"]]
+    write_json(path, data | {"holds": [*kept, entry]})
+
+
+def _change_store(
+    var: Path,
+    manifest: Manifest,
+    seen: Mapping[str, int],
+    bots: list[Hold],
+    *,
+    key: bytes,
+    owner: str,
+) -> None:
+    if manifest.store is None:
+        return
+    path = var.parent / manifest.store.path
+    url = f"sqlite:///{path}"
+    migrate.upgrade(url)
+    engine = writing_engine(url)
+    try:
+        with transaction(engine, key) as connection:
+            now = clock.now()
+            fencing.raise_all(connection, seen, by=FENCES, owner=owner, now=now)
+            for hold in bots:
+                holds.lay(connection, hold, now=now)
+    finally:
+        engine.dispose()

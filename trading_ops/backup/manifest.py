@@ -1,0 +1,178 @@
+"""What a backup contains: sizes and SHA-256 of every file, and what its databases must hold.
+
+A manifest is stored as a line with its own SHA-256 and a line of JSON, so that one flipped bit in
+either is found.
+"""
+
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from trading_ops.errors import StoreError
+
+NAME = "manifest"
+BLOCK = 1 << 20
+
+Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{6}$")]
+
+
+class Damaged(StoreError):
+    """A backup differs from its manifest, or the manifest cannot be read."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file."""
+
+    path: Annotated[str, msgspec.Meta(min_length=1)]
+    """Relative to the backup, with slashes."""
+
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Hash
+    mode: Annotated[int, msgspec.Meta(ge=0, le=0o777)]
+
+
+class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a database held when it was captured; a restore test compares it."""
+
+    path: str
+    """Of its file, or of the folder of a base backup."""
+
+    engine: Literal["sqlite", "postgresql"]
+    rows: dict[str, int] = {}
+    """Of each table."""
+
+    newest: dict[str, str] = {}
+    """The highest time in each table that has a column of times."""
+
+    revision: str | None = None
+    """Of the schema, where Alembic keeps one."""
+
+    audit_head: int | None = None
+    """The newest event of the audit chain, where there is one."""
+
+    wal_start: str | None = None
+    wal_end: str | None = None
+    """LSNs of a PostgreSQL base backup: the WAL that makes it consistent."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One backup."""
+
+    version: Literal[1] = 1
+    id: Id
+    created_at: datetime
+    recoverable_to: datetime
+    """Whatever was committed before this moment is in the backup."""
+
+    release: str
+    secrets: bool
+    """Whether the secrets folder is included: only in an encrypted repository."""
+
+    entries: tuple[Entry, ...]
+    databases: tuple[Database, ...]
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        """Sorts by time."""
+        return (self.created_at, self.id)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files."""
+        return sum(entry.bytes for entry in self.entries)
+
+    @property
+    def store(self) -> Database | None:
+        """The reconciler's database: the one with an audit chain."""
+        return next((one for one in self.databases if one.audit_head is not None), None)
+
+
+def new_id(now: datetime) -> str:
+    """Return an id that sorts by time."""
+    at = now.astimezone(UTC)
+    return f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the manifest's file."""
+    body = msgspec.json.encode(manifest)
+    return f"{hashlib.sha256(body).hexdigest()}\n".encode() + body + b"\n"
+
+
+def decode(data: bytes) -> Manifest:
+    """Return the manifest in a file.
+
+    Raises:
+        Damaged: one byte or more was changed, or a later release wrote it.
+    """
+    digest, _, rest = data.partition(b"\n")
+    body = rest[:-1]
+    if rest[-1:] != b"\n" or digest != hashlib.sha256(body).hexdigest().encode():
+        raise Damaged("the manifest does not match its checksum")
+    try:
+        manifest = msgspec.json.decode(body, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"the manifest cannot be read: {error}") from error
+    if not all(is_safe(entry.path) for entry in manifest.entries):
+        raise Damaged("the manifest names a path outside of the backup")
+    return manifest
+
+
+def is_safe(path: str) -> bool:
+    """Whether a path of a manifest stays inside the folder that it is restored into."""
+    parts = path.split("/")
+    return "\0" not in path and not any(part in {"", ".", ".."} for part in parts)
+
+
+def describe(folder: Path) -> tuple[Entry, ...]:
+    """Return the entries of all files in a folder; links are not followed."""
+    return tuple(
+        Entry(
+            path=path.relative_to(folder).as_posix(),
+            bytes=path.stat().st_size,
+            sha256=digest(path),
+            mode=stat.S_IMODE(path.stat().st_mode) & 0o777,
+        )
+        for path in sorted(files(folder))
+    )
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Yield the regular files below a folder; links are not followed."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    made = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            made.update(block)
+    return made.hexdigest()
+
+
+def differences(manifest: Manifest, folder: Path) -> list[str]:
+    """Return how the files in a folder differ from the manifest, one sentence each."""
+    found = {path.relative_to(folder).as_posix(): path for path in files(folder)}
+    problems = []
+    for entry in manifest.entries:
+        path = found.pop(entry.path, None)
+        if path is None:
+            problems.append(f"{entry.path} is missing")
+        elif (size := path.stat().st_size) != entry.bytes:
+            problems.append(f"{entry.path} has {size} bytes, expected {entry.bytes}")
+        elif digest(path) != entry.sha256:
+            problems.append(f"{entry.path} does not match its SHA-256")
+    return problems + [f"{path} is not in the manifest" for path in sorted(found)]

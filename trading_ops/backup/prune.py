@@ -1,0 +1,51 @@
+"""`backup prune`: remove what retention gives up, never the newest backup that can be restored."""
+
+from trading_ops import logs
+from trading_ops.backup.records import Operation, Records
+from trading_ops.backup.repository import Repository
+from trading_ops.backup.retention import Keep, Kept, to_remove
+from trading_ops.backup.running import noted, only_one
+from trading_ops.settings import Settings
+
+log = logs.get(__name__)
+
+
+def prune(settings: Settings, repository: Repository, *, dry_run: bool = False) -> list[str]:
+    """Remove old backups; return their ids.
+
+    Raises:
+        TradingOpsError: the repository cannot be read or changed.
+    """
+    records = Records(settings.backup_records)
+    with only_one(settings), noted(records, Operation.PRUNE):
+        known, listing = records.all(), repository.listing()
+        backups = [
+            Kept(
+                id=one.id,
+                created_at=one.created_at,
+                is_restorable=one.id in known
+                and known[one.id].restore_tested_at is not None
+                and not known[one.id].problem,
+            )
+            for one in listing.manifests
+        ]
+        ids = to_remove(backups, keep_of(settings))
+        if ids and not dry_run:
+            repository.remove(ids)
+            log.info("backups_removed", count=len(ids), oldest=ids[0], newest=ids[-1])
+        if not dry_run:
+            kept = {one.id for one in listing.manifests} - set(ids)
+            for key in known.keys() - kept:
+                records.forget(key)
+        return ids
+
+
+def keep_of(settings: Settings) -> Keep:
+    """Return the retention of the settings."""
+    return Keep(
+        last=settings.backup_keep_last,
+        hourly=settings.backup_keep_hourly,
+        daily=settings.backup_keep_daily,
+        weekly=settings.backup_keep_weekly,
+        monthly=settings.backup_keep_monthly,
+    )

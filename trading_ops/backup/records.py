@@ -1,0 +1,120 @@
+"""What this host knows about its backups: a small file for each, and one for the last runs.
+
+The command line writes them, with the reconciler running or not; the reconciler reads them into
+its store, its events and its metrics.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trading_ops import logs
+from trading_ops.backup import durable
+from trading_ops.backup.manifest import Manifest
+
+log = logs.get(__name__)
+
+RUNS = "runs.json"
+
+
+class Operation(StrEnum):
+    """What can be run, and fail."""
+
+    CREATE = "create"
+    VERIFY = "verify"
+    RESTORE_TEST = "restore_test"
+    PRUNE = "prune"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One backup."""
+
+    id: str
+    created_at: datetime
+    recoverable_to: datetime
+    location: str
+    bytes: int
+    files: int
+    release: str
+    revision: str | None = None
+    audit_head: int | None = None
+    took_seconds: float = 0.0
+    verified_at: datetime | None = None
+    restore_tested_at: datetime | None = None
+    restore_seconds: float | None = None
+    problem: str = ""
+    """What the last verification or restore test found; empty: nothing."""
+
+    removed_at: datetime | None = None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """The last run of an operation."""
+
+    at: datetime
+    succeeded: bool
+    detail: str = ""
+
+
+def record_of(manifest: Manifest, location: str, took_seconds: float = 0.0) -> Record:
+    """Return the record of a backup about which nothing else is known."""
+    store = manifest.store
+    return Record(
+        id=manifest.id,
+        created_at=manifest.created_at,
+        recoverable_to=manifest.recoverable_to,
+        location=location,
+        bytes=manifest.bytes,
+        files=len(manifest.entries),
+        release=manifest.release,
+        revision=store.revision if store else None,
+        audit_head=store.audit_head if store else None,
+        took_seconds=took_seconds,
+    )
+
+
+class Records:
+    """The folder of records."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def all(self) -> dict[str, Record]:
+        """Return the records, oldest first; what cannot be read is logged and left out."""
+        found = (_read(path, Record) for path in sorted(self._folder.glob("[0-9]*.json")))
+        return {one.id: one for one in found if one is not None}
+
+    def get(self, manifest: Manifest, location: str) -> Record:
+        """Return the record of a backup, or a new one."""
+        return self.all().get(manifest.id) or record_of(manifest, location)
+
+    def put(self, record: Record) -> None:
+        """Store a record."""
+        folder = durable.private_folder(self._folder)
+        durable.write(folder / f"{record.id}.json", msgspec.json.encode(record))
+
+    def forget(self, key: str) -> None:
+        """Remove a record."""
+        (self._folder / f"{key}.json").unlink(missing_ok=True)
+
+    def runs(self) -> dict[Operation, Run]:
+        """Return the last run of each operation."""
+        return _read(self._folder / RUNS, dict[Operation, Run]) or {}
+
+    def ran(self, operation: Operation, run: Run) -> None:
+        """Note the last run of an operation."""
+        folder = durable.private_folder(self._folder)
+        durable.write(folder / RUNS, msgspec.json.encode({**self.runs(), operation: run}))
+
+
+def _read(path: Path, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("backup_record_unreadable", path=str(path), error=str(error))
+        return None

@@ -1,0 +1,84 @@
+"""Where backups are stored: one interface, and the choice between its implementations.
+
+`backup_repository` in `settings.yml` is a folder, or `restic:` and a location of restic's.
+"""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from trading_ops.backup.manifest import Manifest
+from trading_ops.settings import Settings
+
+RESTIC = "restic:"
+DEFAULT = "backups"
+"""The folder in the project's root that is used when the setting is empty."""
+
+
+class Listing(NamedTuple):
+    """What a repository holds."""
+
+    manifests: Sequence[Manifest]
+    """Oldest first."""
+
+    damaged: Sequence[str]
+    """One sentence for each backup whose manifest cannot be read."""
+
+
+class Repository(Protocol):
+    """Stores backups. Killed at any moment, it keeps every backup that was complete."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is stored can be read without a password."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people."""
+
+    def add(self, staging: Path, manifest: Manifest) -> None:
+        """Store the files of a folder; the backup exists when the last step stored its manifest.
+
+        Raises:
+            TradingOpsError: it could not be stored.
+        """
+
+    def listing(self) -> Listing:
+        """Return what is stored.
+
+        Raises:
+            TradingOpsError: the repository cannot be read.
+        """
+
+    def fetch(self, manifest: Manifest, into: Path) -> None:
+        """Write the files of a backup into an empty folder; the caller compares the manifest.
+
+        Raises:
+            Damaged: a file is missing or was changed.
+            TradingOpsError: the repository cannot be read.
+        """
+
+    def remove(self, ids: Collection[str]) -> None:
+        """Remove backups, and the data that no other backup needs.
+
+        Raises:
+            TradingOpsError: the repository cannot be changed.
+        """
+
+
+def open_repository(settings: Settings) -> Repository:
+    """Return the repository of the settings.
+
+    Raises:
+        SetupError: restic is not installed, or has no password.
+    """
+    wanted = settings.backup_repository
+    if wanted.startswith(RESTIC):
+        from trading_ops.backup.restic import ResticRepository  # noqa: PLC0415 - only if it is used
+
+        return ResticRepository(
+            wanted.removeprefix(RESTIC), settings.backup_password, work=settings.backup_work
+        )
+    from trading_ops.backup.folder import FolderRepository  # noqa: PLC0415 - see above
+
+    return FolderRepository((settings.root / (wanted or DEFAULT)).resolve())

@@ -1,0 +1,70 @@
+"""`restore`: choose a backup and write it to a new place, whole or not at all."""
+
+import shutil
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from trading_ops.backup import durable
+from trading_ops.backup.manifest import Damaged, Manifest
+from trading_ops.backup.repository import Repository
+from trading_ops.backup.verify import fetch
+from trading_ops.errors import SetupError
+
+LATEST = "latest"
+
+
+def choose(
+    manifests: Sequence[Manifest], wanted: str = LATEST, to: datetime | None = None
+) -> Manifest:
+    """Return the backup that is asked for.
+
+    Args:
+        manifests: of the repository, oldest first.
+        wanted: an id, the beginning of one, or `latest`.
+        to: the newest one from before this moment.
+
+    Raises:
+        SetupError: there is none, or the beginning fits several.
+    """
+    if not manifests:
+        raise SetupError("the repository has no backup. Fix: run `trading-ops backup create`")
+    if to is not None:
+        before = [one for one in manifests if one.recoverable_to <= to]
+        if not before:
+            oldest = manifests[0].recoverable_to
+            raise SetupError(f"no backup is from before {to}; the oldest is from {oldest}")
+        return before[-1]
+    if wanted == LATEST:
+        return manifests[-1]
+    found = [one for one in manifests if one.id.startswith(wanted)]
+    if len(found) != 1:
+        how_many = "no backup has" if not found else "several backups have"
+        raise SetupError(f"{how_many} the id {wanted!r}: see `trading-ops backup list`")
+    return found[0]
+
+
+def restore_into(repository: Repository, manifest: Manifest, into: Path) -> None:
+    """Write a backup into a new folder; it appears when it is complete and compared.
+
+    Raises:
+        SetupError: the folder is not empty, or there is too little space.
+        Damaged: the backup is not what its manifest says; nothing was written.
+        TradingOpsError: the repository cannot be read.
+    """
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise SetupError(f"{into} is not an empty folder. Fix: name a new one with --into")
+    durable.require_space(into.parent, manifest.bytes, "the restore")
+    scratch = durable.empty_folder(into.with_name(f".{into.name}.partial"))
+    try:
+        if problems := fetch(repository, manifest, scratch):
+            raise Damaged(
+                f"backup {manifest.id} is damaged: {'; '.join(problems[:5])}. Fix: restore an "
+                "older one, see `trading-ops backup list`"
+            )
+        if into.exists():
+            into.rmdir()
+        scratch.replace(into)
+        durable.sync(into.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

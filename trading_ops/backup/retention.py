@@ -1,0 +1,59 @@
+"""Which backups are kept: the newest ones, and one for each hour, day, week and month before."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """How many of each."""
+
+    last: int = 12
+    hourly: int = 24
+    daily: int = 14
+    weekly: int = 8
+    monthly: int = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """One backup as retention sees it."""
+
+    id: str
+    created_at: datetime
+    is_restorable: bool
+    """Whether a restore test of it has passed and nothing has failed since."""
+
+
+_PERIODS: tuple[tuple[str, Callable[[datetime], tuple[int, ...]]], ...] = (
+    ("hourly", lambda at: (at.year, at.month, at.day, at.hour)),
+    ("daily", lambda at: (at.year, at.month, at.day)),
+    ("weekly", lambda at: tuple(at.isocalendar()[:2])),
+    ("monthly", lambda at: (at.year, at.month)),
+)
+
+
+def to_remove(backups: Collection[Kept], keep: Keep) -> list[str]:
+    """Return the ids that retention gives up, oldest first.
+
+    Nothing is removed before a restore test has passed. The newest restorable backup always
+    stays, and so does everything newer than it.
+    """
+    newest_first = sorted(backups, key=lambda one: (one.created_at, one.id), reverse=True)
+    proven = next((at for at, one in enumerate(newest_first) if one.is_restorable), None)
+    if proven is None:
+        return []
+    kept = {one.id for one in newest_first[: max(proven + 1, keep.last)]}
+    for name, period in _PERIODS:
+        kept |= _first_of_each(newest_first, period, getattr(keep, name))
+    return [one.id for one in reversed(newest_first) if one.id not in kept]
+
+
+def _first_of_each(
+    newest_first: Sequence[Kept], period: Callable[[datetime], tuple[int, ...]], count: int
+) -> set[str]:
+    newest: dict[tuple[int, ...], str] = {}
+    for one in newest_first:
+        newest.setdefault(period(one.created_at.astimezone(UTC)), one.id)
+    return set(list(newest.values())[:count])

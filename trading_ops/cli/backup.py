@@ -1,0 +1,153 @@
+"""`backup`: take backups, list them, prove that they can be restored, and remove old ones."""
+
+import click
+import msgspec
+from rich.table import Table
+
+from trading_ops.backup import create as creating
+from trading_ops.backup import prune as pruning
+from trading_ops.backup import verify as verifying
+from trading_ops.backup.durable import size
+from trading_ops.backup.manifest import Damaged, Manifest
+from trading_ops.backup.records import Record, Records
+from trading_ops.backup.repository import Repository, open_repository
+from trading_ops.backup.restore import LATEST, choose
+from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.story import plain
+from trading_ops.cli.times import moment, short
+from trading_ops.settings import Settings, load_settings
+
+
+@click.group()
+def backup() -> None:
+    """Backups of the databases, the configuration and the state of the bots."""
+
+
+@backup.command()
+@output_option
+def create(output: str) -> None:
+    """Take a backup and store it. The stack can go on running."""
+    settings = load_settings()
+    record = creating.create(settings, open_repository(settings))
+    if output == "json":
+        print_json(msgspec.to_builtins(record))
+        return
+    click.echo(
+        f"backup {record.id}: {record.files} files, {size(record.bytes)}, "
+        f"{record.took_seconds:.1f} s, in {record.location}"
+    )
+
+
+@backup.command(name="list")
+@output_option
+@click.pass_context
+def show(context: click.Context, output: str) -> None:
+    """List the backups in the repository. Exit code 1: one of them cannot be read."""
+    settings = load_settings()
+    repository = open_repository(settings)
+    listing, records = repository.listing(), Records(settings.backup_records)
+    found = [records.get(one, repository.location) for one in listing.manifests]
+    if output == "json":
+        print_json({"backups": msgspec.to_builtins(found), "damaged": list(listing.damaged)})
+    else:
+        table = Table()
+        for column in ("id", "taken", "size", "schema", "verified", "restore-tested", "RTO"):
+            table.add_column(column)
+        for one in found:
+            table.add_row(*map(plain, _cells(one)))
+        out().print(table if found else f"no backup in {repository.location}")
+    for line in listing.damaged:
+        click.echo(f"damaged: {line}", err=True)
+    if listing.damaged:
+        context.exit(ExitCode.FAILED)
+
+
+def _cells(one: Record) -> tuple[str, ...]:
+    verified = "damaged" if one.problem else short(one.verified_at) if one.verified_at else "never"
+    tested = short(one.restore_tested_at) if one.restore_tested_at else "never"
+    seconds = f"{one.restore_seconds:.1f} s" if one.restore_seconds is not None else ""
+    return (
+        one.id,
+        short(one.created_at),
+        size(one.bytes),
+        one.revision or "",
+        verified,
+        tested,
+        seconds,
+    )
+
+
+@backup.command()
+@click.argument("key", metavar="[ID]", default=LATEST)
+@click.option("--all", "everything", is_flag=True, help="Each backup in the repository.")
+@click.option(
+    "--restore-test", is_flag=True, help="Also open its databases and verify the audit chain."
+)
+@output_option
+@click.pass_context
+def verify(
+    context: click.Context, key: str, output: str, *, everything: bool, restore_test: bool
+) -> None:
+    """Read a backup back and compare every file with its manifest; by default the latest one.
+
+    Exit code 1: a backup cannot be restored as it was taken.
+    """
+    settings = load_settings()
+    repository = open_repository(settings)
+    listing = repository.listing()
+    damaged = list(listing.damaged) if everything else []
+    chosen = list(listing.manifests) if everything else [choose(listing.manifests, key)]
+    records = []
+    for manifest in chosen:
+        record, problem = _verify_one(settings, repository, manifest, restore_test=restore_test)
+        records.append(record)
+        damaged += [problem] if problem else []
+        if output != "json" and not problem:
+            how = "restored and opened" if restore_test else "every file compared"
+            tested = restore_test and record.restore_seconds is not None
+            took = f" in {record.restore_seconds:.1f} s" if tested else ""
+            click.echo(f"backup {manifest.id}: intact ({how}{took})")
+    if output == "json":
+        print_json({"backups": msgspec.to_builtins(records), "damaged": damaged})
+    for line in damaged:
+        click.echo(f"damaged: {line}", err=True)
+    if damaged:
+        context.exit(ExitCode.FAILED)
+
+
+def _verify_one(
+    settings: Settings, repository: Repository, manifest: Manifest, *, restore_test: bool
+) -> tuple[Record, str]:
+    try:
+        return verifying.verify(settings, repository, manifest, restore_test=restore_test), ""
+    except Damaged as error:
+        return Records(settings.backup_records).get(manifest, repository.location), str(error)
+
+
+@backup.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@output_option
+def prune(output: str, *, dry_run: bool) -> None:
+    """Remove what the `backup_keep_…` settings give up.
+
+    Nothing is removed before a restore test has passed. The newest backup that passed one stays,
+    and all that are newer.
+    """
+    settings = load_settings()
+    ids = pruning.prune(settings, open_repository(settings), dry_run=dry_run)
+    if output == "json":
+        print_json({"removed": ids, "dry_run": dry_run})
+        return
+    for one in ids:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {one}")
+    if not ids:
+        click.echo("nothing to remove")
+
+
+def describe(manifest: Manifest) -> str:
+    """Say in one line which backup it is."""
+    return (
+        f"backup {manifest.id} of {moment(manifest.created_at)}: {len(manifest.entries)} files, "
+        f"{size(manifest.bytes)}, release {manifest.release}"
+    )

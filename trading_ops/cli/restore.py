@@ -1,0 +1,120 @@
+"""`restore`: write a backup to a new folder, or in the place of `var`."""
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from trading_ops import clock
+from trading_ops.backup.in_place import Restored, restore_in_place
+from trading_ops.backup.manifest import Manifest
+from trading_ops.backup.repository import open_repository
+from trading_ops.backup.restore import LATEST, choose, restore_into
+from trading_ops.backup.running import only_one
+from trading_ops.cli.backup import describe
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.times import moment
+from trading_ops.settings import load_settings
+
+
+def _moment_of(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise click.BadParameter(f"{value!r} is not a time with its offset: 2026-03-01T12:00:00Z")
+    return found.astimezone(UTC)
+
+
+@click.command()
+@click.argument("key", metavar="[latest|ID]", default=LATEST)
+@click.option(
+    "--to",
+    metavar="TIME",
+    callback=_moment_of,
+    help="The state at this moment, or the last one before, as 2026-03-01T12:00:00Z.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A new folder; by default restored-ID in the project's folder.",
+)
+@click.option("--in-place", is_flag=True, help="Replace var/; everything must be stopped.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+@output_option
+def restore(
+    key: str,
+    to: datetime | None,
+    into: Path | None,
+    owner: str,
+    output: str,
+    *,
+    in_place: bool,
+    dry_run: bool,
+) -> None:
+    """Restore a backup to a new folder; nothing that runs is touched.
+
+    With --in-place it replaces var/. Fences and nonces are then raised above everything used since
+    the backup, and every bot starts reduce-only until `trading-ops resume`.
+    """
+    if in_place and into:
+        raise click.UsageError("--in-place and --into exclude each other")
+    if to is not None and key != LATEST:
+        raise click.UsageError("--to chooses the backup; leave out the id")
+    settings = load_settings()
+    repository = open_repository(settings)
+    manifest = choose(repository.listing().manifests, key, to)
+    target = settings.var if in_place else (into or settings.root / f"restored-{manifest.id}")
+    target = target.resolve()
+    began = clock.monotonic()
+    restored = None
+    if not dry_run:
+        with only_one(settings):
+            if in_place:
+                restored = restore_in_place(settings, repository, manifest, owner=owner)
+            else:
+                restore_into(repository, manifest, target)
+    seconds = round(clock.monotonic() - began, 1)
+    if output == "json":
+        print_json(_as_object(manifest, target, restored, seconds, dry_run=dry_run))
+        return
+    click.echo(describe(manifest))
+    click.echo(f"it has everything up to {moment(manifest.recoverable_to)}")
+    click.echo(f"would be restored into {target}" if dry_run else f"restored into {target}")
+    if restored is not None:
+        _tell(restored, seconds)
+
+
+def _tell(restored: Restored, seconds: float) -> None:
+    click.echo(f"it took {seconds} s")
+    if restored.before is not None:
+        click.echo(f"the old folder is {restored.before}: remove it when you no longer need it")
+    for path in restored.differing:
+        click.echo(f"{path} differs from the backup and was left as it is")
+    click.echo(
+        "fences and nonces were raised; every bot is reduce-only until you have reconciled it and "
+        "run `trading-ops resume BOT`"
+    )
+
+
+def _as_object(
+    manifest: Manifest, target: Path, restored: Restored | None, seconds: float, *, dry_run: bool
+) -> dict[str, object]:
+    return {
+        "id": manifest.id,
+        "recoverable_to": manifest.recoverable_to,
+        "into": str(target),
+        "bytes": manifest.bytes,
+        "dry_run": dry_run,
+        "seconds": seconds,
+        "before": restored and restored.before and str(restored.before),
+        "differing": restored.differing if restored else [],
+    }
