@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest attacks faults
+.PHONY: help setup setup-dev up down status doctor test test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -80,6 +80,13 @@ fuzz: setup-dev ## Send malformed notifications and API requests: make fuzz PAYL
 
 test-freqtrade: setup-dev ## Test against a real Freqtrade in its own virtual environment
 	@scripts/test-freqtrade.sh
+
+FLIPS ?= 10000
+test-backup: KILLS = 500
+test-backup: setup-dev ## Flip bits in backups, kill during backup, prune and restore, test with restic
+	@.venv/bin/python -m tests.backup.flips --flips "$(FLIPS)"
+	@.venv/bin/python -m tests.backup.kills --kills "$(KILLS)"
+	@scripts/pytest.sh --long tests/backup
 
 ENGINES ?=
 VERSIONS ?=

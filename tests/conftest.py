@@ -25,6 +25,7 @@ settings.register_profile("long", max_examples=4000, deadline=None, derandomize=
 
 LONG = frozenset(
     {
+        "tests/backup/test_restic.py",
         "tests/crash/test_soak.py",
         "tests/crash/test_crash_bot.py",
         "tests/crash/test_crash_plants.py",

@@ -1,6 +1,6 @@
 """Flips one bit of a backup at a time, and counts how many a verification finds.
 
-    python -m tests.backup.flips --flips 10000
+python -m tests.backup.flips --flips 10000
 """
 
 import argparse
@@ -71,8 +71,10 @@ def main() -> int:
         root.mkdir()
         missed = run(Installation.make(root), given.flips, given.seed, Path(folder) / "scratch")
     found = given.flips - len(missed)
-    print(f"{found} of {given.flips} flipped bits were found ({100 * found / given.flips:.2f} %)")
-    print("\n".join(missed))
+    sys.stdout.write(
+        f"{found} of {given.flips} flipped bits were found ({100 * found / given.flips:.2f} %)\n"
+    )
+    sys.stdout.writelines(f"{line}\n" for line in missed)
     return 1 if missed else 0
 
 

@@ -33,7 +33,9 @@ def test_what_was_taken_is_what_is_restored(installation: Installation, tmp_path
     for name in ("holds.json", "fence.json"):
         copied = tmp_path / "new/var/bot-alpha" / name
         assert copied.read_bytes() == (installation.bot / name).read_bytes()
-        assert stat.S_IMODE(copied.stat().st_mode) == stat.S_IMODE((installation.bot / name).stat().st_mode)
+        assert stat.S_IMODE(copied.stat().st_mode) == stat.S_IMODE(
+            (installation.bot / name).stat().st_mode
+        )
     paths = {entry.path for entry in manifest.entries}
     assert {
         "config/settings.yml",
@@ -82,9 +84,9 @@ def test_a_restore_test_finds_a_story_that_was_changed_before_the_backup(
     record = Records(installation.settings.backup_records).all()[manifest.id]
     assert record.problem
     assert record.restore_tested_at is None
-    assert not Records(installation.settings.backup_records).runs()[
-        Operation.RESTORE_TEST
-    ].succeeded
+    assert (
+        not Records(installation.settings.backup_records).runs()[Operation.RESTORE_TEST].succeeded
+    )
 
 
 def test_a_damaged_database_is_not_stored(installation: Installation) -> None:

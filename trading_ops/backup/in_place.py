@@ -6,6 +6,7 @@ The new `var` is built beside the old one and exchanged for it by two renames; t
 
 import contextlib
 import fcntl
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from trading_ops.settings import Settings
 
 log = logs.get(__name__)
 
+BEFORE = ".before-restore-"
 CARRIED = ("backup", "log", "versions", "prometheus/data")
 """What no backup has and the old `var` keeps."""
 
@@ -105,7 +107,13 @@ def _stopped(var: Path) -> Iterator[None]:
 
 
 def _keep_secrets(var: Path, new: Path) -> None:
-    """Copy the secrets that the backup does not have: present ones win over older copies."""
+    """Copy the secrets of today over those of the backup, which may have none.
+
+    A run that was killed between its two renames has left them in the folder that it moved away.
+    """
+    moved = sorted(var.parent.glob(f"{var.name}{BEFORE}*"))
+    if not (var / SECRETS).exists() and moved:
+        var = moved[-1]
     for folder in (one for one in var.rglob(SECRETS) if one.is_dir() and not one.is_symlink()):
         target = new / folder.relative_to(var)
         shutil.copytree(folder, target, dirs_exist_ok=True, symlinks=True)
@@ -127,7 +135,7 @@ def _exchange(var: Path, new: Path, manifest: Manifest) -> Path | None:
     before = None
     try:
         if var.exists():
-            before = var.with_name(f"{var.name}.before-restore-{clock.now():%Y%m%dT%H%M%SZ}")
+            before = _free_name(var)
             var.rename(before)
         new.rename(var)
     except OSError as error:
@@ -139,6 +147,12 @@ def _exchange(var: Path, new: Path, manifest: Manifest) -> Path | None:
     if before is not None:
         _carry_over(before, var)
     return before
+
+
+def _free_name(var: Path) -> Path:
+    name = f"{var.name}{BEFORE}{clock.now():%Y%m%dT%H%M%SZ}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(one for one in map(var.with_name, names) if not one.exists())
 
 
 def _carry_over(before: Path, var: Path) -> None:
