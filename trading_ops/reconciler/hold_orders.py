@@ -10,7 +10,7 @@ from trading_ops.clients.agent import CommandAnswer, ReportedHold
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Target
-from trading_ops.errors import Refused, TradingOpsError, Unreachable
+from trading_ops.errors import FencedOff, Refused, TradingOpsError, Unreachable
 from trading_ops.reconciler.hold_memory import HoldMemory
 from trading_ops.store import holds
 
@@ -138,12 +138,32 @@ class HoldOrders:
     async def _command(
         self, target: Target, name: str, params: Mapping[str, str], *, attempt_id: str
     ) -> CommandAnswer:
+        """Send a command with the newest fence known here, or the agent's own if that is higher.
+
+        Fences order remediation attempts. Holds have an order of their own: a person's word, or
+        what the database has just said. So a fence that the agent has from elsewhere, even one
+        that a stranger sent with the bot's token, does not block them.
+
+        Raises:
+            ClientError: it was not done, as far as is known.
+        """
+        fence = self._memory.fence(target.name)
+        try:
+            return await self._send(target, name, params, attempt_id=attempt_id, fence=fence)
+        except FencedOff as error:
+            log.warning("fence_of_agent_taken", target=target.name, ours=fence, its=error.highest)
+            highest = error.highest
+        return await self._send(target, name, params, attempt_id=attempt_id, fence=highest)
+
+    async def _send(
+        self, target: Target, name: str, params: Mapping[str, str], *, attempt_id: str, fence: int
+    ) -> CommandAnswer:
         """Send a command, and again when it failed at once.
 
         A connection that was kept open since the bot's former life is only then found closed.
 
         Raises:
-            ClientError: it was not done, as far as anybody knows.
+            ClientError: it was not done, as far as is known.
         """
         began = clock.monotonic()
         send = partial(
@@ -151,7 +171,7 @@ class HoldOrders:
             name,
             params,
             attempt_id=attempt_id,
-            fence=self._memory.fence(target.name),
+            fence=fence,
             within=COMMAND_WITHIN,
         )
         try:

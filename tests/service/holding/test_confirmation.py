@@ -9,6 +9,7 @@ from tests.service.holding.conftest import Desk
 from tests.service.holding.test_watch import watching
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.agent.commands import MAXIMUM_FENCE
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.store import holds
 
@@ -42,6 +43,14 @@ async def waiting(bot: RealAgent) -> RealAgent:
 
 async def test_without_holds_the_first_look_opens_the_gate(desk: Desk, waiting: RealAgent) -> None:
     assert waiting.denial == "awaiting_holds"
+    await enforced_until(desk, waiting, None)
+
+
+async def test_a_fence_from_elsewhere_does_not_keep_the_gate_shut(
+    desk: Desk, waiting: RealAgent
+) -> None:
+    """Else one command with the bot's own token would keep it from trading for ever."""
+    await desk.directory.bot(desk.target).raise_fence(MAXIMUM_FENCE)
     await enforced_until(desk, waiting, None)
 
 

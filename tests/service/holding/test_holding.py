@@ -16,6 +16,7 @@ from tests.service.holding.bots import RealAgent
 from tests.service.holding.conftest import Desk
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.agent.commands import MAXIMUM_FENCE
 from trading_ops.domain.hold import HeldState, Hold, silence_id
 from trading_ops.errors import Refused, StoreError, Unreachable
 from trading_ops.reconciler.holding import STORE_SECONDS, Holding
@@ -603,3 +604,15 @@ async def test_settling_beside_a_halt_tells_it_once(desk: Desk) -> None:
         await laying
     kinds = await desk.kinds()
     assert (kinds.count("hold_laid"), kinds.count("hold_settled")) == (20, 0)
+
+
+@pytest.mark.parametrize("highest", [7, MAXIMUM_FENCE])
+async def test_a_fence_from_elsewhere_does_not_block_a_persons_resume(
+    desk: Desk, bot: RealAgent, highest: int
+) -> None:
+    """A command with the bot's own token may carry any fence that the agent takes."""
+    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    await desk.directory.bot(desk.target).raise_fence(highest)
+    lifted = await desk.holding.lift(desk.target, ids=None, **ADA)
+    assert lifted.ids == {laid.id}
+    assert (bot.state, await desk.standing()) == ("active", {})
