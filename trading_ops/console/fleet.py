@@ -17,6 +17,9 @@ SILENT_SECONDS = 3.0
 SLOW_SECONDS, STUCK_SECONDS = 5.0, 30.0
 """Ages of a heartbeat, as on the boards."""
 
+EVERYWHERE = "everywhere"
+"""The note of a target's automation when the setting is one for all."""
+
 NEAR = 0.8
 """Share of a limit from which on it is shown as near."""
 
@@ -119,6 +122,11 @@ class Fleet:
     def risky(self) -> tuple[Row, ...]:
         """The bots where money is at risk."""
         return tuple(row for row in self.rows if row.risks)
+
+    @property
+    def only_observes(self) -> bool:
+        """Whether the settings let automation act on nothing."""
+        return any(row.target.automation_note == EVERYWHERE for row in self.rows)
 
     @property
     def worst_loss(self) -> Row | None:

@@ -1,4 +1,4 @@
-"""A WebSocket that ticks each second: a page knows by it that what it shows is still true."""
+"""A WebSocket that ticks twice a second: a page knows by it that what it shows is still true."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,11 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from trading_ops import clock
 from trading_ops.errors import StoreError
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 0.5
 STALLED_SECONDS = 5.0
 """A page that takes nothing for so long is too slow."""
 
-HEAD_SECONDS = 0.5
+HEAD_SECONDS = 0.4
 """For so long the number of the newest event serves all pages."""
 
 PAGES = 200

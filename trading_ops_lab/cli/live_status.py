@@ -78,4 +78,4 @@ class LiveStatus:
         return Group(table(overview), Text(hint, style="dim"))
 
     def _where(self) -> str:
-        return f"Console: {self._page} (token: var/secrets/operator_token)" if self._page else ""
+        return f"Console: {self._page}" if self._page else ""

@@ -66,9 +66,9 @@ def _up_here(settings: "Settings") -> None:
 
 
 def _page(settings: "Settings") -> str:
-    """Return the address of the console."""
+    """Return the address of the console, and where the token for it is."""
     from trading_ops.domain.target import Kind  # noqa: PLC0415
     from trading_ops.targets import load_targets  # noqa: PLC0415
 
     address = load_targets(settings.targets_file).one(Kind.RECONCILER).address
-    return f"http://{address}/console"
+    return f"http://{address}/console (token: {settings.secrets / 'operator_token'})"

@@ -1,7 +1,7 @@
 "use strict";
 // The console works without this file; with it, pages are live, forms open in place, and the theme can be chosen.
 
-const STALE_MS = 2500; // two missed ticks: shown well within three seconds
+const STALE_MS = 2000; // four missed ticks: shown well within three seconds
 const RETRY_MS = 700;
 const REFRESH_MS = 2000; // amounts change without an event
 const QUIET_REFRESH_MS = 15000; // on pages that events change
@@ -56,6 +56,7 @@ const live = {
   seen: null,
   active: false,
   refreshing: false,
+  leaving: false,
 
   connect() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -69,7 +70,7 @@ const live = {
       live.refresh(wasStale);
     };
     socket.onclose = (end) => {
-      if (end.code === 1008) { location.reload(); return; } // logged out
+      if (end.code === 1008 && !live.leaving) { location.reload(); return; } // logged out elsewhere
       setTimeout(live.connect, RETRY_MS);
     };
   },
@@ -106,7 +107,7 @@ const live = {
     const pace = document.querySelector("main [data-pace]") ? REFRESH_MS : QUIET_REFRESH_MS;
     const typing = ["INPUT", "SELECT"].includes(document.activeElement?.nodeName)
       && document.activeElement.closest("main");
-    if (live.refreshing || document.hidden || typing || document.querySelector("main form.order-form")) { return; }
+    if (live.refreshing || live.leaving || document.hidden || typing || document.querySelector("main form.order-form")) { return; }
     if (!now && !news && older < pace) { return; }
     live.refreshing = true;
     const head = live.seen;
@@ -142,6 +143,8 @@ async function openForm(link) {
     (form.querySelector("input:not([type=hidden]), select") || form.querySelector("a, button")).focus();
   } catch { location.href = link.href; }
 }
+
+document.addEventListener("submit", () => { live.leaving = true; });
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a");
