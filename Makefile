@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults test-console
+.PHONY: help setup setup-dev up down status doctor test test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -44,9 +44,6 @@ attacks: setup-dev ## Attack a running stack as a stranger, a local user and a r
 
 faults: setup-dev ## Step clocks, fill disks and remove sources under a running stack
 	@scripts/pytest.sh --long tests/faults
-
-test-console: setup-dev ## Go through the console in Chromium and write screenshots
-	@scripts/pytest.sh --long -s tests/browser
 
 lint: setup-dev ## Check format, style, types and import contracts
 	@scripts/lint.sh

@@ -44,8 +44,8 @@ LONG = frozenset(
 )
 """Files that take minutes each: `make test-long` runs them, and every other run leaves them out."""
 
-LONG_FOLDERS = frozenset({"tests/attacks", "tests/browser", "tests/faults"})
-"""Folders of such files: `make attacks`, `make test-console`, `make faults`."""
+LONG_FOLDERS = frozenset({"tests/attacks", "tests/faults"})
+"""Folders of such files: `make attacks`, `make faults`."""
 
 SLOW = frozenset(
     {"tests/e2e", "tests/crash/test_crash.py", "tests/rules/test_long_windows_live.py"}

@@ -40,6 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     targets_file: Path = Path("targets.yml")
     runbooks: Path = Path("runbooks")
+    notify_config: Path = Path("notify.yml")
+    """Where messages go that do not page; no such file: none are sent."""
+
     prometheus_config: Path = Path("prometheus")
     alertmanager_config: Path = Path("alertmanager")
 
@@ -86,16 +89,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_file: Path | None = None
     """The token that the command line sends to the reconciler; None: `operator_token`."""
 
-    console_hosts: str = ""
-    """Further host names by which browsers call the console, separated by commas: those of a proxy.
-    Loopback addresses and `localhost` always work."""
-
-    console_idle_seconds: Annotated[float, msgspec.Meta(ge=60, le=43200)] = 1800.0
-    """After so long without anything that a person does, a session of the console ends."""
-
-    grafana_url: str = ""
-    """Where browsers find Grafana, for the console's links to the boards; empty: no links."""
-
     agent_silence_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
     """After how much silence of a bot's agent a halt is asked for; after twice that, a process that
     is alive and mute is stopped. 0: never."""
@@ -131,6 +124,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     incidents_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
     """For which closed incidents are kept with their attempts, and holds, pauses, maintenance
     windows and quarantined notifications that are over."""
+
+    messages_kept_days: Annotated[float, msgspec.Meta(ge=1, le=36600)] = 30.0
+    """For which messages are kept that were delivered or discarded."""
 
     events_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
     """For which events are kept. What is older is removed behind a signed checkpoint."""

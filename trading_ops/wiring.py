@@ -20,6 +20,7 @@ from trading_ops.clients.secrets import SecretFiles, agent_token_file
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.listener import KnownListeners, trusted_users
+from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.parts import Base
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.anchor import Anchors, note_key
@@ -43,6 +44,7 @@ from trading_ops.reconciler.measure import Measuring
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notices import Notices
 from trading_ops.reconciler.observe import Observer
+from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reconciler.perform import Performer
 from trading_ops.reconciler.plans import Plans
 from trading_ops.reconciler.recover import Recovery
@@ -138,9 +140,14 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     wakeup=asyncio.Event(),
                 )
                 loop = _loop(base)
-                async with _audited(base), _measured(base), _watching(base) as (holding, watch):
+                async with (
+                    _audited(base),
+                    _measured(base),
+                    _messaging(base) as outbox,
+                    _watching(base) as (holding, watch),
+                ):
                     yield Reconciler(
-                        application=application_of(base, loop, holding, watch),
+                        application=application_of(base, loop, holding, watch, outbox),
                         loop=loop,
                         holding=holding,
                         watch=watch,
@@ -247,6 +254,20 @@ async def _measured(base: Base) -> AsyncIterator[None]:
         yield
 
 
+@contextlib.asynccontextmanager
+async def _messaging(base: Base) -> AsyncIterator[Outbox]:
+    """Send messages to people meanwhile."""
+    outbox = Outbox(
+        config_path=base.settings.notify_config,
+        urls_path=base.settings.secrets / NOTIFY_URLS,
+        writer=base.writer,
+        reader=base.reader,
+        metrics=base.metrics.outbox,
+    )
+    async with base.tasks.running("outbox", outbox.run):
+        yield outbox
+
+
 @contextlib.contextmanager
 def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
     """Start the writer, and the one that keeps the leases: with SQLite they are the same."""
@@ -336,6 +357,7 @@ def _retention(base: Base) -> Retention:
         audit_key=base.settings.secret("audit_key").encode(),
         notifications_kept=timedelta(days=base.settings.notifications_kept_days),
         incidents_kept=timedelta(days=base.settings.incidents_kept_days),
+        messages_kept=timedelta(days=base.settings.messages_kept_days),
         events_kept=timedelta(days=base.settings.events_kept_days),
     )
 

@@ -13,21 +13,24 @@ from trading_ops.api.feed import Feed
 from trading_ops.api.health import Health, Known
 from trading_ops.api.incidents import Incidents
 from trading_ops.api.maintenance import MaintenanceWindows
+from trading_ops.api.messages import Messages
 from trading_ops.api.routes import Handlers, build_application, routes
 from trading_ops.api.story import Events
 from trading_ops.api.stream import Stream
 from trading_ops.api.system import System
 from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import Webhook
-from trading_ops.console.build import add_console
 from trading_ops.parts import Base
 from trading_ops.reconciler.holding import Holding
 from trading_ops.reconciler.loop import Loop
+from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reconciler.watch import AgentWatch
 from trading_ops.reports.recovery_times import recovery_times
 
 
-def application_of(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) -> web.Application:
+def application_of(
+    base: Base, loop: Loop, holding: Holding, watch: AgentWatch, outbox: Outbox
+) -> web.Application:
     """Return the application; it ends its streams when it is shut down."""
     authenticator = Authenticator(
         base.settings, lambda reason: base.metrics.auth_refused.labels(reason).inc()
@@ -35,18 +38,8 @@ def application_of(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) 
     feed = Feed(base.asking)
     stream = Stream(feed, authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
-    handlers = _handlers(base, loop, holding, watch, stream)
-    table = routes(handlers)
-    application = build_application(table, authenticator)
-    add_console(
-        application,
-        table=table,
-        authenticator=authenticator,
-        settings=base.settings,
-        registry=base.plans.registry,
-        reader=base.asking,
-        session=base.session,
-    )
+    handlers = _handlers(base, loop, holding, watch, stream, outbox)
+    application = build_application(routes(handlers), authenticator)
 
     async def close_streams(_application: web.Application) -> None:
         await feed.close()
@@ -56,7 +49,12 @@ def application_of(base: Base, loop: Loop, holding: Holding, watch: AgentWatch) 
 
 
 def _handlers(
-    base: Base, loop: Loop, holding: Holding, watch: AgentWatch, stream: Stream
+    base: Base,
+    loop: Loop,
+    holding: Holding,
+    watch: AgentWatch,
+    stream: Stream,
+    outbox: Outbox,
 ) -> Handlers:
     settings, reader, writer = base.settings, base.asking, base.writer
     registry = base.plans.registry
@@ -80,13 +78,13 @@ def _handlers(
         approvals=Approvals(writer, reader),
         automation=Automation(writer, reader, registry, base.metrics),
         maintenance=MaintenanceWindows(writer, reader, registry),
+        messages=Messages(writer, reader, outbox),
         targets=Targets(
             reader,
             writer,
             registry,
             holding,
             lambda: loop.silences.of_target,
-            lambda: watch.pulses,
             observe_only=settings.observe_only,
             two_persons=settings.two_persons,
         ),

@@ -64,6 +64,7 @@ NOT_RAISED = {
     "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),
     "TradingOpsInboxGrowing": Not(LONG, "service/reconciler/test_measure.py"),
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
+    "TradingOpsMessagesFailing": Not(LONG, "service/reconciler/test_outbox.py"),
     "TradingOpsNodeDown": Not("the local stack has no node", "service/services/test_node.py"),
     "TradingOpsNotice": Not("a person raises it", "actions/test_notify.py"),
     "TradingOpsNotificationQuarantined": Not(LONG, "service/reconciler/test_border.py"),

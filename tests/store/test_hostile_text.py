@@ -12,6 +12,7 @@ from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Pause, Reason
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
+from trading_ops.domain.message import MessageKind, Severity
 from trading_ops.store import (
     acknowledgements,
     approvals,
@@ -21,6 +22,7 @@ from trading_ops.store import (
     holds,
     incidents,
     maintenance,
+    messages,
     notifications,
     pauses,
     starting,
@@ -197,6 +199,31 @@ def _acknowledgement(connection: Connection, word: str) -> None:
     assert acknowledgements.of_incident(connection, key)[0].note == storable(word)
 
 
+def _message(connection: Connection, word: str) -> None:
+    draft = messages.Draft(
+        key=word,
+        kind=MessageKind.HOLD,
+        severity=Severity.INFO,
+        bot=word,
+        route=word,
+        channel="mail",
+        subject=word,
+        text=word,
+        html=word,
+        digest=True,
+        due_at=NOW,
+    )
+    assert messages.store(connection, [draft, draft], now=NOW, source="events", read=(None, 1))
+    assert messages.cursor(connection, "events") == 1
+    batch = messages.claim(connection, "mail", hourly=9, now=NOW)
+    assert batch is not None
+    assert batch.messages[0].text == storable(word)
+    assert not messages.failed(connection, batch, error=word, now=NOW)
+    messages.retry(connection, batch.messages[0].id, owner=word, now=NOW)
+    messages.discard(connection, batch.messages[0].id, owner=word, now=NOW)
+    messages.prune(connection, before=NOW + timedelta(days=1), now=NOW)
+
+
 def _event(connection: Connection, word: str) -> None:
     events.add(
         connection,
@@ -219,6 +246,7 @@ USES = [
     _hold,
     _approval,
     _acknowledgement,
+    _message,
     _event,
 ]
 """Everything that is done with text, one aggregate each."""

@@ -62,6 +62,7 @@ def retention(writer: Writer, now: datetime = NOW) -> Retention:
         audit_key=KEY,
         notifications_kept=7 * DAY,
         incidents_kept=30 * DAY,
+        messages_kept=30 * DAY,
         events_kept=30 * DAY,
         pause_seconds=0.0,
         now=lambda: now,
@@ -288,7 +289,8 @@ def die(reached):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-kept = dict.fromkeys(("notifications_kept", "incidents_kept", "events_kept"), timedelta(days=30))
+names = ("notifications_kept", "incidents_kept", "messages_kept", "events_kept")
+kept = dict.fromkeys(names, timedelta(days=30))
 writer = Writer(writing_engine(url))
 writer.start()
 checkpoints.watch(die)

@@ -18,6 +18,7 @@ from trading_ops.api.health import Health
 from trading_ops.api.identity import Role
 from trading_ops.api.incidents import Incidents
 from trading_ops.api.maintenance import MaintenanceWindows
+from trading_ops.api.messages import Messages
 from trading_ops.api.openapi import OpenApi
 from trading_ops.api.problems import problems
 from trading_ops.api.route import Route, guarded, route
@@ -41,6 +42,7 @@ class Handlers:
     approvals: Approvals
     automation: Automation
     maintenance: MaintenanceWindows
+    messages: Messages
     targets: Targets
     health: Health
     alerts: Alerts
@@ -59,6 +61,7 @@ def routes(to: Handlers) -> list[Route]:
         *_automation(to.automation, to.maintenance),
         *_events(to.events, to.stream),
         *_alerts(to.alerts),
+        *_messages(to.messages),
         *_system(to.system, to.health),
         route("GET", openapi.PATH, Role.ANYONE, "system", document.show),
         route(
@@ -155,6 +158,17 @@ def _alerts(to: Alerts) -> list[Route]:
     return [
         route("GET", "/api/v1/alerts", VIEWER, "alerts", to.search),
         route("GET", "/api/v1/alerts/{name}/history", VIEWER, "alerts", to.history),
+    ]
+
+
+def _messages(to: Messages) -> list[Route]:
+    tag, path = "messages", "/api/v1/messages"
+    return [
+        route("GET", path, VIEWER, tag, to.search),
+        route("GET", f"{path}/{{id}}", VIEWER, tag, to.show),
+        route("POST", path, OPERATOR, tag, to.test, status=201, refusals=(409,)),
+        route("POST", f"{path}/{{id}}/retry", OPERATOR, tag, to.retry, refusals=(409,)),
+        route("POST", f"{path}/{{id}}/discard", OPERATOR, tag, to.discard, refusals=(409,)),
     ]
 
 

@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Entry] = {
     "deny": _entry("by_hand", "deny", "Deny an action, or withdraw your own request."),
     "maintenance": _entry("maintenance", "maintenance", "Begin, end and list maintenance windows."),
     "events": _entry("events", "events", "Show past events, or follow new ones."),
+    "notify": _entry("notify", "notify", "Test, list and retry messages to people."),
     "token": _entry("token", "token", "Add, list and revoke API tokens."),
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
     "backup": _entry("backup", "backup", "Take, list, verify and prune backups."),

@@ -16,6 +16,7 @@ from trading_ops.clients.reconciler_views import (
     LaidView,
     LiftedView,
     ListedIncidentView,
+    MessageView,
     OrderView,
     PauseView,
     StandingView,
@@ -77,6 +78,18 @@ class _Resumed(msgspec.Struct):
 
 class _Test(msgspec.Struct):
     test_id: str
+
+
+class _Messages(msgspec.Struct):
+    messages: list[MessageView]
+
+
+class _MessageText(msgspec.Struct):
+    message: MessageView
+
+
+class _Tested(msgspec.Struct):
+    ids: list[str]
 
 
 class ReconcilerApi:
@@ -219,6 +232,32 @@ class ReconcilerApi:
         path = "/api/v1/events/stream"
         async for text in self._http.messages(path, params={"after": str(after)}):
             yield _decode(text.encode(), EventView)
+
+    async def messages(self, **filters: str) -> list[MessageView]:
+        """Return messages of the outbox, newest first; filters as the API has them."""
+        body = await self._get("/api/v1/messages", params=filters)
+        return _decode(body, _Messages).messages
+
+    async def message(self, key: str) -> MessageView:
+        """Return one message as it stands."""
+        body = await self._get(f"/api/v1/messages/{_part(key)}")
+        return _decode(body, _MessageText).message
+
+    async def test_message(self, *, channel: str | None, owner: str) -> list[str]:
+        """Store a test message; return its id for each channel."""
+        body = await self._order("POST", "/api/v1/messages", channel=channel, owner=owner)
+        return _decode(body, _Tested).ids
+
+    async def order_message(self, key: str, order: str, *, owner: str) -> MessageView:
+        """Let a message that was not delivered be tried again, or give it up.
+
+        Args:
+            key: of the message.
+            order: `retry` or `discard`.
+            owner: who orders it.
+        """
+        path = f"/api/v1/messages/{_part(key)}/{order}"
+        return _decode(await self._order("POST", path, owner=owner), MessageView)
 
     async def test_alert(self) -> str:
         """Let a test alert fire; return its id."""

@@ -213,3 +213,18 @@ class EventPageView(msgspec.Struct):
 
     events: list[EventView]
     next: int | None
+
+
+class MessageView(msgspec.Struct, kw_only=True):
+    """One message of the outbox."""
+
+    id: str
+    kind: str
+    channel: str
+    subject: str
+    state: str
+    attempts: int
+    created_at: datetime
+    next_try_at: datetime
+    sent_at: datetime | None
+    error: str

@@ -26,6 +26,21 @@ class SilenceMetrics:
             self.too_wide.labels(reason)
 
 
+class OutboxMetrics:
+    """What becomes of messages to people."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.deliveries = counter("trading_ops_messages_total", registry)
+        self.unsent = gauge("trading_ops_messages_unsent", registry)
+        self.oldest_undelivered = gauge(
+            "trading_ops_messages_oldest_undelivered_timestamp_seconds", registry
+        )
+        for outcome in ("sent", "failed", "dead"):
+            self.deliveries.labels(outcome)
+        for state in ("waiting", "dead"):
+            self.unsent.labels(state)
+
+
 class ReconcilerMetrics:
     """The one object through which the reconciler counts."""
 
@@ -54,11 +69,11 @@ class ReconcilerMetrics:
         self.passed = gauge("trading_ops_pass_last_success_timestamp_seconds", self.registry)
         self.writer_queue = gauge("trading_ops_writer_queue_requests", self.registry)
         self.commit = histogram("trading_ops_writer_commit_duration_seconds", self.registry)
-        self.lease_held, self.lease_until = (
+        self.lease_held, self.lease_until, self.claims_held = (
             gauge("trading_ops_lease_held", self.registry),
             gauge("trading_ops_lease_until_timestamp_seconds", self.registry),
+            gauge("trading_ops_claims_held", self.registry),
         )
-        self.claims_held = gauge("trading_ops_claims_held", self.registry)
         self.websocket_clients = gauge("trading_ops_websocket_clients", self.registry)
         self.audit_head = gauge("trading_ops_audit_head_events", self.registry)
         self.audit_anchor = gauge("trading_ops_audit_anchor_timestamp_seconds", self.registry)
@@ -76,6 +91,7 @@ class ReconcilerMetrics:
         )
         self.holds_standing = gauge("trading_ops_holds_standing", self.registry)
         self.holds_unsettled = gauge("trading_ops_holds_unsettled", self.registry)
+        self.outbox = OutboxMetrics(self.registry)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -89,7 +105,7 @@ class ReconcilerMetrics:
             self.notifications.labels(result)
         for source in ("prometheus", "alertmanager"):
             self.polled.labels(source)
-        for refusal in ("no_token", "unknown_token", "role", "forged"):
+        for refusal in ("no_token", "unknown_token", "role"):
             self.auth_refused.labels(refusal)
         for name in ("reconciler", "prometheus", "alertmanager"):
             self.clock_stepped.labels(name)

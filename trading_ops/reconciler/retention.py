@@ -13,7 +13,7 @@ from typing import Protocol
 
 from trading_ops import clock, logs
 from trading_ops.errors import StoreError
-from trading_ops.store import Connection, notifications, retention
+from trading_ops.store import Connection, messages, notifications, retention
 from trading_ops.store.notifications import State
 from trading_ops.store.writer import Writer
 
@@ -48,6 +48,7 @@ class Retention:
 
     notifications_kept: timedelta
     incidents_kept: timedelta
+    messages_kept: timedelta
     events_kept: timedelta
     pause_seconds: float = PAUSE_SECONDS
     now: Callable[[], datetime] = clock.now
@@ -70,6 +71,7 @@ class Retention:
         await self._remove("quarantined", quarantined, self.incidents_kept)
         await self._remove("incidents", retention.remove_incidents, self.incidents_kept)
         await self._remove("orders", retention.remove_orders, self.incidents_kept)
+        await self._remove("messages", messages.prune, self.messages_kept)
         await self._remove("events", remove_events, self.events_kept)
 
     async def _remove(self, what: str, remove: Remove, kept: timedelta) -> None:

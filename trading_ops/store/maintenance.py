@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from trading_ops.domain.maintenance import Maintenance, problem
 from trading_ops.errors import OrderRefused
@@ -73,6 +73,16 @@ def planned(connection: Connection, *, now: datetime) -> list[Maintenance]:
     statement = select(maintenance).where(*_standing(now))
     rows = connection.execute(statement.order_by(maintenance.c.begins_at, maintenance.c.id))
     return [_read(row) for row in rows.mappings()]
+
+
+def touching(connection: Connection, *, since: datetime, until: datetime) -> list[Maintenance]:
+    """Return the windows that began or ended after a moment, up to another."""
+    began, ended = maintenance.c.begins_at, maintenance.c.ends_at
+    statement = select(maintenance).where(
+        or_((began > since) & (began <= until), (ended > since) & (ended <= until))
+    )
+    rows = connection.execute(statement.order_by(maintenance.c.id)).mappings()
+    return [_read(row) for row in rows]
 
 
 def _standing(now: datetime) -> tuple[Any, ...]:

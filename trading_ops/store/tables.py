@@ -280,3 +280,45 @@ audit_checkpoints = Table(
     Column("at", Moment, nullable=False),
     Column("signature", Words, nullable=False),
 )
+
+messages = Table(
+    "messages",
+    metadata,
+    # Follows from the key and the channel: a channel gets one message about one fact.
+    Column("id", Words, primary_key=True),
+    Column("key", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("severity", Words, nullable=False),
+    Column("bot", Words),
+    Column("route", Words, nullable=False),
+    Column("channel", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("html", Words),
+    Column("digest", Boolean, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("batch", Words),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("created_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("next_try_at", Moment, nullable=False),
+    Column("sent_at", Moment),
+    Column("error", Words, nullable=False, server_default=""),
+    Index("ix_messages_created_at", "created_at"),
+    Index("ix_messages_batch", "batch"),
+    Index("ix_messages_channel_sent_at", "channel", "sent_at"),
+    Index(
+        "ix_messages_unsent",
+        "channel",
+        "next_try_at",
+        sqlite_where=text("state IN ('waiting', 'sending', 'dead')"),
+        postgresql_where=text("state IN ('waiting', 'sending', 'dead')"),
+    ),
+)
+
+message_cursors = Table(
+    "message_cursors",
+    metadata,
+    Column("source", Words, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)

@@ -24,9 +24,8 @@ HINTS = {
 class LiveStatus:
     """Shows overviews as they come."""
 
-    def __init__(self, console: Console | None = None, *, page: str = "") -> None:
-        """Begin to count the seconds until everything is ready; then show the operators' page."""
-        self._page = page
+    def __init__(self, console: Console | None = None) -> None:
+        """Begin to count the seconds until everything is ready."""
         self._console = console or out()
         self._live = (
             Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
@@ -69,13 +68,10 @@ class LiveStatus:
             self._live.update(self._picture(overview), refresh=True)
         else:
             self._console.print(table(overview))
-            self._console.print(f"Ready after {self._seconds:.1f} s. {self._where()}")
+            self._console.print(f"Ready after {self._seconds:.1f} s.")
 
     def _picture(self, overview: Overview) -> Group:
         hint = HINTS[overview["stack"]["phase"]]
         if self._seconds is not None and overview["stack"]["phase"] == "ready":
-            hint = f"Ready after {self._seconds:.1f} s. {self._where()}\n{hint}"
+            hint = f"Ready after {self._seconds:.1f} s. {hint}"
         return Group(table(overview), Text(hint, style="dim"))
-
-    def _where(self) -> str:
-        return f"Console: {self._page}" if self._page else ""

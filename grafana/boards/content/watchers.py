@@ -42,10 +42,12 @@ WATCHERS = row(
                 "notifications {{state}}": "max by (state) (trading_ops_inbox_notifications)",
                 "requests to the writer": "max(trading_ops_writer_queue_requests)",
                 "holds not stored yet": "max(trading_ops_holds_unsettled)",
+                "messages {{state}}": "max by (state) (trading_ops_messages_unsent)",
             },
-            "Stored notifications, requests to write, holds that only the journal has.",
+            "Stored notifications, requests to write, holds that only the journal has; messages "
+            "that wait or were given up.",
             limits=above(10, 50),
-            runbook="TradingOpsInboxGrowing TradingOpsHoldsUnsettled",
+            runbook="TradingOpsInboxGrowing TradingOpsHoldsUnsettled TradingOpsMessagesFailing",
         ),
     ),
     (

@@ -1,0 +1,150 @@
+"""The outbox: messages that wait, were delivered or were given up, and a test message."""
+
+import uuid
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.api.asked import Cursor, Key, Limit, Moment, Person, place_of
+from trading_ops.api.identity import Identity
+from trading_ops.api.problems import not_found
+from trading_ops.domain.message import MessageKind, MessageState, Severity
+from trading_ops.reconciler.outbox import Outbox, make_test_message
+from trading_ops.store import messages
+from trading_ops.store.messages import Stored
+from trading_ops.store.reader import Reader
+from trading_ops.store.search import Place, Span
+from trading_ops.store.writer import Writer
+
+UNKNOWN = "no message has this id, or several begin with it"
+
+
+class MessageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which messages."""
+
+    state: MessageState | None = None
+    kind: MessageKind | None = None
+    bot: Key | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class TestOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """To which channel; null: as the routes say."""
+
+    channel: Key | None = None
+    owner: Person | None = None
+
+
+class MessageOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who retries or discards it."""
+
+    owner: Person | None = None
+
+
+class MessageView(msgspec.Struct, kw_only=True):
+    """One message for one channel, without its text."""
+
+    id: str
+    kind: MessageKind
+    severity: Severity
+    bot: str | None
+    route: str
+    channel: str
+    subject: str
+    state: MessageState
+    batch: str | None
+    """The id of the mail that it went out with; several messages may share one."""
+
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    next_try_at: datetime
+    sent_at: datetime | None
+    error: str
+
+
+class MessageText(msgspec.Struct, kw_only=True):
+    """One message with its text."""
+
+    message: MessageView
+    text: str
+    html: str | None
+
+
+class MessagePage(msgspec.Struct, kw_only=True):
+    """Messages, newest first."""
+
+    messages: list[MessageView]
+    next: str | None
+    """The cursor of the next page; null: this is the last one."""
+
+
+class Tested(msgspec.Struct, kw_only=True):
+    """The channels that the test message goes to, with its id for each."""
+
+    channels: list[str]
+    ids: list[str]
+
+
+class Messages:
+    """What the routes under `messages` do."""
+
+    def __init__(self, writer: Writer, reader: Reader, outbox: Outbox) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._outbox = outbox
+
+    async def search(self, query: MessageQuery) -> MessagePage:
+        """Return messages, newest first."""
+        find = partial(
+            messages.search,
+            state=query.state,
+            kind=query.kind,
+            bot=query.bot,
+            span=Span(since=query.since, until=query.until),
+            after=place_of(query.cursor),
+            limit=query.limit + 1,
+        )
+        found = await self._reader.read(find)
+        page = found[: query.limit]
+        more = len(found) > query.limit
+        place = str(Place(page[-1].created_at, page[-1].id)) if more else None
+        return MessagePage(messages=[_view(one) for one in page], next=place)
+
+    async def show(self, id: str) -> MessageText:  # noqa: A002 - as it is called in the path
+        """Return one message with its text."""
+        found = await self._reader.read(partial(messages.find, key=id))
+        if found is None:
+            not_found(UNKNOWN)
+        return MessageText(message=_view(found), text=found.text, html=found.html)
+
+    async def test(self, identity: Identity, body: TestOrder) -> Tested:
+        """Store a test message for one channel, or for those that its routes name."""
+        owner, key = identity.actor(body.owner), str(uuid.uuid4())
+        message = make_test_message(owner=owner, key=key, now=clock.now())
+        channels = await self._outbox.order(message, channel=body.channel)
+        ids = [messages.id_of(message.key, channel) for channel in channels]
+        return Tested(channels=channels, ids=ids)
+
+    async def retry(self, identity: Identity, id: str, body: MessageOrder) -> MessageView:  # noqa: A002
+        """Deliver a message again that waits or is dead, with those of its mail."""
+        owner = identity.actor(body.owner)
+        order = partial(messages.retry, key=id, owner=owner, now=clock.now())
+        found = await self._writer.run(order)
+        self._outbox.wake()
+        return _view(found)
+
+    async def discard(self, identity: Identity, id: str, body: MessageOrder) -> MessageView:  # noqa: A002
+        """Give up a message that waits or is dead, with those of its mail."""
+        owner = identity.actor(body.owner)
+        order = partial(messages.discard, key=id, owner=owner, now=clock.now())
+        return _view(await self._writer.run(order))
+
+
+def _view(one: Stored) -> MessageView:
+    return MessageView(**{name: getattr(one, name) for name in MessageView.__struct_fields__})

@@ -1,0 +1,123 @@
+"""`notify`: the outbox of messages that do not page."""
+
+import asyncio
+
+import click
+import msgspec
+from rich.table import Table
+
+from trading_ops.cli.console import id_argument, out, output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.ordering import order, owner_option
+from trading_ops.cli.story import plain
+from trading_ops.cli.times import moment
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.reconciler_views import MessageView
+from trading_ops.domain.message import MessageKind, MessageState
+from trading_ops.errors import ConfigError
+from trading_ops.notify.channels import FILE, load_channels
+from trading_ops.notify.config import load_notify
+from trading_ops.settings import load_settings
+
+WAIT_SECONDS = 45.0
+"""For a test message; a mail server that does not answer takes 15 s a try."""
+
+ASK_AGAIN_SECONDS = 0.3
+
+
+@click.group()
+def notify() -> None:
+    """Messages that do not page: recovery reports, approvals, maintenance, summaries."""
+
+
+@notify.command()
+@click.option("--channel", metavar="NAME", help="Only this one; by default as the routes say.")
+@owner_option
+@click.pass_context
+def test(context: click.Context, channel: str | None, owner: str) -> None:
+    """Send a test message and wait until it is delivered or fails.
+
+    Exit code 1 unless every channel took it.
+    """
+
+    async def send(api: ReconcilerApi) -> list[MessageView]:
+        keys = await api.test_message(channel=channel, owner=owner)
+        return [await _end_of(api, key) for key in keys]
+
+    found = order(send)
+    for one in found:
+        said = f": {one.error}" if one.error else ""
+        click.echo(plain(f"{one.channel}: {one.state} after attempt {one.attempts}{said}"))
+    if not found:
+        click.echo("no route takes test messages: give --channel NAME")
+    if not found or any(one.state != MessageState.SENT for one in found):
+        context.exit(ExitCode.FAILED)
+
+
+async def _end_of(api: ReconcilerApi, key: str) -> MessageView:
+    found = await api.message(key)
+    deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+    while found.state != MessageState.SENT and not found.error:
+        if asyncio.get_running_loop().time() > deadline:
+            break
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
+        found = await api.message(key)
+    return found
+
+
+@notify.command()
+@click.option("--state", type=click.Choice([one.value for one in MessageState]))
+@click.option("--kind", type=click.Choice([one.value for one in MessageKind]))
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@output_option
+def outbox(state: str | None, kind: str | None, limit: int, output: str) -> None:
+    """List messages, newest first."""
+    given = {"state": state, "kind": kind, "limit": str(limit)}
+    filters = {name: value for name, value in given.items() if value is not None}
+    found = order(lambda api: api.messages(**filters))
+    if output == "json":
+        print_json(msgspec.to_builtins(found))
+        return
+    table = Table()
+    for column in ("id", "created", "channel", "kind", "state", "tries", "subject", "error"):
+        table.add_column(column)
+    for one in found:
+        created, tries = moment(one.created_at), str(one.attempts)
+        cells = (one.id[:8], created, one.channel, one.kind, one.state, tries)
+        table.add_row(*map(plain, (*cells, one.subject, one.error)))
+    out().print(table if found else "no messages")
+
+
+@notify.command()
+@id_argument
+@owner_option
+def retry(key: str, owner: str) -> None:
+    """Deliver the message ID again, if it waits or was given up."""
+    found = order(lambda api: api.order_message(key, "retry", owner=owner))
+    click.echo(plain(f"message {found.id[:8]} for {found.channel} is tried again"))
+
+
+@notify.command()
+@id_argument
+@owner_option
+def discard(key: str, owner: str) -> None:
+    """Give up the message ID: it is not delivered, and raises no alert."""
+    found = order(lambda api: api.order_message(key, "discard", owner=owner))
+    click.echo(plain(f"message {found.id[:8]} for {found.channel} is discarded"))
+
+
+@notify.command()
+def check() -> None:
+    """Check notify.yml and the file with the channels' URLs."""
+    settings = load_settings()
+    config = load_notify(settings.notify_config)
+    if config is None:
+        click.echo(f"messages are off: there is no {settings.notify_config}")
+        return
+    path = settings.secrets / FILE
+    channels = load_channels(path)
+    if missing := sorted(set(config.channels) - set(channels)):
+        problem, fix = f"no URL for {', '.join(missing)}", "write NAME URL on a line"
+        raise ConfigError(str(path), "", problem, fix)
+    routes = len(config.routes)
+    click.echo(f"{routes} routes to {len(config.channels)} channels: {', '.join(config.channels)}")

@@ -1,1 +1,0 @@
-"""The operator console: web pages over the functions and roles of the API, for people on call."""

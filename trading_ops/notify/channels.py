@@ -1,0 +1,74 @@
+"""The channels' URLs: one secret file, `NAME URL` a line."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from trading_ops.errors import ConfigError
+from trading_ops.redaction import REDACTED, known, redact
+from trading_ops.settings_files import refuse_exposed
+
+FILE = "notify_urls"
+SHORTEST = 4
+"""Characters of a part of a URL that is taken out of error messages."""
+
+HOSTS = frozenset({"mailto", "http", "json", "form", "xml", "ntfy", "gotify"})
+"""Schemes, without the `s` of TLS, of which the host is a host; of others it may be a token."""
+
+_LINE = re.compile(r"([a-z][a-z0-9_-]{0,39})\s*[:=]?\s+(\S+)")
+
+
+@dataclass(frozen=True, repr=False)
+class Channel:
+    """One channel: its name and the Apprise URL behind it, which is secret."""
+
+    name: str
+    url: str
+
+    def redact(self, text: str) -> str:
+        """Return a text without any part of the URL but its scheme and host."""
+        for part in sorted(_parts(self.url), key=len, reverse=True):
+            text = text.replace(part, REDACTED)
+        return redact(text)
+
+
+def load_channels(path: Path) -> dict[str, Channel]:
+    """Read the channels; a missing file is none.
+
+    Raises:
+        ConfigError: it cannot be read, every user can open it, or a line is invalid. The line is
+            not repeated.
+    """
+    fix = f"write NAME URL on each line of {path}, mode 0600"
+    try:
+        refuse_exposed(path)
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigError(str(path), "", said.lower(), fix) from error
+    found: dict[str, Channel] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        if match is None or "://" not in match[2]:
+            raise ConfigError(str(path), f"line {number}", "invalid line", fix)
+        if match[1] in found:
+            raise ConfigError(str(path), f"line {number}", f"{match[1]} is there twice", fix)
+        found[match[1]] = Channel(match[1], known(match[2]))
+    return found
+
+
+def _parts(url: str) -> set[str]:
+    """Return what must not be repeated of a URL: user, password, tokens, addresses."""
+    split = urlsplit(url)
+    user, _, host = split.netloc.rpartition("@")
+    is_host = split.scheme.rstrip("s") in HOSTS
+    places = [*user.split(":"), *split.path.split("/"), *("" if is_host else host).split(":")]
+    values = [value for _, value in parse_qsl(split.query)]
+    plain = {url, split.query, *places, *values, *(unquote(place) for place in places)}
+    found = plain | {quote(part, safe="") for part in plain}
+    return {part for part in found if len(part) >= SHORTEST}

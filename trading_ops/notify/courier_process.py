@@ -1,0 +1,86 @@
+"""The child of `courier`: reads jobs from standard input, delivers them, and answers each.
+
+URLs come by the pipe, never by an argument or the environment, which others could read.
+"""
+
+import logging
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import apprise
+import apprise.plugins.email.base as apprise_email
+import msgspec
+from apprise.common import NotifyFormat
+
+from trading_ops.notify.courier import Answer, Job
+
+AT_ONCE = 4
+LONGEST_ERROR = 500
+REASONS = ("Socket Exception", "Response Details")
+
+_THREAD = threading.local()
+_WRITING = threading.Lock()
+
+
+class _Said(logging.Handler):
+    """Keeps what Apprise logs about a failure in the thread that delivers; it returns no reason."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line; of the debug lines only those with a reason."""
+        said, line = getattr(_THREAD, "said", None), record.getMessage()
+        if said is not None and (record.levelno >= logging.WARNING or line.startswith(REASONS)):
+            said.append(line)
+
+
+def _message_id(idstring: str | None = None, domain: str | None = None) -> str:
+    """Return the id of the message that this thread sends: Apprise would make one for each try."""
+    del idstring
+    return f"<{_THREAD.message_id}@{domain or 'trading-ops'}>"
+
+
+def deliver(job: Job) -> Answer:
+    """Deliver one message."""
+    _THREAD.said, _THREAD.message_id = [], job.message_id
+    service = apprise.Apprise.instantiate(job.url, suppress_exceptions=True)
+    if service is None:
+        return Answer(ticket=job.ticket, error="Apprise does not know this URL")
+    # Services with short messages are chats, which show a few tags only.
+    has_room = service.body_maxlen > len(job.html)
+    is_html = has_room and service.resolve_format(None) == NotifyFormat.HTML
+    delivered = service.notify(
+        title=job.subject,
+        body=job.html if is_html else job.text,
+        body_format=NotifyFormat.HTML if is_html else NotifyFormat.TEXT,
+    )
+    if bool(delivered):
+        return Answer(ticket=job.ticket, error="")
+    said = "; ".join(dict.fromkeys(_THREAD.said)) or "the service refused it"
+    return Answer(ticket=job.ticket, error=said[:LONGEST_ERROR])
+
+
+def _work(line: bytes) -> None:
+    job = msgspec.json.decode(line, type=Job)
+    try:
+        answer = deliver(job)
+    except Exception as error:  # noqa: BLE001 - a plugin's defect is a failed delivery
+        answer = Answer(ticket=job.ticket, error=f"{type(error).__name__}: {error}"[:LONGEST_ERROR])
+    with _WRITING:
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def main() -> None:
+    """Deliver until standard input ends."""
+    vars(apprise_email)["make_msgid"] = _message_id
+    logger = logging.getLogger("apprise")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(_Said())
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for line in sys.stdin.buffer:
+            threads.submit(_work, line)
+
+
+if __name__ == "__main__":
+    main()

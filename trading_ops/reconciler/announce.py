@@ -1,0 +1,232 @@
+"""What people are sent messages about: found in the events and in the maintenance windows.
+
+Each message has a key that follows from the fact alone, so that it is stored once, whichever
+replica finds it and however often.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from trading_ops.domain.approval import ApprovalState
+from trading_ops.domain.attempt import Attempt
+from trading_ops.domain.message import Message, MessageKind, Severity
+from trading_ops.notify.rendering import duration
+from trading_ops.reconciler.story import Story, read_story
+from trading_ops.store import Connection, approvals, event_log, events, holds, maintenance, search
+from trading_ops.store.search import Span
+
+SOURCE = "events"
+AT_ONCE = 500
+"""Events that are read in one transaction."""
+
+FRESH = timedelta(hours=24)
+"""What is older was not announced while messages were off, and is not announced later."""
+
+
+def read_messages(
+    connection: Connection, was: int | None, *, now: datetime
+) -> tuple[int, list[Message]]:
+    """Return up to where the events were read, and the messages about them.
+
+    Args:
+        connection: to read from.
+        was: up to where they were read before; None: never, so only what comes from now on counts.
+        now: what is much older is left out.
+    """
+    if was is None:
+        return events.head(connection), []
+    found = event_log.since(connection, was, limit=AT_ONCE)
+    made = [
+        message
+        for event in found
+        if now - event.at <= FRESH and (message := _announced(connection, event)) is not None
+    ]
+    return (found[-1].seq if found else was), made
+
+
+def window_messages(connection: Connection, *, since: datetime, now: datetime) -> list[Message]:
+    """Return messages about the windows that began or ended since a moment: no event tells that."""
+    found = []
+    for window in maintenance.touching(connection, since=since, until=now):
+        bounds = (("begins", window.begins_at), ("ends", window.ends_at))
+        for word, at in bounds:
+            if not since < at <= now or window.ends_at <= window.begins_at:
+                continue
+            where = window.target or "the whole fleet"
+            found.append(
+                Message(
+                    key=f"maintenance:{window.id}:{word}",
+                    kind=MessageKind.MAINTENANCE,
+                    severity=Severity.INFO,
+                    bot=window.target,
+                    at=at,
+                    subject=f"Maintenance {word}: {where}",
+                    facts={
+                        "Target": where,
+                        "Reason": window.reason,
+                        "Owner": window.owner,
+                        "From": _utc(window.begins_at),
+                        "Until": _utc(window.ends_at),
+                    },
+                )
+            )
+    return found
+
+
+def _announced(connection: Connection, event: events.Event) -> Message | None:
+    make = _MAKERS.get(event.kind)
+    return None if make is None else make(connection, event)
+
+
+def _closed(connection: Connection, event: events.Event) -> Message | None:
+    story = read_story(connection, key=event.incident_id or "-")
+    if story is None or story.incident.closed_at is None:
+        return None
+    incident = story.incident
+    ended = incident.closed_at or event.at
+    seconds = max(0.0, (ended - incident.starts_at).total_seconds())
+    name = f"{incident.target}: {incident.alert}" if incident.target else incident.alert
+    return Message(
+        key=f"closed:{incident.id}",
+        kind=MessageKind.RECOVERY,
+        severity=_severity(incident.labels.get("severity", "")),
+        bot=incident.target,
+        at=event.at,
+        subject=f"{name} ended after {duration(seconds)}",
+        facts={
+            "alert": incident.alert,
+            "target": incident.target,
+            "summary": incident.annotations.get("summary", ""),
+            "began": incident.starts_at,
+            "ended": ended,
+            "seconds": seconds,
+            "reason": incident.close_reason or "",
+            "steps": [_step(attempt) for attempt in story.attempts],
+            "open": _still_open(connection, story),
+            "incident": incident.id[:8],
+        },
+    )
+
+
+def _step(attempt: Attempt) -> str:
+    took = ""
+    if attempt.ended_at is not None:
+        took = f" after {duration((attempt.ended_at - attempt.started_at).total_seconds())}"
+    detail = f": {attempt.detail}" if attempt.detail else ""
+    return f"{attempt.action} on {attempt.target}: {attempt.state}{took}{detail}"
+
+
+def _still_open(connection: Connection, story: Story) -> list[str]:
+    """Return what is not as before: holds of the target, and its other open incidents."""
+    incident = story.incident
+    if incident.target is None:
+        return []
+    held = [
+        f"{one.target} is {one.state} by {one.owner}: {one.reason}"
+        for one in holds.standing(connection, incident.target)
+    ]
+    others = search.find_incidents(
+        connection, only_open=True, target=incident.target, span=Span(), limit=10
+    )
+    return held + [f"incident {one.alert} ({one.id[:8]})" for one in others]
+
+
+def _approval(connection: Connection, event: events.Event) -> Message | None:
+    asked = approvals.find(connection, str(_after(event).get("id", "-")))
+    if asked is None or asked.state is not ApprovalState.PENDING:
+        return None
+    return Message(
+        key=f"approval:{asked.id}",
+        kind=MessageKind.APPROVAL,
+        severity=Severity.CRITICAL,
+        bot=asked.target,
+        at=event.at,
+        subject=f"Approval waiting: {asked.action} on {asked.target}",
+        facts={
+            "id": asked.id[:8],
+            "action": asked.action,
+            "target": asked.target,
+            "params": " ".join(f"{key}={value}" for key, value in asked.params.items()) or "none",
+            "requested_by": asked.requested_by,
+            "expires": asked.expires_at,
+        },
+    )
+
+
+def _hold(_connection: Connection, event: events.Event) -> Message:
+    after = _after(event)
+    target = str(after.get("target", ""))
+    released = event.kind == "hold_lifted"
+    return Message(
+        key=f"event:{event.seq}",
+        kind=MessageKind.HOLD,
+        severity=Severity.INFO if released else Severity.WARNING,
+        bot=target or None,
+        at=event.at,
+        subject=f"Hold {'released' if released else 'placed'}: {event.note}",
+        facts={"Target": target, "By": event.actor, "Hold": event.note},
+    )
+
+
+def _pause(_connection: Connection, event: events.Event) -> Message:
+    begins = event.kind == "paused"
+    word = "paused" if begins else "resumed"
+    facts: dict[str, Any] = {"By": event.actor}
+    if begins:
+        facts |= {"Reason": event.note, "Until": _after(event).get("expires_at", "")}
+    return Message(
+        key=f"event:{event.seq}",
+        kind=MessageKind.PAUSE,
+        severity=Severity.WARNING if begins else Severity.INFO,
+        bot=None,
+        at=event.at,
+        subject=f"Automation {word} by {event.actor}",
+        facts=facts,
+    )
+
+
+def _planned(_connection: Connection, event: events.Event) -> Message:
+    after = _after(event)
+    return Message(
+        key=f"event:{event.seq}",
+        kind=MessageKind.MAINTENANCE,
+        severity=Severity.INFO,
+        bot=after.get("target"),
+        at=event.at,
+        subject=f"Maintenance planned: {event.note}",
+        facts={
+            "Target": event.note,
+            "Reason": event.reason,
+            "Owner": event.actor,
+            "From": after.get("begins_at", ""),
+            "Until": after.get("ends_at", ""),
+        },
+    )
+
+
+_MAKERS: Mapping[str, Callable[[Connection, events.Event], Message | None]] = {
+    "closed": _closed,
+    "approval_requested": _approval,
+    "hold_laid": _hold,
+    "hold_adopted": _hold,
+    "hold_reapplied": _hold,
+    "hold_lifted": _hold,
+    "paused": _pause,
+    "unpaused": _pause,
+    "maintenance_planned": _planned,
+}
+
+
+def _after(event: events.Event) -> dict[str, Any]:
+    found = json.loads(event.after) if event.after else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _severity(label: str) -> Severity:
+    return Severity(label) if label in set(Severity) else Severity.WARNING
+
+
+def _utc(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M UTC}"

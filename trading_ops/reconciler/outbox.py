@@ -1,0 +1,294 @@
+"""The outbox at work: finds what people are sent messages about, stores it, and delivers it.
+
+A message is stored in the transaction that moves its source on, so none is lost and none is there
+twice. A delivery is claimed before it begins and noted after it ended; a reconciler that dies in
+between leaves a claim that ends, and the same mail, with the same id, goes out again.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from trading_ops import clock, logs
+from trading_ops.domain.message import Message, MessageKind, Severity
+from trading_ops.errors import ConfigError, OrderRefused, StoreError
+from trading_ops.notify.channels import Channel, load_channels
+from trading_ops.notify.config import NotifyConfig, load_notify
+from trading_ops.notify.courier import Courier
+from trading_ops.notify.rendering import Line, Rendered, Renderer
+from trading_ops.notify.routing import Delivery, deliveries
+from trading_ops.reconciler.announce import SOURCE, read_messages, window_messages
+from trading_ops.reconciler.metrics import OutboxMetrics
+from trading_ops.reconciler.tasks import Succeeded, unwatched
+from trading_ops.store import Connection, messages
+from trading_ops.store.messages import Backlog, Batch, Draft
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+EVERY_SECONDS = 2.0
+WINDOWS_BACK = timedelta(hours=1)
+"""A window that began or ended longer ago than this is not announced any more."""
+
+Stamp = tuple[int, int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    """notify.yml and the channels as they were read last."""
+
+    config: NotifyConfig
+    renderer: Renderer
+    channels: dict[str, Channel]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """One look at the database."""
+
+    was: int | None
+    read: int
+    drafts: tuple[Draft, ...]
+    due: tuple[str, ...]
+    backlog: Backlog
+
+
+@dataclass(kw_only=True)
+class Outbox:
+    """Works until cancelled; `order` takes messages of others, as reports and tests."""
+
+    config_path: Path
+    urls_path: Path
+    writer: Writer
+    reader: Reader
+    metrics: OutboxMetrics
+    every_seconds: float = EVERY_SECONDS
+    courier: Courier = field(default_factory=Courier)
+    _loaded: _Loaded | None = field(init=False, default=None)
+    _stamps: tuple[Stamp, Stamp] | None = field(init=False, default=None)
+    _invalid_since: datetime | None = field(init=False, default=None)
+    _announced: set[str] = field(init=False, default_factory=set)
+    _delivering: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
+    _wake: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
+        """Find, store and deliver, every few seconds, until cancelled."""
+        try:
+            while True:
+                try:
+                    await self.run_once()
+                except StoreError as error:
+                    log.warning("outbox_failed", error=str(error))
+                else:
+                    succeeded()
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.every_seconds):
+                        await self._wake.wait()
+        finally:
+            for task in self._delivering.values():
+                task.cancel()
+            await asyncio.gather(*self._delivering.values(), return_exceptions=True)
+            await self.courier.close()
+
+    async def run_once(self) -> None:
+        """Find and store what is new, and begin to deliver what is due."""
+        loaded = await self._load()
+        if loaded is None:
+            self._show(Backlog(waiting=0, dead=0, oldest_due=None))
+            return
+        found = await self.reader.read(partial(self._look, loaded=loaded, now=clock.now()))
+        if found.drafts or found.was != found.read:
+            work = partial(
+                messages.store,
+                drafts=found.drafts,
+                now=clock.now(),
+                source=SOURCE,
+                read=(found.was, found.read),
+            )
+            if await self.writer.run(work):
+                self._announced |= {draft.key for draft in found.drafts}
+            if found.drafts:
+                self._wake.set()
+        for channel in found.due:
+            if channel not in self._delivering:
+                self._delivering[channel] = asyncio.create_task(self._drain(channel, loaded))
+        self._show(found.backlog)
+
+    async def order(self, message: Message, *, channel: str | None = None) -> list[str]:
+        """Store a message for its channels; return these.
+
+        Args:
+            message: what.
+            channel: only to this one, whatever the routes say; None: as they say.
+
+        Raises:
+            OrderRefused: messages are off, or there is no such channel.
+            ConfigError: notify.yml or the URLs are invalid.
+            StoreError: it could not be stored.
+        """
+        config = await asyncio.to_thread(load_notify, self.config_path)
+        if config is None:
+            raise OrderRefused(f"messages are off: write {self.config_path}, see docs/messages.md")
+        now = clock.now()
+        chosen = deliveries(config, message, now)
+        if channel is not None:
+            if channel not in config.channels:
+                raise OrderRefused(
+                    f"unknown channel {channel}: one of {', '.join(config.channels)}"
+                )
+            chosen = [Delivery(route="", channel=channel, due_at=now, digest=False)]
+        renderer = _renderer(config, self.config_path)
+        drafts = await asyncio.to_thread(_drafts, renderer, message, chosen)
+        await self.writer.run(partial(messages.store, drafts=drafts, now=now))
+        self._wake.set()
+        return [one.channel for one in chosen]
+
+    def wake(self) -> None:
+        """Look at once: a person retried something."""
+        self._wake.set()
+
+    async def _load(self) -> _Loaded | None:
+        """Return notify.yml and the channels, read again when a file changed.
+
+        While a file is invalid, what was read last is used.
+        """
+        stamps = (_stamp(self.config_path), _stamp(self.urls_path))
+        if stamps == self._stamps:
+            return self._loaded
+        self._stamps = stamps
+        try:
+            config = await asyncio.to_thread(load_notify, self.config_path)
+            channels = await asyncio.to_thread(load_channels, self.urls_path)
+        except ConfigError as error:
+            self._invalid_since = self._invalid_since or clock.now()
+            log.error("notify_invalid", error=str(error))  # noqa: TRY400 - a user's error
+            return self._loaded
+        self._invalid_since = None
+        self._loaded = None
+        if config is not None:
+            renderer = _renderer(config, self.config_path)
+            self._loaded = _Loaded(config=config, renderer=renderer, channels=channels)
+        return self._loaded
+
+    def _look(self, connection: Connection, *, loaded: _Loaded, now: datetime) -> _Found:
+        """Read what is new and what is due; in a thread of the reader."""
+        was = messages.cursor(connection, SOURCE)
+        read, found = read_messages(connection, was, now=now)
+        windows = window_messages(connection, since=now - WINDOWS_BACK, now=now)
+        if was is None:
+            self._announced |= {one.key for one in windows}
+        found += [one for one in windows if one.key not in self._announced]
+        drafts = [
+            draft
+            for one in found
+            for draft in _drafts(loaded.renderer, one, deliveries(loaded.config, one, now))
+        ]
+        return _Found(
+            was=was,
+            read=read,
+            drafts=tuple(drafts),
+            due=tuple(messages.due_channels(connection, now)),
+            backlog=messages.backlog(connection, now=now),
+        )
+
+    async def _drain(self, channel: str, loaded: _Loaded) -> None:
+        """Deliver everything that is due for a channel, one after the other."""
+        try:
+            while await self._deliver_one(channel, loaded):
+                pass
+        except StoreError as error:
+            log.warning("outbox_failed", channel=channel, error=str(error))
+        finally:
+            del self._delivering[channel]
+
+    async def _deliver_one(self, channel: str, loaded: _Loaded) -> bool:
+        """Deliver one batch; return False when nothing was due, or the delivery failed."""
+        hourly = loaded.config.hourly_limit
+        claim = partial(messages.claim, channel=channel, hourly=hourly, now=clock.now())
+        batch = await self.writer.run(claim)
+        if batch is None:
+            return False
+        target = loaded.channels.get(channel)
+        if target is None:
+            error = f"{self.urls_path.name} has no URL for {channel}"
+        else:
+            rendered = await asyncio.to_thread(_mail, loaded.renderer, batch)
+            error = await self.courier.deliver(target, rendered, message_id=batch.id)
+        if not error:
+            await self.writer.run(partial(messages.sent, batch=batch, now=clock.now()))
+            self.metrics.deliveries.labels("sent").inc()
+            log.info("message_sent", channel=channel, batch=batch.id, messages=batch.total)
+            return True
+        failed = partial(messages.failed, batch=batch, error=error, now=clock.now())
+        dead = await self.writer.run(failed)
+        self.metrics.deliveries.labels("dead" if dead else "failed").inc()
+        log.warning("message_failed", channel=channel, batch=batch.id, dead=dead, error=error)
+        return False
+
+    def _show(self, backlog: Backlog) -> None:
+        self.metrics.unsent.labels("waiting").set(backlog.waiting)
+        self.metrics.unsent.labels("dead").set(backlog.dead)
+        since = [at for at in (backlog.oldest_due, self._invalid_since) if at is not None]
+        self.metrics.oldest_undelivered.set(min(since).timestamp() if since else 0)
+
+
+def make_test_message(*, owner: str, key: str, now: datetime) -> Message:
+    """Return the message of `trading-ops notify test`."""
+    return Message(
+        key=f"test:{key}",
+        kind=MessageKind.TEST,
+        severity=Severity.INFO,
+        bot=None,
+        at=now,
+        subject=f"Test message from {owner}",
+        facts={"Requested by": owner},
+    )
+
+
+def _renderer(config: NotifyConfig, path: Path) -> Renderer:
+    folder = path.parent / config.templates if config.templates else None
+    return Renderer(zone=config.zone, link=config.link, folder=folder)
+
+
+def _drafts(renderer: Renderer, message: Message, chosen: list[Delivery]) -> list[Draft]:
+    if not chosen:
+        return []
+    rendered = renderer.message(message)
+    return [
+        Draft(
+            key=message.key,
+            kind=message.kind,
+            severity=message.severity,
+            bot=message.bot,
+            route=one.route,
+            channel=one.channel,
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
+            digest=one.digest,
+            due_at=one.due_at,
+        )
+        for one in chosen
+    ]
+
+
+def _mail(renderer: Renderer, batch: Batch) -> Rendered:
+    first = batch.messages[0]
+    if batch.total == 1:
+        return Rendered(first.subject, first.text, first.html or "")
+    lines = [Line(at=one.created_at, subject=one.subject, text=one.text) for one in batch.messages]
+    return renderer.digest(lines, kind=first.kind.value, total=batch.total)
+
+
+def _stamp(path: Path) -> Stamp:
+    """Return what changes with a file's content, None when there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino

@@ -1,0 +1,369 @@
+"""The outbox: messages to people, each delivered at least once and stored once for each channel.
+
+A delivery is a batch: the messages that one mail tells of. The batch's id is stored before it is
+sent and is the mail's own id, so that a mail that goes out twice, as after a crash, is the same.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from trading_ops.domain.message import MessageKind, MessageState, Severity, next_try
+from trading_ops.errors import OrderRefused
+from trading_ops.store import events
+from trading_ops.store.search import Place, Span
+from trading_ops.store.tables import message_cursors, messages
+from trading_ops.store.words import storable
+
+LEASE = timedelta(seconds=120)
+"""For which a batch is its reconciler's; longer than one delivery may take."""
+
+HOUR = timedelta(hours=1)
+SHOWN = 50
+"""Messages of a batch that its mail shows; of the others it says how many they are."""
+
+OPEN = (MessageState.WAITING.value, MessageState.SENDING.value)
+UNDELIVERED = (*OPEN, MessageState.DEAD.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A rendered message for one channel."""
+
+    key: str
+    kind: MessageKind
+    severity: Severity
+    bot: str | None
+    route: str
+    channel: str
+    subject: str
+    text: str
+    html: str | None
+    digest: bool
+    """Whether it may share a mail with others of its route and kind."""
+
+    due_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One row of the outbox."""
+
+    id: str
+    key: str
+    kind: MessageKind
+    severity: Severity
+    bot: str | None
+    route: str
+    channel: str
+    subject: str
+    text: str
+    html: str | None
+    digest: bool
+    state: MessageState
+    batch: str | None
+    """The id of the mail that it went out with, or is to."""
+
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    next_try_at: datetime
+    sent_at: datetime | None
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one delivery tells of."""
+
+    id: str
+    channel: str
+    attempts: int
+    due_at: datetime
+    messages: tuple[Stored, ...]
+    """The oldest of them."""
+
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """What is not delivered."""
+
+    waiting: int
+    dead: int
+    oldest_due: datetime | None
+    """When the oldest that is overdue or dead was first due."""
+
+
+def id_of(key: str, channel: str) -> str:
+    """Return the id of the message about a fact for a channel."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, storable(f"{channel}\n{key}")))
+
+
+def cursor(connection: Connection, source: str) -> int | None:
+    """Return up to where a source was read; None: never."""
+    statement = select(message_cursors.c.seq).where(message_cursors.c.source == source)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def store(
+    connection: Connection,
+    drafts: Sequence[Draft],
+    *,
+    now: datetime,
+    source: str | None = None,
+    read: tuple[int | None, int] | None = None,
+) -> bool:
+    """Store messages; return False, and store none, when another reconciler read the source.
+
+    Args:
+        connection: of the writing side.
+        drafts: the messages; one whose key its channel has already is left out.
+        now: when they are stored.
+        source: which source they come from; None: no source has to be moved on.
+        read: where the source stood, and up to where it was read.
+    """
+    if source is not None and read is not None and not _move(connection, source, *read):
+        return False
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    rows = [_row(draft, now) for draft in drafts]
+    if rows:
+        connection.execute(dialect.insert(messages).on_conflict_do_nothing(), rows)
+    return True
+
+
+def _row(draft: Draft, now: datetime) -> dict[str, Any]:
+    values = {name: getattr(draft, name) for name in Draft.__dataclass_fields__}
+    return values | {
+        "id": id_of(draft.key, draft.channel),
+        "state": MessageState.WAITING.value,
+        "created_at": now,
+        "next_try_at": draft.due_at,
+    }
+
+
+def _move(connection: Connection, source: str, was: int | None, to: int) -> bool:
+    if was is None:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        first = dialect.insert(message_cursors).values(source=source, seq=to)
+        done = first.on_conflict_do_nothing().returning(message_cursors.c.seq)
+        return connection.execute(done).one_or_none() is not None
+    where = (message_cursors.c.source == source, message_cursors.c.seq == was)
+    return bool(connection.execute(update(message_cursors).where(*where).values(seq=to)).rowcount)
+
+
+def due_channels(connection: Connection, now: datetime) -> list[str]:
+    """Return the channels for which something is due."""
+    where = (messages.c.state.in_(OPEN), messages.c.next_try_at <= now)
+    rows = connection.execute(select(messages.c.channel).where(*where).distinct())
+    return sorted(rows.scalars())
+
+
+def claim(connection: Connection, channel: str, *, hourly: int, now: datetime) -> Batch | None:
+    """Take the batch of a channel that has been due longest; None: nothing is due any more.
+
+    When the channel had its share of this hour, everything that is due waits until the oldest
+    delivery of the hour is over, and goes out in batches then.
+    """
+    where = (
+        messages.c.channel == channel,
+        messages.c.state.in_(OPEN),
+        messages.c.next_try_at <= now,
+    )
+    first = select(messages).where(*where).order_by(messages.c.next_try_at, messages.c.id).limit(1)
+    row = connection.execute(first.with_for_update(skip_locked=True)).mappings().one_or_none()
+    if row is None:
+        return None
+    if row["batch"] is None and (free_at := _free_at(connection, channel, hourly, now)):
+        held = {"next_try_at": free_at, "due_at": free_at, "digest": True}
+        unsent = (*where, messages.c.batch.is_(None))
+        connection.execute(update(messages).where(*unsent).values(held))
+        return None
+    batch = row["batch"] or str(uuid.uuid4())
+    mine: tuple[ColumnElement[bool], ...] = (messages.c.id == row["id"],)
+    if row["batch"] is not None:
+        mine = (messages.c.batch == batch,)
+    elif row["digest"]:
+        mine = (
+            messages.c.channel == channel,
+            messages.c.route == row["route"],
+            messages.c.kind == row["kind"],
+            messages.c.digest.is_(True),
+            messages.c.state == MessageState.WAITING.value,
+            messages.c.batch.is_(None),
+        )
+    taken = {
+        "state": MessageState.SENDING.value,
+        "batch": batch,
+        "attempts": row["attempts"] + 1,
+        "next_try_at": now + LEASE,
+    }
+    total = connection.execute(update(messages).where(*mine).values(taken)).rowcount
+    found = select(messages).where(messages.c.batch == batch)
+    found = found.order_by(messages.c.created_at, messages.c.id).limit(SHOWN)
+    shown = tuple(_read(one) for one in connection.execute(found).mappings())
+    return Batch(
+        id=batch,
+        channel=channel,
+        attempts=row["attempts"] + 1,
+        due_at=row["due_at"],
+        messages=shown,
+        total=total,
+    )
+
+
+def _free_at(connection: Connection, channel: str, hourly: int, now: datetime) -> datetime | None:
+    """Return when the channel may be used again; None: now."""
+    sent = (
+        select(func.max(messages.c.sent_at).label("at"))
+        .where(messages.c.channel == channel, messages.c.sent_at > now - HOUR)
+        .group_by(messages.c.batch)
+        .subquery()
+    )
+    latest = select(sent.c.at).order_by(sent.c.at.desc()).limit(hourly)
+    times = list(connection.execute(latest).scalars())
+    return times[-1] + HOUR if len(times) >= hourly else None
+
+
+def sent(connection: Connection, batch: Batch, *, now: datetime) -> None:
+    """Note that a batch was delivered."""
+    values = {"state": MessageState.SENT.value, "sent_at": now, "error": ""}
+    connection.execute(update(messages).where(messages.c.batch == batch.id).values(values))
+
+
+def failed(connection: Connection, batch: Batch, *, error: str, now: datetime) -> bool:
+    """Note that a delivery failed; return True when the batch was given up."""
+    again = next_try(attempts=batch.attempts, due_at=batch.due_at, now=now)
+    mine = (messages.c.batch == batch.id, messages.c.state == MessageState.SENDING.value)
+    if again is not None:
+        values = {"state": MessageState.WAITING.value, "next_try_at": again, "error": error}
+        connection.execute(update(messages).where(*mine).values(values))
+        return False
+    connection.execute(
+        update(messages).where(*mine).values(state=MessageState.DEAD.value, error=error)
+    )
+    note = f"{batch.total} messages for {batch.channel}"
+    events.add(connection, at=now, kind="messages_dead", note=note, after={"batch": batch.id})
+    return True
+
+
+def retry(connection: Connection, key: str, *, owner: str, now: datetime) -> Stored:
+    """Let a message, with those of its mail, be tried again at once; return it.
+
+    Raises:
+        OrderRefused: there is none, or it was delivered or discarded.
+    """
+    found = _undelivered(connection, key)
+    values = {
+        "state": MessageState.WAITING.value,
+        "attempts": 0,
+        "due_at": now,
+        "next_try_at": now,
+    }
+    connection.execute(update(messages).where(_with(found)).values(values))
+    events.add(connection, at=now, kind="message_retried", actor=owner, after={"id": found.id})
+    return _one(connection, found.id)
+
+
+def discard(connection: Connection, key: str, *, owner: str, now: datetime) -> Stored:
+    """Give a message up, with those of its mail; return it.
+
+    Raises:
+        OrderRefused: there is none, or it was delivered or discarded.
+    """
+    found = _undelivered(connection, key)
+    values = {"state": MessageState.DISCARDED.value}
+    connection.execute(update(messages).where(_with(found)).values(values))
+    events.add(connection, at=now, kind="message_discarded", actor=owner, after={"id": found.id})
+    return _one(connection, found.id)
+
+
+def _undelivered(connection: Connection, key: str) -> Stored:
+    found = find(connection, key)
+    if found is None:
+        raise OrderRefused(f"no message has the id {key}, or several begin with it")
+    if found.state.value not in UNDELIVERED:
+        raise OrderRefused(f"message {found.id[:8]} is {found.state} already")
+    return found
+
+
+def _with(found: Stored) -> ColumnElement[bool]:
+    return messages.c.id == found.id if found.batch is None else messages.c.batch == found.batch
+
+
+def find(connection: Connection, key: str) -> Stored | None:
+    """Return one message by its id, or by a beginning of it that only one has."""
+    where = messages.c.id.startswith(key, autoescape=True)
+    rows = connection.execute(select(messages).where(where).limit(2)).mappings().all()
+    return _read(rows[0]) if len(rows) == 1 else None
+
+
+def search(
+    connection: Connection,
+    *,
+    state: MessageState | None = None,
+    kind: MessageKind | None = None,
+    bot: str | None = None,
+    span: Span,
+    after: Place | None = None,
+    limit: int = 100,
+) -> list[Stored]:
+    """Return messages, newest first."""
+    statement: Select[Any] = select(messages).where(*span.holds(messages.c.created_at))
+    wanted = {"state": state, "kind": kind, "bot": bot}
+    given = [messages.c[name] == value for name, value in wanted.items() if value is not None]
+    if after is not None:
+        at, key = messages.c.created_at, messages.c.id
+        given.append((at < after.at) | ((at == after.at) & (key < after.id)))
+    newest = (messages.c.created_at.desc(), messages.c.id.desc())
+    rows = connection.execute(statement.where(*given).order_by(*newest).limit(limit))
+    return [_read(row) for row in rows.mappings()]
+
+
+def backlog(connection: Connection, *, now: datetime) -> Backlog:
+    """Return what is not delivered."""
+    by_state = select(messages.c.state, func.count())
+    by_state = by_state.where(messages.c.state.in_(UNDELIVERED)).group_by(messages.c.state)
+    counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(by_state)}
+    oldest = select(func.min(messages.c.due_at)).where(
+        messages.c.state.in_(UNDELIVERED), messages.c.due_at <= now
+    )
+    return Backlog(
+        waiting=sum(counts.get(state, 0) for state in OPEN),
+        dead=counts.get(MessageState.DEAD.value, 0),
+        oldest_due=connection.execute(oldest).scalar_one(),
+    )
+
+
+def prune(connection: Connection, *, before: datetime, now: datetime, limit: int = 500) -> int:
+    """Delete messages that are over, from before a moment, at most so many; return how many."""
+    old = (
+        select(messages.c.id)
+        .where(messages.c.state.not_in(UNDELIVERED), messages.c.created_at < before)
+        .limit(limit)
+    )
+    gone = connection.execute(delete(messages).where(messages.c.id.in_(old))).rowcount
+    if gone:
+        note = f"{gone} messages from before {before.isoformat()}"
+        events.add(connection, at=now, kind="pruned", note=note, after={"deleted": gone})
+    return gone
+
+
+def _one(connection: Connection, key: str) -> Stored:
+    return _read(connection.execute(select(messages).where(messages.c.id == key)).mappings().one())
+
+
+def _read(row: Any) -> Stored:
+    values = {name: row[name] for name in Stored.__dataclass_fields__}
+    values |= {
+        "kind": MessageKind(values["kind"]),
+        "severity": Severity(values["severity"]),
+        "state": MessageState(values["state"]),
+    }
+    return Stored(**values)
