@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor test test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults
+.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -30,20 +30,29 @@ status: setup ## Show the processes of the running stack
 doctor: setup ## Check tools, configuration and every connection
 	@.venv/bin/trading-ops doctor
 
-test: setup-dev ## Run lint, then the tests with coverage
+unit: setup-dev ## Run the unit and property tests, in less than a minute
+	@scripts/unit.sh
+
+unit-pythons: setup-dev ## Run the unit tests on Python 3.12 and 3.13 too, where installed
+	@scripts/pythons.sh
+
+test: setup-dev ## Run lint, then all tests that run in parallel
 	@scripts/test.sh
 
+coverage: setup-dev ## Run the same tests with coverage of every process
+	@scripts/coverage.sh
+
 test-slow: setup-dev ## Run the end-to-end tests, one at a time
-	@scripts/pytest.sh --slow $$(.venv/bin/python -c 'from tests.conftest import SLOW; print(*sorted(SLOW))')
+	@scripts/pytest.sh -m slow
 
 test-long: setup-dev ## Run the tests that take minutes each: failover, shutdown, updates, soak, bot crashes
-	@scripts/pytest.sh --long -n 2 --dist loadfile $$(.venv/bin/python -c 'from tests.conftest import LONG; print(*sorted(LONG))')
+	@scripts/pytest.sh -m long -n 2 --dist loadfile $(addprefix --ignore=,tests/attacks tests/faults)
 
 attacks: setup-dev ## Attack a running stack as a stranger, a local user and a rogue bot
-	@scripts/pytest.sh --long tests/attacks
+	@scripts/pytest.sh -m long tests/attacks
 
 faults: setup-dev ## Step clocks, fill disks and remove sources under a running stack
-	@scripts/pytest.sh --long tests/faults
+	@scripts/pytest.sh -m long tests/faults
 
 lint: setup-dev ## Check format, style, types and import contracts
 	@scripts/lint.sh
@@ -86,7 +95,7 @@ test-backup: KILLS = 500
 test-backup: setup-dev ## Flip bits in backups, kill during backup, prune and restore, test with restic
 	@.venv/bin/python -m tests.backup.flips --flips "$(FLIPS)"
 	@.venv/bin/python -m tests.backup.kills --kills "$(KILLS)"
-	@scripts/pytest.sh --long tests/backup
+	@scripts/pytest.sh -m '' tests/backup
 
 ENGINES ?=
 VERSIONS ?=

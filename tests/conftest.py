@@ -1,4 +1,4 @@
-"""Databases for every test that asks for one, and how long properties are looked into."""
+"""Databases for every test that asks for one, the examples of properties, the order of files."""
 
 import shutil
 from collections.abc import Generator, Iterator
@@ -21,52 +21,6 @@ settings.load_profile("default")
 
 # `pytest tests/property --hypothesis-profile long` tries forty times as many, new ones each time.
 settings.register_profile("long", max_examples=4000, deadline=None, derandomize=False)
-
-
-LONG = frozenset(
-    {
-        "tests/backup/test_restic.py",
-        "tests/crash/test_soak.py",
-        "tests/crash/test_crash_bot.py",
-        "tests/crash/test_crash_plants.py",
-        "tests/service/bot/test_failover.py",
-        "tests/service/bot/test_shutdown.py",
-        "tests/service/bot/test_brokerage.py",
-        "tests/service/bot/test_account_feed.py",
-        "tests/service/bot/test_model.py",
-        "tests/service/bot/test_risk_at_the_venue.py",
-        "tests/service/stack/test_update.py",
-        "tests/e2e/test_updates.py",
-        "tests/rules/test_adopt_beside_live.py",
-        "tests/rules/test_anomalies_live.py",
-        "tests/rules/test_slow_ways_live.py",
-    }
-)
-"""Files that take minutes each: `make test-long` runs them, and every other run leaves them out."""
-
-LONG_FOLDERS = frozenset({"tests/attacks", "tests/faults"})
-"""Folders of such files: `make attacks`, `make faults`."""
-
-SLOW = frozenset(
-    {"tests/e2e", "tests/crash/test_crash.py", "tests/rules/test_long_windows_live.py"}
-)
-"""What has deadlines of its own on a whole running system: `make test-slow` and continuous
-integration run it one test at a time, and when nothing else needs the machine."""
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Know `--slow` and `--long`."""
-    parser.addoption("--slow", action="store_true", help="also run what needs a quiet machine")
-    parser.addoption("--long", action="store_true", help="also run that and what takes minutes")
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what is slow and what takes minutes, unless it is asked for."""
-    if config.getoption("--long"):
-        return None
-    left_out = LONG | LONG_FOLDERS | (set() if config.getoption("--slow") else SLOW)
-    name = collection_path.as_posix()
-    return True if any(name.endswith(one) for one in left_out) else None
 
 
 SLOWEST_FIRST = ("tests/crash", "tests/service/bot", "tests/rules", "tests/service")

@@ -13,6 +13,8 @@ from tests.strangers import BECOME_NOBODY, as_nobody, needs_root
 from trading_ops.domain.target import Kind
 from trading_ops_lab.drills.lab_clients import Scene
 
+pytestmark = pytest.mark.long
+
 HALT = {"reason": "attack"}
 
 READS = [

@@ -10,6 +10,8 @@ from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops_lab.drills.lab_clients import Scene
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 async def copied(stack: Stack, scene: Scene, tmp_path: Path) -> Path:

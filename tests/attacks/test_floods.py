@@ -16,6 +16,8 @@ from trading_ops.domain.target import Kind
 from trading_ops.targets import split_address
 from trading_ops_lab.drills.lab_clients import Scene
 
+pytestmark = pytest.mark.long
+
 FLOOD_SECONDS = 6
 MEGABYTE = 1024 * 1024
 BOMB_BYTES = 200 * MEGABYTE

@@ -29,7 +29,10 @@ connection, _ = listener.accept()
 print(len(connection.recv(4096)), flush=True)
 """
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
+    pytest.mark.long,
+]
 
 
 @contextlib.asynccontextmanager

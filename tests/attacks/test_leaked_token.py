@@ -7,6 +7,8 @@ from tests.waiting import eventually
 from trading_ops.domain.target import Kind
 from trading_ops_lab.drills.lab_clients import Scene
 
+pytestmark = pytest.mark.long
+
 HALT = {"reason": "mine now"}
 ELSEWHERE = (
     (Kind.SUPERVISOR, "GET", "/processes"),

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops.agent import Agent, Health
@@ -9,6 +11,8 @@ from trading_ops.domain.target import Kind
 from trading_ops.instrument import BotMetrics
 from trading_ops.targets import split_address
 from trading_ops_lab.drills.lab_clients import Scene
+
+pytestmark = pytest.mark.long
 
 IMPOSTORS = "sum(trading_ops_impostors_refused_total)"
 

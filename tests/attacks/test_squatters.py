@@ -38,7 +38,7 @@ while True:
 """
 )
 
-pytestmark = [needs_root, pytest.mark.usefixtures("calm")]
+pytestmark = [needs_root, pytest.mark.usefixtures("calm"), pytest.mark.long]
 
 
 @asynccontextmanager

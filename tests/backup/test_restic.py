@@ -12,7 +12,10 @@ from trading_ops.backup import prune
 from trading_ops.backup.manifest import Damaged
 from trading_ops.backup.restore import restore_into
 
-pytestmark = pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed"),
+    pytest.mark.long,
+]
 
 
 @pytest.fixture

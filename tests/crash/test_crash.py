@@ -7,7 +7,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.crash.lives import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def crash(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,8 @@ import pytest
 from tests.crash.bot_plants import PLANTS
 from tests.crash.lives import ROOT
 
+pytestmark = pytest.mark.long
+
 FAULTS = {"send-again": ("--fault", "lost_answer")}
 """A defect that only shows when the venue misbehaves in this way."""
 

@@ -5,6 +5,8 @@ import pytest
 from tests.crash.plants import PLANTS
 from tests.crash.test_crash import crash
 
+pytestmark = pytest.mark.long
+
 FINDS = {
     "acknowledge-early": "acknowledged lost",
     "repeat-unknown": "one-shot repeated",

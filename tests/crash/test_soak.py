@@ -8,6 +8,8 @@ import pytest
 
 from tests.crash.lives import ROOT
 
+pytestmark = pytest.mark.long
+
 
 def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the soak with these arguments."""

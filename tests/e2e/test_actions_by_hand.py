@@ -12,6 +12,8 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.target import Kind
 from trading_ops.logs.rotation import files_aside
 
+pytestmark = pytest.mark.slow
+
 SCRAPES_SECONDS = 60.0
 """For figures that are scraped every 15 s, some of them read only every 15 s themselves."""
 

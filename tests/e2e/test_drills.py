@@ -14,6 +14,8 @@ from trading_ops.reports.gameday import FILE
 from trading_ops.reports.recorded_drills import GameDayRecord, RecordedDrill
 from trading_ops_lab.drills.lab_clients import Scene
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 FASTEST = 8
 """So many: the game day has them all."""

@@ -2,7 +2,11 @@
 
 import re
 
+import pytest
+
 from tests.stack import Stack
+
+pytestmark = pytest.mark.slow
 
 UP = re.compile(r'^trading_process_up\{process="(.+)"\} (\S+)$', re.MULTILINE)
 

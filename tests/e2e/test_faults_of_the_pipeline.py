@@ -18,6 +18,8 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.drills.preflight import wait_until_calm
 from trading_ops_lab.faults.catalogue import FAULTS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 async def _calm(scene: Scene) -> None:

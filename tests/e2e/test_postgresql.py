@@ -13,6 +13,8 @@ from tests.e2e.board_answers import unanswered
 from tests.postgres import Cluster
 from tests.stack import Stack
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[Cluster]:

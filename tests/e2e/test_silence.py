@@ -15,6 +15,8 @@ from trading_ops.clients.http import Http
 from trading_ops.domain.target import Kind
 from trading_ops_lab.drills.lab_clients import Scene
 
+pytestmark = pytest.mark.slow
+
 STOPPED_WITHIN = 10.0
 HALTED_WITHIN = 5.0
 BACK_WITHIN = 90.0

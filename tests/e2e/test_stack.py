@@ -13,6 +13,8 @@ from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops.cli.local_stack import holder
 
+pytestmark = pytest.mark.slow
+
 RESTARTED = ["venue", "exporter", "reconciler", "alertmanager", "prometheus", "mail"]
 
 

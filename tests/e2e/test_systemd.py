@@ -19,7 +19,7 @@ from tests.stack import ROOT, Stack, running_stack
 from tests.waiting import eventually
 
 LACKS = why_not()
-pytestmark = pytest.mark.skipif(LACKS is not None, reason=str(LACKS))
+pytestmark = [pytest.mark.skipif(LACKS is not None, reason=str(LACKS)), pytest.mark.slow]
 
 UNIT = "bot-beta.service"
 TARGETS = """

@@ -10,6 +10,8 @@ import pytest
 from tests.stack import ROOT, Stack
 from trading_ops.domain.target import Kind
 
+pytestmark = pytest.mark.slow
+
 DOCS = ROOT / "docs" / "paper-venue.md"
 
 

@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.stack import Stack
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.long
 
 
 def life(stack: Stack) -> str:

@@ -19,7 +19,7 @@ HOUR = 3600.0
 WATCHED_SECONDS = 20
 """In which a step would lead to a halt, a stop or a restart of a bot that is well."""
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

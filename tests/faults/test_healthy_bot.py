@@ -33,7 +33,7 @@ process is stopped after 6 s."""
 HARM = frozenset({"agent_silent", "agent_stopped", "hold_laid", "started"})
 """Events of a halt, a stop, and an attempt."""
 
-pytestmark = [needs_root, needs_disks]
+pytestmark = [needs_root, needs_disks, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

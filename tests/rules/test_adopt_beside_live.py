@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.free_ports import free_port
 from tests.rules.adopting import Adopted, adopt, snippet
 from tests.rules.committed import ROOT
@@ -23,6 +25,8 @@ from trading_ops.store import incidents
 from trading_ops.store.engine import reading_engine
 from trading_ops.targets import load_targets
 from trading_ops_lab.supervisor.processes import processes
+
+pytestmark = pytest.mark.long
 
 BESIDE_SECONDS = 600.0
 TEAMS = {"CheckoutSlow", "CheckoutDown"}

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.rules.committed import load_rules
 from tests.rules.histories import Series, lived_through, pending
 from tests.waiting import eventually
 from trading_ops import clock
+
+pytestmark = pytest.mark.long
 
 RULE = next(rule for rule in load_rules() if rule.name == "TradingAnomaly")
 RECORDED = frozenset({"anomaly:select"})

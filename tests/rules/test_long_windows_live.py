@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.rules.committed import load_rules
 from tests.rules.histories import HOUR, Curve, Labels, Series, lived_through, pending
 from tests.waiting import eventually
 from trading_ops import clock
+
+pytestmark = pytest.mark.slow
 
 RULES = {rule.name: rule for rule in load_rules()}
 RECORDED = frozenset({"slo:sli_bad:rate5m", "slo:sli_events:rate5m"})

@@ -12,6 +12,8 @@ import pytest
 from tests.rules.test_whole_way_live import Says, Shows, the_way
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 SLOWLY = 400.0
 
 

@@ -16,6 +16,8 @@ from trading_ops.agent import Side
 from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown
 from trading_ops_lab.paper.bot.trading.order import OrderStatus, OrderType
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 async def desk(venue: Venue, tmp_path: Path) -> AsyncIterator[Desk]:

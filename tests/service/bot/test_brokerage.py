@@ -27,6 +27,8 @@ from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown, code_of
 from trading_ops_lab.paper.bot.nonces.issuer import open_nonces
 from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, OrderType, new_client_id
 
+pytestmark = pytest.mark.long
+
 ZERO = Decimal(0)
 
 

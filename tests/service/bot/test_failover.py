@@ -19,6 +19,8 @@ from trading_ops import clock
 from trading_ops_lab.paper.bot.checkpoints import Place
 from trading_ops_lab.paper.venue.signing import sign
 
+pytestmark = pytest.mark.long
+
 LEASE = {"lease_seconds": 8.0, "renew_seconds": 1.5, "margin_seconds": 3.0, "watch_seconds": 0.3}
 START_SECONDS = 90.0
 TAKEOVER_SECONDS = 90.0

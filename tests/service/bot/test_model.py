@@ -25,6 +25,8 @@ from trading_ops_lab.paper.bot.supervisor import Supervisor
 from trading_ops_lab.paper.bot.trading.market import Quote
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
+pytestmark = pytest.mark.long
+
 ETH = "ETH/USD"
 SETTINGS = SignalSettings(
     timeout_seconds=1.5,

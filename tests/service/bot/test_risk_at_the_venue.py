@@ -21,6 +21,8 @@ from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import load_config
 from trading_ops_lab.paper.bot.records.events import EventKind, latest_events
 
+pytestmark = pytest.mark.long
+
 Spawn = Callable[[], subprocess.Popen[bytes]]
 
 LOSS = {"daily_loss": "0.2", "total_drawdown": "3", "daily_loss_state": "halted", "orders": 1000}

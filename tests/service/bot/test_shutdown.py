@@ -22,6 +22,8 @@ from trading_ops_lab.paper.bot.config import BotConfig, load_config
 from trading_ops_lab.paper.bot.lives import FACT, Life
 from trading_ops_lab.paper.bot.shutdown import ShutdownSeconds, Step, walk
 
+pytestmark = pytest.mark.long
+
 Spawn = Callable[[], subprocess.Popen[bytes]]
 Begin = Callable[[str, str], subprocess.Popen[bytes]]
 

@@ -24,6 +24,8 @@ from trading_ops_lab.supervisor.process import AskHttp, Process
 from trading_ops_lab.supervisor.releases import Releases
 from trading_ops_lab.supervisor.unit import State, Unit
 
+pytestmark = pytest.mark.long
+
 WITHIN_SECONDS = 15.0
 ORDER = (
     "INSERT INTO orders (client_id, symbol, side, price, quantity, filled, cost, fee, status,"

@@ -17,6 +17,7 @@ from trading_ops.domain.sighting import (
     RuleAlert,
     Snapshot,
     blocking,
+    is_audible,
     view_of,
 )
 
@@ -212,3 +213,23 @@ def test_nothing_blocks_when_prometheus_is_out_of_reach() -> None:
     """The view is unknown then, which already stops everything."""
     snapshot = Snapshot(at=NOW, prometheus=None, alertmanager={})
     assert blocking(make_runbook(), make_target(), snapshot) == ()
+
+
+@pytest.mark.parametrize(
+    ("rules", "alertmanager", "expected"),
+    [
+        pytest.param(None, {}, False, id="no Prometheus"),
+        pytest.param(prometheus(rule()), None, False, id="no Alertmanager"),
+        pytest.param(prometheus(), {}, False, id="no alert"),
+        pytest.param(prometheus(rule(firing=False)), {}, False, id="pending"),
+        pytest.param(prometheus(rule()), {}, True, id="unknown to Alertmanager"),
+        pytest.param(prometheus(rule()), {KEY: routed()}, True, id="firing"),
+        pytest.param(prometheus(rule()), {KEY: routed(silenced=True)}, False, id="silenced"),
+    ],
+)
+def test_an_audible_alert_fires_and_has_no_silence(
+    rules: PrometheusView | None, alertmanager: dict[Any, RoutedAlert] | None, *, expected: bool
+) -> None:
+    """Both sources must answer."""
+    snapshot = Snapshot(at=NOW, prometheus=rules, alertmanager=alertmanager)
+    assert is_audible(make_incident(), snapshot) is expected

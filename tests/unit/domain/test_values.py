@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import ago, make_alert, make_incident, make_registry, make_target
-from trading_ops.domain.alert import fingerprint_of
+from trading_ops.domain.alert import fingerprint_of, stripped
 from trading_ops.domain.backoff import full_jitter
 from trading_ops.domain.runbook import fill_query
 from trading_ops.domain.target import Kind
@@ -19,6 +19,20 @@ def test_fingerprint_is_alertmanagers() -> None:
 def test_fingerprint_does_not_depend_on_order() -> None:
     """Labels are a set."""
     assert fingerprint_of({"a": "1", "b": "2"}) == fingerprint_of({"b": "2", "a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("external", "left"),
+    [
+        ({}, {"bot": "alpha", "site": "a"}),
+        ({"site": "a"}, {"bot": "alpha"}),
+        ({"site": "b"}, {"bot": "alpha", "site": "a"}),
+        ({"bot": "alpha"}, {"bot": "alpha", "site": "a"}),
+    ],
+)
+def test_external_labels_are_stripped(external: dict[str, str], left: dict[str, str]) -> None:
+    """Only with the value that Prometheus adds, and never a label that names a target."""
+    assert stripped({"bot": "alpha", "site": "a"}, external) == left
 
 
 def test_alert_without_a_name() -> None:
@@ -79,4 +93,5 @@ def test_registry_by_kind() -> None:
     registry = make_registry()
     assert registry.one(Kind.PROMETHEUS).name == "prometheus"
     assert [target.name for target in registry.of_kind(Kind.BOT)] == ["alpha"]
+    assert [target.name for target in registry.bots] == ["alpha"]
     assert len(list(registry)) == len(registry.targets)
