@@ -1,0 +1,56 @@
+"""Backups: which there are, and the order to take one now."""
+
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+
+from trading_ops import logs
+from trading_ops.api.identity import Identity
+from trading_ops.backup.records import Operation
+from trading_ops.domain.backup import Backup
+from trading_ops.reconciler.backups import Backups
+from trading_ops.store import backups
+from trading_ops.store.reader import Reader
+
+log = logs.get(__name__)
+
+
+class BackupPage(msgspec.Struct, kw_only=True):
+    """The backups that this host knows, newest first."""
+
+    backups: list[Backup]
+
+
+class BackupOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What to run."""
+
+    operation: Operation = Operation.CREATE
+
+
+class BackupStarted(msgspec.Struct, kw_only=True):
+    """What runs now; `GET /api/v1/backups` shows what came of it."""
+
+    operation: Operation
+
+
+class BackupRoutes:
+    """What the routes under `backups` do."""
+
+    def __init__(self, reader: Reader, backups: Backups) -> None:
+        self._reader = reader
+        self._backups = backups
+
+    async def show(self) -> BackupPage:
+        """Return the backups, newest first."""
+        return BackupPage(backups=await self._reader.read(backups.read))
+
+    async def start(self, identity: Identity, body: BackupOrder) -> BackupStarted:
+        """Take, verify, restore-test or prune backups now; 409 while another command runs."""
+        if not self._backups.start(body.operation):
+            raise web.HTTPConflict(text="another backup command is running")
+        log.info("backup_ordered", operation=body.operation.value, owner=identity.name)
+        return BackupStarted(operation=body.operation)
+
+
+STARTED = HTTPStatus.ACCEPTED

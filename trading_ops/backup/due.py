@@ -1,0 +1,51 @@
+"""When each backup command is due: pure."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from trading_ops.backup.records import Operation, Run
+
+FIRST = timedelta(minutes=1)
+"""After the reconciler started, where no backup was taken yet."""
+
+EVERY = {
+    Operation.RESTORE_TEST: timedelta(days=1),
+    Operation.PRUNE: timedelta(days=1),
+    Operation.VERIFY: timedelta(days=7),
+}
+RETRY = timedelta(minutes=5)
+"""After a failure; a shorter interval stands."""
+
+
+def due(
+    runs: Mapping[Operation, Run], *, interval: timedelta, began: datetime, now: datetime
+) -> Operation | None:
+    """Return what is to be run now; None: nothing.
+
+    A clock that was set back makes everything due: too many backups are better than none.
+
+    Args:
+        runs: the last run of each.
+        interval: between two backups; zero: none is taken.
+        began: when the reconciler started.
+        now: the time.
+    """
+    if not interval:
+        return None
+    created = runs.get(Operation.CREATE)
+    if created is None:
+        return Operation.CREATE if not began <= now < began + FIRST else None
+    if _is_due(created, interval, now):
+        return Operation.CREATE
+    if not created.succeeded:
+        return None
+    for operation, every in EVERY.items():
+        last = runs.get(operation)
+        if last is None or _is_due(last, every, now):
+            return operation
+    return None
+
+
+def _is_due(last: Run, every: timedelta, now: datetime) -> bool:
+    wait = every if last.succeeded else min(every, RETRY)
+    return not last.at <= now < last.at + wait

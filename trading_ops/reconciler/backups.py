@@ -1,0 +1,155 @@
+"""Backups as a background task: started when they are due, in a process of their own, and shown.
+
+The commands write records; this reads them into the store, the audit log and the metrics. So
+backups that a timer or a person took are known too, also those from while the reconciler was down.
+"""
+
+import asyncio
+import contextlib
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.backup.due import due
+from trading_ops.backup.records import Operation, Record, Records, Run
+from trading_ops.domain.backup import Backup
+from trading_ops.errors import StoreError
+from trading_ops.reconciler.metrics import BackupMetrics
+from trading_ops.reconciler.tasks import Succeeded, unwatched
+from trading_ops.settings import Settings, child_environment
+from trading_ops.store import backups
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+LOOK_SECONDS = 15.0
+COMMANDS = {
+    Operation.CREATE: ("create",),
+    Operation.VERIFY: ("verify", "--all"),
+    Operation.RESTORE_TEST: ("verify", "--restore-test"),
+    Operation.PRUNE: ("prune",),
+}
+SAID = 2000
+"""Bytes of a command's last words that are logged."""
+
+
+@dataclass(kw_only=True)
+class Backups:
+    """Takes, proves and prunes backups, one command at a time."""
+
+    settings: Settings
+    writer: Writer
+    metrics: BackupMetrics
+    look_seconds: float = LOOK_SECONDS
+    _began: datetime = field(init=False, default_factory=clock.now)
+    _running: asyncio.Task[None] | None = field(init=False, default=None)
+    _known: dict[str, Record] | None = field(init=False, default=None)
+
+    @property
+    def interval(self) -> timedelta:
+        """Return the time between two backups; zero: none is taken by itself."""
+        # A PostgreSQL server needs a role and a repository first.
+        chosen = self.settings.backup_repository or not self.settings.database
+        return timedelta(seconds=self.settings.backup_interval_seconds if chosen else 0)
+
+    def start(self, operation: Operation) -> bool:
+        """Start a command in the background; return False while another one runs."""
+        if self._running is not None and not self._running.done():
+            return False
+        self._running = asyncio.create_task(self._command(operation), name=f"backup {operation}")
+        return True
+
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
+        """Look every few seconds at what is due and what is new."""
+        records = Records(self.settings.backup_records)
+        try:
+            while True:
+                runs = await asyncio.to_thread(records.runs)
+                operation = due(
+                    runs, interval=self.interval, began=self._began, now=clock.now()
+                )
+                if operation is not None:
+                    self.start(operation)
+                known = await asyncio.to_thread(records.all)
+                self._show(known, runs)
+                if known != self._known:
+                    await self._store(known)
+                succeeded()
+                await asyncio.sleep(self.look_seconds)
+        finally:
+            if self._running is not None:
+                self._running.cancel()
+                await asyncio.wait({self._running})
+
+    async def _store(self, known: dict[str, Record]) -> None:
+        made = {key: backup_of(record) for key, record in known.items()}
+        try:
+            await self.writer.run(partial(backups.replace, known=made, now=clock.now()))
+        except StoreError as error:
+            log.warning("backups_not_stored", error=str(error))
+        else:
+            self._known = known
+
+    async def _command(self, operation: Operation) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "trading_ops.cli.main", "backup", *COMMANDS[operation]),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.settings.root,
+            env=child_environment(self.settings),
+        )
+        try:
+            _, said = await process.communicate()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()  # what it was doing is not yet a backup, or is one already
+            await process.wait()
+            raise
+        if process.returncode:
+            text = said[-SAID:].decode(errors="replace").strip()
+            log.error("backup_command_failed", operation=operation.value, said=text)
+
+    def _show(self, known: dict[str, Record], runs: dict[Operation, Run]) -> None:
+        metrics, stored = self.metrics, list(known.values())
+        metrics.interval.set(self.interval.total_seconds())
+        for operation in Operation:
+            run = runs.get(operation)
+            metrics.failed.labels(operation.value).set(run is not None and not run.succeeded)
+        newest = stored[-1] if stored else None
+        tested = [one for one in stored if one.restore_tested_at and not one.problem]
+        last = max(tested, key=lambda one: _stamp(one.restore_tested_at), default=None)
+        untested = [one for one in stored if last is None or one.created_at > last.created_at]
+        metrics.created.set(_stamp(newest and newest.created_at))
+        metrics.recoverable.set(_stamp(newest and newest.recoverable_to))
+        metrics.size.set(newest.bytes if newest else 0)
+        metrics.verified.set(max((_stamp(one.verified_at) for one in stored), default=0.0))
+        metrics.tested.set(_stamp(last and last.restore_tested_at))
+        metrics.untested.set(min((_stamp(one.created_at) for one in untested), default=0.0))
+        metrics.restore.set((last and last.restore_seconds) or 0.0)
+
+
+def _stamp(at: datetime | None) -> float:
+    return at.timestamp() if at else 0.0
+
+
+def backup_of(record: Record) -> Backup:
+    """Return a record as the store keeps it."""
+    seconds = record.restore_seconds
+    return Backup(
+        id=record.id,
+        created_at=record.created_at,
+        recoverable_to=record.recoverable_to,
+        location=record.location,
+        bytes=record.bytes,
+        files=record.files,
+        release=record.release,
+        revision=record.revision,
+        audit_head=record.audit_head,
+        verified_at=record.verified_at,
+        restore_tested_at=record.restore_tested_at,
+        restore_milliseconds=None if seconds is None else round(seconds * 1000),
+        problem=record.problem,
+    )
