@@ -133,7 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     backup_repository: str = ""
     """Where backups are stored: a folder, or `restic:` and a location of restic's, such as
-    `restic:sftp:user@host:/backups`; empty: the folder `backups`, not encrypted."""
+    `restic:sftp:user@host:/backups`; empty: the folder `backups` beside `var`, not encrypted."""
 
     backup_password_file: Path | None = None
     """The file with the password of a restic repository; None: `backup_password` in secrets."""
@@ -343,6 +343,12 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
     else:
         check_database(settings.database, str(path), "database", readable=True)
     return _absolute(settings)
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of one of our commands that is to have these settings' folders."""
+    place = {f"{PREFIX}ROOT": str(settings.root), f"{PREFIX}VAR": str(settings.var)}
+    return {**os.environ, **place}
 
 
 def load_usable_settings(

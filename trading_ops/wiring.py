@@ -24,6 +24,7 @@ from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.parts import Base
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.anchor import Anchors, note_key
+from trading_ops.reconciler.backups import Backups
 from trading_ops.reconciler.clocks import (
     ALERTMANAGER,
     PROMETHEUS,
@@ -144,10 +145,11 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     _audited(base),
                     _measured(base),
                     _messaging(base) as outbox,
+                    _backed_up(base) as backups,
                     _watching(base) as (holding, watch),
                 ):
                     yield Reconciler(
-                        application=application_of(base, loop, holding, watch, outbox),
+                        application=application_of(base, loop, holding, watch, outbox, backups),
                         loop=loop,
                         holding=holding,
                         watch=watch,
@@ -266,6 +268,14 @@ async def _messaging(base: Base) -> AsyncIterator[Outbox]:
     )
     async with base.tasks.running("outbox", outbox.run):
         yield outbox
+
+
+@contextlib.asynccontextmanager
+async def _backed_up(base: Base) -> AsyncIterator[Backups]:
+    """Take backups when they are due, and show what is known of them."""
+    backups = Backups(settings=base.settings, writer=base.writer, metrics=base.metrics.backups)
+    async with base.tasks.running("backups", backups.run):
+        yield backups
 
 
 @contextlib.contextmanager

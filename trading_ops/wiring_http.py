@@ -8,6 +8,7 @@ from trading_ops.api.approvals import Approvals
 from trading_ops.api.attempts import Attempts
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
+from trading_ops.api.backups import BackupRoutes
 from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.feed import Feed
 from trading_ops.api.health import Health, Known
@@ -21,6 +22,7 @@ from trading_ops.api.system import System
 from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import Webhook
 from trading_ops.parts import Base
+from trading_ops.reconciler.backups import Backups
 from trading_ops.reconciler.holding import Holding
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.outbox import Outbox
@@ -29,7 +31,12 @@ from trading_ops.reports.recovery_times import recovery_times
 
 
 def application_of(
-    base: Base, loop: Loop, holding: Holding, watch: AgentWatch, outbox: Outbox
+    base: Base,
+    loop: Loop,
+    holding: Holding,
+    watch: AgentWatch,
+    outbox: Outbox,
+    backups: Backups,
 ) -> web.Application:
     """Return the application; it ends its streams when it is shut down."""
     authenticator = Authenticator(
@@ -38,7 +45,7 @@ def application_of(
     feed = Feed(base.asking)
     stream = Stream(feed, authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
-    handlers = _handlers(base, loop, holding, watch, stream, outbox)
+    handlers = _handlers(base, loop, holding, watch, stream, outbox, backups)
     application = build_application(routes(handlers), authenticator)
 
     async def close_streams(_application: web.Application) -> None:
@@ -55,6 +62,7 @@ def _handlers(
     watch: AgentWatch,
     stream: Stream,
     outbox: Outbox,
+    backups: Backups,
 ) -> Handlers:
     settings, reader, writer = base.settings, base.asking, base.writer
     registry = base.plans.registry
@@ -77,6 +85,7 @@ def _handlers(
         catalogue=Catalogue(base.plans, books, loop.manual),
         approvals=Approvals(writer, reader),
         automation=Automation(writer, reader, registry, base.metrics),
+        backups=BackupRoutes(reader, backups),
         maintenance=MaintenanceWindows(writer, reader, registry),
         messages=Messages(writer, reader, outbox),
         targets=Targets(

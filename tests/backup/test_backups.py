@@ -17,6 +17,7 @@ from trading_ops.backup.records import Operation, Records
 from trading_ops.backup.repository import open_repository
 from trading_ops.backup.restore import choose, restore_into
 from trading_ops.errors import SetupError, StoreError
+from trading_ops.store import migrate
 
 
 def test_what_was_taken_is_what_is_restored(installation: Installation, tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_what_was_taken_is_what_is_restored(installation: Installation, tmp_path
     # Only who has the password can read them.
     assert manifest.secrets is installation.repository.encrypted
     assert ("var/secrets/audit_key" in paths) is installation.repository.encrypted
-    assert (record.revision, record.audit_head) == ("0003", installation.head().seq)
+    assert (record.revision, record.audit_head) == (migrate.HEAD, installation.head().seq)
 
 
 def test_a_restore_test_opens_what_was_stored(installation: Installation) -> None:

@@ -1,12 +1,10 @@
 """Backups: which there are, and the order to take one now."""
 
-from http import HTTPStatus
-
 import msgspec
-from aiohttp import web
 
 from trading_ops import logs
 from trading_ops.api.identity import Identity
+from trading_ops.api.problems import conflict
 from trading_ops.backup.records import Operation
 from trading_ops.domain.backup import Backup
 from trading_ops.reconciler.backups import Backups
@@ -48,9 +46,6 @@ class BackupRoutes:
     async def start(self, identity: Identity, body: BackupOrder) -> BackupStarted:
         """Take, verify, restore-test or prune backups now; 409 while another command runs."""
         if not self._backups.start(body.operation):
-            raise web.HTTPConflict(text="another backup command is running")
+            conflict("another backup command is running")
         log.info("backup_ordered", operation=body.operation.value, owner=identity.name)
         return BackupStarted(operation=body.operation)
-
-
-STARTED = HTTPStatus.ACCEPTED

@@ -13,6 +13,7 @@ from trading_ops.api.approvals import Approvals
 from trading_ops.api.attempts import Attempts
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
+from trading_ops.api.backups import BackupRoutes
 from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.health import Health
 from trading_ops.api.identity import Role
@@ -43,6 +44,7 @@ class Handlers:
     automation: Automation
     maintenance: MaintenanceWindows
     messages: Messages
+    backups: BackupRoutes
     targets: Targets
     health: Health
     alerts: Alerts
@@ -59,6 +61,7 @@ def routes(to: Handlers) -> list[Route]:
         *_attempts(to.attempts, to.catalogue, to.approvals),
         *_targets(to.targets, to.automation),
         *_automation(to.automation, to.maintenance),
+        *_backups(to.backups),
         *_events(to.events, to.stream),
         *_alerts(to.alerts),
         *_messages(to.messages),
@@ -141,6 +144,14 @@ def _automation(to: Automation, windows: MaintenanceWindows) -> list[Route]:
         route("GET", path, VIEWER, tag, windows.show),
         route("POST", path, OPERATOR, tag, windows.begin, status=201, refusals=(409,)),
         route("DELETE", f"{path}/{{id}}", OPERATOR, tag, windows.end),
+    ]
+
+
+def _backups(to: BackupRoutes) -> list[Route]:
+    tag, path = "backups", "/api/v1/backups"
+    return [
+        route("GET", path, VIEWER, tag, to.show),
+        route("POST", path, OPERATOR, tag, to.start, status=202, refusals=(409,)),
     ]
 
 

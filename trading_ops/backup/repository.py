@@ -12,7 +12,7 @@ from trading_ops.settings import Settings
 
 RESTIC = "restic:"
 DEFAULT = "backups"
-"""The folder in the project's root that is used when the setting is empty."""
+"""The folder beside `var` that is used when the setting is empty."""
 
 
 class Listing(NamedTuple):
@@ -81,4 +81,5 @@ def open_repository(settings: Settings) -> Repository:
         )
     from trading_ops.backup.folder import FolderRepository  # noqa: PLC0415 - see above
 
-    return FolderRepository((settings.root / (wanted or DEFAULT)).resolve())
+    folder = settings.root / wanted if wanted else settings.var.parent / DEFAULT
+    return FolderRepository(folder.resolve())

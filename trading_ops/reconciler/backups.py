@@ -24,7 +24,7 @@ from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
 
-LOOK_SECONDS = 15.0
+LOOK_SECONDS = 5.0
 COMMANDS = {
     Operation.CREATE: ("create",),
     Operation.VERIFY: ("verify", "--all"),
@@ -67,9 +67,7 @@ class Backups:
         try:
             while True:
                 runs = await asyncio.to_thread(records.runs)
-                operation = due(
-                    runs, interval=self.interval, began=self._began, now=clock.now()
-                )
+                operation = due(runs, interval=self.interval, began=self._began, now=clock.now())
                 if operation is not None:
                     self.start(operation)
                 known = await asyncio.to_thread(records.all)
@@ -122,11 +120,11 @@ class Backups:
         tested = [one for one in stored if one.restore_tested_at and not one.problem]
         last = max(tested, key=lambda one: _stamp(one.restore_tested_at), default=None)
         untested = [one for one in stored if last is None or one.created_at > last.created_at]
-        metrics.created.set(_stamp(newest and newest.created_at))
-        metrics.recoverable.set(_stamp(newest and newest.recoverable_to))
+        metrics.created.set(_stamp(newest.created_at if newest else None))
+        metrics.recoverable.set(_stamp(newest.recoverable_to if newest else None))
         metrics.size.set(newest.bytes if newest else 0)
         metrics.verified.set(max((_stamp(one.verified_at) for one in stored), default=0.0))
-        metrics.tested.set(_stamp(last and last.restore_tested_at))
+        metrics.tested.set(_stamp(last.restore_tested_at if last else None))
         metrics.untested.set(min((_stamp(one.created_at) for one in untested), default=0.0))
         metrics.restore.set((last and last.restore_seconds) or 0.0)
 

@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry
 
 from trading_ops import __version__, clock
 from trading_ops.actions.registry import KINDS
+from trading_ops.backup.records import Operation
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
 from trading_ops.domain.incident import Incident
@@ -41,6 +42,23 @@ class OutboxMetrics:
             self.unsent.labels(state)
 
 
+class BackupMetrics:
+    """What backups there are, and what is proven of them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.interval = gauge("trading_ops_backup_interval_seconds", registry)
+        self.created = gauge("trading_ops_backup_last_success_timestamp_seconds", registry)
+        self.recoverable = gauge("trading_ops_backup_recoverable_to_timestamp_seconds", registry)
+        self.verified = gauge("trading_ops_backup_last_verified_timestamp_seconds", registry)
+        self.tested = gauge("trading_ops_backup_last_restore_test_timestamp_seconds", registry)
+        self.untested = gauge("trading_ops_backup_untested_since_timestamp_seconds", registry)
+        self.size = gauge("trading_ops_backup_size_bytes", registry)
+        self.restore = gauge("trading_ops_backup_restore_duration_seconds", registry)
+        self.failed = gauge("trading_ops_backup_failed", registry)
+        for operation in Operation:
+            self.failed.labels(operation.value)
+
+
 class ReconcilerMetrics:
     """The one object through which the reconciler counts."""
 
@@ -52,7 +70,7 @@ class ReconcilerMetrics:
         self.incidents_held = gauge("trading_ops_incidents_held", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
-        self.silences = SilenceMetrics(self.registry)
+        self.silences, self.backups = SilenceMetrics(self.registry), BackupMetrics(self.registry)
         self.paused = gauge("trading_ops_automation_paused", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)

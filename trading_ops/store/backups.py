@@ -39,9 +39,7 @@ def read(connection: Connection) -> list[Backup]:
     return [Backup(**row) for row in rows.mappings()]
 
 
-def _put(
-    connection: Connection, backup: Backup, before: Backup | None, *, now: datetime
-) -> None:
+def _put(connection: Connection, backup: Backup, before: Backup | None, *, now: datetime) -> None:
     values: dict[str, Any] = {name: getattr(backup, name) for name in backups.c.keys()}  # noqa: SIM118
     if before is None:
         connection.execute(insert(backups).values(values))

@@ -322,3 +322,21 @@ message_cursors = Table(
     Column("source", Words, primary_key=True),
     Column("seq", BigInteger, nullable=False),
 )
+
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("created_at", Moment, nullable=False),
+    Column("recoverable_to", Moment, nullable=False),
+    Column("location", Words, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("files", Integer, nullable=False),
+    Column("release", Words, nullable=False),
+    Column("revision", Words),
+    Column("audit_head", BigInteger),
+    Column("verified_at", Moment),
+    Column("restore_tested_at", Moment),
+    Column("restore_milliseconds", BigInteger),
+    Column("problem", Words, nullable=False, server_default=""),
+)

@@ -2,6 +2,7 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
+from grafana.boards.content.backups import BACKUPS
 from grafana.boards.content.postgresql import POSTGRESQL
 from grafana.boards.panels import (
     GREEN,
@@ -207,9 +208,9 @@ STATEMENTS = row(
 DATABASES = Board(
     uid=links.DATABASES,
     title="8 Databases",
-    question="Can every database be read and written, is it intact, how fast is it, and does it "
-    "fit on its disk?",
-    rows=(HEAD, FILES, STATEMENTS, POSTGRESQL),
+    question="Can every database be read and written, is it intact and backed up, how fast is "
+    "it, and does it fit on its disk?",
+    rows=(HEAD, BACKUPS, FILES, STATEMENTS, POSTGRESQL),
     window="now-3h",
     refresh="15s",
 )

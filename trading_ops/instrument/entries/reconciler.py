@@ -20,6 +20,68 @@ _gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.RECONCILER)
 _counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.RECONCILER)
 _histogram = partial(Metric, kind=Kind.HISTOGRAM, owner=Owner.RECONCILER, unit="seconds")
 
+BACKUP_METRICS: tuple[Metric, ...] = (
+    _gauge(
+        name="trading_ops_backup_interval_seconds",
+        unit="seconds",
+        help="Time between two backups; 0 when none is taken automatically.",
+        why="How old the newest backup may become.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_backup_last_success_timestamp_seconds",
+        unit="seconds",
+        help="Time of the newest backup, since the epoch; 0 for never.",
+        why="What was written since is lost with the disk.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_backup_recoverable_to_timestamp_seconds",
+        unit="seconds",
+        help="Everything up to this time is in the newest backup, since the epoch; 0 for never.",
+        why="The age is the recovery point that a restore now would have.",
+    ),
+    _gauge(
+        name="trading_ops_backup_last_verified_timestamp_seconds",
+        unit="seconds",
+        help="Last time that every file of a backup was compared, since the epoch; 0 for never.",
+        why="A repository can go bad on its disk.",
+    ),
+    _gauge(
+        name="trading_ops_backup_last_restore_test_timestamp_seconds",
+        unit="seconds",
+        help="Last time that a restore test passed, since the epoch; 0 for never.",
+        why="Only a backup that was restored counts.",
+    ),
+    _gauge(
+        name="trading_ops_backup_untested_since_timestamp_seconds",
+        unit="seconds",
+        help="Time of the oldest backup newer than the last tested one, since the epoch; 0: none.",
+        why="Since then nothing proves that a backup can be restored.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_backup_size_bytes",
+        unit="bytes",
+        help="Size of the files in the newest backup.",
+        why="A backup that suddenly shrinks lacks something.",
+    ),
+    _gauge(
+        name="trading_ops_backup_restore_duration_seconds",
+        unit="seconds",
+        help="Duration of the last restore test that passed, 0 before the first.",
+        why="The recovery time, measured.",
+    ),
+    _gauge(
+        name="trading_ops_backup_failed",
+        labels=("operation",),
+        values={"operation": ("create", "verify", "restore_test", "prune")},
+        help="1 when the last run of a backup command failed, else 0.",
+        why="A backup that fails is noticed when it is needed.",
+        vital=True,
+    ),
+)
+
 RECONCILER_METRICS: tuple[Metric, ...] = (
     _gauge(
         name="trading_ops_incidents_open",
@@ -319,6 +381,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Reports and approvals that do not arrive. An invalid notify.yml counts too.",
         vital=True,
     ),
+    *BACKUP_METRICS,
     _gauge(
         name="trading_ops_build_info",
         labels=("version",),

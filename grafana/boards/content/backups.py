@@ -1,0 +1,64 @@
+"""Backups on the databases board: how much would be lost, and how long a restore takes."""
+
+from grafana.boards.panels import GREEN, RED, above, lines, row, timeline
+
+OVERDUE = "TradingOpsBackupOverdue"
+UNTESTED = "TradingOpsBackupNotVerified"
+FAILED = "TradingOpsBackupFailed"
+
+BACKUPS = row(
+    "Backups",
+    (
+        lines(
+            "Recovery point",
+            "s",
+            {
+                "age of the newest backup": "time() - max("
+                "trading_ops_backup_recoverable_to_timestamp_seconds)",
+                "interval": "max(trading_ops_backup_interval_seconds)",
+            },
+            "What a restore now would lose (RPO), and the time between two backups.",
+            limits=above(600, 900),
+            runbook=OVERDUE,
+        ),
+        lines(
+            "Since the last proof",
+            "s",
+            {
+                "restore test": "time() - max("
+                "trading_ops_backup_last_restore_test_timestamp_seconds)",
+                "every file compared": "time() - max("
+                "trading_ops_backup_last_verified_timestamp_seconds)",
+            },
+            "A restore test runs once a day.",
+            limits=above(86400 + 3600, 2 * 86400),
+            runbook=UNTESTED,
+        ),
+        lines(
+            "Recovery time",
+            "s",
+            {"last restore test": "max(trading_ops_backup_restore_duration_seconds)"},
+            "How long the last restore test took, from the repository to verified databases (RTO).",
+            limits=above(120, 300),
+            runbook=UNTESTED,
+        ),
+        lines(
+            "Size",
+            "bytes",
+            {"newest backup": "max(trading_ops_backup_size_bytes)"},
+            "Of all files in it, before deduplication.",
+            runbook=FAILED,
+        ),
+    ),
+    (
+        timeline(
+            "Last run of each backup command",
+            "max by (operation) (trading_ops_backup_failed)",
+            "{{operation}}",
+            "A failed one is tried again after five minutes.",
+            states=(("0", "succeeded", GREEN), ("1", "failed", RED)),
+            limits=above(1),
+            runbook=FAILED,
+        ),
+    ),
+)

@@ -1,0 +1,190 @@
+"""The reconciler takes backups when they are due, and shows what is known of them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from tests.backup.installation import KEY, Installation
+from tests.waiting import eventually
+from trading_ops import clock
+from trading_ops.backup.due import FIRST, due
+from trading_ops.backup.records import Operation, Record, Records, Run
+from trading_ops.reconciler.backups import Backups
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.tasks import Tasks
+from trading_ops.store import backups, events
+from trading_ops.store.engine import reading_engine, writing_engine
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTES = timedelta(minutes=1)
+DAYS = timedelta(days=1)
+INTERVAL = 5 * MINUTES
+CREATE, VERIFY = Operation.CREATE, Operation.VERIFY
+RESTORE_TEST, PRUNE = Operation.RESTORE_TEST, Operation.PRUNE
+
+
+def ran(ago: timedelta, *, succeeded: bool = True) -> Run:
+    return Run(at=NOON - ago, succeeded=succeeded)
+
+
+PROVEN = {RESTORE_TEST: ran(MINUTES), PRUNE: ran(MINUTES), VERIFY: ran(MINUTES)}
+TABLE: list[tuple[str, dict[Operation, Run], timedelta, Operation | None]] = [
+    ("a new installation just started", {}, FIRST / 2, None),
+    ("a new installation a minute later", {}, FIRST, CREATE),
+    ("the interval is not over", {CREATE: ran(4 * MINUTES)} | PROVEN, DAYS, None),
+    ("the interval is over", {CREATE: ran(INTERVAL)} | PROVEN, DAYS, CREATE),
+    ("after a restart", {CREATE: ran(INTERVAL)} | PROVEN, timedelta(), CREATE),
+    ("a failure is tried again", {CREATE: ran(INTERVAL, succeeded=False)}, DAYS, CREATE),
+    ("a failure is not tried at once", {CREATE: ran(MINUTES, succeeded=False)}, DAYS, None),
+    ("the first backup is proven at once", {CREATE: ran(MINUTES)}, DAYS, RESTORE_TEST),
+    (
+        "a restore test each day",
+        {CREATE: ran(MINUTES)} | PROVEN | {RESTORE_TEST: ran(DAYS)},
+        DAYS,
+        RESTORE_TEST,
+    ),
+    (
+        "a failed restore test is tried again",
+        {CREATE: ran(MINUTES)} | PROVEN | {RESTORE_TEST: ran(INTERVAL, succeeded=False)},
+        DAYS,
+        RESTORE_TEST,
+    ),
+    ("pruning each day", {CREATE: ran(MINUTES)} | PROVEN | {PRUNE: ran(DAYS)}, DAYS, PRUNE),
+    (
+        "everything compared each week",
+        {CREATE: ran(MINUTES)} | PROVEN | {VERIFY: ran(7 * DAYS)},
+        DAYS,
+        VERIFY,
+    ),
+    ("a clock that was set back", {CREATE: ran(-DAYS)} | PROVEN, DAYS, CREATE),
+]
+
+
+@pytest.mark.parametrize(("why", "runs", "up", "expected"), TABLE, ids=[one[0] for one in TABLE])
+def test_what_is_due(
+    why: str, runs: dict[Operation, Run], up: timedelta, expected: Operation | None
+) -> None:
+    assert due(runs, interval=INTERVAL, began=NOON - up, now=NOON) is expected, why
+    assert due(runs, interval=timedelta(), began=NOON - up, now=NOON) is None
+
+
+def test_postgresql_is_not_scheduled_until_a_repository_is_named(
+    installation: Installation,
+) -> None:
+    def interval(**over: object) -> float:
+        made = Backups(
+            settings=replace(installation.settings, **over),
+            writer=Writer(writing_engine(installation.settings.database_url)),
+            metrics=ReconcilerMetrics().backups,
+        )
+        return made.interval.total_seconds()
+
+    assert interval() == 300
+    assert interval(backup_interval_seconds=0.0) == 0
+    assert interval(database="postgresql://ops@db/ops") == 0
+    assert interval(database="postgresql://ops@db/ops", backup_repository="/mnt") == 300
+
+
+async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installation) -> None:
+    """By the real commands in processes of their own: taken, restore-tested, pruned, compared."""
+    url = installation.settings.database_url
+    writer, reader = Writer(writing_engine(url), KEY), Reader(reading_engine(url))
+    metrics = ReconcilerMetrics()
+    records = Records(installation.settings.backup_records)
+    # A failure long ago: due at once, whenever this process began.
+    records.ran(CREATE, Run(at=clock.now() - DAYS, succeeded=False, detail="disk full"))
+    watching = Backups(
+        settings=installation.settings, writer=writer, metrics=metrics.backups, look_seconds=0.05
+    )
+    writer.start()
+    try:
+        async with Tasks(on_success=lambda _name, _at: None).running("backups", watching.run):
+
+            async def proven() -> bool:
+                stored = await reader.read(backups.read)
+                return bool(stored) and stored[0].restore_tested_at is not None
+
+            await eventually(proven, within=120, what="the backup to be restore-tested")
+
+            async def all_ran() -> bool:
+                return set(records.runs()) == set(Operation)
+
+            await eventually(all_ran, within=120, what="every command to have run")
+            (stored,) = await reader.read(backups.read)
+            assert stored.problem == ""
+            assert stored.restore_milliseconds
+
+            async def told() -> set[str]:
+                found = await reader.read(lambda one: events.links(one, after=0, limit=1000))
+                return {link.kind for link in found}
+
+            assert {"backup_taken", "backup_restore_tested"} <= await told()
+
+            def figure(name: str, **labels: str) -> float:
+                value = metrics.registry.get_sample_value(name, labels)
+                assert value is not None
+                return value
+
+            async def shown() -> bool:
+                return not any(
+                    figure("trading_ops_backup_failed", operation=one.value) for one in Operation
+                )
+
+            await eventually(shown)
+            assert figure("trading_ops_backup_size_bytes") == stored.bytes
+            assert figure("trading_ops_backup_restore_duration_seconds") > 0
+            assert figure("trading_ops_backup_untested_since_timestamp_seconds") == 0
+            for name in ("last_success", "recoverable_to", "last_verified", "last_restore_test"):
+                assert figure(f"trading_ops_backup_{name}_timestamp_seconds") > 0
+            records.forget(stored.id)
+
+            async def gone() -> bool:
+                return "backup_removed" in await told()
+
+            await eventually(gone)
+    finally:
+        writer.stop()
+        reader.close()
+
+
+def test_untested_and_failed_are_shown(installation: Installation) -> None:
+    """What TradingOpsBackupNotVerified and TradingOpsBackupFailed stand on."""
+    metrics = ReconcilerMetrics()
+    watching = Backups(
+        settings=installation.settings,
+        writer=Writer(writing_engine(installation.settings.database_url)),
+        metrics=metrics.backups,
+    )
+
+    def record(hour: int, *, tested: bool = False, problem: str = "") -> Record:
+        at = NOON.replace(hour=hour)
+        return Record(
+            id=f"{hour}",
+            created_at=at,
+            recoverable_to=at,
+            location="",
+            bytes=1,
+            files=1,
+            release="1",
+            restore_tested_at=at if tested else None,
+            restore_seconds=1.5 if tested else None,
+            problem=problem,
+        )
+
+    def since(*known: Record) -> float | None:
+        watching._show({one.id: one for one in known}, {CREATE: Run(at=NOON, succeeded=False)})
+        name = "trading_ops_backup_untested_since_timestamp_seconds"
+        return metrics.registry.get_sample_value(name)
+
+    first, second = NOON.replace(hour=1).timestamp(), NOON.replace(hour=2).timestamp()
+    assert since() == 0
+    assert since(record(1)) == first
+    assert since(record(1, tested=True)) == 0
+    assert since(record(1, tested=True), record(2), record(3)) == second
+    assert since(record(1, tested=True, problem="damaged"), record(2)) == first
+    name = "trading_ops_backup_failed"
+    assert metrics.registry.get_sample_value(name, {"operation": "create"}) == 1
+    assert metrics.registry.get_sample_value(name, {"operation": "prune"}) == 0
