@@ -43,7 +43,7 @@ BACKUPS = row(
             runbook=UNTESTED,
         ),
         lines(
-            "Size",
+            "Backup size",
             "bytes",
             {"newest backup": "max(trading_ops_backup_size_bytes)"},
             "Of all files in it, before deduplication.",

@@ -63,6 +63,7 @@ GOOD = {
     "holds": ["h"],
     "params": {},
     "kind": "acknowledge",
+    "operation": "prune",
     "note": "",
     "begins_at": "2026-01-01T00:00:00Z",
 }
