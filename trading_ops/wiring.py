@@ -149,7 +149,9 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     _watching(base) as (holding, watch),
                 ):
                     yield Reconciler(
-                        application=application_of(base, loop, holding, watch, outbox, backups),
+                        application=application_of(
+                            base, loop, holding, watch, outbox=outbox, backups=backups
+                        ),
                         loop=loop,
                         holding=holding,
                         watch=watch,

@@ -35,6 +35,7 @@ def application_of(
     loop: Loop,
     holding: Holding,
     watch: AgentWatch,
+    *,
     outbox: Outbox,
     backups: Backups,
 ) -> web.Application:
@@ -45,7 +46,7 @@ def application_of(
     feed = Feed(base.asking)
     stream = Stream(feed, authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
-    handlers = _handlers(base, loop, holding, watch, stream, outbox, backups)
+    handlers = _handlers(base, loop, holding, watch, stream, outbox=outbox, backups=backups)
     application = build_application(routes(handlers), authenticator)
 
     async def close_streams(_application: web.Application) -> None:
@@ -61,6 +62,7 @@ def _handlers(
     holding: Holding,
     watch: AgentWatch,
     stream: Stream,
+    *,
     outbox: Outbox,
     backups: Backups,
 ) -> Handlers:
