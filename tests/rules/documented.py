@@ -14,7 +14,8 @@ PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / "runbooks").glob("*.md"), ROOT / "
 _NAME = re.compile(r"(?<![\w/.-])((?:trading|process)_[a-z0-9_]*[a-z0-9])(?![\w/(-])(?!\.\w)")
 _OTHERS = frozenset(
     {
-        *("trading_ops", "trading_ops_owner"),  # roles and the name of a database
+        *("trading_ops", "trading_ops_lab"),  # packages; the first is a database and a role too
+        "trading_ops_owner",  # a role
         *(topic.name for topic in topics()),
         *(value for one in CATALOGUE for values in one.values.values() for value in values),
     }
