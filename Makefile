@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults
+.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults test-console
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -46,13 +46,16 @@ test-slow: setup-dev ## Run the end-to-end tests, one at a time
 	@scripts/pytest.sh -m slow
 
 test-long: setup-dev ## Run the tests that take minutes each: failover, shutdown, updates, soak, bot crashes
-	@scripts/pytest.sh -m long -n 2 --dist loadfile $(addprefix --ignore=,tests/attacks tests/faults)
+	@scripts/pytest.sh -m long -n 2 --dist loadfile $(addprefix --ignore=,tests/attacks tests/browser tests/faults)
 
 attacks: setup-dev ## Attack a running stack as a stranger, a local user and a rogue bot
 	@scripts/pytest.sh -m long tests/attacks
 
 faults: setup-dev ## Step clocks, fill disks and remove sources under a running stack
 	@scripts/pytest.sh -m long tests/faults
+
+test-console: setup-dev ## Go through the console in Chromium and write screenshots
+	@scripts/pytest.sh -m long -s tests/browser
 
 lint: setup-dev ## Check format, style, types and import contracts
 	@scripts/lint.sh

@@ -89,6 +89,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_file: Path | None = None
     """The token that the command line sends to the reconciler; None: `operator_token`."""
 
+    console_hosts: str = ""
+    """Further host names by which browsers call the console, separated by commas: those of a proxy.
+    Loopback addresses and `localhost` always work."""
+
+    console_idle_seconds: Annotated[float, msgspec.Meta(ge=60, le=43200)] = 1800.0
+    """After so long without anything that a person does, a session of the console ends."""
+
+    grafana_url: str = ""
+    """Where browsers find Grafana, for the console's links to the boards; empty: no links."""
+
     agent_silence_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
     """After how much silence of a bot's agent a halt is asked for; after twice that, a process that
     is alive and mute is stopped. 0: never."""

@@ -21,6 +21,7 @@ from trading_ops.api.stream import Stream
 from trading_ops.api.system import System
 from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import Webhook
+from trading_ops.console.build import add_console
 from trading_ops.parts import Base
 from trading_ops.reconciler.backups import Backups
 from trading_ops.reconciler.holding import Holding
@@ -47,7 +48,17 @@ def application_of(
     stream = Stream(feed, authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
     handlers = _handlers(base, loop, holding, watch, stream, outbox=outbox, backups=backups)
-    application = build_application(routes(handlers), authenticator)
+    table = routes(handlers)
+    application = build_application(table, authenticator)
+    add_console(
+        application,
+        table=table,
+        authenticator=authenticator,
+        settings=base.settings,
+        registry=base.plans.registry,
+        reader=base.asking,
+        session=base.session,
+    )
 
     async def close_streams(_application: web.Application) -> None:
         await feed.close()
@@ -96,6 +107,7 @@ def _handlers(
             registry,
             holding,
             lambda: loop.silences.of_target,
+            lambda: watch.pulses,
             observe_only=settings.observe_only,
             two_persons=settings.two_persons,
         ),

@@ -44,6 +44,9 @@ class AlertView(msgspec.Struct, kw_only=True):
     silenced: bool | None
     """Null: Alertmanager does not have it, or did not answer."""
 
+    silenced_by: list[str]
+    """The ids of the silences, of acknowledgements too."""
+
     inhibited: bool | None
     incident: str | None
 
@@ -155,6 +158,7 @@ def _view(
         state=_state(rule),
         active_at=one.active_at if isinstance(one, RuleAlert) else one.starts_at,
         silenced=None if routed is None else routed.silenced,
+        silenced_by=[] if routed is None else sorted(routed.silenced_by),
         inhibited=None if routed is None else routed.inhibited,
         incident=incident,
     )

@@ -25,9 +25,9 @@ LOOK_SECONDS = 1.0
 LONGEST_PATH = 100
 """Characters of a path in a log line."""
 
-REFUSALS = ("no_token", "unknown_token", "role")
+REFUSALS = ("no_token", "unknown_token", "role", "forged")
 """Why a request is refused: it carries no token, one that is not valid, or one whose role is too
-low."""
+low; or another site sent it to the console through a browser that is logged in."""
 
 PLAIN: Mapping[str, Identity] = {
     "webhook_token": Identity("alertmanager", Role.INTAKE),
@@ -64,9 +64,16 @@ class Authenticator:
 
     def identify(self, request: web.Request) -> Identity | None:
         """Return whose token the request carries, or None: missing, wrong, expired, revoked."""
-        self._look_again()
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
-        digest = digest_of(given.strip())
+        found = self.whose(digest_of(given.strip()))
+        if found is None or kind.lower() != "bearer" or not given.strip():
+            return None
+        trust(request)
+        return found
+
+    def whose(self, digest: str) -> Identity | None:
+        """Return who owns the token with this digest, or None: no token has it any more."""
+        self._look_again()
         now = clock.now()
         found: Identity | None = None
         for entries in self._entries.values():
@@ -74,20 +81,20 @@ class Authenticator:
                 # All are compared, so that the time tells nothing of which one was near.
                 if hmac.compare_digest(digest, entry.digest) and entry.is_valid(now):
                     found = entry.identity
-        if found is None or kind.lower() != "bearer" or not given.strip():
-            return None
-        trust(request)
         return found
 
-    def note_refused(self, request: web.Request, role: str | None = None) -> None:
+    def note_refused(
+        self, request: web.Request, role: str | None = None, *, reason: str | None = None
+    ) -> None:
         """Count a request that was refused, and log one of each kind and peer in a minute.
 
         Args:
             request: that was refused.
             role: of the identity, when its role was too low.
+            reason: one of `REFUSALS`; by default what the request's header shows.
         """
         carried = request.headers.get("Authorization", "").strip()
-        reason = "role" if role else "unknown_token" if carried else "no_token"
+        reason = reason or ("role" if role else "unknown_token" if carried else "no_token")
         self._on_refused(reason)
         if self._told.is_due(f"{reason} {request.remote}"):
             path = request.path[:LONGEST_PATH]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from trading_ops.domain.maintenance import Maintenance, covering
 from trading_ops.domain.silencing import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler.pulse import Pulse
 from trading_ops.store import Connection, approvals, maintenance, pauses, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -36,6 +37,23 @@ class SilenceView(msgspec.Struct, kw_only=True):
     comment: str
     ends_at: datetime
     matchers: list[str]
+
+
+class AgentView(msgspec.Struct, kw_only=True):
+    """What a bot's agent last said of it."""
+
+    state: str
+    """The trading state: `active`, `reducing` or `halted`."""
+
+    status: str
+    """`ok`, `degraded` or `failing`."""
+
+    answered_at: datetime
+    heartbeat_at: datetime | None
+    """When the bot completed its last trading pass; null: not yet, or it does not tell."""
+
+    components: dict[str, bool]
+    """Whether each component works."""
 
 
 class TargetView(msgspec.Struct, kw_only=True):
@@ -56,6 +74,8 @@ class TargetView(msgspec.Struct, kw_only=True):
     """`acts`, or why nothing is done by itself: `paused`, `observe_only`, `maintenance`."""
 
     automation_note: str
+    agent: AgentView | None
+    """Null: not a bot, or its agent has not answered since the reconciler started."""
 
 
 class TargetPage(msgspec.Struct, kw_only=True):
@@ -133,6 +153,7 @@ class Targets:
         registry: Registry,
         holding: Holding,
         silences: Callable[[], Mapping[str, Sequence[Silence]]],
+        pulses: Callable[[], Mapping[str, Pulse]],
         *,
         observe_only: bool,
         two_persons: bool,
@@ -142,6 +163,7 @@ class Targets:
         self._registry = registry
         self._holding = holding
         self._silences = silences
+        self._pulses = pulses
         self._observe_only = observe_only
         self._two_persons = two_persons
 
@@ -149,7 +171,12 @@ class Targets:
         """Return every registered target with its holds, open incidents and automation."""
         now = clock.now()
         words = await self._reader.read(partial(_read, now=now))
-        return TargetPage(targets=[self._view(one, words, now) for one in self._registry])
+        holds: dict[str, list[Hold]] = {}
+        for hold in self._holding.standing:
+            holds.setdefault(hold.target, []).append(hold)
+        return TargetPage(
+            targets=[self._view(one, holds.get(one.name, []), words, now) for one in self._registry]
+        )
 
     async def halt(self, identity: Identity, name: str, body: HoldOrder) -> LaidView:
         """Halt a bot: it submits and changes nothing; cancels and queries pass."""
@@ -233,9 +260,8 @@ class Targets:
     def _holds(self, target: Target) -> list[Hold]:
         return [hold for hold in self._holding.standing if hold.target == target.name]
 
-    def _view(self, target: Target, words: _Words, now: datetime) -> TargetView:
+    def _view(self, target: Target, holds: list[Hold], words: _Words, now: datetime) -> TargetView:
         automation, note = self._automation(target, words, now)
-        holds = self._holds(target)
         return TargetView(
             name=target.name,
             kind=target.kind,
@@ -246,6 +272,7 @@ class Targets:
             silences=[_shown(one) for one in self._silences().get(target.name, ())],
             automation=automation,
             automation_note=note,
+            agent=_said(self._pulses().get(target.name)),
         )
 
     def _automation(self, target: Target, words: _Words, now: datetime) -> tuple[str, str]:
@@ -257,6 +284,29 @@ class Targets:
         if window is not None:
             return "maintenance", f"by {window.owner}: {window.reason}"
         return "acts", ""
+
+
+def _said(pulse: Pulse | None) -> AgentView | None:
+    if pulse is None or pulse.answered is None or pulse.report is None:
+        return None
+    health = pulse.report.health
+    return AgentView(
+        state=health.state,
+        status=health.status,
+        answered_at=pulse.answered,
+        heartbeat_at=_moment(health.heartbeat_at),
+        components={name: one.up for name, one in health.components.items()},
+    )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    """Return a moment that a bot told, or None: what it told is none."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def _shown(silence: Silence) -> SilenceView:

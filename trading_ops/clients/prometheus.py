@@ -72,6 +72,27 @@ class _QueryAnswer(msgspec.Struct):
     data: _Vector
 
 
+class _RangeSeries(msgspec.Struct):
+    metric: dict[str, str]
+    values: list[tuple[float, str]]
+
+
+class _Matrix(msgspec.Struct):
+    result: list[_RangeSeries]
+
+
+class _RangeAnswer(msgspec.Struct):
+    data: _Matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One series over a span: moments in seconds since the epoch, and values."""
+
+    labels: dict[str, str]
+    points: list[tuple[float, float]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One element of an instant vector."""
@@ -171,6 +192,22 @@ class Prometheus:
         if answer.data.resultType != "vector":
             raise Unreachable(f"{expression!r} gave a {answer.data.resultType}, not a vector")
         return [Sample(labels=one.metric, value=float(one.value[1])) for one in answer.data.result]
+
+    async def query_range(
+        self, expression: str, *, start: float, end: float, step: float
+    ) -> list[Series]:
+        """Return the values of an expression over a span, in seconds since the epoch.
+
+        Raises:
+            Unreachable: no usable answer.
+            Refused: the expression is wrong.
+        """
+        asked = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
+        body = await self._http.get("/api/v1/query_range", params=asked)
+        return [
+            Series(labels=one.metric, points=[(at, float(value)) for at, value in one.values])
+            for one in _decode(body, _RangeAnswer).data.result
+        ]
 
 
 def _external_of(config: str) -> Mapping[str, str]:

@@ -123,7 +123,7 @@ class ReconcilerMetrics:
             self.notifications.labels(result)
         for source in ("prometheus", "alertmanager"):
             self.polled.labels(source)
-        for refusal in ("no_token", "unknown_token", "role"):
+        for refusal in ("no_token", "unknown_token", "role", "forged"):
             self.auth_refused.labels(refusal)
         for name in ("reconciler", "prometheus", "alertmanager"):
             self.clock_stepped.labels(name)

@@ -24,8 +24,9 @@ HINTS = {
 class LiveStatus:
     """Shows overviews as they come."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Begin to count the seconds until everything is ready."""
+    def __init__(self, console: Console | None = None, *, page: str = "") -> None:
+        """Begin to count the seconds until everything is ready; then show the operators' page."""
+        self._page = page
         self._console = console or out()
         self._live = (
             Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
@@ -68,10 +69,13 @@ class LiveStatus:
             self._live.update(self._picture(overview), refresh=True)
         else:
             self._console.print(table(overview))
-            self._console.print(f"Ready after {self._seconds:.1f} s.")
+            self._console.print(f"Ready after {self._seconds:.1f} s. {self._where()}")
 
     def _picture(self, overview: Overview) -> Group:
         hint = HINTS[overview["stack"]["phase"]]
         if self._seconds is not None and overview["stack"]["phase"] == "ready":
-            hint = f"Ready after {self._seconds:.1f} s. {hint}"
+            hint = f"Ready after {self._seconds:.1f} s. {self._where()}\n{hint}"
         return Group(table(overview), Text(hint, style="dim"))
+
+    def _where(self) -> str:
+        return f"Console: {self._page}" if self._page else ""

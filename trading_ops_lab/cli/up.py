@@ -47,7 +47,7 @@ def _up_detached(settings: "Settings") -> None:
     from trading_ops_lab.cli.live_status import LiveStatus  # noqa: PLC0415
     from trading_ops_lab.supervisor.detach import detach  # noqa: PLC0415
 
-    with LiveStatus() as status:
+    with LiveStatus(page=_page(settings)) as status:
         status.ready(detach(settings, status.show))
 
 
@@ -56,10 +56,19 @@ def _up_here(settings: "Settings") -> None:
     from trading_ops_lab.supervisor.control import overview  # noqa: PLC0415
     from trading_ops_lab.supervisor.run import run  # noqa: PLC0415
 
-    with LiveStatus() as status:
+    with LiveStatus(page=_page(settings)) as status:
         run(
             settings,
             on_change=lambda supervisor: status.show(overview(supervisor)),
             on_ready=lambda supervisor: status.ready(overview(supervisor)),
         )
     click.echo("Everything is stopped.")
+
+
+def _page(settings: "Settings") -> str:
+    """Return the address of the console, and where the token for it is."""
+    from trading_ops.domain.target import Kind  # noqa: PLC0415
+    from trading_ops.targets import load_targets  # noqa: PLC0415
+
+    address = load_targets(settings.targets_file).one(Kind.RECONCILER).address
+    return f"http://{address}/console (token: {settings.secrets / 'operator_token'})"

@@ -281,12 +281,13 @@ async def test_refused_requests_are_counted_and_logged_once_a_minute(
                 await ask(running, "GET", f"/api/v1/targets?n={number}", "guess")
             await ask(running, "GET", "/api/v1/targets", None)
             await ask(running, "POST", "/api/v1/halt", TOKENS[Role.VIEWER], json={"reason": "x"})
+            await ask(running, "GET", "/console/login", None, headers={"Host": "evil.example"})
         counted = {
             reason: await running.metric(f'trading_ops_auth_refused_total{{reason="{reason}"}}')
             for reason in REFUSALS
         }
         lines = [one for one in logged if one["event"] == "auth_refused"]
-    assert counted == {"no_token": 1, "unknown_token": 5, "role": 1}
+    assert counted == {"no_token": 1, "unknown_token": 5, "role": 1, "forged": 1}
     assert {one["reason"] for one in lines} == set(REFUSALS)
     assert len(lines) < 7, "not one for each request"
     assert {one["peer"] for one in lines} == {"127.0.0.1"}

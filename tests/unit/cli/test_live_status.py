@@ -30,9 +30,11 @@ def test_a_file_gets_one_line_for_each_change() -> None:
 def test_ready_is_said_with_the_table() -> None:
     """A file gets the table once, with addresses, logs and the seconds it took."""
     file = io.StringIO()
-    with LiveStatus(Console(file=file, width=120)) as status:
+    page = "http://127.0.0.1:8431/console"
+    with LiveStatus(Console(file=file, width=120), page=page) as status:
         status.ready(overview(process()))
     said = file.getvalue()
+    assert page in said
     assert "127.0.0.1:8401" in said
     assert "/var/[x]/venue.log" in said
     assert "Ready after 0.0 s." in said

@@ -308,8 +308,8 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
     _counter(
         name="trading_ops_auth_refused_total",
         labels=("reason",),
-        values={"reason": ("no_token", "unknown_token", "role")},
-        help="Requests to the reconciler's API that were refused: without a valid token or role.",
+        values={"reason": ("no_token", "unknown_token", "role", "forged")},
+        help="Requests to the API or the console that were refused: no valid token, role or form.",
         why="Somebody guesses tokens, uses one that was revoked, or tries what a role may not do.",
         vital=True,
     ),

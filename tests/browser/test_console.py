@@ -1,0 +1,319 @@
+"""The console in Chromium: every page and order, both themes, a phone and a desktop, keys only."""
+
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import SHOTS, Served, log_in
+from tests.browser.served import AT_LIMIT, BOTS, DISCONNECTED
+from trading_ops.api.identity import Role
+
+pytestmark = pytest.mark.long
+
+PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1440, "height": 900}
+STALE_WITHIN = 3.0
+MORE = 60_000.0
+"""Milliseconds for what only has to come: this machine may be busy."""
+
+PAGES = {
+    "fleet": "fleet",
+    "bot": f"bots/{DISCONNECTED}",
+    "incidents": "incidents",
+    "alerts": "alerts",
+    "maintenance": "maintenance",
+    "events": "events",
+    "api": "api?tag=targets",
+    "runbook": "runbooks/TradingBotBrokerDisconnected",
+    "halt": f"do/halt?subject={DISCONNECTED}",
+    "halt-all": "do/halt-all",
+    "run": f"do/run?target={DISCONNECTED}",
+    "not-there": "bots/nothing",
+}
+
+FAULTS = Path(__file__).with_name("faults.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page on which nothing may go wrong: no error, no refused resource, no script of others."""
+    context = chromium.new_context(viewport=DESKTOP, color_scheme="light")  # type: ignore[arg-type]
+    page = context.new_page()
+    page.set_default_timeout(MORE)
+    expect.set_options(timeout=MORE)
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on(
+        "console",
+        lambda message: said.append(message.text) if "Content Security" in message.text else None,
+    )
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    yield page
+    assert said == []
+    assert page.evaluate("window.hacked") is None
+    context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_page(page: Page, served: Served, theme: Any, size: Any) -> None:
+    """It can be read and used; the pictures are for people to look at."""
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size(size)
+    page.goto(f"{served.url}/login")
+    faults = {"login": page.evaluate(FAULTS)}
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    kind = f"{theme}-{size['width']}"
+    page.screenshot(path=SHOTS / f"login-{kind}.png")
+    log_in(page, served)
+    for name, path in PAGES.items():
+        page.goto(f"{served.url}/{path}")
+        faults[name] = page.evaluate(FAULTS)
+        page.screenshot(path=SHOTS / f"{name}-{kind}.png", full_page=name == "fleet")
+    page.goto(f"{served.url}/incidents")
+    page.get_by_role("link", name="TradingBotMemoryHigh", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("TradingBotMemoryHigh")
+    faults["hostile"] = page.evaluate(FAULTS)
+    page.goto(f"{served.url}/incidents")
+    page.get_by_role("link", name="TradingBotBrokerDisconnected", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("TradingBotBrokerDisconnected")
+    faults["incident"] = page.evaluate(FAULTS)
+    page.screenshot(path=SHOTS / f"incident-{kind}.png")
+    assert {name: found for name, found in faults.items() if found} == {}
+
+
+def test_money_at_risk_is_seen_first(page: Page, served: Served) -> None:
+    log_in(page, served, Role.VIEWER)
+    verdict = page.get_by_role("region", name="Money at risk")
+    expect(verdict).to_contain_text("Money is at risk")
+    expect(verdict).to_contain_text(DISCONNECTED)
+    rows = page.locator("table.rows tbody tr")
+    expect(rows).to_have_count(len(BOTS))
+    expect(rows.first).to_contain_text(DISCONNECTED)
+    expect(page.locator(f"#bot-{AT_LIMIT}")).to_contain_text("86 %")
+    expect(page.get_by_role("link", name=re.compile("Halt"))).to_have_count(0)
+    link = page.get_by_role("link", name="Overview in Grafana")
+    expect(link).to_have_attribute("href", re.compile(r"^http://grafana\.example:3000/d/"))
+
+
+def test_orders_open_in_place(page: Page, served: Served) -> None:
+    """Halt with the name typed, reduce, all the others; what became of it is said and shown."""
+    log_in(page, served, owner="Ada")
+    page.get_by_role("link", name="Halt… momentum").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text("Halt momentum")
+    dialog.get_by_role("link", name="Cancel").click()
+    expect(dialog).to_be_hidden()
+    page.get_by_role("link", name="Halt… momentum").click()
+    dialog.get_by_label("Reason").fill("odd fills")
+    dialog.get_by_label("Type momentum").fill("wrong")
+    dialog.get_by_role("button", name="Halt").click()
+    expect(page.get_by_role("alert").filter(has_text="to confirm")).to_be_visible()
+    page.get_by_label("Type momentum").fill("momentum")
+    page.get_by_role("button", name="Halt").click()
+    expect(page.get_by_role("status").filter(has_text="is halted")).to_be_visible()
+    expect(page.locator("#bot-momentum .badge.halted")).to_be_visible()
+    page.screenshot(path=SHOTS / "after-halt.png")
+
+    page.get_by_role("link", name="Reduce… pairs").click()
+    dialog.get_by_label("Reason").fill("drift")
+    dialog.get_by_role("button", name="Set to reduce-only").click()
+    expect(page.locator("#bot-pairs .badge.reducing")).to_be_visible()
+
+
+def test_maintenance_has_a_countdown(page: Page, served: Served) -> None:
+    """Begin, pause, and end both again."""
+    log_in(page, served, owner="Ada")
+    dialog = page.get_by_role("dialog")
+    page.get_by_role("link", name="Maintenance", exact=True).first.click()
+    page.get_by_role("link", name="Begin a window").click()
+    dialog.get_by_label("Target").fill("hedge")
+    dialog.get_by_label("Reason").fill("upgrade")
+    dialog.get_by_role("button", name="Begin").click()
+    expect(page.locator("time.countdown").first).to_have_text(re.compile(r"in \d:\d\d:\d\d"))
+    page.get_by_role("link", name="Pause automation").click()
+    dialog.get_by_label("Reason").fill("looking")
+    dialog.get_by_role("button", name="Pause").click()
+    expect(page.locator("main")).to_contain_text("Automation is paused by Ada (token admin-1)")
+    page.screenshot(path=SHOTS / "maintenance-open.png")
+    page.get_by_role("link", name="Resume automation").click()
+    dialog.get_by_role("button", name="Resume automation").click()
+    expect(page.locator("main")).to_contain_text("Automation is running.")
+    page.get_by_role("link", name="End… the window of hedge").click()
+    dialog.get_by_role("button", name="End the window").click()
+    expect(page.locator("main")).to_contain_text("No window is open or planned.")
+
+
+def test_an_incident_is_taken_and_given_back(page: Page, served: Served) -> None:
+    """Acknowledge, remove that, snooze, and run an action."""
+    log_in(page, served, owner="Ada")
+    dialog = page.get_by_role("dialog")
+    page.get_by_role("link", name="Incidents", exact=True).first.click()
+    page.get_by_role("link", name="Acknowledge… TradingBotDailyLossNear").click()
+    dialog.get_by_label("Note").fill("on it")
+    dialog.get_by_role("button", name="Acknowledge").click()
+    row = page.locator("tr", has_text="TradingBotDailyLossNear")
+    expect(row).to_contain_text("acknowledged by Ada")
+    row.get_by_role("link", name="TradingBotDailyLossNear", exact=True).click()
+    page.get_by_role("link", name="Remove acknowledgement").click()
+    dialog.get_by_role("button", name="Remove").click()
+    page.get_by_role("link", name="Snooze").click()
+    dialog.get_by_role("button", name="Snooze").click()
+    expect(page.locator("main")).to_contain_text("snoozed by Ada")
+    page.get_by_role("link", name="Run an action").click()
+    dialog.get_by_role("link", name="reconnect broker").click()
+    dialog.get_by_label("Reason").fill("deaf")
+    dialog.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("alert").filter(has_text="Refused (observe_only)")).to_be_visible()
+
+
+def test_resume_takes_a_second_person(page: Page, served: Served, chromium: Browser) -> None:
+    """The request is on every page of the other person, who approves it there."""
+    log_in(page, served)
+    page.goto(f"{served.url}/do/halt?subject=hedge")
+    page.get_by_label("Reason").fill("odd")
+    page.get_by_label("Type hedge").fill("hedge")
+    page.get_by_role("button", name="Halt").click()
+
+    def resume() -> None:
+        page.goto(f"{served.url}/bots/hedge")
+        page.get_by_role("link", name="Resume").click()
+        page.get_by_role("dialog").get_by_label("Reason").fill("explained")
+        page.get_by_role("dialog").get_by_label("Type hedge").fill("hedge")
+        page.get_by_role("button", name="Release the holds").click()
+
+    resume()
+    expect(page.get_by_role("alert").filter(has_text="no other person")).to_be_visible()
+    context = chromium.new_context()
+    other = context.new_page()
+    other.set_default_timeout(MORE)
+    log_in(other, served, Role.OPERATOR)
+    waiting = other.get_by_role("region", name="Requests that wait for approval")
+    expect(waiting).to_contain_text("of hedge")
+    waiting.get_by_role("link", name=re.compile("Approve")).click()
+    other.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    expect(waiting).to_have_count(0)
+    context.close()
+    resume()
+    expect(page.locator("main")).to_contain_text("No hold restricts this bot.")
+
+
+def test_with_keys_only(page: Page, served: Served) -> None:
+    """Log in, skip to the content, filter, halt, close a form and log out."""
+    from tests.service.api.conftest import TOKENS  # noqa: PLC0415
+
+    keys = page.keyboard
+    page.goto(f"{served.url}/login")
+    keys.type(TOKENS[Role.ADMIN])  # the field has the focus
+    keys.press("Enter")
+    page.wait_for_url("**/console/fleet")
+    keys.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    keys.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    keys.press("/")
+    keys.type("scalper")
+    keys.press("Enter")
+    expect(page.locator("table.rows tbody tr")).to_have_count(1)
+    _tab_to(page, "Reduce… scalper")
+    keys.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    keys.press("Escape")
+    expect(dialog).to_be_hidden()
+    _tab_to(page, "Halt… scalper")
+    keys.press("Enter")
+    expect(dialog.get_by_label("Reason")).to_be_focused()
+    keys.type("odd")
+    keys.press("Tab")
+    keys.type("scalper")
+    keys.press("Enter")
+    expect(page.get_by_role("status").filter(has_text="is halted")).to_be_visible()
+    for _ in range(2):
+        _tab_to(page, "admin-1")
+        keys.press("Enter")
+        if page.locator("details.me").get_attribute("open") is not None:
+            break
+    _tab_to(page, "Log out")
+    keys.press("Enter")
+    page.wait_for_url("**/console/login")
+
+
+def _tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has this name has the focus, and a visible mark of it."""
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        found = page.evaluate(
+            "() => { const one = document.activeElement;"
+            " return [one.getAttribute('aria-label') || one.textContent.trim(),"
+            " getComputedStyle(one).outlineStyle]; }"
+        )
+        if found[0] == name:
+            assert found[1] != "none"
+            return
+    raise AssertionError(f"no {name} among what has the focus in turn")
+
+
+def test_the_theme_is_chosen_and_kept(page: Page, served: Served) -> None:
+    log_in(page, served)
+
+    def ground() -> str:
+        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    light = ground()
+    page.locator("details.me summary").click()
+    page.get_by_role("button", name="Dark or light").click()
+    dark = ground()
+    assert dark != light
+    page.goto(f"{served.url}/events")
+    assert ground() == dark
+
+
+def test_events_follow(page: Page, served: Served, chromium: Browser) -> None:
+    """What another person does appears without a reload, and the focus stays where it was."""
+    log_in(page, served)
+    page.goto(f"{served.url}/events")
+    first = page.locator("table.rows tbody tr").first.get_attribute("id")
+    page.get_by_role("link", name="Events", exact=True).focus()
+    context = chromium.new_context()
+    other = context.new_page()
+    other.set_default_timeout(MORE)
+    log_in(other, served, Role.OPERATOR)
+    other.goto(f"{served.url}/do/reduce?subject=grid-1")
+    other.get_by_label("Reason").fill("quiet market")
+    other.get_by_role("button", name="Set to reduce-only").click()
+    expect(page.locator("table.rows tbody")).to_contain_text("quiet market")
+    assert page.locator("table.rows tbody tr").first.get_attribute("id") != first
+    expect(page.get_by_role("link", name="Events", exact=True)).to_be_focused()
+    context.close()
+
+
+def test_a_dead_server_is_shown_at_once_and_its_return_too(page: Page, served: Served) -> None:
+    """Killed or frozen: a loud mark within three seconds; back and logged in without a click."""
+    log_in(page, served)
+    age, stale = page.locator("#age"), page.locator("#stale")
+    expect(age).to_have_text(re.compile("Live"))
+    for ends in (signal.SIGKILL, signal.SIGSTOP):
+        began = time.monotonic()
+        served.signal(ends)
+        stale.wait_for(state="visible")
+        took = time.monotonic() - began
+        sys.stdout.write(f"{ends.name}: stale after {took:.2f} s\n")
+        expect(stale).to_contain_text("STALE")
+        assert page.title().startswith("STALE")
+        page.screenshot(path=SHOTS / f"stale-{ends.name}.png")
+        assert took < STALE_WITHIN
+        if ends is signal.SIGKILL:
+            served.start()
+        else:
+            served.signal(signal.SIGCONT)
+        stale.wait_for(state="hidden")
+        expect(age).to_have_text(re.compile("Live"))
+        assert not page.title().startswith("STALE")
+        expect(age).to_have_text(re.compile("data [01] s"))

@@ -1,0 +1,1 @@
+"""The operator console: web pages over the functions and roles of the API, for people on call."""

@@ -1,0 +1,121 @@
+"""The API's own OpenAPI document as rows of a page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+REFERENCE = "#/components/schemas/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation."""
+
+    method: str
+    path: str
+    summary: str
+    role: str
+    parameters: Sequence[tuple[str, str, str]]
+    """Name, place and type."""
+
+    body: str
+    answer: str
+    statuses: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """One type of bodies or answers."""
+
+    name: str
+    description: str
+    fields: Sequence[tuple[str, str, bool]]
+    """Name, type, and whether it is required."""
+
+    values: Sequence[str] = ()
+    """Of an enumeration."""
+
+
+def operations(whole: Mapping[str, Any], tag: str) -> list[Operation]:
+    """Return the operations of one tag."""
+    return [_operation(*one) for one in _tagged(whole, tag)]
+
+
+def schemas(whole: Mapping[str, Any], tag: str) -> list[Schema]:
+    """Return the types that these operations use, and the types that those use."""
+    components = whole["components"]["schemas"]
+    wanted = list(_references([one for _, _, one in _tagged(whole, tag)]))
+    found: dict[str, Schema] = {}
+    while wanted:
+        name = wanted.pop()
+        if name in found or name == "Problem":
+            continue
+        schema = components[name]
+        found[name] = _schema(name, schema)
+        wanted += _references(schema)
+    return [found[name] for name in sorted(found)]
+
+
+def _tagged(whole: Mapping[str, Any], tag: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for path, methods in whole["paths"].items():
+        for method, one in methods.items():
+            if tag in one["tags"]:
+                yield method.upper(), path, one
+
+
+def _operation(method: str, path: str, one: Mapping[str, Any]) -> Operation:
+    succeeded = next(iter(one["responses"].values()))
+    return Operation(
+        method=method,
+        path=path,
+        summary=one["summary"],
+        role=one["x-role"],
+        parameters=[
+            (given["name"], given["in"], _type(given["schema"])) for given in one["parameters"]
+        ],
+        body=_content(one.get("requestBody", {})),
+        answer=_content(succeeded),
+        statuses=list(one["responses"]),
+    )
+
+
+def _content(holder: Mapping[str, Any]) -> str:
+    for media, one in holder.get("content", {}).items():
+        return _type(one["schema"]) if "schema" in one else str(media)
+    return ""
+
+
+def _schema(name: str, schema: Mapping[str, Any]) -> Schema:
+    required = schema.get("required", ())
+    return Schema(
+        name=name,
+        description=str(schema.get("description", "")).split("\n\n")[0],
+        fields=[
+            (field, _type(one), field in required)
+            for field, one in schema.get("properties", {}).items()
+        ],
+        values=[str(one) for one in schema.get("enum", ())],
+    )
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).removeprefix(REFERENCE)
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(str(one) for one in schema["enum"])
+    kind = str(schema.get("type", "any"))
+    if kind == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    return str(schema.get("format", kind))
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if "$ref" in value:
+            yield str(value["$ref"]).removeprefix(REFERENCE)
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from _references(one)

@@ -1,0 +1,76 @@
+"""The console on the parts of the reconciler."""
+
+from datetime import timedelta
+
+import aiohttp
+from aiohttp import web
+
+from trading_ops import logs
+from trading_ops.api.auth import Authenticator
+from trading_ops.api.route import Route
+from trading_ops.clients.http import Http
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.console.calls import Calls
+from trading_ops.console.figures import FigureReader
+from trading_ops.console.live import Live
+from trading_ops.console.ordering import Ordering
+from trading_ops.console.pages import Pages
+from trading_ops.console.reading import Reading
+from trading_ops.console.sessions import Sessions
+from trading_ops.console.site import Site
+from trading_ops.domain.target import NAMED_BOTS, Kind, Registry
+from trading_ops.settings import Settings
+from trading_ops.store import events
+from trading_ops.store.reader import Reader
+
+log = logs.get(__name__)
+
+PROMETHEUS_WITHIN = timedelta(seconds=2)
+WEB = ("http://", "https://")
+
+
+def add_console(
+    application: web.Application,
+    *,
+    table: list[Route],
+    authenticator: Authenticator,
+    settings: Settings,
+    registry: Registry,
+    reader: Reader,
+    session: aiohttp.ClientSession,
+) -> None:
+    """Add the console's routes to the reconciler's application."""
+    calls = Calls(table)
+    prometheus = f"http://{registry.one(Kind.PROMETHEUS).address}"
+    bots = [one for one in registry if one.kind in NAMED_BOTS]
+    figures = FigureReader(
+        Prometheus(Http(session, prometheus, within=PROMETHEUS_WITHIN)),
+        [one.name for one in bots],
+        all_have_agents=all(one.kind is Kind.BOT for one in bots),
+    )
+    reading = Reading(calls, figures)
+    live = Live(lambda: reader.start(events.head))
+    hosts = (one.strip().lower() for one in settings.console_hosts.split(","))
+    grafana = settings.grafana_url.strip()
+    if grafana and not grafana.startswith(WEB):
+        log.error("grafana_url_ignored", fix="begin it with http:// or https://")
+        grafana = ""
+    Site(
+        calls=calls,
+        authenticator=authenticator,
+        sessions=Sessions(
+            settings.var / "reconciler" / "console_sessions.json",
+            idle_seconds=settings.console_idle_seconds,
+        ),
+        reading=reading,
+        pages=Pages(reading, figures),
+        ordering=Ordering(reading, registry),
+        live=live,
+        hosts=frozenset(one for one in hosts if one),
+        grafana=grafana,
+    ).add_to(application)
+
+    async def close_pages(_application: web.Application) -> None:
+        live.closing.set()
+
+    application.on_shutdown.append(close_pages)

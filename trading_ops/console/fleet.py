@@ -1,0 +1,230 @@
+"""The fleet as a person on call reads it: what is at risk first, and then one row for each bot."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from trading_ops.api.targets import TargetView
+from trading_ops.console.figures import Figures, Money
+from trading_ops.domain.hold import HeldState
+from trading_ops.domain.incident import Incident
+from trading_ops.domain.target import NAMED_BOTS, Kind
+
+PAGE = 50
+SILENT_SECONDS = 3.0
+"""Without an answer of its agent a bot is silent, as in the API's health."""
+
+SLOW_SECONDS, STUCK_SECONDS = 5.0, 30.0
+"""Ages of a heartbeat, as on the boards."""
+
+EVERYWHERE = "everywhere"
+"""The note of a target's automation when the setting is one for all."""
+
+NEAR = 0.8
+"""Share of a limit from which on it is shown as near."""
+
+BREACHED = 1.001
+"""Of the exposure: a bot may use all of it."""
+
+UNKNOWN, SILENT, HALTED, REDUCING, ACTIVE = "unknown", "silent", "halted", "reducing", "active"
+_ORDER = (SILENT, UNKNOWN, HALTED, REDUCING, ACTIVE)
+CRITICAL = "critical"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One bot."""
+
+    target: TargetView
+    state: str
+    money: Money
+    heartbeat_age: float | None
+    """In seconds; None: it tells none."""
+
+    broker: bool | None
+    incidents: Sequence[Incident] = ()
+    """Open ones, the most severe first."""
+
+    @property
+    def name(self) -> str:
+        """The bot's name."""
+        return self.target.name
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether it takes orders."""
+        return self.target.kind is not Kind.BARE_BOT
+
+    @property
+    def not_in_force(self) -> int:
+        """How many of its holds the bot has not acknowledged."""
+        return sum(one.id not in self.target.in_force for one in self.target.holds)
+
+    @cached_property
+    def severity(self) -> int:
+        """0 healthy, 1 needs a look, 2 money is at risk."""
+        return 2 if self.risks else 1 if self._needs_a_look else 0
+
+    @cached_property
+    def risks(self) -> tuple[str, ...]:
+        """Why money is at risk here, in words; empty: it is not."""
+        money, found = self.money, []
+        exposed = any(amount > 0 for amount in money.exposure.values())
+        if self.state == SILENT:
+            found.append("does not answer" + (" with open positions" if exposed else ""))
+        if self.not_in_force:
+            found.append("has not acknowledged a hold")
+        if (money.loss_used or 0) >= 1:
+            found.append("has reached its daily loss limit")
+        if (money.exposure_used or 0) > BREACHED:
+            found.append("is above its exposure limit")
+        if money.drift:
+            found.append(f"disagrees with the venue on {', '.join(sorted(money.drift))}")
+        if any(one.labels.get("severity") == CRITICAL for one in self.incidents):
+            found.append(f"has {self.incidents[0].alert}")
+        return tuple(found)
+
+    @property
+    def _needs_a_look(self) -> bool:
+        money = self.money
+        near = max(money.loss_used or 0, (money.exposure_used or 0) - 1 + NEAR) >= NEAR
+        slow = self.heartbeat_age is not None and self.heartbeat_age > SLOW_SECONDS
+        return (
+            self.state != ACTIVE
+            or near
+            or slow
+            or self.broker is False
+            or bool(self.incidents or self.target.holds)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """All bots, those in trouble first."""
+
+    rows: tuple[Row, ...]
+    problem: str
+    """Why Prometheus' figures are missing; empty: they are there."""
+
+    others: Sequence[Incident] = ()
+    """Open incidents that concern no bot."""
+
+    loss: Mapping[str, float] = field(default_factory=dict)
+    """Of all bots, by currency."""
+
+    exposure: Mapping[str, float] = field(default_factory=dict)
+
+    def count(self, state: str) -> int:
+        """Return how many bots are in a state."""
+        return sum(row.state == state for row in self.rows)
+
+    @property
+    def risky(self) -> tuple[Row, ...]:
+        """The bots where money is at risk."""
+        return tuple(row for row in self.rows if row.risks)
+
+    @property
+    def only_observes(self) -> bool:
+        """Whether the settings let automation act on nothing."""
+        return any(row.target.automation_note == EVERYWHERE for row in self.rows)
+
+    @property
+    def worst_loss(self) -> Row | None:
+        """The bot that has used most of its daily loss limit."""
+        return _most(self.rows, lambda row: row.money.loss_used)
+
+    @property
+    def worst_exposure(self) -> Row | None:
+        """The bot that has used most of its exposure limit."""
+        return _most(self.rows, lambda row: row.money.exposure_used)
+
+    @property
+    def open_incidents(self) -> int:
+        """How many incidents are open."""
+        return sum(len(row.incidents) for row in self.rows) + len(self.others)
+
+    def found(self, text: str, state: str) -> tuple[Row, ...]:
+        """Return the bots whose name or venue has a text, and that are in a state, if given."""
+        text = text.lower()
+        return tuple(
+            row
+            for row in self.rows
+            if text in row.name.lower() or text in (row.target.venue or "").lower()
+            if not state or row.state == state or (state == "trouble" and row.severity)
+        )
+
+
+def gather(
+    targets: Iterable[TargetView], incidents: Iterable[Incident], figures: Figures, now: datetime
+) -> Fleet:
+    """Return the fleet as it is now."""
+    bots = [one for one in targets if one.kind in NAMED_BOTS]
+    named = {one.name for one in bots}
+    of: dict[str, list[Incident]] = {}
+    others: list[Incident] = []
+    for one in incidents:
+        bot = one.target if one.target in named else one.labels.get("bot")
+        (of.setdefault(bot, []) if bot in named else others).append(one)
+    rows = [_row(one, sorted(of.get(one.name, ()), key=_rank), figures, now) for one in bots]
+    rows.sort(key=lambda row: (-row.severity, _ORDER.index(row.state), row.name))
+    return Fleet(
+        rows=tuple(rows),
+        problem=figures.problem,
+        others=sorted(others, key=_rank),
+        loss=_total(row.money.loss for row in rows),
+        exposure=_total(row.money.exposure for row in rows),
+    )
+
+
+def _row(target: TargetView, incidents: Sequence[Incident], figures: Figures, now: datetime) -> Row:
+    money = figures.of.get(target.name, Money())
+    agent = target.agent
+    beat = money.heartbeat
+    if agent is not None and agent.heartbeat_at is not None:
+        beat = max(agent.heartbeat_at.timestamp(), beat or 0.0)
+    broker = money.broker
+    if agent is not None and "broker" in agent.components:
+        broker = agent.components["broker"]
+    return Row(
+        target=target,
+        state=_state(target, money, now),
+        money=money,
+        heartbeat_age=None if not beat else max(0.0, now.timestamp() - beat),
+        broker=broker,
+        incidents=incidents,
+    )
+
+
+def _state(target: TargetView, money: Money, now: datetime) -> str:
+    agent = target.agent
+    if target.kind is Kind.BARE_BOT:
+        return money.state if money.state in _ORDER else UNKNOWN
+    if agent is None:
+        return UNKNOWN
+    if (now - agent.answered_at).total_seconds() > SILENT_SECONDS:
+        return SILENT
+    said = agent.state if agent.state in _ORDER else UNKNOWN
+    # What is in force by our own word counts until the agent's next answer.
+    held = [one.state for one in target.holds if one.id in target.in_force]
+    if HeldState.HALTED in held:
+        return HALTED
+    return REDUCING if HeldState.REDUCING in held and said == ACTIVE else said
+
+
+def _rank(incident: Incident) -> tuple[int, datetime]:
+    order = {CRITICAL: 0, "warning": 1}
+    return order.get(incident.labels.get("severity", ""), 2), incident.opened_at
+
+
+def _total(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for one in amounts:
+        for currency, amount in one.items():
+            total[currency] = total.get(currency, 0.0) + amount
+    return dict(sorted(total.items()))
+
+
+def _most(rows: Iterable[Row], share: Callable[[Row], float | None]) -> Row | None:
+    known = [(value, row) for row in rows if (value := share(row)) is not None]
+    return max(known, key=lambda one: one[0])[1] if known else None

@@ -1,0 +1,280 @@
+"""Everything that can be ordered in the console: one form each, sent to one route of the API."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trading_ops.api.catalogue import OrderView
+from trading_ops.api.incidents import AcknowledgementView
+from trading_ops.api.targets import LaidPage, LaidView, LiftedView
+
+LENGTHS = {
+    "15 minutes": 900,
+    "30 minutes": 1800,
+    "1 hour": 3600,
+    "2 hours": 7200,
+    "4 hours": 14400,
+    "8 hours": 28800,
+    "24 hours": 86400,
+}
+NAMED = 10
+"""Bots that are named in a sentence."""
+
+HALT_ALL = "halt all"
+"""What is typed to halt every bot."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a form."""
+
+    name: str
+    label: str
+    kind: str = "text"
+    """`text`, `length`, `target`, `holds` or `params`."""
+
+    required: bool = True
+    hint: str = ""
+
+
+REASON = Field("reason", "Reason", hint="Goes into the audit log.")
+LENGTH = Field("seconds", "For how long", "length")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One thing that can be ordered."""
+
+    call: str
+    """The route of the API."""
+
+    title: str
+    """With `{subject}` for what it is about."""
+
+    button: str
+    effect: str
+    """What it does, in a sentence or two."""
+
+    fields: tuple[Field, ...] = ()
+    path: str = ""
+    """The variable part of the route; empty: there is none."""
+
+    typed: bool = False
+    """The subject must be typed to confirm it."""
+
+    danger: bool = False
+    in_query: bool = False
+    """The route takes its values in the query, not in a body."""
+
+    fixed: Mapping[str, str] | None = None
+    keyed: bool = False
+    """Sending the form twice is one order: it carries an id."""
+
+
+ORDERS: Mapping[str, Order] = {
+    "halt-all": Order(
+        call="POST /api/v1/halt",
+        title="Halt all bots",
+        button="Halt all bots",
+        effect="Every bot stops submitting and changing orders at once. Cancels still pass. Open "
+        "positions stay open. Only an admin can resume.",
+        fields=(REASON,),
+        typed=True,
+        danger=True,
+    ),
+    "halt": Order(
+        call="POST /api/v1/targets/{name}/halt",
+        title="Halt {subject}",
+        button="Halt",
+        effect="The bot stops submitting and changing orders at once. Cancels still pass. Open "
+        "positions stay open. Only an admin can resume.",
+        fields=(REASON,),
+        path="name",
+        typed=True,
+        danger=True,
+        keyed=True,
+    ),
+    "reduce": Order(
+        call="POST /api/v1/targets/{name}/reduce",
+        title="Set {subject} to reduce-only",
+        button="Set to reduce-only",
+        effect="The bot may only shrink its exposure. Only an admin can resume.",
+        fields=(REASON,),
+        path="name",
+        keyed=True,
+    ),
+    "resume": Order(
+        call="POST /api/v1/targets/{name}/resume",
+        title="Resume {subject}",
+        button="Release the holds",
+        effect="The chosen holds are released. The bot trades again when none is left.",
+        fields=(Field("holds", "Holds", "holds"), REASON),
+        path="name",
+        typed=True,
+        danger=True,
+    ),
+    "forgive": Order(
+        call="POST /api/v1/targets/{name}/forgive",
+        title="Reset the attempt budgets of {subject}",
+        button="Reset the budgets",
+        effect="Cooldowns and attempt limits of this target start again from zero.",
+        fields=(REASON,),
+        path="name",
+    ),
+    "run": Order(
+        call="POST /api/v1/actions/{name}",
+        title="Run {subject}",
+        button="Run",
+        effect="The action goes through the same gates as a step of a runbook.",
+        fields=(Field("target", "Bot", "target"), Field("params", "", "params"), REASON),
+        path="name",
+    ),
+    "acknowledge": Order(
+        call="POST /api/v1/incidents/{id}/acknowledge",
+        title="Acknowledge incident {subject}",
+        button="Acknowledge",
+        effect="The incident is yours: pages and automatic steps for it stop until it closes or "
+        "you remove the acknowledgement.",
+        fields=(Field("note", "Note", required=False),),
+        path="id",
+        fixed={"kind": "acknowledge"},
+    ),
+    "snooze": Order(
+        call="POST /api/v1/incidents/{id}/acknowledge",
+        title="Snooze incident {subject}",
+        button="Snooze",
+        effect="Pages and automatic steps for this incident stop, and start again afterwards.",
+        fields=(LENGTH, Field("note", "Note", required=False)),
+        path="id",
+        fixed={"kind": "snooze"},
+    ),
+    "unacknowledge": Order(
+        call="DELETE /api/v1/incidents/{id}/acknowledge",
+        title="Remove the acknowledgement of incident {subject}",
+        button="Remove",
+        effect="Pages and automatic steps for this incident go on.",
+        path="id",
+        in_query=True,
+    ),
+    "approve": Order(
+        call="POST /api/v1/approvals/{id}/approve",
+        title="Approve request {subject}",
+        button="Approve",
+        effect="Exactly what the request shows may be started once, within ten minutes.",
+        path="id",
+    ),
+    "deny": Order(
+        call="POST /api/v1/approvals/{id}/deny",
+        title="Deny request {subject}",
+        button="Deny",
+        effect="What the request shows is not done.",
+        path="id",
+        danger=True,
+    ),
+    "maintenance": Order(
+        call="POST /api/v1/maintenance",
+        title="Begin a maintenance window",
+        button="Begin",
+        effect="Automation leaves the target alone until the window ends. Alerts still reach "
+        "on-call.",
+        fields=(
+            Field("target", "Target", "target", required=False, hint="Empty: the whole fleet."),
+            LENGTH,
+            REASON,
+        ),
+    ),
+    "end-maintenance": Order(
+        call="DELETE /api/v1/maintenance/{id}",
+        title="End maintenance window {subject}",
+        button="End the window",
+        effect="Automation works on the target again.",
+        path="id",
+        in_query=True,
+    ),
+    "pause": Order(
+        call="POST /api/v1/pause",
+        title="Pause automation",
+        button="Pause",
+        effect="No automatic step is started on any target. Alerts still reach on-call.",
+        fields=(LENGTH, REASON),
+    ),
+    "unpause": Order(
+        call="DELETE /api/v1/pause",
+        title="Resume automation",
+        button="Resume automation",
+        effect="Every pause of automation ends.",
+        in_query=True,
+    ),
+}
+
+
+def values_of(order: Order, form: Mapping[str, list[str]], owner: str | None) -> dict[str, Any]:
+    """Return what the route is sent of a form: only the fields of the order, nothing empty."""
+    values: dict[str, Any] = dict(order.fixed or {})
+    for field in order.fields:
+        given = [one.strip() for one in form.get(field.name, []) if one.strip()]
+        if field.kind == "holds":
+            if given:
+                values[field.name] = given
+        elif field.kind == "params":
+            values[field.name] = {
+                name.removeprefix("param."): one[0].strip()
+                for name, one in form.items()
+                if name.startswith("param.") and one
+            }
+        elif given:
+            values[field.name] = given[0]
+    if order.keyed and (key := form.get("key")):
+        values["key"] = key[0]
+    if owner:
+        values["owner"] = owner
+    return values
+
+
+def new_key() -> str:
+    """Return an id by which an order that is sent twice is known."""
+    return str(uuid.uuid4())
+
+
+def outcome_of(answer: Any) -> tuple[str, bool]:
+    """Return what became of an order, in a sentence, and whether it failed."""
+    match answer:
+        case LaidPage():
+            return _of_holds(answer)
+        case LaidView(acknowledged=True):
+            return f"{answer.target} has acknowledged that it is {answer.state}.", False
+        case LaidView():
+            said = "has not acknowledged the hold yet; it is placed again each second."
+            return f"{answer.target} {said} {answer.detail}", True
+        case LiftedView():
+            left = f" {len(answer.standing)} holds remain." if answer.standing else ""
+            return f"{answer.target}: {answer.detail}.{left}", False
+        case OrderView():
+            return _of_action(answer)
+        case AcknowledgementView(trouble=str() as trouble):
+            return f"It is stored, but Alertmanager does not know it yet: {trouble}", True
+        case _:
+            return "Done.", False
+
+
+def _of_holds(answer: LaidPage) -> tuple[str, bool]:
+    missing = [one.target for one in answer.holds if not one.acknowledged]
+    if not missing:
+        return f"All {len(answer.holds)} bots have acknowledged the halt.", False
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    said = (
+        f"Only {len(answer.holds) - len(missing)} of {len(answer.holds)} bots have acknowledged "
+        f"the halt. Not yet: {', '.join(missing[:NAMED])}{more}. It is placed again each second."
+    )
+    return said, True
+
+
+def _of_action(answer: OrderView) -> tuple[str, bool]:
+    if answer.attempt is not None:
+        return f"{answer.attempt.action} was started on {answer.attempt.target}.", False
+    refusal, approval = answer.refusal, answer.approval
+    said = "Refused" if refusal is None else f"Refused ({refusal.reason}): {refusal.note}"
+    if approval is not None:
+        return f"{said}. Request {approval.id[:8]} waits for another person.", True
+    return f"{said}. {refusal.opens if refusal else ''}", True

@@ -1,0 +1,203 @@
+"""The pages that only show something: each reads from the API and fills a template."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from trading_ops.api.openapi import document
+from trading_ops.api.problems import not_found
+from trading_ops.console.api_docs import operations, schemas
+from trading_ops.console.figures import FigureReader
+from trading_ops.console.fleet import PAGE, Row
+from trading_ops.console.reading import Reading
+from trading_ops.console.visitor import Visitor
+from trading_ops.domain.incident import Incident
+
+Page = tuple[str, Mapping[str, Any]]
+"""A template and what it shows."""
+
+Handler = Callable[[Visitor], Awaitable[Page]]
+
+EVENTS = 100
+BEFORE = timedelta(minutes=30)
+"""So much of the time before an incident its graphs show."""
+
+SHORT = 12
+"""Incidents and events on the page of one bot."""
+
+EVENT_FILTERS = ("kind", "target", "actor", "reason", "incident")
+
+
+class Pages:
+    """Handlers by the path after `/console/`."""
+
+    def __init__(self, reading: Reading, figures: FigureReader) -> None:
+        self._reading = reading
+        self._figures = figures
+        self._described: dict[str, Any] = {}
+
+    def table(self) -> Mapping[str, Handler]:
+        """Return every page."""
+        return {
+            "fleet": self.fleet,
+            "bots/{name}": self.bot,
+            "incidents": self.incidents,
+            "incidents/{id}": self.incident,
+            "alerts": self.alerts,
+            "maintenance": self.maintenance,
+            "events": self.events,
+            "runbooks/{alert}": self.runbook,
+            "api": self.api,
+        }
+
+    async def fleet(self, visitor: Visitor) -> Page:
+        """Show what is at risk, and the bots, the worst first."""
+        fleet = await self._reading.fleet()
+        text, state = visitor.asked("q"), visitor.asked("state")
+        found = fleet.found(text, state)
+        pages = max(1, -(-len(found) // PAGE))
+        number = min(max(1, _whole(visitor.asked("page"))), pages)
+        rows = found[(number - 1) * PAGE : number * PAGE]
+        lines = await self._figures.lines([row.name for row in rows])
+        return "fleet.html", {
+            "fleet": fleet,
+            "rows": rows,
+            "lines": lines,
+            "found": len(found),
+            "number": number,
+            "pages": pages,
+            "q": text,
+            "state": state,
+        }
+
+    async def bot(self, visitor: Visitor) -> Page:
+        """Show one bot."""
+        row = await self._row(visitor.request.match_info["name"])
+        incidents = await visitor.get("/api/v1/incidents", target=row.name, limit=SHORT)
+        events = await visitor.get("/api/v1/events", target=row.name, limit=SHORT)
+        lines = await self._figures.lines([row.name])
+        return "bot.html", {
+            "row": row,
+            "line": lines.get(row.name),
+            "incidents": incidents.incidents,
+            "events": events.events,
+        }
+
+    async def incidents(self, visitor: Visitor) -> Page:
+        """List incidents, the open ones or all."""
+        shown = visitor.asked("show") or "open"
+        page = await visitor.get(
+            "/api/v1/incidents",
+            open=shown == "open",
+            target=visitor.asked("target"),
+            alertname=visitor.asked("alertname"),
+            cursor=visitor.asked("cursor"),
+            limit=PAGE,
+        )
+        return "incidents.html", {
+            "page": page,
+            "shown": shown,
+            "target": visitor.asked("target"),
+            "alertname": visitor.asked("alertname"),
+            "is_first": not visitor.asked("cursor"),
+        }
+
+    async def incident(self, visitor: Visitor) -> Page:
+        """Show one incident with its timeline."""
+        key = visitor.request.match_info["id"]
+        story = await visitor.get("/api/v1/incidents/{id}", parts={"id": key})
+        incident: Incident = story.incident
+        open_ = await visitor.get("/api/v1/incidents", open=True, target=incident.target)
+        approvals = await visitor.get("/api/v1/approvals", incident=incident.id)
+        return "incident.html", {
+            "incident": incident,
+            "attempts": story.attempts,
+            "events": story.events,
+            "standing": open_.standing.get(incident.id),
+            "approvals": approvals.approvals,
+            "graph_from": incident.opened_at - BEFORE,
+            "has_runbook": await self._has_runbook(visitor, incident.alert),
+        }
+
+    async def alerts(self, visitor: Visitor) -> Page:
+        """Show the alerts of the last look, and every silence with its owner."""
+        state = visitor.asked("state") or "firing"
+        page = await visitor.get(
+            "/api/v1/alerts",
+            state=None if state == "all" else state,
+            alertname=visitor.asked("alertname"),
+            after=visitor.asked("after"),
+            limit=2 * PAGE,
+        )
+        fleet = await self._reading.fleet()
+        silences: dict[str, Any] = {}
+        covered: dict[str, list[str]] = {}
+        for row in fleet.rows:
+            for one in row.target.silences:
+                silences[one.id] = one
+                covered.setdefault(one.id, []).append(row.name)
+        return "alerts.html", {
+            "page": page,
+            "state": state,
+            "alertname": visitor.asked("alertname"),
+            "silences": sorted(silences.values(), key=lambda one: one.ends_at),
+            "silence_of": silences,
+            "covered": covered,
+        }
+
+    async def maintenance(self, visitor: Visitor) -> Page:
+        """Show maintenance windows, open and planned, and whether automation is paused."""
+        windows = await visitor.get("/api/v1/maintenance")
+        return "maintenance.html", {"windows": windows.maintenance}
+
+    async def events(self, visitor: Visitor) -> Page:
+        """Show events, newest first."""
+        chosen: dict[str, Any] = {name: visitor.asked(name) for name in EVENT_FILTERS}
+        before = visitor.asked("before")
+        page = await visitor.get("/api/v1/events", **chosen, limit=EVENTS, before=before)
+        summary = await visitor.get("/api/v1/events/summary")
+        kinds = sorted({one.kind for one in summary.counts})
+        return "events.html", {
+            "page": page,
+            "chosen": chosen,
+            "kinds": kinds,
+            "is_first": not before,
+        }
+
+    async def runbook(self, visitor: Visitor) -> Page:
+        """Show one runbook: the plan and the text."""
+        alert = visitor.request.match_info["alert"]
+        book = await visitor.get("/api/v1/runbooks/{alert}", parts={"alert": alert})
+        _, _, text = book.markdown.partition("\n---\n")
+        return "runbook.html", {"plan": book.plan, "text": text.strip()}
+
+    async def api(self, visitor: Visitor) -> Page:
+        """Show the API by its own OpenAPI document, one tag at a time."""
+        whole = self._described or document(visitor.calls.table)
+        self._described = whole
+        tags = [one["name"] for one in whole["tags"]]
+        tag = visitor.asked("tag")
+        tag = tag if tag in tags else tags[0]
+        return "api.html", {
+            "info": whole["info"],
+            "tags": tags,
+            "tag": tag,
+            "operations": operations(whole, tag),
+            "schemas": (types := schemas(whole, tag)),
+            "names": {one.name for one in types},
+        }
+
+    async def _row(self, name: str) -> Row:
+        fleet = await self._reading.fleet()
+        row = next((one for one in fleet.rows if one.name == name), None)
+        if row is None:
+            not_found("targets.yml has no bot of this name")
+        return row
+
+    async def _has_runbook(self, visitor: Visitor, alert: str) -> bool:
+        found = await visitor.get("/api/v1/runbooks")
+        return any(one.alert == alert for one in found.runbooks)
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < SHORT else 1

@@ -1,0 +1,159 @@
+"""Who is logged in to the console: a random cookie stands for a token, until one of them ends.
+
+A session holds the digest of its token, never the token: one that is revoked or expires ends its
+sessions. They are kept in a file as hashes of their cookies, so that a restart of the reconciler in
+the middle of an incident logs no one out. Memory is authoritative: a full disk prevents no login.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from trading_ops import clock, logs
+
+log = logs.get(__name__)
+
+LONGEST_SECONDS = 12 * 3600.0
+"""After this a session ends whatever is done in it: one shift."""
+
+SESSIONS_A_TOKEN = 20
+"""The least recently used session of a token makes room for a new one."""
+
+SAVED_SECONDS = 60.0
+"""By which a stored time of use may be old."""
+
+
+class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+    digest: str
+    owner: str | None
+    begun_at: float
+    used_at: float
+
+
+@dataclass(kw_only=True)
+class Notice:
+    """What became of an order, for the next page."""
+
+    text: str
+    failed: bool = False
+
+
+@dataclass(kw_only=True, eq=False)
+class Session:
+    """One login."""
+
+    key: str
+    """The hash of the cookie."""
+
+    digest: str
+    """Of the token."""
+
+    owner: str | None
+    """The person's name, where the token is shared."""
+
+    begun_at: float
+    used_at: float
+    """Seconds since the epoch, as `begun_at`."""
+
+    saved_at: float = 0.0
+    notices: list[Notice] = field(default_factory=list)
+
+
+class Sessions:
+    """All sessions of this reconciler."""
+
+    def __init__(self, path: Path, *, idle_seconds: float) -> None:
+        """Read those that a former life of the reconciler has kept."""
+        self._path = path
+        self._idle_seconds = idle_seconds
+        self._by_key: dict[str, Session] = {}
+        self._saving = asyncio.Lock()
+        for one in self._read():
+            self._by_key[one.key] = Session(**msgspec.structs.asdict(one))
+
+    def begin(self, digest: str, owner: str | None) -> str:
+        """Log in with a valid token; return the new cookie."""
+        now = clock.timestamp()
+        cookie = new_cookie()
+        same = [one for one in self._by_key.values() if one.digest == digest]
+        for old in sorted(same, key=lambda one: -one.used_at)[SESSIONS_A_TOKEN - 1 :]:
+            self.end(old)
+        session = Session(key=_hash(cookie), digest=digest, owner=owner, begun_at=now, used_at=now)
+        self._by_key[session.key] = session
+        return cookie
+
+    def find(self, cookie: str) -> Session | None:
+        """Return the session of a cookie; None: there is none, or it was idle for too long."""
+        session = self._by_key.get(_hash(cookie))
+        if session is None or self._is_live(session, clock.timestamp()):
+            return session
+        self.end(session)
+        return None
+
+    def use(self, session: Session) -> bool:
+        """Note that a person did something; return whether it is time to save."""
+        session.used_at = clock.timestamp()
+        return abs(session.used_at - session.saved_at) > SAVED_SECONDS
+
+    def end(self, session: Session) -> None:
+        """Log out."""
+        self._by_key.pop(session.key, None)
+
+    async def save(self) -> None:
+        """Write the sessions; what cannot be written is only forgotten at the next restart."""
+        async with self._saving:
+            now = clock.timestamp()
+            kept = [one for one in self._by_key.values() if self._is_live(one, now)]
+            for one in kept:
+                one.saved_at = one.used_at
+            try:
+                await asyncio.to_thread(self._write, [_stored(one) for one in kept])
+            except OSError as error:
+                log.warning("sessions_not_saved", error=str(error))
+
+    def _is_live(self, session: Session, now: float) -> bool:
+        # A clock that stepped back makes no session last longer than its length from now.
+        idle, age = abs(now - session.used_at), abs(now - session.begun_at)
+        return idle < self._idle_seconds and age < LONGEST_SECONDS
+
+    def _read(self) -> list[_Stored]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=list[_Stored])
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("sessions_not_read", error=str(error))
+            return []
+
+    def _write(self, kept: Iterable[_Stored]) -> None:
+        scratch = self._path.with_name(f".{self._path.name}.new")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(list(kept)))
+        scratch.replace(self._path)
+
+
+def new_cookie() -> str:
+    """Return 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def csrf_of(cookie: str) -> str:
+    """Return what a form of this session must carry; it tells nothing of the cookie."""
+    return hashlib.sha256(b"csrf " + cookie.encode(errors="replace")).hexdigest()
+
+
+def _hash(cookie: str) -> str:
+    return hashlib.sha256(cookie.encode(errors="replace")).hexdigest()
+
+
+def _stored(one: Session) -> _Stored:
+    return _Stored(one.key, one.digest, one.owner, one.begun_at, one.used_at)
