@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from tests.backup.installation import Installation
 from trading_ops import clock
-from trading_ops.backup import durable, prune
+from trading_ops.backup import durable, prune, sqlite
+from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.manifest import Damaged, decode, encode
 from trading_ops.backup.records import Operation, Records
 from trading_ops.backup.repository import open_repository
@@ -104,6 +105,35 @@ def test_a_damaged_database_is_not_stored(installation: Installation) -> None:
         installation.back_up()
     assert installation.manifests() == []
     assert not Records(installation.settings.backup_records).runs()[Operation.CREATE].succeeded
+
+
+def test_a_database_that_stays_locked_fails_the_backup(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not hang for as long as another program holds the lock."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "LOOK_SECONDS", 0.1)
+    with installation.records() as records:
+        records.execute("PRAGMA journal_mode=DELETE")
+        records.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match=r"bot\.db .*locked"):
+            installation.back_up()
+    installation.back_up()
+
+
+def test_a_venue_that_runs_here_is_not_in_a_backup(installation: Installation) -> None:
+    """The paper venue stands for an exchange; a restore in place leaves its state as it is."""
+    text = installation.settings.targets_file.read_text()
+    service = "kind: venue, service: {manager: supervisor, unit: venue}"
+    installation.settings.targets_file.write_text(text.replace("kind: venue", service))
+    venue = installation.settings.var / "venue"
+    venue.mkdir()
+    (venue / "venue.db").write_text("of the exchange")
+    installation.back_up()
+    (manifest,) = installation.manifests()
+    assert not [one.path for one in manifest.entries if "venue" in one.path]
+    restore_in_place(installation.settings, installation.repository, manifest, owner="ann")
+    assert (venue / "venue.db").read_text() == "of the exchange"
 
 
 def test_restores_refuse_what_they_would_overwrite(

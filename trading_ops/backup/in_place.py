@@ -9,7 +9,7 @@ import fcntl
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from trading_ops.backup.guards import raise_guards
 from trading_ops.backup.manifest import Manifest
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.restore import restore_into
-from trading_ops.backup.sources import LOCKS, SECRETS
+from trading_ops.backup.sources import LOCKS, SECRETS, venue_folders
 from trading_ops.backup.verify import audit_keys
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.settings import Settings
@@ -74,7 +74,7 @@ def restore_in_place(
             )
         raise_guards(settings, new, manifest, key=keys[0], owner=owner)
         differing = _restore_configuration(scratch / "config", settings.root)
-        before = _exchange(var, new, manifest)
+        before = _exchange(var, new, manifest, venue_folders(settings))
         shutil.rmtree(scratch, ignore_errors=True)
     log.info("backup_restored", id=manifest.id, before=str(before))
     return Restored(before, differing)
@@ -131,7 +131,7 @@ def _restore_configuration(folder: Path, root: Path) -> list[str]:
     return differing
 
 
-def _exchange(var: Path, new: Path, manifest: Manifest) -> Path | None:
+def _exchange(var: Path, new: Path, manifest: Manifest, left_out: Collection[str]) -> Path | None:
     before = None
     try:
         if var.exists():
@@ -145,7 +145,7 @@ def _exchange(var: Path, new: Path, manifest: Manifest) -> Path | None:
         ) from error
     durable.sync(var.parent)
     if before is not None:
-        _carry_over(before, var)
+        _carry_over(before, var, {*CARRIED, *left_out})
     return before
 
 
@@ -155,8 +155,8 @@ def _free_name(var: Path) -> Path:
     return next(one for one in map(var.with_name, names) if not one.exists())
 
 
-def _carry_over(before: Path, var: Path) -> None:
-    for name in CARRIED:
+def _carry_over(before: Path, var: Path, names: Collection[str]) -> None:
+    for name in sorted(names):
         if (before / name).is_dir() and not (var / name).exists():
             (var / name).parent.mkdir(parents=True, exist_ok=True)
             (before / name).rename(var / name)

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from trading_ops.domain.target import Kind
+from trading_ops.errors import TradingOpsError
 from trading_ops.settings import Settings
+from trading_ops.targets import load_targets
 
 REBUILT = frozenset({"log", "backup", "versions", "prometheus/data", "alertmanager/data"})
 """Folders in `var`: logs, our scratch, installed releases, samples that Prometheus keeps itself."""
@@ -44,11 +47,24 @@ def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
         name = place.relative_to(root) if place.is_relative_to(root) else Path(place.name)
         for path in _files(place, secrets=secrets):
             yield Source(path, str(Path("config", name, path.relative_to(place))).rstrip("/."))
-    for path in _files(settings.var, secrets=secrets):
+    left_out = REBUILT | venue_folders(settings)
+    for path in _files(settings.var, secrets=secrets, left_out=left_out):
         yield Source(path, f"var/{path.relative_to(settings.var)}")
 
 
-def _files(place: Path, *, secrets: bool) -> Iterator[Path]:
+def venue_folders(settings: Settings) -> frozenset[str]:
+    """Return the folders in `var` of venues that run here: a paper venue stands for an exchange.
+
+    What an exchange knows is not ours to restore, and the paper venue locks its database.
+    """
+    try:
+        venues = load_targets(settings.targets_file).of_kind(Kind.VENUE)
+    except TradingOpsError:
+        return frozenset()
+    return frozenset(one.service.unit for one in venues if one.service)
+
+
+def _files(place: Path, *, secrets: bool, left_out: frozenset[str] = frozenset()) -> Iterator[Path]:
     if _is_file(place):
         yield place
     for parent, folders, names in os.walk(place):
@@ -56,7 +72,7 @@ def _files(place: Path, *, secrets: bool) -> Iterator[Path]:
         folders[:] = [
             one
             for one in sorted(folders)
-            if (inside / one).as_posix() not in REBUILT and (secrets or one != SECRETS)
+            if (inside / one).as_posix() not in left_out and (secrets or one != SECRETS)
         ]
         for name in sorted(names):
             path = Path(parent, name)

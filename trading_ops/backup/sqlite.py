@@ -8,10 +8,14 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+from trading_ops import clock
 from trading_ops.backup.manifest import Database
 
 MAGIC = b"SQLite format 3\0"
 BUSY_SECONDS = 30.0
+"""How long a database may be locked before its backup fails."""
+
+LOOK_SECONDS = 5.0
 TIMES = ("at", "created_at", "received_at", "time", "ts")
 """Columns that say how new a table's rows are; the first one that it has."""
 
@@ -26,10 +30,17 @@ def copy(source: Path, target: Path) -> None:
     """Copy a database while others use it; the copy is one file, without a WAL.
 
     Raises:
-        sqlite3.Error: it cannot be read, or there is no room.
+        sqlite3.Error: it cannot be read, stays locked, or there is no room.
     """
+    deadline = clock.monotonic() + BUSY_SECONDS
+
+    def progress(status: int, _remaining: int, _total: int) -> None:
+        # `backup` itself would wait for a lock without an end.
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and clock.monotonic() > deadline:
+            raise sqlite3.OperationalError(f"it was locked for {BUSY_SECONDS:g} s")
+
     with _open(source) as live, contextlib.closing(sqlite3.connect(target)) as made:
-        live.backup(made, pages=-1)
+        live.backup(made, pages=-1, progress=progress)
         made.execute("PRAGMA journal_mode=DELETE")
     target.chmod(0o600)
 
@@ -84,7 +95,7 @@ def check(path: Path) -> list[str]:
 def _open(path: Path) -> "contextlib.closing[sqlite3.Connection]":
     # Read-only: closing it must not write the WAL of a running program into its database.
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    return contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS))
+    return contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOOK_SECONDS))
 
 
 def _columns(table: str) -> str:
