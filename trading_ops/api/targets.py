@@ -194,36 +194,45 @@ class Targets:
 
     async def resume(self, identity: Identity, name: str, body: LiftOrder) -> LiftedView:
         """Lift holds of a bot: it trades again when none is left."""
-        bot = self._bot(name)
+        bot = self._registry.find(name)
+        if bot is None:  # it may have been renamed or removed while it was held
+            await self._holding.refresh()
+        if bot is not None or not self._holds(name):
+            bot = self._bot(name)
         ids = None if body.holds is None else frozenset(body.holds)
         actor = identity.actor(body.owner)
         if self._two_persons:
             # An approval is for the holds that the other person saw, so "all" is spelled out.
-            ids = ids or frozenset(hold.id for hold in self._holds(bot))
+            ids = ids or frozenset(hold.id for hold in self._holds(name))
             if not ids:
-                conflict(f"no hold on {bot.name} is known here, so there is nothing to approve")
-            await self._spend_approval(bot, ids, actor)
-        lifted = await self._holding.lift(bot, ids=ids, owner=actor, reason=body.reason)
+                conflict(f"no hold on {name} is known here, so there is nothing to approve")
+            await self._spend_approval(name, ids, actor)
+        if bot is None:
+            lifted = await self._holding.lift_unregistered(
+                name, ids, owner=actor, reason=body.reason
+            )
+        else:
+            lifted = await self._holding.lift(bot, ids=ids, owner=actor, reason=body.reason)
         return LiftedView(
-            target=bot.name,
+            target=name,
             ids=sorted(lifted.ids),
-            standing=self._holds(bot),
+            standing=self._holds(name),
             detail=lifted.detail,
         )
 
-    async def _spend_approval(self, bot: Target, ids: frozenset[str], actor: str) -> None:
+    async def _spend_approval(self, name: str, ids: frozenset[str], actor: str) -> None:
         """Refuse unless another person has approved the release of these holds; once each.
 
         It is the approval of `resume_trading`: what was approved for one is good for the other.
         """
         params = {"holds": ",".join(sorted(ids))}
         approval = await self._writer.run(
-            partial(_approval, target=bot.name, params=params, actor=actor, now=clock.now())
+            partial(_approval, target=name, params=params, actor=actor, now=clock.now())
         )
         if approval is not None:
             conflict(
                 "settings.yml has `two_persons: true`, and no other person has approved the "
-                f"release of {params['holds']} on {bot.name}. Fix: have another "
+                f"release of {params['holds']} on {name}. Fix: have another "
                 f"person run `trading-ops approve {approval.id}`, then resume these holds again"
             )
 
@@ -257,8 +266,8 @@ class Targets:
             )
         return target
 
-    def _holds(self, target: Target) -> list[Hold]:
-        return [hold for hold in self._holding.standing if hold.target == target.name]
+    def _holds(self, name: str) -> list[Hold]:
+        return [hold for hold in self._holding.standing if hold.target == name]
 
     def _view(self, target: Target, holds: list[Hold], words: _Words, now: datetime) -> TargetView:
         automation, note = self._automation(target, words, now)

@@ -225,6 +225,32 @@ class Holding:
         log.warning("holds_lifted", target=target.name, owner=owner, holds=sorted(gone))
         return Lifted(ids=gone, detail=f"holds lifted by {owner}: {len(gone)}")
 
+    async def refresh(self) -> None:
+        """Read what stands; while the database is away, what was known last counts."""
+        await self._memory.refresh()
+
+    async def lift_unregistered(
+        self, name: str, ids: frozenset[str] | None, *, owner: str, reason: str
+    ) -> Lifted:
+        """Lift holds, None for all, of a bot that targets.yml no longer has: no bot is asked.
+
+        Raises:
+            StoreError: the database does not answer; nothing was lifted.
+        """
+        await self._memory.settle()
+        await self._memory.refresh()
+        known = frozenset(hold.id for hold in self._memory.of(name))
+        gone = known if ids is None else known & ids
+        lifting = partial(
+            _lift, ids=gone, others=[], owner=clean(owner), reason=clean(reason), now=clock.now()
+        )
+        await self._memory.write(lifting)
+        for key in gone:
+            self._drop(key)
+        log.warning("holds_lifted", target=name, owner=owner, holds=sorted(gone))
+        detail = f"{len(gone)} holds released; targets.yml has no {name}, so no bot was told"
+        return Lifted(ids=gone, detail=detail)
+
     async def withdraw(self, target: Target, hold_id: str, *, reason: str) -> bool:
         """Take back a hold of ours that never came into force: its process is gone.
 

@@ -107,7 +107,10 @@ class ReconcilerMetrics:
         self.agent_answered = gauge(
             "trading_ops_agent_last_answer_timestamp_seconds", self.registry
         )
-        self.holds_standing = gauge("trading_ops_holds_standing", self.registry)
+        self.holds_standing, self.holds_unregistered = (
+            gauge("trading_ops_holds_standing", self.registry),
+            gauge("trading_ops_holds_unregistered", self.registry),
+        )
         self.holds_unsettled = gauge("trading_ops_holds_unsettled", self.registry)
         self.outbox = OutboxMetrics(self.registry)
         self._begin_at_zero()

@@ -13,6 +13,7 @@ restart. People are told instead, by TradingBotDown or TradingBotAgentSilent.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
@@ -323,12 +324,18 @@ class AgentWatch:
             for state in HeldState
             for by in ("person", "machine")
         }
+        unregistered: Counter[str] = Counter()
         for hold in self._holding.standing:
+            if hold.target not in self.pulses:
+                unregistered[hold.target] += 1
             key = (hold.target, hold.state, "machine" if is_machines(hold) else "person")
             if key in counts:
                 counts[key] += 1
         for labels, count in counts.items():
             self._metrics.holds_standing.labels(*labels).set(count)
+        self._metrics.holds_unregistered.clear()
+        for name, count in unregistered.items():
+            self._metrics.holds_unregistered.labels(name).set(count)
         self._metrics.holds_unsettled.set(self._holding.unsettled)
 
     async def _tell_once(self, pulse: Pulse, kind: str, text: str, *, reason: str = "") -> bool:

@@ -13,8 +13,10 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.api.identity import Role
+from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.settings import Settings
-from trading_ops.store import approvals
+from trading_ops.store import approvals, holds, migrate
+from trading_ops.store.engine import writing_engine
 
 VIEWER, OPERATOR, ADMIN = TOKENS[Role.VIEWER], TOKENS[Role.OPERATOR], TOKENS[Role.ADMIN]
 WHY = {"reason": "odd fills"}
@@ -245,6 +247,31 @@ async def test_two_persons_release_a_hold(start: Start, with_tokens: Settings) -
         targets = (await ask(running, "GET", "/api/v1/targets", VIEWER))[1]["targets"]
         alpha = next(one for one in targets if one["name"] == "alpha")
         assert [hold["id"] for hold in alpha["holds"]] == ["hold-1"]
+
+
+async def test_holds_of_a_bot_that_was_renamed_are_released_under_its_old_name(
+    start: Start, with_tokens: Settings
+) -> None:
+    """Its new name has no hold, so the release asks no bot."""
+    old = Hold(
+        id="h", target="old", state=HeldState.HALTED, owner="ada", reason="odd", at=clock.now()
+    )
+    migrate.upgrade(with_tokens.database_url)
+    engine = writing_engine(with_tokens.database_url)
+    with engine.begin() as connection:
+        holds.lay(connection, old, now=clock.now())
+    engine.dispose()
+    async with start() as running:
+        path, token = "/api/v1/targets/old/resume", TOKENS[Role.ADMIN]
+        order = {"reason": "held again as omega"}
+
+        async def released() -> bool:
+            status, body = await ask(running, "POST", path, token, json=order)
+            return bool(status == 200 and body["ids"] == ["h"])
+
+        await eventually(released)
+        assert not await running.asking.read(holds.standing)
+        assert running.world.commands == []
 
 
 async def test_all_bots_are_halted_at_once(start: Start, world: FakeWorld) -> None:

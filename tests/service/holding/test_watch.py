@@ -242,6 +242,24 @@ async def test_a_short_silence_is_none(desk: Desk, bot: RealAgent) -> None:
         assert (await desk.standing(), bot.state, run.silent) == ({}, "active", False)
 
 
+async def test_a_hold_on_a_bot_that_was_renamed_is_shown_and_released(desk: Desk) -> None:
+    """The alert `TradingBotHoldNotInForce` reads it; it ends when a person releases the hold."""
+    laid = await desk.holding.lay(desk.target, "halted", owner="ada", reason="odd fills")
+    renamed = Registry(
+        tuple(
+            dataclasses.replace(one, name="omega") if one == desk.target else one
+            for one in desk.registry
+        )
+    )
+    name = "trading_ops_holds_unregistered"
+    async with watching(desk, registry=renamed) as run:
+        await eventually(lambda: run.value(name, bot="alpha") == 1)
+        lifted = await desk.holding.lift_unregistered("alpha", None, owner="ada", reason="renamed")
+        assert lifted.ids == {laid.id}
+        await eventually(lambda: run.value(name, bot="alpha") is None)
+        assert await desk.standing() == {}
+
+
 async def test_our_own_slowness_is_no_silence(desk: Desk, bot: RealAgent) -> None:
     """Our loop stands still for longer than any patience: the bot is not blamed for it."""
     patience = dataclasses.replace(QUICK, late=0.1)

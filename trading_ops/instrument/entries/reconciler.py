@@ -355,6 +355,13 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _gauge(
+        name="trading_ops_holds_unregistered",
+        labels=("bot",),
+        help="Holds on a bot that targets.yml does not have; no series without any.",
+        why="A halted bot that is renamed would trade under its new name.",
+        vital=True,
+    ),
+    _gauge(
         name="trading_ops_holds_unsettled",
         help="Holds that the database does not know yet; the journal has them.",
         why="The database was away when somebody halted a bot, and is not back.",
