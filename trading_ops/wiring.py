@@ -97,7 +97,7 @@ def limits_of(settings: Settings) -> GlobalLimits:
 
 
 def _refuse_exposed_tokens(settings: Settings, registry: Registry) -> None:
-    """Check the tokens that are sent to bots and to the supervisor, once at the start.
+    """Check the tokens that are sent to bots, the supervisor and the nodes, once at the start.
 
     Not with each order: a halt goes out whatever the mode of a file has become.
 
@@ -105,7 +105,8 @@ def _refuse_exposed_tokens(settings: Settings, registry: Registry) -> None:
         ConfigError: every user of this machine can open one of them.
     """
     agents = [agent_token_file(settings, bot).path for bot in registry.of_kind(Kind.BOT)]
-    for path in (settings.secrets / "supervisor_token", *agents):
+    managers = [settings.secrets / name for name in ("supervisor_token", "node_token")]
+    for path in (*managers, *agents):
         if path.exists():
             refuse_exposed(path)
 

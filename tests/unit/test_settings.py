@@ -278,7 +278,7 @@ def test_a_link_does_not_hide_the_mode(open_folder: Path, tmp_path: Path) -> Non
         _ = named.command_token
 
 
-@pytest.mark.parametrize("name", ["supervisor_token", "agent_token_alpha"])
+@pytest.mark.parametrize("name", ["supervisor_token", "node_token", "agent_token_alpha"])
 async def test_the_reconciler_does_not_start_with_exposed_tokens(
     open_folder: Path, name: str
 ) -> None:
