@@ -61,11 +61,20 @@ class Installation:
             (root / folder).mkdir()
             (root / folder / name).write_text(f"# {name}\n")
         var = made.settings.var
-        for folder in ("secrets", "reconciler", "bot-alpha", "nonces/key", "audit", "log"):
+        for folder in (
+            "secrets",
+            "reconciler",
+            "bot-alpha",
+            "nonces/key",
+            "audit",
+            "log",
+            "alertmanager/data",
+        ):
             (var / folder).mkdir(parents=True)
         (var / "secrets" / "audit_key").write_bytes(KEY + b"\n")
         (var / "secrets" / "audit_key").chmod(0o600)
         (var / "log" / "bot-alpha.log").write_text("not in a backup\n")
+        (var / "alertmanager/data/silences").write_bytes(b"silences")
         (var / "bot-alpha" / "lock").touch()
         (made.bot / "holds.json").write_text('{"holds": [], "lifted": []}')
         (made.bot / "fence.json").write_text(json.dumps({"fences": {"alpha": 7}, "answers": {}}))

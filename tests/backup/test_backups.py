@@ -32,6 +32,10 @@ def test_what_was_taken_is_what_is_restored(installation: Installation, tmp_path
     restore_into(installation.repository, manifest, tmp_path / "new")
     with sqlite3.connect(tmp_path / "new/var/bot-alpha/bot.db") as copy:
         assert copy.execute("SELECT max(created_at) FROM orders").fetchone() == (99.5,)
+    silences = installation.settings.var / "alertmanager/data/silences"
+    assert (
+        tmp_path / "new" / "var/alertmanager/data/silences"
+    ).read_bytes() == silences.read_bytes()
     for name in ("holds.json", "fence.json"):
         copied = tmp_path / "new/var/bot-alpha" / name
         assert copied.read_bytes() == (installation.bot / name).read_bytes()

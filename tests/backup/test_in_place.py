@@ -150,9 +150,9 @@ def test_postgresql_is_not_restored_in_place(installation: Installation) -> None
 
 def test_the_commands(installation: Installation, capfd: pytest.CaptureFixture[str]) -> None:
     """As an operator types them."""
-    assert run(["backup", "create"]) == 0
+    assert run(["backup", "create", "--output", "json"]) == 0
     (manifest,) = installation.manifests()
-    assert manifest.id in capfd.readouterr().out
+    assert json.loads(capfd.readouterr().out)["id"] == manifest.id
     assert run(["backup", "verify", "--restore-test"]) == 0
     assert "intact" in capfd.readouterr().out
     assert run(["backup", "list", "--output", "json"]) == 0
@@ -167,7 +167,9 @@ def test_the_commands(installation: Installation, capfd: pytest.CaptureFixture[s
     assert (Path("new") / "var/reconciler/reconciler.db").is_file()
     assert run(["restore", "--to", "2020-01-01T00:00:00Z"]) == 4
     assert run(["restore", "--to", "2020-01-01"]) == 2
+    capfd.readouterr()
     assert run(["restore", "--in-place", "--output", "json"]) == 0
+    assert json.loads(capfd.readouterr().out)["id"] == manifest.id
     assert run(["audit", "verify"]) == 0
 
 

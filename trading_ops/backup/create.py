@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from trading_ops import __version__, clock, logs
+from trading_ops import __version__, clock
 from trading_ops.backup import durable, sqlite
 from trading_ops.backup.manifest import Database, Manifest, describe, new_id
 from trading_ops.backup.records import Operation, Record, Records, record_of
@@ -14,8 +14,6 @@ from trading_ops.backup.sources import Source, sources
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.settings import Settings
 from trading_ops.store.engine import sqlite_path
-
-log = logs.get(__name__)
 
 
 def create(settings: Settings, repository: Repository) -> Record:
@@ -50,7 +48,6 @@ def create(settings: Settings, repository: Repository) -> Record:
         took = round(clock.monotonic() - began, 3)
         record = record_of(manifest, repository.location, took)
         records.put(record)
-        log.info("backup_created", id=record.id, bytes=record.bytes, seconds=took)
         return record
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from trading_ops import clock, logs
+from trading_ops import clock
 from trading_ops.backup import durable
 from trading_ops.backup.guards import raise_guards
 from trading_ops.backup.manifest import Manifest
@@ -23,8 +23,6 @@ from trading_ops.backup.sources import LOCKS, SECRETS, venue_folders
 from trading_ops.backup.verify import audit_keys
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.settings import Settings
-
-log = logs.get(__name__)
 
 BEFORE = ".before-restore-"
 CARRIED = ("backup", "log", "versions", "prometheus/data")
@@ -76,7 +74,6 @@ def restore_in_place(
         differing = _restore_configuration(scratch / "config", settings.root)
         before = _exchange(var, new, manifest, venue_folders(settings))
         shutil.rmtree(scratch, ignore_errors=True)
-    log.info("backup_restored", id=manifest.id, before=str(before))
     return Restored(before, differing)
 
 

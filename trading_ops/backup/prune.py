@@ -1,13 +1,10 @@
 """`backup prune`: remove what retention gives up, never the newest backup that can be restored."""
 
-from trading_ops import logs
 from trading_ops.backup.records import Operation, Records
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.retention import Keep, Kept, to_remove
 from trading_ops.backup.running import noted, only_one
 from trading_ops.settings import Settings
-
-log = logs.get(__name__)
 
 
 def prune(settings: Settings, repository: Repository, *, dry_run: bool = False) -> list[str]:
@@ -32,7 +29,6 @@ def prune(settings: Settings, repository: Repository, *, dry_run: bool = False) 
         ids = to_remove(backups, keep_of(settings))
         if ids and not dry_run:
             repository.remove(ids)
-            log.info("backups_removed", count=len(ids), oldest=ids[0], newest=ids[-1])
         if not dry_run:
             kept = {one.id for one in listing.manifests} - set(ids)
             for key in known.keys() - kept:

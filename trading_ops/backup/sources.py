@@ -11,7 +11,7 @@ from trading_ops.errors import TradingOpsError
 from trading_ops.settings import Settings
 from trading_ops.targets import load_targets
 
-REBUILT = frozenset({"log", "backup", "versions", "prometheus/data", "alertmanager/data"})
+REBUILT = frozenset({"log", "backup", "versions", "prometheus/data"})
 """Folders in `var`: logs, our scratch, installed releases, samples that Prometheus keeps itself."""
 
 SECRETS = "secrets"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from trading_ops import clock, logs
+from trading_ops import clock
 from trading_ops.backup import durable, sqlite
 from trading_ops.backup.manifest import Damaged, Database, Manifest, differences
 from trading_ops.backup.records import Operation, Record, Records
@@ -17,8 +17,6 @@ from trading_ops.errors import ConfigError
 from trading_ops.settings import Settings
 from trading_ops.store.migrate import HEAD
 from trading_ops.store.offline import open_reader
-
-log = logs.get(__name__)
 
 ANCHORS = "var/audit/anchors"
 AUDIT_KEY = "var/secrets/audit_key"
@@ -64,7 +62,6 @@ def verify(
                 record, restore_tested_at=clock.now(), restore_seconds=seconds
             )
         records.put(record)
-        log.info("backup_verified", id=record.id, problem=record.problem, seconds=seconds)
         if problems:
             raise Damaged(f"backup {manifest.id} is damaged: {'; '.join(problems[:5])}")
         return record
