@@ -56,6 +56,9 @@ class FakeWorld:
     posted: list[dict[str, Any]] = field(default_factory=list)
     """Alerts that were posted to Alertmanager."""
 
+    samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=dict)
+    """What Prometheus answers a query with that has this text in it."""
+
     bot_status: str = "failing"
     mute: asyncio.Event | None = None
     """Set: the agent takes questions, but answers only when the event is set."""
@@ -131,6 +134,10 @@ class FakeWorld:
         if self.prometheus_down:
             raise web.HTTPServiceUnavailable
         now = clock.timestamp()
+        for text, samples in self.samples.items():
+            if text in request.query["query"]:
+                found = [{"metric": labels, "value": [now, str(of)]} for labels, of in samples]
+                return web.json_response({"data": {"resultType": "vector", "result": found}})
         fresh = "timestamp(" in request.query["query"]
         value = "0" if self.scrapes else "1e9"
         shown = [{"metric": {}, "value": [now, value]}] if fresh or not self.firing else []

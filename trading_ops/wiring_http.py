@@ -15,13 +15,17 @@ from trading_ops.api.health import Health, Known
 from trading_ops.api.incidents import Incidents
 from trading_ops.api.maintenance import MaintenanceWindows
 from trading_ops.api.messages import Messages
+from trading_ops.api.reports import Reports
 from trading_ops.api.routes import Handlers, build_application, routes
 from trading_ops.api.story import Events
 from trading_ops.api.stream import Stream
 from trading_ops.api.system import System
 from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import Webhook
+from trading_ops.clients.http import Http
+from trading_ops.clients.prometheus import Prometheus
 from trading_ops.console.build import add_console
+from trading_ops.domain.target import Kind
 from trading_ops.parts import Base
 from trading_ops.reconciler.backups import Backups
 from trading_ops.reconciler.holding import Holding
@@ -29,6 +33,7 @@ from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reconciler.watch import AgentWatch
 from trading_ops.reports.recovery_times import recovery_times
+from trading_ops.reports.sending import Reporter
 
 
 def application_of(
@@ -90,6 +95,7 @@ def _handlers(
         pulses=lambda: list(watch.pulses.values()),
         queue=lambda: writer.waiting,
     )
+    prometheus = Prometheus(Http(base.session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
     books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
     return Handlers(
         webhook=Webhook(loop.intake),
@@ -101,6 +107,7 @@ def _handlers(
         backups=BackupRoutes(reader, backups),
         maintenance=MaintenanceWindows(writer, reader, registry),
         messages=Messages(writer, reader, outbox),
+        reports=Reports(Reporter(prometheus=prometheus, reader=reader, outbox=outbox)),
         targets=Targets(
             reader,
             writer,

@@ -22,6 +22,7 @@ from trading_ops.api.maintenance import MaintenanceWindows
 from trading_ops.api.messages import Messages
 from trading_ops.api.openapi import OpenApi
 from trading_ops.api.problems import problems
+from trading_ops.api.reports import Reports
 from trading_ops.api.route import Route, guarded, route
 from trading_ops.api.story import Events
 from trading_ops.api.stream import Stream
@@ -45,6 +46,7 @@ class Handlers:
     maintenance: MaintenanceWindows
     messages: Messages
     backups: BackupRoutes
+    reports: Reports
     targets: Targets
     health: Health
     alerts: Alerts
@@ -65,6 +67,7 @@ def routes(to: Handlers) -> list[Route]:
         *_events(to.events, to.stream),
         *_alerts(to.alerts),
         *_messages(to.messages),
+        *_reports(to.reports),
         *_system(to.system, to.health),
         route("GET", openapi.PATH, Role.ANYONE, "system", document.show),
         route(
@@ -180,6 +183,14 @@ def _messages(to: Messages) -> list[Route]:
         route("POST", path, OPERATOR, tag, to.test, status=201, refusals=(409,)),
         route("POST", f"{path}/{{id}}/retry", OPERATOR, tag, to.retry, refusals=(409,)),
         route("POST", f"{path}/{{id}}/discard", OPERATOR, tag, to.discard, refusals=(409,)),
+    ]
+
+
+def _reports(to: Reports) -> list[Route]:
+    path = "/api/v1/reports/{period}"
+    return [
+        route("GET", path, VIEWER, "reports", to.show, refusals=(409,)),
+        route("POST", path, OPERATOR, "reports", to.send, status=201, refusals=(409,)),
     ]
 
 

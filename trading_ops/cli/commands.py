@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, Entry] = {
     "maintenance": _entry("maintenance", "maintenance", "Begin, end and list maintenance windows."),
     "events": _entry("events", "events", "Show past events, or follow new ones."),
     "notify": _entry("notify", "notify", "Test, list and retry messages to people."),
+    "report": _entry("report", "report", "Report on a day, a week, a month or a quarter."),
     "token": _entry("token", "token", "Add, list and revoke API tokens."),
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
     "backup": _entry("backup", "backup", "Take, list, verify and prune backups."),

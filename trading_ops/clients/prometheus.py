@@ -180,14 +180,17 @@ class Prometheus:
             )
         return alerts
 
-    async def query(self, expression: str) -> list[Sample]:
-        """Return the instant vector of an expression, now.
+    async def query(self, expression: str, *, at: datetime | None = None) -> list[Sample]:
+        """Return the instant vector of an expression, at a moment; by default now.
 
         Raises:
             Unreachable: no usable answer.
             Refused: the expression is wrong.
         """
-        body = await self._http.get("/api/v1/query", params={"query": expression})
+        params = {"query": expression}
+        if at is not None:
+            params["time"] = f"{at.timestamp():.3f}"
+        body = await self._http.get("/api/v1/query", params=params)
         answer = _decode(body, _QueryAnswer)
         if answer.data.resultType != "vector":
             raise Unreachable(f"{expression!r} gave a {answer.data.resultType}, not a vector")

@@ -19,6 +19,7 @@ from trading_ops.clients.reconciler_views import (
     MessageView,
     OrderView,
     PauseView,
+    ReportView,
     StandingView,
     StatusView,
     StoryView,
@@ -90,6 +91,10 @@ class _MessageText(msgspec.Struct):
 
 class _Tested(msgspec.Struct):
     ids: list[str]
+
+
+class _Sent(msgspec.Struct):
+    channels: list[str]
 
 
 class ReconcilerApi:
@@ -258,6 +263,16 @@ class ReconcilerApi:
         """
         path = f"/api/v1/messages/{_part(key)}/{order}"
         return _decode(await self._order("POST", path, owner=owner), MessageView)
+
+    async def report(self, period: str, *, date: str | None) -> ReportView:
+        """Return a report: `daily`, `weekly`, `monthly` or `quarterly`."""
+        params = {} if date is None else {"date": date}
+        return _decode(await self._get(f"/api/v1/reports/{_part(period)}", params), ReportView)
+
+    async def send_report(self, period: str, *, date: str | None, owner: str) -> list[str]:
+        """Send a report; return the channels that it goes to."""
+        path = f"/api/v1/reports/{_part(period)}"
+        return _decode(await self._order("POST", path, date=date, owner=owner), _Sent).channels
 
     async def test_alert(self) -> str:
         """Let a test alert fire; return its id."""

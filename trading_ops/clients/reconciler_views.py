@@ -1,6 +1,7 @@
 """What the reconciler's API answers, as the command line and the drills read it."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -228,3 +229,12 @@ class MessageView(msgspec.Struct, kw_only=True):
     next_try_at: datetime
     sent_at: datetime | None
     error: str
+
+
+class ReportView(msgspec.Struct, kw_only=True):
+    """A report as values, and as it is sent."""
+
+    report: dict[str, Any]
+    subject: str
+    text: str
+    html: str

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
+MISSING = "\N{EN DASH}"
+"""What is not measured is never 0."""
+
 OURS = Path(__file__).parent / "templates"
 
 
@@ -109,7 +112,14 @@ class Renderer:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        made.filters |= {"moment": self._moment, "duration": duration, "line": one_line}
+        made.filters |= {
+            "moment": self._moment,
+            "duration": duration,
+            "line": one_line,
+            "money": money,
+            "number": number,
+            "percent": percent,
+        }
         made.globals["link"] = self._link
         return made
 
@@ -117,8 +127,25 @@ class Renderer:
         return f"{at.astimezone(self._zone):%a %d %b %Y %H:%M:%S %Z}"
 
 
-def duration(seconds: float) -> str:
-    """Return a duration as people read it: 8.6 s, 4 min 10 s, 3 h 5 min."""
+def money(amount: float | None, currency: str) -> str:
+    """Return an amount with its currency, or a dash: it is not measured."""
+    return MISSING if amount is None else f"{amount:,.2f} {currency}".strip()
+
+
+def number(value: float | None) -> str:
+    """Return a count, or a dash."""
+    return MISSING if value is None else f"{value:,.0f}"
+
+
+def percent(ratio: float | None) -> str:
+    """Return a share in percent, or a dash."""
+    return MISSING if ratio is None else f"{100 * ratio:.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration as people read it (8.6 s, 4 min 10 s, 3 h 5 min), or a dash."""
+    if seconds is None:
+        return MISSING
     if seconds < 60:  # noqa: PLR2004
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -142,7 +142,7 @@ class Outbox:
                     f"unknown channel {channel}: one of {', '.join(config.channels)}"
                 )
             chosen = [Delivery(route="", channel=channel, due_at=now, digest=False)]
-        renderer = _renderer(config, self.config_path)
+        renderer = renderer_of(config, self.config_path)
         drafts = await asyncio.to_thread(_drafts, renderer, message, chosen)
         await self.writer.run(partial(messages.store, drafts=drafts, now=now))
         self._wake.set()
@@ -171,7 +171,7 @@ class Outbox:
         self._invalid_since = None
         self._loaded = None
         if config is not None:
-            renderer = _renderer(config, self.config_path)
+            renderer = renderer_of(config, self.config_path)
             self._loaded = _Loaded(config=config, renderer=renderer, channels=channels)
         return self._loaded
 
@@ -250,7 +250,8 @@ def make_test_message(*, owner: str, key: str, now: datetime) -> Message:
     )
 
 
-def _renderer(config: NotifyConfig, path: Path) -> Renderer:
+def renderer_of(config: NotifyConfig, path: Path) -> Renderer:
+    """Return what renders messages by a notify.yml at a path."""
     folder = path.parent / config.templates if config.templates else None
     return Renderer(zone=config.zone, link=config.link, folder=folder)
 

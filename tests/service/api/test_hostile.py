@@ -28,6 +28,8 @@ VALUES: list[Any] = [
     "a\0b",
     "\u202e\U0001f4a5",
     "\ufffe",
+    "0001-01-01",
+    "9999-12-31",
     "9999-12-31T23:59:59.999999Z",
     "0001-01-01T00:00:00+14:00",
     "1e400",
@@ -66,6 +68,8 @@ GOOD = {
     "operation": "prune",
     "note": "",
     "begins_at": "2026-01-01T00:00:00Z",
+    "channel": "mail",
+    "date": "2026-01-01",
 }
 TABLE = [route for route in described() if not route.path.endswith("/stream")]
 TAKING = [route for route in TABLE if "body" in route.takes]
@@ -78,6 +82,7 @@ def path_of(route: Route) -> str:
         concrete(route)
         .replace("/targets/nothing", "/targets/alpha")
         .replace("/actions/nothing", "/actions/reconnect_broker")
+        .replace("/reports/nothing", "/reports/weekly")
     )
 
 

@@ -238,6 +238,7 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(
             return found is not None and "no answer" in found.error
 
         await eventually(failed)
+        outbox.courier.answer_seconds = 600.0
         mail.hold.set()
         await eventually(rig.is_sent)
     assert len({str(one["Message-ID"]) for one in mail.mails}) == 1

@@ -1,0 +1,84 @@
+"""Reports of a running reconciler: from the store and Prometheus, and sent once."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.reconciler.conftest import Running, Start
+from tests.waiting import eventually
+from trading_ops.settings import Settings
+
+CONFIG = "version: 1\nroutes: [{name: all, kinds: [report], to: [mail]}]\n"
+MONEY = {"bot": "alpha", "currency": "USD"}
+
+
+@pytest.fixture
+def config(settings: Settings) -> Path:
+    path = settings.root / "notify.yml"
+    path.write_text(CONFIG)
+    return path
+
+
+async def reports(running: Running) -> list[dict[str, Any]]:
+    """Return the reports in the outbox."""
+    found: list[dict[str, Any]] = (await running.call("GET", "/api/v1/messages?kind=report"))[
+        "messages"
+    ]
+    return found
+
+
+async def test_a_report_has_what_happened_and_what_is_missing(start: Start, config: Path) -> None:
+    async with start(notify_config=config) as running:
+        running.world.samples = {
+            "trading_realized_pnl": [(MONEY, 12.5)],
+            "trading_risk_limit_used_ratio": [({"bot": "alpha", "limit": "daily_loss"}, 0.5)],
+            "trading_equity": [(MONEY, float("nan"))],
+        }
+        await running.break_it()
+        incident = await eventually(running.closed)
+        hold = {"reason": "a test", "owner": "ann"}
+        await running.call("POST", "/api/v1/targets/alpha/halt", json=hold)
+        shown = await running.call("GET", "/api/v1/reports/daily")
+        report = shown["report"]
+        assert report["results"] == [["USD", 12.5]]
+        (bot,) = report["bots"]
+        assert (bot["result"], bot["equity"], bot["orders_filled"]) == (12.5, None, None)
+        assert report["limits"] == [{"bot": "alpha", "limit": "daily_loss", "ratio": 0.5}]
+        assert [one["id"] for one in report["incidents"]] == [incident["id"][:8]]
+        assert report["response"]["remediated"] == 1
+        assert any("alpha is halted by ann" in one for one in report["open"])
+        assert "fees per trade" in report["missing"]
+        running.world.prometheus_down = True
+        dark = (await running.call("GET", "/api/v1/reports/daily"))["report"]
+        assert (dark["bots"], dark["response"]["incidents"]) == ([], 1)
+        assert any("did not answer" in one for one in dark["missing"])
+
+
+async def test_a_period_is_sent_once(start: Start, config: Path) -> None:
+    """However often it is asked for; another period is another report."""
+    async with start(notify_config=config) as running:
+        send = partial(running.call, "POST", "/api/v1/reports/daily")
+        yesterday = {"date": "2026-03-02"}
+        assert (await send(json=yesterday))["channels"] == ["mail"]
+        await send(json=yesterday)
+        await send(json={"date": "2026-03-03"})
+        assert len(await reports(running)) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/reports/hourly", 404),
+        ("/api/v1/reports/daily?date=2999-01-01", 409),
+        ("/api/v1/reports/daily?date=yesterday", 422),
+    ],
+)
+async def test_what_cannot_be_reported_is_refused(
+    start: Start, config: Path, path: str, status: int
+) -> None:
+    async with start(notify_config=config) as running:
+        headers = {"Authorization": "Bearer operator"}
+        async with running.client.get(path, headers=headers) as response:
+            assert response.status == status, await response.text()

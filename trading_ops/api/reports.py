@@ -1,0 +1,80 @@
+"""Reports on a day, a week, a month or a quarter: shown, and sent."""
+
+import datetime as dt
+from typing import Any, Protocol
+
+import msgspec
+
+from trading_ops import logs
+from trading_ops.api.asked import Person
+from trading_ops.api.identity import Identity
+from trading_ops.api.problems import not_found
+from trading_ops.domain.report import Period, Report
+
+log = logs.get(__name__)
+
+
+class Reporting(Protocol):
+    """Makes and sends reports; `reports.sending` is one."""
+
+    async def show(self, period: Period, day: dt.date | None) -> tuple[Report, Any]:
+        """Return a report as values, and rendered."""
+        ...
+
+    async def send(self, period: Period, day: dt.date | None) -> list[str]:
+        """Send a report; return its channels."""
+        ...
+
+
+class ReportQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A day of the period; left out: today, but of longer periods yesterday's."""
+
+    date: dt.date | None = None
+
+
+class ReportOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A day of the period, and who sends it."""
+
+    date: dt.date | None = None
+    owner: Person | None = None
+
+
+class ReportView(msgspec.Struct, kw_only=True):
+    """A report as values, and as it is sent."""
+
+    report: Report
+    subject: str
+    text: str
+    html: str
+
+
+class ReportSent(msgspec.Struct, kw_only=True):
+    """The channels that it goes to; one that has had it gets no second one."""
+
+    channels: list[str]
+
+
+class Reports:
+    """What the routes under `reports` do."""
+
+    def __init__(self, reporting: Reporting) -> None:
+        self._reporting = reporting
+
+    async def show(self, period: str, query: ReportQuery) -> ReportView:
+        """Return the daily, weekly, monthly or quarterly report."""
+        report, rendered = await self._reporting.show(_period(period), query.date)
+        return ReportView(
+            report=report, subject=rendered.subject, text=rendered.text, html=rendered.html
+        )
+
+    async def send(self, identity: Identity, period: str, body: ReportOrder) -> ReportSent:
+        """Send the report by the routes of notify.yml, once for each period and channel."""
+        channels = await self._reporting.send(_period(period), body.date)
+        log.info("report_sent", period=period, by=identity.actor(body.owner), channels=channels)
+        return ReportSent(channels=channels)
+
+
+def _period(name: str) -> Period:
+    if name not in set(Period):
+        not_found(f"there is no such report: one of {', '.join(Period)}")
+    return Period(name)

@@ -1,0 +1,49 @@
+"""`report`: how a day, a week, a month or a quarter went."""
+
+import datetime as dt
+
+import click
+
+from trading_ops.cli.console import print_json
+from trading_ops.cli.ordering import order, owner_option
+from trading_ops.cli.story import plain
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.reconciler_views import ReportView
+from trading_ops.domain.report import Period
+
+
+@click.command()
+@click.argument("period", type=click.Choice([one.value for one in Period]))
+@click.option(
+    "--date",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="A day of the period; by default today, but of longer periods yesterday's.",
+)
+@click.option("--send", is_flag=True, help="Send it by the routes of notify.yml, too.")
+@click.option(
+    "--output", type=click.Choice(["text", "html", "json"]), default="text", show_default=True
+)
+@owner_option
+def report(period: str, day: dt.datetime | None, output: str, owner: str, *, send: bool) -> None:
+    """Report on a PERIOD: results, limits, incidents, what is open, error budgets, disks.
+
+    What is not measured is shown as missing, never as 0.
+    """
+    date = None if day is None else day.date().isoformat()
+
+    async def ask(api: ReconcilerApi) -> tuple[ReportView, list[str]]:
+        shown = await api.report(period, date=date)
+        return shown, await api.send_report(period, date=date, owner=owner) if send else []
+
+    shown, channels = order(ask)
+    if output == "json":
+        print_json(shown.report)
+    elif output == "html":
+        click.echo(shown.html)
+    else:
+        for line in shown.text.splitlines():
+            click.echo(plain(line))
+    if send:
+        click.echo(f"sent to {', '.join(channels)}", err=True)

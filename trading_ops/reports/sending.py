@@ -1,0 +1,105 @@
+"""Reports as they are shown and sent: with the time zone and the templates of notify.yml."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, date
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from trading_ops import clock
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.domain.message import Message, MessageKind, Severity
+from trading_ops.domain.report import Period, Report, default_day, span_of
+from trading_ops.errors import OrderRefused
+from trading_ops.notify.config import load_notify
+from trading_ops.notify.rendering import Rendered, Renderer
+from trading_ops.reconciler.outbox import Outbox, renderer_of
+from trading_ops.reports.summary import make_report
+from trading_ops.store.reader import Reader
+
+EARLIEST = date(2000, 1, 1)
+"""Nothing of ours is older, and earlier days have no period before them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporter:
+    """Makes reports, and hands them to the outbox."""
+
+    prometheus: Prometheus
+    reader: Reader
+    outbox: Outbox
+
+    async def show(self, period: Period, day: date | None) -> tuple[Report, Rendered]:
+        """Return the report on the period that a day is in, as values and as it is sent.
+
+        Args:
+            period: how long.
+            day: in the time zone of notify.yml; None: today, but of longer periods yesterday's.
+
+        Raises:
+            OrderRefused: there is none on the day.
+            ConfigError: notify.yml is invalid.
+            StoreError: the store did not answer.
+        """
+        report, renderer = await self._make(period, day)
+        return report, await asyncio.to_thread(renderer.message, message_of(report))
+
+    async def send(self, period: Period, day: date | None) -> list[str]:
+        """Send the report to its channels; return these. Each gets one report on a period once.
+
+        Raises:
+            OrderRefused: messages are off, no route takes reports, or there is none on the day.
+            ConfigError: notify.yml is invalid.
+            StoreError: the store did not answer.
+        """
+        report, _ = await self._make(period, day)
+        channels = await self.outbox.order(message_of(report))
+        if not channels:
+            raise OrderRefused("no route of notify.yml takes reports: see docs/reports.md")
+        return channels
+
+    async def _make(self, period: Period, day: date | None) -> tuple[Report, Renderer]:
+        path = self.outbox.config_path
+        zone, renderer = await asyncio.to_thread(_zone, path)
+        now = clock.now()
+        today = now.astimezone(zone).date()
+        day = day or default_day(period, today)
+        if not EARLIEST <= day <= today:
+            raise OrderRefused(f"there is no report on {day}: give a day from {EARLIEST} to today")
+        since, end = span_of(period, day, zone)
+        report = await make_report(
+            self.prometheus,
+            self.reader,
+            period=period,
+            since=since.astimezone(UTC),
+            until=min(end.astimezone(UTC), now),
+        )
+        return report, renderer
+
+
+def message_of(report: Report) -> Message:
+    """Return a report as a message; its key is that of the period, so it is sent once."""
+    return Message(
+        key=f"report:{report.period}:{report.since.isoformat()}",
+        kind=MessageKind.REPORT,
+        severity=Severity.INFO,
+        bot=None,
+        at=report.until,
+        subject=f"{report.period.capitalize()} report: {_headline(report)}",
+        facts={"report": report},
+    )
+
+
+def _headline(report: Report) -> str:
+    results = ", ".join(f"{amount:+,.2f} {currency}" for currency, amount in report.results)
+    incidents = report.response.incidents
+    count = "no incidents" if not incidents else f"{incidents} incident{'s'[: incidents > 1]}"
+    still = f", {len(report.open)} open" if report.open else ""
+    return f"{results or 'result not measured'}, {count}{still}"
+
+
+def _zone(path: Path) -> tuple[ZoneInfo, Renderer]:
+    config = load_notify(path)
+    if config is None:
+        return ZoneInfo("UTC"), Renderer(zone=ZoneInfo("UTC"))
+    return config.zone, renderer_of(config, path)

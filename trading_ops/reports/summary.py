@@ -1,0 +1,165 @@
+"""Makes a report from Prometheus and the store; nothing is counted for it anywhere else."""
+
+from collections import defaultdict
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.domain.approval import ApprovalState
+from trading_ops.domain.report import (
+    BotFigures,
+    IncidentLine,
+    LimitUse,
+    Period,
+    Ratio,
+    Report,
+    Response,
+)
+from trading_ops.reports.figures import Figures, read_figures
+from trading_ops.reports.recovery_times import AlertTimes, recovery_times
+from trading_ops.store import Connection, approvals, attempts, holds, maintenance, pauses, search
+from trading_ops.store.reader import Reader
+from trading_ops.store.search import Span
+
+SHOWN = 30
+"""Incidents, and things that are open, that a report lists."""
+
+NOT_MEASURED = ("fees per trade", "slippage", "profit factor", "backups")
+"""What no metric of ours says yet; each report says so."""
+
+
+async def make_report(
+    prometheus: Prometheus, reader: Reader, *, period: Period, since: datetime, until: datetime
+) -> Report:
+    """Return the report on a span.
+
+    Raises:
+        StoreError: the store did not answer. Without Prometheus the report says what is missing.
+    """
+    figures = await read_figures(prometheus, since=since, until=until)
+    stored = await reader.read(partial(_read, period=period, since=since, until=until))
+    bots = _bots(figures)
+    results: dict[str, float] = defaultdict(float)
+    for one in bots:
+        if one.result is not None:
+            results[one.currency] += one.result
+    return Report(
+        period=period,
+        since=since,
+        until=until,
+        bots=bots,
+        results=tuple(sorted(results.items())),
+        limits=tuple(
+            LimitUse(bot=bot, limit=limit, ratio=ratio)
+            for (bot, limit), ratio in sorted((figures["limits"] or {}).items())
+        ),
+        budgets=_ratios(figures["budgets"]),
+        disks=_ratios(figures["disks"]),
+        missing=(*_missing(figures), *NOT_MEASURED),
+        **stored,
+    )
+
+
+def _missing(figures: dict[str, Figures | None]) -> list[str]:
+    unanswered = [name.replace("_", " ") for name, found in figures.items() if found is None]
+    if len(unanswered) == len(figures):
+        return ["everything that Prometheus measures: it did not answer"]
+    return unanswered
+
+
+def _bots(figures: dict[str, Figures | None]) -> tuple[BotFigures, ...]:
+    """Return a line for each bot and currency; one without money has one with no currency."""
+    by_currency = ("result", "unrealized", "equity", "exposure", "worst_daily_loss")
+    by_bot = ("open_positions", "orders_filled", "trades_closed")
+    keys = {key for name in by_currency for key in figures[name] or {}}
+    with_money = {bot for bot, _ in keys}
+    others = {key[0] for name in by_bot for key in figures[name] or {}} - with_money
+    found = []
+    for bot, currency in sorted(keys | {(bot, "") for bot in others}):
+        closed = (figures["trades_closed"] or {}).get((bot,))
+        won = (figures["trades_won"] or {}).get((bot,))
+        found.append(
+            BotFigures(
+                bot=bot,
+                currency=currency,
+                **{name: (figures[name] or {}).get((bot, currency)) for name in by_currency},
+                **{name: (figures[name] or {}).get((bot,)) for name in by_bot},
+                win_ratio=won / closed if closed and won is not None else None,
+            )
+        )
+    return tuple(found)
+
+
+def _ratios(figures: Figures | None) -> tuple[Ratio, ...]:
+    return tuple(
+        Ratio(name=" ".join(key), ratio=ratio) for key, ratio in sorted((figures or {}).items())
+    )
+
+
+def _read(
+    connection: Connection, *, period: Period, since: datetime, until: datetime
+) -> dict[str, Any]:
+    """Return the fields of a report that the store has."""
+    times = recovery_times(connection, since=since, until=until)
+    previous = None
+    if period is not Period.DAILY:
+        before = recovery_times(connection, since=since - (until - since), until=since)
+        previous = _response(before.total)
+    span = Span(since=since, until=until)
+    return {
+        "response": _response(times.total),
+        "previous": previous,
+        "by_alert": tuple(
+            sorted(((one.alert, one.incidents) for one in times.alerts), key=lambda one: -one[1])
+        ),
+        "incidents": tuple(
+            IncidentLine(
+                id=one.id[:8],
+                alert=one.alert,
+                target=one.target,
+                opened_at=one.opened_at,
+                seconds=(one.closed_at - one.opened_at).total_seconds() if one.closed_at else None,
+                escalated=one.escalated_at is not None,
+                actions=tuple(
+                    f"{attempt.action} {attempt.state}"
+                    for attempt in attempts.of_incident(connection, one.id)
+                ),
+            )
+            for one in search.find_incidents(connection, span=span, limit=SHOWN)
+        ),
+        "open": tuple(_open(connection, until)),
+    }
+
+
+def _response(total: AlertTimes) -> Response:
+    return Response(
+        incidents=total.incidents,
+        remediated=total.healed,
+        escalated=total.escalated,
+        mtta_seconds=total.first_response.mean_seconds,
+        mttr_seconds=total.close.mean_seconds,
+    )
+
+
+def _open(connection: Connection, now: datetime) -> list[str]:
+    found = [
+        f"incident {one.alert}{f' on {one.target}' if one.target else ''} ({one.id[:8]})"
+        for one in search.oldest_open(connection, limit=SHOWN)
+    ]
+    found += [
+        f"{one.target} is {one.state} by {one.owner}: {one.reason}"
+        for one in holds.standing(connection)
+    ]
+    if (pause := pauses.current(connection, now=now)) is not None:
+        found.append(f"automation is paused by {pause.owner}: {pause.reason}")
+    found += [
+        f"approval of {one.action} on {one.target}, requested by {one.requested_by}"
+        for one in approvals.search(connection, state=ApprovalState.PENDING, limit=SHOWN)
+        if one.standing(now) is ApprovalState.PENDING
+    ]
+    found += [
+        f"maintenance of {one.target or 'the whole fleet'} by {one.owner}: {one.reason}"
+        for one in maintenance.current(connection, now=now)
+    ]
+    return found[:SHOWN]
