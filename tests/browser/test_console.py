@@ -29,6 +29,8 @@ PAGES = {
     "alerts": "alerts",
     "maintenance": "maintenance",
     "events": "events",
+    "messages": "messages",
+    "backups": "backups",
     "api": "api?tag=targets",
     "runbook": "runbooks/TradingBotBrokerDisconnected",
     "halt": f"do/halt?subject={DISCONNECTED}",
@@ -119,6 +121,9 @@ def test_orders_open_in_place(page: Page, served: Served) -> None:
     page.get_by_role("button", name="Halt").click()
     expect(page.get_by_role("status").filter(has_text="is halted")).to_be_visible()
     expect(page.locator("#bot-momentum .badge.halted")).to_be_visible()
+    for width in (360, 800, 1000, 1200, 1320, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(FAULTS) == [], width
     page.screenshot(path=SHOTS / "after-halt.png")
 
     page.get_by_role("link", name="Reduce… pairs").click()

@@ -14,6 +14,9 @@ TICK_SECONDS = 0.5
 STALLED_SECONDS = 5.0
 """A page that takes nothing for so long is too slow."""
 
+HEARTBEAT_SECONDS = 15.0
+"""How often a page that may have gone is asked."""
+
 HEAD_SECONDS = 0.4
 """For so long the number of the newest event serves all pages."""
 
@@ -45,7 +48,9 @@ class Live:
         self, request: web.Request, is_logged_in: Callable[[], bool]
     ) -> web.StreamResponse:
         """Tick until the page goes, the session ends or the reconciler stops."""
-        socket = web.WebSocketResponse(timeout=STALLED_SECONDS, max_msg_size=1024)
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_SECONDS, timeout=STALLED_SECONDS, max_msg_size=1024
+        )
         if not socket.can_prepare(request).ok:
             raise web.HTTPUpgradeRequired(text="this is a WebSocket: send Upgrade: websocket")
         if self.pages >= PAGES or self.closing.is_set():

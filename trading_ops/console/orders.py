@@ -67,6 +67,9 @@ class Order:
     in_query: bool = False
     """The route takes its values in the query, not in a body."""
 
+    nobody: bool = False
+    """The route does not take the name of the person: its token's name is kept."""
+
     fixed: Mapping[str, str] | None = None
     keyed: bool = False
     """Sending the form twice is one order: it carries an id."""
@@ -172,6 +175,35 @@ ORDERS: Mapping[str, Order] = {
         path="id",
         danger=True,
     ),
+    "retry-message": Order(
+        call="POST /api/v1/messages/{id}/retry",
+        title="Deliver message {subject} again",
+        button="Deliver again",
+        effect="The message and those of the same mail are delivered now.",
+        path="id",
+    ),
+    "discard-message": Order(
+        call="POST /api/v1/messages/{id}/discard",
+        title="Discard message {subject}",
+        button="Discard",
+        effect="The message and those of the same mail are not delivered any more.",
+        path="id",
+        danger=True,
+    ),
+    "test-message": Order(
+        call="POST /api/v1/messages",
+        title="Send a test message",
+        button="Send",
+        effect="A test message goes to one channel, or to those that its routes name.",
+        fields=(Field("channel", "Channel", required=False),),
+    ),
+    "backup": Order(
+        call="POST /api/v1/backups",
+        title="Take a backup",
+        button="Take a backup",
+        effect="A backup is taken now. The page shows it when it is done.",
+        nobody=True,
+    ),
     "maintenance": Order(
         call="POST /api/v1/maintenance",
         title="Begin a maintenance window",
@@ -227,7 +259,7 @@ def values_of(order: Order, form: Mapping[str, list[str]], owner: str | None) ->
             values[field.name] = given[0]
     if order.keyed and (key := form.get("key")):
         values["key"] = key[0]
-    if owner:
+    if owner and not order.nobody:
         values["owner"] = owner
     return values
 

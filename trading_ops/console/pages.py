@@ -12,6 +12,7 @@ from trading_ops.console.fleet import PAGE, Row
 from trading_ops.console.reading import Reading
 from trading_ops.console.visitor import Visitor
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.message import MessageState
 
 Page = tuple[str, Mapping[str, Any]]
 """A template and what it shows."""
@@ -46,6 +47,8 @@ class Pages:
             "alerts": self.alerts,
             "maintenance": self.maintenance,
             "events": self.events,
+            "messages": self.messages,
+            "backups": self.backups,
             "runbooks/{alert}": self.runbook,
             "api": self.api,
         }
@@ -163,6 +166,22 @@ class Pages:
             "kinds": kinds,
             "is_first": not before,
         }
+
+    async def messages(self, visitor: Visitor) -> Page:
+        """List the messages of the outbox, newest first."""
+        state, cursor = visitor.asked("state"), visitor.asked("cursor")
+        page = await visitor.get("/api/v1/messages", state=state, cursor=cursor, limit=PAGE)
+        return "messages.html", {
+            "page": page,
+            "state": state,
+            "states": [one.value for one in MessageState],
+            "is_first": not cursor,
+        }
+
+    async def backups(self, visitor: Visitor) -> Page:
+        """List the newest backups and whether they were verified and restored."""
+        page = await visitor.get("/api/v1/backups")
+        return "backups.html", {"backups": page.backups[:PAGE], "number": len(page.backups)}
 
     async def runbook(self, visitor: Visitor) -> Page:
         """Show one runbook: the plan and the text."""

@@ -36,6 +36,8 @@ NAVIGATION = (
     ("alerts", "Alerts"),
     ("maintenance", "Maintenance"),
     ("events", "Events"),
+    ("messages", "Messages"),
+    ("backups", "Backups"),
     ("api", "API"),
 )
 

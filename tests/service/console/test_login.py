@@ -22,6 +22,8 @@ PAGES = (
     "/console/alerts",
     "/console/maintenance",
     "/console/events",
+    "/console/messages",
+    "/console/backups",
     "/console/api",
     "/console/runbooks/BotSick",
     "/console/do/halt?subject=alpha",

@@ -262,3 +262,17 @@ async def test_a_fresh_page_follows_an_order(serving: Serving) -> None:
         await browser.order("reduce", subject="alpha", reason="odd")
         _, page = await browser.get("/console/bots/alpha")
         assert "No hold restricts this bot." not in page
+
+
+async def test_messages_and_backups(serving: Serving) -> None:
+    """What was stored is listed with what can be done about it; a refused order says why."""
+    async with serving() as console:
+        browser = await console.browser(owner="Ada")
+        _, page = await browser.get("/console/messages")
+        assert "No message was stored." in page
+        status, page = await browser.order("test-message", channel="nothing")
+        assert (status, 'role="alert"' in page) == (422, True)
+        _, page = await browser.get("/console/backups")
+        assert "No backup is known." in page
+        assert "/console/do/backup" in page
+        assert (await browser.order("retry-message", subject="nothing"))[0] == 422
