@@ -18,8 +18,9 @@ from trading_ops.backup.manifest import Manifest
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Registry
 from trading_ops.errors import SetupError, TradingOpsError
+from trading_ops.reconciler.anchor import append, make_anchor
 from trading_ops.settings import Settings
-from trading_ops.store import fencing, holds, migrate
+from trading_ops.store import events, fencing, holds, migrate
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 from trading_ops.targets import load_targets
@@ -147,5 +148,9 @@ def _change_store(
             fencing.raise_all(connection, seen, by=FENCES, owner=owner, now=now)
             for hold in bots:
                 holds.lay(connection, hold, now=now)
+        with engine.connect() as connection:
+            head = events.newest(connection)
     finally:
         engine.dispose()
+    # Or a tail that is cut off before the reconciler's first anchor would not show.
+    append(var / "audit" / "anchors", make_anchor(key, head, clock.now()))
