@@ -16,10 +16,10 @@ from trading_ops.store import migrate
 
 # How long an example takes says something of the machine, not of what is tested. The same code is
 # tested with the same examples each time, so that a red run is never a matter of luck.
-settings.register_profile("default", deadline=None, derandomize=True)
+settings.register_profile("default", max_examples=50, deadline=None, derandomize=True)
 settings.load_profile("default")
 
-# `pytest tests/property --hypothesis-profile long` tries forty times as many, new ones each time.
+# `pytest tests/property --hypothesis-profile long` tries eighty times as many, new ones each time.
 settings.register_profile("long", max_examples=4000, deadline=None, derandomize=False)
 
 

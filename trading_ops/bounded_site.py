@@ -35,6 +35,10 @@ def trust(request: web.Request) -> None:
     request[_TRUSTED] = True
 
 
+TURNS = 3
+"""Turns of the event loop in which an accepted connection reaches its handler."""
+
+
 class BoundedSite(web.TCPSite):
     """Listens as `TCPSite` does. At the bound the oldest idle stranger makes room for a new one.
 
@@ -71,6 +75,16 @@ class BoundedSite(web.TCPSite):
             with socket.socket(fileno=socket.dup(one.fileno())) as same:
                 same.listen(QUEUE)
         self._server = listening
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if isinstance(self._server, asyncio.Server):
+            # Before 3.12, a connection that is accepted while the server closes is never closed.
+            for one in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(one.fileno())
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        await super().stop()
 
     def _admit(self, transport: asyncio.Transport) -> None:
         if len(self._idle) + self._answering >= self._most:

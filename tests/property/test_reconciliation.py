@@ -245,7 +245,7 @@ def _deposit(account: Account, number: int, amount: Decimal, *, seen: bool) -> N
 
 
 @given(lives())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_whatever_was_missed_is_healed_exactly(account: Account) -> None:
     """One pass of healing makes the records the venue's, and a second finds nothing to do."""
     first = account.compare()
@@ -263,7 +263,7 @@ def test_whatever_was_missed_is_healed_exactly(account: Account) -> None:
 
 
 @given(lives(), st.sampled_from(["BTC", "USD"]), st.integers(-(10**6), 10**6).filter(bool))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_what_nothing_explains_is_found_exactly(account: Account, currency: str, lots: int) -> None:
     """However much else was missed, the rest is told to the last digit, and nothing hides it."""
     wrong = {**account.there, currency: account.there[currency] + lots * LOT}

@@ -16,11 +16,11 @@ from trading_ops.store.events import Head, Link
 NEWER = b"a newer key"
 
 
-def test_ten_thousand_tamperings_are_all_detected() -> None:
+def test_every_tampering_is_detected() -> None:
     """Edits, removals, insertions, swaps, cuts and rewriting without the key: none is missed."""
-    found, missed = tamper(10_000, seed=1)
+    found, missed = tamper(1_500, seed=1)
     assert missed == 0, found
-    assert sum(found.values()) == 10_000
+    assert sum(found.values()) == 1_500
     assert len({attack for attack, _ in found}) == 6
 
 

@@ -39,6 +39,9 @@ CONNECTIONS = 16
 """At once; Prometheus needs two. Further ones are told so and closed."""
 
 STOP_SECONDS = 2.0
+TURNS = 3
+"""Turns of the event loop in which an accepted connection reaches us and an aborted one closes."""
+
 LAST_PORT = 65_535
 METHODS = ("GET", "HEAD")
 METRICS, VITAL, READY = "/metrics", "/metrics/vital", "/-/ready"
@@ -141,24 +144,41 @@ async def _read_on(reader: asyncio.StreamReader) -> None:
         left -= len(more)
 
 
+async def _turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
 class _Server:
     """Answers requests, one a connection: a scrape a second needs no connection that stays."""
 
     def __init__(self, exposition: Exposition, token_file: Path | None) -> None:
         self._exposition = exposition
         self._token_file = token_file
-        self._open = 0
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._failing = False
 
     async def run(self, listening: socket.socket, stopping: asyncio.Event) -> None:
         server = await asyncio.start_server(self._connected, sock=listening, limit=HEAD_LIMIT)
         await stopping.wait()
+        # Before 3.12, a connection that is accepted while the server closes is never closed.
+        asyncio.get_running_loop().remove_reader(listening)
+        await _turns()
+        for task, writer in self._serving.items():
+            task.cancel()
+            writer.transport.abort()
+        await _turns()
         server.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: a task that is cancelled before it has run closes nothing.
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving[task] = writer
+        task.add_done_callback(self._serving.pop)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if self._open > CONNECTIONS:
+            if len(self._serving) > CONNECTIONS:
                 answer = Answer.refusal(503, "too_many_connections", "ask again in a moment")
             else:
                 answer = await self._asked(reader)
@@ -172,7 +192,6 @@ class _Server:
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # whoever asked is gone, or takes nothing
         finally:
-            self._open -= 1
             writer.transport.abort()
 
     async def _asked(self, reader: asyncio.StreamReader) -> Answer:

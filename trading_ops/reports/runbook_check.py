@@ -20,7 +20,7 @@ from trading_ops.errors import ConfigError, SetupError
 from trading_ops.instrument import catalogue
 from trading_ops.reconciler.runbooks import parse_runbook
 from trading_ops.settings import Settings
-from trading_ops.yaml_words import parse_duration, problem_of
+from trading_ops.yaml_words import load_yaml, parse_duration, problem_of
 
 OURS = re.compile(r"\b(trading_[a-z0-9_]+)\b")
 NOT_A_METRIC = re.compile(r'"(?:\\.|[^"\\])*"|\b[a-z_]+:\w+:\w+')
@@ -93,7 +93,7 @@ def read_rules(folder: Path) -> Iterator[Rule]:
     """Yield all alerting rules of a folder."""
     for file in sorted(folder.glob("*.yml")):
         try:
-            groups = yaml.safe_load(file.read_text("utf-8"))["groups"]
+            groups = load_yaml(file.read_text("utf-8"))["groups"]
         except yaml.YAMLError as error:
             raise ConfigError(str(file), "", problem_of(error), "correct the syntax") from error
         for group in groups:

@@ -12,6 +12,7 @@ from tests.builders import FixedSecrets, make_registry
 from tests.service.holding.bots import Manager, RealAgent
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry, Target
+from trading_ops.reconciler import hold_memory
 from trading_ops.reconciler.holding import Holding
 from trading_ops.store import event_log, holds, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
@@ -85,8 +86,23 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 
 @pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the seconds that the database gets to store a hold: many, as the disk may be busy."""
+
+    def patience(seconds: float) -> None:
+        monkeypatch.setattr(hold_memory, "STORE_SECONDS", seconds)
+
+    patience(30)
+    return patience
+
+
+@pytest.fixture
 async def desk(
-    tmp_path: Path, writer: Writer, bot: RealAgent, manager: tuple[Manager, str]
+    patience: Callable[[float], None],
+    tmp_path: Path,
+    writer: Writer,
+    bot: RealAgent,
+    manager: tuple[Manager, str],
 ) -> AsyncIterator[Desk]:
     url = f"sqlite:///{tmp_path / 'test.db'}"
     reader = Reader(reading_engine(url))

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from trading_ops import clock
 from trading_ops.agent.commands import MAXIMUM_FENCE
 from trading_ops.domain.hold import HeldState, Hold, silence_id
 from trading_ops.errors import Refused, StoreError, Unreachable
-from trading_ops.reconciler.holding import STORE_SECONDS, Holding
+from trading_ops.reconciler.holding import Holding
 from trading_ops.store import attempts, event_log, holds
 from trading_ops.store.events import Event
 
@@ -65,15 +65,16 @@ async def test_without_a_database_the_halt_goes_out_and_is_journalled(
     assert (await desk.kinds()).count("hold_settled") == 1
 
 
-async def test_a_stuck_database_delays_nothing_but_the_answer(desk: Desk, bot: RealAgent) -> None:
+async def test_a_stuck_database_delays_nothing_but_the_answer(
+    desk: Desk, bot: RealAgent, patience: Callable[[float], None]
+) -> None:
     """The writer hangs: the bot is halted meanwhile, not afterwards."""
+    patience(3)
     release = threading.Event()
     desk.writer.submit(lambda _: release.wait(20))
     try:
         laying = asyncio.create_task(desk.holding.lay(desk.target, "halted", **ADA))
-        began = time.monotonic()
         await eventually(lambda: bot.state == "halted")
-        assert time.monotonic() - began < STORE_SECONDS
         assert not laying.done()
         laid = await laying
         assert (laid.stored, laid.acknowledged) == (True, True)
@@ -233,9 +234,12 @@ async def test_a_person_lifts_what_is_named_and_no_more(desk: Desk, bot: RealAge
     assert (kinds.count("hold_lifted"), kinds.count("hold_lift_asked")) == (2, 2)
 
 
-async def test_nothing_is_lifted_without_the_database(desk: Desk, bot: RealAgent) -> None:
+async def test_nothing_is_lifted_without_the_database(
+    desk: Desk, bot: RealAgent, patience: Callable[[float], None]
+) -> None:
     """To trade again must not rest on a word that nobody has written down."""
     await desk.holding.lay(desk.target, "halted", **ADA)
+    patience(1)
     release = threading.Event()
     desk.writer.submit(lambda _: release.wait(20))
     try:

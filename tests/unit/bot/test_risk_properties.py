@@ -99,7 +99,7 @@ times = st.tuples(st.just("time"), st.sampled_from([0.1, 1.0, 6.0]))
 actions = st.one_of(orders, orders, orders, prices, fills, fills, cancels, times)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(actions, min_size=30, max_size=60))
 def test_no_order_that_is_let_through_breaks_a_limit(story: Sequence[tuple[object, ...]]) -> None:
     """In a model with its own arithmetic, were every open order filled at its price."""

@@ -57,7 +57,7 @@ def test_every_method_is_tried() -> None:
     assert all(hasattr(BotMetrics, name) for name in OTHERWISE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(calls)
 def test_nothing_that_is_said_breaks_anything(said: list[tuple[str, dict[str, Any]]]) -> None:
     """Any value under any name, in any order."""

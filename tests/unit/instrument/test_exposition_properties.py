@@ -157,7 +157,7 @@ def one_of(sample: Sample) -> tuple[object, ...]:
     return sample.name, sample.labels, repr(float(sample.value)), exemplar
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(told=hostile, buckets=bounds, first=events(), then=events())
 def test_the_lines_are_the_peers(
     told: str, buckets: list[float], first: list[Event], then: list[Event]
@@ -181,7 +181,7 @@ def test_the_lines_are_the_peers(
             assert lines_of(encode(ours.registry)) == lines_of(wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(batches=st.lists(events(), min_size=2, max_size=5), accept=st.sampled_from(FORMATS[:3]))
 def test_a_kept_text_is_never_an_old_one(batches: list[list[Event]], accept: str) -> None:
     """Between scrapes of one format that keep what was quiet, whatever is recorded shows."""

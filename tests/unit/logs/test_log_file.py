@@ -43,7 +43,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(steps=STEPS)
 def test_every_line_is_kept_once_and_in_order(steps: list[tuple[str, list[int]]]) -> None:
     """Whatever the sizes, the clock (which may be set back), restarts and other people's moves."""

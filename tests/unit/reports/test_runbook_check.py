@@ -47,7 +47,7 @@ def test_no_runbook_at_all_is_no_success(settings: Settings) -> None:
 def test_a_runbook_with_a_mistake_is_not_called_missing(settings: Settings) -> None:
     """One mistake, one advice: following a second one would overwrite the file."""
     edit(settings.runbooks / f"{BROKER}.md", "version: 1", "version: 2")
-    problems, _ = check_runbooks(settings, faults=FAULTS)
+    problems, _ = check_runbooks(settings, faults=FAULTS, parse_queries=False)
     assert len(problems) == 1
 
 
@@ -143,7 +143,8 @@ def test_it_is_found_and_named(settings: Settings, name: str) -> None:
     """The sentence names the file and the fix."""
     breakage, expected = BREAKAGES[name]
     breakage(settings)
-    problems, _ = check_runbooks(settings, faults=FAULTS)
+    asked = name == "a query that does not parse"  # promtool takes longer than all the rest
+    problems, _ = check_runbooks(settings, faults=FAULTS, parse_queries=asked)
     found = [problem for problem in problems if expected in problem]
     assert found, problems
     assert all("Fix: " in problem and str(settings.root) in problem for problem in found)

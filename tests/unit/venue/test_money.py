@@ -105,7 +105,7 @@ ACTIONS = st.one_of(
 
 
 @pytest.mark.parametrize("faulty", [False, True])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ACTIONS, min_size=20, max_size=60))
 def test_every_balance_is_explained(faulty: bool, actions: list[Action]) -> None:
     """Deposits and trades are the balances, with orders cut short by a fault or without."""
@@ -122,7 +122,7 @@ def test_every_balance_is_explained(faulty: bool, actions: list[Action]) -> None
             check(engine, store)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ACTIONS, min_size=20, max_size=60))
 def test_what_there_is_and_what_was_paid_is_what_was_given(actions: list[Action]) -> None:
     """Without a crowd: all balances and all fees are all deposits, for each asset."""
