@@ -1,5 +1,6 @@
 """The outbox: stored once, delivered at least once, and a bounded number of mails."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from tests.builders import NOW
-from tests.databases import sqlite_only
+from tests.databases import postgresql_only, sqlite_only
 from trading_ops.domain.message import GIVE_UP, MessageKind, MessageState, Severity
 from trading_ops.errors import OrderRefused
 from trading_ops.store import event_log, messages
+from trading_ops.store.engine import writing_engine
 from trading_ops.store.messages import LEASE, SHOWN, Batch, Draft
 from trading_ops.store.search import Place, Span
 from trading_ops.store.transaction import transaction
@@ -199,3 +201,24 @@ def test_only_what_is_over_is_pruned(connection: Connection) -> None:
     assert messages.prune(connection, before=NOW, now=NOW) == 0
     assert messages.prune(connection, before=NOW + MINUTE, now=NOW) == 1
     assert states(connection) == ["sending", "waiting"]
+
+
+@postgresql_only
+def test_two_replicas_share_out_the_batches(engine: Engine, url: str) -> None:
+    """While one claims a digest the other waits, and then finds nothing left of it."""
+    with transaction(engine) as connection:
+        store(connection, draft(1, digest=True), draft(2, digest=True))
+    other = writing_engine(url)
+
+    def take() -> Batch | None:
+        with transaction(other) as connection:
+            return claim(connection)
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction(engine) as connection:
+            mine = claim(connection)
+            theirs = thread.submit(take)
+        assert mine is not None
+        assert mine.total == 2
+        assert theirs.result(60) is None
+    other.dispose()

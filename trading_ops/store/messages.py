@@ -177,7 +177,7 @@ def claim(connection: Connection, channel: str, *, hourly: int, now: datetime) -
         messages.c.next_try_at <= now,
     )
     first = select(messages).where(*where).order_by(messages.c.next_try_at, messages.c.id).limit(1)
-    row = connection.execute(first.with_for_update(skip_locked=True)).mappings().one_or_none()
+    row = connection.execute(first.with_for_update()).mappings().one_or_none()
     if row is None:
         return None
     if row["batch"] is None and (free_at := _free_at(connection, channel, hourly, now)):
