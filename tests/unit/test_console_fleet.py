@@ -7,6 +7,7 @@ import pytest
 
 from tests.builders import NOW, ago, make_incident
 from trading_ops.api.targets import AgentView, TargetView
+from trading_ops.console.api_docs import Schema, schemas
 from trading_ops.console.figures import Figures, Money
 from trading_ops.console.fleet import Row, gather
 from trading_ops.console.rendering import age, amount, line
@@ -152,3 +153,39 @@ def test_a_board_gets_its_time_and_variables() -> None:
         f"https://grafana.example/d/trading-ops-bot?var-bot=a%26b&from={begin}"
         f"&to={int(NOW.timestamp() * 1000)}"
     )
+
+
+def test_types_of_the_api_are_read_whatever_their_form() -> None:
+    """References are followed; `true` is JSON Schema's short form for anything."""
+    answer = {"200": {"content": {"application/json": {"schema": _reference("Page")}}}}
+    fields = {
+        "all": {"type": "array", "items": True},
+        "rest": True,
+        "one": {"anyOf": [_reference("Row"), {"type": "null"}]},
+    }
+    whole = {
+        "paths": {"/x": {"get": {"tags": ["x"], "responses": answer}}},
+        "components": {
+            "schemas": {
+                "Page": {"properties": fields, "required": ["all"]},
+                "Row": {"enum": ["a", "b"]},
+            }
+        },
+    }
+    assert schemas(whole, "x") == [
+        Schema(
+            name="Page",
+            description="",
+            fields=[
+                ("all", "list of any", True),
+                ("rest", "any", False),
+                ("one", "Row or null", False),
+            ],
+            values=[],
+        ),
+        Schema(name="Row", description="", fields=[], values=["a", "b"]),
+    ]
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}

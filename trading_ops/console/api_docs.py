@@ -98,7 +98,9 @@ def _schema(name: str, schema: Mapping[str, Any]) -> Schema:
     )
 
 
-def _type(schema: Mapping[str, Any]) -> str:
+def _type(schema: Any) -> str:
+    if not isinstance(schema, Mapping):  # JSON Schema's short form for anything
+        return "any"
     if "$ref" in schema:
         return str(schema["$ref"]).removeprefix(REFERENCE)
     if "anyOf" in schema:
