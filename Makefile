@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults test-console
+.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults test-console
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -69,6 +69,9 @@ gameday: setup ## Run every drill and write the results to docs/gameday.md
 
 bench: setup ## Measure startup, memory, intake, recorder and exporters against their goals
 	@scripts/bench.sh
+
+bench-capacity: setup-dev ## Compare capacity forecasts with what then happens in generated history
+	@.venv/bin/python -m tests.bench.capacity
 
 KILLS ?= 2000
 crash: setup-dev ## SIGKILL the reconciler at every step: make crash KILLS=2000

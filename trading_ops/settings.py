@@ -39,6 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Everything that is written: data, secrets, logs. Can be deleted while nothing runs."""
 
     targets_file: Path = Path("targets.yml")
+    capacity_file: Path = Path("capacity.yml")
+    """Thresholds, limits and prices of resources that differ from the defaults; need not exist."""
+
     runbooks: Path = Path("runbooks")
     notify_config: Path = Path("notify.yml")
     """Where messages go that do not page; no such file: none are sent."""

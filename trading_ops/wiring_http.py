@@ -9,6 +9,7 @@ from trading_ops.api.attempts import Attempts
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
 from trading_ops.api.backups import BackupRoutes
+from trading_ops.api.capacity import CapacityPlans
 from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.feed import Feed
 from trading_ops.api.health import Health, Known
@@ -22,6 +23,7 @@ from trading_ops.api.stream import Stream
 from trading_ops.api.system import System
 from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import Webhook
+from trading_ops.capacity.read import Capacity, choices_of
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.console.build import add_console
@@ -120,7 +122,14 @@ def _handlers(
         ),
         health=Health(known=known, reader=reader, registry=registry, var=settings.var),
         alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.desk.by_id),
+        capacity=CapacityPlans(_capacity(base), registry),
         events=Events(reader, recovery_times),
         stream=stream,
         system=System(reader, base.metrics, passed_ago, base.tasks.trouble),
     )
+
+
+def _capacity(base: Base) -> Capacity:
+    address = base.plans.registry.one(Kind.PROMETHEUS).address
+    prometheus = Prometheus(Http(base.session, f"http://{address}"))
+    return Capacity(prometheus, lambda: choices_of(base.settings))

@@ -14,6 +14,7 @@ from trading_ops.api.attempts import Attempts
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
 from trading_ops.api.backups import BackupRoutes
+from trading_ops.api.capacity import CapacityPlans
 from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.health import Health
 from trading_ops.api.identity import Role
@@ -50,6 +51,7 @@ class Handlers:
     targets: Targets
     health: Health
     alerts: Alerts
+    capacity: CapacityPlans
     events: Events
     stream: Stream
     system: System
@@ -69,6 +71,7 @@ def routes(to: Handlers) -> list[Route]:
         *_messages(to.messages),
         *_reports(to.reports),
         *_system(to.system, to.health),
+        route("GET", "/api/v1/capacity", VIEWER, "capacity", to.capacity.show, refusals=(404,)),
         route("GET", openapi.PATH, Role.ANYONE, "system", document.show),
         route(
             "POST",

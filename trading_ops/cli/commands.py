@@ -51,6 +51,9 @@ COMMANDS: Mapping[str, Entry] = {
     "approve": _entry("by_hand", "approve", "Approve another operator's action."),
     "deny": _entry("by_hand", "deny", "Deny an action, or withdraw your own request."),
     "maintenance": _entry("maintenance", "maintenance", "Begin, end and list maintenance windows."),
+    "capacity": _entry(
+        "capacity", "capacity", "Show what each resource uses and when it runs out."
+    ),
     "events": _entry("events", "events", "Show past events, or follow new ones."),
     "notify": _entry("notify", "notify", "Test, list and retry messages to people."),
     "report": _entry("report", "report", "Report on a day, a week, a month or a quarter."),

@@ -98,14 +98,20 @@ class Http:
             return  # no clock can be read from it
         self._on_date(shown, asked, clock.boottime())
 
-    async def get(self, path: str, *, params: Mapping[str, str] | None = None) -> bytes:
+    async def get(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        within: timedelta | None = None,
+    ) -> bytes:
         """Return the body of a 200.
 
         Raises:
             Unreachable: no answer, or the server itself is in trouble (5xx).
             Refused: any other status.
         """
-        answer = await self.ask("GET", path, params=params)
+        answer = await self.ask("GET", path, params=params, within=within)
         if answer.status >= 500:  # noqa: PLR2004 - the class of server errors
             raise Unreachable(f"GET {self._base}{path}: HTTP {answer.status}")
         if answer.status != 200:  # noqa: PLR2004

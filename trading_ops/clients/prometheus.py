@@ -197,7 +197,13 @@ class Prometheus:
         return [Sample(labels=one.metric, value=float(one.value[1])) for one in answer.data.result]
 
     async def query_range(
-        self, expression: str, *, start: float, end: float, step: float
+        self,
+        expression: str,
+        *,
+        start: float,
+        end: float,
+        step: float,
+        within: timedelta | None = None,
     ) -> list[Series]:
         """Return the values of an expression over a span, in seconds since the epoch.
 
@@ -206,11 +212,16 @@ class Prometheus:
             Refused: the expression is wrong.
         """
         asked = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
-        body = await self._http.get("/api/v1/query_range", params=asked)
-        return [
-            Series(labels=one.metric, points=[(at, float(value)) for at, value in one.values])
-            for one in _decode(body, _RangeAnswer).data.result
-        ]
+        body = await self._http.get("/api/v1/query_range", params=asked, within=within)
+        large = len(body) > LARGE_BYTES
+        return await asyncio.to_thread(_series, body) if large else _series(body)
+
+
+def _series(body: bytes) -> list[Series]:
+    return [
+        Series(labels=one.metric, points=[(at, float(value)) for at, value in one.values])
+        for one in _decode(body, _RangeAnswer).data.result
+    ]
 
 
 def _external_of(config: str) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """The reconciler's own API, as the command line and the drills use it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -176,6 +177,12 @@ class ReconcilerApi:
         named = list(holds) or None
         body = await self._order("POST", path, owner=owner, reason=reason, holds=named)
         return _decode(body, LiftedView)
+
+    async def capacity(self, kind: type[T], bot: str | None, within: timedelta) -> T:
+        """Return use, growth and forecast of every resource, or of a bot's, decoded as `kind`."""
+        params = {} if bot is None else {"bot": bot}
+        answer = await self._http.ask("GET", "/api/v1/capacity", params=params, within=within)
+        return _decode(_checked(answer.status, answer.body), kind)
 
     async def targets(self) -> list[TargetView]:
         """Return every registered target with its holds."""

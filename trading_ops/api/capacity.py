@@ -1,0 +1,56 @@
+"""Capacity: what each resource uses, how it grows, and when it runs out."""
+
+import asyncio
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.api.asked import Key
+from trading_ops.api.problems import invalid, not_found
+from trading_ops.capacity.plan import CapacityView
+from trading_ops.capacity.read import Capacity
+from trading_ops.domain.target import BOTS, Registry
+from trading_ops.errors import ConfigError
+
+KEPT_SECONDS = 60.0
+"""For so long a plan is answered again: it is made of a month of data."""
+
+
+class CapacityQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Of which bot."""
+
+    bot: Key | None = None
+
+
+class CapacityPlans:
+    """What the route `capacity` does."""
+
+    def __init__(self, capacity: Capacity, registry: Registry) -> None:
+        self._capacity = capacity
+        self._registry = registry
+        self._one_at_a_time = asyncio.Lock()
+        self._kept: dict[str | None, tuple[float, CapacityView]] = {}
+
+    async def show(self, query: CapacityQuery) -> CapacityView:
+        """Return use, growth and forecast of every resource, and the bottlenecks."""
+        if query.bot is not None:
+            target = self._registry.find(query.bot)
+            if target is None or target.kind not in BOTS:
+                not_found("no bot of this name is registered")
+        async with self._one_at_a_time:
+            made, plan = self._kept.get(query.bot, (0.0, None))
+            if plan is None or clock.monotonic() - made > KEPT_SECONDS:
+                plan = await self._plan(query.bot)
+                self._kept = {
+                    bot: kept
+                    for bot, kept in self._kept.items()
+                    if clock.monotonic() - kept[0] <= KEPT_SECONDS
+                }
+                self._kept[query.bot] = clock.monotonic(), plan
+            return plan
+
+    async def _plan(self, bot: str | None) -> CapacityView:
+        try:
+            return await self._capacity.plan(now=clock.now(), bot=bot)
+        except ConfigError as error:
+            invalid(str(error))

@@ -1,0 +1,104 @@
+"""From the samples of one series to its figures: now, p95 and peak, growth, and days to a limit."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trading_ops.capacity.trend import Finding, Point, Trend, trend
+
+DAY = 86400.0
+WEEK_DAYS = 7
+FULL_DAY_SHARE = 0.5
+"""A day counts when at least so much of it was measured."""
+
+FARTHEST_DAYS = 3650.0
+"""What is farther away is not forecast."""
+
+
+NOISE_FACTOR = 3.0
+"""The interval allows for so many times the noise at the threshold."""
+
+PEAK_DAYS = 1.0
+"""And for the time of the day at which the peak is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """One series over the week, and its trend over the whole window."""
+
+    now: float
+    p95: float
+    """Nearest rank."""
+
+    peak: float
+    trend: Trend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Days:
+    """When a threshold is reached, in days from now; None: not within ten years."""
+
+    expected: float | None
+    earliest: float | None
+    latest: float | None
+
+
+NEVER = Days(expected=None, earliest=None, latest=None)
+
+
+def usage(samples: Sequence[Point], *, end: float, step: float) -> Usage | None:
+    """Return the figures of samples (seconds since the epoch, value), or None without a recent one.
+
+    Args:
+        samples: in the order of time.
+        end: now, in seconds since the epoch.
+        step: seconds between two samples.
+    """
+    known = [(at, value) for at, value in samples if math.isfinite(value)]
+    if not known or end - known[-1][0] > 2 * step:
+        return None
+    week = sorted(value for at, value in known if end - at <= WEEK_DAYS * DAY)
+    days = daily_peaks(known, end=end, step=step)
+    return Usage(
+        now=known[-1][1],
+        p95=week[math.ceil(0.95 * len(week)) - 1],
+        peak=week[-1],
+        trend=trend(days or [((known[-1][0] - end) / DAY, known[-1][1])]),
+    )
+
+
+def daily_peaks(samples: Sequence[Point], *, end: float, step: float) -> list[Point]:
+    """Return the peak of each day before `end`: when it was, in days from `end`, and its value."""
+    days: dict[int, list[Point]] = {}
+    for at, value in samples:
+        days.setdefault(math.floor((end - at) / DAY), []).append(((at - end) / DAY, value))
+    needed = FULL_DAY_SHARE * DAY / step
+    # Of equal values the newest: that is where a series that grows stands.
+    return [
+        max(points, key=lambda point: (point[1], point[0]))
+        for _, points in sorted(days.items(), reverse=True)
+        if len(points) >= needed
+    ]
+
+
+def days_to(threshold: float, used: Usage) -> Days:
+    """Return when the daily peak reaches a threshold."""
+    if used.now >= threshold:
+        return Days(expected=0.0, earliest=0.0, latest=0.0)
+    found = used.trend
+    if found.finding is not Finding.GROWING:
+        return NEVER
+    margin = NOISE_FACTOR * found.noise
+
+    def crossing(slope: float, ahead: float, later: float) -> float | None:
+        if slope <= 0:
+            return None
+        days = max(found.last_day + ahead / slope + later, 0.0)
+        return days if days <= FARTHEST_DAYS else None
+
+    ahead = threshold - found.level
+    return Days(
+        expected=crossing(found.slope, ahead, 0.0),
+        earliest=crossing(found.high, ahead - margin, -PEAK_DAYS),
+        latest=crossing(found.low, ahead + margin, PEAK_DAYS),
+    )

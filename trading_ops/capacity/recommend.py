@@ -1,0 +1,133 @@
+"""One recommendation for a series, with its arithmetic.
+
+The amount is what keeps the daily peak under the critical threshold until the end of the horizon:
+
+    needed = (level + growth a day * horizon days) / critical share
+    add    = needed - limit, rounded up to a whole unit
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trading_ops.capacity.forecast import Usage, days_to
+from trading_ops.capacity.limits import Choices, Thresholds
+from trading_ops.capacity.resources import SCALE, Remedy, Resource, Unit
+from trading_ops.capacity.trend import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """A sentence, and the amount in it."""
+
+    text: str
+    add: float = 0.0
+    """In base units."""
+
+    units: float = 0.0
+    """The same in units of `Unit`, for prices."""
+
+
+def advise(
+    resource: Resource,
+    labels: Mapping[str, str],
+    used: Usage | None,
+    limit: float | None,
+    levels: Thresholds,
+    choices: Choices,
+) -> Advice:
+    """Return what to do about one series."""
+    name = describe(resource, labels)
+    if used is None:
+        return Advice(text=f"{name}: no recent sample: check the scrape.")
+    if limit is None:
+        return Advice(text=_unlimited(name, resource, used))
+    peak = max(used.peak, used.trend.level)
+    growth = max(used.trend.slope, 0.0)
+    needed = (peak + growth * choices.horizon_days) / levels.critical
+    if needed <= limit:
+        return Advice(text=_fine(name, resource, used, peak, limit))
+    total = amount(resource.unit, peak)
+    if growth:
+        total += f" + {choices.horizon_days} x {amount(resource.unit, growth)}"
+    sums = f"({total}) / {levels.critical:g} = {amount(resource.unit, needed)}"
+    begin = _begin(name, resource, used, peak, limit)
+    if resource.remedy is Remedy.REDUCE:
+        return Advice(
+            text=f"{begin}: reduce {resource.change} by {1 - limit / needed:.0%}: {sums},"
+            f" and the limit is {amount(resource.unit, limit)}."
+        )
+    units = math.ceil((needed - limit) / SCALE[resource.unit] - 1e-9)
+    add = units * SCALE[resource.unit]
+    act = _act(resource, limit, add)
+    if resource.name == "logs" and choices.log_kept_days:
+        act += f", or set log_kept_days: {choices.log_kept_days * limit / needed:.3g}"
+    return Advice(
+        text=f"{begin}: {act} to last {choices.horizon_days} days: {sums}, less"
+        f" {amount(resource.unit, limit)}.",
+        add=add,
+        units=float(units),
+    )
+
+
+def _unlimited(name: str, resource: Resource, used: Usage) -> str:
+    pace = amount(resource.unit, used.trend.slope)
+    grows = used.trend.finding is Finding.GROWING
+    said = f"it grows by {pace} a day" if grows else "no growth is known"
+    return f"{name}: {said}; no limit is known: set limits.{resource.name} in capacity.yml."
+
+
+def _begin(name: str, resource: Resource, used: Usage, peak: float, limit: float) -> str:
+    full = days_to(limit, used).expected
+    if full is None:
+        begin = f"{name}: the peak is {_share(peak, limit)} of {amount(resource.unit, limit)}"
+    elif full == 0:
+        begin = f"{name} is full"
+    else:
+        begin = f"{name} is full in {_days(full)}"
+    if used.trend.finding is Finding.GROWING:
+        begin += f" at {amount(resource.unit, used.trend.slope)} a day"
+    return begin
+
+
+def _act(resource: Resource, limit: float, add: float) -> str:
+    if resource.remedy is Remedy.RAISE:
+        return f"raise {resource.change} to {amount(resource.unit, limit + add)}"
+    more = amount(resource.unit, add)
+    return f"add {more}" if resource.unit is Unit.CPUS else f"add {more} of {resource.change}"
+
+
+def describe(resource: Resource, labels: Mapping[str, str]) -> str:
+    """Return a resource with the labels that tell it from its like."""
+    found = " ".join(labels[name] for name in resource.by if labels.get(name))
+    return f"{resource.name} {found}".strip()
+
+
+def amount(unit: Unit, value: float) -> str:
+    """Return a value in base units with its unit, with three digits."""
+    scaled = value / SCALE[unit]
+    if unit is Unit.SHARE:
+        return f"{100 * value:.3g} %"
+    digits = f"{scaled:.3g}" if abs(scaled) < 1000 else f"{scaled:,.0f}"  # noqa: PLR2004
+    return digits if unit is Unit.COUNT else f"{digits} {unit.value}"
+
+
+def _fine(name: str, resource: Resource, used: Usage, peak: float, limit: float) -> str:
+    begin = f"{name}: nothing to do: the peak is {_share(peak, limit)} of"
+    begin += f" {amount(resource.unit, limit)}"
+    if used.trend.finding is Finding.TOO_SHORT:
+        return f"{begin}; {used.trend.days:.0f} days of data are too few for a trend."
+    if used.trend.finding is not Finding.GROWING:
+        return f"{begin}, and it does not grow."
+    full = days_to(limit, used).expected
+    until = "not within ten years" if full is None else f"in {_days(full)}"
+    pace = amount(resource.unit, used.trend.slope)
+    return f"{begin}; at {pace} a day it is full {until}."
+
+
+def _share(peak: float, limit: float) -> str:
+    return f"{100 * peak / limit:.0f} %" if limit > 0 else "more than all"
+
+
+def _days(days: float) -> str:
+    return f"{days:.0f} days" if days >= 1.5 else f"{24 * days:.0f} hours"  # noqa: PLR2004
