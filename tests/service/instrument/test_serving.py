@@ -1,8 +1,10 @@
 """A bare `/metrics` over real sockets: the same as the agent's, and nobody can hold it up."""
 
 import contextlib
+import gc
 import select
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -351,3 +353,19 @@ def test_a_collector_that_fails_is_an_error_and_not_the_end(
     broken.broken = True
     assert scraped(served, path="/metrics") == 500
     assert caplog.text.count("scrape_failed") == 2
+
+
+def test_what_connects_while_it_closes_is_closed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is just being accepted leaves no open socket behind."""
+    gc.collect()  # what other tests left
+    left: list[BaseException | None] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: left.append(found.exc_value))
+    metrics = BotMetrics(version="1", mode="paper")
+    for _ in range(20):
+        served = serve_metrics(metrics, 0)
+        clients = [socket.create_connection((served.address, served.port)) for _ in range(3)]
+        served.close()
+        for client in clients:
+            client.close()
+    gc.collect()
+    assert left == []
