@@ -71,7 +71,7 @@ def test_what_is_due(
     assert due(runs, interval=timedelta(), began=NOON - up, now=NOON) is None
 
 
-def test_postgresql_is_not_scheduled_until_a_repository_is_named(
+def test_a_postgresql_database_is_not_scheduled(
     installation: Installation,
 ) -> None:
     def interval(**over: object) -> float:
@@ -85,7 +85,6 @@ def test_postgresql_is_not_scheduled_until_a_repository_is_named(
     assert interval() == 300
     assert interval(backup_interval_seconds=0.0) == 0
     assert interval(database="postgresql://ops@db/ops") == 0
-    assert interval(database="postgresql://ops@db/ops", backup_repository="/mnt") == 300
 
 
 async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installation) -> None:

@@ -50,9 +50,9 @@ class Backups:
     @property
     def interval(self) -> timedelta:
         """Return the time between two backups; zero: none is taken by itself."""
-        # A PostgreSQL server needs a role and a repository first.
-        chosen = self.settings.backup_repository or not self.settings.database
-        return timedelta(seconds=self.settings.backup_interval_seconds if chosen else 0)
+        # `create` refuses a PostgreSQL database.
+        seconds = 0 if self.settings.database else self.settings.backup_interval_seconds
+        return timedelta(seconds=seconds)
 
     def start(self, operation: Operation) -> bool:
         """Start a command in the background; return False while another one runs."""
