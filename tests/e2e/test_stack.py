@@ -23,7 +23,7 @@ def test_doctor_finds_everything_in_order(stack: Stack) -> None:
     code, report = stack.json("doctor")
     assert code == 0, [check for check in report["checks"] if not check["ok"]]
     names = [check["name"] for check in report["checks"]]
-    assert "test alert → a person's mailbox" in names
+    assert "test alert → the on-call mailbox" in names
 
 
 def test_doctor_names_what_is_wrong(stack: Stack) -> None:

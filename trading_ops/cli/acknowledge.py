@@ -1,4 +1,4 @@
-"""`ack`, `snooze` and `unack`: say whose an incident is."""
+"""`ack`, `snooze` and `unack`: acknowledge an incident, or not."""
 
 import click
 
@@ -8,7 +8,9 @@ from trading_ops.cli.ordering import order, owner_option
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler_views import AcknowledgementView
 
-note_option = click.option("--note", default="", help="Why, or what you will do; it is stored.")
+note_option = click.option(
+    "--note", default="", help="Why, or what you will do; stored in the audit log."
+)
 
 
 @click.command()
@@ -16,13 +18,13 @@ note_option = click.option("--note", default="", help="Why, or what you will do;
 @note_option
 @owner_option
 def acknowledge(key: str, note: str, owner: str) -> None:
-    """Take an incident: no more pages about it, and no automatic steps.
+    """Acknowledge an incident: no more pages about it, and no automatic steps.
 
-    It is yours until it ends, until you give it back, or until somebody takes it over by
+    It is yours until it closes, until you `unack` it, or until another operator takes over by
     acknowledging it too. The first letters of its ID are enough.
     """
     word = order(lambda api: api.acknowledge(key, owner=owner, note=note))
-    _say(word, f"it is {word.owner}'s until it ends or is given back")
+    _say(word, f"acknowledged by {word.owner} until it closes or is unacknowledged")
 
 
 @click.command()
@@ -37,21 +39,24 @@ def acknowledge(key: str, note: str, owner: str) -> None:
 @note_option
 @owner_option
 def snooze(key: str, length: Length, note: str, owner: str) -> None:
-    """Be left alone by an incident for a while; if it still fires then, people are told again."""
+    """Snooze an incident; if it still fires afterwards, on-call is paged again."""
     word = order(lambda api: api.acknowledge(key, owner=owner, note=note, seconds=length.seconds))
-    _say(word, f"people are told again at {moment(word.until)} if it still fires")
+    _say(word, f"on-call is paged again at {moment(word.until)} if it still fires")
 
 
 @click.command()
 @id_argument
 @owner_option
 def withdraw(key: str, owner: str) -> None:
-    """Give an incident back: it is nobody's, and is handled as before."""
+    """Remove an acknowledgement: paging and automation continue."""
     word = order(lambda api: api.withdraw(key, owner=owner))
-    _say(word, "it is nobody's now; the second line is called if nobody takes it in 15 minutes")
+    _say(
+        word,
+        "no longer acknowledged; secondary on-call is paged in 15 minutes unless acknowledged",
+    )
 
 
 def _say(word: AcknowledgementView, what: str) -> None:
     click.echo(f"incident {word.incident_id[:8]}: {what}")
     if word.trouble is not None:
-        click.echo(f"Alertmanager does not know yet, it is tried again: {word.trouble}", err=True)
+        click.echo(f"Alertmanager could not be updated yet, retrying: {word.trouble}", err=True)

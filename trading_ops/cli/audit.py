@@ -1,4 +1,4 @@
-"""`audit`: is the story of everything that was decided, done and ordered whole?"""
+"""`audit`: is the audit log complete and unaltered?"""
 
 import asyncio
 from pathlib import Path
@@ -83,7 +83,7 @@ def verify(
         for line in sentences(verdict):
             click.echo(line)
     if verdict.problem is not None:
-        click.echo(f"the story is not whole: {verdict.problem.detail}", err=True)
+        click.echo(f"the audit log is not intact: {verdict.problem.detail}", err=True)
     for gap in gaps:
         click.echo(f"not proven: {gap}", err=True)
     if verdict.problem is not None or gaps:

@@ -1,4 +1,4 @@
-"""`automation`: pause and resume what the reconciler does by itself."""
+"""`automation`: pause and resume automatic remediation."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,7 +21,7 @@ __all__ = ["automation", "automation_state", "order"]
 
 
 def automation_state() -> list[str]:
-    """Say whether the reconciler acts, what is open, and what people have ordered: sentences.
+    """Return the state of automation, open incidents and operators' holds, as sentences.
 
     Raises:
         TradingOpsError: the reconciler does not answer.
@@ -78,7 +78,7 @@ def _silences(targets: Sequence[TargetView]) -> Iterator[str]:
 
 @click.group()
 def automation() -> None:
-    """Pause and resume what the reconciler does by itself."""
+    """Pause and resume automatic remediation."""
 
 
 @automation.command()
@@ -93,7 +93,7 @@ def automation() -> None:
 )
 @owner_option
 def pause(reason: str, length: Length, owner: str) -> None:
-    """Stop all automatic recovery for a while; alerts still reach people."""
+    """Pause all automatic remediation; alerts still page."""
     order(lambda api: api.pause(owner=owner, reason=reason, seconds=length.seconds))
     click.echo(f"automation is paused for {length.typed}")
 
@@ -101,7 +101,7 @@ def pause(reason: str, length: Length, owner: str) -> None:
 @automation.command()
 @owner_option
 def resume(owner: str) -> None:
-    """Lift every pause."""
+    """End every pause."""
     order(lambda api: api.resume(owner=owner))
     click.echo("automation is running")
 
@@ -109,7 +109,7 @@ def resume(owner: str) -> None:
 @automation.command()
 @output_option
 def show(output: str) -> None:
-    """Say whether automation is running or paused, by whom, why and until when.
+    """Show whether automation is running or paused, by whom, why and until when.
 
     Also which maintenance windows are open, and which bots are halted or reduced.
     """
@@ -127,6 +127,6 @@ def show(output: str) -> None:
 @reason_option
 @owner_option
 def forgive(target: str, reason: str, owner: str) -> None:
-    """Let the attempt budgets and cooldowns of TARGET start anew."""
+    """Reset the attempt budgets and cooldowns of TARGET."""
     order(lambda api: api.forgive(target, owner=owner, reason=reason))
-    click.echo(f"the budgets of {target} start anew")
+    click.echo(f"the budgets of {target} were reset")

@@ -92,7 +92,7 @@ def _check(config: "ExporterConfig", where: str) -> None:
         click.echo(f"Error: {problem}", err=True)
     if found:
         click.get_current_context().exit(ExitCode.SETUP)
-    click.echo(f"{where} is well: served on {config.address}")
+    click.echo(f"{where} is valid: served on {config.address}")
 
 
 def _once(config: "ExporterConfig", collectors: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""`halt`, `reduce` and `resume`: a person's hand on the bots, also while the reconciler is dead."""
+"""`halt`, `reduce` and `resume`: operators' orders to bots, also while the reconciler is down."""
 
 import asyncio
 import uuid
@@ -36,7 +36,7 @@ def halt(
 ) -> None:
     """Halt BOT, or all: it submits and changes nothing; cancels and queries pass.
 
-    A bot that the reconciler cannot halt is told directly. Exit code 1 when a bot has not
+    A bot that the reconciler cannot halt is ordered directly. Exit code 1 when a bot has not
     acknowledged it.
     """
     if (bot is None) is not everyone:
@@ -51,9 +51,9 @@ def halt(
 @output_option
 @click.pass_context
 def reduce(context: click.Context, bot: str, reason: str, owner: str, output: str) -> None:
-    """Let BOT only shrink its exposure.
+    """Put BOT in reduce-only mode.
 
-    A bot that the reconciler cannot reduce is told directly. Exit code 1 when it has not
+    A bot that the reconciler cannot reach is ordered directly. Exit code 1 when it has not
     acknowledged it.
     """
     _hold(context, REDUCE, (bot,), owner, reason, output)
@@ -69,7 +69,7 @@ def reduce(context: click.Context, bot: str, reason: str, owner: str, output: st
 def resume(
     context: click.Context, bot: str, holds: tuple[str, ...], reason: str, owner: str, output: str
 ) -> None:
-    """Lift the holds of BOT, all or some; it trades again when none is left.
+    """Release the holds of BOT, all or some; it trades again when none is left.
 
     `trading-ops status` shows the holds. Exit code 1 when a hold that was named does not stand.
     """
@@ -149,7 +149,7 @@ async def _lay(
             raise refused
         raise StackError(f"targets.yml has no bot {', '.join(bots or ()) or 'at all'}")
     if refused is not None:
-        click.echo(f"{refused}. The bot itself is told.", err=True)
+        click.echo(f"{refused}. Ordering the bot directly.", err=True)
     left = [bot for bot in meant if bot.name not in laid or not laid[bot.name].acknowledged]
     if left:
         hold = {"owner": owner, "reason": reason, "id": key}

@@ -35,8 +35,9 @@ T = TypeVar("T")
 WORDS = {
     NEW: "open",
     "attempt_succeeded": "recovering",
-    "people_only": "for people",
+    "people_only": "page-only",
     "step_due": "recovering",
+    "with_a_person": "escalated",
 }
 """States that read better in other words; the others are their own."""
 
@@ -44,10 +45,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @click.group(invoke_without_command=True)
-@click.option("--open", "only_open", is_flag=True, help="Only those that are open.")
-@click.option("--target", metavar="NAME", help="Only those of one target.")
-@click.option("--alert", metavar="NAME", help="Only those of one alert.")
-@click.option("--limit", default=20, show_default=True, help="At most so many.")
+@click.option("--open", "only_open", is_flag=True, help="Only open incidents.")
+@click.option("--target", metavar="NAME", help="Only incidents of one target.")
+@click.option("--alert", metavar="NAME", help="Only incidents of one alert.")
+@click.option("--limit", default=20, show_default=True, help="Maximum number of results.")
 @output_option
 @click.pass_context
 def incidents(
@@ -59,7 +60,7 @@ def incidents(
     limit: int,
     output: str,
 ) -> None:
-    """List incidents, newest first; `incidents show ID` tells the story of one.
+    """List incidents, newest first; `incidents show ID` shows the timeline of one.
 
     While the reconciler does not answer, its database is read instead.
     """
@@ -129,7 +130,7 @@ def state_words(incident: ListedIncidentView) -> str:
         return f"{incident.close_reason} after {took:.1f} s"
     standing = incident.standing
     if standing is None:
-        return "with a person" if incident.escalated_at else "open"
+        return "escalated" if incident.escalated_at else "open"
     if standing.state == ACKNOWLEDGED and standing.owner:
         return f"{standing.owner.partition(' (token ')[0]}'s"
     words = WORDS.get(standing.state, standing.state.replace("_", " "))
@@ -141,9 +142,9 @@ def state_words(incident: ListedIncidentView) -> str:
 @output_option
 @click.pass_context
 def show(context: click.Context, key: str, output: str) -> None:
-    """Tell the whole story of one incident; the first letters of its ID are enough.
+    """Show the timeline of one incident; the first letters of its ID are enough.
 
-    Everything that was received, decided, attempted and said about it, with reasons. While the
+    Everything that was received, decided, attempted and noted, with reasons. While the
     reconciler does not answer, its database is read instead.
     """
 
@@ -169,9 +170,9 @@ def show(context: click.Context, key: str, output: str) -> None:
 )
 @output_option
 def times(since: Length, output: str) -> None:
-    """Say how long it took to respond (MTTA) and to recover (MTTR), per alert.
+    """Show how long it took to respond (MTTA) and to recover (MTTR), per alert.
 
-    The first response is the first attempt or a person's acknowledgement, whichever was first;
+    The first response is the first attempt or acknowledgement, whichever came first;
     recovery is when the incident was closed. Both count from when it was opened.
     """
     from trading_ops.cli.incidents_stored import recovery  # noqa: PLC0415

@@ -104,14 +104,14 @@ def _explain(error: Exception) -> int:
         return ExitCode.SETUP if isinstance(error, ConfigError | SetupError) else ExitCode.FAILED
     place = _write_traceback(error)
     click.echo(
-        f"Error: something unexpected went wrong ({type(error).__name__}: {error}); {place}",
+        f"Error: unexpected error ({type(error).__name__}: {error}); {place}",
         err=True,
     )
     return ExitCode.UNEXPECTED
 
 
 def _write_traceback(error: Exception) -> str:
-    """Keep the traceback for whoever mends it, and say where."""
+    """Keep the traceback for debugging, and return where."""
     from trading_ops.settings import load_settings  # noqa: PLC0415
 
     text = "".join(traceback.format_exception(error))

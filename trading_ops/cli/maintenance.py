@@ -1,4 +1,4 @@
-"""`maintenance`: tell the reconciler that people work on something, so that it keeps off."""
+"""`maintenance`: windows in which the reconciler does not act."""
 
 import click
 import msgspec
@@ -14,7 +14,7 @@ from trading_ops.clients.reconciler_views import WindowView
 
 @click.group()
 def maintenance() -> None:
-    """Windows in which nothing is done automatically."""
+    """Maintenance windows, in which automation is off."""
 
 
 @maintenance.command()
@@ -59,7 +59,7 @@ def begin(
 @click.argument("key", metavar="ID", type=int)
 @owner_option
 def end(key: int, owner: str) -> None:
-    """End the window ID early, or take a planned one back."""
+    """End the window ID early, or cancel a planned one."""
     window = order(lambda api: api.end_window(key, owner=owner))
     click.echo(f"window {window.id} on {_on(window)} is over")
 

@@ -24,19 +24,23 @@ from trading_ops.targets import load_targets
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-ALIVE_WITHIN = timedelta(seconds=1)
+ALIVE_WITHIN = timedelta(seconds=3)
 ANSWER_WITHIN = timedelta(seconds=15)
 """An order by hand asks the target first."""
 
 NAMED_FILE = "trading_ops.token_file"
 """Where the context of a command keeps what `--token-file` said."""
 
-reason_option = click.option("--reason", required=True, help="Why; it is stored and shown.")
+reason_option = click.option("--reason", required=True, help="Why; stored in the audit log.")
 
 
 def owner_option(function: Command) -> Command:
     """Add who orders it: `--owner`, which gives `owner`, and `--token-file` for the token."""
-    owner = click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+    owner = click.option(
+        "--owner",
+        default=getpass.getuser,
+        help="Operator recorded in the audit log; by default your login.",
+    )
     token = click.option(
         "--token-file",
         metavar="PATH",

@@ -48,7 +48,11 @@ def _moment_of(
 )
 @click.option("--in-place", is_flag=True, help="Replace var/; everything must be stopped.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@click.option("--owner", default=getpass.getuser, help="Who; by default your login.")
+@click.option(
+    "--owner",
+    default=getpass.getuser,
+    help="Operator recorded in the audit log; by default your login.",
+)
 @output_option
 def restore(
     key: str,

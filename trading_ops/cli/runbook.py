@@ -45,5 +45,5 @@ def list_runbooks() -> None:
     from trading_ops.reconciler.runbooks import load_runbooks  # noqa: PLC0415
 
     for book in load_runbooks(load_settings().runbooks).values():
-        steps = " → ".join(step.action for step in book.steps) or "for people"
-        click.echo(f"{book.alert:<32} {steps} (people after {book.escalate})")
+        steps = " → ".join(step.action for step in book.steps) or "page-only"
+        click.echo(f"{book.alert:<32} {steps} (pages after {book.escalate})")

@@ -51,7 +51,7 @@ def _heading(incident: IncidentView) -> Iterator[str]:
 def _state(incident: IncidentView) -> str:
     if incident.closed_at:
         return f"closed ({incident.close_reason})"
-    return "open, with people" if incident.escalated_at else "open"
+    return "open, escalated" if incident.escalated_at else "open"
 
 
 def _event(event: EventView, begin: datetime, attempts: set[str]) -> Iterator[str]:

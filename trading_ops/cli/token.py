@@ -1,4 +1,4 @@
-"""`token`: who may use the API. Works on the file: whoever can write it is an admin already."""
+"""`token`: manages API tokens. Works on the file: who can write it is an admin anyway."""
 
 import asyncio
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from trading_ops.targets import load_targets
 
 @click.group()
 def token() -> None:
-    """Who may use the operators' API: add, list and revoke tokens; replace those of agents."""
+    """Add, list and revoke API tokens; rotate agents' tokens."""
 
 
 @token.command()
@@ -40,7 +40,7 @@ def token() -> None:
 @click.option("--role", required=True, type=click.Choice([str(role) for role in TOKEN_ROLES]))
 @click.option("--expires", type=Duration(), help="After how long, as 90d; by default never.")
 def add(name: str, role: str, expires: Length | None) -> None:
-    """Make a token for NAME and print it, once; only its hash is kept.
+    """Create a token for NAME and print it once; only its hash is stored.
 
     A name may have two at once: add the new one, use it, then `token revoke NAME --old`.
     """
@@ -60,13 +60,13 @@ def add(name: str, role: str, expires: Length | None) -> None:
     )
     save(path, [*kept, entry])
     click.echo(made)
-    click.echo("It is shown only now. It counts within a second, without a restart.", err=True)
+    click.echo("It is shown only once. It is valid within a second, without a restart.", err=True)
 
 
 @token.command(name="list")
 @output_option
 def show(output: str) -> None:
-    """List the tokens: whose, what for, until when; never the tokens themselves."""
+    """List tokens with name, role and expiry; never the tokens themselves."""
     now = clock.now()
     found = [
         {
@@ -121,7 +121,7 @@ def rotate(context: click.Context, bot: str) -> None:
 @click.argument("name")
 @click.option("--old", is_flag=True, help="Only the older of two.")
 def revoke(name: str, *, old: bool) -> None:
-    """Revoke the tokens of NAME; it counts within a second."""
+    """Revoke the tokens of NAME; takes effect within a second."""
     path = _path()
     entries = load(path)
     own = [one for one in entries if one.identity.name == name]

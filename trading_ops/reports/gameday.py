@@ -49,7 +49,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
     paused = {one.alert: one for one in drills if one.paused}
     found = [
         Grid(
-            title="Healed by the machine",
+            title="Auto-remediated",
             columns=(
                 *("alert", "injected", "detected", "received", "acted", "verified", "closed"),
                 *("limit", "theirs", "ours", "of it proof", "automation paused", "result"),
@@ -57,7 +57,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
             rows=[_healed(one, paused.get(one.alert)) for one in machines],
         ),
         Grid(
-            title="Left alone until its cause was gone, and then healed",
+            title="Suppressed until the cause was gone, then remediated",
             columns=(
                 *("alert", "during", "injected", "detected", "received", "waited", "mended"),
                 *("acted", "verified", "closed", "limit", "result"),
@@ -126,7 +126,7 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
             "ours without the proof": lambda one: one.without_proof,
         }
         spread = "; ".join(f"{name} {_spread(machines, of)}" for name, of in shares.items())
-        told.append(f"Healed by the machine, median and worst: {spread}.")
+        told.append(f"Auto-remediated, median and worst: {spread}.")
     if people:
         told.append(
             "Left to people, median and worst: "

@@ -16,15 +16,15 @@ from trading_ops_lab.doctor.local_checks import Check
 
 @click.command()
 @click.option(
-    "--no-test-alert", is_flag=True, help="Leave out the test alert that goes to a person."
+    "--no-test-alert", is_flag=True, help="Do not send the test alert, which pages on-call."
 )
 @output_option
 def doctor(*, no_test_alert: bool, output: str) -> None:
-    """Say what is wrong with the running stack, and how to mend it.
+    """Find problems of the running stack, and show how to fix them.
 
     Checks tools and versions, secrets, the configurations, the processes and every connection of
-    the loop; then lets a test alert go the whole way: metric, rule, Alertmanager, reconciler, and
-    a person's mailbox. Exits with 1 when a check fails.
+    the loop; then sends a test alert through metric, rule, Alertmanager, reconciler, and
+    the on-call mailbox. Exits with 1 when a check fails.
     """
     console = Console(stderr=True, quiet=True) if output == "json" else out()
 
@@ -38,7 +38,7 @@ def doctor(*, no_test_alert: bool, output: str) -> None:
     found = asyncio.run(run())
     bad = sum(not check.ok for check in found)
     warnings = sum(check.warning for check in found)
-    console.print(f"{bad} of {len(found)} are wrong" if bad else "everything is in order")
+    console.print(f"{bad} of {len(found)} checks failed" if bad else "all checks passed")
     if warnings:
         console.print(f"[bold yellow]{warnings} warning{'s' if warnings > 1 else ''}, see above[/]")
     if output == "json":
@@ -47,7 +47,7 @@ def doctor(*, no_test_alert: bool, output: str) -> None:
 
 
 def _tell(console: Console, check: Check) -> None:
-    mark = "[green]ok   [/]" if check.ok else "[red]wrong[/]"
+    mark = "[green]ok   [/]" if check.ok else "[red]FAIL [/]"
     if check.warning:
         mark = "[bold yellow]WARN [/]"
     console.print(f"{mark} {check.name:<34}", end="")

@@ -1,4 +1,4 @@
-"""`trading-ops down`: stops the system that runs here, and returns when nothing is left."""
+"""`trading-ops down`: stops the local stack, and returns when its last process has ended."""
 
 import contextlib
 import os
@@ -22,15 +22,15 @@ POLL_SECONDS = 0.05
 @click.command()
 @output_option
 def down(*, output: str) -> None:
-    """Stop the system that runs here.
+    """Stop the local stack.
 
-    Returns when its last process has ended. That nothing runs is no error.
+    Returns when its last process has ended. It is not an error if nothing runs.
     """
     pid = _stop()
     if output == "json":
         print_json({"was_running": pid is not None, "pid": pid or None})
     else:
-        click.echo("Nothing is running." if pid is None else "Everything is stopped.")
+        click.echo("Nothing is running." if pid is None else "All processes stopped.")
 
 
 def _stop() -> int | None:

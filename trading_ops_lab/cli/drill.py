@@ -1,4 +1,4 @@
-"""`drill` and `gameday`: break the running stack on purpose and print how it healed."""
+"""`drill` and `gameday`: inject faults into the running stack and time the recovery."""
 
 import asyncio
 import sys
@@ -49,7 +49,7 @@ BOT = click.option("--bot", metavar="NAME", help="The bot to break; the first on
 def drill(
     alert: str, bot: str | None, *, paused: bool, silenced: bool, during: str, output: str
 ) -> None:
-    """Break the running stack so that ALERT fires, and follow it until it is healed.
+    """Inject the fault that makes ALERT fire, and follow the recovery.
 
     Needs a running stack (`trading-ops up`). The fault is the one that the runbook of ALERT
     names; the pipeline is the real one: Prometheus, Alertmanager, reconciler. Exits with 5 when

@@ -1,4 +1,4 @@
-"""`restart`: a bot ends in order, starts again, and is waited for until it works."""
+"""`restart`: stops a bot gracefully, starts it, and waits until it is healthy."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ WELL_SECONDS = 60.0
 
 @click.command()
 @click.argument("bot")
-@click.option("--drain", is_flag=True, help="Also a bot that is well: it ends in order first.")
+@click.option("--drain", is_flag=True, help="Restart a healthy bot too, gracefully.")
 @reason_option
 @owner_option
 @output_option
@@ -37,8 +37,8 @@ def restart(
     """Restart BOT, and wait until the new process has recovered and trades again.
 
     Through the reconciler's gates; while it does not answer, at the supervisor itself. Without
-    --drain a bot that is well is left alone. Exit code 1 when it was refused, failed, or the bot
-    is not well within a minute.
+    --drain a healthy bot is left alone. Exit code 1 when it was refused, failed, or the bot
+    is not healthy within a minute.
     """
     settings = command_settings()
     registry = load_targets(settings.targets_file)
@@ -55,7 +55,7 @@ def restart(
     if output == "json":
         print_json(told)
     elif problem is None:
-        click.echo(f"{bot} was restarted and is well after {told['seconds']} s")
+        click.echo(f"{bot} was restarted and is healthy after {told['seconds']} s")
     else:
         click.echo(f"{bot}: {problem}", err=True)
     if problem is not None:
@@ -110,7 +110,7 @@ async def _restart(
             well = attempt.state in {"completed", "started"}
             return None if well else f"{attempt.state}: {attempt.detail}"
     except Unreachable as error:
-        click.echo(f"{error}. The supervisor itself is told.", err=True)
+        click.echo(f"{error}. Ordering the supervisor directly.", err=True)
     answer = SupervisorClient(settings).restart(
         before["unit"], incarnation=before["incarnation"], attempt_id=f"hand:{uuid.uuid4()}"
     )

@@ -12,7 +12,7 @@ from trading_ops.errors import TradingOpsError
 @output_option
 @click.pass_context
 def status(context: click.Context, output: str, *, memory: bool) -> None:
-    """Show the processes of the system that runs here, and what people have ordered.
+    """Show the processes of the local stack, the state of automation, and holds.
 
     Exit code 0 when all are ready, 1 when one is not, 3 when nothing runs.
     """

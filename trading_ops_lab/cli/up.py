@@ -1,4 +1,4 @@
-"""`trading-ops up`: the whole system in the foreground, or detached."""
+"""`trading-ops up`: the whole stack in the foreground, or detached."""
 
 from typing import TYPE_CHECKING
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     "--detach",
     "-d",
     is_flag=True,
-    help="Return when everything is ready and leave it running; `trading-ops down` stops it.",
+    help="Return when everything is ready; `trading-ops down` stops it.",
 )
 @output_option
 def up(*, detach: bool, output: str) -> None:
-    """Start the whole system on this machine, and keep it up.
+    """Start the whole stack on this machine, and keep it running.
 
-    A paper venue, a trading bot on it, the exporter, the reconciler, a mail sink for the people,
+    A paper venue, a trading bot on it, the exporter, the reconciler, a mail sink for on-call,
     Alertmanager and Prometheus are started in order, each asked until it is ready. Then a table of
     them is shown. Ctrl-C stops all of them; a second Ctrl-C kills what is left.
 
     Addresses are in targets.yml. Data, secrets and logs are in var/.
     """
     if output == "json" and not detach:
-        raise click.UsageError("--output json needs --detach: in the foreground people look on")
+        raise click.UsageError("--output json needs --detach")
     # Here and not above: `trading-ops --help` needs none of it.
     from trading_ops.settings import load_settings  # noqa: PLC0415
 
@@ -62,7 +62,7 @@ def _up_here(settings: "Settings") -> None:
             on_change=lambda supervisor: status.show(overview(supervisor)),
             on_ready=lambda supervisor: status.ready(overview(supervisor)),
         )
-    click.echo("Everything is stopped.")
+    click.echo("All processes stopped.")
 
 
 def _page(settings: "Settings") -> str:

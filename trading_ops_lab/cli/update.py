@@ -1,4 +1,4 @@
-"""`update`: another release of a bot takes the place of the one that runs, or is taken back."""
+"""`update`: deploys another release of a bot, and rolls back if it is unhealthy."""
 
 import asyncio
 import contextlib
@@ -31,14 +31,14 @@ ASK_AGAIN_SECONDS = 0.5
 
 @click.command()
 @click.argument("bot")
-@click.option("--to", "release", required=True, metavar="RELEASE", help="What is to run.")
+@click.option("--to", "release", required=True, metavar="RELEASE", help="The release to run.")
 @click.option(
     "--within",
     "within",
     type=Duration(f"{LONGEST_SECONDS:.0f}s"),
     default="60s",
     show_default=True,
-    help="How long the new release may take to be well.",
+    help="How long the new release may take to become healthy.",
 )
 @reason_option
 @owner_option

@@ -25,7 +25,7 @@ class Check:
     ok: bool
     detail: str
     fix: str = ""
-    """How to mend it; empty when it is well."""
+    """How to fix it; empty when the check passed."""
 
     warning: bool = False
     """Whether it works, but something important is not set up."""
@@ -54,7 +54,7 @@ def check_tools() -> list[Check]:
 
 
 def check_secrets(settings: Settings, registry: Registry) -> list[Check]:
-    """Is every token there, and readable by nobody else?"""
+    """Does every token file exist, readable by its owner only?"""
     if not settings.secrets.is_dir():
         return [
             Check(
@@ -72,11 +72,15 @@ def check_secrets(settings: Settings, registry: Registry) -> list[Check]:
     for path in (settings.secrets, *paths):
         try:
             if stat.S_IMODE(path.stat().st_mode) & 0o077:
-                problems.append(f"{path} is open to others: chmod go= {path}")
+                problems.append(f"{path} is readable by others: chmod go= {path}")
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
     detail = "; ".join(problems) or f"{len(paths)} tokens, readable by their owner only"
-    fix = "tighten the modes, or run `trading-ops up` to write what is missing" if problems else ""
+    fix = (
+        "tighten the file modes, or run `trading-ops up` to create missing files"
+        if problems
+        else ""
+    )
     checks = [Check(name="secrets", ok=not problems, detail=detail, fix=fix)]
     if sharing := [bot.name for bot, agent in zip(bots, agents, strict=True) if agent.is_shared]:
         checks.append(

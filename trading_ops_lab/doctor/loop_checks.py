@@ -93,7 +93,7 @@ async def _refuses(scene: Scene, address: str, path: str) -> str:
 async def _automation(scene: Scene) -> str:
     status = await scene.reconciler.status()
     if status.pause is not None:
-        raise _Wrong(f"paused by {status.pause.owner}: {status.pause.reason}; nothing is healed")
+        raise _Wrong(f"paused by {status.pause.owner}: {status.pause.reason}; automation is off")
     return f"running, open incidents: {status.incidents_open}"
 
 
@@ -111,7 +111,7 @@ async def _query(scene: Scene, query: str, said: str, *, want: bool) -> str:
 
 
 async def check_whole_way(scene: Scene) -> AsyncIterator[Check]:
-    """Let a test alert fire; yield when it reached the reconciler, and when a person's mailbox."""
+    """Let a test alert fire; yield when it reached the reconciler, and when the on-call mailbox."""
     began = clock.monotonic()
     try:
         test_id = await scene.reconciler.test_alert()
@@ -126,7 +126,7 @@ async def check_whole_way(scene: Scene) -> AsyncIterator[Check]:
             "read var/log/prometheus.log and var/log/alertmanager.log",
         )
         yield await _arrives(
-            "test alert → a person's mailbox",
+            "test alert → the on-call mailbox",
             began,
             partial(_mail_with, scene.settings, test_id),
             "read var/log/alertmanager.log and var/log/mail.log",

@@ -53,7 +53,10 @@ async def wait_until_calm(
             told = True
             say(Mark(stage="waiting", seconds=0.0, note=trouble))
         if clock.monotonic() > deadline:
-            raise StackError(f"no drill now: {trouble}. See `trading-ops status` and `incidents`")
+            raise StackError(
+                f"cannot start a drill: {trouble}. See `trading-ops status` and "
+                "`trading-ops incidents`"
+            )
         await asyncio.sleep(TICK_SECONDS)
 
 
@@ -65,8 +68,8 @@ async def _refuse_while_paused(scene: Scene) -> None:
         return  # it is asked again
     if pause is not None and pause.owner != OWNER:
         raise StackError(
-            f"no drill now: automation is paused by {pause.owner}: {pause.reason}. Lift it with "
-            "`trading-ops automation resume`"
+            f"cannot start a drill: automation is paused by {pause.owner}: {pause.reason}. Resume "
+            "it with `trading-ops automation resume`"
         )
 
 
@@ -88,5 +91,5 @@ async def _trouble(scene: Scene, bot: Target, alerts: Collection[str]) -> str | 
         if mine or one.alert in in_the_way:
             return f"incident {one.alert} of {one.target or 'this stack'} is open"
     if health.status != "ok":
-        return f"{bot.name} says of itself that it is {health.status}"
+        return f"{bot.name} reports that it is {health.status}"
     return None if up else f"Prometheus does not see {bot.name} up"

@@ -271,10 +271,10 @@ async def test_an_incident_is_taken_and_given_back(
         await running.break_it()
         incident = await eventually(running.incident)
         short = incident["id"][:8]
-        assert "until it ends or is given back" in (await type_("ack", short))[1]
-        assert "told again at" in (await type_("snooze", short, "--for", "30m"))[1]
+        assert "until it closes or is unacknowledged" in (await type_("ack", short))[1]
+        assert "paged again at" in (await type_("snooze", short, "--for", "30m"))[1]
         assert "snoozed" in (await type_("events", "--incident", short))[1]
-        assert "nobody's now" in (await type_("unack", short))[1]
+        assert "no longer acknowledged" in (await type_("unack", short))[1]
         assert (await type_("unack", short))[0] == ExitCode.FAILED
 
 

@@ -100,7 +100,7 @@ async def test_ctrl_c_stops_everything(project: Project) -> None:
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
     assert process.returncode == ExitCode.OK
-    assert b"Everything is stopped." in out
+    assert b"All processes stopped." in out
     assert err == b""
     assert not any(alive(pid) for pid in pids.values())
     assert (await project.run("status")).code == ExitCode.NOT_RUNNING
@@ -116,7 +116,7 @@ async def test_detached_it_runs_on_until_down(project: Project) -> None:
     for word in ("mail", "exporter", "supervisor", "ready", "MB", "exporter.log"):
         assert word in status.out
     pids = await project.pids()
-    assert (await project.run("down")).out == "Everything is stopped.\n"
+    assert (await project.run("down")).out == "All processes stopped.\n"
     assert not any(alive(pid) for pid in pids.values())
     assert (await project.run("down")).out == "Nothing is running.\n"
 
@@ -189,7 +189,7 @@ async def test_after_kill_9_of_the_supervisor_its_processes_go_on(project: Proje
         assert await project.pids() == pids
         process.kill()
         await process.wait()
-    assert (await project.run("down")).out == "Everything is stopped.\n"
+    assert (await project.run("down")).out == "All processes stopped.\n"
     assert not any(alive(pid) for pid in pids.values())
 
 
@@ -198,7 +198,7 @@ async def test_down_needs_no_token(project: Project) -> None:
     async with project.up() as process:
         (project.var / "secrets" / "supervisor_token").write_text("rotated\n")
         down = await project.run("down")
-        assert (down.code, down.out) == (ExitCode.OK, "Everything is stopped.\n")
+        assert (down.code, down.out) == (ExitCode.OK, "All processes stopped.\n")
         assert await process.wait() == ExitCode.OK
 
 

@@ -38,10 +38,10 @@ CASES = [
     (StandingView("flapping", until=SOON), f"flapping until {short(SOON)}"),
     (StandingView("paused", until=SOON), f"paused until {short(SOON)}"),
     (StandingView("paused"), "paused"),
-    (StandingView("with_a_person"), "with a person"),
+    (StandingView("with_a_person"), "escalated"),
     (StandingView("new"), "open"),
     (StandingView("step_due"), "recovering"),
-    (StandingView("people_only"), "for people"),
+    (StandingView("people_only"), "page-only"),
     (StandingView("cause_elsewhere"), "cause elsewhere"),
     (None, "open"),
 ]
@@ -62,7 +62,7 @@ def test_how_it_ended_and_an_older_answer() -> None:
     """A closed one says how and after how long; without a standing there is still something."""
     closed = listed(None, closed_at=NOW + timedelta(seconds=3), close_reason="recovered")
     assert state_words(closed) == "recovered after 3.0 s"
-    assert state_words(listed(None, escalated_at=NOW)) == "with a person"
+    assert state_words(listed(None, escalated_at=NOW)) == "escalated"
 
 
 def test_nothing_is_cut_off_in_80_columns() -> None:
