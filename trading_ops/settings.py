@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     runbooks: Path = Path("runbooks")
     notify_config: Path = Path("notify.yml")
     """Where messages go that do not page; no such file: none are sent."""
+    readiness_config: Path = Path("readiness.yml")
+    """The plan from paper to live; the shipped one while there is no such file."""
 
     prometheus_config: Path = Path("prometheus")
     alertmanager_config: Path = Path("alertmanager")

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from trading_ops import logs
 from trading_ops.actions import registry as actions
+from trading_ops.api.readiness import Readiness
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.directory import Directory
@@ -22,6 +23,8 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.parts import Base
+from trading_ops.readiness.evaluate import Evaluator
+from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.acknowledge import Acknowledging
 from trading_ops.reconciler.anchor import Anchors, note_key
 from trading_ops.reconciler.backups import Backups
@@ -148,10 +151,17 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     _messaging(base) as outbox,
                     _backed_up(base) as backups,
                     _watching(base) as (holding, watch),
+                    _qualifying(base, holding) as readiness,
                 ):
                     yield Reconciler(
                         application=application_of(
-                            base, loop, holding, watch, outbox=outbox, backups=backups
+                            base,
+                            loop,
+                            holding,
+                            watch,
+                            outbox=outbox,
+                            backups=backups,
+                            readiness=readiness,
                         ),
                         loop=loop,
                         holding=holding,
@@ -227,6 +237,31 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             yield holding, watch
         finally:
             holding.close()
+
+
+@contextlib.asynccontextmanager
+async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
+    """Evaluate the bots' runs from paper to live."""
+    settings, registry = base.settings, base.plans.registry
+    evaluator = Evaluator(
+        reader=base.reader,
+        writer=base.writer,
+        prometheus=_prometheus(base.session, registry),
+        registry=registry,
+        holding=holding,
+        hands_off=HandsOff(reader=base.reader, observe_only=settings.observe_only),
+        metrics=base.metrics.readiness,
+    )
+    async with base.tasks.running("readiness", evaluator.run):
+        yield Readiness(
+            base.writer,
+            base.asking,
+            registry,
+            load_plan(settings.readiness_config),
+            evaluator.wakeup,
+            audit_key=settings.secret("audit_key").encode(),
+            two_persons=settings.two_persons,
+        )
 
 
 def _prometheus(

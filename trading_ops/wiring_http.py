@@ -16,6 +16,7 @@ from trading_ops.api.health import Health, Known
 from trading_ops.api.incidents import Incidents
 from trading_ops.api.maintenance import MaintenanceWindows
 from trading_ops.api.messages import Messages
+from trading_ops.api.readiness import Readiness
 from trading_ops.api.reports import Reports
 from trading_ops.api.routes import Handlers, build_application, routes
 from trading_ops.api.story import Events
@@ -46,6 +47,7 @@ def application_of(
     *,
     outbox: Outbox,
     backups: Backups,
+    readiness: Readiness,
 ) -> web.Application:
     """Return the application; it ends its streams when it is shut down."""
     authenticator = Authenticator(
@@ -54,7 +56,9 @@ def application_of(
     feed = Feed(base.asking)
     stream = Stream(feed, authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
-    handlers = _handlers(base, loop, holding, watch, stream, outbox=outbox, backups=backups)
+    handlers = _handlers(
+        base, loop, holding, watch, stream, outbox=outbox, backups=backups, readiness=readiness
+    )
     table = routes(handlers)
     application = build_application(table, authenticator)
     add_console(
@@ -83,6 +87,7 @@ def _handlers(
     *,
     outbox: Outbox,
     backups: Backups,
+    readiness: Readiness,
 ) -> Handlers:
     settings, reader, writer = base.settings, base.asking, base.writer
     registry = base.plans.registry
@@ -109,6 +114,7 @@ def _handlers(
         backups=BackupRoutes(reader, backups),
         maintenance=MaintenanceWindows(writer, reader, registry),
         messages=Messages(writer, reader, outbox),
+        readiness=readiness,
         reports=Reports(Reporter(prometheus=prometheus, reader=reader, outbox=outbox)),
         targets=Targets(
             reader,

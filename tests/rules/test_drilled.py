@@ -40,6 +40,9 @@ NOT_RAISED = {
         "nobody outside can hold a loop up", "unit/instrument/watchers/test_loop_lag.py"
     ),
     "TradingBotHoldNotInForce": Not("our agent obeys", "service/holding/test_holding.py"),
+    "TradingBotReadinessLost": Not(
+        "a run takes days to pass a criterion of it", "service/reconciler/test_readiness.py"
+    ),
     "TradingBotHoldReapplied": Not(ATTACK, "service/holding/test_holding.py"),
     "TradingFleetRecoveryHeld": Not(ALONE, "service/reconciler/test_fleet.py"),
     "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),

@@ -23,6 +23,7 @@ from trading_ops.api.maintenance import MaintenanceWindows
 from trading_ops.api.messages import Messages
 from trading_ops.api.openapi import OpenApi
 from trading_ops.api.problems import problems
+from trading_ops.api.readiness import Readiness
 from trading_ops.api.reports import Reports
 from trading_ops.api.route import Route, guarded, route
 from trading_ops.api.story import Events
@@ -48,6 +49,7 @@ class Handlers:
     messages: Messages
     backups: BackupRoutes
     reports: Reports
+    readiness: Readiness
     targets: Targets
     health: Health
     alerts: Alerts
@@ -66,6 +68,7 @@ def routes(to: Handlers) -> list[Route]:
         *_targets(to.targets, to.automation),
         *_automation(to.automation, to.maintenance),
         *_backups(to.backups),
+        *_readiness(to.readiness),
         *_events(to.events, to.stream),
         *_alerts(to.alerts),
         *_messages(to.messages),
@@ -158,6 +161,22 @@ def _backups(to: BackupRoutes) -> list[Route]:
     return [
         route("GET", path, VIEWER, tag, to.show),
         route("POST", path, OPERATOR, tag, to.start, status=202, refusals=(409,)),
+    ]
+
+
+def _readiness(to: Readiness) -> list[Route]:
+    tag, path = "readiness", "/api/v1/readiness"
+    bot = f"{path}/{{bot}}"
+    return [
+        route("GET", path, VIEWER, tag, to.show),
+        route("GET", bot, VIEWER, tag, to.of),
+        route("POST", bot, OPERATOR, tag, to.begin, status=201, refusals=(409,)),
+        route("GET", f"{bot}/checks", VIEWER, tag, to.to_check),
+        route("POST", f"{bot}/checks", OPERATOR, tag, to.checked, refusals=(409,)),
+        route("POST", f"{bot}/sign-off", OPERATOR, tag, to.sign_off, refusals=(409,)),
+        route("POST", f"{bot}/approve", ADMIN, tag, to.approve, refusals=(409,)),
+        route("POST", f"{bot}/abort", OPERATOR, tag, to.abort, refusals=(409,)),
+        route("GET", f"{bot}/report", VIEWER, tag, to.report),
     ]
 
 

@@ -28,12 +28,21 @@ from trading_ops.clients.reconciler_views import (
     WindowView,
 )
 from trading_ops.errors import Refused, Unreachable
+from trading_ops.readiness_views import Checked, CheckToRun, RunView, SignedReport
 
 T = TypeVar("T")
 
 
 class _Windows(msgspec.Struct):
     maintenance: list[WindowView]
+
+
+class _Runs(msgspec.Struct):
+    runs: list[RunView]
+
+
+class _Checks(msgspec.Struct):
+    checks: list[CheckToRun]
 
 
 class _Approvals(msgspec.Struct):
@@ -224,6 +233,34 @@ class ReconcilerApi:
         path = f"/api/v1/maintenance/{key}"
         answer = await self._http.ask("DELETE", path, params={"owner": owner})
         return _decode(_checked(answer.status, answer.body), WindowView)
+
+    async def readiness(self) -> list[RunView]:
+        """Return the open run of each bot that has one."""
+        return _decode(await self._get("/api/v1/readiness"), _Runs).runs
+
+    async def readiness_of(self, bot: str) -> RunView:
+        """Return the open run of a bot, or else its last one."""
+        return _decode(await self._get(f"/api/v1/readiness/{_part(bot)}"), RunView)
+
+    async def order_readiness(self, bot: str, name: str, *, owner: str, reason: str) -> RunView:
+        """Begin a run (an empty name), or `approve`, `sign-off` or `abort` it."""
+        path = f"/api/v1/readiness/{_part(bot)}" + (f"/{name}" if name else "")
+        return _decode(await self._order("POST", path, owner=owner, reason=reason), RunView)
+
+    async def readiness_checks(self, bot: str) -> list[CheckToRun]:
+        """Return the checks that are to be run for a bot."""
+        body = await self._get(f"/api/v1/readiness/{_part(bot)}/checks")
+        return _decode(body, _Checks).checks
+
+    async def send_checks(self, bot: str, found: Sequence[Checked], *, owner: str) -> RunView:
+        """Send what the checks of a bot found."""
+        path = f"/api/v1/readiness/{_part(bot)}/checks"
+        checks = msgspec.to_builtins(list(found))
+        return _decode(await self._order("POST", path, owner=owner, checks=checks), RunView)
+
+    async def readiness_report(self, bot: str) -> SignedReport:
+        """Return the signed report of a bot."""
+        return _decode(await self._get(f"/api/v1/readiness/{_part(bot)}/report"), SignedReport)
 
     async def events(self, **filters: str) -> EventPageView:
         """Return events; filters as the API has them."""

@@ -59,6 +59,18 @@ class BackupMetrics:
             self.failed.labels(operation.value)
 
 
+class ReadinessMetrics:
+    """How far each bot is on its way from paper to live."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.stage = gauge("trading_ops_readiness_stage", registry)
+        self.credited = gauge("trading_ops_readiness_credited_seconds", registry)
+        self.criteria = gauge("trading_ops_readiness_criteria", registry)
+        self.regressed = gauge("trading_ops_readiness_criteria_regressed", registry)
+        self.held = gauge("trading_ops_readiness_held", registry)
+        self.sign_off_due = gauge("trading_ops_readiness_sign_off_due_timestamp_seconds", registry)
+
+
 class ReconcilerMetrics:
     """The one object through which the reconciler counts."""
 
@@ -71,6 +83,7 @@ class ReconcilerMetrics:
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
         self.silences, self.backups = SilenceMetrics(self.registry), BackupMetrics(self.registry)
+        self.readiness = ReadinessMetrics(self.registry)
         self.paused = gauge("trading_ops_automation_paused", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)

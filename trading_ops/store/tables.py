@@ -243,6 +243,26 @@ approvals = Table(
     Index("ix_approvals_state", "state"),
 )
 
+readiness_runs = Table(
+    "readiness_runs",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("bot", Words, nullable=False),
+    Column("plan", Facts, nullable=False),
+    Column("state", Facts, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("begun_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Index("ix_readiness_runs_bot", "bot"),
+    Index(
+        "ux_readiness_runs_open",
+        "bot",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
 events = Table(
     "events",
     metadata,

@@ -232,11 +232,52 @@ REFUSED = row(
     ),
 )
 
+READINESS = row(
+    "From paper to live",
+    (
+        steps(
+            "Readiness stage",
+            "short",
+            {"{{bot}}": "max by (bot) (trading_ops_readiness_stage)"},
+            "Stage of each bot's run, from 1; 0: it has no run. It falls when a criterion failed.",
+            runbook="TradingBotReadinessLost",
+        ),
+        lines(
+            "Hours that count",
+            "s",
+            {
+                "{{bot}}": "max by (bot) (trading_ops_readiness_credited_seconds)",
+                "{{bot}} sign-off due in": "max by (bot) "
+                "(trading_ops_readiness_sign_off_due_timestamp_seconds) - time()",
+            },
+            "Time of operation with every criterion passed. It stands still while data is "
+            "missing, a criterion is unknown, or a sign-off is overdue.",
+        ),
+        steps(
+            "Criteria",
+            "short",
+            {"{{bot}} {{status}}": "sum by (bot, status) (trading_ops_readiness_criteria)"},
+            "Criteria in force. Unknown ones never pass.",
+        ),
+        steps(
+            "Criteria that were passed and have failed",
+            "short",
+            {
+                "{{bot}}": "max by (bot) (trading_ops_readiness_criteria_regressed)",
+                "{{bot}} is held": "max by (bot) (trading_ops_readiness_held)",
+            },
+            "And whether the run waits for a person after a step back from a live stage.",
+            limits=above(1),
+            runbook="TradingBotReadinessLost",
+        ),
+    ),
+)
+
 RECOVERY = Board(
     uid=links.RECOVERY,
     title="5 Reconciler and incidents",
     question="What was broken, what did the reconciler do about it, what did it refuse to do and "
     "why, how fast was it, and is it well itself?",
-    rows=(HEAD, DONE, REFUSED, WATCHERS, PATH),
+    rows=(HEAD, DONE, REFUSED, READINESS, WATCHERS, PATH),
     window="now-1h",
 )

@@ -1,0 +1,295 @@
+"""A run from paper to live on a real database: 120 hours by a clock that is moved on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Connection
+
+from tests.builders import NOW, make_attempt, make_target
+from tests.databases import sqlite_only
+from trading_ops.clients.http import Http
+from trading_ops.clients.prometheus import Prometheus, Sample
+from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.maintenance import Maintenance
+from trading_ops.domain.readiness import Result as Found
+from trading_ops.domain.readiness import Run, RunState, Status, approve, refusal, with_checks
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import Unreachable
+from trading_ops.readiness.evaluate import Evaluator
+from trading_ops.readiness.plan import load_plan
+from trading_ops.reconciler.hands_off import HandsOff
+from trading_ops.reconciler.holding import Laid
+from trading_ops.reconciler.metrics import ReadinessMetrics
+from trading_ops.store import attempts, maintenance
+from trading_ops.store import readiness as runs
+from trading_ops.store.engine import reading_engine, writing_engine
+from trading_ops.store.reader import Reader
+from trading_ops.store.readiness import Stored
+from trading_ops.store.writer import Writer
+
+PLAN = load_plan(Path("none"))
+HOUR = timedelta(hours=1)
+GOOD: Mapping[str, float] = {
+    "process_resident_memory_bytes": 100e6,
+    "trading_ops_backup_last": 3600,
+    "trading_memory_leak_suspected": 0,
+    "trading_orders_total": 1,
+    "trading_market_data_timestamp_seconds": 1,
+    "trading_venue_requests_total": 0,
+    "trading_nonces_issued_total": 1,
+    "trading_bot_start_timestamp_seconds": 1000,
+    "trading_open_positions": 1,
+    "trading_daily_loss": 0,
+    "trading_drawdown": 0,
+    "trading_exposure": 4,
+    "trading_position{": 1,
+    "trading_bot_info": 1,
+}
+
+
+class History(Prometheus):
+    """What Prometheus has stored, by the metric that a query reads."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        super().__init__(Http(session, "http://127.0.0.1:1"))
+        self.values: dict[str, float | None] = dict(GOOD)
+        self.down = False
+        self.gaps: list[tuple[datetime, datetime]] = []
+        self.asked: set[datetime] = set()
+
+    async def query(self, expression: str, *, at: datetime | None = None) -> list[Sample]:
+        assert at is not None
+        assert "$" not in expression
+        if self.down:
+            raise Unreachable("connection refused")
+        self.asked.add(at)
+        if any(begin < at <= end for begin, end in self.gaps):
+            return []
+        if "trading_bot_heartbeat" in expression:
+            return [Sample(labels={}, value=1e9)]  # more than there is time
+        value = next((v for key, v in self.values.items() if key in expression), None)
+        return [] if value is None else [Sample(labels={}, value=value)]
+
+
+class Holds:
+    """Notes the holds that are placed."""
+
+    def __init__(self) -> None:
+        self.placed: list[tuple[str, str, str]] = []
+
+    async def lay(self, target: Any, state: str, *, key: str, **_: Any) -> Laid:
+        self.placed.append((target.name, state, key))
+        return Laid(id=key, stored=True, acknowledged=True, detail="")
+
+
+@contextmanager
+def opened(url: str) -> Iterator[tuple[Writer, Reader]]:
+    writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
+    writer.start()
+    try:
+        yield writer, reader
+    finally:
+        writer.stop()
+        reader.close()
+
+
+class Scene:
+    """A reconciler that can be restarted, and a clock that is moved on."""
+
+    def __init__(self, url: str, history: History) -> None:
+        self.url, self.history = url, history
+        self.now, self.holds = NOW, Holds()
+        self.registry = Registry((make_target(name="alpha", kind=Kind.BOT),))
+        self.metrics = ReadinessMetrics(CollectorRegistry())
+
+    async def evaluate(self, *, after: timedelta, observe_only: bool = False) -> Stored:
+        """Start a reconciler anew, evaluate up to a later moment, and stop it again."""
+        self.now += after
+        with opened(self.url) as (writer, reader):
+            evaluator = Evaluator(
+                reader=reader,
+                writer=writer,
+                prometheus=self.history,
+                registry=self.registry,
+                holding=self.holds,  # type: ignore[arg-type]  # only `lay` is used
+                hands_off=HandsOff(reader=reader, observe_only=observe_only),
+                metrics=self.metrics,
+                now=lambda: self.now,
+                longest_slot=HOUR,
+            )
+            before = None
+            while (found := await reader.read(partial(runs.find, bot="alpha"))) != before:
+                before = found
+                await evaluator.evaluate()
+        assert found is not None
+        return found
+
+    async def write(self, work: Any) -> Any:
+        with opened(self.url) as (writer, _):
+            return await writer.run(work)
+
+    async def begin(self, stage: int = 0) -> None:
+        """Begin a run at a stage, with all before it passed."""
+        run = Run(
+            id="run-1",
+            bot="alpha",
+            begun_at=self.now,
+            entered_at=self.now,
+            evaluated_until=self.now,
+            stage=stage,
+            passed=frozenset(PLAN.criteria(stage)),
+        )
+        checks = {
+            name: Found(status=Status.PASSED, evidence="run", at=self.now, value=0.0)
+            for name, one in PLAN.criteria(stage).items()
+            if one.is_run_by_command
+        }
+        run = with_checks(run, checks)
+        await self.write(partial(runs.begin, run=run, plan=PLAN, actor="ada"))
+        await self.write(self._record_drills)
+
+    def _record_drills(self, connection: Connection) -> None:
+        for fence, action in enumerate(("halt_trading", "reconnect_broker", "restart_bot")):
+            begun = make_attempt(
+                id=f"attempt-{action}",
+                incident_id=None,
+                action=action,
+                fence=fence,
+                state=AttemptState.SUCCEEDED,
+                started_at=NOW - HOUR,
+            )
+            attempts.add(connection, begun)
+            attempts.finish(
+                connection,
+                begun,
+                AttemptState.VERIFIED,
+                detail="",
+                now=NOW - HOUR,
+                only_from=(AttemptState.SUCCEEDED,),
+            )
+
+
+@pytest.fixture
+async def scene(database_url: str) -> AsyncIterator[Scene]:
+    async with aiohttp.ClientSession() as session:
+        yield Scene(database_url, History(session))
+
+
+@sqlite_only
+async def test_120_hours_with_restarts_of_everything(scene: Scene) -> None:
+    """The reconciler restarts every hour, the bot as ordered, and Prometheus loses an hour."""
+    await scene.begin()
+    run = (await scene.evaluate(after=timedelta(seconds=15))).run
+    assert run.stage == 1  # validation is passed; paper begins
+    began = scene.now
+    scene.history.gaps = [(began + 30 * HOUR, began + 31 * HOUR)]
+    for hour in range(1, 122):
+        if hour == 50:  # Prometheus is away; it scraped all the same, and is asked later
+            scene.history.down = True
+        if hour == 52:
+            scene.history.down = False
+        if hour == 60:
+            window = Maintenance(
+                target="alpha", owner="ada", reason="new", begins_at=scene.now,
+                ends_at=scene.now + HOUR,
+            )  # fmt: skip
+            await scene.write(partial(maintenance.begin, window=window, now=scene.now))
+            scene.history.values["trading_bot_start_timestamp_seconds"] = 2000
+        run = (await scene.evaluate(after=HOUR)).run
+        assert run.credited <= scene.now - began
+    # 121 hours have passed, of which one has no samples.
+    assert (run.stage, run.credited, run.breaches) == (3, 120 * HOUR, 0)
+    assert run.ready
+    assert scene.metrics.credited.labels("alpha")._value.get() == 120 * 3600
+    assert refusal(PLAN, run, scene.now) == ""
+    assert scene.holds.placed == []
+
+
+@sqlite_only
+@pytest.mark.parametrize("explained", ["by nothing", "by a crash", "by an attempt"])
+async def test_a_restart_is_explained_or_starts_the_hours_again(
+    scene: Scene, explained: str
+) -> None:
+    await scene.begin(stage=1)
+    assert (await scene.evaluate(after=HOUR)).run.credited == HOUR
+    scene.history.values["trading_bot_start_timestamp_seconds"] = 2000
+    if explained != "by nothing":
+        runbook = "TradingBotDown" if explained == "by a crash" else "by-hand"
+        ordered = make_attempt(
+            id="attempt-2", incident_id=None, action="restart_bot", runbook=runbook,
+            state=AttemptState.VERIFIED, fence=9, started_at=scene.now + timedelta(seconds=30),
+        )  # fmt: skip
+        await scene.write(partial(attempts.add, attempt=ordered))
+    run = (await scene.evaluate(after=timedelta(minutes=5))).run
+    kept = explained == "by an attempt"
+    assert (run.breaches, run.credited > HOUR) == ((0, True) if kept else (1, False))
+    assert "restarts" in run.reason or kept
+
+
+async def test_a_breach_in_a_live_stage_reduces_once_and_waits(scene: Scene) -> None:
+    """Also when the reconciler dies between the hold and the record: the hold is the same one."""
+    live = next(at for at, one in enumerate(PLAN.stages) if one.name == "seven-dollars")
+    await scene.begin(stage=live)
+    assert (await scene.evaluate(after=HOUR)).run.credited == HOUR
+    scene.history.values["trading_exposure"] = 8
+    stored = await scene.evaluate(after=timedelta(minutes=2))
+    assert stored.run.state is RunState.HELD
+    assert PLAN.stages[stored.run.stage].name == "five-dollars"
+    assert set(scene.holds.placed) == {("alpha", "reducing", "readiness-run-1-1")}
+    scene.history.values["trading_exposure"] = 1
+    stored = await scene.evaluate(after=timedelta(minutes=2))
+    assert (stored.run.state, stored.run.credited) == (RunState.HELD, timedelta(0))
+    again = approve(stored.plan, stored.run, scene.now)
+    assert await scene.write(
+        partial(runs.save, stored=stored, run=again, changes=(), now=scene.now)
+    )
+    stored = await scene.evaluate(after=timedelta(minutes=2))
+    assert stored.run.state is RunState.RUNNING
+    assert stored.run.credited == timedelta(minutes=2)
+    assert len(scene.holds.placed) == 1
+
+
+@sqlite_only
+async def test_an_observe_only_installation_places_no_hold(scene: Scene) -> None:
+    await scene.begin(stage=len(PLAN.stages) - 1)
+    scene.history.values["trading_daily_loss"] = 21
+    stored = await scene.evaluate(after=timedelta(minutes=2), observe_only=True)
+    assert stored.run.state is RunState.HELD
+    assert scene.holds.placed == []
+
+
+@sqlite_only
+async def test_a_missing_metric_is_named(scene: Scene) -> None:
+    """Such as the nonces of a Freqtrade."""
+    await scene.begin(stage=1)
+    scene.history.values["trading_nonces_issued_total"] = None
+    run = (await scene.evaluate(after=HOUR)).run
+    assert run.credited == timedelta(0)
+    found = run.results["nonces"]
+    assert found.status is Status.UNKNOWN
+    assert "trading_nonces_issued_total" in found.evidence
+
+
+async def test_two_replicas_count_an_hour_once(scene: Scene) -> None:
+    await scene.begin(stage=1)
+    scene.now += HOUR
+    await asyncio.gather(scene.evaluate(after=timedelta(0)), _later(scene))
+    run = (await scene.evaluate(after=timedelta(0))).run
+    assert run.credited == HOUR
+
+
+async def _later(scene: Scene) -> None:
+    with opened(scene.url) as (writer, reader):
+        stored = await reader.read(partial(runs.find, bot="alpha"))
+        assert stored is not None
+        other = partial(runs.save, stored=stored, run=stored.run, changes=(), now=scene.now)
+        await writer.run(other)
+        assert not await writer.run(other)

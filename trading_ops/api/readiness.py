@@ -1,0 +1,241 @@
+"""Readiness: the runs of bots from paper to live, begun, approved and aborted by people."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Annotated
+
+import msgspec
+
+from trading_ops import clock, logs
+from trading_ops.api.asked import Person, Words
+from trading_ops.api.identity import Identity
+from trading_ops.api.problems import conflict, invalid, not_found
+from trading_ops.domain.approval import Approval
+from trading_ops.domain.readiness import (
+    Change,
+    Plan,
+    Result,
+    Run,
+    abort,
+    approve,
+    judge,
+    refusal,
+    sign_off,
+    with_checks,
+)
+from trading_ops.domain.target import NAMED_BOTS, Registry, Target
+from trading_ops.errors import OrderRefused
+from trading_ops.readiness.report import PASSES, make, sign, view
+from trading_ops.readiness_views import Checked, CheckToRun, RunView, SignedReport
+from trading_ops.store import events
+from trading_ops.store import readiness as stored_runs
+from trading_ops.store.reader import Reader
+from trading_ops.store.readiness import Stored
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+MOST_RESULTS = 100
+
+
+class RunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who orders it, and why."""
+
+    reason: Words
+    owner: Person | None = None
+
+
+class CheckOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What the checks of a run found."""
+
+    checks: Annotated[list[Checked], msgspec.Meta(min_length=1, max_length=MOST_RESULTS)]
+    owner: Person | None = None
+
+
+class RunPage(msgspec.Struct, kw_only=True):
+    """Every open run."""
+
+    runs: list[RunView]
+
+
+class ChecksPage(msgspec.Struct, kw_only=True):
+    """The checks of a run that a person's command runs."""
+
+    checks: list[CheckToRun]
+
+
+class Readiness:
+    """What the routes under `readiness` do."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        reader: Reader,
+        registry: Registry,
+        plan: Plan,
+        wakeup: asyncio.Event,
+        *,
+        audit_key: bytes,
+        two_persons: bool,
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._registry = registry
+        self._plan = plan
+        self._wakeup = wakeup
+        self._audit_key = audit_key
+        self._two_persons = two_persons
+
+    async def show(self) -> RunPage:
+        """Return the open run of each bot that has one."""
+        found = await self._reader.read(stored_runs.open_runs)
+        return RunPage(runs=[view(one, clock.now()) for one in found])
+
+    async def of(self, bot: str) -> RunView:
+        """Return the open run of a bot, or else its last one."""
+        return view(await self._latest(bot), clock.now())
+
+    async def begin(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
+        """Begin a run with the plan of readiness.yml; each bot has one at a time."""
+        now, target = clock.now(), self._bot(bot)
+        run = Run(
+            id=str(uuid.uuid4()),
+            bot=target.name,
+            begun_at=now,
+            entered_at=now,
+            evaluated_until=now,
+        )
+        actor = identity.actor(body.owner)
+        order = partial(stored_runs.begin, run=run, plan=self._plan, actor=actor)
+        stored = await self._writer.run(order)
+        log.info("readiness_begun", bot=bot, by=actor)
+        self._wakeup.set()
+        return view(stored, now)
+
+    async def approve(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
+        """Enter the next stage, or after a step back the present one again."""
+
+        def enter(stored: Stored) -> tuple[Run, Change]:
+            now = clock.now()
+            if why := refusal(stored.plan, stored.run, now):
+                raise OrderRefused(f"{bot} cannot be approved: {why}")
+            after = approve(stored.plan, stored.run, now)
+            stage = stored.plan.stages[after.stage]
+            note = f"{bot}: {stage.phase}/{stage.name}"
+            return after, Change(kind="readiness_approved", note=note)
+
+        actor = identity.actor(body.owner)
+        return await self._change(bot, enter, actor, body.reason, approved=not self._two_persons)
+
+    async def sign_off(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
+        """Record that a person has looked at the bot, as the watch schedule demands."""
+
+        def sign_it(stored: Stored) -> tuple[Run, Change]:
+            after = sign_off(stored.run, clock.now())
+            return after, Change(kind="readiness_signed_off", note=bot)
+
+        return await self._change(bot, sign_it, identity.actor(body.owner), body.reason)
+
+    async def abort(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
+        """End a run; holds on the bot stay."""
+
+        def end(stored: Stored) -> tuple[Run, Change]:
+            return abort(stored.run), Change(kind="readiness_aborted", note=bot)
+
+        return await self._change(bot, end, identity.actor(body.owner), body.reason)
+
+    async def to_check(self, bot: str) -> ChecksPage:
+        """Return the checks that `trading-ops readiness check` is to run."""
+        stored = await self._open(bot)
+        found = [
+            CheckToRun(
+                name=one.name,
+                check=one.check,
+                command=list(one.command),
+                measures=one.limit is not None,
+            )
+            for one in stored.plan.criteria(stored.run.stage).values()
+            if one.is_run_by_command
+        ]
+        return ChecksPage(checks=found)
+
+    async def checked(self, identity: Identity, bot: str, body: CheckOrder) -> RunView:
+        """Record what the checks found; the reconciler compares it with the limits."""
+        actor = identity.actor(body.owner)
+
+        def note(stored: Stored) -> tuple[Run, Change]:
+            found = {one.name: _judged(stored, one, actor) for one in body.checks}
+            said = ", ".join(f"{name} {one.status}" for name, one in found.items())
+            after = with_checks(stored.run, found)
+            return after, Change(kind="readiness_checked", note=f"{bot}: {said}")
+
+        return await self._change(bot, note, actor, "")
+
+    async def report(self, bot: str) -> SignedReport:
+        """Return the signed report of a bot's open run, or else of its last one."""
+        stored = await self._latest(bot)
+        head = await self._reader.read(events.newest)
+        return sign(make(stored, head, clock.now()), self._audit_key)
+
+    async def _change(
+        self,
+        bot: str,
+        alter: Callable[[Stored], tuple[Run, Change]],
+        actor: str,
+        reason: str,
+        *,
+        approved: bool = True,
+    ) -> RunView:
+        self._bot(bot)
+        order = partial(
+            stored_runs.change,
+            bot=bot,
+            alter=alter,
+            now=clock.now(),
+            actor=actor,
+            reason=reason,
+            approved=approved,
+        )
+        found = await self._writer.run(order)
+        if isinstance(found, Approval):
+            conflict(
+                f"settings.yml has `two_persons: true`, and no other person has approved stage "
+                f"{found.params['stage']} of {bot}. Fix: have another person run `trading-ops "
+                f"approve {found.id}`, then run `trading-ops readiness approve {bot}` again"
+            )
+        log.info("readiness_changed", bot=bot, stage=found.run.stage, by=actor)
+        self._wakeup.set()
+        return view(found, clock.now())
+
+    async def _open(self, bot: str) -> Stored:
+        self._bot(bot)
+        found = await self._reader.read(partial(stored_runs.find, bot=bot))
+        if found is None:
+            not_found(f"{bot} has no open run: `trading-ops readiness begin {bot}` begins one")
+        return found
+
+    async def _latest(self, bot: str) -> Stored:
+        self._bot(bot)
+        found = await self._reader.read(partial(stored_runs.latest, bot=bot))
+        if found is None:
+            not_found(f"{bot} never had a run: `trading-ops readiness begin {bot}` begins one")
+        return found
+
+    def _bot(self, name: str) -> Target:
+        target = self._registry.find(name)
+        if target is None:
+            not_found("targets.yml has no target of this name")
+        if target.kind not in NAMED_BOTS:
+            invalid(f"{name} is of kind {target.kind}, which is not a bot")
+        return target
+
+
+def _judged(stored: Stored, one: Checked, actor: str) -> Result:
+    criterion = stored.plan.criteria(stored.run.stage).get(one.name)
+    if criterion is None or not criterion.is_run_by_command:
+        raise OrderRefused(f"{one.name!r} is not a check of this stage")
+    judged = criterion if criterion.limit else replace(criterion, limit=PASSES)
+    return judge(judged, one.value, f"{one.evidence} (run by {actor})", clock.now())

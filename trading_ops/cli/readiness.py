@@ -1,0 +1,186 @@
+"""`readiness`: take a bot from paper to live through measured criteria."""
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+from rich.table import Table
+
+from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.ordering import command_settings, order, owner_option, reason_option
+from trading_ops.cli.story import plain
+from trading_ops.cli.times import moment
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.errors import ConfigError
+from trading_ops.readiness.checks import Bench, run_check, run_command
+from trading_ops.readiness.report import is_genuine
+from trading_ops.readiness_views import Checked, RunView, SignedReport
+
+
+@click.group()
+def readiness() -> None:
+    """Take a bot from paper to live, through criteria that are measured."""
+
+
+@readiness.command()
+@click.argument("bot")
+@reason_option
+@owner_option
+@output_option
+def begin(bot: str, reason: str, owner: str, output: str) -> None:
+    """Begin a run of BOT and run the checks of its first phase."""
+
+    async def work(api: ReconcilerApi) -> RunView:
+        await api.order_readiness(bot, "", owner=owner, reason=reason)
+        return await _check(api, bot, owner)
+
+    _tell(order(work), output)
+
+
+@readiness.command()
+@click.argument("bot")
+@owner_option
+@output_option
+def check(bot: str, owner: str, output: str) -> None:
+    """Run the checks of BOT here and send what they find to the reconciler."""
+    _tell(order(lambda api: _check(api, bot, owner)), output)
+
+
+@readiness.command()
+@click.argument("bot", required=False)
+@click.option("--passed", metavar="PHASE", help="Exit with 1 unless BOT has passed this phase.")
+@output_option
+@click.pass_context
+def status(context: click.Context, bot: str | None, passed: str | None, output: str) -> None:
+    """Show how far BOT is, or all bots with a run.
+
+    Exits with 1 when a criterion has failed that was passed before, when the run was stepped back
+    from a live stage or aborted, or when PHASE is not passed.
+    """
+    if passed is not None and bot is None:
+        raise click.UsageError("--passed needs a BOT")
+
+    async def work(api: ReconcilerApi) -> list[RunView]:
+        return await api.readiness() if bot is None else [await api.readiness_of(bot)]
+
+    found = order(work)
+    if output == "json":
+        print_json({"runs": msgspec.to_builtins(found)})
+    elif not found:
+        out().print("no run: `trading-ops readiness begin BOT --reason …` begins one")
+    else:
+        for one in found:
+            _show(one)
+    good = all(one.state == "running" and not one.regressed for one in found)
+    if not good or (passed is not None and passed not in found[0].passed_phases):
+        context.exit(ExitCode.FAILED)
+
+
+def _ordered(name: str, text: str) -> click.Command:
+    """Return a command that orders something about the open run of a bot."""
+
+    @click.command(name=name, help=text)
+    @click.argument("bot")
+    @reason_option
+    @owner_option
+    @output_option
+    def command(bot: str, reason: str, owner: str, output: str) -> None:
+        found = order(lambda api: api.order_readiness(bot, name, owner=owner, reason=reason))
+        _tell(found, output)
+
+    return command
+
+
+for _name, _text in (
+    ("approve", "Let BOT enter the next stage, or the present one again after a step back."),
+    ("sign-off", "Record that you have looked at BOT, as the watch schedule demands."),
+    ("abort", "End the run of BOT; holds on the bot stay."),
+):
+    readiness.add_command(_ordered(_name, _text))
+
+
+@readiness.command()
+@click.argument("bot", required=False)
+@click.option(
+    "--verify",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Check the signature of a report in JSON with the audit key of this installation.",
+)
+@output_option
+def report(bot: str | None, file: Path | None, output: str) -> None:
+    """Print the signed report of BOT; only the JSON form can be verified."""
+    if (bot is None) is (file is None):
+        raise click.UsageError("name a BOT, or give --verify FILE")
+    if file is not None:
+        _verify(file)
+        return
+    signed = order(lambda api: api.readiness_report(bot or ""))
+    if output == "json":
+        print_json(msgspec.to_builtins(signed))
+    else:
+        _print_report(signed)
+
+
+def _verify(file: Path) -> None:
+    keys = [key.encode() for key in command_settings().accepted_secrets("audit_key")]
+    try:
+        genuine = is_genuine(file.read_bytes(), keys)
+    except (OSError, msgspec.DecodeError) as error:
+        fix = "give a file of `trading-ops readiness report BOT --output json`"
+        raise ConfigError(str(file), "", f"not a report: {error}", fix) from error
+    click.echo("genuine: signed with the audit key" if genuine else "NOT genuine, or changed")
+    sys.exit(ExitCode.OK if genuine else ExitCode.FAILED)
+
+
+async def _check(api: ReconcilerApi, bot: str, owner: str) -> RunView:
+    settings = command_settings()
+    bench = Bench(settings=settings, ask=api.status)
+    found: list[Checked] = []
+    for one in await api.readiness_checks(bot):
+        if one.check:
+            found.append(await run_check(one.name, one.check, bench))
+        else:
+            command = run_command(one.name, one.command, settings.root, measures=one.measures)
+            found.append(command)
+    if not found:
+        return await api.readiness_of(bot)
+    return await api.send_checks(bot, found, owner=owner)
+
+
+def _tell(run: RunView, output: str) -> None:
+    if output == "json":
+        print_json(msgspec.to_builtins(run))
+    else:
+        _show(run)
+
+
+def _show(run: RunView) -> None:
+    click.echo(
+        f"{run.bot}: stage {run.number} of {run.stages}, {run.phase}/{run.stage}, {run.state}"
+    )
+    if run.hours_needed:
+        click.echo(f"hours: {run.hours:.1f} of {run.hours_needed:g}")
+    if run.sign_off_due:
+        click.echo(f"sign-off due: {moment(run.sign_off_due)}")
+    if run.breaches:
+        click.echo(f"stepped back {run.breaches} times; last: {plain(run.reason)}")
+    click.echo(f"ready: {'yes' if run.ready else plain(run.missing)}")
+    table = Table()
+    for column in ("criterion", "phase", "status", "limit", "evidence", "at"):
+        table.add_column(column)
+    for one in run.criteria:
+        when = moment(one.at) if one.at else ""
+        cells = (one.name, one.phase, str(one.status), one.limit, one.evidence, when)
+        table.add_row(*map(plain, cells))
+    out().print(table)
+
+
+def _print_report(signed: SignedReport) -> None:
+    click.echo(f"readiness report of {signed.report.run.bot}, {moment(signed.report.at)}")
+    _show(signed.report.run)
+    click.echo(f"audit chain: event {signed.report.audit_seq}, MAC {signed.report.audit_mac}")
+    click.echo(f"signature: {signed.signature}")

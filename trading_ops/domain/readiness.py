@@ -1,0 +1,397 @@
+"""The gate from paper to live trading, as a pure state machine.
+
+A run takes one bot through the stages of a plan. Each criterion of a stage is passed, failed or
+unknown; unknown never passes. Hours count only for time in which the bot was seen to work and every
+criterion of the phase was passed. A failed criterion steps the run back.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+FRESH = timedelta(minutes=15)
+"""An approval needs results that are no older."""
+
+ZERO = timedelta(0)
+
+
+class Status(StrEnum):
+    """What is known of a criterion."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """No data, a partial answer, or not checked yet."""
+
+
+class OnBreach(StrEnum):
+    """What a failed criterion does in a phase."""
+
+    WAIT = "wait"
+    """The run waits."""
+
+    RESTART = "restart"
+    """The hours of the phase start again at zero."""
+
+    REDUCE = "reduce"
+    """The bot becomes reduce-only, and the run goes back one stage until a person approves."""
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    HELD = "held"
+    """A criterion failed in a live stage: reduce-only until a person approves."""
+
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What a value must be, such as `< 0.001`."""
+
+    operator: str
+    value: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is inside the limit; NaN never is."""
+        match self.operator:
+            case "<":
+                return value < self.value
+            case "<=":
+                return value <= self.value
+            case ">":
+                return value > self.value
+            case _:
+                return value >= self.value
+
+    def __str__(self) -> str:
+        """Return the limit as it is written in readiness.yml."""
+        return f"{self.operator} {self.value:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """One thing that is measured; exactly one of the sources is set."""
+
+    name: str
+    query: str = ""
+    """PromQL with `$bot` and `$venue`; it must give one sample."""
+
+    check: str = ""
+    """A built-in check, run by `trading-ops readiness check`."""
+
+    command: tuple[str, ...] = ()
+    """A program, run by `trading-ops readiness check`: exit code 0, or a number that is printed."""
+
+    verified: tuple[str, ...] = ()
+    """Actions of which each has a verified attempt on this bot."""
+
+    restarts: bool = False
+    """No start of the bot's process that neither an attempt nor maintenance explains; `query`
+    gives the time of the start."""
+
+    limit: Limit | None = None
+
+    @property
+    def is_run_by_command(self) -> bool:
+        """Whether a person's command measures it, not the reconciler."""
+        return bool(self.check or self.command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of a plan."""
+
+    name: str
+    phase: str
+    on_breach: OnBreach
+    approval: bool = False
+    """A person must approve entering it."""
+
+    hours: float = 0.0
+    """Of the phase where a breach restarts it, else of this stage."""
+
+    sign_off_every: timedelta | None = None
+    sign_off_for: timedelta = ZERO
+    criteria: tuple[Criterion, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a bot must show before it trades with money."""
+
+    present: str
+    """PromQL: for how many seconds of `$window` the bot was seen to work."""
+
+    stages: tuple[Stage, ...]
+
+    def criteria(self, stage: int) -> dict[str, Criterion]:
+        """Return the criteria in force at a stage; a later one replaces an earlier one by name."""
+        return {one.name: one for at in self.stages[: stage + 1] for one in at.criteria}
+
+    def own(self, stage: int) -> frozenset[str]:
+        """Return the names of the criteria of the stage's phase, up to this stage."""
+        phase = self.stages[stage].phase
+        upto = self.stages[: stage + 1]
+        return frozenset(one.name for at in upto if at.phase == phase for one in at.criteria)
+
+    def first_of_phase(self, stage: int) -> int:
+        """Return the first stage of a stage's phase."""
+        phase = self.stages[stage].phase
+        return next(index for index, one in enumerate(self.stages) if one.phase == phase)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What was found about one criterion."""
+
+    status: Status
+    evidence: str
+    at: datetime
+    value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What was seen of a bot from the last evaluation until a moment."""
+
+    until: datetime
+    present: timedelta
+    """For how long the bot was seen to work."""
+
+    results: Mapping[str, Result]
+    start: float | None = None
+    """When the bot's process started, in seconds since the epoch; None: not seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One bot's way through a plan, as it is stored."""
+
+    id: str
+    bot: str
+    begun_at: datetime
+    entered_at: datetime
+    """When the present stage was entered."""
+
+    evaluated_until: datetime
+    state: RunState = RunState.RUNNING
+    stage: int = 0
+    credited: timedelta = ZERO
+    """Time that counts."""
+
+    ready: bool = False
+    """At the last evaluation every condition of the stage was met."""
+
+    signed_at: datetime | None = None
+    start: float | None = None
+    seen_at: datetime | None = None
+    """When `start` was seen last."""
+
+    breaches: int = 0
+    reason: str = ""
+    """Of the last step back."""
+
+    results: Mapping[str, Result] = field(default_factory=dict)
+    passed: frozenset[str] = frozenset()
+    """Criteria that were passed once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Something to record in the audit log."""
+
+    kind: str
+    note: str
+
+
+def judge(criterion: Criterion, value: float | None, evidence: str, at: datetime) -> Result:
+    """Compare a measured value with the limit; what is no finite number is unknown."""
+    if value is None or not math.isfinite(value) or criterion.limit is None:
+        return Result(status=Status.UNKNOWN, evidence=evidence, at=at)
+    status = Status.PASSED if criterion.limit.holds(value) else Status.FAILED
+    return Result(status=status, evidence=evidence, at=at, value=value)
+
+
+def judge_restarts(run: Run, start: float | None, explained: str, at: datetime) -> Result:
+    """Compare the start of the bot's process with the one that was seen last."""
+    if start is None:
+        return Result(status=Status.UNKNOWN, evidence="start of the process not seen", at=at)
+    if run.start is None or start == run.start:
+        return Result(status=Status.PASSED, evidence="no restart", at=at, value=0.0)
+    if explained:
+        return Result(status=Status.PASSED, evidence=f"explained by {explained}", at=at, value=0.0)
+    evidence = "restart without a recorded attempt or maintenance window"
+    return Result(status=Status.FAILED, evidence=evidence, at=at, value=1.0)
+
+
+def sign_off_due(plan: Plan, run: Run) -> datetime | None:
+    """Return until when a person must sign off; None: no sign-off is due."""
+    stage = plan.stages[run.stage]
+    if stage.sign_off_every is None:
+        return None
+    last = max(run.entered_at, run.signed_at or run.entered_at)
+    return last + stage.sign_off_every if last < run.entered_at + stage.sign_off_for else None
+
+
+def regressed(run: Run) -> list[str]:
+    """Return the criteria that were passed once and have failed now."""
+    return sorted(
+        name
+        for name, one in run.results.items()
+        if one.status is Status.FAILED and name in run.passed
+    )
+
+
+def advance(
+    plan: Plan, run: Run, seen: Observation, now: datetime
+) -> tuple[Run, tuple[Change, ...]]:
+    """Return the run after an observation, and what is to be recorded.
+
+    An observation that is not newer than the last one, or from the future, changes nothing.
+    """
+    if run.state is RunState.ABORTED or not run.evaluated_until < seen.until <= now:
+        return run, ()
+    results = _complete(plan, run, seen)
+    failed = {name for name, one in results.items() if one.status is Status.FAILED}
+    breaches = sorted(failed & (plan.own(run.stage) | run.passed))
+    passed = {name for name, one in results.items() if one.status is Status.PASSED}
+    overdue = (due := sign_off_due(plan, run)) is not None and due < seen.until
+    after = replace(
+        run,
+        evaluated_until=seen.until,
+        results=results,
+        passed=run.passed | passed,
+        start=run.start if seen.start is None else seen.start,
+        seen_at=run.seen_at if seen.start is None else seen.until,
+        ready=False,
+    )
+    if breaches:
+        evidence = "; ".join(f"{name}: {results[name].evidence}" for name in breaches)
+        return _step_back(plan, after, evidence, now)
+    if run.state is RunState.HELD:
+        return after, ()
+    if plan.own(run.stage) <= passed and not overdue:
+        present = max(ZERO, min(seen.present, seen.until - run.evaluated_until))
+        after = replace(after, credited=run.credited + present)
+    stage = plan.stages[run.stage]
+    enough = after.credited >= timedelta(hours=stage.hours)
+    if not (results.keys() == passed and enough and not overdue):
+        return after, ()
+    return _met(plan, replace(after, ready=True), now, was=run.ready)
+
+
+def _complete(plan: Plan, run: Run, seen: Observation) -> dict[str, Result]:
+    """Return a result for each criterion in force; what was not observed is unknown."""
+    missing = Result(status=Status.UNKNOWN, evidence="not measured yet", at=seen.until)
+    return {name: seen.results.get(name, missing) for name in plan.criteria(run.stage)}
+
+
+def _met(plan: Plan, run: Run, now: datetime, *, was: bool) -> tuple[Run, tuple[Change, ...]]:
+    """Enter the next stage, or wait for a person's approval."""
+    stage = plan.stages[run.stage]
+    last = run.stage + 1 == len(plan.stages)
+    if last or plan.stages[run.stage + 1].approval:
+        note = f"{run.bot}: {stage.phase}/{stage.name} is passed"
+        note += "" if last else "; the next stage needs approval"
+        return run, () if was else (Change(kind="readiness_passed", note=note),)
+    entered = _enter(plan, run, run.stage + 1, now)
+    note = f"{run.bot}: {stage.phase}/{stage.name} is passed"
+    return entered, (Change(kind="readiness_advanced", note=note),)
+
+
+def _enter(plan: Plan, run: Run, stage: int, now: datetime) -> Run:
+    before, after = plan.stages[run.stage], plan.stages[stage]
+    goes_on = before.phase == after.phase and after.on_breach is OnBreach.RESTART
+    return replace(
+        run,
+        stage=stage,
+        credited=run.credited if goes_on else ZERO,
+        entered_at=now,
+        signed_at=None,
+        ready=False,
+    )
+
+
+def _step_back(
+    plan: Plan, run: Run, evidence: str, now: datetime
+) -> tuple[Run, tuple[Change, ...]]:
+    stage, first = plan.stages[run.stage], plan.first_of_phase(run.stage)
+    note = f"{run.bot}: {stage.phase}/{stage.name}: {evidence}"
+    match stage.on_breach:
+        case OnBreach.WAIT:
+            return run, ()
+        case OnBreach.RESTART:
+            if not run.credited and run.stage == first:
+                return run, ()
+            back = _enter(plan, replace(run, credited=ZERO), first, now)
+            back = replace(back, reason=evidence, breaches=run.breaches + 1)
+            return back, (Change(kind="readiness_restarted", note=note),)
+        case OnBreach.REDUCE:
+            if run.state is RunState.HELD:
+                return run, ()
+            back = _enter(plan, run, max(first, run.stage - 1), now)
+            back = replace(
+                back, state=RunState.HELD, reason=evidence, breaches=run.breaches + 1, credited=ZERO
+            )
+            return back, (Change(kind="readiness_stepped_back", note=note),)
+
+
+def refusal(plan: Plan, run: Run, now: datetime) -> str:
+    """Return why the next stage cannot be approved now; empty: it can."""
+    if run.state is RunState.ABORTED:
+        return "the run was aborted: begin a new one"
+    if now - run.evaluated_until > FRESH:
+        return f"the last evaluation is from {run.evaluated_until:%Y-%m-%d %H:%M:%S} UTC, too old"
+    if run.state is RunState.HELD:
+        bad = [n for n, one in run.results.items() if one.status is not Status.PASSED]
+        bad = sorted(set(bad) & (plan.own(run.stage) | set(regressed(run))))
+        return f"these criteria are not passed: {', '.join(bad)}" if bad else ""
+    if not run.ready:
+        return f"{missing(plan, run, now)}"
+    if run.stage + 1 == len(plan.stages):
+        return "this is the last stage"
+    return ""
+
+
+def missing(plan: Plan, run: Run, now: datetime) -> str:
+    """Return what a stage still lacks."""
+    stage, found = plan.stages[run.stage], []
+    names = [n for n, one in run.results.items() if one.status is not Status.PASSED]
+    if names or not run.results:
+        found.append("these criteria are not passed: " + (", ".join(sorted(names)) or "all"))
+    if run.credited < timedelta(hours=stage.hours):
+        found.append(f"{run.credited / timedelta(hours=1):.1f} of {stage.hours:g} hours count")
+    if (due := sign_off_due(plan, run)) is not None and due < now:
+        found.append("a sign-off is overdue")
+    return "; ".join(found) or "the next evaluation decides"
+
+
+def target_stage(run: Run) -> int:
+    """Return the stage that an approval enters: the next, or after a step back the present one."""
+    return run.stage if run.state is RunState.HELD else run.stage + 1
+
+
+def approve(plan: Plan, run: Run, now: datetime) -> Run:
+    """Return the run after a person's approval; ask `refusal` first."""
+    entered = _enter(plan, run, target_stage(run), now)
+    return replace(entered, state=RunState.RUNNING)
+
+
+def sign_off(run: Run, now: datetime) -> Run:
+    """Return the run after a person has looked at it."""
+    return replace(run, signed_at=now)
+
+
+def abort(run: Run) -> Run:
+    """Return the run ended by a person."""
+    return replace(run, state=RunState.ABORTED, ready=False)
+
+
+def with_checks(run: Run, found: Mapping[str, Result]) -> Run:
+    """Return the run with what a person's checks found; the next evaluation weighs it."""
+    return replace(run, results={**run.results, **found})

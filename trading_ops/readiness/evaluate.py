@@ -1,0 +1,269 @@
+"""Evaluates every open readiness run: a background task of the reconciler.
+
+Time is evaluated in slots, each once, at its own end: hours of a bot that worked while the
+reconciler or its network was down are found in Prometheus afterwards. What Prometheus does not have
+counts as nothing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.domain import readiness
+from trading_ops.domain.hold import MACHINE, HeldState
+from trading_ops.domain.promql import selectors
+from trading_ops.domain.readiness import (
+    Criterion,
+    Observation,
+    OnBreach,
+    Result,
+    RunState,
+    Status,
+    advance,
+    judge,
+    judge_restarts,
+)
+from trading_ops.domain.runbook import fill_query
+from trading_ops.domain.target import BOTS, NAMED_BOTS, Registry, Target
+from trading_ops.errors import ClientError, Refused, StoreError
+from trading_ops.reconciler.hands_off import HandsOff
+from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler.metrics import ReadinessMetrics
+from trading_ops.reconciler.tasks import Succeeded, unwatched
+from trading_ops.store import Connection
+from trading_ops.store import readiness as stored_runs
+from trading_ops.store.reader import Reader
+from trading_ops.store.readiness import Stored
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+EVERY_SECONDS = 15.0
+SLOT = timedelta(minutes=1)
+"""At least so much is evaluated at once where hours count."""
+
+SLOTS_A_PASS = 24
+"""Of one run; after a long pause the rest follows in the next passes."""
+
+CHECKS_LAST = timedelta(days=7)
+RECORDS_LAST = timedelta(days=30)
+
+RESTARTING = ("restart_bot", "roll_bot", "failover_bot")
+CRASHES = ("TradingBotDown",)
+"""Their runbooks restart a process that died: that explains nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Records:
+    """What the store knows for one slot."""
+
+    verified: dict[str, datetime]
+    explained: str
+
+
+@dataclass(kw_only=True)
+class Evaluator:
+    """Moves the runs on."""
+
+    reader: Reader
+    writer: Writer
+    prometheus: Prometheus
+    registry: Registry
+    holding: Holding
+    hands_off: HandsOff
+    metrics: ReadinessMetrics
+    now: Callable[[], datetime] = clock.now
+    longest_slot: timedelta = timedelta(minutes=5)
+    """At most so much is evaluated at once, after a pause."""
+
+    wakeup: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set: evaluate now."""
+
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
+        """Evaluate until cancelled."""
+        while True:
+            try:
+                await self.evaluate()
+            except StoreError as error:
+                log.warning("readiness_not_stored", error=str(error))
+            else:
+                succeeded()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await self.wakeup.wait()
+            self.wakeup.clear()
+
+    async def evaluate(self) -> None:
+        """Evaluate each open run up to now.
+
+        Raises:
+            StoreError: the database did not answer.
+        """
+        found = await self.reader.read(stored_runs.open_runs)
+        for one in found:
+            target = self.registry.find(one.run.bot)
+            if target is None:
+                continue
+            try:
+                await self._catch_up(one, target)
+            except ClientError as error:
+                # The slot is evaluated when Prometheus answers again.
+                log.warning("readiness_not_evaluated", bot=one.run.bot, error=str(error))
+        self._show(await self.reader.read(stored_runs.open_runs) if found else [])
+
+    async def _catch_up(self, stored: Stored, target: Target) -> None:
+        for _ in range(SLOTS_A_PASS):
+            until = end_of_slot(stored, self.now(), self.longest_slot)
+            if until is None:
+                return
+            seen = await self._observe(stored, target, until)
+            run, changes = advance(stored.plan, stored.run, seen, self.now())
+            if run.state is RunState.HELD and stored.run.state is not RunState.HELD:
+                await self._reduce(target, run)
+            save = partial(
+                stored_runs.save, stored=stored, run=run, changes=changes, now=self.now()
+            )
+            if not await self.writer.run(save):
+                return  # another replica, or a person, was first
+            for change in changes:
+                log.warning(change.kind, note=change.note)
+            stored = Stored(run=run, plan=stored.plan, version=stored.version + 1)
+
+    def _show(self, found: list[Stored]) -> None:
+        shown = self.metrics
+        for family in (
+            *(shown.stage, shown.credited, shown.criteria),
+            *(shown.regressed, shown.held, shown.sign_off_due),
+        ):
+            family.clear()
+        for target in self.registry:
+            if target.kind in NAMED_BOTS:  # those without a run are at stage 0
+                for gauge in (shown.stage, shown.credited, shown.regressed, shown.held):
+                    gauge.labels(target.name)
+                for status in Status:
+                    shown.criteria.labels(target.name, status.value)
+        for one in found:
+            run, bot = one.run, one.run.bot
+            shown.stage.labels(bot).set(run.stage + 1)
+            shown.credited.labels(bot).set(run.credited.total_seconds())
+            for status in Status:
+                count = sum(result.status is status for result in run.results.values())
+                shown.criteria.labels(bot, status.value).set(count)
+            shown.regressed.labels(bot).set(len(readiness.regressed(run)))
+            shown.held.labels(bot).set(run.state is RunState.HELD)
+            if (due := readiness.sign_off_due(one.plan, run)) is not None:
+                shown.sign_off_due.labels(bot).set(due.timestamp())
+
+    async def _reduce(self, target: Target, run: readiness.Run) -> None:
+        """Make the bot reduce-only; killed behind it, the next start finds the same hold."""
+        await self.hands_off.refresh()
+        held_off = self.hands_off.why(target, self.now())
+        if target.kind not in BOTS or held_off is not None:
+            why = f"a {target.kind} takes no orders" if held_off is None else held_off[1]
+            log.warning("readiness_not_reduced", bot=target.name, why=why)
+            return
+        await self.holding.lay(
+            target,
+            HeldState.REDUCING.value,
+            owner=MACHINE,
+            reason=f"readiness: {run.reason}"[:200],
+            key=f"readiness-{run.id}-{run.breaches}",
+        )
+
+    async def _observe(self, stored: Stored, target: Target, until: datetime) -> Observation:
+        run, plan = stored.run, stored.plan
+        criteria = plan.criteria(run.stage)
+        window = until - run.evaluated_until
+        records = await self.reader.read(partial(_records, stored=stored, until=until))
+        results, start = {}, None
+        for name, one in criteria.items():
+            if one.restarts:
+                start, _ = await self._measure(one.query, target, window, until)
+                results[name] = judge_restarts(run, start, records.explained, until)
+            elif one.query:
+                value, evidence = await self._measure(one.query, target, window, until)
+                results[name] = judge(one, value, evidence, until)
+            elif one.verified:
+                results[name] = _of_records(one, records.verified, until)
+            else:
+                results[name] = _of_check(run.results.get(name), until)
+        present, _ = await self._measure(plan.present, target, window, until)
+        return Observation(
+            until=until,
+            present=timedelta(seconds=present or 0.0),
+            results=results,
+            start=start,
+        )
+
+    async def _measure(
+        self, query: str, target: Target, window: timedelta, until: datetime
+    ) -> tuple[float | None, str]:
+        """Return the one value of a query, or None and why there is none.
+
+        Raises:
+            Unreachable: Prometheus did not answer.
+        """
+        seconds = max(1, int(window.total_seconds()))
+        filled = fill_query(query.replace("$window", f"{seconds}s"), target)
+        try:
+            samples = await self.prometheus.query(filled, at=until)
+        except Refused as error:
+            return None, f"Prometheus refused the query: {error}"[:300]
+        if len(samples) == 1:
+            return samples[0].value, f"{samples[0].value:g}"
+        if samples:
+            return None, f"the query gave {len(samples)} samples instead of one"
+        return None, f"no data: {', '.join(_names(filled))}"
+
+
+def end_of_slot(stored: Stored, now: datetime, longest: timedelta) -> datetime | None:
+    """Return up to when a run is to be evaluated next; None: too little time has passed."""
+    since = now - stored.run.evaluated_until
+    if stored.plan.stages[stored.run.stage].on_breach is OnBreach.WAIT:
+        return now if since > timedelta(0) else None
+    return min(now, stored.run.evaluated_until + longest) if since >= SLOT else None
+
+
+def _names(query: str) -> list[str]:
+    """Return the metrics that a query reads."""
+    return sorted({one.partition("{")[0].strip() for one in selectors(query)})
+
+
+def _records(connection: Connection, *, stored: Stored, until: datetime) -> _Records:
+    run = stored.run
+    actions = {name for one in stored.plan.criteria(run.stage).values() for name in one.verified}
+    verified = stored_runs.verified_actions(
+        connection, run.bot, actions, since=until - RECORDS_LAST
+    )
+    explained = stored_runs.explanation(
+        connection,
+        run.bot,
+        actions=RESTARTING,
+        crashes=CRASHES,
+        since=run.seen_at or run.begun_at,
+        until=until,
+    )
+    return _Records(verified=verified, explained=explained)
+
+
+def _of_records(one: Criterion, verified: dict[str, datetime], until: datetime) -> Result:
+    lacking = [name for name in one.verified if name not in verified]
+    if lacking:
+        evidence = f"no verified attempt in {RECORDS_LAST.days} days: {', '.join(lacking)}"
+        return Result(status=Status.UNKNOWN, evidence=evidence, at=until)
+    evidence = ", ".join(f"{name} at {verified[name]:%Y-%m-%d %H:%M}" for name in one.verified)
+    return Result(status=Status.PASSED, evidence=evidence, at=until)
+
+
+def _of_check(last: Result | None, until: datetime) -> Result:
+    if last is None:
+        return Result(status=Status.UNKNOWN, evidence="not checked yet", at=until)
+    if until - last.at > CHECKS_LAST:
+        evidence = f"checked more than {CHECKS_LAST.days} days ago"
+        return Result(status=Status.UNKNOWN, evidence=evidence, at=last.at)
+    return last

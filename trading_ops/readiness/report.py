@@ -1,0 +1,104 @@
+"""The signed report of a run: criteria, evidence and the head of the audit chain."""
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from trading_ops.domain.readiness import Criterion, Limit, Status, missing, regressed, sign_off_due
+from trading_ops.readiness_views import CriterionView, Report, RunView, SignedReport
+from trading_ops.store.events import Head
+from trading_ops.store.readiness import Stored
+
+HOUR = timedelta(hours=1)
+
+
+def view(stored: Stored, now: datetime) -> RunView:
+    """Return a run as the API shows it."""
+    plan, run = stored.plan, stored.run
+    stage = plan.stages[run.stage]
+    phases = list(dict.fromkeys(one.phase for one in plan.stages))
+    done = phases[: phases.index(stage.phase)]
+    if run.ready and (run.stage + 1 == len(plan.stages) or _is_last_of_phase(stored)):
+        done.append(stage.phase)
+    owners = {one.name: at.phase for at in plan.stages[: run.stage + 1] for one in at.criteria}
+    return RunView(
+        id=run.id,
+        bot=run.bot,
+        state=run.state.value,
+        phase=stage.phase,
+        stage=stage.name,
+        number=run.stage + 1,
+        stages=len(plan.stages),
+        hours=round(run.credited / HOUR, 3),
+        hours_needed=stage.hours,
+        ready=run.ready,
+        missing="" if run.ready else missing(plan, run, now),
+        breaches=run.breaches,
+        reason=run.reason,
+        regressed=regressed(run),
+        passed_phases=done,
+        sign_off_due=sign_off_due(plan, run),
+        begun_at=run.begun_at,
+        evaluated_until=run.evaluated_until,
+        criteria=[
+            _criterion(stored, one, owners[name]) for name, one in plan.criteria(run.stage).items()
+        ],
+    )
+
+
+def _is_last_of_phase(stored: Stored) -> bool:
+    stages, at = stored.plan.stages, stored.run.stage
+    return stages[at + 1].phase != stages[at].phase
+
+
+def _criterion(stored: Stored, one: Criterion, phase: str) -> CriterionView:
+    result = stored.run.results.get(one.name)
+    source = one.query or one.check or " ".join(one.command) or ", ".join(one.verified)
+    limit = str(one.limit) if one.limit else _UNWRITTEN[one.restarts]
+    return CriterionView(
+        name=one.name,
+        phase=phase,
+        source=source,
+        limit=limit,
+        status=result.status if result else Status.UNKNOWN,
+        value=result.value if result else None,
+        evidence=result.evidence if result else "not measured yet",
+        at=result.at if result else None,
+    )
+
+
+_UNWRITTEN = {True: "no unexplained restart", False: "passes"}
+
+PASSES = Limit(operator="<=", value=0.0)
+"""The limit of a command without one: its exit code is 0."""
+
+
+def sign(report: Report, key: bytes) -> SignedReport:
+    """Return a report with its signature."""
+    return SignedReport(report=report, signature=_mac(msgspec.to_builtins(report), key))
+
+
+def make(stored: Stored, head: Head, now: datetime) -> Report:
+    """Return the report of a run at a moment."""
+    return Report(at=now, run=view(stored, now), audit_seq=head.seq, audit_mac=head.mac)
+
+
+def is_genuine(text: bytes, keys: Sequence[bytes]) -> bool:
+    """Whether a report in JSON was signed with one of the keys, and not changed since.
+
+    Raises:
+        msgspec.DecodeError: it is not a report.
+    """
+    given: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    if given.keys() != {"report", "signature"}:
+        raise msgspec.DecodeError("it has not the two keys `report` and `signature`")
+    signature = str(given["signature"]).encode("utf-8", "replace")
+    return any(hmac.compare_digest(signature, _mac(given["report"], key).encode()) for key in keys)
+
+
+def _mac(report: Any, key: bytes) -> str:
+    text = msgspec.json.encode(["readiness", report], order="deterministic")
+    return hmac.digest(key, text, "sha256").hex()

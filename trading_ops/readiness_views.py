@@ -1,0 +1,96 @@
+"""Readiness as the API shows it, and as the command line reads it."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from trading_ops.domain.readiness import Status
+
+KEPT_CHARACTERS = 200
+"""Of what a check says, as evidence."""
+
+
+class CriterionView(msgspec.Struct, kw_only=True):
+    """One criterion in force."""
+
+    name: str
+    phase: str
+    source: str
+    """The query, the check, the command or the actions."""
+
+    limit: str
+    status: Status
+    value: float | None
+    evidence: str
+    at: datetime | None
+
+
+class RunView(msgspec.Struct, kw_only=True):
+    """One bot's run."""
+
+    id: str
+    bot: str
+    state: str
+    phase: str
+    stage: str
+    number: int
+    """Of the stage, from 1."""
+
+    stages: int
+    hours: float
+    hours_needed: float
+    ready: bool
+    """Every condition of the stage is met."""
+
+    missing: str
+    """What the stage still lacks."""
+
+    breaches: int
+    reason: str
+    """Of the last step back."""
+
+    regressed: list[str]
+    """Criteria that were passed once and have failed now."""
+
+    passed_phases: list[str]
+    sign_off_due: datetime | None
+    begun_at: datetime
+    evaluated_until: datetime
+    criteria: list[CriterionView]
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What is signed."""
+
+    at: datetime
+    run: RunView
+    audit_seq: int
+    audit_mac: str
+
+
+class SignedReport(msgspec.Struct, kw_only=True):
+    """A report and its HMAC-SHA256 with the audit key."""
+
+    report: Report
+    signature: str
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check found; the reconciler compares the value with the limit."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
+    value: float | None
+    """None: it could not be measured."""
+
+    evidence: Annotated[str, msgspec.Meta(max_length=KEPT_CHARACTERS)]
+
+
+class CheckToRun(msgspec.Struct, kw_only=True):
+    """One check that a person's command is to run."""
+
+    name: str
+    check: str
+    command: list[str]
+    measures: bool
+    """The command prints a number."""

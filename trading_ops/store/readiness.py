@@ -1,0 +1,263 @@
+"""Readiness runs: the plan with which each began, and how far it is. One open run for each bot."""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+
+from trading_ops.domain.approval import Approval, digest
+from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.hold import HeldState
+from trading_ops.domain.readiness import Change, Plan, Run, RunState
+from trading_ops.errors import OrderRefused
+from trading_ops.store import approvals, event_log, events
+from trading_ops.store.holds import IN_FORCE
+from trading_ops.store.tables import attempts, holds, maintenance, readiness_runs
+
+APPROVAL_ACTION = "readiness_approve"
+"""What a request for approval calls it."""
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it is stored."""
+
+    run: Run
+    plan: Plan
+    version: int
+    """Grows with each change; who has an older one must read again."""
+
+
+def begin(connection: Connection, run: Run, plan: Plan, *, actor: str) -> Stored:
+    """Store a new run.
+
+    Raises:
+        OrderRefused: the bot has a run already.
+    """
+    if find(connection, run.bot) is not None:
+        fix = f"`trading-ops readiness abort {run.bot}` ends it"
+        raise OrderRefused(f"{run.bot} has a run already: {fix}")
+    connection.execute(
+        insert(readiness_runs).values(
+            id=run.id,
+            bot=run.bot,
+            plan=msgspec.to_builtins(plan),
+            state=msgspec.to_builtins(run),
+            version=1,
+            begun_at=run.begun_at,
+        )
+    )
+    first = plan.stages[0]
+    events.add(
+        connection,
+        at=run.begun_at,
+        kind="readiness_begun",
+        actor=actor,
+        note=f"{run.bot}: {first.phase}/{first.name}",
+        after={"run": run.id},
+    )
+    return Stored(run=run, plan=plan, version=1)
+
+
+def save(
+    connection: Connection,
+    stored: Stored,
+    run: Run,
+    changes: Sequence[Change],
+    *,
+    now: datetime,
+    actor: str = "reconciler",
+    reason: str = "",
+) -> bool:
+    """Store what became of a run and record its changes; False: someone else changed it first."""
+    ended = now if run.state is RunState.ABORTED else None
+    changed = connection.execute(
+        update(readiness_runs)
+        .where(readiness_runs.c.id == run.id, readiness_runs.c.version == stored.version)
+        .values(state=msgspec.to_builtins(run), version=stored.version + 1, ended_at=ended)
+    ).rowcount
+    if not changed:
+        return False
+    for one in changes:
+        events.add(
+            connection,
+            at=now,
+            kind=one.kind,
+            actor=actor,
+            reason=reason,
+            note=one.note,
+            before=_shown(stored.run),
+            after=_shown(run),
+        )
+    return True
+
+
+def change(
+    connection: Connection,
+    bot: str,
+    alter: Callable[[Stored], tuple[Run, Change]],
+    *,
+    now: datetime,
+    actor: str,
+    reason: str,
+    approved: bool = True,
+) -> Stored | Approval:
+    """Change the open run of a bot as a person ordered; return it.
+
+    Args:
+        connection: inside a transaction.
+        bot: its name.
+        alter: gives the run after the change and what is recorded; may raise OrderRefused.
+        now: the time.
+        actor: who ordered it.
+        reason: why.
+        approved: False: another person's approval of the stage is needed; without one, the request
+            for it is returned and nothing changes.
+
+    Raises:
+        OrderRefused: the bot has no open run, or someone else changed it at the same time.
+    """
+    stored = find(connection, bot)
+    if stored is None:
+        fix = f"`trading-ops readiness begin {bot}` begins one"
+        raise OrderRefused(f"{bot} has no open run: {fix}")
+    run, told = alter(stored)
+    if not approved:
+        asked = _spend_approval(connection, stored, run, actor=actor, now=now)
+        if asked is not None:
+            return asked
+    if not save(connection, stored, run, (told,), now=now, actor=actor, reason=reason):
+        raise OrderRefused("the run has changed meanwhile: try again")
+    return Stored(run=run, plan=stored.plan, version=stored.version + 1)
+
+
+def find(connection: Connection, bot: str) -> Stored | None:
+    """Return the open run of a bot."""
+    return next((one for one in open_runs(connection) if one.run.bot == bot), None)
+
+
+def latest(connection: Connection, bot: str) -> Stored | None:
+    """Return the open run of a bot, or else the last one."""
+    statement = (
+        select(readiness_runs)
+        .where(readiness_runs.c.bot == bot)
+        .order_by(readiness_runs.c.ended_at.is_not(None), readiness_runs.c.begun_at.desc())
+        .limit(1)
+    )
+    row = connection.execute(statement).mappings().one_or_none()
+    return None if row is None else _read(row)
+
+
+def open_runs(connection: Connection) -> list[Stored]:
+    """Return the run of each bot that has one."""
+    statement = select(readiness_runs).where(readiness_runs.c.ended_at.is_(None))
+    rows = connection.execute(statement.order_by(readiness_runs.c.bot)).mappings()
+    return [_read(row) for row in rows]
+
+
+def verified_actions(
+    connection: Connection, bot: str, actions: Collection[str], *, since: datetime
+) -> dict[str, datetime]:
+    """Return when each action was last verified on a bot, of those that were.
+
+    A halt counts as well when the bot acknowledged a hold.
+    """
+    statement = select(attempts.c.action, attempts.c.verified_at).where(
+        attempts.c.target == bot,
+        attempts.c.action.in_(actions),
+        attempts.c.state == AttemptState.VERIFIED,
+        attempts.c.verified_at >= since,
+    )
+    found: dict[str, datetime] = {}
+    for row in connection.execute(statement.order_by(attempts.c.verified_at)):
+        found[row.action] = row.verified_at
+    if "halt_trading" in actions:
+        halts = select(holds.c.id, holds.c.at).where(
+            holds.c.target == bot, holds.c.state == HeldState.HALTED, holds.c.at >= since
+        )
+        for row in connection.execute(halts.order_by(holds.c.at)):
+            if event_log.is_told(connection, kinds=IN_FORCE, since=row.at, id=row.id):
+                found["halt_trading"] = max(row.at, found.get("halt_trading", row.at))
+    return found
+
+
+def explanation(
+    connection: Connection,
+    bot: str,
+    *,
+    actions: Collection[str],
+    crashes: Collection[str],
+    since: datetime,
+    until: datetime,
+) -> str:
+    """Return what explains a restart of a bot in a period; empty: nothing recorded does.
+
+    Args:
+        connection: to read from.
+        bot: its name.
+        actions: those that restart a process.
+        crashes: runbooks that restart what had crashed, which explains nothing.
+        since: the beginning of the period.
+        until: its end.
+    """
+    overlapping = select(maintenance).where(
+        (maintenance.c.target == bot) | maintenance.c.target.is_(None),
+        maintenance.c.begins_at < until,
+        maintenance.c.ends_at > since,
+    )
+    row = connection.execute(overlapping.limit(1)).mappings().one_or_none()
+    if row is not None:
+        return f"maintenance window {row['id']} of {row['owner']}"
+    ordered = select(attempts.c.id, attempts.c.action).where(
+        attempts.c.target == bot,
+        attempts.c.action.in_(actions),
+        attempts.c.runbook.not_in(crashes),
+        attempts.c.started_at > since - timedelta(minutes=1),
+        attempts.c.started_at <= until,
+    )
+    found = connection.execute(ordered.limit(1)).one_or_none()
+    return "" if found is None else f"attempt {found.id} ({found.action})"
+
+
+def _spend_approval(
+    connection: Connection, stored: Stored, run: Run, *, actor: str, now: datetime
+) -> Approval | None:
+    """Spend another person's approval of a stage; without one, return the request for it."""
+    params = {
+        "run": run.id,
+        "stage": stored.plan.stages[run.stage].name,
+        "after_breaches": str(run.breaches),
+    }
+    bound = digest(
+        incident_id=None, action=APPROVAL_ACTION, target=run.bot, params=params, step=None
+    )
+    if approvals.use(connection, bound, attempt_id=None, now=now):
+        return None
+    return approvals.request(
+        connection,
+        incident_id=None,
+        action=APPROVAL_ACTION,
+        target=run.bot,
+        params=params,
+        step=None,
+        requested_by=actor,
+        now=now,
+    )
+
+
+def _read(row: Any) -> Stored:
+    return Stored(
+        run=msgspec.convert(row["state"], Run),
+        plan=msgspec.convert(row["plan"], Plan),
+        version=row["version"],
+    )
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "state": run.state,
+        "stage": run.stage,
+        "hours": round(run.credited / timedelta(hours=1), 3),
+    }
