@@ -82,8 +82,11 @@ class ReconcilerMetrics:
         self.incidents_held = gauge("trading_ops_incidents_held", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
-        self.silences, self.backups = SilenceMetrics(self.registry), BackupMetrics(self.registry)
-        self.readiness = ReadinessMetrics(self.registry)
+        self.silences, self.backups, self.readiness = (
+            SilenceMetrics(self.registry),
+            BackupMetrics(self.registry),
+            ReadinessMetrics(self.registry),
+        )
         self.paused = gauge("trading_ops_automation_paused", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)
