@@ -1,0 +1,33 @@
+"""The queries of the shipped readiness plan: PromQL, over metrics that exist."""
+
+import json
+from pathlib import Path
+
+from tests.rules.committed import run_tool
+from trading_ops.domain.promql import selectors
+from trading_ops.instrument.catalogue import CATALOGUE
+from trading_ops.readiness.plan import load_plan
+
+PLAN = load_plan(Path("none"))
+QUERIES = {
+    f"{stage.name}_{one.name}": one.query
+    for stage in PLAN.stages
+    for one in stage.criteria
+    if one.query
+} | {"present": PLAN.present.replace("$window", "60s")}
+
+
+def test_prometheus_accepts_every_query(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"readiness:{name.replace('-', '_')}", "expr": query}
+        for name, query in QUERIES.items()
+    ]
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps({"groups": [{"name": "readiness", "rules": rules}]}))
+    run_tool("promtool", "check", "rules", str(path))
+
+
+def test_every_metric_exists() -> None:
+    """A name that no process exports would be unknown for ever."""
+    names = {one.partition("{")[0].strip() for q in QUERIES.values() for one in selectors(q)}
+    assert names - {metric.name for metric in CATALOGUE} == set()
