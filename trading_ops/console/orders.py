@@ -67,7 +67,7 @@ class Order:
     in_query: bool = False
     """The route takes its values in the query, not in a body."""
 
-    nobody: bool = False
+    without_owner: bool = False
     """The route does not take the name of the person: its token's name is kept."""
 
     fixed: Mapping[str, str] | None = None
@@ -202,7 +202,7 @@ ORDERS: Mapping[str, Order] = {
         title="Take a backup",
         button="Take a backup",
         effect="A backup is taken now. The page shows it when it is done.",
-        nobody=True,
+        without_owner=True,
     ),
     "maintenance": Order(
         call="POST /api/v1/maintenance",
@@ -259,7 +259,7 @@ def values_of(order: Order, form: Mapping[str, list[str]], owner: str | None) ->
             values[field.name] = given[0]
     if order.keyed and (key := form.get("key")):
         values["key"] = key[0]
-    if owner and not order.nobody:
+    if owner and not order.without_owner:
         values["owner"] = owner
     return values
 

@@ -130,7 +130,7 @@ class Console:
     stack: contextlib.AsyncExitStack
 
     async def stranger(self) -> Browser:
-        """Return a browser that nobody has logged in with."""
+        """Return a browser without a login."""
         return Browser(await self.stack.enter_async_context(TestClient(self.server)))
 
     async def browser(self, role: Role = Role.ADMIN, **fields: str) -> Browser:
