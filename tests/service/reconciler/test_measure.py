@@ -23,6 +23,13 @@ LABELLED = {
     "trading_ops_agent_silent",
     "trading_ops_agent_last_answer_timestamp_seconds",
     "trading_ops_holds_standing",
+    "trading_ops_holds_unregistered",
+    "trading_ops_readiness_stage",
+    "trading_ops_readiness_credited_seconds",
+    "trading_ops_readiness_criteria",
+    "trading_ops_readiness_criteria_regressed",
+    "trading_ops_readiness_held",
+    "trading_ops_readiness_sign_off_due_timestamp_seconds",
 }
 """Their labels are alerts, targets and notices: a process learns of them later."""
 
