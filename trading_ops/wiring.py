@@ -20,6 +20,8 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.secrets import SecretFiles, agent_token_file
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.jobs.config import load_jobs
+from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.parts import Base
@@ -145,11 +147,13 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     wakeup=asyncio.Event(),
                 )
                 loop = _loop(base)
+                scheduler = _scheduler(base)
                 async with (
                     _audited(base),
                     _measured(base),
                     _messaging(base) as outbox,
                     _backed_up(base) as backups,
+                    base.tasks.running("jobs", scheduler.run),
                     _watching(base) as (holding, watch),
                     _qualifying(base, holding) as readiness,
                 ):
@@ -162,6 +166,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                             outbox=outbox,
                             backups=backups,
                             readiness=readiness,
+                            scheduler=scheduler,
                         ),
                         loop=loop,
                         holding=holding,
@@ -407,6 +412,17 @@ def _retention(base: Base) -> Retention:
         incidents_kept=timedelta(days=base.settings.incidents_kept_days),
         messages_kept=timedelta(days=base.settings.messages_kept_days),
         events_kept=timedelta(days=base.settings.events_kept_days),
+    )
+
+
+def _scheduler(base: Base) -> Scheduler:
+    return Scheduler(
+        entries=load_jobs(base.settings.root),
+        writer=base.writer,
+        reader=base.asking,
+        lease=base.lease,
+        metrics=base.metrics.jobs,
+        settings=base.settings,
     )
 
 

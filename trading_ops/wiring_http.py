@@ -14,6 +14,7 @@ from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.feed import Feed
 from trading_ops.api.health import Health, Known
 from trading_ops.api.incidents import Incidents
+from trading_ops.api.jobs import Jobs
 from trading_ops.api.maintenance import MaintenanceWindows
 from trading_ops.api.messages import Messages
 from trading_ops.api.readiness import Readiness
@@ -29,6 +30,7 @@ from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.console.build import add_console
 from trading_ops.domain.target import Kind
+from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.parts import Base
 from trading_ops.reconciler.backups import Backups
 from trading_ops.reconciler.holding import Holding
@@ -48,6 +50,7 @@ def application_of(
     outbox: Outbox,
     backups: Backups,
     readiness: Readiness,
+    scheduler: Scheduler,
 ) -> web.Application:
     """Return the application; it ends its streams when it is shut down."""
     authenticator = Authenticator(
@@ -57,7 +60,15 @@ def application_of(
     stream = Stream(feed, authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
     handlers = _handlers(
-        base, loop, holding, watch, stream, outbox=outbox, backups=backups, readiness=readiness
+        base,
+        loop,
+        holding,
+        watch,
+        stream,
+        outbox=outbox,
+        backups=backups,
+        readiness=readiness,
+        scheduler=scheduler,
     )
     table = routes(handlers)
     application = build_application(table, authenticator)
@@ -88,6 +99,7 @@ def _handlers(
     outbox: Outbox,
     backups: Backups,
     readiness: Readiness,
+    scheduler: Scheduler,
 ) -> Handlers:
     settings, reader, writer = base.settings, base.asking, base.writer
     registry = base.plans.registry
@@ -116,6 +128,7 @@ def _handlers(
         messages=Messages(writer, reader, outbox),
         readiness=readiness,
         reports=Reports(Reporter(prometheus=prometheus, reader=reader, outbox=outbox)),
+        jobs=Jobs(scheduler),
         targets=Targets(
             reader,
             writer,

@@ -69,6 +69,8 @@ NOT_RAISED = {
     "TradingOpsHoldsUnsettled": Not(LONG, "service/holding/test_holding.py"),
     "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),
     "TradingOpsInboxGrowing": Not(LONG, "service/reconciler/test_measure.py"),
+    "TradingOpsJobFailed": Not("no job of the demo fails", "jobs/test_scheduler.py"),
+    "TradingOpsJobMissed": Not(LONG, "jobs/test_scheduler.py"),
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
     "TradingOpsMessagesFailing": Not(LONG, "service/reconciler/test_outbox.py"),
     "TradingOpsNodeDown": Not("the local stack has no node", "service/services/test_node.py"),

@@ -31,6 +31,8 @@ UNTOLD = {
     ("messages", "*"): "deliveries are no part of the audit; giving up, and what persons order, is",
     ("approvals", "_insert"): "of one row, for callers that tell",
     ("holds", "_insert"): "of one row, for callers that tell",
+    ("jobs", "register"): "from when on a shipped job is scheduled; each run is told",
+    ("jobs", "_handle"): "of one row, for callers that tell",
 }
 
 

@@ -19,6 +19,7 @@ from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.health import Health
 from trading_ops.api.identity import Role
 from trading_ops.api.incidents import Incidents
+from trading_ops.api.jobs import Jobs
 from trading_ops.api.maintenance import MaintenanceWindows
 from trading_ops.api.messages import Messages
 from trading_ops.api.openapi import OpenApi
@@ -50,6 +51,7 @@ class Handlers:
     backups: BackupRoutes
     reports: Reports
     readiness: Readiness
+    jobs: Jobs
     targets: Targets
     health: Health
     alerts: Alerts
@@ -69,6 +71,7 @@ def routes(to: Handlers) -> list[Route]:
         *_automation(to.automation, to.maintenance),
         *_backups(to.backups),
         *_readiness(to.readiness),
+        *_jobs(to.jobs),
         *_events(to.events, to.stream),
         *_alerts(to.alerts),
         *_messages(to.messages),
@@ -177,6 +180,19 @@ def _readiness(to: Readiness) -> list[Route]:
         route("POST", f"{bot}/approve", ADMIN, tag, to.approve, refusals=(409,)),
         route("POST", f"{bot}/abort", OPERATOR, tag, to.abort, refusals=(409,)),
         route("GET", f"{bot}/report", VIEWER, tag, to.report),
+    ]
+
+
+def _jobs(to: Jobs) -> list[Route]:
+    tag, path = "jobs", "/api/v1/jobs"
+    one = f"{path}/{{name}}"
+    return [
+        route("GET", path, VIEWER, tag, to.show),
+        route("GET", one, VIEWER, tag, to.one),
+        route("GET", f"{one}/plan", VIEWER, tag, to.plan),
+        route("POST", f"{one}/run", OPERATOR, tag, to.start, status=202, refusals=(409,)),
+        route("POST", f"{one}/pause", OPERATOR, tag, to.pause, refusals=(409,)),
+        route("DELETE", f"{one}/pause", OPERATOR, tag, to.resume, refusals=(409,)),
     ]
 
 

@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, Entry] = {
         "capacity", "capacity", "Show what each resource uses and when it runs out."
     ),
     "readiness": _entry("readiness", "readiness", "Take a bot from paper to live trading."),
+    "jobs": _entry("jobs", "jobs", "List, run and pause recurring work, and show its history."),
     "events": _entry("events", "events", "Show past events, or follow new ones."),
     "notify": _entry("notify", "notify", "Test, list and retry messages to people."),
     "report": _entry("report", "report", "Report on a day, a week, a month or a quarter."),

@@ -14,6 +14,9 @@ from trading_ops.clients.reconciler_views import (
     AttemptView,
     EventPageView,
     EventView,
+    JobHistoryView,
+    JobPlanView,
+    JobView,
     LaidView,
     LiftedView,
     ListedIncidentView,
@@ -43,6 +46,14 @@ class _Runs(msgspec.Struct):
 
 class _Checks(msgspec.Struct):
     checks: list[CheckToRun]
+
+
+class _Jobs(msgspec.Struct):
+    jobs: list[JobView]
+
+
+class _Started(msgspec.Struct):
+    run: int
 
 
 class _Approvals(msgspec.Struct):
@@ -261,6 +272,35 @@ class ReconcilerApi:
     async def readiness_report(self, bot: str) -> SignedReport:
         """Return the signed report of a bot."""
         return _decode(await self._get(f"/api/v1/readiness/{_part(bot)}/report"), SignedReport)
+
+    async def jobs(self) -> list[JobView]:
+        """Return every job."""
+        return _decode(await self._get("/api/v1/jobs"), _Jobs).jobs
+
+    async def job(self, name: str, *, limit: int = 20) -> JobHistoryView:
+        """Return one job and its newest runs."""
+        path = f"/api/v1/jobs/{_part(name)}"
+        return _decode(await self._get(path, params={"limit": str(limit)}), JobHistoryView)
+
+    async def job_plan(self, name: str) -> JobPlanView:
+        """Return what a job would do now."""
+        return _decode(await self._get(f"/api/v1/jobs/{_part(name)}/plan"), JobPlanView)
+
+    async def run_job(self, name: str, *, owner: str) -> int:
+        """Run a job now; return the run's id."""
+        path = f"/api/v1/jobs/{_part(name)}/run"
+        return _decode(await self._order("POST", path, owner=owner), _Started).run
+
+    async def pause_job(self, name: str, *, reason: str, owner: str) -> JobView:
+        """Pause a job."""
+        path = f"/api/v1/jobs/{_part(name)}/pause"
+        return _decode(await self._order("POST", path, reason=reason, owner=owner), JobView)
+
+    async def resume_job(self, name: str, *, owner: str) -> JobView:
+        """Resume a job."""
+        path = f"/api/v1/jobs/{_part(name)}/pause"
+        answer = await self._http.ask("DELETE", path, params={"owner": owner})
+        return _decode(_checked(answer.status, answer.body), JobView)
 
     async def events(self, **filters: str) -> EventPageView:
         """Return events; filters as the API has them."""

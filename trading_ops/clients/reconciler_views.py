@@ -209,6 +209,58 @@ class WindowView(msgspec.Struct):
     ends_at: datetime
 
 
+class RunView(msgspec.Struct):
+    """One run of a job."""
+
+    id: int
+    job: str
+    due_at: datetime | None
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str
+    detail: str
+    actor: str
+
+
+class JobView(msgspec.Struct):
+    """One job."""
+
+    name: str
+    schedule: str
+    misfire: str
+    timeout_seconds: float
+    enabled: bool
+    due_at: datetime | None
+    held_by: str | None
+    paused_by: str | None
+    paused_reason: str | None
+    running: RunView | None
+    last: RunView | None
+    succeeded_at: datetime | None
+
+
+class JobHistoryView(msgspec.Struct):
+    """One job and its newest runs."""
+
+    job: JobView
+    runs: list[RunView]
+
+
+class StepView(msgspec.Struct):
+    """One thing that a job would do."""
+
+    what: str
+    reason: str
+    estimate: str
+
+
+class JobPlanView(msgspec.Struct):
+    """What a job would do now."""
+
+    steps: list[StepView]
+    refused: str
+
+
 class EventPageView(msgspec.Struct):
     """Some events, and from where the next ones are."""
 

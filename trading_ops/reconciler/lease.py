@@ -138,7 +138,12 @@ class Lease:
     @contextlib.asynccontextmanager
     async def borrowed(self, target: str) -> AsyncIterator[bool]:
         """Hold a target for a person's order; yields whether this replica has it."""
-        key = key_of_target(target)
+        async with self.pinned(key_of_target(target)) as held:
+            yield held
+
+    @contextlib.asynccontextmanager
+    async def pinned(self, key: str) -> AsyncIterator[bool]:
+        """Hold a key for the time of the context; yields whether this replica has it."""
         self._pins[key] += 1
         try:
             async with self._lock:

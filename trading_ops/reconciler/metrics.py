@@ -71,6 +71,16 @@ class ReadinessMetrics:
         self.sign_off_due = gauge("trading_ops_readiness_sign_off_due_timestamp_seconds", registry)
 
 
+class JobMetrics:
+    """What the jobs did, and when they are expected to run."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.expected = gauge("trading_ops_job_expected_timestamp_seconds", registry)
+        self.failing = gauge("trading_ops_job_failing", registry)
+        self.succeeded = gauge("trading_ops_job_last_success_timestamp_seconds", registry)
+        self.duration = gauge("trading_ops_job_duration_seconds", registry)
+
+
 class ReconcilerMetrics:
     """The one object through which the reconciler counts."""
 
@@ -82,10 +92,11 @@ class ReconcilerMetrics:
         self.incidents_held = gauge("trading_ops_incidents_held", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
-        self.silences, self.backups, self.readiness = (
+        self.silences, self.backups, self.readiness, self.jobs = (
             SilenceMetrics(self.registry),
             BackupMetrics(self.registry),
             ReadinessMetrics(self.registry),
+            JobMetrics(self.registry),
         )
         self.paused = gauge("trading_ops_automation_paused", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)

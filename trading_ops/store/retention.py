@@ -18,6 +18,7 @@ from trading_ops.store.tables import (
     attempts,
     holds,
     incidents,
+    job_runs,
     maintenance,
     pauses,
 )
@@ -72,7 +73,7 @@ def remove_incidents(connection: Connection, *, before: datetime, now: datetime,
 
 
 def remove_orders(connection: Connection, *, before: datetime, now: datetime, limit: int) -> int:
-    """Remove what persons ordered and what is over: attempts by hand, approvals, holds, windows.
+    """Remove what persons ordered and what is over: orders by hand, holds, windows, job runs.
 
     Args:
         connection: of the writing side.
@@ -91,6 +92,7 @@ def remove_orders(connection: Connection, *, before: datetime, now: datetime, li
             (holds, holds.c.lifted_at < before),
             (pauses, pauses.c.expires_at < before),
             (maintenance, maintenance.c.ends_at < before),
+            (job_runs, job_runs.c.ended_at < before),
         )
     )
     removed += _remove_approvals_by_hand(connection, before, limit)

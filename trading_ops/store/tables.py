@@ -360,3 +360,48 @@ backups = Table(
     Column("restore_milliseconds", BigInteger),
     Column("problem", Words, nullable=False, server_default=""),
 )
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", Words, primary_key=True),
+    # Up to when due times are dealt with: run, refused or skipped.
+    Column("handled_at", Moment, nullable=False),
+    # A due time that a closed gate holds back, and the gate.
+    Column("held_due_at", Moment),
+    Column("held_by", Words),
+    Column("paused_at", Moment),
+    Column("paused_by", Words),
+    Column("paused_reason", Words),
+)
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("job", Words, nullable=False),
+    Column("due_at", Moment),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("outcome", Words, nullable=False),
+    Column("detail", Words, nullable=False, server_default=""),
+    Column("actor", Words, nullable=False),
+    Column("replica", Words, nullable=False),
+    Index("ix_job_runs_job_id", "job", "id"),
+    # One run at a time, whatever became of the leases.
+    Index(
+        "ux_job_runs_running",
+        "job",
+        unique=True,
+        sqlite_where=text("outcome = 'running'"),
+        postgresql_where=text("outcome = 'running'"),
+    ),
+)
+
+trading_sessions = Table(
+    "trading_sessions",
+    metadata,
+    Column("calendar", Words, primary_key=True),
+    Column("opens_at", Moment, primary_key=True),
+    Column("closes_at", Moment, nullable=False),
+)

@@ -5,6 +5,7 @@ from grafana.boards.board import Board
 from grafana.boards.content.fleet import FIRED, LIST
 from grafana.boards.content.heads import ESCALATED, RECONCILER
 from grafana.boards.content.healing import ATTEMPTS, TIME_TO_RECOVER, WAITS
+from grafana.boards.content.jobs import JOBS
 from grafana.boards.content.watchers import PATH, WATCHERS
 from grafana.boards.panels import (
     GREEN,
@@ -278,6 +279,6 @@ RECOVERY = Board(
     title="5 Reconciler and incidents",
     question="What was broken, what did the reconciler do about it, what did it refuse to do and "
     "why, how fast was it, and is it well itself?",
-    rows=(HEAD, DONE, REFUSED, READINESS, WATCHERS, PATH),
+    rows=(HEAD, DONE, REFUSED, READINESS, WATCHERS, JOBS, PATH),
     window="now-1h",
 )

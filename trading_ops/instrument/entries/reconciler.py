@@ -435,4 +435,33 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         help="Time until which a person must sign off, since the epoch; absent when none is due.",
         why="Time after it does not count.",
     ),
+    _gauge(
+        name="trading_ops_job_expected_timestamp_seconds",
+        unit="seconds",
+        labels=("name",),
+        help="When the next run of a job must begin at the latest, since the epoch.",
+        why="In the past: the job did not run when it was due.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_job_failing",
+        labels=("name",),
+        help="1 when the last run of a job failed or its outcome is unknown, else 0.",
+        why="Backups, checks and clean-up that fail are noticed only by their absence.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_job_last_success_timestamp_seconds",
+        unit="seconds",
+        labels=("name",),
+        help="End of the last successful run of a job, since the epoch; 0 for never.",
+        why="How old the result of the job is.",
+    ),
+    _gauge(
+        name="trading_ops_job_duration_seconds",
+        unit="seconds",
+        labels=("name",),
+        help="Duration of the last run of a job.",
+        why="A job that takes longer each day will reach its timeout.",
+    ),
 )

@@ -1,0 +1,187 @@
+"""The scheduler on a real database: due, held back, missed, cut off, left behind, two replicas."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from tests.databases import postgresql_only
+from tests.jobs.conftest import Start
+from trading_ops import clock
+from trading_ops.domain.decision import Pause
+from trading_ops.domain.job import Outcome
+from trading_ops.errors import OrderRefused
+from trading_ops.jobs.job import Result
+from trading_ops.store import Connection, event_log, jobs, pauses
+
+SKIP = {"skip_missed": True}
+
+
+async def test_what_is_due_runs_once(start: Start) -> None:
+    """Its outcome is stored and shown; the same due time does not run again."""
+    async with start() as replica:
+        await replica.make_due()
+        await replica.scheduler.pass_once()
+        await replica.job.began.wait()
+        await replica.scheduler.pass_once()
+        assert replica.metric("expected_timestamp_seconds") is None
+        replica.job.end.set()
+        run = await replica.ended()
+        assert (run.outcome, run.detail, run.actor) == (Outcome.DONE, "as told", "schedule")
+        await replica.scheduler.pass_once()
+        assert replica.job.runs == 1
+        assert replica.metric("failing") == 0
+        assert replica.metric("last_success_timestamp_seconds") == run.ended_at.timestamp()
+        assert replica.metric("expected_timestamp_seconds") > clock.timestamp()
+
+
+async def test_a_failure_is_shown_until_the_next_success(start: Start) -> None:
+    """An exception is a failure; it does not stop the scheduler."""
+    async with start() as replica:
+        await replica.make_due()
+        replica.job.result = Result(Outcome.FAILED, "no space left")
+        replica.job.end.set()
+        await replica.scheduler.pass_once()
+        assert (await replica.ended()).outcome is Outcome.FAILED
+        await replica.scheduler.pass_once()
+        assert replica.metric("failing") == 1
+        replica.job.result = Result(Outcome.NOTHING_TO_DO)
+        await replica.scheduler.start("told", owner="ada")
+        assert (await replica.ended()).actor == "ada"
+        await replica.scheduler.pass_once()
+        assert replica.metric("failing") == 0
+
+
+async def test_a_run_is_cut_off_at_its_timeout(start: Start) -> None:
+    """It counts as failed."""
+    async with start(timeout=timedelta(milliseconds=50)) as replica:
+        await replica.make_due()
+        await replica.scheduler.pass_once()
+        run = await replica.ended()
+        assert run.outcome is Outcome.FAILED
+        assert "cut off" in run.detail
+
+
+async def test_a_pause_of_automation_holds_it_back(start: Start) -> None:
+    """It is noted once with the reason, and runs when the pause is over."""
+    async with start() as replica:
+        await replica.make_due()
+        now = clock.now()
+        pause = Pause(owner="ada", reason="new disk", expires_at=now + timedelta(hours=1))
+        await replica.scheduler.writer.run(partial(pauses.begin, pause=pause, now=now))
+        await replica.scheduler.pass_once()
+        await replica.scheduler.pass_once()
+        (noted,) = await replica.history()
+        assert noted.outcome is Outcome.REFUSED
+        assert "paused by ada: new disk" in noted.detail
+        lift = partial(pauses.lift, owner="ada", now=clock.now())
+        await replica.scheduler.writer.run(lift)
+        await replica.scheduler.pass_once()
+        await replica.job.began.wait()
+        assert replica.job.runs == 1
+
+
+async def test_observe_only_refuses_and_goes_on(start: Start) -> None:
+    """Each due time is noted, nothing is held back, and a person cannot run it either."""
+    async with start(observe_only=True) as replica:
+        await replica.make_due()
+        await replica.scheduler.pass_once()
+        (noted,) = await replica.history()
+        assert noted.outcome is Outcome.REFUSED
+        (standing,) = await replica.scheduler.standings()
+        assert standing.state.held_due_at is None
+        assert standing.due_at > clock.now() - timedelta(minutes=1)
+        with pytest.raises(OrderRefused):
+            await replica.scheduler.start("told", owner="ada")
+
+
+async def test_a_missed_run_can_be_skipped(start: Start) -> None:
+    """With misfire `skip` a due time that is long past is noted and not made up for."""
+    async with start(**SKIP) as replica:
+        await replica.make_due()
+        await replica.scheduler.pass_once()
+        (noted,) = await replica.history()
+        assert noted.outcome is Outcome.REFUSED
+        assert "missed" in noted.detail
+        assert replica.job.runs == 0
+
+
+async def test_a_paused_job_waits_for_resume(start: Start) -> None:
+    """Nothing is expected of it meanwhile, and what was due is not made up for."""
+    async with start() as replica:
+        await replica.make_due()
+        writer = replica.scheduler.writer
+        pause = partial(jobs.pause, job="told", reason="slow", owner="ada", now=clock.now())
+        await writer.run(pause)
+        with pytest.raises(OrderRefused):
+            await writer.run(pause)
+        await replica.scheduler.pass_once()
+        assert replica.metric("expected_timestamp_seconds") is None
+        await writer.run(partial(jobs.resume, job="told", owner="ada", now=clock.now()))
+        (standing,) = await replica.scheduler.standings()
+        assert standing.due_at > clock.now() - timedelta(minutes=1)
+        assert await replica.history() == []
+
+
+async def test_only_one_run_at_a_time(start: Start) -> None:
+    """Neither the schedule nor a person starts a second one."""
+    async with start() as replica:
+        await replica.make_due()
+        await replica.scheduler.pass_once()
+        await replica.job.began.wait()
+        with pytest.raises(OrderRefused):
+            await replica.scheduler.start("told", owner="ada")
+        assert replica.job.runs == 1
+
+
+async def test_a_run_of_a_dead_replica_is_unknown(start: Start) -> None:
+    """The next one closes it; a late report of the first one changes nothing."""
+    async with start() as first:
+        await first.make_due()
+        await first.scheduler.pass_once()
+        await first.job.began.wait()
+        (run,) = await first.history()
+        await first.scheduler.stop(within=0)  # as if it had died: nothing is reported
+        await first.scheduler.lease.end()
+        async with start("two") as second:
+            await second.scheduler.pass_once()
+            (closed,) = await second.history()
+            assert closed.outcome is Outcome.UNKNOWN
+            assert "one stopped" in closed.detail
+            await second.scheduler.pass_once()
+            assert second.metric("failing") == 1
+            late = partial(
+                jobs.finish, run=run.id, outcome=Outcome.DONE, detail="", now=clock.now()
+            )
+            assert not await second.scheduler.writer.run(late)
+            (still,) = await second.history()
+            assert still.outcome is Outcome.UNKNOWN
+
+
+@postgresql_only
+async def test_two_replicas_run_it_once(start: Start) -> None:
+    """Whoever has the lease runs it; the other one sees that it is dealt with."""
+    async with start() as one, start("two") as two:
+        await one.make_due()
+        one.job.end.set()
+        two.job.end.set()
+        await asyncio.gather(one.scheduler.pass_once(), two.scheduler.pass_once())
+        await one.ended()
+        await asyncio.gather(one.scheduler.pass_once(), two.scheduler.pass_once())
+        assert one.job.runs + two.job.runs == 1
+
+
+async def test_a_run_is_in_the_audit_log(start: Start) -> None:
+    """Its start and its end, with the outcome."""
+    async with start() as replica:
+        await replica.make_due()
+        replica.job.end.set()
+        await replica.scheduler.start("told", owner="ada")
+        await replica.ended()
+
+        def kinds(connection: Connection) -> list[str]:
+            return [f"{one.kind} {one.actor}" for one in event_log.latest(connection)]
+
+        found = await replica.scheduler.reader.read(kinds)
+        assert found[:2] == ["job_finished reconciler", "job_started ada"]

@@ -1,0 +1,160 @@
+"""Jobs: when they run, what they did, and running, pausing and resuming one by hand."""
+
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from trading_ops import clock, logs
+from trading_ops.api.asked import Limit, Person, Words
+from trading_ops.api.identity import Identity
+from trading_ops.api.problems import not_found
+from trading_ops.domain.job import JobRun
+from trading_ops.jobs.job import Step
+from trading_ops.jobs.scheduler import Scheduler, Standing
+from trading_ops.store import jobs
+
+log = logs.get(__name__)
+
+
+class RunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who starts a job."""
+
+    owner: Person | None = None
+
+
+class JobPause(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why a job is paused, and by whom."""
+
+    reason: Words
+    owner: Person | None = None
+
+
+class JobResume(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who resumes a job."""
+
+    owner: Person | None = None
+
+
+class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How many runs."""
+
+    limit: Limit = 20
+
+
+class JobView(msgspec.Struct, kw_only=True):
+    """One job."""
+
+    name: str
+    schedule: str
+    misfire: str
+    timeout_seconds: float
+    enabled: bool
+    due_at: datetime | None
+    """The next due time; None: disabled, paused, or no session is stored."""
+
+    held_by: str | None
+    """The gate that holds a due run back."""
+
+    paused_by: str | None
+    paused_reason: str | None
+    running: JobRun | None
+    last: JobRun | None
+    succeeded_at: datetime | None
+
+
+class JobPage(msgspec.Struct, kw_only=True):
+    """Every job, by name."""
+
+    jobs: list[JobView]
+
+
+class JobHistory(msgspec.Struct, kw_only=True):
+    """One job and its newest runs, newest first."""
+
+    job: JobView
+    runs: list[JobRun]
+
+
+class JobPlan(msgspec.Struct, kw_only=True):
+    """What a job would do now; without steps and `refused` there is nothing to do."""
+
+    steps: list[Step]
+    refused: str
+
+
+class JobStarted(msgspec.Struct, kw_only=True):
+    """The run that was started."""
+
+    run: int
+
+
+class Jobs:
+    """What the routes under `jobs` do."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    async def show(self) -> JobPage:
+        """Return every job with its schedule and its last run."""
+        return JobPage(jobs=[_view(one) for one in await self._scheduler.standings()])
+
+    async def one(self, name: str, query: HistoryQuery) -> JobHistory:
+        """Return one job and its newest runs."""
+        view = await self._find(name)
+        read = partial(jobs.history, job=name, limit=query.limit)
+        return JobHistory(job=view, runs=await self._scheduler.reader.read(read))
+
+    async def plan(self, name: str) -> JobPlan:
+        """Return what a job would do now, and change nothing."""
+        await self._find(name)
+        plan = await self._scheduler.plan(name)
+        return JobPlan(steps=list(plan.steps), refused=plan.refused)
+
+    async def start(self, identity: Identity, name: str, body: RunOrder) -> JobStarted:
+        """Run a job now."""
+        await self._find(name)
+        run = await self._scheduler.start(name, owner=identity.actor(body.owner))
+        return JobStarted(run=run)
+
+    async def pause(self, identity: Identity, name: str, body: JobPause) -> JobView:
+        """Pause a job: it is not run by its schedule."""
+        await self._find(name)
+        owner, now = identity.actor(body.owner), clock.now()
+        order = partial(jobs.pause, job=name, owner=owner, reason=body.reason, now=now)
+        await self._scheduler.writer.run(order)
+        log.info("job_paused", job=name, owner=owner)
+        return await self._find(name)
+
+    async def resume(self, identity: Identity, name: str, query: JobResume) -> JobView:
+        """Resume a job that is paused."""
+        await self._find(name)
+        owner = identity.actor(query.owner)
+        order = partial(jobs.resume, job=name, owner=owner, now=clock.now())
+        await self._scheduler.writer.run(order)
+        log.info("job_resumed", job=name, owner=owner)
+        return await self._find(name)
+
+    async def _find(self, name: str) -> JobView:
+        found = [one for one in await self._scheduler.standings() if one.entry.name == name]
+        if not found:
+            not_found("no job has this name")
+        return _view(found[0])
+
+
+def _view(one: Standing) -> JobView:
+    entry, state = one.entry, one.state
+    return JobView(
+        name=entry.name,
+        schedule=str(entry.schedule),
+        misfire="skip" if entry.skip_missed else "run_once",
+        timeout_seconds=entry.timeout.total_seconds(),
+        enabled=entry.enabled,
+        due_at=one.due_at,
+        held_by=state.held_by if state else None,
+        paused_by=state.paused_by if state else None,
+        paused_reason=state.paused_reason if state else None,
+        running=one.running,
+        last=one.last,
+        succeeded_at=one.succeeded.ended_at if one.succeeded else None,
+    )

@@ -1,0 +1,169 @@
+"""`jobs`: when recurring work runs and what it did; run, pause and resume one job."""
+
+import time
+from typing import Any
+
+import click
+import msgspec
+from rich.table import Table
+
+from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.ordering import order, owner_option, reason_option
+from trading_ops.cli.story import plain
+from trading_ops.cli.times import short
+from trading_ops.clients.reconciler_views import JobView, RunView
+
+LOOK_SECONDS = 0.5
+name_argument = click.argument("name", metavar="JOB")
+
+
+@click.group()
+def jobs() -> None:
+    """Recurring work: backups, checks, database care, clean-up."""
+
+
+@jobs.command(name="list")
+@output_option
+def show(output: str) -> None:
+    """List the jobs with their next and last run."""
+    found = order(lambda api: api.jobs())
+    if output == "json":
+        print_json(msgspec.to_builtins(found))
+        return
+    table = Table()
+    for column in ("job", "schedule", "next", "last run", "outcome"):
+        table.add_column(column)
+    for one in found:
+        ran = short(one.last.started_at) if one.last else "never"
+        outcome = "running" if one.running else _words(one.last) if one.last else ""
+        table.add_row(*map(plain, (one.name, one.schedule, _next(one), ran, outcome)))
+    out().print(table)
+
+
+@jobs.command(name="show")
+@name_argument
+@output_option
+def one(name: str, output: str) -> None:
+    """Show one job."""
+    job = order(lambda api: api.job(name)).job
+    if output == "json":
+        print_json(msgspec.to_builtins(job))
+        return
+    for label, text in (
+        ("schedule", job.schedule),
+        ("next", _next(job)),
+        ("misfire", job.misfire),
+        ("timeout", f"{job.timeout_seconds:.0f} s"),
+        ("held by", job.held_by),
+        ("running since", short(job.running.started_at) if job.running else None),
+        ("last run", f"{short(job.last.started_at)} {_words(job.last)}" if job.last else "never"),
+        ("last success", short(job.succeeded_at) if job.succeeded_at else "never"),
+    ):
+        if text is not None:
+            click.echo(f"{label + ':':15}{text}")
+
+
+@jobs.command()
+@name_argument
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@output_option
+def history(name: str, limit: int, output: str) -> None:
+    """Show the newest runs of one job."""
+    runs = order(lambda api: api.job(name, limit=limit)).runs
+    if output == "json":
+        print_json(msgspec.to_builtins(runs))
+        return
+    table = Table()
+    for column in ("run", "due", "started", "took", "outcome", "by"):
+        table.add_column(column)
+    for run in runs:
+        due = short(run.due_at) if run.due_at else "by hand"
+        took = f"{(run.ended_at - run.started_at).total_seconds():.1f} s" if run.ended_at else ""
+        cells = (str(run.id), due, short(run.started_at), took, _words(run), run.actor)
+        table.add_row(*map(plain, cells))
+    out().print(table if runs else f"{name} has not run")
+
+
+@jobs.command()
+@name_argument
+@click.option("--dry-run", is_flag=True, help="Show what it would do and why; change nothing.")
+@click.option("--no-wait", is_flag=True, help="Return when it has begun.")
+@owner_option
+@output_option
+@click.pass_context
+def run(
+    context: click.Context, name: str, owner: str, output: str, *, dry_run: bool, no_wait: bool
+) -> None:
+    """Run JOB now. Exit code 1: it failed or was refused."""
+    if dry_run:
+        _plan(name, output)
+        return
+    key = order(lambda api: api.run_job(name, owner=owner))
+    if no_wait:
+        click.echo(f"run {key} of {name} has begun")
+        return
+    ended = _ended(name, key)
+    if output == "json":
+        print_json(msgspec.to_builtins(ended))
+    else:
+        click.echo(f"{name}: {_words(ended)}")
+    if ended.outcome not in ("done", "nothing_to_do"):
+        context.exit(ExitCode.FAILED)
+
+
+@jobs.command()
+@name_argument
+@reason_option
+@owner_option
+def pause(name: str, reason: str, owner: str) -> None:
+    """Keep JOB from running by its schedule until it is resumed."""
+    order(lambda api: api.pause_job(name, reason=reason, owner=owner))
+    click.echo(f"{name} is paused")
+
+
+@jobs.command()
+@name_argument
+@owner_option
+def resume(name: str, owner: str) -> None:
+    """Return JOB to its schedule. Missed runs are not made up for."""
+    job = order(lambda api: api.resume_job(name, owner=owner))
+    click.echo(f"{name} runs next: {_next(job)}")
+
+
+def _plan(name: str, output: str) -> None:
+    plan = order(lambda api: api.job_plan(name))
+    if output == "json":
+        print_json(msgspec.to_builtins(plan))
+        return
+    if plan.refused:
+        click.echo(f"refused: {plan.refused}")
+    elif not plan.steps:
+        click.echo("nothing to do")
+    for step in plan.steps:
+        estimate = f" ({step.estimate})" if step.estimate else ""
+        click.echo(f"{step.what}{estimate}: {step.reason}")
+
+
+def _ended(name: str, key: int) -> RunView:
+    while True:
+        found = order(lambda api: api.job(name, limit=100)).runs
+        for run in found:
+            if run.id == key and run.outcome != "running":
+                return run
+        time.sleep(LOOK_SECONDS)
+
+
+def _next(job: JobView) -> str:
+    if not job.enabled:
+        return "disabled"
+    if job.paused_by:
+        return f"paused by {job.paused_by}: {job.paused_reason}"
+    if job.held_by:
+        return f"waits: {job.held_by}"
+    return short(job.due_at) if job.due_at else "no trading session is stored"
+
+
+def _words(run: Any) -> str:
+    outcome = run.outcome.replace("_", " ")
+    return f"{outcome}: {run.detail}" if run.detail else str(outcome)

@@ -1,0 +1,127 @@
+"""`jobs.yml`: when each job runs. The shipped file holds the defaults, the user's own overrides."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from trading_ops.errors import ConfigError
+from trading_ops.jobs.registry import JOBS
+from trading_ops.jobs.schedule import AtSession, Schedule, parse
+from trading_ops.yaml_words import load_yaml, parse_duration, problem_of
+
+FILE = "jobs.yml"
+MOST_JITTER = timedelta(hours=1)
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    schedule: str
+    zone: str = "UTC"
+    misfire: Literal["run_once", "skip"] = "run_once"
+    timeout: str = "1h"
+    jitter: str = "0s"
+    enabled: bool = True
+    in_maintenance: bool = False
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    jobs: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """When and how one job runs."""
+
+    name: str
+    schedule: Schedule
+    skip_missed: bool
+    """True: a due time that was missed is not made up for."""
+
+    timeout: timedelta
+    jitter: timedelta
+    enabled: bool
+    in_maintenance: bool
+    """True: it runs in maintenance windows of the fleet too."""
+
+
+def load_jobs(folder: Path, known: Collection[str] = JOBS) -> dict[str, Entry]:
+    """Return every job's entry, from the shipped file and the one in `folder`, if there is one.
+
+    Raises:
+        ConfigError: a key or a value is invalid.
+    """
+    shipped = files("trading_ops.jobs") / FILE
+    found = {name: dict(values) for name, values in _read(shipped.read_text("utf-8"), FILE).items()}
+    own = folder / FILE
+    if own.exists():
+        try:
+            text = own.read_text("utf-8")
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(str(own), "", str(error), "make it a readable text file") from error
+        for name, values in _read(text, str(own)).items():
+            if name not in known:
+                names = ", ".join(sorted(known))
+                raise ConfigError(str(own), f"jobs.{name}", "unknown job", f"one of {names}")
+            found.setdefault(name, {}).update(values)
+    return {name: _entry(name, values, str(own)) for name, values in found.items() if name in known}
+
+
+def calendars(entries: Mapping[str, Entry]) -> frozenset[str]:
+    """Return the exchange calendars that enabled jobs use."""
+    return frozenset(
+        one.schedule.calendar
+        for one in entries.values()
+        if one.enabled and isinstance(one.schedule, AtSession)
+    )
+
+
+def _read(text: str, where: str) -> dict[str, dict[str, Any]]:
+    try:
+        data = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(where, "", problem_of(error), "correct the file") from error
+    try:
+        return msgspec.convert(data, _File).jobs
+    except msgspec.ValidationError as error:
+        fix = "write jobs: {NAME: {schedule: ...}}"
+        raise ConfigError(where, "", str(error), fix) from error
+
+
+def _entry(name: str, values: Mapping[str, Any], where: str) -> Entry:
+    key = f"jobs.{name}"
+    try:
+        entry = msgspec.convert(values, _Entry)
+    except msgspec.ValidationError as error:
+        fields = ", ".join(field.name for field in msgspec.structs.fields(_Entry))
+        raise ConfigError(where, key, str(error), f"known keys are {fields}") from error
+    timeout = _length(entry.timeout, where, f"{key}.timeout")
+    if not timeout:
+        raise ConfigError(where, f"{key}.timeout", "invalid timeout 0s", "write such as 30m")
+    jitter = _length(entry.jitter, where, f"{key}.jitter")
+    if jitter > MOST_JITTER:
+        raise ConfigError(where, f"{key}.jitter", f"{entry.jitter} is too long", "at most 1h")
+    schedule = parse(entry.schedule, entry.zone, where=where, key=key)
+    if isinstance(schedule, AtSession):
+        problem = "no trading sessions are stored in this release"
+        raise ConfigError(where, f"{key}.schedule", problem, "write a cron expression")
+    return Entry(
+        name=name,
+        schedule=schedule,
+        skip_missed=entry.misfire == "skip",
+        timeout=timeout,
+        jitter=jitter,
+        enabled=entry.enabled,
+        in_maintenance=entry.in_maintenance,
+    )
+
+
+def _length(text: str, where: str, key: str) -> timedelta:
+    try:
+        return parse_duration(text, where, key)
+    except OverflowError as error:
+        raise ConfigError(where, key, f"{text} is too long", "write such as 30m") from error

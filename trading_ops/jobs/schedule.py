@@ -1,0 +1,200 @@
+"""When a job is due: a cron expression in a time zone, or an offset to a trading session. Pure.
+
+Each due time is an instant in UTC. For cron on a day when the clock changes:
+
+- a time that the clock skips is due at the first moment after the gap, once;
+- a time that comes twice is due the first time only;
+- an expression whose hour is `*` or `*/N` follows elapsed time: nothing in the gap, and the
+  repeated hour counts twice.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from trading_ops.domain.job import WRONG_CLOCK
+from trading_ops.errors import ConfigError
+from trading_ops.yaml_words import parse_duration
+
+SESSION = re.compile(
+    r"(?P<calendar>[A-Z0-9_]{2,12}) (?P<edge>open|close)"
+    r"(?: ?(?P<sign>[+-]) ?(?P<offset>[0-9a-z]+))?"
+)
+NEAR = timedelta(hours=3)
+"""No clock change is longer."""
+
+CRON_FIELDS = 5
+
+
+@dataclass(frozen=True)
+class Session:
+    """One trading session."""
+
+    opens_at: datetime
+    closes_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cron:
+    """Five fields as in crontab(5), in a time zone."""
+
+    expression: str
+    zone: str = "UTC"
+
+    @property
+    def follows_elapsed_time(self) -> bool:
+        """Whether the hour is `*` or `*/N`."""
+        return self.expression.split()[1].startswith("*")
+
+    def __str__(self) -> str:
+        return f"{self.expression} {self.zone}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtSession:
+    """So long before or after each open or close of an exchange."""
+
+    calendar: str
+    edge: Literal["open", "close"]
+    offset: timedelta
+
+    def __str__(self) -> str:
+        if not self.offset:
+            return f"{self.calendar} {self.edge}"
+        sign, minutes = ("-", -self.offset) if self.offset < timedelta(0) else ("+", self.offset)
+        return f"{self.calendar} {self.edge} {sign} {minutes // timedelta(minutes=1)}min"
+
+
+Schedule = Cron | AtSession
+
+
+def parse(text: str, zone: str, *, where: str = "", key: str = "") -> Schedule:
+    """Return the schedule that a text means.
+
+    Raises:
+        ConfigError: it is neither a cron expression nor an offset to a session.
+    """
+    if found := SESSION.fullmatch(text.strip()):
+        return _at_session(found, where, key)
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        problem = f"unknown time zone {zone!r}"
+        raise ConfigError(where, f"{key}.zone", problem, "write one such as UTC") from error
+    schedule = Cron(expression=" ".join(text.split()), zone=zone)
+    fix = 'write "MINUTE HOUR DAY MONTH WEEKDAY", or such as "XNYS close + 30min"'
+    if len(text.split()) != CRON_FIELDS:
+        raise ConfigError(where, f"{key}.schedule", f"invalid schedule {text!r}", fix)
+    try:
+        next(_local_times(schedule, datetime(2026, 1, 1)))  # noqa: DTZ001 - a wall-clock time
+    except ValueError as error:
+        problem = f"invalid schedule {text!r} ({error})"
+        raise ConfigError(where, f"{key}.schedule", problem, fix) from error
+    return schedule
+
+
+def next_due(
+    schedule: Schedule, last: datetime | None, now: datetime, sessions: Sequence[Session] = ()
+) -> datetime | None:
+    """Return the first due time after `last`; it is in the past when runs were missed.
+
+    Args:
+        schedule: of the job.
+        last: up to when due times are dealt with; None: the job is new, and starts from now.
+        now: the time. When the clock was set back by less than a day, what already ran does not
+            run again; a `last` further ahead came from a clock that was wrong, and does not count.
+        sessions: of the schedule's calendar, sorted; not needed for cron.
+
+    Returns:
+        The instant in UTC; None: the stored sessions end before the next one.
+    """
+    after = now if last is None or last - now > WRONG_CLOCK else last
+    if isinstance(schedule, AtSession):
+        moments = (_edge(schedule, one) for one in sessions)
+        return min((moment for moment in moments if moment > after), default=None)
+    return _next_cron(schedule, after)
+
+
+def jitter(name: str, due: datetime, most: timedelta) -> timedelta:
+    """Return how long after `due` a job starts: the same on every replica, spread over `most`."""
+    seed = hashlib.sha256(f"{name} {due.timestamp():.0f}".encode()).digest()
+    return most * (int.from_bytes(seed[:4]) / 2**32)
+
+
+def _at_session(found: re.Match[str], where: str, key: str) -> AtSession:
+    offset = timedelta(0)
+    if text := found["offset"]:
+        offset = parse_duration(re.sub(r"min$", "m", text), where, f"{key}.schedule")
+    edge: Literal["open", "close"] = "open" if found["edge"] == "open" else "close"
+    sign = -1 if found["sign"] == "-" else 1
+    return AtSession(calendar=found["calendar"], edge=edge, offset=sign * offset)
+
+
+def _edge(schedule: AtSession, session: Session) -> datetime:
+    edge = session.opens_at if schedule.edge == "open" else session.closes_at
+    return edge + schedule.offset
+
+
+def _next_cron(schedule: Cron, after: datetime) -> datetime:
+    zone = ZoneInfo(schedule.zone)
+    # From before `after` on the wall clock: one that is skipped or repeated maps to later instants.
+    start = (after - NEAR).astimezone(zone).replace(tzinfo=None)
+    if _is_steady(zone, after):
+        start = after.astimezone(zone).replace(tzinfo=None)
+    best: datetime | None = None
+    for local in _local_times(schedule, start):
+        first = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+        if best is not None and first > best + NEAR:
+            break
+        for moment in _instants(schedule, local, zone):
+            if moment > after and (best is None or moment < best):
+                best = moment
+        if best is not None and _is_steady(zone, best):
+            break
+    assert best is not None  # noqa: S101 - the iterator does not end without an error
+    return best
+
+
+def _instants(schedule: Cron, local: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
+    """Return when a wall-clock time happens: never, once or twice."""
+    first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first == second:
+        return (first,)
+    if first < second:  # it comes twice
+        return (first, second) if schedule.follows_elapsed_time else (first,)
+    if schedule.follows_elapsed_time:
+        return ()
+    return (_end_of_gap(second, first, zone),)
+
+
+def _end_of_gap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """Return the moment of the clock change between two instants; both are whole seconds."""
+    offset = before.astimezone(zone).utcoffset()
+    low, high = int(before.timestamp()), int(after.timestamp())
+    while high - low > 1:
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle, tz=zone).utcoffset() == offset:
+            low = middle
+        else:
+            high = middle
+    return datetime.fromtimestamp(high, tz=UTC)
+
+
+def _is_steady(zone: ZoneInfo, moment: datetime) -> bool:
+    """Whether the clock does not change near a moment."""
+    offsets = {(moment + delta).astimezone(zone).utcoffset() for delta in (-NEAR, NEAR)}
+    return len(offsets) == 1
+
+
+def _local_times(schedule: Cron, after: datetime) -> Iterator[datetime]:
+    """Yield the wall-clock times that match, later than a naive one."""
+    from croniter import croniter  # noqa: PLC0415 - only who schedules needs it
+
+    times = croniter(schedule.expression, after, ret_type=datetime, max_years_between_matches=10)
+    while True:
+        found: datetime = times.get_next(datetime)
+        yield found

@@ -1,0 +1,383 @@
+"""The scheduler: each pass compares what is stored with the time, and starts what is due.
+
+Everything that decides is in the database, so a pass that is killed anywhere is continued by the
+next one, of this process or another replica's. Only the lease of a job lets a replica run it.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from trading_ops import clock, logs
+from trading_ops.domain.decision import Pause
+from trading_ops.domain.job import JobRun, JobState, Outcome
+from trading_ops.domain.maintenance import Maintenance
+from trading_ops.errors import OrderRefused, StoreError
+from trading_ops.jobs.config import Entry, calendars
+from trading_ops.jobs.gates import closed_gate
+from trading_ops.jobs.job import Context, Job, Plan, Result
+from trading_ops.jobs.registry import load
+from trading_ops.jobs.schedule import AtSession, Session, jitter, next_due
+from trading_ops.reconciler.lease import Lease
+from trading_ops.reconciler.metrics import JobMetrics
+from trading_ops.reconciler.tasks import Succeeded, unwatched
+from trading_ops.settings import Settings
+from trading_ops.store import Connection, maintenance, pauses
+from trading_ops.store import jobs as stored
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+PASS_SECONDS = 3.0
+ON_TIME = timedelta(minutes=5)
+"""A due time that is older than this, beyond the jitter, was missed."""
+
+SCHEDULE = "schedule"
+"""The actor of a run that no person started."""
+
+LEASE_LOOK_SECONDS = 1.0
+"""Between two looks whether a running job still has its lease."""
+
+DRAIN_SECONDS = 2.0
+"""For running jobs at the end of the process; what is left is cancelled and becomes `unknown`."""
+
+
+def key_of_job(name: str) -> str:
+    """Return what a replica must hold to run a job."""
+    return f"job:{name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """One consistent reading of everything that a pass decides by."""
+
+    states: Mapping[str, JobState]
+    running: Mapping[str, JobRun]
+    latest: Mapping[str, JobRun]
+    succeeded: Mapping[str, JobRun]
+    sessions: Mapping[str, tuple[Session, ...]]
+    pause: Pause | None
+    windows: tuple[Maintenance, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A job as it is shown."""
+
+    entry: Entry
+    state: JobState | None
+    due_at: datetime | None
+    """The next due time; None: disabled, paused, or no session is stored."""
+
+    running: JobRun | None
+    last: JobRun | None
+    succeeded: JobRun | None
+
+
+@dataclass(kw_only=True)
+class Scheduler:
+    """Runs the jobs of one reconciler."""
+
+    entries: Mapping[str, Entry]
+    writer: Writer
+    reader: Reader
+    lease: Lease
+    metrics: JobMetrics
+    settings: Settings
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    """For tests: jobs that are not in the registry."""
+
+    _runs: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
+    _due: dict[str, tuple[object, datetime | None]] = field(init=False, default_factory=dict)
+
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
+        """Start what is due until cancelled."""
+        try:
+            while True:
+                try:
+                    await self.pass_once()
+                except StoreError as error:
+                    log.warning("jobs_not_scheduled", error=str(error))
+                else:
+                    succeeded()
+                await asyncio.sleep(PASS_SECONDS)
+        finally:
+            await self.stop()
+
+    async def pass_once(self) -> None:
+        """Close what was left behind, start what is due, and show how the jobs stand."""
+        now = clock.now()
+        known = await self.known(now)
+        if new := self.entries.keys() - known.states.keys():
+            await self.writer.run(partial(stored.register, names=new, now=now))
+        for name, left in known.running.items():
+            if left.replica != self.lease.replica and name in self.entries:
+                await self._close(name)
+        for name, entry in self.entries.items():
+            state = known.states.get(name)
+            if state is None or not entry.enabled or state.paused_at is not None:
+                continue
+            if name not in known.running:
+                await self._consider(entry, state, known, now)
+        self._show(known, now)
+
+    async def known(self, now: datetime) -> Known:
+        """Read everything that a pass decides by."""
+        return await self.reader.read(partial(_read, names=calendars(self.entries), now=now))
+
+    async def standings(self) -> list[Standing]:
+        """Return every job as it stands, by name."""
+        now = clock.now()
+        known = await self.known(now)
+        return [self._standing(entry, known, now) for _, entry in sorted(self.entries.items())]
+
+    async def plan(self, name: str) -> Plan:
+        """Return what a job would do now."""
+        return await self._job(name).plan(self._context(self.entries[name]))
+
+    async def start(self, name: str, *, owner: str) -> int:
+        """Run a job now because a person says so; return the run's id.
+
+        Pauses of automation and maintenance windows do not hold a person back; observe-only does.
+
+        Raises:
+            OrderRefused: it runs already, another replica has its lease, or observe-only is set.
+        """
+        if self.settings.observe_only:
+            raise OrderRefused("the reconciler is observe-only: use --dry-run, or change settings")
+        run = await self._begin(self.entries[name], due_at=None, actor=owner)
+        if run is None:
+            raise OrderRefused(f"{name} is running, or another reconciler is about to run it")
+        return run
+
+    async def _consider(self, entry: Entry, state: JobState, known: Known, now: datetime) -> None:
+        due = self._due_at(entry, state, known, now)
+        if state.held_due_at is not None and (due is None or due > now):
+            due = state.held_due_at
+        if due is None or due + jitter(entry.name, due, entry.jitter) > now:
+            return
+        gate = self._gate(entry, known, now)
+        if gate is None:
+            late = now - due - entry.jitter
+            if not (entry.skip_missed and late > ON_TIME and due != state.held_due_at):
+                await self._begin(entry, due_at=due, actor=SCHEDULE)
+                return
+            gate = f"missed by {timedelta(seconds=late // timedelta(seconds=1))}, and misfire: skip"
+        elif due == state.held_due_at:
+            return  # noted once
+        hold = not entry.skip_missed and not self.settings.observe_only
+        await self._refuse(entry.name, due, gate, hold=hold)
+
+    def _gate(self, entry: Entry, known: Known, now: datetime) -> str | None:
+        return closed_gate(
+            now,
+            observe_only=self.settings.observe_only,
+            pause=known.pause,
+            windows=known.windows,
+            in_maintenance=entry.in_maintenance,
+        )
+
+    async def _begin(self, entry: Entry, *, due_at: datetime | None, actor: str) -> int | None:
+        """Begin a run if this replica has the lease, which the run then keeps."""
+        begun: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        if entry.name in self._runs:
+            return None
+        work = self._hold_and_run(entry, due_at, actor, begun)
+        self._runs[entry.name] = asyncio.create_task(work, name=key_of_job(entry.name))
+        return await begun
+
+    async def _hold_and_run(
+        self,
+        entry: Entry,
+        due_at: datetime | None,
+        actor: str,
+        begun: asyncio.Future[int | None],
+    ) -> None:
+        key = key_of_job(entry.name)
+        try:
+            async with self.lease.pinned(key) as held:
+                run = None
+                if held:
+                    order = partial(
+                        stored.begin,
+                        claim=self.lease.claim(key),
+                        job=entry.name,
+                        due_at=due_at,
+                        actor=actor,
+                        now=clock.now(),
+                    )
+                    run = await self.writer.run(order)
+                _answer(begun, run)
+                if run is not None:
+                    log.info("job_started", job=entry.name, run=run, actor=actor)
+                    result = await self._guarded(entry)
+                    await self._finish(entry.name, run, result)
+        except StoreError as error:
+            log.warning("job_not_recorded", job=entry.name, error=str(error))
+        finally:
+            _answer(begun, None)
+            del self._runs[entry.name]
+
+    async def _guarded(self, entry: Entry) -> Result:
+        work = self._job(entry.name).run(self._context(entry))
+        try:
+            async with asyncio.timeout(entry.timeout.total_seconds()) as limit:
+                return await self._while_held(key_of_job(entry.name), work)
+        except Exception as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                return Result(Outcome.FAILED, f"cut off after {entry.timeout}")
+            log.warning("job_error", job=entry.name, exc_info=True)
+            return Result(Outcome.FAILED, f"{type(error).__name__}: {error}")
+
+    async def _while_held(self, key: str, work: Coroutine[Any, Any, Result]) -> Result:
+        """Carry work out; cut it off when another replica may have taken the lease over."""
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=LEASE_LOOK_SECONDS)
+                if not task.done() and key not in self.lease.keys:
+                    return Result(Outcome.UNKNOWN, "cut off: the lease was lost")
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _finish(self, name: str, run: int, result: Result) -> None:
+        """Store the outcome, and keep trying while the database is away."""
+        wait = 1.0
+        while True:
+            try:
+                noted = await self.writer.run(
+                    partial(
+                        stored.finish,
+                        run=run,
+                        outcome=result.outcome,
+                        detail=result.detail,
+                        now=clock.now(),
+                    )
+                )
+            except StoreError as error:
+                log.warning("job_outcome_not_stored", job=name, error=str(error))
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, 30.0)
+            else:
+                log.info("job_finished", job=name, run=run, outcome=result.outcome, noted=noted)
+                return
+
+    async def _close(self, name: str) -> None:
+        key = key_of_job(name)
+        async with self.lease.pinned(key) as held:
+            if held:
+                order = partial(
+                    stored.close_left_behind,
+                    claim=self.lease.claim(key),
+                    job=name,
+                    now=clock.now(),
+                )
+                if await self.writer.run(order):
+                    log.warning("job_left_behind", job=name)
+
+    async def _refuse(self, name: str, due: datetime, gate: str, *, hold: bool) -> None:
+        key = key_of_job(name)
+        async with self.lease.pinned(key) as held:
+            if held:
+                order = partial(
+                    stored.refuse,
+                    job=name,
+                    due_at=due,
+                    detail=gate,
+                    hold=hold,
+                    replica=self.lease.replica,
+                    now=clock.now(),
+                )
+                await self.writer.run(order)
+                log.info("job_refused", job=name, reason=gate)
+
+    async def stop(self, within: float = DRAIN_SECONDS) -> None:
+        """End what runs; a run that does not end in time stays open, and becomes `unknown`."""
+        running = list(self._runs.values())
+        if running:
+            _, late = await asyncio.wait(running, timeout=within)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _job(self, name: str) -> Job:
+        return self.jobs[name] if name in self.jobs else load(name)
+
+    def _context(self, entry: Entry) -> Context:
+        return Context(
+            settings=self.settings,
+            writer=self.writer,
+            reader=self.reader,
+            timeout=entry.timeout,
+            calendars=calendars(self.entries),
+        )
+
+    def _due_at(
+        self, entry: Entry, state: JobState, known: Known, now: datetime
+    ) -> datetime | None:
+        """Return the next due time; computed again only when something of it changed."""
+        sessions: tuple[Session, ...] = ()
+        if isinstance(entry.schedule, AtSession):
+            sessions = known.sessions[entry.schedule.calendar]
+        depends = state.handled_at, sessions
+        if self._due.get(entry.name, (None, None))[0] != depends:
+            due = next_due(entry.schedule, state.handled_at, now, sessions)
+            self._due[entry.name] = depends, due
+        return self._due[entry.name][1]
+
+    def _standing(self, entry: Entry, known: Known, now: datetime) -> Standing:
+        state = known.states.get(entry.name)
+        due = None
+        if state is not None and entry.enabled and state.paused_at is None:
+            due = self._due_at(entry, state, known, now)
+        return Standing(
+            entry=entry,
+            state=state,
+            due_at=due,
+            running=known.running.get(entry.name),
+            last=known.latest.get(entry.name),
+            succeeded=known.succeeded.get(entry.name),
+        )
+
+    def _show(self, known: Known, now: datetime) -> None:
+        for name, entry in self.entries.items():
+            one = self._standing(entry, known, now)
+            if one.due_at is None or one.running is not None:
+                # Nothing is expected; a series that stays would be in the past one day.
+                self.metrics.expected.remove_by_labels({"name": name})
+            else:
+                expected = one.due_at + entry.jitter + ON_TIME
+                self.metrics.expected.labels(name).set(expected.timestamp())
+            ok = one.last is None or one.last.outcome in (Outcome.DONE, Outcome.NOTHING_TO_DO)
+            self.metrics.failing.labels(name).set(0 if ok else 1)
+            if one.last is not None and one.last.ended_at is not None:
+                took = one.last.ended_at - one.last.started_at
+                self.metrics.duration.labels(name).set(took.total_seconds())
+            done = one.succeeded.ended_at if one.succeeded is not None else None
+            self.metrics.succeeded.labels(name).set(done.timestamp() if done else 0)
+
+
+def _answer(begun: asyncio.Future[int | None], run: int | None) -> None:
+    if not begun.done():
+        begun.set_result(run)
+
+
+def _read(connection: Connection, *, names: frozenset[str], now: datetime) -> Known:
+    return Known(
+        states=stored.states(connection),
+        running={run.job: run for run in stored.running(connection)},
+        latest=stored.latest(connection),
+        succeeded=stored.succeeded(connection),
+        sessions={
+            name: tuple(Session(*one) for one in stored.sessions_of(connection, name))
+            for name in sorted(names)
+        },
+        pause=pauses.current(connection, now=now),
+        windows=tuple(maintenance.current(connection, now=now)),
+    )

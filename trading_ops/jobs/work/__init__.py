@@ -1,0 +1,1 @@
+"""What the shipped jobs do, one file each."""

@@ -1,0 +1,85 @@
+"""Jobs that are a command of `trading-ops`, run in a process of its own.
+
+A process can be ended at its timeout, and its memory is gone afterwards.
+"""
+
+import asyncio
+import contextlib
+import sys
+from dataclasses import dataclass
+
+from trading_ops.domain.job import Outcome
+from trading_ops.jobs.job import Context, Plan, Result, Step
+
+SHOWN = 300
+"""Characters of the last line of output that are kept."""
+
+END_SECONDS = 5.0
+"""Between SIGTERM and SIGKILL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A job that runs a command line; exit code 0 is success."""
+
+    arguments: tuple[str, ...]
+    what: str
+    reason: str
+    nothing: str = ""
+    """What the last line of output begins with when there was nothing to do."""
+
+    module: str = "trading_ops.cli.main"
+
+    async def plan(self, context: Context) -> Plan:
+        """Return the command as its only step."""
+        del context
+        return Plan((Step(self.what, self.reason),))
+
+    async def run(self, context: Context) -> Result:
+        """Run the command; end it when the job is cut off."""
+        settings = context.settings
+        process = await asyncio.create_subprocess_exec(
+            *(
+                "/usr/bin/env",
+                f"TRADING_OPS_ROOT={settings.root}",
+                f"TRADING_OPS_VAR={settings.var}",
+            ),
+            *(sys.executable, "-m", self.module, *self.arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            output, _ = await process.communicate()
+        finally:
+            await _end(process)
+        said = last_line(output)
+        if process.returncode:
+            return Result(Outcome.FAILED, f"exit code {process.returncode}: {said}")
+        if self.nothing and said.startswith(self.nothing):
+            return Result(Outcome.NOTHING_TO_DO, said)
+        return Result(Outcome.DONE, said)
+
+
+def last_line(output: bytes) -> str:
+    """Return the last line that says something."""
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip()[:SHOWN] if lines else ""
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), END_SECONDS)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+AUDIT_VERIFY = Command(
+    arguments=("audit", "verify"),
+    what="verify the audit log",
+    reason="a change of a past event must be found",
+)

@@ -1,0 +1,290 @@
+"""Jobs: up to when each was dealt with, who paused it, and its runs.
+
+A run is begun by a replica that holds the job's lease, in the transaction that checks the lease.
+There is at most one running run of a job; a run whose replica lost the lease is closed as
+`unknown`, and what that replica reports later changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from trading_ops.domain.job import GOOD, WRONG_CLOCK, JobRun, JobState, Outcome
+from trading_ops.errors import OrderRefused
+from trading_ops.store import claims, events
+from trading_ops.store.claims import Claim
+from trading_ops.store.tables import job_runs, jobs, trading_sessions
+
+LATEST = 20
+LONGEST_DETAIL = 500
+
+
+def states(connection: Connection) -> dict[str, JobState]:
+    """Return the state of every job that was ever scheduled, by name."""
+    rows = connection.execute(select(jobs)).mappings()
+    return {row["name"]: JobState(**row) for row in rows}
+
+
+def register(connection: Connection, names: Iterable[str], *, now: datetime) -> None:
+    """Add jobs that are new; they are due from now on."""
+    known = set(connection.execute(select(jobs.c.name)).scalars())
+    for name in sorted(set(names) - known):
+        connection.execute(insert(jobs).values(name=name, handled_at=now))
+
+
+def begin(
+    connection: Connection,
+    claim: Claim,
+    *,
+    job: str,
+    due_at: datetime | None,
+    actor: str,
+    now: datetime,
+) -> int | None:
+    """Begin a run and return its id; None: the lease is lost, or a run is under way.
+
+    Args:
+        connection: inside a transaction.
+        claim: the job's lease.
+        job: its name.
+        due_at: what it runs for; None: a person started it.
+        actor: who started it.
+        now: the time.
+    """
+    if not claims.is_held(connection, claim, now=now, margin=claims.MARGIN):
+        return None
+    busy = select(job_runs.c.id).where(job_runs.c.job == job, job_runs.c.outcome == Outcome.RUNNING)
+    if connection.execute(busy).first() is not None:
+        return None
+    if due_at is not None and not _handle(connection, job, due_at, now):
+        return None
+    key = connection.execute(
+        insert(job_runs).values(
+            job=job,
+            due_at=due_at,
+            started_at=now,
+            outcome=Outcome.RUNNING,
+            actor=actor,
+            replica=claim.replica,
+        )
+    ).inserted_primary_key
+    assert key is not None  # noqa: S101 - an INSERT of one row always has a key
+    events.add(
+        connection,
+        at=now,
+        kind="job_started",
+        actor=actor,
+        note=job,
+        after={"run": int(key[0]), "due_at": due_at},
+    )
+    return int(key[0])
+
+
+def finish(
+    connection: Connection, run: int, *, outcome: Outcome, detail: str, now: datetime
+) -> bool:
+    """End a run that is under way; False: it was closed by another replica."""
+    detail = detail[:LONGEST_DETAIL]
+    changed = connection.execute(
+        update(job_runs)
+        .where(job_runs.c.id == run, job_runs.c.outcome == Outcome.RUNNING)
+        .values(outcome=outcome, detail=detail, ended_at=now)
+    ).rowcount
+    if changed:
+        job = connection.execute(select(job_runs.c.job).where(job_runs.c.id == run)).scalar_one()
+        events.add(
+            connection,
+            at=now,
+            kind="job_finished",
+            reason=outcome,
+            note=f"{job}: {detail}" if detail else job,
+            after={"run": run, "outcome": outcome},
+        )
+    return bool(changed)
+
+
+def refuse(
+    connection: Connection,
+    *,
+    job: str,
+    due_at: datetime,
+    detail: str,
+    hold: bool,
+    replica: str,
+    now: datetime,
+) -> None:
+    """Note that a due time was not run, and why.
+
+    Args:
+        connection: inside a transaction.
+        job: its name.
+        due_at: which was not run.
+        detail: why.
+        hold: True: it is run as soon as the gate opens.
+        replica: who decided.
+        now: the time.
+    """
+    if not _handle(connection, job, due_at, now):
+        return
+    held = {"held_due_at": due_at, "held_by": detail} if hold else {}
+    if held:
+        connection.execute(update(jobs).where(jobs.c.name == job).values(**held))
+    connection.execute(
+        insert(job_runs).values(
+            job=job,
+            due_at=due_at,
+            started_at=now,
+            ended_at=now,
+            outcome=Outcome.REFUSED,
+            detail=detail[:LONGEST_DETAIL],
+            actor="schedule",
+            replica=replica,
+        )
+    )
+    events.add(
+        connection,
+        at=now,
+        kind="job_refused",
+        reason=Outcome.REFUSED,
+        note=f"{job}: {detail}",
+        after={"due_at": due_at, "held": hold},
+    )
+
+
+def close_left_behind(connection: Connection, claim: Claim, *, job: str, now: datetime) -> bool:
+    """Close a run of a replica that no longer holds the lease; its outcome is unknown."""
+    if not claims.is_held(connection, claim, now=now):
+        return False
+    row = connection.execute(
+        select(job_runs.c.id, job_runs.c.replica)
+        .where(job_runs.c.job == job, job_runs.c.outcome == Outcome.RUNNING)
+        .with_for_update()
+    ).first()
+    if row is None or row.replica == claim.replica:
+        return False
+    detail = f"{row.replica} stopped in the middle of it"
+    return finish(connection, row.id, outcome=Outcome.UNKNOWN, detail=detail, now=now)
+
+
+def pause(connection: Connection, job: str, *, owner: str, reason: str, now: datetime) -> None:
+    """Keep a job from its schedule until it is resumed.
+
+    Raises:
+        OrderRefused: it is paused.
+    """
+    values = {"paused_at": now, "paused_by": owner, "paused_reason": reason}
+    statement = update(jobs).where(jobs.c.name == job, jobs.c.paused_at.is_(None))
+    if not connection.execute(statement.values(**values)).rowcount:
+        raise OrderRefused(f"{job} is already paused")
+    events.add(connection, at=now, kind="job_paused", actor=owner, reason=reason, note=job)
+
+
+def resume(connection: Connection, job: str, *, owner: str, now: datetime) -> None:
+    """Return a job to its schedule; what was due meanwhile is not made up for.
+
+    Raises:
+        OrderRefused: it is not paused.
+    """
+    values = {"paused_at": None, "paused_by": None, "paused_reason": None, "handled_at": now}
+    statement = update(jobs).where(jobs.c.name == job, jobs.c.paused_at.is_not(None))
+    if not connection.execute(statement.values(**values)).rowcount:
+        raise OrderRefused(f"{job} is not paused")
+    events.add(connection, at=now, kind="job_resumed", actor=owner, note=job)
+
+
+def run_of(connection: Connection, run: int) -> JobRun | None:
+    """Return one run."""
+    row = connection.execute(select(job_runs).where(job_runs.c.id == run)).mappings().one_or_none()
+    return None if row is None else _read(row)
+
+
+def history(connection: Connection, job: str, *, limit: int = LATEST) -> list[JobRun]:
+    """Return the newest runs of a job, newest first."""
+    rows = connection.execute(
+        select(job_runs).where(job_runs.c.job == job).order_by(job_runs.c.id.desc()).limit(limit)
+    )
+    return [_read(row) for row in rows.mappings()]
+
+
+def running(connection: Connection) -> list[JobRun]:
+    """Return the runs that are under way, or were when their replica stopped."""
+    rows = connection.execute(select(job_runs).where(job_runs.c.outcome == Outcome.RUNNING))
+    return [_read(row) for row in rows.mappings()]
+
+
+def latest(connection: Connection) -> dict[str, JobRun]:
+    """Return the newest run of each job that was really started and is over, by job."""
+    return _newest(connection, [one for one in Outcome if one not in _NOT_RUN])
+
+
+def succeeded(connection: Connection) -> dict[str, JobRun]:
+    """Return the newest successful run of each job."""
+    return _newest(connection, list(GOOD))
+
+
+_NOT_RUN = {Outcome.RUNNING, Outcome.REFUSED}
+
+
+def _newest(connection: Connection, outcomes: Sequence[Outcome]) -> dict[str, JobRun]:
+    newest = (
+        select(func.max(job_runs.c.id))
+        .where(job_runs.c.outcome.in_(outcomes))
+        .group_by(job_runs.c.job)
+    )
+    rows = connection.execute(select(job_runs).where(job_runs.c.id.in_(newest)))
+    return {row["job"]: _read(row) for row in rows.mappings()}
+
+
+def store_sessions(
+    connection: Connection,
+    calendar: str,
+    sessions: Sequence[tuple[datetime, datetime]],
+    *,
+    now: datetime,
+) -> None:
+    """Replace the stored sessions of a calendar that are not over."""
+    mine = trading_sessions.c.calendar == calendar
+    connection.execute(delete(trading_sessions).where(mine))
+    if sessions:
+        rows = [
+            {"calendar": calendar, "opens_at": opens_at, "closes_at": closes_at}
+            for opens_at, closes_at in sessions
+        ]
+        connection.execute(insert(trading_sessions), rows)
+    events.add(
+        connection,
+        at=now,
+        kind="sessions_stored",
+        note=calendar,
+        after={"sessions": len(sessions), "until": sessions[-1][1] if sessions else None},
+    )
+
+
+def sessions_of(connection: Connection, calendar: str) -> list[tuple[datetime, datetime]]:
+    """Return the stored sessions of a calendar, sorted."""
+    mine = trading_sessions.c.calendar == calendar
+    columns = (trading_sessions.c.opens_at, trading_sessions.c.closes_at)
+    rows = connection.execute(select(*columns).where(mine).order_by(trading_sessions.c.opens_at))
+    return [(row.opens_at, row.closes_at) for row in rows]
+
+
+def _handle(connection: Connection, job: str, due_at: datetime, now: datetime) -> bool:
+    """Note a due time as dealt with; False: it was, by another replica."""
+    row = connection.execute(
+        select(jobs.c.handled_at, jobs.c.held_due_at).where(jobs.c.name == job).with_for_update()
+    ).one()
+    is_new = row.handled_at < due_at or row.handled_at - now > WRONG_CLOCK
+    if not is_new and row.held_due_at != due_at:
+        return False
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.name == job)
+        .values(handled_at=max(due_at, now), held_due_at=None, held_by=None)
+    )
+    return True
+
+
+def _read(row: Any) -> JobRun:
+    return JobRun(**{**row, "outcome": Outcome(row["outcome"])})
