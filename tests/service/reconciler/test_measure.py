@@ -28,7 +28,6 @@ LABELLED = {
     "trading_ops_agent_silent",
     "trading_ops_agent_last_answer_timestamp_seconds",
     "trading_ops_holds_standing",
-    "trading_ops_holds_unregistered",
     "trading_ops_readiness_stage",
     "trading_ops_readiness_credited_seconds",
     "trading_ops_readiness_criteria",

@@ -22,6 +22,12 @@ CROSS_LABELS = {
     "trading_ops_holds_reapplied_total",
     "trading_ops_holds_standing",
     "trading_ops_holds_unregistered",
+    "trading_ops_readiness_stage",
+    "trading_ops_readiness_credited_seconds",
+    "trading_ops_readiness_criteria",
+    "trading_ops_readiness_criteria_regressed",
+    "trading_ops_readiness_held",
+    "trading_ops_readiness_sign_off_due_timestamp_seconds",
 }
 
 
