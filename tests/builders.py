@@ -18,9 +18,9 @@ LABELS = {
     "bot": "alpha",
     "venue": "paper",
     "severity": "critical",
-    "escalate": "5m",
+    "page_after": "5m",
 }
-WATCHDOG = {"alertname": "Watchdog", "severity": "none", "escalate": "never"}
+WATCHDOG = {"alertname": "Watchdog", "severity": "none", "page_after": "never"}
 
 
 def ago(seconds: float) -> datetime:
@@ -77,7 +77,7 @@ def make_runbook(**over: Any) -> Runbook:
     values: dict[str, Any] = {
         "alert": "BotSick",
         "target_label": "bot",
-        "escalate": "5m",
+        "page_after": "5m",
         "steps": (make_step(), ONE_SHOT),
         "limits": Limits(),
         "unless": ("VenueDown",),

@@ -7,7 +7,7 @@ import aiohttp
 
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.reconciler.tasks import Tasks
 from trading_ops.settings import Settings
 from trading_ops.store.reader import Reader

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_words import problem_of
+from trading_ops.yaml_errors import problem_of
 
 DATABASE_PASSWORD = "database_password"  # noqa: S105 - the name of its file
 DATABASES = ("postgresql", "postgresql+psycopg", "sqlite")

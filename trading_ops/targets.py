@@ -15,11 +15,11 @@ import yaml
 
 from trading_ops.domain.target import Kind, Manager, Registry, Restarts, Service, Target
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_words import load_yaml, problem_of
+from trading_ops.yaml_errors import load_yaml, problem_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
-RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol", "read_by"})
+RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol", "exporter"})
 AT_MOST_ONE = (Kind.SUPERVISOR, Kind.MAIL)
 SEE = "see docs/deployment.md, “targets.yml”"
 UNITS = {

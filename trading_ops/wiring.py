@@ -27,8 +27,9 @@ from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.parts import Base
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
-from trading_ops.reconciler.acknowledge import Acknowledging
-from trading_ops.reconciler.anchor import Anchors, note_key
+from trading_ops.reconciler.acknowledgements import Acknowledging
+from trading_ops.reconciler.agent_monitor import AgentWatch, Patience
+from trading_ops.reconciler.audit_checkpoint import Anchors, note_key
 from trading_ops.reconciler.backups import Backups
 from trading_ops.reconciler.clocks import (
     ALERTMANAGER,
@@ -37,31 +38,29 @@ from trading_ops.reconciler.clocks import (
     Clocks,
     OnDate,
 )
-from trading_ops.reconciler.hands_off import HandsOff
-from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler.context import Surroundings
+from trading_ops.reconciler.crash_recovery import Recovery
+from trading_ops.reconciler.decision_log import Ledger
+from trading_ops.reconciler.execute import Performer
+from trading_ops.reconciler.holds import Holding
+from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.intake import Intake
-from trading_ops.reconciler.jobs import Jobs
 from trading_ops.reconciler.lease import Lease, replica_name
-from trading_ops.reconciler.ledger import Ledger
-from trading_ops.reconciler.look import Looker
 from trading_ops.reconciler.loop import Loop
-from trading_ops.reconciler.manual import Manual
-from trading_ops.reconciler.measure import Measuring
+from trading_ops.reconciler.manual_actions import Manual
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.notices import Notices
+from trading_ops.reconciler.notifier import Notices
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.outbox import Outbox
-from trading_ops.reconciler.perform import Performer
-from trading_ops.reconciler.plans import Plans
-from trading_ops.reconciler.recover import Recovery
+from trading_ops.reconciler.reconcile import Looker
 from trading_ops.reconciler.retention import Retention
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.self_metrics import Measuring
 from trading_ops.reconciler.silences import SilenceWatch
-from trading_ops.reconciler.surroundings import Surroundings
+from trading_ops.reconciler.suppression import HandsOff
 from trading_ops.reconciler.tasks import Tasks
 from trading_ops.reconciler.verify import Verifier
-from trading_ops.reconciler.watch import AgentWatch, Patience
-from trading_ops.seldom import Seldom
 from trading_ops.settings import Settings
 from trading_ops.settings_files import refuse_exposed
 from trading_ops.store import migrate
@@ -69,6 +68,7 @@ from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, w
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.throttled_log import Seldom
 from trading_ops.wiring_http import application_of
 
 log = logs.get(__name__)

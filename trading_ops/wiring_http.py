@@ -11,7 +11,8 @@ from trading_ops.api.automation import Automation
 from trading_ops.api.backups import BackupRoutes
 from trading_ops.api.capacity import CapacityPlans
 from trading_ops.api.catalogue import Catalogue
-from trading_ops.api.feed import Feed
+from trading_ops.api.event_stream import Feed
+from trading_ops.api.events import Events
 from trading_ops.api.health import Health, Known
 from trading_ops.api.incidents import Incidents
 from trading_ops.api.jobs import Jobs
@@ -20,7 +21,6 @@ from trading_ops.api.messages import Messages
 from trading_ops.api.readiness import Readiness
 from trading_ops.api.reports import Reports
 from trading_ops.api.routes import Handlers, build_application, routes
-from trading_ops.api.story import Events
 from trading_ops.api.stream import Stream
 from trading_ops.api.system import System
 from trading_ops.api.targets import Targets
@@ -32,11 +32,11 @@ from trading_ops.console.build import add_console
 from trading_ops.domain.target import Kind
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.parts import Base
+from trading_ops.reconciler.agent_monitor import AgentWatch
 from trading_ops.reconciler.backups import Backups
-from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler.holds import Holding
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.outbox import Outbox
-from trading_ops.reconciler.watch import AgentWatch
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.reports.sending import Reporter
 

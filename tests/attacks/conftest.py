@@ -97,7 +97,7 @@ async def calm(scene: Scene) -> None:
     """Begin with a healthy bot whose budgets are fresh and no open incident of it."""
     bot = scene.bot("alpha")
     await wait_until_calm(scene, bot)
-    await scene.reconciler.forgive(bot.name, owner="test", reason="a fresh start")
+    await scene.reconciler.reset_budget(bot.name, owner="test", reason="a fresh start")
 
 
 @dataclass(frozen=True)

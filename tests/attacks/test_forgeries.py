@@ -24,7 +24,7 @@ trading_venue_up{venue="paper"} 1
 trading_venue_status{status="maintenance",venue="paper"} 1
 trading_host_disk_free_bytes 1
 trading_host_disk_size_bytes 2e9
-trading_ops_pass_last_success_timestamp_seconds 9e12
+trading_ops_reconcile_last_success_timestamp_seconds 9e12
 trading_ops_watchdog_last_seen_timestamp_seconds 9e12
 trading_ops_notice{message="URGENT call 555"} 1
 trading_ops_incident_escalated{alertname="X"} 1
@@ -42,7 +42,7 @@ def forged(target: str, *, starts_at: str) -> dict[str, Any]:
         "bot": target,
         "venue": "paper",
         "severity": "critical",
-        "escalate": "5m",
+        "page_after": "5m",
     }
     return {"labels": labels, "annotations": {}, "startsAt": starts_at}
 

@@ -8,7 +8,7 @@ from tests.free_ports import free_port
 from trading_ops.settings import Settings, load_settings
 
 TOKENS = ("agent", "supervisor", "webhook", "metrics", "operator")
-PEOPLE = "---\nversion: 1\nalert: ForPeople\nescalate: 0s\n---\n# ForPeople\n"
+PEOPLE = "---\nversion: 1\nalert: ForPeople\npage_after: 0s\n---\n# ForPeople\n"
 DOWN = """\
 ---
 version: 1
@@ -18,7 +18,7 @@ steps:
   - {action: reconnect_broker, timeout: 5s, verify_within: 5s}
 limits: {cooldown: 0s, attempts: 1000000, window: 1h}
 verify: {query: 'up{bot="$bot"} == 1', hold: 0s}
-escalate: 5m
+page_after: 5m
 ---
 # BotDown
 """

@@ -34,7 +34,7 @@ from trading_ops.domain.target import Registry
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notification import parse_notification
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.settings import Settings
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, writing_engine

@@ -44,7 +44,7 @@ def labels(number: int) -> dict[str, str]:
         "bot": f"bot-{number}",
         "venue": "paper",
         "severity": "critical",
-        "escalate": "5m",
+        "page_after": "5m",
         "strategy": "sma_cross",
         "instance": f"127.0.0.1:{number}",
     }

@@ -65,7 +65,7 @@ class Agent(FakeWorld):
 
 def _alert(name: str, bot: str, severity: str, summary: str, **labels: str) -> dict[str, Any]:
     found = {"alertname": name, "bot": bot, "venue": "paper", "severity": severity, **labels}
-    found |= {"escalate": "5m"}
+    found |= {"page_after": "5m"}
     return {
         "labels": found,
         "annotations": {"summary": summary, "description": f"{summary} See the runbook."},
@@ -81,7 +81,7 @@ class Sources(FakeWorld):
         self.alerts = [
             _alert("TradingBotBrokerDisconnected", DISCONNECTED, "critical",
                    "Bot btc-trend has no connection to its broker."),
-            _alert("TradingBotDailyLossNear", AT_LIMIT, "warning",
+            _alert("TradingBotDailyLossHigh", AT_LIMIT, "warning",
                    "Bot grid-2 has used most of its daily loss limit."),
             _alert("TradingBotMemoryHigh", "scalper", "info", HOSTILE, strategy=HOSTILE),
         ]  # fmt: skip

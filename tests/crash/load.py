@@ -39,7 +39,7 @@ steps:
 {steps}
 limits: {{cooldown: 0s, attempts: 1000000, window: 1h}}
 verify: {{query: 'up{{bot="$bot"}} == 1', hold: 0s}}
-escalate: 5m
+page_after: 5m
 ---
 # {alert}
 """

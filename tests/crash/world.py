@@ -56,7 +56,7 @@ class Episode:
 def labels_of(alert: str, number: int, **more: str) -> dict[str, str]:
     """Return the labels of one alert of the crash tests."""
     base = {"alertname": alert, "episode": str(number), "severity": "critical", "venue": "paper"}
-    return base | {"escalate": "5m"} | more
+    return base | {"page_after": "5m"} | more
 
 
 def alert_of(labels: dict[str, str], *, ended: bool = False) -> dict[str, Any]:

@@ -62,4 +62,4 @@ async def test_what_was_ordered_is_done_and_seen(
     if action == "rotate_logs":
         (new,) = set(files_aside(stack.settings.logs)) - aside
         assert new.name in done.stdout
-    stack.run("automation", "forgive", "alpha")
+    stack.run("automation", "reset-budget", "alpha")

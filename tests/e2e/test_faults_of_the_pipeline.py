@@ -26,7 +26,7 @@ async def _calm(scene: Scene) -> None:
     """Begin with a healthy bot whose budgets are fresh."""
     bot = scene.bot(None)
     await wait_until_calm(scene, bot)
-    await scene.reconciler.forgive(bot.name, owner="test", reason="a fresh start")
+    await scene.reconciler.reset_budget(bot.name, owner="test", reason="a fresh start")
 
 
 async def newest(scene: Scene, alert: str, since: float) -> IncidentView | None:

@@ -56,7 +56,7 @@ async def begin_calm(scene: Scene) -> None:
     """Begin with a healthy bot whose budgets are fresh."""
     bot = scene.bot("alpha")
     await wait_until_calm(scene, bot)
-    await scene.reconciler.forgive(bot.name, owner="test", reason="a fresh start")
+    await scene.reconciler.reset_budget(bot.name, owner="test", reason="a fresh start")
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["ahead", "behind"])
@@ -70,7 +70,7 @@ async def test_the_reconcilers_clock_steps(
         await restarted(stack, scene)
     finally:
         clocks.step("reconciler", 0)
-    await scene.reconciler.forgive("alpha", owner="test", reason="a fresh start")
+    await scene.reconciler.reset_budget("alpha", owner="test", reason="a fresh start")
     await restarted(stack, scene)
 
 

@@ -71,7 +71,7 @@ BUGS = (
         what="what was tried for an earlier incident, or before a restart, is not counted",
         changes=(
             Change(
-                path="trading_ops/reconciler/desk.py",
+                path="trading_ops/reconciler/state.py",
                 old='target=self.of_target.get(incident.target or "", _NONE)',
                 new="target=self.of_incident.get(incident.id, _NONE)",
             ),
@@ -89,7 +89,7 @@ BUGS = (
         what="an alert that ended is treated as one that fires",
         changes=(
             Change(
-                path="trading_ops/domain/sighting.py",
+                path="trading_ops/domain/observation.py",
                 old="return AlertView.ABSENT if believed else AlertView.UNKNOWN",
                 new="return AlertView.FIRING if believed else AlertView.UNKNOWN",
             ),
@@ -101,7 +101,7 @@ BUGS = (
         what="the effect is begun before `started` is committed",
         changes=(
             Change(
-                path="trading_ops/reconciler/look.py",
+                path="trading_ops/reconciler/reconcile.py",
                 old="                events.rewind(connection, before)"
                 "  # what did not start was not decided either\n",
                 new="                events.rewind(connection, before)\n"
@@ -112,14 +112,14 @@ BUGS = (
                 '                __import__("time").sleep(0.05)\n',
             ),
             Change(
-                path="trading_ops/reconciler/look.py",
+                path="trading_ops/reconciler/reconcile.py",
                 old="        step = runbook.steps[decision.step]\n"
                 "        self.jobs.start(attempt.id, self.performer.perform("
                 "attempt, step, target))\n",
                 new="",
             ),
             Change(
-                path="trading_ops/reconciler/look.py",
+                path="trading_ops/reconciler/reconcile.py",
                 old="        def start_and_say_so(connection: Connection) -> Attempt | None:\n",
                 new='        running = __import__("asyncio").get_running_loop()\n\n'
                 "        def start_and_say_so(connection: Connection) -> Attempt | None:\n",
@@ -144,7 +144,7 @@ BUGS = (
         what="a one-shot that was not answered is sent again",
         changes=(
             Change(
-                path="trading_ops/reconciler/perform.py",
+                path="trading_ops/reconciler/execute.py",
                 old="await (act(call) if once else _retry(act, call))",
                 new="await _retry(act, call)",
             ),
@@ -180,7 +180,7 @@ BUGS = (
         what="what a person has silenced is acted on",
         changes=(
             Change(
-                path="trading_ops/domain/sighting.py",
+                path="trading_ops/domain/observation.py",
                 old="    if routed.silenced:\n        return AlertView.SILENCED\n",
                 new="",
             ),
@@ -317,7 +317,7 @@ BUGS = (
         what="the silence watch counts its own delays as the bot's silence",
         changes=(
             Change(
-                path="trading_ops/reconciler/pulse.py",
+                path="trading_ops/reconciler/agent_probe.py",
                 old='it was us who were late."""\n        self._begin_anew(now)\n',
                 new='it was us who were late."""\n',
             ),
@@ -329,7 +329,7 @@ BUGS = (
         what="a restart of the reconciler begins the budget of stops anew",
         changes=(
             Change(
-                path="trading_ops/reconciler/watch.py",
+                path="trading_ops/reconciler/agent_monitor.py",
                 old="pulse.stops = max(pulse.stops, stops, key=len)",
                 new="pulse.stops = max(pulse.stops, [], key=len)",
             ),
@@ -353,7 +353,7 @@ BUGS = (
         what="an alert that is missing in one answer closes its incident",
         changes=(
             Change(
-                path="trading_ops/domain/sighting.py",
+                path="trading_ops/domain/observation.py",
                 old="believed = absent and _absence_counts(incident, last, prometheus, snapshot)",
                 new="believed = absent",
             ),

@@ -31,10 +31,10 @@ from trading_ops.domain.incident import Incident
 from trading_ops.domain.manual import decide_manual
 from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Runbook, Step
 from trading_ops.domain.target import Registry
-from trading_ops.reconciler.desk import Desk, read_desk
-from trading_ops.reconciler.look import ASKS, BACK, SEEN
-from trading_ops.reconciler.plans import Plans
-from trading_ops.reconciler.surroundings import Surroundings
+from trading_ops.reconciler.context import Surroundings
+from trading_ops.reconciler.reconcile import ASKS, BACK, SEEN
+from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.state import Desk, read_desk
 from trading_ops.store import (
     approvals,
     attempts,

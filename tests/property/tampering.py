@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.builders import NOW
-from trading_ops.reconciler.anchor import Anchor, make_anchor
+from trading_ops.reconciler.audit_checkpoint import Anchor, make_anchor
 from trading_ops.reports.audit_diagnosis import diagnose
 from trading_ops.reports.audit_walk import Problem, Walk
 from trading_ops.store import events

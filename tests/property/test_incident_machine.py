@@ -165,7 +165,7 @@ class Incidents(RuleBasedStateMachine):
     @rule(bot=st.sampled_from(BOTS[:2]))
     def a_target_is_forgiven(self, bot: str) -> None:
         now = self.life.now
-        attempts.forgive(self.life.connection, bot, owner="ada", reason="why", now=now)
+        attempts.reset_budget(self.life.connection, bot, owner="ada", reason="why", now=now)
         self.life.forgiven.append((bot, now))
         self.life.commit()
 

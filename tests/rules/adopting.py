@@ -37,7 +37,7 @@ groups:
       - alert: CheckoutDown
         expr: vector(1)
         for: 10s
-        labels: {severity: critical, escalate: 5m, bot: alpha, venue: kraken}
+        labels: {severity: critical, page_after: 5m, bot: alpha, venue: kraken}
 """
 TEAM_PROMETHEUS = """
 global:

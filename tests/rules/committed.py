@@ -165,7 +165,7 @@ def lay_out_prometheus(folder: Path, delays: Mapping[str, str] | None = None) ->
         text = pages.read_text(encoding="utf-8")
         for delay, shorter in delays.items():
             rule = (
-                f"        for: {delay}\n        labels:\n          escalate: 0s\n          after:"
+                f"        for: {delay}\n        labels:\n          page_after: 0s\n          after:"
             )
             assert text.count(rule) == 1
             text = text.replace(rule, rule.replace(f"for: {delay}", f"for: {shorter}"))

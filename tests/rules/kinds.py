@@ -15,7 +15,7 @@ _JOB = re.compile(r'job="(trading-[a-z-]+)"')
 _OF_A_BOT = frozenset({"trading-bot", "trading-bot-detail"})
 
 NOT_OF_A_FREQTRADE = {
-    "TradingBotDiskLow": 'reads `up{read_by=""}`: the host of a Freqtrade is not known',
+    "TradingBotDiskLow": 'reads `up{exporter=""}`: the host of a Freqtrade is not known',
     "TradingBotOrdersRejected": "no message of Freqtrade tells of a rejected order",
 }
 """Alerts whose metrics a Freqtrade has, and which it cannot raise."""
@@ -28,7 +28,7 @@ OF_EVERY_BOT = {
 OF_THE_RECONCILER = frozenset(
     {
         "TradingBotAgentSilent",
-        "TradingBotHaltedByMachine",
+        "TradingBotAutoHalted",
         "TradingBotHoldNotInForce",
         "TradingBotHoldReapplied",
     }

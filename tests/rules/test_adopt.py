@@ -29,7 +29,7 @@ from tests.rules.running_prometheus import start_prometheus
 from tests.waiting import PATIENCE, eventually
 from trading_ops.domain.acknowledgement import PAGE as PAGE_ALERT
 from trading_ops.domain.decision import AlertView
-from trading_ops.domain.sighting import view_of
+from trading_ops.domain.observation import view_of
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.notification import parse_notification
 from trading_ops.reconciler.runbooks import load_runbooks
@@ -88,7 +88,7 @@ def told(adopted: Adopted, **labels: str) -> str:
 def test_every_alert_of_ours_takes_our_route(adopted: Adopted, rule: AlertRule) -> None:
     """The reconciler, then the team when the alert pages at once; pages reach the team only."""
     receivers = ["trading-ops"] if rule.name != PAGE_ALERT else []
-    receivers += ["team-pager"] if rule.labels["escalate"] == "0s" else []
+    receivers += ["team-pager"] if rule.labels["page_after"] == "0s" else []
     shown = told(adopted, alertname=rule.name, bot="alpha", **rule.labels)
     assert shown == ",".join(receivers)
 
@@ -99,7 +99,7 @@ def test_every_alert_of_ours_takes_our_route(adopted: Adopted, rule: AlertRule) 
         ({"alertname": "CheckoutSlow", "severity": "critical"}, "team-pager"),
         ({"alertname": "CheckoutSlow", "severity": "warning"}, "team-tickets"),
         ({"alertname": "Watchdog", "severity": "none"}, "team-pager"),
-        ({"alertname": "CheckoutDown", "escalate": "5m"}, "team-pager"),
+        ({"alertname": "CheckoutDown", "page_after": "5m"}, "team-pager"),
     ],
 )
 def test_what_was_the_teams_stays_the_teams(

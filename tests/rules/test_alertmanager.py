@@ -23,8 +23,8 @@ MUTED: dict[str, set[str]] = {
         "TradingBotBrokerDisconnected",
         "TradingBotMarketDataStale",
         "TradingBotVenueErrorsHigh",
-        "TradingSloBudgetBurningFast",
-        "TradingSloBudgetBurningSlowly",
+        "TradingErrorBudgetBurnFast",
+        "TradingErrorBudgetBurnSlow",
     },
     "TradingVenueMaintenance": {"TradingVenueDown"},
     "TradingMarketClosed": {"TradingBotMarketDataStale", "TradingBotOrdersRejected"},
@@ -34,7 +34,7 @@ MUTED: dict[str, set[str]] = {
 SAID_LOUDER = {
     "TradingHostDiskLow": {"TradingHostDiskFilling"},
     "TradingBotMemoryHigh": {"TradingBotMemoryLeakSuspected", "TradingBotMemoryLimitForecast"},
-    "TradingSloBudgetBurningFast": {"TradingSloBudgetBurningSlowly"},
+    "TradingErrorBudgetBurnFast": {"TradingErrorBudgetBurnSlow"},
 }
 """An alert, and those that are its forecast."""
 
@@ -54,7 +54,7 @@ def test_amtool_accepts_the_configuration() -> None:
 @pytest.mark.parametrize("rule", load_rules(), ids=str)
 def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -> None:
     """Every rule's own labels lead to these receivers, in this order."""
-    people = "people" if rule.labels["escalate"] == "0s" else "nobody"
+    people = "people" if rule.labels["page_after"] == "0s" else "nobody"
     people = "second-line" if rule.labels.get("tier") == "l2" else people
     people = "dead-man-switch" if rule.name == "Watchdog" else people
     told = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
@@ -62,7 +62,14 @@ def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -
 
 
 @pytest.mark.parametrize(
-    "labels", [{}, {"escalate": "soon"}, {"escalate": "10m"}, {"escalate": "5m"}, {"bot": "alpha"}]
+    "labels",
+    [
+        {},
+        {"page_after": "soon"},
+        {"page_after": "10m"},
+        {"page_after": "5m"},
+        {"bot": "alpha"},
+    ],
 )
 def test_an_alert_that_does_not_say_when_reaches_people(labels: dict[str, str]) -> None:
     """Forgetting the label or misspelling it, or a name without our prefix, never loses a page."""
@@ -183,7 +190,7 @@ def test_a_storm_mutes_the_pages_of_what_the_reconciler_waits_with() -> None:
     counted = {
         one.name
         for one in load_rules()
-        if one.labels.get("recovery") == "auto" and one.labels["severity"] == "critical"
+        if one.labels.get("remediation") == "auto" and one.labels["severity"] == "critical"
     }
     assert named_in(origins) == counted - {"TradingFleetDailyLossBreached"}
 
@@ -205,7 +212,7 @@ def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() 
         assert demanded <= set(one["equal"])
         names = {name for name in rules if f'"{name}"' in source.replace("|", '"|"')}
         muted = {name for name in rules if f'"{name}"' in target.replace("|", '"|"')}
-        assert not any(rules[name].labels.get("recovery") for name in muted)
+        assert not any(rules[name].labels.get("remediation") for name in muted)
         (pages if of_page else found)[names.pop()] = muted
     assert found == pages == SAID_LOUDER
 

@@ -90,7 +90,7 @@ def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
     """amtool shows both routes of a warning; the clock then lets one of them speak."""
     people = "chat,mail" if rule.labels.get("severity") in {"warning", "info"} else "pager"
     people = "second-line" if rule.labels.get("tier") == "l2" else people
-    people = people if rule.labels["escalate"] == "0s" else "nobody"
+    people = people if rule.labels["page_after"] == "0s" else "nobody"
     people = "dead-man-switch" if rule.name == "Watchdog" else people
     pairs = [f"{key}={value}" for key, value in rule.labels.items()]
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
@@ -98,7 +98,7 @@ def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
     assert told.stdout.strip() == (people if rule.name == PAGE else f"reconciler,{people}")
 
 
-@pytest.mark.parametrize("labels", [[], ["severity=fatal"], ["escalate=soon"], ["escalate=5m"]])
+@pytest.mark.parametrize("labels", [[], ["severity=fatal"], ["page_after=soon"], ["page_after=5m"]])
 def test_what_says_nothing_of_itself_pages(labels: list[str]) -> None:
     """At any hour."""
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
@@ -111,7 +111,7 @@ def test_what_says_nothing_of_itself_pages(labels: list[str]) -> None:
 def test_a_page_goes_where_the_severity_of_its_alert_says(severity: str, people: str) -> None:
     """It keeps the label."""
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
-    pairs = [f"alertname={PAGE}", "escalate=0s", f"severity={severity}"]
+    pairs = [f"alertname={PAGE}", "page_after=0s", f"severity={severity}"]
     assert run_tool(*command, *pairs).stdout.strip() == people
 
 

@@ -25,7 +25,7 @@ ALERT = {
     "bot": "alpha",
     "venue": "paper",
     "severity": "critical",
-    "escalate": "0s",
+    "page_after": "0s",
 }
 TITLE = "[FIRING] TradingBotDown bot=alpha venue=paper"
 PATHS = {

@@ -51,13 +51,13 @@ def bot_alert(name: str, bot: str = "alpha", **labels: str) -> dict[str, str]:
 
 
 def page_of(name: str, **labels: str) -> dict[str, str]:
-    return bot_alert(PAGE, origin=name, escalate="0s", after="5m") | labels
+    return bot_alert(PAGE, origin=name, page_after="0s", after="5m") | labels
 
 
 async def test_an_alert_with_a_delay_reaches_the_reconciler_and_not_on_call(loop: Loop) -> None:
     """The reconciler is told of its beginning and its end at once; a rule pages for it."""
     posted = clock.monotonic()
-    healed = bot_alert("TradingBotDown", escalate="5m")
+    healed = bot_alert("TradingBotDown", page_after="5m")
     await loop.alertmanager.post(healed)
     told = await next_told(loop.receivers)
     assert told.at - posted < AT_ONCE
@@ -68,7 +68,7 @@ async def test_an_alert_with_a_delay_reaches_the_reconciler_and_not_on_call(loop
     told = await next_told(loop.receivers)
     assert (told.body["status"], told.names) == ("resolved", ["TradingBotDown"])
 
-    await loop.alertmanager.post(bot_alert("TradingBotSlow", escalate="15m"))
+    await loop.alertmanager.post(bot_alert("TradingBotSlow", page_after="15m"))
     assert (await next_told(loop.receivers)).names == ["TradingBotSlow"]
     await loop.alertmanager.post(page_of("TradingBotDown", bot="beta"))
     mail = await next_mail(loop.receivers)
@@ -99,10 +99,10 @@ async def test_one_cause_is_one_page(loop: Loop) -> None:
     assert (await next_mail(loop.receivers)).subject.endswith("bot=alpha venue=other")
 
 
-@pytest.mark.parametrize("labels", [{"escalate": "0s"}, {}, {"escalate": "soon"}])
+@pytest.mark.parametrize("labels", [{"page_after": "0s"}, {}, {"page_after": "soon"}])
 async def test_what_must_not_wait_does_not(loop: Loop, labels: dict[str, str]) -> None:
     """Nor does an alert without the label."""
-    await loop.alertmanager.post(bot_alert("TradingBotDown", escalate="5m"))
+    await loop.alertmanager.post(bot_alert("TradingBotDown", page_after="5m"))
     await loop.alertmanager.post(bot_alert("Another", origin="TradingBotDown", **labels))
     mail = await next_mail(loop.receivers)
     assert mail.subject == "[FIRING] Another after TradingBotDown bot=alpha venue=paper"
@@ -110,25 +110,26 @@ async def test_what_must_not_wait_does_not(loop: Loop, labels: dict[str, str]) -
 
 async def test_nobody_is_told_of_watchdog_but_the_reconciler_is(loop: Loop) -> None:
     """`never` is a receiver that tells nobody, beside the one that is always told."""
-    await loop.alertmanager.post({"alertname": "Watchdog", "severity": "none", "escalate": "never"})
+    watchdog = {"alertname": "Watchdog", "severity": "none", "page_after": "never"}
+    await loop.alertmanager.post(watchdog)
     assert (await next_told(loop.receivers)).names == ["Watchdog"]
-    await loop.alertmanager.post(bot_alert("Another", escalate="0s"))
+    await loop.alertmanager.post(bot_alert("Another", page_after="0s"))
     assert "Another" in (await next_mail(loop.receivers)).subject
 
 
 async def test_a_second_alert_and_a_re_fire_are_told_within_seconds(loop: Loop) -> None:
     """The interval of the reconciler's groups bounds both."""
-    await loop.alertmanager.post(bot_alert("TradingBotDown", escalate="5m"))
+    await loop.alertmanager.post(bot_alert("TradingBotDown", page_after="5m"))
     await next_told(loop.receivers)
     for resolved in (True, False):
         posted = clock.monotonic()
-        alert = bot_alert("TradingBotDown", escalate="5m")
+        alert = bot_alert("TradingBotDown", page_after="5m")
         await loop.alertmanager.post(alert, resolved=resolved)
         told = await next_told(loop.receivers)
         assert told.body["status"] == ("resolved" if resolved else "firing")
         assert told.at - posted < 1.0 + AT_ONCE
     posted = clock.monotonic()
-    await loop.alertmanager.post(bot_alert("TradingBotBrokerDisconnected", escalate="5m"))
+    await loop.alertmanager.post(bot_alert("TradingBotBrokerDisconnected", page_after="5m"))
     told = await next_told(loop.receivers)
     assert told.names == ["TradingBotBrokerDisconnected"]
     assert told.at - posted < AT_ONCE
@@ -136,11 +137,11 @@ async def test_a_second_alert_and_a_re_fire_are_told_within_seconds(loop: Loop) 
 
 async def test_a_venue_that_says_that_it_is_in_maintenance_is_not_called_dead(loop: Loop) -> None:
     """Nor are its bots; and the second line is not called for what was muted."""
-    venue = {"venue": "paper", "escalate": "0s"}
+    venue = {"venue": "paper", "page_after": "0s"}
     await loop.alertmanager.post(venue | {"alertname": "TradingVenueMaintenance"})
     assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingVenueMaintenance")
     await loop.alertmanager.post(venue | {"alertname": "TradingVenueDown"})
-    await loop.alertmanager.post(bot_alert("TradingBotBrokerDisconnected", escalate="0s"))
+    await loop.alertmanager.post(bot_alert("TradingBotBrokerDisconnected", page_after="0s"))
     unacknowledged = {"alertname": "TradingAlertUnacknowledged", "tier": "l2"}
     await loop.alertmanager.post(venue | unacknowledged | {"origin": "TradingVenueDown"})
     await loop.alertmanager.post(venue | {"alertname": "TradingVenueDown", "venue": "other"})
@@ -152,14 +153,14 @@ async def test_a_venue_that_says_that_it_is_in_maintenance_is_not_called_dead(lo
 
 async def test_a_closed_market_mutes_its_silence_and_not_a_dead_bot(loop: Loop) -> None:
     """For the reconciler too, which would restart a feed that has nothing to say."""
-    closed = {"alertname": "TradingMarketClosed", "venue": "paper", "escalate": "never"}
+    closed = {"alertname": "TradingMarketClosed", "venue": "paper", "page_after": "never"}
     await loop.alertmanager.post(closed)
     assert (await next_told(loop.receivers)).names == ["TradingMarketClosed"]
     for name in ("TradingBotMarketDataStale", "TradingBotOrdersRejected", "TradingBotDown"):
-        await loop.alertmanager.post(bot_alert(name, escalate="0s"))
+        await loop.alertmanager.post(bot_alert(name, page_after="0s"))
     assert (await next_told(loop.receivers)).names == ["TradingBotDown"]
     assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingBotDown")
-    elsewhere = bot_alert("TradingBotMarketDataStale", escalate="0s") | {"venue": "other"}
+    elsewhere = bot_alert("TradingBotMarketDataStale", page_after="0s") | {"venue": "other"}
     await loop.alertmanager.post(elsewhere)
     assert (await next_mail(loop.receivers)).subject.endswith("venue=other")
 
@@ -167,17 +168,17 @@ async def test_a_closed_market_mutes_its_silence_and_not_a_dead_bot(loop: Loop) 
 async def test_a_dead_venue_mutes_what_follows_from_it_on_that_venue_alone(loop: Loop) -> None:
     """Its bots' broker and market data; not their death, not another venue's bots."""
     await loop.alertmanager.post(
-        {"alertname": "TradingVenueDown", "venue": "paper", "escalate": "5m"}
+        {"alertname": "TradingVenueDown", "venue": "paper", "page_after": "5m"}
     )
     assert (await next_told(loop.receivers)).names == ["TradingVenueDown"]
     muted = {"TradingBotBrokerDisconnected", "TradingBotMarketDataStale"}
     for name in sorted(muted):
-        await loop.alertmanager.post(bot_alert(name, escalate="0s"))
+        await loop.alertmanager.post(bot_alert(name, page_after="0s"))
     await loop.alertmanager.post(page_of("TradingBotMarketDataStale"))
-    await loop.alertmanager.post(bot_alert("TradingBotDown", escalate="0s"))
+    await loop.alertmanager.post(bot_alert("TradingBotDown", page_after="0s"))
     assert (await next_told(loop.receivers)).names == ["TradingBotDown"]
     assert "TradingBotDown" in (await next_mail(loop.receivers)).subject
-    elsewhere = bot_alert("TradingBotBrokerDisconnected", escalate="0s") | {"venue": "other"}
+    elsewhere = bot_alert("TradingBotBrokerDisconnected", page_after="0s") | {"venue": "other"}
     await loop.alertmanager.post(elsewhere)
     assert (await next_mail(loop.receivers)).subject.endswith("venue=other")
     states = await loop.alertmanager.states()

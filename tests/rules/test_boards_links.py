@@ -99,7 +99,7 @@ def test_every_alert_has_its_panel() -> None:
 
 ABOUT_ALERTS = {
     "Watchdog",
-    "TradingAcknowledgementLapsed",
+    "TradingSnoozeExpired",
     "TradingAlertPersists",
     "TradingAlertUnacknowledged",
     "TradingOpsNotice",

@@ -21,7 +21,7 @@ trading_ops_notice{message="call this number",target="alpha"} 1
 trading_ops_watchdog_last_seen_timestamp_seconds 9e12
 fleet:trading_daily_loss:sum{currency="USD"} 1e9
 prometheus_notifications_errors_total 99
-ALERTS{alertname="TradingVenueDown",alertstate="firing",recovery="auto"} 1
+ALERTS{alertname="TradingVenueDown",alertstate="firing",remediation="auto"} 1
 up{job="trading-reconciler"} 1
 """
 FLOOD = HONEST + "".join(f'mybot_orders{{order="{number}"}} 1\n' for number in range(6000))

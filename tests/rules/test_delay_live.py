@@ -30,7 +30,7 @@ groups:
     rules:
       - alert: {FAULT}
         expr: test_fault == 1
-        labels: {{severity: critical, escalate: 5m}}
+        labels: {{severity: critical, page_after: 5m}}
 """
 DEADLINE = 60.0
 WITHIN = DEADLINE * PATIENCE

@@ -33,7 +33,7 @@ ALONE = "the demo has one of it"
 NOT_RAISED = {
     "TradingAlertPersists": Not(LONG, "rules/test_delay_live.py"),
     "TradingBotDailyLossBreached": Not(LOST, "service/bot/test_risk_at_the_venue.py"),
-    "TradingBotDailyLossNear": Not(LOST, "service/bot/test_risk_guard.py"),
+    "TradingBotDailyLossHigh": Not(LOST, "service/bot/test_risk_guard.py"),
     "TradingBotDrawdownBreached": Not(LOST, "service/bot/test_risk_guard.py"),
     "TradingBotExposureBreached": Not(LOST, "service/bot/test_risk_guard.py"),
     "TradingBotEventLoopLagging": Not(
@@ -51,8 +51,8 @@ NOT_RAISED = {
         "no bot of ours exports one", "unit/instrument/test_refused_values.py"
     ),
     "TradingBotSignalsFailing": Not(NO_MODEL, "service/bot/test_model.py"),
-    "TradingBotLeaderAbsent": Not(ALONE, "service/bot/test_failover.py"),
-    "TradingBotLeadersMany": Not(ALONE, "service/bot/test_leadership.py"),
+    "TradingBotNoLeader": Not(ALONE, "service/bot/test_failover.py"),
+    "TradingBotSplitBrain": Not(ALONE, "service/bot/test_leadership.py"),
     "TradingDatabaseCorrupt": Not(NOT_ON_PURPOSE, "service/exporter/test_sqlite.py"),
     "TradingDatabaseDown": Not(NOT_ON_PURPOSE, "service/exporter/test_sqlite.py"),
     "TradingHostDiskLow": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
@@ -66,9 +66,9 @@ NOT_RAISED = {
     "TradingOpsBackupFailed": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsBackupNotVerified": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsBackupOverdue": Not(LONG, "backup/test_reconciler.py"),
-    "TradingOpsHoldsUnsettled": Not(LONG, "service/holding/test_holding.py"),
+    "TradingOpsHoldsNotStored": Not(LONG, "service/holding/test_holding.py"),
     "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),
-    "TradingOpsInboxGrowing": Not(LONG, "service/reconciler/test_measure.py"),
+    "TradingOpsWebhookBacklog": Not(LONG, "service/reconciler/test_measure.py"),
     "TradingOpsJobFailed": Not("no job of the demo fails", "jobs/test_scheduler.py"),
     "TradingOpsJobMissed": Not(LONG, "jobs/test_scheduler.py"),
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
@@ -88,7 +88,7 @@ NOT_RAISED = {
     ),
     "TradingOpsTest": Not("`trading-ops doctor` raises it", "e2e/test_stack.py"),
     "TradingPostgresqlArchiveFailing": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
-    "TradingPostgresqlConnectionsNear": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
+    "TradingPostgresqlConnectionsHigh": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
     "TradingPostgresqlTransactionStuck": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
     "Watchdog": Not("it always fires", "rules/test_witness_live.py"),
 }

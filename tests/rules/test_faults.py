@@ -7,7 +7,7 @@ from tests.rules.committed import PROMETHEUS, load_rules, read_yaml, recorded
 from trading_ops.domain.fault import BOT, ORIGIN, SUBJECT_LABELS, VENUE
 
 OF_ALL = frozenset(
-    {"alertname", BOT, ORIGIN, VENUE, "severity", "escalate", "recovery", "tier", "after"}
+    {"alertname", BOT, ORIGIN, VENUE, "severity", "page_after", "remediation", "tier", "after"}
 )
 SAID_TWICE = frozenset({"job", "target", "sloth_service", "sloth_slo"})
 """Each rule selects one job; `bot`, `venue` and `sloth_id` say the same as the others."""

@@ -205,7 +205,7 @@ def unanswered(name: str, bad: bool) -> list[Series]:
         "alertname": BREACHED,
         "alertstate": "firing",
         "severity": "critical",
-        "escalate": "0s",
+        "page_after": "0s",
         **ours,
     }
     until = steady(0 if bad else clock.timestamp() + HOUR)
@@ -222,13 +222,13 @@ def of_slo(name: str) -> Mapping[str, str]:
 
 CASES = {
     "scrapes burn fast": Case(
-        alert="TradingSloBudgetBurningFast", story=burnt_by_scrapes, more=of_slo("availability")
+        alert="TradingErrorBudgetBurnFast", story=burnt_by_scrapes, more=of_slo("availability")
     ),
     "orders burn fast": Case(
-        alert="TradingSloBudgetBurningFast", story=burnt_by_orders, more=of_slo("order-success")
+        alert="TradingErrorBudgetBurnFast", story=burnt_by_orders, more=of_slo("order-success")
     ),
     "scrapes burn slowly": Case(
-        alert="TradingSloBudgetBurningSlowly", story=smouldering, more=of_slo("availability")
+        alert="TradingErrorBudgetBurnSlow", story=smouldering, more=of_slo("availability")
     ),
     "disk": Case(
         alert="TradingHostDiskFilling",

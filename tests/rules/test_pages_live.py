@@ -31,9 +31,9 @@ from trading_ops.domain.acknowledgement import PAGE
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.silencing import Matcher
-from trading_ops.reconciler.acknowledge import Acknowledging
+from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.store import Connection, acknowledgements, incidents, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
@@ -45,8 +45,8 @@ DOWN = {
     "bot": "alpha",
     "venue": "paper",
     "severity": "critical",
-    "escalate": "5m",
-    "recovery": "auto",
+    "page_after": "5m",
+    "remediation": "auto",
 }
 PAGE_OF_IT = {
     "alertname": PAGE,
@@ -54,10 +54,10 @@ PAGE_OF_IT = {
     "bot": "alpha",
     "venue": "paper",
     "severity": "critical",
-    "escalate": "0s",
+    "page_after": "0s",
     "after": "5m",
 }
-MARK = {"alertname": "Mark", "bot": "beta", "venue": "paper", "escalate": "0s"}
+MARK = {"alertname": "Mark", "bot": "beta", "venue": "paper", "page_after": "0s"}
 """Posted last, with the same wait: its mail shows that nothing else was to come before."""
 
 
@@ -257,7 +257,7 @@ async def test_the_second_line_is_somebody_else(tmp_path: Path) -> None:
         run_receivers() as receivers,
         run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
     ):
-        l2 = {"alertname": "TradingAlertUnacknowledged", "tier": "l2", "escalate": "0s"}
+        l2 = {"alertname": "TradingAlertUnacknowledged", "tier": "l2", "page_after": "0s"}
         await alertmanager.post(DOWN | l2 | {"origin": "TradingBotDown"})
         mail = await next_mail(receivers)
         assert mail.message["To"] == "second-line@example.invalid"

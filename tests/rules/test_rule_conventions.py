@@ -25,12 +25,12 @@ from trading_ops.instrument.metric import Owner
 from trading_ops.reports import slo
 
 RULES = load_rules()
-RECOVERED = [rule for rule in RULES if rule.labels.get("recovery") == "auto"]
+RECOVERED = [rule for rule in RULES if rule.labels.get("remediation") == "auto"]
 SLOW = {
     "TradingBotDiskLow",
     "TradingBotMemoryHigh",
     "TradingBotQueueBacklog",
-    "TradingBotRateLimitNear",
+    "TradingBotRateLimitHigh",
     "TradingDatabasePoolExhausted",
 }
 """They lead to recovery too, from what unfolds over minutes: a scrape each second is no help."""
@@ -56,7 +56,7 @@ def test_there_are_rules() -> None:
         "TradingBotOrphanedOrders",
         "TradingBotPositionDrift",
         "TradingBotQueueBacklog",
-        "TradingBotRateLimitNear",
+        "TradingBotRateLimitHigh",
         "TradingBotSignalsStale",
         "TradingDatabasePoolExhausted",
         "TradingFleetDailyLossBreached",
@@ -73,11 +73,12 @@ def test_names_are_unique_and_share_their_prefix() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_labels_are_known_and_static(rule: AlertRule) -> None:
     """A label with a value in it would be a new alert at each evaluation."""
-    assert set(rule.labels) <= {"severity", "escalate", "recovery", "component", "tier", "after"}
+    known = {"severity", "page_after", "remediation", "component", "tier", "after"}
+    assert set(rule.labels) <= known
     assert rule.labels.get("tier", "l2") == "l2"
     if rule.name != PAGE:
         assert rule.labels["severity"] in {"critical", "warning", "info", "none"}
-    assert rule.labels["escalate"] in {"0s", "5m", "15m", "never"}
+    assert rule.labels["page_after"] in {"0s", "5m", "15m", "never"}
     assert not any("{{" in value for value in rule.labels.values())
 
 
@@ -133,14 +134,14 @@ def test_recovery_alerts_are_fast_and_do_not_flap(rule: AlertRule) -> None:
 @pytest.mark.parametrize("rule", RECOVERED, ids=str)
 def test_what_has_not_recovered_after_five_minutes_pages(rule: AlertRule) -> None:
     """Automatic recovery takes less."""
-    assert rule.labels["escalate"] in {"0s", "5m"}
+    assert rule.labels["page_after"] in {"0s", "5m"}
 
 
 @pytest.mark.parametrize("delay", ["5m", "15m"])
 def test_each_delay_has_a_rule_that_pages_after_it(delay: str) -> None:
     """For alerts that fire without a gap: each second, and without a range that would hide one."""
     (rule,) = (one for one in RULES if one.name == PAGE and one.labels["after"] == delay)
-    assert f'escalate="{delay}"' in rule.expr
+    assert f'page_after="{delay}"' in rule.expr
     assert (rule.hold, rule.keep, rule.interval) == (delay, "0s", "1s")
     assert "[" not in rule.expr
 
@@ -148,8 +149,8 @@ def test_each_delay_has_a_rule_that_pages_after_it(delay: str) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_what_recovers_before_its_delay_is_over_is_resolved_by_then(rule: AlertRule) -> None:
     """`keep_firing_for` counts as firing: as long as the delay, it would make every alert page."""
-    if rule.labels["escalate"] in {"5m", "15m"}:
-        assert seconds(rule.keep) < seconds(rule.labels["escalate"])
+    if rule.labels["page_after"] in {"5m", "15m"}:
+        assert seconds(rule.keep) < seconds(rule.labels["page_after"])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -186,8 +187,8 @@ def test_every_alert_has_a_runbook_and_the_other_way_round() -> None:
 def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule: AlertRule) -> None:
     """Alertmanager routes by the label, the reconciler judges by the front matter: one value."""
     plan = front_matter(RUNBOOKS / f"{rule.name}.md")
-    assert plan["escalate"] == rule.labels["escalate"]
-    assert bool(plan.get("steps")) == (rule.labels.get("recovery") == "auto")
+    assert plan["page_after"] == rule.labels["page_after"]
+    assert bool(plan.get("steps")) == (rule.labels.get("remediation") == "auto")
 
 
 @pytest.mark.parametrize(
@@ -265,5 +266,5 @@ def test_an_anomaly_never_tells_people_and_never_leads_to_an_action() -> None:
     found = [rule for rule in RULES if "anomaly" in rule.expr]
     assert found
     for rule in found:
-        assert (rule.labels["severity"], rule.labels["escalate"]) == ("info", "never")
+        assert (rule.labels["severity"], rule.labels["page_after"]) == ("info", "never")
         assert "recovery" not in rule.labels

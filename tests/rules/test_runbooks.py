@@ -56,7 +56,7 @@ def test_the_steps_end_before_people_are_told(book: Runbook) -> None:
     """The worst sum of the steps' times, cooldowns included, fits the alert's own wait."""
     worst = sum((step.timeout + step.verify_within for step in book.steps), ZERO)
     waits = book.limits.cooldown * (len(book.steps) - 1)
-    assert worst + waits <= timedelta(seconds=seconds(book.escalate))
+    assert worst + waits <= timedelta(seconds=seconds(book.page_after))
 
 
 @pytest.mark.parametrize("book", HEALING, ids=by_alert)
@@ -107,7 +107,7 @@ def test_a_runbook_without_steps_says_that_it_is_for_people(path: Path) -> None:
     """A missing plan is never an oversight."""
     plan = front_matter(path)
     text = path.read_text(encoding="utf-8")
-    assert set(plan) >= {"version", "alert", "target", "escalate"}
+    assert set(plan) >= {"version", "alert", "target", "page_after"}
     assert bool(plan.get("steps")) != ("For people only: it has no steps" in text)
 
 

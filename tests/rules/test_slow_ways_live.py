@@ -58,7 +58,7 @@ DISK = Shows(host=says(disk(400_000_000), disk(900_000_000)))
         ("TradingBotMemoryHigh", MEMORY, "restart_bot", ["relieve_memory", "restart_bot"]),
         ("TradingBotQueueBacklog", QUEUE, "throttle_load", ["clear_queue", "throttle_load"]),
         ("TradingDatabasePoolExhausted", POOL, "recycle_pool", ["recycle_pool"]),
-        ("TradingBotRateLimitNear", LIMIT, "throttle_load", ["throttle_load"]),
+        ("TradingBotRateLimitHigh", LIMIT, "throttle_load", ["throttle_load"]),
         ("TradingBotDiskLow", DISK, "free_disk", ["rotate_logs", "free_disk"]),
     ],
 )

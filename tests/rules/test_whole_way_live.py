@@ -45,7 +45,7 @@ class Way(NamedTuple):
 
     async def pages(self) -> list[str]:
         """Return the subjects of all mails until one that was ordered last and waits as long."""
-        mark = {"alertname": "Mark", "bot": "beta", "venue": "paper", "escalate": "0s"}
+        mark = {"alertname": "Mark", "bot": "beta", "venue": "paper", "page_after": "0s"}
         await self.alertmanager.post(mark)
         subjects: list[str] = []
         while True:

@@ -15,11 +15,11 @@ from trading_ops.domain.maintenance import Maintenance
 from trading_ops.store import (
     approvals,
     attempts,
-    briefs,
     event_log,
     events,
     fencing,
     holds,
+    incident_summaries,
     incidents,
     maintenance,
     notifications,
@@ -167,7 +167,7 @@ def test_budgets_are_counted_at_the_start(connection: Connection) -> None:
         )
         assert starting.start(connection, plan(incident), now=now + cooldown / 2) is None
     assert starting.start(connection, plan(incident), now=NOW + 5 * cooldown) is None
-    attempts.forgive(connection, "alpha", owner="ada", reason="test", now=NOW + 5 * cooldown)
+    attempts.reset_budget(connection, "alpha", owner="ada", reason="test", now=NOW + 5 * cooldown)
     assert starting.start(connection, plan(incident), now=NOW + 6 * cooldown) is not None
 
 
@@ -234,16 +234,18 @@ def test_episodes_are_counted_back_from_each_beginning(connection: Connection) -
         return one.id
 
     def count(key: str) -> int:
-        assert briefs.episodes(connection, window) == briefs.episodes(connection, window, [key])
-        return briefs.episodes(connection, window)[key]
+        assert incident_summaries.episodes(connection, window) == incident_summaries.episodes(
+            connection, window, [key]
+        )
+        return incident_summaries.episodes(connection, window)[key]
 
     assert [count(again(seconds)) for seconds in (0, 100, 200)] == [1, 2, 3]
     assert count(again(601)) == 3, "the first is more than ten minutes ago"
     forgiven = NOW + timedelta(seconds=650)
-    attempts.forgive(connection, "alpha", owner="ada", reason="test", now=forgiven)
-    assert briefs.episodes(connection, window) == {}
+    attempts.reset_budget(connection, "alpha", owner="ada", reason="test", now=forgiven)
+    assert incident_summaries.episodes(connection, window) == {}
     assert count(again(700)) == 1
-    closed = briefs.closed_since(connection, NOW + timedelta(seconds=601))
+    closed = incident_summaries.closed_since(connection, NOW + timedelta(seconds=601))
     assert len(closed) == 1
 
 

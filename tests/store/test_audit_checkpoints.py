@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.builders import NOW
-from trading_ops.reconciler.anchor import make_anchor, note_key
+from trading_ops.reconciler.audit_checkpoint import make_anchor, note_key
 from trading_ops.reports.audit import AnchorBook, Verdict, unproven, verify
 from trading_ops.reports.audit_walk import Fault
 from trading_ops.store import Connection, audit_checkpoints, events

@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from tests.builders import NOW, make_alert
 from trading_ops.domain.decision import Escalate, GlobalLimits, Pause, Reason
-from trading_ops.reconciler.desk import Desk, read_desk
+from trading_ops.reconciler.state import Desk, read_desk
 from trading_ops.store import events, incidents, pauses
 
 

@@ -27,9 +27,9 @@ from trading_ops.store import (
     pauses,
     starting,
 )
+from trading_ops.store.column_types import Facts, Words, storable
 from trading_ops.store.tables import Moment, metadata
 from trading_ops.store.transaction import transaction
-from trading_ops.store.words import Facts, Words, storable
 
 WORDS = {
     "a NUL": "a\0b",
@@ -135,7 +135,7 @@ def _attempt(connection: Connection, word: str) -> None:
     state = AttemptState.FAILED
     assert attempts.finish(connection, attempt, state, detail=word, now=NOW, only_from=only)
     assert attempts.of_incident(connection, key)[0].detail == storable(word)
-    attempts.forgive(connection, "alpha", owner=word, reason=word, now=NOW)
+    attempts.reset_budget(connection, "alpha", owner=word, reason=word, now=NOW)
 
 
 def _pause(connection: Connection, word: str) -> None:

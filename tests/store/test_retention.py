@@ -80,7 +80,7 @@ def incident(connection: Connection, at: datetime, name: str = "", *, closed: bo
     verified = AttemptState.VERIFIED
     only = (AttemptState.STARTED,)
     assert attempts.finish(connection, attempt, verified, detail="", now=at, only_from=only)
-    attempts.forgive(connection, "alpha", owner="ann", reason="next", now=at)
+    attempts.reset_budget(connection, "alpha", owner="ann", reason="next", now=at)
     acknowledgements.begin(
         connection,
         incident_id=found.id,

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, update
 
 from tests.builders import NOW, make_alert
 from trading_ops.domain.hold import HeldState, Hold
-from trading_ops.reconciler.story import BEFORE, Story, read_story
+from trading_ops.reconciler.timeline import BEFORE, Story, read_story
 from trading_ops.store import event_log, events, holds, incidents
 from trading_ops.store.tables import incidents as table
 

@@ -8,11 +8,11 @@ from typing import Literal
 import msgspec
 
 from trading_ops import clock
-from trading_ops.api.asked import Cursor, Key, Limit, Moment, place_of
 from trading_ops.api.incidents import IncidentPage, incident_page
+from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, place_of
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.sighting import RoutedAlert, RuleAlert, Snapshot
+from trading_ops.domain.observation import RoutedAlert, RuleAlert, Snapshot
 from trading_ops.store import search
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Span

@@ -1,4 +1,4 @@
-"""What people order of automation itself: pause it, resume it, forgive a target's budgets."""
+"""What people order of automation itself: pause it, resume it, reset a target's budgets."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -7,9 +7,9 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.asked import Count, Person, Words
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import not_found
+from trading_ops.api.request_parsing import Count, Person, Words
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.target import Registry
 from trading_ops.reconciler.metrics import ReconcilerMetrics
@@ -70,7 +70,7 @@ class Resumed(msgspec.Struct, kw_only=True):
     pause: PauseView | None
 
 
-class Forgiven(msgspec.Struct, kw_only=True):
+class BudgetReset(msgspec.Struct, kw_only=True):
     """The target whose budgets start anew."""
 
     target: str
@@ -114,20 +114,20 @@ class Automation:
         log.info("automation_resumed", owner=owner, lifted=lifted)
         return Resumed(lifted=lifted, pause=left)
 
-    async def forgive(self, identity: Identity, name: str, body: Order) -> Forgiven:
+    async def reset_budget(self, identity: Identity, name: str, body: Order) -> BudgetReset:
         """Let a target's attempt budgets and cooldowns start anew."""
         target = self._registry.find(name)
         if target is None:
             not_found("targets.yml has no target of this name")
         order = partial(
-            attempts.forgive,
+            attempts.reset_budget,
             target=target.name,
             owner=identity.actor(body.owner),
             reason=body.reason,
             now=clock.now(),
         )
         await self._writer.run(order)
-        return Forgiven(target=target.name)
+        return BudgetReset(target=target.name)
 
     async def _current(self) -> PauseView | None:
         found = await self._reader.read(partial(pauses.current, now=clock.now()))

@@ -8,15 +8,15 @@ import msgspec
 from aiohttp import web
 
 from trading_ops.actions.registry import KINDS
-from trading_ops.api.asked import PLAIN, Key, Person, Words
 from trading_ops.api.identity import Identity, Role
 from trading_ops.api.problems import invalid, not_found
+from trading_ops.api.request_parsing import PLAIN, Key, Person, Words
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import BOTS
-from trading_ops.reconciler.manual import Manual, Outcome
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.manual_actions import Manual, Outcome
+from trading_ops.reconciler.runbook_index import Plans
 
 Value = Annotated[str, msgspec.Meta(max_length=200, pattern=PLAIN)]
 
@@ -38,7 +38,7 @@ class RunbookView(msgspec.Struct, kw_only=True):
 
     alert: str
     target_label: str
-    escalate: str
+    page_after: str
     observe_only: bool
     steps: list[StepView]
     cooldown_seconds: float
@@ -194,7 +194,7 @@ def _runbook(book: Runbook) -> RunbookView:
     return RunbookView(
         alert=book.alert,
         target_label=book.target_label,
-        escalate=book.escalate,
+        page_after=book.page_after,
         observe_only=book.observe_only,
         steps=[
             StepView(

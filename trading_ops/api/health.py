@@ -14,10 +14,10 @@ import msgspec
 from trading_ops import clock
 from trading_ops.api.problems import not_found
 from trading_ops.api.system import STUCK_SECONDS
-from trading_ops.domain.sighting import Snapshot
+from trading_ops.domain.observation import Snapshot
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StoreError
-from trading_ops.reconciler.watch import Pulse
+from trading_ops.reconciler.agent_monitor import Pulse
 from trading_ops.store import events
 from trading_ops.store.reader import Reader
 

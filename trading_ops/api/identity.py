@@ -26,7 +26,7 @@ class Role(StrEnum):
     """Does whatever makes things safer or can be done again without harm."""
 
     ADMIN = "admin"
-    """Everything: resumes trading, forgives budgets, orders one-shots."""
+    """Everything: resumes trading, resets budgets, orders one-shots."""
 
 
 TOKEN_ROLES = tuple(role for role in Role if role is not Role.ANYONE)

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 import msgspec
 
 from trading_ops import clock
-from trading_ops.api.asked import Cursor, Key, Limit, Moment, Note, Person, place_of
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import invalid, not_found
+from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, Note, Person, place_of
 from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementKind
 from trading_ops.domain.incident import Incident
-from trading_ops.reconciler.acknowledge import Acknowledged, Acknowledging
-from trading_ops.reconciler.standing import Standing, read_standings
-from trading_ops.reconciler.story import Story, read_story
+from trading_ops.reconciler.acknowledgements import Acknowledged, Acknowledging
+from trading_ops.reconciler.incident_status import Standing, read_standings
+from trading_ops.reconciler.timeline import Story, read_story
 from trading_ops.store import Connection, incidents, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Place, Span

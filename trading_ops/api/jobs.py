@@ -6,9 +6,9 @@ from functools import partial
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.asked import Limit, Person, Words
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import not_found
+from trading_ops.api.request_parsing import Limit, Person, Words
 from trading_ops.domain.job import JobRun
 from trading_ops.jobs.job import Step
 from trading_ops.jobs.scheduler import Scheduler, Standing

@@ -7,9 +7,9 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.asked import GREATEST, Key, Moment, Person, Words
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import invalid, not_found
+from trading_ops.api.request_parsing import GREATEST, Key, Moment, Person, Words
 from trading_ops.domain.maintenance import LONGEST, Maintenance
 from trading_ops.domain.target import Registry
 from trading_ops.store import maintenance

@@ -10,9 +10,9 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.asked import Person, Words
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import conflict, invalid, not_found
+from trading_ops.api.request_parsing import Person, Words
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.readiness import (
     Change,

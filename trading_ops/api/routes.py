@@ -16,6 +16,7 @@ from trading_ops.api.automation import Automation
 from trading_ops.api.backups import BackupRoutes
 from trading_ops.api.capacity import CapacityPlans
 from trading_ops.api.catalogue import Catalogue
+from trading_ops.api.events import Events
 from trading_ops.api.health import Health
 from trading_ops.api.identity import Role
 from trading_ops.api.incidents import Incidents
@@ -27,7 +28,6 @@ from trading_ops.api.problems import problems
 from trading_ops.api.readiness import Readiness
 from trading_ops.api.reports import Reports
 from trading_ops.api.route import Route, guarded, route
-from trading_ops.api.story import Events
 from trading_ops.api.stream import Stream
 from trading_ops.api.system import TEXT, System
 from trading_ops.api.targets import Targets
@@ -143,7 +143,7 @@ def _targets(to: Targets, automation: Automation) -> list[Route]:
         route("POST", f"{path}/{{name}}/halt", OPERATOR, tag, to.halt),
         route("POST", f"{path}/{{name}}/reduce", OPERATOR, tag, to.reduce),
         route("POST", f"{path}/{{name}}/resume", ADMIN, tag, to.resume, refusals=(409, 502)),
-        route("POST", f"{path}/{{name}}/forgive", ADMIN, tag, automation.forgive),
+        route("POST", f"{path}/{{name}}/reset-budget", ADMIN, tag, automation.reset_budget),
     ]
 
 

@@ -15,10 +15,10 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from trading_ops import logs
-from trading_ops.api.asked import Count
 from trading_ops.api.auth import Authenticator
-from trading_ops.api.feed import Feed, Line
+from trading_ops.api.event_stream import Feed, Line
 from trading_ops.api.identity import Identity, Role
+from trading_ops.api.request_parsing import Count
 from trading_ops.errors import StoreError
 
 log = logs.get(__name__)

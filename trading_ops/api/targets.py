@@ -10,17 +10,17 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.actions.resume_trading import ResumeTrading
-from trading_ops.api.asked import Key, Person, Words
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import conflict, invalid, not_found
+from trading_ops.api.request_parsing import Key, Person, Words
 from trading_ops.domain.approval import Approval, digest
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
 from trading_ops.domain.silencing import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
-from trading_ops.reconciler.holding import Holding
-from trading_ops.reconciler.pulse import Pulse
+from trading_ops.reconciler.agent_probe import Pulse
+from trading_ops.reconciler.holds import Holding
 from trading_ops.store import Connection, approvals, maintenance, pauses, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -144,7 +144,7 @@ class _Words(msgspec.Struct, kw_only=True):
 
 
 class Targets:
-    """What the routes under `targets` do, apart from `forgive`."""
+    """What the routes under `targets` do, apart from `reset-budget`."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ any 4xx, so there is none after authentication but for a body beyond the limit.
 from aiohttp import web
 
 from trading_ops import clock, logs
-from trading_ops.api.asked import read_body
+from trading_ops.api.request_parsing import read_body
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.intake import Intake
 

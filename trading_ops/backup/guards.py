@@ -18,7 +18,7 @@ from trading_ops.backup.manifest import Manifest
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Registry
 from trading_ops.errors import SetupError, TradingOpsError
-from trading_ops.reconciler.anchor import append, make_anchor
+from trading_ops.reconciler.audit_checkpoint import append, make_anchor
 from trading_ops.settings import Settings
 from trading_ops.store import events, fencing, holds, migrate
 from trading_ops.store.engine import writing_engine

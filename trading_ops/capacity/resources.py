@@ -194,7 +194,7 @@ HOST: tuple[Resource, ...] = (
         thresholds=_levels(0.9, 1.0),
         remedy=Remedy.RAISE,
         change="log_folder_megabytes",
-        runbook="TradingLogGrowing",
+        runbook="TradingLogGrowthHigh",
     ),
 )
 
@@ -211,7 +211,7 @@ DATABASES: tuple[Resource, ...] = (
         thresholds=_levels(0.7, 0.85),
         remedy=Remedy.RAISE,
         change="max_connections",
-        runbook="TradingPostgresqlConnectionsNear",
+        runbook="TradingPostgresqlConnectionsHigh",
     ),
     Resource(
         name="postgresql-size",
@@ -315,7 +315,7 @@ BOTS: tuple[Resource, ...] = (
             "bot, venue",
             '{job="trading-bot-detail", code="rate_limited"}',
         ),
-        runbook="TradingBotRateLimitNear",
+        runbook="TradingBotRateLimitHigh",
     ),
 )
 

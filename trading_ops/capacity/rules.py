@@ -56,10 +56,10 @@ FILES: Mapping[str, str] = {
     "TradingHostCpuHigh": "host.yml",
     "TradingHostMemoryLow": "host.yml",
     "TradingHostDiskLow": "host.yml",
-    "TradingPostgresqlConnectionsNear": "databases.yml",
+    "TradingPostgresqlConnectionsHigh": "databases.yml",
     "TradingBotQueueBacklog": "process.yml",
     "TradingBotEventLoopLagging": "process.yml",
-    "TradingBotRateLimitNear": "calls.yml",
+    "TradingBotRateLimitHigh": "calls.yml",
 }
 
 PLACES: tuple[Place, ...] = (
@@ -69,13 +69,13 @@ PLACES: tuple[Place, ...] = (
     _place("inodes", "TradingHostDiskLow", r"disk_inodes\{[^}]*\} < ", _left),
     _place(
         "postgresql-connections",
-        "TradingPostgresqlConnectionsNear",
+        "TradingPostgresqlConnectionsHigh",
         r"slots_used_ratio\{[^}]*\}\[1m\]\) > ",
         _used,
     ),
     _place("queue", "TradingBotQueueBacklog", r"queue_capacity\{[^}]*\}\s+\) > ", _used),
     _place("event-loop", "TradingBotEventLoopLagging", r"\[15s\]\)\) > ", _seconds),
-    _place("rate-limit", "TradingBotRateLimitNear", r"\[30s\]\)\) > ", _used),
+    _place("rate-limit", "TradingBotRateLimitHigh", r"\[30s\]\)\) > ", _used),
 )
 
 _DEFAULTS = {one.name: one.thresholds for one in RESOURCES}

@@ -4,7 +4,7 @@ import click
 
 from trading_ops.cli.console import id_argument
 from trading_ops.cli.duration import Duration, Length
-from trading_ops.cli.ordering import order, owner_option
+from trading_ops.cli.reconciler_connection import order, owner_option
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler_views import AcknowledgementView
 

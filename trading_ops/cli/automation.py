@@ -8,8 +8,8 @@ import msgspec
 from trading_ops import clock
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.duration import Duration, Length
-from trading_ops.cli.ordering import order, owner_option, reason_option
-from trading_ops.cli.story import plain
+from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
+from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import HoldView, TargetView
@@ -126,7 +126,7 @@ def show(output: str) -> None:
 @click.argument("target")
 @reason_option
 @owner_option
-def forgive(target: str, reason: str, owner: str) -> None:
+def reset_budget(target: str, reason: str, owner: str) -> None:
     """Reset the attempt budgets and cooldowns of TARGET."""
-    order(lambda api: api.forgive(target, owner=owner, reason=reason))
+    order(lambda api: api.reset_budget(target, owner=owner, reason=reason))
     click.echo(f"the budgets of {target} were reset")

@@ -14,7 +14,7 @@ from trading_ops.backup.repository import Repository, open_repository
 from trading_ops.backup.restore import LATEST, choose
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.story import plain
+from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment, short
 from trading_ops.settings import Settings, load_settings
 

@@ -12,8 +12,8 @@ from trading_ops.capacity.plan import CapacityView, DaysView, Level, ResourceVie
 from trading_ops.capacity.recommend import amount
 from trading_ops.capacity.trend import Finding
 from trading_ops.cli.console import out, output_option, print_json
-from trading_ops.cli.ordering import order
-from trading_ops.cli.story import plain
+from trading_ops.cli.reconciler_connection import order
+from trading_ops.cli.timeline import plain
 from trading_ops.clients.reconciler import ReconcilerApi
 
 WITHIN = timedelta(minutes=2)

@@ -39,17 +39,17 @@ COMMANDS: Mapping[str, Entry] = {
     "audit": _entry("audit", "audit", "Verify and anchor the audit log."),
     "automation": _entry("automation", "automation", "Show, pause and resume auto-remediation."),
     "halt": _entry("halt", "halt", "Halt trading of one bot or of all bots."),
-    "reduce": _entry("halt", "reduce", "Put a bot in reduce-only mode."),
+    "reduce-only": _entry("halt", "reduce", "Put a bot in reduce-only mode."),
     "resume": _entry("halt", "resume", "Release a bot's holds so that it trades again."),
     "ack": _entry(
         "acknowledge", "acknowledge", "Acknowledge an incident: pages and automation stop."
     ),
     "unack": _entry("acknowledge", "withdraw", "Remove an acknowledgement."),
     "snooze": _entry("acknowledge", "snooze", "Snooze an incident."),
-    "run": _entry("by_hand", "run", "Run an action manually, through the same gates."),
-    "approvals": _entry("by_hand", "approvals", "List actions that wait for approval."),
-    "approve": _entry("by_hand", "approve", "Approve another operator's action."),
-    "deny": _entry("by_hand", "deny", "Deny an action, or withdraw your own request."),
+    "run": _entry("actions", "run", "Run an action manually, through the same gates."),
+    "approvals": _entry("actions", "approvals", "List actions that wait for approval."),
+    "approve": _entry("actions", "approve", "Approve another operator's action."),
+    "deny": _entry("actions", "deny", "Deny an action, or withdraw your own request."),
     "maintenance": _entry("maintenance", "maintenance", "Begin, end and list maintenance windows."),
     "capacity": _entry(
         "capacity", "capacity", "Show what each resource uses and when it runs out."

@@ -6,7 +6,7 @@ from datetime import timedelta
 import click
 
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_words import parse_duration
+from trading_ops.yaml_errors import parse_duration
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import click
 import msgspec
 
 from trading_ops.cli.console import output_option, print_json
-from trading_ops.cli.ordering import connected, order
-from trading_ops.cli.story import plain
+from trading_ops.cli.reconciler_connection import connected, order
+from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import EventView

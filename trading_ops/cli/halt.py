@@ -9,14 +9,14 @@ import msgspec
 
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.ordering import (
+from trading_ops.cli.hold_lines import HALT, REDUCE, STATES, tell_directly
+from trading_ops.cli.reconciler_connection import (
     command_settings,
     connected,
     order,
     owner_option,
     reason_option,
 )
-from trading_ops.cli.telling import HALT, REDUCE, STATES, tell_directly
 from trading_ops.clients.reconciler_views import LaidView
 from trading_ops.domain.target import NAMED_BOTS, Registry
 from trading_ops.errors import ConfigError, Refused, StackError, TradingOpsError

@@ -17,8 +17,8 @@ from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.local_stack import holder, not_running
-from trading_ops.cli.ordering import command_settings, connected
-from trading_ops.cli.story import plain, tell
+from trading_ops.cli.reconciler_connection import command_settings, connected
+from trading_ops.cli.timeline import plain, tell
 from trading_ops.cli.times import offset, short
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import ListedIncidentView, StoryView
@@ -169,7 +169,7 @@ def show(context: click.Context, key: str, output: str) -> None:
     "--since", default="30d", show_default=True, type=Duration(), help="Of the last so long."
 )
 @output_option
-def times(since: Length, output: str) -> None:
+def stats(since: Length, output: str) -> None:
     """Show how long it took to respond (MTTA) and to recover (MTTR), per alert.
 
     The first response is the first attempt or acknowledgement, whichever came first;

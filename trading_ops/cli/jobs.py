@@ -9,8 +9,8 @@ from rich.table import Table
 
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.ordering import order, owner_option, reason_option
-from trading_ops.cli.story import plain
+from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
+from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import short
 from trading_ops.clients.reconciler_views import JobView, RunView
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.ordering import order, owner_option
-from trading_ops.cli.story import plain
+from trading_ops.cli.reconciler_connection import order, owner_option
+from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import MessageView

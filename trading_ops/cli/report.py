@@ -5,8 +5,8 @@ import datetime as dt
 import click
 
 from trading_ops.cli.console import print_json
-from trading_ops.cli.ordering import order, owner_option
-from trading_ops.cli.story import plain
+from trading_ops.cli.reconciler_connection import order, owner_option
+from trading_ops.cli.timeline import plain
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import ReportView
 from trading_ops.domain.report import Period

@@ -46,4 +46,4 @@ def list_runbooks() -> None:
 
     for book in load_runbooks(load_settings().runbooks).values():
         steps = " → ".join(step.action for step in book.steps) or "page-only"
-        click.echo(f"{book.alert:<32} {steps} (pages after {book.escalate})")
+        click.echo(f"{book.alert:<32} {steps} (pages after {book.page_after})")

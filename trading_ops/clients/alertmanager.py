@@ -15,7 +15,7 @@ import msgspec
 from trading_ops import clock
 from trading_ops.clients.http import Answer, Http
 from trading_ops.domain.alert import Fingerprint
-from trading_ops.domain.sighting import RoutedAlert
+from trading_ops.domain.observation import RoutedAlert
 from trading_ops.domain.silencing import Matcher, Silence
 from trading_ops.errors import Refused, Unreachable
 
@@ -26,7 +26,7 @@ EXPIRED = "expired"
 LARGE_BYTES = 256 * 1024
 NO_PATTERNS: Mapping[str, str] = {}
 RUNBOOKS = "https://trading-ops.example.invalid/runbooks"
-PAGE_AT_ONCE = {"severity": "critical", "escalate": "0s"}
+PAGE_AT_ONCE = {"severity": "critical", "page_after": "0s"}
 
 
 class _Status(msgspec.Struct):

@@ -9,7 +9,7 @@ from typing import TypeVar
 from trading_ops import logs
 from trading_ops.clients.alertmanager import NO_PATTERNS, Alertmanager, PostedAlert
 from trading_ops.domain.alert import Fingerprint
-from trading_ops.domain.sighting import RoutedAlert
+from trading_ops.domain.observation import RoutedAlert
 from trading_ops.domain.silencing import Silence
 from trading_ops.errors import ClientError, Unreachable
 

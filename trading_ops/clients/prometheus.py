@@ -16,7 +16,7 @@ import yaml
 from trading_ops import clock, logs
 from trading_ops.clients.http import Http
 from trading_ops.domain.alert import Fingerprint, fingerprint_of, stripped
-from trading_ops.domain.sighting import PrometheusView, RuleAlert
+from trading_ops.domain.observation import PrometheusView, RuleAlert
 from trading_ops.errors import ClientError, Refused, Unreachable
 
 log = logs.get(__name__)

@@ -171,9 +171,9 @@ class ReconcilerApi:
         answer = await self._http.ask("DELETE", "/api/v1/pause", params=params)
         return _decode(_checked(answer.status, answer.body), _Resumed).pause
 
-    async def forgive(self, target: str, *, owner: str, reason: str) -> None:
+    async def reset_budget(self, target: str, *, owner: str, reason: str) -> None:
         """Let a target's attempt budgets start anew."""
-        path = f"/api/v1/targets/{_part(target)}/forgive"
+        path = f"/api/v1/targets/{_part(target)}/reset-budget"
         await self._order("POST", path, owner=owner, reason=reason)
 
     async def hold(

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from trading_ops.api.asked import Key, explain
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import invalid, not_found
+from trading_ops.api.request_parsing import Key, explain
 from trading_ops.api.route import Route
 
 

@@ -117,8 +117,8 @@ ORDERS: Mapping[str, Order] = {
         typed=True,
         danger=True,
     ),
-    "forgive": Order(
-        call="POST /api/v1/targets/{name}/forgive",
+    "reset_budget": Order(
+        call="POST /api/v1/targets/{name}/reset-budget",
         title="Reset the attempt budgets of {subject}",
         button="Reset the budgets",
         effect="Cooldowns and attempt limits of this target start again from zero.",

@@ -21,7 +21,7 @@ PAGE = "TradingAlertPersists"
 DELAYED = frozenset({"5m", "15m"})
 """The page labels of alerts that it pages for."""
 
-OF_THE_ALERT_ALONE = frozenset({"alertname", PAGE_LABEL, "recovery"})
+OF_THE_ALERT_ALONE = frozenset({"alertname", PAGE_LABEL, "remediation"})
 """Labels that its page does not keep."""
 
 NEW, ACKNOWLEDGED, SNOOZED = "new", "acknowledged", "snoozed"

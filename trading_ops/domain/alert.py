@@ -18,7 +18,7 @@ WATCHDOG = "Watchdog"
 """The alert that always fires: its absence means that the source cannot be believed."""
 
 
-PAGE_LABEL = "escalate"
+PAGE_LABEL = "page_after"
 """The label that each of our alerts carries: when it pages. An alert without it is not ours."""
 
 NEVER_STRIPPED = frozenset({"alertname", "bot", "venue", "component", "symbol", PAGE_LABEL})

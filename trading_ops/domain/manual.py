@@ -17,7 +17,7 @@ from trading_ops.domain.runbook import Step
 EMERGENCY = frozenset({"flatten_positions"})
 """Actions that get a bot out of the market."""
 
-FORGIVE = "wait, or let the target's budgets start anew: trading-ops automation forgive {target}"
+RESET_BUDGET = "wait, or reset its budgets: trading-ops automation reset-budget {target}"
 FEWER = "wait until fewer targets fail, or use the target's own service manager by hand"
 
 OPENS = {
@@ -26,9 +26,9 @@ OPENS = {
     Reason.MAINTENANCE: "end the window, or wait for its end",
     Reason.STORM: FEWER,
     Reason.FLEET_UNHEALTHY: FEWER,
-    Reason.GLOBAL_BUDGET: FORGIVE,
-    Reason.ATTEMPTS_EXHAUSTED: FORGIVE,
-    Reason.COOLDOWN: FORGIVE,
+    Reason.GLOBAL_BUDGET: RESET_BUDGET,
+    Reason.ATTEMPTS_EXHAUSTED: RESET_BUDGET,
+    Reason.COOLDOWN: RESET_BUDGET,
     Reason.TARGET_BUSY: "wait for its end",
     Reason.OUTCOME_UNKNOWN: "look at {target} and its executor, which does not answer",
     Reason.APPROVAL_MISSING: "have somebody else approve it, then order it again",

@@ -71,7 +71,7 @@ class Runbook:
     target_label: str
     """The label whose value names the target."""
 
-    escalate: str
+    page_after: str
     """`0s`, `5m`, `15m` or `never`: the alert's own label, which Alertmanager routes by."""
 
     steps: tuple[Step, ...] = ()

@@ -30,7 +30,7 @@ NOT_OF_TARGETS = frozenset(
 )
 """Identifying labels that no alert of a bot or a venue has."""
 
-ANYWHERE = frozenset({"severity", PAGE_LABEL, "recovery", ORIGIN, "after", "target"})
+ANYWHERE = frozenset({"severity", PAGE_LABEL, "remediation", ORIGIN, "after", "target"})
 OF_TARGETS = ANYWHERE | set(SUBJECT_LABELS) - NOT_OF_TARGETS
 OF_OTHERS = ANYWHERE | set(SUBJECT_LABELS)
 

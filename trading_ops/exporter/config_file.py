@@ -10,7 +10,7 @@ import msgspec
 import yaml
 
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_words import problem_of
+from trading_ops.yaml_errors import problem_of
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -31,9 +31,9 @@ from trading_ops.domain.readiness import (
 from trading_ops.domain.runbook import fill_query
 from trading_ops.domain.target import BOTS, NAMED_BOTS, Registry, Target
 from trading_ops.errors import ClientError, Refused, StoreError
-from trading_ops.reconciler.hands_off import HandsOff
-from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler.holds import Holding
 from trading_ops.reconciler.metrics import ReadinessMetrics
+from trading_ops.reconciler.suppression import HandsOff
 from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection
 from trading_ops.store import readiness as stored_runs

@@ -13,7 +13,7 @@ from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.notify.rendering import duration
-from trading_ops.reconciler.story import Story, read_story
+from trading_ops.reconciler.timeline import Story, read_story
 from trading_ops.store import Connection, approvals, event_log, events, holds, maintenance, search
 from trading_ops.store.search import Span
 

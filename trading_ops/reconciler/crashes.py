@@ -11,7 +11,7 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import StoreError
-from trading_ops.reconciler.desk import Desk
+from trading_ops.reconciler.state import Desk
 from trading_ops.redaction import redact
 from trading_ops.store import incidents
 from trading_ops.store.writer import Writer

@@ -12,7 +12,7 @@ from trading_ops.domain.silence import Life, Listener, Silence
 from trading_ops.domain.target import Target
 from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops.listener import owners
-from trading_ops.reconciler.pulse import Pulse
+from trading_ops.reconciler.agent_probe import Pulse
 from trading_ops.targets import split_address
 
 log = logs.get(__name__)

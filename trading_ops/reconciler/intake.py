@@ -15,7 +15,7 @@ from trading_ops.domain.alert import WATCHDOG, Alert, AlertStatus
 from trading_ops.errors import AWAY
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notification import cut_off, parse_notification
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.store import Connection, events, incidents, notifications
 from trading_ops.store.notifications import State
 from trading_ops.store.reader import Reader

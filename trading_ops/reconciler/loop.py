@@ -14,25 +14,25 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.sighting import Snapshot, is_audible
+from trading_ops.domain.observation import Snapshot, is_audible
 from trading_ops.errors import TradingOpsError
-from trading_ops.reconciler.acknowledge import Acknowledging
-from trading_ops.reconciler.agenda import SOON_SECONDS, Agenda, again_in
+from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.clocks import ClockReports
 from trading_ops.reconciler.crashes import Crashes
-from trading_ops.reconciler.desk import Desk, read_desk
-from trading_ops.reconciler.escalate import show_open
+from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.intake import Intake
-from trading_ops.reconciler.jobs import Jobs
 from trading_ops.reconciler.lease import Lease, key_of
-from trading_ops.reconciler.look import Looker, until_seconds
-from trading_ops.reconciler.manual import Manual
+from trading_ops.reconciler.manual_actions import Manual
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.open_incident_metrics import show_open
+from trading_ops.reconciler.reconcile import Looker, until_seconds
 from trading_ops.reconciler.retention import Retention
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.reconciler.silences import SilenceWatch
+from trading_ops.reconciler.state import Desk, read_desk
 from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
+from trading_ops.reconciler.workqueue import SOON_SECONDS, Agenda, again_in
 from trading_ops.store.reader import Reader
 
 log = logs.get(__name__)

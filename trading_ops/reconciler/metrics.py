@@ -107,17 +107,17 @@ class ReconcilerMetrics:
         self.oldest_opened = gauge(
             "trading_ops_incident_oldest_opened_timestamp_seconds", self.registry
         )
-        self.inbox = gauge("trading_ops_inbox_notifications", self.registry)
+        self.inbox = gauge("trading_ops_webhook_queue_length", self.registry)
         self.decision_lag = histogram("trading_ops_decision_lag_seconds", self.registry)
-        self.start_lag = histogram("trading_ops_start_lag_seconds", self.registry)
-        self.pass_duration = histogram("trading_ops_pass_duration_seconds", self.registry)
-        self.passed = gauge("trading_ops_pass_last_success_timestamp_seconds", self.registry)
+        self.start_lag = histogram("trading_ops_action_start_latency_seconds", self.registry)
+        self.pass_duration = histogram("trading_ops_reconcile_duration_seconds", self.registry)
+        self.passed = gauge("trading_ops_reconcile_last_success_timestamp_seconds", self.registry)
         self.writer_queue = gauge("trading_ops_writer_queue_requests", self.registry)
         self.commit = histogram("trading_ops_writer_commit_duration_seconds", self.registry)
         self.lease_held, self.lease_until, self.claims_held = (
             gauge("trading_ops_lease_held", self.registry),
             gauge("trading_ops_lease_until_timestamp_seconds", self.registry),
-            gauge("trading_ops_claims_held", self.registry),
+            gauge("trading_ops_leases_held", self.registry),
         )
         self.websocket_clients = gauge("trading_ops_websocket_clients", self.registry)
         self.audit_head = gauge("trading_ops_audit_head_events", self.registry)
@@ -135,10 +135,10 @@ class ReconcilerMetrics:
             "trading_ops_agent_last_answer_timestamp_seconds", self.registry
         )
         self.holds_standing, self.holds_unregistered = (
-            gauge("trading_ops_holds_standing", self.registry),
+            gauge("trading_ops_holds_active", self.registry),
             gauge("trading_ops_holds_unregistered", self.registry),
         )
-        self.holds_unsettled = gauge("trading_ops_holds_unsettled", self.registry)
+        self.holds_unsettled = gauge("trading_ops_holds_not_stored", self.registry)
         self.outbox = OutboxMetrics(self.registry)
         self._begin_at_zero()
 
@@ -183,7 +183,7 @@ class ReconcilerMetrics:
 
 
 def kind_of(decision: Decision) -> str:
-    """Return the decision's name: `run`, `wait`, `verify`, `escalate` or `close`."""
+    """Return the decision's name: `run`, `wait`, `verify`, `page_after` or `close`."""
     return type(decision).__name__.lower()
 
 

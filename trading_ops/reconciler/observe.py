@@ -10,11 +10,11 @@ from trading_ops.checkpoints import Checkpoint
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of, stripped
-from trading_ops.domain.sighting import RoutedAlert, RuleAlert, Snapshot
+from trading_ops.domain.observation import RoutedAlert, RuleAlert, Snapshot
 from trading_ops.errors import AWAY, ClientError
 from trading_ops.reconciler.clocks import Clocks
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.store import Connection, incidents
 from trading_ops.store.writer import Writer
 

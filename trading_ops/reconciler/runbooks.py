@@ -10,10 +10,10 @@ from trading_ops.actions.registry import KINDS
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import LONGEST_WINDOW, Drill, Limits, Runbook, Step, VerifyQuery
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_words import load_yaml, parse_duration, problem_of
+from trading_ops.yaml_errors import load_yaml, parse_duration, problem_of
 
 FENCE = "---\n"
-ESCALATE = ("0s", "5m", "15m", "never")
+PAGE_AFTER = ("0s", "5m", "15m", "never")
 
 
 class _Step(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,7 +44,7 @@ class _Drill(msgspec.Struct, forbid_unknown_fields=True):
 class _FrontMatter(msgspec.Struct, forbid_unknown_fields=True):
     version: int
     alert: str
-    escalate: str
+    page_after: str
     target: str = "bot"
     steps: list[_Step] = []
     limits: _Limits = msgspec.field(default_factory=_Limits)
@@ -74,16 +74,16 @@ def parse_runbook(text: str, path: Path) -> Runbook:
         raise ConfigError(where, "version", f"{header.version} is unknown", "write `version: 1`")
     if header.alert != path.stem:
         raise ConfigError(where, "alert", f"{header.alert} is not the file's name", "rename one")
-    if header.escalate not in ESCALATE:
+    if header.page_after not in PAGE_AFTER:
         raise ConfigError(
-            where, "escalate", f"{header.escalate!r}", f"one of {', '.join(ESCALATE)}"
+            where, "page_after", f"{header.page_after!r}", f"one of {', '.join(PAGE_AFTER)}"
         )
     if header.steps and header.verify is None:
         raise ConfigError(where, "verify", "steps without it cannot succeed", "add a query")
     return Runbook(
         alert=header.alert,
         target_label=header.target,
-        escalate=header.escalate,
+        page_after=header.page_after,
         steps=tuple(_step(step, index, where) for index, step in enumerate(header.steps)),
         limits=_limits(header.limits, where),
         observe_only=header.observe_only,

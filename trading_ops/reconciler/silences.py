@@ -14,13 +14,13 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.domain.fault import Fault, fault_of
-from trading_ops.domain.sighting import Snapshot
+from trading_ops.domain.observation import Snapshot
 from trading_ops.domain.silencing import Ours, Silence, TooWide
 from trading_ops.domain.target import NAMED_BOTS
 from trading_ops.errors import ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.plans import Plans
-from trading_ops.reconciler.second_line import is_registered
+from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.secondary_oncall import is_registered
 from trading_ops.store import acknowledgements
 from trading_ops.store.reader import Reader
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trading_ops import clock
 from trading_ops.errors import StoreError
-from trading_ops.reconciler.anchor import Anchor, parse_anchor
+from trading_ops.reconciler.audit_checkpoint import Anchor, parse_anchor
 from trading_ops.reports.audit_diagnosis import WINDOW, diagnose
 from trading_ops.reports.audit_walk import Fault, Problem, Walk
 from trading_ops.store import Connection, audit_checkpoints, events

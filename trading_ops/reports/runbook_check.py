@@ -20,7 +20,7 @@ from trading_ops.errors import ConfigError, SetupError
 from trading_ops.instrument import catalogue
 from trading_ops.reconciler.runbooks import parse_runbook
 from trading_ops.settings import Settings
-from trading_ops.yaml_words import load_yaml, parse_duration, problem_of
+from trading_ops.yaml_errors import load_yaml, parse_duration, problem_of
 
 OURS = re.compile(r"\b(trading_[a-z0-9_]+)\b")
 NOT_A_METRIC = re.compile(r'"(?:\\.|[^"\\])*"|\b[a-z_]+:\w+:\w+')
@@ -108,14 +108,14 @@ def read_rules(folder: Path) -> Iterator[Rule]:
 
 
 def _against_rule(path: Path, book: Runbook, rule: Rule) -> Iterator[str]:
-    if rule.labels.get("escalate") != book.escalate:
+    if rule.labels.get("page_after") != book.page_after:
         yield (
-            f"{path}: escalate is {book.escalate}, but the rule in {rule.file} carries "
-            f"{rule.labels.get('escalate')}. Fix: make them equal"
+            f"{path}: page_after is {book.page_after}, but the rule in {rule.file} carries "
+            f"{rule.labels.get('page_after')}. Fix: make them equal"
         )
-    if bool(book.steps) != (rule.labels.get("recovery") == "auto"):
+    if bool(book.steps) != (rule.labels.get("remediation") == "auto"):
         yield (
-            f"{rule.file}: {book.alert} must carry recovery: auto exactly when its runbook has "
+            f"{rule.file}: {book.alert} must carry remediation: auto exactly when its runbook has "
             "steps. Fix: add or remove the label"
         )
 
@@ -143,9 +143,9 @@ def _times(path: Path, book: Runbook) -> Iterator[str]:
     if book.verify and any(book.verify.hold > step.verify_within for step in book.steps):
         yield f"{path}: verify.hold is longer than a step's verify_within. Fix: shorten it"
     worst = sum(lengths, timedelta())
-    if book.escalate not in {"0s", "never"} and worst > parse_duration(book.escalate):
+    if book.page_after not in {"0s", "never"} and worst > parse_duration(book.page_after):
         yield (
-            f"{path}: the steps may take {worst}, longer than escalate {book.escalate}: people "
+            f"{path}: the steps may take {worst}, longer than page_after {book.page_after}: people "
             "would be paged while it still heals. Fix: shorten the steps"
         )
     if book.drill and lengths[0] > book.drill.recover_within:

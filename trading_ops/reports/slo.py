@@ -67,7 +67,7 @@ def _down(selector: str, *labels: str) -> tuple[str, str]:
 def objectives() -> tuple[Objective, ...]:
     """Return every objective."""
     requests, orders = "trading_venue_requests_total", "trading_orders_total"
-    up = _down(f"up{{{VITAL}}}", "read_by")
+    up = _down(f"up{{{VITAL}}}", "exporter")
     feed = _down(f'trading_component_up{{{VITAL}, component="feed"}}', "component")
     api = _slower("trading_venue_request_duration_seconds", "0.1", "endpoint")
     data = _slower("trading_market_data_latency_seconds", "0.05", "symbol")
@@ -159,7 +159,7 @@ _ALERTS = """\
     rules:
       # Ten events at least, bad or good, and half an hour of history, in the last hour. Not for
       # an outage that TradingBotDown has paged, until the short window no longer contains it.
-      - alert: TradingSloBudgetBurningFast
+      - alert: TradingErrorBudgetBurnFast
         expr: |
           (
 {fast}
@@ -173,18 +173,18 @@ _ALERTS = """\
         keep_firing_for: 2m
         labels:
           severity: critical
-          escalate: 15m
+          page_after: 15m
         annotations:
           summary: A bot burns its error budget so fast that it will be gone within days.
           description: >-
             {{{{ $value | humanizePercentage }}}} of the events of {{{{ $labels.sloth_slo }}}}
             of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad, many times what a
             month allows.
-          runbook_url: https://trading-ops.example.invalid/runbooks/TradingSloBudgetBurningFast.md
+          runbook_url: https://trading-ops.example.invalid/runbooks/TradingErrorBudgetBurnFast.md
           dashboard_url: http://127.0.0.1:3000/d/trading-ops-slo?var-bot={{{{ $labels.bot }}}}
 
       # The same for what burns slowly: at least six hours of history, and more events.
-      - alert: TradingSloBudgetBurningSlowly
+      - alert: TradingErrorBudgetBurnSlow
         expr: |
           (
 {slow}
@@ -198,14 +198,14 @@ _ALERTS = """\
         keep_firing_for: 10m
         labels:
           severity: warning
-          escalate: 15m
+          page_after: 15m
         annotations:
           summary: A bot burns more of its error budget than a month allows.
           description: >-
             {{{{ $value | humanizePercentage }}}} of the events of {{{{ $labels.sloth_slo }}}}
             of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad: at this pace the
             month's budget does not last.
-          runbook_url: https://trading-ops.example.invalid/runbooks/TradingSloBudgetBurningSlowly.md
+          runbook_url: https://trading-ops.example.invalid/runbooks/TradingErrorBudgetBurnSlow.md
           dashboard_url: http://127.0.0.1:3000/d/trading-ops-slo?var-bot={{{{ $labels.bot }}}}
 """
 

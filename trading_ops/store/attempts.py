@@ -166,8 +166,10 @@ def running(connection: Connection) -> list[Attempt]:
     return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
 
 
-def forgive(connection: Connection, target: str, *, owner: str, reason: str, now: datetime) -> None:
-    """Let a target's budgets start anew: a person's word, kept in the story."""
+def reset_budget(
+    connection: Connection, target: str, *, owner: str, reason: str, now: datetime
+) -> None:
+    """Reset a target's attempt budgets and cooldowns, and record who did it."""
     fence = raise_fence(connection, target)
     mine = fences.c.target == target
     was = connection.execute(select(fences.c.forgiven_at).where(mine)).scalar_one()
@@ -175,7 +177,7 @@ def forgive(connection: Connection, target: str, *, owner: str, reason: str, now
     events.add(
         connection,
         at=now,
-        kind="forgiven",
+        kind="budget_reset",
         actor=owner,
         reason=reason,
         note=f"budgets of {target}",

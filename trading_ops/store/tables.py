@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-from trading_ops.store.words import Facts, Words
+from trading_ops.store.column_types import Facts, Words
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

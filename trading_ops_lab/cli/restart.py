@@ -8,10 +8,15 @@ from typing import Any
 import aiohttp
 import click
 
-from trading_ops.cli.by_hand import end_of
+from trading_ops.cli.actions import end_of
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.ordering import command_settings, connected, owner_option, reason_option
+from trading_ops.cli.reconciler_connection import (
+    command_settings,
+    connected,
+    owner_option,
+    reason_option,
+)
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import SetupError, StackError, Unreachable
 from trading_ops.listener import KnownListeners, trusted_users

@@ -13,7 +13,12 @@ import click
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.ordering import command_settings, connected, owner_option, reason_option
+from trading_ops.cli.reconciler_connection import (
+    command_settings,
+    connected,
+    owner_option,
+    reason_option,
+)
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import SetupError, StackError, TradingOpsError, Unreachable
 from trading_ops.settings import Settings

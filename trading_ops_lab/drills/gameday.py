@@ -21,7 +21,7 @@ SITTINGS = (
     frozenset(
         {
             "TradingBotOrdersRejected",
-            "TradingLogGrowing",
+            "TradingLogGrowthHigh",
             "TradingOpsCollectorFailing",
             "TradingOpsPrometheusConfigBad",
             "TradingVenueClockSkewed",

@@ -11,7 +11,7 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.drills.timeline import Mark
 
 OWNER = "drill"
-"""In whose name drills pause and forgive."""
+"""In whose name drills pause and reset budgets."""
 
 TICK_SECONDS = 0.1
 CALM_WITHIN = timedelta(seconds=60)

@@ -56,7 +56,7 @@ async def run_drill(
     bot = scene.bot(bot_name)
     if not calm:
         await wait_until_calm(scene, bot, say, alerts=(alert,))
-    await scene.reconciler.forgive(bot.name, owner=OWNER, reason=f"drill {alert}")
+    await scene.reconciler.reset_budget(bot.name, owner=OWNER, reason=f"drill {alert}")
     fault = FAULTS[plan.fault]
     run = Following(
         scene=scene, runbook=runbook, drill=plan, fault=fault, bot=bot, say=say, during=cause

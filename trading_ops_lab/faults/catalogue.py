@@ -70,7 +70,7 @@ class VenueFault(Fault):
 
 
 class ThrottlingVenue(VenueFault):
-    """It leads to TradingBotRateLimitNear too, whose step helps as little."""
+    """It leads to TradingBotRateLimitHigh too, whose step helps as little."""
 
     tolerates = frozenset({"throttle_load"})
 

@@ -112,7 +112,7 @@ def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
     """Return a bot's group when it is the exporter that is scraped for it.
 
     `__param_bot` becomes `?bot=…` of the scrape, so the jobs of our own bots serve it unchanged.
-    `read_by` is the exporter's own `instance`: when that is dead, nothing is said of the bot.
+    `exporter` is the exporter's own `instance`: when that is dead, nothing is said of the bot.
     """
     exporter = registry.one(Kind.EXPORTER).address
     labels = {
@@ -120,7 +120,7 @@ def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
         "bot": bot.name,
         "venue": bot.venue or "",
         "instance": bot.address,
-        "read_by": exporter,
+        "exporter": exporter,
         "__param_bot": bot.name,
     }
     return {"targets": [exporter], "labels": labels}

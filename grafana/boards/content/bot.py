@@ -38,7 +38,7 @@ LIFE = row(
             legend="{{bot}}",
             limits=above(1, 2),
             states=STATES_OR_DOWN,
-            runbook="TradingBotHaltedByMachine",
+            runbook="TradingBotAutoHalted",
         ),
         stat(
             "Broker",
@@ -110,7 +110,7 @@ LIFE = row(
             "placed.",
             states=STATES_OR_DOWN,
             limits=above(1, 2),
-            runbook="TradingBotHaltedByMachine",
+            runbook="TradingBotAutoHalted",
         ),
         timeline(
             "Components",
@@ -126,7 +126,7 @@ LIFE = row(
             "{{bot}}",
             "Of several instances of a bot only the leader submits orders.",
             states=(("0", "standby", YELLOW), ("1", "leader", GREEN), ("2", "no standby", GREEN)),
-            runbook="TradingBotLeaderAbsent TradingBotLeadersMany",
+            runbook="TradingBotNoLeader TradingBotSplitBrain",
         ),
     ),
 )
@@ -234,8 +234,8 @@ LIVES = row(
         ),
         timeline(
             "Previous end",
-            'max by (bot) (trading_bot_previous_end{how="unknown"} '
-            'or trading_bot_previous_end{how="crashed"} * 2)',
+            'max by (bot) (trading_bot_last_exit{how="unknown"} '
+            'or trading_bot_last_exit{how="crashed"} * 2)',
             "{{bot}}",
             "How the previous process ended.",
             states=(("0", "clean", GREEN), ("1", "unknown", YELLOW), ("2", "crashed", RED)),
@@ -247,7 +247,7 @@ LIVES = row(
             rate("trading_log_messages_total", "level"),
             "Messages per second, by level. Errors without an alert of their own show here.",
             colors=OF_LEVELS,
-            runbook="TradingLogGrowing",
+            runbook="TradingLogGrowthHigh",
         ),
     ),
 )

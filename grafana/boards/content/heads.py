@@ -26,7 +26,7 @@ DAILY_LOSS = _used(
     "Today's loss as a share of its limit, for the worst bot. At 100 % the bot only reduces until "
     "a person resumes it.",
     above(0.8, 1),
-    "TradingBotDailyLossBreached TradingBotDailyLossNear",
+    "TradingBotDailyLossBreached TradingBotDailyLossHigh",
 )
 
 EXPOSURE = _used(

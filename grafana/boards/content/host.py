@@ -181,9 +181,9 @@ DISKS = row(
             "Logs written",
             "Bps",
             rate("trading_log_file_written_bytes_total", "log"),
-            "A MiB a second for half a minute raises TradingLogGrowing.",
+            "A MiB a second for half a minute raises TradingLogGrowthHigh.",
             limits=above(512 * 1024, 2**20),
-            runbook="TradingLogGrowing",
+            runbook="TradingLogGrowthHigh",
         ),
         lines(
             "Size of the logs",
@@ -196,7 +196,7 @@ DISKS = row(
             "With rotated and compressed files; and where a straight line through the last six "
             "hours ends in a day.",
             limits=above(2**30, 5 * 2**30),
-            runbook="TradingLogGrowing",
+            runbook="TradingLogGrowthHigh",
         ),
         steps(
             "Lines logged",
@@ -205,7 +205,7 @@ DISKS = row(
             "Lines per second of every process, warnings and above.",
             colors=OF_LEVELS,
             limits=above(1, 10),
-            runbook="TradingLogGrowing",
+            runbook="TradingLogGrowthHigh",
         ),
     ),
 )

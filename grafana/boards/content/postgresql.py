@@ -23,7 +23,7 @@ POSTGRESQL = row(
             most("trading_postgresql_connection_slots_used_ratio", "database"),
             "At 100 % nobody new is let in, a restarted bot among them.",
             limits=above(0.7, 0.85),
-            runbook="TradingPostgresqlConnectionsNear",
+            runbook="TradingPostgresqlConnectionsHigh",
         ),
         lines(
             "What holds others up",

@@ -49,7 +49,7 @@ POSITIONS = row(
             "short",
             {
                 **most("trading_orphaned_orders", "bot", called="at the venue"),
-                **most("trading_lost_orders", "bot", called="in the records"),
+                **most("trading_missing_orders", "bot", called="in the records"),
             },
             "Orders at the venue that are not in the records, and orders in the records that the "
             "venue does not know.",
@@ -86,7 +86,7 @@ POSITIONS = row(
         lines(
             "Time of the comparison at the start",
             "s",
-            most("trading_recovery_seconds", "bot"),
+            most("trading_startup_reconciliation_duration_seconds", "bot"),
             "How long it took until it ended well. Nothing is submitted before.",
             limits=above(10, 60),
             runbook="TradingBotRecoveryIncomplete",

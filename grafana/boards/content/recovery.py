@@ -78,7 +78,7 @@ HEAD = row(
         stat(
             "MTTA",
             "s",
-            _mean("trading_ops_start_lag_seconds"),
+            _mean("trading_ops_action_start_latency_seconds"),
             "Mean time to act: from receiving an alert to the start of the first action, over the "
             "time shown. Detection is not in it.",
             decimals=3,
@@ -97,7 +97,7 @@ HEAD = row(
         stat(
             "Last pass",
             "s",
-            "time() - max(trading_ops_pass_last_success_timestamp_seconds)",
+            "time() - max(trading_ops_reconcile_last_success_timestamp_seconds)",
             "Time since the last complete pass of the reconciler. One is due every 15 s.",
             limits=above(20, 60),
             decimals=0,
@@ -135,7 +135,7 @@ DONE = row(
             "Time to act",
             "s",
             {
-                **quantiles("trading_ops_start_lag_seconds", window="1h"),
+                **quantiles("trading_ops_action_start_latency_seconds", window="1h"),
                 "first decision, p50": "histogram_quantile(0.5, sum by (le) "
                 "(increase(trading_ops_decision_lag_seconds_bucket[1h])))",
             },
@@ -193,10 +193,14 @@ REFUSED = row(
         steps(
             "Holds on the bots",
             "short",
-            {"{{bot}} {{state}} by {{by}}": "sum by (bot, state, by) (trading_ops_holds_standing)"},
+            {
+                "{{bot}} {{state}} ({{source}})": (
+                    "sum by (bot, state, source) (trading_ops_holds_active)"
+                )
+            },
             "Holds in force. Only a person releases a halt.",
             limits=above(1),
-            runbook="TradingBotHaltedByMachine TradingBotHoldReapplied TradingBotHoldNotInForce",
+            runbook="TradingBotAutoHalted TradingBotHoldReapplied TradingBotHoldNotInForce",
         ),
         timeline(
             "Agents that answer",

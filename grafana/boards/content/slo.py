@@ -35,7 +35,7 @@ FASTEST = (
 
 
 def _window(title: str, short: str, long: str, rate: float, what: str) -> Panel:
-    runbook = "TradingSloBudgetBurningFast" if rate >= MEDIUM else "TradingSloBudgetBurningSlowly"
+    runbook = "TradingErrorBudgetBurnFast" if rate >= MEDIUM else "TradingErrorBudgetBurnSlow"
     return lines(
         title,
         "short",
@@ -58,7 +58,7 @@ HEAD = row(
             "the objective is missed. Time before the first measurement has spent nothing.",
             limits=below(0.25, 0.5),
             decimals=0,
-            runbook="TradingSloBudgetBurningFast",
+            runbook="TradingErrorBudgetBurnFast",
         ),
         stat(
             "Missed",
@@ -67,18 +67,18 @@ HEAD = row(
             "Objectives whose error budget is spent. Make no risky changes until it recovers.",
             limits=above(1),
             decimals=0,
-            runbook="TradingSloBudgetBurningSlowly",
+            runbook="TradingErrorBudgetBurnSlow",
         ),
         stat(
             "Fastest burn",
             "percentunit",
             f"max({FASTEST})",
             "How near the burn rate is to the one that pages, in both windows of the alert: 5 min "
-            "and 1 h, or 30 min and 6 h. At 100 % TradingSloBudgetBurningFast fires once there "
+            "and 1 h, or 30 min and 6 h. At 100 % TradingErrorBudgetBurnFast fires once there "
             "are enough events.",
             limits=above(0.5, 1),
             decimals=0,
-            runbook="TradingSloBudgetBurningFast",
+            runbook="TradingErrorBudgetBurnFast",
         ),
         stat(
             "Availability",
@@ -111,7 +111,7 @@ HEAD = row(
             },
             "One row for each bot and objective. Without events the figures are unknown.",
             height=10,
-            runbook="TradingSloBudgetBurningSlowly",
+            runbook="TradingErrorBudgetBurnSlow",
             value_links=(links.OF_THE_BOT,),
             linked="bot",
             worst_first="Burn rate now",
@@ -141,7 +141,7 @@ BUDGETS = row(
             "Of each month's budget, not below -100 %. It rises only as old failures leave the "
             "month.",
             limits=below(0.25, 0.5),
-            runbook="TradingSloBudgetBurningSlowly",
+            runbook="TradingErrorBudgetBurnSlow",
         ),
         lines(
             "Budget left in a week",
@@ -154,7 +154,7 @@ BUDGETS = row(
             "A straight line through the last six hours, not below -100 %. It is drawn once there "
             "are three hours of history.",
             limits=below(0, 0.25),
-            runbook="TradingSloBudgetBurningSlowly",
+            runbook="TradingErrorBudgetBurnSlow",
         ),
         lines(
             "Events",

@@ -130,7 +130,7 @@ MONEY = row(
             "Use of each bot's limits of daily loss, drawdown and exposure. Above 100 % an alert "
             "fires.",
             limits=above(BREACHED),
-            runbook="TradingBotDailyLossNear",
+            runbook="TradingBotDailyLossHigh",
         ),
     ),
 )

@@ -169,7 +169,7 @@ CALLS = row(
             quantiles("trading_venue_request_duration_seconds", "endpoint", of=(95,)),
             "From sending a request to its answer or failure, p95. The objective is 100 ms.",
             limits=above(0.1, 1),
-            runbook="TradingSloBudgetBurningFast",
+            runbook="TradingErrorBudgetBurnFast",
         ),
         lines(
             "Use of the rate limit",
@@ -177,7 +177,7 @@ CALLS = row(
             most("trading_venue_rate_limit_used_ratio", "bot", "group"),
             "By group of endpoints, where the venue reports it.",
             limits=above(0.5, 0.8),
-            runbook="TradingBotRateLimitNear",
+            runbook="TradingBotRateLimitHigh",
         ),
     ),
     (

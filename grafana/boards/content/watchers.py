@@ -22,7 +22,7 @@ WATCHERS = row(
         lines(
             "Time of a pass",
             "s",
-            quantiles("trading_ops_pass_duration_seconds"),
+            quantiles("trading_ops_reconcile_duration_seconds"),
             "One pass of its loop.",
             limits=above(0.5, 5),
             runbook="TradingOpsReconcilerStuck",
@@ -39,15 +39,15 @@ WATCHERS = row(
             "Backlog",
             "short",
             {
-                "notifications {{state}}": "max by (state) (trading_ops_inbox_notifications)",
+                "notifications {{state}}": "max by (state) (trading_ops_webhook_queue_length)",
                 "requests to the writer": "max(trading_ops_writer_queue_requests)",
-                "holds not stored yet": "max(trading_ops_holds_unsettled)",
+                "holds not stored yet": "max(trading_ops_holds_not_stored)",
                 "messages {{state}}": "max by (state) (trading_ops_messages_unsent)",
             },
             "Stored notifications, requests to write, holds that only the journal has; messages "
             "that wait or were given up.",
             limits=above(10, 50),
-            runbook="TradingOpsInboxGrowing TradingOpsHoldsUnsettled TradingOpsMessagesFailing",
+            runbook="TradingOpsWebhookBacklog TradingOpsHoldsNotStored TradingOpsMessagesFailing",
         ),
     ),
     (

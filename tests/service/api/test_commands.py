@@ -15,7 +15,7 @@ from tests.service.holding.bots import RealAgent
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.api.token_file import FILE
-from trading_ops.cli import by_hand
+from trading_ops.cli import actions
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.last_good import keep_last_good
@@ -83,7 +83,7 @@ async def test_a_bot_is_halted_reduced_and_resumed(
         assert "alpha is halted" in said
         line = next(line for line in said.splitlines() if "alpha is halted" in line)
         assert line.count("hold ") == 1
-        code, said = await type_("reduce", "alpha", "--reason", "x", "--output", "json")
+        code, said = await type_("reduce-only", "alpha", "--reason", "x", "--output", "json")
         (reduced,) = from_json(said)
         assert reduced["state"] == "reducing"
         code, said = await type_("resume", "alpha", "--reason", "x", "--hold", reduced["id"])
@@ -104,7 +104,7 @@ async def test_a_halt_needs_no_reconciler(
     assert code == ExitCode.OK
     assert "alpha is halted" in said
     assert world.commands == ["halt"]
-    code, _ = await type_("reduce", "alpha", "--reason", "x")
+    code, _ = await type_("reduce-only", "alpha", "--reason", "x")
     assert world.commands == ["halt", "reduce"]
     assert (await type_("halt", "--all", "--reason", "x"))[0] == ExitCode.OK
     with (settings.root / "targets.yml").open("a") as targets:
@@ -322,7 +322,7 @@ async def test_what_becomes_of_an_order_is_said(
         line = ("run", "reduce_trading", "alpha", "--reason", "deaf")
         code, said = await type_(*line, "--no-wait")
         assert (code, "has begun: attempt" in said) == (ExitCode.OK, True)
-        monkeypatch.setattr(by_hand, "WAIT_SECONDS", 0.01)
+        monkeypatch.setattr(actions, "WAIT_SECONDS", 0.01)
         code, said = await type_(*line)
         assert (code, "has begun: attempt" in said) == (ExitCode.FAILED, True)
         monkeypatch.undo()

@@ -8,8 +8,8 @@ import pytest
 from tests.service.api.conftest import LOCAL
 from tests.service.api.test_access import concrete
 from tests.service.reconciler.conftest import Start
-from trading_ops.api.asked import fields_of
 from trading_ops.api.identity import Role
+from trading_ops.api.request_parsing import fields_of
 from trading_ops.api.route import Route
 from trading_ops.api.routes import described
 

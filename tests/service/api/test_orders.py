@@ -340,9 +340,9 @@ async def test_forgiving_is_an_admins(start: Start, with_tokens: Settings) -> No
     """It lets budgets begin anew that kept a bot from being restarted again and again."""
     del with_tokens
     async with start() as running:
-        path = "/api/v1/targets/alpha/forgive"
+        path = "/api/v1/targets/alpha/reset-budget"
         assert (await ask(running, "POST", path, OPERATOR, json=WHY))[0] == 403
         assert (await ask(running, "POST", path, ADMIN, json=WHY))[1] == {"target": "alpha"}
-        assert await actors(running, "forgiven") == ["admin-1"]
-        nothing = "/api/v1/targets/nothing/forgive"
+        assert await actors(running, "budget_reset") == ["admin-1"]
+        nothing = "/api/v1/targets/nothing/reset-budget"
         assert (await ask(running, "POST", nothing, ADMIN, json=WHY))[0] == 404

@@ -12,8 +12,8 @@ from tests.service.api.conftest import LOCAL, REVOKED, TOKENS, ask, everybody
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.api import feed, stream
-from trading_ops.api.feed import Line, Listener
+from trading_ops.api import event_stream, stream
+from trading_ops.api.event_stream import Line, Listener
 from trading_ops.api.identity import Role
 from trading_ops.api.token_file import FILE, save
 from trading_ops.clients.http import Http
@@ -122,7 +122,7 @@ async def test_one_that_a_storm_leaves_behind_catches_up(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its queue overflows, and it still gets everything once and in order."""
-    monkeypatch.setattr(feed, "QUEUE", 7)
+    monkeypatch.setattr(event_stream, "QUEUE", 7)
     async with start() as running, await listen(running) as socket:
         receiving = asyncio.create_task(next_tests(socket, 3000))
         for begin in range(0, 3000, 300):

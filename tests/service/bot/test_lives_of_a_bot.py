@@ -53,7 +53,7 @@ async def test_a_crash_is_found_told_and_counted(
     assert main(["--config", str(config_file), "--last-life"]) == CRASHED
 
     bot = await lives(config)
-    assert sample(bot.metrics, "trading_bot_previous_end", how="crashed") == 1
+    assert sample(bot.metrics, "trading_bot_last_exit", how="crashed") == 1
     assert sample(bot.metrics, "trading_bot_unclean_starts_total") == 1
     (crash,) = events(tmp_path, "crash_found")
     assert (crash["pid"], crash["unclean"]) == (process.pid, 1)
@@ -61,7 +61,7 @@ async def test_a_crash_is_found_told_and_counted(
     await bot.stop()
 
     bot = await lives(config)
-    assert sample(bot.metrics, "trading_bot_previous_end", how="clean") == 1
+    assert sample(bot.metrics, "trading_bot_last_exit", how="clean") == 1
     assert sample(bot.metrics, "trading_bot_unclean_starts_total") == 1
     assert len(events(tmp_path, "crash_found")) == 1
     await bot.stop()
@@ -72,7 +72,7 @@ async def test_every_recovery_is_told_whole(
 ) -> None:
     """Also one that found nothing; one that found something tells each with its cause."""
     bot = await lives(config)
-    assert sample(bot.metrics, "trading_recovery_seconds") > 0
+    assert sample(bot.metrics, "trading_startup_reconciliation_duration_seconds") > 0
     await bot.stop()
     await venue.deposit("USD", "12.5")
     bot = await lives(config)

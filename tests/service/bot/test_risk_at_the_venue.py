@@ -292,7 +292,7 @@ async def test_halting_works_while_the_reconciler_is_down(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The bot itself is told; the risk component adds nothing and lifts nothing."""
+    """Ordering the bot directly; the risk component adds nothing and lifts nothing."""
     agent = load_config(config_file).agent_address
     free = [free_port() for _ in range(5)]
     (tmp_path / "targets.yml").write_text(

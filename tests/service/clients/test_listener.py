@@ -15,13 +15,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.builders import make_target
-from trading_ops.cli.ordering import connected
+from trading_ops.cli.reconciler_connection import connected
 from trading_ops.clients.http import Http
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.listener import GONE, KnownListeners, owners, refusal, trusted_users
-from trading_ops.seldom import MOST, Seldom
 from trading_ops.settings import Settings
+from trading_ops.throttled_log import MOST, Seldom
 
 OURS = frozenset({os.geteuid()})
 ANOTHERS = frozenset({os.geteuid() + 1})

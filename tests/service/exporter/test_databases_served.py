@@ -25,7 +25,7 @@ from trading_ops.instrument.catalogue import EXPORTER_METRICS
 Seen = dict[str, dict[tuple[str, ...], float]]
 
 NOT_ALWAYS = {
-    "trading_postgresql_reading_absent",
+    "trading_postgresql_statistic_unavailable",
     "trading_postgresql_checksum_failures_total",
     "trading_postgresql_replication_lag_bytes",
     "trading_postgresql_replication_lag_seconds",
@@ -102,7 +102,8 @@ async def test_all_of_them_beside_dead_ones(postgres: Cluster, tmp_path: Path) -
     assert len(promised) > 70
     assert promised <= set(seen)
     assert seen["trading_postgresql_up"] == {("bot",): 1, ("dead",): 0}
-    assert seen["trading_postgresql_reading_absent"] == {("dead", "connection", "unreachable"): 1}
+    unavailable = seen["trading_postgresql_statistic_unavailable"]
+    assert unavailable == {("dead", "connection", "unreachable"): 1}
     assert seen["trading_sqlite_up"] == {("bot",): 1, ("dead",): 0}
     assert seen["trading_sqlite_failure"] == {("dead", "missing"): 1}
     up = seen["trading_exporter_collector_up"]

@@ -337,7 +337,7 @@ async def test_a_server_that_hangs(server: Cluster, url: str, tmp_path: Path) ->
                 tuple(sample.labels.values())
                 for family in watched.figures()
                 for sample in family.samples
-                if family.name == "trading_postgresql_reading_absent"
+                if family.name == "trading_postgresql_statistic_unavailable"
             }
             assert told == {("bot", "connection", "silent")}
         assert threading.active_count() == threads

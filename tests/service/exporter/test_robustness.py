@@ -157,7 +157,7 @@ async def test_bad_sources_leave_the_good_one_alone() -> None:
         for name in told
         if name.startswith("trading_exporter_collector")
     }
-    assert scores["trading_exporter_collector_left_out_series"] == {
+    assert scores["trading_exporter_collector_dropped_series"] == {
         "hanging": 0, "raising": 0, "flooding": 12, "good": 0,
     }  # fmt: skip
     up = scores["trading_exporter_collector_up"]
@@ -192,7 +192,7 @@ async def test_what_cannot_be_written_spoils_no_scrape() -> None:
         registry.register(Board([watched]))
         lines = generate_latest(registry).decode().splitlines()
         assert [line for line in lines if line.startswith("figure")] == ['figure{name="fine"} 1.0']
-        left_out = "trading_exporter_collector_left_out_series"
+        left_out = "trading_exporter_collector_dropped_series"
         assert f'{left_out}{{collector="poisoned"}} 4.0' in lines
 
 

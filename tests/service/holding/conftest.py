@@ -12,8 +12,8 @@ from tests.builders import FixedSecrets, make_registry
 from tests.service.holding.bots import Manager, RealAgent
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry, Target
-from trading_ops.reconciler import hold_memory
-from trading_ops.reconciler.holding import Holding
+from trading_ops.reconciler import hold_store
+from trading_ops.reconciler.holds import Holding
 from trading_ops.store import event_log, holds, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.journal import Journal
@@ -90,7 +90,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the seconds that the database gets to store a hold: many, as the disk may be busy."""
 
     def patience(seconds: float) -> None:
-        monkeypatch.setattr(hold_memory, "STORE_SECONDS", seconds)
+        monkeypatch.setattr(hold_store, "STORE_SECONDS", seconds)
 
     patience(30)
     return patience

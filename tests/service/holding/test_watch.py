@@ -25,10 +25,10 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.target import Registry
-from trading_ops.reconciler.hands_off import HandsOff
+from trading_ops.reconciler.agent_monitor import AgentWatch, Patience
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.story import BEFORE, BESIDE
-from trading_ops.reconciler.watch import AgentWatch, Patience
+from trading_ops.reconciler.suppression import HandsOff
+from trading_ops.reconciler.timeline import BEFORE, BESIDE
 from trading_ops.store import event_log, maintenance, pauses
 
 QUICK = Patience(silence=1.2, stop=2.4, poll=0.2, answer=0.6, late=2.0, unknown=2.0, grace=0.2)
@@ -106,8 +106,8 @@ async def test_an_agent_that_was_frozen_is_halted_and_stays_so(
         key = f"agent-silent-alpha-{bot.incarnation}"
         await eventually(lambda: desk.holding.is_acknowledged(key))
         await eventually(lambda: not run.silent)
-        labels = {"bot": "alpha", "state": "halted", "by": "machine"}
-        await eventually(lambda: run.value("trading_ops_holds_standing", **labels) == 1)
+        labels = {"bot": "alpha", "state": "halted", "source": "machine"}
+        await eventually(lambda: run.value("trading_ops_holds_active", **labels) == 1)
         await eventually(lambda: run.told("agent_answered"))
         assert (await desk.standing(), bot.holds) == ({key: "halted"}, {key})
         assert len(await run.told("agent_silent")) == 1
@@ -335,15 +335,15 @@ async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAge
     laid = await desk.holding.lay(desk.target, "halted", owner="ada", reason="odd fills")
     async with watching(desk) as run:
         await run.heard()
-        await eventually(lambda: run.value("trading_ops_holds_unsettled") == 1)
+        await eventually(lambda: run.value("trading_ops_holds_not_stored") == 1)
         desk.mend_database()
-        await eventually(lambda: run.value("trading_ops_holds_unsettled") == 0)
+        await eventually(lambda: run.value("trading_ops_holds_not_stored") == 0)
         bot.stop()
         bot.forget()
         bot.start()
         await eventually(lambda: bot.state == "halted")
-        labels = {"bot": "alpha", "state": "halted", "by": "person"}
-        assert run.value("trading_ops_holds_standing", **labels) == 1
+        labels = {"bot": "alpha", "state": "halted", "source": "person"}
+        assert run.value("trading_ops_holds_active", **labels) == 1
     assert await desk.standing() == {laid.id: "halted"}
 
 

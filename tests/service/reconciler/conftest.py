@@ -32,13 +32,13 @@ steps:
 limits: {{cooldown: 0s, attempts: 4, window: 1h}}
 unless: [VenueDown]
 verify: {{query: 'up{{bot="$bot"}} == 1', hold: 200ms}}
-escalate: 5m
+page_after: 5m
 ---
 # {alert}
 """
 RECONNECT = "  - {action: reconnect_broker, timeout: 60s, verify_within: 60s}"
 RESTART = "  - {action: restart_bot, timeout: 60s, verify_within: 60s}"
-PEOPLE = "---\nversion: 1\nalert: ForPeople\nescalate: 0s\n---\n# ForPeople\n"
+PEOPLE = "---\nversion: 1\nalert: ForPeople\npage_after: 0s\n---\n# ForPeople\n"
 
 
 def give_little_time(settings: Settings, action: str) -> None:

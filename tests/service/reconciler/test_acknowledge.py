@@ -20,9 +20,9 @@ from trading_ops.domain.acknowledgement import Acknowledgement
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import OrderRefused
-from trading_ops.reconciler.acknowledge import Acknowledging
+from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.store import Connection, acknowledgements, events, incidents, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader

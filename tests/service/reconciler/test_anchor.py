@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from tests.builders import NOW
 from tests.waiting import eventually
-from trading_ops.reconciler import anchor
-from trading_ops.reconciler.anchor import Anchors, last_anchor, note_key, parse_anchor
+from trading_ops.reconciler import audit_checkpoint
+from trading_ops.reconciler.audit_checkpoint import Anchors, last_anchor, note_key, parse_anchor
 from trading_ops.reconciler.tasks import Tasks
 from trading_ops.store import event_log, events, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
@@ -120,7 +120,7 @@ async def test_a_start_looks_back_at_the_last_anchor(
     await writer.run(add)
     if restored:
         newer = events.Head(5, "ab" * 32)
-        anchor.append(anchors.path, anchor.make_anchor(KEY, newer, NOW))
+        audit_checkpoint.append(anchors.path, audit_checkpoint.make_anchor(KEY, newer, NOW))
     else:
         await anchors.anchor_now()
     with capture_logs() as logged:

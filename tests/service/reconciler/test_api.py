@@ -21,7 +21,7 @@ GUARDED = [
     ("GET", "/api/v1/pause"),
     ("POST", "/api/v1/pause"),
     ("DELETE", "/api/v1/pause"),
-    ("POST", "/api/v1/targets/alpha/forgive"),
+    ("POST", "/api/v1/targets/alpha/reset-budget"),
     ("POST", "/api/v1/test-alert"),
     ("DELETE", "/api/v1/test-alert"),
     ("GET", "/api/v1/status"),

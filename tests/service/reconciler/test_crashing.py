@@ -11,7 +11,7 @@ from tests.waiting import eventually
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.crashes import LIMIT, Crashes
-from trading_ops.reconciler.perform import Performer
+from trading_ops.reconciler.execute import Performer
 
 pytestmark = pytest.mark.usefixtures("database_url")
 

@@ -15,9 +15,9 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.sighting import Snapshot
+from trading_ops.domain.observation import Snapshot
 from trading_ops.errors import StoreUnavailable
-from trading_ops.reconciler.acknowledge import Acknowledging
+from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.observe import Observer
 from trading_ops.store import attempts, fencing, incidents

@@ -366,7 +366,7 @@ async def test_budgets_survive_and_can_be_forgiven(
         await eventually(lambda: running.said("escalated", "attempts_exhausted"))
         assert len(world.commands) == 2
         world.firing = False
-        await _forgive(running)
+        await _reset_budget(running)
         await eventually(running.closed)
         await _breaks_and_heals(running, world)
     assert len(world.commands) == 3
@@ -386,7 +386,7 @@ async def test_what_flaps_is_one_incident(start: Start, world: FakeWorld) -> Non
         assert len(found) == 3
         assert found[0]["closed_at"] is None
         world.firing = False
-        await _forgive(running)
+        await _reset_budget(running)
         await eventually(running.closed)
     assert world.commands == ["reconnect_broker"] * 3
 
@@ -478,9 +478,9 @@ async def test_a_halted_target_is_left_as_it_is(start: Start, world: FakeWorld) 
     assert len(world.commands) == 2
 
 
-async def _forgive(running: Running) -> None:
+async def _reset_budget(running: Running) -> None:
     order = {"owner": "ada", "reason": "test"}
-    await running.call("POST", "/api/v1/targets/alpha/forgive", json=order)
+    await running.call("POST", "/api/v1/targets/alpha/reset-budget", json=order)
 
 
 async def _breaks_and_heals(running: Running, world: FakeWorld) -> None:

@@ -14,7 +14,7 @@ from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import Pause, Reason
 from trading_ops.errors import OrderRefused
-from trading_ops.reconciler.manual import Outcome
+from trading_ops.reconciler.manual_actions import Outcome
 from trading_ops.store import approvals, attempts, event_log, orders, pauses
 
 
@@ -169,7 +169,7 @@ async def test_two_persons(start: Start, world: FakeWorld) -> None:
         await writer.run(partial(approve, owner="bob"))
         await ended(running, await order(running))
         await running.call(
-            "POST", "/api/v1/targets/alpha/forgive", json={"owner": "ada", "reason": "test"}
+            "POST", "/api/v1/targets/alpha/reset-budget", json={"owner": "ada", "reason": "test"}
         )
         again = await order(running)
         assert again.approval is not None

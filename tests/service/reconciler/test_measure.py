@@ -27,7 +27,7 @@ LABELLED = {
     "trading_ops_task_last_success_timestamp_seconds",
     "trading_ops_agent_silent",
     "trading_ops_agent_last_answer_timestamp_seconds",
-    "trading_ops_holds_standing",
+    "trading_ops_holds_active",
     "trading_ops_readiness_stage",
     "trading_ops_readiness_credited_seconds",
     "trading_ops_readiness_criteria",
@@ -58,10 +58,10 @@ async def test_a_recovery_leaves_its_traces(start: Start) -> None:
         await eventually(running.closed, what="the incident to be closed")
         for name in (
             "trading_ops_decision_lag_seconds_count",
-            "trading_ops_start_lag_seconds_count",
-            "trading_ops_pass_duration_seconds_count",
+            "trading_ops_action_start_latency_seconds_count",
+            "trading_ops_reconcile_duration_seconds_count",
             "trading_ops_writer_commit_duration_seconds_count",
-            "trading_ops_pass_last_success_timestamp_seconds",
+            "trading_ops_reconcile_last_success_timestamp_seconds",
             "trading_ops_audit_anchor_timestamp_seconds",
             "trading_ops_lease_until_timestamp_seconds",
         ):
@@ -74,7 +74,7 @@ async def test_a_recovery_leaves_its_traces(start: Start) -> None:
 
         await eventually(head, what="the next measurement")
         assert await running.metric("trading_ops_decision_lag_seconds_count") == 1
-        assert await running.metric("trading_ops_start_lag_seconds_count") == 1
+        assert await running.metric("trading_ops_action_start_latency_seconds_count") == 1
         assert await running.metric("trading_ops_incident_oldest_opened_timestamp_seconds") == 0
-        assert await running.metric('trading_ops_inbox_notifications{state="pending"}') == 0
+        assert await running.metric('trading_ops_webhook_queue_length{state="pending"}') == 0
         assert not math.isnan(await running.metric("trading_ops_writer_queue_requests"))

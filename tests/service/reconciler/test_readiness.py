@@ -25,9 +25,9 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
-from trading_ops.reconciler.hands_off import HandsOff
-from trading_ops.reconciler.holding import Laid
+from trading_ops.reconciler.holds import Laid
 from trading_ops.reconciler.metrics import ReadinessMetrics
+from trading_ops.reconciler.suppression import HandsOff
 from trading_ops.store import attempts, maintenance
 from trading_ops.store import readiness as runs
 from trading_ops.store.engine import reading_engine, writing_engine

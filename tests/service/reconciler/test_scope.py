@@ -8,7 +8,7 @@ from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 
 FOREIGN = {"alertname": "CheckoutDown", "severity": "critical"}
-ELSEWHERE = FOREIGN | {"alertname": "CheckoutSlow", "escalate": "5m", "bot": "alpha"}
+ELSEWHERE = FOREIGN | {"alertname": "CheckoutSlow", "page_after": "5m", "bot": "alpha"}
 OFTEN = 0.2
 
 

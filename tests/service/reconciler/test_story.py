@@ -7,9 +7,9 @@ import msgspec
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
-from trading_ops.cli.story import WIDTH, tell
+from trading_ops.cli.timeline import WIDTH, tell
 from trading_ops.clients.reconciler_views import StoryView
-from trading_ops.reconciler.story import read_story
+from trading_ops.reconciler.timeline import read_story
 from trading_ops.reports.audit import Verdict, read_anchors, verify
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.settings import Settings

@@ -15,7 +15,7 @@ from trading_ops.cli.main import run
         ("maintenance begin alpha --reason x --for 99999999999999d", "at most 7d"),
         ("snooze 3f2a --for soon", "'soon' is no duration"),
         ("snooze 3f2a --for 0s", "0s is no time at all"),
-        ("incidents times --since soon", "'soon' is no duration"),
+        ("incidents stats --since soon", "'soon' is no duration"),
         ("token add ada --role viewer --expires later", "'later' is no duration"),
     ],
 )

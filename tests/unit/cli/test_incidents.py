@@ -12,7 +12,7 @@ from tests.builders import LABELS, make_alert, make_runbook
 from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
-from trading_ops.cli.story import WIDTH
+from trading_ops.cli.timeline import WIDTH
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Reason
@@ -205,17 +205,17 @@ def test_one_that_is_not_there(incident: str, capsys: pytest.CaptureFixture[str]
 def test_times(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
     """To the first response and to the end, for people and for machines."""
     del incident
-    assert run(["incidents", "times"]) == ExitCode.OK
+    assert run(["incidents", "stats"]) == ExitCode.OK
     told = capsys.readouterr().out
     assert "BotSick" in told
     assert "2.0 2.0 2.0 2.0" in told
-    assert run(["incidents", "times", "--since", "99999999999999d", "--output", "json"]) == 0
+    assert run(["incidents", "stats", "--since", "99999999999999d", "--output", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["alerts"][0]["escalated"] == 1
     assert found["total"]["close"]["count"] == 1
-    assert run(["incidents", "times", "--since", "1ms"]) == ExitCode.OK
+    assert run(["incidents", "stats", "--since", "1ms"]) == ExitCode.OK
     assert "no incidents within 1ms" in capsys.readouterr().out
-    assert run(["incidents", "times", "--since", "soon"]) == ExitCode.USAGE
+    assert run(["incidents", "stats", "--since", "soon"]) == ExitCode.USAGE
 
 
 def test_without_a_database_nothing_runs(
@@ -225,5 +225,5 @@ def test_without_a_database_nothing_runs(
     monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
     assert run(["incidents"]) == ExitCode.NOT_RUNNING
     assert "no stack is running here" in capsys.readouterr().err
-    assert run(["incidents", "times"]) == ExitCode.FAILED
+    assert run(["incidents", "stats"]) == ExitCode.FAILED
     assert "there is no database" in capsys.readouterr().err

@@ -111,11 +111,11 @@ def test_the_same_alert_of_two_hosts_is_two_faults() -> None:
 
 def test_a_silence_matches_every_label_of_its_alert() -> None:
     """Host A is not host B; and an alert whose page a rule raises later is silenced with it."""
-    at_once = {"alertname": "TradingHostDiskLow", "host": "a", "escalate": "0s"}
+    at_once = {"alertname": "TradingHostDiskLow", "host": "a", "page_after": "0s"}
     assert matchers_of(at_once) == Matchers(at_once, {})
-    page = {"alertname": "TradingAlertPersists", "origin": "BotSick", "escalate": "5m"}
+    page = {"alertname": "TradingAlertPersists", "origin": "BotSick", "page_after": "5m"}
     assert matchers_of(page) == Matchers(page, {})
-    delayed = matchers_of({"alertname": "TradingHostDiskLow", "host": "a", "escalate": "5m"})
+    delayed = matchers_of({"alertname": "TradingHostDiskLow", "host": "a", "page_after": "5m"})
     assert delayed.labels == {"host": "a"}
     for name, origin in (
         ("TradingHostDiskLow", ""),

@@ -90,7 +90,7 @@ def test_a_refusal_says_how_to_go_on() -> None:
     assert storm.until is None
     busy = answer({"history": History(target=(BY_HAND,))})
     assert busy is not None
-    assert "automation forgive alpha" in busy.opens
+    assert "automation reset-budget alpha" in busy.opens
 
 
 def test_a_halt_passes_every_gate() -> None:

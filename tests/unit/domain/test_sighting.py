@@ -11,7 +11,7 @@ from trading_ops.domain.alert import fingerprint_of
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import AlertView
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.sighting import (
+from trading_ops.domain.observation import (
     PrometheusView,
     RoutedAlert,
     RuleAlert,

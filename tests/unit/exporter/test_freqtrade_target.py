@@ -44,7 +44,7 @@ def test_the_exporter_is_scraped_for_it() -> None:
             "venue": "binance",
             "strategy": "sample",
             "instance": "127.0.0.1:8080",
-            "read_by": "127.0.0.1:8421",
+            "exporter": "127.0.0.1:8421",
             "__param_bot": "freq",
         },
     }

@@ -3,7 +3,7 @@
 import math
 
 from trading_ops.domain.decision import AlertView, Escalate, Reason, Wait
-from trading_ops.reconciler.agenda import SOON_SECONDS, Agenda, Sight, again_in
+from trading_ops.reconciler.workqueue import SOON_SECONDS, Agenda, Sight, again_in
 
 SIGHT = Sight(view=AlertView.FIRING, blocking=(), decision=Wait(reason=Reason.COOLDOWN))
 

@@ -16,7 +16,7 @@ steps:
   - {action: reconnect_broker, timeout: 5s, verify_within: 15s}
   - {action: restart_bot, timeout: 5s, verify_within: 15s, approval: required, while_halted: true}
 verify: {query: 'up == 1'}
-escalate: 5m
+page_after: 5m
 ---
 # BotSick
 """

@@ -83,9 +83,9 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
         "observe_only",
     ),
     "no attempts at all": (broken("attempts: 4", "attempts: 0"), "at least 1"),
-    "an escalate that is none": (broken("escalate: 5m", "escalate: 7m"), "one of 0s, 5m"),
+    "an escalate that is none": (broken("page_after: 5m", "page_after: 7m"), "one of 0s, 5m"),
     "another escalate than the rule's": (
-        broken("escalate: 5m", "escalate: 15m"),
+        broken("page_after: 5m", "page_after: 15m"),
         "Fix: make them equal",
     ),
     "steps longer than escalate": (
@@ -123,9 +123,9 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
     ),
     "a rule that does not say that it heals": (
         lambda settings: edit(
-            settings.prometheus_config / "rules" / "bot.yml", "recovery: auto", "recovery: never"
+            settings.prometheus_config / "rules" / "bot.yml", "remediation: auto", "recovery: never"
         ),
-        "must carry recovery: auto",
+        "must carry remediation: auto",
     ),
     "a panel on a metric that does not exist": (
         lambda settings: edit(

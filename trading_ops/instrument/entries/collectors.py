@@ -31,7 +31,7 @@ COLLECTORS: tuple[Metric, ...] = (
         why="Near its timeout the collector fails next; what it reads is slow.",
     ),
     exporter_gauge(
-        name="trading_exporter_collector_left_out_series",
+        name="trading_exporter_collector_dropped_series",
         labels=("collector",),
         help="Series of the collector's last figures that were too many or could not be written.",
         why="Above zero what is shown is not everything.",

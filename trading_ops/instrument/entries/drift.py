@@ -40,7 +40,7 @@ DRIFT: tuple[Metric, ...] = (
         why="They may fill at any moment, and nobody manages them.",
     ),
     bot_gauge(
-        name="trading_lost_orders",
+        name="trading_missing_orders",
         vital=True,
         help="Orders that are open in our records and that the venue does not know.",
         why="The bot counts on orders that are not there.",
@@ -53,7 +53,7 @@ DRIFT: tuple[Metric, ...] = (
         why="A bot that stays at 0 does not trade: what it found must be settled by a person.",
     ),
     bot_gauge(
-        name="trading_recovery_seconds",
+        name="trading_startup_reconciliation_duration_seconds",
         unit="seconds",
         help="How long the comparison with the venue at the start took until it ended well; absent "
         "until then.",

@@ -46,7 +46,7 @@ LOG_FILES: tuple[Metric, ...] = (
         why="None: the bot writes elsewhere, or not at all.",
     ),
     exporter_gauge(
-        name="trading_log_file_left_out",
+        name="trading_log_file_dropped",
         labels=("log", "reason"),
         values={"reason": LEFT_OUT},
         help="Files that fit the patterns and are not read, by reason.",

@@ -33,7 +33,7 @@ POSTGRESQL: tuple[Metric, ...] = (
         why="Which faults of the server are known depends on it.",
     ),
     exporter_gauge(
-        name="trading_postgresql_reading_absent",
+        name="trading_postgresql_statistic_unavailable",
         labels=("database", "reading", "reason"),
         help="1 for each reading whose figures are absent, with the reason as label.",
         why="A figure that is absent raises no alarm; this says that it is, and what would help.",

@@ -27,7 +27,7 @@ PROCESS_OF_A_BOT: tuple[Metric, ...] = (
         why="Work done: a process that is alive but does not trade stops it.",
     ),
     bot_gauge(
-        name="trading_bot_previous_end",
+        name="trading_bot_last_exit",
         labels=("how",),
         values={"how": ENDS},
         help="1 for how the life before this one ended, as the bot's records tell; absent where "

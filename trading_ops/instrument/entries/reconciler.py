@@ -205,7 +205,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="One that stays open for days is one that nobody ends.",
     ),
     _gauge(
-        name="trading_ops_inbox_notifications",
+        name="trading_ops_webhook_queue_length",
         labels=("state",),
         values={"state": ("pending", "quarantined")},
         help="Stored notifications that wait to be taken apart, and those that could not be.",
@@ -219,19 +219,19 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Our share of the time to recover, first half.",
     ),
     _histogram(
-        name="trading_ops_start_lag_seconds",
+        name="trading_ops_action_start_latency_seconds",
         buckets=LAG_BUCKETS,
         help="Time from receiving an alert to the start of the first action for its incident.",
         why="Our share of the time to recover; waits that gates demand are in it.",
     ),
     _histogram(
-        name="trading_ops_pass_duration_seconds",
+        name="trading_ops_reconcile_duration_seconds",
         buckets=PASS_BUCKETS,
         help="Time that one pass of the loop took.",
         why="A pass that takes long delays every bot's recovery.",
     ),
     _gauge(
-        name="trading_ops_pass_last_success_timestamp_seconds",
+        name="trading_ops_reconcile_last_success_timestamp_seconds",
         unit="seconds",
         help="When a whole pass of the loop last came to its end, since the epoch; 0 for never.",
         why="When it stops, the process lives and recovers nothing.",
@@ -278,7 +278,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Past: the database or the loop does not answer, and another replica takes over.",
     ),
     _gauge(
-        name="trading_ops_claims_held",
+        name="trading_ops_leases_held",
         help="Targets whose incidents this replica looks after.",
         why="Shows how the work is shared, and a takeover when it happens.",
     ),
@@ -347,9 +347,9 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Tells how long a silence lasts.",
     ),
     _gauge(
-        name="trading_ops_holds_standing",
-        labels=("bot", "state", "by"),
-        values={"state": ("reducing", "halted"), "by": ("person", "machine")},
+        name="trading_ops_holds_active",
+        labels=("bot", "state", "source"),
+        values={"state": ("reducing", "halted"), "source": ("person", "machine")},
         help="Holds on a bot that nobody has lifted, by who laid them.",
         why="A bot that the machine has halted trades again only when a person says so.",
         vital=True,
@@ -362,7 +362,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _gauge(
-        name="trading_ops_holds_unsettled",
+        name="trading_ops_holds_not_stored",
         help="Holds that the database does not know yet; the journal has them.",
         why="The database was away when somebody halted a bot, and is not back.",
         vital=True,

@@ -63,9 +63,11 @@ class DriftFacts:
             "trading_balance_drift", {"currency": currencies}, at_once=False
         )
         self._orphaned = recorder.gauge("trading_orphaned_orders", at_once=False)
-        self._lost = recorder.gauge("trading_lost_orders", at_once=False)
+        self._lost = recorder.gauge("trading_missing_orders", at_once=False)
         self._recovery = recorder.gauge("trading_recovery_complete", at_once=False)
-        self._recovery_seconds = recorder.gauge("trading_recovery_seconds", at_once=False)
+        self._recovery_seconds = recorder.gauge(
+            "trading_startup_reconciliation_duration_seconds", at_once=False
+        )
         self._reconciled_at = recorder.gauge(
             "trading_reconciliation_timestamp_seconds", at_once=False
         )

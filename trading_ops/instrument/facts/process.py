@@ -64,7 +64,7 @@ class ProcessFacts:
         # Not zero: a rule on the age would fire at each start. A crash loop, which this hides,
         # shows in the start time.
         self._heartbeat.value = self.started_at
-        self._previous_end = recorder.gauge("trading_bot_previous_end", at_once=False)
+        self._previous_end = recorder.gauge("trading_bot_last_exit", at_once=False)
         self._unclean_starts = recorder.counter("trading_bot_unclean_starts_total", at_once=False)
         self._loop_lag = recorder.gauge("trading_event_loop_lag_seconds").labels()
         self._memory_uss = recorder.gauge("trading_memory_uss_bytes").labels()

@@ -22,15 +22,15 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
-from trading_ops.reconciler.hold_agreement import (
+from trading_ops.reconciler.hold_delivery import HoldOrders
+from trading_ops.reconciler.hold_store import MACHINE, STORE_SECONDS, HoldMemory
+from trading_ops.reconciler.hold_sync import (
     HoldAgreement,
     agent_of,
     as_hold,
     clean,
     severity,
 )
-from trading_ops.reconciler.hold_memory import MACHINE, STORE_SECONDS, HoldMemory
-from trading_ops.reconciler.hold_orders import HoldOrders
 from trading_ops.store import Connection, holds
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader

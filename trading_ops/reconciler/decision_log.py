@@ -16,7 +16,7 @@ from trading_ops.domain.incident import Incident
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.store import Connection, claims, events
 from trading_ops.store.writer import Writer
 

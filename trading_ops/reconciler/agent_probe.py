@@ -8,7 +8,7 @@ from trading_ops import clock
 from trading_ops.clients.agent import BotHealth
 from trading_ops.domain.silence import Bounds
 from trading_ops.domain.target import Kind, Target
-from trading_ops.reconciler.holding import Report
+from trading_ops.reconciler.holds import Report
 
 MISSES = 3
 

@@ -10,8 +10,8 @@ from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
+from trading_ops.reconciler.execute import Performer
 from trading_ops.reconciler.lease import Lease, key_of_target
-from trading_ops.reconciler.perform import Performer
 from trading_ops.store import Connection, claims, fencing
 from trading_ops.store.writer import Writer
 

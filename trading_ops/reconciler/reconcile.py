@@ -21,19 +21,19 @@ from trading_ops.domain.decision import (
 )
 from trading_ops.domain.hold import MACHINE
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.observation import Snapshot, blocking, view_of
 from trading_ops.domain.runbook import Runbook
-from trading_ops.domain.sighting import Snapshot, blocking, view_of
 from trading_ops.domain.target import Target
-from trading_ops.reconciler.agenda import Sight
-from trading_ops.reconciler.desk import Desk
-from trading_ops.reconciler.jobs import Jobs
+from trading_ops.reconciler.context import Surroundings
+from trading_ops.reconciler.crash_recovery import Recovery
+from trading_ops.reconciler.decision_log import Ledger, Work
+from trading_ops.reconciler.execute import Performer
+from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.lease import Lease, key_of
-from trading_ops.reconciler.ledger import Ledger, Work
-from trading_ops.reconciler.perform import Performer
-from trading_ops.reconciler.plans import Plans
-from trading_ops.reconciler.recover import Recovery
-from trading_ops.reconciler.surroundings import Surroundings
+from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.state import Desk
 from trading_ops.reconciler.verify import Verifier
+from trading_ops.reconciler.workqueue import Sight
 from trading_ops.store import Connection, approvals, events, incidents, starting
 from trading_ops.store.writer import Writer
 

@@ -35,8 +35,8 @@ from trading_ops.domain.silencing import Silence
 from trading_ops.errors import ClientError, OrderRefused
 from trading_ops.reconciler.acknowledge_words import comment, length, mark, plain
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.plans import Plans
-from trading_ops.reconciler.second_line import shown
+from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.secondary_oncall import shown
 from trading_ops.store import acknowledgements, incidents
 from trading_ops.store.acknowledgements import Case
 from trading_ops.store.reader import Reader

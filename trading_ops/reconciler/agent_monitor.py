@@ -26,11 +26,11 @@ from trading_ops.domain.hold import HeldState, is_machines, silence_id
 from trading_ops.domain.silence import SPARED, Silence, Verdict, judge
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Cut, StoreError, TradingOpsError
+from trading_ops.reconciler.agent_probe import MISSES, Patience, Pulse
 from trading_ops.reconciler.evidence import HOUR_SECONDS, Evidence
-from trading_ops.reconciler.hands_off import HandsOff
-from trading_ops.reconciler.holding import MACHINE, Holding, Report
+from trading_ops.reconciler.holds import MACHINE, Holding, Report
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.pulse import MISSES, Patience, Pulse
+from trading_ops.reconciler.suppression import HandsOff
 from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, event_log, events
 from trading_ops.store.reader import Reader

@@ -6,7 +6,7 @@ from datetime import datetime
 from trading_ops.domain.acknowledgement import acknowledged_until
 from trading_ops.domain.fault import Fault
 from trading_ops.domain.target import NAMED_BOTS, Kind
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.store.acknowledgements import Case
 
 

@@ -7,7 +7,7 @@ from trading_ops.domain.fault import subject_of
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.target import NAMED_BOTS, Kind
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
 
 
 def show_open(metrics: ReconcilerMetrics, incidents: Sequence[Incident], plans: Plans) -> None:

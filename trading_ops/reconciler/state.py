@@ -23,9 +23,9 @@ from trading_ops.store import (
     acknowledgements,
     approvals,
     attempts,
-    briefs,
     events,
     holds,
+    incident_summaries,
     maintenance,
     orders,
     pauses,
@@ -133,7 +133,7 @@ def read_desk(
 
 
 def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: datetime) -> Desk:
-    by_id = {incident.id: incident for incident in briefs.brief(connection)}
+    by_id = {incident.id: incident for incident in incident_summaries.brief(connection)}
     targets = {incident.target for incident in by_id.values() if incident.target}
     return Desk(
         head=head,
@@ -142,7 +142,7 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
         of_target=_of_targets(connection, targets, now),
         starts=tuple(attempts.starts_since(connection, now - limits.window)),
         changed=frozenset(by_id),
-        episodes=briefs.episodes(connection, limits.flap_window),
+        episodes=incident_summaries.episodes(connection, limits.flap_window),
         limits=limits,
         **_words(connection, limits, now),
     )
@@ -153,7 +153,7 @@ def _read_again(connection: Connection, head: int, former: Desk, now: datetime) 
     touched = {key for key, kind in found if key is not None and not kind.startswith(SAID)}
     # What belongs to no incident concerns them all: a pause, a budget, an order by hand.
     concerns_all = any(key is None and kind not in NOBODYS for key, kind in found)
-    fresh = {one.id: one for one in briefs.brief(connection, touched)}
+    fresh = {one.id: one for one in incident_summaries.brief(connection, touched)}
     kept = {
         key: fresh.get(key, one)
         for key, one in former.by_id.items()
@@ -196,7 +196,7 @@ def _words(connection: Connection, limits: GlobalLimits, now: datetime) -> dict[
         },
         "by_hand": tuple(orders.running(connection)),
         "approvals": approvals.standing(connection, now=now),
-        "closed": tuple(briefs.closed_since(connection, now - limits.storm_quiet)),
+        "closed": tuple(incident_summaries.closed_since(connection, now - limits.storm_quiet)),
     }
 
 
@@ -209,9 +209,9 @@ def _episodes_again(
     """Count anew for what is fresh; None: for all, for budgets may have been forgiven."""
     window = former.limits.flap_window
     if fresh is None:
-        return briefs.episodes(connection, window)
+        return incident_summaries.episodes(connection, window)
     kept = {key: count for key, count in former.episodes.items() if key in by_id}
-    return kept | briefs.episodes(connection, window, fresh)
+    return kept | incident_summaries.episodes(connection, window, fresh)
 
 
 def _of_targets(

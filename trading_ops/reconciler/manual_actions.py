@@ -21,12 +21,12 @@ from trading_ops.domain.manual import EMERGENCY, Refusal, decide_manual
 from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Step
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ActionError, OrderRefused
-from trading_ops.reconciler.desk import Desk, read_desk
-from trading_ops.reconciler.jobs import Jobs
+from trading_ops.reconciler.context import Surroundings
+from trading_ops.reconciler.crash_recovery import Recovery
+from trading_ops.reconciler.execute import Performer
+from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.lease import Lease, key_of_target
-from trading_ops.reconciler.perform import Performer
-from trading_ops.reconciler.recover import Recovery
-from trading_ops.reconciler.surroundings import Surroundings
+from trading_ops.reconciler.state import Desk, read_desk
 from trading_ops.store import Connection, approvals, attempts, orders
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer

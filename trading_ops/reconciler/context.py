@@ -8,11 +8,11 @@ from trading_ops import clock
 from trading_ops.domain.decision import AlertView, GlobalLimits, World
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import covering
-from trading_ops.domain.sighting import PrometheusView
+from trading_ops.domain.observation import PrometheusView
 from trading_ops.domain.storm import episodes, failing, peak
 from trading_ops.domain.target import Target
-from trading_ops.reconciler.desk import Desk
-from trading_ops.reconciler.plans import Plans
+from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.state import Desk
 
 FRESH = timedelta(seconds=1)
 """How long the state of the fleet is kept: one incident's look does not count all the others."""
