@@ -32,6 +32,8 @@ SUBJECT_LABELS = (
     "gate",
     "reason",
     "clock",
+    "operation",
+    "name",
 )
 """Labels that tell two alerts of one name, bot and venue apart; the recording rule
 `fault:ALERTS:max` joins them in the same order. An alert about another has `subject` alone."""

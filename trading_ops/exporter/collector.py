@@ -195,5 +195,5 @@ _SCORES: Mapping[str, Callable[[Watched], float]] = {
     "last_success_timestamp_seconds": lambda one: one.last_success,
     "failures_total": lambda one: one.failures,
     "duration_seconds": lambda one: one.duration,
-    "left_out_series": lambda one: one.left_out,
+    "dropped_series": lambda one: one.left_out,
 }

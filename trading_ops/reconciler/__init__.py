@@ -1,7 +1,7 @@
-"""The shell around `domain.decide`: it looks, asks what to do, does it, and writes it down.
+"""I/O around `domain.decide`: observes, decides, acts, verifies and records.
 
-Read the files in the order in which an alert meets them: `intake` takes the stored notification
-apart, `observe` asks Prometheus and Alertmanager what is true, `loop` makes one pass over the open
-incidents, `perform` carries a step out, `verify` asks whether it helped, `page_after` shows what a
-person must take. `recover` finishes what a crash interrupted. `runbooks` reads the plans.
+Read the files in the order in which an alert meets them: `intake` parses stored notifications,
+`observe` queries Prometheus and Alertmanager, `loop` makes a pass over the open incidents,
+`reconcile` processes one of them, `execute` runs a step, `verify` checks its effect, and
+`open_incident_metrics` exports what must page. `crash_recovery` settles what a crash interrupted.
 """

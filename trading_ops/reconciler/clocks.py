@@ -175,7 +175,7 @@ class ClockReports:
     async def _post(self, name: str, detail: str, *, resolved: bool = False) -> bool:
         alert = PostedAlert.paging_at_once(
             {"alertname": ALERT, "clock": name},
-            summary="A clock has stepped, or two clocks differ.",
+            summary="A clock has stepped, or two clocks disagree.",
             description=f"The clock of {name}: {detail} Alerts may come late or not at all.",
             resolved=resolved,
         )

@@ -1,7 +1,7 @@
 """The loop: compare what is with what should be, and take at most one step for each target.
 
 It comes round when a notification was stored, when a job ended, each second while an incident is
-open, and at the poll interval otherwise. A round looks only at what is due (`agenda`), so it costs
+open, and at the poll interval otherwise. A round looks only at what is due (`workqueue`), so it costs
 what has changed. Killed at any point and started again, it does the right thing: nothing that
 matters is kept here.
 """

@@ -175,7 +175,7 @@ _ALERTS = """\
           severity: critical
           page_after: 15m
         annotations:
-          summary: A bot burns its error budget so fast that it will be gone within days.
+          summary: A bot burns its error budget so fast that it will be spent within days.
           description: >-
             {{{{ $value | humanizePercentage }}}} of the events of {{{{ $labels.sloth_slo }}}}
             of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad, many times what a

@@ -185,7 +185,7 @@ async def test_what_is_no_log(log: Path, tmp_path: Path) -> None:
     append(secret, line("error"))
     seen = await reader.look()
     assert seen["matched"] == 1
-    assert seen["left_out:not_regular"] == 5
+    assert seen["dropped:not_regular"] == 5
     assert seen["lines_total:error"] == 0
 
 
@@ -215,7 +215,7 @@ async def test_many_files(tmp_path: Path) -> None:
         os.utime(path, (1_000_000 + number, 1_000_000 + number))
     reader = Reader(tmp_path / "*.log", largest_files=5)
     seen = await reader.look()
-    assert (seen["matched"], seen["left_out:too_many"]) == (5, 25)
+    assert (seen["matched"], seen["dropped:too_many"]) == (5, 25)
     written = append(tmp_path / "0.log", line("error"))
     seen = await reader.look()
     assert f"size_bytes:{tmp_path / '0.log'}" in seen
@@ -231,7 +231,7 @@ async def test_a_huge_folder(log: Path, monkeypatch: pytest.MonkeyPatch) -> None
         append(log.with_name(f"{number}.log"), b"x")
     seen = await Reader(log.with_name("*.log")).look()
     assert seen["matched"] <= 10
-    assert seen["left_out:too_many"] >= 1
+    assert seen["dropped:too_many"] >= 1
 
 
 async def test_no_file_and_no_folder(tmp_path: Path, log: Path) -> None:

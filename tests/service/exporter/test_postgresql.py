@@ -71,7 +71,7 @@ async def test_a_healthy_server(source: Postgresql) -> None:
     ):
         assert seen[quiet] == 0, quiet
     assert 0 <= seen["xid_used_ratio"] < 0.01
-    assert not [name for name in seen if name.startswith("reading_absent")]
+    assert not [name for name in seen if name.startswith("statistic_unavailable")]
 
 
 async def test_one_connection_is_kept_and_cannot_write(
@@ -149,7 +149,7 @@ async def test_a_locked_table_stops_no_reading(
         assert (await look(source))["up"] == 1
         seen = await look(stored)
     assert "table_size_bytes:public.t" in seen
-    assert not [name for name in seen if name.startswith("reading_absent")]
+    assert not [name for name in seen if name.startswith("statistic_unavailable")]
 
 
 async def test_all_slots_used(
@@ -166,7 +166,7 @@ async def test_all_slots_used(
         assert (await look(source))["connection_slots_used_ratio"] == 1
         refused = await look(late)
         assert refused["up"] == 0
-        assert refused["reading_absent:connection,no_slot"] == 1
+        assert refused["statistic_unavailable:connection,no_slot"] == 1
     finally:
         for one in clients:
             one.close()
@@ -277,7 +277,7 @@ async def test_without_the_privilege(server: Cluster, url: str, tmp_path: Path) 
     source.close()
     assert seen["up"] == 1
     for reading in ("connections", "ages", "session_horizon", "replicas"):
-        assert seen[f"reading_absent:{reading},privilege"] == 1
+        assert seen[f"statistic_unavailable:{reading},privilege"] == 1
     assert not [name for name in seen if name.startswith(("connections:", "longest_transaction"))]
     assert "oldest_xmin_age:session" not in seen
     assert seen["connection_slots_used_ratio"] > 0
@@ -292,7 +292,7 @@ async def test_a_killed_server_comes_back(server: Cluster, source: Postgresql) -
         seen = await look(source)
         assert {name for name in seen if not name.startswith("read_")} == {
             "up",
-            "reading_absent:connection,unreachable",
+            "statistic_unavailable:connection,unreachable",
         }
         assert seen["up"] == 0
     finally:

@@ -55,7 +55,7 @@ async def test_both_sides_of_replication(
 
     seen = await eventually(follows)
     assert seen["in_recovery"] == seen["standby_receiving"] == 1
-    assert not [name for name in seen if name.startswith("reading_absent")]
+    assert not [name for name in seen if name.startswith("statistic_unavailable")]
     seen = await look(ahead)
     assert seen["replicas"] == 1
     assert seen["in_recovery"] == 0

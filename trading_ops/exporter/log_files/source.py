@@ -53,7 +53,7 @@ class LogFiles:
             figures.put("matched", len(listing.matched))
             figures.put("folder_size_bytes", listing.folder_bytes)
             for reason, count in listing.left_out.items():
-                figures.put("left_out", count, reason)
+                figures.put("dropped", count, reason)
             for seen in listing.matched:
                 figures.put("size_bytes", seen.size, seen.path)
                 figures.put("modified_timestamp_seconds", seen.modified, seen.path)

@@ -143,7 +143,7 @@ class Postgresql:
         state.put("up", float(fresh))
         state.put("read_duration_seconds", self._duration)
         for reading, reason in self.readings.absent.items():
-            state.put("reading_absent", 1.0, reading, reason)
+            state.put("statistic_unavailable", 1.0, reading, reason)
         if fresh:
             state.put("info", 1.0, _shown(self.readings.version))
             yield from self.readings.figures.families()
@@ -183,7 +183,7 @@ class PostgresqlStorage:
             return
         state = Figures(PREFIX, self._database)
         for reading, reason in self.readings.absent.items():
-            state.put("reading_absent", 1.0, reading, reason)
+            state.put("statistic_unavailable", 1.0, reading, reason)
         yield from state.families()
         yield from self.readings.figures.families()
 
