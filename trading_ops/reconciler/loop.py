@@ -1,9 +1,8 @@
-"""The loop: compare what is with what should be, and take at most one step for each target.
+"""The loop: compares observed with desired state, and takes at most one step per target.
 
-It comes round when a notification was stored, when a job ended, each second while an incident is
-open, and at the poll interval otherwise. A round looks only at what is due (`workqueue`), so it costs
-what has changed. Killed at any point and started again, it does the right thing: nothing that
-matters is kept here.
+A pass starts when a notification was stored, when a task ended, each second while an incident is
+open, and at the poll interval otherwise. It processes only what is due (`workqueue`), so it costs
+what has changed. It can be killed at any point and started again: it keeps no state that matters.
 """
 
 import asyncio
