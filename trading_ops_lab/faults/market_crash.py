@@ -124,18 +124,27 @@ async def worth_to_lose(scene: Scene, bot: Target) -> int:
     Raises:
         StackError: the bot's own limit would halt it first, or Prometheus knows no limit.
     """
-    left = [one.value for one in await scene.prometheus.query(LIMIT_LEFT)]
-    drawdown = await scene.prometheus.query(f'max(trading_drawdown{{bot="{bot.name}"}})')
-    if not left or not drawdown:
-        raise StackError("Prometheus does not know yet what was lost today")
-    more = min(left) + MARGIN
-    most = float(RiskLimits().total_drawdown) - drawdown[0].value - OTHERS
+    left, drawdown = await until(
+        lambda: _limits(scene, bot), "Prometheus has no samples of the daily loss"
+    )
+    more = left + MARGIN
+    most = float(RiskLimits().total_drawdown) - drawdown - OTHERS
     if more > most:
         raise StackError(
             f"{more:.2f} more must be lost for the fleet's limit, and {bot.name} halts itself at "
             f"{most:.2f}: begin with a new var folder, or tomorrow"
         )
     return math.ceil(more * 100 / FALL_PERCENT)
+
+
+async def _limits(scene: Scene, bot: Target) -> tuple[float, float] | None:
+    """Return what is left of the fleet's limit and the bot's drawdown; None until both exist.
+
+    Both come from rules, whose first evaluation is later than the first sample of `up`.
+    """
+    left = [one.value for one in await scene.prometheus.query(LIMIT_LEFT)]
+    drawdown = await scene.prometheus.query(f'max(trading_drawdown{{bot="{bot.name}"}})')
+    return (min(left), drawdown[0].value) if left and drawdown else None
 
 
 async def _trade(scene: Scene, bot: Target, side: str, volume: str, **more: str) -> dict[str, str]:

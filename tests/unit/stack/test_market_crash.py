@@ -89,6 +89,7 @@ class World:
         """Begin with nothing lost."""
         self.venue = Venue()
         self.left, self.drawdown = 20.0, 0.0
+        self.unevaluated = 0
         self.holds = [
             HoldView(id="old", state="halted", owner="reconciler", reason="", at=LONG_AGO),
             HoldView(id="ada", state="halted", owner="ada", reason="", at=AT),
@@ -119,6 +120,9 @@ class World:
 
     async def query(self, expression: str) -> list[Sample]:
         """Tell what is left of the fleet's limit, or the bot's drawdown."""
+        if self.unevaluated:
+            self.unevaluated -= 1
+            return []
         value = self.drawdown if "drawdown" in expression else self.left
         return [Sample(labels={}, value=value)]
 
@@ -163,6 +167,13 @@ async def test_a_bot_that_would_halt_itself_first_is_not_drilled() -> None:
     world.drawdown = 6.0
     with pytest.raises(StackError, match=r"23\.00 more must be lost .* halts itself at 22\.00"):
         await worth_to_lose(scene_of(world), ALPHA)
+
+
+async def test_a_rule_not_evaluated_yet_is_awaited() -> None:
+    """Right after the start the bot is up before the rules have their first result."""
+    world = World()
+    world.unevaluated = 2
+    assert await worth_to_lose(scene_of(world), ALPHA) == 77
 
 
 @pytest.mark.parametrize("sells", [True, False])
