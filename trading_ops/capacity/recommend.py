@@ -15,6 +15,13 @@ from trading_ops.capacity.limits import Choices, Thresholds
 from trading_ops.capacity.resources import SCALE, Remedy, Resource, Unit
 from trading_ops.capacity.trend import Finding
 
+SMALLER: Mapping[Unit, tuple[str, ...]] = {
+    Unit.BYTES: ("MB", "kB", "B"),
+    Unit.BYTES_PER_SECOND: ("kB/s", "B/s"),
+    Unit.SECONDS: ("ms",),
+}
+"""Names of a thousandth of a unit, and so on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
@@ -108,8 +115,15 @@ def amount(unit: Unit, value: float) -> str:
     scaled = value / SCALE[unit]
     if unit is Unit.SHARE:
         return f"{100 * value:.3g} %"
+    name = unit.value
+    for smaller in SMALLER.get(unit, ()):
+        if value == 0 or abs(scaled) >= 1:
+            break
+        scaled, name = scaled * 1000, smaller
     digits = f"{scaled:.3g}" if abs(scaled) < 1000 else f"{scaled:,.0f}"  # noqa: PLR2004
-    return digits if unit is Unit.COUNT else f"{digits} {unit.value}"
+    if unit is Unit.CPUS and digits == "1":
+        return "1 CPU"
+    return digits if unit is Unit.COUNT else f"{digits} {name}"
 
 
 def _fine(name: str, resource: Resource, used: Usage, peak: float, limit: float) -> str:

@@ -173,7 +173,7 @@ def _show(run: RunView) -> None:
         click.echo(f"sign-off due: {moment(run.sign_off_due)}")
     if run.breaches:
         click.echo(f"stepped back {run.breaches} times; last: {plain(run.reason)}")
-    click.echo(f"ready: {'yes' if run.ready else plain(run.missing)}")
+    click.echo("next stage: ready" if run.ready else f"still missing: {plain(run.missing)}")
     table = Table()
     for column in ("criterion", "phase", "status", "limit", "evidence", "at"):
         table.add_column(column)

@@ -49,6 +49,11 @@ class RunState(StrEnum):
     ABORTED = "aborted"
 
 
+def figure(value: float) -> str:
+    """Return a value as people read it: `200,000,000`, `0.001`."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"  # noqa: PLR2004
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limit:
     """What a value must be, such as `< 0.001`."""
@@ -69,8 +74,8 @@ class Limit:
                 return value >= self.value
 
     def __str__(self) -> str:
-        """Return the limit as it is written in readiness.yml."""
-        return f"{self.operator} {self.value:g}"
+        """Return the limit as people read it."""
+        return f"{self.operator} {figure(self.value)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,12 +368,12 @@ def missing(plan: Plan, run: Run, now: datetime) -> str:
     stage, found = plan.stages[run.stage], []
     names = [n for n, one in run.results.items() if one.status is not Status.PASSED]
     if names or not run.results:
-        found.append("these criteria are not passed: " + (", ".join(sorted(names)) or "all"))
+        found.append("not passed: " + (", ".join(sorted(names)) or "all criteria"))
     if run.credited < timedelta(hours=stage.hours):
         found.append(f"{run.credited / timedelta(hours=1):.1f} of {stage.hours:g} hours count")
     if (due := sign_off_due(plan, run)) is not None and due < now:
         found.append("a sign-off is overdue")
-    return "; ".join(found) or "the next evaluation decides"
+    return "; ".join(found) or "the next evaluation, within a minute"
 
 
 def target_stage(run: Run) -> int:

@@ -16,7 +16,6 @@ from trading_ops import clock, logs
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain import readiness
 from trading_ops.domain.hold import MACHINE, HeldState
-from trading_ops.domain.promql import selectors
 from trading_ops.domain.readiness import (
     Criterion,
     Observation,
@@ -25,6 +24,7 @@ from trading_ops.domain.readiness import (
     RunState,
     Status,
     advance,
+    figure,
     judge,
     judge_restarts,
 )
@@ -215,10 +215,10 @@ class Evaluator:
         except Refused as error:
             return None, f"Prometheus refused the query: {error}"[:300]
         if len(samples) == 1:
-            return samples[0].value, f"{samples[0].value:g}"
+            return samples[0].value, figure(samples[0].value)
         if samples:
             return None, f"the query gave {len(samples)} samples instead of one"
-        return None, f"no data: {', '.join(_names(filled))}"
+        return None, f"no sample of {filled}"[:300]
 
 
 def end_of_slot(stored: Stored, now: datetime, longest: timedelta) -> datetime | None:
@@ -227,11 +227,6 @@ def end_of_slot(stored: Stored, now: datetime, longest: timedelta) -> datetime |
     if stored.plan.stages[stored.run.stage].on_breach is OnBreach.WAIT:
         return now if since > timedelta(0) else None
     return min(now, stored.run.evaluated_until + longest) if since >= SLOT else None
-
-
-def _names(query: str) -> list[str]:
-    """Return the metrics that a query reads."""
-    return sorted({one.partition("{")[0].strip() for one in selectors(query)})
 
 
 def _records(connection: Connection, *, stored: Stored, until: datetime) -> _Records:

@@ -8,7 +8,8 @@ import pytest
 from trading_ops.capacity.forecast import Usage
 from trading_ops.capacity.limits import Choices, Thresholds, load_choices
 from trading_ops.capacity.plan import Level, ResourceView, bottlenecks, view
-from trading_ops.capacity.resources import NAMES, RESOURCES, SCALE, Remedy, Resource
+from trading_ops.capacity.recommend import amount
+from trading_ops.capacity.resources import NAMES, RESOURCES, SCALE, Remedy, Resource, Unit
 from trading_ops.capacity.trend import Finding, Trend
 from trading_ops.errors import ConfigError
 
@@ -185,3 +186,20 @@ def test_own_thresholds_win(tmp_path: Path) -> None:
     assert choices.thresholds == {"disk": Thresholds(warning=0.1, critical=0.15)}
     assert view(BY_NAME["disk"], {}, used_of(20, 0), 100, choices).level is Level.CRITICAL
     assert view(BY_NAME["memory"], {}, used_of(20, 0), 100, choices).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "text"),
+    [
+        (Unit.BYTES, 57.6e6, "57.6 MB"),
+        (Unit.BYTES, 2.71e11, "271 GB"),
+        (Unit.BYTES, 0, "0 GB"),
+        (Unit.BYTES, 512, "512 B"),
+        (Unit.SECONDS, 0.00109, "1.09 ms"),
+        (Unit.CPUS, 1, "1 CPU"),
+        (Unit.SHARE, 0.322, "32.2 %"),
+    ],
+)
+def test_amounts_have_a_unit_that_fits(unit: Unit, value: float, text: str) -> None:
+    """A small file is not 2.59e-05 GB."""
+    assert amount(unit, value) == text

@@ -19,6 +19,7 @@ from trading_ops.domain.readiness import (
     Status,
     advance,
     approve,
+    figure,
     judge,
     judge_restarts,
     refusal,
@@ -174,3 +175,11 @@ def test_a_value_that_is_no_number_is_unknown(value: float | None) -> None:
     assert judge(memory, value, "", NOW).status is Status.UNKNOWN
     assert judge(memory, 199e6, "", NOW).status is Status.PASSED
     assert judge(memory, 200e6, "", NOW).status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(2e8, "200,000,000"), (0.001, "0.001"), (1.0, "1"), (-1234.5, "-1,234")]
+)
+def test_figures_are_written_without_exponents(value: float, text: str) -> None:
+    """A limit of 200 MB is not shown as 2e+08."""
+    assert figure(value) == text
