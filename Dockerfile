@@ -1,5 +1,5 @@
-# Our own processes: bot, venue, exporter, reconciler, mail sink; docker-compose.yml says which. The image
-# has no configuration and no secret; both are mounted.
+# Our own processes: bot, venue, exporter, reconciler, mail sink; docker-compose.yml says which. Configuration
+# and secrets are mounted; the image holds no secret.
 FROM python:3.11.15-slim-bookworm AS build
 
 WORKDIR /build
@@ -9,6 +9,14 @@ RUN /opt/trading-ops/bin/pip install --no-cache-dir --disable-pip-version-check 
 COPY pyproject.toml README.md LICENSE ./
 COPY trading_ops trading_ops
 COPY trading_ops_lab trading_ops_lab
+# The package links to these for `trading-ops init`.
+COPY prometheus prometheus
+COPY alertmanager alertmanager
+COPY grafana/dashboards grafana/dashboards
+COPY grafana/provisioning grafana/provisioning
+COPY runbooks runbooks
+COPY deploy deploy
+COPY targets.yml ./
 RUN /opt/trading-ops/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 RUN /opt/trading-ops/bin/trading-ops --version
 

@@ -360,6 +360,23 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
     return _absolute(settings)
 
 
+def setting_sources(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return where the value of each setting is from: `environment`, `settings.yml` or `default`.
+
+    Args:
+        settings: as loaded.
+        environ: stands in for the process's environment in tests.
+    """
+    env = os.environ if environ is None else environ
+    path = settings.root / "settings.yml"
+    written = read_yaml(path) if path.exists() else {}
+    found = {}
+    for name in (field.name for field in msgspec.structs.fields(Settings)):
+        in_file = "settings.yml" if name in written else "default"
+        found[name] = "environment" if PREFIX + name.upper() in env else in_file
+    return found
+
+
 def child_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of one of our commands that is to have these settings' folders."""
     place = {f"{PREFIX}ROOT": str(settings.root), f"{PREFIX}VAR": str(settings.var)}

@@ -262,14 +262,7 @@ def _check_kinds(registry: Registry, where: str) -> None:
 
 def _check_relations(registry: Registry, target: Target, where: str, key: str) -> None:
     if target.kind is Kind.BOT:
-        venue = registry.find(target.venue or "")
-        if venue is None or venue.kind is not Kind.VENUE:
-            raise ConfigError(
-                where,
-                f"{key}.venue",
-                f"{target.venue!r} is no registered venue",
-                "name a target of kind venue",
-            )
+        _check_venue(registry, target, where, key)
     if target.kind is Kind.FREQTRADE:
         _check_freqtrade(registry, target, where, key)
     if target.kind is Kind.BARE_BOT:
@@ -282,6 +275,27 @@ def _check_relations(registry: Registry, target: Target, where: str, key: str) -
             )
 
 
+def _check_venue(registry: Registry, target: Target, where: str, key: str) -> None:
+    """Check where a bot trades. The supervisor runs the paper bot only: on a paper venue."""
+    supervised = target.service is not None and target.service.manager is Manager.SUPERVISOR
+    venue = registry.find(target.venue or "")
+    if (venue is not None and venue.kind is not Kind.VENUE) or (supervised and venue is None):
+        problem = f"{target.venue!r} is no registered venue"
+        raise ConfigError(where, f"{key}.venue", problem, "name a target of kind venue")
+    if supervised and venue is not None and venue.faults is None:
+        problem = f"the supervisor runs the paper bot only, and {target.venue} is not a paper venue"
+        fix = "name the manager that runs this bot: systemd, docker or command"
+        raise ConfigError(where, f"{key}.service", problem, fix)
+    _check_venue_name(target, where, key)
+
+
+def _check_venue_name(target: Target, where: str, key: str) -> None:
+    if not NAME.fullmatch(target.venue or ""):
+        problem = f"{target.venue!r} is no plain name"
+        fix = "name the exchange it trades on, as `kraken`"
+        raise ConfigError(where, f"{key}.venue", problem, fix)
+
+
 def _check_freqtrade(registry: Registry, target: Target, where: str, key: str) -> None:
     _check_not_ours(target, where, key, "Freqtrade")
     if not registry.of_kind(Kind.EXPORTER):
@@ -292,13 +306,7 @@ def _check_freqtrade(registry: Registry, target: Target, where: str, key: str) -
 
 def _check_not_ours(target: Target, where: str, key: str, what: str) -> None:
     """Check what others run: it may trade anywhere, and the supervisor does not know it."""
-    if not NAME.fullmatch(target.venue or ""):
-        raise ConfigError(
-            where,
-            f"{key}.venue",
-            f"{target.venue!r} is no plain name",
-            "name the exchange it trades on, as `kraken`",
-        )
+    _check_venue_name(target, where, key)
     if target.service is not None:
         raise ConfigError(
             where, f"{key}.service", f"the supervisor runs no {what}", "remove `service`"

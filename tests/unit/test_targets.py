@@ -7,11 +7,13 @@ import pytest
 
 from trading_ops.domain.target import Kind, Manager, Restarts
 from trading_ops.errors import ConfigError
+from trading_ops.project.discovery import discovery
 from trading_ops.targets import load_targets, parse_targets, split_address
-from trading_ops_lab.supervisor.layout import discovery
 
 SHIPPED = Path(__file__).parents[2] / "targets.yml"
 TEXT = SHIPPED.read_text()
+SYSTEMD = "{manager: systemd, unit: alpha.service, node: host-1}"
+NODE = "\n  - {name: host-1, kind: node, address: 127.0.0.1:8461}\n"
 
 
 def test_the_shipped_registry() -> None:
@@ -34,6 +36,16 @@ def test_a_target_may_be_for_looking_at_only() -> None:
     assert watched == ["alpha"]
 
 
+def test_a_bot_of_another_service_manager_may_trade_anywhere() -> None:
+    """A real exchange has no address in the registry; its name is a label."""
+    text = TEXT.replace("venue: paper", "venue: kraken")
+    text = text.replace("{manager: supervisor, unit: bot-alpha, restarts: reconciler}", SYSTEMD)
+    (bot,) = parse_targets(text + NODE, where="test").of_kind(Kind.BOT)
+    assert bot.venue == "kraken"
+    with pytest.raises(ConfigError, match="is no plain name"):
+        parse_targets(text.replace("venue: kraken", "venue: A/B") + NODE, where="test")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -49,6 +61,11 @@ def test_a_target_may_be_for_looking_at_only() -> None:
         ("kind: bot", "kind: bot\n    token_file: ''", "token_file: it is empty"),
         ("venue: paper", "venue: nowhere", "'nowhere' is no registered venue"),
         ("venue: paper", "venue: exporter", "'exporter' is no registered venue"),
+        (
+            "    faults: 127.0.0.1:8402 ",
+            "    # ",
+            "targets[alpha].service: the supervisor runs the",
+        ),
         ("address: 127.0.0.1:8401 ", "address: 127.0.0.1:8402 ", "choose a free port"),
         ("address: 127.0.0.1:8401", "address: 0.0.0.0:8401", "reachable from other machines"),
         ("address: 127.0.0.1:8401", "address: localhost:8401", "is no host:port"),

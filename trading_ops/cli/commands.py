@@ -20,12 +20,15 @@ class Entry:
     module: str
     attribute: str
     help: str
+    needs: str = ""
+    """A library without which it cannot work, of an extra that may not be installed."""
 
     @property
     def is_installed(self) -> bool:
         """Whether the module can be imported; it is not imported to find out."""
+        needed = (self.module, self.needs) if self.needs else (self.module,)
         try:
-            return importlib.util.find_spec(self.module) is not None
+            return all(importlib.util.find_spec(one) is not None for one in needed)
         except ModuleNotFoundError:  # a parent package is missing
             return False
 
@@ -35,6 +38,8 @@ def _entry(module: str, attribute: str, text: str) -> Entry:
 
 
 COMMANDS: Mapping[str, Entry] = {
+    "init": _entry("init", "init", "Write or update a project folder."),
+    "config": _entry("config", "config", "Check and show the configuration."),
     "incidents": _entry("incidents", "incidents", "List incidents, or show one timeline."),
     "audit": _entry("audit", "audit", "Verify and anchor the audit log."),
     "automation": _entry("automation", "automation", "Show, pause and resume auto-remediation."),

@@ -34,9 +34,12 @@ def check() -> None:
     click.echo(f"{checked} runbooks fit their rules, actions, queries and drills")
 
 
-def known_faults() -> frozenset[str]:
-    """Return the names of the faults that installed packages can inject, for `drill:` keys."""
-    return frozenset(name for one in entry_points(group=FAULTS_GROUP) for name in one.load())
+def known_faults() -> frozenset[str] | None:
+    """Return the faults that installed packages can inject, for `drill:` keys; None: no lab."""
+    try:
+        return frozenset(name for one in entry_points(group=FAULTS_GROUP) for name in one.load())
+    except ImportError:  # the package is there, and what it needs is not
+        return None
 
 
 @runbook.command("list")

@@ -258,8 +258,8 @@ def rules() -> str:
 
 
 def main() -> None:
-    """Write the file."""
-    path = Path(__file__).resolve().parents[2] / "prometheus" / "rules" / "slo.yml"
+    """Write the file, in the working directory of a checkout."""
+    path = Path("prometheus") / "rules" / "slo.yml"
     path.write_text(rules(), encoding="utf-8")
 
 

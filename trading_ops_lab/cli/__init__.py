@@ -6,7 +6,7 @@ from trading_ops.cli.commands import Entry
 
 
 def _entry(module: str, attribute: str, text: str) -> Entry:
-    return Entry(f"trading_ops_lab.cli.{module}", attribute, text)
+    return Entry(f"trading_ops_lab.cli.{module}", attribute, text, needs="aiosmtpd")
 
 
 COMMANDS: Mapping[str, Entry] = {

@@ -7,11 +7,12 @@ import click
 import msgspec
 from rich.console import Console
 
+from trading_ops.cli.checks import summarize, tell
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.doctor.check import Check
 from trading_ops.settings import load_settings
 from trading_ops_lab.doctor.examine import examine
-from trading_ops_lab.doctor.local_checks import Check
 
 
 @click.command()
@@ -31,26 +32,12 @@ def doctor(*, no_test_alert: bool, output: str) -> None:
     async def run() -> list[Check]:
         found = []
         async for check in examine(load_settings(), test_alert=not no_test_alert):
-            _tell(console, check)
+            tell(console, check)
             found.append(check)
         return found
 
     found = asyncio.run(run())
-    bad = sum(not check.ok for check in found)
-    warnings = sum(check.warning for check in found)
-    console.print(f"{bad} of {len(found)} checks failed" if bad else "all checks passed")
-    if warnings:
-        console.print(f"[bold yellow]{warnings} warning{'s' if warnings > 1 else ''}, see above[/]")
+    summarize(console, found)
     if output == "json":
         print_json({"checks": msgspec.to_builtins(found)})
-    sys.exit(ExitCode.FAILED if bad else ExitCode.OK)
-
-
-def _tell(console: Console, check: Check) -> None:
-    mark = "[green]ok   [/]" if check.ok else "[red]FAIL [/]"
-    if check.warning:
-        mark = "[bold yellow]WARN [/]"
-    console.print(f"{mark} {check.name:<34}", end="")
-    console.print(check.detail, markup=False)
-    if check.fix:
-        console.print(f"      Fix: {check.fix}", markup=False)
+    sys.exit(ExitCode.OK if all(check.ok for check in found) else ExitCode.FAILED)

@@ -25,7 +25,8 @@ def up(*, detach: bool, output: str) -> None:
     Alertmanager and Prometheus are started in order, each asked until it is ready. Then a table of
     them is shown. Ctrl-C stops all of them; a second Ctrl-C kills what is left.
 
-    Addresses are in targets.yml. Data, secrets and logs are in var/.
+    Addresses are in targets.yml. Data, secrets and logs are in var/. An empty folder is given its
+    targets.yml, rules, routes, runbooks and boards first.
     """
     if output == "json" and not detach:
         raise click.UsageError("--output json needs --detach")
@@ -33,6 +34,8 @@ def up(*, detach: bool, output: str) -> None:
     from trading_ops.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
+    if written := fill_empty(settings):
+        click.echo(f"{written} files written to {settings.root}", err=True)
     if output == "json":
         from trading_ops_lab.supervisor.detach import detach as start_detached  # noqa: PLC0415
 
@@ -41,6 +44,31 @@ def up(*, detach: bool, output: str) -> None:
         _up_detached(settings)
     else:
         _up_here(settings)
+
+
+def fill_empty(settings: "Settings") -> int:
+    """Write the local stack's project into an empty folder; return the number of files.
+
+    A folder that holds anything else is left alone: it may be the wrong one.
+
+    Raises:
+        SetupError: the folder cannot be written.
+    """
+    from importlib.resources import files  # noqa: PLC0415
+
+    from trading_ops.project.folder import create  # noqa: PLC0415
+    from trading_ops.project.shipped import shipped  # noqa: PLC0415
+
+    root = settings.root
+    if settings.targets_file.exists() or not root.is_dir():
+        return 0
+    project = shipped(files("trading_ops_lab.project") / "targets.yml")
+    # What an interrupted attempt has written is no reason to give up.
+    ours = {settings.var, *(root / path.parts[0] for path in project)}
+    if not ours.issuperset(root.iterdir()):
+        return 0
+    create(root, project)
+    return len(project)
 
 
 def _up_detached(settings: "Settings") -> None:

@@ -4,10 +4,9 @@ import shutil
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 from trading_ops.clients.secrets import agent_token_file
+from trading_ops.doctor.check import Check, check_with_tool
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import TradingOpsError
 from trading_ops.settings import Settings
@@ -15,20 +14,6 @@ from trading_ops_lab.faults.catalogue import FAULTS
 from trading_ops_lab.supervisor.client import SupervisorClient
 from trading_ops_lab.supervisor.processes import ALERTMANAGER_BINARIES, PROMETHEUS_BINARIES
 from trading_ops_lab.supervisor.tokens import TOKENS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    """How to fix it; empty when the check passed."""
-
-    warning: bool = False
-    """Whether it works, but something important is not set up."""
 
 
 def check_tools() -> list[Check]:
@@ -153,18 +138,7 @@ def check_configs(settings: Settings) -> list[Check]:
             settings.var / "alertmanager" / "alertmanager.yml",
         ),
     }
-    return [_check_config(name, argv, path) for name, (argv, path) in files.items()]
-
-
-def _check_config(name: str, argv: list[str], path: Path) -> Check:
-    try:
-        done = subprocess.run([*argv, str(path)], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return Check(name=name, ok=False, detail=f"{argv[0]} is missing", fix="run `make up`")
-    if done.returncode == 0:
-        return Check(name=name, ok=True, detail=str(path))
-    said = " ".join((done.stderr or done.stdout).split())[-300:]
-    return Check(name=name, ok=False, detail=said, fix=f"correct {path.resolve()}")
+    return [check_with_tool(name, argv, path) for name, (argv, path) in files.items()]
 
 
 def check_processes(settings: Settings) -> list[Check]:

@@ -5,10 +5,10 @@ import os
 import signal
 
 from trading_ops.domain.target import Kind, Target
+from trading_ops.project.writing import link
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault
 from trading_ops_lab.faults.frozen_processes import pid_of
-from trading_ops_lab.supervisor.layout import link
 
 BAD = "global: {scrape_interval: often}\n"
 

@@ -8,11 +8,12 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from trading_ops.clients.secrets import agent_token_file
-from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
+from trading_ops.project.discovery import write_discovery
+from trading_ops.project.writing import link, write_if_changed
 from trading_ops.settings import Settings
 from trading_ops_lab.supervisor.configs import bot_keys, process_configs
 from trading_ops_lab.supervisor.dead_man_switch import with_switch
@@ -66,7 +67,6 @@ def _folders(settings: Settings, registry: Registry) -> None:
         secrets = settings.var / tool / "secrets"
         secrets.mkdir(mode=0o700, exist_ok=True)
         secrets.chmod(0o700)
-    (settings.var / "prometheus" / "targets").mkdir(exist_ok=True)
     for target in (*registry.of_kind(Kind.VENUE), *registry.of_kind(Kind.BOT)):
         if target.service:
             state_folder(settings, target.service.unit).mkdir(exist_ok=True)
@@ -77,60 +77,7 @@ def _prometheus(settings: Settings, registry: Registry) -> None:
     for name in ("prometheus.yml", "rules"):
         link(folder / name, _committed(settings.prometheus_config / name))
     link(folder / "secrets" / "metrics_token", settings.secrets / "metrics_token")
-    for name, groups in discovery(registry).items():
-        text = json.dumps(groups, indent=2) + "\n"
-        write_if_changed(folder / "targets" / f"{name}.json", text)
-
-
-def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:
-    """Return the content of each of Prometheus' discovery files, by its name without `.json`."""
-    files = {
-        "bots": Kind.BOT,
-        "exporters": Kind.EXPORTER,
-        "reconcilers": Kind.RECONCILER,
-        "prometheus": Kind.PROMETHEUS,
-        "alertmanagers": Kind.ALERTMANAGER,
-        "supervisors": Kind.SUPERVISOR,
-        "nodes": Kind.NODE,
-    }
-    found: dict[str, list[dict[str, Any]]] = {
-        name: [
-            {"targets": [target.address], "labels": _labels(target)}
-            for target in registry.of_kind(kind)
-        ]
-        for name, kind in files.items()
-    }
-    found["bots"] += [
-        {"targets": [bot.address], "labels": _labels(bot)}
-        for bot in registry.of_kind(Kind.BARE_BOT)
-    ]
-    found["bots"] += [_read_by_exporter(registry, bot) for bot in registry.of_kind(Kind.FREQTRADE)]
-    return found
-
-
-def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
-    """Return a bot's group when it is the exporter that is scraped for it.
-
-    `__param_bot` becomes `?bot=…` of the scrape, so the jobs of our own bots serve it unchanged.
-    `exporter` is the exporter's own `instance`: when that is dead, nothing is said of the bot.
-    """
-    exporter = registry.one(Kind.EXPORTER).address
-    labels = {
-        **bot.labels,
-        "bot": bot.name,
-        "venue": bot.venue or "",
-        "instance": bot.address,
-        "exporter": exporter,
-        "__param_bot": bot.name,
-    }
-    return {"targets": [exporter], "labels": labels}
-
-
-def _labels(target: Target) -> dict[str, str]:
-    labels = dict(target.labels)
-    if target.kind in {Kind.BOT, Kind.BARE_BOT}:
-        labels |= {"bot": target.name, "venue": target.venue or ""}
-    return labels
+    write_discovery(folder / "targets", registry)
 
 
 def _alertmanager(settings: Settings, registry: Registry) -> None:
@@ -177,22 +124,3 @@ def _committed(path: Path) -> Path:
             f"{path} is missing: run this in the project's folder, or name it with TRADING_OPS_ROOT"
         )
     return path
-
-
-def link(path: Path, to: Path) -> None:
-    """Make `path` a symbolic link to `to`, replacing an older link or file; atomic."""
-    if path.is_symlink() and path.readlink() == to:
-        return
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.unlink(missing_ok=True)
-    scratch.symlink_to(to)
-    scratch.replace(path)
-
-
-def write_if_changed(path: Path, text: str) -> None:
-    """Write a file whole or not at all; one that says the same already is left alone."""
-    if path.is_file() and path.read_bytes() == text.encode():
-        return
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)

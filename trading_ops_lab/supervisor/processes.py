@@ -64,7 +64,6 @@ def processes(settings: Settings, registry: Registry) -> tuple[Process, ...]:
     for kind in ORDER:
         after = tuple(_unit(target) for earlier in AFTER.get(kind, ()) for target in ours[earlier])
         for target in ours[kind]:
-            _check_venue(registry, target, str(settings.targets_file))
             plan = build[kind](settings, target)
             restarts = target.service.restarts if target.service else plan.restarts
             plans.append(
@@ -103,15 +102,6 @@ def _supervised(registry: Registry, kind: Kind) -> tuple[Target, ...]:
 
 def _unit(target: Target) -> str:
     return target.service.unit if target.service else target.name
-
-
-def _check_venue(registry: Registry, target: Target, where: str) -> None:
-    """Refuse to start the paper bot under the name of another bot."""
-    venue = registry.find(target.venue or "")
-    if target.kind is Kind.BOT and not (venue and venue.faults):
-        problem = f"the supervisor runs the paper bot only, and {target.venue} is not a paper venue"
-        fix = "name the manager that runs this bot: systemd, docker or command"
-        raise ConfigError(where, f"targets[{target.name}].service", problem, fix)
 
 
 def _check_units(plans: list[Process], where: str) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 
 from trading_ops import logs
 from trading_ops.errors import SetupError, StackError
-from trading_ops_lab.supervisor.layout import write_if_changed
+from trading_ops.project.writing import write_if_changed
 from trading_ops_lab.supervisor.process import Process
 from trading_ops_lab.supervisor.restart_backoff import DEFAULT_PAUSES, RestartPauses
 from trading_ops_lab.supervisor.unit import Surroundings, Unit

@@ -11,8 +11,8 @@ from aiohttp import web
 from tests.builders import FixedSecrets, make_target
 from tests.service.exporter.freqtrades import PASSWORD, USER, FakeFreqtrade
 from trading_ops.clients.directory import Directory
+from trading_ops.doctor.check import Check
 from trading_ops.domain.target import Kind, Registry
-from trading_ops_lab.doctor.local_checks import Check
 from trading_ops_lab.doctor.loop_checks import check_connections
 from trading_ops_lab.drills.lab_clients import Scene
 

@@ -30,7 +30,7 @@ from trading_ops.exporter.config import ExporterConfig, VenueEntry
 from trading_ops.exporter.families import family
 from trading_ops.exporter.server import serving
 from trading_ops.instrument.catalogue import EXPORTER_METRICS
-from trading_ops_lab.supervisor.layout import discovery
+from trading_ops.project.discovery import discovery
 
 TEXT = "text/plain"
 OPENMETRICS = "application/openmetrics-text"

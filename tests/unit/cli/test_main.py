@@ -81,8 +81,11 @@ def test_a_wrong_line_is_a_usage_error(
     assert "Usage: trading-ops" in capsys.readouterr().err
 
 
-def test_a_missing_registry_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    """Outside a project the error names the file and the fix."""
+def test_a_missing_registry_is_one_sentence(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outside a project, in a folder of something else, the error names the file and the fix."""
+    (elsewhere / "notes.txt").touch()
     assert run(["up"]) == ExitCode.SETUP
     said = capsys.readouterr().err
     assert said.startswith("Error: ")

@@ -15,8 +15,9 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ConfigError
 from trading_ops.exporter.config import load_config
 from trading_ops.exporter.freqtrade.facts import NAMES
+from trading_ops.project.discovery import discovery
 from trading_ops_lab.supervisor.configs import bot_keys, process_configs
-from trading_ops_lab.supervisor.layout import discovery, lay_out
+from trading_ops_lab.supervisor.layout import lay_out
 from trading_ops_lab.supervisor.ports import check_ports
 from trading_ops_lab.supervisor.processes import processes
 

@@ -10,8 +10,9 @@ from tests.unit.stack.registries import changed, settings_in
 from trading_ops.domain.runbook import fill_query
 from trading_ops.domain.target import BOTS, Kind, Registry
 from trading_ops.errors import ConfigError
+from trading_ops.project.discovery import discovery
 from trading_ops_lab.supervisor.configs import bot_keys, process_configs
-from trading_ops_lab.supervisor.layout import discovery, lay_out
+from trading_ops_lab.supervisor.layout import lay_out
 from trading_ops_lab.supervisor.ports import check_ports
 from trading_ops_lab.supervisor.processes import processes
 

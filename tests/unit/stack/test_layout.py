@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.stack.registries import REPOSITORY, TWO_BOTS, changed, committed, settings_in
 from trading_ops.errors import SetupError
-from trading_ops_lab.supervisor.layout import discovery, lay_out, replace_addresses
+from trading_ops.project.discovery import discovery
+from trading_ops_lab.supervisor.layout import lay_out, replace_addresses
 
 
 def mode(path: Path) -> int:

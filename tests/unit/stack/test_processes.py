@@ -113,10 +113,3 @@ def test_a_missing_tool_is_one_sentence_with_the_fix(tools: Path) -> None:
     """The error names the tool, the command and Debian's package."""
     with pytest.raises(SetupError, match=r"pushgateway is not installed: run `make setup`.*pkg"):
         find_binary(("pushgateway",), "pkg")
-
-
-def test_a_bot_on_a_real_venue_is_never_started_as_the_paper_bot(tmp_path: Path) -> None:
-    """A supervised entry of kind bot is the paper bot; another bot has another service manager."""
-    registry = changed(("    faults: 127.0.0.1:8402 ", "    # "))
-    with pytest.raises(ConfigError, match=r"targets\[alpha\]\.service.*systemd"):
-        processes(settings_in(tmp_path), registry)

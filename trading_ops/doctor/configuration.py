@@ -1,0 +1,91 @@
+"""Checks of the files of a project folder; they ask no other process."""
+
+import shutil
+from collections.abc import Iterator
+
+from trading_ops.doctor.check import Check, check_with_tool, checked
+from trading_ops.errors import ConfigError
+from trading_ops.settings import Settings
+from trading_ops.targets import load_targets
+
+
+def check_files(settings: Settings, faults: frozenset[str] | None) -> Iterator[Check]:
+    """Yield a check for each file that an operator writes or changes.
+
+    Args:
+        settings: valid ones.
+        faults: those that the drill of a runbook may name; None: they are not checked.
+    """
+    yield checked("targets", lambda: _targets(settings))
+    yield checked("runbooks", lambda: _runbooks(settings, faults))
+    yield checked("jobs", lambda: _jobs(settings))
+    yield checked("messages", lambda: _messages(settings))
+    yield checked("readiness", lambda: _readiness(settings))
+    yield checked("capacity", lambda: _capacity(settings))
+    rules = sorted((settings.prometheus_config / "rules").glob("*.yml"))
+    argv = ("promtool", "check", "rules", *map(str, rules[:-1]))
+    if rules:
+        found = check_with_tool("rules", argv, rules[-1])
+        yield Check(
+            name="rules",
+            ok=found.ok,
+            detail=f"{len(rules)} files" if found.ok else found.detail,
+            fix=found.fix,
+        )
+    else:
+        fix = f"`trading-ops init {settings.root} --update` shows what is missing"
+        detail = f"no rules in {settings.prometheus_config / 'rules'}"
+        yield Check(name="rules", ok=False, detail=detail, fix=fix)
+    yield check_with_tool(
+        "alertmanager",
+        ("amtool", "check-config"),
+        settings.alertmanager_config / "alertmanager.yml",
+    )
+
+
+def _targets(settings: Settings) -> str:
+    registry = load_targets(settings.targets_file)
+    return f"{len(registry.targets)} targets, {len(registry.bots)} bots to remediate"
+
+
+def _runbooks(settings: Settings, faults: frozenset[str] | None) -> str:
+    from trading_ops.reports.runbook_check import check_runbooks  # noqa: PLC0415 - heavy
+
+    parse = shutil.which("promtool") is not None
+    problems, count = check_runbooks(settings, faults=faults, parse_queries=parse)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        fix = "see `trading-ops runbook check`"
+        raise ConfigError(str(settings.runbooks), "", f"{problems[0]}{more}", fix)
+    return f"{count} fit their rules and actions"
+
+
+def _jobs(settings: Settings) -> str:
+    from trading_ops.jobs.config import load_jobs  # noqa: PLC0415 - heavy
+
+    found = load_jobs(settings.root)
+    return f"{sum(one.enabled for one in found.values())} enabled"
+
+
+def _messages(settings: Settings) -> str:
+    from trading_ops.notify.config import load_notify  # noqa: PLC0415 - heavy
+
+    if load_notify(settings.notify_config) is None:
+        return f"off: there is no {settings.notify_config.name}"
+    return str(settings.notify_config)
+
+
+def _readiness(settings: Settings) -> str:
+    from trading_ops.readiness.plan import load_plan  # noqa: PLC0415 - heavy
+
+    load_plan(settings.readiness_config)
+    given = settings.readiness_config.exists()
+    return str(settings.readiness_config) if given else "the shipped plan"
+
+
+def _capacity(settings: Settings) -> str:
+    from trading_ops.capacity.limits import load_choices  # noqa: PLC0415 - heavy
+    from trading_ops.capacity.resources import NAMES  # noqa: PLC0415
+
+    load_choices(settings.capacity_file, NAMES)
+    return str(settings.capacity_file) if settings.capacity_file.exists() else "defaults"

@@ -1,0 +1,71 @@
+"""Prometheus' discovery files, derived from the registry."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.project.writing import write_if_changed
+
+
+def write_discovery(folder: Path, registry: Registry) -> None:
+    """Write each discovery file that changed; Prometheus reads it again by itself.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, groups in discovery(registry).items():
+        write_if_changed(folder / f"{name}.json", json.dumps(groups, indent=2) + "\n")
+
+
+def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:
+    """Return the content of each of Prometheus' discovery files, by its name without `.json`."""
+    files = {
+        "bots": Kind.BOT,
+        "exporters": Kind.EXPORTER,
+        "reconcilers": Kind.RECONCILER,
+        "prometheus": Kind.PROMETHEUS,
+        "alertmanagers": Kind.ALERTMANAGER,
+        "supervisors": Kind.SUPERVISOR,
+        "nodes": Kind.NODE,
+    }
+    found: dict[str, list[dict[str, Any]]] = {
+        name: [
+            {"targets": [target.address], "labels": _labels(target)}
+            for target in registry.of_kind(kind)
+        ]
+        for name, kind in files.items()
+    }
+    found["bots"] += [
+        {"targets": [bot.address], "labels": _labels(bot)}
+        for bot in registry.of_kind(Kind.BARE_BOT)
+    ]
+    found["bots"] += [_read_by_exporter(registry, bot) for bot in registry.of_kind(Kind.FREQTRADE)]
+    return found
+
+
+def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
+    """Return a bot's group when it is the exporter that is scraped for it.
+
+    `__param_bot` becomes `?bot=…` of the scrape, so the jobs of our own bots serve it unchanged.
+    `exporter` is the exporter's own `instance`: when that is dead, nothing is said of the bot.
+    """
+    exporter = registry.one(Kind.EXPORTER).address
+    labels = {
+        **bot.labels,
+        "bot": bot.name,
+        "venue": bot.venue or "",
+        "instance": bot.address,
+        "exporter": exporter,
+        "__param_bot": bot.name,
+    }
+    return {"targets": [exporter], "labels": labels}
+
+
+def _labels(target: Target) -> dict[str, str]:
+    labels = dict(target.labels)
+    if target.kind in {Kind.BOT, Kind.BARE_BOT}:
+        labels |= {"bot": target.name, "venue": target.venue or ""}
+    return labels

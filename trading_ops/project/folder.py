@@ -1,0 +1,183 @@
+"""Writing and updating a project folder without losing what its owner changed.
+
+A record in the folder holds a hash of each file as it was shipped, as dpkg keeps for configuration
+files: a file that still has it was not changed locally and can be replaced.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from trading_ops import __version__
+from trading_ops.errors import ConfigError, SetupError
+from trading_ops.project.writing import write
+
+RECORD = Path(".trading-ops.json")
+NEW = ".new"
+"""Appended to the name of a shipped file beside one that was changed locally."""
+
+
+class Step(StrEnum):
+    """What an update does with one file."""
+
+    NOTHING = "nothing"
+    ADD = "add"
+    REPLACE = "replace"
+    REMOVE = "remove"
+    KEEP = "keep"
+    """It was changed or removed locally, and this release ships what it shipped before."""
+
+    CONFLICT = "conflict"
+    """It was changed locally and in this release: the shipped one is written beside it."""
+
+
+def step(recorded: str | None, local: str | None, new: str | None) -> Step:
+    """Decide by the hashes of a file: as it was shipped, as it is, as it is shipped now.
+
+    None: it was not recorded, is not there, is not shipped any more.
+    """
+    if local == new:
+        return Step.NOTHING
+    if new is None:
+        return Step.REMOVE if local == recorded else Step.KEEP
+    if local is None:
+        return Step.ADD if recorded is None else Step.KEEP
+    if local == recorded:
+        return Step.REPLACE
+    return Step.KEEP if new == recorded else Step.CONFLICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What an update does with one file, and the two contents."""
+
+    path: Path
+    step: Step
+    local: bytes
+    new: bytes
+
+    @property
+    def diff(self) -> str:
+        """The unified diff from what is there to what this release ships."""
+        name = self.path.as_posix()
+        lines = difflib.unified_diff(
+            _lines(self.local),
+            _lines(self.new),
+            f"{name} (here)",
+            f"{name} (trading-ops {__version__})",
+            lineterm="",
+        )
+        return "\n".join(lines)
+
+
+def _lines(content: bytes) -> list[str]:
+    return content.decode("utf-8", "replace").splitlines()
+
+
+def changes(folder: Path, shipped: Mapping[Path, bytes]) -> Iterator[Change]:
+    """Yield what an update would do, for every file that is not as this release ships it.
+
+    Raises:
+        ConfigError: the record of the folder cannot be read.
+    """
+    recorded = read_record(folder)
+    for path in sorted({*recorded, *shipped}):
+        local, new = _content(folder / path), shipped.get(path)
+        found = step(recorded.get(path), _hash(local), _hash(new))
+        if found is not Step.NOTHING:
+            yield Change(path=path, step=found, local=local or b"", new=new or b"")
+
+
+def create(folder: Path, shipped: Mapping[Path, bytes]) -> None:
+    """Write a new project folder.
+
+    Raises:
+        SetupError: a file that would be written exists with another content, or the folder cannot
+            be written.
+    """
+    there = [
+        path
+        for path, content in shipped.items()
+        if (found := _content(folder / path)) is not None and found != content
+    ]
+    if there:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise SetupError(
+            f"{folder / there[0]}{more} exists already. Fix: name an empty folder, or use "
+            f"`trading-ops init {folder} --update`, which keeps local changes"
+        )
+    update(folder, shipped)
+
+
+def update(folder: Path, shipped: Mapping[Path, bytes]) -> tuple[Change, ...]:
+    """Bring a project folder to this release, and return what was done.
+
+    Interrupted at any point, it can be repeated.
+
+    Raises:
+        ConfigError: the record of the folder cannot be read.
+        SetupError: the folder cannot be written.
+    """
+    done = tuple(changes(folder, shipped))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for change in done:
+            _carry_out(folder, change)
+        record = {path.as_posix(): _hash(shipped[path]) for path in sorted(shipped)}
+        text = json.dumps({"version": __version__, "files": record}, indent=1) + "\n"
+        _write(folder / RECORD, text.encode())
+    except OSError as error:
+        fix = "Fix: use a folder that this user can write"
+        raise SetupError(f"{error.filename or folder}: {error.strerror}. {fix}") from error
+    return done
+
+
+def read_record(folder: Path) -> dict[Path, str]:
+    """Return the hash of each file as it was shipped to this folder; empty without a record.
+
+    Raises:
+        ConfigError: the record cannot be read.
+    """
+    path = folder / RECORD
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        found = {Path(name): str(value) for name, value in raw["files"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        fix = "delete it: files that differ from this release then count as changed locally"
+        raise ConfigError(str(path), "", problem, fix) from error
+    if outside := [str(one) for one in found if one.is_absolute() or ".." in one.parts]:
+        raise ConfigError(str(path), outside[0], "it is outside of the folder", "remove the entry")
+    return found
+
+
+def _carry_out(folder: Path, change: Change) -> None:
+    path = folder / change.path
+    match change.step:
+        case Step.ADD | Step.REPLACE:
+            _write(path, change.new)
+        case Step.CONFLICT:
+            _write(path.with_name(path.name + NEW), change.new)
+        case Step.REMOVE:
+            path.unlink()
+        case Step.KEEP | Step.NOTHING:
+            pass
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, content, mode=0o755 if content.startswith(b"#!") else None)
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _hash(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()

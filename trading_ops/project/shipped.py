@@ -1,0 +1,52 @@
+"""The files that this release ships for a project folder."""
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import msgspec
+
+from trading_ops.settings import Settings
+
+LEFT_OUT = frozenset({"prometheus/tests"})
+"""Folders of the committed copy that a project folder does not need."""
+
+COMMON = "trading_ops.project"
+
+
+def shipped(targets: Traversable | None = None) -> dict[Path, bytes]:
+    """Return the content of every file, by its path in the project folder.
+
+    Args:
+        targets: a `targets.yml` for another purpose than production; without settings then.
+    """
+    found = dict(_below(files(COMMON) / "files", Path()))
+    if targets is not None:
+        return found | {Path("targets.yml"): targets.read_bytes()}
+    found |= dict(_below(files(COMMON) / "production", Path()))
+    settings = Path("settings.yml")
+    return found | {settings: found[settings] + _other_settings(found[settings].decode()).encode()}
+
+
+def _below(folder: Traversable, path: Path) -> Iterator[tuple[Path, bytes]]:
+    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+        inner = path / entry.name
+        if entry.name.startswith("."):
+            continue
+        if entry.is_file():
+            yield inner, entry.read_bytes()
+        elif entry.is_dir() and inner.as_posix() not in LEFT_OUT:
+            yield from _below(entry, inner)
+
+
+def _other_settings(text: str) -> str:
+    """Return every setting that the template does not explain, with its default, commented out."""
+    explained = {line.lstrip("# ").partition(":")[0] for line in text.splitlines()}
+    lines = ["", "# All other settings with their defaults; docs/deployment.md explains each."]
+    for field in msgspec.structs.fields(Settings):
+        if field.name != "root" and field.name not in explained:
+            value = str(field.default) if isinstance(field.default, Path) else field.default
+            lines.append(f"# {field.name}: {json.dumps(value)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""The registry of the local stack, for a folder that has none."""
