@@ -6,11 +6,16 @@ names a mapping of the same kind.
 
 import functools
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 ADDED_BY = "trading_ops.commands"
+OF_LOCAL_STACK = frozenset({"status", "doctor", "restart"})
+"""Commands that the lab has as well, for the stack that its supervisor runs."""
+
+SUPERVISOR = re.compile(r"kind:\s*[\"']?supervisor\b")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,9 @@ def _entry(module: str, attribute: str, text: str) -> Entry:
 COMMANDS: Mapping[str, Entry] = {
     "init": _entry("init", "init", "Write or update a project folder."),
     "config": _entry("config", "config", "Check and show the configuration."),
+    "status": _entry("status", "status", "Show what is registered and whether it answers."),
+    "doctor": _entry("doctor", "doctor", "Check the installation, and show how to fix it."),
+    "restart": _entry("restart", "restart", "Restart a bot by its service manager."),
     "incidents": _entry("incidents", "incidents", "List incidents, or show one timeline."),
     "audit": _entry("audit", "audit", "Verify and anchor the audit log."),
     "automation": _entry("automation", "automation", "Show, pause and resume auto-remediation."),
@@ -75,19 +83,41 @@ COMMANDS: Mapping[str, Entry] = {
 }
 
 
-@functools.cache
 def added() -> Mapping[str, Entry]:
     """Return the commands that other installed packages add; the product's own names win."""
+    return {name: entry for name, entry in _loaded().items() if name not in COMMANDS}
+
+
+@functools.cache
+def _loaded() -> Mapping[str, Entry]:
     found: dict[str, Entry] = {}
     for one in entry_points(group=ADDED_BY):
         try:
             found |= one.load()
         except ImportError:
             continue  # its own dependencies are not installed
-    return {name: entry for name, entry in found.items() if name not in COMMANDS}
+    return found
 
 
 def find(name: str) -> Entry | None:
-    """Return the command of this name, or None; other packages are looked at last: they cost."""
-    entry = COMMANDS.get(name) or added().get(name)
+    """Return the command of this name, or None; other packages are looked at last: they cost.
+
+    In the folder of a local stack the lab's `status`, `doctor` and `restart` are meant.
+    """
+    entry = COMMANDS.get(name)
+    if name in OF_LOCAL_STACK and is_local_stack():
+        entry = _loaded().get(name) or entry
+    entry = entry or added().get(name)
     return entry if entry is not None and entry.is_installed else None
+
+
+def is_local_stack() -> bool:
+    """Whether the project folder is a local stack's, or none: its registry has a supervisor."""
+    from trading_ops.errors import TradingOpsError  # noqa: PLC0415
+    from trading_ops.settings import load_settings  # noqa: PLC0415
+
+    try:
+        text = load_settings().targets_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError, TradingOpsError):
+        return True
+    return SUPERVISOR.search(text) is not None

@@ -92,3 +92,20 @@ def _values() -> dict[str, tuple[object, str]]:
         plain = value if isinstance(value, bool | int | float | None) else redact(str(value))
         found[name] = (plain, source)
     return found
+
+
+@config.command("apply")
+def apply_() -> None:
+    """Write missing tokens, the discovery files and links for Prometheus and Alertmanager.
+
+    They go to the folder of the setting `var`. Run it after a change of targets.yml; Prometheus
+    reads the discovery files again by itself. Can be repeated.
+    """
+    from trading_ops.project.apply import apply  # noqa: PLC0415
+    from trading_ops.settings import load_settings  # noqa: PLC0415
+    from trading_ops.targets import load_targets  # noqa: PLC0415
+
+    settings = load_settings()
+    registry = load_targets(settings.targets_file)
+    apply(settings, registry)
+    click.echo(f"{len(registry.targets)} targets applied to {settings.var}")

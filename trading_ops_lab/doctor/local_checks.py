@@ -1,13 +1,12 @@
 """What `doctor` can see without asking anybody: tools, secrets, configurations, processes."""
 
 import shutil
-import stat
 import subprocess
 import sys
 
-from trading_ops.clients.secrets import agent_token_file
 from trading_ops.doctor.check import Check, check_with_tool
-from trading_ops.domain.target import Kind, Registry
+from trading_ops.doctor.state import token_checks
+from trading_ops.domain.target import Registry
 from trading_ops.errors import TradingOpsError
 from trading_ops.settings import Settings
 from trading_ops_lab.faults.catalogue import FAULTS
@@ -40,70 +39,7 @@ def check_tools() -> list[Check]:
 
 def check_secrets(settings: Settings, registry: Registry) -> list[Check]:
     """Does every token file exist, readable by its owner only?"""
-    if not settings.secrets.is_dir():
-        return [
-            Check(
-                name="secrets",
-                ok=False,
-                detail=f"{settings.secrets} is missing",
-                fix="run `trading-ops up` once: it writes them",
-            )
-        ]
-    problems = []
-    bots = registry.of_kind(Kind.BOT)
-    agents = [agent_token_file(settings, bot) for bot in bots]
-    own = [agent.path for agent in agents if not agent.is_shared]
-    paths = [*(settings.secrets / name for name in TOKENS), *own]
-    for path in (settings.secrets, *paths):
-        try:
-            if stat.S_IMODE(path.stat().st_mode) & 0o077:
-                problems.append(f"{path} is readable by others: chmod go= {path}")
-        except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
-    detail = "; ".join(problems) or f"{len(paths)} tokens, readable by their owner only"
-    fix = (
-        "tighten the file modes, or run `trading-ops up` to create missing files"
-        if problems
-        else ""
-    )
-    checks = [Check(name="secrets", ok=not problems, detail=detail, fix=fix)]
-    if sharing := [bot.name for bot, agent in zip(bots, agents, strict=True) if agent.is_shared]:
-        checks.append(
-            Check(
-                name="agent tokens",
-                ok=True,
-                warning=True,
-                detail=f"{', '.join(sharing)}: on the token of an older version, which commands "
-                "every bot that has no token of its own",
-                fix=f"`trading-ops token rotate {sharing[0]}`, and so for each of them",
-            )
-        )
-    return checks
-
-
-def check_dead_man_switch(settings: Settings) -> Check:
-    """Would anyone outside notice that this machine or its alerting is dead?"""
-    name = "dead-man switch"
-    if settings.dead_man_switch:
-        return Check(name=name, ok=True, detail="Alertmanager calls it each minute")
-    return Check(
-        name=name,
-        ok=True,
-        warning=True,
-        detail="NOT SET: if this machine, Prometheus or Alertmanager dies, no one is paged",
-        fix="set dead_man_switch in settings.yml, see docs/notifications.md",
-    )
-
-
-def check_database(settings: Settings) -> Check:
-    """Which database is the reconciler's, does it answer, and does it keep what it confirms?"""
-    from trading_ops.store.inspection import describe  # noqa: PLC0415 - SQLAlchemy is slow
-
-    try:
-        return Check(name="database", ok=True, detail=describe(settings.database_url))
-    except TradingOpsError as error:
-        fix = "see docs/deployment.md, “PostgreSQL”"
-        return Check(name="database", ok=False, detail=str(error), fix=fix)
+    return token_checks(settings, registry, TOKENS, "run `trading-ops up` once: it writes them")
 
 
 def check_plans(settings: Settings) -> Check:

@@ -1,0 +1,145 @@
+"""`config apply`, `status` and `doctor` in a production folder, against what answers there."""
+
+import asyncio
+import contextlib
+import json
+import os
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.free_ports import free_port
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.main import run
+from trading_ops.project.folder import create
+from trading_ops.project.shipped import shipped
+from trading_ops.reports.runbook_check import read_rules
+from trading_ops.settings import load_settings
+
+TARGETS = """
+version: 1
+targets:
+  - {{name: reconciler, kind: reconciler, address: "127.0.0.1:{0}"}}
+  - {{name: prometheus, kind: prometheus, address: "127.0.0.1:{1}"}}
+  - {{name: alertmanager, kind: alertmanager, address: "127.0.0.1:{2}"}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    create(tmp_path, shipped())
+    ports = free_port(), free_port(), free_port()
+    (tmp_path / "targets.yml").write_text(TARGETS.format(*ports))
+    return tmp_path
+
+
+async def command(project: Path, *arguments: str) -> tuple[int, Any]:
+    """Run a command with --output json, as a process; return its exit code and its object."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "trading_ops.cli.main", *arguments, "--output", "json"),
+        cwd=project,
+        env={"PATH": os.defpath, "TRADING_OPS_ROOT": str(project)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, problem = await process.communicate()
+    assert said, problem.decode()
+    return process.returncode or 0, json.loads(said)
+
+
+@contextlib.asynccontextmanager
+async def answering(address: str, answers: dict[str, Any]) -> AsyncIterator[None]:
+    """Serve fixed JSON objects."""
+
+    async def handle(request: web.Request) -> web.Response:
+        if request.path not in answers:
+            raise web.HTTPNotFound
+        return web.json_response(answers[request.path])
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", handle)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    host, _, port = address.rpartition(":")
+    await web.TCPSite(runner, host, int(port)).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def test_apply_writes_what_prometheus_and_alertmanager_need(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repeated, it changes no token; the copies are for the group, the originals for the owner."""
+    monkeypatch.setenv("TRADING_OPS_ROOT", str(project))
+    assert run(["config", "apply"]) == ExitCode.OK
+    var = project / "var"
+    token = (var / "secrets" / "metrics_token").read_text()
+    copy = var / "prometheus" / "secrets" / "metrics_token"
+    assert run(["config", "apply"]) == ExitCode.OK
+    assert (var / "secrets" / "metrics_token").read_text() == token == copy.read_text()
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o640
+    assert {stat.S_IMODE(one.stat().st_mode) for one in (var / "secrets").iterdir()} == {0o600}
+    assert stat.S_IMODE((var / "secrets").stat().st_mode) == 0o700
+    assert (var / "prometheus" / "rules" / "bot.yml").is_file()
+    found = json.loads((var / "prometheus" / "targets" / "reconcilers.json").read_text())
+    assert found[0]["targets"] == [load_address(project, 0)]
+
+
+def load_address(project: Path, number: int) -> str:
+    return (project / "targets.yml").read_text().split('"')[2 * number + 1]
+
+
+async def test_status_says_who_does_not_answer(project: Path) -> None:
+    """Nobody: code 3. A reconciler alone: 1."""
+    code, found = await command(project, "status")
+    assert code == ExitCode.NOT_RUNNING
+    assert {one["name"]: one["ok"] for one in found["targets"]} == {
+        "reconciler": False,
+        "prometheus": False,
+        "alertmanager": False,
+    }
+    async with answering(load_address(project, 0), {"/-/healthy": {}}):
+        code, found = await command(project, "status")
+    assert code == ExitCode.FAILED
+    assert [one["name"] for one in found["targets"] if one["ok"]] == ["reconciler"]
+
+
+async def test_doctor_finds_what_is_missing_in_the_peers(project: Path) -> None:
+    """Prometheus lacks one alert, Alertmanager is too old and routes nothing to us."""
+    alerts = [
+        rule.alert for rule in read_rules(load_settings(project, {}).prometheus_config / "rules")
+    ]
+    rules = [{"name": name} for name in alerts if name != "TradingBotDown"]
+    prometheus = {
+        "/-/ready": {},
+        "/api/v1/status/buildinfo": {"data": {"version": "3.14.0"}},
+        "/api/v1/rules": {"data": {"groups": [{"rules": rules}]}},
+    }
+    config = "receivers: [{name: people}]\nroute: {receiver: people}\n"
+    alertmanager = {
+        "/-/ready": {},
+        "/api/v2/status": {"versionInfo": {"version": "0.24.0"}, "config": {"original": config}},
+    }
+    async with (
+        answering(load_address(project, 1), prometheus),
+        answering(load_address(project, 2), alertmanager),
+    ):
+        code, found = await command(project, "doctor")
+    assert code == ExitCode.FAILED
+    checks = {one["name"]: one for one in found["checks"]}
+    assert checks["targets"]["ok"]
+    assert checks["prometheus prometheus"]["ok"]
+    assert checks["Prometheus"]["ok"]
+    assert "TradingBotDown" in checks["rules in Prometheus"]["detail"]
+    assert not checks["Alertmanager"]["ok"]
+    assert not checks["receiver in Alertmanager"]["ok"]
+    assert not checks["reconciler reconciler"]["ok"]
+    assert not checks["secrets"]["ok"]
+    assert all(one["fix"] for one in found["checks"] if not one["ok"])

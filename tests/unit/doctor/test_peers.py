@@ -1,0 +1,79 @@
+"""What `doctor` concludes from the answers of Prometheus and Alertmanager."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trading_ops.doctor.peers import receiver_check, rules_check, version_check
+
+SHIPPED = yaml.safe_load((Path(__file__).parents[3] / "alertmanager/alertmanager.yml").read_text())
+URL = "https://ops.example:8431/api/v1/webhook/alertmanager"
+OURS = {"name": "trading-ops", "webhook_configs": [{"url": URL}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "ok", "warning"),
+    [
+        ("Prometheus", "2.42.0+ds", True, False),
+        ("Prometheus", "3.14.0", True, False),
+        ("Prometheus", "2.41.9", False, False),
+        ("Alertmanager", "0.25.0", True, False),
+        ("Alertmanager", "v0.34.1", True, False),
+        ("Alertmanager", "0.24.0", False, False),
+        ("Alertmanager", "", True, True),
+        ("Prometheus", "(devel)", True, True),
+    ],
+)
+def test_versions(name: str, version: str, *, ok: bool, warning: bool) -> None:
+    found = version_check(name, version)
+    assert (found.ok, found.warning) == (ok, warning)
+    assert bool(found.fix) == (not ok or warning)
+
+
+def test_rules_that_are_not_loaded_are_named() -> None:
+    assert rules_check({"A", "B"}, {"A", "B", "Theirs"}, "rules").ok
+    found = rules_check({"A", "B", "C", "D", "E"}, {"A"}, "/etc/x/rules")
+    assert not found.ok
+    assert "4 of 5" in found.detail
+    assert "B, C, D and 1 more" in found.detail
+    assert "/etc/x/rules/*.yml" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("config", "ok", "said"),
+    [
+        (SHIPPED, True, "reconciler"),
+        ({"receivers": [OURS], "route": {"receiver": "trading-ops"}}, True, "trading-ops"),
+        (
+            {
+                "receivers": [OURS],
+                "route": {"receiver": "x", "routes": [{"receiver": "trading-ops"}]},
+            },
+            True,
+            "trading-ops",
+        ),
+        ({"receivers": [OURS], "route": {"receiver": "other"}}, False, "no route leads"),
+        (
+            {"receivers": [OURS | {"name": "mine"}], "route": {"receiver": "mine"}},
+            False,
+            "do not become incidents",
+        ),
+        ({"receivers": [{"name": "people"}], "route": {"receiver": "people"}}, False, "no webhook"),
+        (
+            {
+                "receivers": [{"name": "trading-ops", "webhook_configs": [{"url": "<secret>"}]}],
+                "route": {"receiver": "trading-ops"},
+            },
+            True,
+            "trading-ops",
+        ),
+        (None, False, "no webhook"),
+        ("hello", False, "no webhook"),
+    ],
+)
+def test_our_receiver(config: Any, said: str, *, ok: bool) -> None:
+    found = receiver_check(config, ["reconciler", "trading-ops"])
+    assert (found.ok, bool(found.fix)) == (ok, not ok), found
+    assert said in found.detail

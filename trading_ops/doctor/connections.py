@@ -1,0 +1,226 @@
+"""Checks that ask every process of an installation."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import aiohttp
+import msgspec
+import yaml
+
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.http import Http
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.secrets import SecretFiles
+from trading_ops.doctor.check import Check
+from trading_ops.doctor.peers import receiver_check, rules_check, version_check
+from trading_ops.domain.target import BOTS, Kind, Registry, Target
+from trading_ops.errors import TradingOpsError
+from trading_ops.listener import KnownListeners, trusted_users
+from trading_ops.settings import Settings
+from trading_ops.yaml_errors import load_yaml
+
+WITHIN = timedelta(seconds=5)
+ALIVE = {
+    Kind.RECONCILER: "/-/healthy",
+    Kind.NODE: "/-/healthy",
+    Kind.EXPORTER: "/-/ready",
+    Kind.PROMETHEUS: "/-/ready",
+    Kind.ALERTMANAGER: "/-/ready",
+}
+"""The pages that answer without a token."""
+
+UNITS = {
+    Kind.RECONCILER: "trading-ops-reconciler",
+    Kind.NODE: "trading-ops-node",
+    Kind.EXPORTER: "trading-ops-exporter",
+    Kind.PROMETHEUS: "prometheus",
+    Kind.ALERTMANAGER: "prometheus-alertmanager",
+}
+
+
+class Connections:
+    """Everything that is asked, over one session."""
+
+    def __init__(
+        self, settings: Settings, registry: Registry, session: aiohttp.ClientSession
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._session = session
+        self._directory = Directory(session, registry, SecretFiles(settings))
+
+    def http(self, target: Target, token: str = "") -> Http:
+        """Return what asks a target."""
+        return Http(self._session, f"http://{target.address}", token=token, within=WITHIN)
+
+    async def alive(self, target: Target) -> str:
+        """Return the state of a target in a few words.
+
+        Raises:
+            TradingOpsError: it does not answer as it should.
+        """
+        if target.kind in BOTS:
+            health = await self._directory.bot(target).health()
+            if health.status != "ok":
+                down = [name for name, part in health.components.items() if not part.up]
+                raise _Unhealthy(f"{health.status} ({', '.join(down) or 'no component is down'})")
+            return f"ok, trading is {health.state}"
+        await self.http(target).get(ALIVE[target.kind])
+        return "ready"
+
+    async def prometheus(self, target: Target, wanted: frozenset[str]) -> AsyncIterator[Check]:
+        """Yield its version, and whether it has our rules.
+
+        Raises:
+            TradingOpsError: it does not answer.
+        """
+        http = self.http(target)
+        build = _data(await http.get("/api/v1/status/buildinfo"))
+        yield version_check("Prometheus", str(build.get("version", "")))
+        groups = (
+            _data(await http.get("/api/v1/rules", params={"type": "alert"})).get("groups") or ()
+        )
+        loaded = {str(rule.get("name")) for group in groups for rule in group.get("rules") or ()}
+        yield rules_check(wanted, loaded, str(self._settings.prometheus_config / "rules"))
+
+    async def alertmanager(self, target: Target) -> AsyncIterator[Check]:
+        """Yield its version, and whether it has our receiver.
+
+        Raises:
+            TradingOpsError: it does not answer.
+        """
+        status = _object(await self.http(target).get("/api/v2/status"))
+        yield version_check("Alertmanager", str(status.get("versionInfo", {}).get("version", "")))
+        original = str(status.get("config", {}).get("original", ""))
+        config: Any = None
+        with contextlib.suppress(yaml.YAMLError):
+            config = load_yaml(original)
+        names = [one.strip() for one in self._settings.alertmanager_receivers.split(",")]
+        yield receiver_check(config, names)
+
+    async def automation(self, target: Target) -> AsyncIterator[Check]:
+        """Yield whether the reconciler accepts our token, and remediates.
+
+        Raises:
+            TradingOpsError: it does not answer, or refuses the token.
+        """
+        status = await ReconcilerApi(self.http(target, self._settings.command_token)).status()
+        name = "automation"
+        if status.pause is not None:
+            detail = f"paused by {status.pause.owner}: {status.pause.reason}"
+            fix = "`trading-ops automation resume`"
+            yield Check(name=name, ok=True, warning=True, detail=detail, fix=fix)
+        elif self._settings.observe_only:
+            fix = "set observe_only: false in settings.yml when its decisions are right"
+            detail = "observe only: decisions are recorded and nothing is done"
+            yield Check(name=name, ok=True, warning=True, detail=detail, fix=fix)
+        else:
+            detail = f"running, {status.incidents_open} open incidents"
+            yield Check(name=name, ok=True, detail=detail)
+
+    async def service(self, target: Target) -> str:
+        """Return what the service manager says of a target's process.
+
+        Raises:
+            TradingOpsError: the node or the service manager does not answer.
+        """
+        process = await self._directory.unit(target).process()
+        return f"{process.state}, incarnation {process.incarnation or 'none'}"
+
+
+class _Unhealthy(TradingOpsError):
+    """A bot answers, and says that it is not well."""
+
+
+@contextlib.asynccontextmanager
+async def connections(settings: Settings, registry: Registry) -> AsyncIterator[Connections]:
+    """Open a session that sends tokens to trusted users only."""
+    connector = KnownListeners(trusted_users(settings.listener_users))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield Connections(settings, registry, session)
+
+
+async def check_connections(
+    settings: Settings, registry: Registry, wanted: frozenset[str]
+) -> AsyncIterator[Check]:
+    """Yield a check for each process and each link between them.
+
+    Args:
+        settings: valid ones.
+        registry: whom to ask.
+        wanted: the alerts that Prometheus should have.
+    """
+    async with connections(settings, registry) as ask:
+        for target in filter(_can_be_asked, registry):
+            name = f"{target.kind} {target.name}"
+            yield await _one(name, partial(ask.alive, target), _fix(target))
+        for target in (one for one in registry if one.service):
+            name = f"service of {target.name}"
+            fix = "start the node of its host, and see docs/service-managers.md"
+            yield await _one(name, partial(ask.service, target), fix)
+        for target in registry.of_kind(Kind.PROMETHEUS):
+            async for check in _all(ask.prometheus(target, wanted), target.name):
+                yield check
+        for target in registry.of_kind(Kind.ALERTMANAGER):
+            async for check in _all(ask.alertmanager(target), target.name):
+                yield check
+        async for check in _all(ask.automation(registry.one(Kind.RECONCILER)), "automation"):
+            yield check
+
+
+def _can_be_asked(target: Target) -> bool:
+    return target.kind in ALIVE or target.kind in BOTS
+
+
+async def states(settings: Settings, registry: Registry) -> list[tuple[Target, str, bool]]:
+    """Return each target that can be asked, its state, and whether that is good."""
+    async with connections(settings, registry) as ask:
+        asked = filter(_can_be_asked, registry)
+
+        async def state(target: Target) -> tuple[Target, str, bool]:
+            try:
+                return target, await ask.alive(target), True
+            except TradingOpsError as error:
+                return target, str(error), False
+
+        return list(await asyncio.gather(*map(state, asked)))
+
+
+async def _one(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check:
+    try:
+        return Check(name=name, ok=True, detail=await ask())
+    except TradingOpsError as error:
+        return Check(name=name, ok=False, detail=str(error), fix=fix)
+
+
+async def _all(checks: AsyncIterator[Check], name: str) -> AsyncIterator[Check]:
+    """Yield the checks; an answer that does not come is said once, by the check of its process."""
+    try:
+        async for check in checks:
+            yield check
+    except TradingOpsError as error:
+        fix = "correct the checks above first"
+        yield Check(name=name, ok=False, detail=str(error), fix=fix)
+
+
+def _fix(target: Target) -> str:
+    unit = UNITS.get(target.kind)
+    if unit is None:
+        return f"read the log of {target.name}, then `trading-ops incidents`"
+    return f"systemctl status {unit}, or correct the address in targets.yml"
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise _Unhealthy(f"an answer that cannot be read: {error}") from error
+
+
+def _data(body: bytes) -> dict[str, Any]:
+    data = _object(body).get("data")
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,87 @@
+"""What Prometheus and Alertmanager answer about themselves: pure, on decoded answers."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from trading_ops.doctor.check import Check
+
+OLDEST = {"Prometheus": (2, 42), "Alertmanager": (0, 25)}
+"""The oldest versions that rules and routes are tested on."""
+
+WEBHOOK = "/api/v1/webhook/alertmanager"
+VERSION = re.compile(r"v?(\d+)\.(\d+)")
+SHOWN = 3
+
+
+def version_check(name: str, version: str) -> Check:
+    """Is this version supported?"""
+    found, oldest = VERSION.match(version), OLDEST[name]
+    wanted = ".".join(map(str, oldest))
+    if found is None:
+        detail = f"answers, with an unknown version: {version[:40]!r}"
+        return Check(name=name, ok=True, warning=True, detail=detail, fix=f"use {wanted} or later")
+    if (int(found[1]), int(found[2])) < oldest:
+        detail = f"version {version} is not supported"
+        return Check(name=name, ok=False, detail=detail, fix=f"upgrade it to {wanted} or later")
+    return Check(name=name, ok=True, detail=f"version {version}")
+
+
+def rules_check(wanted: Collection[str], loaded: Collection[str], folder: str) -> Check:
+    """Are our alerts in this Prometheus?"""
+    missing = sorted(set(wanted) - set(loaded))
+    if not missing:
+        return Check(name="rules in Prometheus", ok=True, detail=f"all {len(set(wanted))} alerts")
+    more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    return Check(
+        name="rules in Prometheus",
+        ok=False,
+        detail=f"{len(missing)} of {len(set(wanted))} alerts are not loaded: "
+        f"{', '.join(missing[:SHOWN])}{more}",
+        fix=f"add {folder}/*.yml to `rule_files` of its prometheus.yml and reload it",
+    )
+
+
+def receiver_check(config: Any, accepted: Collection[str]) -> Check:
+    """Is the receiver with our webhook in this Alertmanager, routed to, and known to us?
+
+    Args:
+        config: Alertmanager's own configuration.
+        accepted: the names in the setting `alertmanager_receivers`.
+    """
+    name = "receiver in Alertmanager"
+    found = _with_webhook(config)
+    if not found:
+        fix = "add the receiver and the route of docs/adopt.md to its alertmanager.yml"
+        return Check(name=name, ok=False, detail=f"no webhook ends with {WEBHOOK}", fix=fix)
+    routed = found & set(_routed(config.get("route")))
+    if not routed:
+        fix = "add the route of docs/adopt.md, with `continue: true`"
+        detail = f"no route leads to {', '.join(sorted(found))}"
+        return Check(name=name, ok=False, detail=detail, fix=fix)
+    unknown = routed - set(accepted)
+    if unknown:
+        fix = f"write alertmanager_receivers: {','.join(sorted(routed))} into settings.yml"
+        detail = f"alerts of the receiver {', '.join(sorted(unknown))} do not become incidents"
+        return Check(name=name, ok=False, detail=detail, fix=fix)
+    return Check(name=name, ok=True, detail=", ".join(sorted(routed)))
+
+
+def _with_webhook(config: Any) -> set[str]:
+    receivers = config.get("receivers") if isinstance(config, Mapping) else None
+    return {
+        str(receiver.get("name"))
+        for receiver in receivers or ()
+        for webhook in receiver.get("webhook_configs") or ()
+        # Alertmanager 0.26 and later hide the URL; such a webhook may be ours.
+        if str(webhook.get("url", "")).rstrip("/").endswith((WEBHOOK, "<secret>"))
+    }
+
+
+def _routed(route: Any) -> Iterator[str]:
+    if not isinstance(route, Mapping):
+        return
+    if "receiver" in route:
+        yield str(route["receiver"])
+    for inner in route.get("routes") or ():
+        yield from _routed(inner)

@@ -1,0 +1,83 @@
+"""Checks of what an installation keeps: tokens, the database, the dead-man switch."""
+
+import stat
+from collections.abc import Iterable
+
+from trading_ops.clients.secrets import agent_token_file
+from trading_ops.doctor.check import Check
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import TradingOpsError
+from trading_ops.settings import Settings
+
+
+def token_checks(
+    settings: Settings, registry: Registry, names: Iterable[str], create: str
+) -> list[Check]:
+    """Does every token file exist, readable by its owner only?
+
+    Args:
+        settings: where they are.
+        registry: the bots, which have one each.
+        names: of the other files.
+        create: how to create what is missing.
+    """
+    if not settings.secrets.is_dir():
+        return [
+            Check(
+                name="secrets",
+                ok=False,
+                detail=f"{settings.secrets} is missing",
+                fix=create,
+            )
+        ]
+    problems = []
+    bots = registry.of_kind(Kind.BOT)
+    agents = [agent_token_file(settings, bot) for bot in bots]
+    own = [agent.path for agent in agents if not agent.is_shared]
+    paths = [*(settings.secrets / name for name in names), *own]
+    for path in (settings.secrets, *paths):
+        try:
+            if stat.S_IMODE(path.stat().st_mode) & 0o077:
+                problems.append(f"{path} is readable by others: chmod go= {path}")
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}")
+    detail = "; ".join(problems) or f"{len(paths)} tokens, readable by their owner only"
+    fix = f"tighten the file modes; for missing files {create}" if problems else ""
+    checks = [Check(name="secrets", ok=not problems, detail=detail, fix=fix)]
+    if sharing := [bot.name for bot, agent in zip(bots, agents, strict=True) if agent.is_shared]:
+        checks.append(
+            Check(
+                name="agent tokens",
+                ok=True,
+                warning=True,
+                detail=f"{', '.join(sharing)}: on the token of an older version, which commands "
+                "every bot that has no token of its own",
+                fix=f"`trading-ops token rotate {sharing[0]}`, and so for each of them",
+            )
+        )
+    return checks
+
+
+def check_database(settings: Settings) -> Check:
+    """Which database is the reconciler's, does it answer, and does it keep what it confirms?"""
+    from trading_ops.store.inspection import describe  # noqa: PLC0415 - SQLAlchemy is slow
+
+    try:
+        return Check(name="database", ok=True, detail=describe(settings.database_url))
+    except TradingOpsError as error:
+        fix = "see docs/deployment.md, “PostgreSQL”"
+        return Check(name="database", ok=False, detail=str(error), fix=fix)
+
+
+def check_dead_man_switch(settings: Settings) -> Check:
+    """Would anyone outside notice that this machine or its alerting is dead?"""
+    name = "dead-man switch"
+    if settings.dead_man_switch:
+        return Check(name=name, ok=True, detail="Alertmanager calls it each minute")
+    return Check(
+        name=name,
+        ok=True,
+        warning=True,
+        detail="NOT SET: if this machine, Prometheus or Alertmanager dies, no one is paged",
+        fix="set dead_man_switch in settings.yml, see docs/notifications.md",
+    )
