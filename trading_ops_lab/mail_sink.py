@@ -15,8 +15,8 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from trading_ops import logs
-from trading_ops.settings import load_log_policy
-from trading_ops.targets import split_address
+from trading_ops.config.settings import load_log_policy
+from trading_ops.config.targets import split_address
 
 _log = logs.get(__name__)
 

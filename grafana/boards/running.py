@@ -2,9 +2,9 @@
 
 import urllib.request
 
+from trading_ops.config.settings import load_settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind
-from trading_ops.settings import load_settings
-from trading_ops.targets import load_targets
 
 TIMEOUT_SECONDS = 2.0
 

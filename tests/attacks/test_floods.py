@@ -12,8 +12,8 @@ import pytest
 from tests.attacks.conftest import Stranger
 from tests.strangers import flood, needs_root
 from tests.waiting import eventually
+from trading_ops.config.targets import split_address
 from trading_ops.domain.target import Kind
-from trading_ops.targets import split_address
 from trading_ops_lab.drills.lab_clients import Scene
 
 pytestmark = pytest.mark.long

@@ -7,9 +7,9 @@ import pytest
 from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops.agent import Agent, Health
+from trading_ops.config.targets import split_address
 from trading_ops.domain.target import Kind
 from trading_ops.instrument import BotMetrics
-from trading_ops.targets import split_address
 from trading_ops_lab.drills.lab_clients import Scene
 
 pytestmark = pytest.mark.long

@@ -9,8 +9,8 @@ import pytest
 from tests.attacks.conftest import Stranger, until_state
 from tests.strangers import BECOME_NOBODY, needs_root, running_as_nobody
 from tests.waiting import eventually
+from trading_ops.config.targets import split_address
 from trading_ops.domain.target import Kind
-from trading_ops.targets import split_address
 from trading_ops_lab.drills.lab_clients import Scene
 
 SQUAT = (

@@ -18,9 +18,9 @@ from tests.bench.say import say
 from tests.builders import make_registry, make_target
 from tests.service.console.conftest import Browser, MoneyWorld
 from trading_ops import clock, logs
+from trading_ops.app.build import build
 from trading_ops.console.reading import KEPT_SECONDS
 from trading_ops.domain.target import Registry
-from trading_ops.wiring import build
 
 BOTS, TIMES = 1000, 5
 GOAL_MS, GOAL_BYTES = 200.0, 100_000

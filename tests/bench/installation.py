@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.free_ports import free_port
-from trading_ops.settings import Settings, load_settings
+from trading_ops.config.settings import Settings, load_settings
 
 TOKENS = ("agent", "supervisor", "webhook", "metrics", "operator")
 PEOPLE = "---\nversion: 1\nalert: ForPeople\npage_after: 0s\n---\n# ForPeople\n"

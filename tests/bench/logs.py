@@ -18,7 +18,7 @@ import structlog
 
 from tests.bench.say import p50_p99, say
 from trading_ops import clock, logs, redaction
-from trading_ops.log_policy import LogPolicy
+from trading_ops.config.log_policy import LogPolicy
 
 LINES = 20_000
 SECRETS = 8

@@ -22,10 +22,10 @@ from tests.bench.installation import install, settings_of
 from tests.bench.say import say
 from tests.builders import WATCHDOG
 from trading_ops import clock, logs
+from trading_ops.app.build import build
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.alert import fingerprint_of
 from trading_ops.reconciler.loop import Loop
-from trading_ops.targets import load_targets
-from trading_ops.wiring import build
 
 OPEN = (10, 1_000, 10_000)
 POLL_SECONDS = 15.0

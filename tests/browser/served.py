@@ -20,11 +20,11 @@ from tests.fakes import FakeWorld
 from tests.service.api.conftest import everybody
 from trading_ops import clock
 from trading_ops.api.token_file import FILE, save
+from trading_ops.app.build import build
 from trading_ops.bounded_site import BoundedSite
+from trading_ops.config.settings import Settings
 from trading_ops.domain.alert import fingerprint_of
 from trading_ops.domain.target import Registry
-from trading_ops.settings import Settings
-from trading_ops.wiring import build
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = '"><script>window.hacked = 1</script><img src=x onerror="window.hacked = 2">'

@@ -27,9 +27,9 @@ from tests.compose.composed import (
     volumes,
 )
 from trading_ops.cli.main import cli
+from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Restarts
-from trading_ops.settings import Settings, load_settings
-from trading_ops.targets import load_targets
 from trading_ops_lab.supervisor.processes import processes
 
 REGISTRY = load_targets(ROOT / "docker" / "targets.yml")

@@ -23,11 +23,11 @@ from tests.compose.composed import (
     secrets,
 )
 from tests.rules.committed import read_yaml, run_tool
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind
 from trading_ops.exporter import config as exporter
 from trading_ops.project.discovery import discovery
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets
 from trading_ops_lab.paper.venue import config as venue
 from trading_ops_lab.supervisor.configs import process_configs
 

@@ -27,7 +27,7 @@ from tests.crash.rounds import Round
 from tests.crash.world import World
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.checkpoints import Checkpoint
+from trading_ops.store.checkpoints import Checkpoint
 
 BOTS = 12
 KILLS_A_ROUND = 50

@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from trading_ops.checkpoints import Checkpoint
+from trading_ops.store.checkpoints import Checkpoint
 
 AFTER_A_START = frozenset(
     {

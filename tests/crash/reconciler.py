@@ -1,7 +1,7 @@
 """The reconciler as a process that can be killed cheaply and exactly.
 
 This is a server of lives: everything is imported once, then each line on standard input starts
-one life, in a process forked for it. A life is the real reconciler, `trading_ops.app.serve`, that
+one life, in a process forked for it. A life is the real reconciler, `app.process.serve`, that
 kills or freezes itself at the n-th passing of a named checkpoint. Each life ends in one line on
 standard output: the wait status.
 """
@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash import plants
-from trading_ops import app, checkpoints, logs
-from trading_ops.checkpoints import Checkpoint
+from trading_ops import logs
+from trading_ops.app import process as app
+from trading_ops.config.settings import load_settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.reconciler import lease
-from trading_ops.settings import load_settings
-from trading_ops.store import claims
-from trading_ops.targets import load_targets
+from trading_ops.store import checkpoints, claims
+from trading_ops.store.checkpoints import Checkpoint
 
 FAST = functools.partial(
     GlobalLimits,
@@ -92,7 +93,8 @@ def _lift_limits() -> None:
     wired = [
         vars(module)
         for name, module in list(sys.modules.items())
-        if name in {"trading_ops.app", "trading_ops.wiring"} and "limits_of" in vars(module)
+        if name in {"trading_ops.app.process", "trading_ops.app.build"}
+        and "limits_of" in vars(module)
     ]
     assert wired, "the global limits are wired elsewhere now"
     for names in wired:

@@ -32,9 +32,9 @@ from tests.crash.world import CALM, WILD, World
 from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.incident import Incident
 from trading_ops.reconciler.lease import key_of
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.tables import events, incidents
 

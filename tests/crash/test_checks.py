@@ -9,8 +9,8 @@ from tests.builders import NOW
 from tests.crash.checks import check_effects, check_integrity, check_lost, unsettled
 from tests.crash.choice import OF_A_RECOVERY, Chooser
 from tests.crash.load import Promised
-from trading_ops.checkpoints import Checkpoint
 from trading_ops.store import events
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.tables import metadata, notifications
 
 KEY = b"key"

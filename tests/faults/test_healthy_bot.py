@@ -15,11 +15,11 @@ from tests.faults.disks import needs_disks, own_disk, stall
 from tests.stack import Stack, running_stack
 from tests.strangers import flood, needs_root
 from tests.waiting import eventually
+from trading_ops.config.targets import split_address
 from trading_ops.errors import TradingOpsError
 from trading_ops.store import event_log
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.events import Event
-from trading_ops.targets import split_address
 from trading_ops_lab.drills.lab_clients import Scene
 
 STALL_SECONDS = 10

@@ -12,7 +12,7 @@ import yaml
 
 from tests.freqtrade.real import PASSWORD, USER, WS_TOKEN, Exchange, RealFreqtrade
 from tests.stack import Stack
-from trading_ops.targets import load_targets
+from trading_ops.config.targets import load_targets
 from trading_ops_lab.drills.lab_clients import Scene, open_scene
 
 NAME = "freq"

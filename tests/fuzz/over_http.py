@@ -13,12 +13,13 @@ from sqlalchemy import func, select
 from tests.bench.installation import install, settings_of
 from tests.free_ports import free_port
 from tests.fuzz.payloads import payload
-from trading_ops import app, clock
+from trading_ops import clock
+from trading_ops.app import process as app
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind
-from trading_ops.settings import Settings
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.tables import notifications
-from trading_ops.targets import load_targets
 
 WEBHOOK = "/api/v1/webhook/alertmanager"
 SENDERS = 8

@@ -9,9 +9,9 @@ from pathlib import Path
 from tests.bench.installation import install, settings_of
 from tests.free_ports import free_port
 from tests.fuzz.over_http import answers
-from trading_ops import app
+from trading_ops.app import process as app
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind
-from trading_ops.targets import load_targets
 
 DOCUMENT = "/api/v1/openapi.json"
 

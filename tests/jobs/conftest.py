@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from trading_ops import clock
+from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobRun, Outcome
 from trading_ops.jobs.config import Entry
 from trading_ops.jobs.job import Context, Plan, Result, Step
@@ -19,7 +20,6 @@ from trading_ops.jobs.schedule import Cron
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import JobMetrics
-from trading_ops.settings import Settings
 from trading_ops.store import Connection, jobs
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader

@@ -13,8 +13,8 @@ import yaml
 
 from tests.rules.committed import ROOT, ROUTES, read_yaml
 from tests.rules.documented import blocks
-from trading_ops.settings import Settings
-from trading_ops.targets import parse_targets
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import parse_targets
 from trading_ops_lab.supervisor.layout import lay_out
 
 PAGE = ROOT / "docs" / "adopt.md"

@@ -27,16 +27,16 @@ from tests.rules.receivers import Receivers, Told, run_receivers
 from tests.rules.running_alertmanager import RunningAlertmanager, start_alertmanager
 from tests.rules.running_prometheus import start_prometheus
 from tests.waiting import PATIENCE, eventually
+from trading_ops.app.build import build
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import parse_targets
 from trading_ops.domain.acknowledgement import PAGE as PAGE_ALERT
 from trading_ops.domain.decision import AlertView
 from trading_ops.domain.observation import view_of
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.notification import parse_notification
 from trading_ops.reconciler.runbooks import load_runbooks
-from trading_ops.settings import Settings
 from trading_ops.store import incidents
-from trading_ops.targets import parse_targets
-from trading_ops.wiring import build
 
 ALERT = "TradingBotBrokerDisconnected"
 DEADLINE = 20.0 * PATIENCE

@@ -20,10 +20,10 @@ from tests.rules.receivers import Receivers, run_receivers
 from tests.rules.running_alertmanager import RunningAlertmanager, start_alertmanager
 from tests.rules.running_prometheus import start_prometheus
 from tests.waiting import eventually
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.store import incidents
 from trading_ops.store.engine import reading_engine
-from trading_ops.targets import load_targets
 from trading_ops_lab.supervisor.processes import processes
 
 pytestmark = pytest.mark.long

@@ -12,9 +12,9 @@ import yaml
 
 from tests.rules.committed import ROOT
 from tests.rules.documented import DOCS, blocks
+from trading_ops.config.settings import load_settings
+from trading_ops.config.targets import parse_targets
 from trading_ops.domain.target import Kind
-from trading_ops.settings import load_settings
-from trading_ops.targets import parse_targets
 
 PAGE = DOCS / "freqtrade.md"
 REGISTERED = indent(dedent(next(blocks(PAGE, "yaml"))), "  ")

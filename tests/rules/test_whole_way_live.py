@@ -22,10 +22,10 @@ from tests.rules.receivers import Receivers, run_receivers
 from tests.rules.running_alertmanager import WEBHOOK_TOKEN, RunningAlertmanager, run_alertmanager
 from tests.rules.running_prometheus import run_prometheus
 from tests.waiting import eventually
+from trading_ops.app.build import build
+from trading_ops.config.settings import Settings
 from trading_ops.reconciler.loop import Loop
-from trading_ops.settings import Settings
 from trading_ops.store import incidents
-from trading_ops.wiring import build
 
 DELAYS = {"5m": "15s"}
 SLOWLY = 60.0

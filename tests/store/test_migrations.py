@@ -161,8 +161,8 @@ def test_other_databases_need_no_file_lock() -> None:
 
 APART = """
 import asyncio, sys
-from trading_ops.app import migrate_apart
-from trading_ops.settings import load_settings
+from trading_ops.app.process import migrate_apart
+from trading_ops.config.settings import load_settings
 from trading_ops.store import migrate
 
 url = load_settings().database_url

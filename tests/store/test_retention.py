@@ -275,7 +275,7 @@ async def test_the_space_is_used_again(engine: Engine, writer: Writer) -> None:
 LIFE = """
 import asyncio, os, signal, sys
 from datetime import datetime, timedelta
-from trading_ops import checkpoints
+from trading_ops.store import checkpoints
 from trading_ops.reconciler.retention import Retention
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.writer import Writer

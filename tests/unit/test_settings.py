@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.builders import make_registry
+from trading_ops.app.build import build
+from trading_ops.config.settings import load_settings
 from trading_ops.errors import ConfigError
-from trading_ops.settings import load_settings
-from trading_ops.wiring import build
 
 
 def test_defaults_are_inside_the_root(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from trading_ops.config.targets import load_targets, parse_targets, split_address
 from trading_ops.domain.target import Kind, Manager, Restarts
 from trading_ops.errors import ConfigError
 from trading_ops.project.discovery import discovery
-from trading_ops.targets import load_targets, parse_targets, split_address
 
 SHIPPED = Path(__file__).parents[2] / "targets.yml"
 TEXT = SHIPPED.read_text()

@@ -38,9 +38,9 @@ from trading_ops.agent.server import READ_SECONDS, Server
 from trading_ops.agent.state import Holds
 from trading_ops.agent.tracing import tracing_commands
 from trading_ops.bounded_site import BoundedSite
+from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics, Exposition
-from trading_ops.token_files import TokenFile
 
 START_SECONDS = 10.0
 STOP_SECONDS = 2.0

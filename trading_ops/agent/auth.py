@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 from trading_ops.agent.disk import DiskThread
+from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import SetupError
 from trading_ops.redaction import known
-from trading_ops.token_files import TokenFile
 
 REREAD_SECONDS = 1.0
 

@@ -14,9 +14,9 @@ from trading_ops import clock, logs
 from trading_ops.api.identity import Identity, Role
 from trading_ops.api.token_file import FILE, Entry, digest_of, load
 from trading_ops.bounded_site import trust
+from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
-from trading_ops.settings import Settings
-from trading_ops.throttled_log import Seldom
+from trading_ops.logs.throttled import Seldom
 
 log = logs.get(__name__)
 

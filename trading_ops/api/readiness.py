@@ -13,6 +13,7 @@ from trading_ops import clock, logs
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import conflict, invalid, not_found
 from trading_ops.api.request_parsing import Person, Words
+from trading_ops.clients.readiness_views import Checked, CheckToRun, RunView, SignedReport
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.readiness import (
     Change,
@@ -29,7 +30,6 @@ from trading_ops.domain.readiness import (
 from trading_ops.domain.target import NAMED_BOTS, Registry, Target
 from trading_ops.errors import OrderRefused
 from trading_ops.readiness.report import PASSES, make, sign, view
-from trading_ops.readiness_views import Checked, CheckToRun, RunView, SignedReport
 from trading_ops.store import events
 from trading_ops.store import readiness as stored_runs
 from trading_ops.store.reader import Reader

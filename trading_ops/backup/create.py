@@ -11,8 +11,8 @@ from trading_ops.backup.records import Operation, Record, Records, record_of
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.running import noted, only_one
 from trading_ops.backup.sources import Source, sources
+from trading_ops.config.settings import Settings
 from trading_ops.errors import SetupError, StoreError
-from trading_ops.settings import Settings
 from trading_ops.store.engine import sqlite_path
 
 

@@ -21,8 +21,8 @@ from trading_ops.backup.repository import Repository
 from trading_ops.backup.restore import restore_into
 from trading_ops.backup.sources import LOCKS, SECRETS, venue_folders
 from trading_ops.backup.verify import audit_keys
+from trading_ops.config.settings import Settings
 from trading_ops.errors import SetupError, StoreError
-from trading_ops.settings import Settings
 
 BEFORE = ".before-restore-"
 CARRIED = ("backup", "log", "versions", "prometheus/data")

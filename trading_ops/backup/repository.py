@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from trading_ops.backup.manifest import Manifest
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 
 RESTIC = "restic:"
 DEFAULT = "backups"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from trading_ops import clock
 from trading_ops.backup import durable
 from trading_ops.backup.records import Operation, Records, Run
+from trading_ops.config.settings import Settings
 from trading_ops.errors import StoreError
-from trading_ops.settings import Settings
 
 BUSY = "another backup command is running. Fix: wait until it has finished"
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind
 from trading_ops.errors import TradingOpsError
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets
 
 REBUILT = frozenset({"log", "backup", "versions", "prometheus/data"})
 """Folders in `var`: logs, our scratch, installed releases, samples that Prometheus keeps itself."""

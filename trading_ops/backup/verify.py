@@ -13,8 +13,8 @@ from trading_ops.backup.manifest import Damaged, Database, Manifest, differences
 from trading_ops.backup.records import Operation, Record, Records
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.running import noted, only_one
+from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
-from trading_ops.settings import Settings
 from trading_ops.store.migrate import HEAD
 from trading_ops.store.offline import open_reader
 

@@ -15,8 +15,8 @@ from typing import Annotated
 
 import msgspec
 
+from trading_ops.config.files import read_yaml
 from trading_ops.errors import ConfigError
-from trading_ops.settings_files import read_yaml
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]

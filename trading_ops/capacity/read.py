@@ -17,9 +17,9 @@ from trading_ops.capacity.limits import Choices, load_choices
 from trading_ops.capacity.plan import CapacityView, Level, ResourceView, bottlenecks, view
 from trading_ops.capacity.resources import NAMES, RESOURCES, Resource
 from trading_ops.clients.prometheus import Prometheus, Sample, Series
+from trading_ops.config.log_policy import MEGABYTE
+from trading_ops.config.settings import Settings
 from trading_ops.errors import ClientError
-from trading_ops.log_policy import MEGABYTE
-from trading_ops.settings import Settings
 
 log = logs.get(__name__)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from trading_ops.capacity.limits import Choices, load_choices
 from trading_ops.capacity.resources import NAMES, RESOURCES
+from trading_ops.config.settings import load_settings
 from trading_ops.errors import ConfigError
-from trading_ops.settings import load_settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ import click
 
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.config.settings import load_settings
 from trading_ops.errors import ConfigError
 from trading_ops.reports.audit import Verdict, read_anchors, unproven
 from trading_ops.reports.audit import verify as verify_story
-from trading_ops.settings import load_settings
 from trading_ops.store.offline import open_reader
 
 

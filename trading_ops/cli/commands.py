@@ -113,8 +113,8 @@ def find(name: str) -> Entry | None:
 
 def is_local_stack() -> bool:
     """Whether the project folder is a local stack's, or none: its registry has a supervisor."""
+    from trading_ops.config.settings import load_settings  # noqa: PLC0415
     from trading_ops.errors import TradingOpsError  # noqa: PLC0415
-    from trading_ops.settings import load_settings  # noqa: PLC0415
 
     try:
         text = load_settings().targets_file.read_text(encoding="utf-8")

@@ -24,8 +24,8 @@ def check(output: str) -> None:
     """
     from trading_ops.cli.checks import show as show_checks  # noqa: PLC0415
     from trading_ops.cli.runbook import known_faults  # noqa: PLC0415
+    from trading_ops.config.settings import load_settings  # noqa: PLC0415
     from trading_ops.doctor.configuration import check_files  # noqa: PLC0415
-    from trading_ops.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     show_checks(check_files(settings, known_faults()), output, failed=ExitCode.SETUP)
@@ -57,8 +57,8 @@ def schema(file: str) -> None:
     """Print the JSON Schema of settings.yml or targets.yml, for editors."""
     import msgspec  # noqa: PLC0415
 
-    from trading_ops.settings import Settings  # noqa: PLC0415
-    from trading_ops.targets import TargetsFile  # noqa: PLC0415
+    from trading_ops.config.settings import Settings  # noqa: PLC0415
+    from trading_ops.config.targets import TargetsFile  # noqa: PLC0415
 
     if file == "targets":
         made = msgspec.json.schema(TargetsFile)
@@ -82,8 +82,8 @@ def schema(file: str) -> None:
 
 def _values() -> dict[str, tuple[object, str]]:
     """Return each setting's value and source; a password in a URL is left out."""
+    from trading_ops.config.settings import load_settings, setting_sources  # noqa: PLC0415
     from trading_ops.redaction import redact  # noqa: PLC0415
-    from trading_ops.settings import load_settings, setting_sources  # noqa: PLC0415
 
     settings = load_settings()
     found: dict[str, tuple[object, str]] = {}
@@ -101,9 +101,9 @@ def apply_() -> None:
     They go to the folder of the setting `var`. Run it after a change of targets.yml; Prometheus
     reads the discovery files again by itself. Can be repeated.
     """
+    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.project.apply import apply  # noqa: PLC0415
-    from trading_ops.settings import load_settings  # noqa: PLC0415
-    from trading_ops.targets import load_targets  # noqa: PLC0415
 
     settings = load_settings()
     registry = load_targets(settings.targets_file)

@@ -28,6 +28,8 @@ def doctor(*, output: str) -> None:
 
 def _checks() -> "Iterator[Check]":
     from trading_ops.cli.runbook import known_faults  # noqa: PLC0415
+    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.doctor.configuration import check_files  # noqa: PLC0415
     from trading_ops.doctor.connections import check_connections  # noqa: PLC0415
     from trading_ops.doctor.state import (  # noqa: PLC0415
@@ -37,8 +39,6 @@ def _checks() -> "Iterator[Check]":
     )
     from trading_ops.project.apply import TOKENS  # noqa: PLC0415
     from trading_ops.reports.runbook_check import read_rules  # noqa: PLC0415
-    from trading_ops.settings import load_settings  # noqa: PLC0415
-    from trading_ops.targets import load_targets  # noqa: PLC0415
 
     settings = load_settings()
     registry = load_targets(settings.targets_file)

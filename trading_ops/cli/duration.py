@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import click
 
+from trading_ops.config.files import parse_duration
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_errors import parse_duration
 
 
 @dataclass(frozen=True)

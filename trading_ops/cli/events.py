@@ -12,9 +12,9 @@ from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import EventView
+from trading_ops.config.settings import load_settings
+from trading_ops.config.targets import load_targets
 from trading_ops.errors import Refused, Unreachable
-from trading_ops.settings import load_settings
-from trading_ops.targets import load_targets
 
 AGAIN_SECONDS = 1.0
 

@@ -69,11 +69,11 @@ def _derived(targets: Path) -> "ExporterConfig":
     import msgspec  # noqa: PLC0415
 
     from trading_ops.cli.exporter_config import exporter_config  # noqa: PLC0415
+    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.domain.target import Kind  # noqa: PLC0415
     from trading_ops.errors import ConfigError  # noqa: PLC0415
     from trading_ops.exporter.config import made_config  # noqa: PLC0415
-    from trading_ops.settings import load_settings  # noqa: PLC0415
-    from trading_ops.targets import load_targets  # noqa: PLC0415
 
     settings = msgspec.structs.replace(load_settings(), targets_file=targets.absolute())
     registry = load_targets(settings.targets_file)
@@ -111,8 +111,8 @@ def _once(config: "ExporterConfig", collectors: tuple[str, ...]) -> None:
 
 def _serve(config: "ExporterConfig") -> None:
     from trading_ops import logs  # noqa: PLC0415
+    from trading_ops.config.settings import load_log_policy  # noqa: PLC0415
     from trading_ops.exporter.run import serve  # noqa: PLC0415
-    from trading_ops.settings import load_log_policy  # noqa: PLC0415
 
     logs.configure("exporter", policy=load_log_policy())
     asyncio.run(serve(config))

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Manager, Registry, Target
-from trading_ops.settings import Settings
 from trading_ops.store.engine import sqlite_path
 
 SYMBOLS = ("BTC/USD", "ETH/USD")

@@ -18,10 +18,10 @@ from trading_ops.cli.reconciler_connection import (
     reason_option,
 )
 from trading_ops.clients.reconciler_views import LaidView
+from trading_ops.config.last_good import registry_or_last_good
+from trading_ops.config.settings import Settings, load_usable_settings
 from trading_ops.domain.target import NAMED_BOTS, Registry
 from trading_ops.errors import ConfigError, Refused, StackError, TradingOpsError
-from trading_ops.last_good import registry_or_last_good
-from trading_ops.settings import Settings, load_usable_settings
 
 
 @click.command()

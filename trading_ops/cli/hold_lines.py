@@ -9,10 +9,10 @@ import aiohttp
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.reconciler_views import LaidView
 from trading_ops.clients.secrets import SecretFiles
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError
 from trading_ops.listener import KnownListeners, trusted_users
-from trading_ops.settings import Settings
 
 HALT, REDUCE = "halt", "reduce"
 STATES = {HALT: "halted", REDUCE: "reducing"}

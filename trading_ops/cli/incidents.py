@@ -22,10 +22,10 @@ from trading_ops.cli.timeline import plain, tell
 from trading_ops.cli.times import offset, short
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import ListedIncidentView, StoryView
+from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.acknowledgement import ACKNOWLEDGED, NEW
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
-from trading_ops.settings import Settings, load_settings
-from trading_ops.targets import load_targets
 
 if TYPE_CHECKING:  # SQLAlchemy takes longer to import than the answer to come
     from trading_ops.reports.recovery_times import AlertTimes, RecoveryTimes, Spread

@@ -7,8 +7,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from trading_ops.config.settings import Settings
 from trading_ops.errors import NotRunning
-from trading_ops.settings import Settings
 
 
 def lock_file(var: Path) -> Path:

@@ -112,7 +112,7 @@ def _explain(error: Exception) -> int:
 
 def _write_traceback(error: Exception) -> str:
     """Keep the traceback for debugging, and return where."""
-    from trading_ops.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.settings import load_settings  # noqa: PLC0415
 
     text = "".join(traceback.format_exception(error))
     try:

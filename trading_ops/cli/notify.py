@@ -13,11 +13,11 @@ from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import MessageView
+from trading_ops.config.settings import load_settings
 from trading_ops.domain.message import MessageKind, MessageState
 from trading_ops.errors import ConfigError
 from trading_ops.notify.channels import FILE, load_channels
 from trading_ops.notify.config import load_notify
-from trading_ops.settings import load_settings
 
 WAIT_SECONDS = 45.0
 """For a test message; a mail server that does not answer takes 15 s a try."""

@@ -17,11 +17,11 @@ from trading_ops.cli.reconciler_connection import (
 )
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
+from trading_ops.clients.readiness_views import Checked, RunView, SignedReport
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.errors import ConfigError
 from trading_ops.readiness.checks import Bench, run_check, run_command
 from trading_ops.readiness.report import is_genuine
-from trading_ops.readiness_views import Checked, RunView, SignedReport
 
 
 @click.group()

@@ -15,11 +15,11 @@ import msgspec
 from trading_ops.cli.local_stack import holder, not_running
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.listener import KnownListeners, trusted_users
-from trading_ops.settings import Settings, load_settings
-from trading_ops.targets import load_targets
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])

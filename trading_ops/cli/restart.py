@@ -15,11 +15,11 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.doctor.connections import connections
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import SetupError, TradingOpsError
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets
 
 HEALTHY_SECONDS = 60.0
 PAUSE_SECONDS = 0.5

@@ -15,7 +15,7 @@ from trading_ops.backup.running import only_one
 from trading_ops.cli.backup import describe
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.times import moment
-from trading_ops.settings import load_settings
+from trading_ops.config.settings import load_settings
 
 
 def _moment_of(

@@ -20,10 +20,10 @@ def status(context: click.Context, output: str) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     from trading_ops.cli.automation import automation_state  # noqa: PLC0415
+    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.doctor.connections import states  # noqa: PLC0415
     from trading_ops.domain.target import Kind  # noqa: PLC0415
-    from trading_ops.settings import load_settings  # noqa: PLC0415
-    from trading_ops.targets import load_targets  # noqa: PLC0415
 
     settings = load_settings()
     found = asyncio.run(states(settings, load_targets(settings.targets_file)))

@@ -24,10 +24,10 @@ from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.times import moment
 from trading_ops.clients.secrets import agent_token_file
+from trading_ops.config.settings import load_settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops.settings import load_settings
-from trading_ops.targets import load_targets
 
 
 @click.group()

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from trading_ops.clients.http import Http
+from trading_ops.clients.readiness_views import Checked, CheckToRun, RunView, SignedReport
 from trading_ops.clients.reconciler_views import (
     AcknowledgementView,
     ApprovalView,
@@ -31,7 +32,6 @@ from trading_ops.clients.reconciler_views import (
     WindowView,
 )
 from trading_ops.errors import Refused, Unreachable
-from trading_ops.readiness_views import Checked, CheckToRun, RunView, SignedReport
 
 T = TypeVar("T")
 

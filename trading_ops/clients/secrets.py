@@ -2,11 +2,11 @@
 
 from typing import Protocol
 
+from trading_ops.config.settings import Settings
+from trading_ops.config.token_files import TokenFile, agent_token_name
 from trading_ops.domain.target import Target
 from trading_ops.errors import ConfigError
 from trading_ops.redaction import known
-from trading_ops.settings import Settings
-from trading_ops.token_files import TokenFile, agent_token_name
 
 NOTED = 64
 """Bots of a fleet up to which each token is taken out of every text by its value."""

@@ -8,11 +8,11 @@ import aiohttp
 from trading_ops import clock
 from trading_ops.clients.http import Http, is_timeout
 from trading_ops.clients.secrets import agent_token_file
+from trading_ops.config.settings import Settings
+from trading_ops.config.token_files import new_token, write_secret
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError, Refused, SetupError
 from trading_ops.listener import KnownListeners, trusted_users
-from trading_ops.settings import Settings
-from trading_ops.token_files import new_token, write_secret
 
 WITHIN = timedelta(seconds=30)
 """For the agent, which reads its file each second, to accept the new token."""

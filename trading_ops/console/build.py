@@ -10,6 +10,7 @@ from trading_ops.api.auth import Authenticator
 from trading_ops.api.route import Route
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
+from trading_ops.config.settings import Settings
 from trading_ops.console.calls import Calls
 from trading_ops.console.figures import FigureReader
 from trading_ops.console.live import Live
@@ -19,7 +20,6 @@ from trading_ops.console.reading import Reading
 from trading_ops.console.sessions import Sessions
 from trading_ops.console.site import Site
 from trading_ops.domain.target import NAMED_BOTS, Kind, Registry
-from trading_ops.settings import Settings
 from trading_ops.store import events
 from trading_ops.store.reader import Reader
 

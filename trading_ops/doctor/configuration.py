@@ -3,10 +3,10 @@
 import shutil
 from collections.abc import Iterator
 
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.doctor.check import Check, check_with_tool, checked
 from trading_ops.errors import ConfigError
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets
 
 
 def check_files(settings: Settings, faults: frozenset[str] | None) -> Iterator[Check]:

@@ -15,13 +15,13 @@ from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.secrets import SecretFiles
+from trading_ops.config.files import load_yaml
+from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check
 from trading_ops.doctor.peers import receiver_check, rules_check, version_check
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.errors import TradingOpsError
 from trading_ops.listener import KnownListeners, trusted_users
-from trading_ops.settings import Settings
-from trading_ops.yaml_errors import load_yaml
 
 WITHIN = timedelta(seconds=5)
 ALIVE = {

@@ -4,10 +4,10 @@ import stat
 from collections.abc import Iterable
 
 from trading_ops.clients.secrets import agent_token_file
+from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import TradingOpsError
-from trading_ops.settings import Settings
 
 
 def token_checks(

@@ -9,8 +9,8 @@ from typing import Any, TypeVar, get_args
 import msgspec
 import yaml
 
+from trading_ops.config.files import problem_of
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_errors import problem_of
 
 T = TypeVar("T", bound=msgspec.Struct)
 

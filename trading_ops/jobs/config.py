@@ -10,10 +10,10 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
+from trading_ops.config.files import load_yaml, parse_duration, problem_of
 from trading_ops.errors import ConfigError
 from trading_ops.jobs.registry import JOBS
 from trading_ops.jobs.schedule import AtSession, Schedule, parse
-from trading_ops.yaml_errors import load_yaml, parse_duration, problem_of
 
 FILE = "jobs.yml"
 MOST_JITTER = timedelta(hours=1)

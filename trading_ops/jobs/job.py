@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from trading_ops.config.settings import Settings
 from trading_ops.domain.job import Outcome
-from trading_ops.settings import Settings
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 

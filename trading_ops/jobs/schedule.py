@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from trading_ops.config.files import parse_duration
 from trading_ops.domain.job import WRONG_CLOCK
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_errors import parse_duration
 
 SESSION = re.compile(
     r"(?P<calendar>[A-Z0-9_]{2,12}) (?P<edge>open|close)"

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from trading_ops import clock, logs
+from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import JobRun, JobState, Outcome
 from trading_ops.domain.maintenance import Maintenance
@@ -24,7 +25,6 @@ from trading_ops.jobs.schedule import AtSession, Session, jitter, next_due
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import JobMetrics
 from trading_ops.reconciler.tasks import Succeeded, unwatched
-from trading_ops.settings import Settings
 from trading_ops.store import Connection, maintenance, pauses
 from trading_ops.store import jobs as stored
 from trading_ops.store.reader import Reader

@@ -18,8 +18,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict
 
+from trading_ops.config.log_policy import LogPolicy
 from trading_ops.errors import SetupError
-from trading_ops.log_policy import LogPolicy
 from trading_ops.logs.file import LogFile
 from trading_ops.logs.handler import FileHandler, StreamHandler
 from trading_ops.redaction import redact

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trading_ops import clock
-from trading_ops.log_policy import LogPolicy
+from trading_ops.config.log_policy import LogPolicy
 from trading_ops.logs import rotation
 
 AT_ONCE_BYTES = 256 * 1024

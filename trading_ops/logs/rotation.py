@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from trading_ops.log_policy import LogPolicy
+from trading_ops.config.log_policy import LogPolicy
 
 ASIDE: Final = re.compile(
     r"^(?P<log>.+\.log)\.(?P<stamp>\d{8}T\d{6}\.\d{6}(?:-\d+)?)(?P<gz>\.gz)?$"

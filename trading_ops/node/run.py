@@ -10,12 +10,12 @@ from aiohttp import web
 from trading_ops import logs
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import split_address
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.node.server import build, services_of, units_of
 from trading_ops.services.manager import ServiceManager
-from trading_ops.settings import Settings
-from trading_ops.targets import split_address
 
 _log = logs.get(__name__)
 

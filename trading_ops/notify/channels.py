@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from trading_ops.config.files import refuse_exposed
 from trading_ops.errors import ConfigError
 from trading_ops.redaction import REDACTED, known, redact
-from trading_ops.settings_files import refuse_exposed
 
 FILE = "notify_urls"
 SHORTEST = 4

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import yaml
 
+from trading_ops.config.files import load_yaml, parse_duration, problem_of
 from trading_ops.domain.message import MessageKind, Severity
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_errors import load_yaml, parse_duration, problem_of
 
 SEE = "see docs/messages.md"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

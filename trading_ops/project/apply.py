@@ -7,12 +7,12 @@ the group is that of the folder, which an installation creates with the set-grou
 from pathlib import Path
 
 from trading_ops.clients.secrets import agent_token_file
+from trading_ops.config.settings import Settings
+from trading_ops.config.token_files import is_filled, new_token, write_secret
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.project.writing import link, write
-from trading_ops.settings import Settings
-from trading_ops.token_files import is_filled, new_token, write_secret
 
 TOKENS = ("metrics_token", "webhook_token", "operator_token", "node_token", "audit_key")
 READ_BY = (("prometheus", "metrics_token"), ("alertmanager", "webhook_token"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 
 LEFT_OUT = frozenset({"prometheus/tests"})
 """Folders of the committed copy that a project folder does not need."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trading_ops import clock
-from trading_ops.readiness_views import KEPT_CHARACTERS, Checked
-from trading_ops.settings import Settings
+from trading_ops.clients.readiness_views import KEPT_CHARACTERS, Checked
+from trading_ops.config.settings import Settings
 
 COMMAND_SECONDS = 300.0
 REQUESTS = 20

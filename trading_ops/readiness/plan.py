@@ -8,10 +8,10 @@ import msgspec
 import yaml
 
 from trading_ops.actions.registry import KINDS
+from trading_ops.config.files import load_yaml, parse_duration, problem_of
 from trading_ops.domain.readiness import ZERO, Criterion, Limit, OnBreach, Plan, Stage
 from trading_ops.errors import ConfigError
 from trading_ops.readiness.checks import CHECKS
-from trading_ops.yaml_errors import load_yaml, parse_duration, problem_of
 
 DEFAULT = Path(__file__).with_name("default.yml")
 VERSION = 1

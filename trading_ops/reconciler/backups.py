@@ -14,11 +14,11 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.backup.due import due
 from trading_ops.backup.records import Operation, Record, Records, Run
+from trading_ops.config.settings import Settings, child_environment
 from trading_ops.domain.backup import Backup
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.metrics import BackupMetrics
 from trading_ops.reconciler.tasks import Succeeded, unwatched
-from trading_ops.settings import Settings, child_environment
 from trading_ops.store import backups
 from trading_ops.store.writer import Writer
 

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
-from trading_ops import checkpoints, clock, logs
+from trading_ops import clock, logs
 from trading_ops.actions.base import Probe
-from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
 from trading_ops.reconciler.execute import Performer
 from trading_ops.reconciler.lease import Lease, key_of_target
-from trading_ops.store import Connection, claims, fencing
+from trading_ops.store import Connection, checkpoints, claims, fencing
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from trading_ops import checkpoints, clock, logs
-from trading_ops.checkpoints import Checkpoint
+from trading_ops import clock, logs
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Wait
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
 from trading_ops.reconciler.runbook_index import Plans
-from trading_ops.store import Connection, claims, events
+from trading_ops.store import Connection, checkpoints, claims, events
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)

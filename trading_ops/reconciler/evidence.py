@@ -8,12 +8,12 @@ from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.supervisor import Process
+from trading_ops.config.targets import split_address
 from trading_ops.domain.silence import Life, Listener, Silence
 from trading_ops.domain.target import Target
 from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops.listener import owners
 from trading_ops.reconciler.agent_probe import Pulse
-from trading_ops.targets import split_address
 
 log = logs.get(__name__)
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from trading_ops import checkpoints, clock, logs
+from trading_ops import clock, logs
 from trading_ops.actions.base import Action, Call, Clients
 from trading_ops.actions.identity import stranger
-from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.backoff import full_jitter
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import ActionError, FencedOff, Refused, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import attempts, fencing
+from trading_ops.store import attempts, checkpoints, fencing
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from trading_ops import checkpoints, clock, logs
-from trading_ops.checkpoints import Checkpoint
+from trading_ops import clock, logs
 from trading_ops.domain.alert import WATCHDOG, Alert, AlertStatus
 from trading_ops.errors import AWAY
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notification import cut_off, parse_notification
 from trading_ops.reconciler.runbook_index import Plans
-from trading_ops.store import Connection, events, incidents, notifications
+from trading_ops.store import Connection, checkpoints, events, incidents, notifications
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.notifications import State
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from trading_ops import checkpoints, clock, logs
+from trading_ops import clock, logs
 from trading_ops.actions.registry import KINDS
-from trading_ops.checkpoints import Checkpoint
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
 from trading_ops.domain.decision import GlobalLimits, History, Reason, World
@@ -27,7 +26,8 @@ from trading_ops.reconciler.execute import Performer
 from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.lease import Lease, key_of_target
 from trading_ops.reconciler.state import Desk, read_desk
-from trading_ops.store import Connection, approvals, attempts, orders
+from trading_ops.store import Connection, approvals, attempts, checkpoints, orders
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from trading_ops import checkpoints, clock, logs
-from trading_ops.checkpoints import Checkpoint
+from trading_ops import clock, logs
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of, stripped
@@ -15,7 +14,8 @@ from trading_ops.errors import AWAY, ClientError
 from trading_ops.reconciler.clocks import Clocks
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import Plans
-from trading_ops.store import Connection, incidents
+from trading_ops.store import Connection, checkpoints, incidents
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)

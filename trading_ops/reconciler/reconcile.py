@@ -3,8 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
-from trading_ops import checkpoints, clock, logs
-from trading_ops.checkpoints import Checkpoint
+from trading_ops import clock, logs
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
@@ -34,7 +33,8 @@ from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.reconciler.state import Desk
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import Sight
-from trading_ops.store import Connection, approvals, events, incidents, starting
+from trading_ops.store import Connection, approvals, checkpoints, events, incidents, starting
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)

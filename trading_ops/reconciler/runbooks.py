@@ -7,10 +7,10 @@ import msgspec
 import yaml
 
 from trading_ops.actions.registry import KINDS
+from trading_ops.config.files import load_yaml, parse_duration, problem_of
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import LONGEST_WINDOW, Drill, Limits, Runbook, Step, VerifyQuery
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_errors import load_yaml, parse_duration, problem_of
 
 FENCE = "---\n"
 PAGE_AFTER = ("0s", "5m", "15m", "never")

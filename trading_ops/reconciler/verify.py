@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from trading_ops import checkpoints, clock, logs
-from trading_ops.checkpoints import Checkpoint
+from trading_ops import clock, logs
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.promql import age_of
@@ -19,7 +18,8 @@ from trading_ops.domain.runbook import VerifyQuery, fill_query
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import attempts
+from trading_ops.store import attempts, checkpoints
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)

@@ -15,12 +15,12 @@ from typing import Any
 
 import yaml
 
+from trading_ops.config.files import load_yaml, parse_duration, problem_of
+from trading_ops.config.settings import Settings
 from trading_ops.domain.runbook import Runbook
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.instrument import catalogue
 from trading_ops.reconciler.runbooks import parse_runbook
-from trading_ops.settings import Settings
-from trading_ops.yaml_errors import load_yaml, parse_duration, problem_of
 
 OURS = re.compile(r"\b(trading_[a-z0-9_]+)\b")
 NOT_A_METRIC = re.compile(r'"(?:\\.|[^"\\])*"|\b[a-z_]+:\w+:\w+')

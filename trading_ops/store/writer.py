@@ -21,8 +21,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from trading_ops import checkpoints, clock, logs
-from trading_ops.checkpoints import Checkpoint
+from trading_ops import clock, logs
 from trading_ops.errors import (
     CommitUnknown,
     StoreBusy,
@@ -30,6 +29,8 @@ from trading_ops.errors import (
     StoreUnavailable,
     TradingOpsError,
 )
+from trading_ops.store import checkpoints
+from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.transaction import is_collision, is_limit, transaction
 
 log = logs.get(__name__)

@@ -10,8 +10,8 @@ from rich.console import Console
 from trading_ops.cli.checks import summarize, tell
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.config.settings import load_settings
 from trading_ops.doctor.check import Check
-from trading_ops.settings import load_settings
 from trading_ops_lab.doctor.examine import examine
 
 

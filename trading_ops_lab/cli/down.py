@@ -11,7 +11,7 @@ import click
 from trading_ops.cli.console import output_option, print_json
 
 if TYPE_CHECKING:
-    from trading_ops.settings import Settings
+    from trading_ops.config.settings import Settings
 
 STOP_SECONDS = 60.0
 """Every process has 12 s to end before it is killed, in at most four waves."""
@@ -43,8 +43,8 @@ def _stop() -> int | None:
     """
     from trading_ops import clock  # noqa: PLC0415
     from trading_ops.cli.local_stack import holder  # noqa: PLC0415
+    from trading_ops.config.settings import load_settings  # noqa: PLC0415
     from trading_ops.errors import NotRunning, StackError  # noqa: PLC0415
-    from trading_ops.settings import load_settings  # noqa: PLC0415
     from trading_ops_lab.supervisor.client import SupervisorClient  # noqa: PLC0415
 
     settings = load_settings()

@@ -17,11 +17,11 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import SetupError, StackError, Unreachable
 from trading_ops.listener import KnownListeners, trusted_users
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets
 from trading_ops_lab.supervisor.client import SupervisorClient
 from trading_ops_lab.supervisor.health_wait import until_well
 from trading_ops_lab.supervisor.process import AskHttp

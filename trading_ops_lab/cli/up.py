@@ -7,7 +7,7 @@ import click
 from trading_ops.cli.console import output_option, print_json
 
 if TYPE_CHECKING:
-    from trading_ops.settings import Settings
+    from trading_ops.config.settings import Settings
 
 
 @click.command()
@@ -31,7 +31,7 @@ def up(*, detach: bool, output: str) -> None:
     if output == "json" and not detach:
         raise click.UsageError("--output json needs --detach")
     # Here and not above: `trading-ops --help` needs none of it.
-    from trading_ops.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     if written := fill_empty(settings):
@@ -95,8 +95,8 @@ def _up_here(settings: "Settings") -> None:
 
 def _page(settings: "Settings") -> str:
     """Return the address of the console, and where the token for it is."""
+    from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.domain.target import Kind  # noqa: PLC0415
-    from trading_ops.targets import load_targets  # noqa: PLC0415
 
     address = load_targets(settings.targets_file).one(Kind.RECONCILER).address
     return f"http://{address}/console (token: {settings.secrets / 'operator_token'})"

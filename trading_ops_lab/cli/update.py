@@ -19,10 +19,10 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import SetupError, StackError, TradingOpsError, Unreachable
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets
 from trading_ops_lab.cli.restart import bot_of, process_of
 from trading_ops_lab.supervisor.client import SupervisorClient
 from trading_ops_lab.supervisor.update import LONGEST_SECONDS

@@ -6,10 +6,10 @@ the last, which lets a test alert fire. A check is left out when what it needs i
 
 from collections.abc import AsyncIterator
 
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.doctor.check import Check
 from trading_ops.doctor.state import check_database, check_dead_man_switch
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets
 from trading_ops_lab.doctor.local_checks import (
     check_configs,
     check_plans,

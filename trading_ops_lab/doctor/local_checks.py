@@ -4,11 +4,11 @@ import shutil
 import subprocess
 import sys
 
+from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check, check_with_tool
 from trading_ops.doctor.state import token_checks
 from trading_ops.domain.target import Registry
 from trading_ops.errors import TradingOpsError
-from trading_ops.settings import Settings
 from trading_ops_lab.faults.catalogue import FAULTS
 from trading_ops_lab.supervisor.client import SupervisorClient
 from trading_ops_lab.supervisor.processes import ALERTMANAGER_BINARIES, PROMETHEUS_BINARIES

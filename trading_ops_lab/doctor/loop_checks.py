@@ -6,10 +6,10 @@ from functools import partial
 
 from trading_ops import clock
 from trading_ops.clients.http import Http
+from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check
 from trading_ops.domain.target import Kind, Target
 from trading_ops.errors import ClientError, ConfigError
-from trading_ops.settings import Settings
 from trading_ops_lab.drills.lab_clients import Scene
 
 LOOP_WITHIN_SECONDS = 30.0

@@ -2,9 +2,9 @@
 
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.clients.token_rotation import rotate
+from trading_ops.config.token_files import write_secret
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
-from trading_ops.token_files import write_secret
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault
 

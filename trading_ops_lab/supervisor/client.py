@@ -6,10 +6,10 @@ from typing import Any
 
 from trading_ops.cli import local_stack
 from trading_ops.cli.local_stack import address_file, holder
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import split_address
 from trading_ops.errors import ConfigError, NotRunning, StackError
 from trading_ops.listener import refusal, trusted_users
-from trading_ops.settings import Settings
-from trading_ops.targets import split_address
 
 ANSWER_SECONDS = 5.0
 STOP_ANSWER_SECONDS = 30.0

@@ -5,8 +5,8 @@ from typing import Any
 
 from trading_ops.cli.exporter_config import SYMBOLS, exporter_config, is_ours, unit_of
 from trading_ops.clients.secrets import agent_token_file
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.settings import Settings
 from trading_ops_lab.supervisor.tokens import venue_key_names
 
 VENUE_SEED = 7

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trading_ops.clients.secrets import agent_token_file
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.project.writing import link, write_if_changed
-from trading_ops.settings import Settings
 from trading_ops_lab.supervisor.configs import bot_keys, process_configs
 from trading_ops_lab.supervisor.dead_man_switch import with_switch
 from trading_ops_lab.supervisor.folder import unwritable

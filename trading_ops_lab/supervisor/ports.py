@@ -3,9 +3,9 @@
 import socket
 from collections.abc import Collection
 
+from trading_ops.config.targets import split_address
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import SetupError
-from trading_ops.targets import split_address
 
 
 def check_ports(registry: Registry, adopted: Collection[str] = ()) -> None:

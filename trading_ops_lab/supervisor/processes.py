@@ -10,9 +10,9 @@ import shutil
 import sys
 from collections.abc import Callable
 
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops.settings import Settings
 from trading_ops_lab.supervisor.layout import config_file
 from trading_ops_lab.supervisor.process import AskBanner, AskHttp, Process
 

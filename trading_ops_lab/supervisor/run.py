@@ -15,13 +15,13 @@ from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.cli.exporter_config import units_file
 from trading_ops.cli.local_stack import address_file
+from trading_ops.config.last_good import keep_last_good
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets, split_address
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ConfigError
-from trading_ops.last_good import keep_last_good
 from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.reconciler.runbooks import load_runbooks
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets, split_address
 from trading_ops_lab.supervisor.control import build
 from trading_ops_lab.supervisor.direct_alerts import Alarm, watched
 from trading_ops_lab.supervisor.folder import unwritable

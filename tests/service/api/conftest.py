@@ -19,9 +19,9 @@ from tests.service.reconciler.conftest import Running, settings, start, world
 from trading_ops import clock
 from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
 from trading_ops.api.token_file import FILE, Entry, digest_of, save
+from trading_ops.app.build import build
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry
-from trading_ops.settings import Settings
-from trading_ops.wiring import build
 
 __all__ = ["settings", "start", "world"]
 

@@ -16,7 +16,7 @@ from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
 from trading_ops.api.route import Route
 from trading_ops.api.routes import described
 from trading_ops.api.token_file import FILE, save
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 
 TABLE = described()
 NOBODY: dict[str, str | None] = {

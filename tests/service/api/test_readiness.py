@@ -8,10 +8,10 @@ import pytest
 from tests.service.api.conftest import TOKENS, ask
 from tests.service.reconciler.conftest import Start
 from trading_ops.api.identity import Role
+from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
 from trading_ops.readiness.plan import DEFAULT, load_plan
 from trading_ops.readiness.report import is_genuine
-from trading_ops.settings import Settings
 
 ADMIN, OPERATOR, VIEWER = TOKENS[Role.ADMIN], TOKENS[Role.OPERATOR], TOKENS[Role.VIEWER]
 RUN = "/api/v1/readiness/alpha"

@@ -18,8 +18,8 @@ from trading_ops.api.identity import Role
 from trading_ops.api.token_file import FILE, save
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.config.settings import Settings
 from trading_ops.errors import Unreachable
-from trading_ops.settings import Settings
 from trading_ops.store import Connection, events
 
 STREAM = "/api/v1/events/stream"

@@ -13,8 +13,8 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.api.identity import Role, token_of
 from trading_ops.api.token_file import FILE, PREFIX, digest_of, load, mint, parse, save
+from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
-from trading_ops.settings import Settings
 
 DIGEST = "a" * 64
 

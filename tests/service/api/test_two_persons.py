@@ -6,9 +6,9 @@ from tests.service.api.conftest import TOKENS, Scene, ask
 from tests.service.reconciler.conftest import Start
 from trading_ops.actions.registry import KINDS
 from trading_ops.api.identity import Role
+from trading_ops.config.settings import Settings
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import Kind
-from trading_ops.settings import Settings
 
 ADMIN, OPERATOR = TOKENS[Role.ADMIN], TOKENS[Role.OPERATOR]
 WHY = {"reason": "explained"}

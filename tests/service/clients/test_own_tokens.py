@@ -19,10 +19,10 @@ from trading_ops.agent.auth import AgentTokens
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.secrets import SecretFiles, agent_token_file
 from trading_ops.clients.token_rotation import rotate
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ConfigError, Refused, SetupError, Unreachable
 from trading_ops.instrument import BotMetrics
-from trading_ops.settings import Settings
 from trading_ops_lab.doctor.local_checks import check_secrets
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.empty_token import LostToken

@@ -20,9 +20,9 @@ from tests.service.api.conftest import TOKENS, with_tokens
 from tests.service.reconciler.conftest import Running, settings
 from trading_ops import clock
 from trading_ops.api.identity import Role
+from trading_ops.app.build import build
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Registry
-from trading_ops.settings import Settings
-from trading_ops.wiring import build
 
 __all__ = ["settings", "with_tokens"]
 

@@ -11,9 +11,9 @@ from tests.service.console.conftest import Serving, csrf_in
 from tests.waiting import eventually
 from trading_ops.api.identity import Role
 from trading_ops.api.token_file import FILE, save
+from trading_ops.config.settings import Settings
 from trading_ops.console.border import FAILURES, HEADERS, is_own_host
 from trading_ops.console.sessions import SESSIONS_A_TOKEN, Sessions
-from trading_ops.settings import Settings
 
 PAGES = (
     "/console/fleet",

@@ -16,10 +16,10 @@ from aiohttp import web
 from tests.free_ports import free_port
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
+from trading_ops.config.settings import load_settings
 from trading_ops.project.folder import create
 from trading_ops.project.shipped import shipped
 from trading_ops.reports.runbook_check import read_rules
-from trading_ops.settings import load_settings
 
 TARGETS = """
 version: 1

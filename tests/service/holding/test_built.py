@@ -14,16 +14,16 @@ from tests.builders import make_registry
 from tests.free_ports import free_port
 from tests.postgres import Cluster
 from tests.service.holding.bots import RealAgent
-from trading_ops.app import serve
+from trading_ops.app.build import Reconciler, build
+from trading_ops.app.process import serve
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import StoreError
-from trading_ops.settings import Settings
 from trading_ops.store import holds
 from trading_ops.store.journal import Journal
-from trading_ops.targets import load_targets
-from trading_ops.wiring import Reconciler, build
 
 FULL = (
     "CREATE TRIGGER full BEFORE INSERT ON events "

@@ -21,8 +21,8 @@ from tests.free_ports import free_port
 from tests.unit.logs.reading import lines_of
 from trading_ops import logs, redaction
 from trading_ops.agent import Agent, Command, CommandFailed, ComponentHealth, Health, Params
+from trading_ops.config.log_policy import LogPolicy
 from trading_ops.instrument import BotMetrics
-from trading_ops.log_policy import LogPolicy
 from trading_ops.redaction import REDACTED, redact
 
 KNOWN = 'canary-öl"x\\y/z+1-9f31'

@@ -14,8 +14,8 @@ import structlog
 
 from tests.unit.logs.reading import lines_of
 from trading_ops import logs
+from trading_ops.config.log_policy import LogPolicy
 from trading_ops.errors import SetupError
-from trading_ops.log_policy import LogPolicy
 from trading_ops.logs.file import LogFile
 from trading_ops.logs.handler import FileHandler
 from trading_ops.logs.rotation import files_aside

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from tests.builders import make_registry
 from tests.fakes import FakeWorld
 from tests.waiting import eventually
+from trading_ops.app.build import build
+from trading_ops.config.settings import Settings
 from trading_ops.reconciler.loop import Loop
-from trading_ops.settings import Settings
 from trading_ops.store.reader import Reader
-from trading_ops.wiring import build
 
 WEBHOOK = "/api/v1/webhook/alertmanager"
 

@@ -12,7 +12,7 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.api.system import STUCK_SECONDS
 from trading_ops.api.webhook import BODY_LIMIT_BYTES
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 
 GUARDED = [
     ("POST", WEBHOOK),

@@ -12,10 +12,10 @@ from tests.builders import make_registry
 from tests.free_ports import free_port
 from tests.service.reconciler.conftest import WEBHOOK
 from tests.waiting import eventually
-from trading_ops import app
 from trading_ops.api import request_parsing
+from trading_ops.app import process as app
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind
-from trading_ops.settings import Settings
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.notifications import State
 from trading_ops.store.tables import notifications

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start, give_little_time
 from tests.waiting import eventually
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 from trading_ops.store import Connection
 
 pytestmark = pytest.mark.usefixtures("database_url")

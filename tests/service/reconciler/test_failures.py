@@ -17,7 +17,7 @@ from tests.fakes import FakeWorld
 from tests.postgres import Cluster
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 from trading_ops.store.writer import Writer
 
 ORDER = {"reason": "the database is broken", "owner": "ada"}

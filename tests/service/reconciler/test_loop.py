@@ -12,11 +12,11 @@ from tests.service.reconciler.conftest import Running, Start, give_little_time
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.clients import directory
+from trading_ops.config.settings import Settings
 from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.reconciler import loop
-from trading_ops.settings import Settings
 from trading_ops.store import approvals, holds, maintenance
 
 pytestmark = pytest.mark.usefixtures("database_url")

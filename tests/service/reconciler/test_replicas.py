@@ -16,7 +16,7 @@ from tests.databases import postgresql_only
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 
 pytestmark = [postgresql_only, pytest.mark.usefixtures("database_url")]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 
 CONFIG = "version: 1\nroutes: [{name: all, kinds: [report], to: [mail]}]\n"
 MONEY = {"bot": "alpha", "currency": "USD"}

@@ -5,7 +5,7 @@ from datetime import timedelta
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 from trading_ops.store import Connection, migrate, notifications
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.notifications import State

@@ -7,7 +7,7 @@ import pytest
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Running, Start, give_little_time
 from tests.waiting import eventually
-from trading_ops.settings import Settings
+from trading_ops.config.settings import Settings
 
 
 async def first_attempt(running: Running) -> dict[str, Any] | None:

@@ -21,11 +21,11 @@ from tests.waiting import eventually
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.supervisor import SupervisedUnit
+from trading_ops.config.targets import load_targets
 from trading_ops.errors import FencedOff, Refused, Unreachable
 from trading_ops.node.unit import NodeUnit
 from trading_ops.services.manager import Status
 from trading_ops.services.orders import Orders, RestartOrder
-from trading_ops.targets import load_targets
 
 WITHIN = timedelta(seconds=60)
 

@@ -21,7 +21,7 @@ def test_a_command_that_asks_the_reconciler_imports_no_database(module: str) -> 
 
 
 STATUS = """
-import trading_ops.cli.automation, trading_ops.settings
+import trading_ops.cli.automation, trading_ops.config.settings
 import trading_ops_lab.cli.process_table, trading_ops_lab.cli.status
 import trading_ops_lab.supervisor.client
 """

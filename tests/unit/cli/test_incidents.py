@@ -13,10 +13,10 @@ from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.cli.timeline import WIDTH
+from trading_ops.config.settings import load_settings
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Reason
-from trading_ops.settings import load_settings
 from trading_ops.store import acknowledgements, attempts, events, incidents, migrate, starting
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction

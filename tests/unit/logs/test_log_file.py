@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.logs.reading import lines_of
-from trading_ops.log_policy import LogPolicy
+from trading_ops.config.log_policy import LogPolicy
 from trading_ops.logs.file import LogFile
 from trading_ops.logs.rotation import compress, files_aside, move_aside, prune, tidy
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.unit.logs.reading import lines_of
 from trading_ops import clock
+from trading_ops.config.log_policy import LogPolicy
 from trading_ops.exporter.log_files.entry import LogFilesEntry
 from trading_ops.exporter.log_files.followed import Followed
-from trading_ops.log_policy import LogPolicy
 from trading_ops.logs.file import LogFile
 from trading_ops.logs.handler import FileHandler
 from trading_ops.logs.rotation import files_aside, folder_bytes

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from trading_ops.config.settings import Settings, load_settings
 from trading_ops.errors import ConfigError
 from trading_ops.reports.runbook_check import check_runbooks
-from trading_ops.settings import Settings, load_settings
 from trading_ops_lab.faults.catalogue import FAULTS as KNOWN_FAULTS
 
 ROOT = Path(__file__).parents[3]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.targets import load_targets, parse_targets
 from trading_ops.domain.target import Registry
-from trading_ops.settings import Settings, load_settings
-from trading_ops.targets import load_targets, parse_targets
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from trading_ops.config.settings import load_settings
 from trading_ops.doctor.state import check_dead_man_switch
-from trading_ops.settings import load_settings
 
 
 @pytest.mark.parametrize(("url", "warns"), [("", True), ("https://example.org/ping", False)])

@@ -16,11 +16,11 @@ import msgspec
 
 from trading_ops import clock, logs
 from trading_ops.agent.attempts import current_attempt
+from trading_ops.config.settings import load_log_policy
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.log_count import count_log
 from trading_ops.logs.tidying import file_handler
 from trading_ops.redaction import redact
-from trading_ops.settings import load_log_policy
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
 from trading_ops_lab.paper.bot.leadership.failover import Why

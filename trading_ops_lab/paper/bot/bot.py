@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Health
+from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.entries.components import COMPONENTS
-from trading_ops.token_files import TokenFile
 from trading_ops_lab.paper.bot.assembly import Assembled
 from trading_ops_lab.paper.bot.brokerage.assembly import remember_balances
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class

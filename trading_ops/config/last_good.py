@@ -3,10 +3,10 @@
 import os
 
 from trading_ops import logs
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Registry
 from trading_ops.errors import ConfigError
-from trading_ops.settings import Settings
-from trading_ops.targets import load_targets
 
 _log = logs.get(__name__)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from trading_ops.config.settings import Settings
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.reconciler.tasks import Tasks
-from trading_ops.settings import Settings
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 

@@ -13,10 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from trading_ops.errors import ConfigError
-from trading_ops.log_policy import DAY_SECONDS, MEGABYTE, LogPolicy
-from trading_ops.redaction import known
-from trading_ops.settings_files import (
+from trading_ops.config.files import (
     DATABASE_PASSWORD,
     check_database,
     first_line,
@@ -25,6 +22,9 @@ from trading_ops.settings_files import (
     read_yaml,
     refuse_exposed,
 )
+from trading_ops.config.log_policy import DAY_SECONDS, MEGABYTE, LogPolicy
+from trading_ops.errors import ConfigError
+from trading_ops.redaction import known
 
 PREFIX = "TRADING_OPS_"
 

@@ -25,13 +25,13 @@ from trading_ops.api.stream import Stream
 from trading_ops.api.system import System
 from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import Webhook
+from trading_ops.app.base import Base
 from trading_ops.capacity.read import Capacity, choices_of
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.console.build import add_console
 from trading_ops.domain.target import Kind
 from trading_ops.jobs.scheduler import Scheduler
-from trading_ops.parts import Base
 from trading_ops.reconciler.agent_monitor import AgentWatch
 from trading_ops.reconciler.backups import Backups
 from trading_ops.reconciler.holds import Holding

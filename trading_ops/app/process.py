@@ -1,4 +1,4 @@
-"""The reconciler as a process: built by `wiring`, served until it is told to stop.
+"""The reconciler as a process: built by `app.build`, served until it is told to stop.
 
 `python -m trading_ops.app` runs the reconciler in the foreground until SIGTERM.
 """
@@ -12,14 +12,14 @@ import sys
 from aiohttp import web
 
 from trading_ops import logs
+from trading_ops.app.build import build
 from trading_ops.bounded_site import BoundedSite
+from trading_ops.config.last_good import keep_last_good
+from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.targets import load_targets, split_address
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError, TradingOpsError
-from trading_ops.last_good import keep_last_good
-from trading_ops.settings import Settings, load_settings
 from trading_ops.store import migrate
-from trading_ops.targets import load_targets, split_address
-from trading_ops.wiring import build
 
 log = logs.get(__name__)
 
@@ -106,7 +106,3 @@ def main() -> int:
         log.error("reconciler_failed", error=str(error))  # noqa: TRY400 - a user's error, no defect
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,19 +12,23 @@ from aiohttp import web
 from trading_ops import logs
 from trading_ops.actions import registry as actions
 from trading_ops.api.readiness import Readiness
+from trading_ops.app.base import Base
+from trading_ops.app.http import application_of
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.secrets import SecretFiles, agent_token_file
+from trading_ops.config.files import refuse_exposed
+from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.listener import KnownListeners, trusted_users
+from trading_ops.logs.throttled import Seldom
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
-from trading_ops.parts import Base
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.acknowledgements import Acknowledging
@@ -61,15 +65,11 @@ from trading_ops.reconciler.silences import SilenceWatch
 from trading_ops.reconciler.suppression import HandsOff
 from trading_ops.reconciler.tasks import Tasks
 from trading_ops.reconciler.verify import Verifier
-from trading_ops.settings import Settings
-from trading_ops.settings_files import refuse_exposed
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
-from trading_ops.throttled_log import Seldom
-from trading_ops.wiring_http import application_of
 
 log = logs.get(__name__)
 

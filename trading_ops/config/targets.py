@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import yaml
 
+from trading_ops.config.files import load_yaml, problem_of
 from trading_ops.domain.target import Kind, Manager, Registry, Restarts, Service, Target
 from trading_ops.errors import ConfigError
-from trading_ops.yaml_errors import load_yaml, problem_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")

@@ -1,0 +1,1 @@
+"""The composition root: builds the reconciler from its settings and runs it."""

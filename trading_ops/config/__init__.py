@@ -1,0 +1,1 @@
+"""Configuration: settings, targets.yml and secrets. The environment is read only here."""
