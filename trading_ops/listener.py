@@ -19,6 +19,8 @@ import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.hdrs import AUTHORIZATION
 
+from trading_ops.tls.contexts import Contexts
+
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.client_proto import ResponseHandler
@@ -115,12 +117,15 @@ class KnownListeners(aiohttp.TCPConnector):
         *,
         on_impostor: Callable[[str], None] = lambda _why: None,
         force_close: bool = False,
+        tls: Contexts | None = None,
     ) -> None:
         """Take the answer of `trusted_users`, and what is told of each refused connection.
 
-        `force_close` keeps no connection for the next request.
+        `force_close` keeps no connection for the next request. `tls` are the contexts for requests
+        to our own processes.
         """
         super().__init__(force_close=force_close)
+        self.tls = tls
         self._trusted = trusted
         self._on_impostor = on_impostor
         self._checked: WeakSet[ResponseHandler] = WeakSet()

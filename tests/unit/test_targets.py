@@ -67,8 +67,8 @@ def test_a_bot_of_another_service_manager_may_trade_anywhere() -> None:
             "targets[alpha].service: the supervisor runs the",
         ),
         ("address: 127.0.0.1:8401 ", "address: 127.0.0.1:8402 ", "choose a free port"),
-        ("address: 127.0.0.1:8401", "address: 0.0.0.0:8401", "reachable from other machines"),
-        ("address: 127.0.0.1:8401", "address: localhost:8401", "is no host:port"),
+        ("address: 127.0.0.1:8401", "address: 0.0.0.0:8401", "is not one address"),
+        ("address: 127.0.0.1:8401", "address: localhost:8401", "is not one address"),
         ("address: 127.0.0.1:8401", "address: 127.0.0.1:99999", "99999 is no port"),
         ("address: 127.0.0.1:8401", "address: 127.0.0.1", "is no host:port"),
         ("{strategy: sma_cross}", "{bot: beta}", "'bot' cannot be a label"),
@@ -100,6 +100,13 @@ def test_a_bot_of_another_service_manager_may_trade_anywhere() -> None:
             "{manager: supervisor, unit: bot-alpha, node: paper,",
             "the supervisor runs on no node",
         ),
+        ("address: 127.0.0.1:8411", "address: localhost:8411", "is not one address"),
+        ("address: 127.0.0.1:8411", "address: -x:8411", "is no host:port"),
+        ("address: 127.0.0.1:8411", "address: 10.0.0.5:8411", "without TLS. Fix: write it as 127"),
+        ("address: 127.0.0.1:8411", "address: 10.0.0.5:8411", "add `tls: true`"),
+        ("address: 127.0.0.1:8411", "address: bot.example.com:8411", "add `tls: true`"),
+        ("address: 127.0.0.1:8411", "address: 127.0.0.1:8411\n    tls: true", "without TLS"),
+        ("address: 127.0.0.1:8401", "address: 127.0.0.1:8401\n    tls: true", "has no TLS"),
         ("kind: mail", "kind: supervisor", "several are of kind supervisor"),
         ("kind: supervisor", "kind: node", "there is no target of kind supervisor"),
         ("kind: alertmanager", "kind: exporter", "there is none of kind alertmanager"),
@@ -146,6 +153,29 @@ def test_addresses_are_split() -> None:
     """IPv6 loopback is loopback too."""
     assert split_address("127.0.0.1:80") == ("127.0.0.1", 80)
     assert split_address("::1:80") == ("::1", 80)
+
+
+def test_beyond_this_machine_with_tls() -> None:
+    """An address, an IPv6 address and a name; on this machine it may be encrypted as well."""
+    more = TEXT
+    for name, address in (
+        ("far", "10.0.0.5:8461"),
+        ("farther", "'[fd00::5]:8461'"),
+        ("named", "bot-3.example.com:8461"),
+        ("here", "127.0.0.1:8461"),
+    ):
+        more += f"  - {{name: {name}, kind: node, address: {address}, tls: true}}\n"
+    registry = parse_targets(more, where="targets.yml")
+    assert [one.url for one in registry.of_kind(Kind.NODE)] == [
+        "https://10.0.0.5:8461",
+        "https://[fd00::5]:8461",
+        "https://bot-3.example.com:8461",
+        "https://127.0.0.1:8461",
+    ]
+    assert registry.one(Kind.PROMETHEUS).url == "http://127.0.0.1:9090"
+    schemes = [group["labels"].get("__scheme__") for group in discovery(registry)["nodes"]]
+    assert schemes == ["https"] * 4
+    assert "__scheme__" not in discovery(registry)["prometheus"][0]["labels"]
 
 
 NODE = """  - name: host-1

@@ -12,12 +12,12 @@ from aiohttp import web
 from trading_ops import logs
 from trading_ops.actions import registry as actions
 from trading_ops.api.readiness import Readiness
-from trading_ops.app.base import Base
+from trading_ops.app.base import Base, own_entry
 from trading_ops.app.http import application_of
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.alertmanagers import Alertmanagers
+from trading_ops.clients.connection import session_of
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.secrets import SecretFiles, agent_token_file
 from trading_ops.config.files import refuse_exposed
@@ -26,7 +26,6 @@ from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.scheduler import Scheduler
-from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.logs.throttled import Seldom
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.readiness.evaluate import Evaluator
@@ -133,7 +132,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
         alone = sqlite_path(settings.database_url) is not None
         try:
             metrics = ReconcilerMetrics()
-            async with _session(settings, metrics) as session:
+            async with _session(settings, own_entry(settings, registry).name, metrics) as session:
                 base = Base(
                     settings=settings,
                     plans=plans,
@@ -144,6 +143,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     asking=asking,
                     lease=Lease(leasing, replica_name(), alone=alone),
                     session=session,
+                    name=own_entry(settings, registry).name,
                     wakeup=asyncio.Event(),
                 )
                 loop = _loop(base)
@@ -179,7 +179,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
             reader.close()
 
 
-def _session(settings: Settings, metrics: ReconcilerMetrics) -> aiohttp.ClientSession:
+def _session(settings: Settings, name: str, metrics: ReconcilerMetrics) -> aiohttp.ClientSession:
     """Return a session that sends tokens to trusted users only."""
     said = Seldom()
 
@@ -188,8 +188,7 @@ def _session(settings: Settings, metrics: ReconcilerMetrics) -> aiohttp.ClientSe
         if said.is_due(why):
             log.error("impostor_refused", why=why)
 
-    connector = KnownListeners(trusted_users(settings.listener_users), on_impostor=refused)
-    return aiohttp.ClientSession(connector=connector)
+    return session_of(settings, name=name, on_impostor=refused)
 
 
 @contextlib.asynccontextmanager
@@ -212,7 +211,7 @@ async def _audited(base: Base) -> AsyncIterator[None]:
 async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
     """Build what halts bots; over a session that nothing else can use up."""
     settings, registry = base.settings, base.plans.registry
-    async with _session(settings, base.metrics) as session:
+    async with _session(settings, base.name, base.metrics) as session:
         directory = _directory(session, base)
         for target in registry.bots:
             base.metrics.holds_reapplied.labels(target.name)
@@ -233,7 +232,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             writer=base.writer,
             reader=base.reader,
             metrics=base.metrics,
-            prometheus=_prometheus(session, registry),
+            prometheus=_prometheus(base, session),
             patience=Patience(
                 silence=settings.agent_silence_seconds, stop=2 * settings.agent_silence_seconds
             ),
@@ -251,7 +250,7 @@ async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
     evaluator = Evaluator(
         reader=base.reader,
         writer=base.writer,
-        prometheus=_prometheus(base.session, registry),
+        prometheus=_prometheus(base, base.session),
         registry=registry,
         holding=holding,
         hands_off=HandsOff(reader=base.reader, observe_only=settings.observe_only),
@@ -270,10 +269,9 @@ async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
 
 
 def _prometheus(
-    session: aiohttp.ClientSession, registry: Registry, on_date: OnDate | None = None
+    base: Base, session: aiohttp.ClientSession, on_date: OnDate | None = None
 ) -> Prometheus:
-    address = registry.one(Kind.PROMETHEUS).address
-    return Prometheus(Http(session, f"http://{address}", on_date=on_date))
+    return Prometheus(base.engines.over(session).prometheus(on_date=on_date))
 
 
 def _directory(session: aiohttp.ClientSession, base: Base) -> Directory:
@@ -338,17 +336,14 @@ def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
 
 
 def _loop(base: Base) -> Loop:
-    registry, wakeup = base.plans.registry, base.wakeup
+    wakeup = base.wakeup
     clocks = Clocks()
-    prometheus = _prometheus(base.session, registry, clocks.other(PROMETHEUS))
+    prometheus = _prometheus(base, base.session, clocks.other(PROMETHEUS))
     receivers = [one.strip() for one in base.settings.alertmanager_receivers.split(",")]
     alertmanagers = Alertmanagers(
         [
-            Alertmanager(
-                Http(base.session, f"http://{one.address}", on_date=clocks.other(ALERTMANAGER)),
-                receivers=receivers,
-            )
-            for one in registry.of_kind(Kind.ALERTMANAGER)
+            Alertmanager(http, receivers=receivers)
+            for http in base.engines.alertmanagers(on_date=clocks.other(ALERTMANAGER))
         ]
     )
     jobs = Jobs(wakeup.set)

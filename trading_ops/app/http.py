@@ -27,10 +27,8 @@ from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import Webhook
 from trading_ops.app.base import Base
 from trading_ops.capacity.read import Capacity, choices_of
-from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.console.build import add_console
-from trading_ops.domain.target import Kind
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.reconciler.agent_monitor import AgentWatch
 from trading_ops.reconciler.backups import Backups
@@ -79,7 +77,7 @@ def application_of(
         settings=base.settings,
         registry=base.plans.registry,
         reader=base.asking,
-        session=base.session,
+        engines=base.engines,
     )
 
     async def close_streams(_application: web.Application) -> None:
@@ -114,7 +112,7 @@ def _handlers(
         pulses=lambda: list(watch.pulses.values()),
         queue=lambda: writer.waiting,
     )
-    prometheus = Prometheus(Http(base.session, f"http://{registry.one(Kind.PROMETHEUS).address}"))
+    prometheus = Prometheus(base.engines.prometheus())
     books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
     return Handlers(
         webhook=Webhook(loop.intake),
@@ -149,6 +147,4 @@ def _handlers(
 
 
 def _capacity(base: Base) -> Capacity:
-    address = base.plans.registry.one(Kind.PROMETHEUS).address
-    prometheus = Prometheus(Http(base.session, f"http://{address}"))
-    return Capacity(prometheus, lambda: choices_of(base.settings))
+    return Capacity(Prometheus(base.engines.prometheus()), lambda: choices_of(base.settings))

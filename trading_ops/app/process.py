@@ -12,14 +12,16 @@ import sys
 from aiohttp import web
 
 from trading_ops import logs
+from trading_ops.app.base import own_entry
 from trading_ops.app.build import build
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.last_good import keep_last_good
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.config.targets import load_targets, split_address
-from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.errors import ConfigError, TradingOpsError
+from trading_ops.domain.target import Registry
+from trading_ops.errors import TradingOpsError
 from trading_ops.store import migrate
+from trading_ops.tls.contexts import TlsFiles, serving
 
 log = logs.get(__name__)
 
@@ -31,7 +33,11 @@ CONNECTIONS = 512
 
 async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; then end what is under way, in order."""
-    host, port = split_address(_own_entry(settings, registry).address)
+    entry = own_entry(settings, registry)
+    host, port = split_address(entry.address)
+    # A browser has no certificate of ours, so a client without one gets as far as its token.
+    files = TlsFiles(settings.tls, entry.name)
+    tls = serving(files, every_client=False) if entry.tls else None
     async with build(settings, registry) as reconciler:
         runner = web.AppRunner(
             reconciler.application,
@@ -46,23 +52,12 @@ async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> 
             tasks.running("agents", reconciler.watch.run),
         ):
             try:
-                await BoundedSite(runner, host, port, connections=CONNECTIONS).start()
+                await BoundedSite(runner, host, port, connections=CONNECTIONS, tls=tls).start()
                 log.info("reconciler_started", address=f"{host}:{port}")
                 await stop.wait()
             finally:
                 await runner.cleanup()
     log.info("reconciler_stopped")
-
-
-def _own_entry(settings: Settings, registry: Registry) -> Target:
-    if not settings.reconciler:
-        return registry.one(Kind.RECONCILER)
-    found = registry.find(settings.reconciler)
-    if found is None or found.kind is not Kind.RECONCILER:
-        names = ", ".join(one.name for one in registry.of_kind(Kind.RECONCILER))
-        problem = f"{settings.reconciler!r} is no reconciler of targets.yml"
-        raise ConfigError("settings", "reconciler", problem, f"one of {names}")
-    return found
 
 
 async def migrate_apart(settings: Settings) -> None:

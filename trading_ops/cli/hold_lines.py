@@ -4,15 +4,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-import aiohttp
-
+from trading_ops.clients.connection import session_of
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.reconciler_views import LaidView
 from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError
-from trading_ops.listener import KnownListeners, trusted_users
 
 HALT, REDUCE = "halt", "reduce"
 STATES = {HALT: "halted", REDUCE: "reducing"}
@@ -37,8 +35,7 @@ async def tell_directly(
         hold: its owner, reason and id.
         laid: what the reconciler answered, by the name of the bot.
     """
-    connector = KnownListeners(trusted_users(settings.listener_users))
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with session_of(settings) as session:
         directory = Directory(session, registry, SecretFiles(settings))
 
         async def tell(bot: Target) -> LaidView:

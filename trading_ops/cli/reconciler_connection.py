@@ -8,18 +8,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-import aiohttp
 import click
 import msgspec
 
 from trading_ops.cli.local_stack import holder, not_running
+from trading_ops.clients.connection import session_of
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
-from trading_ops.listener import KnownListeners, trusted_users
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -89,10 +88,9 @@ async def connected(settings: Settings, registry: Registry) -> AsyncIterator[Rec
         Unreachable: none answers.
     """
     token = settings.command_token
-    connector = KnownListeners(trusted_users(settings.listener_users))
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with session_of(settings) as session:
         for target in registry.of_kind(Kind.RECONCILER):
-            address = f"http://{target.address}"
+            address = target.url
             with contextlib.suppress(Unreachable):
                 # Without the token: what answers here may be anybody's.
                 await Http(session, address).ask("GET", "/-/healthy", within=ALIVE_WITHIN)

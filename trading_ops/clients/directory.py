@@ -48,7 +48,7 @@ class Directory:
             ActionError: the target is no bot.
             Refused: its token or password cannot be read.
         """
-        address = f"http://{target.address}"
+        address = target.url
         try:
             if target.kind is Kind.FREQTRADE:
                 basic = self._secrets.freqtrade_credentials(target.name)
@@ -74,13 +74,13 @@ class Directory:
             raise ActionError(f"targets.yml names no service of {target.name}")
         try:
             if target.service.manager is Manager.SUPERVISOR:
-                address = self._registry.one(Kind.SUPERVISOR).address
+                url = self._registry.one(Kind.SUPERVISOR).url
                 token, unit = self._secrets.supervisor_token(), target.service.unit
             else:
                 node = self._registry.find(target.service.node or "")
                 if node is None:
                     raise ActionError(f"targets.yml has no node {target.service.node}")
-                address, token, unit = node.address, self._secrets.node_token(), target.name
+                url, token, unit = node.url, self._secrets.node_token(), target.name
         except ConfigError as error:
             raise Refused(str(error)) from error
-        return SupervisedUnit(Http(self._session, f"http://{address}", token=token), unit)
+        return SupervisedUnit(Http(self._session, url, token=token), unit)

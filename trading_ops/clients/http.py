@@ -3,6 +3,7 @@
 import base64
 import errno
 import os
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +13,9 @@ from typing import Any
 import aiohttp
 
 from trading_ops import clock
-from trading_ops.errors import ClientError, Cut, Refused, Unreachable
+from trading_ops.errors import ClientError, ConfigError, Cut, Refused, Unreachable
+from trading_ops.listener import KnownListeners
+from trading_ops.tls.contexts import Contexts
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 HEARTBEAT_SECONDS = 20.0
@@ -39,8 +42,11 @@ class Http:
         within: timedelta = timedelta(seconds=5),
         on_request: Callable[[], None] = lambda: None,
         on_date: Callable[[float, float, float], None] | None = None,
+        tls: Contexts | None = None,
     ) -> None:
         """Take the address, a token or `user:password` (HTTP Basic), and what counts requests.
+
+        `tls` are the contexts for https; by default those of the session.
 
         `on_date` is called for each answer that has a `Date`: with it in seconds since the epoch,
         and with when it was asked for and answered, on the clock that never steps.
@@ -54,6 +60,10 @@ class Http:
         self._within = within
         self._on_request = on_request
         self._on_date = on_date
+        connector = session.connector
+        if tls is None and isinstance(connector, KnownListeners):
+            tls = connector.tls
+        self._tls = tls if base.startswith("https://") else None
 
     async def ask(
         self,
@@ -82,12 +92,21 @@ class Http:
                 headers=self._headers,
                 timeout=limit,
                 allow_redirects=False,
+                ssl=self._context(),
             ) as response:
                 self._note_date(response.headers.get("Date"), asked)
                 return Answer(response.status, await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             kind = Cut if _is_cut(error) else Unreachable
             raise kind(f"{method} {self._base}{path}: {_why(error)}") from error
+
+    def _context(self) -> ssl.SSLContext | bool:
+        if self._tls is None:
+            return True
+        try:
+            return self._tls()
+        except ConfigError as error:
+            raise Unreachable(f"{self._base}: {error}") from error
 
     def _note_date(self, date: str | None, asked: float) -> None:
         if self._on_date is None or date is None:
@@ -128,7 +147,11 @@ class Http:
         url = self._base + path
         try:
             async with self._session.ws_connect(
-                url, params=params, headers=self._headers, heartbeat=HEARTBEAT_SECONDS
+                url,
+                params=params,
+                headers=self._headers,
+                heartbeat=HEARTBEAT_SECONDS,
+                ssl=self._context(),
             ) as socket:
                 async for message in socket:
                     if message.type is aiohttp.WSMsgType.TEXT:
@@ -155,6 +178,10 @@ def _is_cut(error: Exception) -> bool:
 
 def _why(error: Exception) -> str:
     """Return what went wrong, without the library's words about TLS where there is none."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate was refused: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return f"TLS failed: {getattr(error, 'os_error', error)}"
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
         return os.strerror(error.os_error.errno).lower()
     if isinstance(error, TimeoutError):

@@ -3,16 +3,14 @@
 import asyncio
 from datetime import timedelta
 
-import aiohttp
-
 from trading_ops import clock
+from trading_ops.clients.connection import session_of
 from trading_ops.clients.http import Http, is_timeout
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.settings import Settings
 from trading_ops.config.token_files import new_token, write_secret
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError, Refused, SetupError
-from trading_ops.listener import KnownListeners, trusted_users
 
 WITHIN = timedelta(seconds=30)
 """For the agent, which reads its file each second, to accept the new token."""
@@ -48,9 +46,8 @@ async def rotate(settings: Settings, bot: Target, *, within: timedelta = WITHIN)
 async def _accepts(settings: Settings, bot: Target, token: str, within: timedelta) -> bool:
     """Ask until the agent accepts a token; what does not listen is not waited for."""
     deadline = clock.monotonic() + within.total_seconds()
-    connector = KnownListeners(trusted_users(settings.listener_users))
-    async with aiohttp.ClientSession(connector=connector) as session:
-        http = Http(session, f"http://{bot.address}", token=token)
+    async with session_of(settings) as session:
+        http = Http(session, bot.url, token=token)
         while clock.monotonic() < deadline:
             try:
                 await http.get("/health")

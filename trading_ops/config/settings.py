@@ -8,7 +8,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -27,6 +27,23 @@ from trading_ops.errors import ConfigError
 from trading_ops.redaction import known
 
 PREFIX = "TRADING_OPS_"
+
+
+class EngineAccess(NamedTuple):
+    """How Prometheus or Alertmanager is reached."""
+
+    key: str
+    """The setting with its URL."""
+
+    url: str
+    """Empty: as targets.yml says."""
+
+    user: str
+    password_file: Path | None
+    """None: no password is sent."""
+
+    authority: Path | None
+    """The CA that signed its certificate; None: `ca.crt` of `tls`, else the system's."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +67,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     prometheus_config: Path = Path("prometheus")
     alertmanager_config: Path = Path("alertmanager")
+
+    prometheus_url: str = ""
+    """Where Prometheus is reached, such as https://prometheus.example.com; empty: where targets.yml
+    says."""
+
+    prometheus_user: str = "trading-ops"
+    """The user for HTTP Basic."""
+
+    prometheus_password_file: Path | None = None
+    """The file with its password; None: `prometheus_password` in secrets, and no password where
+    that is missing."""
+
+    prometheus_ca_file: Path | None = None
+    """The CA that signed Prometheus' certificate; None: `ca.crt` in `tls`, else the system's."""
+
+    alertmanager_url: str = ""
+    """The same for Alertmanager; of a cluster every member, separated by commas."""
+
+    alertmanager_user: str = "trading-ops"
+    alertmanager_password_file: Path | None = None
+    alertmanager_ca_file: Path | None = None
+
+    engine_passwords: bool = False
+    """True: `trading-ops up` protects Prometheus and Alertmanager with generated passwords."""
+
+    tls_folder: Path | None = None
+    """Folder of `ca.crt`, and of NAME.crt and NAME.key of each process here; None: `tls` in
+    `var`."""
 
     reconciler: str = ""
     """Which entry of targets.yml this reconciler is; empty: the first one of its kind."""
@@ -196,6 +241,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def secrets(self) -> Path:
         """Folder of generated tokens and keys, one a file, mode 0600."""
         return self.var / "secrets"
+
+    @property
+    def tls(self) -> Path:
+        """Folder of certificates and their keys."""
+        return self.tls_folder or self.var / "tls"
+
+    @property
+    def prometheus_access(self) -> EngineAccess:
+        """How Prometheus is reached."""
+        return EngineAccess(
+            "prometheus_url",
+            self.prometheus_url,
+            self.prometheus_user,
+            self.prometheus_password_file or self._present("prometheus_password"),
+            self.prometheus_ca_file,
+        )
+
+    @property
+    def alertmanager_access(self) -> EngineAccess:
+        """How each Alertmanager is reached."""
+        return EngineAccess(
+            "alertmanager_url",
+            self.alertmanager_url,
+            self.alertmanager_user,
+            self.alertmanager_password_file or self._present("alertmanager_password"),
+            self.alertmanager_ca_file,
+        )
+
+    def _present(self, name: str) -> Path | None:
+        path = self.secrets / name
+        return path if path.exists() else None
 
     @property
     def logs(self) -> Path:

@@ -2,7 +2,7 @@
 
 Prometheus' discovery files, the clients of agents and the service managers are all derived from
 it. Everything here refuses rather than guesses: an unknown key, a doubled name or address, an
-address beyond loopback.
+address that other machines reach without TLS.
 """
 
 import ipaddress
@@ -19,6 +19,7 @@ from trading_ops.errors import ConfigError
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
+HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol", "exporter"})
 AT_MOST_ONE = (Kind.SUPERVISOR, Kind.MAIL)
 SEE = "see docs/deployment.md, “targets.yml”"
@@ -33,6 +34,9 @@ UNITS = {
 
 VERBS = frozenset({"status", "restart", "start", "stop"})
 NEEDED_VERBS = ("status", "restart")
+
+WITHOUT_TLS = (Kind.VENUE, Kind.MAIL, Kind.SUPERVISOR)
+"""What has no TLS, and stays on this machine."""
 
 AT_LEAST_ONE = (Kind.RECONCILER, Kind.ALERTMANAGER)
 """Several share the work: reconcilers one PostgreSQL, Alertmanagers a cluster."""
@@ -55,6 +59,7 @@ class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
     kind: Kind
     address: str
     venue: str | None = None
+    tls: bool = False
     faults: str | None = None
     token_file: str | None = None
     service: ServiceEntry | None = None
@@ -131,6 +136,7 @@ def _target(entry: TargetEntry) -> Target:
         kind=entry.kind,
         address=entry.address,
         venue=entry.venue,
+        tls=entry.tls,
         faults=entry.faults,
         token_file=entry.token_file,
         service=_service(service) if service else None,
@@ -184,6 +190,7 @@ def _check(registry: Registry, where: str) -> None:
                     where, key, f"{address} is also {addresses[address]}'s", "choose a free port"
                 )
             addresses[address] = target.name
+        _check_reach(target, where, key)
         if target.token_file is not None:
             _check_token_file(target, files, where, f"{key}.token_file")
         _check_relations(registry, target, where, key)
@@ -313,21 +320,54 @@ def _check_not_ours(target: Target, where: str, key: str, what: str) -> None:
         )
 
 
+def _check_reach(target: Target, where: str, key: str) -> None:
+    """Refuse what other machines reach without TLS, and TLS where there is none."""
+    if target.kind in WITHOUT_TLS and target.tls:
+        problem = f"a target of kind {target.kind} has no TLS"
+        raise ConfigError(where, f"{key}.tls", problem, "remove `tls`")
+    if target.tls and target.service and target.service.manager is Manager.SUPERVISOR:
+        problem = "the lab's supervisor starts its processes without TLS"
+        raise ConfigError(where, f"{key}.tls", problem, "remove `tls`, or name another manager")
+    for address in filter(None, (target.address, target.faults)):
+        host, _ = split_address(address)
+        if is_loopback(host) or (target.tls and address == target.address):
+            continue
+        fix = "write it as 127.0.0.1:PORT"
+        if target.kind not in WITHOUT_TLS:
+            fix += ", or add `tls: true` and its certificate (`trading-ops tls init`)"
+        problem = f"{address} is reachable from other machines, and without TLS"
+        raise ConfigError(where, f"{key}.address", problem, fix)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an IP address; a name may lead anywhere."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def split_address(address: str, *, where: str = "", key: str = "") -> tuple[str, int]:
-    """Split `host:port`; the host must be a loopback IP address.
+    """Split `host:port`; an IPv6 address may stand in brackets.
 
     Raises:
-        ConfigError: it has another form, or reaches beyond this machine.
+        ConfigError: it has another form, or is no single host.
     """
+    fix = "write it as HOST:PORT, such as 127.0.0.1:PORT"
     host, _, port = address.rpartition(":")
-    fix = "write it as 127.0.0.1:PORT"
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-        number = int(port)
-    except ValueError as error:
-        raise ConfigError(where, key, f"{address!r} is no host:port", fix) from error
-    if not loopback:
-        raise ConfigError(where, key, f"{address} is reachable from other machines", fix)
-    if not 0 < number < 65536:  # noqa: PLR2004 - the range of TCP ports
+    host = host.removeprefix("[").removesuffix("]")
+    if not port.isdecimal() or not (_is_host(host) or HOST.fullmatch(host)):
+        raise ConfigError(where, key, f"{address!r} is no host:port", fix)
+    if host == "localhost" or (_is_host(host) and ipaddress.ip_address(host).is_unspecified):
+        raise ConfigError(where, key, f"{address} is not one address", fix)
+    if not 0 < int(port) < 65536:  # noqa: PLR2004 - the range of TCP ports
         raise ConfigError(where, key, f"{port} is no port", fix)
-    return host, number
+    return host, int(port)
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

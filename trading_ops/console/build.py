@@ -2,13 +2,12 @@
 
 from datetime import timedelta
 
-import aiohttp
 from aiohttp import web
 
 from trading_ops import logs
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.route import Route
-from trading_ops.clients.http import Http
+from trading_ops.clients.engines import Engines
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
 from trading_ops.console.calls import Calls
@@ -37,14 +36,13 @@ def add_console(
     settings: Settings,
     registry: Registry,
     reader: Reader,
-    session: aiohttp.ClientSession,
+    engines: Engines,
 ) -> None:
     """Add the console's routes to the reconciler's application."""
     calls = Calls(table)
-    prometheus = f"http://{registry.one(Kind.PROMETHEUS).address}"
     bots = [one for one in registry if one.kind in NAMED_BOTS]
     figures = FigureReader(
-        Prometheus(Http(session, prometheus, within=PROMETHEUS_WITHIN)),
+        Prometheus(engines.prometheus(within=PROMETHEUS_WITHIN)),
         [one.name for one in bots],
         all_have_agents=all(one.kind is Kind.BOT for one in bots),
     )

@@ -88,6 +88,9 @@ class Target:
     address: str
     """`host:port` where it answers; for a bot, its agent; for a Freqtrade, its REST API."""
 
+    tls: bool = False
+    """Whether it answers over TLS; an address that other machines reach has no other way."""
+
     venue: str | None = None
     """For a bot: the name of the venue that it trades on. For a Freqtrade any name will do."""
 
@@ -103,6 +106,14 @@ class Target:
 
     labels: Mapping[str, str] = field(default_factory=dict)
     """Further labels for everything that Prometheus scrapes from it."""
+
+    @property
+    def url(self) -> str:
+        """Return its address as the beginning of a URL."""
+        host, _, port = self.address.rpartition(":")
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"{'https' if self.tls else 'http'}://{host}:{port}"
 
 
 @dataclass(frozen=True)

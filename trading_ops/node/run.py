@@ -16,6 +16,7 @@ from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.node.server import build, services_of, units_of
 from trading_ops.services.manager import ServiceManager
+from trading_ops.tls.contexts import TlsFiles, serving
 
 _log = logs.get(__name__)
 
@@ -63,8 +64,10 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
         runner = web.AppRunner(build(units, keeper, settings.secret("node_token")), access_log=None)
         await runner.setup()
         host, port = split_address(node.address)
+        files = TlsFiles(settings.tls, node.name)
+        tls = serving(files, every_client=True) if node.tls else None
         try:
-            await BoundedSite(runner, host, port).start()
+            await BoundedSite(runner, host, port, tls=tls).start()
             _log.info("node_started", node=node.name, address=node.address, units=len(units))
             await stopping.wait()
         except OSError as error:

@@ -55,6 +55,7 @@ def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
     exporter = registry.one(Kind.EXPORTER).address
     labels = {
         **bot.labels,
+        **_scheme(registry.one(Kind.EXPORTER)),
         "bot": bot.name,
         "venue": bot.venue or "",
         "instance": bot.address,
@@ -68,4 +69,8 @@ def _labels(target: Target) -> dict[str, str]:
     labels = dict(target.labels)
     if target.kind in {Kind.BOT, Kind.BARE_BOT}:
         labels |= {"bot": target.name, "venue": target.venue or ""}
-    return labels
+    return labels | _scheme(target)
+
+
+def _scheme(target: Target) -> dict[str, str]:
+    return {"__scheme__": "https"} if target.tls else {}

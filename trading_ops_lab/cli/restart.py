@@ -5,7 +5,6 @@ import time
 import uuid
 from typing import Any
 
-import aiohttp
 import click
 
 from trading_ops.cli.actions import end_of
@@ -17,11 +16,11 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
+from trading_ops.clients.connection import session_of
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import SetupError, StackError, Unreachable
-from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops_lab.supervisor.client import SupervisorClient
 from trading_ops_lab.supervisor.health_wait import until_well
 from trading_ops_lab.supervisor.process import AskHttp
@@ -123,9 +122,7 @@ async def _restart(
 
 
 async def _wait(settings: Settings, target: Target, before: dict[str, Any]) -> str | None:
-    question = AskHttp(
-        url=f"http://{target.address}/health", token_file=settings.secrets / "metrics_token"
-    )
+    question = AskHttp(url=f"{target.url}/health", token_file=settings.secrets / "metrics_token")
     another: list[str] = []
 
     def life() -> str | None:
@@ -134,6 +131,5 @@ async def _wait(settings: Settings, target: Target, before: dict[str, Any]) -> s
             another.append(now)
         return another[-1] if another else None
 
-    connector = KnownListeners(trusted_users(settings.listener_users))
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with session_of(settings) as session:
         return await until_well(question, session, life=life, within_seconds=WELL_SECONDS)

@@ -32,7 +32,7 @@ async def check_connections(scene: Scene) -> AsyncIterator[Check]:
         )
         yield await _link(
             f"bot {bot.name} refuses strangers",
-            partial(_refuses, scene, bot.address, STRANGERS[bot.kind]),
+            partial(_refuses, scene, bot.url, STRANGERS[bot.kind]),
             "it must ask for a token or a password: check its configuration",
         )
     yield await _link("automation", partial(_automation, scene), "`trading-ops automation resume`")
@@ -84,7 +84,7 @@ async def _health(scene: Scene, bot: Target) -> str:
 
 
 async def _refuses(scene: Scene, address: str, path: str) -> str:
-    answer = await Http(scene.session, f"http://{address}").ask("GET", path)
+    answer = await Http(scene.session, address).ask("GET", path)
     if answer.status != 401:  # noqa: PLR2004
         raise _Wrong(f"without a token it answered HTTP {answer.status}")
     return "HTTP 401 without a token"

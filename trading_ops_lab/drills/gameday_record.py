@@ -12,8 +12,7 @@ import msgspec
 import psutil
 
 from trading_ops import __version__, clock
-from trading_ops.clients.http import Http
-from trading_ops.domain.target import Kind
+from trading_ops.clients.engines import Engines
 from trading_ops.errors import ClientError
 from trading_ops.reports.recorded_drills import GameDayRecord, Machine, RecordedDrill
 from trading_ops_lab.drills.gameday import GameDay
@@ -99,7 +98,7 @@ def _anywhere(drill: RecordedDrill, root: Path) -> RecordedDrill:
 async def _prometheus(scene: Scene) -> str:
     path = "/api/v1/status/buildinfo"
     try:
-        body = await _of(scene, Kind.PROMETHEUS).get(path)
+        body = await engines_of(scene).prometheus().get(path)
         return msgspec.json.decode(body, type=_Prometheus).data.version
     except (ClientError, msgspec.DecodeError):
         return ""
@@ -107,14 +106,15 @@ async def _prometheus(scene: Scene) -> str:
 
 async def _alertmanager(scene: Scene) -> str:
     try:
-        body = await _of(scene, Kind.ALERTMANAGER).get("/api/v2/status")
+        body = await engines_of(scene).alertmanagers()[0].get("/api/v2/status")
         return msgspec.json.decode(body, type=_Alertmanager).versionInfo.version
     except (ClientError, msgspec.DecodeError):
         return ""
 
 
-def _of(scene: Scene, kind: Kind) -> Http:
-    return Http(scene.session, f"http://{scene.registry.one(kind).address}")
+def engines_of(scene: Scene) -> Engines:
+    """Return how Prometheus and Alertmanager are asked."""
+    return Engines(scene.session, scene.settings, scene.registry)
 
 
 def _git(root: Path, *arguments: str) -> str:

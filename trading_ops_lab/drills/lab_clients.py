@@ -8,7 +8,9 @@ import aiohttp
 
 from trading_ops.cli.local_stack import holder
 from trading_ops.clients.alertmanager import Alertmanager
+from trading_ops.clients.connection import session_of
 from trading_ops.clients.directory import Directory
+from trading_ops.clients.engines import Engines
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -19,7 +21,6 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StackError
-from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops_lab.supervisor.client import not_running
 
@@ -71,18 +72,16 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
     if holder(settings.var) is None:
         raise not_running(settings)
     registry = load_targets(settings.targets_file)
-    connector = KnownListeners(trusted_users(settings.listener_users))
-    async with aiohttp.ClientSession(connector=connector) as session:
-        reconciler = f"http://{registry.one(Kind.RECONCILER).address}"
-        alertmanager = f"http://{registry.one(Kind.ALERTMANAGER).address}"
-        prometheus = f"http://{registry.one(Kind.PROMETHEUS).address}"
+    async with session_of(settings) as session:
+        reconciler = registry.one(Kind.RECONCILER).url
+        engines = Engines(session, settings, registry)
         yield Scene(
             settings=settings,
             registry=registry,
             runbooks=load_runbooks(settings.runbooks),
             reconciler=ReconcilerApi(Http(session, reconciler, token=settings.command_token)),
-            prometheus=Prometheus(Http(session, prometheus)),
-            alertmanager=Alertmanager(Http(session, alertmanager)),
+            prometheus=Prometheus(engines.prometheus()),
+            alertmanager=Alertmanager(engines.alertmanagers()[0]),
             directory=Directory(session, registry, SecretFiles(settings)),
             session=session,
         )

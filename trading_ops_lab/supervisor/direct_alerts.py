@@ -14,8 +14,10 @@ import aiohttp
 from trading_ops import clock, logs
 from trading_ops.clients.alertmanager import PAGE_AT_ONCE, Alertmanager, PostedAlert
 from trading_ops.clients.http import Http
-from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.config.settings import Settings
+from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ClientError
+from trading_ops_lab.supervisor.engine_passwords import engine_question
 from trading_ops_lab.supervisor.process import AskHttp
 from trading_ops_lab.supervisor.readiness import is_ready
 
@@ -36,22 +38,25 @@ class Watched:
     summary: str
 
 
-def watched(registry: Registry) -> tuple[Watched, ...]:
+def watched(settings: Settings, registry: Registry) -> tuple[Watched, ...]:
     """Return what is watched: Prometheus, and the reconciler unless there are others beside it."""
     found = []
     for target in registry.of_kind(Kind.PROMETHEUS):
         labels = {"alertname": "TradingOpsPrometheusDown", "instance": target.address}
-        found.append(_watched(target, labels, "Prometheus does not answer, so no alert can fire."))
+        question = engine_question(settings, target, "/-/healthy")
+        found.append(
+            _watched(question, labels, "Prometheus does not answer, so no alert can fire.")
+        )
     reconcilers = registry.of_kind(Kind.RECONCILER)
     if len(reconcilers) == 1:
         labels = {"alertname": "TradingOpsReconcilerDown"}
         summary = "The reconciler does not answer, so nothing is remediated."
-        found.append(_watched(reconcilers[0], labels, summary))
+        question = AskHttp(url=f"{reconcilers[0].url}/-/healthy")
+        found.append(_watched(question, labels, summary))
     return tuple(found)
 
 
-def _watched(target: Target, labels: Mapping[str, str], summary: str) -> Watched:
-    question = AskHttp(url=f"http://{target.address}/-/healthy")
+def _watched(question: AskHttp, labels: Mapping[str, str], summary: str) -> Watched:
     return Watched(question=question, labels={**labels, **PAGE_AT_ONCE}, summary=summary)
 
 
@@ -62,17 +67,15 @@ class Alarm:
         self,
         session: aiohttp.ClientSession,
         watched: Sequence[Watched],
-        alertmanagers: Sequence[str],
+        alertmanagers: Sequence[Http],
         *,
         down_seconds: float = DOWN_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        """Take what is watched, and the addresses to which alerts are posted."""
+        """Take what is watched, and the Alertmanagers to which alerts are posted."""
         self._session = session
         self._watched = watched
-        self._alertmanagers = [
-            Alertmanager(Http(session, f"http://{address}")) for address in alertmanagers
-        ]
+        self._alertmanagers = [Alertmanager(http) for http in alertmanagers]
         self._down_seconds = down_seconds
         self._pause_seconds = pause_seconds
         self._answered = {one: clock.monotonic() for one in range(len(watched))}

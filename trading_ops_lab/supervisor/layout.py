@@ -12,17 +12,22 @@ from pathlib import Path
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.engine_configs import alertmanager_yml, prometheus_yml
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.project.writing import link, write_if_changed
+from trading_ops.tls.contexts import AUTHORITY
 from trading_ops_lab.supervisor.configs import bot_keys, process_configs
 from trading_ops_lab.supervisor.dead_man_switch import with_switch
+from trading_ops_lab.supervisor.engine_passwords import users_of, write_passwords
 from trading_ops_lab.supervisor.folder import unwritable
 from trading_ops_lab.supervisor.tokens import write_secrets
 
 WEBHOOK_DEFAULT = "127.0.0.1:8431"
 SMARTHOST_DEFAULT = "127.0.0.1:8451"
 """The two addresses in the committed alertmanager.yml."""
+
+RECEIVER = "reconciler"
 
 MANUAL_KEY = "manual"
 """Owner of the venue key for people's own clients."""
@@ -41,6 +46,7 @@ def lay_out(settings: Settings, registry: Registry) -> None:
         owners = tuple(dict.fromkeys((*bot_keys(registry).values(), MANUAL_KEY)))
         agents = [agent_token_file(settings, bot) for bot in registry.of_kind(Kind.BOT)]
         write_secrets(settings.secrets, owners, agents)
+        write_passwords(settings)
         _prometheus(settings, registry)
         _alertmanager(settings, registry)
         for unit, config in process_configs(settings, registry).items():
@@ -74,10 +80,34 @@ def _folders(settings: Settings, registry: Registry) -> None:
 
 def _prometheus(settings: Settings, registry: Registry) -> None:
     folder = settings.var / "prometheus"
-    for name in ("prometheus.yml", "rules"):
-        link(folder / name, _committed(settings.prometheus_config / name))
+    link(folder / "rules", _committed(settings.prometheus_config / "rules"))
     link(folder / "secrets" / "metrics_token", settings.secrets / "metrics_token")
+    users, own = users_of(settings), registry.one(Kind.PROMETHEUS).name
+    over_tls = any(target.tls for target in registry)
+    for engine in users:
+        name = f"{engine}_password"
+        link(folder / "secrets" / name, settings.secrets / name)
+    if over_tls:
+        _link_certificates(settings, folder, own)
+    config, committed = folder / "prometheus.yml", settings.prometheus_config / "prometheus.yml"
+    text = _committed(committed).read_text(encoding="utf-8")
+    if users or over_tls:
+        _write_copy(config, prometheus_yml(text, users=users, name=own if over_tls else None))
+    else:
+        link(config, committed)
     write_discovery(folder / "targets", registry)
+
+
+def _link_certificates(settings: Settings, folder: Path, name: str) -> None:
+    for file in (AUTHORITY, f"{name}.crt", f"{name}.key"):
+        link(folder / "secrets" / file, settings.tls / file)
+
+
+def _write_copy(path: Path, text: str) -> None:
+    """Write a file in place of a link; never through it into the committed file."""
+    if path.is_symlink():
+        path.unlink()
+    write_if_changed(path, text)
 
 
 def _alertmanager(settings: Settings, registry: Registry) -> None:
@@ -90,16 +120,18 @@ def _alertmanager(settings: Settings, registry: Registry) -> None:
         SMARTHOST_DEFAULT: registry.one(Kind.MAIL).address,
     }
     config = folder / "alertmanager.yml"
-    stays = all(old == new for old, new in moved.items())
+    reconciler, own = registry.one(Kind.RECONCILER), registry.one(Kind.ALERTMANAGER).name
+    stays = all(old == new for old, new in moved.items()) and not reconciler.tls
     if stays and not settings.dead_man_switch:
         link(config, committed)
         return
-    if config.is_symlink():
-        config.unlink()  # never write through it into the committed file
     text = replace_addresses(committed.read_text(encoding="utf-8"), moved)
     if settings.dead_man_switch:
         text = with_switch(text, settings.dead_man_switch)
-    write_if_changed(config, text)
+    if reconciler.tls:
+        _link_certificates(settings, folder, own)
+        text = alertmanager_yml(text, receiver=RECEIVER, url=reconciler.url, name=own)
+    _write_copy(config, text)
 
 
 def replace_addresses(text: str, moved: Mapping[str, str]) -> str:

@@ -21,6 +21,10 @@ class AskHttp:
     token_file: Path | None = None
     """The bearer token to show, if it wants one."""
 
+    user: str = ""
+    password_file: Path | None = None
+    """The user and password for HTTP Basic, if it wants them."""
+
     not_yet: Mapping[str, str] = field(default_factory=dict)
     """Values in the JSON answer that mean “not yet”, such as `status: failing`."""
 

@@ -9,10 +9,12 @@ import dataclasses
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
+from trading_ops_lab.supervisor.engine_passwords import WEB_CONFIG, engine_question
 from trading_ops_lab.supervisor.layout import config_file
 from trading_ops_lab.supervisor.process import AskBanner, AskHttp, Process
 
@@ -208,9 +210,10 @@ def _alertmanager(settings: Settings, target: Target) -> Process:
             f"--web.listen-address={target.address}",
             f"--web.external-url=http://{target.address}/",
             "--cluster.listen-address=",  # one Alertmanager, no gossip port
+            *_web_config(settings, folder),
         ),
         address=target.address,
-        ready=_asks_ready(target),
+        ready=_asks_engine(settings, target),
     )
 
 
@@ -229,11 +232,20 @@ def _prometheus(settings: Settings, target: Target) -> Process:
             "--rules.alert.for-grace-period=1m",
             # By default any web page may read its API. No origin is called `none`.
             "--web.cors.origin=none",
+            *_web_config(settings, folder),
         ),
         address=target.address,
-        ready=_asks_ready(target),
+        ready=_asks_engine(settings, target),
     )
+
+
+def _web_config(settings: Settings, folder: Path) -> tuple[str, ...]:
+    return (f"--web.config.file={folder / WEB_CONFIG}",) if settings.engine_passwords else ()
 
 
 def _asks_ready(target: Target) -> AskHttp:
     return AskHttp(url=f"http://{target.address}/-/ready")
+
+
+def _asks_engine(settings: Settings, target: Target) -> AskHttp:
+    return engine_question(settings, target, "/-/ready")

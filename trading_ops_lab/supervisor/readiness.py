@@ -36,6 +36,9 @@ async def _http(question: AskHttp, session: aiohttp.ClientSession) -> bool:
     if question.token_file:
         token = question.token_file.read_text(encoding="ascii").strip()
         headers["Authorization"] = f"Bearer {token}"
+    if question.password_file:
+        password = question.password_file.read_text(encoding="utf-8").strip()
+        headers["Authorization"] = aiohttp.encode_basic_auth(question.user, password)
     async with session.get(question.url, headers=headers, allow_redirects=False) as answer:
         body = await answer.read()
         if answer.status != 200:  # noqa: PLR2004 - HTTP's OK

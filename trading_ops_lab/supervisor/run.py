@@ -15,12 +15,13 @@ from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.cli.exporter_config import units_file
 from trading_ops.cli.local_stack import address_file
+from trading_ops.clients.connection import session_of
+from trading_ops.clients.engines import Engines
 from trading_ops.config.last_good import keep_last_good
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets, split_address
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ConfigError
-from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops_lab.supervisor.control import build
 from trading_ops_lab.supervisor.direct_alerts import Alarm, watched
@@ -138,10 +139,7 @@ class _Stack:
 
     async def live(self, on_change: Listener, on_ready: Listener) -> None:
         """Start all, wait to be asked to stop, drain; drains as well when the start fails."""
-        connector = KnownListeners(trusted_users(self._settings.listener_users))
-        async with aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar()
-        ) as session:
+        async with session_of(self._settings) as session:
             supervisor = Supervisor(
                 self._plans,
                 folder=self._settings.root,
@@ -164,10 +162,9 @@ class _Stack:
 
     @contextlib.asynccontextmanager
     async def _alarm(self, session: aiohttp.ClientSession) -> AsyncIterator[None]:
-        alertmanagers = [one.address for one in self._registry.of_kind(Kind.ALERTMANAGER)]
-        alarm = asyncio.create_task(
-            Alarm(session, watched(self._registry), alertmanagers).run(), name="alarm"
-        )
+        alertmanagers = Engines(session, self._settings, self._registry).alertmanagers()
+        asked = watched(self._settings, self._registry)
+        alarm = asyncio.create_task(Alarm(session, asked, alertmanagers).run(), name="alarm")
         try:
             yield
         finally:

@@ -14,7 +14,9 @@ from aiohttp.test_utils import TestServer
 
 from tests.rules.committed import load_rules
 from tests.service.stack.small import PATIENCE_SECONDS, supervising, until
+from tests.unit.stack.registries import settings_in
 from trading_ops.agent.fence import FenceKeeper
+from trading_ops.clients.http import Http
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.services.api import HEALTHY
 from trading_ops_lab.supervisor.control import build
@@ -48,8 +50,11 @@ class World:
         )
         async with TestServer(app) as server, aiohttp.ClientSession() as session:
             address = f"127.0.0.1:{server.port}"
-            names = watched(registry(address))
-            alarm = Alarm(session, names, [address], down_seconds=down_seconds, pause_seconds=0.01)
+            names = watched(settings_in(Path("var")), registry(address))
+            alertmanagers = [Http(session, f"http://{address}")]
+            alarm = Alarm(
+                session, names, alertmanagers, down_seconds=down_seconds, pause_seconds=0.01
+            )
             task = asyncio.create_task(alarm.run())
             try:
                 yield task
@@ -99,7 +104,7 @@ async def test_a_short_absence_is_not_told() -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_labels_are_those_of_the_rule(number: int) -> None:
     """So that Alertmanager takes both for one alert, and routes it as it routes the rule's."""
-    labels = dict(watched(registry("127.0.0.1:9090"))[number].labels)
+    labels = dict(watched(settings_in(Path("var")), registry("127.0.0.1:9090"))[number].labels)
     name = labels.pop("alertname")
     (rule,) = (one for one in load_rules() if one.name == name)
     labels.pop("instance", None)  # the rule keeps it from its series

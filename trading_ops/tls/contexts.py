@@ -1,0 +1,138 @@
+"""SSL contexts that follow their files: a renewed certificate counts from the next connection on.
+
+A process finds three files in its TLS folder: `ca.crt`, whom it trusts, and `NAME.crt` and
+`NAME.key`, who it is. `trading-ops tls init` writes them; the operator's own work as well.
+"""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trading_ops.errors import ConfigError
+
+AUTHORITY = "ca.crt"
+SEE = "run `trading-ops tls init`, or see docs/security.md, “TLS”"
+
+Contexts = Callable[[], ssl.SSLContext]
+"""Returns the context for the next connection."""
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """The files of one process."""
+
+    folder: Path
+    name: str
+    """Of the target that the process is, or `operator` for the command line."""
+
+    @property
+    def authority(self) -> Path:
+        """The certificates of the authorities that are trusted."""
+        return self.folder / AUTHORITY
+
+    @property
+    def certificate(self) -> Path:
+        """The process's certificate, with the intermediate ones behind it."""
+        return self.folder / f"{self.name}.crt"
+
+    @property
+    def key(self) -> Path:
+        """The private key of that certificate."""
+        return self.folder / f"{self.name}.key"
+
+
+class Following:
+    """Builds a context from files, and again when one of them has changed.
+
+    While changed files do not fit together, such as a new certificate whose key is not written yet,
+    the last good context stays in use.
+    """
+
+    def __init__(self, files: tuple[Path, ...], build: Callable[[], ssl.SSLContext]) -> None:
+        self._files = files
+        self._build = build
+        self._seen: tuple[object, ...] = ()
+        self._context: ssl.SSLContext | None = None
+
+    def __call__(self) -> ssl.SSLContext:
+        """Return the context for the next connection.
+
+        Raises:
+            ConfigError: none could ever be built.
+        """
+        seen = tuple(_mark(path) for path in self._files)
+        if self._context is None or seen != self._seen:
+            try:
+                self._context = self._build()
+                self._seen = seen
+            except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+                if self._context is None:
+                    raise ConfigError(*self._complaint(error)) from error
+        return self._context
+
+    def _complaint(self, error: Exception) -> tuple[str, str, str, str]:
+        missing = next((path for path in self._files if not path.exists()), None)
+        if missing is not None:
+            return str(missing), "", "it is missing", SEE
+        if isinstance(error, PermissionError):
+            return str(self._files[-1].parent), "", "this user cannot read its files", "see chown"
+        problem = getattr(error, "reason", None) or str(error) or "unreadable"
+        where = ", ".join(str(path) for path in self._files)
+        return where, "", f"they cannot be used for TLS: {problem}", SEE
+
+
+def serving(files: TlsFiles, *, every_client: bool) -> Contexts:
+    """Return the contexts of a server.
+
+    Args:
+        files: whom it trusts, and what it shows.
+        every_client: whether a client without a certificate is refused.
+    """
+
+    def build() -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(files.certificate, files.key, password="")
+        context.load_verify_locations(files.authority)
+        context.verify_mode = ssl.CERT_REQUIRED if every_client else ssl.CERT_OPTIONAL
+        return context
+
+    return Following((files.authority, files.certificate, files.key), build)
+
+
+def calling(files: TlsFiles | None, *, authority: Path | None = None) -> Contexts:
+    """Return the contexts of a client, which shows a certificate where it has one.
+
+    Args:
+        files: whom it trusts, and what it shows; None: it shows nothing.
+        authority: trusted in place of that of `files`. Without both, the system's are trusted.
+    """
+    trusted = authority
+    if trusted is None and files is not None and files.authority.exists():
+        trusted = files.authority
+
+    def build() -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if trusted is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(trusted)
+        if files is not None and files.certificate.exists():
+            context.load_cert_chain(files.certificate, files.key, password="")
+        return context
+
+    watched = [trusted] if trusted else []
+    if files is not None:
+        watched += [files.certificate, files.key]
+    return Following(tuple(watched), build)
+
+
+def _mark(path: Path) -> tuple[int, ...] | None:
+    """Return what differs when a file was written or replaced."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
