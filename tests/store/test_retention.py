@@ -63,6 +63,7 @@ def retention(writer: Writer, now: datetime = NOW) -> Retention:
         notifications_kept=7 * DAY,
         incidents_kept=30 * DAY,
         messages_kept=30 * DAY,
+        bot_events_kept=30 * DAY,
         events_kept=30 * DAY,
         pause_seconds=0.0,
         now=lambda: now,
@@ -289,7 +290,7 @@ def die(reached):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-names = ("notifications_kept", "incidents_kept", "messages_kept", "events_kept")
+names = ("notifications_kept", "incidents_kept", "messages_kept", "bot_events_kept", "events_kept")
 kept = dict.fromkeys(names, timedelta(days=30))
 writer = Writer(writing_engine(url))
 writer.start()

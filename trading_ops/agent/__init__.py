@@ -11,6 +11,7 @@ from trading_ops.agent.embedding import Embedded, embed
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.agent.gate import Denial, OrderGate, Side
 from trading_ops.agent.health import ComponentHealth, Health, Status
+from trading_ops.agent.journal import EventJournal, EventKind, EventSeverity
 from trading_ops.agent.relief import relief_commands
 from trading_ops.agent.state import Hold, Holds, TradingState
 
@@ -22,6 +23,9 @@ __all__ = [
     "ComponentHealth",
     "Denial",
     "Embedded",
+    "EventJournal",
+    "EventKind",
+    "EventSeverity",
     "FenceKeeper",
     "Health",
     "Hold",

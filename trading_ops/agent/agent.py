@@ -7,6 +7,7 @@ It answers, and can halt, while the bot's loop is stuck. Embedding it takes one 
     agent.start()           # inside the bot's loop
     ...
     agent.gate.check(...)   # before every order
+    agent.event("trade", "bought 0.1 ETH/USD at 2,000", id=fill_id)
     ...
     agent.stop()
 """
@@ -33,6 +34,7 @@ from trading_ops.agent.gate import OrderGate
 from trading_ops.agent.health import Health, Status, as_json, judge
 from trading_ops.agent.holding import confirming, holding_commands
 from trading_ops.agent.incarnation import incarnation
+from trading_ops.agent.journal import EventJournal
 from trading_ops.agent.relief import relief_commands
 from trading_ops.agent.server import READ_SECONDS, Server
 from trading_ops.agent.state import Holds
@@ -76,7 +78,7 @@ class Agent:
             health: tells the facts; is called in the agent's thread, must neither wait nor raise.
             commands: the bot's own, by name; halt, reduce, resume, trace_memory are added, and
                 relieve_memory where it has none of its own.
-            state_dir: an existing folder for holds, fences and answers.
+            state_dir: an existing folder for holds, fences, answers and events.
             metrics_token: may read metrics and health.
             agent_token: may do everything; of a file each line, read again when it changes.
             heartbeat_limit_seconds: age from which the heartbeat means `failing`.
@@ -99,6 +101,8 @@ class Agent:
         self.holds = Holds(
             state_dir / "holds.json", on_change=lambda state: metrics.trading_state(state.value)
         )
+        self.events = EventJournal(path=state_dir / "events.sqlite")
+        self.event = self.events.add
         self._confirmation = HoldsConfirmation(holds_wait_seconds)
         self.gate = OrderGate(lambda: self.holds.state, lambda: self._confirmation.is_awaited)
         self._metrics_token = metrics_token
@@ -135,10 +139,12 @@ class Agent:
                 f"the agent cannot listen on {self.host}:{self.port} ({failure[0].strerror}). "
                 "Fix: stop what uses the port, or change it in targets.yml"
             ) from failure[0]
+        self.events.open()
 
     def stop(self) -> None:
         """End serving; requests that are running get a moment to end. Never raises."""
         thread, self._thread = self._thread, None
+        self.events.close(STOP_SECONDS)
         if self._loop is None or thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
@@ -167,6 +173,11 @@ class Agent:
             "holds": [asdict(hold) for hold in self.holds.holds],
             "lifted": self.holds.lifted,
             "awaiting_holds": self._confirmation.is_awaited,
+            "events": {
+                "journal": self.events.id,
+                "head": self.events.head,
+                "lost": self.events.lost,
+            },
             **as_json(health),
         }
 
@@ -190,6 +201,7 @@ class Agent:
             attempts=Attempts(self._name, self._keeper, disk, bot_loop),
             keeper=self._keeper,
             disk=disk,
+            events=self.events,
             read_seconds=self._read_seconds,
             metrics_token=self._metrics_token,
             agent_tokens=self._agent_tokens,

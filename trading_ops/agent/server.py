@@ -14,6 +14,7 @@ from trading_ops.agent.auth import AgentTokens
 from trading_ops.agent.commands import BadRequest, Command, parse_fence, parse_request
 from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper, StaleFence
+from trading_ops.agent.journal import PAGE, EventJournal
 from trading_ops.bounded_site import trust
 from trading_ops.instrument import Exposition, View
 from trading_ops.instrument.bearer import bearer_is_one_of
@@ -43,6 +44,7 @@ class Server:
         attempts: Attempts,
         keeper: FenceKeeper,
         disk: DiskThread,
+        events: EventJournal,
         metrics_token: str,
         agent_tokens: AgentTokens,
         read_seconds: float = READ_SECONDS,
@@ -57,6 +59,7 @@ class Server:
             attempts: carries them out.
             keeper: of fences and answers.
             disk: on which what must be stored is written.
+            events: that the bot keeps.
             metrics_token: may read metrics and health.
             agent_tokens: may do everything.
             read_seconds: within which a body must have arrived.
@@ -68,6 +71,7 @@ class Server:
         self._attempts = attempts
         self._keeper = keeper
         self._disk = disk
+        self._events = events
         self._metrics_token = metrics_token
         self._agent_tokens = agent_tokens
         self._read_seconds = read_seconds
@@ -78,6 +82,7 @@ class Server:
         app.router.add_get("/metrics", self._for_readers(self._metrics))
         app.router.add_get("/metrics/vital", self._for_readers(self._vital))
         app.router.add_get("/health", self._for_readers(self._health))
+        app.router.add_get("/events", self._guarded(self._kept_events))
         app.router.add_post("/commands/{name}", self._guarded(self._command))
         app.router.add_get("/attempts/{id}", self._guarded(self._attempt))
         app.router.add_post("/fence", self._guarded(self._fence))
@@ -113,6 +118,18 @@ class Server:
 
     async def _health(self, _request: web.Request) -> web.Response:
         return _as_json(self._report())
+
+    async def _kept_events(self, request: web.Request) -> web.Response:
+        try:
+            after = int(request.query.get("after", "0"))
+            limit = int(request.query.get("limit", str(PAGE)))
+        except ValueError as error:
+            raise BadRequest("`after` and `limit` must be integers") from error
+        if not 0 <= after < 2**63:
+            raise BadRequest("`after` must be from 0 to 2^63 - 1")
+        journal = self._events.id
+        found = await self._disk.run(partial(self._events.read, after, limit))
+        return _as_json({"journal": journal, "events": found})
 
     async def _command(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

@@ -14,6 +14,7 @@ from trading_ops.api.attempts import Attempts
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
 from trading_ops.api.backups import BackupRoutes
+from trading_ops.api.bot_events import BotEventRoutes
 from trading_ops.api.capacity import CapacityPlans
 from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.events import Events
@@ -49,6 +50,7 @@ class Handlers:
     maintenance: MaintenanceWindows
     messages: Messages
     backups: BackupRoutes
+    bot_events: BotEventRoutes
     reports: Reports
     readiness: Readiness
     jobs: Jobs
@@ -72,7 +74,7 @@ def routes(to: Handlers) -> list[Route]:
         *_backups(to.backups),
         *_readiness(to.readiness),
         *_jobs(to.jobs),
-        *_events(to.events, to.stream),
+        *_events(to.events, to.stream, to.bot_events),
         *_alerts(to.alerts),
         *_messages(to.messages),
         *_reports(to.reports),
@@ -196,12 +198,14 @@ def _jobs(to: Jobs) -> list[Route]:
     ]
 
 
-def _events(to: Events, stream: Stream) -> list[Route]:
+def _events(to: Events, stream: Stream, bots: BotEventRoutes) -> list[Route]:
     tag, path = "events", "/api/v1/events"
     return [
         route("GET", path, VIEWER, tag, to.search),
         route("GET", f"{path}/summary", VIEWER, tag, to.summary),
         route("GET", f"{path}/stream", VIEWER, tag, stream.stream, status=101, refusals=(426,)),
+        route("GET", "/api/v1/bot-events", VIEWER, tag, bots.search),
+        route("GET", "/api/v1/bot-events/summary", VIEWER, tag, bots.summary),
         route("GET", "/api/v1/recovery", VIEWER, tag, to.recovery),
     ]
 

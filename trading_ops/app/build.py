@@ -14,6 +14,7 @@ from trading_ops.actions import registry as actions
 from trading_ops.api.readiness import Readiness
 from trading_ops.app.base import Base, own_entry
 from trading_ops.app.http import application_of
+from trading_ops.clients.agent import EventsHead
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.clients.connection import session_of
@@ -34,6 +35,7 @@ from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.agent_monitor import AgentWatch, Patience
 from trading_ops.reconciler.audit_checkpoint import Anchors, note_key
 from trading_ops.reconciler.backups import Backups
+from trading_ops.reconciler.bot_events import BotEvents
 from trading_ops.reconciler.clocks import (
     ALERTMANAGER,
     PROMETHEUS,
@@ -156,6 +158,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     base.tasks.running("jobs", scheduler.run),
                     _watching(base) as (holding, watch),
                     _qualifying(base, holding) as readiness,
+                    _reading_events(base, watch, outbox),
                 ):
                     yield Reconciler(
                         application=application_of(
@@ -266,6 +269,29 @@ async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
             audit_key=settings.secret("audit_key").encode(),
             two_persons=settings.two_persons,
         )
+
+
+@contextlib.asynccontextmanager
+async def _reading_events(base: Base, watch: AgentWatch, outbox: Outbox) -> AsyncIterator[None]:
+    """Store what the bots tell of."""
+
+    def heads() -> dict[str, EventsHead]:
+        found = {}
+        for name, pulse in watch.pulses.items():
+            if pulse.report is not None and pulse.report.health.events is not None:
+                found[name] = pulse.report.health.events
+        return found
+
+    collector = BotEvents(
+        registry=base.plans.registry,
+        directory=_directory(base.session, base),
+        heads=heads,
+        outbox=outbox,
+        writer=base.writer,
+        reader=base.reader,
+    )
+    async with base.tasks.running("bot_events", collector.run):
+        yield
 
 
 def _prometheus(
@@ -406,6 +432,7 @@ def _retention(base: Base) -> Retention:
         notifications_kept=timedelta(days=base.settings.notifications_kept_days),
         incidents_kept=timedelta(days=base.settings.incidents_kept_days),
         messages_kept=timedelta(days=base.settings.messages_kept_days),
+        bot_events_kept=timedelta(days=base.settings.bot_events_kept_days),
         events_kept=timedelta(days=base.settings.events_kept_days),
     )
 

@@ -9,6 +9,7 @@ from trading_ops.api.attempts import Attempts
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
 from trading_ops.api.backups import BackupRoutes
+from trading_ops.api.bot_events import BotEventRoutes
 from trading_ops.api.capacity import CapacityPlans
 from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.event_stream import Feed
@@ -122,6 +123,7 @@ def _handlers(
         approvals=Approvals(writer, reader),
         automation=Automation(writer, reader, registry, base.metrics),
         backups=BackupRoutes(reader, backups),
+        bot_events=BotEventRoutes(reader),
         maintenance=MaintenanceWindows(writer, reader, registry),
         messages=Messages(writer, reader, outbox),
         readiness=readiness,

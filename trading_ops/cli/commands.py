@@ -70,6 +70,7 @@ COMMANDS: Mapping[str, Entry] = {
     "readiness": _entry("readiness", "readiness", "Take a bot from paper to live trading."),
     "jobs": _entry("jobs", "jobs", "List, run and pause recurring work, and show its history."),
     "events": _entry("events", "events", "Show past events, or follow new ones."),
+    "bot-events": _entry("bot_events", "bot_events", "Show trades and other events of the bots."),
     "notify": _entry("notify", "notify", "Test, list and retry messages to people."),
     "report": _entry("report", "report", "Report on a day, a week, a month or a quarter."),
     "token": _entry("token", "token", "Add, list and revoke API tokens."),

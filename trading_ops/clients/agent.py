@@ -43,6 +43,42 @@ class ReportedLift(msgspec.Struct):
     lifted_for: str
 
 
+class EventsHead(msgspec.Struct):
+    """How far the bot's journal of events is."""
+
+    journal: str
+    """Changes with the file; empty: it could not be opened yet."""
+
+    head: int
+    lost: int = 0
+    """Of this process; the disk did not take them."""
+
+
+class BotEvent(msgspec.Struct):
+    """One event that a bot keeps. Texts and numbers are claims of the bot."""
+
+    number: int
+    id: str
+    kind: str
+    severity: str
+    at: float
+    """Seconds since the epoch."""
+
+    summary: str
+    strategy: str = ""
+    symbol: str = ""
+    order: str = ""
+    correlation: str = ""
+    data: dict[str, Any] = {}
+
+
+class EventsPage(msgspec.Struct):
+    """Events after a number, oldest first."""
+
+    journal: str
+    events: list[BotEvent]
+
+
 class BotHealth(msgspec.Struct):
     """What the agent says of its bot."""
 
@@ -67,6 +103,9 @@ class BotHealth(msgspec.Struct):
 
     lifted: list[ReportedLift] = []
     """The latest lifts, oldest first."""
+
+    events: EventsHead | None = None
+    """None: it keeps none, as a Freqtrade or an older agent."""
 
 
 class CommandAnswer(CommandResult):
@@ -93,6 +132,18 @@ class Agent(Executor):
             return msgspec.json.decode(body, type=BotHealth)
         except msgspec.DecodeError as error:
             raise Unreachable(f"the agent's health cannot be read: {error}") from error
+
+    async def events(self, after: int) -> EventsPage:
+        """Return the bot's events after a number, oldest first, a page of them.
+
+        Raises:
+            Unreachable: it did not answer, or not as an agent.
+        """
+        body = await self._http.get("/events", params={"after": str(after)})
+        try:
+            return msgspec.json.decode(body, type=EventsPage)
+        except msgspec.DecodeError as error:
+            raise Unreachable(f"the agent's events cannot be read: {error}") from error
 
     async def command(
         self,

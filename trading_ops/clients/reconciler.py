@@ -13,6 +13,8 @@ from trading_ops.clients.reconciler_views import (
     AcknowledgementView,
     ApprovalView,
     AttemptView,
+    BotEventCountView,
+    BotEventView,
     EventPageView,
     EventView,
     JobHistoryView,
@@ -104,6 +106,14 @@ class _Test(msgspec.Struct):
 
 class _Messages(msgspec.Struct):
     messages: list[MessageView]
+
+
+class _BotEvents(msgspec.Struct):
+    events: list[BotEventView]
+
+
+class _BotEventCounts(msgspec.Struct):
+    counts: list[BotEventCountView]
 
 
 class _MessageText(msgspec.Struct):
@@ -321,6 +331,16 @@ class ReconcilerApi:
         path = "/api/v1/events/stream"
         async for text in self._http.messages(path, params={"after": str(after)}):
             yield _decode(text.encode(), EventView)
+
+    async def bot_events(self, **filters: str) -> list[BotEventView]:
+        """Return events that bots told of, newest first; filters as the API has them."""
+        body = await self._get("/api/v1/bot-events", params=filters)
+        return _decode(body, _BotEvents).events
+
+    async def bot_event_counts(self, **filters: str) -> list[BotEventCountView]:
+        """Return how many events each bot told of."""
+        body = await self._get("/api/v1/bot-events/summary", params=filters)
+        return _decode(body, _BotEventCounts).counts
 
     async def messages(self, **filters: str) -> list[MessageView]:
         """Return messages of the outbox, newest first; filters as the API has them."""

@@ -6,6 +6,32 @@ from typing import Any
 import msgspec
 
 
+class BotEventView(msgspec.Struct):
+    """One event that a bot told of."""
+
+    bot: str
+    event: str
+    kind: str
+    severity: str
+    at: datetime
+    strategy: str
+    symbol: str
+    order: str
+    correlation: str
+    summary: str
+    data: dict[str, Any]
+
+
+class BotEventCountView(msgspec.Struct):
+    """How many events of one kind a bot had."""
+
+    bot: str
+    kind: str
+    severity: str
+    count: int
+    latest: datetime
+
+
 class PauseView(msgspec.Struct):
     """A pause in force."""
 

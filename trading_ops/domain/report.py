@@ -40,6 +40,29 @@ class BotFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TradeFigures:
+    """One bot's trades in one currency, from the events that it told of."""
+
+    bot: str
+    currency: str
+    trades: int
+    closed: int
+    """Those that realized a profit or a loss."""
+
+    win_ratio: float | None
+    """Of the closed ones; None: there was none."""
+
+    profit: float | None
+    profit_factor: float | None
+    """Profits divided by losses; None: there was no loss."""
+
+    fees: float | None
+    """None: no trade told of a fee. The same of slippage."""
+
+    slippage: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LimitUse:
     """The highest use of a risk limit in the span; 1: reached."""
 
@@ -92,6 +115,7 @@ class Report:
     since: datetime
     until: datetime
     bots: tuple[BotFigures, ...]
+    trades: tuple[TradeFigures, ...]
     results: tuple[tuple[str, float], ...]
     """By currency, of the bots whose result is measured."""
 

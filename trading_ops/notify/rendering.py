@@ -119,6 +119,7 @@ class Renderer:
             "money": money,
             "number": number,
             "percent": percent,
+            "ratio": ratio,
         }
         made.globals["link"] = self._link
         return made
@@ -140,6 +141,11 @@ def number(value: float | None) -> str:
 def percent(ratio: float | None) -> str:
     """Return a share in percent, or a dash."""
     return MISSING if ratio is None else f"{100 * ratio:.1f} %"
+
+
+def ratio(value: float | None) -> str:
+    """Return a ratio with two digits, or a dash."""
+    return MISSING if value is None else f"{value:.2f}"
 
 
 def duration(seconds: float | None) -> str:

@@ -148,8 +148,15 @@ class Outbox:
         self._wake.set()
         return [one.channel for one in chosen]
 
+    async def drafts_of(self, found: list[Message]) -> list[Draft]:
+        """Return messages for their channels, to be stored with what they are about."""
+        loaded = await self._load() if found else None
+        if loaded is None:
+            return []
+        return await asyncio.to_thread(_all_drafts, loaded, found, clock.now())
+
     def wake(self) -> None:
-        """Look at once: a person retried something."""
+        """Look at once: a person retried something, or messages were stored."""
         self._wake.set()
 
     async def _load(self) -> _Loaded | None:
@@ -183,11 +190,7 @@ class Outbox:
         if was is None:
             self._announced |= {one.key for one in windows}
         found += [one for one in windows if one.key not in self._announced]
-        drafts = [
-            draft
-            for one in found
-            for draft in _drafts(loaded.renderer, one, deliveries(loaded.config, one, now))
-        ]
+        drafts = _all_drafts(loaded, found, now)
         return _Found(
             was=was,
             read=read,
@@ -254,6 +257,14 @@ def renderer_of(config: NotifyConfig, path: Path) -> Renderer:
     """Return what renders messages by a notify.yml at a path."""
     folder = path.parent / config.templates if config.templates else None
     return Renderer(zone=config.zone, link=config.link, folder=folder)
+
+
+def _all_drafts(loaded: _Loaded, found: list[Message], now: datetime) -> list[Draft]:
+    return [
+        draft
+        for one in found
+        for draft in _drafts(loaded.renderer, one, deliveries(loaded.config, one, now))
+    ]
 
 
 def _drafts(renderer: Renderer, message: Message, chosen: list[Delivery]) -> list[Draft]:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from trading_ops import clock, logs
 from trading_ops.errors import StoreError
-from trading_ops.store import Connection, messages, notifications, retention
+from trading_ops.store import Connection, bot_events, messages, notifications, retention
 from trading_ops.store.notifications import State
 from trading_ops.store.writer import Writer
 
@@ -50,6 +50,7 @@ class Retention:
     incidents_kept: timedelta
     messages_kept: timedelta
     events_kept: timedelta
+    bot_events_kept: timedelta
     pause_seconds: float = PAUSE_SECONDS
     now: Callable[[], datetime] = clock.now
     _ahead: timedelta = field(init=False)
@@ -72,6 +73,7 @@ class Retention:
         await self._remove("incidents", retention.remove_incidents, self.incidents_kept)
         await self._remove("orders", retention.remove_orders, self.incidents_kept)
         await self._remove("messages", messages.prune, self.messages_kept)
+        await self._remove("bot_events", bot_events.prune, self.bot_events_kept)
         await self._remove("events", remove_events, self.events_kept)
 
     async def _remove(self, what: str, remove: Remove, kept: timedelta) -> None:

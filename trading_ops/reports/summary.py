@@ -7,6 +7,7 @@ from typing import Any
 
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.approval import ApprovalState
+from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.report import (
     BotFigures,
     IncidentLine,
@@ -18,15 +19,28 @@ from trading_ops.domain.report import (
 )
 from trading_ops.reports.figures import Figures, read_figures
 from trading_ops.reports.recovery_times import AlertTimes, recovery_times
-from trading_ops.store import Connection, approvals, attempts, holds, maintenance, pauses, search
+from trading_ops.reports.trades import trade_figures
+from trading_ops.store import (
+    Connection,
+    approvals,
+    attempts,
+    bot_events,
+    holds,
+    maintenance,
+    pauses,
+    search,
+)
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Span
 
 SHOWN = 30
 """Incidents, and things that are open, that a report lists."""
 
-NOT_MEASURED = ("fees per trade", "slippage", "profit factor", "backups")
-"""What no metric of ours says yet; each report says so."""
+TRADES_READ = 50_000
+"""The newest of the span; of more the report says that it has not all."""
+
+NOT_MEASURED = ("backups",)
+"""What no report has yet; each says so."""
 
 
 async def make_report(
@@ -39,6 +53,7 @@ async def make_report(
     """
     figures = await read_figures(prometheus, since=since, until=until)
     stored = await reader.read(partial(_read, period=period, since=since, until=until))
+    trades = await reader.read(partial(_trades, since=since, until=until))
     bots = _bots(figures)
     results: dict[str, float] = defaultdict(float)
     for one in bots:
@@ -49,6 +64,7 @@ async def make_report(
         since=since,
         until=until,
         bots=bots,
+        trades=trade_figures(trades),
         results=tuple(sorted(results.items())),
         limits=tuple(
             LimitUse(bot=bot, limit=limit, ratio=ratio)
@@ -56,9 +72,23 @@ async def make_report(
         ),
         budgets=_ratios(figures["budgets"]),
         disks=_ratios(figures["disks"]),
-        missing=(*_missing(figures), *NOT_MEASURED),
+        missing=(*_missing(figures), *_unread(len(trades)), *NOT_MEASURED),
         **stored,
     )
+
+
+def _trades(connection: Connection, *, since: datetime, until: datetime) -> list[BotEvent]:
+    found = bot_events.search(
+        connection,
+        filters={"kind": BotEventKind.TRADE.value},
+        span=Span(since=since, until=until),
+        limit=TRADES_READ,
+    )
+    return [one.event for one in found]
+
+
+def _unread(trades: int) -> list[str]:
+    return [f"trades before the newest {TRADES_READ:,}"] if trades == TRADES_READ else []
 
 
 def _missing(figures: dict[str, Figures | None]) -> list[str]:

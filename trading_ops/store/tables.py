@@ -343,6 +343,35 @@ message_cursors = Table(
     Column("seq", BigInteger, nullable=False),
 )
 
+bot_events = Table(
+    "bot_events",
+    metadata,
+    # Follows from the bot and the event's own id: read twice, it is stored once.
+    Column("id", Words, primary_key=True),
+    Column("bot", Words, nullable=False),
+    Column("event", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("severity", Words, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("strategy", Words, nullable=False),
+    Column("symbol", Words, nullable=False),
+    Column("order_id", Words, nullable=False),
+    Column("correlation", Words, nullable=False),
+    Column("summary", Words, nullable=False),
+    Column("data", Facts, nullable=False),
+    Index("ix_bot_events_at", "at", "id"),
+    Index("ix_bot_events_bot_at", "bot", "at"),
+)
+
+bot_event_cursors = Table(
+    "bot_event_cursors",
+    metadata,
+    Column("bot", Words, primary_key=True),
+    Column("journal", Words, nullable=False),
+    Column("number", BigInteger, nullable=False),
+)
+
 backups = Table(
     "backups",
     metadata,

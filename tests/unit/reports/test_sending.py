@@ -15,6 +15,7 @@ from trading_ops.domain.report import (
     Ratio,
     Report,
     Response,
+    TradeFigures,
     default_day,
     span_of,
 )
@@ -55,6 +56,19 @@ REPORT = Report(
             orders_filled=None,
             trades_closed=8,
             win_ratio=0.625,
+        ),
+    ),
+    trades=(
+        TradeFigures(
+            bot="alpha",
+            currency="USD",
+            trades=17,
+            closed=8,
+            win_ratio=0.625,
+            profit=1234.5,
+            profit_factor=2.5,
+            fees=4.1,
+            slippage=None,
         ),
     ),
     results=(("USD", 1200.0),),

@@ -3,11 +3,12 @@
 import asyncio
 import os
 from contextlib import ExitStack
+from functools import partial
 
 from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Health
 from trading_ops.config.token_files import TokenFile
-from trading_ops.errors import TradingOpsError
+from trading_ops.errors import ConfigError, StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops_lab.paper.bot.assembly import Assembled
@@ -25,7 +26,8 @@ from trading_ops_lab.paper.bot.leadership.failover import WATCHING, Failover, fa
 from trading_ops_lab.paper.bot.mode import ModeSwitch
 from trading_ops_lab.paper.bot.nonces.issuer import Nonces, open_nonces
 from trading_ops_lab.paper.bot.records.driver import QUEUE, Threaded
-from trading_ops_lab.paper.bot.records.events import Retention
+from trading_ops_lab.paper.bot.records.events import EventKind, Retention, latest_events
+from trading_ops_lab.paper.bot.records.reading import read
 from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
 from trading_ops_lab.paper.bot.records.store import STATEMENTS, Store
 from trading_ops_lab.paper.bot.risk.assembly import stop_percent
@@ -34,10 +36,12 @@ from trading_ops_lab.paper.bot.signals.assembly import sources_of
 from trading_ops_lab.paper.bot.signals.memory import recalled
 from trading_ops_lab.paper.bot.throttle import Throttle
 from trading_ops_lab.paper.bot.trading.book import Book
+from trading_ops_lab.paper.bot.trading.told import keep_trade
 
 log = logs.get(__name__)
 
 DAY_SECONDS = 86_400.0
+TRADES_RETOLD = 200
 
 STAGES = ("store", "signals", "orders")
 """Components in whose inbox work waits."""
@@ -99,6 +103,7 @@ class Bot(Assembled):
             ),
         )
         self.agent = self._make_agent()
+        self.book.on_trade = partial(keep_trade, self.agent.events)
         self.feed = Feed(
             self.metrics,
             address=config.venue_address,
@@ -121,6 +126,7 @@ class Bot(Assembled):
                 await self._restore()
             self.agent.start()
             self._undo.callback(self.agent.stop)
+            await self._retell_trades()
             if self.failover is None:
                 await self.lifeline.begin()
         except TradingOpsError:
@@ -231,6 +237,17 @@ class Bot(Assembled):
             recovered=self.reconciliation.recovered,
             role=failover.role if failover else None,
         )
+
+    async def _retell_trades(self) -> None:
+        """Keep the latest trades for the reconciler: an earlier life may have died before that."""
+        latest = partial(latest_events, kind=EventKind.TRADE, number=TRADES_RETOLD)
+        try:
+            found = await asyncio.to_thread(read, self._config, latest)
+        except (StoreError, ConfigError) as error:
+            log.warning("trades_not_retold", error=str(error))
+            return
+        for event in reversed(found or []):
+            keep_trade(self.agent.events, event)
 
     async def _recall_signals(self) -> None:
         """Go on from the prices of an earlier life, if they are young enough."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
@@ -43,6 +43,9 @@ class Book:
         self._prefix = own_prefix(bot)
         self._metrics = metrics
         self._store = store
+        self.on_trade: Callable[[Event], None] = lambda _event: None
+        """Is told of each trade when it is stored."""
+
         self._alive: dict[str, Order] = {}
         self._unsure = False
         # Several hear of one fill: the pass, the venue's own stream, the comparison.
@@ -221,11 +224,14 @@ class Book:
         events = [event_of(after, EventKind.ORDER)] if changed else []
         if fill is None:
             return Change(order=after, events=tuple(events))
-        events.append(event_of(after, EventKind.TRADE, fill))
+        held = self.position(after.symbol)
+        holds = held.after(after.side, fill)
+        profit = holds.realized - held.realized if after.side is Side.SELL else None
+        events.append(event_of(after, EventKind.TRADE, fill, profit))
         return Change(
             order=after,
             fill=fill,
-            positions={after.symbol: self.position(after.symbol).after(after.side, fill)},
+            positions={after.symbol: holds},
             expected=self._paid(after.symbol, after.side, fill),
             events=tuple(events),
         )
@@ -262,6 +268,9 @@ class Book:
         self._remember(change)
 
     def _remember(self, change: Change) -> None:
+        for event in change.events:
+            if event.kind is EventKind.TRADE:
+                self.on_trade(event)
         order = change.order
         if order is not None:
             was_alive = self._alive.pop(order.client_id, None) is not None

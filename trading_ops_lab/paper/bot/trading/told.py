@@ -1,13 +1,19 @@
-"""What is told of an order in the records of events."""
+"""What is told of an order: in the records of events, and to the agent's journal."""
+
+from decimal import Decimal
 
 from trading_ops import clock
+from trading_ops.agent import EventJournal
+from trading_ops.agent import EventKind as Journalled
 from trading_ops_lab.paper.bot.records.events import Event, EventKind
 from trading_ops_lab.paper.bot.signals.source import Signal
 from trading_ops_lab.paper.bot.trading.order import Fill, Order
 
 
-def event_of(order: Order, kind: EventKind, fill: Fill | None = None) -> Event:
-    """Return the event of an order that changed, or of its fill."""
+def event_of(
+    order: Order, kind: EventKind, fill: Fill | None = None, profit: Decimal | None = None
+) -> Event:
+    """Return the event of an order that changed, or of its fill with the profit it realized."""
     detail = {
         "side": order.side.value,
         "type": order.type.value,
@@ -24,6 +30,8 @@ def event_of(order: Order, kind: EventKind, fill: Fill | None = None) -> Event:
             "cost": str(fill.cost),
             "fee": str(fill.fee),
         }
+    if profit is not None:
+        detail["profit"] = str(profit)
     return Event(
         at=clock.timestamp(),
         kind=kind,
@@ -31,6 +39,28 @@ def event_of(order: Order, kind: EventKind, fill: Fill | None = None) -> Event:
         symbol=order.symbol,
         order_id=order.client_id,
         detail=detail,
+    )
+
+
+def keep_trade(journal: EventJournal, event: Event) -> None:
+    """Keep a trade for the reconciler; one that it has already is ignored."""
+    told = event.detail
+    symbol = event.symbol or ""
+    journal.add(
+        Journalled.TRADE,
+        f"{told['side']} {told['fill']} {symbol} for {told['cost']}",
+        id=told["trade"],
+        at=event.at,
+        symbol=symbol,
+        order=event.order_id or "",
+        data={
+            "side": told["side"],
+            "quantity": told["fill"],
+            "cost": told["cost"],
+            "fee": told["fee"],
+            "currency": symbol.partition("/")[2],
+            **({"profit": told["profit"]} if "profit" in told else {}),
+        },
     )
 
 

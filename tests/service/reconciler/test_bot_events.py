@@ -1,0 +1,215 @@
+"""Events of a real agent, stored once each with the messages about them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from tests.builders import make_registry
+from tests.free_ports import free_port
+from tests.service.reconciler.conftest import Start
+from trading_ops import clock
+from trading_ops.agent import Agent, Health
+from trading_ops.clients.agent import Agent as AgentClient
+from trading_ops.clients.agent import BotEvent as ToldEvent
+from trading_ops.clients.agent import EventsHead, EventsPage
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.http import Http
+from trading_ops.domain.message import MessageKind
+from trading_ops.errors import StoreError
+from trading_ops.instrument import BotMetrics
+from trading_ops.reconciler.bot_events import BotEvents
+from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.outbox import Outbox
+from trading_ops.settings import Settings
+from trading_ops.store import bot_events, messages
+from trading_ops.store.bot_events import Stored
+from trading_ops.store.engine import reading_engine, writing_engine
+from trading_ops.store.migrate import upgrade
+from trading_ops.store.reader import Reader
+from trading_ops.store.search import Span
+from trading_ops.store.writer import Writer
+
+ROUTES = "version: 1\nroutes: [{name: all, digest: 10m, to: [mail]}]\n"
+NONE: dict[str, str | None] = {}
+
+
+class Fleet:
+    """One bot with a real agent, and what the reconciler has of it."""
+
+    def __init__(self, state: Path, settings: Settings, writer: Writer, reader: Reader) -> None:
+        self._state = state
+        self.reader = reader
+        self.agent = self._begin()
+        self.collector = BotEvents(
+            registry=make_registry(alpha="127.0.0.1:1"),
+            directory=cast(Directory, self),
+            heads=lambda: {"alpha": EventsHead(**self.agent.report()["events"])},
+            outbox=Outbox(
+                config_path=settings.root / "notify.yml",
+                urls_path=settings.secrets / "notify_urls",
+                writer=writer,
+                reader=reader,
+                metrics=ReconcilerMetrics().outbox,
+            ),
+            writer=writer,
+            reader=reader,
+        )
+        self.session: aiohttp.ClientSession | None = None
+
+    def _begin(self) -> Agent:
+        agent = Agent(
+            name="alpha",
+            address=("127.0.0.1", free_port()),
+            metrics=BotMetrics(version="1", mode="paper"),
+            health=Health,
+            commands={},
+            state_dir=self._state,
+            metrics_token="m" * 32,
+            agent_token="a" * 32,
+        )
+        agent.start()
+        return agent
+
+    def bot(self, _target: object) -> AgentClient:
+        """Return the client of the agent, as the directory does."""
+        assert self.session is not None
+        base = f"http://127.0.0.1:{self.agent.port}"
+        return AgentClient(Http(self.session, base, token="a" * 32))
+
+    def restart_without_journal(self) -> None:
+        """Start the agent again after its file of events was deleted."""
+        self.agent.stop()
+        for file in self._state.glob("events.sqlite*"):
+            file.unlink()
+        self.agent = self._begin()
+
+    async def told(self) -> list[Stored]:
+        """Read what is new; return everything that is stored, newest first."""
+        assert await asyncio.to_thread(self.agent.events.flush, 60)
+        await self.collector.run_once()
+        return await self.stored()
+
+    async def stored(self) -> list[Stored]:
+        """Return everything that is stored, newest first."""
+        find = partial(bot_events.search, filters=NONE, span=Span(), limit=1_000)
+        return await self.reader.read(find)
+
+    async def sent(self) -> list[messages.Stored]:
+        """Return the messages in the outbox."""
+        return await self.reader.read(partial(messages.search, span=Span()))
+
+
+@pytest.fixture
+async def fleet(settings: Settings, database_url: str, tmp_path: Path) -> AsyncIterator[Fleet]:
+    (settings.root / "notify.yml").write_text(ROUTES)
+    upgrade(database_url)
+    writer = Writer(writing_engine(database_url), b"audit")
+    writer.start()
+    reader = Reader(reading_engine(database_url))
+    state = tmp_path / "state"
+    state.mkdir()
+    fleet = Fleet(state, settings, writer, reader)
+    async with aiohttp.ClientSession() as session:
+        fleet.session = session
+        yield fleet
+    fleet.agent.stop()
+    reader.close()
+    writer.stop()
+
+
+async def test_every_event_is_stored_once(fleet: Fleet) -> None:
+    """More than a page of them, then some more; a trade is a message, a signal is not."""
+    for number in range(450):
+        fleet.agent.event("signal", f"signal {number}")
+    fleet.agent.event("trade", "bought", id="t1", data={"fee": "0.1"}, strategy="sma")
+    assert len(await fleet.told()) == 451
+    fleet.agent.event("trade", "the same trade, told again", id="t1")
+    fleet.agent.event("risk", "daily loss at 80 %", severity="warning")
+    stored = await fleet.told()
+    assert len(stored) == 452
+    (trade,) = [one.event for one in stored if one.event.event == "t1"]
+    assert (trade.summary, trade.strategy, trade.data) == ("bought", "sma", {"fee": "0.1"})
+    kinds = sorted(one.kind for one in await fleet.sent())
+    assert kinds == [MessageKind.RISK, MessageKind.TRADE]
+
+
+async def test_another_journal_is_read_from_its_beginning(fleet: Fleet) -> None:
+    """The file was deleted: its numbers begin again, and what is known already stays one."""
+    for number in range(5):
+        fleet.agent.event("trade", f"trade {number}", id=f"t{number}")
+    assert len(await fleet.told()) == 5
+    fleet.restart_without_journal()
+    for number in range(4, 7):
+        fleet.agent.event("trade", f"trade {number}", id=f"t{number}")
+    stored = await fleet.told()
+    assert sorted(one.event.event for one in stored) == [f"t{number}" for number in range(7)]
+
+
+async def test_what_was_not_stored_is_read_again(fleet: Fleet) -> None:
+    """The database fails once between reading and storing: nothing is lost, nothing doubled."""
+    fleet.agent.event("trade", "bought", id="t1")
+    assert await asyncio.to_thread(fleet.agent.events.flush, 60)
+    writer = fleet.collector.writer
+
+    class Failing:
+        async def run(self, _work: object) -> None:
+            raise StoreError("the database is locked")
+
+    fleet.collector.writer = cast(Writer, Failing())
+    with pytest.raises(StoreError):
+        await fleet.collector.run_once()
+    fleet.collector.writer = writer
+    assert [one.event.event for one in await fleet.told()] == ["t1"]
+    assert len(await fleet.sent()) == 1
+
+
+async def test_what_is_old_is_stored_without_a_message(fleet: Fleet) -> None:
+    """Nobody wants a hundred mails about last week after the reconciler was away."""
+    week_ago = clock.now() - timedelta(days=7)
+    fleet.agent.event("trade", "bought", at=week_ago.timestamp())
+    assert len(await fleet.told()) == 1
+    assert await fleet.sent() == []
+
+
+async def test_claims_of_a_bot_are_bounded(fleet: Fleet) -> None:
+    """Unknown words, a time in the future or none at all, endless texts: stored within bounds."""
+    told = ToldEvent(
+        number=2**70,
+        id="i" * 5_000,
+        kind="gossip",
+        severity="loud",
+        at=1e18,
+        summary="s\0" * 5_000,
+        strategy="x" * 5_000,
+        data={"x": "y" * 50_000},
+    )
+    journal = fleet.agent.report()["events"]["journal"]
+    page = EventsPage(journal=journal, events=[told])
+    await fleet.collector.run_once()
+    await fleet.collector._store("alpha", page)
+    (stored,) = await fleet.stored()
+    event = stored.event
+    assert (event.kind, event.severity) == ("system", "info")
+    assert event.at <= clock.now()
+    assert len(event.summary) <= 300
+    assert len(event.strategy) <= 100
+    assert set(event.data) == {"left_out"}
+
+
+async def test_they_are_searched_and_counted(start: Start) -> None:
+    """Over the API; an unknown word is refused by name."""
+    async with start() as running:
+        path = "/api/v1/bot-events"
+        empty: dict[str, Any] = await running.call("GET", f"{path}?kind=trade&bot=alpha")
+        assert empty == {"events": [], "next": None}
+        assert (await running.call("GET", f"{path}/summary?bot=alpha")) == {"counts": []}
+        headers = {"Authorization": "Bearer operator"}
+        async with running.client.get(f"{path}?kind=gossip", headers=headers) as answer:
+            assert answer.status == 422
+            assert "kind" in await answer.text()

@@ -1,0 +1,70 @@
+"""Figures of trades: what no trade told of is no zero."""
+
+from typing import Any
+
+from tests.builders import NOW
+from trading_ops.domain.bot_event import BotEvent, BotEventKind, message_of
+from trading_ops.domain.message import MessageKind, Severity
+from trading_ops.reports.trades import trade_figures
+
+
+def event(kind: BotEventKind = BotEventKind.TRADE, bot: str = "alpha", **over: Any) -> BotEvent:
+    values: dict[str, Any] = {
+        "event": "e1",
+        "severity": Severity.INFO,
+        "at": NOW,
+        "received_at": NOW,
+        "strategy": "",
+        "symbol": "ETH/USD",
+        "order_id": "",
+        "correlation": "",
+        "summary": "bought",
+        "data": {},
+    }
+    return BotEvent(bot=bot, kind=kind, **(values | over))
+
+
+def trade(bot: str = "alpha", **data: object) -> BotEvent:
+    return event(bot=bot, data={"currency": "USD", **data})
+
+
+def test_profits_fees_and_their_ratio() -> None:
+    """Two wins of 30, a loss of 10, a purchase; another bot apart."""
+    found = [
+        trade(fee="0.1"),
+        trade(fee="0.1", profit="20"),
+        trade(fee="0.1", profit="10"),
+        trade(profit="-10"),
+        trade(bot="beta", profit="5"),
+    ]
+    alpha, beta = trade_figures(found)
+    assert (alpha.trades, alpha.closed, alpha.profit, alpha.fees) == (4, 3, 20.0, 0.3)
+    assert (alpha.win_ratio, alpha.profit_factor) == (2 / 3, 3.0)
+    assert alpha.slippage is None
+    assert (beta.trades, beta.profit_factor, beta.fees) == (1, None, None)
+
+
+def test_what_is_no_number_does_not_count() -> None:
+    """The data is a bot's claim."""
+    claims: list[object] = ["NaN", "Infinity", "x", None, [], "2"]
+    (alpha,) = trade_figures([trade(profit=one) for one in claims])
+    assert (alpha.trades, alpha.closed, alpha.profit) == (6, 1, 2.0)
+
+
+def test_which_events_are_sent() -> None:
+    """Trades and risk always; the rest only when it is more than routine."""
+    kinds = {
+        (kind, severity): message_of(event(kind, severity=severity))
+        for kind in BotEventKind
+        for severity in (Severity.INFO, Severity.WARNING)
+    }
+    sent = {key: one.kind for key, one in kinds.items() if one is not None}
+    info = {kind: sent.get((kind, Severity.INFO)) for kind in BotEventKind}
+    assert info == {
+        BotEventKind.TRADE: MessageKind.TRADE,
+        BotEventKind.RISK: MessageKind.RISK,
+        BotEventKind.ORDER: None,
+        BotEventKind.SIGNAL: None,
+        BotEventKind.SYSTEM: None,
+    }
+    assert sent[BotEventKind.ORDER, Severity.WARNING] is MessageKind.ERROR

@@ -1,0 +1,254 @@
+"""The bot's events: trades, orders, signals, risk decisions; durable in the bot, read by others.
+
+`add` never waits: a thread of the journal writes what was added, many events in one transaction.
+Readers follow with the number of the last event they have. A file that was deleted, or restored
+from a backup, has another `journal` id, so that a reader starts over instead of missing events;
+it recognizes what it has already by the events' ids.
+"""
+
+import contextlib
+import json
+import logging
+import sqlite3
+import threading
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from trading_ops import clock
+
+MOST_WAITING = 10_000
+"""Events in memory while the disk does not take them; beyond, new ones are lost and counted."""
+
+KEPT = 100_000
+"""Events in the file; the oldest are removed. Reading them all takes the reconciler minutes."""
+
+PAGE = 200
+"""Events in one answer."""
+
+TEXT_LIMIT = 300
+ID_LIMIT = 100
+DATA_LIMIT = 4_000
+"""Characters of JSON."""
+
+RETRY_SECONDS = 1.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS journal (id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, event TEXT NOT NULL
+);
+"""
+
+_logger = logging.getLogger(__name__)
+
+
+class EventKind(StrEnum):
+    """What an event is about."""
+
+    TRADE = "trade"
+    ORDER = "order"
+    SIGNAL = "signal"
+    RISK = "risk"
+    SYSTEM = "system"
+
+
+class EventSeverity(StrEnum):
+    """How much it matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True)
+class _Added:
+    id: str
+    event: str
+
+
+@dataclass(kw_only=True)
+class EventJournal:
+    """One file of events. `open` starts its thread, `close` writes what is left."""
+
+    path: Path
+    kept: int = KEPT
+    id: str = field(init=False, default="")
+    """Of the file; empty until it could be opened."""
+
+    head: int = field(init=False, default=0)
+    """The number of the newest stored event."""
+
+    lost: int = field(init=False, default=0)
+    """Events of this process that could not be kept."""
+
+    _waiting: deque[_Added] = field(init=False, default_factory=deque)
+    _changed: threading.Condition = field(init=False, default_factory=threading.Condition)
+    _closing: bool = field(init=False, default=False)
+    _thread: threading.Thread | None = field(init=False, default=None)
+
+    def open(self) -> None:
+        """Start to write. Without this, events wait in memory."""
+        self._thread = threading.Thread(target=self._run, name="agent-events", daemon=True)
+        self._thread.start()
+
+    def close(self, within_seconds: float = 2.0) -> None:
+        """Write what is left and end the thread; returns after this time at the latest."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(within_seconds)
+
+    def add(
+        self,
+        kind: EventKind | str,
+        summary: str,
+        *,
+        id: str | None = None,  # noqa: A002 - as in the event
+        severity: EventSeverity | str = EventSeverity.INFO,
+        at: float | None = None,
+        strategy: str = "",
+        symbol: str = "",
+        order: str = "",
+        correlation: str = "",
+        data: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Keep an event; returns its id at once. Call from any thread.
+
+        Args:
+            kind: what it is about.
+            summary: one line for people.
+            id: a second event with the same id is ignored. Give one, such as the venue's trade id,
+                where the bot may tell of the same fact again after a crash.
+            severity: how much it matters.
+            at: seconds since the epoch; None: now.
+            strategy: that decided.
+            symbol: that was traded.
+            order: the client order id.
+            correlation: an id that related events and log lines share.
+            data: more, as JSON. Of trades the reports read `currency`, `profit`, `fee` and
+                `slippage`: decimal strings, in this currency.
+
+        Raises:
+            ValueError: unknown kind or severity, an empty id, or data that is too long or no JSON.
+        """
+        key = str(uuid.uuid4()) if id is None else id
+        if not 0 < len(key) <= ID_LIMIT:
+            raise ValueError(f"an event id has 1 to {ID_LIMIT} characters: {key[:ID_LIMIT]!r}")
+        try:
+            details = json.dumps(dict(data or {}), allow_nan=False)
+        except TypeError as error:
+            raise ValueError(f"the data of event {key} is no JSON: {error}") from error
+        if len(details) > DATA_LIMIT:
+            raise ValueError(f"the data of event {key} is longer than {DATA_LIMIT} characters")
+        event = {
+            "id": key,
+            "kind": EventKind(kind).value,
+            "severity": EventSeverity(severity).value,
+            "at": clock.timestamp() if at is None else float(at),
+            "summary": summary[:TEXT_LIMIT],
+            "strategy": strategy[:ID_LIMIT],
+            "symbol": symbol[:ID_LIMIT],
+            "order": order[:ID_LIMIT],
+            "correlation": correlation[:ID_LIMIT],
+            "data": json.loads(details),
+        }
+        with self._changed:
+            if len(self._waiting) >= MOST_WAITING:
+                self.lost += 1
+            else:
+                self._waiting.append(_Added(key, json.dumps(event)))
+                self._changed.notify_all()
+        return key
+
+    def flush(self, within_seconds: float = 5.0) -> bool:
+        """Wait until everything that was added is on the disk; return whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting, within_seconds)
+
+    def read(self, after: int, limit: int = PAGE) -> list[dict[str, Any]]:
+        """Return stored events after a number, oldest first, each with its `number`.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        limit = max(1, min(limit, PAGE))
+        try:
+            with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
+                rows = connection.execute(
+                    "SELECT number, event FROM events WHERE number > ? ORDER BY number LIMIT ?",
+                    (after, limit),
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise OSError(f"{self.path}: {error}") from error
+        return [{"number": number, **json.loads(event)} for number, event in rows]
+
+    def _run(self) -> None:
+        while not self._closing or self._waiting:
+            try:
+                with closing(self._connect()) as connection:
+                    self._write_all(connection)
+            except (sqlite3.Error, OSError) as error:
+                if type(error) is sqlite3.DatabaseError:  # damaged, or no database
+                    self._set_aside()
+                _logger.error("events_not_stored error=%s", error)  # noqa: TRY400 - tried again
+                with self._changed:
+                    if self._closing:
+                        return
+                    self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
+
+    def _set_aside(self) -> None:
+        damaged = self.path.with_name(f"{self.path.name}.damaged")
+        with contextlib.suppress(OSError):
+            self.path.replace(damaged)
+            _logger.error("events_damaged moved_to=%s", damaged)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            self.path.chmod(0o600)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.executescript(_SCHEMA)
+            row = connection.execute("SELECT id FROM journal").fetchone()
+            if row is None:
+                row = (str(uuid.uuid4()),)
+                connection.execute("INSERT INTO journal VALUES (?)", row)
+            head = connection.execute("SELECT max(number) FROM events").fetchone()[0]
+        except BaseException:
+            connection.close()
+            raise
+        self.head, self.id = head or 0, row[0]
+        return connection
+
+    def _write_all(self, connection: sqlite3.Connection) -> None:
+        """Write until the journal is closed."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                batch = list(self._waiting)
+            if not batch:
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.executemany(
+                    "INSERT OR IGNORE INTO events (id, event) VALUES (?, ?)",
+                    [(one.id, one.event) for one in batch],
+                )
+                head = connection.execute("SELECT max(number) FROM events").fetchone()[0] or 0
+                connection.execute("DELETE FROM events WHERE number <= ?", (head - self.kept,))
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
+            with self._changed:
+                for _ in batch:
+                    self._waiting.popleft()
+                self.head = head
+                self._changed.notify_all()

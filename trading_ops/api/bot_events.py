@@ -1,0 +1,142 @@
+"""What the bots told of: trades, orders, signals, risk decisions."""
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, place_of
+from trading_ops.domain.bot_event import BotEventKind
+from trading_ops.domain.message import Severity
+from trading_ops.store import bot_events
+from trading_ops.store.bot_events import Stored
+from trading_ops.store.reader import Reader
+from trading_ops.store.search import Place, Span
+
+
+class BotEventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which events."""
+
+    bot: Key | None = None
+    kind: BotEventKind | None = None
+    severity: Severity | None = None
+    strategy: Key | None = None
+    symbol: Key | None = None
+    order: Key | None = None
+    correlation: Key | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class BotEventView(msgspec.Struct, kw_only=True):
+    """One event; its fields are claims of the bot."""
+
+    id: str
+    bot: str
+    event: str
+    """The bot's own id of it."""
+
+    kind: BotEventKind
+    severity: Severity
+    at: datetime
+    received_at: datetime
+    strategy: str
+    symbol: str
+    order: str
+    correlation: str
+    summary: str
+    data: dict[str, Any]
+
+
+class BotEventPage(msgspec.Struct, kw_only=True):
+    """Events, newest first."""
+
+    events: list[BotEventView]
+    next: str | None
+    """The cursor of the next page; null: this is the last one."""
+
+
+class BotEventSummaryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Of which bot, and when."""
+
+    bot: Key | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+class BotEventCount(msgspec.Struct, kw_only=True):
+    """How many events of one kind a bot had."""
+
+    bot: str
+    kind: BotEventKind
+    severity: Severity
+    count: int
+    latest: datetime
+
+
+class BotEventSummary(msgspec.Struct, kw_only=True):
+    """The counts, by bot, kind and severity."""
+
+    counts: list[BotEventCount]
+
+
+class BotEventRoutes:
+    """What the routes under `bot-events` do."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def search(self, query: BotEventQuery) -> BotEventPage:
+        """Return events that bots told of, newest first."""
+        filters = {
+            "bot": query.bot,
+            "kind": query.kind and query.kind.value,
+            "severity": query.severity and query.severity.value,
+            "strategy": query.strategy,
+            "symbol": query.symbol,
+            "order_id": query.order,
+            "correlation": query.correlation,
+        }
+        find = partial(
+            bot_events.search,
+            filters=filters,
+            span=Span(since=query.since, until=query.until),
+            after=place_of(query.cursor),
+            limit=query.limit + 1,
+        )
+        found = await self._reader.read(find)
+        page = found[: query.limit]
+        place = None
+        if len(found) > query.limit:
+            place = str(Place(page[-1].event.at, page[-1].id))
+        return BotEventPage(events=[_view(one) for one in page], next=place)
+
+    async def summary(self, query: BotEventSummaryQuery) -> BotEventSummary:
+        """Return how many events each bot told of, by kind and severity."""
+        span = Span(since=query.since, until=query.until)
+        found = await self._reader.read(partial(bot_events.counts, bot=query.bot, span=span))
+        names = BotEventCount.__struct_fields__
+        counts = [BotEventCount(**{name: getattr(one, name) for name in names}) for one in found]
+        return BotEventSummary(counts=counts)
+
+
+def _view(one: Stored) -> BotEventView:
+    event = one.event
+    return BotEventView(
+        id=one.id,
+        bot=event.bot,
+        event=event.event,
+        kind=event.kind,
+        severity=event.severity,
+        at=event.at,
+        received_at=event.received_at,
+        strategy=event.strategy,
+        symbol=event.symbol,
+        order=event.order_id,
+        correlation=event.correlation,
+        summary=event.summary,
+        data=dict(event.data),
+    )

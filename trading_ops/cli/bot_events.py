@@ -1,0 +1,81 @@
+"""`bot-events`: trades, orders, signals and risk decisions, as the bots told of them."""
+
+from datetime import timedelta
+
+import click
+import msgspec
+from rich.table import Table
+
+from trading_ops import clock
+from trading_ops.cli.console import out, output_option, print_json
+from trading_ops.cli.duration import Duration, Length
+from trading_ops.cli.reconciler_connection import order
+from trading_ops.cli.timeline import plain
+from trading_ops.cli.times import moment
+from trading_ops.clients.reconciler_views import BotEventCountView, BotEventView
+from trading_ops.domain.bot_event import BotEventKind
+from trading_ops.domain.message import Severity
+
+
+@click.command()
+@click.option("--bot", metavar="NAME", help="Only those of one bot.")
+@click.option("--kind", type=click.Choice([one.value for one in BotEventKind]))
+@click.option("--severity", type=click.Choice([one.value for one in Severity]))
+@click.option("--strategy", metavar="NAME", help="Only those of one strategy.")
+@click.option("--symbol", metavar="NAME", help="Only those about one symbol.")
+@click.option("--order", "order_id", metavar="ID", help="Only those about one order.")
+@click.option("--correlation", metavar="ID", help="Only those that share this id.")
+@click.option("--since", default="1d", show_default=True, type=Duration(), help="Of the last …")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--summary", is_flag=True, help="Count them by bot, kind and severity.")
+@output_option
+def bot_events(
+    *,
+    since: Length,
+    limit: int,
+    summary: bool,
+    order_id: str | None,
+    output: str,
+    **filters: str | None,
+) -> None:
+    """Show what the bots told of, newest first."""
+    begin = clock.now() - min(since.span, timedelta(days=36_500))
+    given = {name: value for name, value in filters.items() if value is not None}
+    given |= {"since": begin.isoformat()}
+    if order_id is not None:
+        given["order"] = order_id
+    if summary:
+        if unused := set(given) - {"bot", "since"}:
+            raise click.UsageError(f"--summary takes no --{unused.pop()}")
+        counts = order(lambda api: api.bot_event_counts(**given))
+        _print(counts, _counts_table(counts), output)
+        return
+    found = order(lambda api: api.bot_events(limit=str(limit), **given))
+    _print(found, _table(found), output)
+
+
+def _print(found: object, table: Table, output: str) -> None:
+    if output == "json":
+        print_json(msgspec.to_builtins(found))
+    else:
+        out().print(table if found else "no events")
+
+
+def _table(found: list[BotEventView]) -> Table:
+    table = Table()
+    for column in ("time", "bot", "kind", "severity", "strategy", "summary"):
+        table.add_column(column)
+    for one in found:
+        cells = (moment(one.at), one.bot, one.kind, one.severity, one.strategy, one.summary)
+        table.add_row(*map(plain, cells))
+    return table
+
+
+def _counts_table(counts: list[BotEventCountView]) -> Table:
+    table = Table()
+    for column in ("bot", "kind", "severity", "count", "latest"):
+        table.add_column(column)
+    for one in counts:
+        cells = (one.bot, one.kind, one.severity, str(one.count), moment(one.latest))
+        table.add_row(*map(plain, cells))
+    return table

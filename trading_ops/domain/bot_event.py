@@ -1,0 +1,79 @@
+"""An event that a bot told of, as it is stored: every field is a claim of the bot."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any
+
+from trading_ops.domain.message import Message, MessageKind, Severity
+
+
+class BotEventKind(StrEnum):
+    """What an event is about; the same words as the agent's."""
+
+    TRADE = "trade"
+    ORDER = "order"
+    SIGNAL = "signal"
+    RISK = "risk"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BotEvent:
+    """One event of one bot."""
+
+    bot: str
+    event: str
+    """Its id, unique in the bot."""
+
+    kind: BotEventKind
+    severity: Severity
+    at: datetime
+    received_at: datetime
+    strategy: str
+    symbol: str
+    order_id: str
+    correlation: str
+    summary: str
+    data: Mapping[str, Any]
+
+
+def message_of(one: BotEvent) -> Message | None:
+    """Return the message about an event, or None: orders, signals and routine are not sent."""
+    match one.kind:
+        case BotEventKind.TRADE:
+            kind = MessageKind.TRADE
+        case BotEventKind.RISK:
+            kind = MessageKind.RISK
+        case _ if one.severity is not Severity.INFO:
+            kind = MessageKind.ERROR
+        case _:
+            return None
+    facts = {
+        "Bot": one.bot,
+        "Strategy": one.strategy,
+        "Symbol": one.symbol,
+        "Order": one.order_id,
+        "Time": one.at,
+        **{name.replace("_", " ").capitalize(): value for name, value in one.data.items()},
+    }
+    return Message(
+        key=f"bot-event:{one.bot}:{one.event}",
+        kind=kind,
+        severity=one.severity,
+        bot=one.bot,
+        at=one.at,
+        subject=f"{one.bot}: {one.summary}",
+        facts={name: value for name, value in facts.items() if value not in ("", None)},
+    )
+
+
+def amount(one: BotEvent, name: str) -> Decimal | None:
+    """Return a figure of a trade, such as `fee`; None: the bot did not tell a finite number."""
+    try:
+        value = Decimal(str(one.data[name]))
+    except (KeyError, InvalidOperation):
+        return None
+    return value if value.is_finite() else None

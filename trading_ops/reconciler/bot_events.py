@@ -1,0 +1,190 @@
+"""Reads the events that the bots keep, and stores each once with the messages about it.
+
+How far a bot's journal is comes with its answer to the health question that is asked each second
+anyway, so bots without news cost nothing. What the bot says is a claim: it is bounded here, and its
+time is never later than ours.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from trading_ops import clock, logs
+from trading_ops.clients import agent as wire
+from trading_ops.clients.directory import Directory
+from trading_ops.domain.bot_event import BotEvent, BotEventKind, message_of
+from trading_ops.domain.message import Severity
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import ClientError, StoreError
+from trading_ops.reconciler.outbox import Outbox
+from trading_ops.reconciler.tasks import Succeeded, unwatched
+from trading_ops.store import bot_events
+from trading_ops.store.bot_events import Position
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+
+log = logs.get(__name__)
+
+EVERY_SECONDS = 1.0
+PAGES = 10
+"""Of one bot in one pass, so that a bot with a long journal does not delay the others."""
+
+PAGE = 200
+AT_ONCE = 8
+"""Bots that are read at the same time."""
+
+FRESH = timedelta(hours=24)
+"""Nobody is sent a message about what is older."""
+
+TEXT_LIMIT, NAME_LIMIT, DATA_LIMIT = 300, 100, 4_000
+
+Heads = Callable[[], Mapping[str, wire.EventsHead]]
+"""How far the journal of each bot is that answers."""
+
+
+@dataclass(kw_only=True)
+class BotEvents:
+    """Reads until cancelled."""
+
+    registry: Registry
+    directory: Directory
+    heads: Heads
+    outbox: Outbox
+    writer: Writer
+    reader: Reader
+    every_seconds: float = EVERY_SECONDS
+    now: Callable[[], datetime] = clock.now
+    _positions: dict[str, Position] | None = field(init=False, default=None)
+    _lost: Counter[str] = field(init=False, default_factory=Counter)
+
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
+        """Read what is new, each second."""
+        while True:
+            try:
+                await self.run_once()
+            except StoreError as error:
+                log.warning("bot_events_not_stored", error=str(error))
+            else:
+                succeeded()
+            await asyncio.sleep(self.every_seconds)
+
+    async def run_once(self) -> None:
+        """Read what is new of every bot.
+
+        Raises:
+            StoreError: the database did not answer; what was read is read again.
+        """
+        if self._positions is None:
+            self._positions = await self.reader.read(bot_events.positions)
+        places = asyncio.Semaphore(AT_ONCE)
+        failed: list[StoreError] = []
+        async with asyncio.TaskGroup() as group:
+            for name, head in self.heads().items():
+                target = self.registry.find(name)
+                if target is None or target.kind is not Kind.BOT or not head.journal:
+                    continue
+                self._note_lost(name, head.lost)
+                if self._position(name, head.journal) < head.head:
+                    group.create_task(self._follow(target, places, failed))
+        if failed:
+            raise failed[0]
+
+    def _position(self, bot: str, journal: str) -> int:
+        known = (self._positions or {}).get(bot)
+        return known.number if known is not None and known.journal == journal else 0
+
+    def _note_lost(self, bot: str, lost: int) -> None:
+        if lost > self._lost[bot]:
+            log.error("bot_events_lost", bot=bot, lost=lost)
+        self._lost[bot] = lost
+
+    async def _follow(
+        self, target: Target, places: asyncio.Semaphore, failed: list[StoreError]
+    ) -> None:
+        async with places:
+            try:
+                await self._read(target)
+            except ClientError as error:
+                log.warning("bot_events_not_read", bot=target.name, error=str(error))
+            except StoreError as error:
+                failed.append(error)
+
+    async def _read(self, target: Target) -> None:
+        bot = self.directory.bot(target)
+        if not isinstance(bot, wire.Agent):
+            return
+        journal, after = "", 0
+        known = (self._positions or {}).get(target.name)
+        if known is not None:
+            journal, after = known.journal, known.number
+        for _ in range(PAGES):
+            page = await bot.events(after)
+            if page.journal != journal:
+                # Another file: its numbers say nothing about ours.
+                journal, again, after = page.journal, after > 0, 0
+                if again:
+                    continue
+            if not page.events:
+                return
+            after = await self._store(target.name, page)
+
+    async def _store(self, bot: str, page: wire.EventsPage) -> int:
+        now = self.now()
+        read = page.events[:PAGE]
+        found = list({one.id: _checked(one, bot, now) for one in read}.values())
+        sent = [message_of(one) for one in found if now - one.at <= FRESH]
+        drafts = await self.outbox.drafts_of([one for one in sent if one is not None])
+        position = Position(
+            journal=page.journal[:NAME_LIMIT],
+            number=min(max(one.number for one in read), 2**63 - 1),
+        )
+        store = partial(
+            bot_events.store, bot=bot, found=found, position=position, drafts=drafts, now=now
+        )
+        await self.writer.run(store)
+        if drafts:
+            self.outbox.wake()
+        if self._positions is not None:
+            self._positions[bot] = position
+        return position.number
+
+
+def _checked(one: wire.BotEvent, bot: str, now: datetime) -> BotEvent:
+    """Return an event with every claim inside its bounds."""
+    return BotEvent(
+        bot=bot,
+        event=one.id[:NAME_LIMIT],
+        kind=_word(BotEventKind, one.kind, BotEventKind.SYSTEM),
+        severity=_word(Severity, one.severity, Severity.INFO),
+        at=_moment(one.at, now),
+        received_at=now,
+        strategy=one.strategy[:NAME_LIMIT],
+        symbol=one.symbol[:NAME_LIMIT],
+        order_id=one.order[:NAME_LIMIT],
+        correlation=one.correlation[:NAME_LIMIT],
+        summary=one.summary[:TEXT_LIMIT],
+        data=_data(one.data),
+    )
+
+
+def _word(words: Any, said: str, otherwise: Any) -> Any:
+    return words(said) if said in set(words) else otherwise
+
+
+def _moment(at: float, now: datetime) -> datetime:
+    try:
+        told = datetime.fromtimestamp(at, UTC)
+    except (OverflowError, ValueError, OSError):
+        return now
+    return min(told, now)
+
+
+def _data(data: dict[str, Any]) -> dict[str, Any]:
+    size = len(msgspec.json.encode(data))
+    return data if size <= 2 * DATA_LIMIT else {"left_out": f"{size} bytes"}

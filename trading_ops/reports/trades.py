@@ -1,0 +1,41 @@
+"""Figures of trades, from the events in which the bots told of them."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+
+from trading_ops.domain.bot_event import BotEvent, amount
+from trading_ops.domain.report import TradeFigures
+
+
+def trade_figures(events: Iterable[BotEvent]) -> tuple[TradeFigures, ...]:
+    """Return a line for each bot and currency. What no trade told of is None, not 0."""
+    by_bot: dict[tuple[str, str], list[BotEvent]] = defaultdict(list)
+    for one in events:
+        by_bot[one.bot, str(one.data.get("currency", ""))].append(one)
+    return tuple(_figures(*key, found) for key, found in sorted(by_bot.items()))
+
+
+def _figures(bot: str, currency: str, found: list[BotEvent]) -> TradeFigures:
+    profits = _amounts(found, "profit")
+    gains = sum((one for one in profits if one > 0), Decimal(0))
+    losses = -sum((one for one in profits if one < 0), Decimal(0))
+    return TradeFigures(
+        bot=bot,
+        currency=currency,
+        trades=len(found),
+        closed=len(profits),
+        win_ratio=sum(one > 0 for one in profits) / len(profits) if profits else None,
+        profit=_total(profits),
+        profit_factor=float(gains / losses) if losses else None,
+        fees=_total(_amounts(found, "fee")),
+        slippage=_total(_amounts(found, "slippage")),
+    )
+
+
+def _amounts(found: list[BotEvent], name: str) -> list[Decimal]:
+    return [value for one in found if (value := amount(one, name)) is not None]
+
+
+def _total(amounts: list[Decimal]) -> float | None:
+    return float(sum(amounts)) if amounts else None

@@ -1,0 +1,131 @@
+"""Events of the bots: stored once, however often they are read from the bot."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from trading_ops.domain.bot_event import BotEvent, BotEventKind
+from trading_ops.domain.message import Severity
+from trading_ops.store import messages
+from trading_ops.store.column_types import storable
+from trading_ops.store.messages import Draft
+from trading_ops.store.search import Place, Span
+from trading_ops.store.tables import bot_event_cursors, bot_events
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Up to where a bot's journal was read."""
+
+    journal: str
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One row."""
+
+    id: str
+    event: BotEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How many events of one kind a bot had."""
+
+    bot: str
+    kind: BotEventKind
+    severity: Severity
+    count: int
+    latest: datetime
+
+
+def positions(connection: Connection) -> dict[str, Position]:
+    """Return up to where each bot's journal was read."""
+    rows = connection.execute(select(bot_event_cursors)).mappings()
+    return {row["bot"]: Position(journal=row["journal"], number=row["number"]) for row in rows}
+
+
+def store(
+    connection: Connection,
+    bot: str,
+    found: Sequence[BotEvent],
+    position: Position,
+    drafts: Sequence[Draft],
+    *,
+    now: datetime,
+) -> None:
+    """Store events, the messages about them, and up to where the journal was read.
+
+    All three in the caller's transaction. An event or message that is there already is left as it
+    is, so that a second reconciler, or a repeated reading, changes nothing.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    if found:
+        rows = [asdict(one) | {"id": id_of(one.bot, one.event)} for one in found]
+        connection.execute(dialect.insert(bot_events).on_conflict_do_nothing(), rows)
+    messages.store(connection, drafts, now=now)
+    moved = {"journal": position.journal, "number": position.number}
+    upsert = dialect.insert(bot_event_cursors).values(bot=bot, **moved)
+    connection.execute(upsert.on_conflict_do_update(index_elements=["bot"], set_=moved))
+
+
+def id_of(bot: str, event: str) -> str:
+    """Return the id of a bot's event in our database."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, storable(f"{bot}\n{event}")))
+
+
+def search(
+    connection: Connection,
+    *,
+    filters: Mapping[str, str | None],
+    span: Span,
+    after: Place | None = None,
+    limit: int = 100,
+) -> list[Stored]:
+    """Return events, newest first.
+
+    Args:
+        connection: to read from.
+        filters: by column: bot, kind, severity, strategy, symbol, order_id, correlation.
+        span: of the events' own time.
+        after: where the page before ended.
+        limit: at most so many.
+    """
+    at, key = bot_events.c.at, bot_events.c.id
+    given = [bot_events.c[name] == value for name, value in filters.items() if value is not None]
+    if after is not None:
+        given.append((at < after.at) | ((at == after.at) & (key < after.id)))
+    statement = select(bot_events).where(*span.holds(at), *given)
+    statement = statement.order_by(at.desc(), key.desc()).limit(limit)
+    return [_read(row) for row in connection.execute(statement).mappings()]
+
+
+def counts(connection: Connection, *, bot: str | None, span: Span) -> list[Count]:
+    """Return how many events there were, by bot, kind and severity."""
+    by = (bot_events.c.bot, bot_events.c.kind, bot_events.c.severity)
+    given = () if bot is None else (bot_events.c.bot == bot,)
+    statement = select(*by, func.count(), func.max(bot_events.c.at))
+    statement = statement.where(*span.holds(bot_events.c.at), *given).group_by(*by).order_by(*by)
+    return [
+        Count(bot=one, kind=BotEventKind(kind), severity=Severity(word), count=count, latest=latest)
+        for one, kind, word, count, latest in connection.execute(statement)
+    ]
+
+
+def prune(connection: Connection, *, before: datetime, now: datetime, limit: int = 500) -> int:
+    """Delete events from before a moment, at most so many; return how many."""
+    del now
+    old = select(bot_events.c.id).where(bot_events.c.at < before).limit(limit)
+    return connection.execute(delete(bot_events).where(bot_events.c.id.in_(old))).rowcount
+
+
+def _read(row: Any) -> Stored:
+    values = {name: row[name] for name in BotEvent.__dataclass_fields__}
+    values |= {"kind": BotEventKind(row["kind"]), "severity": Severity(row["severity"])}
+    return Stored(id=row["id"], event=BotEvent(**values))
