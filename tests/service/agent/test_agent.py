@@ -48,6 +48,7 @@ async def test_health_tells_what_the_bot_says(ask: Asker, bot: Bot, metrics: Bot
         components={"broker": ComponentHealth(up=True, last_success_at=beat, detail="well")},
     )
     _, health = await ask.get("/health", METRICS_TOKEN)
+    assert (health.pop("events")["head"], health["bot"]) == (0, "alpha")
     assert health == {
         "bot": "alpha",
         "status": "ok",

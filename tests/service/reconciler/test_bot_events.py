@@ -20,13 +20,13 @@ from trading_ops.clients.agent import BotEvent as ToldEvent
 from trading_ops.clients.agent import EventsHead, EventsPage
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
+from trading_ops.config.settings import Settings
 from trading_ops.domain.message import MessageKind
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.reconciler.bot_events import BotEvents
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.outbox import Outbox
-from trading_ops.settings import Settings
 from trading_ops.store import bot_events, messages
 from trading_ops.store.bot_events import Stored
 from trading_ops.store.engine import reading_engine, writing_engine
