@@ -166,8 +166,10 @@ async def test_a_bot_speaks_for_itself_only(rogue: Rogue, scene: Scene) -> None:
     """Families of the exporter, the reconciler and Prometheus, under whatever names."""
     rogue.text = FOREIGN
     await until_scraped(scene, rogue, 4711)
+    # What the reconciler says of the rogue is from a job of its own.
     foreign = (
-        'count({bot="rogue",__name__=~"trading_(venue_up|venue_status|host_.*|ops_.*)"}) '
+        'count({bot="rogue",job=~"trading-bot.*",'
+        '__name__=~"trading_(venue_up|venue_status|host_.*|ops_.*)"}) '
         'or count({exported_bot!=""}) unless count({exported_bot="alpha",bot="rogue"})'
     )
     assert await value(scene, foreign) is None

@@ -15,13 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import structlog
-from structlog.typing import EventDict
-
 from trading_ops.config.log_policy import LogPolicy
 from trading_ops.errors import SetupError
 from trading_ops.logs.file import LogFile
 from trading_ops.logs.handler import FileHandler, StreamHandler
+from trading_ops.logs.lean_structlog import EventDict, structlog
 from trading_ops.redaction import redact
 
 __all__ = ["LogPolicy", "add_id", "bound", "configure", "flush", "get", "ids"]

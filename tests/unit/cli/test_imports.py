@@ -20,6 +20,11 @@ def test_a_command_that_asks_the_reconciler_imports_no_database(module: str) -> 
     assert imported(f"import {module}", HEAVY) == []
 
 
+UNUSED = (
+    *("alembic", "apprise", "ccxt", "click", "croniter", "jinja2", "psutil", "psycopg"),
+    *("pygments", "rich", "trading_ops.cli"),
+)
+
 STATUS = """
 import trading_ops.cli.automation, trading_ops.config.settings
 import trading_ops_lab.cli.process_table, trading_ops_lab.cli.status
@@ -37,8 +42,14 @@ def test_status_imports_no_more_than_it_shows() -> None:
 
 def test_the_reconciler_imports_only_what_it_serves_with() -> None:
     """Each of these would stay in its memory for good."""
-    unused = ("alembic", "apprise", "ccxt", "click", "psutil", "psycopg", "trading_ops.cli")
-    assert imported("import trading_ops.app", unused) == []
+    assert imported("import trading_ops.app", UNUSED) == []
+
+
+def test_structlog_brings_rich_back_to_who_imported_it_first() -> None:
+    """We leave it out of our own processes, and take it from no bot that uses our logs."""
+    assert imported("import trading_ops.logs, rich", ("rich",)) == ["rich"]
+    found = "import structlog, trading_ops.logs; assert structlog.dev.rich is not None"
+    assert imported(found, ("pygments",)) == ["pygments"]
 
 
 def imported(code: str, names: tuple[str, ...]) -> list[str]:
