@@ -21,6 +21,7 @@ from tests.planted.bugs import BUGS, Bug
 ROOT = Path(__file__).parents[2]
 COPIED = (
     "trading_ops",
+    "trading_ops_lab",
     "tests",
     "runbooks",
     "prometheus",

@@ -39,6 +39,8 @@ class Bug:
 _SERVICE = "tests/service/reconciler"
 _RECORDER = "tests/unit/instrument"
 _WATCH = "tests/service/holding/test_watch.py"
+_RULES = "tests/rules/test_prometheus.py::test_the_rules_do_what_their_unit_tests_say"
+_HOLDING = "tests/service/holding/test_holding.py"
 
 BUGS = (
     Bug(
@@ -371,5 +373,66 @@ BUGS = (
             ),
         ),
         tests=("tests/service/reconciler/test_scope.py",),
+    ),
+    Bug(
+        name="token-for-anyone",
+        what="a token is sent to whichever user listens on the port",
+        changes=(
+            Change(
+                path="trading_ops/listener.py",
+                old="    if found is None or (found and found <= trusted):\n",
+                new="    if True:\n",
+            ),
+        ),
+        tests=("tests/service/clients/test_listener.py",),
+    ),
+    Bug(
+        name="released-by-the-bot",
+        what="a bot that says so releases the halt of a person",
+        changes=(
+            Change(
+                path="trading_ops/reconciler/hold_sync.py",
+                old="if orderer is None and not allowed and holds.is_persons(connection, hold):",
+                new="if False:",
+            ),
+        ),
+        tests=(f"{_HOLDING}::test_a_persons_hold_that_is_released_at_the_bot_is_placed_again",),
+    ),
+    Bug(
+        name="no-mac-is-fine",
+        what="`audit verify` succeeds although all MACs were removed",
+        changes=(
+            Change(
+                path="trading_ops/reports/audit.py",
+                old="    if verdict.unchained != before_chain:\n",
+                new="    if False:\n",
+            ),
+        ),
+        tests=("tests/unit/cli/test_audit.py",),
+    ),
+    Bug(
+        name="loss-not-a-number",
+        what="a bot whose loss is NaN switches off the fleet's loss limit",
+        changes=(
+            Change(
+                path="prometheus/rules/risk.yml",
+                old='(last_over_time(trading_daily_loss{job="trading-bot"}[10m]) >= 0)\n',
+                new='(last_over_time(trading_daily_loss{job="trading-bot"}[10m]))\n',
+            ),
+        ),
+        tests=(f"{_RULES}[claims]",),
+    ),
+    Bug(
+        name="given-up",
+        what="the supervisor waits longer with each death, until it never starts a process again",
+        changes=(
+            Change(
+                path="trading_ops_lab/supervisor/restart_backoff.py",
+                old="    return min(pauses.first_pause_seconds * 2.0 ** (count - 1), "
+                "pauses.longest_pause_seconds)\n",
+                new="    return pauses.first_pause_seconds * 2.0 ** (count - 1)\n",
+            ),
+        ),
+        tests=("tests/unit/stack/test_restart_pauses.py",),
     ),
 )
