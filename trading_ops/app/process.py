@@ -11,7 +11,7 @@ import sys
 
 from aiohttp import web
 
-from trading_ops import logs
+from trading_ops import logs, service_notify
 from trading_ops.app.base import own_entry
 from trading_ops.app.build import build
 from trading_ops.bounded_site import BoundedSite
@@ -54,7 +54,8 @@ async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> 
             try:
                 await BoundedSite(runner, host, port, connections=CONNECTIONS, tls=tls).start()
                 log.info("reconciler_started", address=f"{host}:{port}")
-                await stop.wait()
+                async with service_notify.ready(reconciler.loop.turns):
+                    await stop.wait()
             finally:
                 await runner.cleanup()
     log.info("reconciler_stopped")

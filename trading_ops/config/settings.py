@@ -456,6 +456,18 @@ def setting_sources(settings: Settings, environ: Mapping[str, str] | None = None
     return found
 
 
+def notification_socket(environ: Mapping[str, str] | None = None) -> tuple[str, float]:
+    """Return the socket on which systemd is notified, and the watchdog's seconds; "" and 0: none.
+
+    Args:
+        environ: stands in for the process's environment in tests.
+    """
+    env = os.environ if environ is None else environ
+    microseconds = env.get("WATCHDOG_USEC", "")
+    seconds = int(microseconds) / 1e6 if microseconds.isdecimal() else 0.0
+    return env.get("NOTIFY_SOCKET", ""), seconds
+
+
 def child_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of one of our commands that is to have these settings' folders."""
     place = {f"{PREFIX}ROOT": str(settings.root), f"{PREFIX}VAR": str(settings.var)}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
 
-from trading_ops import logs
+from trading_ops import logs, service_notify
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.settings import Settings
@@ -69,7 +69,9 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
         try:
             await BoundedSite(runner, host, port, tls=tls).start()
             _log.info("node_started", node=node.name, address=node.address, units=len(units))
-            await stopping.wait()
+            # Orders are carried out beside the event loop: while that turns, it does its work.
+            async with service_notify.ready(lambda: True):
+                await stopping.wait()
         except OSError as error:
             raise SetupError(
                 f"nothing can be served on {node.address}: {error.strerror or error}. Fix: stop "

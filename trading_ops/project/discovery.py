@@ -17,7 +17,8 @@ def write_discovery(folder: Path, registry: Registry) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, groups in discovery(registry).items():
-        write_if_changed(folder / f"{name}.json", json.dumps(groups, indent=2) + "\n")
+        # Prometheus may be another user; addresses and labels are no secret.
+        write_if_changed(folder / f"{name}.json", json.dumps(groups, indent=2) + "\n", 0o644)
 
 
 def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:

@@ -14,11 +14,11 @@ def link(path: Path, to: Path) -> None:
     scratch.replace(path)
 
 
-def write_if_changed(path: Path, text: str) -> None:
+def write_if_changed(path: Path, text: str, mode: int | None = None) -> None:
     """Write a file whole or not at all; one that says the same already is left alone."""
     if path.is_file() and path.read_bytes() == text.encode():
         return
-    write(path, text.encode())
+    write(path, text.encode(), mode)
 
 
 def write(path: Path, content: bytes, mode: int | None = None) -> None:

@@ -79,6 +79,9 @@ class Loop:
     passed_at: float = field(init=False, default=-math.inf)
     """When a whole pass last came to its end, on the monotonic clock."""
 
+    turned_at: float = field(init=False, default=-math.inf)
+    """When a pass last came to its end, successful or not, on the monotonic clock."""
+
     snapshot: Snapshot | None = field(init=False, default=None)
     """What the sources said at the last look."""
 
@@ -119,6 +122,7 @@ class Loop:
             due = max(polled_at + self.poll_seconds, self._not_before) <= clock.monotonic()
             polled_at = clock.monotonic() if due else polled_at
             rest = await self._guarded_pass(succeeded, poll=due)
+            self.turned_at = clock.monotonic()
             if clock.monotonic() - removed_at > RETENTION_SECONDS:
                 removed_at = clock.monotonic()
                 if "retention" not in self.jobs:
@@ -126,8 +130,15 @@ class Loop:
             until_poll = polled_at + self.poll_seconds - clock.monotonic()
             await self._sleep(min(rest, max(until_poll, self._resting)))
 
+    def turns(self) -> bool:
+        """Whether passes are made, failing ones too: a lost database is no reason to kill it."""
+        return self._is_recent(self.turned_at)
+
     def _comes_round(self) -> bool:
-        since = max(self.passed_at, self._began_at)
+        return self._is_recent(self.passed_at)
+
+    def _is_recent(self, moment: float) -> bool:
+        since = max(moment, self._began_at)
         return clock.monotonic() - since < 2 * self.poll_seconds + DRAIN_SECONDS
 
     async def _sleep(self, seconds: float) -> None:

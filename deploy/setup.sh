@@ -1,0 +1,233 @@
+#!/bin/sh
+# Installs, upgrades and removes trading-ops as systemd services on Debian 12. Each command can be
+# repeated; what is there already is kept.
+#
+#   setup.sh install [--package SPEC]    SPEC: what pip installs, as trading-ops[node]==0.1.0 or a wheel
+#   setup.sh upgrade [--package SPEC]    a new release beside the old one; local changes are kept
+#   setup.sh rollback                    back to the release before
+#   setup.sh uninstall                   asks before it removes configuration and data
+#   --dry-run                            prints the commands and runs none
+#   --no-prometheus                      leaves Debian's Prometheus and Alertmanager alone
+set -eu
+
+BASE=/opt/trading-ops
+PROJECT=/etc/trading-ops
+VAR=/var/lib/trading-ops
+NODE_VAR=/var/lib/trading-ops-node
+UNITS=/etc/systemd/system
+POLKIT=/etc/polkit-1/rules.d/50-trading-ops-node.rules
+COMMAND=/usr/local/bin/trading-ops
+SERVICES='trading-ops-reconciler trading-ops-exporter trading-ops-node'
+PACKAGE='trading-ops[node,exporter,postgresql]'
+DRY_RUN=''
+WITH_PROMETHEUS=yes
+
+say() { printf '%s\n' "$*"; }
+die() { printf 'Error: %s\n' "$*" >&2; exit 1; }
+
+run() {
+    if [ -n "$DRY_RUN" ]; then say "would run: $*"; else "$@"; fi
+}
+
+# Write standard input to a file, whole or not at all.
+put() {
+    if [ -n "$DRY_RUN" ]; then
+        cat >/dev/null
+        say "would write: $2 (mode $1)"
+    else
+        cat >"$2.new"
+        chmod "$1" "$2.new"
+        mv "$2.new" "$2"
+    fi
+}
+
+ours() { run runuser -u trading-ops -- env TRADING_OPS_ROOT=$PROJECT $BASE/current/bin/trading-ops "$@"; }
+
+packages() {
+    set -- python3-venv dbus polkitd
+    [ -z "$WITH_PROMETHEUS" ] || set -- "$@" prometheus prometheus-alertmanager
+    missing=''
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' ||
+            missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    run apt-get update -q
+    # shellcheck disable=SC2086 # names have no spaces
+    run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+}
+
+users() {
+    for user in trading-ops trading-ops-node; do
+        getent passwd $user >/dev/null ||
+            run useradd --system --user-group --no-create-home --home-dir /nonexistent \
+                --shell /usr/sbin/nologin $user
+    done
+}
+
+# A new virtual environment beside the old one; the link `current` moves when it is whole.
+release() {
+    new=$BASE/releases/$(date -u +%Y%m%dT%H%M%SZ)
+    run install -d -m 0755 $BASE/releases
+    run python3 -m venv "$new"
+    run "$new/bin/python" -m pip install --quiet --disable-pip-version-check "$PACKAGE"
+    run "$new/bin/trading-ops" --version
+    old=$(readlink $BASE/current 2>/dev/null || true)
+    [ -z "$old" ] || run ln -sfn "$old" $BASE/previous
+    switch "$new"
+}
+
+switch() {
+    run ln -sfn "$1" $BASE/current.new
+    run mv -T $BASE/current.new $BASE/current
+}
+
+command_line() {
+    put 0755 $COMMAND <<END
+#!/bin/sh
+# Written by setup.sh: trading-ops as the user of its services, whose tokens it reads.
+[ "\$(id -u)" = 0 ] && exec runuser -u trading-ops -- "\$0" "\$@"
+TRADING_OPS_ROOT=\${TRADING_OPS_ROOT:-$PROJECT} exec $BASE/current/bin/trading-ops "\$@"
+END
+}
+
+project() {
+    if [ -e $PROJECT/targets.yml ]; then
+        run $BASE/current/bin/trading-ops init $PROJECT --update
+    else
+        run $BASE/current/bin/trading-ops init $PROJECT
+        run sed -i -e "s|^# var: var\$|var: $VAR|" \
+            -e "s|^# listener_users: .*|listener_users: trading-ops-node|" $PROJECT/settings.yml
+    fi
+    run chmod -R a+rX $PROJECT
+}
+
+folders() {
+    reader=$(getent group prometheus >/dev/null && echo prometheus || echo trading-ops)
+    # Others may pass through to their own folder; the tokens of the group's folders are copies.
+    run install -d -o trading-ops -g trading-ops -m 0711 $VAR
+    run install -d -o trading-ops -g trading-ops -m 0700 $VAR/secrets $VAR/log
+    for folder in prometheus prometheus/targets alertmanager; do
+        run install -d -o trading-ops -g trading-ops -m 0755 "$VAR/$folder"
+    done
+    run install -d -o trading-ops -g "$reader" -m 2750 $VAR/prometheus/secrets $VAR/alertmanager/secrets
+    run install -d -o trading-ops-node -g trading-ops-node -m 0700 $NODE_VAR $NODE_VAR/secrets
+    ours config apply
+    run install -o trading-ops-node -g trading-ops-node -m 0600 $VAR/secrets/node_token $NODE_VAR/secrets/node_token
+}
+
+units() {
+    for unit in $SERVICES; do
+        run install -m 0644 "$PROJECT/deploy/systemd/$unit.service" $UNITS/
+    done
+    run systemctl daemon-reload
+}
+
+# Debian's units read these files; the one that was there is kept for uninstall.
+peers() {
+    [ -n "$WITH_PROMETHEUS" ] || return 0
+    peer prometheus "--config.file=$VAR/prometheus/prometheus.yml --storage.tsdb.retention.time=35d --web.listen-address=127.0.0.1:9090"
+    peer prometheus-alertmanager "--config.file=$VAR/alertmanager/alertmanager.yml --web.listen-address=127.0.0.1:9093 --cluster.listen-address="
+}
+
+peer() {
+    file=/etc/default/$1
+    grep -qs 'written by trading-ops' "$file" && return 0
+    [ ! -e "$file" ] || [ -e "$file.before-trading-ops" ] || run cp -p "$file" "$file.before-trading-ops"
+    put 0644 "$file" <<END
+# written by trading-ops setup.sh; the file before is $file.before-trading-ops
+ARGS="$2"
+END
+}
+
+start() {
+    run systemctl enable --quiet trading-ops-reconciler trading-ops-exporter
+    run systemctl restart trading-ops-reconciler trading-ops-exporter
+    if polkit; then
+        run systemctl enable --quiet trading-ops-node
+        run systemctl restart trading-ops-node
+    else
+        say "No service in targets.yml names a node yet: add one, then run setup.sh install again."
+    fi
+    [ -z "$WITH_PROMETHEUS" ] || run systemctl restart prometheus prometheus-alertmanager
+}
+
+# The node may manage the listed units and no others. Fails where no service names a node.
+polkit() {
+    if [ -n "$DRY_RUN" ]; then
+        say "would write: $POLKIT"
+        return 0
+    fi
+    name=$(sed -n 's/^NODE_NAME=//p' /etc/default/trading-ops-node 2>/dev/null || true)
+    rule=$(TRADING_OPS_ROOT=$PROJECT $BASE/current/bin/trading-ops node --name "$name" --polkit trading-ops-node 2>/dev/null) ||
+        return 1
+    printf '%s\n' "$rule" | put 0644 $POLKIT
+}
+
+uninstall() {
+    for unit in $SERVICES; do
+        [ ! -e "$UNITS/$unit.service" ] || run systemctl disable --quiet --now "$unit"
+        run rm -f "$UNITS/$unit.service"
+    done
+    for name in prometheus prometheus-alertmanager; do
+        [ ! -e "/etc/default/$name.before-trading-ops" ] || {
+            run mv "/etc/default/$name.before-trading-ops" "/etc/default/$name"
+            run systemctl restart "$name"
+        }
+    done
+    run rm -f $POLKIT $COMMAND
+    run rm -rf $BASE
+    run systemctl daemon-reload
+    for folder in $PROJECT $VAR $NODE_VAR; do
+        [ -e "$folder" ] || continue
+        answer=''
+        [ ! -t 0 ] || { printf 'Remove %s too? [y/N] ' "$folder"; read -r answer || true; }
+        case $answer in [yY]*) run rm -rf "$folder" ;; *) say "kept: $folder" ;; esac
+    done
+}
+
+rollback() {
+    old=$(readlink $BASE/previous) || die "there is no release before this one in $BASE"
+    run ln -sfn "$(readlink $BASE/current)" $BASE/previous
+    switch "$old"
+    for unit in $SERVICES; do
+        run systemctl try-restart "$unit"
+    done
+    say "Now $old. The database keeps its newer schema; restore a backup if the old release refuses it."
+}
+
+main() {
+    action=${1:-}
+    [ $# = 0 ] || shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --dry-run) DRY_RUN=yes ;;
+        --no-prometheus) WITH_PROMETHEUS='' ;;
+        --package) shift; PACKAGE=${1:?--package needs a value} ;;
+        *) die "unknown option $1" ;;
+        esac
+        shift
+    done
+    [ -n "$DRY_RUN" ] || [ "$(id -u)" = 0 ] || die "run it as root, or with --dry-run"
+    case $action in
+    install | upgrade)
+        [ "$action" = install ] || [ -e $BASE/current ] || [ -n "$DRY_RUN" ] ||
+            die "nothing is installed in $BASE: setup.sh install"
+        packages
+        users
+        [ "$action" = install ] && [ -e $BASE/current ] || release
+        command_line
+        project
+        folders
+        units
+        peers
+        start
+        say "Done. Next: trading-ops doctor"
+        ;;
+    rollback) rollback ;;
+    uninstall) uninstall ;;
+    *) die "usage: setup.sh install|upgrade|rollback|uninstall [--package SPEC] [--no-prometheus] [--dry-run]" ;;
+    esac
+}
+
+main "$@"

@@ -1,0 +1,58 @@
+"""systemd's notification protocol (sd_notify): ready, stopping, and the watchdog.
+
+The watchdog is fed only while the process does its work, so that systemd restarts one that hangs.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+
+from trading_ops import logs
+from trading_ops.config.settings import notification_socket
+
+_log = logs.get(__name__)
+
+FEEDS = 4
+"""Within the time after which systemd kills the process."""
+
+
+@contextlib.asynccontextmanager
+async def ready(works: Callable[[], bool]) -> AsyncIterator[None]:
+    """Tell systemd that this process is ready, and feed its watchdog; at the end, that it stops.
+
+    Without systemd nothing is done.
+
+    Args:
+        works: whether the process does its work.
+    """
+    address, seconds = notification_socket()
+    _tell(address, "READY=1")
+    feeding = asyncio.create_task(_feed(address, seconds / FEEDS, works)) if seconds else None
+    try:
+        yield
+    finally:
+        if feeding is not None:
+            feeding.cancel()
+        _tell(address, "STOPPING=1")
+
+
+async def _feed(address: str, pause: float, works: Callable[[], bool]) -> None:
+    while True:
+        if works():
+            _tell(address, "WATCHDOG=1")
+        else:
+            _log.error("watchdog_not_fed", reason="this process does not do its work")
+        await asyncio.sleep(pause)
+
+
+def _tell(address: str, state: str) -> None:
+    if not address:
+        return
+    # A leading @ stands for the zero byte of an abstract address.
+    path = "\0" + address[1:] if address.startswith("@") else address
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sending:
+            sending.sendto(state.encode(), path)
+    except OSError as error:
+        _log.warning("systemd_not_notified", state=state, reason=str(error))
