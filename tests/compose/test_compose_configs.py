@@ -77,8 +77,8 @@ def test_the_bot_has_the_secrets_that_its_configuration_names_and_the_supervisor
 
 
 def test_the_reconciler_has_every_secret_of_its_own() -> None:
-    """What `wiring` and the API read by name, and the password of its role."""
-    code = (ROOT / "trading_ops" / "wiring.py").read_text(encoding="utf-8")
+    """What `app` and the API read by name, and the password of its role."""
+    code = (ROOT / "trading_ops" / "app" / "build.py").read_text(encoding="utf-8")
     auth = (ROOT / "trading_ops" / "api" / "auth.py").read_text(encoding="utf-8")
     asked = set(re.findall(r'secrets?\("(\w+)"\)', code)) | set(re.findall(r'"(\w+_token)":', auth))
     asked |= {"agent_token_alpha", "supervisor_token", "database_password"}
