@@ -43,6 +43,7 @@ from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics, Exposition
+from trading_ops.tls.contexts import TlsFiles, serving
 
 START_SECONDS = 10.0
 STOP_SECONDS = 2.0
@@ -68,6 +69,7 @@ class Agent:
         holds_wait_seconds: float = WAIT_SECONDS,
         read_seconds: float = READ_SECONDS,
         trace_memory: bool = True,
+        tls: TlsFiles | None = None,
     ) -> None:
         """Load the durable state; nothing is served yet.
 
@@ -86,6 +88,8 @@ class Agent:
                 the holds; 0: it does not wait.
             read_seconds: within which a request's body must have arrived.
             trace_memory: whether that command is there.
+            tls: the files for TLS; every client then needs a certificate of the same CA. None:
+                connections are not encrypted.
 
         Raises:
             SetupError: the file of fences is damaged, or that of the token cannot be used.
@@ -109,6 +113,7 @@ class Agent:
         self._agent_tokens = AgentTokens(agent_token)
         self._heartbeat_limit = heartbeat_limit_seconds
         self._read_seconds = read_seconds
+        self._tls = serving(tls, every_client=True) if tls else None
         self._incarnation = incarnation(os.getpid())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -120,7 +125,10 @@ class Agent:
 
         Raises:
             SetupError: the address cannot be listened on.
+            ConfigError: the files for TLS are missing or cannot be used.
         """
+        if self._tls:
+            self._tls()
         bot_loop = asyncio.get_running_loop()
         ready = threading.Event()
         failure: list[OSError] = []
@@ -209,7 +217,7 @@ class Agent:
         runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
-            await BoundedSite(runner, self.host, self.port).start()
+            await BoundedSite(runner, self.host, self.port, tls=self._tls).start()
         except OSError as error:
             failure.append(error)
             return

@@ -21,6 +21,7 @@ from trading_ops.config.token_files import TokenFile, agent_token_name, new_toke
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.watchers import Progress, Watchers, watchers_of
+from trading_ops.tls.contexts import TlsFiles
 
 LOOPBACK = "127.0.0.1"
 
@@ -54,8 +55,10 @@ def embed(
     watch_loop: bool = True,
     pass_limit_seconds: float = 10.0,
     holds_wait_seconds: float = WAIT_SECONDS,
+    host: str = LOOPBACK,
+    tls: Path | str | None = None,
 ) -> Embedded:
-    """Start the agent on loopback, and all watchers; call in the loop that the commands run in.
+    """Start the agent and all watchers; call in the loop that the commands run in.
 
     Health and progress are the heartbeat's. A bot that has more to tell makes an `Agent` and
     `watchers_of` by itself.
@@ -73,11 +76,19 @@ def embed(
         pass_limit_seconds: age from which the last whole pass is too old.
         holds_wait_seconds: for which the gate waits after a start for the reconciler to confirm the
             holds; 0 for a bot without a reconciler.
+        host: to listen on; one that other machines reach needs `tls`.
+        tls: folder with ca.crt, NAME.crt and NAME.key of `trading-ops tls init`.
 
     Raises:
         SetupError: a token or the folder cannot be used, the state is damaged, or the port cannot
             be listened on.
+        ConfigError: the files for TLS are missing or cannot be used.
     """
+    if tls is None and host != LOOPBACK:
+        raise SetupError(
+            f"the agent does not listen on {host} without TLS. Fix: run `trading-ops tls init`, "
+            "and name the folder with `tls=`"
+        )
     folder = Path(state)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +98,7 @@ def embed(
         ) from error
     agent = Agent(
         name=name,
-        address=(LOOPBACK, port),
+        address=(host, port),
         metrics=metrics,
         health=lambda: Health(heartbeat_at=metrics.heartbeat_at),
         commands=commands or {},
@@ -96,6 +107,7 @@ def embed(
         agent_token=_own_token(Path(secrets) / agent_token_name(name)),
         heartbeat_limit_seconds=pass_limit_seconds,
         holds_wait_seconds=holds_wait_seconds,
+        tls=TlsFiles(Path(tls), name) if tls is not None else None,
     )
     agent.start()
     passes = Progress(

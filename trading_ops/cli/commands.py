@@ -48,6 +48,9 @@ COMMANDS: Mapping[str, Entry] = {
     "status": _entry("status", "status", "Show what is registered and whether it answers."),
     "doctor": _entry("doctor", "doctor", "Check the installation, and show how to fix it."),
     "restart": _entry("restart", "restart", "Restart a bot by its service manager."),
+    "tls": Entry(
+        "trading_ops.cli.tls", "tls", "Create, renew and list certificates.", needs="cryptography"
+    ),
     "incidents": _entry("incidents", "incidents", "List incidents, or show one timeline."),
     "audit": _entry("audit", "audit", "Verify and anchor the audit log."),
     "automation": _entry("automation", "automation", "Show, pause and resume auto-remediation."),

@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 import yaml
 
+from trading_ops.clients.connection import session_of
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.engines import Engines
 from trading_ops.clients.http import Http
@@ -22,7 +23,6 @@ from trading_ops.doctor.check import Check
 from trading_ops.doctor.peers import receiver_check, rules_check, version_check
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.errors import TradingOpsError
-from trading_ops.listener import KnownListeners, trusted_users
 
 WITHIN = timedelta(seconds=5)
 ALIVE = {
@@ -147,8 +147,7 @@ class _Unhealthy(TradingOpsError):
 @contextlib.asynccontextmanager
 async def connections(settings: Settings, registry: Registry) -> AsyncIterator[Connections]:
     """Open a session that sends tokens to trusted users only."""
-    connector = KnownListeners(trusted_users(settings.listener_users))
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with session_of(settings) as session:
         yield Connections(settings, registry, session)
 
 

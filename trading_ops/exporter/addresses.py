@@ -35,7 +35,7 @@ def check_listening(address: str, where: str, *, beyond_this_host: bool) -> None
             where,
             "address",
             f"{address} can be reached from other machines",
-            "write 127.0.0.1:PORT, or add `beyond_this_host: true` if that is meant",
+            "write 127.0.0.1:PORT, or name a `tls_folder` (docs/security.md)",
         )
 
 

@@ -132,7 +132,14 @@ class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ids, separated by commas; `any`: it is not checked."""
 
     beyond_this_host: bool = False
-    """True: `address` may be one that other machines reach."""
+    """True: `address` may be one that other machines reach, without TLS."""
+
+    tls_folder: Path | None = None
+    """Folder with ca.crt, and with the certificate and key of `tls_name`: every client then needs a
+    certificate of that CA."""
+
+    tls_name: str = "exporter"
+    """Of the exporter in targets.yml."""
 
 
 def load_config(path: Path) -> ExporterConfig:
@@ -161,13 +168,17 @@ def _whole(config: ExporterConfig, *, where: str, folder: Path) -> ExporterConfi
     return msgspec.structs.replace(config, metrics_token_file=token)
 
 
+def _may_reach_out(config: ExporterConfig) -> bool:
+    return config.beyond_this_host or config.tls_folder is not None
+
+
 def check(config: ExporterConfig, where: str) -> None:
     """Check what types cannot say.
 
     Raises:
         ConfigError: two entries share a name, or an entry contradicts itself.
     """
-    check_listening(config.address, where, beyond_this_host=config.beyond_this_host)
+    check_listening(config.address, where, beyond_this_host=_may_reach_out(config))
     venues = [venue.name for venue in config.venues] + [venue.name for venue in config.ccxt]
     _check_unique(where, "venues, ccxt", venues)
     _check_unique(where, "freqtrades", [bot.name for bot in config.freqtrades])

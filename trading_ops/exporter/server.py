@@ -18,6 +18,8 @@ from trading_ops.exporter.freqtrade.bot import FreqtradeBot
 from trading_ops.exporter.secret import read_secret
 from trading_ops.exporter.sources import opened
 from trading_ops.instrument.exposition import Exposition, View
+from trading_ops.tls.contexts import TlsFiles
+from trading_ops.tls.contexts import serving as tls_serving
 
 _log = logs.get(__name__)
 
@@ -48,7 +50,9 @@ async def serving(config: ExporterConfig) -> AsyncIterator[None]:
             await _first_look(watched)
             await runner.setup()
             host, port = host_and_port(config.address)
-            await BoundedSite(runner, host, port).start()
+            files = TlsFiles(config.tls_folder, config.tls_name) if config.tls_folder else None
+            tls = tls_serving(files, every_client=True) if files else None
+            await BoundedSite(runner, host, port, tls=tls).start()
             _log.info("exporter_started", address=config.address)
             yield
         finally:

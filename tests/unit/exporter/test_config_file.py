@@ -56,7 +56,7 @@ ENTRY = "ccxt:\n  - {name: a, exchange: kraken}\n  - "
         ("address: 5", "address", "Expected `str`, got `int`"),
         ("address: nowhere", "address", "no host:port"),
         ("address: 127.0.0.1:99999", "address", "no host:port"),
-        ("address: 0.0.0.0:8421", "address", "beyond_this_host: true"),
+        ("address: 0.0.0.0:8421", "address", "name a `tls_folder`"),
         ("address: example.org:8421", "address", "can be reached from other machines"),
         ("paths: /", "paths", "Expected `array`"),
         ("paths: [3]", "paths[0]", "Expected a path"),

@@ -1,0 +1,150 @@
+"""`tls`: a certificate authority and certificates for what is reached beyond this machine."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trading_ops import clock
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.clients.connection import OPERATOR
+from trading_ops.config.settings import load_settings
+from trading_ops.config.targets import load_targets, split_address
+from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import ConfigError, SetupError
+
+if TYPE_CHECKING:
+    from trading_ops.tls.authority import Authority
+
+CALLERS = frozenset({Kind.RECONCILER, Kind.PROMETHEUS, Kind.ALERTMANAGER})
+"""What asks others; it needs a certificate wherever it runs."""
+
+LIFETIME_DAYS = 397
+RENEW_DAYS = 30
+CA = "ca"
+
+lifetime_option = click.option(
+    "--days",
+    default=LIFETIME_DAYS,
+    show_default=True,
+    type=click.IntRange(1, 3650),
+    help="Lifetime of the certificates.",
+)
+
+
+@click.group()
+def tls() -> None:
+    """Create, renew and list certificates."""
+
+
+@tls.command()
+@lifetime_option
+def init(days: int) -> None:
+    """Create a CA, and a certificate for each target with TLS, its clients and the operator.
+
+    What is there is kept. A certificate is issued again when its target's address has changed.
+    """
+    from trading_ops.tls.authority import Authority, issued  # noqa: PLC0415 - cryptography is heavy
+
+    folder, registry = _place()
+    try:
+        authority = Authority(folder)
+        there = {one.name: one for one in issued(folder)}
+        for name, hosts, calls in wanted(registry):
+            found = there.get(name)
+            key = folder / f"{name}.key"
+            if found and key.exists() and set(hosts) <= set(found.hosts) and found.calls == calls:
+                continue
+            _issue(authority, name, hosts, calls=calls, days=days)
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be written: {error.strerror or error}") from error
+    click.echo(f"The certificates are in {folder}. Copy to each host: ca.crt, NAME.crt, NAME.key.")
+    click.echo("Keep ca.key on one machine only: its holder can issue certificates.")
+
+
+@tls.command()
+@click.argument("names", nargs=-1)
+@lifetime_option
+@click.option(
+    "--within",
+    default=RENEW_DAYS,
+    show_default=True,
+    help="Without NAMES: renew what expires in this many days.",
+)
+def renew(names: Sequence[str], days: int, within: int) -> None:
+    """Issue certificates again; running processes use them without a restart."""
+    from trading_ops.tls.authority import Authority, issued  # noqa: PLC0415
+
+    folder, _ = _place()
+    there = {one.name: one for one in issued(folder) if one.name != CA}
+    unknown = sorted(set(names) - set(there))
+    if unknown:
+        fix = f"one of {', '.join(there) or 'none yet: run `trading-ops tls init`'}"
+        raise ConfigError(str(folder), unknown[0], "there is no such certificate", fix)
+    before = clock.now() + timedelta(days=within)
+    due = names or [name for name, one in there.items() if one.expires_at < before]
+    try:
+        authority = Authority(folder) if due else None
+        for name in due:
+            if authority:
+                one = there[name]
+                _issue(authority, name, one.hosts, calls=one.calls, days=days)
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be written: {error.strerror or error}") from error
+    if not due:
+        click.echo(f"Nothing expires within {within} days.")
+
+
+@tls.command()
+@output_option
+def show(output: str) -> None:
+    """List the certificates with their hosts and expiry."""
+    from trading_ops.tls.authority import issued  # noqa: PLC0415
+
+    folder, _ = _place()
+    found = issued(folder)
+    if output == "json":
+        print_json(
+            [
+                {
+                    "name": one.name,
+                    "hosts": list(one.hosts),
+                    "expires_at": one.expires_at.isoformat(),
+                    "client": one.calls,
+                }
+                for one in found
+            ]
+        )
+        return
+    if not found:
+        click.echo(f"No certificate is in {folder}: run `trading-ops tls init`")
+    for one in found:
+        left = (one.expires_at - clock.now()).days
+        state = f"expires in {left} days" if left >= 0 else "EXPIRED"
+        hosts = f"  {', '.join(one.hosts)}" if one.hosts else ""
+        click.echo(f"{one.name:<24} {one.expires_at:%Y-%m-%d}  {state}{hosts}")
+
+
+def wanted(registry: Registry) -> Iterable[tuple[str, tuple[str, ...], bool]]:
+    """Yield name, hosts and whether it calls others, for each certificate that is needed."""
+    for target in registry:
+        if target.tls or target.kind in CALLERS:
+            host, _ = split_address(target.address)
+            yield target.name, (host,), target.kind in CALLERS
+    yield OPERATOR, (), True
+
+
+def _issue(
+    authority: "Authority", name: str, hosts: tuple[str, ...], *, calls: bool, days: int
+) -> None:
+    from trading_ops.tls.authority import Wanted  # noqa: PLC0415
+
+    authority.issue(Wanted(name, hosts, calls), timedelta(days=days))
+    click.echo(f"{name}: issued for {days} days")
+
+
+def _place() -> tuple[Path, Registry]:
+    settings = load_settings()
+    return settings.tls, load_targets(settings.targets_file)

@@ -1,0 +1,206 @@
+"""A certificate authority of our own, and the certificates that it signs.
+
+Needs `cryptography`; what only uses certificates does not.
+"""
+
+import ipaddress
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from trading_ops import clock
+from trading_ops.errors import ConfigError
+from trading_ops.tls.contexts import AUTHORITY, TlsFiles
+
+AUTHORITY_KEY = "ca.key"
+AUTHORITY_LIFETIME = timedelta(days=3650)
+BEFORE = timedelta(hours=1)
+"""How long before now a certificate becomes valid: the clocks of two hosts differ."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A certificate that a process needs."""
+
+    name: str
+    hosts: tuple[str, ...]
+    """Names and IP addresses by which it is reached."""
+
+    calls: bool
+    """Whether it may show it as a client: a bot may not, so that it cannot command another bot."""
+
+
+class Authority:
+    """The CA in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Create the CA if the folder has none.
+
+        Raises:
+            ConfigError: the CA's files cannot be read, or one of the two is missing.
+            OSError: the folder cannot be written.
+        """
+        self._folder = folder
+        certificate, key = folder / AUTHORITY, folder / AUTHORITY_KEY
+        if not certificate.exists() and not key.exists():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _create(certificate, key)
+        try:
+            self._certificate = x509.load_pem_x509_certificate(certificate.read_bytes())
+            loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
+        except (OSError, ValueError, TypeError) as error:
+            fix = f"{AUTHORITY} and {AUTHORITY_KEY} of `tls init` must both be in this folder"
+            raise ConfigError(str(folder), "", f"no CA to sign with ({error})", fix) from error
+        if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+            raise ConfigError(str(key), "", "it is not an EC key", "use the key of `tls init`")
+        self._key = loaded
+
+    def issue(self, wanted: Wanted, lifetime: timedelta) -> None:
+        """Write a new key and certificate; readers see the old or the new one, each whole.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        files = TlsFiles(self._folder, wanted.name)
+        key = ec.generate_private_key(ec.SECP256R1())
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH]
+        if wanted.calls:
+            usages.append(ExtendedKeyUsageOID.CLIENT_AUTH)
+        end = min(clock.now() + lifetime, self._certificate.not_valid_after_utc)
+        signed = (
+            _builder(wanted.name, end)
+            .issuer_name(self._certificate.subject)
+            .public_key(key.public_key())
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(_names(wanted)), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+        _write(files.key, _pem(key), 0o600)
+        _write(files.certificate, signed.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate in a folder."""
+
+    name: str
+    hosts: tuple[str, ...]
+    expires_at: datetime
+    calls: bool
+
+
+def issued(folder: Path) -> list[Issued]:
+    """Return the certificates of a folder, by name; the CA is `ca`.
+
+    Raises:
+        ConfigError: one of them is not a certificate.
+    """
+    found = []
+    for path in sorted(folder.glob("*.crt")):
+        try:
+            one = x509.load_pem_x509_certificate(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ConfigError(str(path), "", str(error), "correct or remove the file") from error
+        found.append(Issued(path.stem, _hosts(one), one.not_valid_after_utc, _may_call(one)))
+    return found
+
+
+def _hosts(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return (*names.get_values_for_type(x509.DNSName), *(str(one) for one in addresses))
+
+
+def _may_call(certificate: x509.Certificate) -> bool:
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usages
+
+
+def _create(certificate: Path, key: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder("trading-ops CA", clock.now() + AUTHORITY_LIFETIME)
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    signed = (
+        builder.issuer_name(_subject("trading-ops CA"))
+        .public_key(private.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False
+        )
+        .sign(private, hashes.SHA256())
+    )
+    _write(key, _pem(private), 0o600)
+    _write(certificate, signed.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def _builder(name: str, end: datetime) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_subject(name))
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(clock.now() - BEFORE)
+        .not_valid_after(end)
+    )
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _names(wanted: Wanted) -> Iterable[x509.GeneralName]:
+    found: list[x509.GeneralName] = []
+    for host in dict.fromkeys((wanted.name, *wanted.hosts)):
+        try:
+            found.append(x509.IPAddress(ipaddress.ip_address(host)))
+        except ValueError:
+            found.append(x509.DNSName(host))
+    return found
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.chmod(mode)
+    scratch.replace(path)
