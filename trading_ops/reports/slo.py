@@ -12,9 +12,9 @@ from pathlib import Path
 
 HEAD = """\
 # Written by `python -m trading_ops.reports.slo`; change the objectives there. Recording rules are
-# named as Sloth names them. A month's budget that burns is a page when it would be gone in two to
-# five days, and a ticket when in ten to thirty. Both look at a short and a long window, and at no
-# bot that had too few events or too short a history to tell.
+# named as in Sloth. Burning the monthly error budget pages if it would be spent in two to five
+# days, and opens a ticket if in ten to thirty. Both alerts use a short and a long window, and skip
+# bots with too few events or too short a history.
 groups:
 """
 WINDOWS = ("30m", "1h", "2h", "6h", "1d", "3d", "30d")
@@ -157,8 +157,8 @@ _ALERTS = """\
   - name: trading-slo
     interval: 30s
     rules:
-      # Ten events at least, bad or good, and half an hour of history, in the last hour. Not for
-      # an outage that TradingBotDown has paged, until the short window no longer contains it.
+      # At least ten events and half an hour of history in the last hour. Suppressed for an outage
+      # that TradingBotDown has paged, until the short window no longer contains it.
       - alert: TradingErrorBudgetBurnFast
         expr: |
           (
@@ -178,12 +178,12 @@ _ALERTS = """\
           summary: A bot burns its error budget so fast that it will be spent within days.
           description: >-
             {{{{ $value | humanizePercentage }}}} of the events of {{{{ $labels.sloth_slo }}}}
-            of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad, many times what a
-            month allows.
+            of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad, many times the
+            rate that the monthly error budget allows.
           runbook_url: https://trading-ops.example.invalid/runbooks/TradingErrorBudgetBurnFast.md
           dashboard_url: http://127.0.0.1:3000/d/trading-ops-slo?var-bot={{{{ $labels.bot }}}}
 
-      # The same for what burns slowly: at least six hours of history, and more events.
+      # The same for a slow burn, with at least six hours of history and more events.
       - alert: TradingErrorBudgetBurnSlow
         expr: |
           (
@@ -203,8 +203,8 @@ _ALERTS = """\
           summary: A bot burns more of its error budget than a month allows.
           description: >-
             {{{{ $value | humanizePercentage }}}} of the events of {{{{ $labels.sloth_slo }}}}
-            of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad: at this pace the
-            month's budget does not last.
+            of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad. At this rate
+            the monthly error budget runs out.
           runbook_url: https://trading-ops.example.invalid/runbooks/TradingErrorBudgetBurnSlow.md
           dashboard_url: http://127.0.0.1:3000/d/trading-ops-slo?var-bot={{{{ $labels.bot }}}}
 """
