@@ -17,6 +17,7 @@ from tests.rules.adopting import PAGE, Adopted, adopt, snippet
 from tests.rules.committed import (
     PROMETHEUS,
     ROOT,
+    ROUTES,
     RUNBOOKS,
     AlertRule,
     load_rules,
@@ -107,6 +108,17 @@ def test_what_was_the_teams_stays_the_teams(
 ) -> None:
     """Their alerts, their own Watchdog too, go where they went before."""
     assert told(adopted, **labels) == expected
+
+
+def test_pages_are_grouped_as_shipped() -> None:
+    """By names of ours alone; all other alerts that take our route are one page."""
+    (route,) = yaml.safe_load(snippet("alertmanager.yml"))["route"]["routes"]
+    grouped = route["routes"][2:4]
+    for ours, shipped in zip(grouped, read_yaml(ROUTES)["route"]["routes"][3:5], strict=True):
+        for key in ("matchers", "group_by"):
+            assert ours[key] == shipped[key]
+    assert route["group_by"] == ["page_after"]
+    assert route["matchers"][1] == 'page_after=~"0s|5m|15m|never"'
 
 
 def test_the_page_names_files_that_are_there() -> None:

@@ -126,8 +126,14 @@ def test_hours_are_on_routes_of_people_alone_and_on_each_of_their_children() -> 
 
 def test_pages_are_grouped_as_shipped() -> None:
     """One cause is one page, and no route adds a wait of its own."""
-    for key in ("group_by", "group_wait", "group_interval"):
+    for key in ("group_wait", "group_interval"):
         assert CONFIG["route"][key] == SHIPPED["route"][key]
+    assert "group_by" not in CONFIG["route"]
+    ours, shipped = (
+        [(one["matchers"], one["group_by"]) for one in config["route"]["routes"][3:5]]
+        for config in (CONFIG, SHIPPED)
+    )
+    assert ours == shipped
     people = [one for one in routes_below(CONFIG["route"]) if one["receiver"] != "reconciler"]
     waits = [one["receiver"] for one in people if "group_wait" in one]
     assert waits == ["dead-man-switch"]

@@ -18,7 +18,7 @@ from trading_ops.domain.acknowledgement import PAGE
 
 AT_ONCE = 2.5
 """Seconds; generous. The interval of the reconciler's groups is 1 s."""
-DEADLINE = 15.0
+DEADLINE = 30.0
 
 
 class Loop(NamedTuple):
@@ -88,15 +88,49 @@ async def test_a_page_has_all_that_a_person_needs(loop: Loop) -> None:
 
 
 async def test_one_cause_is_one_page(loop: Loop) -> None:
-    """Many bots of one venue, at once: one mail has them all; another venue's is another."""
+    """Many bots at once, of two venues: one mail has them all; another alert's is another."""
     bots = [f"bot-{number}" for number in range(150)]
-    await loop.alertmanager.post_all([page_of("TradingBotDown", bot=bot) for bot in bots])
+    await loop.alertmanager.post_all(
+        [
+            page_of("TradingBotDown", bot=bot, venue=f"venue-{number % 2}")
+            for number, bot in enumerate(bots)
+        ]
+    )
     mail = await next_mail(loop.receivers)
-    assert mail.subject == "[FIRING] TradingBotDown venue=paper (150 firing, 0 resolved)"
-    lines = {line.strip() for line in mail.body("plain").splitlines()}
-    assert {f"bot = {bot}" for bot in bots} <= lines
-    await loop.alertmanager.post(page_of("TradingBotDown", venue="other"))
-    assert (await next_mail(loop.receivers)).subject.endswith("bot=alpha venue=other")
+    assert mail.subject == "[FIRING] TradingBotDown (150 firing, 0 resolved)"
+    words = mail.body("plain").replace(" = ", "=").split()
+    assert {f"bot={bot}" for bot in bots} <= set(words)
+    await loop.alertmanager.post(page_of("TradingBotDiskLow"))
+    assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingBotDiskLow")
+
+
+def hostile(number: int) -> dict[str, str]:
+    """Return the labels of an alert that no rule of ours raises, each time others."""
+    own = f"{number}{'x' * 1_000}"
+    return [
+        {"alertname": f"Any{own}"},
+        {"alertname": f"Trading{own}", "page_after": "0s"},
+        {"alertname": PAGE, "origin": f"TradingBot{own}", "page_after": "0s"},
+        {"alertname": "TradingBotDown", "venue": own, "page_after": own},
+    ][number % 4]
+
+
+async def test_three_hundred_alerts_of_a_stranger_are_one_small_page(loop: Loop) -> None:
+    """Whatever names, origins, venues and delays they have, and however large they are."""
+    await loop.alertmanager.post_all([hostile(number) for number in range(300)])
+    last = await next_mail(loop.receivers)
+    mails = [last]
+    # One mail. Two, where the machine is so slow that it takes them in for longer than a group waits.
+    while "(300 firing" not in last.subject:
+        last = await next_mail(loop.receivers)
+        mails.append(last)
+    assert len(mails) <= 2
+    assert last.subject == "[FIRING] different alerts (300 firing, 0 resolved)"
+    assert len(last.message.as_bytes()) < 200_000
+    # A page of our own is not lost among them.
+    await loop.alertmanager.post(page_of("TradingBotDiskLow"))
+    mail = await next_mail(loop.receivers)
+    assert mail.subject.startswith("[FIRING] TradingBotDiskLow bot=")
 
 
 @pytest.mark.parametrize("labels", [{"page_after": "0s"}, {}, {"page_after": "soon"}])
@@ -144,8 +178,9 @@ async def test_a_venue_that_says_that_it_is_in_maintenance_is_not_called_dead(lo
     await loop.alertmanager.post(bot_alert("TradingBotBrokerDisconnected", page_after="0s"))
     unacknowledged = {"alertname": "TradingAlertUnacknowledged", "tier": "l2"}
     await loop.alertmanager.post(venue | unacknowledged | {"origin": "TradingVenueDown"})
-    await loop.alertmanager.post(venue | {"alertname": "TradingVenueDown", "venue": "other"})
-    assert (await next_mail(loop.receivers)).subject == "[FIRING] TradingVenueDown venue=other"
+    await loop.alertmanager.post(page_of("TradingVenueDown", venue="other"))
+    subject = (await next_mail(loop.receivers)).subject
+    assert subject == "[FIRING] TradingVenueDown bot=alpha venue=other"
     states = await loop.alertmanager.states()
     assert states["TradingBotBrokerDisconnected"] == "suppressed"
     assert states["TradingAlertUnacknowledged"] == "suppressed"
@@ -160,8 +195,7 @@ async def test_a_closed_market_mutes_its_silence_and_not_a_dead_bot(loop: Loop) 
         await loop.alertmanager.post(bot_alert(name, page_after="0s"))
     assert (await next_told(loop.receivers)).names == ["TradingBotDown"]
     assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingBotDown")
-    elsewhere = bot_alert("TradingBotMarketDataStale", page_after="0s") | {"venue": "other"}
-    await loop.alertmanager.post(elsewhere)
+    await loop.alertmanager.post(page_of("TradingBotMarketDataStale", venue="other"))
     assert (await next_mail(loop.receivers)).subject.endswith("venue=other")
 
 
@@ -180,7 +214,7 @@ async def test_a_dead_venue_mutes_what_follows_from_it_on_that_venue_alone(loop:
     assert "TradingBotDown" in (await next_mail(loop.receivers)).subject
     elsewhere = bot_alert("TradingBotBrokerDisconnected", page_after="0s") | {"venue": "other"}
     await loop.alertmanager.post(elsewhere)
-    assert (await next_mail(loop.receivers)).subject.endswith("venue=other")
+    assert "venue = other" in (await next_mail(loop.receivers)).body("plain")
     states = await loop.alertmanager.states()
     assert states["TradingBotMarketDataStale"] == "suppressed"
     assert states[PAGE] == "suppressed"
