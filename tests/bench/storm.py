@@ -45,6 +45,7 @@ def body_of(first: int, count: int, name: str) -> bytes:
             "bot": f"bot-{number}",
             "venue": "paper",
             "severity": "warning",
+            "page_after": "15m",
         }
         alerts.append(
             {

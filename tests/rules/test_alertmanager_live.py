@@ -120,7 +120,7 @@ async def test_three_hundred_alerts_of_a_stranger_are_one_small_page(loop: Loop)
     await loop.alertmanager.post_all([hostile(number) for number in range(300)])
     last = await next_mail(loop.receivers)
     mails = [last]
-    # One mail. Two, where the machine is so slow that it takes them in for longer than a group waits.
+    # One mail, or two where the machine takes longer to read the alerts than a group waits.
     while "(300 firing" not in last.subject:
         last = await next_mail(loop.receivers)
         mails.append(last)

@@ -49,6 +49,11 @@ class Alert:
         return self.labels.get("alertname", "")
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it carries our page label; another team's alerts do not."""
+        return PAGE_LABEL in self.labels
+
+    @property
     def is_context(self) -> bool:
         """Whether it only says that the pipeline works: such an alert opens no incident."""
         return self.labels.get("severity") == "none"

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.domain.alert import WATCHDOG, Alert, AlertStatus
+from trading_ops.domain.alert import PAGE_LABEL, WATCHDOG, Alert, AlertStatus
 from trading_ops.errors import AWAY
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notification import cut_off, parse_notification
@@ -22,6 +22,12 @@ from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
+
+NO_PAGE_LABEL = "no_page_label"
+"""Why an alert of a notification opens no incident: it is not one of ours."""
+
+NAMES_SHOWN = 10
+"""Of ignored alerts, in one line of the log."""
 
 BATCHES = 5
 """How many batches are taken apart before the loop goes on."""
@@ -129,7 +135,7 @@ class Intake:
             )
 
     def _open(self, connection: Connection, one: "_Parsed", now: datetime) -> None:
-        alerts = [alert for alert in one.alerts if not alert.is_context]
+        alerts = [alert for alert in one.alerts if alert.is_ours and not alert.is_context]
         firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
         incidents.open_all(
             connection,
@@ -153,6 +159,17 @@ class Intake:
                 self.metrics.notifications.labels("quarantined").inc()
             elif _has_watchdog(one.alerts):
                 self.metrics.watchdog.set(one.notification.received_at.timestamp())
+            foreign = [alert for alert in one.alerts if not alert.is_ours]
+            if foreign:
+                names = sorted({alert.name for alert in foreign})
+                log.warning(
+                    "alerts_ignored",
+                    reason=NO_PAGE_LABEL,
+                    count=len(foreign),
+                    alerts=names[:NAMES_SHOWN],
+                    fix=f"route only alerts with the label {PAGE_LABEL} to this receiver",
+                )
+                self.metrics.alerts_ignored.labels(NO_PAGE_LABEL).inc(len(foreign))
 
 
 @dataclass

@@ -88,7 +88,10 @@ class ReconcilerMetrics:
         self.registry = registry or CollectorRegistry()
         self.decisions = counter("trading_ops_decisions_total", self.registry)
         self.attempts = counter("trading_ops_attempts_total", self.registry)
-        self.notifications = counter("trading_ops_notifications_total", self.registry)
+        self.notifications, self.alerts_ignored = (
+            counter("trading_ops_notifications_total", self.registry),
+            counter("trading_ops_alerts_ignored_total", self.registry),
+        )
         self.incidents_held = gauge("trading_ops_incidents_held", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
@@ -151,6 +154,7 @@ class ReconcilerMetrics:
                 self.attempts.labels(action, outcome)
         for result in RESULTS:
             self.notifications.labels(result)
+        self.alerts_ignored.labels("no_page_label")
         for source in ("prometheus", "alertmanager"):
             self.polled.labels(source)
         for refusal in ("no_token", "unknown_token", "role", "forged"):

@@ -36,7 +36,7 @@ OF_ATTEMPTS = {
     " abandoned$": BLUE,
 }
 
-OF_NOTIFICATIONS = {"stored$": GREEN, "refused$": YELLOW, "quarantined$": RED}
+OF_NOTIFICATIONS = {"stored$": GREEN, "refused$": YELLOW, "quarantined$": RED, "ignored$": YELLOW}
 
 OF_SIGNALS = {"ok$": GREEN, "skipped$": BLUE, "timeout$": YELLOW, "(failed|invalid)$": RED}
 

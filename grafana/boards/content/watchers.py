@@ -117,9 +117,10 @@ PATH = row(
         lines(
             "Notifications received",
             "cps",
-            rate("trading_ops_notifications_total", "result"),
+            rate("trading_ops_notifications_total", "result")
+            | rate("trading_ops_alerts_ignored_total", called="alerts ignored"),
             "By the reconciler, per second. Alertmanager sends refused ones again. Quarantined: "
-            "not understood.",
+            "not understood. Ignored: alerts without our label page_after.",
             colors=OF_NOTIFICATIONS,
             runbook="TradingOpsNotificationsRefused TradingOpsNotificationQuarantined",
         ),

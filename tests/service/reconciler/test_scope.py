@@ -23,6 +23,28 @@ async def test_alerts_of_other_teams_open_no_incident(start: Start, world: FakeW
     assert world.receivers == {"reconciler|trading\\-ops"}
 
 
+async def test_an_alert_without_the_page_label_at_the_webhook_is_ignored(start: Start) -> None:
+    """Somebody routes it to us, firing and then resolved; the alert of ours beside it is kept."""
+    foreign = {key: value for key, value in LABELS.items() if key != "page_after"}
+    ignored = 'trading_ops_alerts_ignored_total{reason="no_page_label"}'
+    async with start(poll_interval_seconds=600) as running:
+        world = running.world
+        world.firing = True
+        posted = world.alert()
+        stranger = posted | {"labels": foreign | {"alertname": "CheckoutDown"}}
+        stranger["fingerprint"] = "0123456789abcdef"
+        assert await running.notify(stranger) == 200
+        assert await running.notify(stranger | {"status": "resolved"}) == 200
+        assert await running.notify(posted) == 200
+
+        async def all_taken() -> bool:
+            return await running.metric(ignored) == 2.0 and await running.incident() is not None
+
+        await eventually(all_taken)
+        found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
+    assert [one["alert"] for one in found] == [LABELS["alertname"]]
+
+
 async def test_another_teams_watchdog_is_no_sign_of_life(start: Start, world: FakeWorld) -> None:
     """It says that their rules are evaluated, not ours."""
     world.watchdog = False

@@ -123,6 +123,12 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Refused or unreadable ones are alerts that came late, by the poll.",
         vital=True,
     ),
+    _counter(
+        name="trading_ops_alerts_ignored_total",
+        labels=("reason",),
+        help="Alerts in notifications that opened no incident because they are not ours.",
+        why="A route sends alerts without our page label to the reconciler.",
+    ),
     _gauge(
         name="trading_ops_acknowledged_until_timestamp_seconds",
         unit="seconds",
