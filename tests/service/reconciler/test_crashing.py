@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import LABELS
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
@@ -53,7 +54,7 @@ async def test_it_is_escalated_once_and_set_aside(start: Start, world: FakeWorld
 
         crashing = await running.incident()
         assert crashing is not None
-        other = {"alertname": "ForPeople", "bot": "alpha", "venue": "paper", "severity": "critical"}
+        other = LABELS | {"alertname": "ForPeople"}
         world.foreign.append(other)
         world.labels, former = other, world.labels
         await running.break_it()

@@ -16,11 +16,13 @@ pytestmark = pytest.mark.usefixtures("database_url")
 # So much chance that no database can press it into a page of an index.
 LONG = secrets.token_hex(50_000)
 
+OURS = {"page_after": "5m"}
+
 HOSTILE: dict[str, dict[str, Any]] = {
-    "NUL in a label": {"labels": {"alertname": "a\0b", "bot": "\0", "\0": "x"}},
+    "NUL in a label": {"labels": {"alertname": "a\0b", "bot": "\0", "\0": "x"} | OURS},
     "NUL in a fingerprint": {"fingerprint": "\0"},
     "a long fingerprint": {"fingerprint": LONG},
-    "long labels": {"labels": {"alertname": LONG, "bot": LONG, LONG: LONG}},
+    "long labels": {"labels": {"alertname": LONG, "bot": LONG, LONG: LONG} | OURS},
     "the first year": {"startsAt": "0001-01-01T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z"},
     "the last year": {"startsAt": "9999-12-31T23:59:59.999999Z"},
     "it ended in the last year": {"status": "resolved", "endsAt": "9999-12-31T23:59:59.999999Z"},

@@ -257,7 +257,7 @@ async def test_a_bot_that_does_not_answer_holds_up_no_other_incident(
     async with start() as running:
         await running.break_it()
         await eventually(lambda: world.asked)
-        labels = {"alertname": "ForPeople", "bot": "alpha", "severity": "critical"}
+        labels = {"alertname": "ForPeople", "bot": "alpha", "page_after": "0s"}
         assert await running.notify(world.alert() | {"labels": labels, "fingerprint": ""}) == 200
 
         async def is_decided() -> bool:
