@@ -39,7 +39,6 @@ def test_a_key_of_the_users_file_overrides_only_that_key(tmp_path: Path) -> None
         ("jobs: {audit_verify: {misfire: maybe}}", "jobs.audit_verify"),
         ("jobs: {audit_verify: {timeout: 0s}}", "jobs.audit_verify.timeout"),
         ("jobs: {audit_verify: {jitter: 2h}}", "jobs.audit_verify.jitter"),
-        ("jobs: {audit_verify: {schedule: XNYS close + 30min}}", "jobs.audit_verify.schedule"),
         ("jobs: [", ""),
         ("[]", ""),
     ],

@@ -106,9 +106,6 @@ def _entry(name: str, values: Mapping[str, Any], where: str) -> Entry:
     if jitter > MOST_JITTER:
         raise ConfigError(where, f"{key}.jitter", f"{entry.jitter} is too long", "at most 1h")
     schedule = parse(entry.schedule, entry.zone, where=where, key=key)
-    if isinstance(schedule, AtSession):
-        problem = "no trading sessions are stored in this release"
-        raise ConfigError(where, f"{key}.schedule", problem, "write a cron expression")
     return Entry(
         name=name,
         schedule=schedule,

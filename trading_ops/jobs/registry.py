@@ -7,6 +7,11 @@ from trading_ops.jobs.job import Job
 
 JOBS: Mapping[str, str] = {
     "audit_verify": "trading_ops.jobs.work.commands:AUDIT_VERIFY",
+    "report_daily": "trading_ops.jobs.work.reports:DAILY",
+    "report_monthly": "trading_ops.jobs.work.reports:MONTHLY",
+    "report_quarterly": "trading_ops.jobs.work.reports:QUARTERLY",
+    "report_weekly": "trading_ops.jobs.work.reports:WEEKLY",
+    "trading_sessions": "trading_ops.jobs.work.sessions:TRADING_SESSIONS",
 }
 """The name of each job, and where its `Job` is, as MODULE:ATTRIBUTE."""
 

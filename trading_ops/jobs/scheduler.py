@@ -37,6 +37,10 @@ ON_TIME = timedelta(minutes=5)
 """A due time that is older than this, beyond the jitter, was missed."""
 
 SCHEDULE = "schedule"
+SESSIONS_JOB = "trading_sessions"
+SESSIONS_AGAIN = timedelta(hours=1)
+"""Between two tries to fill an empty table; the failed one is shown by its alert."""
+
 """The actor of a run that no person started."""
 
 LEASE_LOOK_SECONDS = 1.0
@@ -123,7 +127,22 @@ class Scheduler:
                 continue
             if name not in known.running:
                 await self._consider(entry, state, known, now)
+        await self._store_sessions(known, now)
         self._show(known, now)
+
+    async def _store_sessions(self, known: Known, now: datetime) -> None:
+        """Fill the table of a calendar that has no session ahead, without waiting for the job."""
+        entry = self.entries.get(SESSIONS_JOB)
+        empty = [
+            name
+            for name, sessions in known.sessions.items()
+            if not sessions or sessions[-1].closes_at < now
+        ]
+        if not empty or entry is None or not entry.enabled or self.settings.observe_only:
+            return
+        last = known.latest.get(SESSIONS_JOB)
+        if last is None or now - last.started_at > SESSIONS_AGAIN:
+            await self._begin(entry, due_at=None, actor=SCHEDULE)
 
     async def known(self, now: datetime) -> Known:
         """Read everything that a pass decides by."""

@@ -52,7 +52,7 @@ class Command:
         try:
             output, _ = await process.communicate()
         finally:
-            await _end(process)
+            await end(process)
         said = last_line(output)
         if process.returncode:
             return Result(Outcome.FAILED, f"exit code {process.returncode}: {said}")
@@ -67,7 +67,8 @@ def last_line(output: bytes) -> str:
     return lines[-1].strip()[:SHOWN] if lines else ""
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def end(process: asyncio.subprocess.Process) -> None:
+    """End a process that is still running, and wait until it is gone."""
     with contextlib.suppress(ProcessLookupError):
         if process.returncode is None:
             process.terminate()

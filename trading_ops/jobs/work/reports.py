@@ -1,0 +1,53 @@
+"""The jobs that send the reports."""
+
+import asyncio
+from dataclasses import dataclass
+
+from trading_ops.domain.job import Outcome
+from trading_ops.domain.message import MessageKind
+from trading_ops.domain.report import Period
+from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.work.commands import Command
+from trading_ops.notify.config import load_notify
+
+OFF = "messages are off: there is no notify.yml"
+NO_ROUTE = "no route of notify.yml takes reports"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendReport:
+    """Sends the report on one kind of period; each channel gets one on a period once."""
+
+    period: Period
+
+    async def plan(self, context: Context) -> Plan:
+        """Return the report as the only step, unless no one would get it."""
+        if await self._unwanted(context):
+            return Plan()
+        return Plan((Step(f"send the {self.period} report", "a route of notify.yml takes it"),))
+
+    async def run(self, context: Context) -> Result:
+        """Send it by the outbox."""
+        if why := await self._unwanted(context):
+            return Result(Outcome.NOTHING_TO_DO, why)
+        command = Command(
+            arguments=("report", self.period.value, "--send", "--output", "json"),
+            what="",
+            reason="",
+        )
+        return await command.run(context)
+
+    async def _unwanted(self, context: Context) -> str:
+        """Return why no one would get it; empty: someone does.
+
+        Raises:
+            ConfigError: notify.yml is invalid.
+        """
+        config = await asyncio.to_thread(load_notify, context.settings.notify_config)
+        if config is None:
+            return OFF
+        takes = (not one.kinds or MessageKind.REPORT in one.kinds for one in config.routes)
+        return "" if any(takes) else NO_ROUTE
+
+
+DAILY, WEEKLY, MONTHLY, QUARTERLY = (SendReport(period=one) for one in Period)
