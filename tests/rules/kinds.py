@@ -50,7 +50,9 @@ def _of(*actions: str) -> frozenset[Kind]:
 
 FACILITIES = {
     # The paper bot has these two. Neither our agent nor our metrics bring them along.
-    "dead-man switch": Facility(r"dead-man|cancels its orders|orders are cancelled", frozenset()),
+    "dead-man switch": Facility(
+        r"dead[- ]man|cancels its orders|orders are cancelled", frozenset()
+    ),
     "limits of its own": Facility(
         r"(halt|hold)(s|ed) itself|takes on nothing|denies (entries|new)|submits no(thing| orders)",
         frozenset(),
