@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, or_, select, update
 
 from trading_ops.domain.approval import (
     APPROVAL_LASTS,
@@ -18,6 +18,7 @@ from trading_ops.domain.approval import (
 from trading_ops.errors import OrderRefused
 from trading_ops.store import events
 from trading_ops.store.tables import approvals, incidents
+from trading_ops.store.upsert import upsert
 
 OPEN = (ApprovalState.PENDING, ApprovalState.APPROVED)
 """States that can still lead to a start."""
@@ -236,13 +237,8 @@ def _expire(connection: Connection, bound: str, now: datetime) -> None:
 
 def _insert(connection: Connection, values: Mapping[str, Any]) -> bool:
     """Store a new request; False: somebody who asked at the same time was first."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - only where it is used
-
-        statement = postgresql.insert(approvals).on_conflict_do_nothing()
-        return bool(connection.execute(statement.values(**values)).rowcount)
-    connection.execute(insert(approvals).values(**values))
-    return True
+    statement = upsert(connection, approvals).on_conflict_do_nothing()
+    return bool(connection.execute(statement.values(**values)).rowcount)
 
 
 def _count(connection: Connection, bound: str) -> int:

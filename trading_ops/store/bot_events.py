@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.message import Severity
@@ -16,6 +15,7 @@ from trading_ops.store.column_types import storable
 from trading_ops.store.messages import Draft
 from trading_ops.store.search import Place, Span
 from trading_ops.store.tables import bot_event_cursors, bot_events
+from trading_ops.store.upsert import upsert
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +65,13 @@ def store(
     All three in the caller's transaction. An event or message that is there already is left as it
     is, so that a second reconciler, or a repeated reading, changes nothing.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     if found:
         rows = [asdict(one) | {"id": id_of(one.bot, one.event)} for one in found]
-        connection.execute(dialect.insert(bot_events).on_conflict_do_nothing(), rows)
+        connection.execute(upsert(connection, bot_events).on_conflict_do_nothing(), rows)
     messages.store(connection, drafts, now=now)
     moved = {"journal": position.journal, "number": position.number}
-    upsert = dialect.insert(bot_event_cursors).values(bot=bot, **moved)
-    connection.execute(upsert.on_conflict_do_update(index_elements=["bot"], set_=moved))
+    cursor = upsert(connection, bot_event_cursors).values(bot=bot, **moved)
+    connection.execute(cursor.on_conflict_do_update(index_elements=["bot"], set_=moved))
 
 
 def id_of(bot: str, event: str) -> str:

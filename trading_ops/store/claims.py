@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from trading_ops.store import events
 from trading_ops.store.database_clock import database_now
 from trading_ops.store.tables import claims, replicas
+from trading_ops.store.upsert import upsert
 
 LEASE = timedelta(seconds=15)
 MARGIN = timedelta(seconds=5)
@@ -129,12 +130,7 @@ def _make_rows(connection: Connection, keys: Sequence[str]) -> None:
     missing = [{"key": key} for key in keys if key not in known]
     if not missing:
         return
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - only where it is used
-
-        connection.execute(postgresql.insert(claims).on_conflict_do_nothing(), missing)
-    else:
-        connection.execute(insert(claims), missing)
+    connection.execute(upsert(connection, claims).on_conflict_do_nothing(), missing)
 
 
 def release(connection: Connection, replica: str, keys: Collection[str]) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_ops.domain.hold import HeldState, Hold, is_machines
 from trading_ops.errors import StoreError
 from trading_ops.store import event_log, events
 from trading_ops.store.tables import attempts, fences, holds
+from trading_ops.store.upsert import upsert
 
 IN_FORCE = frozenset({"hold_acknowledged", "hold_adopted"})
 """Kinds of events that tell that a bot has a hold."""
@@ -205,8 +205,7 @@ def note_acknowledged(connection: Connection, hold: Hold, *, text: str, now: dat
 
 
 def _insert(connection: Connection, hold: Hold) -> bool:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(holds).values(_columns(hold)).on_conflict_do_nothing()
+    statement = upsert(connection, holds).values(_columns(hold)).on_conflict_do_nothing()
     return connection.execute(statement.returning(holds.c.id)).one_or_none() is not None
 
 

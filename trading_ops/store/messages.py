@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from trading_ops.domain.message import MessageKind, MessageState, Severity, next_try
 from trading_ops.errors import OrderRefused
@@ -19,6 +18,7 @@ from trading_ops.store import events
 from trading_ops.store.column_types import storable
 from trading_ops.store.search import Place, Span
 from trading_ops.store.tables import message_cursors, messages
+from trading_ops.store.upsert import upsert
 
 LEASE = timedelta(seconds=120)
 """For which a batch is its reconciler's; longer than one delivery may take."""
@@ -131,10 +131,9 @@ def store(
     """
     if source is not None and read is not None and not _move(connection, source, *read):
         return False
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     rows = [_row(draft, now) for draft in drafts]
     if rows:
-        connection.execute(dialect.insert(messages).on_conflict_do_nothing(), rows)
+        connection.execute(upsert(connection, messages).on_conflict_do_nothing(), rows)
     return True
 
 
@@ -150,8 +149,7 @@ def _row(draft: Draft, now: datetime) -> dict[str, Any]:
 
 def _move(connection: Connection, source: str, was: int | None, to: int) -> bool:
     if was is None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        first = dialect.insert(message_cursors).values(source=source, seq=to)
+        first = upsert(connection, message_cursors).values(source=source, seq=to)
         done = first.on_conflict_do_nothing().returning(message_cursors.c.seq)
         return connection.execute(done).one_or_none() is not None
     where = (message_cursors.c.source == source, message_cursors.c.seq == was)

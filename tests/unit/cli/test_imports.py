@@ -22,7 +22,7 @@ def test_a_command_that_asks_the_reconciler_imports_no_database(module: str) -> 
 
 UNUSED = (
     *("alembic", "apprise", "ccxt", "click", "croniter", "jinja2", "psutil", "psycopg"),
-    *("pygments", "rich", "trading_ops.cli"),
+    *("pygments", "rich", "sqlalchemy.dialects.postgresql", "trading_ops.cli"),
 )
 
 STATUS = """
