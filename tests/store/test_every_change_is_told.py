@@ -28,6 +28,7 @@ UNTOLD = {
     ("retention", "_remove_approvals_by_hand"): "its caller adds `pruned`",
     ("audit_checkpoints", "add"): "of one row, for callers that tell",
     ("acknowledgements", "_set"): "of one row, for callers that tell",
+    ("bot_events", "*"): "copies of the journals that bots keep, which are no part of the audit",
     ("messages", "*"): "deliveries are no part of the audit; giving up, and what persons order, is",
     ("approvals", "_insert"): "of one row, for callers that tell",
     ("holds", "_insert"): "of one row, for callers that tell",
