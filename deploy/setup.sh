@@ -9,6 +9,7 @@
 #   --dry-run                            prints the commands and runs none
 #   --no-prometheus                      leaves Debian's Prometheus and Alertmanager alone
 set -eu
+umask 022 # the services' users read what root writes; secrets have modes of their own
 
 BASE=/opt/trading-ops
 PROJECT=/etc/trading-ops
@@ -99,7 +100,6 @@ project() {
         run sed -i -e "s|^# var: var\$|var: $VAR|" \
             -e "s|^# listener_users: .*|listener_users: trading-ops-node|" $PROJECT/settings.yml
     fi
-    run chmod -R a+rX $PROJECT
 }
 
 folders() {
@@ -191,9 +191,9 @@ rollback() {
     run ln -sfn "$(readlink $BASE/current)" $BASE/previous
     switch "$old"
     for unit in $SERVICES; do
-        run systemctl try-restart "$unit"
+        run systemctl try-restart "$unit" || say "$unit does not start: journalctl -u $unit"
     done
-    say "Now $old. The database keeps its newer schema; restore a backup if the old release refuses it."
+    say "Now $old. If it refuses a newer database: trading-ops restore ID --in-place (docs/install.md)."
 }
 
 main() {
