@@ -21,6 +21,9 @@ SLACK = 64
 FLEET_SECONDS = 5.0
 """How soon while the fleet holds it back: many incidents wait together, and none is urgent."""
 
+UNKNOWN_LONGEST_SECONDS = 5.0
+"""While a source does not answer, it is asked after 1, 2 and 4 s, and then this often."""
+
 FLEET = frozenset({Reason.STORM, Reason.FLEET_UNHEALTHY, Reason.GLOBAL_BUDGET})
 
 QUIET = frozenset(
@@ -58,6 +61,8 @@ class Agenda:
         self._times: list[tuple[float, str]] = []
         self._next: dict[str, float] = {}
         self._held: dict[str, Reason] = {}
+        self._unknown: Counter[str] = Counter()
+        """How many looks in a row found a source unknown, by incident."""
 
     def add(self, keys: Iterable[str]) -> None:
         """Have these looked at in the next pass."""
@@ -98,6 +103,12 @@ class Agenda:
         if isinstance(sight.decision, Wait) and sight.decision.reason in FLEET:
             self._held[key] = sight.decision.reason
         self._next.pop(key, None)
+        if isinstance(sight.decision, Wait) and sight.decision.reason is Reason.SOURCE_UNKNOWN:
+            again_in = min(again_in * 2.0 ** self._unknown[key], UNKNOWN_LONGEST_SECONDS)
+            if again_in < UNKNOWN_LONGEST_SECONDS:
+                self._unknown[key] += 1
+        else:
+            self._unknown.pop(key, None)
         if again_in < math.inf:
             self._at(key, now + again_in)
 
@@ -109,6 +120,7 @@ class Agenda:
         """Drop an incident that is closed, or that another replica has."""
         self._sights.pop(key, None)
         self._held.pop(key, None)
+        self._unknown.pop(key, None)
         self._next.pop(key, None)
         self._due.discard(key)
 

@@ -69,6 +69,22 @@ def test_how_soon_a_decision_is_looked_at_again() -> None:
     assert again_in(Wait(reason=Reason.PAUSED), 20) == 20
 
 
+def test_while_a_source_is_unknown_it_is_asked_less_and_less_often() -> None:
+    """After 1, 2 and 4 s and then each 5 s; from the start again once it has answered."""
+    agenda = Agenda()
+    unknown = Sight(AlertView.UNKNOWN, (), Wait(reason=Reason.SOURCE_UNKNOWN))
+
+    def waits(sight: Sight) -> float:
+        agenda.looked("a", sight, again_in=again_in(sight.decision, None), now=0)
+        return agenda.next_in(0)
+
+    assert [waits(unknown) for _ in range(5)] == [1, 2, 4, 5, 5]
+    assert waits(SIGHT) == SOON_SECONDS
+    assert waits(unknown) == SOON_SECONDS
+    agenda.forget("a")
+    assert waits(unknown) == SOON_SECONDS
+
+
 def test_times_that_do_not_count_any_more_do_not_pile_up() -> None:
     """Paused for a day, and looked at again at every change meanwhile."""
     agenda = Agenda()
