@@ -73,6 +73,36 @@ def test_markup_in_a_value_is_no_markup(tmp_path: Path, name: str, kind: str) ->
     assert "&lt;script" in text
 
 
+@pytest.mark.parametrize(
+    ("common", "name"),
+    [
+        ({}, "different alerts"),
+        ({"alertname": "TradingAlertPersists"}, "TradingAlertPersists"),
+        ({"alertname": "TradingAlertPersists", "origin": "TradingBotDown"}, "TradingBotDown"),
+    ],
+)
+def test_a_subject_always_has_a_name(tmp_path: Path, common: dict[str, str], name: str) -> None:
+    """Also when the alerts of one mail have nothing in common."""
+    subject = rendered(tmp_path, "trading.mail.subject", "text", commonLabels=common)
+    assert subject.strip() == f"[FIRING] {name}"
+
+
+def test_a_mail_is_short_however_much_was_posted(tmp_path: Path) -> None:
+    """20 alerts in full, a line for each of the next 180, and long values are cut."""
+    (one,) = DATA["alerts"]
+    long = "x" * 3_000
+    name = {"alertname": long, "bot": long}
+    labels = {f"label{number}": long for number in range(50)} | name
+    large = one | {"labels": labels, "annotations": dict.fromkeys(one["annotations"], long)}
+    text = rendered(
+        tmp_path, "trading.mail.text", "text", alerts=[large] * 20 + [one | {"labels": name}] * 181
+    )
+    assert len(text) < 400_000
+    assert text.count("Runbook: ") == 20
+    assert text.count(f"FIRING: {'x' * 100} bot={'x' * 100}\n") == 180
+    assert "Not all 201 alerts are shown." in text
+
+
 @pytest.mark.parametrize("name", ["trading.mail.html", "trading.telegram.html"])
 def test_a_label_cannot_leave_its_link(tmp_path: Path, name: str) -> None:
     """It is one value of one variable in the address of the board."""
