@@ -9,17 +9,20 @@ import contextlib
 import ipaddress
 import os
 import pwd
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.hdrs import AUTHORIZATION
 
+from trading_ops import clock
 from trading_ops.tls.contexts import Contexts
+from trading_ops.tls.expiry import OnCertificate
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientTimeout
@@ -111,6 +114,10 @@ def _listening(table: Path, port: int) -> Iterator[tuple[str, int]]:
 class KnownListeners(aiohttp.TCPConnector):
     """Connections that take a token only to listeners of users that are trusted with it."""
 
+    secured_seconds = 600.0
+    """After so long a connection over TLS is made again: a renewed certificate is seen, and one
+    that has expired is refused."""
+
     def __init__(
         self,
         trusted: frozenset[int] | None,
@@ -118,14 +125,17 @@ class KnownListeners(aiohttp.TCPConnector):
         on_impostor: Callable[[str], None] = lambda _why: None,
         force_close: bool = False,
         tls: Contexts | None = None,
+        on_certificate: OnCertificate = lambda _address, _expiry: None,
     ) -> None:
         """Take the answer of `trusted_users`, and what is told of each refused connection.
 
         `force_close` keeps no connection for the next request. `tls` are the contexts for requests
-        to our own processes.
+        to our own processes. `on_certificate` is told of each certificate that was accepted.
         """
         super().__init__(force_close=force_close)
         self.tls = tls
+        self._on_certificate = on_certificate
+        self._secured_at: WeakKeyDictionary[ResponseHandler, float] = WeakKeyDictionary()
         self._trusted = trusted
         self._on_impostor = on_impostor
         self._checked: WeakSet[ResponseHandler] = WeakSet()
@@ -142,7 +152,13 @@ class KnownListeners(aiohttp.TCPConnector):
             Impostor: the listener is another user's; nothing was sent.
         """
         connection = await super().connect(req, traces, timeout)
+        while req.is_ssl() and self._is_old(connection):
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
         protocol = connection.protocol
+        if protocol is not None and req.is_ssl() and protocol not in self._secured_at:
+            self._secured_at[protocol] = clock.boottime()
+            self._note_certificate(req, connection)
         if self._trusted is None or not _is_secret(req) or protocol is None:
             return connection
         if protocol not in self._checked:
@@ -153,6 +169,19 @@ class KnownListeners(aiohttp.TCPConnector):
                 raise Impostor(why)
             self._checked.add(protocol)
         return connection
+
+    def _is_old(self, connection: Connection) -> bool:
+        """Whether a kept connection was secured so long ago that certificates may have changed."""
+        protocol = connection.protocol
+        secured_at = self._secured_at.get(protocol) if protocol is not None else None
+        return secured_at is not None and clock.boottime() - secured_at > self.secured_seconds
+
+    def _note_certificate(self, req: "ClientRequest", connection: Connection) -> None:
+        transport = connection.transport
+        shown = transport.get_extra_info("peercert") if transport else None
+        if isinstance(shown, dict) and "notAfter" in shown:
+            expiry = ssl.cert_time_to_seconds(shown["notAfter"])
+            self._on_certificate(f"{req.url.host}:{req.url.port}", float(expiry))
 
     def _refusal(self, connection: Connection, trusted: frozenset[int]) -> str:
         """Return why no token may be sent over a connection, or nothing."""

@@ -23,6 +23,7 @@ LEGITIMATELY_EMPTY: Mapping[str, str] = {
     "5 Reconciler and incidents / Hours that count": "No sign-off is due.",
     "5 Reconciler and incidents / Age of the last success": "No job has run yet.",
     "5 Reconciler and incidents / Duration of the last run": "No job has run yet.",
+    "5 Reconciler and incidents / Time until certificates expire": "The lab has no TLS.",
     "6 Objectives and error budgets / Budget left in a week": "It needs three hours of history.",
 }
 """Panels that may show nothing on a healthy system, by `board / panel`, with the reason."""

@@ -67,6 +67,7 @@ NOT_RAISED = {
     "TradingOpsBackupNotVerified": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsBackupOverdue": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsHoldsNotStored": Not(LONG, "service/holding/test_holding.py"),
+    "TradingOpsCertificateExpiring": Not(LONG, "service/tls/test_expiry.py"),
     "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),
     "TradingOpsWebhookBacklog": Not(LONG, "service/reconciler/test_measure.py"),
     "TradingOpsJobFailed": Not("no job of the demo fails", "jobs/test_scheduler.py"),

@@ -15,6 +15,7 @@ from trading_ops.reconciler.runbook_index import Plans
 from trading_ops.reconciler.tasks import Tasks
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tls.expiry import Certificates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Base:
     lease: Lease
     tasks: Tasks
     session: aiohttp.ClientSession
+    certificates: Certificates
     name: str
     """Of this reconciler in targets.yml."""
 

@@ -23,6 +23,7 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.secrets import SecretFiles, agent_token_file
 from trading_ops.config.files import refuse_exposed
 from trading_ops.config.settings import Settings
+from trading_ops.config.targets import split_address
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.jobs.config import load_jobs
@@ -71,6 +72,7 @@ from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, w
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tls.expiry import Certificates
 
 log = logs.get(__name__)
 
@@ -134,7 +136,10 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
         alone = sqlite_path(settings.database_url) is not None
         try:
             metrics = ReconcilerMetrics()
-            async with _session(settings, own_entry(settings, registry).name, metrics) as session:
+            name = own_entry(settings, registry).name
+            addresses = {f"{host}:{port}": name for name, host, port in _listeners(registry)}
+            certificates = Certificates(settings.tls, addresses)
+            async with _session(settings, name, metrics, certificates) as session:
                 base = Base(
                     settings=settings,
                     plans=plans,
@@ -145,7 +150,8 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     asking=asking,
                     lease=Lease(leasing, replica_name(), alone=alone),
                     session=session,
-                    name=own_entry(settings, registry).name,
+                    certificates=certificates,
+                    name=name,
                     wakeup=asyncio.Event(),
                 )
                 loop = _loop(base)
@@ -182,7 +188,14 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
             reader.close()
 
 
-def _session(settings: Settings, name: str, metrics: ReconcilerMetrics) -> aiohttp.ClientSession:
+def _listeners(registry: Registry) -> Iterator[tuple[str, str, int]]:
+    for target in registry:
+        yield (target.name, *split_address(target.address))
+
+
+def _session(
+    settings: Settings, name: str, metrics: ReconcilerMetrics, certificates: Certificates
+) -> aiohttp.ClientSession:
     """Return a session that sends tokens to trusted users only."""
     said = Seldom()
 
@@ -191,7 +204,7 @@ def _session(settings: Settings, name: str, metrics: ReconcilerMetrics) -> aioht
         if said.is_due(why):
             log.error("impostor_refused", why=why)
 
-    return session_of(settings, name=name, on_impostor=refused)
+    return session_of(settings, name=name, on_impostor=refused, on_certificate=certificates.shown)
 
 
 @contextlib.asynccontextmanager
@@ -214,7 +227,7 @@ async def _audited(base: Base) -> AsyncIterator[None]:
 async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
     """Build what halts bots; over a session that nothing else can use up."""
     settings, registry = base.settings, base.plans.registry
-    async with _session(settings, base.name, base.metrics) as session:
+    async with _session(settings, base.name, base.metrics, base.certificates) as session:
         directory = _directory(session, base)
         for target in registry.bots:
             base.metrics.holds_reapplied.labels(target.name)
@@ -316,7 +329,11 @@ def _directory(session: aiohttp.ClientSession, base: Base) -> Directory:
 async def _measured(base: Base) -> AsyncIterator[None]:
     """Show what is known beside the loop, so that a loop that hangs does not hide it."""
     measuring = Measuring(
-        writer=base.writer, reader=base.reader, lease=base.lease, metrics=base.metrics
+        writer=base.writer,
+        reader=base.reader,
+        lease=base.lease,
+        certificates=base.certificates,
+        metrics=base.metrics,
     )
     measuring.follow()
     async with base.tasks.running("measurements", measuring.run):

@@ -128,7 +128,10 @@ class ReconcilerMetrics:
         self._task = gauge("trading_ops_task_last_success_timestamp_seconds", self.registry)
         self.clock_stepped = gauge("trading_ops_clock_stepped", self.registry)
         self.history_changed = gauge("trading_ops_audit_history_changed", self.registry)
-        self.auth_refused = counter("trading_ops_auth_refused_total", self.registry)
+        self.auth_refused, self.certificate_expiry = (
+            counter("trading_ops_auth_refused_total", self.registry),
+            gauge("trading_ops_certificate_expiry_timestamp_seconds", self.registry),
+        )
         self.impostors = counter("trading_ops_impostors_refused_total", self.registry)
         self.freqtrade_requests = counter("trading_ops_freqtrade_requests_total", self.registry)
         self.holds_reapplied = counter("trading_ops_holds_reapplied_total", self.registry)

@@ -15,6 +15,7 @@ from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, events, notifications
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tls.expiry import Certificates
 
 log = logs.get(__name__)
 
@@ -31,6 +32,7 @@ class Measuring:
     reader: Reader
     lease: Lease
     metrics: ReconcilerMetrics
+    certificates: Certificates
 
     def follow(self) -> None:
         """Let every scrape ask for what is known without waiting."""
@@ -57,6 +59,8 @@ class Measuring:
         state = notifications.State
         self.metrics.audit_head.set(events.head(connection))
         self.metrics.inbox.labels("pending").set(notifications.count(connection, state.PENDING))
+        for name, expiry in self.certificates.known().items():
+            self.metrics.certificate_expiry.labels(name).set(expiry)
         if scan:
             quarantined = notifications.count(connection, state.QUARANTINED)
             self.metrics.inbox.labels("quarantined").set(quarantined)

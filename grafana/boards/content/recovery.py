@@ -223,6 +223,18 @@ REFUSED = row(
             runbook="TradingOpsAuthRefused",
         ),
         steps(
+            "Time until certificates expire",
+            "s",
+            {
+                "{{component}}": "min by (component) "
+                "(trading_ops_certificate_expiry_timestamp_seconds) - time()"
+            },
+            "TLS certificates that the reconciler has, or that other processes show to it. Empty "
+            "without TLS.",
+            limits=below(14 * 86400),
+            runbook="TradingOpsCertificateExpiring",
+        ),
+        steps(
             "Silences set by hand",
             "short",
             {

@@ -8,6 +8,7 @@ from trading_ops.instrument.entries.reconciler import RECONCILER_METRICS
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 
 LABELLED = {
+    "trading_ops_certificate_expiry_timestamp_seconds",
     "trading_ops_freqtrade_requests_total",
     "trading_ops_holds_reapplied_total",
     "trading_ops_incidents_open",

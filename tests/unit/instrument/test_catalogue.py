@@ -12,6 +12,7 @@ TARGET_LABELS = {"job", "instance", "bot", "env", "service", "cluster", "region"
 CROSS_LABELS = {
     "trading_exporter_freqtrade_requests_total",
     "trading_ops_freqtrade_requests_total",
+    "trading_ops_certificate_expiry_timestamp_seconds",
     "trading_ops_notice",
     "trading_ops_incident_escalated",
     "trading_ops_acknowledged_until_timestamp_seconds",

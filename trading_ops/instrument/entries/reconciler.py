@@ -319,6 +319,13 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Somebody guesses tokens, uses one that was revoked, or tries what a role may not do.",
         vital=True,
     ),
+    _gauge(
+        name="trading_ops_certificate_expiry_timestamp_seconds",
+        labels=("component",),
+        help="When a TLS certificate expires, by the name of the process that shows it.",
+        why="After that, connections to that process are refused.",
+        vital=True,
+    ),
     _counter(
         name="trading_ops_impostors_refused_total",
         help="Listeners of other users that got no token, answers of other processes for a bot.",
