@@ -79,8 +79,8 @@ BUGS = (
             ),
             Change(
                 path="trading_ops/store/starting.py",
-                old="    if not has_budget(connection, plan.target, step.action, limits, "
-                "plan.runbook.alert, now=now):\n        return False\n",
+                old="            target=tuple(attempts.of_target(connection, target, "
+                "since=now - LONGEST_WINDOW)),\n",
                 new="",
             ),
         ),
@@ -108,16 +108,14 @@ BUGS = (
                 "  # what did not start was not decided either\n",
                 new="                events.rewind(connection, before)\n"
                 "            else:\n"
-                "                step = runbook.steps[decision.step]\n"
-                "                work = self.performer.perform(attempt, step, target)\n"
+                "                work = self.performer.perform(attempt, wanted.step, target)\n"
                 "                running.call_soon_threadsafe(self.jobs.start, attempt.id, work)\n"
                 '                __import__("time").sleep(0.05)\n',
             ),
             Change(
                 path="trading_ops/reconciler/reconcile.py",
-                old="        step = runbook.steps[decision.step]\n"
-                "        self.jobs.start(attempt.id, self.performer.perform("
-                "attempt, step, target))\n",
+                old="        self.jobs.start(attempt.id, self.performer.perform("
+                "attempt, wanted.step, target))\n",
                 new="",
             ),
             Change(

@@ -26,9 +26,11 @@ from trading_ops.domain.decision import (
     Reason,
     Run,
     Wait,
+    World,
 )
+from trading_ops.domain.gates import Wanted, shut, taken
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.manual import decide_manual
+from trading_ops.domain.manual import refusal_of, wanted_by_hand
 from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Runbook, Step
 from trading_ops.domain.target import Registry
 from trading_ops.reconciler.context import Surroundings
@@ -41,7 +43,6 @@ from trading_ops.store import (
     events,
     incidents,
     maintenance,
-    orders,
     starting,
     tables,
 )
@@ -158,6 +159,33 @@ class Life:
         """A desk that was kept up to date must say what one that is read anew says."""
         anew = read_desk(self.connection, limits=LIMITS, now=self.now)
         assert said_by(self.read(), self.now) == said_by(anew, self.now)
+        for incident in anew.incidents:
+            for index in range(len(BOOKS[incident.alert].steps)):
+                self.compare_gates(incident, index, anew)
+
+    def compare_gates(self, incident: Incident, index: int, desk: Desk) -> None:
+        """What the pass decides over its desk, the starting transaction says of its own rows."""
+        world = replace(
+            self.around.world(REGISTRY.find(str(incident.target)), desk, self.now),
+            acknowledged=desk.acknowledged.get(incident.id),
+        )
+        wanted = Wanted.of_runbook(
+            incident,
+            BOOKS[incident.alert],
+            index,
+            history=desk.history(incident, self.now),
+            world=world,
+            limits=LIMITS,
+            now=self.now,
+        )
+        decided = taken(incident, world) or shut(wanted)
+        # Nothing that is stored comes from the pass.
+        bare = replace(
+            world, pause=None, maintenance=None, halted=None, acknowledged=None, approvals={}
+        )
+        plan = starting.Plan(wanted=replace(wanted, world=bare, history=History()))
+        checked = starting.closed_gate(self.connection, plan, now=self.now)
+        assert checked == decided
 
     def make_pass(self) -> list[tuple[Incident, Decision]]:
         """Adopt what no notification told of, then look at every open incident once."""
@@ -178,14 +206,16 @@ class Life:
             incidents.forget_resolved(self.connection, incident.id, now=self.now)
         if incident.quiet_since is not None and view in BACK:
             incidents.end_quiet(self.connection, incident.id, now=self.now)
-        self.carry_out(incident, decision, book)
+        self.carry_out(incident, decision, book, world)
         self.commit()
         return decision
 
-    def carry_out(self, incident: Incident, decision: Decision, book: Runbook) -> None:
+    def carry_out(
+        self, incident: Incident, decision: Decision, book: Runbook, world: World
+    ) -> None:
         match decision:
             case Run():
-                self.start(incident, decision, book)
+                self.start(incident, decision, book, world)
             case Escalate():
                 assert incidents.escalate(self.connection, incident.id, decision, now=self.now)
             case Close():
@@ -205,15 +235,17 @@ class Life:
                     now=self.now,
                 )
 
-    def start(self, incident: Incident, decision: Run, book: Runbook) -> None:
-        plan = starting.Plan(
-            incident=incident,
-            runbook=book,
-            step=decision.step,
-            target=str(incident.target),
-            everywhere_limit=LIMITS.attempts,
-            everywhere_since=self.now - LIMITS.window,
+    def start(self, incident: Incident, decision: Run, book: Runbook, world: World) -> None:
+        wanted = Wanted.of_runbook(
+            incident,
+            book,
+            decision.step,
+            history=History(),
+            world=world,
+            limits=LIMITS,
+            now=self.now,
         )
+        plan = starting.Plan(wanted=wanted)
         started = starting.start(self.connection, plan, now=self.now)
         if started is not None:
             alert = (incident.alert, str(incident.target))
@@ -234,7 +266,8 @@ class Life:
                 self.connection, self.now - LIMITS.window, now=self.now
             ),
         )
-        refusal = decide_manual(step, bot, history, world, LIMITS, self.now)
+        wanted = wanted_by_hand(step, bot, history, world, LIMITS, self.now)
+        refusal = refusal_of(shut(wanted), bot)
         if refusal is not None:
             if refusal.reason in ASKS:
                 bound = {"action": step.action, "target": bot, "params": step.params}
@@ -248,16 +281,8 @@ class Life:
                 )
             self.commit()
             return None
-        order = orders.Order(
-            step=step,
-            target=bot,
-            owner=owner,
-            reason="why",
-            limits=Limits(),
-            everywhere_limit=LIMITS.attempts,
-            everywhere_since=self.now - LIMITS.window,
-        )
-        started = orders.start(self.connection, order, now=self.now)
+        plan = starting.Plan(wanted=wanted, ordered_by=owner, reason="why")
+        started = starting.start(self.connection, plan, now=self.now)
         assert started is not None, "nothing can have changed"
         self.judge(started, step)
         self.commit()

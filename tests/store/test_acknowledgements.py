@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from tests.builders import NOW, make_alert, make_runbook
+from tests.builders import NOW, make_alert, make_wanted
 from trading_ops.domain.acknowledgement import Acknowledgement, AcknowledgementKind
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.store import acknowledgements, events, incidents, starting
@@ -129,14 +129,7 @@ def test_nothing_starts_on_what_somebody_took_meanwhile(
     """Between deciding and starting a person may speak: the transaction looks again."""
     found = incidents.find(connection, incident)
     assert found is not None
-    plan = starting.Plan(
-        incident=found,
-        runbook=make_runbook(),
-        step=0,
-        target="alpha",
-        everywhere_limit=20,
-        everywhere_since=NOW - HOUR,
-    )
+    plan = starting.Plan(wanted=make_wanted(found))
     begin(connection, incident)
     assert starting.start(connection, plan, now=NOW) is None
     acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)

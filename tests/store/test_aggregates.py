@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection
 
-from tests.builders import NOW, make_alert, make_attempt, make_runbook, make_step
+from tests.builders import NOW, make_alert, make_attempt, make_runbook, make_step, make_wanted
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Pause, Reason
 from trading_ops.domain.hold import MACHINE, HeldState, Hold
@@ -36,14 +36,7 @@ def opened(connection: Connection) -> Incident:
 
 
 def plan(incident: Incident) -> starting.Plan:
-    return starting.Plan(
-        incident=incident,
-        runbook=make_runbook(),
-        step=0,
-        target="alpha",
-        everywhere_limit=20,
-        everywhere_since=NOW - timedelta(minutes=10),
-    )
+    return starting.Plan(wanted=make_wanted(incident))
 
 
 def test_times_are_exact(connection: Connection) -> None:
@@ -197,7 +190,7 @@ def test_a_start_spends_its_approval(connection: Connection) -> None:
     """With the attempt or not at all: a start that another gate refuses leaves it as it was."""
     incident = opened(connection)
     book = make_runbook(steps=(make_step(approval=True),))
-    wanted = replace(plan(incident), runbook=book)
+    wanted = starting.Plan(wanted=make_wanted(incident, runbook=book))
     assert starting.start(connection, wanted, now=NOW) is None
     asked = approvals.request(
         connection,
@@ -305,7 +298,9 @@ def test_a_step_for_halted_targets_starts_on_one(connection: Connection) -> None
     )
     holds.lay(connection, hold, now=NOW)
     runbook = make_runbook(steps=(make_step(while_halted=True),))
-    assert starting.start(connection, replace(plan(incident), runbook=runbook), now=NOW)
+    assert starting.start(
+        connection, starting.Plan(wanted=make_wanted(incident, runbook=runbook)), now=NOW
+    )
 
 
 def test_attempts_are_in_order_whatever_the_clocks_say(connection: Connection) -> None:

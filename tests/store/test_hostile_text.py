@@ -1,12 +1,13 @@
 """Text from outside that a database could choke on: it is stored, found again, and stops nobody."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import BigInteger, Boolean, Connection, Engine, Integer, LargeBinary
 
-from tests.builders import LABELS, NOW, make_alert, make_runbook
+from tests.builders import LABELS, NOW, make_alert, make_wanted
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Pause, Reason
@@ -121,14 +122,7 @@ def _attempt(connection: Connection, word: str) -> None:
     key = _opened(connection, word)
     incident = incidents.find(connection, key)
     assert incident is not None
-    plan = starting.Plan(
-        incident=incident,
-        runbook=make_runbook(),
-        step=0,
-        target="alpha",
-        everywhere_limit=20,
-        everywhere_since=NOW - timedelta(minutes=10),
-    )
+    plan = starting.Plan(wanted=replace(make_wanted(incident), target="alpha"))
     attempt = starting.start(connection, plan, now=NOW)
     assert attempt is not None
     only = (AttemptState.STARTED,)

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Connection, Engine, func, insert, select
 
-from tests.builders import NOW, make_alert, make_runbook
+from tests.builders import NOW, make_alert, make_wanted
 from tests.databases import sqlite_only
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import AttemptState
-from trading_ops.domain.decision import Close, Pause, Reason
+from trading_ops.domain.decision import Close, GlobalLimits, Pause, Reason
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
@@ -99,14 +99,8 @@ def incident(connection: Connection, at: datetime, name: str = "", *, closed: bo
 
 
 def plan(found: Incident, at: datetime) -> starting.Plan:
-    return starting.Plan(
-        incident=found,
-        runbook=make_runbook(),
-        step=0,
-        target="alpha",
-        everywhere_limit=1_000_000,
-        everywhere_since=at - timedelta(minutes=10),
-    )
+    limits = GlobalLimits(attempts=1_000_000)
+    return starting.Plan(wanted=make_wanted(found, limits=limits, now=at))
 
 
 def hold(connection: Connection, at: datetime, *, released: bool = True) -> None:

@@ -1,14 +1,14 @@
 """Two replicas start at once, on different targets: the budget of all together still holds."""
 
 import threading
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine
 
-from tests.builders import NOW, make_alert, make_runbook
+from tests.builders import NOW, make_alert, make_wanted
 from tests.databases import postgresql_only
 from trading_ops.domain.attempt import Attempt
+from trading_ops.domain.decision import GlobalLimits
 from trading_ops.store import incidents, starting
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
@@ -23,14 +23,7 @@ def test_the_last_start_is_given_once(url: str, engine: Engine) -> None:
     with transaction(engine) as connection:
         incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
         plans = [
-            starting.Plan(
-                incident=incident,
-                runbook=make_runbook(),
-                step=0,
-                target=incident.target or "",
-                everywhere_limit=1,
-                everywhere_since=NOW - timedelta(minutes=10),
-            )
+            starting.Plan(wanted=make_wanted(incident, limits=GlobalLimits(attempts=1)))
             for incident in incidents.open_ones(connection)
         ]
     second: list[Attempt | None] = []

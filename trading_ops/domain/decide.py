@@ -23,7 +23,7 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
-from trading_ops.domain.gates import Wanted, over_at, shut
+from trading_ops.domain.gates import Wanted, over_at, shut, taken
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Runbook, Step
 from trading_ops.domain.target import Kind
@@ -79,19 +79,10 @@ def decide(
         if skipped:
             note += f"; not possible on a {world.target_kind}: {', '.join(skipped)}"
         return Escalate(reason=Reason.STEPS_EXHAUSTED, note=note)
-    step = runbook.steps[index]
-    wanted = Wanted(
-        step=step,
-        index=index,
-        target=incident.target or "",
-        incident=incident,
-        runbook=runbook,
-        history=history,
-        world=world,
-        limits=limits,
-        now=now,
+    wanted = Wanted.of_runbook(
+        incident, runbook, index, history=history, world=world, limits=limits, now=now
     )
-    return shut(wanted) or Run(step=index, note=step.action)
+    return shut(wanted) or Run(step=index, note=wanted.step.action)
 
 
 def next_step(runbook: Runbook, attempts: tuple[Attempt, ...], kind: Kind | None = None) -> int:
@@ -133,13 +124,13 @@ def _under_way(case: _Case) -> Decision | None:
 def _alert_now(case: _Case) -> Decision | None:
     """Act only on what certainly fires and is nobody else's."""
     match case.world.view:
-        case AlertView.FIRING if case.world.acknowledged is None:
+        case AlertView.FIRING:
             return None
         case AlertView.ABSENT:
             return _flaps(case) or _over(case)
         case AlertView.PENDING:
             return Wait(reason=Reason.ALERT_PENDING)
-        case AlertView.FIRING | AlertView.SILENCED:
+        case AlertView.SILENCED:
             why = case.world.acknowledged or "silenced in Alertmanager"
             return Wait(reason=Reason.SILENCED, note=f"hands off: {why}")
         case AlertView.INHIBITED:
@@ -172,8 +163,8 @@ def _over(case: _Case) -> Close:
 
 def _in_whose_hands(case: _Case) -> Decision | None:
     """Leave alone what a person has, and what is healed and only fading."""
-    if case.incident.escalated_at is not None:
-        return Wait(reason=Reason.WITH_A_PERSON)
+    if (theirs := taken(case.incident, case.world)) is not None:
+        return theirs
     last = case.last
     if last is not None and last.state is AttemptState.VERIFIED and last.verified_at is not None:
         fades = over_at(last.verified_at, case.limits.settle, case.now)

@@ -1,12 +1,14 @@
 """The gates: small checks, each of which can hold back a step that is due. All fail closed.
 
-A gate answers None when it is open, otherwise what happens instead and why. Runbook steps and what
-a person orders by hand pass the same gates; `Wanted` is what both have in common.
+A gate answers None when it is open, otherwise what happens instead and why. Runbook steps and
+manual actions pass the same gates; `Wanted` is what both have in common. The transaction that
+starts a step loads the rows again under its lock and asks the same gates (`store.starting`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Self
 
 from trading_ops.domain.approval import ApprovalState, digest
 from trading_ops.domain.attempt import RUNNING, AttemptState, Delivery
@@ -43,6 +45,43 @@ class Wanted:
     emergency: bool = False
     """A person orders it for an emergency: the state of the fleet does not hold it back."""
 
+    @classmethod
+    def of_runbook(
+        cls,
+        incident: Incident,
+        runbook: Runbook,
+        index: int,
+        *,
+        history: History,
+        world: World,
+        limits: GlobalLimits,
+        now: datetime,
+    ) -> Self:
+        """Return a step of an incident's runbook."""
+        return cls(
+            step=runbook.steps[index],
+            index=index,
+            target=incident.target or "",
+            incident=incident,
+            runbook=runbook,
+            history=history,
+            world=world,
+            limits=limits,
+            now=now,
+        )
+
+    @property
+    def gates(self) -> "tuple[Gate, ...]":
+        """Which gates hold it back.
+
+        A runbook's step in the safe direction waits only for what people say about automation; a
+        person's own order in the safe direction waits for nothing.
+        """
+        if self.step.delivery is Delivery.SAFE_DIRECTION:
+            return () if self.incident is None else AUTOMATION
+        every = AUTOMATION + OTHERS
+        return tuple(one for one in every if one not in FLEET) if self.emergency else every
+
     @property
     def own_limits(self) -> Limits:
         """How often it may be done: the runbook's word, or the default for orders by hand."""
@@ -65,15 +104,16 @@ Gate = Callable[[Wanted], Shut | None]
 
 
 def shut(wanted: Wanted) -> Shut | None:
-    """Hold a step against every gate, in order; return what the first shut one says.
+    """Return what the first closed gate says, in their order; None: all of them are open."""
+    return next((said for gate in wanted.gates if (said := gate(wanted)) is not None), None)
 
-    A step in the safe direction passes every gate but a person's word about automation itself.
-    """
-    safe = wanted.step.delivery is Delivery.SAFE_DIRECTION
-    for gate in AUTOMATION if safe else AUTOMATION + OTHERS:
-        said = None if wanted.emergency and gate in FLEET else gate(wanted)
-        if said is not None:
-            return said
+
+def taken(incident: Incident, world: World) -> Wait | None:
+    """Leave alone what a person has: an acknowledged or an escalated incident."""
+    if world.acknowledged is not None:
+        return Wait(reason=Reason.SILENCED, note=f"hands off: {world.acknowledged}")
+    if incident.escalated_at is not None:
+        return Wait(reason=Reason.WITH_A_PERSON)
     return None
 
 

@@ -9,9 +9,8 @@ fleet: it is wanted most when many targets fail.
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.decision import GlobalLimits, History, Reason, Wait, World
-from trading_ops.domain.gates import Wanted, shut
+from trading_ops.domain.gates import Shut, Wanted
 from trading_ops.domain.runbook import Step
 
 EMERGENCY = frozenset({"flatten_positions"})
@@ -51,13 +50,11 @@ class Refusal:
     """When the gate opens by itself; None: not by itself, or nobody knows."""
 
 
-def decide_manual(
+def wanted_by_hand(
     step: Step, target: str, history: History, world: World, limits: GlobalLimits, now: datetime
-) -> Refusal | None:
-    """Say why a registered target must not be acted on so now; None: nothing speaks against it."""
-    if step.delivery is Delivery.SAFE_DIRECTION:
-        return None
-    wanted = Wanted(
+) -> Wanted:
+    """Return a manual action as the gates take it."""
+    return Wanted(
         step=replace(step, while_halted=True),
         index=None,
         target=target,
@@ -69,7 +66,10 @@ def decide_manual(
         now=now,
         emergency=step.action in EMERGENCY,
     )
-    said = shut(wanted)
+
+
+def refusal_of(said: Shut | None, target: str) -> Refusal | None:
+    """Say of a closed gate how it is opened."""
     if said is None:
         return None
     return Refusal(

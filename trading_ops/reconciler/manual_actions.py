@@ -15,9 +15,10 @@ from trading_ops import clock, logs
 from trading_ops.actions.registry import KINDS
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
-from trading_ops.domain.decision import GlobalLimits, History, Reason, World
-from trading_ops.domain.manual import EMERGENCY, Refusal, decide_manual
-from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Step
+from trading_ops.domain.decision import GlobalLimits, History, Reason
+from trading_ops.domain.gates import Wanted, shut
+from trading_ops.domain.manual import Refusal, refusal_of, wanted_by_hand
+from trading_ops.domain.runbook import LONGEST_WINDOW, Step
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ActionError, OrderRefused
 from trading_ops.reconciler.context import Surroundings
@@ -26,7 +27,7 @@ from trading_ops.reconciler.execute import Performer
 from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.lease import Lease, key_of_target
 from trading_ops.reconciler.state import Desk, read_desk
-from trading_ops.store import Connection, approvals, attempts, checkpoints, orders
+from trading_ops.store import Connection, approvals, attempts, checkpoints, orders, starting
 from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -101,16 +102,16 @@ class Manual:
             self._starting[target] -= 1
 
     async def _start(self, order: _Ordered, held: contextlib.AsyncExitStack) -> Outcome:
-        refusal = await self._gates(order)
+        wanted, refusal = await self._gates(order)
         if refusal is not None:
             return await self._refused(order, refusal)
-        start = partial(orders.start, order=self._plan(order), now=clock.now())
+        start = partial(starting.start, plan=self._plan(order, wanted), now=clock.now())
         checkpoints.reached(Checkpoint.START_BEFORE)
         attempt = await self.writer.run(start)
         if attempt is None:
             # A gate shut in between: say which; it may even have opened again.
-            refusal = await self._gates(order) or _changed(order.target.name)
-            return await self._refused(order, refusal)
+            _, refusal = await self._gates(order)
+            return await self._refused(order, refusal or _changed(order.target.name))
         checkpoints.reached(Checkpoint.STARTED)
         log.info(
             "ordered",
@@ -162,39 +163,32 @@ class Manual:
         step = replace(_step(action, params, kind.delivery), approval=twice)
         return _Ordered(step=step, target=found, owner=owner, reason=reason)
 
-    def _plan(self, order: _Ordered) -> orders.Order:
+    def _plan(self, order: _Ordered, wanted: Wanted) -> starting.Plan:
         key = key_of_target(order.target.name)
-        return orders.Order(
-            step=order.step,
-            target=order.target.name,
-            owner=order.owner,
-            reason=order.reason,
-            limits=Limits(),
-            everywhere_limit=None
-            if order.step.action in EMERGENCY
-            else self.limits.attempts_of(self.surroundings.plans.bots),
-            everywhere_since=clock.now() - self.limits.window,
+        return starting.Plan(
+            wanted=wanted,
             claim=None if self.lease.alone else self.lease.claim(key),
+            ordered_by=order.owner,
+            reason=order.reason,
         )
 
-    async def _gates(self, order: _Ordered) -> Refusal | None:
+    async def _gates(self, order: _Ordered) -> tuple[Wanted, Refusal | None]:
         """Hold an order against the gates; the target is asked last, when all others are open."""
         now = clock.now()
         read = partial(_read, target=order.target.name, limits=self.limits, now=now)
         desk, history = await self.reader.read(read)
         world = self.surroundings.world(order.target, desk, now)
-
-        def said(world: World) -> Refusal | None:
-            return decide_manual(order.step, order.target.name, history, world, self.limits, now)
-
-        refusal = said(world)
+        name = order.target.name
+        wanted = wanted_by_hand(order.step, name, history, world, self.limits, now)
+        refusal = refusal_of(shut(wanted), name)
         if refusal is not None:
-            return refusal
+            return wanted, refusal
         try:
             found = await self.performer.precondition(order.step, order.target)
         except ActionError as error:
             raise OrderRefused(str(error)) from error
-        return said(replace(world, precondition=found))
+        wanted = replace(wanted, world=replace(wanted.world, precondition=found))
+        return wanted, refusal_of(shut(wanted), name)
 
     async def _refused(self, order: _Ordered, refusal: Refusal) -> Outcome:
         """Keep the refusal, and ask for the approval if that is all that is missing."""

@@ -18,6 +18,7 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
+from trading_ops.domain.gates import Wanted
 from trading_ops.domain.hold import MACHINE
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import Snapshot, blocking, view_of
@@ -99,7 +100,7 @@ class Looker:
             came_back = partial(incidents.end_quiet, key=incident.id, now=clock.now())
             self.ledger.also(incident, came_back)
         decision = self._decide(case, world)
-        await self._carry_out(case, decision)
+        await self._carry_out(case, decision, world)
         last = desk.last(incident)
         if last is not None:
             await self._look_after(case, last)
@@ -125,11 +126,20 @@ class Looker:
         step = case.runbook.steps[decision.step]
         return replace(world, precondition=await self.performer.precondition(step, case.target))
 
-    async def _carry_out(self, case: _Case, decision: Decision) -> None:
+    async def _carry_out(self, case: _Case, decision: Decision, world: World) -> None:
         incident, now = case.incident, clock.now()
         match decision:
             case Run() if case.runbook is not None and case.target is not None:
-                await self._start(incident, decision, case.runbook, case.target)
+                wanted = Wanted.of_runbook(
+                    incident,
+                    case.runbook,
+                    decision.step,
+                    history=case.desk.history(incident, now),
+                    world=world,
+                    limits=self.limits,
+                    now=now,
+                )
+                await self._start(incident, decision, wanted, case.target)
             case Verify() if case.runbook and case.target and case.runbook.verify:
                 key = f"verify:{decision.attempt.id}"
                 if key not in self.jobs:
@@ -185,18 +195,11 @@ class Looker:
             self.jobs.start(key, self.recovery.probe(attempt, step, case.target))
 
     async def _start(
-        self, incident: Incident, decision: Run, runbook: Runbook, target: Target
+        self, incident: Incident, decision: Run, wanted: Wanted, target: Target
     ) -> None:
         now = clock.now()
-        plan = starting.Plan(
-            incident=incident,
-            runbook=runbook,
-            step=decision.step,
-            target=target.name,
-            everywhere_limit=self.limits.attempts_of(self.plans.bots),
-            everywhere_since=now - self.limits.window,
-            claim=None if self.lease.alone else self.lease.claim(key_of(incident)),
-        )
+        claim = None if self.lease.alone else self.lease.claim(key_of(incident))
+        plan = starting.Plan(wanted=wanted, claim=claim)
 
         def start_and_say_so(connection: Connection) -> Attempt | None:
             before = events.mark(connection)
@@ -212,8 +215,7 @@ class Looker:
             return  # a gate shut meanwhile; the next pass says which
         checkpoints.reached(Checkpoint.STARTED)
         self.ledger.count(incident, decision)
-        step = runbook.steps[decision.step]
-        self.jobs.start(attempt.id, self.performer.perform(attempt, step, target))
+        self.jobs.start(attempt.id, self.performer.perform(attempt, wanted.step, target))
 
 
 def until_seconds(decision: Decision) -> float | None:

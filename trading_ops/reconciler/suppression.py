@@ -2,11 +2,16 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from trading_ops import clock, logs
-from trading_ops.domain.decision import Pause, Reason
+from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.decision import AlertView, GlobalLimits, History, Pause, Reason, World
+from trading_ops.domain.gates import maintenance as maintenance_window
+from trading_ops.domain.gates import observe_only, paused
 from trading_ops.domain.maintenance import Maintenance, covering
+from trading_ops.domain.manual import wanted_by_hand
+from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import StoreError
 from trading_ops.store import Connection, maintenance, pauses
@@ -15,6 +20,14 @@ from trading_ops.store.reader import Reader
 log = logs.get(__name__)
 
 READ_SECONDS = 1.0
+
+HALT = Step(
+    action="halt_trading",
+    timeout=timedelta(0),
+    verify_within=timedelta(0),
+    delivery=Delivery.SAFE_DIRECTION,
+)
+GATES = (observe_only, paused, maintenance_window)
 
 Words = tuple[Pause | None, list[Maintenance]]
 
@@ -45,16 +58,17 @@ class HandsOff:
 
     def why(self, target: Target, now: datetime) -> tuple[Reason, str] | None:
         """Return the reason and whose word it is, or None: go ahead."""
-        if self.observe_only:
-            return Reason.OBSERVE_ONLY, "everywhere, by settings"
-        if target.observe_only:
-            return Reason.OBSERVE_ONLY, f"target {target.name}"
-        if self._pause is not None and now < self._pause.expires_at:
-            return Reason.PAUSED, f"by {self._pause.owner}: {self._pause.reason}"
-        window = covering(self._windows, target.name, now)
-        if window is not None:
-            return Reason.MAINTENANCE, f"by {window.owner}: {window.reason}"
-        return None
+        pause = self._pause
+        world = World(
+            view=AlertView.FIRING,
+            observe_only=self.observe_only,
+            target_observe_only=target.observe_only,
+            pause=pause if pause is not None and now < pause.expires_at else None,
+            maintenance=covering(self._windows, target.name, now),
+        )
+        wanted = wanted_by_hand(HALT, target.name, History(), world, GlobalLimits(), now)
+        closed = (said for gate in GATES if (said := gate(wanted)) is not None)
+        return next(((said.reason, said.note) for said in closed), None)
 
 
 def _read(connection: Connection) -> Words:

@@ -150,9 +150,10 @@ def standing(connection: Connection) -> dict[str, Acknowledgement]:
     return {word.incident_id: word for word in map(_from_row, rows)}
 
 
-def stands(connection: Connection, incident_id: str) -> bool:
-    """Whether somebody has an incident."""
-    return _standing_of(connection, incident_id) is not None
+def phrase(connection: Connection, incident_id: str) -> str | None:
+    """Return who has acknowledged an incident, in a phrase; None: nobody."""
+    found = _standing_of(connection, incident_id)
+    return found.said if found else None
 
 
 def of_incident(connection: Connection, incident_id: str) -> list[Acknowledgement]:

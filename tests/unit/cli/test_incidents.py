@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from tests.builders import LABELS, make_alert, make_runbook
+from tests.builders import LABELS, make_alert, make_wanted
 from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
@@ -45,14 +45,7 @@ def live_through(connection: Connection) -> str:
         reason=Reason.COOLDOWN,
         note="would have run reconnect_broker",
     )
-    plan = starting.Plan(
-        incident=incident,
-        runbook=make_runbook(),
-        step=0,
-        target="alpha",
-        everywhere_limit=20,
-        everywhere_since=now,
-    )
+    plan = starting.Plan(wanted=make_wanted(incident))
     attempt = starting.start(connection, plan, now=now + timedelta(seconds=2))
     assert attempt is not None
     attempts.finish(

@@ -11,7 +11,8 @@ from tests.property.test_decide_properties import LIMITS, histories, worlds
 from tests.unit.domain.test_decide import PAUSE, WINDOW, world
 from trading_ops.domain.attempt import AttemptState, Delivery
 from trading_ops.domain.decision import History, Reason, Stranger, World
-from trading_ops.domain.manual import OPENS, Refusal, decide_manual
+from trading_ops.domain.gates import shut
+from trading_ops.domain.manual import OPENS, Refusal, refusal_of, wanted_by_hand
 from trading_ops.domain.runbook import Limits
 
 
@@ -24,7 +25,8 @@ def answer(over: dict[str, Any]) -> Refusal | None:
         "limits": LIMITS,
         "now": NOW,
     }
-    return decide_manual(**(values | over))
+    asked = values | over
+    return refusal_of(shut(wanted_by_hand(**asked)), asked["target"])
 
 
 BY_HAND = make_attempt(incident_id=None, runbook="", ordered_by="bob", started_at=ago(5))
@@ -120,7 +122,8 @@ def test_an_emergency_exit_passes_the_gates_of_the_fleet(over: dict[str, Any]) -
 def test_every_refusal_can_be_explained(history: History, around: World) -> None:
     """No gate refuses an order without saying how it is opened; the default limits hold."""
     for step in (make_step(), ONE_SHOT, make_step(approval=True)):
-        said = decide_manual(step, "alpha", history, around, LIMITS, NOW)
+        wanted = wanted_by_hand(step, "alpha", history, around, LIMITS, NOW)
+        said = refusal_of(shut(wanted), "alpha")
         if said is None:
             same = [one for one in history.target if one.action == step.action]
             assert all(NOW - one.started_at >= Limits().cooldown for one in same)
