@@ -1,7 +1,7 @@
 """PostgreSQL servers, where there are any: their work, and what is kept of it elsewhere."""
 
 from grafana.boards.panels import GREEN, YELLOW, above, below, events, lines, row, steps, timeline
-from grafana.boards.words import forecast, gain, most, rate
+from grafana.boards.words import age, forecast, gain, most, rate
 
 HIT = "sum by (database) (rate(trading_postgresql_blocks_hit_total[$__rate_interval]))"
 READ = "sum by (database) (rate(trading_postgresql_blocks_read_total[$__rate_interval]))"
@@ -137,6 +137,221 @@ POSTGRESQL = row(
             "{{database}}",
             "Whether the server is a standby. One that becomes a primary was promoted.",
             states=(("0", "primary", GREEN), ("1", "standby", YELLOW)),
+        ),
+    ),
+    (
+        lines(
+            "Time to read a server",
+            "s",
+            most("trading_postgresql_read_duration_seconds", "database"),
+            "How long the exporter's last reading took. A server that answers this slowly is slow "
+            "in everything.",
+            limits=above(0.5, 2),
+            runbook="TradingDatabaseSlow",
+        ),
+        lines(
+            "Server uptime",
+            "s",
+            {
+                **age("trading_postgresql_start_timestamp_seconds", "database"),
+                **age(
+                    "trading_postgresql_stats_reset_timestamp_seconds",
+                    "database",
+                    called="statistics",
+                ),
+            },
+            "Time since the server started, and since its statistics were reset.",
+        ),
+        lines(
+            "Longest statement",
+            "s",
+            {
+                **most("trading_postgresql_longest_query_seconds", "database", called="running"),
+                **most(
+                    "trading_postgresql_longest_prepared_transaction_seconds",
+                    "database",
+                    called="prepared",
+                ),
+            },
+            "Age of the oldest running statement and of the oldest prepared transaction.",
+            limits=above(60, 300),
+            runbook="TradingPostgresqlTransactionStuck",
+        ),
+        lines(
+            "What vacuum must keep",
+            "short",
+            {
+                **most("trading_postgresql_oldest_xmin_age", "database", "holder"),
+                **most(
+                    "trading_postgresql_prepared_transactions",
+                    "database",
+                    called="prepared transactions",
+                ),
+            },
+            "Transactions since the oldest one that vacuum must respect, by what holds it. While "
+            "it grows, no dead row is removed.",
+            runbook="TradingPostgresqlTransactionStuck",
+        ),
+    ),
+    (
+        lines(
+            "Multixact ids in use",
+            "percentunit",
+            most("trading_postgresql_multixact_used_ratio", "database"),
+            "Of all that there can be: near 100 % the server takes no more writes.",
+            limits=above(0.2, 0.5),
+        ),
+        lines(
+            "Temporary files",
+            "Bps",
+            rate("trading_postgresql_temp_bytes_total", "database"),
+            "Bytes written each second by sorts and joins that do not fit into memory.",
+        ),
+        events(
+            "Checkpoints",
+            "short",
+            gain("trading_postgresql_checkpoints_total", "database", "kind", window="1h"),
+            "In the last hour. Many that were requested: max_wal_size is too small.",
+        ),
+        lines(
+            "Time in checkpoints",
+            "percentunit",
+            rate("trading_postgresql_checkpoint_seconds_total", "database", "phase"),
+            "Share of the time, by phase. Much in sync: the disk cannot keep up.",
+        ),
+    ),
+    (
+        lines(
+            "WAL that replicas need",
+            "bytes",
+            {
+                **most(
+                    "trading_postgresql_replication_slot_retained_bytes",
+                    "database",
+                    called="kept for a slot",
+                ),
+                **most(
+                    "trading_postgresql_replication_lag_bytes", "database", called="not replayed"
+                ),
+            },
+            "What is kept for the slot furthest behind fills the disk; what is not replayed is "
+            "lost in a failover.",
+            limits=above(2**30, 10 * 2**30),
+            runbook="TradingHostDiskFilling",
+        ),
+        lines(
+            "Replication lag",
+            "s",
+            {
+                **most("trading_postgresql_replication_lag_seconds", "database", called="replicas"),
+                **most("trading_postgresql_standby_lag_seconds", "database", called="standby"),
+            },
+            "Of the slowest replica as the primary sees it, and as the standby itself does.",
+            limits=above(10, 60),
+        ),
+        timeline(
+            "Standby receives WAL",
+            "min by (database) (trading_postgresql_standby_receiving)",
+            "{{database}}",
+            "A standby that receives nothing falls behind without noticing.",
+            limits=below(1),
+        ),
+        steps(
+            "Slots and conflicts",
+            "short",
+            {
+                **most("trading_postgresql_replication_slots", "database", called="slots"),
+                **gain(
+                    "trading_postgresql_conflicts_total",
+                    "database",
+                    called="cancelled queries",
+                    window="1h",
+                ),
+            },
+            "Replication slots, and the queries that a standby cancelled in the last hour because "
+            "they were in the way of recovery.",
+        ),
+    ),
+    (
+        lines(
+            "Size of the tables",
+            "bytes",
+            most("trading_postgresql_table_size_bytes", "database", "table"),
+            "Without their indexes, at the last vacuum or analyze.",
+        ),
+        lines(
+            "Rows of the tables",
+            "short",
+            {
+                **most("trading_postgresql_table_live_rows", "database", "table", called="live"),
+                **most("trading_postgresql_table_dead_rows", "database", "table", called="dead"),
+            },
+            "As the server estimates them.",
+        ),
+        lines(
+            "Dead rows",
+            "percentunit",
+            most("trading_postgresql_table_dead_ratio", "database", "table"),
+            "Share of all rows of a table. Much of it: vacuum does not keep up.",
+            limits=above(0.2, 0.5),
+        ),
+        lines(
+            "Since the last vacuum",
+            "s",
+            {
+                **age(
+                    "trading_postgresql_table_last_vacuum_timestamp_seconds",
+                    "database",
+                    "table",
+                    called="vacuum",
+                ),
+                **age(
+                    "trading_postgresql_table_last_analyze_timestamp_seconds",
+                    "database",
+                    "table",
+                    called="analyze",
+                ),
+            },
+            "A table that changes and is never vacuumed bloats; without analyze plans get bad.",
+        ),
+    ),
+    (
+        lines(
+            "Size of the indexes",
+            "bytes",
+            {
+                **most("trading_postgresql_index_size_bytes", "database", "index"),
+                **most("trading_postgresql_unused_index_bytes", "database", called="unused"),
+            },
+            "Of each index, and of all those that no query has used.",
+        ),
+        lines(
+            "Index scans",
+            "ops",
+            rate("trading_postgresql_index_scans_total", "database", "index"),
+            "Per second. None for long: the index only costs.",
+        ),
+        lines(
+            "Index bloat",
+            "short",
+            {
+                **most(
+                    "trading_postgresql_index_growth_ratio", "database", "index", called="growth"
+                ),
+                **most("trading_postgresql_index_bloat_ratio", "database", "index", called="bloat"),
+            },
+            "From 2 on half of the index is waste: rebuild it.",
+            limits=above(1.5, 2),
+        ),
+        steps(
+            "Invalid and unused indexes",
+            "short",
+            {
+                **most("trading_postgresql_invalid_indexes", "database", called="invalid"),
+                **most("trading_postgresql_index_invalid == 1", "database", "index"),
+                **most("trading_postgresql_unused_indexes", "database", called="unused"),
+            },
+            "What a failed build left behind, by name too, and what no query has used.",
         ),
     ),
     collapsed=True,
