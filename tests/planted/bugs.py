@@ -293,9 +293,9 @@ BUGS = (
         what="prometheus_client's own series of creation times are exported",
         changes=(
             Change(
-                path="trading_ops/instrument/__init__.py",
-                old="disable_created_metrics()  #",
-                new="#",
+                path="trading_ops/instrument/exposition.py",
+                old="for one in family.samples if one.name != created]",
+                new="for one in family.samples]",
             ),
         ),
         tests=(f"{_RECORDER}/test_exposition.py",),

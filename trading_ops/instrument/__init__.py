@@ -4,16 +4,10 @@ This package stands alone: the standard library and prometheus_client, nothing e
 that installs only this can hold a `BotMetrics` and serve an `Exposition`.
 """
 
-from prometheus_client import disable_created_metrics
-
 from trading_ops.instrument.bot import BotMetrics
 from trading_ops.instrument.catalogue import CATALOGUE, find
 from trading_ops.instrument.exposition import Exposition, View
 from trading_ops.instrument.metric import Kind, Metric, Owner
-
-# `_created` would add one series to every counter and histogram that is prometheus_client's own,
-# and nobody asks for it. Here, so that it holds whichever part is imported first.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the client has no hint here
 
 __all__ = [
     "CATALOGUE",

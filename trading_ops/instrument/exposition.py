@@ -9,6 +9,7 @@ Families of our own recorder are written directly, all others in the registry by
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from enum import StrEnum
 from typing import Protocol
 
@@ -24,6 +25,8 @@ VITAL_FAMILIES = frozenset(metric.family for metric in CATALOGUE if metric.vital
 VITAL_SAMPLES = frozenset(
     sample for metric in CATALOGUE if metric.vital for sample in metric.sample_names
 )
+
+WITH_CREATED = frozenset({"counter", "histogram", "summary"})
 
 SLICE_SECONDS = 0.001
 """For so long a scrape writes without letting others work."""
@@ -79,7 +82,11 @@ class Sorted(Collector):
 
 
 class One(Collector):
-    """A source of a single family."""
+    """A source of a single family, without prometheus_client's `_created` samples.
+
+    They would add a series to each counter and histogram. prometheus_client's own switch is global:
+    it would change the metrics of the program that imports us.
+    """
 
     def __init__(self, family: Family) -> None:
         """Take the family."""
@@ -87,7 +94,12 @@ class One(Collector):
 
     def collect(self) -> Iterator[Family]:
         """Yield it."""
-        yield self._family
+        family = self._family
+        if family.type in WITH_CREATED:
+            created = f"{family.name}_created"
+            family = copy(family)
+            family.samples = [one for one in family.samples if one.name != created]
+        yield family
 
 
 class Exposition:

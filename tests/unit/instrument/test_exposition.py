@@ -3,6 +3,7 @@
 import asyncio
 import re
 import subprocess
+import sys
 import threading
 
 import prometheus_client as peer
@@ -89,6 +90,21 @@ def test_no_created_series(view: View, accept: str) -> None:
     body, _ = getattr(Exposition(metrics.registry), view)(accept)
     assert b"_created" not in body
     assert (b"mine_total 1.0" in body) is (view is not View.VITAL)
+
+
+def test_the_import_leaves_the_metrics_of_the_program_as_they_are() -> None:
+    """A bot's own counters keep what prometheus_client gives them."""
+    program = (
+        "import trading_ops.instrument\n"
+        "from prometheus_client import CollectorRegistry, Counter\n"
+        "registry = CollectorRegistry()\n"
+        "Counter('mine', 'help', registry=registry)\n"
+        "print([s.name for f in registry.collect() for s in f.samples])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "['mine_total', 'mine_created']"
 
 
 def test_a_block_that_is_still_empty_is_no_line() -> None:
