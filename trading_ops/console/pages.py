@@ -6,13 +6,16 @@ from typing import Any
 
 from trading_ops.api.openapi import document
 from trading_ops.api.problems import not_found
+from trading_ops.capacity.plan import Level
 from trading_ops.console.api_docs import operations, schemas
 from trading_ops.console.figures import FigureReader
 from trading_ops.console.fleet import PAGE, Row
 from trading_ops.console.reading import Reading
 from trading_ops.console.visitor import Visitor
+from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.message import MessageState
+from trading_ops.domain.report import Period
 
 Page = tuple[str, Mapping[str, Any]]
 """A template and what it shows."""
@@ -26,6 +29,7 @@ BEFORE = timedelta(minutes=30)
 SHORT = 12
 """Incidents and events on the page of one bot."""
 
+BOT_EVENT_FILTERS = ("bot", "kind", "strategy", "symbol", "order")
 EVENT_FILTERS = ("kind", "target", "actor", "reason", "incident")
 
 
@@ -49,6 +53,12 @@ class Pages:
             "events": self.events,
             "messages": self.messages,
             "backups": self.backups,
+            "bot-events": self.bot_events,
+            "reports": self.reports,
+            "jobs": self.jobs,
+            "jobs/{name}": self.job,
+            "capacity": self.capacity,
+            "readiness": self.readiness,
             "runbooks/{alert}": self.runbook,
             "api": self.api,
         }
@@ -182,6 +192,54 @@ class Pages:
         """List the newest backups and whether they were verified and restored."""
         page = await visitor.get("/api/v1/backups")
         return "backups.html", {"backups": page.backups[:PAGE], "number": len(page.backups)}
+
+    async def bot_events(self, visitor: Visitor) -> Page:
+        """Show trades and other events that bots told of, newest first."""
+        chosen: dict[str, Any] = {name: visitor.asked(name) for name in BOT_EVENT_FILTERS}
+        cursor = visitor.asked("cursor")
+        page = await visitor.get("/api/v1/bot-events", **chosen, limit=EVENTS, cursor=cursor)
+        return "bot_events.html", {
+            "page": page,
+            "chosen": chosen,
+            "kinds": [one.value for one in BotEventKind],
+            "is_first": not cursor,
+        }
+
+    async def reports(self, visitor: Visitor) -> Page:
+        """Show the report on a period."""
+        asked, date = visitor.asked("period"), visitor.asked("date")
+        period = asked if asked in set(Period) else Period.DAILY.value
+        parts = {"period": period}
+        report = await visitor.get("/api/v1/reports/{period}", parts=parts, date=date)
+        return "reports.html", {
+            "report": report,
+            "period": period,
+            "periods": [one.value for one in Period],
+            "date": date,
+        }
+
+    async def jobs(self, visitor: Visitor) -> Page:
+        """List the jobs, with how each stands."""
+        page = await visitor.get("/api/v1/jobs")
+        return "jobs.html", {"jobs": page.jobs}
+
+    async def job(self, visitor: Visitor) -> Page:
+        """Show one job: what it would do now, and its runs."""
+        parts = {"name": visitor.request.match_info["name"]}
+        history = await visitor.get("/api/v1/jobs/{name}", parts=parts, limit=PAGE)
+        plan = await visitor.get("/api/v1/jobs/{name}/plan", parts=parts)
+        return "job.html", {"job": history.job, "runs": history.runs, "plan": plan}
+
+    async def capacity(self, visitor: Visitor) -> Page:
+        """Show what each resource uses and when it runs out."""
+        plan = await visitor.get("/api/v1/capacity")
+        due = [one for one in plan.resources if one.level in {Level.CRITICAL, Level.WARNING}]
+        return "capacity.html", {"plan": plan, "due": due}
+
+    async def readiness(self, visitor: Visitor) -> Page:
+        """Show the runs from paper to live with their criteria."""
+        page = await visitor.get("/api/v1/readiness")
+        return "readiness.html", {"runs": page.runs}
 
     async def runbook(self, visitor: Visitor) -> Page:
         """Show one runbook: the plan and the text."""

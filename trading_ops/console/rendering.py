@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trading_ops import clock
+from trading_ops.capacity.recommend import amount as capacity_amount
+from trading_ops.capacity.resources import Unit
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -61,6 +63,8 @@ def _environment() -> "Environment":
         "clock": clock_time,
         "line": line,
         "percent": percent,
+        "quantity": quantity,
+        "seconds_since": seconds_since,
         "spoken": spoken,
     }
     environment.globals["version"] = version()
@@ -101,6 +105,16 @@ def amounts(of: Mapping[str, float]) -> str:
 def percent(share: float) -> str:
     """Return a share in percent."""
     return f"{100 * share:.0f} %"
+
+
+def quantity(value: float, unit: Unit) -> str:
+    """Return an amount of a resource with its unit."""
+    return capacity_amount(unit, value)
+
+
+def seconds_since(moment: datetime) -> float:
+    """Return how many seconds ago a moment was."""
+    return max(0.0, (clock.now() - moment).total_seconds())
 
 
 def clock_time(moment: datetime | None) -> str:

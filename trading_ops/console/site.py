@@ -37,7 +37,12 @@ NAVIGATION = (
     ("maintenance", "Maintenance"),
     ("events", "Events"),
     ("messages", "Messages"),
+    ("bot-events", "Bot events"),
+    ("reports", "Reports"),
+    ("jobs", "Jobs"),
     ("backups", "Backups"),
+    ("capacity", "Capacity"),
+    ("readiness", "Readiness"),
     ("api", "API"),
 )
 

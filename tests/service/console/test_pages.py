@@ -276,3 +276,39 @@ async def test_messages_and_backups(serving: Serving) -> None:
         assert "No backup is known." in page
         assert "/console/do/backup" in page
         assert (await browser.order("retry-message", subject="nothing"))[0] == 422
+
+
+async def test_jobs_are_paused_and_resumed(serving: Serving) -> None:
+    """Each with its next run; the page of one says what it would do now."""
+    async with serving() as console:
+        browser = await console.browser(owner="Ada")
+        _, page = await browser.get("/console/jobs")
+        assert "audit_verify" in page
+        await browser.order("pause-job", subject="audit_verify", reason="slow disk")
+        _, page = await browser.get("/console/jobs")
+        assert "Ada (token" in page
+        assert "slow disk" in page
+        _, page = await browser.get("/console/jobs/audit_verify")
+        assert "verify the audit log" in page
+        assert "It never ran." in page
+        await browser.order("resume-job", subject="audit_verify")
+        _, page = await browser.get("/console/jobs")
+        assert "slow disk" not in page
+        assert (await browser.get("/console/jobs/nothing"))[0] == 404
+
+
+async def test_reports_capacity_and_readiness(serving: Serving) -> None:
+    """What there is to say of an installation that has just begun; an odd day is refused."""
+    async with serving() as console:
+        browser = await console.browser()
+        _, page = await browser.get("/console/reports?period=weekly")
+        assert "Weekly report" in page
+        assert (await browser.get("/console/reports?date=soon"))[0] == 422
+        status, page = await browser.order("send-report", subject="daily")
+        assert (status, "messages are off" in page) == (422, True)
+        _, page = await browser.get("/console/capacity")
+        assert "postgresql-connections" in page
+        _, page = await browser.get("/console/readiness")
+        assert "No bot is on its way" in page
+        _, page = await browser.get("/console/bot-events?kind=trade")
+        assert "No event matches." in page
