@@ -220,7 +220,12 @@ def _targets(world: World, port: int) -> list[dict[str, Any]]:
     """JSON is YAML too. The central services share one port, by other names of loopback."""
     central = world.central_port
     targets: list[dict[str, Any]] = [
-        {"name": "paper", "kind": "venue", "address": f"127.0.0.1:{free_port()}"},
+        {
+            "name": "paper",
+            "kind": "venue",
+            "address": f"127.0.0.1:{free_port()}",
+            "faults": f"127.0.0.1:{free_port()}",
+        },
         {"name": "reconciler", "kind": "reconciler", "address": f"127.0.0.1:{port}"},
         {"name": "supervisor", "kind": "supervisor", "address": f"127.0.0.2:{central}"},
         {"name": "people", "kind": "mail", "address": f"127.0.0.1:{free_port()}"},
