@@ -16,6 +16,7 @@ _OTHERS = frozenset(
     {
         *("trading_ops", "trading_ops_lab"),  # packages; the first is a database and a role too
         "trading_ops_owner",  # a role
+        "trading_sessions",  # a job
         *(topic.name for topic in topics()),
         *(value for one in CATALOGUE for values in one.values.values() for value in values),
     }
