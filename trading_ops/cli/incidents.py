@@ -137,6 +137,35 @@ def state_words(incident: ListedIncidentView) -> str:
     return f"{words} until {short(standing.until)}" if standing.until else words
 
 
+def _story(context: click.Context, key: str) -> StoryView:
+    """Return one incident with its timeline, or end with an error."""
+
+    async def read(settings: Settings) -> StoryView | None:
+        from trading_ops.cli.incidents_stored import story  # noqa: PLC0415
+
+        return await story(settings, key)
+
+    found = _answer(lambda api: api.story(key), read)
+    if found is None:
+        click.echo(f"no incident has the id {key}, or several begin with it", err=True)
+        context.exit(ExitCode.FAILED)
+    return found
+
+
+@incidents.command("post-mortem")
+@id_argument
+@click.pass_context
+def post_mortem(context: click.Context, key: str) -> None:
+    """Print a draft of a post-mortem of one incident, in Markdown.
+
+    It has the facts: times, actions with their outcomes, and the timeline. Impact, root cause and
+    action items are for people to write.
+    """
+    from trading_ops.cli.post_mortem import draft  # noqa: PLC0415 - of this command only
+
+    click.echo(draft(_story(context, key)), nl=False)
+
+
 @incidents.command()
 @id_argument
 @output_option
@@ -147,16 +176,7 @@ def show(context: click.Context, key: str, output: str) -> None:
     Everything that was received, decided, attempted and noted, with reasons. While the
     reconciler does not answer, its database is read instead.
     """
-
-    async def read(settings: Settings) -> StoryView | None:
-        from trading_ops.cli.incidents_stored import story  # noqa: PLC0415
-
-        return await story(settings, key)
-
-    story = _answer(lambda api: api.story(key), read)
-    if story is None:
-        click.echo(f"no incident has the id {key}, or several begin so", err=True)
-        context.exit(ExitCode.FAILED)
+    story = _story(context, key)
     if output == "json":
         print_json(msgspec.to_builtins(story))
         return

@@ -220,3 +220,26 @@ def test_without_a_database_nothing_runs(
     assert "no stack is running here" in capsys.readouterr().err
     assert run(["incidents", "stats"]) == ExitCode.FAILED
     assert "there is no database" in capsys.readouterr().err
+
+
+def test_a_post_mortem_has_the_facts(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every event of the timeline is a row; what labels say cannot break the table."""
+    assert run(["incidents", "show", incident, "--output", "json"]) == ExitCode.OK
+    story = json.loads(capsys.readouterr().out)
+    assert run(["incidents", "post-mortem", incident[:8]]) == ExitCode.OK
+    told = capsys.readouterr().out
+    timeline = told.partition("## Timeline")[2].partition("## Root cause")[0]
+    rows = [line for line in timeline.splitlines() if line.startswith("| 2")]
+    assert len(rows) == len(story["events"])
+    assert all(row.replace(r"\|", "").count("|") == 6 for row in rows)
+    for part in ("# Post-mortem: BotSick on alpha", "reconnect\\_broker", "## Action items"):
+        assert part in told, told
+
+
+def test_an_unknown_incident_has_no_post_mortem(
+    incident: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, and the id that was asked for."""
+    assert incident
+    assert run(["incidents", "post-mortem", "nothing"]) == ExitCode.FAILED
+    assert "nothing" in capsys.readouterr().err

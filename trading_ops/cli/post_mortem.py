@@ -1,0 +1,83 @@
+"""A draft of a post-mortem: the facts of one incident, and headings for what people must add."""
+
+from datetime import datetime
+
+from trading_ops.cli.timeline import plain
+from trading_ops.clients.reconciler_views import StoryView
+
+ADD = "_To be written._"
+CELL_LIMIT = 300
+
+
+def draft(story: StoryView) -> str:
+    """Return Markdown; what labels and notes say cannot break out of its cell."""
+    incident = story.incident
+    end = incident.closed_at
+    received = _after(incident.starts_at, incident.received_at)
+    lines = [
+        f"# Post-mortem: {_cell(incident.alert)}"
+        + (f" on {_cell(incident.target)}" if incident.target else ""),
+        "",
+        "| | |",
+        "|---|---|",
+        f"| Incident | `{incident.id}` |",
+        f"| Severity | {_cell(incident.labels.get('severity', 'none'))} |",
+        f"| Alert began | {_moment(incident.starts_at)} |",
+        f"| Received | {_moment(incident.received_at)}, {received} after it began |",
+        f"| Resolved | {_moment(incident.resolved_at)} |",
+        f"| Closed | {_moment(end)}{f', {_cell(incident.close_reason)}' if end else ''} |",
+        f"| Duration | {_after(incident.opened_at, end) if end else 'still open'} |",
+        f"| On-call paged | {_moment(incident.escalated_at) if incident.escalated_at else 'no'} |",
+        "",
+        "## Summary",
+        "",
+        _cell(incident.annotations.get("summary", "")) or ADD,
+        "",
+        "## Impact",
+        "",
+        ADD,
+        "",
+        "## Actions taken",
+        "",
+        *_attempts(story),
+        "",
+        "## Timeline (UTC)",
+        "",
+        "| time | event | reason | note | by |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {_moment(one.at)} | {_cell(one.kind.replace('_', ' '))}"
+            f" | {_cell(one.reason.replace('_', ' '))} | {_cell(one.note)} | {_cell(one.actor)} |"
+            for one in story.events
+        ),
+    ]
+    for heading in ("Root cause", "What went well", "What went wrong", "Action items"):
+        lines += ["", f"## {heading}", "", ADD]
+    return "\n".join(lines) + "\n"
+
+
+def _attempts(story: StoryView) -> list[str]:
+    if not story.attempts:
+        return ["No action was started."]
+    rows = [
+        f"| {_moment(one.started_at)} | {_cell(one.action)} | {_cell(one.target)}"
+        f" | {_cell(one.state)} | {_cell(one.detail)} |"
+        for one in story.attempts
+    ]
+    return ["| started | action | target | outcome | detail |", "|---|---|---|---|---|", *rows]
+
+
+def _moment(at: datetime | None) -> str:
+    return "-" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _after(begin: datetime, end: datetime) -> str:
+    return f"{(end - begin).total_seconds():.1f} s"
+
+
+def _cell(text: str | None) -> str:
+    """Return a text that is inert in a cell of a Markdown table."""
+    words = " ".join(plain(text or "").split())[:CELL_LIMIT]
+    for mark in "\\`*_[]<>|":
+        words = words.replace(mark, f"\\{mark}")
+    return words
