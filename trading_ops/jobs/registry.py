@@ -7,6 +7,8 @@ from trading_ops.jobs.job import Job
 
 JOBS: Mapping[str, str] = {
     "audit_verify": "trading_ops.jobs.work.commands:AUDIT_VERIFY",
+    "database_reindex": "trading_ops.jobs.work.database:REINDEX",
+    "database_vacuum": "trading_ops.jobs.work.database:VACUUM",
     "report_daily": "trading_ops.jobs.work.reports:DAILY",
     "report_monthly": "trading_ops.jobs.work.reports:MONTHLY",
     "report_quarterly": "trading_ops.jobs.work.reports:QUARTERLY",
