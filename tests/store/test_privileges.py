@@ -16,7 +16,7 @@ from tests.databases import postgresql_only
 from tests.postgres import Cluster
 from tests.store import test_retention
 from tests.store.test_hostile_text import USES
-from trading_ops.store import claims, events, migrate, notifications, retention
+from trading_ops.store import care, claims, events, migrate, notifications, retention
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 
@@ -138,3 +138,18 @@ def test_old_events_are_removed_behind_a_checkpoint_only(restricted: str) -> Non
             connection.exec_driver_sql("DELETE FROM events")
         with transaction(engine) as connection:
             assert events.remove_through(connection, b"", through=1, at=NOW) == 1
+
+
+def test_care_of_the_database_is_refused_with_what_to_run(url: str, restricted: str) -> None:
+    """The role sees what is needed, and the statements for the tables' owner are named."""
+    with opened(url) as owner, owner.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql("CREATE TABLE twice (id int)")
+        connection.exec_driver_sql("INSERT INTO twice VALUES (1), (1)")
+        with pytest.raises(DBAPIError, match="unique"):
+            connection.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY only_once ON twice (id)")
+    with opened(restricted) as engine, engine.connect() as connection:
+        assert care.tables_to_vacuum(connection) == []
+        needs = care.indexes_to_rebuild(connection)
+        assert [need.owned for need in needs] == [False]
+        assert "REINDEX INDEX CONCURRENTLY only_once" in care.obstacle(connection, needs, NOW)
