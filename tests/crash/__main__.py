@@ -190,7 +190,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
-    parser.add_argument("--settle", type=float, default=30.0, help="seconds until it is stuck")
+    parser.add_argument("--settle", type=float, default=60.0, help="seconds until it is stuck")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="break a promise on purpose")
     parser.add_argument("--fail-fast", action="store_true", help="no further rounds then")
     parser.add_argument("--some", action="store_true", help="places without a kill are no failure")
