@@ -45,8 +45,9 @@ class Round:
 
     plant: str | None = None
     settle_seconds: float = 60.0
-    """When the faults have stopped, everything is closed or with a person after so long. An alert that
-    only a notification told of closes after 30 s (`NEVER_SHOWN`)."""
+    """When the faults have stopped, everything is closed or with a person after so long.
+
+    An alert that only a notification told of closes after 30 s (`NEVER_SHOWN`)."""
 
     lease: float | None = None
     """In seconds; None: as in production."""
