@@ -37,7 +37,7 @@ def apply(settings: Settings, registry: Registry) -> None:
             raise SetupError(f"{folder / path.name} is missing. Fix: {fix}")
     try:
         _tokens(settings, registry)
-        write_discovery(_folder(settings.var / "prometheus" / "targets"), registry)
+        write_discovery(_folder(settings.var / "prometheus" / "targets"), registry, mode=0o644)
         for path, folder in links.items():
             link(_folder(path.parent) / path.name, folder / path.name)
         for reader, name in READ_BY:

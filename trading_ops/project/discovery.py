@@ -9,16 +9,20 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.project.writing import write_if_changed
 
 
-def write_discovery(folder: Path, registry: Registry) -> None:
-    """Write each discovery file that changed; Prometheus reads it again by itself.
+def write_discovery(folder: Path, registry: Registry, *, mode: int) -> None:
+    """Write each discovery file that changed; Prometheus reads it again automatically.
+
+    Args:
+        folder: of the files; it is created.
+        registry: the targets.
+        mode: of the files. Addresses and labels are no secret, and Prometheus may be another user.
 
     Raises:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, groups in discovery(registry).items():
-        # Prometheus may be another user; addresses and labels are no secret.
-        write_if_changed(folder / f"{name}.json", json.dumps(groups, indent=2) + "\n", 0o644)
+        write_if_changed(folder / f"{name}.json", json.dumps(groups, indent=2) + "\n", mode)
 
 
 def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:

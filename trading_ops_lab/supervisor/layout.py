@@ -95,7 +95,7 @@ def _prometheus(settings: Settings, registry: Registry) -> None:
         _write_copy(config, prometheus_yml(text, users=users, name=own if over_tls else None))
     else:
         link(config, committed)
-    write_discovery(folder / "targets", registry)
+    write_discovery(folder / "targets", registry, mode=0o600)
 
 
 def _link_certificates(settings: Settings, folder: Path, name: str) -> None:
