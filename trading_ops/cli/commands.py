@@ -116,12 +116,17 @@ def find(name: str) -> Entry | None:
 
 
 def is_local_stack() -> bool:
-    """Whether the project folder is a local stack's, or none: its registry has a supervisor."""
+    """Whether the project folder is a local stack's, or none: its registry has a supervisor.
+
+    Or a supervisor has run here: targets.yml may be broken, or in the middle of an edit.
+    """
+    from trading_ops.cli.local_stack import lock_file  # noqa: PLC0415
     from trading_ops.config.settings import load_settings  # noqa: PLC0415
     from trading_ops.errors import TradingOpsError  # noqa: PLC0415
 
     try:
-        text = load_settings().targets_file.read_text(encoding="utf-8")
+        settings = load_settings()
+        text = settings.targets_file.read_text(encoding="utf-8")
     except (OSError, UnicodeError, TradingOpsError):
         return True
-    return SUPERVISOR.search(text) is not None
+    return SUPERVISOR.search(text) is not None or lock_file(settings.var).exists()
