@@ -213,6 +213,7 @@ class Agent:
             read_seconds=self._read_seconds,
             metrics_token=self._metrics_token,
             agent_tokens=self._agent_tokens,
+            on_refused=self._metrics.agent_refused,
         )
         runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()

@@ -47,6 +47,7 @@ class Server:
         events: EventJournal,
         metrics_token: str,
         agent_tokens: AgentTokens,
+        on_refused: Callable[[], None],
         read_seconds: float = READ_SECONDS,
     ) -> None:
         """Take what to serve.
@@ -62,6 +63,7 @@ class Server:
             events: that the bot keeps.
             metrics_token: may read metrics and health.
             agent_tokens: may do everything.
+            on_refused: called for a request whose token is wrong.
             read_seconds: within which a body must have arrived.
         """
         self._name = name
@@ -74,6 +76,7 @@ class Server:
         self._events = events
         self._metrics_token = metrics_token
         self._agent_tokens = agent_tokens
+        self._on_refused = on_refused
         self._read_seconds = read_seconds
 
     def application(self) -> web.Application:
@@ -97,6 +100,8 @@ class Server:
         async def guarded(request: web.Request) -> web.StreamResponse:
             tokens = (*others, *self._agent_tokens.accepted)
             if not bearer_is_one_of(request.headers.get("Authorization"), tokens):
+                if "Authorization" in request.headers:  # without one it may be a browser
+                    self._on_refused()
                 return _refuse(401, "unauthorized", "a valid bearer token is needed")
             trust(request)
             return await handler(request)

@@ -147,3 +147,13 @@ async def test_stopped_agent_is_gone(agent: Agent, ask: Asker) -> None:
     agent.stop()
     with pytest.raises(aiohttp.ClientConnectionError):
         await ask.get("/health")
+
+
+async def test_wrong_tokens_are_counted(ask: Asker) -> None:
+    """A request without any token is not: browsers and health checks send those."""
+    for path in ("/health", "/events", "/metrics"):
+        assert (await ask.get(path, "guessed"))[0] == 401
+    async with ask.http.get(ask.url + "/health") as answer:
+        assert answer.status == 401
+    _, text = await ask.get("/metrics")
+    assert "\ntrading_agent_refused_total 3\n" in text

@@ -52,6 +52,11 @@ PROCESS_OF_A_BOT: tuple[Metric, ...] = (
         help="Memory that belongs to this process alone, read at most once a minute.",
         why="A slope over days is a leak; it ends in the kernel killing the bot.",
     ),
+    bot_counter(
+        name="trading_agent_refused_total",
+        help="Requests that the agent refused because of their token.",
+        why="A client with an old token, or someone who tries tokens.",
+    ),
     bot_gauge(
         name="trading_load_throttle_factor",
         help="By how much the pauses between passes and probes are stretched; 1: not at all; "

@@ -50,6 +50,10 @@ class ProcessFacts:
         """Read at each scrape by how much the bot's pauses are stretched; 1: not at all."""
         self._readings.add(self._throttle.labels(), factor)
 
+    def agent_refused(self) -> None:
+        """The agent refused a request because of its token."""
+        self._agent_refused.inc()
+
     def memory_uss(self, size: int) -> None:
         """The process has so many bytes for itself alone."""
         self._memory_uss.value = size
@@ -67,5 +71,6 @@ class ProcessFacts:
         self._previous_end = recorder.gauge("trading_bot_last_exit", at_once=False)
         self._unclean_starts = recorder.counter("trading_bot_unclean_starts_total", at_once=False)
         self._loop_lag = recorder.gauge("trading_event_loop_lag_seconds").labels()
+        self._agent_refused = recorder.counter("trading_agent_refused_total").labels()
         self._memory_uss = recorder.gauge("trading_memory_uss_bytes").labels()
         self._throttle = recorder.gauge("trading_load_throttle_factor", at_once=False)
