@@ -5,10 +5,14 @@ from pathlib import Path
 
 import click
 
+from trading_ops import clock
 from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.timeline import plain
 from trading_ops.config.settings import load_settings
 from trading_ops.errors import ConfigError
+from trading_ops.reports import evidence
 from trading_ops.reports.audit import Verdict, read_anchors, unproven
 from trading_ops.reports.audit import verify as verify_story
 from trading_ops.store.offline import open_reader
@@ -88,6 +92,45 @@ def verify(
         click.echo(f"not proven: {gap}", err=True)
     if verdict.problem is not None or gaps:
         context.exit(ExitCode.FAILED)
+
+
+@audit.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--since", default="30d", show_default=True, type=Duration(), help="How far it goes back."
+)
+@click.option("--check", is_flag=True, help="Check FILE instead of writing it.")
+@click.pass_context
+def export(context: click.Context, file: Path, since: Length, *, check: bool) -> None:
+    """Write an evidence bundle to the new FILE, or --check one.
+
+    A ZIP archive with every event of the period, who did what, incidents, response times and
+    backups, signed with the audit key. Exits with 1 when a bundle was changed.
+    """
+    settings = load_settings()
+    keys = [line.encode() for line in settings.accepted_secrets("audit_key")]
+    if check:
+        bundle = evidence.check(file, keys)
+        for problem in bundle.problems:
+            click.echo(plain(problem), err=True)
+        click.echo("changed" if bundle.problems else "genuine: signed with the audit key")
+        context.exit(ExitCode.FAILED if bundle.problems else ExitCode.OK)
+    until = clock.now()
+
+    async def run() -> evidence.Bundle:
+        with open_reader(settings.database_url) as reader:
+            return await evidence.export(
+                reader, file, since=until - since.span, until=until, key=keys[0]
+            )
+
+    try:
+        made = asyncio.run(run())
+    except OverflowError as error:
+        raise click.UsageError(f"--since {since.typed} goes back too far") from error
+    except OSError as error:
+        fix = "name a new file that can be written"
+        raise ConfigError(str(file), "", str(error), fix) from error
+    click.echo(f"{file}: {made.manifest['events']} events since {made.manifest['since']}")
 
 
 def _url(database: str) -> str:

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -386,3 +387,41 @@ def test_mistakes_are_sentences(
     del settings
     assert run(["audit", "verify", *options]) in {ExitCode.FAILED, ExitCode.SETUP, ExitCode.USAGE}
     assert told in capsys.readouterr().err
+
+
+def test_an_evidence_bundle_is_whole_and_signed(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every event of the period is in it; one changed byte of any file is found."""
+    file = tmp_path / "evidence.zip"
+    assert run(["audit", "export", str(file), "--since", "3650d"]) == ExitCode.OK
+    assert run(["audit", "export", str(file), "--check"]) == ExitCode.OK
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    told = [json.loads(line) for line in parts["events.jsonl"].splitlines()]
+    assert [one["note"] for one in told if one["kind"] == "opened"] == [
+        f"number {number}" for count in (10, 15, 5) for number in range(count)
+    ]
+    assert all(one["mac"] for one in told)
+    assert json.loads(parts["manifest.json"])["events"] == len(told)
+    for name in parts:
+        changed = tmp_path / f"changed-{name}.zip"
+        with zipfile.ZipFile(changed, "w") as archive:
+            for other, text in parts.items():
+                archive.writestr(other, text.replace(b"2", b"3", 1) if other == name else text)
+        assert run(["audit", "export", str(changed), "--check"]) == ExitCode.FAILED, name
+    assert settings.anchors.exists()
+    capsys.readouterr()
+
+
+def test_an_export_overwrites_nothing(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that is there stays; a file that is no bundle is named."""
+    assert settings.anchors.exists()
+    file = tmp_path / "there"
+    file.write_text("mine")
+    assert run(["audit", "export", str(file)]) == ExitCode.SETUP
+    assert run(["audit", "export", str(file), "--check"]) == ExitCode.SETUP
+    assert file.read_text() == "mine"
+    assert "not an evidence bundle" in capsys.readouterr().err
