@@ -28,6 +28,7 @@ from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.scheduler import Scheduler
+from trading_ops.jobs.windows import load_windows
 from trading_ops.logs.throttled import Seldom
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.readiness.evaluate import Evaluator
@@ -457,6 +458,7 @@ def _retention(base: Base) -> Retention:
 def _scheduler(base: Base) -> Scheduler:
     return Scheduler(
         entries=load_jobs(base.settings.root),
+        windows=load_windows(base.settings.root, base.plans.registry),
         writer=base.writer,
         reader=base.asking,
         lease=base.lease,

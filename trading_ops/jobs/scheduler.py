@@ -5,7 +5,7 @@ next one, of this process or another replica's. Only the lease of a job lets a r
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,6 +22,7 @@ from trading_ops.jobs.gates import closed_gate
 from trading_ops.jobs.job import Context, Job, Plan, Result
 from trading_ops.jobs.registry import load
 from trading_ops.jobs.schedule import AtSession, Session, jitter, next_due
+from trading_ops.jobs.windows import Recurring
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import JobMetrics
 from trading_ops.reconciler.tasks import Succeeded, unwatched
@@ -37,6 +38,7 @@ ON_TIME = timedelta(minutes=5)
 """A due time that is older than this, beyond the jitter, was missed."""
 
 SCHEDULE = "schedule"
+WINDOWS_KEY = "maintenance windows"
 SESSIONS_JOB = "trading_sessions"
 SESSIONS_AGAIN = timedelta(hours=1)
 """Between two tries to fill an empty table; the failed one is shown by its alert."""
@@ -92,10 +94,14 @@ class Scheduler:
     lease: Lease
     metrics: JobMetrics
     settings: Settings
+    windows: Sequence[Recurring] = ()
+    """Maintenance windows that come again."""
+
     jobs: Mapping[str, Job] = field(default_factory=dict)
     """For tests: jobs that are not in the registry."""
 
     _runs: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
+    _planned: set[tuple[str, datetime]] = field(init=False, default_factory=set)
     _due: dict[str, tuple[object, datetime | None]] = field(init=False, default_factory=dict)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
@@ -128,7 +134,28 @@ class Scheduler:
             if name not in known.running:
                 await self._consider(entry, state, known, now)
         await self._store_sessions(known, now)
+        await self._plan_windows(now)
         self._show(known, now)
+
+    async def _plan_windows(self, now: datetime) -> None:
+        """Store the next window of each entry; one replica does."""
+        found = [window for one in self.windows if (window := one.next(now)) is not None]
+        wanted = [one for one in found if (one.owner, one.begins_at) not in self._planned]
+        if not wanted:
+            return
+        async with self.lease.pinned(WINDOWS_KEY) as held:
+            if not held:
+                return
+            for window in wanted:
+                order = partial(maintenance.begin_once, window=window, now=now)
+                try:
+                    stored_window = await self.writer.run(order)
+                except OrderRefused as error:
+                    log.warning("maintenance_not_planned", owner=window.owner, error=str(error))
+                else:
+                    if stored_window is not None:
+                        log.info("maintenance_planned", id=stored_window.id, owner=window.owner)
+        self._planned = {(one.owner, one.begins_at) for one in found}
 
     async def _store_sessions(self, known: Known, now: datetime) -> None:
         """Fill the table of a calendar that has no session ahead, without waiting for the job."""

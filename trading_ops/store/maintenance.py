@@ -36,6 +36,18 @@ def begin(connection: Connection, window: Maintenance, *, now: datetime) -> Main
     return stored
 
 
+def begin_once(connection: Connection, window: Maintenance, *, now: datetime) -> Maintenance | None:
+    """Store a window that a schedule asks for; None when it is there, or a person ended it.
+
+    Raises:
+        OrderRefused: it is over or too far ahead.
+    """
+    same = (maintenance.c.owner == window.owner, maintenance.c.begins_at == window.begins_at)
+    if connection.execute(select(maintenance.c.id).where(*same)).first() is not None:
+        return None
+    return begin(connection, window, now=now)
+
+
 def end(connection: Connection, key: int, *, owner: str, now: datetime) -> Maintenance | None:
     """End a window early, or take a planned one back; None when it was over or never was.
 
