@@ -125,7 +125,7 @@ class EventJournal:
             kind: what it is about.
             summary: one line for people.
             id: a second event with the same id is ignored. Give one, such as the venue's trade id,
-                where the bot may tell of the same fact again after a crash.
+                where the bot may report the same fact again after a crash.
             severity: how much it matters.
             at: seconds since the epoch; None: now.
             strategy: that decided.

@@ -1,4 +1,4 @@
-"""What the bots told of: trades, orders, signals, risk decisions."""
+"""Events that bots report: trades, orders, signals, risk decisions."""
 
 from datetime import datetime
 from functools import partial
@@ -90,7 +90,7 @@ class BotEventRoutes:
         self._reader = reader
 
     async def search(self, query: BotEventQuery) -> BotEventPage:
-        """Return events that bots told of, newest first."""
+        """Return events that bots reported, newest first."""
         filters = {
             "bot": query.bot,
             "kind": query.kind and query.kind.value,
@@ -115,7 +115,7 @@ class BotEventRoutes:
         return BotEventPage(events=[_view(one) for one in page], next=place)
 
     async def summary(self, query: BotEventSummaryQuery) -> BotEventSummary:
-        """Return how many events each bot told of, by kind and severity."""
+        """Return how many events each bot reported, by kind and severity."""
         span = Span(since=query.since, until=query.until)
         found = await self._reader.read(partial(bot_events.counts, bot=query.bot, span=span))
         names = BotEventCount.__struct_fields__

@@ -1,4 +1,4 @@
-"""`bot-events`: trades, orders, signals and risk decisions, as the bots told of them."""
+"""`bot-events`: trades, orders, signals and risk decisions, as the bots reported them."""
 
 from datetime import timedelta
 
@@ -38,7 +38,7 @@ def bot_events(
     output: str,
     **filters: str | None,
 ) -> None:
-    """Show what the bots told of, newest first."""
+    """Show events that the bots reported, newest first."""
     begin = clock.now() - min(since.span, timedelta(days=36_500))
     given = {name: value for name, value in filters.items() if value is not None}
     given |= {"since": begin.isoformat()}

@@ -333,12 +333,12 @@ class ReconcilerApi:
             yield _decode(text.encode(), EventView)
 
     async def bot_events(self, **filters: str) -> list[BotEventView]:
-        """Return events that bots told of, newest first; filters as the API has them."""
+        """Return events that bots reported, newest first; filters as the API has them."""
         body = await self._get("/api/v1/bot-events", params=filters)
         return _decode(body, _BotEvents).events
 
     async def bot_event_counts(self, **filters: str) -> list[BotEventCountView]:
-        """Return how many events each bot told of."""
+        """Return how many events each bot reported."""
         body = await self._get("/api/v1/bot-events/summary", params=filters)
         return _decode(body, _BotEventCounts).counts
 

@@ -7,7 +7,7 @@ import msgspec
 
 
 class BotEventView(msgspec.Struct):
-    """One event that a bot told of."""
+    """One event that a bot reported."""
 
     bot: str
     event: str

@@ -189,7 +189,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """For which messages are kept that were delivered or discarded."""
 
     bot_events_kept_days: Annotated[float, msgspec.Meta(ge=1, le=36600)] = 400.0
-    """For which events are kept that bots told of, such as trades."""
+    """For which events are kept that bots reported, such as trades."""
 
     events_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
     """For which events are kept. What is older is removed behind a signed checkpoint."""

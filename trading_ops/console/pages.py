@@ -194,7 +194,7 @@ class Pages:
         return "backups.html", {"backups": page.backups[:PAGE], "number": len(page.backups)}
 
     async def bot_events(self, visitor: Visitor) -> Page:
-        """Show trades and other events that bots told of, newest first."""
+        """Show trades and other events that bots reported, newest first."""
         chosen: dict[str, Any] = {name: visitor.asked(name) for name in BOT_EVENT_FILTERS}
         cursor = visitor.asked("cursor")
         page = await visitor.get("/api/v1/bot-events", **chosen, limit=EVENTS, cursor=cursor)

@@ -1,4 +1,4 @@
-"""An event that a bot told of, as it is stored: every field is a claim of the bot."""
+"""An event that a bot reported, as it is stored: every field is a claim of the bot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ def message_of(one: BotEvent) -> Message | None:
 
 
 def amount(one: BotEvent, name: str) -> Decimal | None:
-    """Return a figure of a trade, such as `fee`; None: the bot did not tell a finite number."""
+    """Return a figure of a trade, such as `fee`; None: the bot did not report a finite number."""
     try:
         value = Decimal(str(one.data[name]))
     except (KeyError, InvalidOperation):

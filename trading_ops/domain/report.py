@@ -41,7 +41,7 @@ class BotFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class TradeFigures:
-    """One bot's trades in one currency, from the events that it told of."""
+    """One bot's trades in one currency, from the events that it reported."""
 
     bot: str
     currency: str
@@ -57,7 +57,7 @@ class TradeFigures:
     """Profits divided by losses; None: there was no loss."""
 
     fees: float | None
-    """None: no trade told of a fee. The same of slippage."""
+    """None: no trade reported a fee. The same applies to slippage."""
 
     slippage: float | None
 

@@ -1,4 +1,4 @@
-"""Figures of trades, from the events in which the bots told of them."""
+"""Figures of trades, from the events that bots reported."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from trading_ops.domain.report import TradeFigures
 
 
 def trade_figures(events: Iterable[BotEvent]) -> tuple[TradeFigures, ...]:
-    """Return a line for each bot and currency. What no trade told of is None, not 0."""
+    """Return a line for each bot and currency. What no trade reported is None, not 0."""
     by_bot: dict[tuple[str, str], list[BotEvent]] = defaultdict(list)
     for one in events:
         by_bot[one.bot, str(one.data.get("currency", ""))].append(one)
