@@ -28,6 +28,22 @@ LEGITIMATELY_EMPTY: Mapping[str, str] = {
 }
 """Panels that may show nothing on a healthy system, by `board / panel`, with the reason."""
 
+NOT_ON_EVERY_SERVER: Mapping[str, str] = {
+    "trading_postgresql_index_bloat_ratio": "The server has a large index.",
+    "trading_postgresql_index_growth_ratio": "The server has a large index.",
+    "trading_postgresql_index_invalid": "An index is invalid.",
+    "trading_postgresql_index_scans_total": "The server has a large index.",
+    "trading_postgresql_index_size_bytes": "The server has a large index.",
+    "trading_postgresql_replication_lag_bytes": "The server has a replica.",
+    "trading_postgresql_replication_lag_seconds": "The server has a replica.",
+    "trading_postgresql_standby_lag_seconds": "The server is a standby.",
+    "trading_postgresql_standby_receiving": "The server is a standby.",
+    "trading_postgresql_stats_reset_timestamp_seconds": "Its statistics were reset once.",
+    "trading_postgresql_table_last_analyze_timestamp_seconds": "A table was analyzed.",
+    "trading_postgresql_table_last_vacuum_timestamp_seconds": "A table was vacuumed.",
+}
+"""Metrics of a PostgreSQL server that are there only if something holds, and what."""
+
 OF_POSTGRESQL = re.compile(r"\btrading_(?!postgresql_)|\bup\b|ALERTS|slo:")
 """What a query holds unless it asks for nothing but PostgreSQL servers."""
 
@@ -51,7 +67,11 @@ class Answer:
     @property
     def missing(self) -> bool:
         """Tell whether its panel is empty and must not be."""
-        excused = self.skipped or self.query.title in LEGITIMATELY_EMPTY
+        excused = (
+            self.skipped
+            or self.query.title in LEGITIMATELY_EMPTY
+            or any(name in self.query.expr for name in NOT_ON_EVERY_SERVER)
+        )
         return bool(self.error) or (not self.series and not excused)
 
     def __str__(self) -> str:

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from grafana.boards.panels import above, apart, below
-from grafana.boards.proof import LEGITIMATELY_EMPTY, Answer, ask_all, count_panels, table
+from grafana.boards.proof import (
+    LEGITIMATELY_EMPTY,
+    NOT_ON_EVERY_SERVER,
+    Answer,
+    ask_all,
+    count_panels,
+    table,
+)
 from grafana.boards.queries import BoardQuery, board_queries, fill_variables, raw_queries
 from grafana.boards.selectors import OF_BOT, WATCHED, select
 from grafana.boards.words import age, forecast, gain, least, most, quantiles, rate
@@ -102,6 +109,7 @@ def test_hardly_a_panel_may_be_empty() -> None:
     assert len(LEGITIMATELY_EMPTY) <= 7
     assert set(LEGITIMATELY_EMPTY) <= titles
     assert all(reason.endswith(".") for reason in LEGITIMATELY_EMPTY.values())
+    assert all(any(name in query.expr for query in QUERIES) for name in NOT_ON_EVERY_SERVER)
 
 
 def test_an_unknown_variable_is_an_error_and_not_an_empty_answer() -> None:
