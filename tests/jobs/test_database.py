@@ -31,7 +31,7 @@ def connect(url: str) -> Session:
 
 @pytest.fixture
 def session(database_url: str) -> Iterator[Session]:
-    """A session of another program, each statement by itself."""
+    """A session of another program, one statement per transaction."""
     with connect(database_url) as made:
         yield made
 
@@ -191,7 +191,7 @@ class _Oldest:
     ],
 )
 def test_what_stands_in_the_way(owned: bool, open_for: timedelta | None, why: str) -> None:
-    """Work that would be in vain, or that our role may not do, is refused with what to do."""
+    """Work without effect, or beyond our role, is refused with the fix."""
     now = datetime(2026, 5, 10, tzinfo=UTC)
     need = Need(what="", reason="", size=0, statement="REINDEX a", owned=owned)
     connection: Any = _Oldest(now - open_for if open_for is not None else None)

@@ -15,9 +15,8 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import Outcome
-from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.job import Context
-from trading_ops.jobs.registry import JOBS, load
+from trading_ops.jobs.registry import load
 from trading_ops.jobs.schedule import Session, next_due, parse
 from trading_ops.jobs.scheduler import SESSIONS_JOB, Scheduler
 from trading_ops.jobs.work import session_table
@@ -26,13 +25,6 @@ from trading_ops.store import jobs
 
 NEW_YORK = ZoneInfo("America/New_York")
 HALF_DAYS = {date(2026, 11, 27), date(2026, 12, 24)}
-
-
-def test_every_shipped_job_can_be_loaded(tmp_path: Path) -> None:
-    """The registry and the shipped jobs.yml name the same jobs, and their code is there."""
-    assert load_jobs(tmp_path).keys() == JOBS.keys()
-    for name in JOBS:
-        assert load(name) is not None
 
 
 def test_a_daily_summary_for_each_session_of_a_year() -> None:

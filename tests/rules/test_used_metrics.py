@@ -1,4 +1,4 @@
-"""Every exported metric is read by somebody: what nobody queries is deleted."""
+"""Every exported metric is used by a rule, a panel, a runbook or a query of the product."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The bot's events: durable, in order, each once, and never in the way of the bot."""
+"""The bot's events: durable, in order, each once, and writing them never blocks the bot."""
 
 import signal
 import subprocess
