@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from trading_ops import clock
-from trading_ops_lab.paper.bot.nonces.owner import Owner
+from trading_ops.botkit.nonces.owner import Owner
 
 NONCES = 20_000
 

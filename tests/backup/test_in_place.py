@@ -13,9 +13,9 @@ from tests.backup.installation import BLOCK, CEILING, KEY, Installation
 from trading_ops import clock
 from trading_ops.agent.state import Holds, TradingState
 from trading_ops.backup.in_place import Restored, restore_in_place
+from trading_ops.botkit.nonces.ceiling import Ceiling
 from trading_ops.cli.main import run
 from trading_ops.errors import SetupError, StoreError
-from trading_ops_lab.paper.bot.nonces.ceiling import Ceiling
 
 
 def restore(installation: Installation) -> Restored:

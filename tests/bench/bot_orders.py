@@ -19,9 +19,9 @@ import msgspec
 
 from tests.bench.bot_rig import bot_at_a_venue
 from tests.bench.say import p50_p99, say
+from trading_ops.botkit.failpoints import Place, watch
+from trading_ops.botkit.venue.port import Brokerage
 from trading_ops_lab.paper.bot.bot import Bot
-from trading_ops_lab.paper.bot.brokerage.port import Brokerage
-from trading_ops_lab.paper.bot.checkpoints import Place, watch
 from trading_ops_lab.paper.bot.config import read_secret
 from trading_ops_lab.paper.bot.trading.strategy import Target
 from trading_ops_lab.paper.venue.signing import decode_secret, sign

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from tests.bench.say import p50_p99, say
 from trading_ops import clock
+from trading_ops.botkit.nonces.ceiling import Ceiling
+from trading_ops.botkit.nonces.issuer import Nonces
+from trading_ops.botkit.nonces.owner import Owner
+from trading_ops.botkit.nonces.shared import Shared
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.nonces.ceiling import Ceiling
-from trading_ops_lab.paper.bot.nonces.issuer import Nonces
-from trading_ops_lab.paper.bot.nonces.owner import Owner
-from trading_ops_lab.paper.bot.nonces.shared import Shared
 
 PROCESSES = 4
 ROUNDS = 5

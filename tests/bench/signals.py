@@ -12,15 +12,15 @@ from pathlib import Path
 
 from tests.bench.say import p50_p99, say
 from trading_ops import clock, logs
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.records.events import Event
+from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.records.events import Event
 from trading_ops_lab.paper.bot.signals.advice import Advice
 from trading_ops_lab.paper.bot.signals.component import Signals
 from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model
 from trading_ops_lab.paper.bot.signals.model import MODEL, ModelProcess
 from trading_ops_lab.paper.bot.signals.settings import SignalSettings
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.trading.market import Quote
 
 SYMBOLS = ("BTC/USD", "ETH/USD")
 SETTINGS = SignalSettings()

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from trading_ops.botkit import failpoints
+from trading_ops.botkit.failpoints import Place
+from trading_ops.botkit.leadership.lease import Lease
+from trading_ops.botkit.leadership.standby import Leadership
+from trading_ops.botkit.nonces.issuer import Nonces
+from trading_ops.botkit.orders import order
 from trading_ops_lab.paper.bot import __main__ as bot
-from trading_ops_lab.paper.bot import checkpoints
-from trading_ops_lab.paper.bot.checkpoints import Place
-from trading_ops_lab.paper.bot.leadership.lease import Lease
-from trading_ops_lab.paper.bot.leadership.standby import Leadership
-from trading_ops_lab.paper.bot.nonces.issuer import Nonces
-from trading_ops_lab.paper.bot.trading import order
 
 
 def tag_orders(tag: str) -> None:
@@ -83,7 +83,7 @@ def main() -> int:
     given = parser.parse_args()
     tag_orders(given.tag)
     if given.freeze:
-        checkpoints.watch(Freezer(given.freeze, given.freeze_when))
+        failpoints.watch(Freezer(given.freeze, given.freeze_when))
     if given.plant:
         PLANTS[given.plant]()
     return bot.main(["--config", given.config])

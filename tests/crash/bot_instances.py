@@ -22,7 +22,7 @@ from tests.cut import Cable
 from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops_lab.paper.bot.checkpoints import Place
+from trading_ops.botkit.failpoints import Place
 
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.05

@@ -19,12 +19,12 @@ from tests.crash import bot_plants
 from tests.crash.reconciler import serve_lives, speak_into
 from trading_ops import clock, logs
 from trading_ops.agent import Denial
-from trading_ops_lab.paper.bot import checkpoints
+from trading_ops.botkit import failpoints
+from trading_ops.botkit.failpoints import Place
+from trading_ops.botkit.orders.checks import Check
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
-from trading_ops_lab.paper.bot.checkpoints import Place
 from trading_ops_lab.paper.bot.config import load_config
-from trading_ops_lab.paper.bot.trading.checks import Check
 
 POLL_SECONDS = 0.02
 
@@ -61,7 +61,7 @@ def live(life: dict[str, Any]) -> int:
     if life.get("plant"):
         bot_plants.plant(life["plant"])
     if life.get("place"):
-        checkpoints.watch(Killer(Place(life["place"]), life["nth"]))
+        failpoints.watch(Killer(Place(life["place"]), life["nth"]))
     settling = life.get("settle_seconds")
     asyncio.run(_settle(folder, settling) if settling else _trade(folder))
     return 0

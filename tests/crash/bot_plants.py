@@ -5,15 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from trading_ops.agent.state import Hold, Holds
-from trading_ops_lab.paper.bot.component import Unavailable
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.checks import Intent
+from trading_ops.botkit.orders.hearing import Hearing
+from trading_ops.botkit.orders.order import OrderStatus
+from trading_ops.botkit.records import orders as records
+from trading_ops.botkit.records.orders import Change
+from trading_ops.botkit.records.sql import Session
 from trading_ops_lab.paper.bot.mode import Marker, Mode, ModeSwitch, Said
-from trading_ops_lab.paper.bot.records import orders as records
-from trading_ops_lab.paper.bot.records.orders import Change
-from trading_ops_lab.paper.bot.records.sql import Session
-from trading_ops_lab.paper.bot.trading.book import Book
-from trading_ops_lab.paper.bot.trading.checks import Intent
-from trading_ops_lab.paper.bot.trading.hearing import Hearing
-from trading_ops_lab.paper.bot.trading.order import OrderStatus
 from trading_ops_lab.paper.bot.trading.orders import Orders
 
 

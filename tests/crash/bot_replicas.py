@@ -32,7 +32,7 @@ from tests.crash.bot_instances import (
 )
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops_lab.paper.bot.checkpoints import Place
+from trading_ops.botkit.failpoints import Place
 
 LEASE: dict[str, float] = {}
 """Nothing is set: what the settings have by themselves."""

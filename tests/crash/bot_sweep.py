@@ -28,7 +28,7 @@ from tests.crash.bot_words import Words
 from tests.crash.bot_world import BotWorld
 from tests.crash.lives import ROOT, Life, Server, server
 from trading_ops import clock
-from trading_ops_lab.paper.bot.checkpoints import Place
+from trading_ops.botkit.failpoints import Place
 
 LIFE_SECONDS = 4.0
 """A life that did not come to its place by then is killed where it is."""

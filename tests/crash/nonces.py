@@ -25,12 +25,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trading_ops.botkit.nonces.ceiling import Ceiling
+from trading_ops.botkit.nonces.folder import Folder
+from trading_ops.botkit.nonces.owner import Owner
+from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.source import wall_clock
 from trading_ops.errors import SetupError
-from trading_ops_lab.paper.bot.nonces.ceiling import Ceiling
-from trading_ops_lab.paper.bot.nonces.folder import Folder
-from trading_ops_lab.paper.bot.nonces.owner import Owner
-from trading_ops_lab.paper.bot.nonces.shared import Shared
-from trading_ops_lab.paper.bot.nonces.source import wall_clock
 
 PROCESSES = 4
 BLOCK = 512

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.brokerage.port import (
-    Balance,
-    History,
-    LedgerEntry,
-    Snapshot,
-    VenueTrade,
+from trading_ops.botkit.orders.order import (
+    Order,
+    OrderStatus,
+    VenueOrder,
+    adopted,
+    progress,
 )
-from trading_ops_lab.paper.bot.reconciliation.compare import compare
-from trading_ops_lab.paper.bot.reconciliation.findings import (
+from trading_ops.botkit.reconciliation.compare import compare
+from trading_ops.botkit.reconciliation.findings import (
     Adopt,
     Cancel,
     Comparison,
@@ -32,13 +32,13 @@ from trading_ops_lab.paper.bot.reconciliation.findings import (
     Shrink,
     Step,
 )
-from trading_ops_lab.paper.bot.reconciliation.sides import Orphans, Ours, Policy, Strangers, Theirs
-from trading_ops_lab.paper.bot.trading.order import (
-    Order,
-    OrderStatus,
-    VenueOrder,
-    adopted,
-    progress,
+from trading_ops.botkit.reconciliation.sides import Orphans, Ours, Policy, Strangers, Theirs
+from trading_ops.botkit.venue.port import (
+    Balance,
+    History,
+    LedgerEntry,
+    Snapshot,
+    VenueTrade,
 )
 
 NOW = 10_000.0

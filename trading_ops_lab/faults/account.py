@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from trading_ops import clock
+from trading_ops.botkit.orders.order import new_client_id
 from trading_ops.domain.target import Target
 from trading_ops.errors import FencedOff, SetupError, StackError
 from trading_ops_lab.drills.lab_clients import Scene
@@ -18,7 +19,6 @@ from trading_ops_lab.drills.preflight import OWNER
 from trading_ops_lab.faults.base import Fault
 from trading_ops_lab.faults.frozen_processes import pid_of
 from trading_ops_lab.paper.bot.folder import take
-from trading_ops_lab.paper.bot.trading.order import new_client_id
 
 ORDER_WITHIN = timedelta(seconds=10)
 RESTART_WITHIN = timedelta(seconds=20)

@@ -10,14 +10,14 @@ from decimal import Decimal
 import msgspec
 
 from trading_ops import clock
+from trading_ops.botkit.orders.order import new_client_id
+from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.drills.preflight import OWNER
 from trading_ops_lab.faults.account import look, until
 from trading_ops_lab.faults.base import Fault
-from trading_ops_lab.paper.bot.risk.settings import RiskLimits
-from trading_ops_lab.paper.bot.trading.order import new_client_id
 
 ALERT = "TradingFleetDailyLossBreached"
 PAIR, BASE = "ETH/USD", "XETH"

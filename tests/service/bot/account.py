@@ -9,19 +9,19 @@ from tests.service.bot.conftest import SYMBOLS, Venue, sample, until
 from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.agent import Side
+from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.hearing import Hearing
+from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder, new_client_id
+from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.account_news import Rest
 from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.brokerage.kraken import ENDPOINTS, Kraken
 from trading_ops_lab.paper.bot.brokerage.private_feed import AccountFeed
-from trading_ops_lab.paper.bot.nonces.issuer import Nonces, open_nonces
-from trading_ops_lab.paper.bot.records.driver import Threaded
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
-from trading_ops_lab.paper.bot.records.store import Store
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.trading.book import Book
-from trading_ops_lab.paper.bot.trading.hearing import Hearing
-from trading_ops_lab.paper.bot.trading.order import Order, OrderType, VenueOrder, new_client_id
 
 CURRENCIES = ("BTC", "USD", "ETH")
 NAMES = {"XXBT": "BTC", "ZUSD": "USD", "XETH": "ETH"}

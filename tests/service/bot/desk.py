@@ -11,23 +11,23 @@ from typing import Any, cast
 from tests.service.bot.conftest import SYMBOL
 from trading_ops import clock
 from trading_ops.agent import OrderGate, TradingState
-from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
-from trading_ops_lab.paper.bot.records.driver import Threaded
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
-from trading_ops_lab.paper.bot.records.store import Store
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.trading.book import Book
-from trading_ops_lab.paper.bot.trading.checks import (
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.checks import (
     fresh_quote,
     large_enough,
     let_through,
     not_while,
 )
-from trading_ops_lab.paper.bot.trading.hearing import Hearing
-from trading_ops_lab.paper.bot.trading.market import Quote, Rules
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, VenueOrder
+from trading_ops.botkit.orders.hearing import Hearing
+from trading_ops.botkit.orders.market import Quote, Rules
+from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
+from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.supervisor import Supervisor
+from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
+from trading_ops.instrument import BotMetrics
+from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.trading.orders import Orders
 from trading_ops_lab.paper.bot.trading.strategy import Target
 

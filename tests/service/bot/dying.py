@@ -9,9 +9,9 @@ import signal
 import sys
 import time
 
-from trading_ops_lab.paper.bot import checkpoints
+from trading_ops.botkit import failpoints
+from trading_ops.botkit.failpoints import Place
 from trading_ops_lab.paper.bot.__main__ import main
-from trading_ops_lab.paper.bot.checkpoints import Place
 
 SIGNALS = {
     "kill": [signal.SIGKILL],
@@ -32,7 +32,7 @@ def happen(config: str, where: str, what: str) -> None:
                 os.kill(os.getpid(), number)
                 time.sleep(0)
 
-    checkpoints.watch(at)
+    failpoints.watch(at)
     sys.exit(main(["--config", config]))
 
 

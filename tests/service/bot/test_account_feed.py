@@ -13,8 +13,8 @@ import pytest
 from tests.service.bot.account import Desk, desk_at
 from tests.service.bot.conftest import SYMBOL, Venue, sample, stays, until
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown
-from trading_ops_lab.paper.bot.trading.order import OrderStatus, OrderType
+from trading_ops.botkit.orders.order import OrderStatus, OrderType
+from trading_ops.botkit.venue.errors import VenueDown
 
 pytestmark = pytest.mark.long
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from tests.service.bot.values import Clock
-from trading_ops_lab.paper.bot.breaker import Breaker, BreakerState
+from trading_ops.botkit.circuit_breaker import Breaker, BreakerState
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ from tests.free_ports import free_port
 from tests.service.bot.conftest import SYMBOL, Venue, sample, until
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
+from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
+from trading_ops.botkit.nonces.owner import Owner
+from trading_ops.botkit.orders.order import Order, new_client_id
+from trading_ops.botkit.supervisor import Supervisor
+from trading_ops.botkit.venue.allowance import GROUP, Allowance, Tier
+from trading_ops.botkit.venue.errors import VenueDown
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.allowance import GROUP, Allowance, Tier
 from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown
-from trading_ops_lab.paper.bot.nonces.issuer import Nonces, open_nonces
-from trading_ops_lab.paper.bot.nonces.owner import Owner
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.trading.order import Order, new_client_id
 
 NAMES = ("key", "secret")
 ORDER = Order(

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.service.bot.conftest import SYMBOL, Venue
-from trading_ops_lab.paper.bot.brokerage.port import Brokerage, Candle
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown
+from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.sql import Database
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.venue.errors import VenueDown
+from trading_ops.botkit.venue.port import Brokerage, Candle
 from trading_ops_lab.paper.bot.daily_bars import DAY, Update, missing, update
 from trading_ops_lab.paper.bot.records import bars
-from trading_ops_lab.paper.bot.records.driver import Threaded
-from trading_ops_lab.paper.bot.records.sql import Database
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
 
 TODAY = 20_000 * DAY
 NOON = TODAY + DAY / 2

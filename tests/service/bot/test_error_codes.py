@@ -7,7 +7,7 @@ import aiohttp
 import ccxt
 import pytest
 
-from trading_ops_lab.paper.bot.brokerage.venue_errors import code_of
+from trading_ops.botkit.venue.errors import code_of
 
 
 class NetworkError(Exception):

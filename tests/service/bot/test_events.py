@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 
 from tests.service.bot.conftest import SYMBOL
 from trading_ops import clock, redaction
-from trading_ops.errors import StoreError
-from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.__main__ import main
-from trading_ops_lab.paper.bot.config import BotConfig
-from trading_ops_lab.paper.bot.records import events
-from trading_ops_lab.paper.bot.records.driver import Threaded
-from trading_ops_lab.paper.bot.records.events import (
+from trading_ops.botkit.records import events
+from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.events import (
     Event,
     EventKind,
     Retention,
@@ -24,10 +20,14 @@ from trading_ops_lab.paper.bot.records.events import (
     latest_events,
     prune_events,
 )
-from trading_ops_lab.paper.bot.records.orders import Change
-from trading_ops_lab.paper.bot.records.sql import Session
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
-from trading_ops_lab.paper.bot.records.store import Store
+from trading_ops.botkit.records.orders import Change
+from trading_ops.botkit.records.sql import Session
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.records.store import Store
+from trading_ops.errors import StoreError
+from trading_ops.instrument import BotMetrics
+from trading_ops_lab.paper.bot.__main__ import main
+from trading_ops_lab.paper.bot.config import BotConfig
 
 DAY = 86_400.0
 BEGIN = 1_750_000_000.0

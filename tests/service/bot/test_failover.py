@@ -16,7 +16,7 @@ import pytest
 from tests.crash.bot_instances import Instance, Pair, begin, finish, returned, tag_of, until
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops_lab.paper.bot.checkpoints import Place
+from trading_ops.botkit.failpoints import Place
 from trading_ops_lab.paper.venue.signing import sign
 
 pytestmark = pytest.mark.long

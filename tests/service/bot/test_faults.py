@@ -12,9 +12,9 @@ import pytest
 from tests.service.bot.conftest import SYMBOLS, Control, Venue, stays, until
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
+from trading_ops.botkit.orders.order import Order, OrderStatus, new_client_id
+from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops_lab.paper.bot.bot import Bot
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueRefused
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, new_client_id
 
 
 def up(bot: Bot, component: str) -> bool:

@@ -10,9 +10,9 @@ from aiohttp import web
 
 from tests.free_ports import free_port
 from tests.service.bot.conftest import SYMBOLS, sample, until
+from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.feed import Feed
-from trading_ops_lab.paper.bot.supervisor import Supervisor
 
 STALE_SECONDS = 1.0
 BITCOIN, ETHER = SYMBOLS

@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 
 from tests.postgres import Cluster
+from trading_ops.botkit.leadership.lease import Lease, Replaced
+from trading_ops.botkit.leadership.line import Line
+from trading_ops.botkit.records.postgresql import PostgresqlDriver
+from trading_ops.botkit.records.sql import Session
 from trading_ops.errors import StoreError
-from trading_ops_lab.paper.bot.leadership.lease import Lease, Replaced
-from trading_ops_lab.paper.bot.leadership.line import Line
-from trading_ops_lab.paper.bot.records.postgresql import PostgresqlDriver
-from trading_ops_lab.paper.bot.records.sql import Session
 
 SECONDS = 15.0
 MARGIN = 5.0

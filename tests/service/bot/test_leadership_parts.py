@@ -13,15 +13,15 @@ from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.agent.state import Hold, Holds, TradingState
+from trading_ops.botkit.leadership.late_nonces import LateSource
+from trading_ops.botkit.leadership.line import Line
+from trading_ops.botkit.leadership.shared_holds import SharedHolds
+from trading_ops.botkit.leadership.wire import NotLeader, on_the_wire, permit_while
+from trading_ops.botkit.nonces.source import NonceExhausted
+from trading_ops.botkit.records.postgresql import PostgresqlDriver
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops_lab.paper.bot.config import load_config
 from trading_ops_lab.paper.bot.folder import take
-from trading_ops_lab.paper.bot.leadership.late_nonces import LateSource
-from trading_ops_lab.paper.bot.leadership.line import Line
-from trading_ops_lab.paper.bot.leadership.shared_holds import SharedHolds
-from trading_ops_lab.paper.bot.leadership.wire import NotLeader, on_the_wire, permit_while
-from trading_ops_lab.paper.bot.nonces.source import NonceExhausted
-from trading_ops_lab.paper.bot.records.postgresql import PostgresqlDriver
 
 
 @pytest.mark.parametrize("endpoint", ["AddOrder", "AmendOrder", "EditOrder", "AddOrderBatch"])

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.service.bot.conftest import Control, sample, until
+from trading_ops.botkit.component import Unavailable
 from trading_ops_lab.paper.bot.bot import Bot
-from trading_ops_lab.paper.bot.component import Unavailable
 
 
 async def test_a_throttled_bot_asks_less_and_goes_on_by_itself(bot: Bot, control: Control) -> None:

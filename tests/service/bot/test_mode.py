@@ -14,15 +14,15 @@ from tests.service.bot.desk import Desk
 from tests.waiting import eventually
 from trading_ops.agent import CommandFailed
 from trading_ops.agent.commands import run
+from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.sql import Session
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot import mode as module
 from trading_ops_lab.paper.bot.commands import Parts, mode_commands
 from trading_ops_lab.paper.bot.mode import FACT, FILE, Mode, ModeSwitch, Said
-from trading_ops_lab.paper.bot.records.driver import Threaded
-from trading_ops_lab.paper.bot.records.sql import Session
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
-from trading_ops_lab.paper.bot.records.store import Store
 
 WORD = ("ada", "something smells")
 Result = TypeVar("Result")

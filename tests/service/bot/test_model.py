@@ -13,16 +13,16 @@ import pytest
 from tests.service.bot.conftest import SYMBOL, sample, until
 from tests.waiting import PATIENCE
 from trading_ops import clock
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.records.events import Event
+from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.records.events import Event
 from trading_ops_lab.paper.bot.signals.advice import Advice
 from trading_ops_lab.paper.bot.signals.component import SOURCE, Signals
 from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model, mend_model
 from trading_ops_lab.paper.bot.signals.model import MODEL, ModelProcess
 from trading_ops_lab.paper.bot.signals.settings import SignalSettings
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.trading.market import Quote
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
 pytestmark = pytest.mark.long

@@ -13,12 +13,10 @@ import pytest
 
 from tests.crash.lives import ROOT
 from tests.service.bot.conftest import sample, until
-from trading_ops.errors import SetupError, StoreError
-from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.nonces import issuer
-from trading_ops_lab.paper.bot.nonces.ceiling import PAGE, Ceiling
-from trading_ops_lab.paper.bot.nonces.folder import folder_of
-from trading_ops_lab.paper.bot.nonces.issuer import (
+from trading_ops.botkit.nonces import issuer
+from trading_ops.botkit.nonces.ceiling import PAGE, Ceiling
+from trading_ops.botkit.nonces.folder import folder_of
+from trading_ops.botkit.nonces.issuer import (
     JUMP,
     RESYNC_JUMP,
     Nonces,
@@ -26,9 +24,11 @@ from trading_ops_lab.paper.bot.nonces.issuer import (
     always,
     open_nonces,
 )
-from trading_ops_lab.paper.bot.nonces.owner import Owner
-from trading_ops_lab.paper.bot.nonces.shared import Shared
-from trading_ops_lab.paper.bot.nonces.source import NonceExhausted, wall_clock
+from trading_ops.botkit.nonces.owner import Owner
+from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.source import NonceExhausted, wall_clock
+from trading_ops.errors import SetupError, StoreError
+from trading_ops.instrument import BotMetrics
 
 NOW = 1_800_000_000_000_000
 HOUR = 3_600_000_000
@@ -124,9 +124,9 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, metrics: BotMetri
 FULL = """
 import resource, sys
 from pathlib import Path
-from trading_ops_lab.paper.bot.nonces.owner import Owner
-from trading_ops_lab.paper.bot.nonces.shared import Shared
-from trading_ops_lab.paper.bot.nonces.source import NonceExhausted
+from trading_ops.botkit.nonces.owner import Owner
+from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.source import NonceExhausted
 
 source = {"Owner": Owner, "Shared": Shared}[sys.argv[1]](Path(sys.argv[2]), block=1000)
 most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -165,9 +165,9 @@ def test_a_full_disk_is_outlived_within_the_block(design: str, tmp_path: Path) -
 FORKED = """
 import os, sys
 from pathlib import Path
-from trading_ops_lab.paper.bot.nonces.owner import Owner
-from trading_ops_lab.paper.bot.nonces.shared import Shared
-from trading_ops_lab.paper.bot.nonces.source import NonceExhausted
+from trading_ops.botkit.nonces.owner import Owner
+from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.source import NonceExhausted
 
 source = {"Owner": Owner, "Shared": Shared}[sys.argv[1]](Path(sys.argv[2]))
 source.issue()
@@ -197,8 +197,8 @@ def test_a_forked_child_issues_nothing(design: str, tmp_path: Path) -> None:
 CLOSED = """
 import os, sys
 from pathlib import Path
-from trading_ops_lab.paper.bot.nonces.owner import Owner
-from trading_ops_lab.paper.bot.nonces.shared import Shared
+from trading_ops.botkit.nonces.owner import Owner
+from trading_ops.botkit.nonces.shared import Shared
 
 source = {"Owner": Owner, "Shared": Shared}[sys.argv[1]](Path(sys.argv[2]))
 source.close()

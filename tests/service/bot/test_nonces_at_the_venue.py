@@ -11,11 +11,11 @@ import pytest
 from tests.free_ports import free_port
 from tests.service.bot.conftest import Control, Venue, sample, until
 from trading_ops import clock
+from trading_ops.botkit.nonces.issuer import RESYNC_JUMP, Sharing
+from trading_ops.botkit.venue.errors import VenueDown
+from trading_ops.botkit.venue.history import BEGINNING
 from trading_ops_lab.paper.bot.bot import Bot
-from trading_ops_lab.paper.bot.brokerage.history import BEGINNING
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown
 from trading_ops_lab.paper.bot.config import BotConfig, read_secret
-from trading_ops_lab.paper.bot.nonces.issuer import RESYNC_JUMP, Sharing
 
 AHEAD = 10**12
 ENOUGH = 60

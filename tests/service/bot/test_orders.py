@@ -11,11 +11,9 @@ from tests.service.bot.conftest import SYMBOL, sample
 from tests.service.bot.desk import LOST_SECONDS, Desk, word
 from trading_ops import clock
 from trading_ops.agent import Side, TradingState
-from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
-from trading_ops_lab.paper.bot.component import Unavailable
-from trading_ops_lab.paper.bot.trading.market import Quote
-from trading_ops_lab.paper.bot.trading.order import (
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.orders.order import (
     Order,
     OrderStatus,
     Position,
@@ -23,6 +21,8 @@ from trading_ops_lab.paper.bot.trading.order import (
     adopted,
     new_client_id,
 )
+from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
+from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
 

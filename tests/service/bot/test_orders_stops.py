@@ -11,13 +11,13 @@ from tests.service.bot.conftest import SYMBOL, sample
 from tests.service.bot.desk import Desk
 from trading_ops import clock
 from trading_ops.agent import TradingState
+from trading_ops.botkit.orders.checks import not_while
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.orders.order import OrderStatus, Position, Purpose
+from trading_ops.botkit.risk.checks import Facts, limit_checks
+from trading_ops.botkit.risk.limits import Rate
+from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.risk.checks import Facts, limit_checks
-from trading_ops_lab.paper.bot.risk.limits import Rate
-from trading_ops_lab.paper.bot.risk.settings import RiskLimits
-from trading_ops_lab.paper.bot.trading.checks import not_while
-from trading_ops_lab.paper.bot.trading.market import Quote
-from trading_ops_lab.paper.bot.trading.order import OrderStatus, Position, Purpose
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
 ETHER = "ETH/USD"

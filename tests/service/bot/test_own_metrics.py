@@ -11,17 +11,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.bot.conftest import SYMBOL, Control, Venue, sample, until
 from trading_ops import clock
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.orders.order import Position
+from trading_ops.botkit.records.driver import QUEUE, Threaded
+from trading_ops.botkit.records.sql import Session
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.component import Unavailable
-from trading_ops_lab.paper.bot.records.driver import QUEUE, Threaded
-from trading_ops_lab.paper.bot.records.sql import Session
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
 from trading_ops_lab.paper.bot.signals.component import SOURCE, Signals
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.trading.market import Quote
 from trading_ops_lab.paper.bot.trading.money import record_money
-from trading_ops_lab.paper.bot.trading.order import Position
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
 UNKNOWN = {

@@ -6,9 +6,10 @@ import pytest
 
 from tests.service.bot.values import QUOTE, RULES, order
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.trading.market import Quote
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus
-from trading_ops_lab.paper.bot.trading.plan import Cancel, Submit, plan
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.orders.order import Order, OrderStatus
+from trading_ops.botkit.orders.step import Cancel, Submit
+from trading_ops_lab.paper.bot.trading.plan import plan
 from trading_ops_lab.paper.bot.trading.strategy import Cross, Target
 
 

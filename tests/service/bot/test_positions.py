@@ -6,9 +6,7 @@ import pytest
 
 from tests.service.bot.values import QUOTE, order
 from trading_ops.agent import Side
-from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.trading.money import record_money
-from trading_ops_lab.paper.bot.trading.order import (
+from trading_ops.botkit.orders.order import (
     Fill,
     OrderStatus,
     Position,
@@ -17,6 +15,8 @@ from trading_ops_lab.paper.bot.trading.order import (
     own_prefix,
     progress,
 )
+from trading_ops.instrument import BotMetrics
+from trading_ops_lab.paper.bot.trading.money import record_money
 
 
 def fill(quantity: str, cost: str, fee: str = "0") -> Fill:

@@ -14,12 +14,12 @@ import pytest
 
 from tests.service.bot.conftest import Control, Venue, until
 from trading_ops import clock
+from trading_ops.botkit.nonces.ceiling import Ceiling
+from trading_ops.botkit.nonces.source import BLOCK
 from trading_ops.errors import SetupError
 from trading_ops_lab.paper.bot.__main__ import main, serve
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
-from trading_ops_lab.paper.bot.nonces.ceiling import Ceiling
-from trading_ops_lab.paper.bot.nonces.source import BLOCK
 
 Spawn = Callable[[], subprocess.Popen[bytes]]
 

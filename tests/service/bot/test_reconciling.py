@@ -13,14 +13,14 @@ from tests.service.bot.conftest import SYMBOL
 from tests.service.bot.desk import Desk, FakeKraken, word
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.orders.order import Order, OrderStatus, new_client_id
+from trading_ops.botkit.reconciliation.beginning import OVERLAP_SECONDS
+from trading_ops.botkit.reconciliation.component import Reconciliation
+from trading_ops.botkit.reconciliation.gather import Caller
+from trading_ops.botkit.reconciliation.sides import Policy
+from trading_ops.botkit.venue.port import Balance, Cursor, HistoryPage, VenueTrade
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.port import Balance, Cursor, HistoryPage, VenueTrade
-from trading_ops_lab.paper.bot.component import Unavailable
-from trading_ops_lab.paper.bot.reconciliation.beginning import OVERLAP_SECONDS
-from trading_ops_lab.paper.bot.reconciliation.component import Reconciliation
-from trading_ops_lab.paper.bot.reconciliation.gather import Caller
-from trading_ops_lab.paper.bot.reconciliation.sides import Policy
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, new_client_id
 
 MOST_SECONDS = 0.2
 

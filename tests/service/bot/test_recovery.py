@@ -16,12 +16,12 @@ import msgspec
 import pytest
 
 from tests.service.bot.conftest import Control, Venue, sample, until
-from trading_ops_lab.paper.bot import checkpoints
+from trading_ops.botkit import failpoints
+from trading_ops.botkit.failpoints import Place
+from trading_ops.botkit.orders.order import new_client_id
+from trading_ops.botkit.reconciliation import component
 from trading_ops_lab.paper.bot.bot import Bot
-from trading_ops_lab.paper.bot.checkpoints import Place
 from trading_ops_lab.paper.bot.config import BotConfig
-from trading_ops_lab.paper.bot.reconciliation import component
-from trading_ops_lab.paper.bot.trading.order import new_client_id
 
 Spawn = Callable[[], subprocess.Popen[bytes]]
 
@@ -180,7 +180,7 @@ async def test_a_crash_while_records_are_begun(
             left.remove(place)
             raise RuntimeError("a crash at this place")
 
-    monkeypatch.setattr(checkpoints, "_watchers", [crash])
+    monkeypatch.setattr(failpoints, "_watchers", [crash])
     bot = Bot(config)
     await bot.start()
     await until(lambda: bot.reconciliation.recovered, within=60)

@@ -15,11 +15,11 @@ from tests.free_ports import free_port
 from tests.service.bot.conftest import SYMBOLS, Control, Venue, sample, stays, until
 from tests.waiting import eventually
 from trading_ops.agent import Hold, TradingState
+from trading_ops.botkit.records.events import EventKind, latest_events
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import load_config
-from trading_ops_lab.paper.bot.records.events import EventKind, latest_events
 
 pytestmark = pytest.mark.long
 

@@ -13,19 +13,19 @@ from tests.service.bot.conftest import SYMBOL, sample
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.agent import Holds, Side
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder, new_client_id
+from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.events import EventKind, latest_events
+from trading_ops.botkit.records.facts import set_fact
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.risk.guard import Guard
+from trading_ops.botkit.risk.settings import RiskLimits
+from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.records.driver import Threaded
-from trading_ops_lab.paper.bot.records.events import EventKind, latest_events
-from trading_ops_lab.paper.bot.records.facts import set_fact
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
-from trading_ops_lab.paper.bot.records.store import Store
-from trading_ops_lab.paper.bot.risk.guard import Guard
-from trading_ops_lab.paper.bot.risk.settings import RiskLimits
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.trading.book import Book
-from trading_ops_lab.paper.bot.trading.market import Quote
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, VenueOrder, new_client_id
 
 MINIMUM = Decimal("0.001")
 LIMITS = RiskLimits(day_zone="Etc/GMT+12")

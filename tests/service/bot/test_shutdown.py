@@ -15,12 +15,12 @@ import pytest
 
 from tests.postgres import Cluster
 from tests.service.bot.conftest import Venue, until
+from trading_ops.botkit.failpoints import Place
+from trading_ops.botkit.runs import FACT, Life
+from trading_ops.botkit.shutdown import ShutdownSeconds, Step, walk
 from trading_ops.errors import ConfigError
 from trading_ops_lab.paper.bot.bot import Bot
-from trading_ops_lab.paper.bot.checkpoints import Place
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
-from trading_ops_lab.paper.bot.lives import FACT, Life
-from trading_ops_lab.paper.bot.shutdown import ShutdownSeconds, Step, walk
 
 pytestmark = pytest.mark.long
 

@@ -7,10 +7,10 @@ import pytest
 
 from tests.service.bot.conftest import sample, until
 from trading_ops.agent import CommandFailed
+from trading_ops.botkit.component import Component, Unavailable
+from trading_ops.botkit.stage import Stage
+from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.component import Component, Unavailable
-from trading_ops_lab.paper.bot.stage import Stage
-from trading_ops_lab.paper.bot.supervisor import Supervisor
 
 
 class Doubler(Stage[int, int]):

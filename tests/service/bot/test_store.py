@@ -15,18 +15,18 @@ from tests.postgres import Cluster
 from tests.service.bot.conftest import SYMBOL, until
 from trading_ops import clock
 from trading_ops.agent import Side
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, OrderType, Position
+from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.events import Event, EventKind, latest_events
+from trading_ops.botkit.records.orders import Adopted, Change
+from trading_ops.botkit.records.postgresql import PostgresqlDriver
+from trading_ops.botkit.records.schema import FIRST
+from trading_ops.botkit.records.sql import Database, Session
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.component import Unavailable
-from trading_ops_lab.paper.bot.records.driver import Threaded
-from trading_ops_lab.paper.bot.records.events import Event, EventKind, latest_events
-from trading_ops_lab.paper.bot.records.orders import Adopted, Change
-from trading_ops_lab.paper.bot.records.postgresql import PostgresqlDriver
-from trading_ops_lab.paper.bot.records.schema import FIRST
-from trading_ops_lab.paper.bot.records.sql import Database, Session
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
-from trading_ops_lab.paper.bot.records.store import Store
-from trading_ops_lab.paper.bot.trading.order import Fill, Order, OrderStatus, OrderType, Position
 
 Open = Callable[[], Database]
 ENDLESS = """

@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.trading.market import Quote, Rules
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus
+from trading_ops.botkit.orders.market import Quote, Rules
+from trading_ops.botkit.orders.order import Order, OrderStatus
 
 RULES = Rules(tick=Decimal("0.1"), lot=Decimal("0.00000001"), minimum=Decimal("0.0001"))
 QUOTE = Quote(bid=Decimal(1000), ask=Decimal(1001), at=0.0)

@@ -4,17 +4,17 @@ from decimal import Decimal
 from typing import Any
 
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.brokerage.port import (
+from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
+from trading_ops.botkit.reconciliation.compare import compare
+from trading_ops.botkit.reconciliation.findings import Comparison
+from trading_ops.botkit.reconciliation.sides import Ours, Policy, Theirs
+from trading_ops.botkit.venue.port import (
     Balance,
     History,
     LedgerEntry,
     Snapshot,
     VenueTrade,
 )
-from trading_ops_lab.paper.bot.reconciliation.compare import compare
-from trading_ops_lab.paper.bot.reconciliation.findings import Comparison
-from trading_ops_lab.paper.bot.reconciliation.sides import Ours, Policy, Theirs
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, VenueOrder
 
 NOW = 1_000.0
 SYMBOL = "BTC/USD"

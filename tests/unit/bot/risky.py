@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 from trading_ops.agent import Side
+from trading_ops.botkit.orders.checks import Intent, first_denial
+from trading_ops.botkit.orders.market import Quote, Rules
+from trading_ops.botkit.risk.checks import Facts, limit_checks
+from trading_ops.botkit.risk.limits import Holding, Rate
+from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.risk.checks import Facts, limit_checks
-from trading_ops_lab.paper.bot.risk.limits import Holding, Rate
-from trading_ops_lab.paper.bot.risk.settings import RiskLimits
-from trading_ops_lab.paper.bot.trading.checks import Intent, first_denial
-from trading_ops_lab.paper.bot.trading.market import Quote, Rules
 
 NOW = 1_000.0
 SYMBOL = "BTC/USD"

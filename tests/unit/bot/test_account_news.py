@@ -7,12 +7,12 @@ from decimal import Decimal
 import pytest
 
 from tests.unit.bot.reconciled import order, word
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, VenueOrder, progress
+from trading_ops.botkit.venue.balances import Balances
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.account_news import AccountNews, Money, Rest
-from trading_ops_lab.paper.bot.brokerage.balances import Balances
 from trading_ops_lab.paper.bot.brokerage.executions import Execution
-from trading_ops_lab.paper.bot.component import Unavailable
-from trading_ops_lab.paper.bot.trading.order import Fill, Order, OrderStatus, VenueOrder, progress
 
 ONE, TWO = Decimal(1), Decimal(2)
 

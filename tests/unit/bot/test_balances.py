@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from trading_ops.botkit.venue.balances import HEARD_SECONDS, Balances, LastGood, Source
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.balances import HEARD_SECONDS, Balances, LastGood, Source
 
 REST_SECONDS = 3.0
 

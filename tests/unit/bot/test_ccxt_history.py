@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops_lab.paper.bot.brokerage.ccxt_history import Page, Stretch
+from trading_ops.botkit.venue.ccxt_history import Page, Stretch
 
 SIZE = 5
 END = 1_000

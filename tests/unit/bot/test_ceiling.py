@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.errors import SetupError
-from trading_ops_lab.paper.bot.nonces.ceiling import PAGE, Ceiling, Slot, decode
-from trading_ops_lab.paper.bot.nonces.source import (
+from trading_ops.botkit.nonces.ceiling import PAGE, Ceiling, Slot, decode
+from trading_ops.botkit.nonces.source import (
     EARLIEST,
     LATEST,
     LIMIT,
@@ -20,6 +19,7 @@ from trading_ops_lab.paper.bot.nonces.source import (
     NonceExhausted,
     begin,
 )
+from trading_ops.errors import SetupError
 
 BLOCK = 100
 USED = 28

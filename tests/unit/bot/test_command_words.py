@@ -3,8 +3,8 @@
 import pytest
 
 from trading_ops.agent import BadRequest, CommandFailed, Params
+from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
 from trading_ops.errors import StoreError, TradingOpsError
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
 from trading_ops_lab.paper.bot.commands import in_a_sentence
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.bot.reconciled import NOW, SYMBOL, deposit, order, run, trade, word
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.reconciliation.findings import (
+from trading_ops.botkit.orders.order import OrderStatus
+from trading_ops.botkit.reconciliation.findings import (
     Adopt,
     Cancel,
     CountLedger,
@@ -16,8 +17,7 @@ from trading_ops_lab.paper.bot.reconciliation.findings import (
     Hear,
     Shrink,
 )
-from trading_ops_lab.paper.bot.reconciliation.sides import Orphans, Policy, Strangers
-from trading_ops_lab.paper.bot.trading.order import OrderStatus
+from trading_ops.botkit.reconciliation.sides import Orphans, Policy, Strangers
 
 FILLED, CANCELLED = OrderStatus.FILLED, OrderStatus.CANCELLED
 SUBMITTED, PARTLY = OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED

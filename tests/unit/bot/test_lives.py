@@ -2,7 +2,7 @@
 
 import pytest
 
-from trading_ops_lab.paper.bot.lives import End, Life, at_start, from_outside, sentence
+from trading_ops.botkit.runs import End, Life, at_start, from_outside, sentence
 
 STARTED, BEAT, NOW = 500.0, 1100.0, 1200.0
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.bot.risky import NOW, intent
-from trading_ops_lab.paper.bot.trading.checks import fresh_quote
+from trading_ops.botkit.orders.checks import fresh_quote
 
 
 @pytest.mark.parametrize(

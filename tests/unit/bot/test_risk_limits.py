@@ -8,12 +8,12 @@ import pytest
 
 from tests.unit.bot.risky import NOW, Bot, holding, intent
 from trading_ops.agent import Side
+from trading_ops.botkit.orders.checks import Intent
+from trading_ops.botkit.orders.order import OrderType, Purpose
+from trading_ops.botkit.risk.limits import Holding, Rate, positions_of
+from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.instrument.entries.orders import DENIALS
 from trading_ops.instrument.entries.risk import LIMITS
-from trading_ops_lab.paper.bot.risk.limits import Holding, Rate, positions_of
-from trading_ops_lab.paper.bot.risk.settings import RiskLimits
-from trading_ops_lab.paper.bot.trading.checks import Intent
-from trading_ops_lab.paper.bot.trading.order import OrderType, Purpose
 
 ETHER, SOLANA = "ETH/USD", "SOL/USD"
 BUY, SELL = Side.BUY, Side.SELL

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops_lab.paper.bot.risk.losses import (
+from trading_ops.botkit.orders.order import Position
+from trading_ops.botkit.risk.losses import (
     Day,
     Remembered,
     begin_day,
@@ -18,7 +19,6 @@ from trading_ops_lab.paper.bot.risk.losses import (
     threshold,
     trading_day,
 )
-from trading_ops_lab.paper.bot.trading.order import Position
 
 LIMIT = Decimal(30)
 

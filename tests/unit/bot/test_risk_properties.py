@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.bot.risky import NOW, Bot, intent, quote
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.risk.limits import Holding
-from trading_ops_lab.paper.bot.risk.settings import RiskLimits
-from trading_ops_lab.paper.bot.trading.checks import Intent
+from trading_ops.botkit.orders.checks import Intent
+from trading_ops.botkit.risk.limits import Holding
+from trading_ops.botkit.risk.settings import RiskLimits
 
 SYMBOLS = ("A/USD", "B/USD", "C/USD", "D/EUR")
 MINIMUM = Decimal("0.01")

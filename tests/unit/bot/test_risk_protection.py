@@ -7,9 +7,9 @@ import pytest
 
 from tests.unit.bot.risky import RULES
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.risk.protection import MakeWay, Step, protected, without_stops
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, OrderType, Position, Purpose
-from trading_ops_lab.paper.bot.trading.plan import Cancel, Submit
+from trading_ops.botkit.orders.order import Order, OrderStatus, OrderType, Position, Purpose
+from trading_ops.botkit.orders.step import Cancel, Step, Submit
+from trading_ops.botkit.risk.protection import MakeWay, protected, without_stops
 
 HELD = Position(quantity=Decimal("0.04"), cost=Decimal(4))
 NOTHING = Position()

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_ops.agent import BadRequest
+from trading_ops.botkit.throttle import FACTOR, LONGEST_SECONDS, Throttle, throttle_commands
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.throttle import FACTOR, LONGEST_SECONDS, Throttle, throttle_commands
 
 LONGEST = 5.0
 

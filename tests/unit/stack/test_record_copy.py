@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from trading_ops.botkit.records.facts import get_fact, set_fact
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.risk import guard
 from trading_ops_lab.paper.bot import mode
-from trading_ops_lab.paper.bot.records.facts import get_fact, set_fact
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
-from trading_ops_lab.paper.bot.risk import guard
 from trading_ops_lab.supervisor.records_backup import CARRIED, copy_records, go_back, traded_since
 
 SAID = mode.Said(mode=mode.Mode.PAPER, owner="ada", reason="something smells", at=2.0)

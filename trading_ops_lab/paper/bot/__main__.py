@@ -16,6 +16,10 @@ import msgspec
 
 from trading_ops import clock, logs
 from trading_ops.agent.attempts import current_attempt
+from trading_ops.botkit.leadership.lease import Replaced
+from trading_ops.botkit.records.events import EventKind
+from trading_ops.botkit.runs import End, from_outside, sentence
+from trading_ops.botkit.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, exit_anyway
 from trading_ops.config.settings import load_log_policy
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.log_count import count_log
@@ -23,13 +27,9 @@ from trading_ops.logs.tidying import file_handler
 from trading_ops.redaction import redact
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
-from trading_ops_lab.paper.bot.leadership.failover import Why
-from trading_ops_lab.paper.bot.leadership.lease import Replaced
+from trading_ops_lab.paper.bot.failover import Why
 from trading_ops_lab.paper.bot.lifeline import last_life
-from trading_ops_lab.paper.bot.lives import End, from_outside, sentence
-from trading_ops_lab.paper.bot.records.events import EventKind
 from trading_ops_lab.paper.bot.records.reading import events_of, line_of, read
-from trading_ops_lab.paper.bot.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, exit_anyway
 
 FAILED = 1
 CRASHED = 3

@@ -4,40 +4,40 @@ import asyncio
 
 from trading_ops import clock, logs
 from trading_ops.agent import Agent, Hold, TradingState
-from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.watchers import Progress, watchers_of
-from trading_ops_lab.paper.bot.brokerage.allowance import Allowance
-from trading_ops_lab.paper.bot.brokerage.assembly import account_feed_of
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
-from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
-from trading_ops_lab.paper.bot.checkpoints import Place, reached
-from trading_ops_lab.paper.bot.component import Component, Unavailable
-from trading_ops_lab.paper.bot.config import BotConfig
-from trading_ops_lab.paper.bot.feed import Feed
-from trading_ops_lab.paper.bot.heartbeat import STEP_SECONDS, Heartbeat
-from trading_ops_lab.paper.bot.leadership.failover import Failover
-from trading_ops_lab.paper.bot.leadership.standby import Leadership
-from trading_ops_lab.paper.bot.leadership.wire import always
-from trading_ops_lab.paper.bot.lifeline import Lifeline
-from trading_ops_lab.paper.bot.mode import ModeSwitch
-from trading_ops_lab.paper.bot.nonces.issuer import Nonces
-from trading_ops_lab.paper.bot.reconciliation.component import Reconciliation
-from trading_ops_lab.paper.bot.reconciliation.sides import Policy
-from trading_ops_lab.paper.bot.records.store import Store
-from trading_ops_lab.paper.bot.risk.assembly import guard_of, stop_percent
-from trading_ops_lab.paper.bot.signals.assembly import advice_of
-from trading_ops_lab.paper.bot.signals.component import Signals
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.throttle import Throttle
-from trading_ops_lab.paper.bot.trading.book import Book
-from trading_ops_lab.paper.bot.trading.checks import (
+from trading_ops.botkit.component import Component, Unavailable
+from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.leadership.standby import Leadership
+from trading_ops.botkit.leadership.wire import always
+from trading_ops.botkit.nonces.issuer import Nonces
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.checks import (
     Check,
     fresh_quote,
     large_enough,
     let_through,
     not_while,
 )
-from trading_ops_lab.paper.bot.trading.hearing import Hearing
+from trading_ops.botkit.orders.hearing import Hearing
+from trading_ops.botkit.reconciliation.component import Reconciliation
+from trading_ops.botkit.reconciliation.sides import Policy
+from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.supervisor import Supervisor
+from trading_ops.botkit.throttle import Throttle
+from trading_ops.botkit.venue.allowance import Allowance
+from trading_ops.instrument import BotMetrics
+from trading_ops.instrument.watchers import Progress, watchers_of
+from trading_ops_lab.paper.bot.brokerage.assembly import account_feed_of
+from trading_ops_lab.paper.bot.brokerage.broker import Broker
+from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
+from trading_ops_lab.paper.bot.config import BotConfig
+from trading_ops_lab.paper.bot.failover import Failover
+from trading_ops_lab.paper.bot.feed import Feed
+from trading_ops_lab.paper.bot.heartbeat import STEP_SECONDS, Heartbeat
+from trading_ops_lab.paper.bot.lifeline import Lifeline
+from trading_ops_lab.paper.bot.mode import ModeSwitch
+from trading_ops_lab.paper.bot.risk.assembly import guard_of, stop_percent
+from trading_ops_lab.paper.bot.signals.assembly import advice_of
+from trading_ops_lab.paper.bot.signals.component import Signals
 from trading_ops_lab.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)

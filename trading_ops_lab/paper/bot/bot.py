@@ -7,6 +7,15 @@ from functools import partial
 
 from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Health
+from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.events import keep_trade
+from trading_ops.botkit.records.driver import QUEUE, Threaded
+from trading_ops.botkit.records.events import EventKind, Retention, latest_events
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.records.store import STATEMENTS, Store
+from trading_ops.botkit.shutdown import leave_at_once, walk
+from trading_ops.botkit.throttle import Throttle
 from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import ConfigError, StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
@@ -18,25 +27,16 @@ from trading_ops_lab.paper.bot.brokerage.kraken import ENDPOINTS
 from trading_ops_lab.paper.bot.commands import commands_of
 from trading_ops_lab.paper.bot.config import BotConfig, nonce_dir_of, read_secret, split_address
 from trading_ops_lab.paper.bot.drills import drill_commands
+from trading_ops_lab.paper.bot.failover import WATCHING, Failover, failover_of
 from trading_ops_lab.paper.bot.farewell import Farewell
 from trading_ops_lab.paper.bot.feed import Feed
 from trading_ops_lab.paper.bot.folder import take
 from trading_ops_lab.paper.bot.heartbeat import WINDS_PER_TIMEOUT
-from trading_ops_lab.paper.bot.leadership.failover import WATCHING, Failover, failover_of
 from trading_ops_lab.paper.bot.mode import ModeSwitch
-from trading_ops_lab.paper.bot.nonces.issuer import Nonces, open_nonces
-from trading_ops_lab.paper.bot.records.driver import QUEUE, Threaded
-from trading_ops_lab.paper.bot.records.events import EventKind, Retention, latest_events
 from trading_ops_lab.paper.bot.records.reading import read
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
-from trading_ops_lab.paper.bot.records.store import STATEMENTS, Store
 from trading_ops_lab.paper.bot.risk.assembly import stop_percent
-from trading_ops_lab.paper.bot.shutdown import leave_at_once, walk
 from trading_ops_lab.paper.bot.signals.assembly import sources_of
 from trading_ops_lab.paper.bot.signals.memory import recalled
-from trading_ops_lab.paper.bot.throttle import Throttle
-from trading_ops_lab.paper.bot.trading.book import Book
-from trading_ops_lab.paper.bot.trading.told import keep_trade
 
 log = logs.get(__name__)
 

@@ -5,23 +5,22 @@ from dataclasses import replace
 from typing import Protocol
 
 from trading_ops.agent import BadRequest, Command, CommandFailed, Params
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.log_commands import log_commands
+from trading_ops.botkit.nonces.issuer import Nonces
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.reconciliation.component import Reconciliation
+from trading_ops.botkit.records.commands import records_commands
+from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.stage import queue_commands
+from trading_ops.botkit.supervisor import Supervisor
+from trading_ops.botkit.throttle import Throttle, throttle_commands
+from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops_lab.paper.bot.brokerage.broker import Broker
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueRefused
-from trading_ops_lab.paper.bot.component import Unavailable
-from trading_ops_lab.paper.bot.housekeeping import housekeeping_commands
-from trading_ops_lab.paper.bot.leadership.commands import leadership_commands
-from trading_ops_lab.paper.bot.leadership.failover import Failover
+from trading_ops_lab.paper.bot.failover import Failover, leadership_commands
 from trading_ops_lab.paper.bot.mode import ModeSwitch
-from trading_ops_lab.paper.bot.nonces.issuer import Nonces
-from trading_ops_lab.paper.bot.queues import queue_commands
-from trading_ops_lab.paper.bot.reconciliation.component import Reconciliation
-from trading_ops_lab.paper.bot.records.commands import records_commands
-from trading_ops_lab.paper.bot.records.store import Store
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.throttle import Throttle, throttle_commands
-from trading_ops_lab.paper.bot.trading.book import Book
 from trading_ops_lab.paper.bot.trading.orders import Orders
 
 RESTART_SECONDS = 8.0
@@ -82,7 +81,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         "resync_nonce": Command(run=resync_nonce),
         "cancel_orders": Command(run=cancel_orders, safe_direction=True),
         **mode_commands(parts),
-        **housekeeping_commands(),
+        **log_commands(),
         **records_commands(parts),
         **throttle_commands(parts.throttle),
         **queue_commands(parts),

@@ -8,17 +8,17 @@ from typing import Annotated
 import msgspec
 
 from trading_ops.agent.confirmation import WAIT_SECONDS
+from trading_ops.botkit.leadership.settings import SharedRecords, check
+from trading_ops.botkit.nonces.issuer import Sharing
+from trading_ops.botkit.reconciliation.sides import Orphans, Strangers
+from trading_ops.botkit.risk.protection import Protection
+from trading_ops.botkit.risk.settings import RiskLimits
+from trading_ops.botkit.shutdown import LONGEST_SECONDS, ShutdownSeconds
+from trading_ops.botkit.venue.allowance import Tier
 from trading_ops.errors import ConfigError
 from trading_ops.instrument.watchers import ALL, Watcher
 from trading_ops.redaction import known
-from trading_ops_lab.paper.bot.brokerage.allowance import Tier
-from trading_ops_lab.paper.bot.leadership.settings import SharedRecords, check
 from trading_ops_lab.paper.bot.mode import Mode
-from trading_ops_lab.paper.bot.nonces.issuer import Sharing
-from trading_ops_lab.paper.bot.reconciliation.sides import Orphans, Strangers
-from trading_ops_lab.paper.bot.risk.protection import Protection
-from trading_ops_lab.paper.bot.risk.settings import RiskLimits
-from trading_ops_lab.paper.bot.shutdown import LONGEST_SECONDS, ShutdownSeconds
 from trading_ops_lab.paper.bot.signals.settings import SignalSettings
 
 FIX = "see trading_ops_lab/paper/bot/config.py for the keys"
@@ -128,7 +128,7 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Folder of the bot's log file; None: standard error. TRADING_OPS_LOG_DIR wins."""
 
     risk: RiskLimits = RiskLimits()
-    """The bot's own limits: see trading_ops_lab/paper/bot/risk/settings.py and docs/risk.md."""
+    """The bot's own limits: see trading_ops/botkit/risk/settings.py and docs/risk.md."""
 
     protection: Protection = Protection.STOP_LOSS
     """What covers an open position while nobody looks: `none`, or a `stop_loss` order."""
@@ -152,7 +152,7 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Age up to which the signals go on from the prices of an earlier life."""
 
     shutdown: ShutdownSeconds = ShutdownSeconds()
-    """The deadlines of an ordered end: see trading_ops_lab/paper/bot/shutdown.py."""
+    """The deadlines of an ordered end: see trading_ops/botkit/shutdown.py."""
 
     trace_memory: bool = True
     """Whether the agent has that command; nothing is traced until it is asked for."""

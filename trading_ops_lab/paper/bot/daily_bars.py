@@ -16,15 +16,15 @@ from pathlib import Path
 import aiohttp
 
 from trading_ops import clock, logs
+from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.sql import Database
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.venue.errors import VenueDown, code_of
+from trading_ops.botkit.venue.port import Brokerage
 from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
-from trading_ops_lab.paper.bot.brokerage.port import Brokerage
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown, code_of
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
 from trading_ops_lab.paper.bot.records import bars
-from trading_ops_lab.paper.bot.records.driver import Threaded
-from trading_ops_lab.paper.bot.records.sql import Database
-from trading_ops_lab.paper.bot.records.sqlite import SqliteDriver
 
 log = logs.get(__name__)
 

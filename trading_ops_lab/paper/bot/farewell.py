@@ -6,15 +6,15 @@ from typing import Protocol
 
 from trading_ops import logs
 from trading_ops.agent import Agent
-from trading_ops_lab.paper.bot.checkpoints import Place, reached
-from trading_ops_lab.paper.bot.component import Unavailable
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.reconciliation.component import Reconciliation
+from trading_ops.botkit.risk.protection import without_stops
+from trading_ops.botkit.shutdown import ShutdownSeconds, Step
+from trading_ops.botkit.supervisor import Supervisor
 from trading_ops_lab.paper.bot.heartbeat import Heartbeat
 from trading_ops_lab.paper.bot.lifeline import Lifeline
-from trading_ops_lab.paper.bot.reconciliation.component import Reconciliation
-from trading_ops_lab.paper.bot.risk.protection import without_stops
-from trading_ops_lab.paper.bot.shutdown import ShutdownSeconds, Step
-from trading_ops_lab.paper.bot.supervisor import Supervisor
-from trading_ops_lab.paper.bot.trading.book import Book
 from trading_ops_lab.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)

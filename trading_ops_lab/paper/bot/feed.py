@@ -12,9 +12,9 @@ import msgspec
 
 from trading_ops import clock, logs
 from trading_ops.agent import ComponentHealth
+from trading_ops.botkit.component import Component
+from trading_ops.botkit.orders.market import Quote
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.component import Component
-from trading_ops_lab.paper.bot.trading.market import Quote
 
 log = logs.get(__name__)
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import msgspec
 
 from trading_ops import __version__, clock, logs
+from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.records.events import Event, EventKind, add_events
+from trading_ops.botkit.records.facts import get_fact, set_fact
+from trading_ops.botkit.records.sql import Session
+from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.runs import FACT, End, Life, Verdict, at_start
 from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.checkpoints import Place, reached
-from trading_ops_lab.paper.bot.lives import FACT, End, Life, Verdict, at_start
-from trading_ops_lab.paper.bot.records.events import Event, EventKind, add_events
-from trading_ops_lab.paper.bot.records.facts import get_fact, set_fact
-from trading_ops_lab.paper.bot.records.sql import Session
-from trading_ops_lab.paper.bot.records.store import Store
 from trading_ops_lab.paper.bot.signals.memory import SIGNALS_FACT, Remembered
 
 log = logs.get(__name__)

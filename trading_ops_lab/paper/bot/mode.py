@@ -24,12 +24,12 @@ import msgspec
 from trading_ops import clock, logs
 from trading_ops.agent import CommandFailed
 from trading_ops.agent.durable import write_json
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.component import Unavailable
-from trading_ops_lab.paper.bot.records.events import Event, EventKind
-from trading_ops_lab.paper.bot.records.store import Store
-from trading_ops_lab.paper.bot.trading.book import Book
 
 log = logs.get(__name__)
 

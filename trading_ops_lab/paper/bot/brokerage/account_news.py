@@ -13,10 +13,10 @@ from typing import Protocol
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops_lab.paper.bot.brokerage.balances import Balances
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, VenueOrder
+from trading_ops.botkit.venue.balances import Balances
 from trading_ops_lab.paper.bot.brokerage.executions import ENDS, Execution, Executions, Sums
-from trading_ops_lab.paper.bot.component import Unavailable
-from trading_ops_lab.paper.bot.trading.order import Fill, Order, OrderStatus, VenueOrder
 
 log = logs.get(__name__)
 

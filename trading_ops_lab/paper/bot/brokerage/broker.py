@@ -9,16 +9,16 @@ import aiohttp
 
 from trading_ops import clock, logs
 from trading_ops.agent import CommandFailed
+from trading_ops.botkit.component import Component
+from trading_ops.botkit.leadership.wire import NotLeader, Permit, always, on_the_wire
+from trading_ops.botkit.nonces.issuer import Nonces
+from trading_ops.botkit.venue.allowance import Allowance
+from trading_ops.botkit.venue.balances import Balances
+from trading_ops.botkit.venue.errors import VenueDown, VenueRefused, code_of
+from trading_ops.botkit.venue.port import Adapter
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.allowance import Allowance
-from trading_ops_lab.paper.bot.brokerage.balances import Balances
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
-from trading_ops_lab.paper.bot.brokerage.port import Adapter
 from trading_ops_lab.paper.bot.brokerage.prober import CURRENT_PROBES, Prober
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused, code_of
-from trading_ops_lab.paper.bot.component import Component
-from trading_ops_lab.paper.bot.leadership.wire import NotLeader, Permit, always, on_the_wire
-from trading_ops_lab.paper.bot.nonces.issuer import Nonces
 
 log = logs.get(__name__)
 

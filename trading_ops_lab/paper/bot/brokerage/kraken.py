@@ -11,17 +11,17 @@ from typing import Any
 
 import aiohttp
 
-from trading_ops.redaction import known
-from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
-from trading_ops_lab.paper.bot.brokerage.kraken_values import decimal, entry_of, order_of, trade_of
-from trading_ops_lab.paper.bot.brokerage.port import (
+from trading_ops.botkit.orders.market import Rules
+from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder
+from trading_ops.botkit.venue.port import (
     Balance,
     Candle,
     Cursor,
     HistoryPage,
 )
-from trading_ops_lab.paper.bot.trading.market import Rules
-from trading_ops_lab.paper.bot.trading.order import Order, OrderType, VenueOrder
+from trading_ops.redaction import known
+from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
+from trading_ops_lab.paper.bot.brokerage.kraken_values import decimal, entry_of, order_of, trade_of
 
 PUBLIC = ("AssetPairs", "Time", "OHLC")
 CALLS = ("BalanceEx", "OpenOrders", "QueryOrders", "OpenPositions", "GetWebSocketsToken")

@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.brokerage.port import LedgerEntry, VenueTrade
-from trading_ops_lab.paper.bot.trading.order import OrderStatus, OrderType, VenueOrder
+from trading_ops.botkit.orders.order import OrderStatus, OrderType, VenueOrder
+from trading_ops.botkit.venue.port import LedgerEntry, VenueTrade
 
 STATUSES = {
     "open": OrderStatus.ACCEPTED,

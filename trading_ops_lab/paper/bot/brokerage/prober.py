@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from trading_ops import clock, logs
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.venue.balances import Balances, LastGood
+from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.balances import Balances, LastGood
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown, VenueRefused
-from trading_ops_lab.paper.bot.component import Unavailable
 
 log = logs.get(__name__)
 

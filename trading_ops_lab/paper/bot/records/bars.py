@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
-from trading_ops_lab.paper.bot.brokerage.port import Candle
-from trading_ops_lab.paper.bot.records.sql import Session
+from trading_ops.botkit.records.sql import Session
+from trading_ops.botkit.venue.port import Candle
 
 
 def opened_days(session: Session, symbol: str) -> list[float]:

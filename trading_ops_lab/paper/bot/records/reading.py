@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from trading_ops.botkit.records.events import Event, EventKind, latest_events
+from trading_ops.botkit.records.sql import Session
+from trading_ops.botkit.records.sqlite import peek
 from trading_ops.errors import ConfigError, StoreError
 from trading_ops_lab.paper.bot.config import BotConfig, read_secret
-from trading_ops_lab.paper.bot.records.events import Event, EventKind, latest_events
-from trading_ops_lab.paper.bot.records.sql import Session
-from trading_ops_lab.paper.bot.records.sqlite import peek
 
 Result = TypeVar("Result")
 
@@ -58,7 +58,7 @@ def line_of(event: Event) -> dict[str, object]:
 
 def _on_server(url: str, bot: str, work: Callable[[Session], Result]) -> Result:
     try:
-        from trading_ops_lab.paper.bot.records.postgresql import (  # noqa: PLC0415 - only where needed
+        from trading_ops.botkit.records.postgresql import (  # noqa: PLC0415 - only where needed
             PostgresqlDriver,
         )
     except ImportError as error:

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from trading_ops.agent import Holds
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.risk.guard import Guard
+from trading_ops.botkit.risk.protection import Protection
+from trading_ops.botkit.venue.errors import VenueDown
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.broker import Broker
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueDown
 from trading_ops_lab.paper.bot.config import BotConfig
-from trading_ops_lab.paper.bot.records.store import Store
-from trading_ops_lab.paper.bot.risk.guard import Guard
-from trading_ops_lab.paper.bot.risk.protection import Protection
-from trading_ops_lab.paper.bot.trading.book import Book
-from trading_ops_lab.paper.bot.trading.market import Quote
 
 
 def guard_of(

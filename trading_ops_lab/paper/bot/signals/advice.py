@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from trading_ops import clock, logs
+from trading_ops.botkit.records.events import Event, EventKind
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.records.events import Event, EventKind
 from trading_ops_lab.paper.bot.signals.asker import Asker
 from trading_ops_lab.paper.bot.signals.choice import Choice
 from trading_ops_lab.paper.bot.signals.settings import SignalSettings

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 
 from trading_ops import clock, logs
+from trading_ops.botkit.circuit_breaker import Breaker
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.breaker import Breaker
 from trading_ops_lab.paper.bot.signals.settings import SignalSettings
 from trading_ops_lab.paper.bot.signals.source import (
     InvalidSignal,

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from trading_ops import clock
+from trading_ops.botkit.circuit_breaker import BreakerState
+from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.stage import Stage
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.breaker import BreakerState
-from trading_ops_lab.paper.bot.component import Unavailable
 from trading_ops_lab.paper.bot.signals.advice import Advice
 from trading_ops_lab.paper.bot.signals.memory import Remembered, remember
 from trading_ops_lab.paper.bot.signals.source import Market, Signal
-from trading_ops_lab.paper.bot.stage import Stage
-from trading_ops_lab.paper.bot.trading.market import Quote
 from trading_ops_lab.paper.bot.trading.strategy import Cross, Target
 
 SOURCE = "moving_averages"

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.orders.order import Position
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.trading.market import Quote
-from trading_ops_lab.paper.bot.trading.order import Position
 
 
 def record_money(

@@ -6,22 +6,22 @@ from decimal import Decimal
 
 from trading_ops import clock, logs
 from trading_ops.agent import Denial
+from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.checks import Check, Intent, first_denial
+from trading_ops.botkit.orders.hearing import Hearing
+from trading_ops.botkit.orders.market import Quote
+from trading_ops.botkit.orders.order import Order, OrderStatus, Purpose, new_client_id
+from trading_ops.botkit.orders.step import Cancel, Submit
+from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.risk.protection import MakeWay, protected, without_stops
+from trading_ops.botkit.stage import Stage
+from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.broker import Broker
-from trading_ops_lab.paper.bot.brokerage.venue_errors import VenueRefused
-from trading_ops_lab.paper.bot.checkpoints import Place, reached
-from trading_ops_lab.paper.bot.records.events import Event, EventKind
-from trading_ops_lab.paper.bot.risk.protection import MakeWay, protected, without_stops
 from trading_ops_lab.paper.bot.signals.source import Signal
-from trading_ops_lab.paper.bot.stage import Stage
-from trading_ops_lab.paper.bot.trading.book import Book
-from trading_ops_lab.paper.bot.trading.checks import Check, Intent, first_denial
-from trading_ops_lab.paper.bot.trading.hearing import Hearing
-from trading_ops_lab.paper.bot.trading.market import Quote
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, Purpose, new_client_id
-from trading_ops_lab.paper.bot.trading.plan import Cancel, Submit, plan
+from trading_ops_lab.paper.bot.trading.plan import plan
 from trading_ops_lab.paper.bot.trading.strategy import Target
-from trading_ops_lab.paper.bot.trading.told import event_of_signal
 
 log = logs.get(__name__)
 
@@ -204,7 +204,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         signal = self._decided(order.symbol) if order.purpose is Purpose.STRATEGY else None
         why = signal.source if signal else order.purpose.value
         with logs.bound(order=order.client_id, strategy=why):
-            await self._send(order, *([event_of_signal(signal, order)] if signal else []))
+            await self._send(order, *([_event_of_signal(signal, order)] if signal else []))
 
     async def _send(self, order: Order, *why: Event) -> None:
         reached(Place.INTENT)
@@ -240,3 +240,25 @@ class Orders(Stage[Mapping[str, Target], None]):
                 detail=told,
             )
         )
+
+
+def _event_of_signal(signal: Signal, order: Order) -> Event:
+    """Return the event of a signal that an order follows from: one an order, and no more."""
+    detail: dict[str, object] = {
+        "signal": signal.id,
+        "source": signal.source,
+        "target": signal.target.value,
+        "signal_at": signal.at,
+    }
+    if signal.confidence is not None:
+        detail["confidence"] = signal.confidence
+    if signal.horizon_seconds is not None:
+        detail["horizon_seconds"] = signal.horizon_seconds
+    return Event(
+        at=clock.timestamp(),
+        kind=EventKind.SIGNAL,
+        code="ordered",
+        symbol=order.symbol,
+        order_id=order.client_id,
+        detail=detail,
+    )

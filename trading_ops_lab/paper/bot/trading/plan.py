@@ -1,35 +1,14 @@
 """What to do about one symbol in one pass: pure, so that it can be tested as a table."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from trading_ops.agent import Side
-from trading_ops_lab.paper.bot.trading.market import Quote, Rules
-from trading_ops_lab.paper.bot.trading.order import Order, OrderStatus, OrderType, Purpose
+from trading_ops.botkit.orders.market import Quote, Rules
+from trading_ops.botkit.orders.order import Order, OrderStatus
+from trading_ops.botkit.orders.step import Cancel, Submit
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
 WANTED_SIDE = {Target.LONG: Side.BUY, Target.FLAT: Side.SELL}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cancel:
-    """Cancel this order."""
-
-    order: Order
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submit:
-    """Place an order; by default a limit order for the strategy's target."""
-
-    side: Side
-    quantity: Decimal
-    price: Decimal
-    """The limit; of other types the price that it is decided at."""
-
-    type: OrderType = OrderType.LIMIT
-    stop_price: Decimal | None = None
-    purpose: Purpose = Purpose.STRATEGY
 
 
 def plan(

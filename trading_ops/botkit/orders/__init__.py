@@ -1,0 +1,1 @@
+"""Orders from intent to final state: values, checks, the book, and sync with the venue."""

@@ -1,0 +1,219 @@
+"""Orders, fills, positions and expected balances: one change is kept whole or not at all."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from trading_ops.agent import Side
+from trading_ops.botkit.orders.order import (
+    ALIVE,
+    Fill,
+    Order,
+    OrderStatus,
+    OrderType,
+    Position,
+    Purpose,
+)
+from trading_ops.botkit.records.events import Event, add_events
+from trading_ops.botkit.records.sql import Row, Session
+
+KEPT_SECONDS = 30 * 86_400.0
+"""Age up to which orders that ended are kept; a bot that runs for months must not fill the disk."""
+
+_ALIVE = ", ".join(f"'{status.value}'" for status in sorted(ALIVE))
+_COLUMNS = (
+    "client_id, venue_id, symbol, side, type, purpose, price, stop_price, quantity, filled, cost,"
+    " fee, status, reason, created_at, ended_at"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopted:
+    """Something that happened on the account without us, and that is counted once."""
+
+    kind: str
+    """`trade` or `ledger`."""
+
+    id: str
+    """The venue's."""
+
+    detail: str
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What belongs together."""
+
+    order: Order | None = None
+    fill: Fill | None = None
+    positions: Mapping[str, Position] = field(default_factory=dict)
+    """By symbol, as they are after the change."""
+
+    expected: Mapping[str, Decimal] = field(default_factory=dict)
+    """By currency, what the venue's balance must be after the change."""
+
+    adopted: Adopted | None = None
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What a bot finds when it starts."""
+
+    alive: list[Order] = field(default_factory=list)
+    positions: dict[str, Position] = field(default_factory=dict)
+    expected: dict[str, Decimal] = field(default_factory=dict)
+
+
+def save(session: Session, change: Change, now: float) -> None:
+    """Keep a change."""
+    if change.order is not None:
+        _save_order(session, change.order)
+    if change.fill is not None:
+        fill = change.fill
+        session.execute(
+            "INSERT INTO fills (client_id, quantity, upto, cost, fee, at)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (client_id, upto) DO NOTHING",
+            (
+                fill.client_id,
+                str(fill.quantity),
+                str(fill.upto),
+                str(fill.cost),
+                str(fill.fee),
+                now,
+            ),
+        )
+    for symbol, held in change.positions.items():
+        session.execute(
+            "INSERT INTO positions (symbol, quantity, cost, realized) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (symbol) DO UPDATE SET quantity = excluded.quantity,"
+            " cost = excluded.cost, realized = excluded.realized",
+            (symbol, str(held.quantity), str(held.cost), str(held.realized)),
+        )
+    for currency, amount in change.expected.items():
+        session.execute(
+            "INSERT INTO expected_balances (currency, amount) VALUES (?, ?)"
+            " ON CONFLICT (currency) DO UPDATE SET amount = excluded.amount",
+            (currency, str(amount)),
+        )
+    if change.adopted is not None:
+        one = change.adopted
+        session.execute(
+            "INSERT INTO adopted (kind, id, detail, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (one.kind, one.id, one.detail, one.at),
+        )
+    add_events(session, change.events)
+
+
+def load(session: Session) -> Memory:
+    """Return the orders that may be alive, the positions and the expected balances."""
+    orders = session.execute(
+        f"SELECT {_COLUMNS} FROM orders WHERE status IN ({_ALIVE})"  # noqa: S608 - ours
+        " ORDER BY created_at"
+    ).all()
+    positions = session.execute("SELECT symbol, quantity, cost, realized FROM positions").all()
+    expected = session.execute("SELECT currency, amount FROM expected_balances").all()
+    return Memory(
+        alive=[_order(row) for row in orders],
+        positions={
+            row[0]: Position(
+                quantity=Decimal(row[1]), cost=Decimal(row[2]), realized=Decimal(row[3])
+            )
+            for row in positions
+        },
+        expected={row[0]: Decimal(row[1]) for row in expected},
+    )
+
+
+def find(session: Session, client_id: str) -> Order | None:
+    """Return an order whatever became of it, or None."""
+    row = session.execute(
+        f"SELECT {_COLUMNS} FROM orders WHERE client_id = ?",  # noqa: S608 - ours
+        (client_id,),
+    ).one()
+    return None if row is None else _order(row)
+
+
+def by_venue_ids(session: Session, venue_ids: Collection[str]) -> list[Order]:
+    """Return the orders that have these ids at the venue."""
+    found = []
+    for venue_id in venue_ids:
+        row = session.execute(
+            f"SELECT {_COLUMNS} FROM orders WHERE venue_id = ?",  # noqa: S608 - ours
+            (venue_id,),
+        ).one()
+        if row is not None:
+            found.append(_order(row))
+    return found
+
+
+def times_since(session: Session, at: float) -> list[float]:
+    """Return when orders were written down since then, in seconds since the epoch."""
+    rows = session.execute("SELECT created_at FROM orders WHERE created_at > ?", (at,)).all()
+    return [float(row[0]) for row in rows]
+
+
+def is_adopted(session: Session, kind: str, adopted_id: str) -> bool:
+    """Say whether a trade or a ledger entry was counted before."""
+    row = session.execute(
+        "SELECT 1 FROM adopted WHERE kind = ? AND id = ?", (kind, adopted_id)
+    ).one()
+    return row is not None
+
+
+def prune(session: Session, now: float) -> None:
+    """Remove what ended long ago."""
+    old = f"SELECT client_id FROM orders WHERE created_at < ? AND status NOT IN ({_ALIVE})"  # noqa: S608
+    before = (now - KEPT_SECONDS,)
+    session.execute(f"DELETE FROM fills WHERE client_id IN ({old})", before)  # noqa: S608
+    session.execute(f"DELETE FROM orders WHERE client_id IN ({old})", before)  # noqa: S608
+
+
+def _save_order(session: Session, order: Order) -> None:
+    session.execute(
+        f"INSERT INTO orders ({_COLUMNS})"  # noqa: S608 - ours
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (client_id)"
+        " DO UPDATE SET venue_id = excluded.venue_id, filled = excluded.filled,"
+        " cost = excluded.cost, fee = excluded.fee, status = excluded.status,"
+        " reason = excluded.reason, ended_at = excluded.ended_at",
+        (
+            order.client_id,
+            order.venue_id,
+            order.symbol,
+            order.side.value,
+            order.type.value,
+            order.purpose.value,
+            str(order.price),
+            None if order.stop_price is None else str(order.stop_price),
+            str(order.quantity),
+            str(order.filled),
+            str(order.cost),
+            str(order.fee),
+            order.status.value,
+            order.reason,
+            order.created_at,
+            order.ended_at,
+        ),
+    )
+
+
+def _order(row: Row) -> Order:
+    return Order(
+        client_id=row[0],
+        venue_id=row[1],
+        symbol=row[2],
+        side=Side(row[3]),
+        type=OrderType(row[4]),
+        purpose=Purpose(row[5]),
+        price=Decimal(row[6]),
+        stop_price=None if row[7] is None else Decimal(row[7]),
+        quantity=Decimal(row[8]),
+        filled=Decimal(row[9]),
+        cost=Decimal(row[10]),
+        fee=Decimal(row[11]),
+        status=OrderStatus(row[12]),
+        reason=row[13],
+        created_at=row[14],
+        ended_at=row[15],
+    )

@@ -1,0 +1,170 @@
+"""The bot's records in PostgreSQL: for standby instances that must find what the leader left.
+
+Each bot has a schema of its own there. Nothing waits without an end, and a connection that broke
+is made anew at the next transaction. Each transaction first asks the guard, so that a process that
+was replaced while it was frozen writes nothing any more.
+"""
+
+import contextlib
+import re
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import sql
+
+from trading_ops.botkit.records.schema import POSTGRESQL, upgrade
+from trading_ops.botkit.records.sql import Row, Rows, Session, Value
+from trading_ops.errors import StoreError
+
+Result = TypeVar("Result")
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
+CONNECT_SECONDS = 3
+SETTINGS = {
+    "application_name": "trading-bot",
+    # Said, not inherited: a server set to `off` would acknowledge what a crash can take.
+    "synchronous_commit": "on",
+    "statement_timeout": "4s",
+    "lock_timeout": "3s",
+    "idle_in_transaction_session_timeout": "8s",
+}
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5_000,
+}
+
+
+class PostgresqlDriver:
+    """One connection to one server."""
+
+    def __init__(
+        self, url: str, bot: str, *, guard: Callable[[Session], None] = lambda _: None
+    ) -> None:
+        """Take where the server is.
+
+        Args:
+            url: `postgresql://user:password@host:port/database`; it is never shown.
+            bot: whose records these are; names the schema.
+            guard: raises when this process must not write any more; asked in each transaction.
+
+        Raises:
+            StoreError: the bot's name cannot name a schema.
+        """
+        if not NAME.fullmatch(bot):
+            raise StoreError(f"{bot!r} cannot name a schema")
+        self._url = url
+        self._schema = f"bot_{bot.replace('-', '_')}"
+        self._guard = guard
+        self._connection: psycopg.Connection[Row] | None = None
+        self.connections = 0
+
+    @property
+    def name(self) -> str:
+        """Return the schema; the address may hold a password."""
+        return f"PostgreSQL, schema {self._schema}"
+
+    def open(self) -> None:
+        """Connect, make the schema and bring its tables up to date.
+
+        Raises:
+            StoreError: it cannot be reached, or holds the records of a newer release.
+        """
+        try:
+            self._run(self._prepare)
+        except StoreError:
+            self.close()
+            raise
+
+    def transact(self, work: Callable[[Session], Result]) -> Result:
+        """Run `work` in a transaction and commit it.
+
+        Raises:
+            StoreError: it is not known to be durable.
+        """
+
+        def guarded(session: Session) -> Result:
+            self._guard(session)
+            return work(session)
+
+        return self._run(guarded)
+
+    def interrupt(self) -> None:
+        """Have the transaction that runs fail, from another thread."""
+        self.abort()
+
+    def abort(self) -> None:
+        """Break the connection from another thread: whoever waits on it gets an error."""
+        connection = self._connection
+        if connection is not None:
+            with (
+                contextlib.suppress(OSError, psycopg.Error),
+                socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as wire,
+            ):
+                wire.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Disconnect."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _prepare(self, session: Session) -> None:
+        # Two instances that start at once must not make the same tables.
+        session.execute("SELECT pg_advisory_xact_lock(hashtext(?))", (self._schema,))
+        session.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
+        upgrade(session, POSTGRESQL)
+
+    def _run(self, work: Callable[[Session], Result]) -> Result:
+        try:
+            connection = self._connected()
+            with connection.transaction():
+                return work(_Session(connection))
+        except psycopg.Error as error:
+            self.close()
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise StoreError(f"{self.name}: {text[:300]}") from error
+
+    def _connected(self) -> psycopg.Connection[Row]:
+        if self._connection is None or self._connection.closed:
+            settings: dict[str, Any] = {**KEEPALIVE, "connect_timeout": CONNECT_SECONDS}
+            connection = psycopg.connect(self._url, autocommit=True, **settings)
+            try:
+                for name, value in {**SETTINGS, "search_path": self._schema}.items():
+                    connection.execute(
+                        sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+                    )
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+            self.connections += 1
+        return self._connection
+
+
+class _Session:
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, values: Sequence[Value] = ()) -> Rows:
+        query = statement.replace("%", "%%").replace("?", "%s").encode()
+        return _Rows(self._connection.execute(query, tuple(values)))
+
+
+class _Rows:
+    def __init__(self, cursor: psycopg.Cursor[Row]) -> None:
+        self._cursor = cursor
+
+    @property
+    def count(self) -> int:
+        return self._cursor.rowcount
+
+    def one(self) -> Row | None:
+        return self._cursor.fetchone()
+
+    def all(self) -> list[Row]:
+        return self._cursor.fetchall()

@@ -1,0 +1,1 @@
+"""Risk limits: checked before each order, and watched between orders."""

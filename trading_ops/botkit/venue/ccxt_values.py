@@ -1,0 +1,76 @@
+"""ccxt's unified structures, read into the seam's values."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from trading_ops.agent import Side
+from trading_ops.botkit.orders.order import OrderStatus, OrderType, VenueOrder
+from trading_ops.botkit.venue.port import LedgerEntry, VenueTrade
+
+STATUSES = {
+    "open": OrderStatus.ACCEPTED,
+    "closed": OrderStatus.FILLED,
+    "canceled": OrderStatus.CANCELLED,
+    "expired": OrderStatus.EXPIRED,
+    "rejected": OrderStatus.REJECTED,
+}
+
+
+def order_of(entry: Mapping[str, Any]) -> VenueOrder:
+    """Read an order."""
+    stop = entry.get("stopLossPrice") or entry.get("triggerPrice")
+    kind = OrderType.MARKET if entry["type"] == "market" else OrderType.LIMIT
+    return VenueOrder(
+        venue_id=str(entry["id"]),
+        client_id=entry.get("clientOrderId"),
+        symbol=str(entry["symbol"]),
+        side=Side(entry["side"]),
+        price=decimal(entry["price"]) if kind is OrderType.LIMIT and not stop else Decimal(0),
+        quantity=decimal(entry["amount"]),
+        status=STATUSES[entry["status"]],
+        filled=decimal(entry["filled"]),
+        cost=decimal(entry["cost"]),
+        fee=decimal((entry.get("fee") or {}).get("cost")),
+        type=OrderType.STOP_LOSS if stop else kind,
+        stop_price=decimal(stop) if stop else None,
+        opened_at=float(entry["timestamp"] or 0) / 1000,
+    )
+
+
+def trade_of(entry: Mapping[str, Any]) -> VenueTrade:
+    """Read a trade of the account."""
+    return VenueTrade(
+        trade_id=str(entry["id"]),
+        venue_id=str(entry["order"]),
+        client_id=None,  # ccxt's trades have none
+        symbol=str(entry["symbol"]),
+        side=Side(entry["side"]),
+        quantity=decimal(entry["amount"]),
+        cost=decimal(entry["cost"]),
+        fee=decimal((entry.get("fee") or {}).get("cost")),
+        at=float(entry["timestamp"]) / 1000,
+    )
+
+
+def entry_of(entry: Mapping[str, Any]) -> LedgerEntry:
+    """Read a change of a balance."""
+    amount = decimal(entry["amount"])
+    return LedgerEntry(
+        ledger_id=str(entry["id"]),
+        kind=str(entry["type"]),
+        currency=str(entry["currency"]),
+        amount=-amount if entry["direction"] == "out" else amount,
+        fee=decimal((entry.get("fee") or {}).get("cost")),
+        at=float(entry["timestamp"]) / 1000,
+    )
+
+
+def decimal(value: object) -> Decimal:
+    """Read a number exactly; None is zero."""
+    return Decimal(0) if value is None else Decimal(str(value))
+
+
+def snake(name: str) -> str:
+    """Return the Python name of a method of ccxt."""
+    return "".join(f"_{one.lower()}" if one.isupper() else one for one in name)
