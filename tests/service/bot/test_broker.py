@@ -17,10 +17,10 @@ from trading_ops.botkit.nonces.owner import Owner
 from trading_ops.botkit.orders.order import Order, new_client_id
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.venue.allowance import GROUP, Allowance, Tier
+from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueDown
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
 
 NAMES = ("key", "secret")

@@ -19,12 +19,12 @@ from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.botkit.nonces.issuer import open_nonces
 from trading_ops.botkit.orders.order import Order, OrderStatus, OrderType, new_client_id
+from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.ccxt_venue import CcxtVenue
 from trading_ops.botkit.venue.errors import VenueDown, code_of
 from trading_ops.botkit.venue.history import read_history
 from trading_ops.botkit.venue.port import Adapter, History
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
 
 pytestmark = pytest.mark.long

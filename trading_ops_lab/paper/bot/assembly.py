@@ -24,10 +24,11 @@ from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.throttle import Throttle
 from trading_ops.botkit.venue.allowance import Allowance
+from trading_ops.botkit.venue.broker import Broker
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.watchers import Progress, watchers_of
 from trading_ops_lab.paper.bot.brokerage.assembly import account_feed_of
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
+from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
 from trading_ops_lab.paper.bot.config import BotConfig
 from trading_ops_lab.paper.bot.failover import Failover
@@ -81,6 +82,7 @@ class Assembled:
             currencies=self._currencies,
             permit=self.failover.permit if self.failover else always,
             allowance=Allowance(self.metrics, config.api_tier) if config.api_tier else None,
+            prepare=kraken_class,
         )
         self.signals = Signals(
             self.metrics,

@@ -7,8 +7,8 @@ from trading_ops import clock, logs
 from trading_ops.botkit.component import Component, Unavailable
 from trading_ops.botkit.failpoints import Place, reached
 from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.venue.broker import Broker
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.feed import Feed
 from trading_ops_lab.paper.bot.signals.component import Signals
 from trading_ops_lab.paper.bot.trading.money import record_money

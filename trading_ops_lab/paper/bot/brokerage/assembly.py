@@ -7,10 +7,10 @@ from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.order import VenueOrder
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.venue.balances import FACT, LastGood
+from trading_ops.botkit.venue.broker import Broker
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.account_news import Rest
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.brokerage.private_feed import AccountFeed
 from trading_ops_lab.paper.bot.config import BotConfig
 

@@ -15,11 +15,11 @@ import msgspec
 from trading_ops import clock, logs
 from trading_ops.botkit.component import Component, Unavailable
 from trading_ops.botkit.venue.balances import Balances
+from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops.botkit.venue.port import Brokerage
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.account_news import AccountNews, Book, Money, Rest
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.brokerage.executions import Execution
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
 

@@ -9,9 +9,9 @@ from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.risk.guard import Guard
 from trading_ops.botkit.risk.protection import Protection
+from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueDown
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.config import BotConfig
 
 

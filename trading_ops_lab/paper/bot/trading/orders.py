@@ -16,9 +16,9 @@ from trading_ops.botkit.orders.step import Cancel, Submit
 from trading_ops.botkit.records.events import Event, EventKind
 from trading_ops.botkit.risk.protection import MakeWay, protected, without_stops
 from trading_ops.botkit.stage import Stage
+from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.broker import Broker
 from trading_ops_lab.paper.bot.signals.source import Signal
 from trading_ops_lab.paper.bot.trading.plan import plan
 from trading_ops_lab.paper.bot.trading.strategy import Target

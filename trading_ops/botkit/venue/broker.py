@@ -16,9 +16,8 @@ from trading_ops.botkit.venue.allowance import Allowance
 from trading_ops.botkit.venue.balances import Balances
 from trading_ops.botkit.venue.errors import VenueDown, VenueRefused, code_of
 from trading_ops.botkit.venue.port import Adapter
+from trading_ops.botkit.venue.prober import CURRENT_PROBES, Prober
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
-from trading_ops_lab.paper.bot.brokerage.prober import CURRENT_PROBES, Prober
 
 log = logs.get(__name__)
 
@@ -48,6 +47,7 @@ class Broker(Component):
         currencies: Collection[str] = (),
         permit: Permit = always,
         allowance: Allowance | None = None,
+        prepare: Callable[[], object] | None = None,
     ) -> None:
         """Take what the session is made of.
 
@@ -59,6 +59,7 @@ class Broker(Component):
             currencies: whose balances are recorded; the account may hold others.
             permit: asked before each request, and again when it is about to leave.
             allowance: counts requests against the venue's limit, where that is known.
+            prepare: runs in a thread before `make_client`, such as a slow import.
         """
         super().__init__(
             "broker", metrics, threshold=THRESHOLD, cool_off_seconds=probe_interval_seconds
@@ -82,6 +83,7 @@ class Broker(Component):
         self._sealed = False
         self._permit = permit
         self._allowance = allowance
+        self._prepare = prepare
         # Nonces must arrive in the order in which they are issued.
         self._turn = asyncio.Lock()
 
@@ -109,7 +111,8 @@ class Broker(Component):
     async def run(self) -> None:
         """Probe until cancelled."""
         if self._session is None:
-            await asyncio.to_thread(kraken_class)
+            if self._prepare is not None:
+                await asyncio.to_thread(self._prepare)
             self._client, self._loaded = self._make_client(), False
             self._begin_session()
         while True:
