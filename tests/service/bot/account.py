@@ -52,7 +52,9 @@ class Desk:
             probe_interval_seconds=0.2,
             currencies=CURRENCIES,
         )
-        self.hearing = Hearing(self.broker, self.book, on_orphan=lambda: None, lost_seconds=15.0)
+        self.hearing = Hearing(
+            self.metrics, self.broker, self.book, on_orphan=lambda: None, lost_seconds=15.0
+        )
         self.asked = 0
         self.compared = 0
         self.feed = AccountFeed(

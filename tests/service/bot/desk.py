@@ -125,7 +125,7 @@ class Desk:
         self.stopping = False
         self.orphans = 0
         self.hearing = Hearing(
-            self.broker, self.book, on_orphan=self._orphan, lost_seconds=LOST_SECONDS
+            metrics, self.broker, self.book, on_orphan=self._orphan, lost_seconds=LOST_SECONDS
         )
         self.orders = Orders(
             metrics,

@@ -1,4 +1,4 @@
-"""Hears what became of the bot's orders: the venue's word on each, and never a guess."""
+"""Submits the bot's orders, asks the venue what became of them, and cancels them."""
 
 import contextlib
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,9 @@ from trading_ops.botkit.failpoints import Place, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Intent
 from trading_ops.botkit.orders.order import Order, OrderStatus, Purpose, VenueOrder
+from trading_ops.botkit.records.events import Event
 from trading_ops.botkit.venue.errors import VenueRefused
+from trading_ops.instrument import BotMetrics
 
 log = logs.get(__name__)
 
@@ -31,10 +33,11 @@ class Caller(Protocol):
 
 
 class Hearing:
-    """Asks the venue about the book's orders, and cancels them."""
+    """Submits orders, asks the venue about those of the book, and cancels them."""
 
     def __init__(
         self,
+        metrics: BotMetrics,
         broker: Caller,
         book: Book,
         *,
@@ -44,12 +47,14 @@ class Hearing:
         """Take what is asked, and what is told.
 
         Args:
+            metrics: of the bot.
             broker: asks the venue.
             book: of the bot.
             on_orphan: is told of orders that are ours and not in the book.
             lost_seconds: after which an order that was sent, and that the venue does not know,
                 never arrived.
         """
+        self._metrics = metrics
         self._broker = broker
         self._book = book
         self._on_orphan = on_orphan
@@ -77,6 +82,36 @@ class Hearing:
                 await self._book.hear(order, word)
         await self._hear_of(gone)
         await self._know_strangers(still=unknown)
+
+    async def submit(self, order: Order, *why: Event) -> None:
+        """Record an order, send it, and record the venue's answer.
+
+        The record is durable before the order leaves, so an order whose answer was lost is found
+        again by its client ID. An order that the venue rejects is recorded as rejected.
+
+        Args:
+            order: new; its client ID comes from `new_client_id`.
+            why: events that explain the order, stored with it.
+
+        Raises:
+            Unavailable: the order could not be stored and was not sent, or it was sent and the
+                outcome is unknown; `listen` finds out.
+        """
+        reached(Place.INTENT)
+        await self._book.begin(order, *why)
+        reached(Place.INTENT_STORED)
+        began = clock.monotonic()
+        try:
+            venue_id = await self._broker.call("AddOrder", lambda venue: venue.submit(order))
+        except VenueRefused as error:
+            log.warning("order_rejected", symbol=order.symbol, error=str(error))
+            await self._book.end(order, OrderStatus.REJECTED, str(error))
+            return
+        self._metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
+        log.info("order_acknowledged", symbol=order.symbol, venue_id=venue_id)
+        reached(Place.SUBMITTED)
+        await self._book.accept(order, venue_id)
+        reached(Place.ACCEPTED)
 
     def check(self, intent: Intent) -> Denial | None:
         """Deny what could double an order of ours that the book does not know (yet).

@@ -102,6 +102,7 @@ class Assembled:
             quotes=self.feed.quotes,
         )
         hearing = Hearing(
+            self.metrics,
             self.broker,
             self.book,
             on_orphan=self._compare_soon,

@@ -6,18 +6,16 @@ from decimal import Decimal
 
 from trading_ops import clock, logs
 from trading_ops.agent import Denial
-from trading_ops.botkit.failpoints import Place, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Check, Intent, first_denial
 from trading_ops.botkit.orders.hearing import Hearing
 from trading_ops.botkit.orders.market import Quote
-from trading_ops.botkit.orders.order import Order, OrderStatus, Purpose, new_client_id
+from trading_ops.botkit.orders.order import Order, Purpose, new_client_id
 from trading_ops.botkit.orders.step import Cancel, Submit
 from trading_ops.botkit.records.events import Event, EventKind
 from trading_ops.botkit.risk.protection import MakeWay, protected, without_stops
 from trading_ops.botkit.stage import Stage
 from trading_ops.botkit.venue.broker import Broker
-from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.signals.source import Signal
 from trading_ops_lab.paper.bot.trading.plan import plan
@@ -204,24 +202,9 @@ class Orders(Stage[Mapping[str, Target], None]):
         signal = self._decided(order.symbol) if order.purpose is Purpose.STRATEGY else None
         why = signal.source if signal else order.purpose.value
         with logs.bound(order=order.client_id, strategy=why):
-            await self._send(order, *([_event_of_signal(signal, order)] if signal else []))
-
-    async def _send(self, order: Order, *why: Event) -> None:
-        reached(Place.INTENT)
-        await self._book.begin(order, *why)
-        reached(Place.INTENT_STORED)
-        began = clock.monotonic()
-        try:
-            venue_id = await self._broker.call("AddOrder", lambda venue: venue.submit(order))
-        except VenueRefused as error:
-            log.warning("order_rejected", symbol=order.symbol, error=str(error))
-            await self._book.end(order, OrderStatus.REJECTED, str(error))
-            return
-        self.metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
-        log.info("order_acknowledged", symbol=order.symbol, venue_id=venue_id)
-        reached(Place.SUBMITTED)
-        await self._book.accept(order, venue_id)
-        reached(Place.ACCEPTED)
+            await self._hearing.submit(
+                order, *([_event_of_signal(signal, order)] if signal else [])
+            )
 
     async def _deny(self, intent: Intent, denial: Denial) -> None:
         self.metrics.order_denied(denial.code)
