@@ -114,8 +114,8 @@ BUGS = (
             ),
             Change(
                 path="trading_ops/reconciler/reconcile.py",
-                old="        self.jobs.start(attempt.id, self.performer.perform("
-                "attempt, wanted.step, target))\n",
+                old="        work = self.performer.perform(attempt, wanted.step, target)\n"
+                "        self.jobs.start(attempt.id, work, incident_id=incident.id)\n",
                 new="",
             ),
             Change(

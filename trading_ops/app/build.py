@@ -49,6 +49,7 @@ from trading_ops.reconciler.context import Surroundings
 from trading_ops.reconciler.crash_recovery import Recovery
 from trading_ops.reconciler.decision_log import Ledger
 from trading_ops.reconciler.execute import Performer
+from trading_ops.reconciler.handling import Handling
 from trading_ops.reconciler.holds import Holding
 from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.intake import Intake
@@ -131,7 +132,11 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
     plans = Plans(load_runbooks(settings.runbooks), registry)
     _refuse_exposed_tokens(settings, registry)
     migrate.upgrade(settings.database_url)
-    with sole_writer(settings.database_url), _writers(settings) as (writer, leasing):
+    with (
+        sole_writer(settings.database_url),
+        Handling(settings.handling) as handling,
+        _writers(settings) as (writer, leasing),
+    ):
         reader = Reader(reading_engine(settings.database_url))
         asking = Reader(reading_engine(settings.database_url))
         alone = sqlite_path(settings.database_url) is not None
@@ -151,6 +156,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     asking=asking,
                     lease=Lease(leasing, replica_name(), alone=alone),
                     session=session,
+                    handling=handling,
                     certificates=certificates,
                     name=name,
                     wakeup=asyncio.Event(),
@@ -390,7 +396,7 @@ def _loop(base: Base) -> Loop:
             for http in base.engines.alertmanagers(on_date=clocks.other(ALERTMANAGER))
         ]
     )
-    jobs = Jobs(wakeup.set)
+    jobs = Jobs(wakeup.set, base.handling)
     looker = _looker(base, prometheus, jobs)
     return Loop(
         reader=base.reader,

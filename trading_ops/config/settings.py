@@ -310,6 +310,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.var / "reconciler" / "journal"
 
     @property
+    def handling(self) -> Path:
+        """The file that marks which incidents the reconciler is handling."""
+        return self.var / "reconciler" / "handling"
+
+    @property
     def backup_password(self) -> Path:
         """The file with the password of a restic repository."""
         return self.backup_password_file or self.secrets / "backup_password"

@@ -61,6 +61,11 @@ class Ledger:
         """Have something stored at the end of the pass that is no decision."""
         self._entries.append(_Entry(incident=incident, decision=None, work=work))
 
+    @property
+    def waiting(self) -> frozenset[str]:
+        """Ids of the incidents of which something is to be stored."""
+        return frozenset(entry.incident.id for entry in self._entries)
+
     async def post(self) -> list[tuple[Incident, Exception]]:
         """Store what was entered, then count it; return the incidents of which storing crashed.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from trading_ops import logs
+from trading_ops.reconciler.handling import Handling
 
 log = logs.get(__name__)
 
@@ -12,8 +13,10 @@ log = logs.get(__name__)
 class Jobs:
     """Keeps background jobs by key; wakes the loop when one ends."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], handling: Handling) -> None:
+        """Take what wakes the loop, and what marks the incidents that jobs handle."""
         self._wake = wake
+        self.handling = handling
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def __contains__(self, key: str) -> bool:
@@ -24,9 +27,29 @@ class Jobs:
         """How many jobs are running."""
         return len(self._tasks)
 
-    def start(self, key: str, work: Coroutine[Any, Any, Any], *, wakes: bool = True) -> None:
-        """Start a job; its key must be free. What does not wake the loop may wait for its round."""
+    def start(
+        self,
+        key: str,
+        work: Coroutine[Any, Any, Any],
+        *,
+        wakes: bool = True,
+        incident_id: str | None = None,
+    ) -> None:
+        """Start a job.
+
+        Args:
+            key: must be free.
+            work: what is done.
+            wakes: whether its end wakes the loop; otherwise it may wait for its round.
+            incident_id: the incident that it handles, if any.
+        """
+        if incident_id is not None:
+            work = self._handle(incident_id, work)
         self._tasks[key] = asyncio.create_task(self._run(key, work, wakes), name=key)
+
+    async def _handle(self, incident_id: str, work: Coroutine[Any, Any, Any]) -> None:
+        with self.handling.of((incident_id,)):
+            await work
 
     async def _run(self, key: str, work: Coroutine[Any, Any, Any], wakes: bool) -> None:  # noqa: FBT001
         try:

@@ -104,6 +104,7 @@ class Loop:
         """Run until cancelled; then let what is under way come to its end."""
         self._began_at = clock.monotonic()
         await self.lease.begin()
+        await self._crashes.count_deaths(self.jobs.handling)
         await self.intake.remember_watchdog()
         renewing = partial(self.lease.run, works=self._comes_round)
         try:
@@ -216,15 +217,21 @@ class Loop:
         if held - self._held and not self.lease.alone:
             # Whoever had them until just now may have acted since the desk was read.
             desk = await self._read(former)
-        # Kept only now: had the leases failed, what changed would never be told of again.
+        unchanged = desk is former and held == self._held
+        mine = self._mine
+        if not unchanged:
+            mine = frozenset(key for key, one in desk.by_id.items() if key_of(one) in held)
+        if not (self._read_once and self.lease.alone):
+            # A former process, or another replica, may have crashed at what is new to this one.
+            await self._crashes.learn(self.reader, mine - self._mine, desk)
+        # Kept only now: had the store failed, what changed would never be told of again.
         self.desk, self._read_once = desk, True
         self.metrics.paused.set(desk.pause_at(clock.now()) is not None)
-        if desk is former and held == self._held:
-            return  # nothing at all has changed
+        if unchanged:
+            return
         self._held = held
         if desk.changed or former is None or former.by_id.keys() != desk.by_id.keys():
             show_open(self.metrics, desk.incidents, self.plans)
-        mine = frozenset(key for key, one in desk.by_id.items() if key_of(one) in held)
         self._give_up(self._mine - mine)
         self._agenda.add((mine - self._mine) | (desk.changed & mine))
         self._mine = mine
@@ -285,10 +292,19 @@ class Loop:
         # One that is still being looked at is due again when that look has ended.
         due = [incident for incident in due if _look_key(incident) not in self.jobs]
         due = [one for one in due if not self._crashes.is_set_aside(one, self.desk)]
+        # One that may have killed a process is handled alone, so that only itself is counted.
+        alone = [one for one in due if self._crashes.is_suspect(one)]
+        together = [one for one in due if not self._crashes.is_suspect(one)]
+        for group in (together, *([one] for one in alone)):
+            await self._handle(group)
+
+    async def _handle(self, due: list[Incident]) -> None:
         for begin in range(0, len(due), AT_ONCE):
             await self._look_side_by_side(due[begin : begin + AT_ONCE])
+        ledger = self.looker.ledger
         try:
-            crashed = await self.looker.ledger.post()
+            with self.jobs.handling.of(ledger.waiting):
+                crashed = await ledger.post()
         except Exception:
             self._agenda.add(incident.id for incident in due)  # decided anew in a second
             raise
@@ -316,7 +332,8 @@ class Loop:
     async def _guarded_look(self, incident: Incident) -> None:
         assert self.snapshot is not None  # noqa: S101 - looks come after looking around
         try:
-            sight = await self.looker.look(incident, self.desk, self.snapshot)
+            with self.jobs.handling.of((incident.id,)):
+                sight = await self.looker.look(incident, self.desk, self.snapshot)
         except TradingOpsError as error:
             log.warning("incident_failed", incident=incident.id, error=str(error))
         except Exception as error:  # noqa: BLE001 - one bad incident must not hold up the others

@@ -146,7 +146,7 @@ class Looker:
                     self.ledger.enter(incident, decision)
                     verify, until = case.runbook.verify, decision.until
                     work = self.verifier.verify(decision.attempt, verify, case.target, until)
-                    self.jobs.start(key, work)
+                    self.jobs.start(key, work, incident_id=incident.id)
             case Escalate():
                 work_ = partial(incidents.escalate, key=incident.id, decision=decision, now=now)
                 self.ledger.enter(incident, decision, work_)
@@ -192,7 +192,8 @@ class Looker:
             return
         if attempt.step < len(case.runbook.steps):
             step = case.runbook.steps[attempt.step]
-            self.jobs.start(key, self.recovery.probe(attempt, step, case.target))
+            work = self.recovery.probe(attempt, step, case.target)
+            self.jobs.start(key, work, incident_id=case.incident.id)
 
     async def _start(
         self, incident: Incident, decision: Run, wanted: Wanted, target: Target
@@ -215,7 +216,8 @@ class Looker:
             return  # a gate shut meanwhile; the next pass says which
         checkpoints.reached(Checkpoint.STARTED)
         self.ledger.count(incident, decision)
-        self.jobs.start(attempt.id, self.performer.perform(attempt, wanted.step, target))
+        work = self.performer.perform(attempt, wanted.step, target)
+        self.jobs.start(attempt.id, work, incident_id=incident.id)
 
 
 def until_seconds(decision: Decision) -> float | None:

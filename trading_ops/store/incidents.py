@@ -1,7 +1,7 @@
 """Incidents: at most one open for each fingerprint, by a unique index."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from trading_ops.domain.decision import Close, Escalate, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.store import event_log, events
 from trading_ops.store.tables import attempts, incidents
+from trading_ops.store.tables import events as events_table
 
 CHUNK = 500
 CRASHED = "incident_crashed"
@@ -189,9 +190,38 @@ def add_crash(connection: Connection, key: str, *, note: str, limit: int, now: d
     events.add(connection, at=now, kind=CRASHED, incident_id=key, note=note)
     if count < limit:
         return False
-    summary = f"its processing crashed {count} times; the last time with {note}"
+    summary = f"its processing crashed {count} times. The last time: {note}"
     escalate(connection, key, Escalate(reason=Reason.CRASHED, note=summary), now=now)
     return True
+
+
+def add_deaths(
+    connection: Connection, keys: Collection[str], *, limit: int, now: datetime
+) -> frozenset[str]:
+    """Count a crash of each open incident that the reconciler was handling when it died.
+
+    Returns the incidents that were counted.
+    """
+    is_open = (incidents.c.id.in_(sorted(keys)), incidents.c.closed_at.is_(None))
+    counted = frozenset(connection.execute(select(incidents.c.id).where(*is_open)).scalars())
+    others = f", as one of {len(counted)}" if len(counted) > 1 else ""
+    note = f"the reconciler process died while it handled this incident{others}"
+    for key in sorted(counted):
+        add_crash(connection, key, note=note, limit=limit, now=now)
+    return counted
+
+
+def crashes(connection: Connection, keys: Collection[str]) -> dict[str, list[str]]:
+    """Return the kinds of the events of each incident that has crashed, in their order."""
+    ids, found = sorted(keys), dict[str, list[str]]()
+    for begin in range(0, len(ids), CHUNK):
+        chunk = ids[begin : begin + CHUNK]
+        crashed = select(events_table.c.incident_id).where(
+            events_table.c.incident_id.in_(chunk), events_table.c.kind == CRASHED
+        )
+        for key in set(connection.execute(crashed).scalars()):
+            found[key] = [event.kind for event in event_log.of_incident(connection, key)]
+    return found
 
 
 def close(connection: Connection, key: str, decision: Close, *, now: datetime) -> bool:
