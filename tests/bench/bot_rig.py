@@ -55,7 +55,7 @@ async def bot_at_a_venue(**settings: object) -> AsyncIterator[tuple[Bot, BotWorl
 def is_ready(bot: Bot) -> bool:
     """Say whether it has recovered, and may trade."""
     symbols = {"BTC/USD", "ETH/USD"}
-    watched = bot.risk.blind() is None
+    watched = bot.risk.unknown_reason() is None
     return (
         bot.reconciliation.recovered and bot.broker.up and watched and symbols <= {*bot.feed.quotes}
     )

@@ -14,8 +14,8 @@ from trading_ops.agent import TradingState
 from trading_ops.botkit.orders.checks import not_while
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import OrderStatus, Position, Purpose
-from trading_ops.botkit.risk.checks import Facts, limit_checks
-from trading_ops.botkit.risk.limits import Rate
+from trading_ops.botkit.risk.checks import RiskInputs, limit_checks
+from trading_ops.botkit.risk.limits import OrderRate
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.trading.strategy import Target
@@ -45,17 +45,19 @@ class Stops:
 
     desk: Desk
     state: str = ""
-    rate: Rate = field(default_factory=lambda: Rate(LIMITS.orders_seconds))
+    rate: OrderRate = field(default_factory=lambda: OrderRate(LIMITS.orders_seconds))
 
     def __post_init__(self) -> None:
-        facts = Facts(holdings=lambda: (), blind=lambda: None, balance_age=lambda: 0.0)
+        inputs = RiskInputs(
+            holdings=lambda: (), unknown_reason=lambda: None, balance_age=lambda: 0.0
+        )
         self.desk.orders._stop_percent = Decimal(5)
         self.desk.orders._checks = (
             not_while("not_leader", "another leads", lambda: self.state == "not leading"),
             not_while("recovering", "not compared yet", lambda: self.state == "recovering"),
             *self.desk.orders._checks,
             not_while("paper_mode", "in paper mode", lambda: self.state == "paper"),
-            *limit_checks(LIMITS, facts, self.rate, self.desk.metrics),
+            *limit_checks(LIMITS, inputs, self.rate, self.desk.metrics),
         )
 
     def enter(self, state: str) -> None:

@@ -140,8 +140,8 @@ async def test_a_silent_feed_ends_new_risk(venue: Venue, config_file: Path) -> N
         await until(lambda: held(bot), within=60)
         bot.agent.holds.lay(HALT)  # so that it is still held when the prices are old
         await venue.break_("stale_feed")
-        await until(lambda: bot.risk.blind() is not None)
-        assert "cannot be valued" in (bot.risk.blind() or "")
+        await until(lambda: bot.risk.unknown_reason() is not None)
+        assert "cannot be valued" in (bot.risk.unknown_reason() or "")
         looked = bot.risk.last_success_at
         await until(lambda: bot.risk.last_success_at != looked)
         assert bot.risk.up

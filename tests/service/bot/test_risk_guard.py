@@ -21,7 +21,7 @@ from trading_ops.botkit.records.events import EventKind, latest_events
 from trading_ops.botkit.records.facts import set_fact
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
-from trading_ops.botkit.risk.guard import Guard
+from trading_ops.botkit.risk.guard import RiskGuard
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.errors import StoreError
@@ -33,6 +33,7 @@ NEXT_DAY = replace(LIMITS, day_zone="Etc/GMT-14")
 """26 hours ahead of the other zone: whatever the hour is, a later day."""
 
 DAILY, TOTAL = "risk-daily_loss", "risk-total_drawdown"
+NOT_EVALUATED = "the loss limits are not being evaluated"
 
 
 def priced(price: int, age: float = 0.0) -> Quote:
@@ -57,7 +58,7 @@ class Life:
         self.supervisor = Supervisor([self.store])
         self.supervisor.start()
         self.holds = Holds(self.folder / "held" / "holds.json")
-        self.guard = Guard(
+        self.guard = RiskGuard(
             self.metrics,
             limits=self.limits,
             symbols=[SYMBOL],
@@ -102,7 +103,7 @@ class Life:
     async def sees(self, price: int, age: float = 0.0) -> set[str]:
         """Look once at this price; return the ids of the holds that stand."""
         self.quotes[SYMBOL] = priced(price, age)
-        await self.guard.look()
+        await self.guard.evaluate()
         return {hold.id for hold in self.holds.holds}
 
     def lift(self, *names: str) -> None:
@@ -158,7 +159,7 @@ async def test_a_daily_loss_reduces_and_a_drawdown_halts(small: Life) -> None:
     assert await small.sees(75) == {DAILY}
     assert small.state == "reducing"
     (hold,) = small.holds.holds
-    assert (hold.owner, hold.reason) == ("risk", "daily_loss: 1.000 USD, and 1 is allowed")
+    assert (hold.owner, hold.reason) == ("risk", "daily_loss: 1.000 USD, 1 is allowed")
     assert await small.sees(25) == {DAILY, TOTAL}
     assert small.state == "halted"
     assert await small.events() == ["breach", "breach"]
@@ -232,9 +233,12 @@ async def test_a_lift_when_nothing_is_lost_accepts_nothing(small: Life) -> None:
 
 async def test_old_prices_end_new_risk_and_not_the_looks(small: Life) -> None:
     """What is held cannot be valued; the last price still counts against the limits."""
-    assert small.guard.blind() is None
+    assert small.guard.unknown_reason() is None
     assert await small.sees(75, age=11.0) == {DAILY}
-    assert small.guard.blind() == f"what is held of {SYMBOL} cannot be valued: its price is too old"
+    assert (
+        small.guard.unknown_reason()
+        == f"the {SYMBOL} position cannot be valued: its price is too old"
+    )
     assert sample(small.metrics, "trading_risk_limit_used_ratio", limit="market_data_age") > 1
 
 
@@ -260,10 +264,10 @@ async def test_a_guard_that_does_not_come_round_lets_nothing_new_in(
     """Before its first look, and when it has missed some."""
     await life.end()
     quick = await Life(folder, replace(LIMITS, interval_seconds=0.02)).begin()
-    assert quick.guard.blind() == "losses are not being watched"
+    assert quick.guard.unknown_reason() == NOT_EVALUATED
     await quick.sees(100)
-    assert quick.guard.blind() is None
-    await eventually(lambda: quick.guard.blind() == "losses are not being watched")
+    assert quick.guard.unknown_reason() is None
+    await eventually(lambda: quick.guard.unknown_reason() == NOT_EVALUATED)
     await quick.end()
 
 
@@ -297,10 +301,10 @@ async def test_a_memory_that_cannot_be_read_halts(life: Life, folder: Path) -> N
     await life.end()
     again = await Life(folder).begin()
     with pytest.raises(StoreError, match="damaged"):
-        await again.guard.look()
+        await again.guard.evaluate()
     assert {hold.id for hold in again.holds.holds} == {"risk-memory"}
     assert again.state == "halted"
-    assert again.guard.blind() == "losses are not being watched"
+    assert again.guard.unknown_reason() == NOT_EVALUATED
     await again.end()
 
 

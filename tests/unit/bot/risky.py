@@ -8,8 +8,8 @@ from typing import Any
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.checks import Intent, first_denial
 from trading_ops.botkit.orders.market import Quote, Rules
-from trading_ops.botkit.risk.checks import Facts, limit_checks
-from trading_ops.botkit.risk.limits import Holding, Rate
+from trading_ops.botkit.risk.checks import RiskInputs, limit_checks
+from trading_ops.botkit.risk.limits import Holding, OrderRate
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.instrument import BotMetrics
 
@@ -54,19 +54,19 @@ class Bot:
 
     limits: RiskLimits = field(default_factory=RiskLimits)
     holdings: Sequence[Holding] = ()
-    blind: str | None = None
+    unknown_reason: str | None = None
     balance_age: float | None = 0.0
     sent: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         self.metrics = BotMetrics(version="1", mode="paper", symbols=[SYMBOL])
-        facts = Facts(
+        inputs = RiskInputs(
             holdings=lambda: self.holdings,
-            blind=lambda: self.blind,
+            unknown_reason=lambda: self.unknown_reason,
             balance_age=lambda: self.balance_age,
         )
-        self.rate = Rate(self.limits.orders_seconds, self.sent)
-        self.checks = limit_checks(self.limits, facts, self.rate, self.metrics)
+        self.rate = OrderRate(self.limits.orders_seconds, self.sent)
+        self.checks = limit_checks(self.limits, inputs, self.rate, self.metrics)
 
     def code(self, wanted: Intent) -> str | None:
         denial = first_denial(self.checks, wanted)

@@ -10,7 +10,7 @@ from tests.unit.bot.risky import NOW, Bot, holding, intent
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.checks import Intent
 from trading_ops.botkit.orders.order import OrderType, Purpose
-from trading_ops.botkit.risk.limits import Holding, Rate, positions_of
+from trading_ops.botkit.risk.limits import Holding, OrderRate, open_symbols
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.instrument.entries.orders import DENIALS
 from trading_ops.instrument.entries.risk import LIMITS
@@ -110,7 +110,7 @@ def test_balance_age(age: float | None, denied: str | None) -> None:
 
 def test_what_cannot_be_valued_lets_nothing_new_in() -> None:
     """A silent feed, or a guard that does not come round, is an end of new risk."""
-    assert Bot(blind="losses are not being watched").code(intent()) == "risk_unknown"
+    assert Bot(unknown_reason="no price").code(intent()) == "risk_unknown"
 
 
 def exit_order(quantity: str = "0.04", committed: str = "0", position: str = "0.04") -> Intent:
@@ -120,7 +120,7 @@ def exit_order(quantity: str = "0.04", committed: str = "0", position: str = "0.
 def test_what_shrinks_a_position_passes_whatever_else_is_wrong() -> None:
     """Too large, too many, too much, blind, without balances: the way out is open."""
     crowd = [holding(quantity="9"), holding(ETHER, "9"), holding(SOLANA, "9")]
-    bot = Bot(holdings=crowd, blind="blind", balance_age=None)
+    bot = Bot(holdings=crowd, unknown_reason="no prices", balance_age=None)
     assert bot.code(exit_order(position="9")) is None
 
 
@@ -169,7 +169,7 @@ def test_denied_orders_do_not_count_in_the_rate() -> None:
 
 def test_rate_counts_in_a_window() -> None:
     """Orders from before a restart count, in whatever order they are told."""
-    rate = Rate(10.0, [5.0, 1.0, 3.0])
+    rate = OrderRate(10.0, [5.0, 1.0, 3.0])
     assert [rate.count(at) for at in (10.9, 11.0, 13.0, 15.0)] == [3, 2, 1, 0]
 
 
@@ -186,7 +186,7 @@ def test_codes_are_in_the_catalogue() -> None:
 def test_a_rest_is_no_position() -> None:
     """What is below the venue's smallest order cannot be sold."""
     held = [holding(quantity="0.0099"), holding(ETHER, "0.01"), holding(SOLANA, buying=Decimal(1))]
-    assert positions_of(held) == {ETHER, SOLANA}
+    assert open_symbols(held) == {ETHER, SOLANA}
 
 
 def test_defaults_are_those_of_a_cautious_first_week() -> None:

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from trading_ops.botkit.orders.order import Position
 from trading_ops.botkit.risk.losses import (
-    Day,
-    Remembered,
+    LossState,
+    TradingDay,
     begin_day,
     daily_loss,
     drawdown,
-    raise_highest,
     result_of,
     threshold,
     trading_day,
+    update_highest,
 )
 
 LIMIT = Decimal(30)
@@ -67,26 +67,26 @@ def test_result_counts_what_was_realized_and_what_is_open() -> None:
 
 def test_a_day_begins_once_and_never_again() -> None:
     """Neither a restart on the same day nor a clock that was set back gives a new allowance."""
-    memory = Remembered()
-    assert begin_day(memory, "USD", "2026-11-21", Decimal(5))
-    assert not begin_day(memory, "USD", "2026-11-21", Decimal(1))
-    assert not begin_day(memory, "USD", "2026-11-20", Decimal(1))
-    assert memory.days["USD"] == Day(name="2026-11-21", first=Decimal(5))
-    assert daily_loss(memory, "USD", Decimal(1)) == Decimal(4)
-    assert daily_loss(memory, "USD", Decimal(6)) == Decimal(0)
-    assert begin_day(memory, "USD", "2026-11-22", Decimal(1))
-    assert daily_loss(memory, "USD", Decimal(1)) == Decimal(0)
+    state = LossState()
+    assert begin_day(state, "USD", "2026-11-21", Decimal(5))
+    assert not begin_day(state, "USD", "2026-11-21", Decimal(1))
+    assert not begin_day(state, "USD", "2026-11-20", Decimal(1))
+    assert state.days["USD"] == TradingDay(name="2026-11-21", first=Decimal(5))
+    assert daily_loss(state, "USD", Decimal(1)) == Decimal(4)
+    assert daily_loss(state, "USD", Decimal(6)) == Decimal(0)
+    assert begin_day(state, "USD", "2026-11-22", Decimal(1))
+    assert daily_loss(state, "USD", Decimal(1)) == Decimal(0)
 
 
 def test_drawdown_is_from_the_highest_result_and_at_least_from_zero() -> None:
     """A bot that never won has lost what it is below its beginning."""
-    memory = Remembered()
-    assert drawdown(memory, "USD", Decimal(-7)) == Decimal(7)
-    assert not raise_highest(memory, "USD", Decimal("0.3"), LIMIT)
-    assert raise_highest(memory, "USD", Decimal("0.31"), LIMIT)
-    assert raise_highest(memory, "USD", Decimal(10), LIMIT)
-    assert not raise_highest(memory, "USD", Decimal(9), LIMIT)
-    assert drawdown(memory, "USD", Decimal(-7)) == Decimal(17)
+    state = LossState()
+    assert drawdown(state, "USD", Decimal(-7)) == Decimal(7)
+    assert not update_highest(state, "USD", Decimal("0.3"), LIMIT)
+    assert update_highest(state, "USD", Decimal("0.31"), LIMIT)
+    assert update_highest(state, "USD", Decimal(10), LIMIT)
+    assert not update_highest(state, "USD", Decimal(9), LIMIT)
+    assert drawdown(state, "USD", Decimal(-7)) == Decimal(17)
 
 
 @given(st.lists(st.decimals(-100, 100, places=2), max_size=50))
@@ -94,13 +94,13 @@ def test_what_is_remembered_is_at_most_a_hundredth_of_the_limit_off(
     results: list[Decimal],
 ) -> None:
     """So much a crash, or the saving of writes, may cost; and the height never falls."""
-    memory, top = Remembered(), Decimal(0)
+    state, top = LossState(), Decimal(0)
     for result in results:
-        before = drawdown(memory, "USD", Decimal(-100))
-        raise_highest(memory, "USD", result, LIMIT)
+        before = drawdown(state, "USD", Decimal(-100))
+        update_highest(state, "USD", result, LIMIT)
         top = max(top, result)
-        assert drawdown(memory, "USD", Decimal(-100)) >= before
-        assert 0 <= top - memory.highest.get("USD", Decimal(0)) <= LIMIT / 100
+        assert drawdown(state, "USD", Decimal(-100)) >= before
+        assert 0 <= top - state.highest.get("USD", Decimal(0)) <= LIMIT / 100
 
 
 @pytest.mark.parametrize(

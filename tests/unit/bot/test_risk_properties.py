@@ -148,6 +148,6 @@ def _try(account: Account, bot: Bot, wanted: Intent) -> None:
 @given(st.decimals("0.0001", "9", places=4), st.decimals("0.0001", "9", places=4))
 def test_an_exit_at_the_market_always_passes(held: Decimal, quantity: Decimal) -> None:
     """Whatever is wrong: as long as it is no more than there is, and the rate is not used up."""
-    bot = Bot(blind="blind", balance_age=None)
+    bot = Bot(unknown_reason="no prices", balance_age=None)
     wanted = intent(Side.SELL, str(min(held, quantity)), position=held)
     assert bot.code(wanted) is None

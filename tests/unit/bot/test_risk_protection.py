@@ -9,7 +9,7 @@ from tests.unit.bot.risky import RULES
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import Order, OrderStatus, OrderType, Position, Purpose
 from trading_ops.botkit.orders.step import Cancel, Step, Submit
-from trading_ops.botkit.risk.protection import MakeWay, protected, without_stops
+from trading_ops.botkit.risk.protection import CancelStop, with_protection, without_stops
 
 HELD = Position(quantity=Decimal("0.04"), cost=Decimal(4))
 NOTHING = Position()
@@ -47,12 +47,12 @@ def stop(quantity: str) -> Order:
     return replace(STOP, client_id=f"stop for {quantity}", quantity=Decimal(quantity))
 
 
-def way(gone: Order, then: Submit | None) -> MakeWay:
-    return MakeWay(order=gone, then=then)
+def way(gone: Order, then: Submit | None) -> CancelStop:
+    return CancelStop(order=gone, then=then)
 
 
 def step(plan: Step, alive: list[Order], held: Position = HELD) -> Step:
-    return protected(
+    return with_protection(
         plan,
         alive=alive,
         held=held,

@@ -1,8 +1,8 @@
-"""The limits as checks that every order passes; what shrinks a position passes nearly all.
+"""The limits as pre-trade checks; orders that reduce a position pass most of them.
 
-Two hold for orders that shrink, too: the collar, on the side on which it gives money away, and the
-order rate, with twice the room. An exit that is priced by mistake sells the position for nothing,
-and a loop of orders gets the key blocked, after which nothing can be cancelled either.
+Two checks apply to reducing orders as well. The price collar denies an exit at a mistaken price
+that would give the position away. The order rate, with twice the limit for exits, stops a loop of
+orders before the venue blocks the API key: with a blocked key nothing can be cancelled either.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,40 +14,47 @@ from trading_ops.botkit.orders.checks import Check, Intent
 from trading_ops.botkit.orders.order import OrderType
 from trading_ops.botkit.risk.limits import (
     Holding,
-    Rate,
+    OrderRate,
     deviation_percent,
     exposure_of,
-    find,
-    positions_of,
+    holding_of,
+    open_symbols,
+    position_value_after,
     quote_of,
-    size_after,
-    worsens,
+    unfavourable,
 )
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.instrument import BotMetrics
 
 EXITS_PER_ENTRY = 2
-"""How many times as many orders may shrink a position as may open one."""
+"""The order rate limit of exits, as a multiple of that of entries."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What the limits look at; each is asked at each order."""
+class RiskInputs:
+    """What the checks read; each function is called for each order."""
 
     holdings: Callable[[], Sequence[Holding]]
-    blind: Callable[[], str | None]
-    """Why losses and positions are not known well enough, or None."""
+    unknown_reason: Callable[[], str | None]
+    """Why losses and positions are not known reliably, or None if they are."""
 
     balance_age: Callable[[], float | None]
-    """In seconds; None: balances were never read."""
+    """Age of the balances in seconds; None: they were never read."""
 
 
 def limit_checks(
-    limits: RiskLimits, facts: Facts, rate: Rate, metrics: BotMetrics
+    limits: RiskLimits, inputs: RiskInputs, rate: OrderRate, metrics: BotMetrics
 ) -> tuple[Check, ...]:
-    """Return the checks; the last one counts the order, so nothing may come after it.
+    """Return the checks in the order in which to run them.
 
-    An order that is only asked about counts nothing, unless it is denied: then it is told as such.
+    The last one counts the order against the order rate, so no check may follow it. A dry run does
+    not count the order; a denied order counts as a breach in `metrics`, dry run or not.
+
+    Args:
+        limits: the configured limits.
+        inputs: the current state of the bot.
+        rate: counts the orders that pass.
+        metrics: of the bot.
     """
 
     def counted(limit: str, check: Check) -> Check:
@@ -63,90 +70,90 @@ def limit_checks(
         return counted(limit, lambda intent: None if intent.shrinks else check(intent))
 
     return (
-        opening("market_data_age", _known(facts)),
-        opening("balance_age", _balance(limits, facts)),
-        counted("price_collar", _collar(limits, metrics)),
-        opening("position_size", _size(limits, facts)),
-        opening("open_positions", _positions(limits, facts)),
-        opening("exposure", _exposure(limits, facts)),
-        counted("order_rate", _rate(limits, rate)),
+        opening("market_data_age", _known(inputs)),
+        opening("balance_age", _balance_age(limits, inputs)),
+        counted("price_collar", _price_collar(limits, metrics)),
+        opening("position_size", _position_size(limits, inputs)),
+        opening("open_positions", _open_positions(limits, inputs)),
+        opening("exposure", _exposure(limits, inputs)),
+        counted("order_rate", _order_rate(limits, rate)),
     )
 
 
-def _known(facts: Facts) -> Check:
+def _known(inputs: RiskInputs) -> Check:
     def check(_intent: Intent) -> Denial | None:
-        why = facts.blind()
-        return None if why is None else Denial(code="risk_unknown", detail=why)
+        reason = inputs.unknown_reason()
+        return None if reason is None else Denial(code="risk_unknown", detail=reason)
 
     return check
 
 
-def _balance(limits: RiskLimits, facts: Facts) -> Check:
+def _balance_age(limits: RiskLimits, inputs: RiskInputs) -> Check:
     def check(_intent: Intent) -> Denial | None:
-        age = facts.balance_age()
+        age = inputs.balance_age()
         if age is not None and age <= limits.balance_seconds:
             return None
-        told = "were never read" if age is None else f"are {age:.0f} s old"
-        return Denial(code="balance_stale", detail=f"balances {told}")
+        detail = "balances were never read" if age is None else f"balances are {age:.0f} s old"
+        return Denial(code="balance_stale", detail=detail)
 
     return check
 
 
-def _collar(limits: RiskLimits, metrics: BotMetrics) -> Check:
+def _price_collar(limits: RiskLimits, metrics: BotMetrics) -> Check:
     def check(intent: Intent) -> Denial | None:
         if intent.type is not OrderType.LIMIT:
-            return None  # it has no limit price; a stop is away from the market by its nature
-        off = deviation_percent(intent.price, intent.quote.middle)
-        used = float(abs(off) / limits.collar_percent)
+            return None  # no limit price, and a stop price is away from the market by design
+        deviation = deviation_percent(intent.price, intent.quote.middle)
+        used = float(abs(deviation) / limits.collar_percent)
         metrics.risk_limit_used("price_collar", used)
-        if abs(off) <= limits.collar_percent:
+        if abs(deviation) <= limits.collar_percent:
             return None
-        if intent.shrinks and not worsens(intent.side, off):
-            return None  # it asks for more than the market pays: it may rest in vain
-        detail = f"the price is {off:+.2f} % off the middle of the quote"
+        if intent.shrinks and not unfavourable(intent.side, deviation):
+            return None  # an exit above the market: at worst it is not filled
+        detail = f"the price deviates {deviation:+.2f} % from the mid price"
         return Denial(code="price_collar", detail=detail)
 
     return check
 
 
-def _size(limits: RiskLimits, facts: Facts) -> Check:
+def _position_size(limits: RiskLimits, inputs: RiskInputs) -> Check:
     def check(intent: Intent) -> Denial | None:
         if intent.side is Side.SELL:
-            return Denial(code="risk_position_size", detail="it sells more than is held")
-        held = find(facts.holdings(), intent.symbol)
-        size = size_after(held, intent.quantity, intent.price)
+            return Denial(code="risk_position_size", detail="the order sells more than is held")
+        held = holding_of(inputs.holdings(), intent.symbol)
+        value = position_value_after(held, intent.quantity, intent.price)
         return _above(
-            "risk_position_size", "the position would be worth", size, limits.position_size
+            "risk_position_size", "the position would be worth", value, limits.position_size
         )
 
     return check
 
 
-def _positions(limits: RiskLimits, facts: Facts) -> Check:
+def _open_positions(limits: RiskLimits, inputs: RiskInputs) -> Check:
     def check(intent: Intent) -> Denial | None:
-        number = len(positions_of(facts.holdings()) | {intent.symbol})
+        number = len(open_symbols(inputs.holdings()) | {intent.symbol})
         if number <= limits.open_positions:
             return None
-        detail = f"{number} positions would be open, of {limits.open_positions}"
+        detail = f"{number} positions would be open, the limit is {limits.open_positions}"
         return Denial(code="risk_open_positions", detail=detail)
 
     return check
 
 
-def _exposure(limits: RiskLimits, facts: Facts) -> Check:
+def _exposure(limits: RiskLimits, inputs: RiskInputs) -> Check:
     def check(intent: Intent) -> Denial | None:
-        now = exposure_of(facts.holdings(), quote_of(intent.symbol))
+        now = exposure_of(inputs.holdings(), quote_of(intent.symbol))
         after = now + intent.quantity * intent.price
-        return _above("risk_exposure", "all positions would be worth", after, limits.exposure)
+        return _above("risk_exposure", "the exposure would be", after, limits.exposure)
 
     return check
 
 
-def _rate(limits: RiskLimits, rate: Rate) -> Check:
+def _order_rate(limits: RiskLimits, rate: OrderRate) -> Check:
     def check(intent: Intent) -> Denial | None:
-        most = limits.orders * (EXITS_PER_ENTRY if intent.shrinks else 1)
-        if rate.count(intent.at) + intent.ahead >= most:
-            detail = f"{most} orders were sent within {limits.orders_seconds:g} s"
+        limit = limits.orders * (EXITS_PER_ENTRY if intent.shrinks else 1)
+        if rate.count(intent.at) + intent.ahead >= limit:
+            detail = f"{limit} orders were sent within {limits.orders_seconds:g} s"
             return Denial(code="risk_order_rate", detail=detail)
         if not intent.dry:
             rate.add(intent.at)
@@ -158,4 +165,4 @@ def _rate(limits: RiskLimits, rate: Rate) -> Check:
 def _above(code: str, what: str, amount: Decimal, limit: Decimal) -> Denial | None:
     if amount <= limit:
         return None
-    return Denial(code=code, detail=f"{what} {amount:.8g}, above {limit}")
+    return Denial(code=code, detail=f"{what} {amount:.8g}, above the limit of {limit}")

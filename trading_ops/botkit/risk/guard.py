@@ -1,9 +1,9 @@
-"""The risk component: looks at losses and positions all the time, and holds the bot.
+"""The risk component: monitors losses and positions, and places a hold on the bot at a breach.
 
-It needs neither the venue nor a pass: positions are in memory, prices are the last ones. A silent
-feed does not end its looks; it ends new risk, since what is held cannot be valued any more. The
-same follows when the component itself does not come round: orders that take on risk are denied
-until it does.
+It needs neither the venue nor a trading pass: positions are in memory, and the last known prices
+value them. When the price feed is silent the evaluation goes on, but orders that add risk are
+denied, because positions cannot be valued reliably. They are also denied when the evaluation itself
+is late.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from trading_ops.botkit.orders.checks import Check
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.records.events import Event, EventKind
 from trading_ops.botkit.records.store import Store
-from trading_ops.botkit.risk.checks import Facts, limit_checks
+from trading_ops.botkit.risk.checks import RiskInputs, limit_checks
 from trading_ops.botkit.risk.limits import (
     ZERO,
     Holding,
-    Rate,
+    OrderRate,
     exposure_of,
-    positions_of,
+    open_symbols,
+    position_value,
     quote_of,
-    size_of,
 )
 from trading_ops.botkit.risk.loss_watch import Breach, LossWatch
-from trading_ops.botkit.risk.losses import Remembered
+from trading_ops.botkit.risk.losses import LossState
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
@@ -37,20 +37,28 @@ from trading_ops.instrument import BotMetrics
 log = logs.get(__name__)
 
 FACT = "risk"
-"""The name of what is kept in the records."""
+"""The name of the fact in the records."""
 
 OWNER = "risk"
-"""Of every hold that is laid here."""
+"""The owner of every hold that the guard places."""
 
-LOOKS_MISSED = 5
-"""After so many, nothing new is taken on."""
+MISSED_EVALUATIONS = 5
+"""After this many missed evaluations, orders that add risk are denied."""
 
-DAMAGED = "risk-memory"
-"""The hold of a bot that cannot read what it lost before."""
+UNREADABLE_STATE = "risk-memory"
+"""The id of the hold of a bot that cannot read its earlier losses."""
 
 
-class Guard(Component):
-    """Watches the limits between orders, and gives the checks that watch them before each one."""
+class RiskGuard(Component):
+    """Monitors the limits between orders; `checks` are the same limits as pre-trade checks.
+
+    Example:
+        guard = RiskGuard(metrics, limits=RiskLimits(), symbols=["BTC/USD"], stale_seconds=10.0,
+                          book=book, store=store, holds=agent.holds, quotes=quotes,
+                          minimum=lambda _: Decimal("0.0001"), balances_at=lambda: read_at)
+        supervisor = Supervisor([store, guard])  # runs the evaluations
+        denial = first_denial(guard.checks, intent)  # None: the order may be sent
+    """
 
     def __init__(
         self,
@@ -66,19 +74,20 @@ class Guard(Component):
         minimum: Callable[[str], Decimal],
         balances_at: Callable[[], float | None],
     ) -> None:
-        """Take what it looks at.
+        """Set up the guard; `run` starts the evaluations.
 
         Args:
             metrics: of the bot.
-            limits: of the settings.
-            symbols: that are traded.
-            stale_seconds: age from which a price is too old.
+            limits: the configured limits.
+            symbols: the traded symbols.
+            stale_seconds: age from which a price is too old to value a position.
             book: of orders and positions.
             store: the records.
-            holds: of the agent, where a breach is laid.
-            quotes: the latest prices.
-            minimum: returns the venue's smallest order of a symbol, zero while it is unknown.
-            balances_at: returns when balances were last read, in seconds since the epoch.
+            holds: of the agent; a breach places a hold there.
+            quotes: the latest quotes by symbol.
+            minimum: returns the venue's minimum order size of a symbol, zero while it is unknown.
+            balances_at: returns when balances were last read, in seconds since the epoch; None if
+                they never were.
         """
         super().__init__("risk", metrics)
         self._limits = limits
@@ -95,107 +104,112 @@ class Guard(Component):
             limits=limits,
             positions=lambda: book.positions,
             hold_id=self.hold_id,
-            lifted=self._lifted,
-            on_accepted=lambda detail: self._tell("accepted", detail),
+            released_at=self._released_at,
+            on_accepted=lambda detail: self._add_event("accepted", detail),
         )
-        self._untold: list[Event] = []
-        self._unstored: set[str] = set()
-        self._looked_at: float | None = None
-        self._rate = Rate(limits.orders_seconds)
-        facts = Facts(holdings=self.holdings, blind=self.blind, balance_age=self._balance_age)
-        self.checks: tuple[Check, ...] = limit_checks(limits, facts, self._rate, metrics)
+        self._pending_events: list[Event] = []
+        self._unstored_holds: set[str] = set()
+        self._evaluated_at: float | None = None
+        self._rate = OrderRate(limits.orders_seconds)
+        inputs = RiskInputs(
+            holdings=self.holdings,
+            unknown_reason=self.unknown_reason,
+            balance_age=self._balance_age,
+        )
+        self.checks: tuple[Check, ...] = limit_checks(limits, inputs, self._rate, metrics)
+        """The pre-trade checks; see `limit_checks` for their order."""
 
     async def run(self) -> None:
-        """Remember, then look at the interval, until cancelled."""
+        """Evaluate the limits at the configured interval, until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.evaluate()
             except (Unavailable, StoreError) as error:
                 self.fail(f"the records: {error}")
             else:
                 self.succeed()
                 self.detail = "watching"
-            self.mark(up=self.breaker.closed and self._looked_at is not None, detail=self.detail)
+            self.mark(up=self.breaker.closed and self._evaluated_at is not None, detail=self.detail)
             await asyncio.sleep(self._limits.interval_seconds)
 
     async def close(self) -> None:
-        """Whoever is restarted looks before anything new is taken on."""
+        """Stop; after a restart, orders that add risk wait for the next evaluation."""
         await super().close()
-        self._looked_at = None
+        self._evaluated_at = None
 
-    async def look(self) -> None:
-        """Look once; what is found holds the bot before anything is stored.
+    async def evaluate(self) -> None:
+        """Evaluate all limits once; at a breach the hold is placed before anything is stored.
 
         Raises:
-            StoreError: what an earlier process knew cannot be read, or something not be stored.
-            Unavailable: the store is closed; it is tried again at the next look.
+            StoreError: the earlier state cannot be read, or the new one cannot be stored.
+            Unavailable: the store is closed; the next evaluation tries again.
         """
-        if self._losses.memory is None:
-            await self._remember()
+        if self._losses.state is None:
+            await self._load_state()
         holdings = self.holdings()
-        for breach in (*self._losses.look(holdings), *self._excesses(holdings)):
-            self._hold(breach)
-        self._show_uses(holdings)
-        self._looked_at = clock.monotonic()
-        await self._keep()
+        for breach in (*self._losses.evaluate(holdings), *self._exceeded(holdings)):
+            self._hold_for(breach)
+        self._export_uses(holdings)
+        self._evaluated_at = clock.monotonic()
+        await self._store_state()
 
     def holdings(self) -> list[Holding]:
-        """Return what is held and being bought, of each symbol that is traded or held."""
+        """Return the position and open buys of each symbol that is traded or held."""
         return [self._holding(symbol) for symbol in self._all_symbols]
 
-    def blind(self) -> str | None:
-        """Return why losses and positions are not known well enough to take on more, or None."""
-        longest = LOOKS_MISSED * self._limits.interval_seconds
-        if self._looked_at is None or clock.monotonic() - self._looked_at > longest:
-            return "losses are not being watched"
+    def unknown_reason(self) -> str | None:
+        """Return why losses or positions are too uncertain to add risk, or None."""
+        longest = MISSED_EVALUATIONS * self._limits.interval_seconds
+        if self._evaluated_at is None or clock.monotonic() - self._evaluated_at > longest:
+            return "the loss limits are not being evaluated"
         for held in self.holdings():
             if not held.valued:
-                return f"what is held of {held.symbol} cannot be valued: its price is too old"
+                return f"the {held.symbol} position cannot be valued: its price is too old"
         return None
 
     def hold_id(self, limit: str, currency: str) -> str:
-        """Return the id of a limit's hold; a second quote currency is named in it."""
+        """Return the id of a limit's hold; it names the currency unless it is the main one."""
         main = quote_of(self._symbols[0])
         return f"risk-{limit}" if currency in {"", main} else f"risk-{limit}-{currency}"
 
-    async def _remember(self) -> None:
+    async def _load_state(self) -> None:
         try:
-            memory = await self._store.fact(FACT, Remembered)
+            state = await self._store.fact(FACT, LossState)
         except StoreError as error:
             if "damaged" in str(error):
-                self._lay(DAMAGED, TradingState.HALTED, str(error))
+                self._place_hold(UNREADABLE_STATE, TradingState.HALTED, str(error))
             raise
         since = clock.timestamp() - self._limits.orders_seconds
         for at in await self._store.order_times(since):
             self._rate.add(at)
-        self._losses.memory = memory or Remembered()
+        self._losses.state = state or LossState()
 
-    async def _keep(self) -> None:
-        if self._untold:
-            told = tuple(self._untold)
-            await self._book.note(*told)
-            self._untold = self._untold[len(told) :]
+    async def _store_state(self) -> None:
+        if self._pending_events:
+            events = tuple(self._pending_events)
+            await self._book.note(*events)
+            self._pending_events = self._pending_events[len(events) :]
         if self._losses.changed:
             self._losses.changed = False
             try:
-                await self._store.set_fact(FACT, self._losses.memory)
+                await self._store.set_fact(FACT, self._losses.state)
             except BaseException:
                 self._losses.changed = True
                 raise
 
-    def _excesses(self, holdings: Sequence[Holding]) -> list[Breach]:
-        """Return what outgrew its limit so far that neither a check nor a price explains it."""
+    def _exceeded(self, holdings: Sequence[Holding]) -> list[Breach]:
+        """Return the position limits that are exceeded by more than `excess_percent` allows."""
         limits, found = self._limits, []
         room = 1 + limits.excess_percent / 100
         for held in holdings:
-            size, most = size_of(held), limits.position_size * room
-            if size > most:
-                found.append(self._excess("position_size", held.currency, size, most))
+            value, most = position_value(held), limits.position_size * room
+            if value > most:
+                found.append(self._excess("position_size", held.currency, value, most))
         for currency in dict.fromkeys(held.currency for held in holdings):
-            worth, most = exposure_of(holdings, currency), limits.exposure * room
-            if worth > most:
-                found.append(self._excess("exposure", currency, worth, most))
-        number = len(positions_of(holdings))
+            exposure, most = exposure_of(holdings, currency), limits.exposure * room
+            if exposure > most:
+                found.append(self._excess("exposure", currency, exposure, most))
+        number = len(open_symbols(holdings))
         if number > limits.open_positions:
             most = Decimal(limits.open_positions)
             found.append(self._excess("open_positions", "", Decimal(number), most))
@@ -205,38 +219,44 @@ class Guard(Component):
         state = TradingState.REDUCING.value
         return Breach(limit, self.hold_id(limit, currency), currency, used, most, state)
 
-    def _hold(self, breach: Breach) -> None:
+    def _hold_for(self, breach: Breach) -> None:
         reason = f"{breach.limit}: {breach.used:.8g} {breach.currency}".rstrip()
-        reason += f", and {breach.allowed:.8g} is allowed"
-        if self._lay(breach.hold, TradingState(breach.state), reason):
+        reason += f", {breach.allowed:.8g} is allowed"
+        if self._place_hold(breach.hold, TradingState(breach.state), reason):
             self.metrics.risk_limit_broken(breach.limit)
             log.error("risk_limit_reached", limit=breach.limit, detail=reason, state=breach.state)
-            told = {"limit": breach.limit, "hold": breach.hold, "reason": reason}
-            self._tell("breach", told | {"state": breach.state})
+            detail = {"limit": breach.limit, "hold": breach.hold, "reason": reason}
+            self._add_event("breach", detail | {"state": breach.state})
 
-    def _lay(self, name: str, state: TradingState, reason: str) -> bool:
-        """Lay a hold unless it stands; return whether it is new. One not stored is tried again."""
-        stands = any(hold.id == name for hold in self._holds.holds)
-        if stands and name not in self._unstored:
+    def _place_hold(self, name: str, state: TradingState, reason: str) -> bool:
+        """Place a hold unless it is in force; return whether it is new.
+
+        A hold that could not be stored is in force, and the next evaluation stores it.
+        """
+        in_force = self._in_force(name)
+        if in_force and name not in self._unstored_holds:
             return False
         hold = Hold(id=name, state=state, owner=OWNER, reason=reason, at=clock.timestamp())
         try:
             self._holds.lay(hold)
-            self._unstored.discard(name)
+            self._unstored_holds.discard(name)
         except OSError as error:
-            self._unstored.add(name)
-            log.error("hold_not_stored", id=name, error=str(error))  # noqa: TRY400 - it is said
-        return not stands
+            self._unstored_holds.add(name)
+            log.error("hold_not_stored", id=name, error=str(error))  # noqa: TRY400 - the cause is in the message
+        return not in_force
 
-    def _lifted(self, name: str) -> float | None:
-        if any(hold.id == name for hold in self._holds.holds):
+    def _in_force(self, name: str) -> bool:
+        return any(hold.id == name for hold in self._holds.holds)
+
+    def _released_at(self, name: str) -> float | None:
+        if self._in_force(name):
             return None
         times = [float(one["lifted_at"]) for one in self._holds.lifted if one["id"] == name]
         return max(times, default=None)
 
-    def _tell(self, code: str, detail: Mapping[str, str]) -> None:
+    def _add_event(self, code: str, detail: Mapping[str, str]) -> None:
         event = Event(at=clock.timestamp(), kind=EventKind.RISK, code=code, detail=dict(detail))
-        self._untold.append(event)
+        self._pending_events.append(event)
 
     @property
     def _all_symbols(self) -> tuple[str, ...]:
@@ -256,19 +276,20 @@ class Guard(Component):
 
     def _balance_age(self) -> float | None:
         at = self._balances_at()
-        # One from the future is of before a clock that was set back.
+        # A time in the future was taken before the clock was set back.
         return None if at is None else abs(clock.timestamp() - at)
 
-    def _show_uses(self, holdings: Sequence[Holding]) -> None:
+    def _export_uses(self, holdings: Sequence[Holding]) -> None:
         limits, used, now = self._limits, self.metrics.risk_limit_used, clock.timestamp()
-        worth = {one.currency: exposure_of(holdings, one.currency) for one in holdings}
-        for currency in worth:
-            # As a pass shows it, without what is only being bought; but passes need a feed.
-            mine = (one.worth for one in holdings if one.currency == currency)
+        exposures = {one.currency: exposure_of(holdings, one.currency) for one in holdings}
+        for currency in exposures:
+            # A trading pass exports the same value without open buys, but it needs a feed.
+            mine = (one.value for one in holdings if one.currency == currency)
             self.metrics.exposure(currency, float(sum(mine, ZERO)))
         self.metrics.open_positions(sum(one.quantity != 0 for one in holdings))
-        number, largest = len(positions_of(holdings)), max(map(size_of, holdings), default=ZERO)
-        used("exposure", float(max(worth.values(), default=ZERO) / limits.exposure))
+        number = len(open_symbols(holdings))
+        largest = max(map(position_value, holdings), default=ZERO)
+        used("exposure", float(max(exposures.values(), default=ZERO) / limits.exposure))
         used("position_size", float(largest / limits.position_size))
         used("open_positions", number / limits.open_positions)
         used("order_rate", self._rate.count(now) / limits.orders)

@@ -1,7 +1,7 @@
-"""How much of each limit an order would use: pure, exact, and nothing but arithmetic.
+"""How much of each limit an order would use: pure, exact arithmetic.
 
-Worth is in the quote currency. A rest that is below the venue's smallest order cannot be sold by
-anybody: it is no position, but it is worth something, so it counts in the exposure.
+Values are in the quote currency. Dust (a quantity below the venue's minimum order size) cannot be
+sold, so it does not count as a position, but it does count towards the exposure.
 """
 
 from collections import deque
@@ -16,27 +16,27 @@ HUNDRED = Decimal(100)
 
 
 def quote_of(symbol: str) -> str:
-    """Return the currency in which a symbol's prices are."""
+    """Return the quote currency of a symbol: USD for BTC/USD."""
     return symbol.partition("/")[2]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holding:
-    """What the bot has of one symbol, and what it is buying."""
+    """The position and the open buys of one symbol."""
 
     symbol: str
     quantity: Decimal = ZERO
     price: Decimal | None = None
-    """The middle of the last quote, however old; None: there never was one."""
+    """The mid price of the last quote, however old; None: no quote was received yet."""
 
     minimum: Decimal = ZERO
-    """The venue's smallest order."""
+    """The venue's minimum order size, in base currency."""
 
     buying: Decimal = ZERO
-    """What open buys may still cost."""
+    """What open buys may still cost, in quote currency."""
 
     fresh: bool = True
-    """Whether the price is young enough to trade on."""
+    """Whether the price is recent enough to trade on."""
 
     @property
     def currency(self) -> str:
@@ -45,66 +45,71 @@ class Holding:
 
     @property
     def sellable(self) -> bool:
-        """Say whether it is enough to be sold."""
+        """Return whether the quantity reaches the venue's minimum order size."""
         return self.quantity > 0 and self.quantity >= self.minimum
 
     @property
-    def worth(self) -> Decimal:
-        """Return what it is worth at the last price; zero where none is known, see `valued`."""
+    def value(self) -> Decimal:
+        """Return the value at the last price; zero if there is no price, see `valued`."""
         return self.quantity * (self.price or ZERO)
 
     @property
     def valued(self) -> bool:
-        """Say whether its worth is known well enough to take on more: nothing, or a fresh price."""
+        """Return whether the value is reliable: nothing sellable is held, or its price is fresh."""
         return not self.sellable or (self.price is not None and self.fresh)
 
 
-def size_of(held: Holding) -> Decimal:
-    """Return what a position is worth with all that is being bought; unsellable rests are none."""
-    return (held.worth if held.sellable else ZERO) + held.buying
+def position_value(held: Holding) -> Decimal:
+    """Return the value of a position with its open buys; dust counts as zero."""
+    return (held.value if held.sellable else ZERO) + held.buying
 
 
-def size_after(held: Holding, quantity: Decimal, price: Decimal) -> Decimal:
-    """Return the size of a position once this buy and all others were filled."""
-    return size_of(held) + quantity * price
+def position_value_after(held: Holding, quantity: Decimal, price: Decimal) -> Decimal:
+    """Return the value of a position once this buy and all open buys are filled."""
+    return position_value(held) + quantity * price
 
 
 def exposure_of(holdings: Iterable[Holding], currency: str) -> Decimal:
-    """Return what all positions, rests and open buys in a currency are worth."""
+    """Return the value of all positions, dust and open buys in a quote currency."""
     mine = (one for one in holdings if one.currency == currency)
-    return sum((one.worth + one.buying for one in mine), ZERO)
+    return sum((one.value + one.buying for one in mine), ZERO)
 
 
-def positions_of(holdings: Iterable[Holding]) -> frozenset[str]:
-    """Return the symbols in which something that can be sold is held, or is being bought."""
+def open_symbols(holdings: Iterable[Holding]) -> frozenset[str]:
+    """Return the symbols with a sellable position or an open buy."""
     return frozenset(one.symbol for one in holdings if one.sellable or one.buying > 0)
 
 
-def find(holdings: Sequence[Holding], symbol: str) -> Holding:
-    """Return what is held of a symbol."""
+def holding_of(holdings: Sequence[Holding], symbol: str) -> Holding:
+    """Return the holding of a symbol, an empty one if there is none."""
     return next((one for one in holdings if one.symbol == symbol), Holding(symbol=symbol))
 
 
-def deviation_percent(price: Decimal, middle: Decimal) -> Decimal:
-    """Return how far a price is above (+) or below (-) the middle."""
-    return (price - middle) / middle * HUNDRED
+def deviation_percent(price: Decimal, mid: Decimal) -> Decimal:
+    """Return how far a price is above (+) or below (-) the mid price, in percent."""
+    return (price - mid) / mid * HUNDRED
 
 
-def worsens(side: Side, deviation: Decimal) -> bool:
-    """Say whether a price so far from the middle gives money away: a dear buy or a cheap sale."""
+def unfavourable(side: Side, deviation: Decimal) -> bool:
+    """Return whether the deviation costs money: a buy above the mid price, or a sell below it."""
     return deviation > 0 if side is Side.BUY else deviation < 0
 
 
-class Rate:
-    """Orders in a sliding window, by their times in seconds."""
+class OrderRate:
+    """Counts orders in a sliding window. Times are seconds since the epoch."""
 
     def __init__(self, seconds: float, at: Iterable[float] = ()) -> None:
-        """Take the window, and orders that were sent before."""
+        """Start with the times of earlier orders.
+
+        Args:
+            seconds: length of the window.
+            at: when earlier orders were sent.
+        """
         self._seconds = seconds
         self._at = deque(sorted(at))
 
     def count(self, now: float) -> int:
-        """Return how many orders are in the window that ends now."""
+        """Return the number of orders in the window that ends now."""
         while self._at and self._at[0] <= now - self._seconds:
             self._at.popleft()
         return len(self._at)

@@ -1,8 +1,8 @@
-"""What is lost, since when, and when it is too much: pure, and all that must outlive the process.
+"""Daily loss and drawdown: pure functions, and the state that must survive a restart.
 
-The bot's *result* in a currency is what its own trades have brought since its records began: what
-was realized, after fees, and what selling everything at the last price would add. The account may
-hold more than the bot's; deposits, withdrawals and other coins are no result.
+The bot's *result* in a currency is the profit and loss of its own trades since its records began:
+realized, after fees, plus unrealized at the last price. Deposits, withdrawals and other assets on
+the account do not count.
 """
 
 from collections.abc import Mapping
@@ -15,50 +15,50 @@ import msgspec
 from trading_ops.botkit.orders.order import Position
 from trading_ops.botkit.risk.limits import ZERO, quote_of
 
-STEPS = 100
-"""A new highest result is kept when it is a hundredth of the drawdown limit above the kept one."""
+HIGH_STEPS = 100
+"""A new highest result is stored once it exceeds the stored one by 1/100 of the drawdown limit."""
 
 
-class Day(msgspec.Struct, frozen=True, kw_only=True):
-    """A trading day, and the result with which it began."""
+class TradingDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A trading day, and the result at its start."""
 
     name: str
-    """Its date, as 2026-11-21: later days sort later."""
+    """Its date, such as 2026-11-21; later days sort later."""
 
     first: Decimal
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """A loss that a person has accepted by lifting the hold."""
+class AcceptedLoss(msgspec.Struct, frozen=True, kw_only=True):
+    """A loss that an operator accepted by releasing the hold."""
 
     amount: Decimal
     day: str
-    """The trading day on which it was."""
+    """The trading day on which the hold was released."""
 
 
-class Remembered(msgspec.Struct, kw_only=True):
-    """What a restart must not reset; kept in the records as one fact."""
+class LossState(msgspec.Struct, kw_only=True):
+    """What a restart must not reset; stored in the records as one fact."""
 
-    days: dict[str, Day] = {}
+    days: dict[str, TradingDay] = {}
     """By currency."""
 
     highest: dict[str, Decimal] = {}
-    """By currency; never below zero, with which every bot begins."""
+    """The highest result by currency; never below zero, the result of a new bot."""
 
-    accepted: dict[str, Accepted] = {}
-    """By the hold's id."""
+    accepted: dict[str, AcceptedLoss] = {}
+    """By hold id."""
 
     lifts: dict[str, float] = {}
-    """By the hold's id, when it was last lifted, as far as that was taken into account."""
+    """By hold id, the last release that was processed, in seconds since the epoch."""
 
 
 def trading_day(at: float, *, zone: str, start: str) -> str:
-    """Return the name of the trading day of a moment.
+    """Return the date of the trading day of a moment.
 
     Args:
         at: seconds since the epoch.
-        zone: in which the day is.
-        start: when it begins there, HH:MM. Earlier hours belong to the day before.
+        zone: the time zone of the trading day.
+        start: when the day starts in that zone, HH:MM; earlier hours belong to the previous day.
     """
     hours, _, minutes = start.partition(":")
     local = datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
@@ -68,7 +68,7 @@ def trading_day(at: float, *, zone: str, start: str) -> str:
 def result_of(
     positions: Mapping[str, Position], prices: Mapping[str, Decimal], currency: str
 ) -> Decimal | None:
-    """Return the bot's result in a currency; None: something is held that never had a price."""
+    """Return the bot's result in a currency; None if an open position has no price."""
     result = ZERO
     for symbol, held in positions.items():
         if quote_of(symbol) != currency:
@@ -81,40 +81,53 @@ def result_of(
     return result
 
 
-def begin_day(memory: Remembered, currency: str, day: str, result: Decimal) -> bool:
-    """Begin a new trading day with this result; say whether it was one.
+def begin_day(state: LossState, currency: str, day: str, result: Decimal) -> bool:
+    """Start a new trading day at this result; return whether a new one started.
 
-    A clock that was set back begins none: the later day goes on.
+    After the clock is set back, the later day continues.
     """
-    known = memory.days.get(currency)
+    known = state.days.get(currency)
     if known is not None and day <= known.name:
         return False
-    memory.days[currency] = Day(name=day, first=result)
+    state.days[currency] = TradingDay(name=day, first=result)
     return True
 
 
-def raise_highest(memory: Remembered, currency: str, result: Decimal, limit: Decimal) -> bool:
-    """Note a new highest result; say whether it is worth keeping."""
-    known = memory.highest.get(currency, ZERO)
-    if result <= known + limit / STEPS:
+def update_highest(state: LossState, currency: str, result: Decimal, limit: Decimal) -> bool:
+    """Update the highest result; return whether it changed.
+
+    Args:
+        state: updated in place.
+        currency: of the result.
+        result: the current one.
+        limit: of the drawdown; increases below 1/100 of it are ignored, to save writes.
+    """
+    known = state.highest.get(currency, ZERO)
+    if result <= known + limit / HIGH_STEPS:
         return False
-    memory.highest[currency] = result
+    state.highest[currency] = result
     return True
 
 
-def daily_loss(memory: Remembered, currency: str, result: Decimal) -> Decimal:
-    """Return what was lost since the day began; a profit is zero."""
-    day = memory.days.get(currency)
+def daily_loss(state: LossState, currency: str, result: Decimal) -> Decimal:
+    """Return the loss since the trading day started; zero for a profit."""
+    day = state.days.get(currency)
     return ZERO if day is None else max(ZERO, day.first - result)
 
 
-def drawdown(memory: Remembered, currency: str, result: Decimal) -> Decimal:
+def drawdown(state: LossState, currency: str, result: Decimal) -> Decimal:
     """Return how far the result is below its highest."""
-    return max(ZERO, memory.highest.get(currency, ZERO) - result)
+    return max(ZERO, state.highest.get(currency, ZERO) - result)
 
 
 def threshold(limit: Decimal, accepted: Decimal | None, again_percent: Decimal) -> Decimal:
-    """Return the loss at which the bot is held: the limit, or more where a person accepted more."""
+    """Return the loss from which the bot is held: the limit, or more if an operator accepted more.
+
+    Args:
+        limit: the configured loss limit.
+        accepted: the loss that was accepted, or None.
+        again_percent: share of the limit that must be lost on top of the accepted loss.
+    """
     if accepted is None:
         return limit
     return max(limit, accepted + limit * again_percent / 100)

@@ -1,12 +1,12 @@
-"""What covers an open position while nobody looks: pure, so that it can be tested as a table.
+"""Stop-loss orders that cover an open position: pure decisions, tested as a table.
 
-A stop-loss order rests at the venue and is therefore there when the bot is not, until the venue's
-dead-man switch cancels it with all other orders. Nothing that rests at the venue outlives that, so
-the bot places it anew at its first pass after it has recovered.
+A stop-loss order rests at the venue, so it covers the position while the bot is down, until the
+venue's dead-man switch cancels it with all other orders. No resting order survives that switch, so
+the bot places the stop again in its first pass after it has recovered.
 
-A stop makes way for an order that will be sent, and for no other: a bot that may send none, as one
-that is halted, would else end with a naked position. One for more than is held goes in any state.
-The venue has set all of it aside, so what it would sell beyond the position is somebody else's.
+A stop is cancelled only to free its quantity for an order that will be sent. A halted bot, which
+may send none, would otherwise leave the position uncovered. A stop for more than the position is
+cancelled in any trading state: the excess would sell assets that are not the bot's.
 """
 
 from collections.abc import Sequence
@@ -21,29 +21,29 @@ from trading_ops.botkit.orders.step import Cancel, Step, Submit
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakeWay(Cancel):
+class CancelStop(Cancel):
     """Cancel a stop, so that another order can be sent."""
 
     then: Submit | None
-    """Only if this one would be let through; None: in any state."""
+    """Cancel only if this order passes the checks; None: cancel in any trading state."""
 
 
 class Protection(StrEnum):
     """What covers an open position."""
 
     NONE = "none"
-    """Nothing but the bot itself."""
+    """Only the bot itself."""
 
     STOP_LOSS = "stop_loss"
-    """A stop-loss order at the venue for all of it."""
+    """A stop-loss order at the venue for the whole position."""
 
 
 def without_stops(alive: Sequence[Order]) -> list[Order]:
-    """Return the orders that the strategy looks after."""
+    """Return the orders of the strategy: all but the protective stops."""
     return [order for order in alive if order.purpose is not Purpose.PROTECTION]
 
 
-def protected(
+def with_protection(
     step: Step,
     *,
     alive: Sequence[Order],
@@ -52,27 +52,27 @@ def protected(
     rules: Rules,
     stop_percent: Decimal,
 ) -> Step:
-    """Return the step to take for a symbol when its position is to be covered by a stop.
+    """Return the next step for a symbol whose position is covered by a stop.
 
-    An exit goes before the stop, which would keep its money; the stop comes back when no exit
-    rests. While a buy rests, a stop that is already there is left as it is: it is made to fit when
-    the buy has ended. One that is too small stays where none could be placed instead.
+    An exit takes precedence over the stop, which reserves its quantity; the stop is placed again
+    once no exit rests. While a buy rests, an existing stop is left alone and adjusted when the buy
+    has ended. A stop that is too small is kept if no larger one can be placed.
 
     Args:
-        step: what the strategy's plan is.
-        alive: own orders of the symbol that may still be filled, stops among them.
+        step: what the strategy would do next.
+        alive: the bot's orders of the symbol that may still be filled, stops included.
         held: the position.
         price: of the market now.
         rules: of the market.
-        stop_percent: how far below the mean entry the stop is.
+        stop_percent: distance of the stop below the mean entry price, in percent.
     """
     stops = [order for order in alive if order.purpose is Purpose.PROTECTION]
     others = without_stops(alive)
     if any(order.status is OrderStatus.SUBMITTED for order in stops):
-        return None if isinstance(step, Submit) else step  # whether the venue has it is unknown
+        return None if isinstance(step, Submit) else step  # not known whether it arrived
     wanted = rules.quantity(held.quantity)
     if isinstance(step, Submit) and step.side is Side.SELL and stops:
-        return _make_way(stops, held, wanted, step)
+        return _cancel_stop(stops, held, wanted, step)
     if step is not None or any(order.side is Side.SELL for order in others):
         return step
     sellable = held.quantity > 0 and held.quantity >= rules.minimum
@@ -81,16 +81,16 @@ def protected(
         if small or stops[0].remaining == wanted:
             return None
     stop = _stop(held, wanted, price, rules, stop_percent) if sellable else None
-    return _make_way(stops, held, wanted, stop) if stops else stop
+    return _cancel_stop(stops, held, wanted, stop) if stops else stop
 
 
-def _make_way(
+def _cancel_stop(
     stops: Sequence[Order], held: Position, wanted: Decimal, then: Submit | None
-) -> MakeWay:
-    """Return that the stop goes which fits least; at once where they sell more than is held."""
+) -> CancelStop:
+    """Cancel the stop that fits worst; in any trading state if they sell more than is held."""
     worst = max(stops, key=lambda one: (one.remaining > wanted, abs(one.remaining - wanted)))
     excess = sum((one.remaining for one in stops), Decimal(0)) > held.quantity
-    return MakeWay(order=worst, then=None if excess else then)
+    return CancelStop(order=worst, then=None if excess else then)
 
 
 def _stop(

@@ -1,4 +1,4 @@
-"""The bot's own limits, as its configuration file has them under `risk`."""
+"""The risk limits, as a bot's configuration file has them under `risk`."""
 
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -15,68 +15,68 @@ PERCENTS = ("collar_percent", "again_percent", "excess_percent", "stop_percent")
 
 
 class RiskLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The defaults are those of a cautious first week; amounts are in the quote currency.
+    """The configured limits. The defaults suit a cautious first week.
 
-    Where symbols have several quote currencies, each amount holds for each of them. What each
-    limit means, and what follows when it is reached, is told in docs/risk.md.
+    Amounts are in the quote currency. If symbols have several quote currencies, each amount applies
+    to each of them separately. docs/risk.md describes each limit and what a breach does.
     """
 
     position_size: Decimal = Decimal(5)
-    """Most that one position may be worth once an order is filled."""
+    """Maximum value of one position once an order is filled."""
 
     open_positions: Count = 2
-    """Most symbols in which something is held or being bought."""
+    """Maximum number of symbols with a position or an open buy."""
 
     exposure: Decimal = Decimal(10)
-    """Most that all positions and all open buys together may be worth."""
+    """Maximum value of all positions and all open buys together."""
 
     daily_loss: Decimal = Decimal(10)
-    """Most that may be lost in a trading day, what is open counted at current prices."""
+    """Maximum loss in a trading day, unrealized losses included."""
 
     daily_loss_state: Held = "reducing"
-    """What the bot is held in when that is lost."""
+    """The trading state after a breach of `daily_loss`."""
 
     total_drawdown: Decimal = Decimal(30)
-    """Most that the bot's result may be below its highest, which is never below zero."""
+    """Maximum distance of the result below its highest, which is never below zero."""
 
     total_drawdown_state: Held = "halted"
-    """What the bot is held in when it is so far below."""
+    """The trading state after a breach of `total_drawdown`."""
 
     day_zone: str = "UTC"
-    """The time zone of the trading day, as `America/New_York`."""
+    """The time zone of the trading day, such as `America/New_York`."""
 
     day_start: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "00:00"
-    """When it begins there."""
+    """When the trading day starts in that zone, HH:MM."""
 
     orders: Count = 60
-    """Most orders in `orders_seconds`; orders that shrink a position may be twice as many."""
+    """Maximum orders in `orders_seconds`; twice as many for orders that reduce a position."""
 
     orders_seconds: Positive = 60.0
-    """The time over which orders are counted."""
+    """The window over which orders are counted."""
 
     collar_percent: Decimal = Decimal(2)
-    """How far a limit price may be from the middle of the last quote."""
+    """Maximum deviation of a limit price from the mid price of the last quote."""
 
     balance_seconds: Positive = 30.0
-    """Age from which balances are too old to take on anything new."""
+    """Maximum age of balances for orders that open or increase a position."""
 
     again_percent: Decimal = Decimal(25)
-    """Share of a loss limit that must be lost anew, after a person lifted its hold, to be held."""
+    """Share of a loss limit that must be lost on top of an accepted loss before the next hold."""
 
     excess_percent: Decimal = Decimal(50)
-    """How far positions may outgrow a limit by price alone before the bot is held."""
+    """How far positions may exceed a limit through price changes alone before the bot is held."""
 
     stop_percent: Decimal = Decimal(5)
-    """How far below the mean entry the stop-loss order of a position is."""
+    """Distance of a position's stop-loss order below the mean entry price."""
 
     interval_seconds: Positive = 1.0
-    """Time between two looks at losses and positions; orders do not wait for them."""
+    """Time between two evaluations of losses and positions; orders do not wait for them."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be a limit.
+        """Validate the values.
 
         Raises:
-            ValueError: names the key.
+            ValueError: names the invalid key.
         """
         for name in (*AMOUNTS, *PERCENTS):
             value: Decimal = getattr(self, name)
@@ -87,4 +87,4 @@ class RiskLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         try:
             ZoneInfo(self.day_zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"day_zone: {self.day_zone!r} is no time zone") from error
+            raise ValueError(f"day_zone: unknown time zone {self.day_zone!r}") from error

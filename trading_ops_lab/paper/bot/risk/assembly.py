@@ -7,7 +7,7 @@ from trading_ops.agent import Holds
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.records.store import Store
-from trading_ops.botkit.risk.guard import Guard
+from trading_ops.botkit.risk.guard import RiskGuard
 from trading_ops.botkit.risk.protection import Protection
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueDown
@@ -24,7 +24,7 @@ def guard_of(
     store: Store,
     holds: Holds,
     quotes: Mapping[str, Quote],
-) -> Guard:
+) -> RiskGuard:
     """Return the component of a bot."""
 
     def minimum(symbol: str) -> Decimal:
@@ -33,7 +33,7 @@ def guard_of(
         except (VenueDown, KeyError):
             return Decimal(0)  # then a rest counts as a position, which is the stricter of the two
 
-    return Guard(
+    return RiskGuard(
         metrics,
         limits=config.risk,
         symbols=config.symbols,

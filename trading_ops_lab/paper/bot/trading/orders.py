@@ -13,7 +13,7 @@ from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import Order, Purpose, new_client_id
 from trading_ops.botkit.orders.step import Cancel, Submit
 from trading_ops.botkit.records.events import Event, EventKind
-from trading_ops.botkit.risk.protection import MakeWay, protected, without_stops
+from trading_ops.botkit.risk.protection import CancelStop, with_protection, without_stops
 from trading_ops.botkit.stage import Stage
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.instrument import BotMetrics
@@ -130,7 +130,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             now=clock.timestamp(),
         )
         if self._stop_percent is not None:
-            step = protected(
+            step = with_protection(
                 step,
                 alive=alive,
                 held=held,
@@ -138,7 +138,7 @@ class Orders(Stage[Mapping[str, Target], None]):
                 rules=rules,
                 stop_percent=self._stop_percent,
             )
-        if isinstance(step, MakeWay) and step.then is not None:
+        if isinstance(step, CancelStop) and step.then is not None:
             if await self._let_through(symbol, step.then, quote, dry=True):
                 self._made_way.add(symbol)
                 await self._hearing.cancel(step.order)
