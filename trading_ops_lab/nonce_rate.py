@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 from trading_ops import clock
-from trading_ops.botkit.nonces.owner import Owner
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
 
 NONCES = 20_000
 
 
 def rate(folder: Path) -> float:
     """Return the nonces a second of one process, each of them durable before it is used."""
-    owner = Owner(folder / "key")
+    owner = ExclusiveSource(folder / "key")
     try:
         began = clock.monotonic()
         for _ in range(NONCES):

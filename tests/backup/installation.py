@@ -12,7 +12,7 @@ from trading_ops.backup import create, verify
 from trading_ops.backup.manifest import Manifest
 from trading_ops.backup.records import Record
 from trading_ops.backup.repository import Repository, open_repository
-from trading_ops.botkit.nonces.ceiling import Ceiling
+from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.reconciler.audit_checkpoint import make_anchor, note_key
 from trading_ops.store import events, fencing, migrate
@@ -78,7 +78,7 @@ class Installation:
         (var / "bot-alpha" / "lock").touch()
         (made.bot / "holds.json").write_text('{"holds": [], "lifted": []}')
         (made.bot / "fence.json").write_text(json.dumps({"fences": {"alpha": 7}, "answers": {}}))
-        ceiling = Ceiling(made.ceiling_path, block=BLOCK)
+        ceiling = CeilingFile(made.ceiling_path, block=BLOCK)
         ceiling.raise_to(CEILING)
         ceiling.close()
         with made.records() as records:

@@ -13,7 +13,7 @@ from tests.backup.installation import BLOCK, CEILING, KEY, Installation
 from trading_ops import clock
 from trading_ops.agent.state import Holds, TradingState
 from trading_ops.backup.in_place import Restored, restore_in_place
-from trading_ops.botkit.nonces.ceiling import Ceiling
+from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.cli.main import run
 from trading_ops.errors import SetupError, StoreError
 
@@ -61,7 +61,7 @@ def test_what_was_used_since_the_backup_is_not_used_again(installation: Installa
     for _ in range(50):
         installation.write_events(1)
     later = fences(installation)["alpha"]
-    ceiling = Ceiling(installation.ceiling_path, block=BLOCK)
+    ceiling = CeilingFile(installation.ceiling_path, block=BLOCK)
     ceiling.raise_to(CEILING + 20_000_000)
     ceiling.close()
     restored = restore(installation)
@@ -70,7 +70,7 @@ def test_what_was_used_since_the_backup_is_not_used_again(installation: Installa
     seen = json.loads((installation.bot / "fence.json").read_text())["fences"]["alpha"]
     assert seen > later
     assert fences(installation)["alpha"] >= seen
-    ceiling = Ceiling(installation.ceiling_path, block=BLOCK)
+    ceiling = CeilingFile(installation.ceiling_path, block=BLOCK)
     assert ceiling.read() > max(CEILING + 20_000_000, began * 1e6)
     ceiling.close()
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from tests.bench.say import p50_p99, say
 from trading_ops import clock
-from trading_ops.botkit.nonces.ceiling import Ceiling
+from trading_ops.botkit.nonces.ceiling import CeilingFile
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
 from trading_ops.botkit.nonces.issuer import Nonces
-from trading_ops.botkit.nonces.owner import Owner
-from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.shared import SharedSource
 from trading_ops.instrument import BotMetrics
 
 PROCESSES = 4
@@ -42,17 +42,17 @@ Make = Callable[[Path], Issue]
 
 def owner(folder: Path) -> Issue:
     """Ours: one process a key."""
-    return Owner(folder / "owner").issue
+    return ExclusiveSource(folder / "owner").issue
 
 
 def as_the_bot_does(folder: Path) -> Issue:
     """Ours with all that a bot has around it: the metric, the watch over what is published."""
-    return Nonces(Owner(folder / "bot"), BotMetrics(version="1", mode="paper")).issue
+    return Nonces(ExclusiveSource(folder / "bot"), BotMetrics(version="1", mode="paper")).issue
 
 
 def shared(folder: Path) -> Issue:
     """Ours: processes that share a key."""
-    return Shared(folder / "shared").issue
+    return SharedSource(folder / "shared").issue
 
 
 def milliseconds(_folder: Path) -> Issue:
@@ -154,7 +154,7 @@ def show_across(name: str, make: Make, folder: Path) -> int:
 
 def show_reserve(folder: Path) -> None:
     """Print what raising the ceiling costs, which happens in a thread of its own."""
-    file = Ceiling(folder / "alone", block=1)
+    file = CeilingFile(folder / "alone", block=1)
     spent: list[float] = []
     for ceiling in range(1, 300):
         began = time.perf_counter()

@@ -60,13 +60,13 @@ def ignore_the_lease() -> None:
     put(Lease, "stands", property(lambda self: self.token is not None))
     put(Lease, "guard", lambda self, session: None)
     put(Leadership, "may_submit", property(lambda self: self.leading))
-    refused = Nonces.refused
+    jump_ahead = Nonces.jump_ahead
 
-    async def heal(self: Nonces) -> bool:
-        self._may_heal = lambda: True
-        return await refused(self)
+    async def resync(self: Nonces) -> bool:
+        self._may_resync = lambda: True
+        return await jump_ahead(self)
 
-    put(Nonces, "refused", heal)
+    put(Nonces, "jump_ahead", resync)
 
 
 PLANTS = {"ignore-the-lease": ignore_the_lease}

@@ -25,10 +25,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trading_ops.botkit.nonces.ceiling import Ceiling
-from trading_ops.botkit.nonces.folder import Folder
-from trading_ops.botkit.nonces.owner import Owner
-from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.ceiling import CeilingFile
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
+from trading_ops.botkit.nonces.folder import KeyFolder
+from trading_ops.botkit.nonces.shared import SharedSource
 from trading_ops.botkit.nonces.source import wall_clock
 from trading_ops.errors import SetupError
 
@@ -66,8 +66,8 @@ class Blocks:
         """Return the next of the block."""
         for nonce in self._left:
             return nonce
-        taken = Folder(self._folder, shared=True)
-        file = Ceiling(self._folder / "ceiling", block=BLOCK)
+        taken = KeyFolder(self._folder, shared=True)
+        file = CeilingFile(self._folder / "ceiling", block=BLOCK)
         first = file.read() or wall_clock() + self._offset
         file.raise_to(first + MOST)
         file.close()
@@ -80,8 +80,8 @@ class Forgetful:
     """Wrong: one process at a time, but it begins at its clock and keeps nothing."""
 
     def __init__(self, folder: Path, offset: int) -> None:
-        self._taken = Folder(folder, shared=False)
-        self._taken.settled()
+        self._taken = KeyFolder(folder, shared=False)
+        self._taken.release_setup_lock()
         self._numbers = itertools.count(wall_clock() + offset)
 
     def issue(self) -> int:
@@ -89,11 +89,11 @@ class Forgetful:
         return next(self._numbers)
 
 
-DESIGNS: dict[str, Callable[[Path, int], Owner | Shared | Blocks | Forgetful]] = {
-    "owner": lambda folder, offset: Owner(
+DESIGNS: dict[str, Callable[[Path, int], ExclusiveSource | SharedSource | Blocks | Forgetful]] = {
+    "owner": lambda folder, offset: ExclusiveSource(
         folder, block=BLOCK, microseconds=lambda: wall_clock() + offset
     ),
-    "shared": lambda folder, offset: Shared(
+    "shared": lambda folder, offset: SharedSource(
         folder, block=BLOCK, microseconds=lambda: wall_clock() + offset
     ),
     "blocks": Blocks,
@@ -135,7 +135,9 @@ def live(design: str, folder: Path, notes: Path, offset: int) -> None:
     time.sleep(READY_SECONDS)
 
 
-def _take(design: str, folder: Path, offset: int) -> Owner | Shared | Blocks | Forgetful:
+def _take(
+    design: str, folder: Path, offset: int
+) -> ExclusiveSource | SharedSource | Blocks | Forgetful:
     """Open the issuer, again and again while another process owns the key."""
     while True:
         with contextlib.suppress(SetupError):

@@ -12,8 +12,8 @@ from tests.free_ports import free_port
 from tests.service.bot.conftest import SYMBOL, Venue, sample, until
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
 from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
-from trading_ops.botkit.nonces.owner import Owner
 from trading_ops.botkit.orders.order import Order, new_client_id
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.venue.allowance import GROUP, Allowance, Tier
@@ -40,7 +40,7 @@ async def refuse_to_save(_: int) -> None:
 
 async def test_broker_without_nonces_is_down(metrics: BotMetrics, tmp_path: Path) -> None:
     """Without a nonce that it may use nothing is sent, and the broker says why."""
-    nonces = Nonces(Owner(tmp_path / "key"), metrics, publish=refuse_to_save)
+    nonces = Nonces(ExclusiveSource(tmp_path / "key"), metrics, publish=refuse_to_save)
     broker = Broker(
         metrics,
         make_client=lambda: Kraken(

@@ -14,27 +14,26 @@ import pytest
 from tests.crash.lives import ROOT
 from tests.service.bot.conftest import sample, until
 from trading_ops.botkit.nonces import issuer
-from trading_ops.botkit.nonces.ceiling import PAGE, Ceiling
-from trading_ops.botkit.nonces.folder import folder_of
+from trading_ops.botkit.nonces.ceiling import PAGE, CeilingFile
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
+from trading_ops.botkit.nonces.folder import key_folder
 from trading_ops.botkit.nonces.issuer import (
     JUMP,
     RESYNC_JUMP,
     Nonces,
     Sharing,
-    always,
     open_nonces,
 )
-from trading_ops.botkit.nonces.owner import Owner
-from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.shared import SharedSource
 from trading_ops.botkit.nonces.source import NonceExhausted, wall_clock
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.instrument import BotMetrics
 
 NOW = 1_800_000_000_000_000
 HOUR = 3_600_000_000
-Make = Callable[..., Owner | Shared]
+Make = Callable[..., ExclusiveSource | SharedSource]
 
-both = pytest.mark.parametrize("make", [Owner, Shared])
+both = pytest.mark.parametrize("make", [ExclusiveSource, SharedSource])
 
 
 @both
@@ -72,7 +71,7 @@ def test_a_damaged_file_is_refused_or_jumped_over(make: Make, tmp_path: Path) ->
     """One slot: a block is lost. Both: nothing starts, and the sentence says what to do."""
     key = tmp_path / "key"
 
-    def open_one() -> Owner | Shared:
+    def open_one() -> ExclusiveSource | SharedSource:
         return make(key, block=100, microseconds=lambda: NOW)
 
     source = open_one()
@@ -95,18 +94,18 @@ def test_a_damaged_file_is_refused_or_jumped_over(make: Make, tmp_path: Path) ->
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     """With a sentence that says who has the key and what to do; those who share get along."""
     key = tmp_path / "key"
-    owner = Owner(key)
-    for make in (Owner, Shared):
+    owner = ExclusiveSource(key)
+    for make in (ExclusiveSource, SharedSource):
         with pytest.raises(SetupError, match=rf"pid {os.getpid()}\) owns .* Fix: stop it") as told:
             make(key)
         assert '"nonces": "shared"' in str(told.value)
     owner.close()
-    first, second = Shared(key), Shared(key)
+    first, second = SharedSource(key), SharedSource(key)
     first.close()
     with pytest.raises(SetupError, match="owns or shares"):
-        Owner(key)
+        ExclusiveSource(key)
     second.close()
-    Owner(key).close()
+    ExclusiveSource(key).close()
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, metrics: BotMetrics) -> None:
@@ -116,19 +115,19 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, metrics: BotMetri
         open_nonces(tmp_path / "file", "k", metrics)
     (tmp_path / "key" / "ceiling").mkdir(parents=True)
     with pytest.raises(SetupError, match=r"Is a directory.*nonce_dir"):
-        Owner(tmp_path / "key")
+        ExclusiveSource(tmp_path / "key")
     (tmp_path / "key" / "ceiling").rmdir()
-    Owner(tmp_path / "key").close()  # what failed has let go of the folder
+    ExclusiveSource(tmp_path / "key").close()  # what failed has let go of the folder
 
 
 FULL = """
 import resource, sys
 from pathlib import Path
-from trading_ops.botkit.nonces.owner import Owner
-from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
+from trading_ops.botkit.nonces.shared import SharedSource
 from trading_ops.botkit.nonces.source import NonceExhausted
 
-source = {"Owner": Owner, "Shared": Shared}[sys.argv[1]](Path(sys.argv[2]), block=1000)
+source = globals()[sys.argv[1]](Path(sys.argv[2]), block=1000)
 most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))  # no write succeeds any more
 issued = [source.issue() for _ in range(1000)]
@@ -137,7 +136,7 @@ for _ in range(3):
         source.issue()
     except NonceExhausted as error:
         assert "ceiling: no more nonces can be reserved" in str(error), error
-        assert "Fix: make room" in str(error), error
+        assert "Fix: free disk space" in str(error), error
     else:
         raise SystemExit("a nonce was issued that is not reserved")
 try:
@@ -150,7 +149,7 @@ assert issued == sorted(set(issued))
 """
 
 
-@pytest.mark.parametrize("design", ["Owner", "Shared"])
+@pytest.mark.parametrize("design", ["ExclusiveSource", "SharedSource"])
 def test_a_full_disk_is_outlived_within_the_block(design: str, tmp_path: Path) -> None:
     """The reserved ones are issued, then none; when there is room again it goes on."""
     subprocess.run(
@@ -165,11 +164,11 @@ def test_a_full_disk_is_outlived_within_the_block(design: str, tmp_path: Path) -
 FORKED = """
 import os, sys
 from pathlib import Path
-from trading_ops.botkit.nonces.owner import Owner
-from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
+from trading_ops.botkit.nonces.shared import SharedSource
 from trading_ops.botkit.nonces.source import NonceExhausted
 
-source = {"Owner": Owner, "Shared": Shared}[sys.argv[1]](Path(sys.argv[2]))
+source = globals()[sys.argv[1]](Path(sys.argv[2]))
 source.issue()
 child = os.fork()
 if child == 0:
@@ -183,7 +182,7 @@ source.issue()
 """
 
 
-@pytest.mark.parametrize("design", ["Owner", "Shared"])
+@pytest.mark.parametrize("design", ["ExclusiveSource", "SharedSource"])
 def test_a_forked_child_issues_nothing(design: str, tmp_path: Path) -> None:
     """It would go on with a copy of the count."""
     subprocess.run(
@@ -197,10 +196,10 @@ def test_a_forked_child_issues_nothing(design: str, tmp_path: Path) -> None:
 CLOSED = """
 import os, sys
 from pathlib import Path
-from trading_ops.botkit.nonces.owner import Owner
-from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
+from trading_ops.botkit.nonces.shared import SharedSource
 
-source = {"Owner": Owner, "Shared": Shared}[sys.argv[1]](Path(sys.argv[2]))
+source = globals()[sys.argv[1]](Path(sys.argv[2]))
 source.close()
 theirs = [os.open(os.devnull, os.O_RDONLY) for _ in range(5)]  # the numbers that it had
 child = os.fork()
@@ -212,7 +211,7 @@ assert os.waitpid(child, 0)[1] == 0
 """
 
 
-@pytest.mark.parametrize("design", ["Owner", "Shared"])
+@pytest.mark.parametrize("design", ["ExclusiveSource", "SharedSource"])
 def test_a_forked_child_closes_no_file_of_somebody_else(design: str, tmp_path: Path) -> None:
     """What was closed before the fork has given its descriptors' numbers away."""
     subprocess.run(
@@ -223,7 +222,7 @@ def test_a_forked_child_closes_no_file_of_somebody_else(design: str, tmp_path: P
     )
 
 
-def more_than(source: Owner | Shared, reserved: int) -> bool:
+def more_than(source: ExclusiveSource | SharedSource, reserved: int) -> bool:
     return source.reserved > reserved
 
 
@@ -302,17 +301,19 @@ def test_a_closed_one_issues_nothing(make: Make, tmp_path: Path) -> None:
 
 def test_those_who_share_count_in_one_order(tmp_path: Path) -> None:
     """Each is above what the other had before; who comes later joins the count."""
-    first = Shared(tmp_path / "key", block=7)
-    second = Shared(tmp_path / "key", block=7)
+    first = SharedSource(tmp_path / "key", block=7)
+    second = SharedSource(tmp_path / "key", block=7)
     issued = [source.issue() for _ in range(50) for source in (first, second)]
-    third = Shared(tmp_path / "key", block=7, floor=issued[-1] + 1_000_000)
+    third = SharedSource(tmp_path / "key", block=7, floor=issued[-1] + 1_000_000)
     issued += [source.issue() for source in (first, third, second)]
     assert issued == sorted(set(issued))
     assert issued[-3] > issued[-4] + 1_000_000
     first.close()
     assert second.issue() > issued[-1]
     assert (
-        second.reserved == third.reserved == Ceiling(tmp_path / "key" / "ceiling", block=7).read()
+        second.reserved
+        == third.reserved
+        == CeilingFile(tmp_path / "key" / "ceiling", block=7).read()
     )
 
 
@@ -333,11 +334,11 @@ def nonces(
     folder: Path,
     metrics: BotMetrics,
     *,
-    may_heal: Callable[[], bool] = always,
+    may_resync: Callable[[], bool] = lambda: True,
     publish: Heard | None = None,
 ) -> Nonces:
-    source = Owner(folder / "key", block=3_000, microseconds=lambda: NOW)
-    return Nonces(source, metrics, may_heal=may_heal, publish=publish, microseconds=lambda: NOW)
+    source = ExclusiveSource(folder / "key", block=3_000, microseconds=lambda: NOW)
+    return Nonces(source, metrics, may_resync=may_resync, publish=publish, microseconds=lambda: NOW)
 
 
 async def test_a_refused_nonce_jumps(tmp_path: Path, metrics: BotMetrics) -> None:
@@ -346,7 +347,7 @@ async def test_a_refused_nonce_jumps(tmp_path: Path, metrics: BotMetrics) -> Non
     await ours.reserve()
     for _ in range(2):
         first = ours.issue()
-        assert await ours.refused()
+        assert await ours.jump_ahead()
         assert first + JUMP < ours.issue() < first + 2 * JUMP
     assert await ours.resync()
     last = ours.issue()
@@ -355,23 +356,23 @@ async def test_a_refused_nonce_jumps(tmp_path: Path, metrics: BotMetrics) -> Non
     assert sample(metrics, "trading_nonce_resyncs_total") == 3
     assert sample(metrics, "trading_nonces_issued_total") == 5
     ours.close()
-    assert Ceiling(tmp_path / "key" / "ceiling", block=3_000).read() >= last
+    assert CeilingFile(tmp_path / "key" / "ceiling", block=3_000).read() >= last
 
 
 async def test_a_heal_gets_past_a_clock_that_ran_on(tmp_path: Path, metrics: BotMetrics) -> None:
     """The count stood while another client used the clock for days."""
-    source = Owner(tmp_path / "key", microseconds=lambda: NOW)
+    source = ExclusiveSource(tmp_path / "key", microseconds=lambda: NOW)
     ours = Nonces(source, metrics, microseconds=lambda: NOW + 72 * HOUR)
     assert ours.issue() < NOW + HOUR
-    await ours.refused()
+    await ours.jump_ahead()
     assert ours.issue() > NOW + 72 * HOUR + JUMP
 
 
 async def test_without_the_lease_nothing_is_healed(tmp_path: Path, metrics: BotMetrics) -> None:
     """A process that was replaced must not come back by jumping past its successor."""
-    ours = nonces(tmp_path, metrics, may_heal=lambda: False)
+    ours = nonces(tmp_path, metrics, may_resync=lambda: False)
     first = ours.issue()
-    assert not await ours.refused()
+    assert not await ours.jump_ahead()
     assert await ours.resync() is None
     assert ours.issue() == first + 1
     assert sample(metrics, "trading_nonces_refused_total") == 1
@@ -389,7 +390,7 @@ async def test_a_new_leader_goes_on_above_the_old_one(tmp_path: Path, metrics: B
         await old.reserve()
         issued += [old.issue() for _ in range(900)]
         if turn == 5:
-            await old.refused()
+            await old.jump_ahead()
     assert max(issued) <= heard.told
     new = nonces(tmp_path / "new", metrics)
     await new.raise_to(heard.told)
@@ -409,7 +410,7 @@ async def test_what_is_not_published_is_not_used(tmp_path: Path, metrics: BotMet
     heard.away = True
     last = ours.issue()
     with pytest.raises(StoreError):
-        await ours.refused()
+        await ours.jump_ahead()
     with pytest.raises(NonceExhausted, match="published"):
         ours.issue()
     heard.away = False
@@ -426,7 +427,7 @@ async def test_who_shares_a_key_waits_for_its_turn(
     order: list[int] = []
 
     async def request(ours: Nonces) -> None:
-        async with ours.turn():
+        async with ours.request_lock():
             nonce = ours.issue()
             await asyncio.sleep(0)
             order.append(nonce)
@@ -434,9 +435,9 @@ async def test_who_shares_a_key_waits_for_its_turn(
     for _ in range(10):
         await asyncio.gather(request(one), request(two))
     assert order == sorted(order)
-    monkeypatch.setattr(issuer, "TURN_SECONDS", 0.05)
-    async with one.turn():
-        with pytest.raises(NonceExhausted, match=r"turn .* Fix: end the bot"):
+    monkeypatch.setattr(issuer, "REQUEST_LOCK_SECONDS", 0.05)
+    async with one.request_lock():
+        with pytest.raises(NonceExhausted, match=r"request lock .* Fix: stop the frozen bot"):
             await request(two)
     await request(two)
     one.close()
@@ -449,7 +450,7 @@ def test_keys_have_folders_of_their_own(tmp_path: Path, metrics: BotMetrics) -> 
     two = open_nonces(tmp_path, "other-key", metrics, floor=wall_clock() + HOUR)
     assert two.issue() - one.issue() > HOUR // 2
     assert {path.name for path in tmp_path.iterdir()} == {
-        folder_of(tmp_path, key).name for key in ("secret-key", "other-key")
+        key_folder(tmp_path, key).name for key in ("secret-key", "other-key")
     }
     assert not any("secret" in path.name for path in tmp_path.iterdir())
     one.close()

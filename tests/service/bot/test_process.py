@@ -14,7 +14,7 @@ import pytest
 
 from tests.service.bot.conftest import Control, Venue, until
 from trading_ops import clock
-from trading_ops.botkit.nonces.ceiling import Ceiling
+from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.botkit.nonces.source import BLOCK
 from trading_ops.errors import SetupError
 from trading_ops_lab.paper.bot.__main__ import main, serve
@@ -26,7 +26,7 @@ Spawn = Callable[[], subprocess.Popen[bytes]]
 
 def ceiling(folder: Path) -> int:
     (path,) = (folder / "nonces").glob("*/ceiling")
-    return Ceiling(path, block=BLOCK).read()
+    return CeilingFile(path, block=BLOCK).read()
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.botkit.nonces.ceiling import PAGE, Ceiling, Slot, decode
+from trading_ops.botkit.nonces.ceiling import PAGE, CeilingFile, Slot, decode
 from trading_ops.botkit.nonces.source import (
-    EARLIEST,
-    LATEST,
-    LIMIT,
-    MOST_AHEAD,
+    MAX_CLOCK,
+    MAX_CLOCK_STEP,
+    MAX_NONCE,
+    MIN_CLOCK,
     NonceExhausted,
-    begin,
+    start_above,
 )
 from trading_ops.errors import SetupError
 
@@ -49,8 +49,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ceiling"
 
 
-def opened(path: Path, disk: Disk | None = None) -> Ceiling:
-    return Ceiling(path, block=BLOCK, pwrite=disk or Disk())
+def opened(path: Path, disk: Disk | None = None) -> CeilingFile:
+    return CeilingFile(path, block=BLOCK, pwrite=disk or Disk())
 
 
 def damage(path: Path, slot: int, byte: int) -> None:
@@ -130,11 +130,11 @@ def test_a_first_raise_that_was_never_finished_says_nothing(path: Path) -> None:
 def test_it_never_falls_and_it_ends(path: Path) -> None:
     """A lower ceiling changes nothing; above 63 bits there is none."""
     file = opened(path)
-    file.raise_to(LIMIT - 1)
-    assert file.raise_to(5) == LIMIT - 1
+    file.raise_to(MAX_NONCE - 1)
+    assert file.raise_to(5) == MAX_NONCE - 1
     with pytest.raises(NonceExhausted, match="Fix: give the bot a new key"):
-        file.raise_to(LIMIT + 1)
-    assert file.read() == LIMIT - 1
+        file.raise_to(MAX_NONCE + 1)
+    assert file.read() == MAX_NONCE - 1
 
 
 steps = st.lists(
@@ -174,15 +174,15 @@ def test_no_life_begins_below_what_another_could_have_issued(
 def clocks() -> Iterator[tuple[int, int, int]]:
     """Known, clock, expected."""
     year = 365 * 24 * 3_600_000_000
-    now = EARLIEST + 6 * year
+    now = MIN_CLOCK + 6 * year
     yield 0, now, now
     yield now, now - 5 * 3_600_000_000, now  # hours back
     yield now, now + 5 * 3_600_000_000, now + 5 * 3_600_000_000
-    yield now, now + 20 * year, now + MOST_AHEAD  # far ahead: bounded
-    yield now, LATEST + year, now + MOST_AHEAD
-    yield 0, LATEST + year, LATEST
-    yield LATEST - 1, LATEST + year, LATEST
-    yield LATEST + year, now, LATEST + year  # never back
+    yield now, now + 20 * year, now + MAX_CLOCK_STEP  # far ahead: bounded
+    yield now, MAX_CLOCK + year, now + MAX_CLOCK_STEP
+    yield 0, MAX_CLOCK + year, MAX_CLOCK
+    yield MAX_CLOCK - 1, MAX_CLOCK + year, MAX_CLOCK
+    yield MAX_CLOCK + year, now, MAX_CLOCK + year  # never back
     yield 5_000_000, now, now  # a first start before the clock was set
     yield 0, -5, 0
 
@@ -190,7 +190,7 @@ def clocks() -> Iterator[tuple[int, int, int]]:
 @pytest.mark.parametrize(("known", "now", "expected"), list(clocks()))
 def test_a_clock_is_believed_within_bounds(known: int, now: int, expected: int) -> None:
     """Never below what is known, a year ahead of it at most, and not beyond the year 2100."""
-    assert begin(known, now) == expected
+    assert start_above(known, now) == expected
 
 
 def test_any_bytes_are_read_or_refused(path: Path) -> None:

@@ -5,8 +5,8 @@ A single request of a standby would have a nonce above the leader's, and end the
 
 from pathlib import Path
 
-from trading_ops.botkit.nonces.folder import folder_of
-from trading_ops.botkit.nonces.owner import Owner
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
+from trading_ops.botkit.nonces.folder import key_folder
 from trading_ops.botkit.nonces.source import NonceExhausted
 
 
@@ -20,8 +20,8 @@ class LateSource:
             home: this instance's own folder of nonces.
             key: of the API.
         """
-        self._folder = folder_of(home, key)
-        self._owner: Owner | None = None
+        self._folder = key_folder(home, key)
+        self._owner: ExclusiveSource | None = None
 
     @property
     def reserved(self) -> int:
@@ -36,7 +36,7 @@ class LateSource:
             NonceExhausted: there are no higher numbers.
         """
         if self._owner is None:
-            self._owner = Owner(self._folder, floor=floor)
+            self._owner = ExclusiveSource(self._folder, floor=floor)
 
     def issue(self) -> int:
         """Return the next nonce.
@@ -60,7 +60,7 @@ class LateSource:
             self._owner.close()
 
     @property
-    def _opened(self) -> Owner:
+    def _opened(self) -> ExclusiveSource:
         if self._owner is None:
             raise NonceExhausted("this instance is a standby: it makes no requests with the key")
         return self._owner

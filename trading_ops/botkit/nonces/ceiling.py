@@ -1,9 +1,9 @@
-"""The highest nonce that may have been issued, in a file that no crash can tear.
+"""The highest nonce that may have been issued, in a file that a crash cannot corrupt.
 
-The file has two slots, each a page with a checksum. A write goes into the slot that is *not* the
-newest, so whatever becomes of it the other one stands. The first raise and each by more than a
-block are written into both: so the two are never more than a block apart, and whoever finds one
-damaged is above everything that was issued when he goes on a block above the other.
+The file has two slots, each one page with a checksum. A write replaces the *older* slot, so a torn
+write leaves the newer one intact. The first raise, and each raise by more than a block, writes both
+slots. The two are therefore never more than a block apart: when one slot is damaged, a start one
+block above the other is above every issued nonce.
 """
 
 import errno
@@ -14,17 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trading_ops.botkit.nonces.source import LIMIT, NonceExhausted
+from trading_ops.botkit.nonces.source import MAX_NONCE, NonceExhausted
 from trading_ops.errors import SetupError
 
 PAGE = 4096
-"""Bytes of a slot: what a disk writes as a whole or, at worst, tears on its own."""
+"""Bytes of a slot: a torn write damages at most one page."""
 
 MAGIC = b"nonces-1"
 _BODY = struct.Struct("<8sQQ")  # magic, number of the write, ceiling
 _SUM = struct.Struct("<I")
 
-Write = Callable[[int, bytes, int], int]
+PageWriter = Callable[[int, bytes, int], int]
+"""Writes a page to a file descriptor at an offset and returns the bytes written, as `os.pwrite`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,40 +33,49 @@ class Slot:
     """One intact slot."""
 
     write: int
-    """The number of the write that made it: the higher one is the newer."""
+    """Sequence number of the write; the slot with the higher number is newer."""
 
     ceiling: int
+    """Every issued nonce is at or below it; 0 in a new file."""
 
     def encode(self) -> bytes:
-        """Return its page."""
+        """Return the page that stores this slot."""
         body = _BODY.pack(MAGIC, self.write, self.ceiling)
         return (body + _SUM.pack(zlib.crc32(body))).ljust(PAGE, b"\0")
 
 
 def decode(page: bytes) -> Slot | None:
-    """Read a page; None: it is damaged."""
+    """Parse a page; return None if it is damaged."""
     if len(page) != PAGE:
         return None
     magic, write, ceiling = _BODY.unpack_from(page)
     (check,) = _SUM.unpack_from(page, _BODY.size)
-    if magic != MAGIC or check != zlib.crc32(page[: _BODY.size]) or ceiling > LIMIT:
+    if magic != MAGIC or check != zlib.crc32(page[: _BODY.size]) or ceiling > MAX_NONCE:
         return None
     return Slot(write=write, ceiling=ceiling)
 
 
-class Ceiling:
-    """The file. Whoever writes holds the lock of the key's folder."""
+class CeilingFile:
+    """The ceiling file of one key. The caller holds the lock of the key's directory.
 
-    def __init__(self, path: Path, *, block: int, pwrite: Write = os.pwrite) -> None:
-        """Open the file, and make it when there is none.
+    Example:
+        file = CeilingFile(path, block=2**20)
+        first = file.read() + 1
+        ceiling = file.raise_to(first + 2**20)
+        ...  # issue nonces from `first` to `ceiling`
+        file.close()
+    """
+
+    def __init__(self, path: Path, *, block: int, pwrite: PageWriter = os.pwrite) -> None:
+        """Open the file; create it if it does not exist.
 
         Args:
             path: the file.
-            block: nonces that are reserved at once.
-            pwrite: writes a page.
+            block: nonces reserved by one write.
+            pwrite: writes a page; tests replace it.
 
         Raises:
-            OSError: it cannot be opened or made.
+            OSError: the file cannot be opened or created.
         """
         self._pwrite = pwrite
         self.path = path
@@ -73,7 +83,7 @@ class Ceiling:
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            _make(path)
+            _create(path)
             self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -81,37 +91,37 @@ class Ceiling:
         os.close(self._file)
 
     def read(self) -> int:
-        """Return a number that nothing issued so far is above; 0: nothing was issued.
+        """Return a number that is not below any issued nonce; 0 when none was issued.
 
         Raises:
             OSError: the file cannot be read.
-            SetupError: both slots are damaged, so that nobody knows.
+            SetupError: both slots are damaged, so the highest nonce is unknown.
         """
         slots = self._slots()
         newest = self._newest(slots)
         if newest.ceiling == 0:
-            return 0  # the first raise was never finished, and nothing issued before it was
+            return 0  # no raise ever completed, so no nonce was issued
         return newest.ceiling + (self._block if None in slots else 0)
 
     def raise_to(self, ceiling: int) -> int:
-        """Make a higher ceiling durable; return the one in force, which is never a lower one.
+        """Make a ceiling durable; return the ceiling in force. A lower `ceiling` has no effect.
 
         Raises:
-            OSError: it is not known to be durable; the old one stands, or the new one.
+            OSError: the write may not be durable; the old or the new ceiling is in force.
             SetupError: both slots are damaged.
-            NonceExhausted: there are no such numbers.
+            NonceExhausted: `ceiling` is above `MAX_NONCE`.
         """
         slots = self._slots()
         newest = self._newest(slots)
         ceiling = max(ceiling, newest.ceiling)
-        if ceiling > LIMIT:
+        if ceiling > MAX_NONCE:
             raise NonceExhausted(
-                f"{self.path}: nonces end at {LIMIT}. Fix: give the bot a new key at the venue"
+                f"{self.path}: nonces end at {MAX_NONCE}. Fix: give the bot a new key at the venue"
             )
-        place = 1 - slots.index(newest)
-        self._write(place, Slot(write=newest.write + 1, ceiling=ceiling))
+        older = 1 - slots.index(newest)
+        self._write(older, Slot(write=newest.write + 1, ceiling=ceiling))
         if not newest.ceiling or ceiling > newest.ceiling + self._block:
-            self._write(1 - place, Slot(write=newest.write + 2, ceiling=ceiling))
+            self._write(1 - older, Slot(write=newest.write + 2, ceiling=ceiling))
         return ceiling
 
     def _slots(self) -> tuple[Slot | None, Slot | None]:
@@ -123,20 +133,20 @@ class Ceiling:
         if not intact:
             raise SetupError(
                 f"{self.path}: both copies of the highest nonce are damaged, and a lower start"
-                " could repeat one. Fix: stop all bots of this key, and put the file back from a"
-                " backup or remove it: nonces then begin at the clock, and resync_nonce moves them"
-                " on if the venue refuses them"
+                " could repeat a nonce. Fix: stop all bots of this key, then restore the file from"
+                " a backup or remove it. Without the file nonces start at the clock; if the venue"
+                " rejects them, run resync_nonce"
             )
         return max(intact, key=lambda slot: slot.write)
 
-    def _write(self, place: int, slot: Slot) -> None:
-        if self._pwrite(self._file, slot.encode(), place * PAGE) != PAGE:
+    def _write(self, index: int, slot: Slot) -> None:
+        if self._pwrite(self._file, slot.encode(), index * PAGE) != PAGE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         os.fdatasync(self._file)
 
 
-def _make(path: Path) -> None:
-    """Make the file with two slots that say 0; it appears whole or not at all."""
+def _create(path: Path) -> None:
+    """Create the file with two slots at 0, atomically."""
     new = path.with_suffix(".new")
     with new.open("wb") as file:
         file.write(Slot(write=1, ceiling=0).encode() + Slot(write=2, ceiling=0).encode())
@@ -150,7 +160,7 @@ def _make(path: Path) -> None:
         os.close(folder)
 
 
-def not_reserved(path: Path, error: Exception) -> NonceExhausted:
-    """Return what to raise when no more nonces can be reserved."""
-    fix = "" if isinstance(error, SetupError) else ". Fix: make room on the disk, the file writable"
+def reservation_failed(path: Path, error: Exception) -> NonceExhausted:
+    """Return the error to raise when no more nonces can be reserved."""
+    fix = "" if isinstance(error, SetupError) else ". Fix: free disk space, make the file writable"
     return NonceExhausted(f"{path}: no more nonces can be reserved: {error}{fix}")

@@ -1,7 +1,11 @@
-"""The folder of one key: which processes of this machine may issue its nonces.
+"""The directory of one API key: locks that decide which local processes may issue its nonces.
 
-Its name is a hash of the key, so that bots that share a key meet in it and the key is not told.
-The locks are the kernel's (`flock`): they end with the process, however it ends.
+The directory name is a hash of the key, so bots that share a key use the same directory and the key
+is not disclosed. Both locks are kernel locks (`flock`): they end with the process, also at SIGKILL.
+
+- `lock`, the ownership lock, is held as long as the source is open: exclusive by one process, or
+  shared by all processes that share the key.
+- `door`, the setup lock, is held only while a process opens the directory and prepares its files.
 """
 
 import fcntl
@@ -13,101 +17,111 @@ from pathlib import Path
 from trading_ops import clock
 from trading_ops.errors import SetupError
 
-DOOR_SECONDS = 5.0
-NAP_SECONDS = 0.001
+SETUP_LOCK_SECONDS = 5.0
+"""How long to wait for a process that is opening the same directory; it needs milliseconds."""
+
+POLL_SECONDS = 0.001
 
 
-def folder_of(home: Path, key: str) -> Path:
-    """Return the folder of a key."""
+def key_folder(home: Path, key: str) -> Path:
+    """Return the directory of an API key below `home`."""
     return home / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-class Folder:
-    """A key's folder, taken for life: by one owner, or by all who share."""
+class KeyFolder:
+    """A locked key directory, held by one process or shared by several.
+
+    Example:
+        folder = KeyFolder(key_folder(home, api_key), shared=False)
+        prepare_files(folder.path)
+        folder.release_setup_lock()
+        ...
+        folder.close()
+    """
 
     def __init__(self, path: Path, *, shared: bool) -> None:
-        """Take it.
+        """Lock the directory, and keep the setup lock until `release_setup_lock`.
 
         Args:
-            path: the folder; it is made when it is not there.
-            shared: whether other processes may take it too, as long as they share as well.
+            path: the directory; it is created if it does not exist.
+            shared: whether other processes that also pass True may hold it at the same time.
 
         Raises:
-            SetupError: another process has it, or it cannot be used.
+            SetupError: another process holds it, or it cannot be read or written.
         """
         self.path = path
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._door = self._open("door")
-            self._life = self._open("lock")
+            self._setup_lock = self._open("door")
+            self._ownership_lock = self._open("lock")
         except OSError as error:
-            raise cannot_use(path, error) from error
+            raise unusable_folder(path, error) from error
         self.alone = True
-        """Whether nobody else had it when it was taken."""
+        """Whether no other process held the directory when this one locked it."""
 
         try:
-            self._pass_the_door()
-            self._take(shared=shared)
+            self._acquire_setup_lock()
+            self._acquire_ownership(shared=shared)
         except BaseException:
             self.close()
             raise
 
-    def settled(self) -> None:
-        """Let the next one in: what is to be prepared in the folder is there."""
-        fcntl.flock(self._door, fcntl.LOCK_UN)
+    def release_setup_lock(self) -> None:
+        """Let the next process open the directory; call this when its files are prepared."""
+        fcntl.flock(self._setup_lock, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Give it up."""
-        os.close(self._door)
-        os.close(self._life)
+        """Release both locks."""
+        os.close(self._setup_lock)
+        os.close(self._ownership_lock)
 
     def _open(self, name: str) -> int:
         return os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def _pass_the_door(self) -> None:
-        """Wait for whoever is just taking the folder, which is a matter of milliseconds."""
-        deadline = clock.monotonic() + DOOR_SECONDS
+    def _acquire_setup_lock(self) -> None:
+        deadline = clock.monotonic() + SETUP_LOCK_SECONDS
         while True:
             try:
-                fcntl.flock(self._door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._setup_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if clock.monotonic() >= deadline:
                     raise SetupError(
-                        f"{self.path}: another process has been taking this folder for more than"
-                        f" {DOOR_SECONDS:g} s. Fix: end the bot of this key that is frozen"
+                        f"{self.path}: another process has held the setup lock of this folder for"
+                        f" more than {SETUP_LOCK_SECONDS:g} s. Fix: stop the frozen bot that uses"
+                        " this key"
                     ) from error
-                time.sleep(NAP_SECONDS)
+                time.sleep(POLL_SECONDS)
             else:
                 return
 
-    def _take(self, *, shared: bool) -> None:
+    def _acquire_ownership(self, *, shared: bool) -> None:
         try:
-            fcntl.flock(self._life, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._life, 0)
-            os.pwrite(self._life, str(os.getpid()).encode(), 0)
+            fcntl.flock(self._ownership_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._ownership_lock, 0)
+            os.pwrite(self._ownership_lock, str(os.getpid()).encode(), 0)
         except BlockingIOError as error:
             self.alone = False
             if not shared:
-                raise self._taken("owns or shares") from error
+                raise self._held_by_other("owns or shares") from error
         except OSError as error:
-            raise cannot_use(self.path, error) from error
+            raise unusable_folder(self.path, error) from error
         if shared:
             try:
-                fcntl.flock(self._life, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                fcntl.flock(self._ownership_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise self._taken("owns") from error
+                raise self._held_by_other("owns") from error
 
-    def _taken(self, how: str) -> SetupError:
-        pid = os.pread(self._life, 20, 0).decode("ascii", "replace") or "unknown"
+    def _held_by_other(self, how: str) -> SetupError:
+        pid = os.pread(self._ownership_lock, 20, 0).decode("ascii", "replace") or "unknown"
         return SetupError(
             f"{self.path}: another process (pid {pid}) {how} the nonces of this key. Fix: stop it,"
             ' or give this bot a key of its own, or set "nonces": "shared" for all bots of the key'
         )
 
 
-def cannot_use(path: Path, error: Exception) -> SetupError:
-    """Return what to raise when a folder cannot be used."""
+def unusable_folder(path: Path, error: Exception) -> SetupError:
+    """Return the error to raise when a key directory cannot be read or written."""
     return SetupError(
-        f"{path}: nonces cannot be kept here: {error}. Fix: make the folder writable and"
-        " its disk not full, or name another one as nonce_dir"
+        f"{path}: nonces cannot be stored here: {error}. Fix: make the folder writable, free space"
+        " on its disk, or set nonce_dir to another folder"
     )

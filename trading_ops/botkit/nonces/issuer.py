@@ -1,8 +1,8 @@
-"""What the broker asks for nonces, and how a refused one is healed.
+"""Issues nonces to the client of a venue, and recovers from a rejected nonce.
 
-A nonce counts up from the clock in microseconds, and from whatever was reserved before where that
-is higher. The venue refuses one when it has seen a higher one of this key: another client used it,
-or another machine did. Then the count jumps past what such a client can have used.
+Nonces start at the wall clock in microseconds, or above the highest reserved nonce if that is
+higher. The venue rejects a nonce when it has seen a higher one of the same key, from another client
+or another machine. `Nonces.jump_ahead` then continues above what such a client can have used.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from trading_ops import clock, logs
-from trading_ops.botkit.nonces.folder import folder_of
-from trading_ops.botkit.nonces.owner import Owner
-from trading_ops.botkit.nonces.shared import Shared
+from trading_ops.botkit.nonces.exclusive import ExclusiveSource
+from trading_ops.botkit.nonces.folder import key_folder
+from trading_ops.botkit.nonces.shared import SharedSource
 from trading_ops.botkit.nonces.source import (
     Microseconds,
     NonceExhausted,
-    Source,
-    begin,
+    NonceSource,
+    start_above,
     wall_clock,
 )
 from trading_ops.instrument import BotMetrics
@@ -29,64 +29,68 @@ from trading_ops.instrument import BotMetrics
 log = logs.get(__name__)
 
 MARGIN = 1_000
-"""Nonces that must be left before a request is made, which may need several."""
+"""Nonces that must be reserved before a request is sent; one request may need several."""
 
 JUMP = 60_000_000
-"""Microseconds past the clock and all issued ones, when the venue has seen a higher nonce: beyond
-every client that takes the clock in milli- or microseconds, even one whose clock is fast."""
+"""Microseconds above the clock and all issued nonces after a rejection. This is above every client
+whose nonces are its clock in milliseconds or microseconds, even if that clock is fast."""
 
 RESYNC_JUMP = 60 * JUMP
-"""The same when a person or a runbook asks for it: healing a minute at a time was not enough."""
+"""The jump of `resync`, for when single jumps did not help."""
 
-TURN_SECONDS = 5.0
-"""How long to wait for another process' request with the same key."""
+REQUEST_LOCK_SECONDS = 5.0
+"""How long to wait for another process's request with the same key."""
 
-TURN_NAP_SECONDS = 0.002
+POLL_SECONDS = 0.002
 
 
 class Sharing(StrEnum):
-    """Who issues the nonces of a key on this machine."""
+    """Which processes of this machine issue the nonces of a key."""
 
     OWNER = "owner"
-    """One process, until it ends."""
+    """One process, until it exits."""
 
     SHARED = "shared"
     """All processes with this setting."""
 
 
-def always() -> bool:
-    """Nothing speaks against it."""
-    return True
-
-
 class Nonces:
-    """Issues the nonces of one key; all in one loop, requests are made one after the other."""
+    """Issues the nonces of one key. Use it from one event loop, for one request at a time.
+
+    Example:
+        nonces = open_nonces(Path("nonces"), api_key, metrics)
+        await nonces.reserve()
+        async with nonces.request_lock():
+            answer = await send(nonce=nonces.issue())
+        if answer.error == "invalid nonce" and await nonces.jump_ahead():
+            ...  # send the request again, once
+    """
 
     def __init__(
         self,
-        source: Source,
+        source: NonceSource,
         metrics: BotMetrics,
         *,
-        turn_file: Path | None = None,
-        may_heal: Callable[[], bool] = always,
+        lock_file: Path | None = None,
+        may_resync: Callable[[], bool] = lambda: True,
         publish: Callable[[int], Awaitable[None]] | None = None,
         microseconds: Microseconds = wall_clock,
     ) -> None:
-        """Count with `source`.
+        """Issue nonces of `source`.
 
         Args:
-            source: of the key.
-            metrics: of the bot.
-            turn_file: the file whose lock a request holds, when processes share the key.
-            may_heal: whether this process may move the key's nonces on; not without the lease.
-            publish: tells other machines what was reserved here; nothing above what it was last
-                given is issued, so whoever goes on above that is above everything of this process.
+            source: counts the key's nonces.
+            metrics: counts issued and rejected nonces and jumps.
+            lock_file: the file that a request locks when several processes share the key.
+            may_resync: whether this process may jump ahead; False without the leader's lease.
+            publish: stores the ceiling where other machines read it. Nonces are issued only up to
+                the last published ceiling, so another machine can safely start above it.
             microseconds: the wall clock.
         """
         self._source = source
         self._metrics = metrics
-        self._turn_file = turn_file
-        self._may_heal = may_heal
+        self._lock_file = lock_file
+        self._may_resync = may_resync
         self._publish = publish
         self._published = 0
         self._clock = microseconds
@@ -94,15 +98,15 @@ class Nonces:
 
     @property
     def reserved(self) -> int:
-        """Return the ceiling: nothing is issued above it before it is raised."""
+        """Return the ceiling: every nonce issued before the next raise is at or below it."""
         return self._source.reserved
 
     async def reserve(self) -> None:
-        """Make sure that the next request has its nonces.
+        """Reserve nonces for the next request; call this before each request.
 
         Raises:
-            NonceExhausted: none are left, and no more can be made durable.
-            StoreError: what is reserved could not be published.
+            NonceExhausted: none is left and no more could be reserved.
+            StoreError: the ceiling could not be published.
         """
         if self._last + MARGIN > self.reserved:
             await asyncio.to_thread(self._source.raise_to, self._last + MARGIN)
@@ -115,7 +119,7 @@ class Nonces:
         """Return the next nonce.
 
         Raises:
-            NonceExhausted: it was not reserved, or not published.
+            NonceExhausted: the nonce is not reserved or not published.
         """
         nonce = self._source.issue()
         if self._publish is not None and nonce > self._published:
@@ -125,72 +129,78 @@ class Nonces:
         return nonce
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Hold the key's turn while a request is under way: it must arrive in its nonce's order.
+    async def request_lock(self) -> AsyncIterator[None]:
+        """Hold the key's request lock while a request is in flight, so nonces arrive in order.
 
-        An owner's own requests are made one after the other, which is enough. Processes that share
-        a key wait for each other, so each is as slow as all together; a key for each is better.
+        Without `lock_file` this does nothing: one process sends its requests one after the other.
+        Processes that share a key wait for each other's requests; a key per process is faster.
 
         Raises:
-            NonceExhausted: another process held the turn for too long.
-            OSError: the file of the lock cannot be opened.
+            NonceExhausted: another process held the lock for more than `REQUEST_LOCK_SECONDS`.
+            OSError: the lock file cannot be opened.
         """
-        if self._turn_file is None:
+        if self._lock_file is None:
             yield
             return
-        file = os.open(self._turn_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            await _lock(file, self._turn_file)
+            await _lock(file, self._lock_file)
             yield
         finally:
-            os.close(file)  # which ends the lock
+            os.close(file)  # releases the lock
 
-    async def refused(self) -> bool:
-        """Jump ahead, since the venue has seen a higher nonce; return whether that was done.
+    async def jump_ahead(self) -> bool:
+        """Recover from a rejected nonce: continue above what another client can have used.
+
+        Returns:
+            Whether nonces jumped; False when `may_resync` forbids it.
 
         Raises:
             NonceExhausted: the new ceiling could not be made durable.
-            StoreError: it could not be published.
+            StoreError: the new ceiling could not be published.
         """
         self._metrics.nonce_refused()
-        if not self._may_heal():
+        if not self._may_resync():
             log.warning("nonce_not_healed", reason="this process may not move the key's nonces on")
             return False
         await self._jump(JUMP)
         return True
 
-    def refused_again(self) -> None:
-        """Count a refusal that a jump did not heal: another client uses larger numbers."""
+    def record_repeated_rejection(self) -> None:
+        """Count a rejection after a jump: another client of the key uses even higher nonces."""
         self._metrics.nonce_refused()
         log.warning("nonce_refused_again", fix="give each client of the venue a key of its own")
 
     async def resync(self) -> int | None:
-        """Jump far ahead now; return the number that nonces are above, None if it may not be done.
+        """Jump ahead by an hour's worth of nonces, for the command `resync_nonce`.
+
+        Returns:
+            The number that all further nonces are above; None when `may_resync` forbids the jump.
 
         Raises:
             NonceExhausted: the new ceiling could not be made durable.
-            StoreError: it could not be published.
+            StoreError: the new ceiling could not be published.
         """
-        return await self._jump(RESYNC_JUMP) if self._may_heal() else None
+        return await self._jump(RESYNC_JUMP) if self._may_resync() else None
 
     async def raise_to(self, floor: int) -> None:
-        """Issue only above `floor` from now on: another process may have issued up to it.
+        """Issue only nonces above `floor` from now on; another process may have issued up to it.
 
         Raises:
-            NonceExhausted: it could not be made durable; nothing has changed.
-            StoreError: what is reserved could not be published.
+            NonceExhausted: the new ceiling could not be made durable; nothing has changed.
+            StoreError: the ceiling could not be published.
         """
         await asyncio.to_thread(self._source.raise_to, floor)
         self._last = max(self._last, floor)
         await self.reserve()
 
     def close(self) -> None:
-        """Issue nothing any more, and let another process have the key."""
+        """Release the key for another process; nothing is issued afterwards."""
         self._source.close()
 
     async def _jump(self, distance: int) -> int:
-        last = max(self._last, self._source.issue())  # the others who share may be further on
-        floor = begin(last, self._clock()) + distance
+        last = max(self._last, self._source.issue())  # processes that share it may be further
+        floor = start_above(last, self._clock()) + distance
         await self.raise_to(floor)
         self._metrics.nonce_resynced()
         log.info("nonce_resynced", above=floor)
@@ -198,17 +208,17 @@ class Nonces:
 
 
 async def _lock(file: int, path: Path) -> None:
-    deadline = clock.monotonic() + TURN_SECONDS
+    deadline = clock.monotonic() + REQUEST_LOCK_SECONDS
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if clock.monotonic() >= deadline:
                 raise NonceExhausted(
-                    f"{path}: another process has held the key's turn for more than"
-                    f" {TURN_SECONDS:g} s. Fix: end the bot of this key that is frozen"
+                    f"{path}: another process has held the key's request lock for more than"
+                    f" {REQUEST_LOCK_SECONDS:g} s. Fix: stop the frozen bot that uses this key"
                 ) from error
-            await asyncio.sleep(TURN_NAP_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         else:
             return
 
@@ -220,31 +230,31 @@ def open_nonces(
     *,
     sharing: Sharing = Sharing.OWNER,
     floor: int = 0,
-    may_heal: Callable[[], bool] = always,
+    may_resync: Callable[[], bool] = lambda: True,
     publish: Callable[[int], Awaitable[None]] | None = None,
 ) -> Nonces:
-    """Take a key's folder on this machine and continue above all that was reserved in it.
+    """Lock a key's directory and continue above every nonce that was reserved in it.
 
     Args:
-        home: the folder of all keys' folders.
-        key: of the API.
+        home: contains the directories of all keys.
+        key: the API key.
         metrics: of the bot.
-        sharing: who issues the key's nonces.
-        floor: another number that nonces must be above, 0 for none.
-        may_heal: as for `Nonces`.
+        sharing: whether other processes of this machine use the key too.
+        floor: nonces must also be above this number; 0 for no such bound.
+        may_resync: as for `Nonces`.
         publish: as for `Nonces`.
 
     Raises:
-        SetupError: another process has the key, or the folder cannot be used, or is damaged.
-        NonceExhausted: there are no higher numbers.
+        SetupError: another process holds the key, or its directory cannot be written or is damaged.
+        NonceExhausted: `MAX_NONCE` is reached.
     """
-    folder = folder_of(home, key)
+    folder = key_folder(home, key)
     shared = sharing is Sharing.SHARED
-    source = Shared(folder, floor=floor) if shared else Owner(folder, floor=floor)
+    source = SharedSource(folder, floor=floor) if shared else ExclusiveSource(folder, floor=floor)
     return Nonces(
         source,
         metrics,
-        turn_file=folder / "turn" if shared else None,
-        may_heal=may_heal,
+        lock_file=folder / "turn" if shared else None,
+        may_resync=may_resync,
         publish=publish,
     )

@@ -1,4 +1,4 @@
-"""What counts a key's nonces, and where the count begins."""
+"""The interface of a nonce source, and the number at which a new source starts."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -9,66 +9,67 @@ from trading_ops.errors import TradingOpsError
 log = logs.get(__name__)
 
 BLOCK = 2**20
-"""Nonces that are reserved at once: hours of requests, and about a second of the clock."""
+"""Nonces reserved by one write to disk: hours of requests, and about one second of the clock."""
 
-LIMIT = 2**63 - 1
-"""The highest nonce; venues keep them in 64 bits, some with a sign."""
+MAX_NONCE = 2**63 - 1
+"""The highest nonce; venues store nonces in 64 bits, some of them signed."""
 
-MOST_AHEAD = 366 * 24 * 3600 * 1_000_000
-"""Microseconds that one look at the clock may add: a clock that is decades ahead must not use up
-the decades, since numbers cannot be given back."""
+MAX_CLOCK_STEP = 366 * 24 * 3600 * 1_000_000
+"""Microseconds by which one start may move the count forward. A clock that is decades ahead must
+not use up those decades, because nonces can never go back."""
 
-EARLIEST = 1_577_836_800_000_000
-"""The year 2020 in microseconds: below it a number is no clock's, or that of one never set."""
+MIN_CLOCK = 1_577_836_800_000_000
+"""The year 2020 in microseconds. A lower number did not come from a clock that was set."""
 
-LATEST = 4_102_444_800_000_000
-"""The year 2100 in microseconds: no clock is believed beyond it."""
+MAX_CLOCK = 4_102_444_800_000_000
+"""The year 2100 in microseconds. A clock beyond it is not used."""
 
 Microseconds = Callable[[], int]
+"""Returns the wall clock in microseconds since the epoch."""
 
 
 class NonceExhausted(TradingOpsError):
-    """A nonce was asked for that is not reserved; issuing it could break the order."""
+    """No nonce is reserved; issuing one could repeat a nonce or break the order."""
 
 
-class Source(Protocol):
-    """Counts one key's nonces; any thread may ask."""
+class NonceSource(Protocol):
+    """Counts the nonces of one API key. Thread-safe."""
 
     @property
     def reserved(self) -> int:
-        """Return the ceiling: nothing was or will be issued above it before it is raised."""
+        """Return the ceiling: every nonce issued before the next raise is at or below it."""
 
     def issue(self) -> int:
         """Return the next nonce.
 
         Raises:
-            NonceExhausted: none is reserved, and none could be.
+            NonceExhausted: no nonce is reserved and no more could be reserved.
         """
 
     def raise_to(self, floor: int) -> None:
-        """Issue only above `floor` from now on; durable before it counts.
+        """Issue only nonces above `floor` from now on; durable when this returns.
 
         Raises:
-            NonceExhausted: it could not be made durable; nothing has changed.
+            NonceExhausted: the new ceiling could not be made durable; nothing has changed.
         """
 
     def close(self) -> None:
-        """Give the key's folder up; nothing is issued any more."""
+        """Release the key; nothing is issued afterwards."""
 
 
 def wall_clock() -> int:
-    """Return the wall clock in microseconds."""
+    """Return the wall clock in microseconds since the epoch."""
     return int(clock.timestamp() * 1e6)
 
 
-def begin(known: int, now: int) -> int:
-    """Return the number above which nonces begin: never below `known`, else the clock's.
+def start_above(known: int, now: int) -> int:
+    """Return the number above which a source starts: the clock, but never less than `known`.
 
     Args:
-        known: nothing issued so far is above it; 0: nothing is known.
-        now: the wall clock, microseconds.
+        known: no nonce issued so far is higher; 0 when nothing is known.
+        now: the wall clock in microseconds.
     """
-    most = min(known + MOST_AHEAD, LATEST) if known >= EARLIEST else LATEST
+    most = min(known + MAX_CLOCK_STEP, MAX_CLOCK) if known >= MIN_CLOCK else MAX_CLOCK
     if now > most:
         log.warning("nonce_clock_disbelieved", clock=now, known=known, taken=most)
     return max(known, min(now, most))

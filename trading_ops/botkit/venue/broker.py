@@ -219,7 +219,7 @@ class Broker(Component):
             if client is None:
                 raise VenueDown("broker: closed")
             try:
-                async with self._nonces.turn():
+                async with self._nonces.request_lock():
                     result = await self._with_nonce_retry(client, endpoint, request)
             except Exception as error:
                 understood = probes or code_of(error) != "other"
@@ -240,7 +240,7 @@ class Broker(Component):
                 raise
             # Somebody used this key with higher nonces. Once: twice would mean that they still do.
             log.warning("nonce_refused", endpoint=endpoint)
-            if not await self._nonces.refused():
+            if not await self._nonces.jump_ahead():
                 raise
             return await self._timed_after_a_jump(client, endpoint, request)
 
@@ -251,7 +251,7 @@ class Broker(Component):
             return await self._timed(client, endpoint, request)
         except Exception as error:
             if code_of(error) == "invalid_nonce":
-                self._nonces.refused_again()
+                self._nonces.record_repeated_rejection()
             raise
 
     async def _timed(self, client: Adapter, endpoint: str, request: Request[Result]) -> Result:

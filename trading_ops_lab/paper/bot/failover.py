@@ -167,7 +167,7 @@ class Failover:
         return Nonces(
             self._source,
             self._metrics,
-            may_heal=lambda: self.lease.stands,
+            may_resync=lambda: self.lease.stands,
             publish=lambda ceiling: store.save_nonce_ceiling(self._key, ceiling),
         )
 
