@@ -1,35 +1,58 @@
-"""A bot on ccxt with the agent; on the paper venue here, so that nothing leaves this machine."""
+"""A crash-safe bot on ccxt, built on trading_ops.botkit; on the paper venue here.
+
+Kill it at any moment: the next start compares its records with the venue before it trades.
+"""
 
 import asyncio
 import sys
-import time
-from collections.abc import Awaitable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import ccxt.async_support as ccxt
 
-from trading_ops.agent import Command, Params, Side, embed
+from trading_ops import clock
+from trading_ops.agent import Command, Hold, Params, Side, TradingState, embed
+from trading_ops.botkit import (
+    ENDPOINTS,
+    Book,
+    Broker,
+    CcxtVenue,
+    Hearing,
+    Intent,
+    Order,
+    OrderType,
+    Policy,
+    Quote,
+    Reconciliation,
+    RiskGuard,
+    RiskLimits,
+    SqliteDriver,
+    Step,
+    Store,
+    Supervisor,
+    Threaded,
+    Unavailable,
+    VenueRefused,
+    Wishes,
+    first_denial,
+    let_through,
+    new_client_id,
+    not_while,
+    open_nonces,
+    walk,
+)
 from trading_ops.instrument import BotMetrics
 
 name, port, secrets, state, venue_address = sys.argv[1:]
 SYMBOL, QUANTITY = "BTC/USD", Decimal("0.001")
-CODES = (  # the first that fits; whatever is not here is the venue's clear no: refused
-    (ccxt.RateLimitExceeded, "rate_limited"),
-    (ccxt.InvalidNonce, "invalid_nonce"),
-    (ccxt.AuthenticationError, "unauthorized"),
-    (ccxt.RequestTimeout, "timeout"),
-    (ccxt.ExchangeNotAvailable, "unavailable"),
-    (ccxt.NetworkError, "unreachable"),
-)
+LIMITS = RiskLimits(position_size=Decimal(1000), exposure=Decimal(2000), daily_loss=Decimal(100))
 metrics = BotMetrics(
     version="1.0",
     mode="paper",
     symbols=[SYMBOL],
     currencies=["BTC", "USD"],
-    endpoints=["ticker", "balance", "order", "cancel"],
-    components=["broker"],
+    components=["store", "broker", "reconciliation", "risk"],
+    endpoints=[*ENDPOINTS, "Ticker"],
 )
 
 
@@ -37,70 +60,157 @@ def secret(file: str) -> str:
     return (Path(secrets) / file).read_text().strip()
 
 
-async def ask(endpoint: str, request: Awaitable[Any]) -> Any:
-    """Make one request, and record how it ended and how long it took."""
-    began, code = time.perf_counter(), "ok"
-    try:
-        return await request
-    except ccxt.BaseError as error:
-        code = next((code for kind, code in CODES if isinstance(error, kind)), "refused")
-        raise
-    finally:
-        metrics.venue_request(endpoint, code=code, seconds=time.perf_counter() - began)
+class Bot:
+    def __init__(self) -> None:
+        folder = Path(state)
+        self.agent = embed(
+            metrics,
+            name,
+            int(port),
+            secrets=secrets,
+            state=folder,
+            commands={"cancel_orders": Command(run=self.cancel_orders, safe_direction=True)},
+            pass_limit_seconds=30,
+        )
+        self.key = secret("venue_key_manual")
+        self.nonces = open_nonces(folder / "nonces", self.key, metrics)
+        self.store = Store(metrics, lambda: Threaded(SqliteDriver(folder / "records.db")))
+        self.book = Book(name, metrics, self.store)
+        self.quotes: dict[str, Quote] = {}
+        self.broker = Broker(
+            metrics,
+            make_client=self.venue,
+            nonces=self.nonces,
+            probe_interval_seconds=1,
+            currencies=["BTC", "USD"],
+        )
+        self.orders = Hearing(
+            metrics, self.broker, self.book, on_orphan=self.reconcile, lost_seconds=15
+        )
+        self.turn = asyncio.Lock()
+        self.reconciliation = Reconciliation(
+            metrics,
+            broker=self.broker,
+            book=self.book,
+            store=self.store,
+            turn=self.turn,
+            hold=self.hold,
+            policy=Policy(),
+            interval_seconds=60,
+            currencies=["BTC", "USD"],
+        )
+        self.risk = RiskGuard(
+            metrics,
+            limits=LIMITS,
+            symbols=[SYMBOL],
+            stale_seconds=10,
+            book=self.book,
+            store=self.store,
+            holds=self.agent.agent.holds,
+            quotes=self.quotes,
+            minimum=lambda symbol: self.broker.client.rules(symbol).minimum,
+            balances_at=lambda: self.broker.balances_at,
+        )
+        self.checks = (
+            not_while(
+                "recovering", "not reconciled yet", lambda: not self.reconciliation.recovered
+            ),
+            self.orders.check,
+            let_through(self.agent.gate),
+            *self.risk.checks,
+        )
+        self.supervisor = Supervisor([self.store, self.broker, self.reconciliation, self.risk])
+
+    def venue(self) -> CcxtVenue:
+        client = ccxt.kraken({"apiKey": self.key, "timeout": 5000, "enableRateLimit": False})
+        client.secret = secret("venue_secret_manual")
+        client.nonce = self.nonces.issue  # strictly increasing, also after a crash
+        # Without this line, it is the real Kraken, which needs enableRateLimit.
+        client.urls["api"] = dict.fromkeys(("public", "private"), f"http://{venue_address}")
+        self.client = client
+        return CcxtVenue(client, symbols=[SYMBOL])
+
+    def reconcile(self) -> None:
+        self.reconciliation.look_soon()
+
+    def hold(self, hold_id: str, reason: str) -> None:
+        self.agent.agent.holds.lay(
+            Hold(
+                id=hold_id,
+                state=TradingState.HALTED,
+                owner="reconciliation",
+                reason=reason,
+                at=clock.timestamp(),
+            )
+        )
+
+    async def cancel_orders(self, _: Params) -> str:
+        async with self.turn:
+            return f"{await self.orders.cancel_all()} orders were cancelled"
+
+    async def trade(self) -> None:
+        """Buy when there is nothing to sell, and sell it again."""
+        ticker = await self.broker.call("Ticker", lambda _: self.client.fetch_ticker(SYMBOL))
+        bid, ask = Decimal(ticker["bid"]), Decimal(ticker["ask"])
+        self.quotes[SYMBOL] = quote = Quote(bid=bid, ask=ask, at=clock.timestamp())
+        metrics.tick(SYMBOL, at=quote.at, price=float(bid))
+        async with self.turn:
+            await self.orders.listen()
+            if self.book.alive(SYMBOL):
+                return  # one order at a time
+            held = self.book.position(SYMBOL).quantity
+            order = Order(
+                client_id=new_client_id(name),
+                symbol=SYMBOL,
+                side=Side.SELL if held else Side.BUY,
+                price=bid if held else ask,
+                quantity=QUANTITY,
+                type=OrderType.MARKET,
+                created_at=quote.at,
+            )
+            intent = Intent(
+                symbol=SYMBOL,
+                side=order.side,
+                quantity=order.quantity,
+                price=order.price,
+                quote=quote,
+                rules=self.broker.client.rules(SYMBOL),
+                position=held,
+                committed=Decimal(0),
+                at=quote.at,
+                type=order.type,
+            )
+            if denial := first_denial(self.checks, intent):
+                metrics.order_denied(denial.code)
+            else:
+                await self.orders.submit(order)
+
+    async def run(self) -> None:
+        self.book.restore(await self.store.load())
+        self.supervisor.start()
+        signals = Wishes()
+        signals.listen()
+        while not signals.end.is_set():
+            try:
+                await self.trade()
+            except (Unavailable, VenueRefused) as error:
+                print(f"this pass failed: {error}", file=sys.stderr)
+            else:
+                metrics.heartbeat()  # only now: it says that a whole pass was done
+            await asyncio.sleep(1)
+        stop = self.supervisor.stop
+        await walk(  # each step has its own deadline; a failed one does not block the next
+            [
+                Step(name="orders", seconds=5, run=lambda: self.cancel_orders({})),
+                Step(name="components", seconds=2, run=stop),
+                Step(name="agent", seconds=1, run=lambda: asyncio.to_thread(self.agent.stop)),
+            ]
+        )
+        self.nonces.close()
 
 
 async def main() -> None:
-    venue = ccxt.kraken({"apiKey": secret("venue_key_manual"), "timeout": 5000})
-    venue.secret = secret("venue_secret_manual")
-    # Without this line, it is the real Kraken.
-    venue.urls["api"] = dict.fromkeys(("public", "private"), f"http://{venue_address}")
-    position = Decimal(0)
-
-    async def cancel_orders(_: Params) -> str:
-        await ask("cancel", venue.cancel_all_orders())
-        return "all orders were cancelled"
-
-    commands = {"cancel_orders": Command(run=cancel_orders, safe_direction=True)}
-    bot = embed(
-        metrics,
-        name,
-        int(port),
-        secrets=secrets,
-        state=state,
-        commands=commands,
-        pass_limit_seconds=30,
-    )
-
-    async def trade() -> None:
-        """Buy when there is nothing to sell, and sell it again."""
-        nonlocal position
-        side = Side.SELL if position else Side.BUY
-        if denial := bot.gate.check(side=side, quantity=QUANTITY, position=position):
-            metrics.order_denied(denial.code)
-            return
-        began = time.perf_counter()
-        order = venue.create_order(SYMBOL, "market", str(side), float(QUANTITY))
-        order_id = (await ask("order", order))["id"]
-        metrics.order_acknowledged(time.perf_counter() - began, order_id=order_id)
-        metrics.order_ended("filled", order_id=order_id)  # a market order of this size is
-        position += QUANTITY if side is Side.BUY else -QUANTITY
-        metrics.position(SYMBOL, float(position))
-
-    while True:
-        try:
-            ticker = await ask("ticker", venue.fetch_ticker(SYMBOL))
-            metrics.tick(SYMBOL, at=time.time(), price=ticker["last"])
-            balance = await ask("balance", venue.fetch_balance())
-            for currency in ("BTC", "USD"):
-                metrics.balance(currency, balance[currency]["total"])
-            await trade()
-        except ccxt.BaseError as error:
-            metrics.component_up("broker", up=False)
-            print(f"this pass failed: {error}", file=sys.stderr)
-        else:
-            metrics.component_up("broker", up=True)
-            metrics.heartbeat()  # only now: it says that a whole pass was done
-        await asyncio.sleep(1)
+    await Bot().run()
 
 
 asyncio.run(main())

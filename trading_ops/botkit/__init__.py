@@ -1,1 +1,96 @@
-"""Building blocks for a crash-safe trading bot; each can be used alone. See docs/botkit.md."""
+"""Building blocks for a crash-safe trading bot; docs/botkit.md shows each one alone.
+
+Install with `pip install 'trading-ops[botkit]'`. Nothing in here knows the reconciler.
+"""
+
+from trading_ops.botkit.circuit_breaker import Breaker, BreakerState
+from trading_ops.botkit.component import Component, Unavailable
+from trading_ops.botkit.nonces.issuer import Nonces, Sharing, open_nonces
+from trading_ops.botkit.nonces.source import NonceExhausted
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.checks import (
+    Check,
+    Intent,
+    first_denial,
+    fresh_quote,
+    large_enough,
+    let_through,
+    not_while,
+)
+from trading_ops.botkit.orders.hearing import Hearing
+from trading_ops.botkit.orders.market import Quote, Rules
+from trading_ops.botkit.orders.order import (
+    Fill,
+    Order,
+    OrderStatus,
+    OrderType,
+    Position,
+    VenueOrder,
+    new_client_id,
+)
+from trading_ops.botkit.reconciliation.component import Reconciliation
+from trading_ops.botkit.reconciliation.sides import Policy
+from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.events import Event
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.risk.guard import RiskGuard
+from trading_ops.botkit.risk.settings import RiskLimits
+from trading_ops.botkit.shutdown import ShutdownSeconds, Step, Wishes, walk
+from trading_ops.botkit.supervisor import Supervisor
+from trading_ops.botkit.throttle import Throttle
+from trading_ops.botkit.venue.balances import Balances
+from trading_ops.botkit.venue.broker import Broker
+from trading_ops.botkit.venue.ccxt_venue import CcxtVenue
+from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
+from trading_ops.botkit.venue.port import ENDPOINTS, Adapter
+
+__all__ = [
+    "ENDPOINTS",
+    "Adapter",
+    "Balances",
+    "Book",
+    "Breaker",
+    "BreakerState",
+    "Broker",
+    "CcxtVenue",
+    "Check",
+    "Component",
+    "Event",
+    "Fill",
+    "Hearing",
+    "Intent",
+    "NonceExhausted",
+    "Nonces",
+    "Order",
+    "OrderStatus",
+    "OrderType",
+    "Policy",
+    "Position",
+    "Quote",
+    "Reconciliation",
+    "RiskGuard",
+    "RiskLimits",
+    "Rules",
+    "Sharing",
+    "ShutdownSeconds",
+    "SqliteDriver",
+    "Step",
+    "Store",
+    "Supervisor",
+    "Threaded",
+    "Throttle",
+    "Unavailable",
+    "VenueDown",
+    "VenueOrder",
+    "VenueRefused",
+    "Wishes",
+    "first_denial",
+    "fresh_quote",
+    "large_enough",
+    "let_through",
+    "new_client_id",
+    "not_while",
+    "open_nonces",
+    "walk",
+]

@@ -18,9 +18,10 @@ from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.venue.broker import Broker
+from trading_ops.botkit.venue.port import ENDPOINTS
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.account_news import Rest
-from trading_ops_lab.paper.bot.brokerage.kraken import ENDPOINTS, Kraken
+from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
 from trading_ops_lab.paper.bot.brokerage.private_feed import AccountFeed
 
 CURRENCIES = ("BTC", "USD", "ETH")

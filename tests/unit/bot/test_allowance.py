@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_ops.botkit.venue.allowance import GROUP, LIMITS, Allowance, Tier
+from trading_ops.botkit.venue.port import CALLS, COMMANDS, HISTORY
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.brokerage.kraken import CALLS, COMMANDS, HISTORY
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import Caller, FaultBoard
 from trading_ops_lab.paper.venue.limits import Limits

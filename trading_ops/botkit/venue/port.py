@@ -16,6 +16,13 @@ from trading_ops.agent import Side
 from trading_ops.botkit.orders.market import Rules
 from trading_ops.botkit.orders.order import Order, VenueOrder
 
+PUBLIC = ("AssetPairs", "Time", "OHLC")
+CALLS = ("BalanceEx", "OpenOrders", "QueryOrders", "OpenPositions", "GetWebSocketsToken")
+HISTORY = ("ClosedOrders", "TradesHistory", "Ledgers")
+COMMANDS = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
+ENDPOINTS = (*PUBLIC, *CALLS, *HISTORY, *COMMANDS)
+"""The requests of an adapter, as the `endpoint` label of metrics has them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:

@@ -16,6 +16,7 @@ from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import STATEMENTS, Store
 from trading_ops.botkit.shutdown import leave_at_once, walk
 from trading_ops.botkit.throttle import Throttle
+from trading_ops.botkit.venue.port import ENDPOINTS
 from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import ConfigError, StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
@@ -23,7 +24,6 @@ from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops_lab.paper.bot.assembly import Assembled
 from trading_ops_lab.paper.bot.brokerage.assembly import remember_balances
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
-from trading_ops_lab.paper.bot.brokerage.kraken import ENDPOINTS
 from trading_ops_lab.paper.bot.commands import commands_of
 from trading_ops_lab.paper.bot.config import BotConfig, nonce_dir_of, read_secret, split_address
 from trading_ops_lab.paper.bot.drills import drill_commands

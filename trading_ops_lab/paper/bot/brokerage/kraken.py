@@ -23,13 +23,6 @@ from trading_ops.redaction import known
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops_lab.paper.bot.brokerage.kraken_values import decimal, entry_of, order_of, trade_of
 
-PUBLIC = ("AssetPairs", "Time", "OHLC")
-CALLS = ("BalanceEx", "OpenOrders", "QueryOrders", "OpenPositions", "GetWebSocketsToken")
-HISTORY = ("ClosedOrders", "TradesHistory", "Ledgers")
-COMMANDS = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
-ENDPOINTS = (*PUBLIC, *CALLS, *HISTORY, *COMMANDS)
-"""What the broker calls its requests, as metrics have them."""
-
 ORDERS_AT_ONCE = 50
 """That Kraken tells of in one answer."""
 
