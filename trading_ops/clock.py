@@ -1,7 +1,7 @@
-"""The one reader of the clock.
+"""The only reader of the clock.
 
-Everything else takes the time as an argument or calls one of these. `instrument` stands
-alone and reads its own.
+Other modules take the time as an argument or call one of these. `instrument` has no dependencies
+and reads its own.
 """
 
 import time
@@ -19,10 +19,10 @@ def timestamp() -> float:
 
 
 def monotonic() -> float:
-    """Return seconds on a clock that never goes back; its zero means nothing."""
+    """Return monotonic seconds; the zero point is undefined."""
     return time.monotonic()
 
 
 def boottime() -> float:
-    """Return seconds on a clock that never goes back, and that goes on while the machine sleeps."""
+    """Return monotonic seconds that include time in which the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,6 +1,6 @@
-"""prometheus.yml and alertmanager.yml with what passwords and TLS add to the committed files.
+"""Adds passwords and TLS to the committed prometheus.yml and alertmanager.yml.
 
-A file of Prometheus or Alertmanager that names a missing certificate is refused as a whole, so the
+Prometheus and Alertmanager reject a configuration that names a missing certificate, so the
 committed files name none.
 """
 
@@ -10,20 +10,20 @@ from typing import Any
 import yaml
 
 AUTHORITY = "secrets/ca.crt"
-"""Paths count from the folder of prometheus.yml or alertmanager.yml."""
+"""Relative to the folder of prometheus.yml or alertmanager.yml."""
 
 ENGINES = ("prometheus", "alertmanager")
-"""Scrape jobs, which are named like what they scrape."""
+"""Scrape jobs of the engines themselves."""
 
 
 def prometheus_yml(text: str, *, users: Mapping[str, str], name: str | None) -> str:
-    """Return prometheus.yml with what Prometheus needs to reach the others.
+    """Return prometheus.yml with credentials and TLS settings.
 
     Args:
         text: of the committed file.
-        users: for HTTP Basic, by `prometheus` and `alertmanager`; the password is in
+        users: for HTTP basic authentication, by `prometheus` and `alertmanager`; the password is in
             `secrets/prometheus_password` and `secrets/alertmanager_password`.
-        name: of the certificate in `secrets` that it shows; None: without TLS.
+        name: of its client certificate in `secrets`; None: without TLS.
     """
     config = yaml.safe_load(text)
     jobs: dict[str, dict[str, Any]] = {job["job_name"]: job for job in config["scrape_configs"]}
@@ -44,9 +44,9 @@ def alertmanager_yml(text: str, *, receiver: str, url: str, name: str) -> str:
 
     Args:
         text: of the file.
-        receiver: whose webhooks go to the reconciler.
+        receiver: the receiver with the reconciler's webhook.
         url: of the reconciler.
-        name: of the certificate in `secrets` that Alertmanager shows.
+        name: of Alertmanager's client certificate in `secrets`.
     """
     config = yaml.safe_load(text)
     for one in config["receivers"]:
@@ -58,7 +58,7 @@ def alertmanager_yml(text: str, *, receiver: str, url: str, name: str) -> str:
 
 
 def web_yml(user: str, hashed: str) -> str:
-    """Return the `web.config.file` that asks for a password; `hashed` is its bcrypt hash."""
+    """Return a `web.config.file` with basic authentication; `hashed` is the bcrypt hash."""
     return _written({"basic_auth_users": {user: hashed}})
 
 

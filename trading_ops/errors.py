@@ -1,40 +1,40 @@
-"""The errors a user may meet, as a tree.
+"""User-facing errors.
 
     TradingOpsError
-    ├── ConfigError         a file or setting is wrong: names the file, the key and the fix
-    ├── SetupError          a tool, port or folder is missing or taken
+    ├── ConfigError         a file or setting is invalid: names the file, the key and the fix
+    ├── SetupError          a tool, port or folder is missing or in use
     ├── StackError          the local stack is not in the state that the command needs
     │   └── NotPossibleHere this machine lacks what a drill needs
     ├── StoreError          the database could not store or read
     │   ├── StoreBusy       the intake is full; try again
-    │   ├── StoreUnavailable  the database is away or locked; nothing was stored
-    │   └── CommitUnknown   COMMIT was sent and not answered; it may be stored
-    ├── ClientError         a system we call did not do as asked
-    │   ├── Unreachable     no answer: the outcome is unknown (retryable, but for a one-shot)
-    │   └── Refused         a clear no: nothing was done (permanent)
-    ├── ActionError         an action failed for good; the next step is due (permanent)
-    └── OrderRefused        what a person ordered cannot be done; nothing was
+    │   ├── StoreUnavailable  the database is unreachable or locked; nothing was stored
+    │   └── CommitUnknown   no answer to COMMIT; it may be stored
+    ├── ClientError         a request to another system failed
+    │   ├── Unreachable     no answer: the outcome is unknown (retryable, except one-shots)
+    │   └── Refused         rejected: nothing was done (permanent)
+    ├── ActionError         an action failed; the next step is due (permanent)
+    └── OrderRefused        an operator's request was rejected; nothing was done
 
-Commands print the message of one of these as a single sentence; a traceback never reaches a user.
+Commands print the message as a single line, never a traceback.
 """
 
 
 class TradingOpsError(Exception):
-    """Anything that went wrong in a way a user can understand and mend."""
+    """Base of all errors that a user can understand and fix."""
 
 
 class ConfigError(TradingOpsError):
-    """A configuration file or setting is wrong."""
+    """A configuration file or setting is invalid."""
 
     def __init__(self, where: str, key: str, problem: str, fix: str) -> None:
-        """Name the place, the key, what is wrong and how to mend it."""
+        """Build the message `where: key: problem. Fix: fix`."""
         self.where, self.key, self.problem, self.fix = where, key, problem, fix
         place = f"{where}: {key}" if key else where
         super().__init__(f"{place}: {problem}. Fix: {fix}")
 
 
 class SetupError(TradingOpsError):
-    """A tool, port, folder or permission is missing or taken."""
+    """A tool, port, folder or permission is missing or in use."""
 
 
 class StackError(TradingOpsError):
@@ -46,10 +46,10 @@ class NotRunning(StackError):
 
 
 class NotPossibleHere(StackError):
-    """A drill needs of this machine what it does not have, or what must not be taken from it."""
+    """This machine lacks what a drill needs, or must not be disturbed by it."""
 
     def __init__(self, why: str) -> None:
-        """Take what it lacks."""
+        """Take the reason."""
         super().__init__(f"not possible here: {why}")
 
 
@@ -62,45 +62,45 @@ class StoreBusy(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The database is away, locked or silent; nothing was stored."""
+    """The database is unreachable, locked or does not answer; nothing was stored."""
 
 
 class CommitUnknown(StoreError):
-    """COMMIT was sent and not answered: it may be stored, or not."""
+    """No answer to COMMIT: it may be stored, or not."""
 
 
 AWAY = (StoreUnavailable, CommitUnknown, StoreBusy)
-"""The database's trouble, not that of what was to be stored: the same will do when it is over."""
+"""Database failures unrelated to the data: retry later."""
 
 
 class ClientError(TradingOpsError):
-    """A system that we call did not do as asked."""
+    """A request to another system failed."""
 
 
 class Unreachable(ClientError):
-    """There was no answer: whether it was done is unknown."""
+    """No answer: the outcome is unknown."""
 
 
 class Cut(Unreachable):
-    """The connection was accepted, and ended before an answer: something lives there."""
+    """The connection was accepted and closed before an answer: the process is alive."""
 
 
 class Refused(ClientError):
-    """There was a clear no: nothing was done."""
+    """The request was rejected: nothing was done."""
 
 
 class FencedOff(Refused):
-    """An executor has seen a higher fence than the order's."""
+    """The executor has seen a higher fence than the request's."""
 
     def __init__(self, message: str, highest: int) -> None:
-        """Tell the highest fence that it has seen."""
+        """Take the highest fence that the executor has seen."""
         self.highest = highest
         super().__init__(message)
 
 
 class ActionError(TradingOpsError):
-    """An action failed for good; trying the same again is useless."""
+    """An action failed; retrying does not help."""
 
 
 class OrderRefused(TradingOpsError):
-    """What a person ordered cannot be done, and nothing was: the sentence says why."""
+    """An operator's request was rejected and nothing was done; the message gives the reason."""

@@ -1,8 +1,8 @@
-"""Who listens: before a token goes to a port of this machine, the listener's user is looked up.
+"""Checks the user of a local listener before a token is sent to it.
 
-A port above 1024 that is free for a moment can be taken by any local user, and a bearer token
-proves nothing about who receives it. The kernel says which user owns a listening socket; that is
-asked once for each connection, after it was made and before anything is sent. See decision 9.
+Any local user can take a port above 1024 while it is free, and would then receive our bearer
+tokens. So once per connection, after it is established and before anything is sent, the kernel is
+asked which user owns the listening socket. See decision 9.
 """
 
 import contextlib
@@ -33,26 +33,26 @@ ANYBODY = "any"
 SETTING = "listener_users"
 IN_QUERY = "token"
 
-GONE = "nobody listens there any more"
-"""How a refusal ends when the listener was closed after it had taken the connection."""
+GONE = "the listener was closed"
+"""End of the refusal when the listener was closed after it accepted the connection."""
 
 _TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _LISTENING = "0A"
 _MAPPED = "0000000000000000FFFF0000"
-"""Before an IPv4 address, as the kernel spells it in the table of IPv6."""
+"""Prefix of IPv4 addresses in the kernel's IPv6 table."""
 
 
 class Impostor(aiohttp.ClientError):
-    """The listener belongs to a user that no token is sent to."""
+    """The listener belongs to an untrusted user; no token is sent."""
 
 
 def trusted_users(listener_users: str) -> frozenset[int] | None:
-    """Return the ids of the users that may receive a token; None: it is not checked.
+    """Return the ids of the users that may receive a token; None: do not check.
 
-    A name that no user has trusts nobody, so a mistake in it keeps no halt from other bots.
+    An unknown name trusts no one, so a typo does not block halts of other bots.
 
     Args:
-        listener_users: names or ids, separated by commas, beside root and our own; or `any`.
+        listener_users: names or ids, separated by commas, besides root and our own; or `any`.
     """
     if listener_users.strip() == ANYBODY:
         return None
@@ -68,16 +68,16 @@ def trusted_users(listener_users: str) -> frozenset[int] | None:
 
 
 def owners(address: str, port: int) -> frozenset[int] | None:
-    """Return the users that own the listener which the kernel chooses for an address and port.
+    """Return the users that own the listener for an address and port.
 
-    Empty: nobody listens there; None: this system does not say.
+    Empty: no listener; None: not supported by this system.
     """
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
     exact = _spelt(ip)
     anywhere = "0" * len(exact)
-    # The one with the address itself is chosen before one that listens everywhere.
+    # The kernel prefers a listener on the exact address to one on all addresses.
     wanted = ([exact, _MAPPED + exact], [anywhere], ["0" * 32])
     try:
         rows = [row for table in _TABLES if table.exists() for row in _listening(table, port)]
@@ -92,7 +92,7 @@ def owners(address: str, port: int) -> frozenset[int] | None:
 
 
 def _spelt(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """Return an address as the kernel prints it: words of four bytes in the machine's order."""
+    """Return an address as the kernel prints it: four-byte words in host byte order."""
     packed = ip.packed
     words = (packed[at : at + 4] for at in range(0, len(packed), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
@@ -105,18 +105,17 @@ def _listening(table: Path, port: int) -> Iterator[tuple[str, int]]:
         for line in file:
             fields = line.split()
             if fields[3] != _LISTENING:
-                return  # listeners come first, and there may be very many connections
+                return  # listeners come first, and there may be many connections
             local, _, at = fields[1].partition(":")
             if int(at, 16) == port:
                 yield local, int(fields[7])
 
 
 class KnownListeners(aiohttp.TCPConnector):
-    """Connections that take a token only to listeners of users that are trusted with it."""
+    """A connector that sends tokens only to listeners of trusted users."""
 
     secured_seconds = 600.0
-    """After so long a connection over TLS is made again: a renewed certificate is seen, and one
-    that has expired is refused."""
+    """Maximum age of a TLS connection in seconds, so that certificates are checked again."""
 
     def __init__(
         self,
@@ -127,10 +126,10 @@ class KnownListeners(aiohttp.TCPConnector):
         tls: Contexts | None = None,
         on_certificate: OnCertificate = lambda _address, _expiry: None,
     ) -> None:
-        """Take the answer of `trusted_users`, and what is told of each refused connection.
+        """Take the result of `trusted_users`, and a callback for refused connections.
 
-        `force_close` keeps no connection for the next request. `tls` are the contexts for requests
-        to our own processes. `on_certificate` is told of each certificate that was accepted.
+        `force_close` disables keep-alive. `tls` has the contexts for requests to our own processes.
+        `on_certificate` is called with each accepted certificate.
         """
         super().__init__(force_close=force_close)
         self.tls = tls
@@ -146,10 +145,10 @@ class KnownListeners(aiohttp.TCPConnector):
         traces: "list[Trace]",
         timeout: "ClientTimeout",  # noqa: ASYNC109 - the library's own signature
     ) -> Connection:
-        """Return a connection whose listener was checked, if the request takes a token.
+        """Return a connection; its listener is checked if the request carries a token.
 
         Raises:
-            Impostor: the listener is another user's; nothing was sent.
+            Impostor: the listener belongs to another user; nothing was sent.
         """
         connection = await super().connect(req, traces, timeout)
         while req.is_ssl() and self._is_old(connection):
@@ -164,14 +163,14 @@ class KnownListeners(aiohttp.TCPConnector):
         if protocol not in self._checked:
             if why := self._refusal(connection, self._trusted):
                 connection.close()
-                if not why.endswith(GONE):  # a process that ends closes its listener first
+                if not why.endswith(GONE):  # a process that exits closes its listener first
                     self._on_impostor(why)
                 raise Impostor(why)
             self._checked.add(protocol)
         return connection
 
     def _is_old(self, connection: Connection) -> bool:
-        """Whether a kept connection was secured so long ago that certificates may have changed."""
+        """Whether a TLS connection is so old that certificates may have changed."""
         protocol = connection.protocol
         secured_at = self._secured_at.get(protocol) if protocol is not None else None
         return secured_at is not None and clock.boottime() - secured_at > self.secured_seconds
@@ -186,13 +185,13 @@ class KnownListeners(aiohttp.TCPConnector):
     def _refusal(self, connection: Connection, trusted: frozenset[int]) -> str:
         """Return why no token may be sent over a connection, or nothing."""
         transport = connection.transport
-        # Kept since the connection was made: a socket that was reset has no other end any more.
+        # Stored when the connection was made: a socket that was reset has no peer address.
         peer = transport.get_extra_info("peername") if transport else None
         return refusal(peer[0], peer[1], trusted) if isinstance(peer, tuple) else ""
 
 
 def _is_secret(req: "ClientRequest") -> bool:
-    """Say whether a request proves who we are, by a header or as Freqtrade's WebSocket takes it."""
+    """Whether a request carries credentials, in a header or as Freqtrade's WebSocket takes them."""
     return AUTHORIZATION in req.headers or IN_QUERY in req.url.query
 
 
@@ -200,9 +199,9 @@ def refusal(address: str, port: int, trusted: frozenset[int] | None) -> str:
     """Return why no token may be sent to a listener, or nothing.
 
     Args:
-        address: of the listener, as of a connection's other end.
+        address: of the listener: the peer address of a connection.
         port: of the listener.
-        trusted: the answer of `trusted_users`.
+        trusted: the result of `trusted_users`.
     """
     if trusted is None or not ipaddress.ip_address(address).is_loopback:
         return ""
@@ -215,6 +214,6 @@ def refusal(address: str, port: int, trusted: frozenset[int] | None) -> str:
     who = " and ".join(str(user) for user in sorted(found - trusted))
     return (
         f"no token was sent: the listener on {where} belongs to user {who}, which is "
-        f"neither this user nor root. Fix: find out who took the port (`ss -ltnpe`), or name the "
-        f"user in `{SETTING}` in settings.yml (of an exporter that runs alone: in exporter.yml)"
+        f"neither this user nor root. Fix: find the process on the port (`ss -ltnpe`), or add the "
+        f"user to `{SETTING}` in settings.yml (for a standalone exporter: exporter.yml)"
     )

@@ -1,8 +1,8 @@
-"""Takes secrets out of a text before it is logged, stored or answered.
+"""Redacts secrets from text before it is logged, stored or sent.
 
-Two ways, since neither is enough: the values that this process read from its secret files, in every
-form in which a text may hold them, and whatever stands where secrets stand (`Authorization:`,
-`password=`, the password of a URL). Rather too much is taken than too little.
+Two methods are combined: known values, which this process read from its secret files, in all their
+encodings; and patterns (`Authorization:`, `password=`, the password of a URL). It redacts too much
+rather than too little.
 """
 
 import base64
@@ -14,15 +14,15 @@ from urllib.parse import quote, quote_plus
 REDACTED = "[redacted]"
 
 SHORTEST = 5
-"""Characters; a shorter one would be found in half of all words."""
+"""Minimum length of a known value; shorter ones would match ordinary words."""
 
 MOST = 256
-"""Values that are known at a time; of more the oldest is forgotten. A bot has ten."""
+"""Maximum number of known values; the oldest is dropped. A bot has ten."""
 
 _lock = threading.Lock()
 _values: dict[str, tuple[str, ...]] = {}
 _forms: tuple[str, ...] = ()
-"""The longest first: one may be a part of another."""
+"""Longest first: one may contain another."""
 
 _NAMES = (
     r"pass(?:word|wd|phrase)|secret|authorization|cookie|credentials?"
@@ -34,33 +34,33 @@ _TRIGGERS = (
     *("apikey", "apisign", "apitoken", "api-", "api_", "api ", "privatekey", "private-"),
     *("private_", "private ", "token", "bearer ", "basic ", "://"),
 )
-"""In small letters; a text without any of them is not searched: most have none."""
+"""Lower case; a text without any of them, as most, is not searched."""
 
 _PATTERNS = (
-    # "password": "…" and 'password': '…', also inside a text that is itself in quotes.
+    # "password": "…" and 'password': '…', also in quoted text.
     (
         rf"""((?:{_NAMES})(\\*["'])\s*[:=]\s*b?\2)(?:(?!\2)(?:\\.|[^\\])){{0,4096}}(?=\2)""",
         rf"\1{REDACTED}",
     ),
-    # Headers: the whole value, which may be of several words.
+    # Headers: the whole value, which may have several words.
     (
         r"""((?:authorization|cookie)\s*:\s*)(?=\S)(?!\[redacted\])[^"'\\\r\n]+""",
         rf"\1{REDACTED}",
     ),
-    # password=… as in query strings and connection strings; `token: it is empty` is a sentence.
+    # password=… as in query and connection strings; `token: it is empty` is prose.
     (
         rf"""((?:{_NAMES})\s*(?:=\s*|:\s*(?=\S{{8}})))(?=\S)(?!\[redacted\])[^\s"'\\&]+""",
         rf"\1{REDACTED}",
     ),
     (r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", rf"\1 {REDACTED}"),
-    # USER:PASSWORD@ of a URL; the user alone is a token sometimes.
+    # USER:PASSWORD@ of a URL; the user alone may be a token.
     (r"""(://)[^\s/@"'\\]+@""", rf"\1{REDACTED}@"),
 )
 _COMPILED = tuple((re.compile(one, re.IGNORECASE), instead) for one, instead in _PATTERNS)
 
 
 def known(value: str) -> str:
-    """Have a secret taken out of every text from now on; return it."""
+    """Register a secret to redact; return it."""
     if len(value) < SHORTEST or value in _values:
         return value
     with _lock:
@@ -72,7 +72,7 @@ def known(value: str) -> str:
 
 
 def forget_all() -> None:
-    """Know no secret any more; for tests."""
+    """Forget all registered secrets; for tests."""
     with _lock:
         _values.clear()
         _set_forms()
@@ -91,13 +91,13 @@ def redact(text: str) -> str:
 
 
 def _set_forms() -> None:
-    global _forms  # noqa: PLW0603 - replaced whole, so that readers need no lock
+    global _forms  # noqa: PLW0603 - replaced atomically, so readers need no lock
     found = {form for forms in _values.values() for form in forms}
     _forms = tuple(sorted(found, key=len, reverse=True))
 
 
 def _forms_of(value: str) -> tuple[str, ...]:
-    """Return how a text may hold a secret: plain, escaped once or twice, in a URL, in base64."""
+    """Return the encodings of a secret: plain, escaped once or twice, in a URL, in base64."""
     plain = {value, quote(value, safe=""), quote(value), quote_plus(value)}
     plain |= {repr(value)[1:-1], repr(value.encode())[2:-1]}
     plain.add(base64.b64encode(value.encode()).decode().rstrip("="))

@@ -1,6 +1,6 @@
 """systemd's notification protocol (sd_notify): ready, stopping, and the watchdog.
 
-The watchdog is fed only while the process does its work, so that systemd restarts one that hangs.
+The watchdog is notified only while the process is healthy, so that systemd restarts a hung process.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ from trading_ops.config.settings import notification_socket
 _log = logs.get(__name__)
 
 FEEDS = 4
-"""Within the time after which systemd kills the process."""
+"""Notifications per watchdog timeout."""
 
 
 @contextlib.asynccontextmanager
 async def ready(works: Callable[[], bool]) -> AsyncIterator[None]:
-    """Tell systemd that this process is ready, and feed its watchdog; at the end, that it stops.
+    """Notify systemd of ready and stopping, and feed its watchdog.
 
-    Without systemd nothing is done.
+    Does nothing without systemd.
 
     Args:
-        works: whether the process does its work.
+        works: returns whether the process is healthy.
     """
     address, seconds = notification_socket()
     _tell(address, "READY=1")
@@ -42,14 +42,17 @@ async def _feed(address: str, pause: float, works: Callable[[], bool]) -> None:
         if works():
             _tell(address, "WATCHDOG=1")
         else:
-            _log.error("watchdog_not_fed", reason="this process does not do its work")
+            _log.error(
+                "watchdog_not_fed",
+                reason="this process is unhealthy",
+            )
         await asyncio.sleep(pause)
 
 
 def _tell(address: str, state: str) -> None:
     if not address:
         return
-    # A leading @ stands for the zero byte of an abstract address.
+    # A leading @ means an abstract address, which starts with a zero byte.
     path = "\0" + address[1:] if address.startswith("@") else address
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sending:

@@ -1,14 +1,14 @@
-"""A bot's SQLAlchemy engine says everything of its pool and its statements, by one line.
+"""Records metrics of a bot's SQLAlchemy engine: its pool and its statements.
 
 watch_engine(metrics, engine)
 
-It needs SQLAlchemy and `trading_ops.instrument`, nothing else. A statement is called by its verb
-and its first table (`select_orders`), or as its execution option says:
+It needs only SQLAlchemy and `trading_ops.instrument`. A statement is named by its verb and first
+table (`select_orders`), or by its execution option:
 
 connection.execute(select(orders), execution_options={STATEMENT: "open_orders"})
 
-What is timed is the statement's execution: reading the rows of a cursor that is not buffered is
-not in it, and neither is the commit. `metrics.query` around the whole transaction has both.
+It times the execution of the statement, without reading the rows of an unbuffered cursor and
+without the commit. `metrics.query` around the whole transaction includes both.
 """
 
 import re
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 STATEMENT = "trading_statement"
-"""The execution option that names a statement; for the label, so never with a value in it."""
+"""Execution option with the name of a statement: a label, so never include values."""
 
 BEGAN = "trading_ops_began"
-"""Where the start of what is timed is kept: in SQLAlchemy's own object of it."""
+"""Key of the start time in SQLAlchemy's objects."""
 
 LOOKED_AT = 1000
-"""Characters of a statement from which its name is taken."""
+"""Characters of a statement that are parsed for its name."""
 
 NAMED = 256
-"""Statements whose names are remembered."""
+"""Maximum number of cached statement names."""
 
 LONGEST = 60
-"""Characters of a table's name that are used."""
+"""Maximum characters of a table's name."""
 
 VERBS = frozenset(
     {
@@ -61,26 +61,26 @@ _TABLE = re.compile(
 def watch_engine(
     metrics: DatabaseFacts, engine: "Engine | AsyncEngine", *, pool: str = "main"
 ) -> None:
-    """Record all that happens at an engine from now on; once for each engine.
+    """Record metrics of an engine from now on; call once per engine.
 
     Args:
         metrics: of the bot.
         engine: as `create_engine` or `create_async_engine` made it.
-        pool: a name for its pool; another for each engine.
+        pool: a unique name for its pool.
     """
     watched = engine if isinstance(engine, Engine) else engine.sync_engine
     _Watch(metrics, watched, pool).begin()
 
 
 class _Watch:
-    """Listens to one engine; an error in here would be the bot's, so all of it is plain."""
+    """Listens to one engine; an error here would break the bot, so it is kept simple."""
 
     def __init__(self, metrics: DatabaseFacts, engine: Engine, pool: str) -> None:
-        """Take what is watched."""
+        """Take the engine and its metrics."""
         self._metrics = metrics
         self._engine = engine
         self._pool = pool
-        # By the identity of their records; for a pool that does not count its connections itself.
+        # By the identity of their records; for pools that do not count connections themselves.
         self._taken: set[int] = set()
 
     def begin(self) -> None:
@@ -108,10 +108,10 @@ class _Watch:
 
     @property
     def _queue(self) -> QueuePool:
-        """Return the pool as it is now: `dispose` makes a new one."""
+        """Return the current pool: `dispose` creates a new one."""
         pool = self._engine.pool
         if not isinstance(pool, QueuePool):
-            raise TypeError("the pool became another kind of pool")
+            raise TypeError("the pool was replaced by another kind of pool")
         return pool
 
     # The pool
@@ -126,7 +126,7 @@ class _Watch:
         return max(0, self._queue.overflow())
 
     def _time_waits(self, engine: Engine) -> None:
-        """Time `connect` of the engine's pool, which no event surrounds."""
+        """Time `connect` of the engine's pool, which has no events."""
         connect = engine.pool.connect
 
         def timed() -> PoolProxiedConnection:
@@ -155,7 +155,7 @@ class _Watch:
             self._metrics.pool_hold(self._pool, time.perf_counter() - began)
 
     def _left(self, connection: object, record: ConnectionPoolEntry) -> None:
-        """Count a connection that was taken out of the pool for good as given back."""
+        """Count a connection that was detached from the pool as returned."""
         self._checkin(connection, record)
 
     def _invalidated(self, *_: object) -> None:
@@ -175,7 +175,7 @@ class _Watch:
         error = failure.sqlalchemy_exception or failure.original_exception
         kind = kind_of(error)
         if kind == OTHER and failure.connection is None:
-            kind = "disconnected"  # no connection was to be had
+            kind = "disconnected"  # no connection was available
         self._metrics.database_error(kind)
         self._ended(failure.execution_context, failure.statement or "")
 
@@ -189,15 +189,15 @@ class _Watch:
 
 
 def _size_of(pool: QueuePool) -> Callable[[], float] | None:
-    """Return what reads how many connections the pool may have; None where there is no bound."""
-    # It has no public name; a version that called it otherwise would cost this one figure.
+    """Return a function that reads the maximum of connections; None: unlimited."""
+    # Not a public attribute; if a version renames it, only this value is lost.
     beyond = getattr(pool, "_max_overflow", -1)
     return None if beyond < 0 else lambda: pool.size() + beyond
 
 
 @lru_cache(NAMED)
 def name_of(statement: str) -> str:
-    """Return a name for a statement by its verb and its first table; never more of its text."""
+    """Return a name for a statement: its verb and first table, never more of its text."""
     verb = _VERB.match(statement)
     if verb is None or (word := verb[1].lower()) not in VERBS:
         return OTHER

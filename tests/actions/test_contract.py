@@ -175,7 +175,7 @@ async def test_only_a_bot_that_is_unwell_is_restarted(
     restart = actions["restart_bot"]
     call = make_call(world, "restart_bot")
     world.bot_status = "ok"
-    assert "well" in str(await restart.precondition(call))
+    assert "healthy" in str(await restart.precondition(call))
     for status in ("degraded", "failing"):
         world.bot_status = status
         assert await restart.precondition(call) is None

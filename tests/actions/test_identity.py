@@ -52,8 +52,8 @@ class Seen:
     ("claims", "processes", "named"),
     [
         (["1:1"], [RUNS], None),
-        (["7:7"], [RUNS], "process 7:7 answers for alpha, and its service manager runs 1:1"),
-        (["1:1"], [ENDED], "process 1:1 answers for alpha, and its service manager runs nothing"),
+        (["7:7"], [RUNS], "process 7:7 answers for alpha, but its service manager runs 1:1"),
+        (["1:1"], [ENDED], "process 1:1 answers for alpha, but its service manager runs nothing"),
         (["1:1"], [NEVER_RAN], None),
         ([DEAD], [RUNS], None),
         (["1:1"], [UNDER_SYSTEMD], None),

@@ -28,7 +28,10 @@ def call() -> Call:
 async def test_the_sentence_is_told_about_the_target(call: Call) -> None:
     """As it is, but for its spaces; a new line would end a mail's header."""
     heard = Heard(room=2)
-    assert await Notify(heard).perform(call) == "people are told: Ada looks after alpha until 18:00"
+    assert (
+        await Notify(heard).perform(call)
+        == "on-call is notified: Ada looks after alpha until 18:00"
+    )
     spaced = replace(call, params={"message": " look \r\n at\tit "})
     await Notify(heard).perform(spaced)
     assert heard.said == [("alpha", "Ada looks after alpha until 18:00"), ("alpha", "look at it")]

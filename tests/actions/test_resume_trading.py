@@ -52,10 +52,10 @@ async def test_the_named_holds_are_lifted_in_the_persons_name_and_once(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"ordered_by": None}, "only a person"),
-        ({"params": {"holds": "all"}}, "name the holds"),
-        ({"params": {"holds": "h1, all"}}, "name the holds"),
-        ({"params": {"holds": " , "}}, "name the holds"),
+        ({"ordered_by": None}, "only an operator"),
+        ({"params": {"holds": "all"}}, "holds"),
+        ({"params": {"holds": "h1, all"}}, "holds"),
+        ({"params": {"holds": " , "}}, "holds"),
     ],
 )
 async def test_what_nobody_has_seen_is_not_lifted(

@@ -41,7 +41,7 @@ def test_a_bot_is_restarted_in_order(stack: Stack) -> None:
     before = life(stack)
     refused = stack.run("restart", "alpha", "--reason", "x")
     assert (refused.returncode, life(stack)) == (1, before)
-    assert "says that it is well" in refused.stderr
+    assert "reports that it is healthy" in refused.stderr
     code, said = stack.json("restart", "alpha", "--drain", "--reason", "settings")
     assert (code, said["restarted"]) == (0, True)
     assert life(stack) != before

@@ -48,7 +48,7 @@ def test_the_root_is_named_by_the_environment(tmp_path: Path) -> None:
         ("poll_interval_seconds: 0\n", "$.poll_interval_seconds"),
         ("poll_interval_seconds: .nan\n", "$.poll_interval_seconds"),
         ("agent_silence_seconds: -1\n", "$.agent_silence_seconds"),
-        ("- var\n", "no mapping"),
+        ("- var\n", "mapping"),
         ("var: [\n", "correct or remove the file"),
     ],
 )
@@ -66,7 +66,7 @@ def test_mistakes_name_file_key_and_fix(tmp_path: Path, text: str, expected: str
     ("name", "value", "expected"),
     [
         ("TRADING_OPS_POLL_INTERVAL_SECONDS", "abc", "Expected `float`"),
-        ("TRADING_OPS_POL_INTERVAL", "1", "there is no such setting"),
+        ("TRADING_OPS_POL_INTERVAL", "1", "unknown setting"),
     ],
 )
 def test_mistakes_in_the_environment_name_the_variable(
@@ -166,8 +166,8 @@ CANARY = "canary-7f3a"
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (f"mysql://u:{CANARY}@h/x", "mysql is neither PostgreSQL nor SQLite"),
-        (f"postgresql+asyncpg://u:{CANARY}@h/x", "neither PostgreSQL nor SQLite"),
+        (f"mysql://u:{CANARY}@h/x", "unsupported database 'mysql'"),
+        (f"postgresql+asyncpg://u:{CANARY}@h/x", "unsupported database"),
         (f"u:{CANARY}@h/x", "write postgresql://USER@HOST/DATABASE"),
         (f"postgresql:/u:{CANARY}@h/x", "write postgresql://USER@HOST/DATABASE"),
         (f"postgresql://u:{CANARY}@h/x", "var/secrets/database_password"),
@@ -274,7 +274,7 @@ def test_a_link_does_not_hide_the_mode(open_folder: Path, tmp_path: Path) -> Non
     link = tmp_path / "token"
     link.symlink_to(path)
     named = load_settings(open_folder, {"TRADING_OPS_TOKEN_FILE": str(link)})
-    with pytest.raises(ConfigError, match="every user"):
+    with pytest.raises(ConfigError, match="every local user"):
         _ = named.command_token
 
 

@@ -42,7 +42,7 @@ def test_a_bot_of_another_service_manager_may_trade_anywhere() -> None:
     text = text.replace("{manager: supervisor, unit: bot-alpha, restarts: reconciler}", SYSTEMD)
     (bot,) = parse_targets(text + NODE, where="test").of_kind(Kind.BOT)
     assert bot.venue == "kraken"
-    with pytest.raises(ConfigError, match="is no plain name"):
+    with pytest.raises(ConfigError, match="invalid venue name"):
         parse_targets(text.replace("venue: kraken", "venue: A/B") + NODE, where="test")
 
 
@@ -56,24 +56,24 @@ def test_a_bot_of_another_service_manager_may_trade_anywhere() -> None:
         ("kind: venue", "kind: casino", "Fix: one of bot, "),
         ("    kind: venue", "    kid: venue", "kid"),
         ("name: alpha", "name: Alpha!", "lower-case letters"),
-        ("name: exporter", "name: alpha", "the name is used twice"),
+        ("name: exporter", "name: alpha", "duplicate name"),
         ("kind: exporter", "kind: exporter\n    token_file: a", "of kind exporter"),
         ("kind: bot", "kind: bot\n    token_file: ''", "token_file: it is empty"),
-        ("venue: paper", "venue: nowhere", "'nowhere' is no registered venue"),
-        ("venue: paper", "venue: exporter", "'exporter' is no registered venue"),
+        ("venue: paper", "venue: nowhere", "unknown venue 'nowhere'"),
+        ("venue: paper", "venue: exporter", "unknown venue 'exporter'"),
         (
             "    faults: 127.0.0.1:8402 ",
             "    # ",
-            "targets[alpha].service: the supervisor runs the",
+            "targets[alpha].service: the supervisor runs only the",
         ),
         ("address: 127.0.0.1:8401 ", "address: 127.0.0.1:8402 ", "choose a free port"),
-        ("address: 127.0.0.1:8401", "address: 0.0.0.0:8401", "is not one address"),
-        ("address: 127.0.0.1:8401", "address: localhost:8401", "is not one address"),
-        ("address: 127.0.0.1:8401", "address: 127.0.0.1:99999", "99999 is no port"),
-        ("address: 127.0.0.1:8401", "address: 127.0.0.1", "is no host:port"),
-        ("{strategy: sma_cross}", "{bot: beta}", "'bot' cannot be a label"),
-        ("{strategy: sma_cross}", '{"a-b": c}', "'a-b' cannot be a label"),
-        ("{strategy: sma_cross}", "{__scheme__: https}", "'__scheme__' cannot be a label"),
+        ("address: 127.0.0.1:8401", "address: 0.0.0.0:8401", "is not a single address"),
+        ("address: 127.0.0.1:8401", "address: localhost:8401", "is not a single address"),
+        ("address: 127.0.0.1:8401", "address: 127.0.0.1:99999", "invalid port 99999"),
+        ("address: 127.0.0.1:8401", "address: 127.0.0.1", "invalid address"),
+        ("{strategy: sma_cross}", "{bot: beta}", "reserved label 'bot'"),
+        ("{strategy: sma_cross}", '{"a-b": c}', "reserved label 'a-b'"),
+        ("{strategy: sma_cross}", "{__scheme__: https}", "reserved label '__scheme__'"),
         ("unit: bot-alpha", "unit: ../../tmp/x", "'../../tmp/x' is not a unit of supervisor"),
         (
             "{manager: supervisor, unit: bot-alpha,",
@@ -98,18 +98,22 @@ def test_a_bot_of_another_service_manager_may_trade_anywhere() -> None:
         (
             "{manager: supervisor, unit: bot-alpha,",
             "{manager: supervisor, unit: bot-alpha, node: paper,",
-            "the supervisor runs on no node",
+            "the supervisor does not run on a node",
         ),
-        ("address: 127.0.0.1:8411", "address: localhost:8411", "is not one address"),
-        ("address: 127.0.0.1:8411", "address: -x:8411", "is no host:port"),
+        ("address: 127.0.0.1:8411", "address: localhost:8411", "is not a single address"),
+        ("address: 127.0.0.1:8411", "address: -x:8411", "invalid address"),
         ("address: 127.0.0.1:8411", "address: 10.0.0.5:8411", "without TLS. Fix: write it as 127"),
         ("address: 127.0.0.1:8411", "address: 10.0.0.5:8411", "add `tls: true`"),
         ("address: 127.0.0.1:8411", "address: bot.example.com:8411", "add `tls: true`"),
         ("address: 127.0.0.1:8411", "address: 127.0.0.1:8411\n    tls: true", "without TLS"),
-        ("address: 127.0.0.1:8401", "address: 127.0.0.1:8401\n    tls: true", "has no TLS"),
-        ("kind: mail", "kind: supervisor", "several are of kind supervisor"),
-        ("kind: supervisor", "kind: node", "there is no target of kind supervisor"),
-        ("kind: alertmanager", "kind: exporter", "there is none of kind alertmanager"),
+        (
+            "address: 127.0.0.1:8401",
+            "address: 127.0.0.1:8401\n    tls: true",
+            "does not support TLS",
+        ),
+        ("kind: mail", "kind: supervisor", "more than one target of kind supervisor"),
+        ("kind: supervisor", "kind: node", "no target of kind supervisor"),
+        ("kind: alertmanager", "kind: exporter", "no target of kind alertmanager"),
     ],
 )
 def test_mistakes_are_explained(old: str, new: str, expected: str) -> None:
@@ -145,7 +149,7 @@ def test_a_missing_registry(tmp_path: Path) -> None:
 def test_a_registry_that_is_no_text(tmp_path: Path) -> None:
     """A sentence, no traceback."""
     (tmp_path / "targets.yml").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="no UTF-8"):
+    with pytest.raises(ConfigError, match="UTF-8"):
         load_targets(tmp_path / "targets.yml")
 
 
@@ -215,10 +219,10 @@ def test_a_service_on_a_node_is_read(service: str, manager: Manager) -> None:
 @pytest.mark.parametrize(
     ("service", "expected"),
     [
-        ("{manager: command, unit: a, node: host-1}", "there is no command for status"),
+        ("{manager: command, unit: a, node: host-1}", "missing command for status"),
         (
             "{manager: command, unit: a, node: host-1, commands: {status: [s], restart: [/bin/r]}}",
-            "does not begin with an absolute path",
+            "must start with an absolute path",
         ),
         (
             (
@@ -227,7 +231,7 @@ def test_a_service_on_a_node_is_read(service: str, manager: Manager) -> None:
             ),
             "unknown verb 'reload'",
         ),
-        ("{manager: docker, unit: a, node: host-1, commands: {start: [/a]}}", "needs no commands"),
+        ("{manager: docker, unit: a, node: host-1, commands: {start: [/a]}}", "takes no commands"),
         ("{manager: docker, unit: ../a, node: host-1}", "is not a unit of docker"),
         ("{manager: systemd, unit: a.socket, node: host-1}", "is not a unit of systemd"),
         ("{manager: docker, unit: a, node: nowhere}", "'nowhere' is not a target of kind node"),

@@ -1,5 +1,5 @@
-"""What a runbook's step can do: one file an action, each with `perform` and `probe`.
+"""The actions of runbook steps, each with `perform` and `probe`.
 
-An action knows what it needs only by Protocol (`base`); `app` wires the real clients in. An action
-is found by its name in `registry`, never by anything that an alert says.
+Actions depend on Protocols only (`base`); `app` passes in the real clients. An action is looked up
+by name in `registry`, never by the content of an alert.
 """

@@ -1,4 +1,4 @@
-"""What an action is, and what it may ask for."""
+"""The interface of an action, and of the clients that it uses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ class Result(Protocol):
 
     @property
     def outcome(self) -> str:
-        """`succeeded`, `failed`, `running`, or `unknown`: begun by a process that has died."""
+        """`succeeded`, `failed`, `running`, or `unknown`: started by a process that died."""
 
     @property
     def succeeded(self) -> bool:
-        """Whether the effect happened."""
+        """Whether the action succeeded."""
 
     @property
     def detail(self) -> str:
-        """What the executor says of it, for people."""
+        """The executor's result text."""
 
     @property
     def before(self) -> str | None:
-        """Of a restart: the incarnation that ran when it was begun."""
+        """For a restart: the incarnation that ran when it started."""
 
 
 class Health(Protocol):
-    """A bot's own word about itself."""
+    """The health that a bot reports."""
 
     @property
     def status(self) -> str:
@@ -39,24 +39,24 @@ class Health(Protocol):
 
     @property
     def incarnation(self) -> str:
-        """Which run of the process answered."""
+        """Identity of the process that answered."""
 
 
 class Executor(Protocol):
-    """Where effects happen, guarded by a fence and a memory of attempts."""
+    """Executes actions; deduplicates attempts and rejects stale fences."""
 
     async def attempt(self, attempt_id: str) -> Result | None:
-        """Return the kept answer, or None when the attempt never arrived."""
+        """Return the stored result, or None if the attempt never arrived."""
 
     async def raise_fence(self, fence: int) -> None:
-        """Have everything with a lower token refused from now on."""
+        """Reject all requests with a lower fence from now on."""
 
 
 class BotControl(Executor, Protocol):
     """A bot's agent."""
 
     async def health(self) -> Health:
-        """Return the bot's health, asked directly."""
+        """Return the bot's health, from the bot itself."""
 
     async def command(
         self,
@@ -67,7 +67,7 @@ class BotControl(Executor, Protocol):
         fence: int,
         within: timedelta,
     ) -> Result:
-        """Have the bot carry out a command."""
+        """Send the bot a command and return the result."""
 
 
 class Process(Protocol):
@@ -75,34 +75,34 @@ class Process(Protocol):
 
     @property
     def incarnation(self) -> str | None:
-        """`<pid>:<start time>`, of the last life while it does not run, or None."""
+        """`<pid>:<start time>`, of the last process while it is down, or None."""
 
     @property
     def agents(self) -> str | None:
-        """The incarnation that the agent in it reports; None: not known."""
+        """The incarnation that its agent reports; None: unknown."""
 
     @property
     def pid(self) -> int | None:
-        """Its number, or None while it does not run."""
+        """The process id, or None while it is down."""
 
 
 class ServiceUnit(Executor, Protocol):
-    """One process at its service manager."""
+    """A process under its service manager."""
 
     async def process(self) -> Process:
-        """Return the process as it is now."""
+        """Return the current state of the process."""
 
     async def restart(
         self, *, incarnation: str | None, attempt_id: str, fence: int, within: timedelta
     ) -> Result:
-        """Restart exactly the process that is meant."""
+        """Restart the process, only if it is the given incarnation."""
 
 
 class Notices(Protocol):
-    """Where people are told something."""
+    """Notifies on-call."""
 
     def show(self, target: Target, message: str) -> bool:
-        """Tell them; return whether there was room for it."""
+        """Publish a notice; return False when too many are active."""
 
 
 class Clients(Protocol):
@@ -117,7 +117,7 @@ class Clients(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One attempt, as an action sees it."""
+    """One attempt of an action."""
 
     attempt_id: AttemptId
     fence: int
@@ -125,58 +125,58 @@ class Call:
     params: Mapping[str, str]
     within: timedelta
     ordered_by: str | None = None
-    """The person who ordered it by hand; None: a runbook did."""
+    """The operator who ordered it; None: a runbook step."""
 
     reason: str = ""
-    """Why, in that person's words."""
+    """The operator's reason."""
 
 
 class Probe(StrEnum):
-    """What became of an attempt whose outcome is unknown."""
+    """The result of probing an attempt whose outcome is unknown."""
 
     DONE = "done"
     FAILED = "failed"
     NOT_DONE = "not_done"
-    """It never arrived, and can never arrive any more."""
+    """It never arrived, and never will."""
 
     UNKNOWN = "unknown"
 
 
 class Action(Protocol):
-    """One thing that a runbook's step can do."""
+    """An action of a runbook step."""
 
     name: ClassVar[str]
     delivery: ClassVar[Delivery]
     params: ClassVar[frozenset[str]]
-    """Names of the parameters that a step must give, all of them and no other."""
+    """Parameters that a step must give: all of these and no others."""
 
     kinds: ClassVar[frozenset[Kind]]
-    """What it can be done to; a runbook passes over its step for any other target."""
+    """Kinds of target that it supports; a runbook skips the step for other kinds."""
 
     two_persons: ClassVar[bool]
-    """Whether it always needs a second person's approval when it is ordered by hand."""
+    """Whether a manual run always needs another operator's approval."""
 
     by_hand_only: ClassVar[bool]
-    """Whether only a person orders it, and no runbook may name it."""
+    """Whether it is manual only: no runbook may use it."""
 
     async def precondition(self, call: Call) -> str | None:
-        """Return why it must not be done now, probed on the target; None: go ahead."""
+        """Probe the target; return why the action must not run now, or None."""
 
     async def perform(self, call: Call) -> str:
-        """Do it; return what was done, for people.
+        """Run the action; return the result text.
 
         Raises:
-            ActionError: it was not done, and trying the same again is useless.
-            Refused: the same, said by the executor.
-            Unreachable: nobody answered: whether it was done is unknown.
+            ActionError: it failed, and retrying does not help.
+            Refused: the executor rejected it.
+            Unreachable: no answer; the outcome is unknown.
         """
 
     async def probe(self, call: Call) -> Probe:
-        """Find out what became of an attempt whose outcome is unknown."""
+        """Find the outcome of an attempt whose outcome is unknown."""
 
 
 async def probe_executor(executor: Executor, call: Call) -> Probe:
-    """Probe through the executor's memory, once nothing late can arrive any more.
+    """Probe the executor's record of attempts, after raising the fence.
 
     The fence is raised first (`call.fence` is newer than the attempt's), so that "never arrived"
     also means "never will".

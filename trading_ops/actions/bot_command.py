@@ -1,4 +1,4 @@
-"""Actions that are one command of the bot's agent, which may be repeated without harm."""
+"""Actions that are one idempotent command of the bot's agent."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -10,11 +10,11 @@ from trading_ops.errors import ActionError
 
 
 class BotCommand:
-    """Sends one command to the bot's agent and takes its word for what was done."""
+    """Sends one command to the bot's agent."""
 
     name: ClassVar[str]
     command: ClassVar[str] = ""
-    """What the agent calls it; empty: like the action."""
+    """The agent's name of the command; empty: the action's name."""
 
     delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
     params: ClassVar[frozenset[str]] = frozenset()
@@ -30,12 +30,12 @@ class BotCommand:
         return call.params
 
     async def precondition(self, call: Call) -> str | None:
-        """Nothing speaks against it: it can be done again without harm."""
+        """No precondition: it is idempotent."""
         del call
         return None
 
     async def perform(self, call: Call) -> str:
-        """Send the command and wait for the bot's answer."""
+        """Send the command and wait for the result."""
         result = await self._clients.bot(call.target).command(
             self.command or self.name,
             self.body(call),
@@ -48,5 +48,5 @@ class BotCommand:
         return result.detail
 
     async def probe(self, call: Call) -> Probe:
-        """Ask the agent what it remembers."""
+        """Probe the agent's record of attempts."""
         return await probe_executor(self._clients.bot(call.target), call)

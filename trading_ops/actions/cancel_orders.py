@@ -1,4 +1,4 @@
-"""Cancel every open order of the bot, protective stops too; positions stay as they are."""
+"""Cancel all open orders of the bot, including protective stops; positions are not changed."""
 
 from typing import ClassVar
 
@@ -8,10 +8,10 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class CancelOrders(BotCommand):
-    """Takes off the market what nobody may be able to take off later.
+    """Cancels all open orders while that is still possible.
 
-    The safe direction: it opens nothing, and cancelling what is cancelled does no harm. A bot that
-    trades on places new orders in its next pass; halt it first where that is not wanted.
+    A safe action: idempotent, and opens nothing. A bot that keeps trading places new orders in its
+    next pass; halt it first if that is not wanted.
     """
 
     name: ClassVar[str] = "cancel_orders"

@@ -1,4 +1,4 @@
-"""Have the bot drop what waits in its queues and that nobody waits for any more."""
+"""Drop stale items from the bot's queues."""
 
 from typing import ClassVar
 
@@ -7,9 +7,9 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class ClearQueue(BotCommand):
-    """Never an order, nor a change of the records: what somebody still wants keeps its place.
+    """Drops only items without a waiting caller: never an order or a change of the records.
 
-    It fails when there is nothing of that kind, so that the runbook goes on.
+    It fails when there is nothing to drop, so that the runbook continues with the next step.
     """
 
     name: ClassVar[str] = "clear_queue"

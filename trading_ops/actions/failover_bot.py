@@ -1,4 +1,4 @@
-"""Have a bot's leading instance give its leadership up, so that a standby takes over."""
+"""Make the leader of a bot step down, so that a standby takes over."""
 
 from typing import ClassVar
 
@@ -8,12 +8,11 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class FailoverBot(BotCommand):
-    """The target is the instance that leads: a standby, or one that nobody watches, refuses.
+    """The target is the leader; a standby, or a leader without a standby, refuses.
 
-    At most once for each attempt, behind the instance's own fence: done again it would take the
-    leadership from the next one. The old leader cancels its orders, gives the lease up, ends, and
-    is a standby after its next start. The token of the lease keeps it from the records and its
-    nonces from the venue, whatever becomes of the rest.
+    At most once per attempt, behind the instance's fence: a repeat would remove the new leader. The
+    old leader cancels its orders, releases the lease, exits, and restarts as a standby. The fencing
+    token of the lease protects the records, and its nonces the venue, even if the rest fails.
     """
 
     name: ClassVar[str] = "failover_bot"

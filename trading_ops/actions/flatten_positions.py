@@ -1,7 +1,7 @@
-"""Out of every position, in the only order that works: halt, exit, see that nothing is open, stop.
+"""Close all positions: halt, exit, check that nothing is open, stop.
 
-It costs what the market takes at that moment, so a second person must approve it. The halt, named
-after the attempt, stands whatever becomes of the rest.
+It trades at market prices, so another operator must approve it. The halt, whose id is the
+attempt's, stays in force even if the rest fails.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from trading_ops.domain.target import Kind
 
 
 class FlattenPositions(BotCommand):
-    """Closes every position of a Freqtrade at the market, then stops it; it stays halted."""
+    """Closes all positions of a Freqtrade at market, then stops it; it stays halted."""
 
     name: ClassVar[str] = "flatten_positions"
     command: ClassVar[str] = "flatten"
@@ -24,13 +24,13 @@ class FlattenPositions(BotCommand):
     two_persons: ClassVar[bool] = True
 
     def body(self, call: Call) -> Mapping[str, str]:
-        """Return the hold that stands from its first step on."""
+        """Return the hold that the first step places."""
         return hold_of(call)
 
     async def probe(self, call: Call) -> Probe:
-        """Count what is open: nothing is what was wanted, whoever did it.
+        """Count open positions: it succeeded if there are none.
 
-        What is left will not be closed by this attempt any more: whoever carried it out is gone.
+        Otherwise it failed: the process that ran the attempt is gone and will not close the rest.
         """
         found = await self._clients.bot(call.target).command(
             "is_flat", {}, attempt_id=call.attempt_id, fence=call.fence, within=call.within

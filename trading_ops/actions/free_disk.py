@@ -1,4 +1,4 @@
-"""Have the bot give back what old log files take of its disk."""
+"""Remove old log files of the bot to free disk space."""
 
 from typing import ClassVar
 
@@ -7,10 +7,10 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class FreeDisk(BotCommand):
-    """Removes log files that were moved aside, the oldest first, down to a tenth of their bound.
+    """Removes rotated log files, oldest first, down to a tenth of their size limit.
 
-    Never a backup, a record or a file of others: only what the log's own policy would remove later.
-    It fails when there is nothing to remove, so that the runbook goes on.
+    Never a backup, a record or another file: only what log retention would remove later. It fails
+    when there is nothing to remove, so that the runbook continues with the next step.
     """
 
     name: ClassVar[str] = "free_disk"

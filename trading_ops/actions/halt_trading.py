@@ -1,4 +1,4 @@
-"""Let the bot submit and change nothing more; cancels and queries pass."""
+"""Halt the bot: no new or amended orders; cancels and queries still work."""
 
 from typing import ClassVar
 

@@ -1,7 +1,7 @@
-"""Actions that lay a hold on a bot: the safe direction, which passes every gate but a pause.
+"""Actions that place a hold on a bot: safe actions, which pass every gate except a pause.
 
-The hold's id is the attempt's, so laying it twice is one hold. The reconciler finds it in the bot's
-next report and keeps it; it stands until a person lifts it. Its owner is who ordered it.
+The hold's id is the attempt's, so a repeat is the same hold. The reconciler finds it in the bot's
+next report and stores it; it stays until an operator releases it. Its owner is whoever ordered it.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import BOTS, Kind
 
 OWNER = "reconciler"
-"""Of what a runbook asks for: a hold that does not stop recovery, as a person's does."""
+"""Owner of holds by runbooks, which, unlike operators' holds, do not suppress remediation."""
 
 
 class HoldTrading(BotCommand):
-    """Lays one hold through the bot's agent, which answers while the bot's own loop is stuck."""
+    """Places one hold through the bot's agent, which answers even if the bot's loop is stuck."""
 
     delivery: ClassVar[Delivery] = Delivery.SAFE_DIRECTION
     kinds: ClassVar[frozenset[Kind]] = BOTS
@@ -28,7 +28,7 @@ class HoldTrading(BotCommand):
 
 
 def hold_of(call: Call) -> Mapping[str, str]:
-    """Return the hold that an attempt lays: its id, and who wants it and why."""
+    """Return the hold of an attempt: id, owner and reason."""
     step = f"a runbook's step, attempt {call.attempt_id}"
     owner, reason = OWNER, step
     if call.ordered_by is not None:

@@ -1,4 +1,4 @@
-"""Whether the process that answers for a bot is the one that its service manager runs."""
+"""Checks that the process that answers for a bot is the one of its service manager."""
 
 import asyncio
 
@@ -11,10 +11,10 @@ NOTHING = "nothing"
 
 
 async def stranger(clients: Clients, target: Target) -> Stranger | None:
-    """Compare the incarnation that a bot's agent claims with its service manager's.
+    """Compare the incarnation that a bot's agent reports with the service manager's.
 
-    None: they are the same, or one of the two is not known. A difference is looked at twice, since
-    the bot may just have been restarted.
+    None: they match, or one is unknown. A mismatch is checked twice, since the bot may just have
+    been restarted.
     """
     if target.kind not in OWN_BOTS or target.service is None:
         return None
@@ -34,5 +34,5 @@ async def _difference(clients: Clients, target: Target) -> Stranger | None:
         return None
     return Stranger(
         f"process {health.incarnation[:40]} answers for {target.name}, "
-        f"and its service manager runs {runs}"
+        f"but its service manager runs {runs}"
     )

@@ -1,8 +1,8 @@
-"""Tell people something about a target, by the way that every page takes.
+"""Notify on-call about a target through Alertmanager.
 
-The reconciler shows the words in a metric for a minute; a committed rule makes an alert of it, and
-Alertmanager tells people at once. So a notice can be silenced and routed like everything else, and
-no second way to people has to be kept alive.
+The reconciler exposes the message in a metric for a minute; a committed rule turns it into an
+alert, and Alertmanager notifies on-call immediately. So it can be silenced and routed like any
+other alert, without a second notification path.
 """
 
 import re
@@ -14,13 +14,13 @@ from trading_ops.domain.target import NAMED_BOTS, Kind
 from trading_ops.errors import ActionError
 
 LONGEST = 120
-"""Characters: it becomes a label, and what a phone shows of a message."""
+"""Maximum characters: it becomes a label, and must fit a phone's notification."""
 
 PLAIN = re.compile(r"[\w .,:;!?()%/+='-]+")
 
 
 class Notify:
-    """Says one sentence; said again within its minute it is the same notice."""
+    """Publishes one sentence; a repeat within a minute is the same notice."""
 
     name: ClassVar[str] = "notify"
     delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
@@ -33,26 +33,26 @@ class Notify:
         self._notices = notices
 
     async def precondition(self, call: Call) -> str | None:
-        """Nothing speaks against a word."""
+        """No precondition."""
         del call
         return None
 
     async def perform(self, call: Call) -> str:
-        """Show it.
+        """Publish the message.
 
         Raises:
-            ActionError: it is no plain sentence, or too many are shown already.
+            ActionError: the message is invalid, or too many notices are active.
         """
         message = " ".join(call.params["message"].split())
         if not PLAIN.fullmatch(message) or len(message) > LONGEST:
             raise ActionError(
-                f"message must be one sentence of at most {LONGEST} letters, digits and marks"
+                f"`message` must be one sentence of at most {LONGEST} letters, digits and marks"
             )
         if not self._notices.show(call.target, message):
-            raise ActionError("too many notices are shown: wait a minute")
-        return f"people are told: {message}"
+            raise ActionError("too many active notices: retry in a minute")
+        return f"on-call is notified: {message}"
 
     async def probe(self, call: Call) -> Probe:
-        """What is shown ends with the process that shows it, so it may be said again."""
+        """Report it as never arrived: a notice ends with its process, so it may be repeated."""
         del call
         return Probe.NOT_DONE

@@ -1,4 +1,4 @@
-"""Have the bot compare its records with its venue now, and heal what is safe to heal."""
+"""Make the bot reconcile its records with its venue now, and fix what is safe to fix."""
 
 from typing import ClassVar
 
@@ -7,9 +7,9 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class ReconcilePositions(BotCommand):
-    """Cures what a missed fill or a lost answer has left behind; what nothing explains stays.
+    """Fixes drift from a missed fill or a lost answer; unexplained differences stay.
 
-    A comparison heals only what is certain, so making another one does no harm.
+    Idempotent: it changes only what is certain.
     """
 
     name: ClassVar[str] = "reconcile_positions"

@@ -1,4 +1,4 @@
-"""Give the bot a new session at its broker; the old one is thrown away."""
+"""Make the bot open a new session at its broker and drop the old one."""
 
 from typing import ClassVar
 
@@ -6,6 +6,6 @@ from trading_ops.actions.bot_command import BotCommand
 
 
 class ReconnectBroker(BotCommand):
-    """Cures sessions that the venue has forgotten or blocked while connections still stand."""
+    """Fixes sessions that the venue has dropped or blocked while connections are still open."""
 
     name: ClassVar[str] = "reconnect_broker"

@@ -1,4 +1,4 @@
-"""Have the bot give up its connection to its database now, and make a new one."""
+"""Make the bot drop its database connection now and open a new one."""
 
 from typing import ClassVar
 
@@ -7,10 +7,10 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class ReconnectDatabase(BotCommand):
-    """Cures a statement that hangs, or a server that has forgotten the connection.
+    """Fixes a hung statement, or a connection that the server has dropped.
 
-    What runs is made to fail, which the bot answers as it answers any failure of its records: it
-    submits nothing that it could not record. Doing it again interrupts again, no more.
+    Running statements fail, and the bot handles that like any database failure: it submits no order
+    that it could not record. Safe to repeat.
     """
 
     name: ClassVar[str] = "reconnect_database"

@@ -1,4 +1,4 @@
-"""Have the bot replace its connections to its database, each when its work is done."""
+"""Make the bot replace its database connections, each when it is idle."""
 
 from typing import ClassVar
 
@@ -7,9 +7,9 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class RecyclePool(BotCommand):
-    """Cures connections that stand and are of no use: left by a failover, a proxy or a leak.
+    """Fixes stale connections left by a failover, a proxy or a leak.
 
-    What runs is finished first, and what waits is not lost; again is one connection more.
+    Running statements finish first, and waiting ones are not lost. Safe to repeat.
     """
 
     name: ClassVar[str] = "recycle_pool"

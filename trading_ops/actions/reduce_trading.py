@@ -1,4 +1,4 @@
-"""Let only those of the bot's orders pass that shrink its exposure."""
+"""Put the bot in reduce-only mode: only orders that reduce its exposure."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from trading_ops.actions.hold_trading import HoldTrading
 
 
 class ReduceTrading(HoldTrading):
-    """For a bot that should wind down what it has, and take on nothing new."""
+    """For a bot that should wind down its positions and open no new ones."""
 
     name: ClassVar[str] = "reduce_trading"
     command: ClassVar[str] = "reduce"

@@ -1,4 +1,4 @@
-"""All actions by name: the only way from a runbook's text to code."""
+"""All actions by name; runbooks can use no others."""
 
 from trading_ops.actions.base import Action, Clients, Notices
 from trading_ops.actions.bot_command import BotCommand
@@ -51,11 +51,11 @@ KINDS: dict[str, type[BotCommand | RestartBot | Notify]] = {
 
 
 def build(clients: Clients, notices: Notices) -> dict[str, Action]:
-    """Return every action, ready to be carried out.
+    """Return all actions by name, with their clients.
 
     Args:
         clients: of targets.
-        notices: where people are told something.
+        notices: for notifying on-call.
     """
     return {
         name: kind(notices) if issubclass(kind, Notify) else kind(clients)

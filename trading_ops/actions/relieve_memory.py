@@ -1,4 +1,4 @@
-"""Have the bot give back memory that it holds and does not need."""
+"""Make the bot free memory that it does not need."""
 
 from typing import ClassVar
 
@@ -7,10 +7,10 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class RelieveMemory(BotCommand):
-    """Empties caches, collects garbage, and returns what is free to the kernel.
+    """Clears caches, collects garbage, and returns free memory to the kernel.
 
-    It fails when the process takes no less afterwards: the memory is in use then, and only a new
-    process has less. All threads of the bot stand still while garbage is collected.
+    It fails when the process uses no less afterwards: then the memory is in use and a restart is
+    needed. All threads of the bot pause during garbage collection.
     """
 
     name: ClassVar[str] = "relieve_memory"

@@ -1,6 +1,6 @@
-"""Restart the bot's process through its service manager: at most once for each attempt.
+"""Restart the bot's process through its service manager: at most once per attempt.
 
-Open orders are covered meanwhile by the venue's dead-man switch, which a dead bot no longer winds.
+Meanwhile the venue's dead-man switch (cancel-all-after), no longer refreshed, cancels open orders.
 """
 
 from typing import ClassVar
@@ -14,7 +14,7 @@ HEALTHY = "ok"
 
 
 class RestartBot:
-    """Cures a bot that died, or that is alive and stuck."""
+    """Fixes a bot that crashed or is stuck."""
 
     name: ClassVar[str] = "restart_bot"
     delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
@@ -27,23 +27,23 @@ class RestartBot:
         self._clients = clients
 
     async def precondition(self, call: Call) -> str | None:
-        """Ask the bot itself: a late scrape must never restart a healthy one."""
+        """Probe the bot directly: a late scrape must never restart a healthy one."""
         bot = self._clients.bot(call.target)
         try:
             try:
                 health = await bot.health()
-            except Cut:  # also what is left of a connection to an earlier life: ask again
+            except Cut:  # may be a connection to the previous process: ask again
                 health = await bot.health()
         except Cut:
-            return f"{call.target.name} accepts connections and ends them: it is overloaded"
+            return f"{call.target.name} accepts connections and closes them: it is overloaded"
         except ClientError:
-            return None  # it does not answer: that is what a restart is for
+            return None  # no answer: restart it
         if health.status == HEALTHY:
-            return f"{call.target.name} itself says that it is well"
+            return f"{call.target.name} reports that it is healthy"
         return None
 
     async def perform(self, call: Call) -> str:
-        """Name the incarnation that is meant, and have it replaced."""
+        """Restart the current incarnation."""
         unit = self._clients.unit(call.target)
         before = await unit.process()
         result = await unit.restart(
@@ -57,9 +57,10 @@ class RestartBot:
         return result.detail
 
     async def probe(self, call: Call) -> Probe:
-        """Ask the service manager what it remembers of the attempt.
+        """Probe the service manager's record of attempts.
 
-        One that it began and never ended, because it died itself, is done when another life runs.
+        A restart that it started and did not finish, because it died itself, succeeded if another
+        incarnation runs.
         """
         unit = self._clients.unit(call.target)
         found = await probe_executor(unit, call)

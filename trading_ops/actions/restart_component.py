@@ -1,4 +1,4 @@
-"""Stop one component of the bot and start it anew, the rest running on."""
+"""Restart one component of the bot while the rest keeps running."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from trading_ops.actions.bot_command import BotCommand
 
 
 class RestartComponent(BotCommand):
-    """Cures a part that is stuck or deaf, such as a feed that is open but silent."""
+    """Fixes a component that is stuck, such as a feed that is open but silent."""
 
     name: ClassVar[str] = "restart_component"
     params: ClassVar[frozenset[str]] = frozenset({"component"})

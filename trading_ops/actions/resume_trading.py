@@ -1,4 +1,4 @@
-"""Lift holds of a bot by name, so that it trades again: a person's word, and a second person's."""
+"""Release named holds of a bot so that it trades again; needs two operators."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -10,14 +10,14 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError
 
 EVERY = "all"
-"""The agent's word for whatever stands: an approval is for what was seen."""
+"""The agent's name for all holds; refused here: an approval is for the holds that were shown."""
 
 
 class ResumeTrading(BotCommand):
-    """Never a runbook's step. What else holds the bot goes on holding it.
+    """Manual only. Other holds on the bot stay in force.
 
-    At most once for each attempt: done again it would lift what was laid since under the same
-    name. The reconciler learns of it from the bot's next report.
+    At most once per attempt: a repeat could release a hold that was placed since with the same id.
+    The reconciler learns of it from the bot's next report.
     """
 
     name: ClassVar[str] = "resume_trading"
@@ -29,15 +29,17 @@ class ResumeTrading(BotCommand):
     by_hand_only: ClassVar[bool] = True
 
     def body(self, call: Call) -> Mapping[str, str]:
-        """Return which holds, and who lifts them.
+        """Return the holds to release, and who releases them.
 
         Raises:
-            ActionError: no person ordered it, or not which.
+            ActionError: no operator ordered it, or no holds are named.
         """
         if call.ordered_by is None:
-            raise ActionError("only a person lifts holds")
+            raise ActionError("only an operator can release holds")
         named = [name for part in call.params["holds"].split(",") if (name := part.strip())]
         if not named or EVERY in named:
-            raise ActionError("name the holds to lift, separated by commas: `all` is no name")
+            raise ActionError(
+                "`holds` must list the ids of the holds, separated by commas; `all` is not allowed"
+            )
         reason = call.reason or f"ordered as {call.attempt_id}"
         return {"holds": ",".join(named), "owner": call.ordered_by, "reason": reason}

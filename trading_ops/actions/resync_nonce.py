@@ -1,4 +1,4 @@
-"""Move the bot's nonces on, past all that another client of its key can have used."""
+"""Advance the bot's nonce beyond any value that another client of its key can have used."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class ResyncNonce(BotCommand):
-    """Cures a key whose nonces the venue goes on refusing; doing it again jumps again, no more."""
+    """Fixes a key whose nonces the venue keeps rejecting; a repeat advances it again."""
 
     name: ClassVar[str] = "resync_nonce"
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS

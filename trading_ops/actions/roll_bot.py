@@ -1,4 +1,4 @@
-"""Restart a bot that is well, for a person: its process drains, ends in order, and is replaced."""
+"""Restart a healthy bot gracefully, on an operator's request."""
 
 from typing import ClassVar
 
@@ -7,14 +7,14 @@ from trading_ops.actions.restart_bot import RestartBot
 
 
 class RollBot(RestartBot):
-    """Replaces the process whatever the bot says of itself: for new settings or a new release.
+    """Restarts the process even if the bot is healthy: for new settings or a new release.
 
-    SIGTERM and the time to cancel its orders come first, as in every restart by the supervisor. At
-    most once for each attempt, and of exactly the life that runs when it begins.
+    As in every restart, SIGTERM first gives the bot time to cancel its orders. At most once per
+    attempt, and only of the incarnation that runs when it starts.
     """
 
     name: ClassVar[str] = "roll_bot"
 
-    async def precondition(self, call: Call) -> str | None:  # noqa: ARG002 - a person wants it
-        """Let a healthy bot be restarted too."""
+    async def precondition(self, call: Call) -> str | None:  # noqa: ARG002 - an operator asked for it
+        """No precondition: healthy bots are restarted too."""
         return None

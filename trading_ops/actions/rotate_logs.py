@@ -1,4 +1,4 @@
-"""Have the bot go on in a new log file, and compress what was written before."""
+"""Make the bot rotate its log and compress the old file."""
 
 from typing import ClassVar
 
@@ -7,9 +7,9 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class RotateLogs(BotCommand):
-    """Keeps a log that floods in pieces that its own policy can remove; no line is lost by it.
+    """Splits a flooding log into files that log retention can remove; no line is lost.
 
-    Twice is a second, shorter file, and does no harm.
+    Safe to repeat.
     """
 
     name: ClassVar[str] = "rotate_logs"

@@ -1,4 +1,4 @@
-"""Have the bot do less for a while: longer pauses between its passes and between its probes."""
+"""Throttle the bot for a while: longer intervals between its passes and its probes."""
 
 from typing import ClassVar
 
@@ -7,11 +7,11 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 
 
 class ThrottleLoad(BotCommand):
-    """Relieves a venue's rate limit or a busy machine; the bot itself ends it after `seconds`.
+    """Relieves a venue's rate limit or a busy machine; the bot ends it after `seconds`.
 
-    The bot looks after its orders less often meanwhile, but never so seldom that its dead-man
-    switch or its heartbeat suffers. Asked again, the later end stands: pauses are not stretched
-    twice; 0 seconds end it.
+    Meanwhile the bot checks its orders less often, but its dead-man switch and heartbeat are not
+    affected. With several requests the latest end applies, and intervals are not extended twice;
+    0 seconds end it.
     """
 
     name: ClassVar[str] = "throttle_load"

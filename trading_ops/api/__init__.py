@@ -1,4 +1,4 @@
-"""The HTTP border of the reconciler: the webhook, the operators' API, health and metrics.
+"""The reconciler's HTTP API: webhook, operators' API, health and metrics.
 
-Nothing here decides or acts: it authenticates, stores, reads and answers.
+It authenticates, stores, reads and answers; it makes no decisions and runs no actions.
 """

@@ -1,4 +1,4 @@
-"""Alerts as Prometheus and Alertmanager had them at the last look, and their history with us."""
+"""Alerts of Prometheus and Alertmanager as last observed, and their incident history."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -21,13 +21,13 @@ AlertState = Literal["firing", "pending", "ended"]
 
 
 class AlertQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which alerts."""
+    """Filters and page of the list."""
 
     alertname: Key | None = None
     state: AlertState | None = None
     limit: Limit = 100
     after: Key | None = None
-    """The fingerprint at which the page before ended."""
+    """The last fingerprint of the previous page."""
 
 
 class AlertView(msgspec.Struct, kw_only=True):
@@ -38,36 +38,36 @@ class AlertView(msgspec.Struct, kw_only=True):
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     state: AlertState
-    """`ended`: Alertmanager still has it, and Prometheus does not."""
+    """`ended`: in Alertmanager but no longer in Prometheus."""
 
     active_at: datetime
     silenced: bool | None
-    """Null: Alertmanager does not have it, or did not answer."""
+    """Null: not in Alertmanager, or Alertmanager did not answer."""
 
     silenced_by: list[str]
-    """The ids of the silences, of acknowledgements too."""
+    """Ids of silences, including those of acknowledgements."""
 
     inhibited: bool | None
     incident: str | None
 
 
 class AlertPage(msgspec.Struct, kw_only=True):
-    """Alerts by fingerprint, and when the sources were asked."""
+    """Alerts by fingerprint, and when the sources were observed."""
 
     alerts: list[AlertView]
     next: str | None
-    """The `after` of the next page; null: this is the last one."""
+    """`after` of the next page; null: last page."""
 
     looked_at: datetime | None
     age_seconds: float | None
     prometheus: bool
-    """Whether it answered at the last look."""
+    """Whether it answered the last request."""
 
     alertmanager: bool
 
 
 class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which part of the history."""
+    """Filters and page of the history."""
 
     target: Key | None = None
     since: Moment | None = None
@@ -77,7 +77,7 @@ class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Alerts:
-    """What the routes under `alerts` do."""
+    """Handlers of `alerts`."""
 
     def __init__(
         self,
@@ -85,13 +85,13 @@ class Alerts:
         snapshot: Callable[[], Snapshot | None],
         open_incidents: Callable[[], Mapping[str, Incident]],
     ) -> None:
-        """Take ways to the last look and to the incidents that are open, by id."""
+        """Take functions that return the last observation and the open incidents by id."""
         self._reader = reader
         self._snapshot = snapshot
         self._open = open_incidents
 
     async def search(self, query: AlertQuery) -> AlertPage:
-        """Return the alerts of the last look, each with its incident."""
+        """Return the alerts as last observed, each with its incident."""
         snapshot = self._snapshot()
         if snapshot is None:
             return _page([], None, snapshot)
@@ -113,7 +113,7 @@ class Alerts:
         return _page(shown, shown[-1].fingerprint if more else None, snapshot)
 
     async def history(self, name: str, query: HistoryQuery) -> IncidentPage:
-        """Return every time that an alert became an incident, newest first."""
+        """Return the history of alerts that became incidents, newest first."""
         found = await self._reader.read(
             partial(
                 search.find_incidents,

@@ -1,4 +1,4 @@
-"""Approvals: what waits for a person's word, and giving it."""
+"""Approvals: list, approve and deny requests."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ log = logs.get(__name__)
 
 
 class ApprovalQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which requests."""
+    """Filters of the list."""
 
     state: ApprovalState | None = None
     incident: Key | None = None
@@ -26,7 +26,7 @@ class ApprovalQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who answers."""
+    """Who approves or denies."""
 
     owner: Person | None = None
 
@@ -38,27 +38,27 @@ class ApprovalPage(msgspec.Struct, kw_only=True):
 
 
 class Approvals:
-    """What the routes under `approvals` do."""
+    """Handlers of `approvals`."""
 
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._writer = writer
         self._reader = reader
 
     async def search(self, query: ApprovalQuery) -> ApprovalPage:
-        """Return requests for approval, newest first."""
+        """Return approval requests, newest first."""
         find = partial(
             approvals.search, state=query.state, incident_id=query.incident, limit=query.limit
         )
         return ApprovalPage(approvals=await self._reader.read(find))
 
     async def approve(self, identity: Identity, id: str, body: Answer) -> Approval:  # noqa: A002
-        """Approve a request: good for one start, of exactly what it shows, for ten minutes."""
+        """Approve a request: valid for one run of exactly what it shows, for ten minutes."""
         asked = await self._find(id)
         if token_of(asked.requested_by) == identity.name:
-            # Whoever holds the token could name anybody as the owner.
+            # Compare tokens: `owner` is a claim of the client.
             raise OrderRefused(
-                f"{asked.requested_by} asked for it: another token must approve it; at the command "
-                "line give `--token-file PATH`, see `trading-ops token add`"
+                f"{asked.requested_by} requested it: approve it with another token; on the command "
+                "line use `--token-file PATH`, see `trading-ops token add`"
             )
         owner = identity.actor(body.owner)
         order = partial(approvals.approve, key=asked.id, owner=owner, now=clock.now())
@@ -67,7 +67,7 @@ class Approvals:
         return given
 
     async def deny(self, identity: Identity, id: str, body: Answer) -> Approval:  # noqa: A002
-        """Deny a request; also one's own, which takes it back."""
+        """Deny a request, or withdraw your own."""
         asked = await self._find(id)
         owner = identity.actor(body.owner)
         order = partial(approvals.deny, key=asked.id, owner=owner, now=clock.now())
@@ -78,5 +78,5 @@ class Approvals:
     async def _find(self, key: str) -> Approval:
         found = await self._reader.read(partial(approvals.find, key=key))
         if found is None:
-            not_found("no request has this id, or several begin with it")
+            not_found("request not found, or several ids begin with this")
         return found

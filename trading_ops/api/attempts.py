@@ -1,4 +1,4 @@
-"""Attempts: what was done, when, and what became of it."""
+"""Attempts: actions with their times and outcomes."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from trading_ops.store.search import Place, Span
 
 
 class AttemptQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which attempts."""
+    """Filters and page of the list."""
 
     incident: Key | None = None
     target: Key | None = None
@@ -31,18 +31,18 @@ class AttemptPage(msgspec.Struct, kw_only=True):
 
     attempts: list[Attempt]
     next: str | None
-    """The cursor of the next page; null: this is the last one."""
+    """Cursor of the next page; null: last page."""
 
 
 class AttemptStory(msgspec.Struct, kw_only=True):
-    """One attempt, and what was written about it, oldest first."""
+    """One attempt and its events, oldest first."""
 
     attempt: Attempt
     events: list[Event]
 
 
 class Attempts:
-    """Read-only views."""
+    """Handlers of `attempts`."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -66,9 +66,9 @@ class Attempts:
         place = str(Place(page[-1].started_at, page[-1].id)) if more else None
         return AttemptPage(attempts=page, next=place)
 
-    async def show(self, id: str) -> AttemptStory:  # noqa: A002 - as it is called in the path
+    async def show(self, id: str) -> AttemptStory:  # noqa: A002 - name of the path parameter
         """Return one attempt with its events."""
         found = await self._reader.read(partial(search.find_attempt, key=id))
         if found is None:
-            not_found("no attempt has this id")
+            not_found("attempt not found")
         return AttemptStory(attempt=found[0], events=found[1])

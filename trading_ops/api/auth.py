@@ -1,6 +1,6 @@
-"""Which identity a request's token belongs to: known from its header, before the body is read.
+"""Authenticates requests by bearer token, before the body is read.
 
-The files are looked at again when they changed, so a token that was revoked or added counts within
+Token files are reloaded when they change: added and revoked tokens take effect within
 `LOOK_SECONDS`, without a restart.
 """
 
@@ -23,22 +23,22 @@ log = logs.get(__name__)
 LOOK_SECONDS = 1.0
 
 LONGEST_PATH = 100
-"""Characters of a path in a log line."""
+"""Maximum characters of a path in a log line."""
 
 REFUSALS = ("no_token", "unknown_token", "role", "forged")
-"""Why a request is refused: it carries no token, one that is not valid, or one whose role is too
-low; or another site sent it to the console through a browser that is logged in."""
+"""Why a request is rejected: no token, an invalid one, or a role that is too low; or a
+cross-site request to the console."""
 
 PLAIN: Mapping[str, Identity] = {
     "webhook_token": Identity("alertmanager", Role.INTAKE),
     "metrics_token": Identity("prometheus", Role.METRICS),
     "operator_token": Identity("local", Role.ADMIN),
 }
-"""Files with the token itself, because somebody on this machine must be able to send it."""
+"""Files with plain tokens, which local processes send."""
 
 
 class Authenticator:
-    """Knows every token by its hash."""
+    """Maps token hashes to identities."""
 
     def __init__(
         self, settings: Settings, on_refused: Callable[[str], None] = lambda _reason: None
@@ -46,11 +46,11 @@ class Authenticator:
         """Read the tokens.
 
         Args:
-            settings: where they are.
-            on_refused: told why a request was refused, one of `REFUSALS`.
+            settings: for the paths of the files.
+            on_refused: called with the reason of each rejected request, one of `REFUSALS`.
 
         Raises:
-            ConfigError: one of the files is missing or wrong.
+            ConfigError: one of the files is missing or invalid.
         """
         self._settings = settings
         self._on_refused = on_refused
@@ -63,7 +63,7 @@ class Authenticator:
             self._entries[name] = self._read(name)
 
     def identify(self, request: web.Request) -> Identity | None:
-        """Return whose token the request carries, or None: missing, wrong, expired, revoked."""
+        """Return the identity of the token; None: missing, invalid, expired or revoked."""
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
         found = self.whose(digest_of(given.strip()))
         if found is None or kind.lower() != "bearer" or not given.strip():
@@ -72,13 +72,13 @@ class Authenticator:
         return found
 
     def whose(self, digest: str) -> Identity | None:
-        """Return who owns the token with this digest, or None: no token has it any more."""
+        """Return the identity of the token with this digest, or None if it no longer exists."""
         self._look_again()
         now = clock.now()
         found: Identity | None = None
         for entries in self._entries.values():
             for entry in entries:
-                # All are compared, so that the time tells nothing of which one was near.
+                # Compare all, in constant time.
                 if hmac.compare_digest(digest, entry.digest) and entry.is_valid(now):
                     found = entry.identity
         return found
@@ -86,12 +86,12 @@ class Authenticator:
     def note_refused(
         self, request: web.Request, role: str | None = None, *, reason: str | None = None
     ) -> None:
-        """Count a request that was refused, and log one of each kind and peer in a minute.
+        """Count a rejected request; log one per reason and peer and minute.
 
         Args:
-            request: that was refused.
-            role: of the identity, when its role was too low.
-            reason: one of `REFUSALS`; by default what the request's header shows.
+            request: the rejected request.
+            role: of the identity, if the role was too low.
+            reason: one of `REFUSALS`; by default derived from the header.
         """
         carried = request.headers.get("Authorization", "").strip()
         reason = reason or ("role" if role else "unknown_token" if carried else "no_token")
@@ -115,11 +115,11 @@ class Authenticator:
         try:
             self._entries[name] = self._read(name)
         except ConfigError as error:
-            # A file in the middle of an edit. A plain token stays, since Alertmanager loses what is
-            # answered with 401; the others are refused until the file is right: it fails closed.
+            # The file is being edited. Plain tokens stay valid, since Alertmanager drops what is
+            # answered with 401; others are rejected until the file is valid (fail closed).
             if name not in PLAIN:
                 self._entries[name] = ()
-            log.error("tokens_unreadable", error=str(error))  # noqa: TRY400 - a user's mistake
+            log.error("tokens_unreadable", error=str(error))  # noqa: TRY400 - a user's error
         else:
             log.info("tokens_read", file=name, tokens=len(self._entries[name]))
 
@@ -136,10 +136,10 @@ class Authenticator:
 
 
 def _stamp(path: Path) -> object:
-    """Return what changes whenever the file does."""
+    """Return a marker that changes with the file."""
     try:
         status = path.stat()
     except OSError:
         return None
-    # A mode that was tightened changes neither the file's time nor its size.
+    # A changed mode changes neither mtime nor size.
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_mode

@@ -1,4 +1,4 @@
-"""What people order of automation itself: pause it, resume it, reset a target's budgets."""
+"""Automation: pause, resume, and reset a target's budgets."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +21,7 @@ log = logs.get(__name__)
 
 
 class PauseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Why automation pauses, and for how long: at most a day."""
+    """Reason and duration of a pause: at most 24 h."""
 
     owner: Person | None = None
     reason: Words
@@ -29,21 +29,21 @@ class PauseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ResumeQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which pause is lifted, all by default, and by whom."""
+    """Which pause to end, by default all, and who ends it."""
 
     owner: Person | None = None
     id: Count | None = None
 
 
 class Order(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who orders it, and why."""
+    """Operator and reason."""
 
     owner: Person | None = None
     reason: Words
 
 
 class PauseView(msgspec.Struct, kw_only=True):
-    """A pause in force."""
+    """An active pause."""
 
     owner: str
     reason: str
@@ -51,33 +51,33 @@ class PauseView(msgspec.Struct, kw_only=True):
 
 
 class PauseState(msgspec.Struct, kw_only=True):
-    """The pause in force, or null."""
+    """The active pause, or null."""
 
     pause: PauseView | None
 
 
 class Paused(msgspec.Struct, kw_only=True):
-    """The pause that was begun, and the id by which it alone can be lifted."""
+    """The new pause, with its id for ending only this one."""
 
     pause: PauseView
     id: int
 
 
 class Resumed(msgspec.Struct, kw_only=True):
-    """How many pauses were lifted, and one that is still in force."""
+    """Number of ended pauses, and a pause that is still active."""
 
     lifted: int
     pause: PauseView | None
 
 
 class BudgetReset(msgspec.Struct, kw_only=True):
-    """The target whose budgets start anew."""
+    """The target whose budgets were reset."""
 
     target: str
 
 
 class Automation:
-    """Orders about automation itself."""
+    """Handlers of `automation`."""
 
     def __init__(
         self, writer: Writer, reader: Reader, registry: Registry, metrics: ReconcilerMetrics
@@ -88,11 +88,11 @@ class Automation:
         self._metrics = metrics
 
     async def show(self) -> PauseState:
-        """Return the pause in force, or null."""
+        """Return the active pause, or null."""
         return PauseState(pause=await self._current())
 
     async def pause(self, identity: Identity, body: PauseOrder) -> Paused:
-        """Stop all automatic steps until the given time; what is under way comes to its end."""
+        """Pause all automatic remediation; running attempts finish."""
         now = clock.now()
         pause = Pause(
             owner=identity.actor(body.owner),
@@ -105,7 +105,7 @@ class Automation:
         return Paused(pause=pause_view(pause), id=key)
 
     async def resume(self, identity: Identity, query: ResumeQuery) -> Resumed:
-        """Lift every pause, or with `id` only that one."""
+        """Resume: end every pause, or with `id` only that one."""
         owner = identity.actor(query.owner)
         lift = partial(pauses.lift, owner=owner, now=clock.now(), only=query.id)
         lifted = await self._writer.run(lift)
@@ -115,10 +115,10 @@ class Automation:
         return Resumed(lifted=lifted, pause=left)
 
     async def reset_budget(self, identity: Identity, name: str, body: Order) -> BudgetReset:
-        """Let a target's attempt budgets and cooldowns start anew."""
+        """Reset a target's attempt budgets and cooldowns."""
         target = self._registry.find(name)
         if target is None:
-            not_found("targets.yml has no target of this name")
+            not_found("unknown target: no such name in targets.yml")
         order = partial(
             attempts.reset_budget,
             target=target.name,

@@ -1,4 +1,4 @@
-"""Backups: which there are, and the order to take one now."""
+"""Backups: list them, and run a backup command."""
 
 import msgspec
 
@@ -15,25 +15,25 @@ log = logs.get(__name__)
 
 
 class BackupPage(msgspec.Struct, kw_only=True):
-    """The backups that this host knows, newest first."""
+    """Backups known to this host, newest first."""
 
     backups: list[Backup]
 
 
 class BackupOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What to run."""
+    """The command to run."""
 
     operation: Operation = Operation.CREATE
 
 
 class BackupStarted(msgspec.Struct, kw_only=True):
-    """What runs now; `GET /api/v1/backups` shows what came of it."""
+    """The running command; `GET /api/v1/backups` shows the result."""
 
     operation: Operation
 
 
 class BackupRoutes:
-    """What the routes under `backups` do."""
+    """Handlers of `backups`."""
 
     def __init__(self, reader: Reader, backups: Backups) -> None:
         self._reader = reader

@@ -16,7 +16,7 @@ from trading_ops.store.search import Place, Span
 
 
 class BotEventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which events."""
+    """Filters and page of the list."""
 
     bot: Key | None = None
     kind: BotEventKind | None = None
@@ -32,12 +32,12 @@ class BotEventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class BotEventView(msgspec.Struct, kw_only=True):
-    """One event; its fields are claims of the bot."""
+    """One event, as reported by the bot."""
 
     id: str
     bot: str
     event: str
-    """The bot's own id of it."""
+    """The bot's id of the event."""
 
     kind: BotEventKind
     severity: Severity
@@ -56,11 +56,11 @@ class BotEventPage(msgspec.Struct, kw_only=True):
 
     events: list[BotEventView]
     next: str | None
-    """The cursor of the next page; null: this is the last one."""
+    """Cursor of the next page; null: last page."""
 
 
 class BotEventSummaryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Of which bot, and when."""
+    """Bot and period."""
 
     bot: Key | None = None
     since: Moment | None = None
@@ -68,7 +68,7 @@ class BotEventSummaryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=T
 
 
 class BotEventCount(msgspec.Struct, kw_only=True):
-    """How many events of one kind a bot had."""
+    """Number of events of one bot, kind and severity."""
 
     bot: str
     kind: BotEventKind
@@ -84,7 +84,7 @@ class BotEventSummary(msgspec.Struct, kw_only=True):
 
 
 class BotEventRoutes:
-    """What the routes under `bot-events` do."""
+    """Handlers of `bot-events`."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -115,7 +115,7 @@ class BotEventRoutes:
         return BotEventPage(events=[_view(one) for one in page], next=place)
 
     async def summary(self, query: BotEventSummaryQuery) -> BotEventSummary:
-        """Return how many events each bot reported, by kind and severity."""
+        """Return the number of events by bot, kind and severity."""
         span = Span(since=query.since, until=query.until)
         found = await self._reader.read(partial(bot_events.counts, bot=query.bot, span=span))
         names = BotEventCount.__struct_fields__

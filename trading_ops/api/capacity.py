@@ -1,4 +1,4 @@
-"""Capacity: what each resource uses, how it grows, and when it runs out."""
+"""Capacity: usage, growth and forecast of each resource."""
 
 import asyncio
 
@@ -13,17 +13,17 @@ from trading_ops.domain.target import BOTS, Registry
 from trading_ops.errors import ConfigError
 
 KEPT_SECONDS = 60.0
-"""For so long a plan is answered again: it is made of a month of data."""
+"""Seconds for which a plan is cached: it reads a month of data."""
 
 
 class CapacityQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Of which bot."""
+    """Filter by bot."""
 
     bot: Key | None = None
 
 
 class CapacityPlans:
-    """What the route `capacity` does."""
+    """Handler of `capacity`."""
 
     def __init__(self, capacity: Capacity, registry: Registry) -> None:
         self._capacity = capacity
@@ -32,11 +32,11 @@ class CapacityPlans:
         self._kept: dict[str | None, tuple[float, CapacityView]] = {}
 
     async def show(self, query: CapacityQuery) -> CapacityView:
-        """Return use, growth and forecast of every resource, and the bottlenecks."""
+        """Return usage, growth and forecast of every resource, and the bottlenecks."""
         if query.bot is not None:
             target = self._registry.find(query.bot)
             if target is None or target.kind not in BOTS:
-                not_found("no bot of this name is registered")
+                not_found("unknown bot: no such name in targets.yml")
         async with self._one_at_a_time:
             made, plan = self._kept.get(query.bot, (0.0, None))
             if plan is None or clock.monotonic() - made > KEPT_SECONDS:

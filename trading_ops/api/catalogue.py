@@ -1,4 +1,4 @@
-"""What can be done: the runbooks as they were loaded, the actions, and ordering one by hand."""
+"""Runbooks as loaded, actions, and running an action manually."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,7 +22,7 @@ Value = Annotated[str, msgspec.Meta(max_length=200, pattern=PLAIN)]
 
 
 class StepView(msgspec.Struct, kw_only=True):
-    """One rung of a runbook."""
+    """One step of a runbook."""
 
     action: str
     params: dict[str, str]
@@ -46,11 +46,11 @@ class RunbookView(msgspec.Struct, kw_only=True):
     window_seconds: float
     unless: list[str]
     verify: str | None
-    """The query that must hold; null: for people only."""
+    """The PromQL query that must hold; null: page-only."""
 
     verify_hold_seconds: float | None
     drill: str | None
-    """The fault that its drill injects."""
+    """The fault that the drill injects."""
 
 
 class RunbookPage(msgspec.Struct, kw_only=True):
@@ -60,7 +60,7 @@ class RunbookPage(msgspec.Struct, kw_only=True):
 
 
 class RunbookText(msgspec.Struct, kw_only=True):
-    """One runbook: the plan, and the whole file with its prose."""
+    """One runbook: the plan and the whole file."""
 
     plan: RunbookView
     markdown: str
@@ -73,10 +73,10 @@ class ActionView(msgspec.Struct, kw_only=True):
     summary: str
     delivery: Delivery
     params: list[str]
-    """All of them must be given, and no other."""
+    """Parameters: all of these and no others."""
 
     role: Role
-    """Who may order it by hand."""
+    """Role needed to run it manually."""
 
 
 class ActionPage(msgspec.Struct, kw_only=True):
@@ -86,7 +86,7 @@ class ActionPage(msgspec.Struct, kw_only=True):
 
 
 class ActionOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """On what, with which parameters, and why."""
+    """Target, parameters and reason."""
 
     target: Key
     params: dict[str, Value] = {}
@@ -95,7 +95,7 @@ class ActionOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class RefusalView(msgspec.Struct, kw_only=True):
-    """The gate that is shut, and how it is opened."""
+    """The closed gate, and how to open it."""
 
     reason: str
     note: str
@@ -104,19 +104,19 @@ class RefusalView(msgspec.Struct, kw_only=True):
 
 
 class OrderView(msgspec.Struct, kw_only=True):
-    """What became of an order: an attempt that was started, or the gate that refused it."""
+    """The result: a started attempt, or the gate that refused it."""
 
     attempt: Attempt | None
     refusal: RefusalView | None
     approval: Approval | None
-    """With a refusal: the request that somebody else must approve."""
+    """With a refusal: the request that another operator must approve."""
 
 
 class Catalogue:
-    """What the routes under `runbooks` and `actions` do."""
+    """Handlers of `runbooks` and `actions`."""
 
     def __init__(self, plans: Plans, texts: Mapping[str, str], manual: Manual) -> None:
-        """Take each runbook's whole text by alert, as it was when its plan was read."""
+        """Take each runbook's text by alert, as loaded together with its plan."""
         self._runbooks = {name: _runbook(book) for name, book in sorted(plans.runbooks.items())}
         self._texts = texts
         self._manual = manual
@@ -130,17 +130,17 @@ class Catalogue:
         """Return one runbook: the plan and the Markdown."""
         plan = self._runbooks.get(alert)
         if plan is None:
-            not_found("no alert of this name has a runbook")
+            not_found("no runbook for this alert")
         return RunbookText(plan=plan, markdown=self._texts.get(alert, ""))
 
     async def actions(self) -> ActionPage:
-        """Return every action with its class and its parameters."""
+        """Return every action with its class and parameters."""
         return ActionPage(actions=[_action(name) for name in sorted(KINDS)])
 
     async def execute(self, identity: Identity, name: str, body: ActionOrder) -> OrderView:
-        """Order an action by hand, through the same gates as a runbook's step."""
+        """Run an action manually, through the same gates as a runbook step."""
         if name not in KINDS:
-            not_found(f"there is no such action: one of {', '.join(sorted(KINDS))}")
+            not_found(f"unknown action: use one of {', '.join(sorted(KINDS))}")
         if set(body.params) != KINDS[name].params:
             wanted = ", ".join(sorted(KINDS[name].params)) or "none"
             invalid(f"`params` must be exactly: {wanted}")

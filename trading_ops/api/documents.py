@@ -1,6 +1,6 @@
-"""Writes what is generated from the routes: docs/openapi.json and the table in docs/api.md.
+"""Generates docs/openapi.json and the table in docs/api.md from the routes.
 
-`python -m trading_ops.api.documents` in the project's folder; a test compares.
+Run `python -m trading_ops.api.documents` in the project folder; a test compares.
 """
 
 from pathlib import Path
@@ -40,14 +40,14 @@ def _rank(role: Role) -> int:
 
 
 def put_in(text: str, table: str) -> str:
-    """Return a document with the table between its two marks."""
+    """Return a document with the table inserted between its two markers."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def main() -> None:
-    """Write both."""
+    """Write both files."""
     table, docs = described(), Path("docs")
     (docs / "openapi.json").write_bytes(as_text(table))
     page = docs / "api.md"

@@ -1,8 +1,8 @@
-"""New events, live, for many listeners: read once, encoded once, and nobody waits for the slowest.
+"""Distributes new events to many listeners: each is read and encoded once.
 
-While anybody listens, the number of the newest event is asked for several times a second; only
-when it has grown are events read. Each listener has a bounded queue. One that is left behind by a
-storm of events leaves the queue and catches up from the database, at its own pace.
+While there are listeners, the number of the newest event is polled several times a second; events
+are read only when it has grown. Each listener has a bounded queue. A listener whose queue overflows
+leaves the queue and catches up from the database, at its own pace.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ LISTENERS = 100
 
 @dataclass(frozen=True)
 class Line:
-    """One event as it is sent."""
+    """One encoded event."""
 
     seq: int
     text: str
@@ -37,17 +37,17 @@ class Line:
 
 @dataclass(eq=False)
 class Listener:
-    """One who listens."""
+    """One subscriber and its queue."""
 
     position: int
-    """The number of the last event that was put into the queue, or sent before there was one."""
+    """Number of the last event that was queued, or sent before there was a queue."""
 
     queue: asyncio.Queue[Line]
     behind: bool = field(init=False, default=False)
-    """The queue was full: it gets no more, and must catch up when it has sent what is in it."""
+    """The queue was full: nothing is added, and it must catch up after sending its content."""
 
     def put(self, lines: Sequence[Line]) -> None:
-        """Take what is new."""
+        """Queue new events."""
         for line in lines:
             if self.behind or line.seq <= self.position:
                 continue
@@ -59,7 +59,7 @@ class Listener:
 
 
 class Feed:
-    """Reads new events for everybody who listens."""
+    """Reads new events for all listeners."""
 
     def __init__(
         self, reader: Reader, *, queue: int | None = None, look_seconds: float = LOOK_SECONDS
@@ -69,14 +69,14 @@ class Feed:
         self._look_seconds = look_seconds
         self._listeners: set[Listener] = set()
         self._seen = 0
-        """The number of the last event that was handed out; means something while listened to."""
+        """Number of the last distributed event; valid while there are listeners."""
 
         self._running: asyncio.Task[None] | None = None
         self.closing = asyncio.Event()
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody else may listen."""
+        """Whether the maximum of listeners is reached."""
         return len(self._listeners) >= LISTENERS
 
     async def head(self) -> int:
@@ -84,16 +84,16 @@ class Feed:
         return await self._reader.read(events.head)
 
     async def page(self, after: int) -> list[Line]:
-        """Return some events after a number, oldest first."""
+        """Return a page of events after a number, oldest first."""
         return _lines(await self._reader.read(partial(event_log.since, seq=after, limit=PAGE)))
 
     def is_current(self, position: int, head: int) -> bool:
-        """Whether a listener that has everything up to here can be joined without a gap."""
+        """Whether a listener that has all events up to this number can join without a gap."""
         return position >= (self._seen if self._listeners else head)
 
     @contextmanager
     def listening(self, position: int) -> Iterator[Listener]:
-        """Join; what comes after the position goes into the listener's queue."""
+        """Join: events after the position go to the listener's queue."""
         if not self._listeners:
             self._seen = position
             self._running = asyncio.create_task(self._run(), name="feed")
@@ -107,7 +107,7 @@ class Feed:
                 self._running.cancel()
 
     async def close(self) -> None:
-        """Tell all listeners to go."""
+        """Disconnect all listeners."""
         self.closing.set()
         if self._running is not None:
             self._running.cancel()
@@ -123,7 +123,7 @@ class Feed:
                         listener.put(lines)
             except StoreError as error:
                 log.warning("feed_not_read", error=str(error))
-            except Exception:  # one bad reading must not end the feed for good
+            except Exception:  # one failed read must not end the feed
                 log.exception("feed_failed")
             await asyncio.sleep(self._look_seconds)
 

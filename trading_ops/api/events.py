@@ -1,4 +1,4 @@
-"""The story of everything: events with filters, counted, live; and how long recovery took."""
+"""The event log: search and counts; and recovery times."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from trading_ops.store.search import Counted, Span
 DAY = timedelta(days=1)
 MONTH = timedelta(days=30)
 KEEP_SECONDS = 10.0
-"""So old may the recovery times of the last month be that are shown."""
+"""Seconds for which recovery times are cached: they read a month of incidents."""
 
 
 class EventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which events; `after` turns the order: from that number on, oldest first."""
+    """Filters and page; with `after`, events after that number, oldest first."""
 
     kind: Key | None = None
     reason: Key | None = None
@@ -44,18 +44,18 @@ class EventPage(msgspec.Struct, kw_only=True):
 
     events: list[Event]
     next: int | None
-    """The `before` (or `after`) of the next page; null: this is the last one."""
+    """`before` (or `after`) of the next page; null: last page."""
 
 
 class SpanQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """From when, until when; by default the last day, or for recovery the last 30 days."""
+    """Period; by default the last day, or for recovery the last 30 days."""
 
     since: Moment | None = None
     until: Moment | None = None
 
 
 class EventSummary(msgspec.Struct, kw_only=True):
-    """How many events there were of each kind and reason, the most frequent first."""
+    """Number of events by kind and reason, most frequent first."""
 
     since: datetime
     until: datetime
@@ -64,7 +64,7 @@ class EventSummary(msgspec.Struct, kw_only=True):
 
 
 class SpreadView(msgspec.Struct, kw_only=True):
-    """Some durations in seconds; all null when there is none."""
+    """Distribution of durations in seconds; all null without data."""
 
     count: int
     mean_seconds: float | None
@@ -80,7 +80,7 @@ class AlertTimesView(msgspec.Struct, kw_only=True):
     incidents: int
     open: int
     healed: int
-    """Closed after an attempt that was verified, without a person being called."""
+    """Closed after a verified attempt, without paging on-call."""
 
     escalated: int
     first_response: SpreadView
@@ -88,7 +88,7 @@ class AlertTimesView(msgspec.Struct, kw_only=True):
 
 
 class RecoveryView(msgspec.Struct, kw_only=True):
-    """The incidents that were opened in a span: all together, and by alert."""
+    """Incidents opened in a period: in total and by alert."""
 
     since: datetime
     until: datetime
@@ -97,7 +97,7 @@ class RecoveryView(msgspec.Struct, kw_only=True):
 
 
 class Events:
-    """What the routes under `events` and `recovery` do, apart from the stream."""
+    """Handlers of `events` and `recovery`, except the stream."""
 
     def __init__(self, reader: Reader, recovery_times: Callable[..., Any]) -> None:
         """Take `reports.recovery_times`, whose values `RecoveryView` shows."""
@@ -107,9 +107,9 @@ class Events:
         self._recovery_at = 0.0
 
     async def search(self, query: EventQuery) -> EventPage:
-        """Return what was received, decided, done and ordered."""
+        """Return events: what was received, decided, done and ordered."""
         if query.after is not None and query.before is not None:
-            invalid("`after` and `before` go in two directions: give one of them")
+            invalid("`after` and `before` are mutually exclusive")
         found = await self._reader.read(
             partial(
                 search.find_events,
@@ -130,7 +130,7 @@ class Events:
         return EventPage(events=page, next=page[-1].seq if more else None)
 
     async def summary(self, query: SpanQuery) -> EventSummary:
-        """Return how often what happened, by kind and by the machine's reason."""
+        """Return the number of events by kind and reason."""
         since, until = _span(query, DAY)
         span = Span(since=since, until=until)
         counts = await self._reader.read(partial(search.count_events, span=span))
@@ -138,10 +138,10 @@ class Events:
         return EventSummary(since=since, until=until, total=total, counts=counts)
 
     async def recovery(self, query: SpanQuery) -> RecoveryView:
-        """Return how long the first response and the end took, by alert (MTTA, MTTR)."""
+        """Return the times to first response and to close, by alert (MTTA, MTTR)."""
         if query.since is not None or query.until is not None:
             return await self._read_recovery(query)
-        # It reads every incident of a month: who asks for it again and again gets the last answer.
+        # Cached: it reads every incident of a month.
         if self._recovery is None or clock.monotonic() - self._recovery_at > KEEP_SECONDS:
             self._recovery_at = clock.monotonic()
             self._recovery = asyncio.create_task(self._read_recovery(query))
@@ -168,7 +168,7 @@ def _span(query: SpanQuery, length: timedelta) -> tuple[datetime, datetime]:
     try:
         since = query.since or until - length
     except OverflowError:
-        invalid("`until` is beyond the calendar")
+        invalid("`until` is out of range")
     if since > until:
         invalid("`since` must be before `until`")
     return since, until

@@ -1,4 +1,4 @@
-"""Health of the parts, from what is already known: no handler waits for another system."""
+"""Health of the parts, from cached state: no handler waits for another system."""
 
 import asyncio
 import math
@@ -23,7 +23,7 @@ from trading_ops.store.reader import Reader
 
 ANSWER_SECONDS = 0.05
 PROBE_SECONDS = 1.0
-"""For so long the database's last answer is taken for the present."""
+"""Seconds for which the database's last answer is current."""
 
 SILENT_SECONDS = 3.0
 FREE_DEGRADED, FREE_FAILING = 1024**3, 100 * 1024**2
@@ -31,11 +31,11 @@ QUEUE_DEGRADED = 1000
 
 
 class State(StrEnum):
-    """How a part is."""
+    """Health of a part."""
 
     OK = "ok"
     DEGRADED = "degraded"
-    """It works, but not as it should, or what is known of it is old."""
+    """It works with problems, or its state is stale."""
 
     FAILING = "failing"
 
@@ -47,11 +47,11 @@ class PartView(msgspec.Struct, kw_only=True):
     state: State
     detail: str
     age_seconds: float | None
-    """How old the facts are that this rests on; null: nothing is known."""
+    """Age of the underlying data in seconds; null: unknown."""
 
 
 class HealthView(msgspec.Struct, kw_only=True):
-    """The worst of all parts, and each of them."""
+    """The worst state of all parts, and each part."""
 
     state: State
     at: datetime
@@ -60,7 +60,7 @@ class HealthView(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """Where the facts come from; each call only looks at what is in memory."""
+    """Sources of the cached state; no call does I/O."""
 
     passed_ago: Callable[[], float]
     poll_seconds: float
@@ -71,21 +71,21 @@ class Known:
 
 @dataclass(kw_only=True)
 class DatabaseProbe:
-    """Asks the database a small question, one at a time: a hung one takes up one thread only."""
+    """Probes the database, one query at a time: a hung one blocks only one thread."""
 
     reader: Reader
     _asking: asyncio.Task[int] | None = field(init=False, default=None)
     _asked_at: float = field(init=False, default=-math.inf)
-    _last: tuple[State, str] = field(init=False, default=(State.FAILING, "it was not asked yet"))
+    _last: tuple[State, str] = field(init=False, default=(State.FAILING, "not probed yet"))
 
     async def look(self) -> tuple[State, str, float]:
-        """Return how the database is, and how old that is in seconds."""
+        """Return the database's health, and its age in seconds."""
         if self._asking is None:
             if clock.monotonic() - self._asked_at < PROBE_SECONDS:
                 return (*self._last, clock.monotonic() - self._asked_at)
             self._asked_at = clock.monotonic()
             self._asking = self.reader.start(events.head)
-        asking = self._asking  # of which others may wait too
+        asking = self._asking  # others may be waiting for it
         await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
         age = clock.monotonic() - self._asked_at
         if not asking.done():
@@ -105,7 +105,7 @@ def _answered(asking: asyncio.Task[int], took: float) -> tuple[State, str]:
 
 
 class Health:
-    """What the routes under `health` do."""
+    """Handlers of `health`."""
 
     def __init__(self, *, known: Known, reader: Reader, registry: Registry, var: Path) -> None:
         self._known = known
@@ -114,17 +114,17 @@ class Health:
         self._var = var
 
     async def show(self) -> HealthView:
-        """Return how every part is, and the worst of them as the whole."""
+        """Return the health of every part, and the worst of them."""
         parts = await self._parts()
         order = list(State)
         worst = max((part.state for part in parts), key=order.index)
         return HealthView(state=worst, at=clock.now(), parts=parts)
 
     async def part(self, component: str) -> PartView:
-        """Return how one part is: `database`, `scheduler`, `disk`, `venue:NAME`, and so on."""
+        """Return the health of a part, such as `database`, `scheduler`, `disk` or `venue:NAME`."""
         parts = {part.name: part for part in await self._parts()}
         if component not in parts:
-            not_found(f"there is no such part: one of {', '.join(parts)}")
+            not_found(f"unknown part: use one of {', '.join(parts)}")
         return parts[component]
 
     async def _parts(self) -> list[PartView]:
@@ -145,12 +145,12 @@ class Health:
         waiting = self._known.queue()
         if waiting > QUEUE_DEGRADED and state is State.OK:
             state = State.DEGRADED
-        return _part("database", state, f"{detail}; {waiting} writes wait", age)
+        return _part("database", state, f"{detail}; {waiting} queued writes", age)
 
     def _scheduler(self) -> PartView:
         ago = self._known.passed_ago()
         if math.isinf(ago):
-            return _part("scheduler", State.FAILING, "no pass has come to its end yet", None)
+            return _part("scheduler", State.FAILING, "no pass has finished yet", None)
         late = ago > 2 * self._known.poll_seconds + 1
         state = State.DEGRADED if late else State.OK
         if ago > max(STUCK_SECONDS, 3 * self._known.poll_seconds):
@@ -161,7 +161,7 @@ class Health:
         try:
             usage = shutil.disk_usage(self._var)
         except OSError as error:
-            return _part("disk", State.FAILING, error.strerror or "it cannot be read", None)
+            return _part("disk", State.FAILING, error.strerror or "cannot be read", None)
         state = State.OK
         if usage.free < FREE_DEGRADED:
             state = State.FAILING if usage.free < FREE_FAILING else State.DEGRADED
@@ -170,23 +170,23 @@ class Health:
 
     def _prometheus(self, snapshot: Snapshot | None) -> PartView:
         if snapshot is None:
-            return _part("prometheus", State.FAILING, "it was not asked yet", None)
+            return _part("prometheus", State.FAILING, "not probed yet", None)
         age = _age(snapshot)
         if snapshot.prometheus is None:
-            return _part("prometheus", State.FAILING, "it did not answer at the last look", age)
+            return _part("prometheus", State.FAILING, "did not answer the last request", age)
         if not snapshot.prometheus.watchdog_seen:
-            detail = "the Watchdog does not fire: its rules are not evaluated"
+            detail = "the Watchdog alert is not firing: rules are not evaluated"
             return _part("prometheus", State.FAILING, detail, age)
-        detail = f"{len(snapshot.prometheus.alerts)} alerts at the last look"
+        detail = f"{len(snapshot.prometheus.alerts)} alerts in the last answer"
         return _part("prometheus", self._if_fresh(age), detail, age)
 
     def _alertmanager(self, snapshot: Snapshot | None) -> PartView:
         if snapshot is None:
-            return _part("alertmanager", State.FAILING, "it was not asked yet", None)
+            return _part("alertmanager", State.FAILING, "not probed yet", None)
         age = _age(snapshot)
         if snapshot.alertmanager is None:
-            return _part("alertmanager", State.FAILING, "none answered at the last look", age)
-        detail = f"{len(snapshot.alertmanager)} alerts at the last look"
+            return _part("alertmanager", State.FAILING, "none answered the last request", age)
+        detail = f"{len(snapshot.alertmanager)} alerts in the last answer"
         return _part("alertmanager", self._if_fresh(age), detail, age)
 
     def _if_fresh(self, age: float) -> State:
@@ -194,10 +194,10 @@ class Health:
 
 
 def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
-    """Return how a venue is, by the alerts that name it and no bot."""
+    """Return a venue's health, from the alerts that name it and no bot."""
     name = f"venue:{target.name}"
     if snapshot is None or snapshot.prometheus is None:
-        return _part(name, State.DEGRADED, "nobody knows: Prometheus did not answer", None)
+        return _part(name, State.DEGRADED, "unknown: Prometheus did not answer", None)
     about = [
         alert
         for alert in snapshot.prometheus.alerts.values()
@@ -211,21 +211,21 @@ def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
     if about:
         pending = ", ".join(sorted({alert.name for alert in about}))
         return _part(name, State.DEGRADED, f"pending: {pending}", _age(snapshot))
-    return _part(name, State.OK, "no alert is about it", _age(snapshot))
+    return _part(name, State.OK, "no active alerts", _age(snapshot))
 
 
 def _agent(target: Target, pulse: Pulse | None) -> PartView:
-    """Return how a bot's agent, or a Freqtrade's own API, is: by its own word."""
+    """Return the health that a bot's agent or a Freqtrade's API reports."""
     name = f"agent:{target.name}"
     if pulse is None or pulse.answered is None or pulse.report is None:
-        return _part(name, State.DEGRADED, "it has not answered since our start", None)
+        return _part(name, State.DEGRADED, "no answer since the reconciler started", None)
     age = (clock.now() - pulse.answered).total_seconds()
     if age > SILENT_SECONDS:
         return _part(name, State.FAILING, f"silent for {age:.1f} s", age)
     health = pulse.report.health
     states = {"ok": State.OK, "degraded": State.DEGRADED}
     state = states.get(health.status, State.FAILING)
-    return _part(name, state, f"it says {health.status}, {health.state}", age)
+    return _part(name, state, f"reports {health.status}, {health.state}", age)
 
 
 def _age(snapshot: Snapshot) -> float:

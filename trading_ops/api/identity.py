@@ -1,4 +1,4 @@
-"""Who asks, and what that allows. Roles grow: a viewer reads, an operator acts, an admin undoes."""
+"""Identities and roles, from viewer (reads) over operator (acts) to admin (resumes)."""
 
 import re
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ _BY_TOKEN = re.compile(r"\(token ([^()\s]+)\)$")
 
 
 class Role(StrEnum):
-    """What a token is good for, and what a route asks for."""
+    """Role of a token, and the role that a route requires."""
 
     ANYONE = "anyone"
-    """Of routes only: no token is needed."""
+    """Routes only: no token needed."""
 
     INTAKE = "intake"
-    """Hands notifications in, and nothing else."""
+    """Only posts notifications."""
 
     METRICS = "metrics"
-    """Reads `/metrics` and `/metrics/vital`, and nothing else."""
+    """Only reads `/metrics` and `/metrics/vital`."""
 
     VIEWER = "viewer"
     """Reads everything."""
 
     OPERATOR = "operator"
-    """Does whatever makes things safer or can be done again without harm."""
+    """Runs safe and idempotent actions."""
 
     ADMIN = "admin"
-    """Everything: resumes trading, resets budgets, orders one-shots."""
+    """Everything: resumes trading, resets budgets, runs one-shot actions."""
 
 
 TOKEN_ROLES = tuple(role for role in Role if role is not Role.ANYONE)
@@ -43,23 +43,23 @@ _OPENED_BY = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Whoever a token belongs to."""
+    """The owner of a token."""
 
     name: str
     role: Role
 
     def may(self, needed: Role) -> bool:
-        """Whether it opens a route of this role."""
+        """Whether it may use a route of this role."""
         return needed is Role.ANYONE or self.role in _OPENED_BY[needed]
 
     def actor(self, owner: str | None = None) -> str:
-        """Return who did it, for the story: the token's name, and the person behind it if told."""
+        """Return the actor for the audit log: the token's name, and the operator if given."""
         if owner is None or owner == self.name:
             return self.name
         return f"{owner} (token {self.name})"
 
 
 def token_of(actor: str) -> str:
-    """Return the name of the token behind an actor: whoever holds one token is one person."""
+    """Return the token name of an actor: one token counts as one person."""
     found = _BY_TOKEN.search(actor)
     return found.group(1) if found else actor

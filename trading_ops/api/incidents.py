@@ -1,4 +1,4 @@
-"""Incidents for people and programs: the list, the whole story of one, and a person's word."""
+"""Incidents: list, timeline, and acknowledgements."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,11 +19,11 @@ from trading_ops.store import Connection, incidents, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Place, Span
 
-UNKNOWN = "no incident has this id, or several begin with it"
+UNKNOWN = "incident not found, or several ids begin with this"
 
 
 class IncidentQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which incidents."""
+    """Filters and page of the list."""
 
     open: bool = False
     target: Key | None = None
@@ -39,14 +39,14 @@ class IncidentPage(msgspec.Struct, kw_only=True):
 
     incidents: list[Incident]
     next: str | None
-    """The cursor of the next page; null: this is the last one."""
+    """Cursor of the next page; null: last page."""
 
     standing: dict[str, Standing] = {}
-    """Of the open ones, by id: who has it, or why nothing is done now. Not in a history."""
+    """Status of the open incidents by id: who acknowledged it, or why automation waits."""
 
 
 class AcknowledgeOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who has it; to snooze also needs for how long."""
+    """Who acknowledges it; a snooze also needs a duration."""
 
     kind: Literal["acknowledge", "snooze"] = "acknowledge"
     seconds: (
@@ -63,7 +63,7 @@ class WithdrawQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class AcknowledgementView(msgspec.Struct, kw_only=True):
-    """A person's word."""
+    """An acknowledgement."""
 
     id: int
     incident_id: str
@@ -75,11 +75,11 @@ class AcknowledgementView(msgspec.Struct, kw_only=True):
     ended_at: datetime | None
     silence_id: str | None
     trouble: str | None
-    """Why Alertmanager does not know of it yet, though it stands; null: it does."""
+    """Why Alertmanager does not have its silence yet; null: it does."""
 
 
 class Incidents:
-    """What the routes under `incidents` do."""
+    """Handlers of `incidents`."""
 
     def __init__(self, reader: Reader, acknowledging: Acknowledging) -> None:
         self._reader = reader
@@ -104,8 +104,8 @@ class Incidents:
 
         return await self._reader.read(read)
 
-    async def show(self, id: str) -> Story:  # noqa: A002 - as it is called in the path
-        """Return one incident with its attempts and everything that was decided and done."""
+    async def show(self, id: str) -> Story:  # noqa: A002 - name of the path parameter
+        """Return one incident with its attempts and events."""
         story = await self._reader.read(partial(read_story, key=id))
         if story is None:
             not_found(UNKNOWN)
@@ -117,12 +117,12 @@ class Incidents:
         id: str,  # noqa: A002
         body: AcknowledgeOrder,
     ) -> AcknowledgementView:
-        """Take an incident over, or snooze it: pages and automatic steps stop for it."""
+        """Acknowledge or snooze an incident: pages and automatic steps stop for it."""
         kind = AcknowledgementKind(body.kind)
         if kind is AcknowledgementKind.SNOOZE and body.seconds is None:
-            invalid("`seconds` is missing: to snooze needs an end")
+            invalid("`seconds` is missing: a snooze needs a duration")
         if kind is AcknowledgementKind.ACKNOWLEDGE and body.seconds is not None:
-            invalid("`seconds` is only for snooze: an acknowledgement lasts until it is withdrawn")
+            invalid("`seconds` is only for a snooze: an acknowledgement lasts until it is removed")
         done = await self._acknowledging.acknowledge(
             (await self._find(id)).id,
             kind=kind,
@@ -138,7 +138,7 @@ class Incidents:
         id: str,  # noqa: A002
         query: WithdrawQuery,
     ) -> AcknowledgementView:
-        """End the word that stands for an incident; it is handled as before."""
+        """Remove the acknowledgement of an incident: pages and automatic steps continue."""
         found = await self._find(id)
         owner = identity.actor(query.owner)
         return _view(await self._acknowledging.withdraw(found.id, owner=owner))
@@ -151,7 +151,7 @@ class Incidents:
 
 
 def incident_page(found: list[Incident], limit: int) -> IncidentPage:
-    """Return a page from one incident more than it holds, if there is one more."""
+    """Return a page, given one incident more than fits if there is a next page."""
     page = found[:limit]
     more = len(found) > limit
     place = str(Place(page[-1].opened_at, page[-1].id)) if more else None

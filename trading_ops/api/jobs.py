@@ -1,4 +1,4 @@
-"""Jobs: when they run, what they did, and running, pausing and resuming one by hand."""
+"""Jobs: list, history, run, pause and resume."""
 
 from datetime import datetime
 from functools import partial
@@ -18,26 +18,26 @@ log = logs.get(__name__)
 
 
 class RunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who starts a job."""
+    """Operator who starts a job."""
 
     owner: Person | None = None
 
 
 class JobPause(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Why a job is paused, and by whom."""
+    """Operator who pauses a job, and the reason."""
 
     reason: Words
     owner: Person | None = None
 
 
 class JobResume(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who resumes a job."""
+    """Operator who resumes a job."""
 
     owner: Person | None = None
 
 
 class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How many runs."""
+    """Number of runs."""
 
     limit: Limit = 20
 
@@ -51,10 +51,10 @@ class JobView(msgspec.Struct, kw_only=True):
     timeout_seconds: float
     enabled: bool
     due_at: datetime | None
-    """The next due time; None: disabled, paused, or no session is stored."""
+    """Next due time; None: disabled, paused, or no trading session is stored."""
 
     held_by: str | None
-    """The gate that holds a due run back."""
+    """The gate that a due run waits for."""
 
     paused_by: str | None
     paused_reason: str | None
@@ -77,7 +77,7 @@ class JobHistory(msgspec.Struct, kw_only=True):
 
 
 class JobPlan(msgspec.Struct, kw_only=True):
-    """What a job would do now; without steps and `refused` there is nothing to do."""
+    """What a job would do now; no steps and no `refused`: nothing to do."""
 
     steps: list[Step]
     refused: str
@@ -90,7 +90,7 @@ class JobStarted(msgspec.Struct, kw_only=True):
 
 
 class Jobs:
-    """What the routes under `jobs` do."""
+    """Handlers of `jobs`."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -106,7 +106,7 @@ class Jobs:
         return JobHistory(job=view, runs=await self._scheduler.reader.read(read))
 
     async def plan(self, name: str) -> JobPlan:
-        """Return what a job would do now, and change nothing."""
+        """Dry run: return what a job would do now."""
         await self._find(name)
         plan = await self._scheduler.plan(name)
         return JobPlan(steps=list(plan.steps), refused=plan.refused)
@@ -118,7 +118,7 @@ class Jobs:
         return JobStarted(run=run)
 
     async def pause(self, identity: Identity, name: str, body: JobPause) -> JobView:
-        """Pause a job: it is not run by its schedule."""
+        """Pause the schedule of a job."""
         await self._find(name)
         owner, now = identity.actor(body.owner), clock.now()
         order = partial(jobs.pause, job=name, owner=owner, reason=body.reason, now=now)
@@ -127,7 +127,7 @@ class Jobs:
         return await self._find(name)
 
     async def resume(self, identity: Identity, name: str, query: JobResume) -> JobView:
-        """Resume a job that is paused."""
+        """Resume the schedule of a job."""
         await self._find(name)
         owner = identity.actor(query.owner)
         order = partial(jobs.resume, job=name, owner=owner, now=clock.now())
@@ -138,7 +138,7 @@ class Jobs:
     async def _find(self, name: str) -> JobView:
         found = [one for one in await self._scheduler.standings() if one.entry.name == name]
         if not found:
-            not_found("no job has this name")
+            not_found("unknown job")
         return _view(found[0])
 
 

@@ -1,4 +1,4 @@
-"""Maintenance windows: seen by everybody, ordered by whoever may also pause."""
+"""Maintenance windows: list, begin and end."""
 
 from datetime import timedelta
 from functools import partial
@@ -20,7 +20,7 @@ log = logs.get(__name__)
 
 
 class WindowOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """On what, why, from when (now), and for how long."""
+    """Target, reason, start (default: now) and duration."""
 
     target: Key | None = None
     """None: the whole fleet."""
@@ -32,19 +32,19 @@ class WindowOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class EndQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who ends it."""
+    """Operator who ends it."""
 
     owner: Person | None = None
 
 
 class WindowPage(msgspec.Struct, kw_only=True):
-    """Windows that are open or planned, the next one first."""
+    """Open and scheduled windows, next one first."""
 
     maintenance: list[Maintenance]
 
 
 class MaintenanceWindows:
-    """What the routes under `maintenance` do."""
+    """Handlers of `maintenance`."""
 
     def __init__(self, writer: Writer, reader: Reader, registry: Registry) -> None:
         self._writer = writer
@@ -52,20 +52,20 @@ class MaintenanceWindows:
         self._registry = registry
 
     async def show(self) -> WindowPage:
-        """Return the windows that are open or planned."""
+        """Return the open and scheduled windows."""
         found = await self._reader.read(partial(maintenance.planned, now=clock.now()))
         return WindowPage(maintenance=found)
 
     async def begin(self, identity: Identity, body: WindowOrder) -> Maintenance:
-        """Begin or plan a window: meanwhile nothing is done automatically to the target."""
+        """Begin or schedule a window: automation does not act on the target meanwhile."""
         if body.target is not None and self._registry.find(body.target) is None:
-            invalid("`target` must be a name of targets.yml, or left out for the whole fleet")
+            invalid("`target` must be a name in targets.yml, or omitted for the whole fleet")
         now = clock.now()
         begins_at = body.begins_at or now
         try:
             ends_at = begins_at + timedelta(seconds=body.seconds)
         except OverflowError:
-            invalid("`begins_at` is beyond the calendar")
+            invalid("`begins_at` is out of range")
         window = Maintenance(
             target=body.target,
             owner=identity.actor(body.owner),
@@ -78,14 +78,14 @@ class MaintenanceWindows:
         return stored
 
     async def end(self, identity: Identity, id: str, query: EndQuery) -> Maintenance:  # noqa: A002
-        """End a window early, or take a planned one back."""
+        """End a window early, or cancel a scheduled one."""
         known = id.isascii() and id.isdecimal() and len(id) < len(str(GREATEST))
         if not known:
-            not_found("no window has this id")
+            not_found("window not found")
         owner = identity.actor(query.owner)
         order = partial(maintenance.end, key=int(id), owner=owner, now=clock.now())
         ended = await self._writer.run(order)
         if ended is None:
-            not_found("no window that is open or planned has this id")
+            not_found("this window has already ended")
         log.info("maintenance_ended", id=ended.id, target=ended.target, owner=owner)
         return ended

@@ -1,4 +1,4 @@
-"""The outbox: messages that wait, were delivered or were given up, and a test message."""
+"""The outbox: list messages, retry or discard them, and send a test message."""
 
 import uuid
 from datetime import datetime
@@ -18,11 +18,11 @@ from trading_ops.store.reader import Reader
 from trading_ops.store.search import Place, Span
 from trading_ops.store.writer import Writer
 
-UNKNOWN = "no message has this id, or several begin with it"
+UNKNOWN = "message not found, or several ids begin with this"
 
 
 class MessageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which messages."""
+    """Filters and page of the list."""
 
     state: MessageState | None = None
     kind: MessageKind | None = None
@@ -34,14 +34,14 @@ class MessageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class TestOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """To which channel; null: as the routes say."""
+    """The channel; null: the channels of the routes."""
 
     channel: Key | None = None
     owner: Person | None = None
 
 
 class MessageOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who retries or discards it."""
+    """Operator who retries or discards it."""
 
     owner: Person | None = None
 
@@ -58,7 +58,7 @@ class MessageView(msgspec.Struct, kw_only=True):
     subject: str
     state: MessageState
     batch: str | None
-    """The id of the mail that it went out with; several messages may share one."""
+    """Id of the mail that contained it; several messages may share one."""
 
     attempts: int
     created_at: datetime
@@ -81,18 +81,18 @@ class MessagePage(msgspec.Struct, kw_only=True):
 
     messages: list[MessageView]
     next: str | None
-    """The cursor of the next page; null: this is the last one."""
+    """Cursor of the next page; null: last page."""
 
 
 class Tested(msgspec.Struct, kw_only=True):
-    """The channels that the test message goes to, with its id for each."""
+    """The message ids of the test message by channel."""
 
     channels: list[str]
     ids: list[str]
 
 
 class Messages:
-    """What the routes under `messages` do."""
+    """Handlers of `messages`."""
 
     def __init__(self, writer: Writer, reader: Reader, outbox: Outbox) -> None:
         self._writer = writer
@@ -116,7 +116,7 @@ class Messages:
         place = str(Place(page[-1].created_at, page[-1].id)) if more else None
         return MessagePage(messages=[_view(one) for one in page], next=place)
 
-    async def show(self, id: str) -> MessageText:  # noqa: A002 - as it is called in the path
+    async def show(self, id: str) -> MessageText:  # noqa: A002 - name of the path parameter
         """Return one message with its text."""
         found = await self._reader.read(partial(messages.find, key=id))
         if found is None:
@@ -124,7 +124,7 @@ class Messages:
         return MessageText(message=_view(found), text=found.text, html=found.html)
 
     async def test(self, identity: Identity, body: TestOrder) -> Tested:
-        """Store a test message for one channel, or for those that its routes name."""
+        """Queue a test message for one channel, or for the channels of its routes."""
         owner, key = identity.actor(body.owner), str(uuid.uuid4())
         message = make_test_message(owner=owner, key=key, now=clock.now())
         channels = await self._outbox.order(message, channel=body.channel)
@@ -132,7 +132,7 @@ class Messages:
         return Tested(channels=channels, ids=ids)
 
     async def retry(self, identity: Identity, id: str, body: MessageOrder) -> MessageView:  # noqa: A002
-        """Deliver a message again that waits or is dead, with those of its mail."""
+        """Retry a waiting or dead message, with the others of its mail."""
         owner = identity.actor(body.owner)
         order = partial(messages.retry, key=id, owner=owner, now=clock.now())
         found = await self._writer.run(order)
@@ -140,7 +140,7 @@ class Messages:
         return _view(found)
 
     async def discard(self, identity: Identity, id: str, body: MessageOrder) -> MessageView:  # noqa: A002
-        """Give up a message that waits or is dead, with those of its mail."""
+        """Discard a waiting or dead message, with the others of its mail."""
         owner = identity.actor(body.owner)
         order = partial(messages.discard, key=id, owner=owner, now=clock.now())
         return _view(await self._writer.run(order))

@@ -1,4 +1,4 @@
-"""The OpenAPI document, from the table of routes and nothing else."""
+"""Generates the OpenAPI document from the table of routes."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -15,8 +15,8 @@ from trading_ops.api.route import Route
 
 PATH = "/api/v1/openapi.json"
 DESCRIPTION = """\
-What a person or a program can ask and order of the reconciler. Tokens go into the header \
-`Authorization: Bearer …`; the role that each operation needs is its `x-role`. See docs/api.md."""
+The API of the reconciler. Send tokens in the header \
+`Authorization: Bearer …`; `x-role` is the role that an operation requires. See docs/api.md."""
 
 
 def document(table: Iterable[Route]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def document(table: Iterable[Route]) -> dict[str, Any]:
 
 
 def as_text(table: Iterable[Route]) -> bytes:
-    """Return the document as it is committed."""
+    """Return the document as committed."""
     return msgspec.json.format(msgspec.json.encode(document(table)), indent=2) + b"\n"
 
 
@@ -56,7 +56,7 @@ class OpenApi:
         self._body = b""
 
     def describe(self, table: Iterable[Route]) -> None:
-        """Take the finished table."""
+        """Build the document from the table."""
         self._body = msgspec.json.encode(document(table))
 
     async def show(self) -> web.Response:
@@ -65,7 +65,7 @@ class OpenApi:
 
 
 def _schemas(routes: list[Route]) -> tuple[Mapping[Any, Any], Mapping[str, Any]]:
-    """Return the schema of each type that bodies and answers have, and the components."""
+    """Return the schemas of all request and response types, and the components."""
     kinds = [Problem]
     for one in routes:
         kinds += [kind for kind in (one.takes.get("body"), _json_of(one)) if kind is not None]
@@ -77,7 +77,7 @@ def _schemas(routes: list[Route]) -> tuple[Mapping[Any, Any], Mapping[str, Any]]
 
 
 def _json_of(one: Route) -> Any:
-    """Return the type of the answer where it is encoded from a value."""
+    """Return the response type, if the response is JSON."""
     is_response = isinstance(one.gives, type) and issubclass(one.gives, web.StreamResponse)
     return None if is_response else one.gives
 
@@ -119,14 +119,14 @@ def _parameters(one: Route) -> list[dict[str, Any]]:
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a parameter's schema without null: it is left out instead."""
+    """Return a parameter's schema without null: it is omitted instead."""
     plain = {key: value for key, value in schema.items() if value is not None}
     options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
     if len(options) == 1:
         del plain["anyOf"]
         plain |= options[0]
     if plain.get("format") == "date-time":
-        # In a query also as seconds since the epoch, which need no encoding.
+        # A query also accepts seconds since the epoch, which need no URL encoding.
         return {"anyOf": [plain, {"type": "number"}]}
     return plain
 

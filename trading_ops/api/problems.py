@@ -1,4 +1,4 @@
-"""Errors as answers: one shape for all of them, a sentence for people, and never a traceback."""
+"""Error responses: one format for all, never a traceback."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -31,32 +31,32 @@ _STATUSES: Mapping[type[TradingOpsError], HTTPStatus] = {
 
 
 class Problem(msgspec.Struct, kw_only=True):
-    """What went wrong."""
+    """An error response."""
 
     error: str
-    """The status in words, for programs: `not_found`."""
+    """Machine-readable code, such as `not_found`."""
 
     detail: str = ""
-    """A sentence for people: what is wrong and what would be right."""
+    """Human-readable message: the problem and the fix."""
 
 
 def answer_problem(
     status: int, detail: str = "", headers: dict[str, str] | None = None
 ) -> web.Response:
-    """Return the answer for an error."""
+    """Return the response for an error."""
     name = HTTPStatus(status).name.lower()
     body = msgspec.json.encode(Problem(error=name, detail=detail))
     return web.Response(status=status, body=body, content_type=JSON, headers=headers)
 
 
 def unauthorized() -> web.Response:
-    """Return the one answer to everybody without a valid token, whatever was wrong with it."""
+    """Return 401: the same for every missing or invalid token."""
     return answer_problem(HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
 
 
 def forbidden(needed: Role) -> web.Response:
-    """Return the answer to a known identity whose role is too low."""
-    return answer_problem(HTTPStatus.FORBIDDEN, f"this needs the role {needed}")
+    """Return 403: the identity's role is too low."""
+    return answer_problem(HTTPStatus.FORBIDDEN, f"requires the role {needed}")
 
 
 def not_found(detail: str) -> NoReturn:
@@ -76,7 +76,7 @@ def invalid(detail: str) -> NoReturn:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into its answer."""
+    """Convert every error to a response."""
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -84,19 +84,19 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except TradingOpsError as error:
         return _own_problem(error)
     except ConnectionError:
-        raise  # whoever asked has gone
+        raise  # the client has disconnected
     except Exception:
         key = uuid.uuid4().hex[:12]
         log.exception("request_failed", method=request.method, path=request.path, error_id=key)
-        detail = f"a mistake of ours; the log has it as error_id {key}"
+        detail = f"internal error; see the log, error_id {key}"
         return answer_problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 
 def _own_problem(error: TradingOpsError) -> web.Response:
-    """Return the answer for one of our own errors: each is a sentence for people."""
+    """Return the response for one of our own errors, with its message."""
     detail = str(error)
     if isinstance(error, CommitUnknown):
-        detail += "; look before you order it again"
+        detail += "; check the state before you retry"
     for kind, status in _STATUSES.items():
         if isinstance(error, kind):
             return answer_problem(status, detail)
@@ -104,12 +104,12 @@ def _own_problem(error: TradingOpsError) -> web.Response:
 
 
 def _http_problem(error: web.HTTPException) -> web.Response:
-    """Return the answer for one of aiohttp's own; its default text is only the status again."""
+    """Return the response for an aiohttp error, whose default text only repeats the status."""
     text = (error.text or "").strip()
     detail = "" if text == f"{error.status}: {error.reason}" else text
     if error.status == HTTPStatus.NOT_FOUND and not detail:
-        detail = "there is no such path"
+        detail = "path not found"
     if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        detail = "the body is too large"
+        detail = "request body too large"
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
     return answer_problem(error.status, detail, headers)

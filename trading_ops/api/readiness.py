@@ -1,4 +1,4 @@
-"""Readiness: the runs of bots from paper to live, begun, approved and aborted by people."""
+"""Readiness runs of bots from paper to live: begin, approve, sign off, abort, report."""
 
 import asyncio
 import uuid
@@ -42,14 +42,14 @@ MOST_RESULTS = 100
 
 
 class RunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who orders it, and why."""
+    """Operator and reason."""
 
     reason: Words
     owner: Person | None = None
 
 
 class CheckOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What the checks of a run found."""
+    """Results of the checks of a run."""
 
     checks: Annotated[list[Checked], msgspec.Meta(min_length=1, max_length=MOST_RESULTS)]
     owner: Person | None = None
@@ -62,13 +62,13 @@ class RunPage(msgspec.Struct, kw_only=True):
 
 
 class ChecksPage(msgspec.Struct, kw_only=True):
-    """The checks of a run that a person's command runs."""
+    """Checks of a run that the command line runs."""
 
     checks: list[CheckToRun]
 
 
 class Readiness:
-    """What the routes under `readiness` do."""
+    """Handlers of `readiness`."""
 
     def __init__(
         self,
@@ -90,16 +90,16 @@ class Readiness:
         self._two_persons = two_persons
 
     async def show(self) -> RunPage:
-        """Return the open run of each bot that has one."""
+        """Return all open runs."""
         found = await self._reader.read(stored_runs.open_runs)
         return RunPage(runs=[view(one, clock.now()) for one in found])
 
     async def of(self, bot: str) -> RunView:
-        """Return the open run of a bot, or else its last one."""
+        """Return a bot's open run, or else its last one."""
         return view(await self._latest(bot), clock.now())
 
     async def begin(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
-        """Begin a run with the plan of readiness.yml; each bot has one at a time."""
+        """Begin a run with the plan of readiness.yml; one per bot at a time."""
         now, target = clock.now(), self._bot(bot)
         run = Run(
             id=str(uuid.uuid4()),
@@ -116,7 +116,7 @@ class Readiness:
         return view(stored, now)
 
     async def approve(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
-        """Enter the next stage, or after a step back the present one again."""
+        """Approve the next stage, or the current one again after a step back."""
 
         def enter(stored: Stored) -> tuple[Run, Change]:
             now = clock.now()
@@ -131,7 +131,7 @@ class Readiness:
         return await self._change(bot, enter, actor, body.reason, approved=not self._two_persons)
 
     async def sign_off(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
-        """Record that a person has looked at the bot, as the watch schedule demands."""
+        """Sign off: record a review of the bot, as its watch schedule requires."""
 
         def sign_it(stored: Stored) -> tuple[Run, Change]:
             after = sign_off(stored.run, clock.now())
@@ -148,7 +148,7 @@ class Readiness:
         return await self._change(bot, end, identity.actor(body.owner), body.reason)
 
     async def to_check(self, bot: str) -> ChecksPage:
-        """Return the checks that `trading-ops readiness check` is to run."""
+        """Return the checks for `trading-ops readiness check` to run."""
         stored = await self._open(bot)
         found = [
             CheckToRun(
@@ -163,7 +163,7 @@ class Readiness:
         return ChecksPage(checks=found)
 
     async def checked(self, identity: Identity, bot: str, body: CheckOrder) -> RunView:
-        """Record what the checks found; the reconciler compares it with the limits."""
+        """Record check results; the reconciler compares them with the limits."""
         actor = identity.actor(body.owner)
 
         def note(stored: Stored) -> tuple[Run, Change]:
@@ -202,8 +202,8 @@ class Readiness:
         found = await self._writer.run(order)
         if isinstance(found, Approval):
             conflict(
-                f"settings.yml has `two_persons: true`, and no other person has approved stage "
-                f"{found.params['stage']} of {bot}. Fix: have another person run `trading-ops "
+                f"settings.yml has `two_persons: true`, and no other operator has approved stage "
+                f"{found.params['stage']} of {bot}. Fix: have another operator run `trading-ops "
                 f"approve {found.id}`, then run `trading-ops readiness approve {bot}` again"
             )
         log.info("readiness_changed", bot=bot, stage=found.run.stage, by=actor)
@@ -214,22 +214,22 @@ class Readiness:
         self._bot(bot)
         found = await self._reader.read(partial(stored_runs.find, bot=bot))
         if found is None:
-            not_found(f"{bot} has no open run: `trading-ops readiness begin {bot}` begins one")
+            not_found(f"{bot} has no open run: start one with `trading-ops readiness begin {bot}`")
         return found
 
     async def _latest(self, bot: str) -> Stored:
         self._bot(bot)
         found = await self._reader.read(partial(stored_runs.latest, bot=bot))
         if found is None:
-            not_found(f"{bot} never had a run: `trading-ops readiness begin {bot}` begins one")
+            not_found(f"{bot} has no run: start one with `trading-ops readiness begin {bot}`")
         return found
 
     def _bot(self, name: str) -> Target:
         target = self._registry.find(name)
         if target is None:
-            not_found("targets.yml has no target of this name")
+            not_found("unknown target: no such name in targets.yml")
         if target.kind not in NAMED_BOTS:
-            invalid(f"{name} is of kind {target.kind}, which is not a bot")
+            invalid(f"{name} is not a bot but of kind {target.kind}")
         return target
 
 

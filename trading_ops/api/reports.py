@@ -1,4 +1,4 @@
-"""Reports on a day, a week, a month or a quarter: shown, and sent."""
+"""Reports on a day, a week, a month or a quarter: show and send."""
 
 import datetime as dt
 from typing import Any, Protocol
@@ -15,32 +15,32 @@ log = logs.get(__name__)
 
 
 class Reporting(Protocol):
-    """Makes and sends reports; `reports.sending` is one."""
+    """Builds and sends reports; implemented by `reports.sending`."""
 
     async def show(self, period: Period, day: dt.date | None) -> tuple[Report, Any]:
-        """Return a report as values, and rendered."""
+        """Return a report as values and as rendered text."""
         ...
 
     async def send(self, period: Period, day: dt.date | None) -> list[str]:
-        """Send a report; return its channels."""
+        """Send a report; return the channels."""
         ...
 
 
 class ReportQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A day of the period; left out: today, but of longer periods yesterday's."""
+    """A day of the period; default: today, for longer periods yesterday."""
 
     date: dt.date | None = None
 
 
 class ReportOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A day of the period, and who sends it."""
+    """A day of the period, and the operator."""
 
     date: dt.date | None = None
     owner: Person | None = None
 
 
 class ReportView(msgspec.Struct, kw_only=True):
-    """A report as values, and as it is sent."""
+    """A report as values and as rendered text."""
 
     report: Report
     subject: str
@@ -49,13 +49,13 @@ class ReportView(msgspec.Struct, kw_only=True):
 
 
 class ReportSent(msgspec.Struct, kw_only=True):
-    """The channels that it goes to; one that has had it gets no second one."""
+    """The channels it is sent to, without those that already had it."""
 
     channels: list[str]
 
 
 class Reports:
-    """What the routes under `reports` do."""
+    """Handlers of `reports`."""
 
     def __init__(self, reporting: Reporting) -> None:
         self._reporting = reporting
@@ -68,7 +68,7 @@ class Reports:
         )
 
     async def send(self, identity: Identity, period: str, body: ReportOrder) -> ReportSent:
-        """Send the report by the routes of notify.yml, once for each period and channel."""
+        """Send the report by the routes of notify.yml, once per period and channel."""
         channels = await self._reporting.send(_period(period), body.date)
         log.info("report_sent", period=period, by=identity.actor(body.owner), channels=channels)
         return ReportSent(channels=channels)
@@ -76,5 +76,5 @@ class Reports:
 
 def _period(name: str) -> Period:
     if name not in set(Period):
-        not_found(f"there is no such report: one of {', '.join(Period)}")
+        not_found(f"unknown report: use one of {', '.join(Period)}")
     return Period(name)

@@ -1,4 +1,4 @@
-"""What was asked for, as values: strict, and an error says which field and what is allowed."""
+"""Parses requests strictly; errors name the field and the allowed values."""
 
 import asyncio
 import re
@@ -15,23 +15,23 @@ from trading_ops.store.search import Place, read_place
 DEADLINE_SECONDS = 10.0
 LIMIT = 1000
 GREATEST = 2**62
-"""Below what every database can count to."""
+"""Within the integer range of every database."""
 
 PLAIN = r"^[^\u0000-\u001f\u007f]*$(?!\n)"
-"""Text without control characters: it goes into logs, terminals and databases."""
+"""Text without control characters: it is logged, printed and stored."""
 
 Words = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=PLAIN)]
 """A name or a reason."""
 
 Person = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=PLAIN)]
-"""Who stands behind a token, in their own words."""
+"""The operator behind a token, as given by the client."""
 
 Note = Annotated[str, msgspec.Meta(max_length=500, pattern=PLAIN)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=PLAIN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=LIMIT)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Cursor = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[0-9]{1,19}_[!-~]{1,80}$(?!\n)")]
-"""What `next` of the page before said."""
+"""`next` of the previous page."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=GREATEST)]
 
@@ -46,26 +46,26 @@ _KINDS = {"boolean": "true or false", "object": "an object whose values are text
 
 
 async def read_body(request: web.Request) -> bytes:
-    """Return the body, or answer 408 when it does not arrive in time."""
+    """Return the body; 408 if it does not arrive in time."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await request.read()
     except TimeoutError as error:
-        raise web.HTTPRequestTimeout(text="the body did not arrive in time") from error
+        raise web.HTTPRequestTimeout(text="timeout while reading the request body") from error
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T:
-    """Return the body as a value, or answer 422."""
+    """Parse the JSON body; 422 if it is invalid."""
     try:
         return msgspec.json.decode(await read_body(request), type=kind)
     except msgspec.ValidationError as error:
         invalid(explain(str(error), kind, "the body"))
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        invalid(f"the body is no JSON: {str(error).removeprefix('JSON is malformed: ')}")
+        invalid(f"invalid JSON in the body: {str(error).removeprefix('JSON is malformed: ')}")
 
 
 def read_query(request: web.Request, kind: type[T]) -> T:
-    """Return the query's parameters as a value, or answer 422."""
+    """Parse the query parameters; 422 if they are invalid."""
     given: dict[str, str] = {}
     for name, value in request.query.items():
         if name in given:
@@ -77,31 +77,31 @@ def read_query(request: web.Request, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         invalid(explain(str(error), kind, "the query"))
     for field in msgspec.structs.fields(asked):  # type: ignore[arg-type]  # queries are structs
-        # The converter takes the text `null` for nothing; what is left out is asked for so.
+        # The converter would read the text `null` as None.
         if field.encode_name in given and getattr(asked, field.name) is None:
-            invalid(f"`{field.encode_name}` must not be null: leave it out")
+            invalid(f"`{field.encode_name}` must not be null: omit it")
     return asked
 
 
 def read_path(request: web.Request, name: str) -> str:
-    """Return a part of the path; nothing that is stored has such a name if it is strange."""
+    """Return a path parameter; 404 if no stored name can have its characters."""
     value = request.match_info[name]
     try:
         value.encode()
     except UnicodeError:
         value = "\0"
     if not _PLAIN.match(value):
-        not_found("no name has such characters")
+        not_found("invalid characters in the path")
     return value
 
 
 def place_of(cursor: str | None) -> Place | None:
-    """Return where the page before ended, or answer 422."""
+    """Parse the cursor of a page; 422 if it is invalid."""
     if cursor is None:
         return None
     place = read_place(cursor)
     if place is None:
-        invalid("`cursor` must be what `next` of the page before said")
+        invalid("`cursor` must be the `next` of the previous page")
     return place
 
 
@@ -109,19 +109,19 @@ def _check_text(value: str, name: str) -> None:
     try:
         value.encode()
     except UnicodeError:
-        invalid(f"`{name}` is no UTF-8")
+        invalid(f"`{name}` is not valid UTF-8")
 
 
 def explain(message: str, kind: Any, place: str) -> str:
-    """Say what is wrong with a value of this kind, from msgspec's message about it."""
+    """Return an error message for a type, from msgspec's message."""
     fields = fields_of(kind)
     if found := _MISSING.search(message):
         name = found.group(1)
         return f"`{name}` is missing: it must be {_allowed(fields, name)}"
     if found := _UNKNOWN.search(message):
-        # The unknown name is the caller's text: it is shortened, and JSON escapes the rest.
-        known = ", ".join(fields) or "nothing at all"
-        return f"{place} has `{found.group(1)[:50]}`, which means nothing here: it may have {known}"
+        # The unknown name comes from the client: truncate it; JSON escapes the rest.
+        known = ", ".join(fields) or "none"
+        return f"unknown field `{found.group(1)[:50]}` in {place}: allowed: {known}"
     if (found := _AT.search(message)) and found.group(1):
         name = re.split(r"[.\[]", found.group(1))[0]
         return f"`{name}` must be {_allowed(fields, name)}"
@@ -148,7 +148,7 @@ def _allowed(fields: Mapping[str, Mapping[str, Any]], name: str) -> str:
 
 
 def _describe(schema: Mapping[str, Any]) -> str:
-    """Say in words what a schema allows."""
+    """Describe the values that a schema allows."""
     if "anyOf" in schema:
         return " or ".join(_describe(one) for one in schema["anyOf"] if one.get("type") != "null")
     if "enum" in schema:
@@ -157,9 +157,9 @@ def _describe(schema: Mapping[str, Any]) -> str:
     if kind in _NUMBERS:
         return _NUMBERS[kind] + _range(schema)
     if schema.get("format") == "date-time":
-        return "a moment as 2026-03-01T12:00:00Z, or seconds since the epoch"
+        return "a time as 2026-03-01T12:00:00Z, or Unix seconds"
     if kind == "array":
-        return "a list; each of it " + _describe(schema.get("items", {}))
+        return "a list; each item " + _describe(schema.get("items", {}))
     return _KINDS.get(kind, "text" + _lengths(schema))
 
 

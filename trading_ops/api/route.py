@@ -1,15 +1,15 @@
-"""One line of the table of routes, and what stands between the network and its handler.
+"""A route, and the code between the network and its handler.
 
-A handler is an ordinary typed method; its signature says what it takes:
+A handler is a typed method; its parameters select its input:
 
-    identity          who asks
-    query: SomeQuery  the query's parameters, converted
+    identity          the authenticated client
+    query: SomeQuery  the query parameters, converted
     body: SomeOrder   the JSON body, converted
-    request           the bare request, where HTTP itself matters
-    anything else     the part of the path with this name
+    request           the aiohttp request
+    anything else     the path parameter of this name
 
-What it returns is encoded as JSON; its return type and the first line of its docstring go into the
-OpenAPI document. Who asks is known and allowed before anything that was sent is read.
+Its result is encoded as JSON; its return type and the first line of its docstring go into the
+OpenAPI document. Clients are authenticated and authorized before the body is read.
 """
 
 import inspect
@@ -36,7 +36,7 @@ _IN_PATH = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One line of the table."""
+    """One route."""
 
     method: str
     path: str
@@ -44,29 +44,29 @@ class Route:
     tag: str
     handler: Callable[..., Awaitable[Any]]
     status: int
-    """Of a success."""
+    """Status of a success."""
 
     refusals: tuple[int, ...]
-    """Statuses that this route has beyond those that follow from what it takes."""
+    """Error statuses beyond those that follow from its parameters."""
 
     media: str
-    """What a success looks like: JSON, but for a few."""
+    """Content type of a success."""
 
     summary: str
     takes: Mapping[str, Any]
     """The types of the handler's parameters."""
 
     gives: Any
-    """The type of the answer; None: an empty one."""
+    """Response type; None: empty."""
 
     @property
     def in_path(self) -> tuple[str, ...]:
-        """The names of the path's variable parts."""
+        """Names of the path parameters."""
         return tuple(_IN_PATH.findall(self.path))
 
     @property
     def errors(self) -> tuple[int, ...]:
-        """Every status of an error that this route may answer with."""
+        """All error statuses of this route."""
         found = set(self.refusals)
         if self.role is not Role.ANYONE:
             found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -90,7 +90,7 @@ def route(
     refusals: tuple[int, ...] = (),
     media: str = JSON,
 ) -> Route:
-    """Return one line of the table; the rest is read off the handler."""
+    """Build a route; the rest is derived from the handler's signature."""
     hints = typing.get_type_hints(handler, include_extras=True)
     gives = hints.pop("return", None)
     names = [name for name in inspect.signature(handler).parameters if name not in _NAMED]
@@ -112,7 +112,7 @@ def route(
 
 
 def guarded(one: Route, authenticator: Authenticator) -> Handler:
-    """Return the route's handler behind its role."""
+    """Return the route's handler with its role check."""
     carry_out = _adapted(one)
 
     async def guard(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Every route with its role, in one table."""
+"""The table of all routes with their roles."""
 
 import typing
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ VIEWER, OPERATOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.ADMIN
 
 @dataclass(frozen=True, kw_only=True)
 class Handlers:
-    """Who answers."""
+    """The handlers of all routes."""
 
     webhook: Webhook
     incidents: Incidents
@@ -96,7 +96,7 @@ def routes(to: Handlers) -> list[Route]:
 
 
 def described() -> list[Route]:
-    """Return the table with nobody behind it: for documents, and for tests of every route."""
+    """Return the table without handlers' dependencies: for documents and tests."""
     kinds = typing.get_type_hints(Handlers)
     blank: dict[str, Any] = {name: object.__new__(kind) for name, kind in kinds.items()}
     return routes(Handlers(**blank))
@@ -251,7 +251,7 @@ def _system(to: System, health: Health) -> list[Route]:
 
 
 def build_application(table: Sequence[Route], authenticator: Authenticator) -> web.Application:
-    """Return the application; compressed bodies are not unpacked, so none can blow up."""
+    """Return the application; compressed bodies are not decompressed, to prevent zip bombs."""
     app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[problems])
     for one in table:
         app.router.add_route(one.method, one.path, guarded(one, authenticator))

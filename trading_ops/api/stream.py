@@ -1,10 +1,10 @@
-"""GET /api/v1/events/stream: the feed over a WebSocket, one event a message, as JSON.
+"""GET /api/v1/events/stream: the event stream over a WebSocket, one JSON event per message.
 
-The connection ends with a code that says why:
+Close codes:
 
-    1001  the reconciler stops; come back
+    1001  the reconciler is stopping; reconnect
     1008  the token is no longer valid
-    1013  too slow, or the database does not answer; come back with `after=` the last number seen
+    1013  too slow, or the database does not answer; reconnect with `after=` the last number seen
 """
 
 import asyncio
@@ -25,25 +25,25 @@ log = logs.get(__name__)
 
 HEARTBEAT_SECONDS = 15.0
 CHECK_SECONDS = 2.0
-"""How often the token is looked at again."""
+"""Seconds between checks of the token."""
 
 STALLED_SECONDS = 5.0
-"""A listener that takes nothing for so long is too slow."""
+"""Seconds after which a client that reads nothing is too slow."""
 
 FAREWELL_SECONDS = 5.0
 MESSAGE_LIMIT = 1024
 BUFFER_BYTES = 128 * 1024
-"""What the kernel keeps for a listener that does not read."""
+"""Send buffer for a client, in bytes."""
 
 
 class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """From which event on: what follows the number `after`; by default only what is new."""
+    """`after`: send events after this number; default: only new ones."""
 
     after: Count | None = None
 
 
 class _Ended(Exception):
-    """The connection must end, with a code and a reason."""
+    """Close the connection, with a code and a reason."""
 
     def __init__(self, code: WSCloseCode, reason: str) -> None:
         super().__init__(reason)
@@ -51,25 +51,27 @@ class _Ended(Exception):
 
 
 class Stream:
-    """Serves the feed."""
+    """Serves the event stream."""
 
     def __init__(self, feed: Feed, authenticator: Authenticator) -> None:
         self._feed = feed
         self._authenticator = authenticator
         self.clients = 0
-        """How many are connected."""
+        """Number of connected clients."""
 
     async def stream(
         self, request: web.Request, identity: Identity, query: StreamQuery
     ) -> web.StreamResponse:
-        """Send every new event over a WebSocket, one a message; `after` resumes without a gap."""
+        """Stream new events over a WebSocket, one per message; `after` resumes without a gap."""
         socket_ = web.WebSocketResponse(
             heartbeat=HEARTBEAT_SECONDS, timeout=FAREWELL_SECONDS, max_msg_size=MESSAGE_LIMIT
         )
         if not socket_.can_prepare(request).ok:
-            raise web.HTTPUpgradeRequired(text="this is a WebSocket: send Upgrade: websocket")
+            raise web.HTTPUpgradeRequired(
+                text="this is a WebSocket endpoint: send Upgrade: websocket"
+            )
         if self._feed.is_full or self._feed.closing.is_set():
-            raise web.HTTPServiceUnavailable(text="too many listen already; try again later")
+            raise web.HTTPServiceUnavailable(text="too many clients; try again later")
         head = await self._feed.head()
         position = head if query.after is None else min(query.after, head)
         await socket_.prepare(request)
@@ -88,7 +90,7 @@ class Stream:
     async def _serve(
         self, request: web.Request, socket_: web.WebSocketResponse, position: int
     ) -> None:
-        """Send until the other side goes; raises `_Ended` when this side must end it."""
+        """Send until the client disconnects; raises `_Ended` to close the connection."""
         sending = asyncio.create_task(self._send(socket_, position))
         others = [
             asyncio.create_task(_hear(socket_)),
@@ -100,7 +102,7 @@ class Stream:
             for task in done:
                 task.result()
         except (ConnectionError, StoreError) as error:
-            raise _Ended(WSCloseCode.TRY_AGAIN_LATER, "the events cannot be read") from error
+            raise _Ended(WSCloseCode.TRY_AGAIN_LATER, "cannot read events") from error
         finally:
             for task in (sending, *others):
                 task.cancel()
@@ -116,7 +118,7 @@ class Stream:
                     position = line.seq
 
     async def _catch_up(self, socket_: web.WebSocketResponse, position: int) -> int:
-        """Send what is stored; return from where the feed takes over."""
+        """Send stored events; return the number from which the feed continues."""
         while True:
             head = await self._feed.head()
             if self._feed.is_current(position, head):
@@ -127,7 +129,7 @@ class Stream:
 
     async def _closing(self) -> None:
         await self._feed.closing.wait()
-        raise _Ended(WSCloseCode.GOING_AWAY, "the reconciler stops")
+        raise _Ended(WSCloseCode.GOING_AWAY, "the reconciler is stopping")
 
     async def _check(self, request: web.Request) -> None:
         while True:
@@ -142,12 +144,12 @@ async def _send_line(socket_: web.WebSocketResponse, line: Line) -> None:
         async with asyncio.timeout(STALLED_SECONDS):
             await socket_.send_str(line.text)
     except TimeoutError as error:
-        reason = "too slow: come back with after= the last number that was seen"
+        reason = "too slow: reconnect with after= the last number seen"
         raise _Ended(WSCloseCode.TRY_AGAIN_LATER, reason) from error
 
 
 async def _hear(socket_: web.WebSocketResponse) -> None:
-    """Wait for the other side to go; what it sends means nothing, and is not kept."""
+    """Wait for the client to disconnect; ignore what it sends."""
     while True:
         message = await socket_.receive()
         if message.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
@@ -155,7 +157,7 @@ async def _hear(socket_: web.WebSocketResponse) -> None:
 
 
 async def _say_farewell(request: web.Request, socket_: web.WebSocketResponse, end: _Ended) -> None:
-    """Close with the reason, but do not wait long for one that does not read."""
+    """Close with the reason, with a short timeout for a client that does not read."""
     with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
         async with asyncio.timeout(2 * FAREWELL_SECONDS):
             await socket_.close(code=end.code, message=end.reason.encode())

@@ -1,4 +1,4 @@
-"""Health, metrics, status, and the test alert that goes the whole way to a person."""
+"""Health, metrics, status, and the test alert that tests the whole path to on-call."""
 
 import asyncio
 import uuid
@@ -19,7 +19,7 @@ from trading_ops.store.reader import Reader
 
 TEST_ALERT_SECONDS = 60.0
 STUCK_SECONDS = 60.0
-"""A pass takes milliseconds, and there is one at least every poll interval."""
+"""Seconds; a pass takes milliseconds and runs at least every poll interval."""
 
 
 TEXT = "text/plain"
@@ -27,26 +27,26 @@ SHOWN = 20
 
 
 class Status(msgspec.Struct, kw_only=True):
-    """How it stands."""
+    """Status of the reconciler."""
 
     version: str
     pause: PauseView | None
     incidents_open: int
     open_incidents: list[Incident]
-    """The oldest, at most twenty; `GET /api/v1/incidents?open=true` has all."""
+    """The oldest, at most 20; `GET /api/v1/incidents?open=true` has all."""
 
     notifications_waiting: int
     notifications_quarantined: int
 
 
 class TestAlert(msgspec.Struct, kw_only=True):
-    """The label by which the test alert is known when it arrives."""
+    """The label that identifies the test alert."""
 
     test_id: str
 
 
 class System:
-    """What the reconciler says of itself."""
+    """Handlers of health, metrics, status and the test alert."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class System:
         passed_ago: Callable[[], float],
         trouble: Callable[[], str],
     ) -> None:
-        """Take the seconds since the last pass, and what is wrong with the background tasks."""
+        """Take functions for the seconds since the last pass and for failed background tasks."""
         self._trouble = trouble
         self._reader = reader
         self._metrics = metrics
@@ -63,13 +63,13 @@ class System:
         self._test: asyncio.TimerHandle | None = None
 
     async def healthy(self) -> web.Response:
-        """Answer as long as the process can."""
+        """Liveness: answer 200."""
         return web.Response(text="healthy\n")
 
     async def ready(self) -> web.Response:
-        """Answer 200 only when the database answers and every background task works."""
+        """Readiness: answer 200 only if the database answers and all background tasks run."""
         if self._passed_ago() > STUCK_SECONDS:
-            raise web.HTTPServiceUnavailable(text="the loop does not come round: see the log\n")
+            raise web.HTTPServiceUnavailable(text="the loop is stalled: see the log\n")
         if trouble := self._trouble():
             raise web.HTTPServiceUnavailable(text=f"background task: {trouble}\n")
         try:
@@ -79,12 +79,12 @@ class System:
         return web.Response(text="ready\n")
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Expose all metrics; with `?exclude=vital`, those that /metrics/vital does not have."""
+        """Expose all metrics; with `?exclude=vital`, those not in /metrics/vital."""
         without = request.query.get("exclude") == "vital"
         return await self._exposed(request, View.WITHOUT_VITAL if without else View.EVERYTHING)
 
     async def vital(self, request: web.Request) -> web.Response:
-        """Expose the metrics that the rules read."""
+        """Expose the metrics that alerting rules read."""
         return await self._exposed(request, View.VITAL)
 
     async def _exposed(self, request: web.Request, view: View) -> web.Response:
@@ -94,7 +94,7 @@ class System:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def status(self) -> Status:
-        """Say in one answer how it stands."""
+        """Return an overview of the reconciler's state."""
         return await self._reader.read(self._status)
 
     def _status(self, connection: Connection) -> Status:
@@ -110,7 +110,7 @@ class System:
         )
 
     async def test_alert(self) -> TestAlert:
-        """Let a test alert fire for a minute; its id is a label that arrives with the page."""
+        """Fire a test alert for a minute; its id is a label of the alert."""
         test_id = uuid.uuid4().hex[:12]
         self._end_test()
         self._metrics.test_alert.labels(test_id).set(1)
@@ -119,7 +119,7 @@ class System:
         return TestAlert(test_id=test_id)
 
     async def end_test_alert(self) -> None:
-        """Let the test alert end before its minute is over."""
+        """End the test alert early."""
         self._end_test()
 
     def _end_test(self) -> None:

@@ -1,4 +1,4 @@
-"""Targets: how each one stands, and a person's hand on the bots. A halt asks no database first."""
+"""Targets: state of each, and manual holds on bots. A halt does not need the database."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ class SilenceView(msgspec.Struct, kw_only=True):
 
 
 class AgentView(msgspec.Struct, kw_only=True):
-    """What a bot's agent last said of it."""
+    """A bot's last health report."""
 
     state: str
     """The trading state: `active`, `reducing` or `halted`."""
@@ -50,7 +50,7 @@ class AgentView(msgspec.Struct, kw_only=True):
 
     answered_at: datetime
     heartbeat_at: datetime | None
-    """When the bot completed its last trading pass; null: not yet, or it does not tell."""
+    """When the bot completed its last trading pass; null: not yet, or not reported."""
 
     components: dict[str, bool]
     """Whether each component works."""
@@ -65,17 +65,17 @@ class TargetView(msgspec.Struct, kw_only=True):
     open_incidents: int
     holds: list[Hold]
     in_force: list[str]
-    """The ids of the holds that the bot has acknowledged to this reconciler."""
+    """Ids of the holds that the bot has acknowledged to this reconciler."""
 
     silences: list[SilenceView]
-    """Set by hand in Alertmanager; the alerts that they match are not remediated."""
+    """Manual silences in Alertmanager; the alerts that they match are not remediated."""
 
     automation: str
-    """`acts`, or why nothing is done by itself: `paused`, `observe_only`, `maintenance`."""
+    """`acts`, or why automation does not act: `paused`, `observe_only`, `maintenance`."""
 
     automation_note: str
     agent: AgentView | None
-    """Null: not a bot, or its agent has not answered since the reconciler started."""
+    """Null: not a bot, or no answer since the reconciler started."""
 
 
 class TargetPage(msgspec.Struct, kw_only=True):
@@ -85,7 +85,7 @@ class TargetPage(msgspec.Struct, kw_only=True):
 
 
 class HoldOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Why, and an id of the hold where asking twice must be one hold."""
+    """Reason, and an optional id that makes the request idempotent."""
 
     reason: Words
     key: HoldKey | None = None
@@ -93,14 +93,14 @@ class HoldOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class FleetOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Why all bots are halted."""
+    """Reason for halting all bots."""
 
     reason: Words
     owner: Person | None = None
 
 
 class LiftOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Why, and which holds; all of the bot by default."""
+    """Reason, and ids of the holds; default: all of the bot."""
 
     reason: Words
     holds: Annotated[list[Key], msgspec.Meta(min_length=1, max_length=MANY)] | None = None
@@ -108,28 +108,28 @@ class LiftOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class LaidView(msgspec.Struct, kw_only=True):
-    """What became of one hold."""
+    """Result of placing one hold."""
 
     target: str
     id: str
     state: HeldState
     stored: bool
-    """A restart of the reconciler knows it."""
+    """Whether the hold is stored and survives a restart of the reconciler."""
 
     acknowledged: bool
-    """The bot has said that it is in force; false: it is laid again each second until it has."""
+    """Whether the bot has acknowledged it; false: it is sent again every second until it does."""
 
     detail: str
 
 
 class LaidPage(msgspec.Struct, kw_only=True):
-    """What became of the hold on each bot."""
+    """Result of placing the hold on each bot."""
 
     holds: list[LaidView]
 
 
 class LiftedView(msgspec.Struct, kw_only=True):
-    """Which holds were lifted, and which still stand."""
+    """The released holds, and those still in force."""
 
     target: str
     ids: list[str]
@@ -144,7 +144,7 @@ class _Words(msgspec.Struct, kw_only=True):
 
 
 class Targets:
-    """What the routes under `targets` do, apart from `reset-budget`."""
+    """Handlers of `targets`, except `reset-budget`."""
 
     def __init__(
         self,
@@ -179,11 +179,11 @@ class Targets:
         )
 
     async def halt(self, identity: Identity, name: str, body: HoldOrder) -> LaidView:
-        """Halt a bot: it submits and changes nothing; cancels and queries pass."""
+        """Halt a bot: no new or amended orders; cancels and queries still work."""
         return await self._lay(identity, self._bot(name), HeldState.HALTED, body)
 
     async def reduce(self, identity: Identity, name: str, body: HoldOrder) -> LaidView:
-        """Let a bot only shrink its exposure."""
+        """Put a bot in reduce-only mode."""
         return await self._lay(identity, self._bot(name), HeldState.REDUCING, body)
 
     async def halt_all(self, identity: Identity, body: FleetOrder) -> LaidPage:
@@ -193,19 +193,19 @@ class Targets:
         return LaidPage(holds=list(await asyncio.gather(*laying)))
 
     async def resume(self, identity: Identity, name: str, body: LiftOrder) -> LiftedView:
-        """Lift holds of a bot: it trades again when none is left."""
+        """Release holds of a bot: it trades again when none is left."""
         bot = self._registry.find(name)
-        if bot is None:  # it may have been renamed or removed while it was held
+        if bot is None:  # it may have been renamed or removed since
             await self._holding.refresh()
         if bot is not None or not self._holds(name):
             bot = self._bot(name)
         ids = None if body.holds is None else frozenset(body.holds)
         actor = identity.actor(body.owner)
         if self._two_persons:
-            # An approval is for the holds that the other person saw, so "all" is spelled out.
+            # An approval is for the holds that the other operator saw, so list them explicitly.
             ids = ids or frozenset(hold.id for hold in self._holds(name))
             if not ids:
-                conflict(f"no hold on {name} is known here, so there is nothing to approve")
+                conflict(f"{name} has no known holds: nothing to approve")
             await self._spend_approval(name, ids, actor)
         if bot is None:
             lifted = await self._holding.lift_unregistered(
@@ -221,9 +221,9 @@ class Targets:
         )
 
     async def _spend_approval(self, name: str, ids: frozenset[str], actor: str) -> None:
-        """Refuse unless another person has approved the release of these holds; once each.
+        """Refuse unless another operator has approved the release of these holds; single use.
 
-        It is the approval of `resume_trading`: what was approved for one is good for the other.
+        It is the same approval as for the action `resume_trading`.
         """
         params = {"holds": ",".join(sorted(ids))}
         approval = await self._writer.run(
@@ -231,9 +231,9 @@ class Targets:
         )
         if approval is not None:
             conflict(
-                "settings.yml has `two_persons: true`, and no other person has approved the "
+                "settings.yml has `two_persons: true`, and no other operator has approved the "
                 f"release of {params['holds']} on {name}. Fix: have another "
-                f"person run `trading-ops approve {approval.id}`, then resume these holds again"
+                f"operator run `trading-ops approve {approval.id}`, then resume these holds again"
             )
 
     async def _lay(
@@ -258,11 +258,11 @@ class Targets:
     def _bot(self, name: str) -> Target:
         target = self._registry.find(name)
         if target is None:
-            not_found("targets.yml has no target of this name")
+            not_found("unknown target: no such name in targets.yml")
         if target.kind not in BOTS:
             invalid(
-                f"{target.name} is of kind {target.kind}, which takes no orders: halted, reduced "
-                f"and resumed are those of kind {', '.join(sorted(BOTS))}"
+                f"{target.name} is of kind {target.kind}: only these kinds can be halted, reduced "
+                f"and resumed: {', '.join(sorted(BOTS))}"
             )
         return target
 
@@ -309,7 +309,7 @@ def _said(pulse: Pulse | None) -> AgentView | None:
 
 
 def _moment(seconds: float | None) -> datetime | None:
-    """Return a moment that a bot told, or None: what it told is none."""
+    """Parse a time that a bot reported; None if it is invalid."""
     if seconds is None:
         return None
     try:
@@ -340,7 +340,7 @@ def _read(connection: Connection, now: datetime) -> _Words:
 def _approval(
     connection: Connection, *, target: str, params: dict[str, str], actor: str, now: datetime
 ) -> Approval | None:
-    """Spend the approval of a release; without one, return the request for it."""
+    """Consume the approval of a release; without one, return the new request."""
     action = ResumeTrading.name
     bound = digest(incident_id=None, action=action, target=target, params=params, step=None)
     if approvals.use(connection, bound, attempt_id=None, now=now):

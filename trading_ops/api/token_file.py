@@ -1,8 +1,8 @@
-"""`secrets/api_tokens`: who may use the API. Tokens are random, shown once, and kept as hashes.
+"""`secrets/api_tokens`: API tokens, stored as hashes.
 
-One token a line: name, role, SHA-256 in hexadecimal, and when it expires (RFC 3339) or `-`. Empty
-lines and lines that begin with # mean nothing. A name has two lines while one token replaces the
-other. Whoever can write the file is an admin; its mode is 0600.
+One token per line: name, role, SHA-256 in hexadecimal, and expiry (RFC 3339) or `-`. Empty lines
+and lines that start with # are ignored. A name may have two lines, for rotation. Anyone who can
+write the file is effectively an admin; its mode is 0600.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ PREFIX = "tops_"
 TOKEN_BYTES = 32
 TOKENS_A_NAME = 2
 RESERVED = frozenset({"alertmanager", "local", "prometheus", "reconciler"})
-"""Who sends the plain tokens of the local installation, and the reconciler itself."""
+"""Names of the local plain tokens' owners and of the reconciler itself."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.@-]{0,62}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -33,32 +33,32 @@ _ROLES = ", ".join(TOKEN_ROLES)
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One token: whose it is, and its hash."""
+    """One token: its identity and hash."""
 
     identity: Identity
     digest: str
     expires_at: datetime | None = None
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether it opens anything at this moment."""
+        """Whether it has not expired."""
         return self.expires_at is None or now < self.expires_at
 
 
 def digest_of(token: str) -> str:
-    """Return what is kept of a token; 256 random bits need no salt and no slow hash."""
+    """Return the hash of a token; 256 random bits need no salt and no slow hash."""
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 def mint() -> str:
-    """Return a new token: 256 random bits behind a prefix that secret scanners can look for."""
+    """Return a new token: 256 random bits with a prefix for secret scanners."""
     return PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def load(path: Path) -> tuple[Entry, ...]:
-    """Return the tokens of the file; none when there is no such file.
+    """Return the tokens of the file; none if the file does not exist.
 
     Raises:
-        ConfigError: it cannot be read, others can read it, or a line is wrong.
+        ConfigError: it cannot be read, others can read it, or a line is invalid.
     """
     try:
         mode = path.stat().st_mode & 0o777
@@ -74,10 +74,10 @@ def load(path: Path) -> tuple[Entry, ...]:
 
 
 def parse(text: str, where: str) -> tuple[Entry, ...]:
-    """Read the text of the file; `where` names it in errors.
+    """Parse the text of the file; `where` names it in errors.
 
     Raises:
-        ConfigError: names the line that is wrong, and how to mend it.
+        ConfigError: a line is invalid.
     """
     entries = [
         _entry(line, where, f"line {number}")
@@ -87,8 +87,8 @@ def parse(text: str, where: str) -> tuple[Entry, ...]:
     counted = Counter(entry.identity.name for entry in entries)
     for name, count in counted.items():
         if count > TOKENS_A_NAME:
-            problem = f"{count} tokens, and two are enough to replace one by the other"
-            raise ConfigError(where, name, problem, "remove the lines of the old ones")
+            problem = f"{count} tokens; the maximum is two, for rotation"
+            raise ConfigError(where, name, problem, "remove the lines of the old tokens")
         if len({entry.identity.role for entry in entries if entry.identity.name == name}) > 1:
             raise ConfigError(where, name, "it has two roles", "give each role a name of its own")
     return tuple(entries)
@@ -98,15 +98,15 @@ def _entry(line: str, where: str, key: str) -> Entry:
     fields = line.split()
     if len(fields) != _FIELDS:
         fix = "write NAME ROLE SHA256 EXPIRES, where EXPIRES may be -"
-        raise ConfigError(where, key, f"{len(fields)} words instead of {_FIELDS}", fix)
+        raise ConfigError(where, key, f"{len(fields)} fields instead of {_FIELDS}", fix)
     name, role, digest, expires = fields
     check_name(name, where, key)
     if role not in TOKEN_ROLES:
-        raise ConfigError(where, key, f"there is no role {role!r}", f"one of {_ROLES}")
+        raise ConfigError(where, key, f"unknown role {role!r}", f"one of {_ROLES}")
     if not _DIGEST.fullmatch(digest):
-        # The line may hold the token itself: it is not repeated here.
-        fix = "make the token with `trading-ops token add`"
-        raise ConfigError(where, key, "the third word is no SHA-256 in hexadecimal", fix)
+        # The line may contain the token itself: do not repeat it.
+        fix = "create the token with `trading-ops token add`"
+        raise ConfigError(where, key, "the third field is not a SHA-256 in hexadecimal", fix)
     identity = Identity(name, Role(role))
     return Entry(identity=identity, digest=digest, expires_at=_moment(expires, where, key))
 
@@ -115,13 +115,13 @@ def check_name(name: str, where: str, key: str) -> None:
     """Check the name of a token's owner.
 
     Raises:
-        ConfigError: it is not plain, or stands for the installation itself.
+        ConfigError: it is invalid or reserved.
     """
     if not _NAME.fullmatch(name):
         fix = "use lower-case letters, digits and . @ _ -, at most 63"
-        raise ConfigError(where, key, f"{name!r} is no plain name", fix)
+        raise ConfigError(where, key, f"invalid name {name!r}", fix)
     if name in RESERVED:
-        raise ConfigError(where, key, f"{name!r} stands for a part of the system", "another name")
+        raise ConfigError(where, key, f"{name!r} is reserved", "use another name")
 
 
 def _moment(text: str, where: str, key: str) -> datetime | None:
@@ -133,14 +133,12 @@ def _moment(text: str, where: str, key: str) -> datetime | None:
         moment = None
     if moment is None or moment.tzinfo is None:
         fix = "write it as 2026-12-31T00:00:00+00:00, or - for never"
-        raise ConfigError(where, key, f"{text!r} is no moment with a time zone", fix)
+        raise ConfigError(where, key, f"invalid expiry {text!r}", fix)
     return moment
 
 
 def save(path: Path, entries: Sequence[Entry]) -> None:
-    """Write the whole file anew; it gets its name when it is on disk, so nobody reads half of it.
-
-    Comments that a person wrote are kept.
+    """Rewrite the file atomically. Keeps comments.
 
     Raises:
         ConfigError: it cannot be written.

@@ -1,7 +1,7 @@
-"""POST from Alertmanager: stored and committed, then 200. Never acts, never parses first.
+"""Alertmanager's webhook: stores and commits the raw body, then answers 200.
 
-Alertmanager retries only 5xx: everything that is our trouble is 503. It loses a notification on
-any 4xx, so there is none after authentication but for a body beyond the limit.
+Alertmanager retries only on 5xx, so every failure of ours is 503. It drops a notification on 4xx,
+so after authentication the only 4xx is for a body over the size limit.
 """
 
 from aiohttp import web
@@ -17,7 +17,7 @@ BODY_LIMIT_BYTES = 32 * 1024 * 1024
 
 
 class Webhook:
-    """The intake's HTTP side."""
+    """Handler of the webhook."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake

@@ -1,4 +1,4 @@
-"""What every part of the reconciler is built on."""
+"""Shared dependencies of the reconciler's parts."""
 
 import asyncio
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from trading_ops.tls.expiry import Certificates
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What everything else is built on."""
+    """Dependencies that the other parts share."""
 
     settings: Settings
     plans: Plans
@@ -29,7 +29,7 @@ class Base:
     writer: Writer
     reader: Reader
     asking: Reader
-    """The HTTP border's: however much is asked there, nothing of ours waits behind it."""
+    """Reader of the HTTP API, so that API requests never delay the loop."""
 
     lease: Lease
     tasks: Tasks
@@ -37,18 +37,18 @@ class Base:
     handling: Handling
     certificates: Certificates
     name: str
-    """Of this reconciler in targets.yml."""
+    """Name of this reconciler in targets.yml."""
 
     wakeup: asyncio.Event
 
     @property
     def engines(self) -> Engines:
-        """Return how Prometheus and Alertmanager are asked."""
+        """Return the Prometheus and Alertmanager clients."""
         return Engines(self.session, self.settings, self.plans.registry, name=self.name)
 
 
 def own_entry(settings: Settings, registry: Registry) -> Target:
-    """Return which target of targets.yml this reconciler is.
+    """Return this reconciler's entry in targets.yml.
 
     Raises:
         ConfigError: the setting names no reconciler.
@@ -58,6 +58,6 @@ def own_entry(settings: Settings, registry: Registry) -> Target:
     found = registry.find(settings.reconciler)
     if found is None or found.kind is not Kind.RECONCILER:
         names = ", ".join(one.name for one in registry.of_kind(Kind.RECONCILER))
-        problem = f"{settings.reconciler!r} is no reconciler of targets.yml"
+        problem = f"no reconciler {settings.reconciler!r} in targets.yml"
         raise ConfigError("settings", "reconciler", problem, f"one of {names}")
     return found

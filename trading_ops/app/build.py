@@ -1,4 +1,4 @@
-"""Everything the reconciler is made of, built here from settings and handed to who needs it."""
+"""Builds the reconciler's parts from the settings and connects them."""
 
 import asyncio
 import contextlib
@@ -89,11 +89,11 @@ class Reconciler:
     watch: AgentWatch
     tasks: Tasks
     asking: Reader
-    """The reader of the HTTP border, beside the loop's."""
+    """Reader of the HTTP API; the loop has its own."""
 
 
 def limits_of(settings: Settings) -> GlobalLimits:
-    """Return what holds for all runbooks together."""
+    """Return the limits that apply to all runbooks together."""
     return GlobalLimits(
         storm_targets=settings.storm_targets,
         storm_share=settings.storm_share,
@@ -107,12 +107,12 @@ def limits_of(settings: Settings) -> GlobalLimits:
 
 
 def _refuse_exposed_tokens(settings: Settings, registry: Registry) -> None:
-    """Check the tokens that are sent to bots, the supervisor and the nodes, once at the start.
+    """Check the modes of the tokens for bots, the supervisor and the nodes, once at startup.
 
-    Not with each order: a halt goes out whatever the mode of a file has become.
+    Not with each request: a halt must go out even if a file's mode has changed since.
 
     Raises:
-        ConfigError: every user of this machine can open one of them.
+        ConfigError: every local user can open one of them.
     """
     agents = [agent_token_file(settings, bot).path for bot in registry.of_kind(Kind.BOT)]
     managers = [settings.secrets / name for name in ("supervisor_token", "node_token")]
@@ -126,7 +126,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
     """Build a reconciler; leaving the context closes the database after the last write.
 
     Raises:
-        ConfigError: a runbook or a secret is wrong or missing.
+        ConfigError: a runbook or a secret is invalid or missing.
         StoreError: another process has the database open for writing.
     """
     plans = Plans(load_runbooks(settings.runbooks), registry)
@@ -203,7 +203,7 @@ def _listeners(registry: Registry) -> Iterator[tuple[str, str, int]]:
 def _session(
     settings: Settings, name: str, metrics: ReconcilerMetrics, certificates: Certificates
 ) -> aiohttp.ClientSession:
-    """Return a session that sends tokens to trusted users only."""
+    """Return an HTTP session that sends tokens only to listeners of trusted users."""
     said = Seldom()
 
     def refused(why: str) -> None:
@@ -216,7 +216,7 @@ def _session(
 
 @contextlib.asynccontextmanager
 async def _audited(base: Base) -> AsyncIterator[None]:
-    """Anchor the story outside the database for as long as it is written."""
+    """Anchor the audit log outside the database."""
     keys = [key.encode() for key in base.settings.accepted_secrets("audit_key")]
     await note_key(base.writer, keys)
     anchors = Anchors(
@@ -232,7 +232,7 @@ async def _audited(base: Base) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
-    """Build what halts bots; over a session that nothing else can use up."""
+    """Build the agent monitor, with its own HTTP session so that it is never starved."""
     settings, registry = base.settings, base.plans.registry
     async with _session(settings, base.name, base.metrics, base.certificates) as session:
         directory = _directory(session, base)
@@ -268,7 +268,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
 
 @contextlib.asynccontextmanager
 async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
-    """Evaluate the bots' runs from paper to live."""
+    """Build the evaluation of readiness runs."""
     settings, registry = base.settings, base.plans.registry
     evaluator = Evaluator(
         reader=base.reader,
@@ -293,7 +293,7 @@ async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
 
 @contextlib.asynccontextmanager
 async def _reading_events(base: Base, watch: AgentWatch, outbox: Outbox) -> AsyncIterator[None]:
-    """Store what the bots tell of."""
+    """Build the collection of bot events."""
 
     def heads() -> dict[str, EventsHead]:
         found = {}
@@ -334,7 +334,7 @@ def _directory(session: aiohttp.ClientSession, base: Base) -> Directory:
 
 @contextlib.asynccontextmanager
 async def _measured(base: Base) -> AsyncIterator[None]:
-    """Show what is known beside the loop, so that a loop that hangs does not hide it."""
+    """Publish metrics outside the loop, so that a hung loop does not hide them."""
     measuring = Measuring(
         writer=base.writer,
         reader=base.reader,
@@ -349,7 +349,7 @@ async def _measured(base: Base) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _messaging(base: Base) -> AsyncIterator[Outbox]:
-    """Send messages to people meanwhile."""
+    """Build the delivery of notifications that do not page."""
     outbox = Outbox(
         config_path=base.settings.notify_config,
         urls_path=base.settings.secrets / NOTIFY_URLS,
@@ -363,7 +363,7 @@ async def _messaging(base: Base) -> AsyncIterator[Outbox]:
 
 @contextlib.asynccontextmanager
 async def _backed_up(base: Base) -> AsyncIterator[Backups]:
-    """Take backups when they are due, and show what is known of them."""
+    """Build scheduled backups and their metrics."""
     backups = Backups(settings=base.settings, writer=base.writer, metrics=base.metrics.backups)
     async with base.tasks.running("backups", backups.run):
         yield backups
@@ -371,7 +371,7 @@ async def _backed_up(base: Base) -> AsyncIterator[Backups]:
 
 @contextlib.contextmanager
 def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
-    """Start the writer, and the one that keeps the leases: with SQLite they are the same."""
+    """Start the writer, and the writer of leases: with SQLite they are the same."""
     key = settings.secret("audit_key").encode()
     writers = [Writer(writing_engine(settings.database_url), key)]
     if sqlite_path(settings.database_url) is None:

@@ -1,4 +1,4 @@
-"""The reconciler's HTTP border, built on its parts."""
+"""Builds the reconciler's HTTP application."""
 
 from aiohttp import web
 
@@ -51,7 +51,7 @@ def application_of(
     readiness: Readiness,
     scheduler: Scheduler,
 ) -> web.Application:
-    """Return the application; it ends its streams when it is shut down."""
+    """Return the application; it closes its streams on shutdown."""
     authenticator = Authenticator(
         base.settings, lambda reason: base.metrics.auth_refused.labels(reason).inc()
     )

@@ -1,7 +1,4 @@
-"""The reconciler as a process: built by `app.build`, served until it is told to stop.
-
-`python -m trading_ops.app` runs the reconciler in the foreground until SIGTERM.
-"""
+"""The reconciler process: runs in the foreground until SIGTERM (`python -m trading_ops.app`)."""
 
 import asyncio
 import gc
@@ -28,14 +25,14 @@ log = logs.get(__name__)
 KEEPALIVE_SECONDS = 75.0
 SHUTDOWN_SECONDS = 2.0
 CONNECTIONS = 512
-"""At once: below the usual limit of file descriptors, above what a storm of senders needs."""
+"""Maximum connections: below the usual file descriptor limit, enough for an alert storm."""
 
 
 async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; then end what is under way, in order."""
+    """Serve until `stop` is set, then shut down gracefully."""
     entry = own_entry(settings, registry)
     host, port = split_address(entry.address)
-    # A browser has no certificate of ours, so a client without one gets as far as its token.
+    # Browsers have no client certificate, so clients without one are authenticated by token.
     files = TlsFiles(settings.tls, entry.name)
     tls = serving(files, every_client=False) if entry.tls else None
     async with build(settings, registry) as reconciler:
@@ -62,9 +59,9 @@ async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> 
 
 
 async def migrate_apart(settings: Settings) -> None:
-    """Migrate in a process of its own: what Alembic needs would stay in this one's memory.
+    """Migrate in a child process: Alembic would stay in this one's memory.
 
-    When that fails, `build` tries again and says why.
+    When that fails, `build` tries again and reports the error.
     """
     if not await asyncio.to_thread(migrate.is_behind, settings.database_url):
         return
@@ -85,15 +82,15 @@ async def _main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     await migrate_apart(settings)
-    # Everything imported lives as long as the process: keep the collector from walking it.
+    # Imported objects live as long as the process: exclude them from garbage collection.
     gc.collect()
     gc.freeze()
     await serve(settings, registry, stop)
 
 
 def main() -> int:
-    """Run the reconciler; 1 when it could not."""
-    # Its database and lock are nobody else's business, whoever starts it.
+    """Run the reconciler; return the exit code."""
+    # Its database and lock are private, whatever the umask it was started with.
     os.umask(0o077)
     logs.configure("reconciler")
     try:

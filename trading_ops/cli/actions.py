@@ -1,4 +1,4 @@
-"""`run`, `approve`, `deny` and `approvals`: actions of the catalogue, ordered by a person."""
+"""`run`, `approve`, `deny` and `approvals`: run actions manually and approve them."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,11 @@ ASK_AGAIN_SECONDS = 0.2
 @click.argument("action")
 @click.argument("target")
 @click.argument("params", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--no-wait", is_flag=True, help="Return when it has begun, not at its end.")
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="Return when the action has started, without waiting for its end.",
+)
 @reason_option
 @owner_option
 @output_option
@@ -43,10 +47,10 @@ def run(
     owner: str,
     output: str,
 ) -> None:
-    """Carry ACTION out on TARGET, through the same gates as a runbook's step.
+    """Run ACTION on TARGET, through the same gates as a runbook step.
 
-    Waits 15 seconds at most for its end. Exit code 1 when a gate refuses it, when it fails, and
-    when its end is not known by then.
+    Waits up to 15 seconds for the result. Exits with 1 when a gate refuses the action, when it
+    fails, or when it is still running after that.
     """
     given = _params(params)
 
@@ -65,14 +69,14 @@ def run(
         refusal = done.refusal
         click.echo(f"refused ({refusal.reason}): {refusal.note}. To open it: {refusal.opens}")
         if done.approval is not None:
-            click.echo("another person, with a token of their own (`trading-ops token add`):")
+            click.echo("another operator must approve it with their own token:")
             click.echo(f"trading-ops approve --token-file PATH {done.approval.id[:8]}")
     if done.attempt is None or not (no_wait or done.attempt.state == AttemptState.COMPLETED):
         context.exit(ExitCode.FAILED)
 
 
 async def end_of(api: ReconcilerApi, attempt: AttemptView) -> AttemptView:
-    """Return the attempt at its end, or as it was last seen when that is not near."""
+    """Return the finished attempt, or its last state when the wait times out."""
     with contextlib.suppress(TimeoutError, Unreachable):
         async with asyncio.timeout(WAIT_SECONDS):
             while attempt.state in RUNNING:
@@ -84,8 +88,8 @@ async def end_of(api: ReconcilerApi, attempt: AttemptView) -> AttemptView:
 def _outcome(attempt: AttemptView) -> str:
     what = f"{attempt.action} on {attempt.target}"
     if attempt.state in RUNNING:
-        see = f"its end will be in `trading-ops events --target {attempt.target}`"
-        return plain(f"{what} has begun: attempt {attempt.id}; {see}")
+        see = f"for the result see `trading-ops events --target {attempt.target}`"
+        return plain(f"{what} has started: attempt {attempt.id}; {see}")
     took = ((attempt.ended_at or attempt.started_at) - attempt.started_at).total_seconds()
     detail = f": {attempt.detail}" if attempt.detail else ""
     return plain(f"{what} is {attempt.state} after {took:.1f} s{detail} (attempt {attempt.id})")
@@ -96,7 +100,7 @@ def _params(words: tuple[str, ...]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not (key and equals):
-            raise click.UsageError(f"{word!r} is no KEY=VALUE")
+            raise click.UsageError(f"invalid parameter {word!r}: write it as KEY=VALUE")
         if key in given:
             raise click.UsageError(f"{key} is given twice")
         given[key] = value
@@ -108,9 +112,9 @@ def _params(words: tuple[str, ...]) -> dict[str, str]:
 @owner_option
 @output_option
 def approve(key: str, owner: str, output: str) -> None:
-    """Approve the request ID: good for one start of exactly what it shows.
+    """Approve the request ID for one run of exactly what it shows.
 
-    The first letters of its ID are enough. The token must be another one than the asker's.
+    The first letters of its ID are enough. Use another token than the requester's.
     """
     _answer(key, "approve", owner, output)
 
@@ -120,7 +124,7 @@ def approve(key: str, owner: str, output: str) -> None:
 @owner_option
 @output_option
 def deny(key: str, owner: str, output: str) -> None:
-    """Deny the request ID; also one's own, which takes it back.
+    """Deny the request ID, or withdraw your own request.
 
     The first letters of its ID are enough.
     """
@@ -136,21 +140,21 @@ def _answer(key: str, word: str, owner: str, output: str) -> None:
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Also those that are answered or over.")
+@click.option("--all", "everything", is_flag=True, help="Include answered and expired requests.")
 @output_option
 def approvals(output: str, *, everything: bool) -> None:
-    """List what waits for a person's approval."""
+    """List actions that wait for approval."""
     filters = {} if everything else {"state": "pending"}
     found = order(lambda api: api.approvals(**filters))
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return
     table = Table()
-    for column in ("id", "action", "target", "params", "asked by", "until", "state"):
+    for column in ("id", "action", "target", "params", "requested by", "until", "state"):
         table.add_column(column)
     for one in found:
         params = " ".join(f"{key}={value}" for key, value in one.params.items())
         until = moment(one.expires_at)
         cells = (one.id[:8], one.action, one.target, params, one.requested_by, until, one.state)
         table.add_row(*map(plain, cells))
-    out().print(table if found else "nothing waits for approval")
+    out().print(table if found else "no requests")

@@ -20,12 +20,14 @@ from trading_ops.store.offline import open_reader
 
 @click.group()
 def audit() -> None:
-    """Check the record of everything that was decided, done and ordered."""
+    """Verify and export the audit log."""
 
 
 @audit.command()
 @click.option(
-    "--database", metavar="URL|FILE", help="Another database, a copy for example: its URL or file."
+    "--database",
+    metavar="URL|FILE",
+    help="Database to check instead, such as a copy: a URL or file.",
 )
 @click.option(
     "--anchors",
@@ -33,20 +35,20 @@ def audit() -> None:
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Anchors, or a log that has them; may be repeated. By default var/audit/anchors.",
+    help="File of anchors, or a log that contains them; repeatable. Default: var/audit/anchors.",
 )
 @click.option(
     "--key-file",
     metavar="FILE",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The audit key; by default var/secrets/audit_key.",
+    help="The audit key. Default: var/secrets/audit_key.",
 )
 @click.option(
     "--before-chain",
     metavar="N",
     type=click.IntRange(min=0),
     default=0,
-    help="Allow exactly N events without a MAC: those from before the chain.",
+    help="Allow exactly N events without a MAC: those stored before the chain existed.",
 )
 @output_option
 @click.pass_context
@@ -59,21 +61,21 @@ def verify(
     before_chain: int,
     output: str,
 ) -> None:
-    """Check every event against the key, the event before it, and the anchors.
+    """Verify every event against the key, the previous event and the anchors.
 
-    Finds every event that was edited, removed, put in, swapped or cut off, up to the last anchor.
-    Reads only: it can run beside the reconciler, or on a copy. Exits with 1 when something is
-    wrong, and names the first event that is; also when events have no MAC, or when a file that
-    should have anchors has none.
+    Finds every event that was edited, removed, inserted, reordered or truncated, up to the last
+    anchor. Read-only: it can run beside the reconciler, or on a copy. Exits with 1 when the log is
+    not intact, and names the first bad event; also when events have no MAC, or when a file of
+    anchors has none.
     """
     settings = load_settings()
     name = str(key_file.resolve()) if key_file else "audit_key"  # a whole path stays one
     keys = [line.encode() for line in settings.accepted_secrets(name)]
     try:
-        # First the anchors: one that is made from now on belongs to events not looked at.
+        # Read the anchors first: a later anchor belongs to events that are not read here.
         anchors = read_anchors(anchor_files or (settings.anchors,), keys)
     except OSError as error:
-        raise ConfigError("--anchors", "", str(error), "name a file that can be read") from error
+        raise ConfigError("--anchors", "", str(error), "name a readable file") from error
 
     async def run() -> Verdict:
         with open_reader(_url(database) if database else settings.database_url) as reader:
@@ -97,9 +99,9 @@ def verify(
 @audit.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--since", default="30d", show_default=True, type=Duration(), help="How far it goes back."
+    "--since", default="30d", show_default=True, type=Duration(), help="Period to export, as 90d."
 )
-@click.option("--check", is_flag=True, help="Check FILE instead of writing it.")
+@click.option("--check", is_flag=True, help="Verify FILE instead of writing it.")
 @click.pass_context
 def export(context: click.Context, file: Path, since: Length, *, check: bool) -> None:
     """Write an evidence bundle to the new FILE, or --check one.
@@ -128,7 +130,7 @@ def export(context: click.Context, file: Path, since: Length, *, check: bool) ->
     except OverflowError as error:
         raise click.UsageError(f"--since {since.typed} goes back too far") from error
     except OSError as error:
-        fix = "name a new file that can be written"
+        fix = "name a new file in a writable folder"
         raise ConfigError(str(file), "", str(error), fix) from error
     click.echo(f"{file}: {made.manifest['events']} events since {made.manifest['since']}")
 
@@ -139,28 +141,26 @@ def _url(database: str) -> str:
 
 
 def sentences(verdict: Verdict) -> list[str]:
-    """Say in a few lines what was found."""
+    """Yield the verdict as lines."""
     span = f", {verdict.first} to {verdict.last}" if verdict.verified else ""
     took = verdict.took_seconds
-    # Of a few events it would be the rate of opening the database.
+    # With few events the rate would only measure opening the database.
     rate = f" ({verdict.verified / took:,.0f} events/s)" if took >= 1 else ""
-    good = "verified" if verdict.problem is None else "in order up to the first bad one:"
+    good = "verified" if verdict.problem is None else "valid up to the first bad one:"
     said = [f"{good} {verdict.verified} events{span}{rate}"]
     if verdict.unchained:
-        said.append(f"{verdict.unchained} events have no MAC: nothing proves them")
+        said.append(f"{verdict.unchained} events have no MAC and cannot be verified")
     if verdict.removed:
-        said.append(
-            f"events up to {verdict.removed} were removed by retention, as a checkpoint says"
-        )
+        said.append(f"events up to {verdict.removed} were removed by retention (checkpoint found)")
     anchor = verdict.last_anchor
     said.append(
         f"last anchor: event {anchor.seq} at {anchor.at} ({verdict.anchors} anchors)"
         if anchor
-        else "last anchor: none; a cut end would not show"
+        else "last anchor: none; a truncated end would not be detected"
     )
     said.append(f"unanchored tail: {verdict.unanchored} events")
     if verdict.torn_anchors:
-        said.append(f"{verdict.torn_anchors} lines of anchors are torn, as a crash leaves them")
+        said.append(f"{verdict.torn_anchors} incomplete anchor lines, left by a crash")
     if len(verdict.keys) > 1:
         used = ", ".join(f"{section.key} from event {section.seq}" for section in verdict.keys)
         said.append(f"keys: {used}")
@@ -168,7 +168,7 @@ def sentences(verdict: Verdict) -> list[str]:
 
 
 def as_object(verdict: Verdict) -> dict[str, object]:
-    """Return the verdict for machines."""
+    """Return the verdict as JSON values."""
     problem, anchor = verdict.problem, verdict.last_anchor
     return {
         "whole": problem is None,

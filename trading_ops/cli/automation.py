@@ -15,13 +15,13 @@ from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import HoldView, TargetView
 
 NAMED = 5
-"""Targets of a silence that are named; of the others the number is shown."""
+"""Targets of a silence that are listed; the others are only counted."""
 
 __all__ = ["automation", "automation_state", "order"]
 
 
 def automation_state() -> list[str]:
-    """Return the state of automation, open incidents and operators' holds, as sentences.
+    """Return the state of automation, open incidents and operators' holds, as lines.
 
     Raises:
         TradingOpsError: the reconciler does not answer.
@@ -50,7 +50,7 @@ def _standing(target: TargetView, hold: HoldView) -> str:
     if hold.id in target.in_force:
         what = f"is {hold.state.upper()}"
     else:
-        what = f"has not acknowledged that it is {hold.state}, so that is NOT IN FORCE; requested"
+        what = f"has not acknowledged that it is {hold.state}, so it is NOT IN FORCE; requested"
     return (
         f"{target.name} {what} by {hold.owner} since {moment(hold.at)}: {hold.reason} "
         f"(hold {hold.id})"
@@ -58,7 +58,7 @@ def _standing(target: TargetView, hold: HoldView) -> str:
 
 
 def _silences(targets: Sequence[TargetView]) -> Iterator[str]:
-    """Yield a sentence for each silence: one may cover a thousand targets."""
+    """Yield one line per silence: a silence may cover a thousand targets."""
     covered: dict[str, list[str]] = {}
     by_id = {}
     for target in targets:
@@ -101,7 +101,7 @@ def pause(reason: str, length: Length, owner: str) -> None:
 @automation.command()
 @owner_option
 def resume(owner: str) -> None:
-    """End every pause."""
+    """Resume automatic remediation: end every pause."""
     order(lambda api: api.resume(owner=owner))
     click.echo("automation is running")
 

@@ -1,4 +1,4 @@
-"""`backup`: take backups, list them, prove that they can be restored, and remove old ones."""
+"""`backup`: create, list, verify and prune backups."""
 
 import click
 import msgspec
@@ -21,13 +21,13 @@ from trading_ops.config.settings import Settings, load_settings
 
 @click.group()
 def backup() -> None:
-    """Backups of the databases, the configuration and the state of the bots."""
+    """Back up the databases, the configuration and the state of the bots."""
 
 
 @backup.command()
 @output_option
 def create(output: str) -> None:
-    """Take a backup and store it. The stack can go on running."""
+    """Create a backup. The stack may be running."""
     settings = load_settings()
     record = creating.create(settings, open_repository(settings))
     if output == "json":
@@ -43,7 +43,7 @@ def create(output: str) -> None:
 @output_option
 @click.pass_context
 def show(context: click.Context, output: str) -> None:
-    """List the backups in the repository. Exit code 1: one of them cannot be read."""
+    """List the backups in the repository. Exits with 1 when one cannot be read."""
     settings = load_settings()
     repository = open_repository(settings)
     listing, records = repository.listing(), Records(settings.backup_records)
@@ -80,7 +80,7 @@ def _cells(one: Record) -> tuple[str, ...]:
 
 @backup.command()
 @click.argument("key", metavar="[ID]", default=LATEST)
-@click.option("--all", "everything", is_flag=True, help="Each backup in the repository.")
+@click.option("--all", "everything", is_flag=True, help="Verify every backup in the repository.")
 @click.option(
     "--restore-test", is_flag=True, help="Also open its databases and verify the audit chain."
 )
@@ -91,7 +91,7 @@ def verify(
 ) -> None:
     """Read a backup back and compare every file with its manifest; by default the latest one.
 
-    Exit code 1: a backup cannot be restored as it was taken.
+    Exits with 1 when a backup cannot be restored as it was taken.
     """
     settings = load_settings()
     repository = open_repository(settings)
@@ -126,13 +126,13 @@ def _verify_one(
 
 
 @backup.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 @output_option
 def prune(output: str, *, dry_run: bool) -> None:
-    """Remove what the `backup_keep_…` settings give up.
+    """Remove backups that the `backup_keep_…` settings no longer keep.
 
-    Nothing is removed before a restore test has passed. The newest backup that passed one stays,
-    and all that are newer.
+    Nothing is removed before a restore test has passed. The newest backup that passed one and all
+    newer backups are kept.
     """
     settings = load_settings()
     ids = pruning.prune(settings, open_repository(settings), dry_run=dry_run)
@@ -146,7 +146,7 @@ def prune(output: str, *, dry_run: bool) -> None:
 
 
 def describe(manifest: Manifest) -> str:
-    """Say in one line which backup it is."""
+    """Describe a backup in one line."""
     return (
         f"backup {manifest.id} of {moment(manifest.created_at)}: {len(manifest.entries)} files, "
         f"{size(manifest.bytes)}, release {manifest.release}"

@@ -18,16 +18,18 @@ from trading_ops.domain.message import Severity
 
 
 @click.command()
-@click.option("--bot", metavar="NAME", help="Only those of one bot.")
+@click.option("--bot", metavar="NAME", help="Only events of this bot.")
 @click.option("--kind", type=click.Choice([one.value for one in BotEventKind]))
 @click.option("--severity", type=click.Choice([one.value for one in Severity]))
-@click.option("--strategy", metavar="NAME", help="Only those of one strategy.")
-@click.option("--symbol", metavar="NAME", help="Only those about one symbol.")
-@click.option("--order", "order_id", metavar="ID", help="Only those about one order.")
-@click.option("--correlation", metavar="ID", help="Only those that share this id.")
-@click.option("--since", default="1d", show_default=True, type=Duration(), help="Of the last …")
+@click.option("--strategy", metavar="NAME", help="Only events of this strategy.")
+@click.option("--symbol", metavar="NAME", help="Only events about this symbol.")
+@click.option("--order", "order_id", metavar="ID", help="Only events about this order.")
+@click.option("--correlation", metavar="ID", help="Only events with this correlation id.")
+@click.option(
+    "--since", default="1d", show_default=True, type=Duration(), help="Period to show, as 6h."
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--summary", is_flag=True, help="Count them by bot, kind and severity.")
+@click.option("--summary", is_flag=True, help="Count events by bot, kind and severity.")
 @output_option
 def bot_events(
     *,
@@ -46,7 +48,7 @@ def bot_events(
         given["order"] = order_id
     if summary:
         if unused := set(given) - {"bot", "since"}:
-            raise click.UsageError(f"--summary takes no --{unused.pop()}")
+            raise click.UsageError(f"--summary cannot be combined with --{unused.pop()}")
         counts = order(lambda api: api.bot_event_counts(**given))
         _print(counts, _counts_table(counts), output)
         return

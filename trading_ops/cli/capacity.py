@@ -17,19 +17,19 @@ from trading_ops.cli.timeline import plain
 from trading_ops.clients.reconciler import ReconcilerApi
 
 WITHIN = timedelta(minutes=2)
-"""A month of data is read."""
+"""Seconds to wait: a month of data is read."""
 
 COLOURS = {Level.CRITICAL: "red", Level.WARNING: "yellow", Level.UNKNOWN: "magenta"}
 
 
 @click.command()
-@click.option("--bot", metavar="NAME", help="Only the resources of one bot.")
+@click.option("--bot", metavar="NAME", help="Only the resources of this bot.")
 @output_option
 def capacity(bot: str | None, output: str) -> None:
     """Show what each resource uses, how it grows, and when it runs out.
 
-    p95 and peak are of the last week; growth is of the daily peaks of up to 30 days. Thresholds,
-    limits and prices are in capacity.yml.
+    p95 and peak cover the last week; growth is the trend of the daily peaks of up to 30 days.
+    Thresholds, limits and prices are in capacity.yml.
     """
 
     async def ask(api: ReconcilerApi) -> CapacityView:
@@ -41,13 +41,13 @@ def capacity(bot: str | None, output: str) -> None:
         return
     out().print(capacity_table(found.resources))
     if found.bottlenecks:
-        click.echo("\nBottlenecks, the worst first:")
+        click.echo("\nBottlenecks, worst first:")
         for number, one in enumerate(found.bottlenecks, 1):
             click.echo(f"{number:>3}. {_bottleneck(one)}")
     due = [one for one in found.resources if one.level in {Level.CRITICAL, Level.WARNING}]
-    click.echo("\nRecommendations:" if due else "\nNothing to do.")
+    click.echo("\nRecommendations:" if due else "\nNo action needed.")
     for one in due:
-        price = "" if one.cost is None else f" Cost: {one.cost:,.2f} {found.currency} a month."
+        price = "" if one.cost is None else f" Cost: {one.cost:,.2f} {found.currency} per month."
         click.echo(f"  - {plain(one.recommendation)}{price}")
 
 
@@ -56,7 +56,7 @@ def capacity_table(found: Sequence[ResourceView]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("resource", overflow="fold")
     table.add_column("level", no_wrap=True)
-    for column in ("now", "p95", "peak", "limit", "growth a day", "days to warning"):
+    for column in ("now", "p95", "peak", "limit", "growth per day", "days to warning"):
         table.add_column(column, justify="right", overflow="fold")
     table.add_column("critical", justify="right")
     table.add_column("full", justify="right")

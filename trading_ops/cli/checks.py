@@ -12,7 +12,7 @@ from trading_ops.doctor.check import Check
 
 
 def show(checks: Iterable[Check], output: str, *, failed: ExitCode = ExitCode.FAILED) -> None:
-    """Print each check as it is made, then the count; end with `failed` if any failed."""
+    """Print each check as it runs, then the count; exit with `failed` if any failed."""
     console = Console(stderr=True, quiet=True) if output == "json" else out()
     found = []
     for check in checks:
@@ -37,7 +37,7 @@ def tell(console: Console, check: Check) -> None:
 
 
 def summarize(console: Console, found: list[Check]) -> None:
-    """Print how many failed, and how many warn."""
+    """Print the number of failures and warnings."""
     bad = sum(not check.ok for check in found)
     warnings = sum(check.warning for check in found)
     console.print(f"{bad} of {len(found)} checks failed" if bad else "all checks passed")

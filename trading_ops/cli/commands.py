@@ -1,4 +1,4 @@
-"""The commands of the product, known by name and help line without importing their modules.
+"""The product's commands: name and help line, without importing their modules.
 
 Another package adds its own through the entry point group `trading_ops.commands`: each entry point
 names a mapping of the same kind.
@@ -13,24 +13,24 @@ from importlib.metadata import entry_points
 
 ADDED_BY = "trading_ops.commands"
 OF_LOCAL_STACK = frozenset({"status", "doctor", "restart"})
-"""Commands that the lab has as well, for the stack that its supervisor runs."""
+"""Commands that the lab also has, for the stack that its supervisor runs."""
 
 SUPERVISOR = re.compile(r"kind:\s*[\"']?supervisor\b")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a command is found, and its line in the help."""
+    """Where to import a command from, and its help line."""
 
     module: str
     attribute: str
     help: str
     needs: str = ""
-    """A library without which it cannot work, of an extra that may not be installed."""
+    """A library that the command needs, from an extra that may not be installed."""
 
     @property
     def is_installed(self) -> bool:
-        """Whether the module can be imported; it is not imported to find out."""
+        """Whether the module can be imported; does not import it."""
         needed = (self.module, self.needs) if self.needs else (self.module,)
         try:
             return all(importlib.util.find_spec(one) is not None for one in needed)
@@ -47,7 +47,7 @@ COMMANDS: Mapping[str, Entry] = {
     "config": _entry("config", "config", "Check and show the configuration."),
     "status": _entry("status", "status", "Show what is registered and whether it answers."),
     "doctor": _entry("doctor", "doctor", "Check the installation, and show how to fix it."),
-    "restart": _entry("restart", "restart", "Restart a bot by its service manager."),
+    "restart": _entry("restart", "restart", "Restart a bot through its service manager."),
     "tls": Entry(
         "trading_ops.cli.tls", "tls", "Create, renew and list certificates.", needs="cryptography"
     ),
@@ -71,16 +71,16 @@ COMMANDS: Mapping[str, Entry] = {
         "capacity", "capacity", "Show what each resource uses and when it runs out."
     ),
     "readiness": _entry("readiness", "readiness", "Take a bot from paper to live trading."),
-    "jobs": _entry("jobs", "jobs", "List, run and pause recurring work, and show its history."),
+    "jobs": _entry("jobs", "jobs", "List, run and pause jobs, and show their history."),
     "events": _entry("events", "events", "Show past events, or follow new ones."),
     "bot-events": _entry("bot_events", "bot_events", "Show trades and other events of the bots."),
-    "notify": _entry("notify", "notify", "Test, list and retry messages to people."),
+    "notify": _entry("notify", "notify", "Test, list and retry notifications that do not page."),
     "report": _entry("report", "report", "Report on a day, a week, a month or a quarter."),
     "token": _entry("token", "token", "Add, list and revoke API tokens."),
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
     "backup": _entry("backup", "backup", "Take, list, verify and prune backups."),
     "restore": _entry("restore", "restore", "Restore a backup to a new folder, or in place."),
-    "migrate": _entry("migrate", "migrate", "Upgrade the database schema."),
+    "migrate": _entry("migrate", "migrate", "Upgrade the reconciler's database schema."),
     "export": _entry("export", "export", "Serve metrics of the host, processes and venues."),
     "node": _entry("node", "node", "Run the executor for the services of this host."),
     "completion": _entry("completion", "completion", "Print the completion script for a shell."),
@@ -88,7 +88,7 @@ COMMANDS: Mapping[str, Entry] = {
 
 
 def added() -> Mapping[str, Entry]:
-    """Return the commands that other installed packages add; the product's own names win."""
+    """Return the commands of other installed packages; the product's own names win."""
     return {name: entry for name, entry in _loaded().items() if name not in COMMANDS}
 
 
@@ -104,9 +104,9 @@ def _loaded() -> Mapping[str, Entry]:
 
 
 def find(name: str) -> Entry | None:
-    """Return the command of this name, or None; other packages are looked at last: they cost.
+    """Return the command of this name, or None; other packages come last: listing them is slow.
 
-    In the folder of a local stack the lab's `status`, `doctor` and `restart` are meant.
+    In the folder of a local stack, `status`, `doctor` and `restart` are the lab's.
     """
     entry = COMMANDS.get(name)
     if name in OF_LOCAL_STACK and is_local_stack():
@@ -116,9 +116,9 @@ def find(name: str) -> Entry | None:
 
 
 def is_local_stack() -> bool:
-    """Whether the project folder is a local stack's, or none: its registry has a supervisor.
+    """Whether this is the folder of a local stack: its registry has a supervisor, or no registry.
 
-    Or a supervisor has run here: targets.yml may be broken, or in the middle of an edit.
+    Also true when a supervisor has run here: targets.yml may be broken by an edit in progress.
     """
     from trading_ops.cli.local_stack import lock_file  # noqa: PLC0415
     from trading_ops.config.settings import load_settings  # noqa: PLC0415

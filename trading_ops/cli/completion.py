@@ -1,4 +1,4 @@
-"""`trading-ops completion`: the script that makes a shell complete commands and options."""
+"""`trading-ops completion`: print the shell completion script."""
 
 import click
 
@@ -23,5 +23,5 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     if kind is None:
-        raise SetupError(f"there is no completion for {shell}: use bash, zsh or fish")
+        raise SetupError(f"unsupported shell {shell!r}: use bash, zsh or fish")
     click.echo(kind(cli, {}, PROGRAM, VARIABLE).source())

@@ -17,10 +17,10 @@ def config() -> None:
 @config.command()
 @output_option
 def check(output: str) -> None:
-    """Check every file of the project folder, without asking any other process.
+    """Check every file of the project folder; contacts no other process.
 
     Settings, targets, runbooks, jobs, messages, the readiness plan, capacity, and with promtool and
-    amtool the rules and Alertmanager's configuration. Exit code 4 when a check fails.
+    amtool the rules and Alertmanager's configuration. Exits with 4 when a check fails.
     """
     from trading_ops.cli.checks import show as show_checks  # noqa: PLC0415
     from trading_ops.cli.runbook import known_faults  # noqa: PLC0415
@@ -34,7 +34,7 @@ def check(output: str) -> None:
 @config.command()
 @output_option
 def show(output: str) -> None:
-    """Show every setting with its value, and where the value is from."""
+    """Show every setting with its value and source."""
     from rich.table import Table  # noqa: PLC0415
 
     shown = _values()
@@ -62,7 +62,7 @@ def schema(file: str) -> None:
 
     if file == "targets":
         made = msgspec.json.schema(TargetsFile)
-    else:  # msgspec describes no paths, so they become text; `root` is where the file is
+    else:  # msgspec has no schema for paths, so they become text; `root` is the file's folder
         fields = [
             (field.name, str, str(field.default))
             if isinstance(field.default, Path)
@@ -81,7 +81,7 @@ def schema(file: str) -> None:
 
 
 def _values() -> dict[str, tuple[object, str]]:
-    """Return each setting's value and source; a password in a URL is left out."""
+    """Return each setting's value and source; passwords in URLs are redacted."""
     from trading_ops.config.settings import load_settings, setting_sources  # noqa: PLC0415
     from trading_ops.redaction import redact  # noqa: PLC0415
 
@@ -98,8 +98,8 @@ def _values() -> dict[str, tuple[object, str]]:
 def apply_() -> None:
     """Write missing tokens, the discovery files and links for Prometheus and Alertmanager.
 
-    They go to the folder of the setting `var`. Run it after a change of targets.yml; Prometheus
-    reads the discovery files again by itself. Can be repeated.
+    They go to the folder of the setting `var`. Run it after changing targets.yml; Prometheus
+    reloads the discovery files automatically. Idempotent.
     """
     from trading_ops.config.settings import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415

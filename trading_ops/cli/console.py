@@ -10,21 +10,21 @@ from rich.console import Console
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 WIDTH_OF_A_FILE = 160
-"""Output that is not a terminal has no width; a table's line should still be one line."""
+"""Width for output that is not a terminal: each table row stays on one line."""
 
 
 def _not_empty(_context: click.Context, _argument: click.Parameter, key: str) -> str:
     if not key.strip():
-        raise click.BadParameter("it is empty: give its first letters at least")
+        raise click.BadParameter("it is empty: give at least the first letters")
     return key
 
 
 id_argument = click.argument("key", metavar="ID", callback=_not_empty)
-"""`ID`, which gives `key`: the first letters will do, and none at all is a slip."""
+"""Argument `ID`, passed as `key`: the first letters are enough; empty is an error."""
 
 
 def out() -> Console:
-    """Return the console on standard output; colours only where it is a terminal."""
+    """Return the console on standard output; colours only on a terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
         return Console(highlight=False, width=WIDTH_OF_A_FILE)
@@ -32,7 +32,7 @@ def out() -> Console:
 
 
 def output_option(function: Command) -> Command:
-    """Add `--output table|json`, which gives `output` to the command."""
+    """Add `--output table|json`, passed to the command as `output`."""
     option = click.option(
         "--output",
         type=click.Choice(["table", "json"]),

@@ -1,4 +1,4 @@
-"""`trading-ops doctor`: what is wrong with an installation, and the fix for each."""
+"""`trading-ops doctor`: check an installation, with a fix for each failed check."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def doctor(*, output: str) -> None:
     """Check this installation, and show how to fix what is wrong.
 
-    Configuration files, tokens and their modes, the database, every registered process, the service
-    managers, and whether Prometheus has our rules and Alertmanager our receiver. Changes nothing.
-    Exit code 1 when a check fails.
+    Checks the configuration files, tokens and their modes, the database, every registered process,
+    the service managers, and whether Prometheus has the rules and Alertmanager the receiver.
+    Changes nothing. Exits with 1 when a check fails.
     """
     from trading_ops.cli.checks import show  # noqa: PLC0415
 

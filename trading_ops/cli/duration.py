@@ -1,4 +1,4 @@
-"""Lengths of time on the command line: a slip is a usage error that names its option."""
+"""Durations on the command line: an invalid one is a usage error that names its option."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,22 +11,22 @@ from trading_ops.errors import ConfigError
 
 @dataclass(frozen=True)
 class Length:
-    """A length as it was typed, and what it means."""
+    """A duration as typed, and its value."""
 
     typed: str
     span: timedelta
 
     @property
     def seconds(self) -> float:
-        """Return it as the API takes it."""
+        """Return it in seconds, as the API takes it."""
         return self.span.total_seconds()
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only in newer ones
-    """Reads `20s`, `30m`, `1h30m` or `90d`; longer than the calendar becomes the longest there is.
+    """Reads `20s`, `30m`, `1h30m` or `90d`; clamps what `timedelta` cannot hold.
 
     Args:
-        at_most: the longest that is taken, as one would type it.
+        at_most: the maximum, as typed.
     """
 
     name = "duration"
@@ -44,11 +44,11 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only in ne
         try:
             span = parse_duration(value)
         except ConfigError:
-            self.fail(f"{value!r} is no duration: write it as 20s, 30m or 2h", param, ctx)
+            self.fail(f"invalid duration {value!r}: write it as 20s, 30m or 2h", param, ctx)
         except OverflowError:
             span = timedelta.max
         if not span:
-            self.fail(f"{value} is no time at all", param, ctx)
+            self.fail(f"{value} must be greater than zero", param, ctx)
         if self._at_most and span > parse_duration(self._at_most):
             self.fail(f"{value} is too long: at most {self._at_most}", param, ctx)
         return Length(value, span)

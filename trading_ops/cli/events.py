@@ -1,4 +1,4 @@
-"""`events`: what was received, decided, done and ordered; with --follow as it happens."""
+"""`events`: search the event log, or follow it with --follow."""
 
 import asyncio
 from collections.abc import Iterable
@@ -20,21 +20,25 @@ AGAIN_SECONDS = 1.0
 
 
 @click.command()
-@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
-@click.option("--kind", help="Only events of this kind, as opened or started.")
-@click.option("--incident", metavar="ID", help="Only those of one; the first letters will do.")
-@click.option("--target", metavar="NAME", help="Only those about one target.")
-@click.option("--actor", metavar="NAME", help="Only what this one did.")
-@click.option("--limit", default=50, show_default=True, help="At most so many, the newest.")
+@click.option("--follow", "-f", is_flag=True, help="Stream new events until Ctrl-C.")
+@click.option("--kind", help="Only events of this kind, such as opened or started.")
+@click.option(
+    "--incident", metavar="ID", help="Only events of this incident; the first letters are enough."
+)
+@click.option("--target", metavar="NAME", help="Only events about this target.")
+@click.option("--actor", metavar="NAME", help="Only events by this actor.")
+@click.option(
+    "--limit", default=50, show_default=True, help="Maximum number of events, newest first."
+)
 @output_option
 def events(*, follow: bool, limit: int, output: str, **filters: str | None) -> None:
     """Show events, oldest first.
 
-    With --output json one object a line while following, so that it can be piped.
+    With --follow and --output json: one object per line.
     """
     given = {key: value for key, value in filters.items() if value is not None}
     if follow and given:
-        raise click.UsageError("--follow shows everything: filters are for what is past")
+        raise click.UsageError("--follow cannot be combined with filters")
     found = order(lambda api: _search(api, limit, given))
     if output == "json" and not follow:
         print_json(msgspec.to_builtins(found))
@@ -46,17 +50,17 @@ def events(*, follow: bool, limit: int, output: str, **filters: str | None) -> N
 
 
 async def _search(api: ReconcilerApi, limit: int, given: dict[str, str]) -> list[EventView]:
-    """Return the newest events, oldest first; what nothing can ever match is said."""
+    """Return the newest events, oldest first; fail on an unknown incident or kind."""
     if (key := given.get("incident")) is not None:
         story = await api.story(key) if key.strip() else None
         if story is None:
-            raise Refused(f"no incident has the id {key}, or several begin so")
+            raise Refused(f"incident {key} not found, or several ids begin with it")
         given = given | {"incident": story.incident.id}
     found = (await api.events(limit=str(limit), **given)).events
     if not found and (kind := given.get("kind")) is not None:
         kinds = await api.kinds()
         if kind not in kinds:
-            raise Refused(f"no event of the kind {kind} was ever stored; there are {_list(kinds)}")
+            raise Refused(f"no stored event has the kind {kind}; known kinds: {_list(kinds)}")
     return found[::-1]
 
 

@@ -1,29 +1,29 @@
-"""Every exit code of `trading-ops`, so that scripts can tell what happened."""
+"""The exit codes of `trading-ops`."""
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """0 is success; everything else says why not."""
+    """0 is success; other codes give the reason."""
 
     OK = 0
     FAILED = 1
-    """What was asked for could not be done; the message says why."""
+    """The command failed; the message gives the reason."""
 
     USAGE = 2
-    """The command line was wrong: an unknown option, a missing argument."""
+    """Usage error: an unknown option, a missing argument."""
 
     NOT_RUNNING = 3
-    """The command needs a running stack, and there is none."""
+    """The command needs a running stack, and none is running."""
 
     SETUP = 4
-    """A tool, port, folder or configuration is missing, taken or wrong."""
+    """A tool, port, folder or configuration is missing, in use or invalid."""
 
     NOT_RECOVERED = 5
-    """A drill was not closed in its time (or, with automation paused, something recovered)."""
+    """A drill did not close in time (or, with automation paused, something recovered)."""
 
     UNEXPECTED = 70
-    """A mistake in trading-ops itself; the log named in the message has the details."""
+    """Internal error in trading-ops; the log named in the message has the details."""
 
     INTERRUPTED = 130
     """Ctrl-C."""

@@ -19,15 +19,15 @@ DEFAULT = Path("exporter.yml")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="The configuration; exporter.yml in the working directory unless given.",
+    help="Configuration file. Default: exporter.yml in the working directory.",
 )
 @click.option(
     "--targets",
     type=click.Path(path_type=Path),
-    help="Derive the configuration from this targets.yml instead, as `trading-ops up` does.",
+    help="Derive the configuration from this targets.yml, as `trading-ops up` does.",
 )
-@click.option("--check", is_flag=True, help="Check the configuration and end.")
-@click.option("--once", is_flag=True, help="Read once, print what was read and end.")
+@click.option("--check", is_flag=True, help="Check the configuration and exit.")
+@click.option("--once", is_flag=True, help="Collect once, print the metrics and exit.")
 @click.argument("collectors", nargs=-1)
 def export(
     *,
@@ -37,18 +37,18 @@ def export(
     once: bool,
     collectors: tuple[str, ...],
 ) -> None:
-    """Serve metrics of what cannot be changed: the host, processes, venues, other bots.
+    """Run the exporter: metrics of the host, processes, venues, databases and Freqtrade bots.
 
-    Runs in the foreground until SIGTERM or Ctrl-C. With --once it reads the COLLECTORS, or all,
-    prints the metrics to standard output and how each collector fared to standard error, and exits
-    with 1 if one of them failed. docs/exporter.md begins with three steps.
+    Runs in the foreground until SIGTERM or Ctrl-C. With --once it runs the COLLECTORS, or all,
+    prints the metrics to standard output and the result of each collector to standard error, and
+    exits with 1 if one of them failed. See docs/exporter.md.
     """
     if config is not None and targets is not None:
-        raise click.UsageError("--config and --targets exclude each other")
+        raise click.UsageError("--config and --targets are mutually exclusive")
     if check and once:
-        raise click.UsageError("--check and --once exclude each other")
+        raise click.UsageError("--check and --once are mutually exclusive")
     if collectors and not once:
-        raise click.UsageError("collectors are named with --once only")
+        raise click.UsageError("collector names need --once")
     where = str(targets or config or DEFAULT)
     wanted = _derived(targets) if targets is not None else _loaded(config or DEFAULT)
     if check:
@@ -79,7 +79,7 @@ def _derived(targets: Path) -> "ExporterConfig":
     registry = load_targets(settings.targets_file)
     exporters = registry.of_kind(Kind.EXPORTER)
     if not exporters:
-        raise ConfigError(str(targets), "targets", "there is no exporter", "add one of this kind")
+        raise ConfigError(str(targets), "targets", "no target of kind exporter", "add one")
     raw = exporter_config(settings, registry, exporters[0])
     return made_config(raw, where=str(targets), folder=settings.root)
 
@@ -99,7 +99,7 @@ def _once(config: "ExporterConfig", collectors: tuple[str, ...]) -> None:
     from trading_ops import logs  # noqa: PLC0415
     from trading_ops.exporter.run import read_once  # noqa: PLC0415
 
-    logs.configure("exporter", level="ERROR")  # how each one fared is said below
+    logs.configure("exporter", level="ERROR")  # the result of each one is printed below
     read: Read = asyncio.run(read_once(config, collectors))
     click.echo(read.text, nl=False)
     for one in read.collectors:

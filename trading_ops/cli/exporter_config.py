@@ -9,7 +9,7 @@ from trading_ops.store.engine import sqlite_path
 
 SYMBOLS = ("BTC/USD", "ETH/USD")
 EXPORTER_DSN = "exporter_dsn"
-"""The file with which the exporter reads the reconciler's PostgreSQL; docs/databases.md."""
+"""The exporter's connection string for the reconciler's PostgreSQL; see docs/databases.md."""
 
 
 def exporter_config(settings: Settings, registry: Registry, exporter: Target) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def exporter_config(settings: Settings, registry: Registry, exporter: Target) ->
 
 
 def _sqlite_files(settings: Settings, registry: Registry) -> list[dict[str, str]]:
-    """Return the databases that are files: the bots', and the reconciler's unless it has a server.
+    """Return the SQLite databases: the bots', and the reconciler's unless it uses PostgreSQL.
 
-    A paper bot has its records in the folder that it keeps.
+    A paper bot keeps its records in its own folder.
     """
     files = [
         {"name": bot.name, "path": str(settings.var / unit_of(bot) / "bot.db")}
@@ -65,19 +65,19 @@ def _sqlite_files(settings: Settings, registry: Registry) -> list[dict[str, str]
 
 
 def _postgresql(settings: Settings) -> list[dict[str, str]]:
-    """Return the reconciler's server, when there is a connection string for the exporter's role."""
+    """Return the reconciler's PostgreSQL, if the exporter has a connection string for it."""
     file = settings.secrets / EXPORTER_DSN
     return [{"name": "reconciler", "dsn_file": str(file)}] if file.exists() else []
 
 
 def _ws_token(settings: Settings, bot: Target) -> dict[str, str]:
-    """Return where a Freqtrade's ws_token is; nothing when it has none, and is polled only."""
+    """Return the file of a Freqtrade's ws_token; empty: it has none and is only polled."""
     file = settings.secrets / f"freqtrade_{bot.name}.ws_token"
     return {"ws_token_file": str(file)} if file.exists() else {}
 
 
 def is_ours(registry: Registry, target: Target) -> bool:
-    """Say whether it is a program of ours: a paper bot is one, whatever service manager runs it."""
+    """Whether it is one of our programs: a paper bot is one under any service manager."""
     if target.kind is Kind.BOT:
         venue = registry.find(target.venue or "")
         return target.service is not None and venue is not None and venue.faults is not None
@@ -85,7 +85,7 @@ def is_ours(registry: Registry, target: Target) -> bool:
 
 
 def units_file(settings: Settings) -> Path:
-    """Return the file in which the supervisor tells what it runs: each unit's pid and start."""
+    """Return the supervisor's state file: pid and start time of each unit."""
     return settings.var / "supervisor" / "processes.json"
 
 

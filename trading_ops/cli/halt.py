@@ -1,4 +1,4 @@
-"""`halt`, `reduce` and `resume`: operators' orders to bots, also while the reconciler is down."""
+"""`halt`, `reduce` and `resume`: manual holds on bots, also while the reconciler is down."""
 
 import asyncio
 import uuid
@@ -34,10 +34,10 @@ from trading_ops.errors import ConfigError, Refused, StackError, TradingOpsError
 def halt(
     context: click.Context, bot: str | None, reason: str, owner: str, output: str, *, everyone: bool
 ) -> None:
-    """Halt BOT, or all: it submits and changes nothing; cancels and queries pass.
+    """Halt BOT, or all bots: no new or amended orders; cancels and queries still work.
 
-    A bot that the reconciler cannot halt is ordered directly. Exit code 1 when a bot has not
-    acknowledged it.
+    If the reconciler cannot halt a bot, the command goes to the bot directly. Exits with 1 when a
+    bot has not acknowledged it.
     """
     if (bot is None) is not everyone:
         raise click.UsageError("name a bot, or give --all")
@@ -53,8 +53,8 @@ def halt(
 def reduce(context: click.Context, bot: str, reason: str, owner: str, output: str) -> None:
     """Put BOT in reduce-only mode.
 
-    A bot that the reconciler cannot reach is ordered directly. Exit code 1 when it has not
-    acknowledged it.
+    If the reconciler cannot reach the bot, the command goes to the bot directly. Exits with 1 when
+    the bot has not acknowledged it.
     """
     _hold(context, REDUCE, (bot,), owner, reason, output)
 
@@ -69,9 +69,9 @@ def reduce(context: click.Context, bot: str, reason: str, owner: str, output: st
 def resume(
     context: click.Context, bot: str, holds: tuple[str, ...], reason: str, owner: str, output: str
 ) -> None:
-    """Release the holds of BOT, all or some; it trades again when none is left.
+    """Release all or some holds of BOT; it trades again when none is left.
 
-    `trading-ops status` shows the holds. Exit code 1 when a hold that was named does not stand.
+    `trading-ops status` shows the holds. Exits with 1 when a named hold does not exist.
     """
     lifted = order(lambda api: api.lift(bot, holds=holds, owner=owner, reason=reason))
     if output == "json":
@@ -96,16 +96,16 @@ def _hold(
     try:
         settings = command_settings()
     except ConfigError as error:
-        click.echo(f"{error}. The settings that are valid are used.", err=True)
+        click.echo(f"{error}. Using the valid settings.", err=True)
         settings = command_settings(load_usable_settings)
     registry, problem = registry_or_last_good(settings)
     if problem is not None:
-        click.echo(f"{problem}. The last valid targets.yml is used.", err=True)
+        click.echo(f"{problem}. Using the last valid targets.yml.", err=True)
     laid = asyncio.run(_lay(settings, registry, word, bots, owner, reason))
     if output == "json":
         print_json(msgspec.to_builtins(laid))
     for one in laid if output != "json" else ():
-        done = "is" if one.acknowledged else "has NOT said that it is"
+        done = "is" if one.acknowledged else "has NOT acknowledged that it is"
         known = (
             "" if one.id in one.detail or not one.id else f" (hold {one.id})"
         )  # most answers name it
@@ -122,13 +122,13 @@ async def _lay(
     owner: str,
     reason: str,
 ) -> list[LaidView]:
-    """Have the reconciler hold the bots, and tell each one directly that has not acknowledged it.
+    """Place the hold through the reconciler, then directly on each bot that did not acknowledge.
 
     Raises:
-        Refused: the reconciler refused a name that is no bot of targets.yml either.
+        Refused: the reconciler refused a name that targets.yml does not have either.
         StackError: targets.yml has no such bot.
     """
-    # The key is the hold's: whether one way or both reach the bot, it is one hold.
+    # The key is the hold's id: if both ways reach the bot, it is still one hold.
     key = str(uuid.uuid4())
     laid: dict[str, LaidView] = {}
     refused: Exception | None = None
@@ -149,7 +149,7 @@ async def _lay(
             raise refused
         raise StackError(f"targets.yml has no bot {', '.join(bots or ()) or 'at all'}")
     if refused is not None:
-        click.echo(f"{refused}. Ordering the bot directly.", err=True)
+        click.echo(f"{refused}. Sending the command to the bot directly.", err=True)
     left = [bot for bot in meant if bot.name not in laid or not laid[bot.name].acknowledged]
     if left:
         hold = {"owner": owner, "reason": reason, "id": key}

@@ -1,4 +1,4 @@
-"""Tells bots a hold without the reconciler, which learns of it from them when it is back."""
+"""Places holds on bots without the reconciler, which learns of them from the bots later."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -25,15 +25,15 @@ async def tell_directly(
     hold: Mapping[str, str],
     laid: Mapping[str, LaidView],
 ) -> dict[str, LaidView]:
-    """Tell each of these bots, and return by its name what became of the hold.
+    """Send the hold to each of these bots; return the result by bot name.
 
     Args:
-        settings: where the tokens are.
-        registry: where the bots are.
-        bots: whom to tell.
+        settings: for the tokens.
+        registry: for the bots' addresses.
+        bots: names of the bots.
         word: `halt` or `reduce`.
         hold: its owner, reason and id.
-        laid: what the reconciler answered, by the name of the bot.
+        laid: the reconciler's answer, by bot name.
     """
     async with session_of(settings) as session:
         directory = Directory(session, registry, SecretFiles(settings))
@@ -51,9 +51,7 @@ async def tell_directly(
             )
             if bot.kind is Kind.BARE_BOT:
                 view.id = ""
-                view.detail = (
-                    "it takes no orders, since it only exports metrics: stop it by its own means"
-                )
+                view.detail = "it only exports metrics and takes no commands: stop it directly"
                 return view
             try:
                 answer = await directory.bot(bot).command(
@@ -64,7 +62,7 @@ async def tell_directly(
                     within=WITHIN,
                 )
             except ClientError as error:
-                again = "it is stored nowhere: order it again when the bot answers"
+                again = "the hold is NOT stored: repeat the command when the bot answers"
                 view.detail = f"{earlier.detail if earlier and earlier.stored else again}; {error}"
             else:
                 view.acknowledged, view.detail = answer.succeeded, answer.detail

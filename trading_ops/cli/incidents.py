@@ -1,4 +1,4 @@
-"""`incidents`: what happened, what was done about it, and what was left undone and why."""
+"""`incidents`: list incidents, show a timeline, MTTA and MTTR, and draft a post-mortem."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.acknowledgement import ACKNOWLEDGED, NEW
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
 
-if TYPE_CHECKING:  # SQLAlchemy takes longer to import than the answer to come
+if TYPE_CHECKING:  # SQLAlchemy takes longer to import than the API to answer
     from trading_ops.reports.recovery_times import AlertTimes, RecoveryTimes, Spread
 
 T = TypeVar("T")
@@ -39,15 +39,15 @@ WORDS = {
     "step_due": "recovering",
     "with_a_person": "escalated",
 }
-"""States that read better in other words; the others are their own."""
+"""Display names of states; the others are shown as they are."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @click.group(invoke_without_command=True)
 @click.option("--open", "only_open", is_flag=True, help="Only open incidents.")
-@click.option("--target", metavar="NAME", help="Only incidents of one target.")
-@click.option("--alert", metavar="NAME", help="Only incidents of one alert.")
+@click.option("--target", metavar="NAME", help="Only incidents of this target.")
+@click.option("--alert", metavar="NAME", help="Only incidents of this alert.")
 @click.option("--limit", default=20, show_default=True, help="Maximum number of results.")
 @output_option
 @click.pass_context
@@ -62,7 +62,7 @@ def incidents(
 ) -> None:
     """List incidents, newest first; `incidents show ID` shows the timeline of one.
 
-    While the reconciler does not answer, its database is read instead.
+    Falls back to the database when the reconciler does not answer.
     """
     if context.invoked_subcommand is not None:
         return
@@ -89,7 +89,7 @@ def incidents(
 def _answer(
     ask: Callable[[ReconcilerApi], Awaitable[T]], read: Callable[[Settings], Awaitable[T]]
 ) -> T:
-    """Return what the reconciler says, or what its database holds, and say which."""
+    """Return the reconciler's answer, or read its database; print which."""
     settings = command_settings()
 
     async def run() -> T:
@@ -99,7 +99,7 @@ def _answer(
         except (Unreachable, StackError, ConfigError) as error:
             with contextlib.suppress(StoreError):
                 found = await read(settings)
-                why = f"the reconciler does not answer ({error}): read from its database"
+                why = f"the reconciler does not answer ({error}): reading its database"
                 click.echo(why, err=True)
                 return found
             if isinstance(error, ConfigError) and holder(settings.var) is None:
@@ -110,7 +110,7 @@ def _answer(
 
 
 def incident_table(found: Sequence[ListedIncidentView]) -> Table:
-    """Return the table; in 80 columns it is narrow, and nothing of it is cut off."""
+    """Return the table; fits 80 columns without truncation."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("id", no_wrap=True)
     for column in ("alert", "target"):
@@ -124,7 +124,7 @@ def incident_table(found: Sequence[ListedIncidentView]) -> Table:
 
 
 def state_words(incident: ListedIncidentView) -> str:
-    """Say how an incident ended, whose it is, or why nothing is done about it now."""
+    """Return how an incident ended, who acknowledged it, or why automation waits."""
     if incident.closed_at is not None:
         took = (incident.closed_at - incident.opened_at).total_seconds()
         return f"{incident.close_reason} after {took:.1f} s"
@@ -138,7 +138,7 @@ def state_words(incident: ListedIncidentView) -> str:
 
 
 def _story(context: click.Context, key: str) -> StoryView:
-    """Return one incident with its timeline, or end with an error."""
+    """Return one incident with its timeline, or fail."""
 
     async def read(settings: Settings) -> StoryView | None:
         from trading_ops.cli.incidents_stored import story  # noqa: PLC0415
@@ -147,7 +147,7 @@ def _story(context: click.Context, key: str) -> StoryView:
 
     found = _answer(lambda api: api.story(key), read)
     if found is None:
-        click.echo(f"no incident has the id {key}, or several begin with it", err=True)
+        click.echo(f"incident {key} not found, or several ids begin with it", err=True)
         context.exit(ExitCode.FAILED)
     return found
 
@@ -156,12 +156,12 @@ def _story(context: click.Context, key: str) -> StoryView:
 @id_argument
 @click.pass_context
 def post_mortem(context: click.Context, key: str) -> None:
-    """Print a draft of a post-mortem of one incident, in Markdown.
+    """Print a draft post-mortem of one incident, in Markdown.
 
-    It has the facts: times, actions with their outcomes, and the timeline. Impact, root cause and
-    action items are for people to write.
+    It contains times, actions with their outcomes, and the timeline. Impact, root cause and action
+    items are left for you to write.
     """
-    from trading_ops.cli.post_mortem import draft  # noqa: PLC0415 - of this command only
+    from trading_ops.cli.post_mortem import draft  # noqa: PLC0415 - used by this command only
 
     click.echo(draft(_story(context, key)), nl=False)
 
@@ -173,8 +173,8 @@ def post_mortem(context: click.Context, key: str) -> None:
 def show(context: click.Context, key: str, output: str) -> None:
     """Show the timeline of one incident; the first letters of its ID are enough.
 
-    Everything that was received, decided, attempted and noted, with reasons. While the
-    reconciler does not answer, its database is read instead.
+    Everything that was received, decided and attempted, with reasons. Falls back to the database
+    when the reconciler does not answer.
     """
     story = _story(context, key)
     if output == "json":
@@ -186,7 +186,7 @@ def show(context: click.Context, key: str, output: str) -> None:
 
 @incidents.command()
 @click.option(
-    "--since", default="30d", show_default=True, type=Duration(), help="Of the last so long."
+    "--since", default="30d", show_default=True, type=Duration(), help="Period to cover, as 7d."
 )
 @output_option
 def stats(since: Length, output: str) -> None:
@@ -203,20 +203,20 @@ def stats(since: Length, output: str) -> None:
         begin = max(now - since.span, EPOCH)
     except OverflowError:
         begin = EPOCH
-    # A moment later, so that what was opened just now is in it.
+    # A moment later, so that incidents opened just now are included.
     found = asyncio.run(recovery(settings, since=begin, until=now + timedelta(seconds=1)))
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return
     if not found.alerts:
-        click.echo(f"no incidents within {since.typed}")
+        click.echo(f"no incidents in the last {since.typed}")
         return
     out().print(_times_table(found, since.typed))
 
 
 def _times_table(found: "RecoveryTimes", since: str) -> Table:
     table = Table(
-        title=f"Recovery times of the last {since}, in seconds: mean, median, p95, worst",
+        title=f"Recovery times of the last {since}, in seconds: mean, p50, p95, max",
         box=box.SIMPLE_HEAD,
     )
     table.add_column("alert")

@@ -1,4 +1,4 @@
-"""What the `incidents` commands read from the database itself; only this part needs SQLAlchemy."""
+"""Reads incidents directly from the database; kept apart because it imports SQLAlchemy."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -44,7 +44,7 @@ async def story(settings: Settings, key: str) -> StoryView | None:
 
 
 async def recovery(settings: Settings, *, since: datetime, until: datetime) -> RecoveryTimes:
-    """Return how long response and recovery took.
+    """Return response and recovery times.
 
     Raises:
         StoreError: the database cannot be read.
@@ -70,5 +70,5 @@ def _listed(
 
 
 def _viewed(value: object, kind: type[T]) -> T:
-    """Return stored values as the API would have sent them."""
+    """Return stored values in the API's form."""
     return msgspec.json.decode(msgspec.json.encode(value), type=kind)

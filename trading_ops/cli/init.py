@@ -13,7 +13,7 @@ Next:
   1. List your bots in {folder}/targets.yml
   2. Put the addresses of your on-call into {folder}/alertmanager/alertmanager.yml
   3. Check both:  cd {folder} && trading-ops config check
-docs/install.md goes on from there."""
+Then see docs/install.md."""
 
 
 @click.command()
@@ -23,9 +23,9 @@ docs/install.md goes on from there."""
 def init(folder: Path, *, update: bool, dry_run: bool) -> None:
     """Write a project folder: targets, settings, rules, routes, runbooks, boards and units.
 
-    With --update the diff to this release is printed. Files that you did not change are replaced,
-    files that you changed are kept. If this release changed such a file too, its version is written
-    beside yours with `.new` added to the name, so that you can merge it.
+    With --update it prints the diff to this release. Files that you did not change are replaced;
+    files that you changed are kept. If this release also changed such a file, its version is
+    written beside yours as FILE.new, for you to merge.
     """
     from trading_ops.project import folder as project  # noqa: PLC0415
     from trading_ops.project.shipped import shipped  # noqa: PLC0415
@@ -51,9 +51,9 @@ def _tell(change: "Change") -> None:
     said = {
         Step.ADD: "added",
         Step.REPLACE: "replaced",
-        Step.REMOVE: "removed: this release does not ship it any more",
-        Step.KEEP: "kept as it is here",
-        Step.CONFLICT: f"kept; the version of this release is in {change.path.name}{NEW}",
+        Step.REMOVE: "removed: no longer shipped",
+        Step.KEEP: "kept: changed locally",
+        Step.CONFLICT: f"kept: changed locally; the new version is {change.path.name}{NEW}",
         Step.NOTHING: "unchanged",
     }
     if change.step in {Step.REPLACE, Step.CONFLICT}:

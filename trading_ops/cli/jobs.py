@@ -1,4 +1,4 @@
-"""`jobs`: when recurring work runs and what it did; run, pause and resume one job."""
+"""`jobs`: list, run, pause and resume jobs, and show their history."""
 
 import time
 from typing import Any
@@ -20,7 +20,7 @@ name_argument = click.argument("name", metavar="JOB")
 
 @click.group()
 def jobs() -> None:
-    """Recurring work: backups, checks, database care, clean-up."""
+    """Jobs: backups, checks, database maintenance, cleanup."""
 
 
 @jobs.command(name="list")
@@ -55,7 +55,7 @@ def one(name: str, output: str) -> None:
         ("next", _next(job)),
         ("misfire", job.misfire),
         ("timeout", f"{job.timeout_seconds:.0f} s"),
-        ("held by", job.held_by),
+        ("waiting for", job.held_by),
         ("running since", short(job.running.started_at) if job.running else None),
         ("last run", f"{short(job.last.started_at)} {_words(job.last)}" if job.last else "never"),
         ("last success", short(job.succeeded_at) if job.succeeded_at else "never"),
@@ -78,7 +78,7 @@ def history(name: str, limit: int, output: str) -> None:
     for column in ("run", "due", "started", "took", "outcome", "by"):
         table.add_column(column)
     for run in runs:
-        due = short(run.due_at) if run.due_at else "by hand"
+        due = short(run.due_at) if run.due_at else "manual"
         took = f"{(run.ended_at - run.started_at).total_seconds():.1f} s" if run.ended_at else ""
         cells = (str(run.id), due, short(run.started_at), took, _words(run), run.actor)
         table.add_row(*map(plain, cells))
@@ -87,21 +87,23 @@ def history(name: str, limit: int, output: str) -> None:
 
 @jobs.command()
 @name_argument
-@click.option("--dry-run", is_flag=True, help="Show what it would do and why; change nothing.")
-@click.option("--no-wait", is_flag=True, help="Return when it has begun.")
+@click.option(
+    "--dry-run", is_flag=True, help="Dry run: show what the job would do and why; change nothing."
+)
+@click.option("--no-wait", is_flag=True, help="Return when the job has started.")
 @owner_option
 @output_option
 @click.pass_context
 def run(
     context: click.Context, name: str, owner: str, output: str, *, dry_run: bool, no_wait: bool
 ) -> None:
-    """Run JOB now. Exit code 1: it failed or was refused."""
+    """Run JOB now. Exits with 1 when it failed or was refused."""
     if dry_run:
         _plan(name, output)
         return
     key = order(lambda api: api.run_job(name, owner=owner))
     if no_wait:
-        click.echo(f"run {key} of {name} has begun")
+        click.echo(f"run {key} of {name} has started")
         return
     ended = _ended(name, key)
     if output == "json":
@@ -117,7 +119,7 @@ def run(
 @reason_option
 @owner_option
 def pause(name: str, reason: str, owner: str) -> None:
-    """Keep JOB from running by its schedule until it is resumed."""
+    """Pause the schedule of JOB until it is resumed."""
     order(lambda api: api.pause_job(name, reason=reason, owner=owner))
     click.echo(f"{name} is paused")
 
@@ -126,7 +128,7 @@ def pause(name: str, reason: str, owner: str) -> None:
 @name_argument
 @owner_option
 def resume(name: str, owner: str) -> None:
-    """Return JOB to its schedule. Missed runs are not made up for."""
+    """Resume the schedule of JOB. Missed runs are skipped."""
     job = order(lambda api: api.resume_job(name, owner=owner))
     click.echo(f"{name} runs next: {_next(job)}")
 
@@ -161,7 +163,7 @@ def _next(job: JobView) -> str:
         return f"paused by {job.paused_by}: {job.paused_reason}"
     if job.held_by:
         return f"waits: {job.held_by}"
-    return short(job.due_at) if job.due_at else "no trading session is stored"
+    return short(job.due_at) if job.due_at else "no trading session stored"
 
 
 def _words(run: Any) -> str:

@@ -1,6 +1,6 @@
-"""Whether a local stack runs in this var folder: what an order says when no reconciler answers.
+"""Whether a local stack runs in this var folder, for the error when no reconciler answers.
 
-Its supervisor holds a lock, which the kernel drops when the holder dies, however it dies.
+Its supervisor holds a lock, which the kernel releases when the process dies.
 """
 
 import fcntl
@@ -12,20 +12,20 @@ from trading_ops.errors import NotRunning
 
 
 def lock_file(var: Path) -> Path:
-    """Return where the lock of a var folder is."""
+    """Return the lock file of a var folder."""
     return var / "supervisor" / "lock"
 
 
 def address_file(var: Path) -> Path:
-    """Return where the running stack has written its supervisor's address.
+    """Return the file with the supervisor's address.
 
-    Beside the lock, so that it can be asked and stopped while targets.yml is being edited.
+    It is beside the lock, so that the stack can be stopped while targets.yml is being edited.
     """
     return var / "supervisor" / "address"
 
 
 def holder(var: Path) -> int | None:
-    """Return the pid of the stack that holds the folder; 0: unknown, None: no stack runs."""
+    """Return the pid of the stack that runs in the folder; 0: unknown, None: not running."""
     try:
         descriptor = os.open(lock_file(var), os.O_RDONLY)
     except OSError:
@@ -41,16 +41,16 @@ def holder(var: Path) -> int | None:
 
 
 def pid_in(descriptor: int) -> str:
-    """Return the pid that an open lock file names; empty when it names none."""
+    """Return the pid in an open lock file, or "" if it has none."""
     text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
     return text if text.isdigit() else ""
 
 
 def not_running(settings: Settings) -> NotRunning:
-    """Return the error that says where was looked; a wrong folder is as likely as no stack."""
+    """Return the error; it names the folder, which may be the wrong one."""
     if settings.targets_file.exists():
         fix = "start one with `trading-ops up`"
     else:
-        fix = f"{settings.targets_file} is missing: go to the project's folder, or name it with "
+        fix = f"{settings.targets_file} is missing: change to the project folder, or set it with "
         fix += "TRADING_OPS_ROOT"
     return NotRunning(f"no stack is running here ({settings.var}): {fix}")

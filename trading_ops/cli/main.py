@@ -1,4 +1,4 @@
-"""`trading-ops`: the group of all commands, and the only place where errors become sentences."""
+"""`trading-ops`: the command group, and the only place that prints errors."""
 
 import importlib
 import sys
@@ -16,24 +16,24 @@ PROGRAM = "trading-ops"
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is asked for."""
+    """A group that imports a command's module when the command is used."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """Return the names of the commands whose modules are installed."""
         return [*_installed(COMMANDS), *_installed(added())]
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        """Import and return a command, or None when there is none of this name."""
+        """Import and return a command, or None if there is no such command."""
         entry = find(name)
         if entry is None:
             return None
         command = getattr(importlib.import_module(entry.module), entry.attribute)
         if not isinstance(command, click.Command):
-            raise TypeError(f"{entry.module}.{entry.attribute} is no command")
+            raise TypeError(f"{entry.module}.{entry.attribute} is not a click command")
         return command
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands' lines without importing their modules."""
+        """List the commands without importing their modules."""
         for title, commands in (("Commands", COMMANDS), ("Lab commands", added())):
             if lines := [(name, entry.help) for name, entry in _installed(commands).items()]:
                 with formatter.section(title):
@@ -55,14 +55,13 @@ def _installed(commands: Mapping[str, Entry]) -> Mapping[str, Entry]:
 def cli() -> None:
     """Monitoring, alerting and verified auto-remediation for trading bots.
 
-    Start with `trading-ops up` in one terminal and `trading-ops drill ALERT` in another. The
-    project's folder is the working directory, or TRADING_OPS_ROOT; everything written goes to its
-    var/.
+    To try it, run `trading-ops up` in one terminal and `trading-ops drill ALERT` in another. The
+    project folder is the working directory, or TRADING_OPS_ROOT; all data goes to its var/.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; an error is one sentence on standard error."""
+    """Run the command line and exit; errors are one line on standard error."""
     sys.exit(run(arguments))
 
 
@@ -83,7 +82,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:  # `trading-ops status | head`
         return ExitCode.OK
-    except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
+    except Exception as error:  # noqa: BLE001 - never show a traceback to a user
         return _explain(error)
     # Outside standalone mode click returns the code of a context.exit() instead of raising.
     return result if isinstance(result, int) else ExitCode.OK
@@ -111,7 +110,7 @@ def _explain(error: Exception) -> int:
 
 
 def _write_traceback(error: Exception) -> str:
-    """Keep the traceback for debugging, and return where."""
+    """Write the traceback to a file for debugging; return where it is."""
     from trading_ops.config.settings import load_settings  # noqa: PLC0415
 
     text = "".join(traceback.format_exception(error))
@@ -120,9 +119,9 @@ def _write_traceback(error: Exception) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
-    except Exception:  # noqa: BLE001 - the reason for the first error is what matters
-        return "its details could not be written to a log"
-    return f"the details are in {path}"
+    except Exception:  # noqa: BLE001 - report the first error, not this one
+        return "the traceback could not be written"
+    return f"see the traceback in {path}"
 
 
 if __name__ == "__main__":

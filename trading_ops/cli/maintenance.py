@@ -14,7 +14,7 @@ from trading_ops.clients.reconciler_views import WindowView
 
 @click.group()
 def maintenance() -> None:
-    """Maintenance windows, in which automation is off."""
+    """Begin, end and list maintenance windows, in which automation is suppressed."""
 
 
 @maintenance.command()
@@ -27,7 +27,9 @@ def maintenance() -> None:
     type=Duration("7d"),
     help="How long, as 30m or 2h; at most 7d.",
 )
-@click.option("--at", "begins_at", metavar="TIME", help="When, as 2026-03-01T12:00:00Z; now.")
+@click.option(
+    "--at", "begins_at", metavar="TIME", help="Start time, as 2026-03-01T12:00:00Z. Default: now."
+)
 @reason_option
 @owner_option
 @output_option
@@ -41,7 +43,7 @@ def begin(
     *,
     fleet: bool,
 ) -> None:
-    """Begin a window on TARGET, or plan one."""
+    """Begin or schedule a window on TARGET."""
     if (target is None) is not fleet:
         raise click.UsageError("name a target, or give --fleet")
     window = order(
@@ -59,15 +61,15 @@ def begin(
 @click.argument("key", metavar="ID", type=int)
 @owner_option
 def end(key: int, owner: str) -> None:
-    """End the window ID early, or cancel a planned one."""
+    """End the window ID early, or cancel a scheduled one."""
     window = order(lambda api: api.end_window(key, owner=owner))
-    click.echo(f"window {window.id} on {_on(window)} is over")
+    click.echo(f"window {window.id} on {_on(window)} has ended")
 
 
 @maintenance.command(name="list")
 @output_option
 def show(output: str) -> None:
-    """List the windows that are open or planned."""
+    """List open and scheduled windows."""
     found = order(lambda api: api.windows())
     if output == "json":
         print_json(msgspec.to_builtins(found))
@@ -78,7 +80,7 @@ def show(output: str) -> None:
     for one in found:
         times = (moment(one.begins_at), moment(one.ends_at))
         table.add_row(*map(plain, (str(one.id), _on(one), *times, one.owner, one.reason)))
-    out().print(table if found else "no maintenance")
+    out().print(table if found else "no maintenance windows")
 
 
 def _on(window: WindowView) -> str:

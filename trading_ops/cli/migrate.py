@@ -1,4 +1,4 @@
-"""`migrate`: bring the reconciler's database up to date."""
+"""`migrate`: upgrade the schema of the reconciler's database."""
 
 import click
 
@@ -7,9 +7,9 @@ from trading_ops.config.settings import load_settings
 
 @click.command()
 def migrate() -> None:
-    """Bring the reconciler's database to the newest schema.
+    """Upgrade the schema of the reconciler's database.
 
-    `up` does this by itself. Refused while a reconciler has the database open.
+    `up` does this automatically. Refused while a reconciler has the database open.
     """
     from trading_ops.store import migrate as migrations  # noqa: PLC0415 - SQLAlchemy is slow
 

@@ -1,4 +1,4 @@
-"""`trading-ops node`: carry out orders about the services of this host."""
+"""`trading-ops node`: restart and stop the services of this host for the reconciler."""
 
 import asyncio
 from pathlib import Path
@@ -7,11 +7,11 @@ import click
 
 
 @click.command()
-@click.option("--name", default="", help="The target of kind node that this process is.")
+@click.option("--name", default="", help="Name of this node's entry in targets.yml.")
 @click.option(
     "--targets",
     type=click.Path(path_type=Path),
-    help="The registry; targets.yml of the project unless given.",
+    help="The registry. Default: targets.yml of the project folder.",
 )
 @click.option(
     "--polkit",
@@ -21,9 +21,8 @@ import click
 def node(*, name: str, targets: Path | None, polkit: str | None) -> None:
     """Restart and stop the services of this host for the reconciler.
 
-    Acts on the services that targets.yml gives to this node, through systemd, Docker or fixed
-    commands, and on nothing else. Runs in the foreground until SIGTERM or Ctrl-C.
-    docs/service-managers.md begins with three steps.
+    Manages only the services that targets.yml assigns to this node, through systemd, Docker or
+    fixed commands. Runs in the foreground until SIGTERM or Ctrl-C. See docs/service-managers.md.
     """
     import msgspec  # noqa: PLC0415
 

@@ -20,24 +20,26 @@ from trading_ops.notify.channels import FILE, load_channels
 from trading_ops.notify.config import load_notify
 
 WAIT_SECONDS = 45.0
-"""For a test message; a mail server that does not answer takes 15 s a try."""
+"""Seconds for a test message; a mail server that does not answer takes 15 s per attempt."""
 
 ASK_AGAIN_SECONDS = 0.3
 
 
 @click.group()
 def notify() -> None:
-    """Messages that do not page: recovery reports, approvals, maintenance, summaries."""
+    """Notifications that do not page: recovery reports, approvals, maintenance, summaries."""
 
 
 @notify.command()
-@click.option("--channel", metavar="NAME", help="Only this one; by default as the routes say.")
+@click.option(
+    "--channel", metavar="NAME", help="Only this channel. Default: the channels of the routes."
+)
 @owner_option
 @click.pass_context
 def test(context: click.Context, channel: str | None, owner: str) -> None:
     """Send a test message and wait until it is delivered or fails.
 
-    Exit code 1 unless every channel took it.
+    Exits with 1 unless every channel accepted it.
     """
 
     async def send(api: ReconcilerApi) -> list[MessageView]:
@@ -49,7 +51,7 @@ def test(context: click.Context, channel: str | None, owner: str) -> None:
         said = f": {one.error}" if one.error else ""
         click.echo(plain(f"{one.channel}: {one.state} after attempt {one.attempts}{said}"))
     if not found:
-        click.echo("no route takes test messages: give --channel NAME")
+        click.echo("no route matches test messages: give --channel NAME")
     if not found or any(one.state != MessageState.SENT for one in found):
         context.exit(ExitCode.FAILED)
 
@@ -92,16 +94,16 @@ def outbox(state: str | None, kind: str | None, limit: int, output: str) -> None
 @id_argument
 @owner_option
 def retry(key: str, owner: str) -> None:
-    """Deliver the message ID again, if it waits or was given up."""
+    """Retry the message ID, if it is waiting or dead."""
     found = order(lambda api: api.order_message(key, "retry", owner=owner))
-    click.echo(plain(f"message {found.id[:8]} for {found.channel} is tried again"))
+    click.echo(plain(f"message {found.id[:8]} for {found.channel} will be retried"))
 
 
 @notify.command()
 @id_argument
 @owner_option
 def discard(key: str, owner: str) -> None:
-    """Give up the message ID: it is not delivered, and raises no alert."""
+    """Discard the message ID: it is not delivered and raises no alert."""
     found = order(lambda api: api.order_message(key, "discard", owner=owner))
     click.echo(plain(f"message {found.id[:8]} for {found.channel} is discarded"))
 
@@ -112,12 +114,12 @@ def check() -> None:
     settings = load_settings()
     config = load_notify(settings.notify_config)
     if config is None:
-        click.echo(f"messages are off: there is no {settings.notify_config}")
+        click.echo(f"messages are off: {settings.notify_config} does not exist")
         return
     path = settings.secrets / FILE
     channels = load_channels(path)
     if missing := sorted(set(config.channels) - set(channels)):
-        problem, fix = f"no URL for {', '.join(missing)}", "write NAME URL on a line"
+        problem, fix = f"missing URL for {', '.join(missing)}", "add a line NAME URL"
         raise ConfigError(str(path), "", problem, fix)
     routes = len(config.routes)
     click.echo(f"{routes} routes to {len(config.channels)} channels: {', '.join(config.channels)}")

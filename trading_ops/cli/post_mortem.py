@@ -1,4 +1,4 @@
-"""A draft of a post-mortem: the facts of one incident, and headings for what people must add."""
+"""Drafts a post-mortem: the facts of one incident, and headings for the analysis."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ CELL_LIMIT = 300
 
 
 def draft(story: StoryView) -> str:
-    """Return Markdown; what labels and notes say cannot break out of its cell."""
+    """Return Markdown; labels and notes are escaped."""
     incident = story.incident
     end = incident.closed_at
     received = _after(incident.starts_at, incident.received_at)
@@ -76,7 +76,7 @@ def _after(begin: datetime, end: datetime) -> str:
 
 
 def _cell(text: str | None) -> str:
-    """Return a text that is inert in a cell of a Markdown table."""
+    """Escape text for a cell of a Markdown table."""
     words = " ".join(plain(text or "").split())[:CELL_LIMIT]
     for mark in "\\`*_[]<>|":
         words = words.replace(mark, f"\\{mark}")

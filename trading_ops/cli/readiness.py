@@ -1,4 +1,4 @@
-"""`readiness`: take a bot from paper to live through measured criteria."""
+"""`readiness`: take a bot from paper to live trading in gated stages."""
 
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ from trading_ops.readiness.report import is_genuine
 
 @click.group()
 def readiness() -> None:
-    """Take a bot from paper to live, through criteria that are measured."""
+    """Take a bot from paper to live trading, in stages with measured criteria."""
 
 
 @readiness.command()
@@ -35,7 +35,7 @@ def readiness() -> None:
 @owner_option
 @output_option
 def begin(bot: str, reason: str, owner: str, output: str) -> None:
-    """Begin a run of BOT and run the checks of its first phase."""
+    """Begin a run for BOT and run the checks of its first phase."""
 
     async def work(api: ReconcilerApi) -> RunView:
         await api.order_readiness(bot, "", owner=owner, reason=reason)
@@ -49,23 +49,23 @@ def begin(bot: str, reason: str, owner: str, output: str) -> None:
 @owner_option
 @output_option
 def check(bot: str, owner: str, output: str) -> None:
-    """Run the checks of BOT here and send what they find to the reconciler."""
+    """Run the checks of BOT here and send the results to the reconciler."""
     _tell(order(lambda api: _check(api, bot, owner)), output)
 
 
 @readiness.command()
 @click.argument("bot", required=False)
-@click.option("--passed", metavar="PHASE", help="Exit with 1 unless BOT has passed this phase.")
+@click.option("--passed", metavar="PHASE", help="Exit with 1 unless BOT passed this phase.")
 @output_option
 @click.pass_context
 def status(context: click.Context, bot: str | None, passed: str | None, output: str) -> None:
-    """Show how far BOT is, or all bots with a run.
+    """Show the progress of BOT, or of all bots with a run.
 
-    Exits with 1 when a criterion has failed that was passed before, when the run was stepped back
-    from a live stage or aborted, or when PHASE is not passed.
+    Exits with 1 when a criterion that had passed now fails, when the run was stepped back from a
+    live stage or aborted, or when PHASE is not passed.
     """
     if passed is not None and bot is None:
-        raise click.UsageError("--passed needs a BOT")
+        raise click.UsageError("--passed needs BOT")
 
     async def work(api: ReconcilerApi) -> list[RunView]:
         return await api.readiness() if bot is None else [await api.readiness_of(bot)]
@@ -74,7 +74,7 @@ def status(context: click.Context, bot: str | None, passed: str | None, output: 
     if output == "json":
         print_json({"runs": msgspec.to_builtins(found)})
     elif not found:
-        out().print("no run: `trading-ops readiness begin BOT --reason …` begins one")
+        out().print("no runs: start one with `trading-ops readiness begin BOT --reason …`")
     else:
         for one in found:
             _show(one)
@@ -84,7 +84,7 @@ def status(context: click.Context, bot: str | None, passed: str | None, output: 
 
 
 def _ordered(name: str, text: str) -> click.Command:
-    """Return a command that orders something about the open run of a bot."""
+    """Return a command that changes the open run of a bot."""
 
     @click.command(name=name, help=text)
     @click.argument("bot")
@@ -99,8 +99,8 @@ def _ordered(name: str, text: str) -> click.Command:
 
 
 for _name, _text in (
-    ("approve", "Let BOT enter the next stage, or the present one again after a step back."),
-    ("sign-off", "Record that you have looked at BOT, as the watch schedule demands."),
+    ("approve", "Approve the next stage of BOT, or the current one again after a step back."),
+    ("sign-off", "Sign off BOT: record that you reviewed it, as its watch schedule requires."),
     ("abort", "End the run of BOT; holds on the bot stay."),
 ):
     readiness.add_command(_ordered(_name, _text))
@@ -113,7 +113,7 @@ for _name, _text in (
     "file",
     metavar="FILE",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Check the signature of a report in JSON with the audit key of this installation.",
+    help="Verify the signature of a JSON report with this installation's audit key.",
 )
 @output_option
 def report(bot: str | None, file: Path | None, output: str) -> None:
@@ -135,7 +135,7 @@ def _verify(file: Path) -> None:
     try:
         genuine = is_genuine(file.read_bytes(), keys)
     except (OSError, msgspec.DecodeError) as error:
-        fix = "give a file of `trading-ops readiness report BOT --output json`"
+        fix = "give the output of `trading-ops readiness report BOT --output json`"
         raise ConfigError(str(file), "", f"not a report: {error}", fix) from error
     click.echo("genuine: signed with the audit key" if genuine else "NOT genuine, or changed")
     sys.exit(ExitCode.OK if genuine else ExitCode.FAILED)

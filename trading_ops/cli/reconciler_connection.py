@@ -1,4 +1,4 @@
-"""How a command reaches the running reconciler, and the options that every order has."""
+"""How a command reaches the running reconciler, and the options of every order."""
 
 import asyncio
 import contextlib
@@ -25,20 +25,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 ALIVE_WITHIN = timedelta(seconds=3)
 ANSWER_WITHIN = timedelta(seconds=15)
-"""An order by hand asks the target first."""
+"""Seconds; a manual action probes the target first."""
 
 NAMED_FILE = "trading_ops.token_file"
-"""Where the context of a command keeps what `--token-file` said."""
+"""Key of `--token-file` in the context of a command."""
 
 reason_option = click.option("--reason", required=True, help="Why; stored in the audit log.")
 
 
 def owner_option(function: Command) -> Command:
-    """Add who orders it: `--owner`, which gives `owner`, and `--token-file` for the token."""
+    """Add `--owner`, passed as `owner`, and `--token-file`."""
     owner = click.option(
         "--owner",
         default=getpass.getuser,
-        help="Operator recorded in the audit log; by default your login.",
+        help="Operator recorded in the audit log. Default: your login.",
     )
     token = click.option(
         "--token-file",
@@ -46,7 +46,7 @@ def owner_option(function: Command) -> Command:
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         expose_value=False,
         callback=_remember,
-        help="Your own token; by default TRADING_OPS_TOKEN_FILE, else var/secrets/operator_token.",
+        help="File with your token. Default: TRADING_OPS_TOKEN_FILE or var/secrets/operator_token.",
     )
     return owner(token(function))
 
@@ -57,17 +57,17 @@ def _remember(context: click.Context, _option: click.Parameter, path: Path | Non
 
 
 def command_settings(load: Callable[[], Settings] = load_settings) -> Settings:
-    """Return the settings, with the token's file that this command was given."""
+    """Return the settings, with the command's `--token-file`."""
     settings, context = load(), click.get_current_context(silent=True)
     given = context.meta.get(NAMED_FILE) if context else None
     return msgspec.structs.replace(settings, token_file=given) if given else settings
 
 
 def order(work: Callable[[ReconcilerApi], Awaitable[T]]) -> T:
-    """Carry one order out at the running reconciler, the first of several that is alive.
+    """Send one request to the first reconciler that is alive.
 
     Raises:
-        NotRunning: none answers, and no stack runs here either.
+        NotRunning: none answers, and no stack runs here.
         TradingOpsError: the reconciler refused it, or did not answer.
     """
 
@@ -84,7 +84,7 @@ async def connected(settings: Settings, registry: Registry) -> AsyncIterator[Rec
     """Yield the API of the first reconciler that is alive.
 
     Raises:
-        NotRunning: none answers, and no stack runs here either.
+        NotRunning: none answers, and no stack runs here.
         Unreachable: none answers.
     """
     token = settings.command_token
@@ -92,7 +92,7 @@ async def connected(settings: Settings, registry: Registry) -> AsyncIterator[Rec
         for target in registry.of_kind(Kind.RECONCILER):
             address = target.url
             with contextlib.suppress(Unreachable):
-                # Without the token: what answers here may be anybody's.
+                # Without the token: the listener is not verified yet.
                 await Http(session, address).ask("GET", "/-/healthy", within=ALIVE_WITHIN)
                 break
         else:

@@ -1,4 +1,4 @@
-"""`report`: how a day, a week, a month or a quarter went."""
+"""`report`: reports on a day, a week, a month or a quarter."""
 
 import datetime as dt
 
@@ -19,17 +19,17 @@ from trading_ops.domain.report import Period
     "day",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="YYYY-MM-DD",
-    help="A day of the period; by default today, but of longer periods yesterday's.",
+    help="A day of the period. Default: today; for longer periods, yesterday.",
 )
-@click.option("--send", is_flag=True, help="Send it by the routes of notify.yml, too.")
+@click.option("--send", is_flag=True, help="Also send it, by the routes of notify.yml.")
 @click.option(
     "--output", type=click.Choice(["text", "html", "json"]), default="text", show_default=True
 )
 @owner_option
 def report(period: str, day: dt.datetime | None, output: str, owner: str, *, send: bool) -> None:
-    """Report on a PERIOD: results, limits, incidents, what is open, error budgets, disks.
+    """Report on a PERIOD: PnL, limits, incidents, open items, error budgets, disks.
 
-    What is not measured is shown as missing, never as 0.
+    A value without data is shown as missing, never as 0.
     """
     date = None if day is None else day.date().isoformat()
 

@@ -27,7 +27,7 @@ PAUSE_SECONDS = 0.5
 
 @click.command()
 @click.argument("bot")
-@click.option("--drain", is_flag=True, help="Restart a healthy bot too, gracefully.")
+@click.option("--drain", is_flag=True, help="Restart gracefully, even if the bot is healthy.")
 @reason_option
 @owner_option
 @output_option
@@ -35,11 +35,11 @@ PAUSE_SECONDS = 0.5
 def restart(
     context: click.Context, bot: str, reason: str, owner: str, output: str, *, drain: bool
 ) -> None:
-    """Restart BOT by its service manager, and wait until its agent is healthy.
+    """Restart BOT through its service manager, and wait until its agent is healthy.
 
-    The reconciler orders it from the node of the bot's host, through the same gates as automatic
-    restarts. Without --drain a healthy bot is left alone. Exit code 1 when it was refused, failed,
-    or the bot is not healthy within a minute.
+    The reconciler asks the node of the bot's host, through the same gates as automatic restarts.
+    Without --drain a healthy bot is not restarted. Exits with 1 when the restart was refused or
+    failed, or the bot is not healthy within a minute.
     """
     settings = command_settings()
     registry = load_targets(settings.targets_file)
@@ -61,17 +61,17 @@ def restart(
 def _bot(registry: Registry, name: str) -> Target:
     found = registry.find(name)
     if found is None or found.kind is not Kind.BOT:
-        raise SetupError(f"targets.yml has no target {name!r} of kind bot")
+        raise SetupError(f"no target {name!r} of kind bot in targets.yml")
     if found.service is None:
-        fix = "add `service`, see docs/service-managers.md"
-        raise SetupError(f"targets.yml names no service manager of {name}. Fix: {fix}")
+        fix = "add `service` to its entry, see docs/service-managers.md"
+        raise SetupError(f"{name} has no service manager in targets.yml. Fix: {fix}")
     return found
 
 
 async def _restart(
     settings: Settings, registry: Registry, target: Target, action: str, owner: str, reason: str
 ) -> str | None:
-    """Have it restarted and wait for its agent; return what went wrong."""
+    """Restart it and wait for its agent; return the problem, or None."""
     async with connected(settings, registry) as api:
         done = await api.execute(action, target.name, {}, owner=owner, reason=reason)
         if done.attempt is None:

@@ -1,4 +1,4 @@
-"""`restore`: write a backup to a new folder, or in the place of `var`."""
+"""`restore`: restore a backup to a new folder, or in place of `var`."""
 
 import getpass
 from datetime import UTC, datetime
@@ -28,7 +28,9 @@ def _moment_of(
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        raise click.BadParameter(f"{value!r} is not a time with its offset: 2026-03-01T12:00:00Z")
+        raise click.BadParameter(
+            f"invalid time {value!r}: write it as 2026-03-01T12:00:00Z, with an offset"
+        )
     return found.astimezone(UTC)
 
 
@@ -38,20 +40,20 @@ def _moment_of(
     "--to",
     metavar="TIME",
     callback=_moment_of,
-    help="The state at this moment, or the last one before, as 2026-03-01T12:00:00Z.",
+    help="Restore the last state at or before this time, as 2026-03-01T12:00:00Z.",
 )
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="A new folder; by default restored-ID in the project's folder.",
+    help="A new folder. Default: restored-ID in the project folder.",
 )
-@click.option("--in-place", is_flag=True, help="Replace var/; everything must be stopped.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.option("--in-place", is_flag=True, help="Replace var/; all processes must be stopped.")
+@click.option("--dry-run", is_flag=True, help="Show what would be restored; write nothing.")
 @click.option(
     "--owner",
     default=getpass.getuser,
-    help="Operator recorded in the audit log; by default your login.",
+    help="Operator recorded in the audit log. Default: your login.",
 )
 @output_option
 def restore(
@@ -64,15 +66,15 @@ def restore(
     in_place: bool,
     dry_run: bool,
 ) -> None:
-    """Restore a backup to a new folder; nothing that runs is touched.
+    """Restore a backup to a new folder; running processes are not affected.
 
-    With --in-place it replaces var/. Fences and nonces are then raised above everything used since
+    With --in-place it replaces var/. Fences and nonces are then raised above all values used since
     the backup, and every bot starts reduce-only until `trading-ops resume`.
     """
     if in_place and into:
-        raise click.UsageError("--in-place and --into exclude each other")
+        raise click.UsageError("--in-place and --into are mutually exclusive")
     if to is not None and key != LATEST:
-        raise click.UsageError("--to chooses the backup; leave out the id")
+        raise click.UsageError("--to selects the backup: leave out ID")
     settings = load_settings()
     repository = open_repository(settings)
     manifest = choose(repository.listing().manifests, key, to)
@@ -91,7 +93,7 @@ def restore(
         print_json(_as_object(manifest, target, restored, seconds, dry_run=dry_run))
         return
     click.echo(describe(manifest))
-    click.echo(f"it has everything up to {moment(manifest.recoverable_to)}")
+    click.echo(f"contains all data up to {moment(manifest.recoverable_to)}")
     click.echo(f"would be restored into {target}" if dry_run else f"restored into {target}")
     if restored is not None:
         _tell(restored, seconds)
@@ -100,9 +102,9 @@ def restore(
 def _tell(restored: Restored, seconds: float) -> None:
     click.echo(f"it took {seconds} s")
     if restored.before is not None:
-        click.echo(f"the old folder is {restored.before}: remove it when you no longer need it")
+        click.echo(f"the previous folder is {restored.before}: remove it when no longer needed")
     for path in restored.differing:
-        click.echo(f"{path} differs from the backup and was left as it is")
+        click.echo(f"{path} differs from the backup and was not changed")
     click.echo(
         "fences and nonces were raised; every bot is reduce-only until you have reconciled it and "
         "run `trading-ops resume BOT`"

@@ -1,4 +1,4 @@
-"""`runbook`: check the runbooks against everything that they name, and show one."""
+"""`runbook`: check the runbooks and list them."""
 
 import sys
 from importlib.metadata import entry_points
@@ -13,15 +13,14 @@ FAULTS_GROUP = "trading_ops.faults"
 
 @click.group()
 def runbook() -> None:
-    """Work with the runbooks."""
+    """Check and list the runbooks."""
 
 
 @runbook.command()
 def check() -> None:
-    """Check that rules, runbooks, actions, queries and drills fit together.
+    """Check that rules, runbooks, actions, queries and drills are consistent.
 
-    Prints one line for each problem, with the file, the key and the fix, and exits with 1 if
-    there is any.
+    Prints one line per problem, with the file, the key and the fix. Exits with 1 if there is any.
     """
     from trading_ops.reports.runbook_check import check_runbooks  # noqa: PLC0415
 
@@ -31,14 +30,14 @@ def check() -> None:
     if problems:
         click.echo(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", err=True)
         sys.exit(ExitCode.FAILED)
-    click.echo(f"{checked} runbooks fit their rules, actions, queries and drills")
+    click.echo(f"{checked} runbooks are consistent with their rules, actions, queries and drills")
 
 
 def known_faults() -> frozenset[str] | None:
     """Return the faults that installed packages can inject, for `drill:` keys; None: no lab."""
     try:
         return frozenset(name for one in entry_points(group=FAULTS_GROUP) for name in one.load())
-    except ImportError:  # the package is there, and what it needs is not
+    except ImportError:  # installed, but a dependency is missing
         return None
 
 

@@ -1,4 +1,4 @@
-"""`trading-ops status`: what an installation consists of, and whether it answers."""
+"""`trading-ops status`: show the registered processes and whether they answer."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ from trading_ops.errors import TradingOpsError
 def status(context: click.Context, output: str) -> None:
     """Show every registered process, the state of automation, and holds.
 
-    Exit code 0 when all answer, 1 when one does not, 3 when no reconciler answers.
+    Exits with 0 when all answer, 1 when one does not, 3 when no reconciler answers.
     """
     from rich.table import Table  # noqa: PLC0415
 

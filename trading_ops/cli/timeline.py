@@ -1,6 +1,6 @@
-"""One incident's whole story as lines for a person, in 80 columns.
+"""Prints the timeline of one incident, in 80 columns.
 
-Labels, notes and details come from outside: nothing of them may steer the terminal.
+Labels, notes and details come from outside: control characters are escaped.
 """
 
 import json
@@ -14,15 +14,15 @@ from trading_ops.clients.reconciler_views import AttemptView, EventView, Inciden
 WIDTH = 80
 INDENT = " " * 31
 
-# What an attempt's or incident's own lines say already.
+# Shown by the lines of the attempt or incident already.
 _TOLD_ELSEWHERE = frozenset({"opened", "closed", "escalated", "started"})
 
 
 def tell(story: StoryView) -> Iterator[str]:
-    """Yield the lines of a story: the incident, what happened, and what was attempted."""
+    """Yield the lines of a timeline: the incident, its events and its attempts."""
     yield from _heading(story.incident)
     yield ""
-    yield "What happened, in seconds from when it was heard of"
+    yield "Timeline, in seconds since it was received"
     attempts = {attempt.id for attempt in story.attempts}
     for event in story.events:
         yield from _event(event, story.incident.received_at, attempts)
@@ -42,7 +42,7 @@ def _heading(incident: IncidentView) -> Iterator[str]:
     yield from _field("fires since", moment(incident.starts_at))
     yield from _field("opened", moment(incident.opened_at))
     if incident.escalated_at:
-        yield from _field("with people", f"since {moment(incident.escalated_at)}")
+        yield from _field("on-call", f"since {moment(incident.escalated_at)}")
     if incident.closed_at:
         took = _length((incident.closed_at - incident.opened_at).total_seconds())
         yield from _field("closed", f"{moment(incident.closed_at)}, after {took}")
@@ -100,7 +100,7 @@ def _wrapped(head: str, text: str, indent: str) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """Return text in which control characters, which could steer a terminal, are spelt out."""
+    """Return text with control characters escaped."""
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
     )

@@ -1,4 +1,4 @@
-"""`tls`: a certificate authority and certificates for what is reached beyond this machine."""
+"""`tls`: a CA and certificates for listeners that other machines reach."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trading_ops.tls.authority import Authority
 
 CALLERS = frozenset({Kind.RECONCILER, Kind.PROMETHEUS, Kind.ALERTMANAGER})
-"""What asks others; it needs a certificate wherever it runs."""
+"""Kinds that call others and need a certificate wherever they run."""
 
 LIFETIME_DAYS = 397
 RENEW_DAYS = 30
@@ -44,7 +44,7 @@ def tls() -> None:
 def init(days: int) -> None:
     """Create a CA, and a certificate for each target with TLS, its clients and the operator.
 
-    What is there is kept. A certificate is issued again when its target's address has changed.
+    Existing certificates are kept. One is reissued when its target's address has changed.
     """
     from trading_ops.tls.authority import Authority, issued  # noqa: PLC0415 - cryptography is heavy
 
@@ -59,9 +59,9 @@ def init(days: int) -> None:
                 continue
             _issue(authority, name, hosts, calls=calls, days=days)
     except OSError as error:
-        raise SetupError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise SetupError(f"cannot write {folder}: {error.strerror or error}") from error
     click.echo(f"The certificates are in {folder}. Copy to each host: ca.crt, NAME.crt, NAME.key.")
-    click.echo("Keep ca.key on one machine only: its holder can issue certificates.")
+    click.echo("Keep ca.key on one machine only: it can sign certificates.")
 
 
 @tls.command()
@@ -71,18 +71,18 @@ def init(days: int) -> None:
     "--within",
     default=RENEW_DAYS,
     show_default=True,
-    help="Without NAMES: renew what expires in this many days.",
+    help="Without NAMES: renew certificates that expire within this many days.",
 )
 def renew(names: Sequence[str], days: int, within: int) -> None:
-    """Issue certificates again; running processes use them without a restart."""
+    """Reissue certificates; running processes pick them up without a restart."""
     from trading_ops.tls.authority import Authority, issued  # noqa: PLC0415
 
     folder, _ = _place()
     there = {one.name: one for one in issued(folder) if one.name != CA}
     unknown = sorted(set(names) - set(there))
     if unknown:
-        fix = f"one of {', '.join(there) or 'none yet: run `trading-ops tls init`'}"
-        raise ConfigError(str(folder), unknown[0], "there is no such certificate", fix)
+        fix = f"use one of {', '.join(there) or 'none yet: run `trading-ops tls init`'}"
+        raise ConfigError(str(folder), unknown[0], "unknown certificate", fix)
     before = clock.now() + timedelta(days=within)
     due = names or [name for name, one in there.items() if one.expires_at < before]
     try:
@@ -92,9 +92,9 @@ def renew(names: Sequence[str], days: int, within: int) -> None:
                 one = there[name]
                 _issue(authority, name, one.hosts, calls=one.calls, days=days)
     except OSError as error:
-        raise SetupError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise SetupError(f"cannot write {folder}: {error.strerror or error}") from error
     if not due:
-        click.echo(f"Nothing expires within {within} days.")
+        click.echo(f"No certificate expires within {within} days.")
 
 
 @tls.command()
@@ -119,7 +119,7 @@ def show(output: str) -> None:
         )
         return
     if not found:
-        click.echo(f"No certificate is in {folder}: run `trading-ops tls init`")
+        click.echo(f"no certificates in {folder}: run `trading-ops tls init`")
     for one in found:
         left = (one.expires_at - clock.now()).days
         state = f"expires in {left} days" if left >= 0 else "EXPIRED"
@@ -128,7 +128,7 @@ def show(output: str) -> None:
 
 
 def wanted(registry: Registry) -> Iterable[tuple[str, tuple[str, ...], bool]]:
-    """Yield name, hosts and whether it calls others, for each certificate that is needed."""
+    """Yield name, hosts and whether it is a client, for each certificate that is needed."""
     for target in registry:
         if target.tls or target.kind in CALLERS:
             host, _ = split_address(target.address)

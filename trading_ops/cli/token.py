@@ -1,4 +1,4 @@
-"""`token`: manages API tokens. Works on the file: who can write it is an admin anyway."""
+"""`token`: manages API tokens, by editing the file: anyone who can write it is an admin."""
 
 import asyncio
 from collections.abc import Sequence
@@ -38,11 +38,11 @@ def token() -> None:
 @token.command()
 @click.argument("name")
 @click.option("--role", required=True, type=click.Choice([str(role) for role in TOKEN_ROLES]))
-@click.option("--expires", type=Duration(), help="After how long, as 90d; by default never.")
+@click.option("--expires", type=Duration(), help="Lifetime, as 90d. Default: never expires.")
 def add(name: str, role: str, expires: Length | None) -> None:
     """Create a token for NAME and print it once; only its hash is stored.
 
-    A name may have two at once: add the new one, use it, then `token revoke NAME --old`.
+    To rotate: add a second token for the same NAME, deploy it, then `token revoke NAME --old`.
     """
     check_name(name, "trading-ops token add", "NAME")
     path, now = _path(), clock.now()
@@ -51,7 +51,9 @@ def add(name: str, role: str, expires: Length | None) -> None:
     if len(own) >= TOKENS_A_NAME:
         raise SetupError(f"{name} has two tokens: `trading-ops token revoke {name} --old` first")
     if own and own[0].identity.role != role:
-        raise SetupError(f"{name} is {own[0].identity.role}: revoke that first, or use a new name")
+        raise SetupError(
+            f"{name} has the role {own[0].identity.role}: revoke it first, or use another name"
+        )
     made = mint()
     entry = Entry(
         identity=Identity(name, Role(role)),
@@ -60,7 +62,9 @@ def add(name: str, role: str, expires: Length | None) -> None:
     )
     save(path, [*kept, entry])
     click.echo(made)
-    click.echo("It is shown only once. It is valid within a second, without a restart.", err=True)
+    click.echo(
+        "It is shown only once. It takes effect within a second, without a restart.", err=True
+    )
 
 
 @token.command(name="list")
@@ -83,7 +87,7 @@ def show(output: str) -> None:
         return
     for one in found:
         until = one["expires_at"]
-        end = f"until {moment(datetime.fromisoformat(str(until)))}" if until else "for good"
+        end = f"until {moment(datetime.fromisoformat(str(until)))}" if until else "never expires"
         state = "" if one["valid"] else "  EXPIRED"
         click.echo(f"{one['name']:<20} {one['role']:<9} {one['hash']}  {end}{state}")
     if not found:
@@ -94,24 +98,24 @@ def show(output: str) -> None:
 @click.argument("bot")
 @click.pass_context
 def rotate(context: click.Context, bot: str) -> None:
-    """Replace the token of the agent in BOT, which is no other bot's.
+    """Rotate the token of BOT's agent.
 
-    Agent and reconciler use the new one without a restart, and no request is refused meanwhile.
-    Exit code 1 when the agent has not confirmed it.
+    Agent and reconciler switch without a restart, and no request is refused meanwhile. Exits with
+    1 when the agent has not confirmed it.
     """
-    from trading_ops.clients.token_rotation import rotate as replace  # noqa: PLC0415 - aiohttp is slow
+    from trading_ops.clients.token_rotation import rotate as replace  # noqa: PLC0415
 
     settings = load_settings()
     target = load_targets(settings.targets_file).find(bot)
     if target is None or target.kind is not Kind.BOT:
-        raise SetupError(f"targets.yml has no bot of ours called {bot!r}")
+        raise SetupError(f"no bot {bot!r} with an agent in targets.yml")
     path = agent_token_file(settings, target).path
     if asyncio.run(replace(settings, target)):
         click.echo(f"{bot} has a new token, in {path}")
         return
     click.echo(
-        f"{path} has a new token, but {bot} has not accepted it. Fix: start it if it is down, "
-        "restart it if it runs an older version, or copy the file to where it reads its token",
+        f"{path} has a new token, but {bot} has not accepted it. Fix: start the bot if it is "
+        "down, restart it if it runs an older version, or copy the file to its host",
         err=True,
     )
     context.exit(ExitCode.FAILED)
@@ -119,9 +123,9 @@ def rotate(context: click.Context, bot: str) -> None:
 
 @token.command()
 @click.argument("name")
-@click.option("--old", is_flag=True, help="Only the older of two.")
+@click.option("--old", is_flag=True, help="Only the older of two tokens.")
 def revoke(name: str, *, old: bool) -> None:
-    """Revoke the tokens of NAME; takes effect within a second."""
+    """Revoke the tokens of NAME, within a second."""
     path = _path()
     entries = load(path)
     own = [one for one in entries if one.identity.name == name]
@@ -131,7 +135,7 @@ def revoke(name: str, *, old: bool) -> None:
         raise SetupError(f"{name} has only one token: revoke it without --old")
     gone = own[:1] if old else own
     save(path, _without(entries, gone))
-    click.echo(f"{len(gone)} of {name} revoked")
+    click.echo(f"{len(gone)} tokens of {name} revoked")
 
 
 def _without(entries: Sequence[Entry], gone: Sequence[Entry]) -> list[Entry]:
@@ -148,5 +152,5 @@ def _end(length: Length | None, now: datetime) -> datetime | None:
     try:
         return (now + length.span).replace(microsecond=0)
     except OverflowError as error:
-        fix = "give a shorter time, or none for a token without an end"
-        raise ConfigError("--expires", "", f"{length.typed} is beyond the calendar", fix) from error
+        fix = "use a shorter --expires, or omit it for a token that never expires"
+        raise ConfigError("--expires", "", f"{length.typed} is too long", fix) from error

@@ -1,4 +1,4 @@
-"""The last registry that could be read, for orders that must go out while targets.yml is broken."""
+"""The last valid registry, for commands that must work while targets.yml is invalid."""
 
 import os
 
@@ -12,7 +12,7 @@ _log = logs.get(__name__)
 
 
 def keep_last_good(settings: Settings) -> None:
-    """Copy targets.yml, which has just been read, into the var folder."""
+    """Copy targets.yml, just read, to the var folder."""
     try:
         path = settings.last_good_targets
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,13 +24,13 @@ def keep_last_good(settings: Settings) -> None:
 
 
 def registry_or_last_good(settings: Settings) -> tuple[Registry, ConfigError | None]:
-    """Return every target that is or was registered, and what is wrong with targets.yml, if so.
+    """Return all current and former targets, and the problem with targets.yml, if any.
 
-    A target that was removed from the file is still in the result until the stack or the reconciler
-    is started again: its process may run until then.
+    A target that was removed from the file stays in the result until the stack or the reconciler
+    restarts: its process may run until then.
 
     Raises:
-        ConfigError: targets.yml is broken and there is no usable copy.
+        ConfigError: targets.yml is invalid and there is no valid copy.
     """
     try:
         current, problem = load_targets(settings.targets_file), None

@@ -1,4 +1,4 @@
-"""Where a process logs to, and how much of it is kept."""
+"""Where a process logs to, and log rotation and retention."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +12,21 @@ class LogPolicy:
     """The defaults are those of the settings `log_…`."""
 
     folder: Path | None = None
-    """Of the log files; None: the log goes to standard error, for whoever started the process."""
+    """Folder of the log files; None: log to standard error."""
 
     name: str = ""
-    """Of the process's file, without `.log`; empty: the name of the process."""
+    """Name of the log file, without `.log`; empty: the name of the process."""
 
     level: str = "INFO"
 
     file_bytes: int = 10 * MEGABYTE
-    """A file that would grow beyond this is moved aside first."""
+    """Size at which a file is rotated."""
 
     file_seconds: float = DAY_SECONDS
-    """A file holds lines of one such span only, counted from the epoch; of a day, in UTC."""
+    """A file is rotated at multiples of this since the epoch; with a day, at midnight UTC."""
 
     kept_seconds: float = 30 * DAY_SECONDS
-    """For which a file that was moved aside is kept."""
+    """Retention of rotated files."""
 
     folder_bytes: int = 200 * MEGABYTE
-    """Of all that is in the folder; the oldest files that were moved aside go first."""
+    """Limit of the whole folder; the oldest rotated files are removed first."""

@@ -1,4 +1,4 @@
-"""Settings: where things are. The one reader of the environment.
+"""Settings; the only reader of the environment.
 
 Each field can be set by `settings.yml` beside `targets.yml`, and by an environment variable
 `TRADING_OPS_<FIELD>`, which wins. Addresses and ports are not here: they are in `targets.yml`.
@@ -43,7 +43,7 @@ class EngineAccess(NamedTuple):
     """None: no password is sent."""
 
     authority: Path | None
-    """The CA that signed its certificate; None: `ca.crt` of `tls`, else the system's."""
+    """CA of its certificate; None: `ca.crt` in `tls`, else the system's CAs."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,37 +53,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The folder that holds targets.yml, prometheus/, alertmanager/ and runbooks/."""
 
     var: Path = Path("var")
-    """Everything that is written: data, secrets, logs. Can be deleted while nothing runs."""
+    """All data: databases, secrets, logs. May be deleted while nothing runs."""
 
     targets_file: Path = Path("targets.yml")
     capacity_file: Path = Path("capacity.yml")
-    """Thresholds, limits and prices of resources that differ from the defaults; need not exist."""
+    """Thresholds, limits and prices of resources that override the defaults; optional."""
 
     runbooks: Path = Path("runbooks")
     notify_config: Path = Path("notify.yml")
-    """Where messages go that do not page; no such file: none are sent."""
+    """Routes of notifications that do not page; without the file none are sent."""
     readiness_config: Path = Path("readiness.yml")
-    """The plan from paper to live; the shipped one while there is no such file."""
+    """The plan from paper to live; without the file the shipped plan is used."""
 
     prometheus_config: Path = Path("prometheus")
     alertmanager_config: Path = Path("alertmanager")
 
     prometheus_url: str = ""
-    """Where Prometheus is reached, such as https://prometheus.example.com; empty: where targets.yml
-    says."""
+    """URL of Prometheus, such as https://prometheus.example.com; empty: the address in
+    targets.yml."""
 
     prometheus_user: str = "trading-ops"
-    """The user for HTTP Basic."""
+    """User for HTTP basic authentication."""
 
     prometheus_password_file: Path | None = None
-    """The file with its password; None: `prometheus_password` in secrets, and no password where
-    that is missing."""
+    """File with the password; None: `prometheus_password` in secrets, or no password if that file
+    is missing."""
 
     prometheus_ca_file: Path | None = None
-    """The CA that signed Prometheus' certificate; None: `ca.crt` in `tls`, else the system's."""
+    """CA of Prometheus' certificate; None: `ca.crt` in `tls`, else the system's CAs."""
 
     alertmanager_url: str = ""
-    """The same for Alertmanager; of a cluster every member, separated by commas."""
+    """URL of Alertmanager; for a cluster, of every member, separated by commas."""
 
     alertmanager_user: str = "trading-ops"
     alertmanager_password_file: Path | None = None
@@ -93,119 +93,120 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """True: `trading-ops up` protects Prometheus and Alertmanager with generated passwords."""
 
     tls_folder: Path | None = None
-    """Folder of `ca.crt`, and of NAME.crt and NAME.key of each process here; None: `tls` in
+    """Folder of `ca.crt` and of NAME.crt and NAME.key of each local process; None: `tls` in
     `var`."""
 
     reconciler: str = ""
-    """Which entry of targets.yml this reconciler is; empty: the first one of its kind."""
+    """Name of this reconciler in targets.yml; empty: the first entry of its kind."""
 
     database: str = ""
-    """URL of a PostgreSQL database, without its password; empty: SQLite in `var`."""
+    """URL of a PostgreSQL database, without the password; empty: SQLite in `var`."""
 
     observe_only: bool = False
-    """True: decide and record, but act on nothing. The local demo acts."""
+    """True: decide and record, but do not act. The local stack sets it to false."""
 
     two_persons: bool = False
-    """True: a one-shot that one person orders by hand needs another person's approval."""
+    """True: a manual one-shot action needs another operator's approval."""
 
     release_at_bot: bool = False
-    """True: a hold that a person placed may be released at the bot itself, with its agent's token.
+    """True: an operator's hold may be released directly at the bot, with its agent's token.
     False: it is placed again."""
 
     listener_users: str = ""
-    """Users, beside root and our own, whose processes on this machine may be sent tokens: names or
-    ids, separated by commas; `any`: it is not checked."""
+    """Local users, besides root and our own, whose processes may be sent tokens: names or ids,
+    separated by commas; `any`: do not check."""
 
     systemd_bus: str = ""
-    """Address of the D-Bus that the node finds systemd on, such as `unix:path=/run/user/1000/bus`;
-    empty: the system bus."""
+    """D-Bus address of systemd for the node, such as `unix:path=/run/user/1000/bus`; empty: the
+    system bus."""
 
     docker_host: str = ""
-    """Address of the Docker API for the node: `unix:///path`, or the URL of a filtering proxy;
-    empty: Docker's default."""
+    """Docker API for the node: `unix:///path`, or the URL of a filtering proxy; empty: Docker's
+    default."""
 
     dead_man_switch: str = ""
-    """URL outside of this machine that Alertmanager calls each minute; empty: nobody is called."""
+    """External URL of a dead man's switch that Alertmanager calls every minute; empty: none."""
 
     poll_interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 15.0
-    """How often the reconciler reads Prometheus and Alertmanager without being told to."""
+    """Interval at which the reconciler polls Prometheus and Alertmanager."""
 
     alertmanager_receivers: str = "reconciler,trading-ops"
-    """Alertmanager's receivers, separated by commas, whose alerts are ours."""
+    """Alertmanager receivers whose alerts are handled, separated by commas."""
 
     silence_longest_seconds: Annotated[float, msgspec.Meta(gt=0)] = 86400.0
-    """A silence of our alerts, set by hand, that lasts longer raises TradingOpsSilenceWide."""
+    """A manual silence of our alerts that lasts longer fires TradingOpsSilenceWide."""
 
     token_file: Path | None = None
-    """The token that the command line sends to the reconciler; None: `operator_token`."""
+    """File with the token that the command line sends to the reconciler; None:
+    `operator_token`."""
 
     console_hosts: str = ""
-    """Further host names by which browsers call the console, separated by commas: those of a proxy.
+    """Additional host names of the console, separated by commas, such as those of a proxy.
     Loopback addresses and `localhost` always work."""
 
     console_idle_seconds: Annotated[float, msgspec.Meta(ge=60, le=43200)] = 1800.0
-    """After so long without anything that a person does, a session of the console ends."""
+    """Idle timeout of a console session."""
 
     grafana_url: str = ""
-    """Where browsers find Grafana, for the console's links to the boards; empty: no links."""
+    """URL of Grafana for the console's links to dashboards; empty: no links."""
 
     agent_silence_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
-    """After how much silence of a bot's agent a halt is asked for; after twice that, a process that
-    is alive and mute is stopped. 0: never."""
+    """A bot whose agent is silent for this long is halted; after twice that, a process that is
+    alive but silent is stopped. 0: never."""
 
     storm_targets: Annotated[int, msgspec.Meta(ge=0)] = 3
-    """As many targets may fail at once before automation waits; a target fails while it has an open
-    incident that is critical and auto-remediated."""
+    """Circuit breaker: number of targets that may fail at once before automation waits. A target
+    fails while it has an open incident that is critical and auto-remediated."""
 
     storm_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
-    """Or as large a share of the registered bots, if that is more."""
+    """Or this share of the registered bots, if larger."""
 
     storm_quiet_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 120.0
-    """How long no more than that may fail until automation goes on."""
+    """Time below that limit before automation continues."""
 
     healthy_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    """Share of the other targets of a kind that must be healthy before one of it is acted on."""
+    """Share of the other targets of a kind that must be healthy before automation acts on one."""
 
     unhealthy_targets: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """As many of them may be unhealthy whatever their share is."""
+    """Number of them that may be unhealthy regardless of the share."""
 
     attempts_total: Annotated[int, msgspec.Meta(ge=0)] = 20
-    """Attempts on all targets together within `attempts_window_seconds`."""
+    """Limit of attempts on all targets together within `attempts_window_seconds`."""
 
     attempts_share: Annotated[float, msgspec.Meta(ge=0)] = 0.1
-    """Or so many for each registered bot, if that is more."""
+    """Or this many per registered bot, if larger."""
 
     attempts_window_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 600.0
-    """The time in which attempts are counted."""
+    """Window in which attempts are counted."""
 
     notifications_kept_days: Annotated[float, msgspec.Meta(ge=1, le=36600)] = 7.0
-    """For which the bodies of notifications are kept that were taken apart."""
+    """Retention of processed webhook bodies."""
 
     incidents_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
-    """For which closed incidents are kept with their attempts, and holds, pauses, maintenance
-    windows and quarantined notifications that are over."""
+    """Retention of closed incidents with their attempts, and of ended holds, pauses, maintenance
+    windows and quarantined notifications."""
 
     messages_kept_days: Annotated[float, msgspec.Meta(ge=1, le=36600)] = 30.0
-    """For which messages are kept that were delivered or discarded."""
+    """Retention of delivered and discarded messages."""
 
     bot_events_kept_days: Annotated[float, msgspec.Meta(ge=1, le=36600)] = 400.0
-    """For which events are kept that bots reported, such as trades."""
+    """Retention of events that bots reported, such as trades."""
 
     events_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
-    """For which events are kept. What is older is removed behind a signed checkpoint."""
+    """Retention of the audit log. Older events are removed behind a signed checkpoint."""
 
     backup_repository: str = ""
-    """Where backups are stored: a folder, or `restic:` and a location of restic's, such as
+    """Where backups are stored: a folder, or `restic:` and a restic repository, such as
     `restic:sftp:user@host:/backups`; empty: the folder `backups` beside `var`, not encrypted."""
 
     backup_password_file: Path | None = None
-    """The file with the password of a restic repository; None: `backup_password` in secrets."""
+    """File with the password of a restic repository; None: `backup_password` in secrets."""
 
     backup_interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=31 * DAY_SECONDS)] = 300.0
-    """How often a backup is taken; 0: none is taken, and no alert expects one."""
+    """Interval between backups; 0: no backups, and no alert expects one."""
 
     backup_keep_last: Annotated[int, msgspec.Meta(ge=1)] = 12
-    """As many of the newest are kept; of those before, the newest one of each of so many …"""
+    """Number of newest backups to keep; of older ones, the newest of each of this many …"""
 
     backup_keep_hourly: Annotated[int, msgspec.Meta(ge=0)] = 24
     """… hours, …"""
@@ -221,28 +222,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     log_dir: Path | None = None
     """Folder of log files; None: `log` in `var` for the stack, and standard error for a process
-    that is started alone."""
+    started on its own."""
 
     log_name: str = ""
-    """Of a process's file in it, without `.log`; empty: the name of the process."""
+    """Name of the log file, without `.log`; empty: the name of the process."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     log_file_megabytes: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 10.0
-    """Size at which a log file is moved aside."""
+    """Size at which a log file is rotated."""
 
     log_file_hours: Annotated[float, msgspec.Meta(gt=0, le=8784)] = 24.0
-    """Age at which it is, counted from midnight UTC."""
+    """Age at which it is rotated, counted from midnight UTC."""
 
     log_kept_days: Annotated[float, msgspec.Meta(gt=0, le=3660)] = 30.0
-    """For which what was moved aside is kept, compressed."""
+    """Retention of rotated files, which are compressed."""
 
     log_folder_megabytes: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 200.0
-    """Of the whole folder; what was moved aside first goes first."""
+    """Limit of the whole folder; the oldest rotated files are removed first."""
 
     @property
     def secrets(self) -> Path:
-        """Folder of generated tokens and keys, one a file, mode 0600."""
+        """Folder of generated tokens and keys, one per file, mode 0600."""
         return self.var / "secrets"
 
     @property
@@ -283,7 +284,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def log_policy(self) -> LogPolicy:
-        """Where this process logs to, and how much is kept."""
+        """Where this process logs to, and its rotation and retention."""
         return LogPolicy(
             folder=self.log_dir,
             name=self.log_name,
@@ -296,17 +297,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def anchors(self) -> Path:
-        """The file of the audit's anchors: what the newest event was, minute by minute."""
+        """The file of audit anchors: the newest event of each minute."""
         return self.var / "audit" / "anchors"
 
     @property
     def last_good_targets(self) -> Path:
-        """The copy of targets.yml that the stack or the reconciler read last."""
+        """The last valid copy of targets.yml."""
         return self.var / "supervisor" / "targets.yml"
 
     @property
     def journal(self) -> Path:
-        """The file that keeps holds while the database does not answer."""
+        """The file that stores holds while the database is unavailable."""
         return self.var / "reconciler" / "journal"
 
     @property
@@ -321,12 +322,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def backup_work(self) -> Path:
-        """Folder of what backups need while they run."""
+        """Temporary folder of backups."""
         return self.var / "backup"
 
     @property
     def backup_records(self) -> Path:
-        """Folder of what is known about each backup."""
+        """Folder of the metadata of each backup."""
         return self.var / "backup" / "records"
 
     @property
@@ -349,20 +350,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def command_token(self) -> str:
-        """Return the token by which the reconciler knows who is at the command line.
+        """Return the token of the command line for the reconciler.
 
         Raises:
             ConfigError: its file cannot be read, or is empty.
         """
         if self.token_file is None:
             return self.secret("operator_token")
-        return known(first_line(self.token_file, "put a token of `trading-ops token add` into it"))
+        return known(first_line(self.token_file, "write a token of `trading-ops token add` to it"))
 
     def secret(self, name: str) -> str:
-        """Return the secret that is to be sent: the first line of its file.
+        """Return the secret to send: the first line of its file.
 
         Raises:
-            ConfigError: it was never written, is empty, or cannot be read.
+            ConfigError: the file is missing, empty or unreadable.
         """
         return self.accepted_secrets(name)[0]
 
@@ -378,18 +379,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             mode = path.stat().st_mode & 0o077
             text = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeError) as error:
-            said = getattr(error, "strerror", None) or "it is not UTF-8"
+            said = getattr(error, "strerror", None) or "not UTF-8"
             raise ConfigError(str(path), "", said.lower(), fix) from error
         if mode:
             raise ConfigError(str(path), "", "others can read it", f"chmod go= {path}")
         user, _, password = text.partition(":")
         if not (user and password and text.isprintable()):
-            raise ConfigError(str(path), "", "it must be one line, user:password", fix)
+            raise ConfigError(str(path), "", "expected one line, user:password", fix)
         known(password)
         return text
 
     def accepted_secrets(self, name: str) -> tuple[str, ...]:
-        """Return the secrets that are accepted: one a line, two while one replaces the other.
+        """Return the accepted secrets: one per line, two during a rotation.
 
         Raises:
             ConfigError: there is none, the file cannot be read, or every user can open it.
@@ -402,7 +403,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ConfigError(str(path), "", str(error), "run `trading-ops up` once") from error
         secrets = tuple(known(line.strip()) for line in lines if line.strip())
         if not secrets:
-            # An empty token would open the door to everybody who sends none.
+            # An empty token would admit every client that sends none.
             raise ConfigError(str(path), "", "it is empty", "delete it and run `trading-ops up`")
         return secrets
 
@@ -412,7 +413,7 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
 
     Args:
         root: the project folder; by default TRADING_OPS_ROOT or the working directory.
-        environ: stands in for the process's environment in tests.
+        environ: replaces the process environment in tests.
 
     Raises:
         ConfigError: an unknown key, a wrong type, or a file that cannot be read.
@@ -445,11 +446,11 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
 
 
 def setting_sources(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return where the value of each setting is from: `environment`, `settings.yml` or `default`.
+    """Return the source of each setting: `environment`, `settings.yml` or `default`.
 
     Args:
         settings: as loaded.
-        environ: stands in for the process's environment in tests.
+        environ: replaces the process environment in tests.
     """
     env = os.environ if environ is None else environ
     path = settings.root / "settings.yml"
@@ -462,10 +463,10 @@ def setting_sources(settings: Settings, environ: Mapping[str, str] | None = None
 
 
 def notification_socket(environ: Mapping[str, str] | None = None) -> tuple[str, float]:
-    """Return the socket on which systemd is notified, and the watchdog's seconds; "" and 0: none.
+    """Return systemd's notify socket and the watchdog interval in seconds; "" and 0: none.
 
     Args:
-        environ: stands in for the process's environment in tests.
+        environ: replaces the process environment in tests.
     """
     env = os.environ if environ is None else environ
     microseconds = env.get("WATCHDOG_USEC", "")
@@ -474,7 +475,7 @@ def notification_socket(environ: Mapping[str, str] | None = None) -> tuple[str, 
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment of one of our commands that is to have these settings' folders."""
+    """Return the environment for a child command that uses these settings' folders."""
     place = {f"{PREFIX}ROOT": str(settings.root), f"{PREFIX}VAR": str(settings.var)}
     return {**os.environ, **place}
 
@@ -482,9 +483,9 @@ def child_environment(settings: Settings) -> dict[str, str]:
 def load_usable_settings(
     root: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Read what can be read and ignore what is invalid: for orders that must go out all the same.
+    """Read the valid settings and ignore the rest, for commands that must work anyway.
 
-    Each line of a `settings.yml` that is not YAML is read by itself.
+    A `settings.yml` that is not valid YAML is parsed line by line.
 
     Args:
         root: as for `load_settings`.
@@ -518,14 +519,14 @@ def _absolute(settings: Settings) -> Settings:
 def load_log_policy(
     folder: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> LogPolicy:
-    """Return where a process logs to that has a configuration of its own: by the environment.
+    """Return the log policy of a process with its own configuration, from the environment.
 
     Args:
-        folder: of its log files, where the environment names none.
-        environ: stands in for the process's environment in tests.
+        folder: of its log files, unless the environment names one.
+        environ: replaces the process environment in tests.
 
     Raises:
-        ConfigError: a setting of the log is wrong, or unknown.
+        ConfigError: a log setting is invalid or unknown.
     """
     env = os.environ if environ is None else environ
     fields = {f.name for f in msgspec.structs.fields(Settings) if f.name.startswith("log_")}
@@ -547,12 +548,12 @@ def load_log_policy(
 
 
 def _refuse_unknown(env: Mapping[str, str], fields: set[str]) -> None:
-    """A misspelt variable that is ignored in silence would be believed."""
+    """Refuse unknown variables: a misspelt one must not be ignored silently."""
     known = {f"{PREFIX}ROOT", *(PREFIX + name.upper() for name in fields)}
     for name in sorted(env):
         if name.startswith(PREFIX) and name not in known:
             fix = "one of " + ", ".join(sorted(known))
-            raise ConfigError("environment", name, "there is no such setting", fix)
+            raise ConfigError("environment", name, "unknown setting", fix)
 
 
 def _decode(kind: type, value: object) -> object:

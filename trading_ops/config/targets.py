@@ -1,8 +1,7 @@
-"""`targets.yml` → `domain.Registry`: the one registry of what is watched and acted on.
+"""`targets.yml` → `domain.Registry`: the registry of targets.
 
-Prometheus' discovery files, the clients of agents and the service managers are all derived from
-it. Everything here refuses rather than guesses: an unknown key, a doubled name or address, an
-address that other machines reach without TLS.
+Prometheus' discovery files, the agent clients and the service managers are derived from it. An
+unknown key, a duplicate name or address, or a remotely reachable address without TLS is an error.
 """
 
 import ipaddress
@@ -24,22 +23,22 @@ RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "sy
 AT_MOST_ONE = (Kind.SUPERVISOR, Kind.MAIL)
 SEE = "see docs/deployment.md, “targets.yml”"
 UNITS = {
-    # It becomes the name of files.
+    # It is used in file names.
     Manager.SUPERVISOR: (NAME, "lower-case letters, digits, - and _"),
     Manager.SYSTEMD: (re.compile(r"[A-Za-z0-9:_.@\\-]{1,200}\.service"), "a name like bot.service"),
     Manager.DOCKER: (re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"), "the container's name"),
     Manager.COMMAND: (NAME, "lower-case letters, digits, - and _"),
 }
-"""What a unit's name may be at each service manager, and how to say it."""
+"""Allowed unit names of each service manager, and their description."""
 
 VERBS = frozenset({"status", "restart", "start", "stop"})
 NEEDED_VERBS = ("status", "restart")
 
 WITHOUT_TLS = (Kind.VENUE, Kind.MAIL, Kind.SUPERVISOR)
-"""What has no TLS, and stays on this machine."""
+"""Kinds without TLS, on this machine only."""
 
 AT_LEAST_ONE = (Kind.RECONCILER, Kind.ALERTMANAGER)
-"""Several share the work: reconcilers one PostgreSQL, Alertmanagers a cluster."""
+"""Kinds that may have several entries: reconcilers sharing PostgreSQL, an Alertmanager cluster."""
 
 
 class ServiceEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,7 +52,7 @@ class ServiceEntry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """One entry of the file as it is written."""
+    """One entry of the file."""
 
     name: str
     kind: Kind
@@ -90,12 +89,12 @@ def load_targets(path: Path) -> Registry:
             "create it, or name another file with TRADING_OPS_TARGETS_FILE",
         ) from error
     except UnicodeError as error:
-        raise ConfigError(str(path), "", "it is no UTF-8", "save it as UTF-8") from error
+        raise ConfigError(str(path), "", "not UTF-8", "save it as UTF-8") from error
     return parse_targets(text, where=str(path))
 
 
 def parse_targets(text: str, *, where: str) -> Registry:
-    """Turn the text of a registry into values; `where` names it in errors."""
+    """Parse the text of a registry; `where` names it in errors."""
     try:
         raw = load_yaml(text)
     except yaml.YAMLError as error:
@@ -107,7 +106,9 @@ def parse_targets(text: str, *, where: str) -> Registry:
             _check_entry(entry, number, where)
         raise ConfigError(where, "", str(error), SEE) from error
     if file.version != 1:
-        raise ConfigError(where, "version", f"{file.version} is unknown", "write `version: 1`")
+        raise ConfigError(
+            where, "version", f"unsupported version {file.version}", "write `version: 1`"
+        )
     registry = Registry(tuple(_target(entry) for entry in file.targets))
     _check(registry, where)
     return registry
@@ -119,7 +120,7 @@ def _entries(raw: Any) -> list[Any]:
 
 
 def _check_entry(entry: Any, number: int, where: str) -> None:
-    """Say which entry is wrong, by its name if it has one."""
+    """Validate one entry; errors name it."""
     try:
         msgspec.convert(entry, TargetEntry)
     except msgspec.ValidationError as error:
@@ -156,13 +157,13 @@ def _service(entry: ServiceEntry) -> Service:
 
 
 def _observes_only(entry: TargetEntry) -> bool:
-    """Return whether the machine keeps its hands off by itself.
+    """Return whether automation must not act on the target.
 
-    A Freqtrade was there before us and may trade real money, so it is looked at only until its
-    entry says otherwise. People's halts reach it, and are kept in force, either way.
+    The default for a Freqtrade is observe-only: it may trade real money. Operators' halts reach it
+    and stay in force either way.
     """
     if entry.kind is Kind.BARE_BOT:
-        return True  # it has nothing that could be commanded
+        return True  # it takes no commands
     if entry.observe_only is None:
         return entry.kind is Kind.FREQTRADE
     return entry.observe_only
@@ -175,11 +176,9 @@ def _check(registry: Registry, where: str) -> None:
     for target in registry:
         key = f"targets[{target.name}]"
         if not NAME.fullmatch(target.name):
-            raise ConfigError(
-                where, key, "the name is not plain", "use lower-case letters, digits, - and _"
-            )
+            raise ConfigError(where, key, "invalid name", "use lower-case letters, digits, - and _")
         if target.name in names:
-            raise ConfigError(where, key, "the name is used twice", "rename one of the two")
+            raise ConfigError(where, key, "duplicate name", "rename one of the two")
         names.add(target.name)
         if target.service:
             _check_service(registry, target.service, where, f"{key}.service")
@@ -187,7 +186,10 @@ def _check(registry: Registry, where: str) -> None:
             split_address(address, where=where, key=key)
             if address in addresses:
                 raise ConfigError(
-                    where, key, f"{address} is also {addresses[address]}'s", "choose a free port"
+                    where,
+                    key,
+                    f"{address} is already used by {addresses[address]}",
+                    "choose a free port",
                 )
             addresses[address] = target.name
         _check_reach(target, where, key)
@@ -198,16 +200,18 @@ def _check(registry: Registry, where: str) -> None:
 
 
 def _check_token_file(target: Target, files: dict[str, str], where: str, key: str) -> None:
-    """Each bot has a token of its own: what leaks of one must not command another."""
+    """Each bot has its own token, so that a leaked one cannot command another bot."""
     file = str(target.token_file)
     if target.kind is not Kind.BOT:
         raise ConfigError(
-            where, key, f"no agent is in a target of kind {target.kind}", "remove `token_file`"
+            where, key, f"a target of kind {target.kind} has no agent", "remove `token_file`"
         )
     if not file.strip():
         raise ConfigError(where, key, "it is empty", "name a file, or remove `token_file`")
     if file in files:
-        raise ConfigError(where, key, f"{file} is also {files[file]}'s", "name a file of its own")
+        raise ConfigError(
+            where, key, f"{file} is already used by {files[file]}", "name another file"
+        )
     files[file] = target.name
 
 
@@ -218,11 +222,11 @@ def _check_service(registry: Registry, service: Service, where: str, key: str) -
         raise ConfigError(where, f"{key}.unit", problem, f"use {form}")
     if service.manager is Manager.SUPERVISOR:
         if not registry.of_kind(Kind.SUPERVISOR):
-            problem = "there is no target of kind supervisor"
+            problem = "no target of kind supervisor"
             fix = "add one, or name another manager: systemd, docker or command"
             raise ConfigError(where, f"{key}.manager", problem, fix)
         if service.node is not None:
-            problem = "the supervisor runs on no node"
+            problem = "the supervisor does not run on a node"
             raise ConfigError(where, f"{key}.node", problem, "remove `node`")
     else:
         _check_node(registry, service, where, key)
@@ -240,31 +244,31 @@ def _check_node(registry: Registry, service: Service, where: str, key: str) -> N
 def _check_commands(service: Service, where: str, key: str) -> None:
     if service.manager is not Manager.COMMAND:
         if service.commands:
-            problem = f"{service.manager} needs no commands"
+            problem = f"{service.manager} takes no commands"
             raise ConfigError(where, key, problem, "remove `commands`")
         return
     for verb in NEEDED_VERBS:
         if not service.commands.get(verb):
             fix = f"write `{verb}: [/path/to/program, argument]`"
-            raise ConfigError(where, key, f"there is no command for {verb}", fix)
+            raise ConfigError(where, key, f"missing command for {verb}", fix)
     for verb, argv in service.commands.items():
         if verb not in VERBS:
             raise ConfigError(where, key, f"unknown verb {verb!r}", f"one of {sorted(VERBS)}")
         if not argv or not argv[0].startswith("/"):
-            problem = f"the command for {verb} does not begin with an absolute path"
+            problem = f"the command for {verb} must start with an absolute path"
             raise ConfigError(where, key, problem, "name the program by its absolute path")
 
 
 def _check_kinds(registry: Registry, where: str) -> None:
     for kind in AT_MOST_ONE:
         if len(registry.of_kind(kind)) > 1:
-            raise ConfigError(where, "targets", f"several are of kind {kind}", "keep one")
+            raise ConfigError(where, "targets", f"more than one target of kind {kind}", "keep one")
     if len(registry.of_kind(Kind.PROMETHEUS)) != 1:
-        problem = "there must be exactly one of kind prometheus"
+        problem = "expected exactly one target of kind prometheus"
         raise ConfigError(where, "targets", problem, "add or remove one")
     for kind in AT_LEAST_ONE:
         if not registry.of_kind(kind):
-            raise ConfigError(where, "targets", f"there is none of kind {kind}", "add one")
+            raise ConfigError(where, "targets", f"no target of kind {kind}", "add one")
 
 
 def _check_relations(registry: Registry, target: Target, where: str, key: str) -> None:
@@ -278,28 +282,28 @@ def _check_relations(registry: Registry, target: Target, where: str, key: str) -
         # A leading `__` is Prometheus' own: `__scheme__` or `__param_x` would redirect the scrape.
         if not LABEL.fullmatch(label) or label.startswith("__") or label in RESERVED_LABELS:
             raise ConfigError(
-                where, f"{key}.labels", f"{label!r} cannot be a label here", "choose another name"
+                where, f"{key}.labels", f"reserved label {label!r}", "choose another name"
             )
 
 
 def _check_venue(registry: Registry, target: Target, where: str, key: str) -> None:
-    """Check where a bot trades. The supervisor runs the paper bot only: on a paper venue."""
+    """Check a bot's venue. The supervisor runs only the paper bot, on a paper venue."""
     supervised = target.service is not None and target.service.manager is Manager.SUPERVISOR
     venue = registry.find(target.venue or "")
     if (venue is not None and venue.kind is not Kind.VENUE) or (supervised and venue is None):
-        problem = f"{target.venue!r} is no registered venue"
-        raise ConfigError(where, f"{key}.venue", problem, "name a target of kind venue")
+        problem = f"unknown venue {target.venue!r}"
+        raise ConfigError(where, f"{key}.venue", problem, "use the name of a target of kind venue")
     if supervised and venue is not None and venue.faults is None:
-        problem = f"the supervisor runs the paper bot only, and {target.venue} is not a paper venue"
-        fix = "name the manager that runs this bot: systemd, docker or command"
+        problem = f"the supervisor runs only the paper bot, but {target.venue} is not a paper venue"
+        fix = "set the manager that runs this bot: systemd, docker or command"
         raise ConfigError(where, f"{key}.service", problem, fix)
     _check_venue_name(target, where, key)
 
 
 def _check_venue_name(target: Target, where: str, key: str) -> None:
     if not NAME.fullmatch(target.venue or ""):
-        problem = f"{target.venue!r} is no plain name"
-        fix = "name the exchange it trades on, as `kraken`"
+        problem = f"invalid venue name {target.venue!r}"
+        fix = "use the name of the exchange, such as `kraken`"
         raise ConfigError(where, f"{key}.venue", problem, fix)
 
 
@@ -307,23 +311,23 @@ def _check_freqtrade(registry: Registry, target: Target, where: str, key: str) -
     _check_not_ours(target, where, key, "Freqtrade")
     if not registry.of_kind(Kind.EXPORTER):
         raise ConfigError(
-            where, key, "nothing reads this Freqtrade", "add a target of kind exporter"
+            where, key, "no exporter for this Freqtrade", "add a target of kind exporter"
         )
 
 
 def _check_not_ours(target: Target, where: str, key: str, what: str) -> None:
-    """Check what others run: it may trade anywhere, and the supervisor does not know it."""
+    """Check a bot that is not run by us: any venue, and not by the supervisor."""
     _check_venue_name(target, where, key)
     if target.service is not None:
         raise ConfigError(
-            where, f"{key}.service", f"the supervisor runs no {what}", "remove `service`"
+            where, f"{key}.service", f"the supervisor cannot run {what}", "remove `service`"
         )
 
 
 def _check_reach(target: Target, where: str, key: str) -> None:
-    """Refuse what other machines reach without TLS, and TLS where there is none."""
+    """Refuse remotely reachable addresses without TLS, and TLS on kinds that lack it."""
     if target.kind in WITHOUT_TLS and target.tls:
-        problem = f"a target of kind {target.kind} has no TLS"
+        problem = f"a target of kind {target.kind} does not support TLS"
         raise ConfigError(where, f"{key}.tls", problem, "remove `tls`")
     if target.tls and target.service and target.service.manager is Manager.SUPERVISOR:
         problem = "the lab's supervisor starts its processes without TLS"
@@ -335,12 +339,12 @@ def _check_reach(target: Target, where: str, key: str) -> None:
         fix = "write it as 127.0.0.1:PORT"
         if target.kind not in WITHOUT_TLS:
             fix += ", or add `tls: true` and its certificate (`trading-ops tls init`)"
-        problem = f"{address} is reachable from other machines, and without TLS"
+        problem = f"{address} is reachable from other machines without TLS"
         raise ConfigError(where, f"{key}.address", problem, fix)
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches an IP address; a name may lead anywhere."""
+    """Whether it is a loopback IP address; a host name never is."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -348,20 +352,20 @@ def is_loopback(host: str) -> bool:
 
 
 def split_address(address: str, *, where: str = "", key: str = "") -> tuple[str, int]:
-    """Split `host:port`; an IPv6 address may stand in brackets.
+    """Split `host:port`; an IPv6 address may be in brackets.
 
     Raises:
-        ConfigError: it has another form, or is no single host.
+        ConfigError: it is not `host:port` of a single host.
     """
     fix = "write it as HOST:PORT, such as 127.0.0.1:PORT"
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not port.isdecimal() or not (_is_host(host) or HOST.fullmatch(host)):
-        raise ConfigError(where, key, f"{address!r} is no host:port", fix)
+        raise ConfigError(where, key, f"invalid address {address!r}", fix)
     if host == "localhost" or (_is_host(host) and ipaddress.ip_address(host).is_unspecified):
-        raise ConfigError(where, key, f"{address} is not one address", fix)
+        raise ConfigError(where, key, f"{address} is not a single address", fix)
     if not 0 < int(port) < 65536:  # noqa: PLR2004 - the range of TCP ports
-        raise ConfigError(where, key, f"{port} is no port", fix)
+        raise ConfigError(where, key, f"invalid port {port}", fix)
     return host, int(port)
 
 

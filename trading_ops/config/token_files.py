@@ -1,7 +1,7 @@
-"""Files of bearer tokens: one token a line. The first is sent, each one is accepted.
+"""Files of bearer tokens: one per line. The first is sent; all are accepted.
 
-Each bot has a token of its own, so that a token that leaks commands one bot only. An installation
-from before that has one file for all bots; it counts for a bot until the bot has its own.
+Each bot has its own token, so that a leaked token commands one bot only. Older installations have
+one file for all bots; it is used for a bot that has no file of its own yet.
 """
 
 import contextlib
@@ -12,16 +12,16 @@ from pathlib import Path
 TOKEN_BYTES = 32
 
 SHARED = "agent_token"
-"""The file of a token for all bots, as older versions wrote it."""
+"""Name of the shared token file of older versions."""
 
 
 def agent_token_name(bot: str) -> str:
-    """Return the name of the file with the token of a bot's agent."""
+    """Return the name of the token file of a bot's agent."""
     return f"{SHARED}_{bot}"
 
 
 def is_filled(path: Path) -> bool:
-    """Say whether a file is there and not empty."""
+    """Whether a file exists and is not empty."""
     try:
         return path.stat().st_size > 0
     except OSError:
@@ -34,12 +34,12 @@ def new_token() -> str:
 
 
 def write_secret(path: Path, value: str) -> None:
-    """Write a file that only its owner can read; a replaced file keeps its owner.
+    """Write a file with mode 0600; a replaced file keeps its owner.
 
     Raises:
         OSError: it cannot be written.
     """
-    # The file gets its name when it is whole: a crash never leaves half a token behind.
+    # Renamed into place when complete: a crash never leaves a partial token.
     scratch = path.with_name(f".{path.name}.new")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with contextlib.suppress(FileNotFoundError):
@@ -51,10 +51,10 @@ def write_secret(path: Path, value: str) -> None:
 
 
 class TokenFile:
-    """The tokens in a file that may be replaced at any time; it is read again when it changes."""
+    """The tokens of a file, reloaded when it changes."""
 
     def __init__(self, path: Path, *, shared: Path | None = None) -> None:
-        """Take the file, and the one that counts while that is missing or empty."""
+        """Take the file, and the fallback while it is missing or empty."""
         self.path = path
         self._shared = shared
         self._seen: tuple[object, ...] = ()
@@ -62,21 +62,21 @@ class TokenFile:
 
     @classmethod
     def of_agent(cls, path: Path) -> "TokenFile":
-        """Return the file of a bot's agent; the shared one stands in for a file in its folder."""
+        """Return the token file of a bot's agent, with the shared file as fallback."""
         usual = path.name.startswith(f"{SHARED}_")
         return cls(path, shared=path.with_name(SHARED) if usual else None)
 
     @property
     def is_shared(self) -> bool:
-        """Whether the shared file counts."""
+        """Whether the shared file is used."""
         return self._shared is not None and not is_filled(self.path) and is_filled(self._shared)
 
     def read(self) -> tuple[str, ...]:
-        """Return the tokens, none of an empty file.
+        """Return the tokens; an empty file has none.
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is no text.
+            ValueError: the file is not text.
         """
         path, stat = self._current()
         seen = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
@@ -87,9 +87,9 @@ class TokenFile:
         return self._tokens
 
     def _current(self) -> tuple[Path, os.stat_result]:
-        """Return the file that counts, and what tells whether it has changed.
+        """Return the file in use, and its change marker.
 
-        A file that is replaced after this look differs at the next one.
+        A file that is replaced after this call has another marker in the next one.
         """
         with contextlib.suppress(FileNotFoundError):
             stat = self.path.stat()

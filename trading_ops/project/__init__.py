@@ -1,5 +1,5 @@
-"""The project folder: the configuration that the package ships, written and updated in place.
+"""The project folder: writes and updates the configuration that the package ships.
 
-`files/` are links to the one committed copy of rules, runbooks, boards and units; a wheel holds
-their content. `production/` holds what only an installation has.
+`files/` links to the committed rules, runbooks, dashboards and units; a wheel contains copies.
+`production/` contains files that only an installation has.
 """

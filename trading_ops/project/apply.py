@@ -1,7 +1,7 @@
-"""What Prometheus, Alertmanager and our own processes need in `var`, for a project folder.
+"""Writes what Prometheus, Alertmanager and our own processes need in `var`.
 
-Prometheus and Alertmanager run as other users, so they get copies of their tokens with mode 0640:
-the group is that of the folder, which an installation creates with the set-group-id bit.
+Prometheus and Alertmanager run as other users, so they get copies of their tokens with mode 0640.
+The group is that of the folder, which an installation creates with the setgid bit.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ GROUP_READ = 0o640
 
 
 def apply(settings: Settings, registry: Registry) -> None:
-    """Write missing tokens, the discovery files, and links to the configurations. Can be repeated.
+    """Write missing tokens, the discovery files, and links to the configurations. Idempotent.
 
     Raises:
         SetupError: the folder cannot be written, or a configuration is missing.
@@ -33,7 +33,7 @@ def apply(settings: Settings, registry: Registry) -> None:
     }
     for path, folder in links.items():
         if not (folder / path.name).exists():
-            fix = f"`trading-ops init {settings.root} --update` shows what is missing"
+            fix = f"run `trading-ops init {settings.root} --update`"
             raise SetupError(f"{folder / path.name} is missing. Fix: {fix}")
     try:
         _tokens(settings, registry)
@@ -44,7 +44,7 @@ def apply(settings: Settings, registry: Registry) -> None:
             copies = _folder(settings.var / reader / "secrets")
             write(copies / name, (settings.secrets / name).read_bytes(), GROUP_READ)
     except OSError as error:
-        fix = "run it as the user that owns this folder"
+        fix = "run it as the owner of this folder"
         raise SetupError(f"{error.filename}: {error.strerror}. Fix: {fix}") from error
 
 

@@ -15,7 +15,8 @@ def write_discovery(folder: Path, registry: Registry, *, mode: int) -> None:
     Args:
         folder: of the files; it is created.
         registry: the targets.
-        mode: of the files. Addresses and labels are no secret, and Prometheus may be another user.
+        mode: of the files. Addresses and labels are not secret, and Prometheus may run as another
+            user.
 
     Raises:
         OSError: the folder cannot be written.
@@ -26,7 +27,7 @@ def write_discovery(folder: Path, registry: Registry, *, mode: int) -> None:
 
 
 def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:
-    """Return the content of each of Prometheus' discovery files, by its name without `.json`."""
+    """Return the content of each discovery file, by file name without `.json`."""
     files = {
         "bots": Kind.BOT,
         "exporters": Kind.EXPORTER,
@@ -52,10 +53,10 @@ def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:
 
 
 def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
-    """Return a bot's group when it is the exporter that is scraped for it.
+    """Return the target group of a bot that is scraped through the exporter.
 
-    `__param_bot` becomes `?bot=…` of the scrape, so the jobs of our own bots serve it unchanged.
-    `exporter` is the exporter's own `instance`: when that is dead, nothing is said of the bot.
+    `__param_bot` becomes `?bot=…` of the scrape, so it uses the same scrape jobs as other bots.
+    `exporter` is the exporter's `instance`: while that is down, the bot's state is unknown.
     """
     exporter = registry.one(Kind.EXPORTER).address
     labels = {

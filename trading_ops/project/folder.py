@@ -1,7 +1,7 @@
-"""Writing and updating a project folder without losing what its owner changed.
+"""Writes and updates a project folder without losing local changes.
 
-A record in the folder holds a hash of each file as it was shipped, as dpkg keeps for configuration
-files: a file that still has it was not changed locally and can be replaced.
+A record in the folder has the hash of each file as shipped, as dpkg does for configuration files: a
+file with that hash was not changed locally and can be replaced.
 """
 
 import difflib
@@ -29,16 +29,16 @@ class Step(StrEnum):
     REPLACE = "replace"
     REMOVE = "remove"
     KEEP = "keep"
-    """It was changed or removed locally, and this release ships what it shipped before."""
+    """Changed or removed locally; not changed in this release."""
 
     CONFLICT = "conflict"
-    """It was changed locally and in this release: the shipped one is written beside it."""
+    """Changed locally and in this release: the new version is written beside it."""
 
 
 def step(recorded: str | None, local: str | None, new: str | None) -> Step:
-    """Decide by the hashes of a file: as it was shipped, as it is, as it is shipped now.
+    """Decide by the hashes of a file: as shipped before, as it is, as shipped now.
 
-    None: it was not recorded, is not there, is not shipped any more.
+    None: not recorded, does not exist, no longer shipped.
     """
     if local == new:
         return Step.NOTHING
@@ -62,7 +62,7 @@ class Change:
 
     @property
     def diff(self) -> str:
-        """The unified diff from what is there to what this release ships."""
+        """The unified diff from the current to the shipped content."""
         name = self.path.as_posix()
         lines = difflib.unified_diff(
             _lines(self.local),
@@ -79,7 +79,7 @@ def _lines(content: bytes) -> list[str]:
 
 
 def changes(folder: Path, shipped: Mapping[Path, bytes]) -> Iterator[Change]:
-    """Yield what an update would do, for every file that is not as this release ships it.
+    """Yield what an update would do, for every file that differs from this release.
 
     Raises:
         ConfigError: the record of the folder cannot be read.
@@ -96,8 +96,7 @@ def create(folder: Path, shipped: Mapping[Path, bytes]) -> None:
     """Write a new project folder.
 
     Raises:
-        SetupError: a file that would be written exists with another content, or the folder cannot
-            be written.
+        SetupError: a file exists with other content, or the folder cannot be written.
     """
     there = [
         path
@@ -107,16 +106,16 @@ def create(folder: Path, shipped: Mapping[Path, bytes]) -> None:
     if there:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise SetupError(
-            f"{folder / there[0]}{more} exists already. Fix: name an empty folder, or use "
+            f"{folder / there[0]}{more} already exists. Fix: name an empty folder, or use "
             f"`trading-ops init {folder} --update`, which keeps local changes"
         )
     update(folder, shipped)
 
 
 def update(folder: Path, shipped: Mapping[Path, bytes]) -> tuple[Change, ...]:
-    """Bring a project folder to this release, and return what was done.
+    """Update a project folder to this release, and return the changes.
 
-    Interrupted at any point, it can be repeated.
+    Safe to repeat after an interruption.
 
     Raises:
         ConfigError: the record of the folder cannot be read.
@@ -131,13 +130,13 @@ def update(folder: Path, shipped: Mapping[Path, bytes]) -> tuple[Change, ...]:
         text = json.dumps({"version": __version__, "files": record}, indent=1) + "\n"
         _write(folder / RECORD, text.encode())
     except OSError as error:
-        fix = "Fix: use a folder that this user can write"
+        fix = "Fix: use a folder that is writable for this user"
         raise SetupError(f"{error.filename or folder}: {error.strerror}. {fix}") from error
     return done
 
 
 def read_record(folder: Path) -> dict[Path, str]:
-    """Return the hash of each file as it was shipped to this folder; empty without a record.
+    """Return the hash of each file as shipped to this folder; empty without a record.
 
     Raises:
         ConfigError: the record cannot be read.
@@ -153,7 +152,7 @@ def read_record(folder: Path) -> dict[Path, str]:
         fix = "delete it: files that differ from this release then count as changed locally"
         raise ConfigError(str(path), "", problem, fix) from error
     if outside := [str(one) for one in found if one.is_absolute() or ".." in one.parts]:
-        raise ConfigError(str(path), outside[0], "it is outside of the folder", "remove the entry")
+        raise ConfigError(str(path), outside[0], "outside of the folder", "remove the entry")
     return found
 
 

@@ -11,7 +11,7 @@ import msgspec
 from trading_ops.config.settings import Settings
 
 LEFT_OUT = frozenset({"prometheus/tests"})
-"""Folders of the committed copy that a project folder does not need."""
+"""Shipped folders that a project folder does not need."""
 
 COMMON = "trading_ops.project"
 
@@ -42,7 +42,7 @@ def _below(folder: Traversable, path: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _other_settings(text: str) -> str:
-    """Return every setting that the template does not explain, with its default, commented out."""
+    """Return every setting that is not in the template, commented out with its default."""
     explained = {line.lstrip("# ").partition(":")[0] for line in text.splitlines()}
     lines = ["", "# All other settings with their defaults; docs/deployment.md explains each."]
     for field in msgspec.structs.fields(Settings):

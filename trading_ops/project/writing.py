@@ -1,4 +1,4 @@
-"""Writing files and links whole or not at all."""
+"""Writes files and links atomically."""
 
 import os
 from pathlib import Path
@@ -15,19 +15,19 @@ def link(path: Path, to: Path) -> None:
 
 
 def write_if_changed(path: Path, text: str, mode: int | None = None) -> None:
-    """Write a file whole or not at all; one that says the same already is left alone."""
+    """Write a file atomically, unless it already has this content."""
     if path.is_file() and path.read_bytes() == text.encode():
         return
     write(path, text.encode(), mode)
 
 
 def write(path: Path, content: bytes, mode: int | None = None) -> None:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     Args:
         path: in a folder that exists.
         content: the new content.
-        mode: of the file; None: as new files have it.
+        mode: of the file; None: the default of new files.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.write_bytes(content)

@@ -83,7 +83,7 @@ def parse(url: str) -> URL:
     if backend == "sqlite":
         return parsed
     if backend not in {"postgresql", "postgres"}:
-        raise StoreError(f"{backend} is neither PostgreSQL nor SQLite; write {EXAMPLE}")
+        raise StoreError(f"unsupported database {backend!r}; write {EXAMPLE}")
     if not find_spec("psycopg"):
         raise StoreError(
             "PostgreSQL's driver is not installed: pip install 'trading-ops[postgresql]'"

@@ -1,1 +1,1 @@
-"""TLS: which files a process shows and trusts, and the contexts that are made of them."""
+"""TLS: certificates, the CA, and SSL contexts."""

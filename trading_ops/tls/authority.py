@@ -1,6 +1,6 @@
-"""A certificate authority of our own, and the certificates that it signs.
+"""A certificate authority and the certificates that it issues.
 
-Needs `cryptography`; what only uses certificates does not.
+Needs `cryptography`; code that only uses certificates does not.
 """
 
 import ipaddress
@@ -22,7 +22,7 @@ from trading_ops.tls.contexts import AUTHORITY, TlsFiles
 AUTHORITY_KEY = "ca.key"
 AUTHORITY_LIFETIME = timedelta(days=3650)
 BEFORE = timedelta(hours=1)
-"""How long before now a certificate becomes valid: the clocks of two hosts differ."""
+"""Backdates certificates, to tolerate clock skew between hosts."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Wanted:
     """Names and IP addresses by which it is reached."""
 
     calls: bool
-    """Whether it may show it as a client: a bot may not, so that it cannot command another bot."""
+    """Whether it is valid for a client: not for bots, so that a bot cannot command another."""
 
 
 class Authority:
@@ -56,14 +56,14 @@ class Authority:
             self._certificate = x509.load_pem_x509_certificate(certificate.read_bytes())
             loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
         except (OSError, ValueError, TypeError) as error:
-            fix = f"{AUTHORITY} and {AUTHORITY_KEY} of `tls init` must both be in this folder"
-            raise ConfigError(str(folder), "", f"no CA to sign with ({error})", fix) from error
+            fix = f"put both {AUTHORITY} and {AUTHORITY_KEY} of `tls init` in this folder"
+            raise ConfigError(str(folder), "", f"cannot load the CA ({error})", fix) from error
         if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-            raise ConfigError(str(key), "", "it is not an EC key", "use the key of `tls init`")
+            raise ConfigError(str(key), "", "not an EC key", "use the key of `tls init`")
         self._key = loaded
 
     def issue(self, wanted: Wanted, lifetime: timedelta) -> None:
-        """Write a new key and certificate; readers see the old or the new one, each whole.
+        """Write a new key and certificate, each atomically.
 
         Raises:
             OSError: the folder cannot be written.

@@ -1,7 +1,7 @@
-"""SSL contexts that follow their files: a renewed certificate counts from the next connection on.
+"""SSL contexts that reload their files: a renewed certificate is used from the next connection.
 
-A process finds three files in its TLS folder: `ca.crt`, whom it trusts, and `NAME.crt` and
-`NAME.key`, who it is. `trading-ops tls init` writes them; the operator's own work as well.
+A process has three files in its TLS folder: `ca.crt`, the CAs that it trusts, and `NAME.crt` and
+`NAME.key`, its own certificate. `trading-ops tls init` writes them; your own files work too.
 """
 
 import ssl
@@ -24,16 +24,16 @@ class TlsFiles:
 
     folder: Path
     name: str
-    """Of the target that the process is, or `operator` for the command line."""
+    """Name of the process's target, or `operator` for the command line."""
 
     @property
     def authority(self) -> Path:
-        """The certificates of the authorities that are trusted."""
+        """The trusted CA certificates."""
         return self.folder / AUTHORITY
 
     @property
     def certificate(self) -> Path:
-        """The process's certificate, with the intermediate ones behind it."""
+        """The process's certificate chain."""
         return self.folder / f"{self.name}.crt"
 
     @property
@@ -43,10 +43,10 @@ class TlsFiles:
 
 
 class Following:
-    """Builds a context from files, and again when one of them has changed.
+    """Builds a context from files, and rebuilds it when one of them changes.
 
-    While changed files do not fit together, such as a new certificate whose key is not written yet,
-    the last good context stays in use.
+    While the files do not match, such as a new certificate whose key is not written yet, the last
+    valid context stays in use.
     """
 
     def __init__(self, files: tuple[Path, ...], build: Callable[[], ssl.SSLContext]) -> None:
@@ -59,7 +59,7 @@ class Following:
         """Return the context for the next connection.
 
         Raises:
-            ConfigError: none could ever be built.
+            ConfigError: no valid context was ever built.
         """
         seen = tuple(_mark(path) for path in self._files)
         if self._context is None or seen != self._seen:
@@ -74,20 +74,21 @@ class Following:
     def _complaint(self, error: Exception) -> tuple[str, str, str, str]:
         missing = next((path for path in self._files if not path.exists()), None)
         if missing is not None:
-            return str(missing), "", "it is missing", SEE
+            return str(missing), "", "the file is missing", SEE
         if isinstance(error, PermissionError):
             return str(self._files[-1].parent), "", "this user cannot read its files", "see chown"
         problem = getattr(error, "reason", None) or str(error) or "unreadable"
         where = ", ".join(str(path) for path in self._files)
-        return where, "", f"they cannot be used for TLS: {problem}", SEE
+        return where, "", f"cannot be used for TLS: {problem}", SEE
 
 
 def serving(files: TlsFiles, *, every_client: bool) -> Contexts:
     """Return the contexts of a server.
 
     Args:
-        files: whom it trusts, and what it shows.
-        every_client: whether a client without a certificate is refused.
+        files: the CA, certificate and key.
+
+        every_client: whether to refuse clients without a certificate.
     """
 
     def build() -> ssl.SSLContext:
@@ -102,11 +103,11 @@ def serving(files: TlsFiles, *, every_client: bool) -> Contexts:
 
 
 def calling(files: TlsFiles | None, *, authority: Path | None = None) -> Contexts:
-    """Return the contexts of a client, which shows a certificate where it has one.
+    """Return the contexts of a client, with a client certificate if it has one.
 
     Args:
-        files: whom it trusts, and what it shows; None: it shows nothing.
-        authority: trusted in place of that of `files`. Without both, the system's are trusted.
+        files: the CA, certificate and key; None: no client certificate.
+        authority: CA to trust instead of that of `files`. Without both, the system's CAs.
     """
     trusted = authority
     if trusted is None and files is not None and files.authority.exists():
@@ -130,7 +131,7 @@ def calling(files: TlsFiles | None, *, authority: Path | None = None) -> Context
 
 
 def _mark(path: Path) -> tuple[int, ...] | None:
-    """Return what differs when a file was written or replaced."""
+    """Return a value that changes when a file is written or replaced."""
     try:
         stat = path.stat()
     except OSError:

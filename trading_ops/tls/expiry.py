@@ -1,7 +1,7 @@
-"""When certificates expire: those in our folder, and those that others show to us.
+"""Expiry of certificates: those in our folder, and those that peers present.
 
-The standard library reads no expiry from a file, and `cryptography` would cost the reconciler some
-ten megabytes.
+The standard library cannot read the expiry from a file, and `cryptography` would cost the
+reconciler about 10 MB of memory.
 """
 
 import ssl
@@ -13,17 +13,17 @@ SEQUENCE, CONTEXT_0 = 0x30, 0xA0
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 LONG_LENGTH = 0x80
 FIELDS_TO_VALIDITY = 3
-"""Serial number, signature algorithm and issuer stand before the validity."""
+"""Number of fields before the validity: serial number, signature algorithm, issuer."""
 
 OnCertificate = Callable[[str, float], None]
-"""Takes the `host:port` of a listener and the expiry of its certificate (seconds of the epoch)."""
+"""Takes the `host:port` of a listener and the expiry of its certificate (Unix seconds)."""
 
 
 def expiry_of(pem: str) -> float:
-    """Return the expiry of the first certificate of a file, as seconds of the epoch.
+    """Return the expiry of the first certificate of a file, in Unix seconds.
 
     Raises:
-        ValueError: it is not a certificate.
+        ValueError: the file is not a certificate.
     """
     end = "-----END CERTIFICATE-----"
     first, found, _ = pem.partition(end)
@@ -34,15 +34,15 @@ def expiry_of(pem: str) -> float:
         fields = [one for one in _elements(signed) if one[0] != CONTEXT_0]
         _, (kind, text) = _elements(fields[FIELDS_TO_VALIDITY][1])
     except IndexError as error:
-        raise ValueError("it is not a certificate") from error
+        raise ValueError("not a certificate") from error
     if kind not in {UTC_TIME, GENERALIZED_TIME}:
-        raise ValueError("its validity is not a time")
+        raise ValueError("invalid validity")
     form = "%y%m%d%H%M%SZ" if kind == UTC_TIME else "%Y%m%d%H%M%SZ"
     return datetime.strptime(text.decode("ascii"), form).replace(tzinfo=UTC).timestamp()
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield tag and content of the DER elements in some bytes."""
+    """Yield tag and content of DER elements."""
     at = 0
     while at < len(data):
         tag, length = data[at], data[at + 1]
@@ -56,7 +56,7 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def expiries(folder: Path) -> dict[str, float]:
-    """Return the expiry of each certificate in a folder, by its name; 0 for what is not one."""
+    """Return the expiry of each certificate in a folder, by name; 0 for an invalid file."""
     found = {}
     for path in sorted(folder.glob("*.crt")):
         try:
@@ -67,19 +67,19 @@ def expiries(folder: Path) -> dict[str, float]:
 
 
 class Certificates:
-    """What is known of certificates: what a listener shows counts before a file of its name."""
+    """Expiry of known certificates: one presented by a listener overrides its file."""
 
     def __init__(self, folder: Path, names: Mapping[str, str]) -> None:
-        """Take our folder, and the names of targets by `host:port`."""
+        """Take the certificate folder, and target names by `host:port`."""
         self._folder = folder
         self._names = names
         self._shown: dict[str, float] = {}
 
     def shown(self, address: str, expiry: float) -> None:
-        """Note what a listener has shown."""
+        """Record the certificate that a listener presented."""
         if name := self._names.get(address):
             self._shown[name] = expiry
 
     def known(self) -> dict[str, float]:
-        """Return the expiry of each, by name."""
+        """Return the expiry of each certificate, by name."""
         return expiries(self._folder) | self._shown

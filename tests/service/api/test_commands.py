@@ -114,7 +114,7 @@ async def test_a_halt_needs_no_reconciler(
     code, said = await type_("halt", "--all", "--reason", "x")
     assert code == ExitCode.FAILED
     assert "alpha is halted" in said
-    assert "mine has NOT said that it is halted: it takes no orders" in said
+    assert "mine has NOT acknowledged that it is halted" in said
     assert (await type_("halt", "paper", "--reason", "x"))[0] == ExitCode.FAILED
     assert (await type_("resume", "alpha", "--reason", "x"))[0] == ExitCode.NOT_RUNNING
 
@@ -127,7 +127,7 @@ async def test_a_bot_that_was_not_reached_is_said(
     write_targets(settings, world, free_port())
     code, said = await type_("halt", "alpha", "--reason", "odd fills")
     assert code == ExitCode.FAILED
-    assert "alpha has NOT said that it is halted" in said
+    assert "alpha has NOT acknowledged that it is halted" in said
 
 
 def _targets_file(settings: Settings, _monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ async def test_a_bot_that_the_reconciler_does_not_know_is_told_directly(
             code, said = await type_("halt", "--all", "--reason", "x")
             assert code == ExitCode.FAILED
             assert "alpha is halted" in said
-            assert "beta has NOT said that it is halted" in said
+            assert "beta has NOT acknowledged that it is halted" in said
     finally:
         beta.stop()
 
@@ -239,7 +239,7 @@ async def test_a_rotated_agent_token_is_used_at_once(
         world.agent_token = "rotated"
         code, said = await type_("halt", "alpha", "--reason", "x")
         assert code == ExitCode.FAILED
-        assert "alpha has NOT said that it is halted" in said
+        assert "alpha has NOT acknowledged that it is halted" in said
         assert (
             "alpha has not acknowledged that it is halted" in (await type_("automation", "show"))[1]
         )
@@ -298,7 +298,7 @@ async def test_an_action_is_run_approved_and_denied(
         assert (await type_("deny", "nothing"))[0] == ExitCode.FAILED
         code, said = await type_("deny", key)
         assert (code, "restart_bot on alpha is denied" in said) == (ExitCode.OK, True)
-        assert "nothing waits" in (await type_("approvals"))[1]
+        assert "no requests" in (await type_("approvals"))[1]
         for words in (("x",), ("a=1", "a=2"), ("=1",)):
             line = ("run", "reconnect_broker", "alpha", *words, "--reason", "x")
             assert (await type_(*line))[0] == ExitCode.USAGE
@@ -321,10 +321,10 @@ async def test_what_becomes_of_an_order_is_said(
         world.command_fails = False
         line = ("run", "reduce_trading", "alpha", "--reason", "deaf")
         code, said = await type_(*line, "--no-wait")
-        assert (code, "has begun: attempt" in said) == (ExitCode.OK, True)
+        assert (code, "has started: attempt" in said) == (ExitCode.OK, True)
         monkeypatch.setattr(actions, "WAIT_SECONDS", 0.01)
         code, said = await type_(*line)
-        assert (code, "has begun: attempt" in said) == (ExitCode.FAILED, True)
+        assert (code, "has started: attempt" in said) == (ExitCode.FAILED, True)
         monkeypatch.undo()
 
 
@@ -381,14 +381,14 @@ async def test_maintenance_events_and_automation(
         line = ("maintenance", "begin", "alpha", "--for", "10m", "--reason", "upgrade")
         assert "window 1 on alpha until" in (await type_(*line))[1]
         assert "upgrade" in (await type_("maintenance", "list"))[1]
-        assert "is over" in (await type_("maintenance", "end", "1"))[1]
+        assert "has ended" in (await type_("maintenance", "end", "1"))[1]
         assert (await type_("maintenance", "end", "1"))[0] == ExitCode.FAILED
         assert (await type_(*line[:2], *line[3:]))[0] == ExitCode.USAGE
         assert "no maintenance" in (await type_("maintenance", "list"))[1]
         said = (await type_("events", "--kind", "maintenance_begun"))[1]
         assert "upgrade alpha by" in said
         assert "(token local)" in said
-        assert "there are maintenance_begun" in await failing("events", "--kind", "nope")
+        assert "maintenance_begun" in await failing("events", "--kind", "nope")
         assert "zzzz" in await failing("events", "--incident", "zzzz")
         assert (await type_("events", "--kind", "maintenance_begun", "--target", "x"))[0] == 0
         said = (await type_("automation", "show", "--output", "json"))[1]

@@ -29,7 +29,7 @@ async def test_people_command_it_whether_the_machine_may_or_not(scene: Scene) ->
 
     async def told() -> bool:
         part = (await ask(running, "GET", "/api/v1/health/agent:freq"))[1]
-        return bool(part["detail"] == "it says ok, halted")
+        return bool(part["detail"] == "reports ok, halted")
 
     await eventually(told)
     lift = {**WHY, "holds": [laid["id"]]}

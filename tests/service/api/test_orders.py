@@ -83,7 +83,7 @@ async def test_an_incident_is_acknowledged_snoozed_and_given_back(
     ("body", "said"),
     [
         ({"kind": "snooze"}, "`seconds` is missing"),
-        ({"kind": "acknowledge", "seconds": 5}, "only for snooze"),
+        ({"kind": "acknowledge", "seconds": 5}, "only for a snooze"),
         ({"kind": "forget"}, "`kind` must be one of acknowledge, snooze"),
         ({"kind": "snooze", "seconds": 86401}, "at most 86400"),
         ({"kind": "snooze", "seconds": "long"}, "`seconds` must be a number"),
@@ -126,7 +126,7 @@ async def test_a_request_is_approved_by_another_token(start: Start, with_tokens:
         bob = {"owner": "bob"}
         status, problem = await ask(running, "POST", f"{path}/approve", OPERATOR, json=bob)
         assert status == 409
-        assert "another token must approve" in problem["detail"]
+        assert "another token" in problem["detail"]
         assert (await ask(running, "POST", f"{path}/approve", VIEWER, json={}))[0] == 403
         status, given = await ask(running, "POST", f"{path}/approve", ADMIN, json={})
         assert (status, given["state"], given["decided_by"]) == (200, "approved", "admin-1")

@@ -151,7 +151,7 @@ async def test_resume_takes_a_second_person_where_set(serving: Serving) -> None:
         order = {"subject": "alpha", "typed": "alpha", "reason": "explained"}
         order["holds"] = (await holds_of(console))[0]["id"]
         status, page = await ada.order("resume", **order)
-        assert (status, "no other person has approved" in page) == (422, True)
+        assert (status, "no other operator has approved" in page) == (422, True)
 
         async def waits() -> list[str]:
             _, page = await bob.get("/console/events")

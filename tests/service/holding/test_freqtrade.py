@@ -351,5 +351,5 @@ async def test_halt_all_reaches_every_bot(
     (root / "var" / "secrets" / "freqtrade_freq").chmod(0o644)
     assert await asyncio.to_thread(trading_ops, words) == ExitCode.FAILED
     said = capsys.readouterr().out
-    assert "freq has NOT said that it is halted" in said
+    assert "freq has NOT acknowledged that it is halted" in said
     assert "others can read it. Fix: chmod go= " in said

@@ -112,7 +112,7 @@ async def test_people_are_told_by_the_reconcilers_own_metric(
         labels = {"target": "alpha", "bot": "alpha", "venue": "paper", **words}
         assert metrics.registry.get_sample_value("trading_ops_notice", labels) == 1
     assert attempt.state is AttemptState.COMPLETED
-    assert attempt.detail == "people are told: Ada looks after it"
+    assert attempt.detail == "on-call is notified: Ada looks after it"
     assert world.commands == []
 
 

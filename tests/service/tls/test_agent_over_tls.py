@@ -131,7 +131,7 @@ async def test_silent_clients_do_not_keep_others_out(tmp_path: Path) -> None:
 
 async def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
-    with pytest.raises(ConfigError, match=r"ca\.crt: it is missing.*trading-ops tls init"):
+    with pytest.raises(ConfigError, match=r"ca\.crt: .*missing.*trading-ops tls init"):
         async with bot(tmp_path):
             pass
     metrics = BotMetrics(CollectorRegistry(), version="1", mode="paper")

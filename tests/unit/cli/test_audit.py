@@ -190,7 +190,7 @@ def test_half_an_anchor_is_no_forgery(
     assert len(settings.anchors.read_text().splitlines()) == 3
     assert run(["audit", "verify"]) == ExitCode.FAILED, "that anchor is of no stored event"
     said = capsys.readouterr()
-    assert "1 lines of anchors are torn" in said.out
+    assert "1 incomplete anchor lines" in said.out
     assert "event 30 is not the one that was anchored" in said.err
 
 
@@ -376,7 +376,7 @@ def test_the_key_is_changed_with_an_event(
         (["--database", "sqlite:////nowhere/x.db"], "there is no database /nowhere/x.db"),
         (["--database", "nonsense"], "there is no database /"),
         (["--database", "postgresql://h:port/x"], "this is no database URL"),
-        (["--database", "oracle://x"], "neither PostgreSQL nor SQLite"),
+        (["--database", "oracle://x"], "unsupported database"),
         (["--key-file", "/dev/null"], "/dev/null: it is empty"),
     ],
 )

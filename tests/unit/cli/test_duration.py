@@ -13,10 +13,10 @@ from trading_ops.cli.main import run
         ("automation pause --reason x --for 25h", "25h is too long: at most 24h"),
         ("maintenance begin alpha --reason x --for 9d", "9d is too long: at most 7d"),
         ("maintenance begin alpha --reason x --for 99999999999999d", "at most 7d"),
-        ("snooze 3f2a --for soon", "'soon' is no duration"),
-        ("snooze 3f2a --for 0s", "0s is no time at all"),
-        ("incidents stats --since soon", "'soon' is no duration"),
-        ("token add ada --role viewer --expires later", "'later' is no duration"),
+        ("snooze 3f2a --for soon", "duration 'soon'"),
+        ("snooze 3f2a --for 0s", "0s must be greater than zero"),
+        ("incidents stats --since soon", "duration 'soon'"),
+        ("token add ada --role viewer --expires later", "duration 'later'"),
     ],
 )
 def test_a_bad_one_is_a_usage_error(

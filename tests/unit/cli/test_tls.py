@@ -73,7 +73,7 @@ def test_what_is_there_is_kept_until_the_address_changes(project: Path) -> None:
 
 def test_renewal_takes_what_expires_soon_or_is_named(project: Path) -> None:
     run("init", "--days", "40")
-    assert "Nothing expires" in run("renew")
+    assert "No certificate expires" in run("renew")
     before = shown()
     run("renew", "host-1")
     run("renew", "--within", "60")

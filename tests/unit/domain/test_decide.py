@@ -364,7 +364,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.STEP_DUE,
     ),
     "a target that is well itself is left alone": (
-        {"world": world(precondition="alpha itself says that it is well")},
+        {"world": world(precondition="alpha reports that it is healthy")},
         Wait,
         Reason.TARGET_HEALTHY,
     ),

@@ -125,8 +125,8 @@ def test_the_supervisor_neither_runs_it_nor_wants_its_port(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("venue: binance", "venue: 'Binance \"US\"'", "is no plain name"),
-        ("    venue: binance\n", "", "None is no plain name"),
+        ("venue: binance", "venue: 'Binance \"US\"'", "invalid venue name"),
+        ("    venue: binance\n", "", "invalid venue name None"),
         ("labels:", "service: {manager: supervisor, unit: freq}\n    labels:", "remove `service`"),
         ("127.0.0.1:8080", "192.168.0.2:8080", "reachable from other machines"),
         ("127.0.0.1:8080", "127.0.0.1:8421", "choose a free port"),
@@ -142,7 +142,7 @@ def test_mistakes_are_explained(old: str, new: str, expected: str) -> None:
 
 def test_somebody_must_read_it() -> None:
     """Without an exporter it would be listed and never watched."""
-    with pytest.raises(ConfigError, match="nothing reads this Freqtrade"):
+    with pytest.raises(ConfigError, match="no exporter"):
         registry(ENTRY, ("kind: exporter", "kind: reconciler"))
 
 

@@ -67,7 +67,7 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
     "an unknown key": (broken("unless:", "unles:"), "unles"),
     "another name than the file's": (broken(f"alert: {BROKER}", "alert: Other"), "the file's name"),
     "another version": (broken("version: 1", "version: 2"), "write `version: 1`"),
-    "a duration that is none": (broken("hold: 5s", "hold: soon"), "'soon' is no duration"),
+    "a duration that is none": (broken("hold: 5s", "hold: soon"), "duration 'soon'"),
     "a window that is too long": (broken("window: 1h", "window: 2d"), "at most 1d"),
     "a cooldown that is too long": (broken("cooldown: 20s", "cooldown: 25h"), "at most 1d"),
     "an approval that is none": (

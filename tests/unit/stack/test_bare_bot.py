@@ -74,8 +74,8 @@ def test_it_may_run_before_the_stack() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("venue: binance", "venue: 'Binance \"US\"'", "is no plain name"),
-        ("    venue: binance\n", "", "None is no plain name"),
+        ("venue: binance", "venue: 'Binance \"US\"'", "invalid venue name"),
+        ("    venue: binance\n", "", "invalid venue name None"),
         ("labels:", "service: {manager: supervisor, unit: mine}\n    labels:", "remove `service`"),
         ("127.0.0.1:8412", "127.0.0.1:8411", "choose a free port"),
     ],
