@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, insert
 
 from tests.builders import NOW, make_attempt
-from trading_ops.agent.commands import MAXIMUM_FENCE
+from trading_ops.agent.fence import MAXIMUM_FENCE
 from trading_ops.store import fencing
 from trading_ops.store.tables import fences
 

@@ -6,15 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from trading_ops.agent.fence import MAXIMUM_FENCE
 from trading_ops.errors import TradingOpsError
 
 MAXIMUM_TEXT = 500
 """Longest parameter, in characters: a reason is a sentence, not a document."""
 
 MAXIMUM_ID = 128
-MAXIMUM_FENCE = 2**53 - 1
-"""Exact in JSON, and far below what a database's INTEGER takes."""
-
 Params = Mapping[str, str]
 
 

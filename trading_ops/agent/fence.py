@@ -14,6 +14,9 @@ from typing import Any
 from trading_ops.agent.durable import read_json, write_json
 from trading_ops.errors import SetupError, TradingOpsError
 
+MAXIMUM_FENCE = 2**53 - 1
+"""The highest fence that is taken: exact in JSON, and far below what a database's INTEGER takes."""
+
 KEPT_ANSWERS = 256
 """Answers that are kept; an attempt is asked about within minutes, not thousands of attempts on."""
 
@@ -47,7 +50,10 @@ class FenceKeeper:
         data = read_json(path)
         fences, answers = data.get("fences", {}), data.get("answers", {})
         begun = data.get("begun", {})
-        if not all(isinstance(part, dict) for part in (fences, answers, begun)):
+        whole = all(isinstance(part, dict) for part in (fences, answers, begun))
+        # One above the maximum, of an older release, is kept: it is refused, and the refusal says
+        # how to reset it.
+        if not whole or not all(type(one) is int and one >= 0 for one in fences.values()):
             raise SetupError(f"{path} is no fence file. Fix: restore or remove it")
         self._fences: dict[str, int] = fences
         self._answers: dict[str, dict[str, Any]] = answers

@@ -14,7 +14,14 @@ from aiohttp import web
 from trading_ops.agent.fence import StaleFence
 from trading_ops.bounded_site import trust
 from trading_ops.errors import SetupError, StackError
-from trading_ops.services.orders import Orders, OtherIncarnation, RestartOrder, StopOrder, Unit
+from trading_ops.services.orders import (
+    Fence,
+    Orders,
+    OtherIncarnation,
+    RestartOrder,
+    StopOrder,
+    Unit,
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,7 +34,7 @@ U = TypeVar("U", bound=Unit)
 class FenceRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a request to raise a fence."""
 
-    fence: int
+    fence: Fence
 
 
 class UnitsApi(Generic[U]):

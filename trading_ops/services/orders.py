@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
 from trading_ops import logs
-from trading_ops.agent.fence import FenceKeeper
+from trading_ops.agent.fence import MAXIMUM_FENCE, FenceKeeper
 from trading_ops.errors import SetupError, StackError
 
 _log = logs.get(__name__)
@@ -63,11 +63,14 @@ class Unit(Protocol):
         """
 
 
+Fence = Annotated[int, msgspec.Meta(ge=0, le=MAXIMUM_FENCE)]
+
+
 class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a restart request."""
 
     attempt_id: str
-    fence: int | None
+    fence: Fence | None
     """The sender's; None: a person's, who takes the place of no sender."""
 
     incarnation: str | None = None
@@ -78,7 +81,7 @@ class StopOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a request to stop one life of a process."""
 
     attempt_id: str
-    fence: int
+    fence: Fence
     incarnation: str
     """The life that is meant; another one is left alone."""
 

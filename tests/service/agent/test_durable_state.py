@@ -93,7 +93,13 @@ def test_first_answer_stands_and_old_ones_go(tmp_path: Path) -> None:
         ]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"fences": 3}', '{"answers": []}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", '{"fences": 3}', '{"answers": []}'),
+        *('{"fences": {"alpha": "7"}}', '{"fences": {"alpha": -1}}', '{"fences": {"alpha": 1e30}}'),
+    ],
+)
 def test_damaged_fence_file_is_refused(tmp_path: Path, content: str) -> None:
     """A damaged file is never taken for an empty one."""
     path = tmp_path / "fence.json"

@@ -9,7 +9,7 @@ from tests.service.holding.conftest import Desk
 from tests.service.holding.test_watch import watching
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.agent.commands import MAXIMUM_FENCE
+from trading_ops.agent.fence import MAXIMUM_FENCE
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.store import holds
 

@@ -16,7 +16,7 @@ from tests.service.holding.bots import RealAgent
 from tests.service.holding.conftest import Desk
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.agent.commands import MAXIMUM_FENCE
+from trading_ops.agent.fence import MAXIMUM_FENCE
 from trading_ops.domain.hold import HeldState, Hold, silence_id
 from trading_ops.errors import Refused, StoreError, Unreachable
 from trading_ops.reconciler.holds import Holding

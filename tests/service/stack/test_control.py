@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.service.stack.small import greeter, kill, supervising, until
-from trading_ops.agent.fence import FenceKeeper
+from trading_ops.agent.fence import MAXIMUM_FENCE, FenceKeeper
 from trading_ops.domain.target import Restarts
 from trading_ops_lab.supervisor.control import build
 from trading_ops_lab.supervisor.supervisor import Supervisor
@@ -187,6 +187,22 @@ async def test_one_life_is_stopped_for_a_machine(api: Api, tmp_path: Path) -> No
     (tmp_path / ".fence.json.new").rmdir()
     assert (await api.restart("a", 7, life))[1]["outcome"] == "succeeded"
     await until(lambda: api.bot.state is State.READY)
+
+
+@pytest.mark.parametrize("fence", [MAXIMUM_FENCE + 1, 2**63 - 1, 2**80, -1, 1.5, True, "7"])
+async def test_an_impossible_fence_is_refused(api: Api, fence: object) -> None:
+    """Stored, it would be above every fence that a reconciler can have."""
+    life = api.bot.incarnation
+    order = {"attempt_id": "a", "fence": fence, "incarnation": life}
+    for path, body in (("fence", {"fence": fence}), ("restart", order), ("stop", order)):
+        status, answer = await api.post(f"/processes/bot/{path}", body)
+        assert (status, answer["error"]) == (422, "bad_request")
+    assert api.bot.incarnation == life
+    assert api.bot.running
+    assert await api.post("/processes/bot/fence", {"fence": MAXIMUM_FENCE - 1}) == (
+        200,
+        {"highest": MAXIMUM_FENCE - 1},
+    )
 
 
 async def test_a_frozen_process_is_killed_after_its_grace(api: Api) -> None:
