@@ -16,12 +16,22 @@ OF_BOTS = {
 }
 
 
+def pin_of(name: str) -> str:
+    """Return the matcher with which a rule selects a metric of ours."""
+    metric = catalogue.find(name)
+    if metric is not None and metric.owner is Owner.NODE:
+        return 'job=~"trading-node|supervisor"'  # the lab's supervisor has the API of a node
+    return f'job="{job_of(name)}"'
+
+
 def job_of(name: str) -> str:
-    """Return the one job whose samples of a metric count."""
+    """Return the job whose samples of a metric count."""
     if name.startswith(("prometheus_", "alertmanager_")):
         return name.partition("_")[0]
     metric = catalogue.find(name)
     assert metric is not None, name
     if name in OF_BOTS:
         return "trading-bot" if metric.vital else "trading-bot-detail"
+    if metric.owner is Owner.NODE:
+        return "trading-node"
     return "trading-reconciler" if metric.owner is Owner.RECONCILER else "trading-exporter"

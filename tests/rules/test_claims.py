@@ -11,7 +11,7 @@ from tests.rules.committed import (
     read_yaml,
     recorded,
 )
-from tests.rules.jobs import OF_BOTS, job_of
+from tests.rules.jobs import OF_BOTS, pin_of
 from trading_ops.instrument import catalogue
 
 JOBS = {job["job_name"]: job for job in read_yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]}
@@ -80,7 +80,7 @@ def unpinned(expr: str) -> set[str]:
     return {
         name
         for name, labels in SELECTOR.findall(bare)
-        if name in known and f'job="{job_of(name)}"' not in labels
+        if name in known and pin_of(name) not in labels
     }
 
 

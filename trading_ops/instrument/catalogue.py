@@ -16,6 +16,7 @@ from trading_ops.instrument.entries.log_files import LOG_FILES
 from trading_ops.instrument.entries.logs import LOGS
 from trading_ops.instrument.entries.market_data import MARKET_DATA
 from trading_ops.instrument.entries.money import MONEY
+from trading_ops.instrument.entries.node import NODE_METRICS
 from trading_ops.instrument.entries.orders import ORDERS
 from trading_ops.instrument.entries.postgresql import POSTGRESQL
 from trading_ops.instrument.entries.postgresql_statistics import POSTGRESQL_STATISTICS
@@ -68,6 +69,7 @@ CATALOGUE: tuple[Metric, ...] = (
     *WATCHER_METRICS,
     *EXPORTER_METRICS,
     *RECONCILER_METRICS,
+    *NODE_METRICS,
     *PROCESS_METRICS,
 )
 

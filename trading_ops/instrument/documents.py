@@ -24,6 +24,7 @@ OWNERS = {
     Owner.WATCHERS: "Of a bot, by its watchers",
     Owner.EXPORTER: "Of the exporter",
     Owner.RECONCILER: "Of the reconciler",
+    Owner.NODE: "Of a node",
     Owner.PROCESS: "Of every process",
 }
 """Headings, in the order of the page."""

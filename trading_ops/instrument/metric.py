@@ -23,6 +23,9 @@ class Owner(StrEnum):
     BOT = "bot"
     EXPORTER = "exporter"
     RECONCILER = "reconciler"
+    NODE = "node"
+    """A node, and the lab's supervisor."""
+
     PROCESS = "process"
     """Every one of them, through prometheus_client's own process collector."""
 

@@ -10,10 +10,15 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
 
+from trading_ops import logs
 from trading_ops.agent.fence import StaleFence
 from trading_ops.bounded_site import trust
 from trading_ops.errors import SetupError, StackError
+from trading_ops.instrument.exposition import Exposition
+from trading_ops.instrument.families import counter
+from trading_ops.logs.throttled import Seldom
 from trading_ops.services.orders import (
     Fence,
     Orders,
@@ -25,8 +30,15 @@ from trading_ops.services.orders import (
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_log = logs.get(__name__)
+
 HEALTHY = "/-/healthy"
 """The one path that needs no token."""
+
+LONGEST_PATH = 200
+"""Of a refused request's path, in the log."""
+
+REGISTRY = web.AppKey("registry", CollectorRegistry)
 
 U = TypeVar("U", bound=Unit)
 
@@ -62,9 +74,11 @@ class UnitsApi(Generic[U]):
             web.get("/attempts/{id}", self.attempt),
         ]
 
-    async def healthy(self, _request: web.Request) -> web.Response:
-        """Answer with an empty exposition: Prometheus' `up` says that this loop runs."""
-        return web.Response(headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    async def healthy(self, request: web.Request) -> web.Response:
+        """Expose the count of refused requests; Prometheus' `up` says that this loop runs."""
+        exposition = Exposition(request.app[REGISTRY])
+        body, content_type = exposition.everything(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def restart(self, request: web.Request) -> web.Response:
         """Restart one life of a unit."""
@@ -115,11 +129,16 @@ class UnitsApi(Generic[U]):
 
 def application(token: str) -> web.Application:
     """Return an application without routes that requires the token and explains errors."""
-    return web.Application(middlewares=[_requires(token), _explains_errors])
+    registry = CollectorRegistry()
+    refused = counter("trading_ops_node_refused_total", registry)
+    built = web.Application(middlewares=[_requires(token, refused), _explains_errors])
+    built[REGISTRY] = registry
+    return built
 
 
-def _requires(token: str) -> Any:
+def _requires(token: str, refused: Counter) -> Any:
     expected = f"Bearer {token}".encode()
+    said = Seldom()
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -127,6 +146,11 @@ def _requires(token: str) -> Any:
             return await handler(request)
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, expected):
+            if given:  # without one it may be a browser
+                refused.inc()
+                if said.is_due(str(request.remote)):
+                    path = request.path[:LONGEST_PATH]
+                    _log.warning("auth_refused", peer=request.remote, path=path)
             return web.json_response({"error": "unauthorized"}, status=401)
         trust(request)
         return await handler(request)

@@ -9,7 +9,7 @@ from aiohttp import web
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.errors import StackError
 from trading_ops.services.api import UnitsApi, application
-from trading_ops.services.orders import Orders
+from trading_ops.services.orders import Orders, RestartOrder
 from trading_ops_lab.supervisor.releases import Releases
 from trading_ops_lab.supervisor.supervisor import Supervisor
 from trading_ops_lab.supervisor.unit import Unit
@@ -44,16 +44,30 @@ def overview(supervisor: Supervisor) -> dict[str, Any]:
 
 
 def build(
-    supervisor: Supervisor, keeper: FenceKeeper, token: str, *, releases: Releases | None = None
+    supervisor: Supervisor,
+    keeper: FenceKeeper,
+    token: str,
+    *,
+    releases: Releases | None = None,
+    two_persons: bool = False,
 ) -> web.Application:
-    """Return the application; without `releases` no unit can be updated."""
+    """Return the application.
+
+    Args:
+        supervisor: runs the units.
+        keeper: stores fences and answers.
+        token: that every request but the health check must carry.
+        releases: which release each unit runs; without it no unit can be updated.
+        two_persons: refuse what one person alone orders here: it cannot be approved.
+    """
     orders = Orders(keeper, check_open=supervisor.check_open)
     updates = releases and Updates(supervisor, orders, releases, supervisor.session)
     units = UnitsApi(orders, supervisor.find, describe)
-    control = _Control(supervisor, units, updates or None)
+    control = _Control(supervisor, units, updates or None, two_persons=two_persons)
     built = application(token)
     built.add_routes(
         [
+            web.post("/processes/{unit}/restart", control.restart),
             *units.routes(),
             web.get("/processes", control.processes),
             web.post("/processes/{unit}/update", control.update),
@@ -65,17 +79,38 @@ def build(
 
 class _Control:
     def __init__(
-        self, supervisor: Supervisor, units: UnitsApi[Unit], updates: Updates | None
+        self,
+        supervisor: Supervisor,
+        units: UnitsApi[Unit],
+        updates: Updates | None,
+        *,
+        two_persons: bool,
     ) -> None:
         self._supervisor = supervisor
         self._units = units
         self._updates = updates
+        self._two_persons = two_persons
 
     async def processes(self, _request: web.Request) -> web.Response:
         return web.json_response(overview(self._supervisor))
 
+    async def restart(self, request: web.Request) -> web.Response:
+        self._units.unit(request)
+        order = msgspec.json.decode(await request.read(), type=RestartOrder)
+        if self._two_persons and order.fence is None:
+            raise web.HTTPForbidden(
+                text="settings.yml has `two_persons: true`: a restart needs another person's "
+                "approval. Fix: order it while the reconciler runs, with `trading-ops restart`"
+            )
+        return await self._units.restart(request)
+
     async def update(self, request: web.Request) -> web.Response:
         unit = self._units.unit(request)
+        if self._two_persons:
+            raise web.HTTPForbidden(
+                text="settings.yml has `two_persons: true`, and an update cannot be approved. Fix: "
+                "agree with another person, set it to false and restart the stack for the update"
+            )
         order = msgspec.json.decode(await request.read(), type=UpdateOrder)
         if self._updates is None:
             raise StackError("this supervisor keeps no releases")

@@ -179,6 +179,7 @@ class _Stack:
             keeper,
             self._settings.secret("supervisor_token"),
             releases=Releases(self._settings.var / "units"),
+            two_persons=self._settings.two_persons,
         )
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()

@@ -1,5 +1,7 @@
 import contextlib
+import re
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -40,18 +42,30 @@ class Api:
         async with self._session.post(path, json=body) as answer:
             return answer.status, await answer.json()
 
+    async def refused(self) -> float:
+        """Return the count of refused requests, as Prometheus reads it: without a token."""
+        headers = {"Authorization": ""}
+        async with self._session.get("/-/healthy", headers=headers) as answer:
+            assert answer.status == 200
+            text = await answer.text()
+        (value,) = re.findall(r"^trading_ops_node_refused_total (\S+)$", text, re.MULTILINE)
+        return float(value)
+
     async def restart(self, attempt: str, fence: int, incarnation: str | None = None) -> Answer:
         body = {"attempt_id": attempt, "fence": fence, "incarnation": incarnation}
         return await self.post("/processes/bot/restart", body)
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, token: str = TOKEN) -> AsyncIterator[Api]:
+async def serving(
+    folder: Path, token: str = TOKEN, *, two_persons: bool = False
+) -> AsyncIterator[Api]:
     async with supervising(
         folder, greeter("bot", folder, restarts=Restarts.RECONCILER)
     ) as supervisor:
         await supervisor.start()
-        application = build(supervisor, FenceKeeper(folder / "fence.json"), TOKEN)
+        keeper = FenceKeeper(folder / "fence.json")
+        application = build(supervisor, keeper, TOKEN, two_persons=two_persons)
         async with (
             TestServer(application) as server,
             aiohttp.ClientSession(
@@ -255,6 +269,23 @@ async def test_without_the_token_nothing_is_told_or_done(tmp_path: Path) -> None
         assert (await api.post("/shutdown"))[0] == 401
         assert api.bot.incarnation == life
         assert not api.supervisor.asked_to_stop.is_set()
+        assert await api.refused() == 3
+
+
+async def test_one_person_alone_restarts_and_updates_nothing(tmp_path: Path) -> None:
+    """The reconciler's orders, which have a fence, and a stop are carried out."""
+    async with serving(tmp_path, two_persons=True) as api:
+        life = api.bot.incarnation
+        alone = {"attempt_id": "a", "fence": None, "incarnation": life}
+        status, answer = await api.post("/processes/bot/restart", alone)
+        assert (status, "two_persons" in answer["error"]) == (403, True)
+        update = {"attempt_id": "u", "incarnation": life, "python": sys.executable}
+        status, answer = await api.post("/processes/bot/update", update)
+        assert (status, "two_persons" in answer["error"]) == (403, True)
+        assert api.bot.incarnation == life
+        assert (await api.restart("b", 1, life))[1]["outcome"] == "succeeded"
+        assert (await api.post("/processes/bot/stop"))[0] == 200
+        assert api.bot.state is State.STOPPED
 
 
 @pytest.mark.parametrize(
