@@ -87,14 +87,14 @@ class Bot:
         self.orders = Hearing(
             metrics, self.broker, self.book, on_orphan=self.reconcile, lost_seconds=15
         )
-        self.turn = asyncio.Lock()
+        self.order_lock = asyncio.Lock()
         self.reconciliation = Reconciliation(
             metrics,
             broker=self.broker,
             book=self.book,
             store=self.store,
-            turn=self.turn,
-            hold=self.hold,
+            order_lock=self.order_lock,
+            place_hold=self.hold,
             policy=Policy(),
             interval_seconds=60,
             currencies=["BTC", "USD"],
@@ -131,7 +131,7 @@ class Bot:
         return CcxtVenue(client, symbols=[SYMBOL])
 
     def reconcile(self) -> None:
-        self.reconciliation.look_soon()
+        self.reconciliation.check_soon()
 
     def hold(self, hold_id: str, reason: str) -> None:
         self.agent.agent.holds.lay(
@@ -145,7 +145,7 @@ class Bot:
         )
 
     async def cancel_orders(self, _: Params) -> str:
-        async with self.turn:
+        async with self.order_lock:
             return f"{await self.orders.cancel_all()} orders were cancelled"
 
     async def trade(self) -> None:
@@ -154,7 +154,7 @@ class Bot:
         bid, ask = Decimal(ticker["bid"]), Decimal(ticker["ask"])
         self.quotes[SYMBOL] = quote = Quote(bid=bid, ask=ask, at=clock.timestamp())
         metrics.tick(SYMBOL, at=quote.at, price=float(bid))
-        async with self.turn:
+        async with self.order_lock:
             await self.orders.listen()
             if self.book.alive(SYMBOL):
                 return  # one order at a time

@@ -22,17 +22,23 @@ from trading_ops.botkit.orders.order import (
 )
 from trading_ops.botkit.reconciliation.compare import compare
 from trading_ops.botkit.reconciliation.findings import (
-    Adopt,
-    Cancel,
+    AdoptOrder,
+    CancelOrder,
     Comparison,
-    CountLedger,
+    CountLedgerEntry,
     CountTrade,
-    End,
-    Hear,
-    Shrink,
+    EndOrder,
+    ReducePosition,
     Step,
+    UpdateOrder,
 )
-from trading_ops.botkit.reconciliation.sides import Orphans, Ours, Policy, Strangers, Theirs
+from trading_ops.botkit.reconciliation.state import (
+    ExternalTradePolicy,
+    OrphanPolicy,
+    Policy,
+    RecordedState,
+    VenueState,
+)
 from trading_ops.botkit.venue.port import (
     Balance,
     History,
@@ -44,7 +50,7 @@ from trading_ops.botkit.venue.port import (
 NOW = 10_000.0
 SYMBOL = "BTC/USD"
 LOT = Decimal("0.00000001")
-POLICY = Policy(orphans=Orphans.ADOPT, strangers=Strangers.ADOPT)
+POLICY = Policy(orphaned_orders=OrphanPolicy.ADOPT, external_trades=ExternalTradePolicy.ADOPT)
 
 
 @dataclass
@@ -105,36 +111,36 @@ class Account:
     def take(self, step: Step) -> None:
         """Do to the records what the comparison says."""
         match step:
-            case Hear(order=order, word=word):
+            case UpdateOrder(order=order, report=word):
                 self.hear(order, word)
-            case End(order=order, status=status):
+            case EndOrder(order=order, status=status):
                 self.orders[order.client_id] = replace(order, status=status)
-            case Adopt(word=word):
+            case AdoptOrder(report=word):
                 order = adopted(word, word.client_id or "", NOW)
                 self.orders[order.client_id] = order
                 self.hear(order, word)
             case CountTrade(trade=trade):
                 self.adopted.add(("trade", trade.trade_id))
                 _pay(self.expected, trade.side, trade.quantity, trade.cost, trade.fee)
-            case CountLedger(entry=entry):
+            case CountLedgerEntry(entry=entry):
                 self.adopted.add(("ledger", entry.ledger_id))
                 self.expected[entry.currency] += entry.amount - entry.fee
-            case Shrink(quantity=quantity):
+            case ReducePosition(quantity=quantity):
                 self.position = quantity
-            case Cancel():
+            case CancelOrder():
                 raise AssertionError("orphans are adopted here")
 
     def compare(self, there: dict[str, Decimal] | None = None) -> Comparison:
         """Hold one against the other."""
-        ours = Ours(
+        ours = RecordedState(
             owns=lambda name: (name or "").startswith("own-"),
             orders=dict(self.orders),
             positions={SYMBOL: self.position},
             expected=dict(self.expected),
-            adopted=frozenset(self.adopted),
+            counted=frozenset(self.adopted),
         )
         opened = tuple(one for one in self.words.values() if one.status.alive)
-        theirs = Theirs(
+        theirs = VenueState(
             snapshot=Snapshot(
                 at=NOW,
                 open_orders=opened,
@@ -149,12 +155,12 @@ class Account:
                 ledger=tuple(self.ledger),
                 complete=True,
             ),
-            words={
+            reports={
                 name: word
                 for name, word in self.words.items()
                 if name in self.orders and not word.status.alive
             },
-            others={
+            unrecorded={
                 word.venue_id: word for name, word in self.words.items() if name not in self.orders
             },
         )
@@ -241,7 +247,7 @@ def _deposit(account: Account, number: int, amount: Decimal, *, seen: bool) -> N
     account.ledger.append(entry)
     account.there["USD"] += amount
     if seen:
-        account.take(CountLedger(entry=entry))
+        account.take(CountLedgerEntry(entry=entry))
 
 
 @given(lives())

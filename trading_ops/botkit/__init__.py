@@ -29,7 +29,7 @@ from trading_ops.botkit.orders.order import (
     new_client_id,
 )
 from trading_ops.botkit.reconciliation.component import Reconciliation
-from trading_ops.botkit.reconciliation.sides import Policy
+from trading_ops.botkit.reconciliation.state import ExternalTradePolicy, OrphanPolicy, Policy
 from trading_ops.botkit.records.driver import Threaded
 from trading_ops.botkit.records.events import Event
 from trading_ops.botkit.records.sqlite import SqliteDriver
@@ -57,6 +57,7 @@ __all__ = [
     "Check",
     "Component",
     "Event",
+    "ExternalTradePolicy",
     "Fill",
     "Hearing",
     "Intent",
@@ -65,6 +66,7 @@ __all__ = [
     "Order",
     "OrderStatus",
     "OrderType",
+    "OrphanPolicy",
     "Policy",
     "Position",
     "Quote",

@@ -15,14 +15,14 @@ from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Order, OrderStatus, new_client_id
-from trading_ops.botkit.reconciliation.beginning import OVERLAP_SECONDS
+from trading_ops.botkit.reconciliation.collect import Caller
 from trading_ops.botkit.reconciliation.component import Reconciliation
-from trading_ops.botkit.reconciliation.gather import Caller
-from trading_ops.botkit.reconciliation.sides import Policy
+from trading_ops.botkit.reconciliation.first_start import OVERLAP_SECONDS
+from trading_ops.botkit.reconciliation.state import Policy
 from trading_ops.botkit.venue.port import Balance, Cursor, HistoryPage, VenueTrade
 from trading_ops.instrument import BotMetrics
 
-MOST_SECONDS = 0.2
+MAX_SECONDS = 0.2
 
 
 class Account(FakeKraken):
@@ -57,7 +57,7 @@ class Scene:
     account: Account
     reconciliation: Reconciliation
     held: list[str] = field(default_factory=list)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    order_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     disk_is_full: bool = False
 
     def hold(self, hold_id: str, _reason: str) -> None:
@@ -94,14 +94,14 @@ async def scene(metrics: BotMetrics, tmp_path: Path) -> AsyncIterator[Scene]:
         broker=cast(Caller, desk.broker),
         book=desk.book,
         store=desk.store,
-        turn=scene.turn,
-        hold=scene.hold,
+        order_lock=scene.order_lock,
+        place_hold=scene.hold,
         policy=Policy(),
         interval_seconds=60,
-        most_seconds=MOST_SECONDS,
+        max_seconds=MAX_SECONDS,
     )
     await desk.book.adopt_balances(account.money)
-    await scene.reconciliation.look_now()
+    await scene.reconciliation.check_now()
     assert scene.reconciliation.recovered
     yield scene
     await desk.supervisor.stop()
@@ -147,7 +147,7 @@ async def test_an_account_that_moves_is_not_accepted(scene: Scene) -> None:
         scene.account.money["USD"] -= 1
 
     scene.account.on_balances = move
-    with pytest.raises(Unavailable, match="moves"):
+    with pytest.raises(Unavailable, match="changed"):
         await scene.reconciliation.accept_venue("anna", "it was me")
     assert scene.desk.book.expected["USD"] == 5000
 
@@ -156,11 +156,11 @@ async def test_a_difference_counts_after_two_looks_with_nothing_in_flight(scene:
     """The first of them may not be one at which an order was still on its way."""
     scene.account.money["USD"] -= 7
     order = await scene.sent("b", Side.BUY, "1", answered=False)
-    await scene.reconciliation.look_now()
+    await scene.reconciliation.check_now()
     scene.account.closed["O-b"] = replace(word(order, "O-b"), status=OrderStatus.CANCELLED)
-    await scene.reconciliation.look_now()
+    await scene.reconciliation.check_now()
     assert scene.held == []
-    await scene.reconciliation.look_now()
+    await scene.reconciliation.check_now()
     assert scene.held == ["recovery-balance-USD"]
 
 
@@ -186,9 +186,9 @@ async def test_what_was_counted_is_not_read_again_while_a_person_is_awaited(
     scene.account.money["USD"] -= 7
     scene.account.page = page
     for _ in range(2):
-        await scene.reconciliation.look_now()
+        await scene.reconciliation.check_now()
     before = scene.account.asked_since[-1]
-    await scene.reconciliation.look_now()
+    await scene.reconciliation.check_now()
     assert (scene.account.asked_since[-1] > before) == page.complete
 
 
@@ -197,7 +197,7 @@ async def test_a_trade_of_ours_that_has_no_order_yet_is_read_again(scene: Scene)
     scene.account.trades = (a_trade(new_client_id("alpha")),)
     scene.account.money = {"BTC": Decimal(1), "USD": Decimal(4000)}
     for _ in range(3):
-        await scene.reconciliation.look_now()
+        await scene.reconciliation.check_now()
     first, *others = scene.account.asked_since[1:]
     assert others == [first] * 2
 
@@ -206,9 +206,9 @@ async def test_a_history_without_end_gives_the_orders_their_turn(scene: Scene) -
     """It is given up between two requests, and nothing follows from it."""
     scene.account.page = HistoryPage(following=Cursor())
     scene.account.money["USD"] -= 7
-    with pytest.raises(CommandFailed, match=f"within {MOST_SECONDS:g} s"):
-        await scene.reconciliation.look_now()
-    assert not scene.turn.locked()
+    with pytest.raises(CommandFailed, match=f"within {MAX_SECONDS:g} s"):
+        await scene.reconciliation.check_now()
+    assert not scene.order_lock.locked()
     assert scene.held == []
 
 
@@ -224,7 +224,7 @@ async def test_others_have_their_turn_between_two_pages(scene: Scene) -> None:
         return await request(scene.account)
 
     scene.desk.broker.call = call  # type: ignore[method-assign]
-    await scene.reconciliation.look_now()
+    await scene.reconciliation.check_now()
     assert asked == ["OpenOrders", "TradesHistory", "Ledgers", "BalanceEx", "OpenPositions"]
 
 
@@ -233,5 +233,5 @@ async def test_what_happens_while_pages_are_read_is_read_the_next_time(scene: Sc
     read: list[float] = []
     scene.account.on_balances = lambda: read.append(clock.timestamp())  # the end of the reading
     for _ in range(2):
-        await scene.reconciliation.look_now()
+        await scene.reconciliation.check_now()
     assert scene.account.asked_since[-1] + OVERLAP_SECONDS < read[0]

@@ -91,7 +91,7 @@ async def test_killed_in_the_middle_of_trading(
     await bot.start()
     await recovered(bot)
     await bot.orders.cancel_all()
-    await bot.reconciliation.look_now()
+    await bot.reconciliation.check_now()
     await agree(venue, bot)
     assert bot.agent.holds.holds == ()
     await bot.stop()
@@ -107,7 +107,7 @@ async def test_answers_that_are_lost(
     await venue.break_("lost_answer", methods=["AddOrder"], count=count, instead=instead)
     await until(lambda: len(venue.journal("order_added")) > count, within=60)
     await bot.orders.cancel_all()
-    await bot.reconciliation.look_now()
+    await bot.reconciliation.check_now()
     sent = [entry["client_order_id"] for entry in venue.journal("order_added")]
     assert len(sent) == len(set(sent))
     await agree(venue, bot)
@@ -117,7 +117,7 @@ async def test_deposit_is_counted_and_trading_goes_on(bot: Bot, venue: Venue) ->
     """A deposit is explained by the venue's ledger."""
     await recovered(bot)
     await venue.deposit("USD", "250.5")
-    await bot.reconciliation.look_now()
+    await bot.reconciliation.check_now()
     await until(lambda: not bot.agent.holds.holds and bot.book.expected["USD"] > 100_000)
     assert sample(bot.metrics, "trading_discrepancies_total", cause="balance") == 1
 
@@ -126,11 +126,11 @@ async def test_somebody_trades_on_the_account(bot: Bot, venue: Venue, tmp_path: 
     """It is counted at once, and a person must say that it was meant."""
     await recovered(bot)
     await venue.by_hand(pair="XBTUSD", type="sell", ordertype="market", volume="0.1")
-    await bot.reconciliation.look_now()
+    await bot.reconciliation.check_now()
     await held(bot, "recovery-external_trade-BTC/USD")
     assert "external_trade" in causes(tmp_path)
     await bot.orders.cancel_all()
-    await bot.reconciliation.look_now()
+    await bot.reconciliation.check_now()
     assert bot.book.expected == await told(venue)
     assert sample(bot.metrics, "trading_position_drift", symbol="BTC/USD") == 0
 
@@ -162,7 +162,7 @@ async def test_records_that_are_gone(
     await bot.start()
     await recovered(bot)
     await bot.orders.cancel_all()
-    await bot.reconciliation.look_now()
+    await bot.reconciliation.check_now()
     await agree(venue, bot)
     assert causes(tmp_path) or bot.book.positions
     await bot.stop()
@@ -186,7 +186,7 @@ async def test_a_crash_while_records_are_begun(
     await until(lambda: bot.reconciliation.recovered, within=60)
     assert not left
     await bot.orders.cancel_all()
-    await bot.reconciliation.look_now()
+    await bot.reconciliation.check_now()
     await agree(venue, bot)
     assert bot.agent.holds.holds == ()
     await bot.stop()
@@ -201,13 +201,13 @@ async def test_what_nothing_explains_is_a_persons_matter(
     # Nobody can take money out of the venue without an entry: so ours are made wrong instead.
     await bot.book.adopt_balances({**bot.book.expected, "USD": bot.book.expected["USD"] + 7})
     for _ in range(2):
-        await bot.reconciliation.look_now()
+        await bot.reconciliation.check_now()
     await held(bot, "recovery-balance-USD")
     assert sample(bot.metrics, "trading_balance_drift", currency="USD") == 7
     await bot.stop()
     again = Bot(config)
     await again.start()
-    await until(lambda: "settled by a person" in again.reconciliation.detail)
+    await until(lambda: "operator" in again.reconciliation.detail)
     assert not again.reconciliation.recovered
     assert sample(again.metrics, "trading_recovery_complete") == 0
     assert [hold.id for hold in again.agent.holds.holds] == ["recovery-balance-USD"]

@@ -7,7 +7,7 @@ from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
 from trading_ops.botkit.reconciliation.compare import compare
 from trading_ops.botkit.reconciliation.findings import Comparison
-from trading_ops.botkit.reconciliation.sides import Ours, Policy, Theirs
+from trading_ops.botkit.reconciliation.state import Policy, RecordedState, VenueState
 from trading_ops.botkit.venue.port import (
     Balance,
     History,
@@ -84,26 +84,26 @@ def run(
     held: str = "0",
     expected: tuple[str, str] = ("0", "1000"),
     opened: tuple[VenueOrder, ...] = (),
-    words: dict[str, VenueOrder | None] | None = None,
-    others: tuple[VenueOrder, ...] = (),
+    reports: dict[str, VenueOrder | None] | None = None,
+    unrecorded: tuple[VenueOrder, ...] = (),
     trades: tuple[VenueTrade, ...] = (),
     ledger: tuple[LedgerEntry, ...] = (),
     complete: bool = True,
-    adopted: tuple[tuple[str, str], ...] = (),
+    counted: tuple[tuple[str, str], ...] = (),
     there: tuple[str, str] = ("0", "1000"),
     reported: dict[str, Decimal] | None = None,
     policy: Policy | None = None,
     at_start: bool = True,
 ) -> Comparison:
     """Compare; `expected` and `there` are the balances in BTC and USD."""
-    ours = Ours(
+    ours = RecordedState(
         owns=lambda name: (name or "").startswith(PREFIX),
         orders={one.client_id: one for one in orders},
         positions={SYMBOL: Decimal(held)},
         expected=dict(zip(("BTC", "USD"), map(Decimal, expected), strict=True)),
-        adopted=adopted,
+        counted=counted,
     )
-    theirs = Theirs(
+    theirs = VenueState(
         snapshot=Snapshot(
             at=NOW,
             open_orders=opened,
@@ -114,7 +114,7 @@ def run(
             positions=reported or {},
         ),
         history=History(since=0, trades=trades, ledger=ledger, complete=complete),
-        words=words or {},
-        others={one.venue_id: one for one in others},
+        reports=reports or {},
+        unrecorded={one.venue_id: one for one in unrecorded},
     )
     return compare(ours, theirs, policy or Policy(), now=NOW, at_start=at_start)

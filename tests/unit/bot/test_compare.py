@@ -9,19 +9,19 @@ from tests.unit.bot.reconciled import NOW, SYMBOL, deposit, order, run, trade, w
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import OrderStatus
 from trading_ops.botkit.reconciliation.findings import (
-    Adopt,
-    Cancel,
-    CountLedger,
+    AdoptOrder,
+    CancelOrder,
+    CountLedgerEntry,
     CountTrade,
-    End,
-    Hear,
-    Shrink,
+    EndOrder,
+    ReducePosition,
+    UpdateOrder,
 )
-from trading_ops.botkit.reconciliation.sides import Orphans, Policy, Strangers
+from trading_ops.botkit.reconciliation.state import ExternalTradePolicy, OrphanPolicy, Policy
 
 FILLED, CANCELLED = OrderStatus.FILLED, OrderStatus.CANCELLED
 SUBMITTED, PARTLY = OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED
-ADOPT = Policy(orphans=Orphans.ADOPT, strangers=Strangers.ADOPT)
+ADOPT = Policy(orphaned_orders=OrphanPolicy.ADOPT, external_trades=ExternalTradePolicy.ADOPT)
 
 # name: what is given, the findings as (cause, remedy), the kinds of the steps
 CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
@@ -29,45 +29,45 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
     "filled while we were away": (
         {
             "orders": (order(),),
-            "words": {"own-1": word(filled="2", status=FILLED)},
+            "reports": {"own-1": word(filled="2", status=FILLED)},
             "there": ("2", "799.8"),
         },
         [("missed_fill", "heal"), ("finished_order", "heal")],
-        [Hear],
+        [UpdateOrder],
     ),
     "cancelled while we were away": (
-        {"orders": (order(),), "words": {"own-1": word(status=CANCELLED)}},
+        {"orders": (order(),), "reports": {"own-1": word(status=CANCELLED)}},
         [("finished_order", "heal")],
-        [Hear],
+        [UpdateOrder],
     ),
     "partly filled and still open": (
         {"orders": (order(),), "opened": (word(filled="1"),), "there": ("1", "899.9")},
         [("missed_fill", "heal")],
-        [Hear],
+        [UpdateOrder],
     ),
     "a fill that was told late, after the order had ended here": (
         {
             "orders": (order(status=CANCELLED),),
-            "words": {"own-1": word(filled="1", status=CANCELLED)},
+            "reports": {"own-1": word(filled="1", status=CANCELLED)},
             "there": ("1", "899.9"),
         },
         [("missed_fill", "heal")],
-        [Hear],
+        [UpdateOrder],
     ),
     "the answer was lost, and the order is there": (
         {"orders": (order(status=SUBMITTED, venue_id=None),), "opened": (word(),)},
         [],
-        [Hear],
+        [UpdateOrder],
     ),
     "the answer was lost, and the order was filled: its trade is nobody else's": (
         {
             "orders": (order(status=SUBMITTED, venue_id=None),),
-            "words": {"own-1": word(filled="1", status=FILLED)},
+            "reports": {"own-1": word(filled="1", status=FILLED)},
             "trades": (trade(venue_id="V1", side=Side.BUY),),
             "there": ("1", "899.9"),
         },
         [("missed_fill", "heal"), ("finished_order", "heal")],
-        [Hear],
+        [UpdateOrder],
     ),
     "the answer was lost, and the order is partly filled": (
         {
@@ -77,17 +77,17 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
             "there": ("1", "899.9"),
         },
         [("missed_fill", "heal")],
-        [Hear],
+        [UpdateOrder],
     ),
     "the answer was lost, and the order never arrived": (
-        {"orders": (order(status=SUBMITTED, venue_id=None),), "words": {"own-1": None}},
+        {"orders": (order(status=SUBMITTED, venue_id=None),), "reports": {"own-1": None}},
         [("lost_order", "heal")],
-        [End],
+        [EndOrder],
     ),
     "sent a moment ago: it may still arrive": (
         {
             "orders": (order(status=SUBMITTED, venue_id=None, created_at=NOW - 1),),
-            "words": {"own-1": None},
+            "reports": {"own-1": None},
         },
         [("lost_order", "wait")],
         [],
@@ -95,28 +95,28 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
     "an orphan is recorded and cancelled": (
         {"opened": (word("own-9"),)},
         [("orphaned_order", "cancel")],
-        [Adopt, Cancel],
+        [AdoptOrder, CancelOrder],
     ),
     "an orphan that is partly filled counts": (
         {"opened": (word("own-9", filled="1"),), "there": ("1", "899.9")},
         [("orphaned_order", "cancel")],
-        [Adopt, Cancel],
+        [AdoptOrder, CancelOrder],
     ),
     "an orphan is adopted by setting": (
         {"opened": (word("own-9"),), "policy": ADOPT},
         [("orphaned_order", "heal")],
-        [Adopt],
+        [AdoptOrder],
     ),
     "somebody else's open order is none of ours": ({"opened": (word("theirs"),)}, [], []),
     "an open order without any id is none of ours": ({"opened": (word(None),)}, [], []),
     "a fill of an order that we forgot": (
         {
             "trades": (trade(venue_id="V9", side=Side.BUY),),
-            "others": (word("own-9", filled="1", status=FILLED),),
+            "unrecorded": (word("own-9", filled="1", status=FILLED),),
             "there": ("1", "899.9"),
         },
         [("unknown_fill", "heal")],
-        [Adopt],
+        [AdoptOrder],
     ),
     "two fills of it are one order": (
         {
@@ -124,11 +124,11 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
                 trade("T1", venue_id="V9", side=Side.BUY),
                 trade("T2", venue_id="V9", side=Side.BUY),
             ),
-            "others": (word("own-9", filled="2", status=FILLED),),
+            "unrecorded": (word("own-9", filled="2", status=FILLED),),
             "there": ("2", "799.8"),
         },
         [("unknown_fill", "heal")],
-        [Adopt],
+        [AdoptOrder],
     ),
     "our own recorded trade is no news": (
         {"orders": (order(status=FILLED),), "trades": (trade(venue_id="V1"),)},
@@ -150,7 +150,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
             "expected": ("2", "1100"),
             "trades": (trade(),),
             "there": ("2", "1100"),
-            "adopted": (("trade", "T1"),),
+            "counted": (("trade", "T1"),),
         },
         [],
         [],
@@ -164,15 +164,15 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
             "policy": ADOPT,
         },
         [("external_trade", "heal"), ("quantity_smaller", "heal")],
-        [CountTrade, Shrink],
+        [CountTrade, ReducePosition],
     ),
     "a deposit": (
         {"ledger": (deposit(),), "there": ("0", "1009")},
         [("balance", "heal")],
-        [CountLedger],
+        [CountLedgerEntry],
     ),
     "a deposit that was counted before": (
-        {"ledger": (deposit(),), "adopted": (("ledger", "L1"),)},
+        {"ledger": (deposit(),), "counted": (("ledger", "L1"),)},
         [],
         [],
     ),
@@ -248,7 +248,7 @@ def test_what_was_heard_between_is_no_news_and_proves_nothing() -> None:
     found = run(orders=(order(),), opened=(word(filled="1"),), there=("1", "899.9"), at_start=False)
     assert not found.discrepancies
     assert found.in_flight
-    assert [type(step) for step in found.steps] == [Hear]
+    assert [type(step) for step in found.steps] == [UpdateOrder]
 
 
 @pytest.mark.parametrize(
@@ -271,13 +271,13 @@ def test_partly_filled_order_that_is_lost_ends_as_cancelled() -> None:
     held = order(status=PARTLY, filled=Decimal(1), cost=Decimal(100), fee=Decimal("0.1"))
     found = run(
         orders=(held,),
-        words={"own-1": None},
+        reports={"own-1": None},
         held="1",
         expected=("1", "899.9"),
         there=("1", "899.9"),
     )
     (step,) = found.steps
-    assert isinstance(step, End)
+    assert isinstance(step, EndOrder)
     assert step.status is CANCELLED
     assert not found.drift
 
@@ -289,13 +289,13 @@ def test_forgotten_orders_are_told_in_the_order_of_their_trades() -> None:
             trade("T2", venue_id="V9", side=Side.SELL, at=NOW - 1),
             trade("T1", venue_id="V8", side=Side.BUY, at=NOW - 2),
         ),
-        others=(
+        unrecorded=(
             word("own-9", filled="1", status=FILLED, side=Side.SELL),
             word("own-8", filled="1", status=FILLED),
         ),
         there=("0", "999.8"),
     )
-    assert [step.word.client_id for step in found.steps if isinstance(step, Adopt)] == [
+    assert [step.report.client_id for step in found.steps if isinstance(step, AdoptOrder)] == [
         "own-8",
         "own-9",
     ]

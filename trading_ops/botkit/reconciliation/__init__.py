@@ -1,4 +1,6 @@
-"""Our records against the venue's word: what differs, why, and what is safe to mend.
+"""Reconciliation: compares the bot's records with the venue, and corrects what is certain.
 
-`gather` asks, `compare` judges and touches nothing, `heal` carries out, `component` says when.
+`collect` reads both sides, `compare` finds discrepancies without changing anything, `apply` carries
+out the corrections, and `component` schedules the comparisons and halts the bot for drift that
+needs an operator.
 """

@@ -1,8 +1,8 @@
-"""Compares records and venue: pure, so that each case is a row of a table.
+"""Compares records and venue: a pure function, tested as a table of cases.
 
-The venue is the truth about what happened, and our records are the truth about what we meant. What
-an order of ours, a trade or an entry of the ledger explains is healed; what nothing explains is a
-person's matter. What the venue did not tell proves nothing.
+The venue is the source of truth about what happened, the records about what the bot intended. A
+difference that an order of the bot, a trade or a ledger entry explains is corrected. A difference
+without an explanation is drift, and needs an operator. Missing answers of the venue prove nothing.
 """
 
 from collections.abc import Iterator
@@ -17,239 +17,265 @@ from trading_ops.botkit.orders.order import (
     progress,
 )
 from trading_ops.botkit.reconciliation.findings import (
-    Adopt,
-    Cancel,
+    AdoptOrder,
+    CancelOrder,
     Cause,
     Comparison,
-    CountLedger,
+    CountLedgerEntry,
     CountTrade,
     Discrepancy,
     Drift,
-    End,
-    Hear,
+    EndOrder,
+    ReducePosition,
     Remedy,
-    Shrink,
     Step,
+    UpdateOrder,
 )
 from trading_ops.botkit.reconciliation.projected import Projected
-from trading_ops.botkit.reconciliation.sides import Orphans, Ours, Policy, Strangers, Theirs
+from trading_ops.botkit.reconciliation.state import (
+    ExternalTradePolicy,
+    OrphanPolicy,
+    Policy,
+    RecordedState,
+    VenueState,
+)
 from trading_ops.botkit.venue.port import VenueTrade
 
 
 def compare(
-    ours: Ours, theirs: Theirs, policy: Policy, *, now: float, at_start: bool
+    recorded: RecordedState,
+    venue: VenueState,
+    policy: Policy,
+    *,
+    now: float,
+    at_start: bool,
 ) -> Comparison:
-    """Return what differs and what to do about it.
+    """Return the discrepancies, and the steps that correct them.
 
     Args:
-        ours: the records.
-        theirs: the venue's whole answers.
-        policy: of the settings.
+        recorded: the bot's side.
+        venue: the venue's side, complete answers only.
+        policy: from the settings.
         now: seconds since the epoch.
-        at_start: whether the bot was away, so that what it missed is worth telling.
+        at_start: whether the bot was down before, so that what it missed is reported.
     """
-    return _Comparing(ours, theirs, policy, now=now, at_start=at_start).result()
+    return _Comparing(recorded, venue, policy, now=now, at_start=at_start).result()
 
 
 class _Comparing:
     def __init__(
-        self, ours: Ours, theirs: Theirs, policy: Policy, *, now: float, at_start: bool
+        self,
+        recorded: RecordedState,
+        venue: VenueState,
+        policy: Policy,
+        *,
+        now: float,
+        at_start: bool,
     ) -> None:
-        self._ours = ours
-        self._theirs = theirs
+        self._recorded = recorded
+        self._venue = venue
         self._policy = policy
         self._now = now
         self._at_start = at_start
         self._found: list[Discrepancy] = []
         self._steps: list[Step] = []
         self._in_flight = False
-        self._untold = False  # an order of ours has traded, and the venue did not show it
-        self._then = Projected(ours.expected, ours.positions)
+        self._unreported = False  # an own order has traded, and the venue did not return it
+        self._projected = Projected(recorded.expected, recorded.positions)
 
     def result(self) -> Comparison:
-        self._look_at_recorded()
-        self._look_at_orphans()
-        self._look_at_trades()
-        self._look_at_ledger()
-        drift = self._look_at_what_is_there()
-        if not self._theirs.history.complete:
-            self._note(
+        self._compare_recorded_orders()
+        self._compare_orphans()
+        self._compare_trades()
+        self._compare_ledger()
+        drift = self._drift()
+        if not self._venue.history.complete:
+            self._add(
                 Cause.PARTIAL_HISTORY,
                 Remedy.HALT if drift else Remedy.LEAVE,
                 subject="history",
-                theirs=f"{len(self._theirs.history.trades)} trades, not all",
-                detail="what is missing may explain the difference" if drift else "nothing differs",
+                theirs=f"{len(self._venue.history.trades)} trades, not all",
+                detail="the missing part may explain the drift" if drift else "no drift",
             )
         return Comparison(
             discrepancies=tuple(self._found),
             steps=tuple(self._steps),
             drift=drift,
             in_flight=self._in_flight,
-            read_at=self._theirs.snapshot.at,
-            counted=self._theirs.history.complete and not self._in_flight and not self._untold,
+            read_at=self._venue.snapshot.at,
+            all_counted=self._venue.history.complete
+            and not self._in_flight
+            and not self._unreported,
         )
 
     # Orders
 
-    def _look_at_recorded(self) -> None:
-        open_words = {
-            word.client_id: word
-            for word in self._theirs.snapshot.open_orders
-            if word.client_id is not None
+    def _compare_recorded_orders(self) -> None:
+        open_reports = {
+            report.client_id: report
+            for report in self._venue.snapshot.open_orders
+            if report.client_id is not None
         }
-        for order in self._ours.orders.values():
-            word = open_words.get(order.client_id) or self._theirs.words.get(order.client_id)
-            if word is not None:
-                self._hear(order, word)
-            elif order.status.alive and order.client_id in self._theirs.words:
-                self._lose(order)
+        for order in self._recorded.orders.values():
+            report = open_reports.get(order.client_id) or self._venue.reports.get(order.client_id)
+            if report is not None:
+                self._update(order, report)
+            elif order.status.alive and order.client_id in self._venue.reports:
+                self._handle_lost(order)
             elif order.status.alive:
-                self._in_flight = True  # nobody asked about it: it was sent while we read
+                self._in_flight = True  # not asked about: it was sent while the venue was read
 
-    def _hear(self, order: Order, word: VenueOrder) -> None:
-        after, fill = progress(order, word)
+    def _update(self, order: Order, report: VenueOrder) -> None:
+        after, fill = progress(order, report)
         if after == order:
             return
-        self._steps.append(Hear(order=order, word=word))
+        self._steps.append(UpdateOrder(order=order, report=report))
         if fill is not None:
-            self._then.fill(order, fill)
+            self._projected.fill(order, fill)
             self._in_flight = self._in_flight or not self._at_start
             if self._at_start or not order.status.alive:
-                told = f"{after.filled} of {order.quantity}"
-                self._note(Cause.MISSED_FILL, Remedy.HEAL, order.client_id, order.filled, told)
+                filled = f"{after.filled} of {order.quantity}"
+                self._add(Cause.MISSED_FILL, Remedy.CORRECT, order.client_id, order.filled, filled)
         if self._at_start and order.status.alive and not after.status.alive:
-            self._note(
-                Cause.FINISHED_ORDER, Remedy.HEAL, order.client_id, order.status, after.status
+            self._add(
+                Cause.FINISHED_ORDER, Remedy.CORRECT, order.client_id, order.status, after.status
             )
 
-    def _lose(self, order: Order) -> None:
+    def _handle_lost(self, order: Order) -> None:
         if self._now - order.created_at <= self._policy.lost_seconds:
-            # A request that is delayed may still arrive.
+            # A delayed request may still arrive.
             self._in_flight = True
-            self._note(Cause.LOST_ORDER, Remedy.WAIT, order.client_id, order.status, "unknown")
+            self._add(Cause.LOST_ORDER, Remedy.WAIT, order.client_id, order.status, "unknown")
             return
         filled = order.filled > 0
         status = OrderStatus.CANCELLED if filled else OrderStatus.REJECTED
-        self._steps.append(End(order=order, status=status, reason="the venue does not know it"))
-        self._note(Cause.LOST_ORDER, Remedy.HEAL, order.client_id, order.status, "unknown")
+        self._steps.append(
+            EndOrder(order=order, status=status, reason="the venue does not know it")
+        )
+        self._add(Cause.LOST_ORDER, Remedy.CORRECT, order.client_id, order.status, "unknown")
 
-    def _look_at_orphans(self) -> None:
-        for word in self._theirs.snapshot.open_orders:
-            if not self._ours.owns(word.client_id) or word.client_id in self._ours.orders:
+    def _compare_orphans(self) -> None:
+        for report in self._venue.snapshot.open_orders:
+            if (
+                not self._recorded.owns(report.client_id)
+                or report.client_id in self._recorded.orders
+            ):
                 continue
-            adopts = self._policy.orphans is Orphans.ADOPT
-            self._adopt(word)
+            adopts = self._policy.orphaned_orders is OrphanPolicy.ADOPT
+            self._adopt(report)
             if not adopts:
-                self._steps.append(Cancel(venue_id=word.venue_id))
-            self._note(
+                self._steps.append(CancelOrder(venue_id=report.venue_id))
+            self._add(
                 Cause.ORPHANED_ORDER,
-                Remedy.HEAL if adopts else Remedy.CANCEL,
-                word.client_id or word.venue_id,
+                Remedy.CORRECT if adopts else Remedy.CANCEL,
+                report.client_id or report.venue_id,
                 "unknown",
-                f"{word.side} {word.quantity} {word.symbol}, filled {word.filled}",
+                f"{report.side} {report.quantity} {report.symbol}, filled {report.filled}",
             )
 
-    def _adopt(self, word: VenueOrder) -> None:
-        """Record it in any case: a cancel may come too late, and then its fills must count."""
-        self._steps.append(Adopt(word=word))
-        order = adopted(word, word.client_id or word.venue_id, self._now)
-        fill = progress(order, word)[1]
+    def _adopt(self, report: VenueOrder) -> None:
+        """Record the order even if it is to be cancelled: it may fill before the cancel."""
+        self._steps.append(AdoptOrder(report=report))
+        order = adopted(report, report.client_id or report.venue_id, self._now)
+        fill = progress(order, report)[1]
         if fill is not None:
-            self._then.fill(word, fill)
+            self._projected.fill(report, fill)
 
-    # What happened
+    # History
 
-    def _look_at_trades(self) -> None:
-        recorded = self._recorded_ids()
-        open_now = {word.venue_id for word in self._theirs.snapshot.open_orders}
-        taken: set[str] = set()
+    def _compare_trades(self) -> None:
+        recorded_ids = self._recorded_venue_ids()
+        open_ids = {report.venue_id for report in self._venue.snapshot.open_orders}
+        adopted_ids: set[str] = set()
         # Oldest first: what is sold must have been bought before.
-        for trade in sorted(self._theirs.history.trades, key=lambda one: (one.at, one.trade_id)):
-            if trade.venue_id in recorded or trade.client_id in self._ours.orders:
+        for trade in sorted(self._venue.history.trades, key=lambda one: (one.at, one.trade_id)):
+            if trade.venue_id in recorded_ids or trade.client_id in self._recorded.orders:
                 continue
-            word = self._theirs.others.get(trade.venue_id)
-            client_id = trade.client_id or (word.client_id if word else None)
-            if client_id in self._ours.orders:
+            report = self._venue.unrecorded.get(trade.venue_id)
+            client_id = trade.client_id or (report.client_id if report else None)
+            if client_id in self._recorded.orders:
                 continue
-            if self._ours.owns(client_id):
-                self._untold = self._untold or word is None
-                if word is not None and trade.venue_id not in open_now | taken:
-                    taken.add(trade.venue_id)
-                    self._adopt(word)
-                    told = f"{word.filled} {word.symbol}"
-                    self._note(Cause.UNKNOWN_FILL, Remedy.HEAL, client_id or "", "unknown", told)
-            elif ("trade", trade.trade_id) not in self._ours.adopted:
-                self._meet_stranger(trade)
+            if self._recorded.owns(client_id):
+                self._unreported = self._unreported or report is None
+                if report is not None and trade.venue_id not in open_ids | adopted_ids:
+                    adopted_ids.add(trade.venue_id)
+                    self._adopt(report)
+                    filled = f"{report.filled} {report.symbol}"
+                    self._add(
+                        Cause.UNKNOWN_FILL, Remedy.CORRECT, client_id or "", "unknown", filled
+                    )
+            elif ("trade", trade.trade_id) not in self._recorded.counted:
+                self._count_external(trade)
 
-    def _recorded_ids(self) -> set[str | None]:
-        """Return the venue's ids of our recorded orders, those of lost answers among them."""
-        told = [*self._theirs.snapshot.open_orders, *filter(None, self._theirs.words.values())]
-        return {order.venue_id for order in self._ours.orders.values()} | {
-            word.venue_id for word in told if word.client_id in self._ours.orders
+    def _recorded_venue_ids(self) -> set[str | None]:
+        """Return the venue ids of the recorded orders, those with a lost answer included."""
+        reported = [*self._venue.snapshot.open_orders, *filter(None, self._venue.reports.values())]
+        return {order.venue_id for order in self._recorded.orders.values()} | {
+            report.venue_id for report in reported if report.client_id in self._recorded.orders
         }
 
-    def _meet_stranger(self, trade: VenueTrade) -> None:
+    def _count_external(self, trade: VenueTrade) -> None:
         self._steps.append(CountTrade(trade=trade))
-        self._then.trade(trade)
-        halts = self._policy.strangers is Strangers.HALT
-        self._note(
+        self._projected.trade(trade)
+        halts = self._policy.external_trades is ExternalTradePolicy.HALT
+        self._add(
             Cause.EXTERNAL_TRADE,
-            Remedy.HALT if halts else Remedy.HEAL,
+            Remedy.HALT if halts else Remedy.CORRECT,
             trade.symbol,
             "unknown",
             f"{trade.side} {trade.quantity} for {trade.cost} (trade {trade.trade_id})",
         )
 
-    def _look_at_ledger(self) -> None:
-        for entry in self._theirs.history.ledger:
-            if ("ledger", entry.ledger_id) in self._ours.adopted:
+    def _compare_ledger(self) -> None:
+        for entry in self._venue.history.ledger:
+            if ("ledger", entry.ledger_id) in self._recorded.counted:
                 continue
-            self._steps.append(CountLedger(entry=entry))
-            before = self._then.enter(entry)
-            told = f"{entry.kind} of {entry.amount} (entry {entry.ledger_id})"
-            self._note(Cause.BALANCE, Remedy.HEAL, entry.currency, before, told)
+            self._steps.append(CountLedgerEntry(entry=entry))
+            before = self._projected.enter(entry)
+            change = f"{entry.kind} of {entry.amount} (entry {entry.ledger_id})"
+            self._add(Cause.BALANCE, Remedy.CORRECT, entry.currency, before, change)
 
-    # What is there
+    # Balances and positions
 
-    def _look_at_what_is_there(self) -> Drift:
+    def _drift(self) -> Drift:
         balances = dict(self._balance_drift())
         positions: dict[str, Decimal] = {}
-        reported = self._theirs.snapshot.positions
-        for symbol in sorted({*self._then.positions, *reported}):
+        reported = self._venue.snapshot.positions
+        for symbol in sorted({*self._projected.positions, *reported}):
             if symbol in reported:
-                positions[symbol] = self._look_at_reported(symbol, reported[symbol])
+                positions[symbol] = self._reported_position_drift(symbol, reported[symbol])
             else:
                 base = symbol.partition("/")[0]
-                positions[symbol] = self._look_at_spot(symbol, base, balances.get(base, ZERO))
+                positions[symbol] = self._spot_drift(symbol, base, balances.get(base, ZERO))
         bases = {symbol.partition("/")[0] for symbol in positions if symbol not in reported}
         for currency, drift in balances.items():
             if drift and currency not in bases:
-                ours = self._then.expected.get(currency, ZERO)
-                self._note(Cause.BALANCE, Remedy.HALT, currency, ours, ours - drift)
+                ours = self._projected.expected.get(currency, ZERO)
+                self._add(Cause.BALANCE, Remedy.HALT, currency, ours, ours - drift)
         return Drift(positions=positions, balances=balances)
 
     def _balance_drift(self) -> Iterator[tuple[str, Decimal]]:
-        told = self._theirs.snapshot.balances
-        for currency in sorted({*self._then.expected, *told}):
-            theirs = told[currency].total if currency in told else ZERO
-            yield currency, self._then.expected.get(currency, ZERO) - theirs
+        balances = self._venue.snapshot.balances
+        for currency in sorted({*self._projected.expected, *balances}):
+            theirs = balances[currency].total if currency in balances else ZERO
+            yield currency, self._projected.expected.get(currency, ZERO) - theirs
 
-    def _look_at_spot(self, symbol: str, base: str, drift: Decimal) -> Decimal:
-        """Return the drift of a position that is a balance of its base currency."""
-        position = self._then.positions.get(symbol, ZERO)
+    def _spot_drift(self, symbol: str, base: str, drift: Decimal) -> Decimal:
+        """Return the drift of a spot position, which is a balance of its base currency."""
+        position = self._projected.positions.get(symbol, ZERO)
         if drift > 0:
-            self._note(Cause.QUANTITY_SMALLER, Remedy.HALT, symbol, position, position - drift)
+            self._add(Cause.QUANTITY_SMALLER, Remedy.HALT, symbol, position, position - drift)
         elif drift < 0:
-            self._note(Cause.QUANTITY_LARGER, Remedy.HALT, symbol, position, position - drift)
-        elif (there := max(ZERO, self._then.expected.get(base, ZERO))) < position:
-            # Every change of the balance is explained: somebody sold what the bot had bought.
-            self._steps.append(Shrink(symbol=symbol, quantity=there))
-            self._note(Cause.QUANTITY_SMALLER, Remedy.HEAL, symbol, position, there)
+            self._add(Cause.QUANTITY_LARGER, Remedy.HALT, symbol, position, position - drift)
+        elif (there := max(ZERO, self._projected.expected.get(base, ZERO))) < position:
+            # Every change of the balance is explained: an external trade sold the bot's position.
+            self._steps.append(ReducePosition(symbol=symbol, quantity=there))
+            self._add(Cause.QUANTITY_SMALLER, Remedy.CORRECT, symbol, position, there)
         return drift
 
-    def _look_at_reported(self, symbol: str, theirs: Decimal) -> Decimal:
-        """Return the drift of a position that the venue itself keeps."""
-        ours = self._then.positions.get(symbol, ZERO)
+    def _reported_position_drift(self, symbol: str, theirs: Decimal) -> Decimal:
+        """Return the drift of a position that the venue reports apart from balances."""
+        ours = self._projected.positions.get(symbol, ZERO)
         if ours == theirs:
             return ZERO
         if ours * theirs < 0:
@@ -258,10 +284,10 @@ class _Comparing:
             cause = Cause.QUANTITY_SMALLER
         else:
             cause = Cause.QUANTITY_LARGER
-        self._note(cause, Remedy.HALT, symbol, ours, theirs)
+        self._add(cause, Remedy.HALT, symbol, ours, theirs)
         return ours - theirs
 
-    def _note(
+    def _add(
         self,
         cause: Cause,
         remedy: Remedy,

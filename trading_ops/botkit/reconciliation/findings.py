@@ -1,4 +1,4 @@
-"""What a comparison finds, and what is to be done about it."""
+"""What a comparison finds, and the steps that correct it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,48 +13,61 @@ class Cause(StrEnum):
     """Why records and venue differ."""
 
     ORPHANED_ORDER = "orphaned_order"
-    """It rests at the venue, and our records do not know it."""
+    """The bot's order is open at the venue, and is not in the records."""
 
     LOST_ORDER = "lost_order"
-    """It is alive in our records, and the venue does not know it."""
+    """The order is open in the records, and the venue does not know it."""
 
     MISSED_FILL = "missed_fill"
+    """A recorded order has a fill that is not recorded."""
+
     UNKNOWN_FILL = "unknown_fill"
-    """A trade of an order that is ours by its id, and that our records do not know."""
+    """A fill of an order that is the bot's by its id and is not in the records."""
 
     FINISHED_ORDER = "finished_order"
-    """It ended while nobody listened."""
+    """The order ended while the bot was not connected."""
 
     QUANTITY_SMALLER = "quantity_smaller"
+    """The position at the venue is smaller than the recorded one."""
+
     QUANTITY_LARGER = "quantity_larger"
+    """The position at the venue is larger than the recorded one."""
+
     SIDE_FLIPPED = "side_flipped"
+    """The position at the venue has the opposite sign."""
+
     EXTERNAL_TRADE = "external_trade"
-    """Somebody else trades on the account."""
+    """A trade on the account that the bot did not order."""
 
     PARTIAL_HISTORY = "partial_history"
+    """The venue did not return the whole history."""
+
     BALANCE = "balance"
+    """A balance differs from the expected one."""
 
 
 class Remedy(StrEnum):
     """What is done about a discrepancy."""
 
-    HEAL = "heal"
-    """The records follow the venue: nothing about it is in doubt."""
+    CORRECT = "heal"
+    """The records are changed to match the venue: the cause is certain."""
 
     CANCEL = "cancel"
+    """The order is recorded and cancelled at the venue."""
+
     LEAVE = "leave"
-    """It is noted, and changes nothing."""
+    """It is reported, and nothing changes."""
 
     WAIT = "wait"
-    """It may be on its way; the next comparison knows more."""
+    """A request may still be under way; the next comparison decides."""
 
     HALT = "halt"
-    """A person must look: nothing is submitted until then."""
+    """An operator must decide; nothing is submitted until then."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Discrepancy:
-    """One difference."""
+    """One difference between records and venue."""
 
     cause: Cause
     remedy: Remedy
@@ -62,12 +75,16 @@ class Discrepancy:
     """An order's id, a symbol or a currency."""
 
     ours: str
+    """The recorded value."""
+
     theirs: str
+    """The venue's value."""
+
     detail: str = ""
 
 
-def told(found: Iterable[Discrepancy]) -> list[dict[str, str]]:
-    """Return discrepancies as an event keeps them."""
+def event_detail(found: Iterable[Discrepancy]) -> list[dict[str, str]]:
+    """Return discrepancies as they are stored in an event."""
     return [
         {"cause": one.cause, "remedy": one.remedy, "subject": one.subject}
         | {"ours": one.ours, "theirs": one.theirs, "detail": one.detail}
@@ -75,20 +92,20 @@ def told(found: Iterable[Discrepancy]) -> list[dict[str, str]]:
     ]
 
 
-# What is to be done, in this order; each is safe to repeat.
+# The steps, applied in the order in which they were found. Each may be repeated safely.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hear:
-    """Take the venue's word on an order that is recorded."""
+class UpdateOrder:
+    """Apply the venue's report to a recorded order."""
 
     order: Order
-    word: VenueOrder
+    report: VenueOrder
 
 
 @dataclass(frozen=True, kw_only=True)
-class End:
-    """Note the end of an order that the venue does not know."""
+class EndOrder:
+    """Record the end of an order that the venue does not know."""
 
     order: Order
     status: OrderStatus
@@ -96,74 +113,85 @@ class End:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adopt:
-    """Record an order that is ours and was not recorded, with all its fills."""
+class AdoptOrder:
+    """Record an order of the bot that is not in the records, with all its fills."""
 
-    word: VenueOrder
+    report: VenueOrder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cancel:
-    """Cancel an order that nobody looks after."""
+class CancelOrder:
+    """Cancel an orphaned order at the venue."""
 
     venue_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class CountTrade:
-    """Count somebody else's trade in the expected balances, once."""
+    """Count an external trade in the expected balances, once."""
 
     trade: VenueTrade
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountLedger:
+class CountLedgerEntry:
     """Count a deposit, a withdrawal or an adjustment, once."""
 
     entry: LedgerEntry
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shrink:
-    """Lower a position to what is there: somebody else sold the rest, and that is known."""
+class ReducePosition:
+    """Lower a recorded position to the balance, where external sells explain the difference."""
 
     symbol: str
     quantity: Decimal
 
 
-Step = Hear | End | Adopt | Cancel | CountTrade | CountLedger | Shrink
+Step = (
+    UpdateOrder
+    | EndOrder
+    | AdoptOrder
+    | CancelOrder
+    | CountTrade
+    | CountLedgerEntry
+    | ReducePosition
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """What stays different when all steps were taken: ours minus the venue's."""
+    """What still differs once all steps are applied: the recorded value minus the venue's."""
 
     positions: Mapping[str, Decimal]
+    """By symbol."""
+
     balances: Mapping[str, Decimal]
+    """By currency."""
 
     def __bool__(self) -> bool:
-        """Say whether anything differs."""
+        """Return whether anything differs."""
         return any(self.positions.values()) or any(self.balances.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All that one comparison found."""
+    """The result of one comparison."""
 
     discrepancies: tuple[Discrepancy, ...]
     steps: tuple[Step, ...]
     drift: Drift
     in_flight: bool
-    """Whether something was on its way while the venue was read, so that drift proves nothing."""
+    """Whether a request or fill was under way while the venue was read: drift proves nothing."""
 
     read_at: float = 0.0
     """When the venue was first asked, in seconds since the epoch."""
 
-    counted: bool = True
-    """Whether all that happened until then is in the records once the steps are taken, so that it
-    need not be read again."""
+    all_counted: bool = True
+    """Whether everything up to `read_at` is recorded once the steps are applied, so that the
+    watermark may advance."""
 
     @property
     def halting(self) -> tuple[Discrepancy, ...]:
-        """Return what only a person can settle."""
+        """Return the discrepancies that need an operator."""
         return tuple(one for one in self.discrepancies if one.remedy is Remedy.HALT)

@@ -1,4 +1,4 @@
-"""Balances and positions as they will be when the steps of a comparison were taken."""
+"""Balances and positions as they will be once the steps of a comparison are applied."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ from trading_ops.botkit.venue.port import LedgerEntry, VenueTrade
 
 
 class Projected:
-    """Begins with what the records say; each step adds what it will change."""
+    """Starts with the recorded values; each method adds the effect of one step."""
 
     def __init__(self, expected: Mapping[str, Decimal], positions: Mapping[str, Decimal]) -> None:
-        """Take balances by currency and positions by symbol."""
+        """Start with the recorded balances by currency and positions by symbol."""
         self.expected = dict(expected)
         self.positions = dict(positions)
 
     def fill(self, order: Order | VenueOrder, fill: Fill) -> None:
-        """Count a fill of an order of ours."""
+        """Count a fill of the bot's own order."""
         self._count(order.symbol, order.side, fill.quantity, fill.cost, fill.fee)
         sign = 1 if order.side is Side.BUY else -1
         before = self.positions.get(order.symbol, ZERO)
         self.positions[order.symbol] = before + sign * fill.quantity
 
     def trade(self, trade: VenueTrade) -> None:
-        """Count somebody else's trade: the balances are one, and the position is not his."""
+        """Count an external trade: it changes the account's balances, not the bot's position."""
         self._count(trade.symbol, trade.side, trade.quantity, trade.cost, trade.fee)
 
     def enter(self, entry: LedgerEntry) -> Decimal:

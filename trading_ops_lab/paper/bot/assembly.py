@@ -19,7 +19,7 @@ from trading_ops.botkit.orders.checks import (
 )
 from trading_ops.botkit.orders.hearing import Hearing
 from trading_ops.botkit.reconciliation.component import Reconciliation
-from trading_ops.botkit.reconciliation.sides import Policy
+from trading_ops.botkit.reconciliation.state import Policy
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.throttle import Throttle
@@ -127,16 +127,16 @@ class Assembled:
             broker=self.broker,
             book=self.book,
             store=self.store,
-            turn=self.orders.turn,
-            hold=self._hold,
+            order_lock=self.orders.lock,
+            place_hold=self._place_hold,
             policy=Policy(
-                orphans=config.orphaned_orders,
-                strangers=config.external_trades,
+                orphaned_orders=config.orphaned_orders,
+                external_trades=config.external_trades,
                 lost_seconds=config.lost_order_seconds,
             ),
             interval_seconds=config.reconcile_seconds,
             currencies=self._currencies,
-            away_seconds=lambda: self.lifeline.before.age_seconds,
+            downtime_seconds=lambda: self.lifeline.before.age_seconds,
         )
         self.account_feed = account_feed_of(
             config,
@@ -197,7 +197,7 @@ class Assembled:
         )
 
     def _compare_soon(self) -> None:
-        self.reconciliation.look_soon()
+        self.reconciliation.check_soon()
 
     def _checks(self) -> tuple[Check, ...]:
         """Return what every order must pass, the plainest reason first."""
@@ -220,7 +220,7 @@ class Assembled:
             *self.risk.checks,
         )
 
-    def _hold(self, hold_id: str, reason: str) -> None:
+    def _place_hold(self, hold_id: str, reason: str) -> None:
         """Halt the bot until a person lifts it; in force at once, and durable when this returns.
 
         Raises:

@@ -158,7 +158,7 @@ class Bot(Assembled):
     async def _compare_when_up(self) -> None:
         """Recover as soon as the venue answers, not after the pause of a failed comparison."""
         await self.broker.wait_up()
-        self.reconciliation.look_soon()
+        self.reconciliation.check_soon()
 
     async def _restore(self) -> None:
         self.book.restore(await self.store.load())

@@ -68,7 +68,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         return f"{await parts.orders.cancel_all()} orders were cancelled"
 
     async def reconcile_positions(_params: Params) -> str:
-        return await parts.reconciliation.look_now()
+        return await parts.reconciliation.check_now()
 
     async def accept_venue(params: Params) -> str:
         return await parts.reconciliation.accept_venue(params["owner"], params["reason"])

@@ -10,7 +10,7 @@ import msgspec
 from trading_ops.agent.confirmation import WAIT_SECONDS
 from trading_ops.botkit.leadership.settings import SharedRecords, check
 from trading_ops.botkit.nonces.issuer import Sharing
-from trading_ops.botkit.reconciliation.sides import Orphans, Strangers
+from trading_ops.botkit.reconciliation.state import ExternalTradePolicy, OrphanPolicy
 from trading_ops.botkit.risk.protection import Protection
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.botkit.shutdown import LONGEST_SECONDS, ShutdownSeconds
@@ -94,10 +94,10 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reconcile_seconds: Positive = 60.0
     """Time between two comparisons of records and venue."""
 
-    orphaned_orders: Orphans = Orphans.CANCEL
+    orphaned_orders: OrphanPolicy = OrphanPolicy.CANCEL
     """What becomes of an order at the venue that is the bot's and not in its records."""
 
-    external_trades: Strangers = Strangers.HALT
+    external_trades: ExternalTradePolicy = ExternalTradePolicy.HALT
     """What becomes of a trade that somebody else made on the account: `halt`, or `adopt` it."""
 
     nonces: Sharing = Sharing.OWNER

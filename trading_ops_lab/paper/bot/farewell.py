@@ -89,7 +89,7 @@ class Farewell:
 
     async def _compare(self) -> None:
         if self._parts.reconciliation.recovered:
-            await self._parts.reconciliation.look_now()
+            await self._parts.reconciliation.check_now()
 
     async def _disarm(self) -> None:
         if self._open:

@@ -74,7 +74,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         self._began = False
         self._denied: dict[str, str] = {}
         self._made_way: set[str] = set()
-        self.turn = asyncio.Lock()
+        self.lock = asyncio.Lock()
         """Held while orders are looked after; a fill that two hear of must count once."""
 
     async def work(self, asked: Mapping[str, Target]) -> None:
@@ -83,7 +83,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         Raises:
             Unavailable: the broker or the store is down; what was done so far stands.
         """
-        async with self.turn:
+        async with self.lock:
             await self._hearing.listen()
             if not self._began:
                 # Those of an earlier life were placed on older prices.
@@ -102,7 +102,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         Raises:
             Unavailable: the broker or the store is down; some may be cancelled.
         """
-        async with self.turn:
+        async with self.lock:
             await self._hearing.listen()
             return await self._hearing.cancel_all(stops=stops)
 
@@ -112,7 +112,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         Raises:
             Unavailable: the broker or the store is down; what was heard so far stands.
         """
-        async with self.turn:
+        async with self.lock:
             await self._hearing.listen()
 
     async def _step(self, symbol: str, target: Target, quote: Quote) -> None:

@@ -1,4 +1,4 @@
-"""Carries out what a comparison found safe; each step may be repeated."""
+"""Applies the steps that a comparison returned; each step may be repeated safely."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -10,14 +10,14 @@ from trading_ops.agent import Side
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.order import VenueOrder, adopted
 from trading_ops.botkit.reconciliation.findings import (
-    Adopt,
-    Cancel,
-    CountLedger,
+    AdoptOrder,
+    CancelOrder,
+    CountLedgerEntry,
     CountTrade,
-    End,
-    Hear,
-    Shrink,
+    EndOrder,
+    ReducePosition,
     Step,
+    UpdateOrder,
 )
 from trading_ops.botkit.records.orders import Adopted
 from trading_ops.botkit.venue.errors import VenueRefused
@@ -27,66 +27,69 @@ log = logs.get(__name__)
 
 
 class Canceller(Protocol):
-    """The part of the broker that is needed here."""
+    """The part of the broker that cancels orders."""
 
     async def call(self, endpoint: str, request: Callable[[Any], Awaitable[Any]]) -> Any:
         """Make a request.
 
         Raises:
             Unavailable: the venue cannot be asked now.
-            VenueRefused: it said no.
+            VenueRefused: it refused the request.
         """
         ...
 
 
-async def heal(step: Step, book: Book, broker: Canceller) -> None:
-    """Take one step.
+async def apply_step(step: Step, book: Book, broker: Canceller) -> None:
+    """Apply one step to the book, or cancel the order at the venue.
 
     Raises:
-        Unavailable: store or venue are down; what was done so far stands, and may be done again.
+        Unavailable: the store or the venue is unavailable. What was done is kept, and the step may
+            be applied again.
     """
     match step:
-        case Hear(order=order, word=word):
-            await book.hear(order, word)
-        case End(order=order, status=status, reason=reason):
+        case UpdateOrder(order=order, report=report):
+            await book.hear(order, report)
+        case EndOrder(order=order, status=status, reason=reason):
             await book.end(order, status, reason)
-        case Adopt(word=word):
-            await _adopt(book, word)
-        case Cancel(venue_id=venue_id):
+        case AdoptOrder(report=report):
+            await _adopt(book, report)
+        case CancelOrder(venue_id=venue_id):
             await _cancel(broker, venue_id)
         case CountTrade(trade=trade):
-            await book.adopt(adopted_of(step), amounts=amounts_of(trade), code="external_trade")
-        case CountLedger(entry=entry):
+            await book.adopt(
+                counted_event(step), amounts=balance_changes(trade), code="external_trade"
+            )
+        case CountLedgerEntry(entry=entry):
             changed = {entry.currency: entry.amount - entry.fee}
-            await book.adopt(adopted_of(step), amounts=changed, code="ledger_entry")
-        case Shrink(symbol=symbol, quantity=quantity):
+            await book.adopt(counted_event(step), amounts=changed, code="ledger_entry")
+        case ReducePosition(symbol=symbol, quantity=quantity):
             await book.shrink(symbol, quantity)
 
 
-async def _adopt(book: Book, word: VenueOrder) -> None:
-    # The order first, without its fills, which are then heard and counted like any others.
-    order = adopted(word, word.client_id or word.venue_id, clock.timestamp())
+async def _adopt(book: Book, report: VenueOrder) -> None:
+    # The order first, without its fills, which are then applied and counted like any others.
+    order = adopted(report, report.client_id or report.venue_id, clock.timestamp())
     await book.begin(order)
-    await book.hear(order, replace(word, client_id=order.client_id))
+    await book.hear(order, replace(report, client_id=order.client_id))
 
 
 async def _cancel(broker: Canceller, venue_id: str) -> None:
     try:
         await broker.call("CancelOrder", lambda venue: venue.cancel(venue_id))
     except VenueRefused as error:
-        # It ended in the meantime; the next comparison hears of it.
+        # The order ended in the meantime; the next comparison reads its end.
         log.info("cancel_refused", venue_id=venue_id, error=str(error))
 
 
-def amounts_of(trade: VenueTrade) -> dict[str, Decimal]:
-    """Return by currency what a trade changed the balances by."""
+def balance_changes(trade: VenueTrade) -> dict[str, Decimal]:
+    """Return by currency how a trade changed the balances."""
     base, _, quote = trade.symbol.partition("/")
     sign = 1 if trade.side is Side.BUY else -1
     return {base: sign * trade.quantity, quote: -sign * trade.cost - trade.fee}
 
 
-def adopted_of(step: CountTrade | CountLedger) -> Adopted:
-    """Return what is kept of something that happened without us, so that it is counted once."""
+def counted_event(step: CountTrade | CountLedgerEntry) -> Adopted:
+    """Return the record that makes an external trade or ledger entry count only once."""
     if isinstance(step, CountTrade):
         trade = step.trade
         what = f"{trade.side} {trade.quantity} {trade.symbol} for {trade.cost}, fee {trade.fee}"

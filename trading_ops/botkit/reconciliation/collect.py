@@ -1,4 +1,4 @@
-"""Asks the venue for all that a comparison needs: whole, or not at all."""
+"""Reads everything that a comparison needs from the venue: completely, or not at all."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from trading_ops import clock
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Order, VenueOrder
-from trading_ops.botkit.reconciliation.sides import Ours, Theirs
+from trading_ops.botkit.reconciliation.state import RecordedState, VenueState
 from trading_ops.botkit.venue.history import read_history
 from trading_ops.botkit.venue.port import Brokerage, History, Snapshot, VenueTrade
 
@@ -17,20 +17,20 @@ T = TypeVar("T")
 
 
 class Caller(Protocol):
-    """The part of the broker that is needed here."""
+    """The part of the broker that the reconciliation uses."""
 
     async def call(self, endpoint: str, request: Callable[[Brokerage], Awaitable[T]]) -> T:
         """Make a request.
 
         Raises:
             Unavailable: the venue cannot be asked now.
-            VenueRefused: it said no.
+            VenueRefused: it refused the request.
         """
         ...
 
 
 class Records(Protocol):
-    """The part of the records that is needed here."""
+    """The part of the store that the reconciliation reads."""
 
     async def by_venue_ids(self, venue_ids: Collection[str]) -> list[Order]:
         """Return the recorded orders that have these ids at the venue."""
@@ -42,22 +42,21 @@ class Records(Protocol):
 
 
 class TooSlow(Unavailable):
-    """The answers took so long that orders had waited enough for them."""
+    """The venue's answers took longer than orders may wait for a comparison."""
 
 
-class Patient:
-    """A caller that asks nothing more after a while.
+class TimeLimitedCaller:
+    """A caller that starts no further request after a deadline.
 
-    What was asked is waited for: a request that is given up may have arrived, and each has a
-    timeout of its own.
+    A request under way is not cancelled: it may have arrived, and it has its own timeout.
     """
 
     def __init__(self, caller: Caller, *, seconds: float) -> None:
-        """Begin to count.
+        """Start the time limit.
 
         Args:
-            caller: asks the venue.
-            seconds: from now on, until the last request.
+            caller: makes the requests.
+            seconds: from now until the last request may start.
         """
         self._caller = caller
         self._seconds = seconds
@@ -67,111 +66,126 @@ class Patient:
         """Make a request.
 
         Raises:
-            TooSlow: it is too late for another one.
+            TooSlow: the deadline has passed.
             Unavailable: the venue cannot be asked now.
-            VenueRefused: it said no.
+            VenueRefused: it refused the request.
         """
         if clock.monotonic() > self._until:
-            raise TooSlow(f"{endpoint}: the account was not told within {self._seconds:g} s")
+            raise TooSlow(f"{endpoint}: the account was not read within {self._seconds:g} s")
         return await self._caller.call(endpoint, request)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
-    """What the bot has in memory at the moment of the comparison."""
+class BotState:
+    """What the bot has in memory when a comparison starts."""
 
     owns: Callable[[str | None], bool]
-    alive: Collection[Order]
+    """Returns whether a client order id belongs to this bot."""
+
+    open_orders: Collection[Order]
+    """The orders that may still be filled."""
+
     positions: Mapping[str, Decimal]
+    """Quantities by symbol."""
+
     expected: Mapping[str, Decimal]
+    """The expected balances by currency."""
 
 
-async def gather(
-    caller: Caller, records: Records, held: Held, *, since: float
-) -> tuple[Ours, Theirs]:
+async def collect(
+    caller: Caller, records: Records, bot: BotState, *, since: float
+) -> tuple[RecordedState, VenueState]:
     """Return both sides, read as closely together as the venue allows.
 
-    Balances are read last: what is filled while the rest is read is then in them, and shows as a
+    Balances are read last: a fill during the reading is then in the balances, and shows as a
     difference that the next comparison explains.
 
     Args:
-        caller: asks the venue.
+        caller: makes the requests.
         records: of the bot.
-        held: what the bot has in memory.
-        since: from when on trades and ledger entries are asked for.
+        bot: what the bot has in memory.
+        since: start of the trades and ledger entries to read, in seconds since the epoch.
 
     Raises:
         Unavailable: an answer is missing, so that nothing can be concluded.
-        VenueRefused: the venue refused an answer.
+        VenueRefused: the venue refused a request.
+        StoreError: the records cannot be read.
     """
     began = clock.timestamp()
     open_orders = await caller.call("OpenOrders", lambda venue: venue.open_orders())
-    words = await _words(caller, held.alive, {word.client_id for word in open_orders})
+    reports = await _reports(caller, bot.open_orders, {one.client_id for one in open_orders})
     history = await read_history(
         lambda cursor: caller.call(cursor.endpoint, lambda venue: venue.history(since, cursor)),
         since=since,
     )
-    recorded, others = await _behind(caller, records, held, history, words)
+    recorded, unrecorded = await _orders_of_trades(caller, records, bot, history, reports)
     balances = await caller.call("BalanceEx", lambda venue: venue.balances())
     positions = await caller.call("OpenPositions", lambda venue: venue.positions())
     ids = [("trade", trade.trade_id) for trade in history.trades]
     ids += [("ledger", entry.ledger_id) for entry in history.ledger]
-    ours = Ours(
-        owns=held.owns,
+    recorded_state = RecordedState(
+        owns=bot.owns,
         orders=recorded,
-        positions=held.positions,
-        expected=held.expected,
-        adopted=await records.adopted_among(ids),
+        positions=bot.positions,
+        expected=bot.expected,
+        counted=await records.adopted_among(ids),
     )
     snapshot = Snapshot(
         at=began, open_orders=tuple(open_orders), balances=balances, positions=positions
     )
-    return ours, Theirs(snapshot=snapshot, history=history, words=words, others=others)
+    return recorded_state, VenueState(
+        snapshot=snapshot, history=history, reports=reports, unrecorded=unrecorded
+    )
 
 
-async def _words(
+async def _reports(
     caller: Caller, alive: Collection[Order], open_ids: Collection[str | None]
 ) -> dict[str, VenueOrder | None]:
-    """Ask about each order that may be alive and is not open: only its own answer counts."""
-    words: dict[str, VenueOrder | None] = {}
+    """Ask about each order that may be alive and is not open: its absence alone proves nothing."""
+    reports: dict[str, VenueOrder | None] = {}
     for order in alive:
         if order.client_id not in open_ids:
             client_id = order.client_id
-            words[client_id] = await caller.call("QueryOrders", lambda venue: venue.find(client_id))  # noqa: B023 - awaited in the same turn
-    return words
+            reports[client_id] = await caller.call(
+                "QueryOrders",
+                lambda venue: venue.find(client_id),  # noqa: B023 - awaited in the same iteration
+            )
+    return reports
 
 
-async def _behind(
+async def _orders_of_trades(
     caller: Caller,
     records: Records,
-    held: Held,
+    bot: BotState,
     history: History,
-    words: dict[str, VenueOrder | None],
+    reports: dict[str, VenueOrder | None],
 ) -> tuple[dict[str, Order], dict[str, VenueOrder]]:
-    """Return our orders that matter, and the orders behind trades that are none of them.
+    """Return the recorded orders to compare, and the orders of trades that are not recorded.
 
-    Adds to `words` the venue's word on recorded orders of which trades tell more than we know.
+    Adds reports on recorded orders whose trades exceed the recorded fills to `reports`.
     """
-    recorded = {order.client_id: order for order in held.alive}
+    recorded = {order.client_id: order for order in bot.open_orders}
     by_order: dict[str, list[VenueTrade]] = defaultdict(list)
     for trade in history.trades:
         by_order[trade.venue_id].append(trade)
     known = {order.venue_id: order for order in await records.by_venue_ids(list(by_order))}
     for order in known.values():
         recorded.setdefault(order.client_id, order)
-    more = [
+    to_query = [
         venue_id
         for venue_id, trades in by_order.items()
         if venue_id not in known
         or sum((trade.quantity for trade in trades), Decimal(0)) > known[venue_id].filled
     ]
-    found = await caller.call("QueryOrders", lambda venue: venue.orders(more)) if more else []
-    others: dict[str, VenueOrder] = {}
-    for word in found:
-        if word.venue_id in known:
-            words.setdefault(known[word.venue_id].client_id, word)
-        elif word.client_id in recorded:
-            words[word.client_id or ""] = word  # sent, and its answer lost: now its id is known
+    found = (
+        await caller.call("QueryOrders", lambda venue: venue.orders(to_query)) if to_query else []
+    )
+    unrecorded: dict[str, VenueOrder] = {}
+    for report in found:
+        if report.venue_id in known:
+            reports.setdefault(known[report.venue_id].client_id, report)
+        elif report.client_id in recorded:
+            reports[report.client_id or ""] = report  # its answer was lost: now its id is known
         else:
-            others[word.venue_id] = word
-    return recorded, others
+            unrecorded[report.venue_id] = report
+    return recorded, unrecorded
