@@ -21,8 +21,8 @@ from sqlalchemy import Engine, ExceptionContext, PoolProxiedConnection, QueuePoo
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from trading_ops.instrument.database_errors import kind_of
-from trading_ops.instrument.facts.database import DatabaseFacts
 from trading_ops.instrument.labels import OTHER
+from trading_ops.instrument.topics.database import DatabaseMetrics
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -59,7 +59,7 @@ _TABLE = re.compile(
 
 
 def watch_engine(
-    metrics: DatabaseFacts, engine: "Engine | AsyncEngine", *, pool: str = "main"
+    metrics: DatabaseMetrics, engine: "Engine | AsyncEngine", *, pool: str = "main"
 ) -> None:
     """Record metrics of an engine from now on; call once per engine.
 
@@ -75,7 +75,7 @@ def watch_engine(
 class _Watch:
     """Listens to one engine; an error here would break the bot, so it is kept simple."""
 
-    def __init__(self, metrics: DatabaseFacts, engine: Engine, pool: str) -> None:
+    def __init__(self, metrics: DatabaseMetrics, engine: Engine, pool: str) -> None:
         """Take the engine and its metrics."""
         self._metrics = metrics
         self._engine = engine

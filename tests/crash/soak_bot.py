@@ -22,7 +22,7 @@ from tests.crash import bot_plants
 from tests.crash.bot_world import BotWorld
 from tests.crash.lives import ROOT
 from trading_ops import clock
-from trading_ops.instrument.entries.components import COMPONENTS
+from trading_ops.instrument.topics.components import COMPONENTS
 from trading_ops_lab.paper.bot import __main__ as bot_main
 from trading_ops_lab.paper.bot.feed import Feed, Ticker
 

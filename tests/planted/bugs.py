@@ -253,7 +253,7 @@ BUGS = (
         what="the tick's own counting lets another thread in between",
         changes=(
             Change(
-                path="trading_ops/instrument/facts/market_data.py",
+                path="trading_ops/instrument/topics/market_data.py",
                 old="        feed.messages.value += 1\n",
                 new="        before = feed.messages.value\n"
                 '        __import__("time").sleep(0)\n        feed.messages.value = before + 1\n',

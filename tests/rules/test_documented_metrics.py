@@ -90,7 +90,7 @@ def test_documents_name_only_metrics_that_exist(path: Path) -> None:
 def test_a_metric_that_does_not_exist_is_noticed() -> None:
     """And a module, a path or a table of the same prefix is not taken for one."""
     text = (
-        "`trading_sate{x}` in trading_ops/instrument/entries, trading_ops.instrument, trading_state"
+        "`trading_sate{x}` in trading_ops/instrument/topics, trading_ops.instrument, trading_state"
     )
     assert metric_words(text) == {"trading_sate", "trading_state"}
     assert unknown_metrics(text) == {"trading_sate"}

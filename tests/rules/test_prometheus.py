@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.rules.committed import PROMETHEUS, lay_out_prometheus, load_rules, read_yaml, run_tool
-from trading_ops.instrument.entries.reconciler import RECONCILER_METRICS
+from trading_ops.instrument.topics.reconciler import RECONCILER_METRICS
 
 CONFIG: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
 JOBS: dict[str, dict[str, Any]] = {job["job_name"]: job for job in CONFIG["scrape_configs"]}

@@ -20,8 +20,8 @@ from tests.rules.committed import (
 )
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.instrument import catalogue
-from trading_ops.instrument.entries.components import COMPONENTS
 from trading_ops.instrument.metric import Owner
+from trading_ops.instrument.topics.components import COMPONENTS
 from trading_ops.reports import slo
 
 RULES = load_rules()

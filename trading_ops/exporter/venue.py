@@ -16,7 +16,7 @@ from trading_ops.errors import ClientError
 from trading_ops.exporter.answers_of_venues import read_whole, result_of
 from trading_ops.exporter.config import VenueEntry
 from trading_ops.exporter.families import family
-from trading_ops.instrument.entries.venue_probes import OTHER_STATUS, VENUE_STATUSES
+from trading_ops.instrument.topics.venue_probes import OTHER_STATUS, VENUE_STATUSES
 
 CLOCK_INTERVAL_SECONDS = 15.0
 """Clocks drift slowly, and a venue's public requests are limited to about one a second."""

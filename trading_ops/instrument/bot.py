@@ -5,39 +5,37 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from trading_ops.instrument.entries.components import COMPONENTS
-from trading_ops.instrument.entries.risk import LIMITS
-from trading_ops.instrument.facts.components import ComponentFacts
-from trading_ops.instrument.facts.database import DatabaseFacts
-from trading_ops.instrument.facts.drift import DriftFacts
-from trading_ops.instrument.facts.leadership import LeadershipFacts
-from trading_ops.instrument.facts.logs import LogFacts
-from trading_ops.instrument.facts.market_data import MarketDataFacts
-from trading_ops.instrument.facts.money import MoneyFacts
-from trading_ops.instrument.facts.orders import OrderFacts
-from trading_ops.instrument.facts.process import ProcessFacts
-from trading_ops.instrument.facts.queues import QueueFacts
-from trading_ops.instrument.facts.readings import Readings
-from trading_ops.instrument.facts.risk import RiskFacts
-from trading_ops.instrument.facts.signals import SignalFacts
-from trading_ops.instrument.facts.venue import VenueFacts
+from trading_ops.instrument.readings import Readings
 from trading_ops.instrument.recorder import Recorder
+from trading_ops.instrument.topics.components import COMPONENTS, ComponentMetrics
+from trading_ops.instrument.topics.database import DatabaseMetrics
+from trading_ops.instrument.topics.drift import DriftMetrics
+from trading_ops.instrument.topics.leadership import LeadershipMetrics
+from trading_ops.instrument.topics.logs import LogMetrics
+from trading_ops.instrument.topics.market_data import MarketDataMetrics
+from trading_ops.instrument.topics.money import MoneyMetrics
+from trading_ops.instrument.topics.orders import OrderMetrics
+from trading_ops.instrument.topics.process import ProcessMetrics
+from trading_ops.instrument.topics.queues import QueueMetrics
+from trading_ops.instrument.topics.risk import LIMITS, RiskMetrics
+from trading_ops.instrument.topics.signals import SignalMetrics
+from trading_ops.instrument.topics.venue import VenueMetrics
 
 
 class BotMetrics(
-    ProcessFacts,
-    ComponentFacts,
-    MarketDataFacts,
-    OrderFacts,
-    VenueFacts,
-    MoneyFacts,
-    RiskFacts,
-    DriftFacts,
-    SignalFacts,
-    QueueFacts,
-    DatabaseFacts,
-    LeadershipFacts,
-    LogFacts,
+    ProcessMetrics,
+    ComponentMetrics,
+    MarketDataMetrics,
+    OrderMetrics,
+    VenueMetrics,
+    MoneyMetrics,
+    RiskMetrics,
+    DriftMetrics,
+    SignalMetrics,
+    QueueMetrics,
+    DatabaseMetrics,
+    LeadershipMetrics,
+    LogMetrics,
 ):
     """Records what a trading bot does; safe to call from coroutines and from threads.
 

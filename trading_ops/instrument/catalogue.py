@@ -4,34 +4,34 @@ Rules, runbooks and dashboards are checked against it, the processes build their
 and the documentation lists it. A metric that is not here does not exist.
 """
 
-from trading_ops.instrument.entries.bot_database import BOT_DATABASE
-from trading_ops.instrument.entries.collectors import COLLECTORS
-from trading_ops.instrument.entries.components import COMPONENT_METRICS
-from trading_ops.instrument.entries.drift import DRIFT
-from trading_ops.instrument.entries.every_process import PROCESS_METRICS
-from trading_ops.instrument.entries.freqtrade import FREQTRADE
-from trading_ops.instrument.entries.host import HOST
-from trading_ops.instrument.entries.leadership import LEADERSHIP
-from trading_ops.instrument.entries.log_files import LOG_FILES
-from trading_ops.instrument.entries.logs import LOGS
-from trading_ops.instrument.entries.market_data import MARKET_DATA
-from trading_ops.instrument.entries.money import MONEY
-from trading_ops.instrument.entries.node import NODE_METRICS
-from trading_ops.instrument.entries.orders import ORDERS
-from trading_ops.instrument.entries.postgresql import POSTGRESQL
-from trading_ops.instrument.entries.postgresql_statistics import POSTGRESQL_STATISTICS
-from trading_ops.instrument.entries.postgresql_storage import POSTGRESQL_STORAGE
-from trading_ops.instrument.entries.process_of_a_bot import PROCESS_OF_A_BOT
-from trading_ops.instrument.entries.processes import PROCESSES
-from trading_ops.instrument.entries.queues import QUEUES
-from trading_ops.instrument.entries.reconciler import RECONCILER_METRICS
-from trading_ops.instrument.entries.risk import RISK
-from trading_ops.instrument.entries.signals import SIGNALS
-from trading_ops.instrument.entries.sqlite import SQLITE
-from trading_ops.instrument.entries.venue_calls import VENUE_CALLS
-from trading_ops.instrument.entries.venue_probes import VENUE_ACCOUNTS, VENUE_PROBES
-from trading_ops.instrument.entries.watchers import WATCHER_METRICS
 from trading_ops.instrument.metric import Metric
+from trading_ops.instrument.topics.collectors import COLLECTORS
+from trading_ops.instrument.topics.components import COMPONENT_METRICS
+from trading_ops.instrument.topics.database import BOT_DATABASE
+from trading_ops.instrument.topics.drift import DRIFT
+from trading_ops.instrument.topics.every_process import PROCESS_METRICS
+from trading_ops.instrument.topics.freqtrade import FREQTRADE
+from trading_ops.instrument.topics.host import HOST
+from trading_ops.instrument.topics.leadership import LEADERSHIP
+from trading_ops.instrument.topics.log_files import LOG_FILES
+from trading_ops.instrument.topics.logs import LOGS
+from trading_ops.instrument.topics.market_data import MARKET_DATA
+from trading_ops.instrument.topics.money import MONEY
+from trading_ops.instrument.topics.node import NODE_METRICS
+from trading_ops.instrument.topics.orders import ORDERS
+from trading_ops.instrument.topics.postgresql import POSTGRESQL
+from trading_ops.instrument.topics.postgresql_statistics import POSTGRESQL_STATISTICS
+from trading_ops.instrument.topics.postgresql_storage import POSTGRESQL_STORAGE
+from trading_ops.instrument.topics.process import PROCESS_OF_A_BOT
+from trading_ops.instrument.topics.processes import PROCESSES
+from trading_ops.instrument.topics.queues import QUEUES
+from trading_ops.instrument.topics.reconciler import RECONCILER_METRICS
+from trading_ops.instrument.topics.risk import RISK
+from trading_ops.instrument.topics.signals import SIGNALS
+from trading_ops.instrument.topics.sqlite import SQLITE
+from trading_ops.instrument.topics.venue import VENUE_CALLS
+from trading_ops.instrument.topics.venue_probes import VENUE_ACCOUNTS, VENUE_PROBES
+from trading_ops.instrument.topics.watchers import WATCHER_METRICS
 
 BOT_METRICS: tuple[Metric, ...] = (
     *PROCESS_OF_A_BOT,

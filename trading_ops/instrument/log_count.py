@@ -11,8 +11,7 @@ import contextlib
 import logging
 from bisect import bisect_right
 
-from trading_ops.instrument.entries.logs import LEVELS
-from trading_ops.instrument.facts.logs import LogFacts
+from trading_ops.instrument.topics.logs import LEVELS, LogMetrics
 
 _NUMBERS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
@@ -20,7 +19,7 @@ _NUMBERS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 class LogCount(logging.Formatter):
     """Formats as another one does, and counts the messages and bytes that come of it."""
 
-    def __init__(self, metrics: LogFacts, inner: logging.Formatter | None = None) -> None:
+    def __init__(self, metrics: LogMetrics, inner: logging.Formatter | None = None) -> None:
         """Take where to count, and what formats; by default logging's own."""
         super().__init__()
         self._metrics = metrics
@@ -35,7 +34,7 @@ class LogCount(logging.Formatter):
         return text
 
 
-def count_log(metrics: LogFacts, handler: logging.Handler | None = None) -> None:
+def count_log(metrics: LogMetrics, handler: logging.Handler | None = None) -> None:
     """Count what a handler writes; by default the first of the root logger.
 
     Of several handlers one is counted, or each message would be several. A second call for the

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 # What Prometheus before 3 takes, and what needs no escaping in any format.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -93,3 +94,16 @@ class Metric:
     def family(self) -> str:
         """Return the name of its family as prometheus_client calls it, without `_total`."""
         return self.name.removesuffix("_total")
+
+
+# Bounds lie around what a loopback venue, a near and a far exchange need, up to our own timeouts.
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+bot_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.BOT)
+bot_counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.BOT)
+bot_histogram = partial(
+    Metric, kind=Kind.HISTOGRAM, owner=Owner.BOT, unit="seconds", buckets=LATENCY_BUCKETS
+)
+
+exporter_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.EXPORTER)
+exporter_counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.EXPORTER)

@@ -10,8 +10,8 @@ from tests.bench.recorder.beside import ROUNDS, Work, beside, seconds, verdict
 from tests.bench.recorder.registries import LABELS, entry
 from tests.bench.say import say
 from trading_ops.instrument import BotMetrics, Kind, families
-from trading_ops.instrument.entries.market_data import TICK_BUCKETS
 from trading_ops.instrument.recorder import counters, histograms
+from trading_ops.instrument.topics.market_data import TICK_BUCKETS
 
 EVENTS = 2_000
 """A round."""

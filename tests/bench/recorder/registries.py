@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from trading_ops.instrument import BotMetrics, Kind, Metric, Owner, families
 from trading_ops.instrument.children import Histogram
-from trading_ops.instrument.entries.market_data import TICK_BUCKETS
 from trading_ops.instrument.family import Family, Live
 from trading_ops.instrument.recorder import counters, gauges, histograms
+from trading_ops.instrument.topics.market_data import TICK_BUCKETS
 
 LABELS = ("strategy", "symbol")
 NAMES = {Kind.COUNTER: "things_total", Kind.GAUGE: "level", Kind.HISTOGRAM: "wait_seconds"}

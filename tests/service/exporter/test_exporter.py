@@ -28,10 +28,10 @@ from trading_ops.exporter.config import (
 )
 from trading_ops.exporter.server import serving
 from trading_ops.instrument.catalogue import EXPORTER_METRICS
-from trading_ops.instrument.entries.collectors import COLLECTORS
-from trading_ops.instrument.entries.host import HOST
-from trading_ops.instrument.entries.processes import PROCESSES
-from trading_ops.instrument.entries.venue_probes import VENUE_PROBES
+from trading_ops.instrument.topics.collectors import COLLECTORS
+from trading_ops.instrument.topics.host import HOST
+from trading_ops.instrument.topics.processes import PROCESSES
+from trading_ops.instrument.topics.venue_probes import VENUE_PROBES
 
 TOKEN = "metrics"
 

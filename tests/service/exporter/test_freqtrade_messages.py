@@ -20,7 +20,7 @@ from trading_ops.exporter.freqtrade.listener import LARGEST_MESSAGE_BYTES, Liste
 from trading_ops.exporter.freqtrade.prompt import Prompt
 from trading_ops.exporter.freqtrade.reading import Reading
 from trading_ops.instrument.catalogue import get
-from trading_ops.instrument.entries.orders import OUTCOMES
+from trading_ops.instrument.topics.orders import OUTCOMES
 
 BOT = "/metrics?bot=freq"
 LISTENER = ("freqtrade:freq:websocket",)

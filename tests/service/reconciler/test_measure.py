@@ -4,7 +4,7 @@ import math
 
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
-from trading_ops.instrument.entries.reconciler import RECONCILER_METRICS
+from trading_ops.instrument.topics.reconciler import RECONCILER_METRICS
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 
 LABELLED = {

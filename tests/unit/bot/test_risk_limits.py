@@ -12,8 +12,8 @@ from trading_ops.botkit.orders.checks import Intent
 from trading_ops.botkit.orders.order import OrderType, Purpose
 from trading_ops.botkit.risk.limits import Holding, OrderRate, open_symbols
 from trading_ops.botkit.risk.settings import RiskLimits
-from trading_ops.instrument.entries.orders import DENIALS
-from trading_ops.instrument.entries.risk import LIMITS
+from trading_ops.instrument.topics.orders import DENIALS
+from trading_ops.instrument.topics.risk import LIMITS
 
 ETHER, SOLANA = "ETH/USD", "SOL/USD"
 BUY, SELL = Side.BUY, Side.SELL

@@ -7,7 +7,7 @@ import pytest
 from trading_ops.exporter.exchange.child import kind_of
 from trading_ops.exporter.exchange.messages import FailureKind
 from trading_ops.exporter.exchange.permissions import ASK
-from trading_ops.instrument.entries.venue_probes import FAILURE_KINDS
+from trading_ops.instrument.topics.venue_probes import FAILURE_KINDS
 
 BINANCE = {
     "ipRestrict": False,

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from trading_ops.instrument import BotMetrics, Exposition, families
-from trading_ops.instrument.facts.database import STATEMENTS
 from trading_ops.instrument.labels import OTHER
+from trading_ops.instrument.topics.database import STATEMENTS
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from psycopg import errors
 from sqlalchemy import exc
 
 from trading_ops.instrument.database_errors import kind_of
-from trading_ops.instrument.entries.bot_database import DATABASE_ERRORS
+from trading_ops.instrument.topics.database import DATABASE_ERRORS
 
 
 class Coded(Exception):

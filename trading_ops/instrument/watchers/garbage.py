@@ -6,8 +6,8 @@ from typing import Any
 
 from trading_ops.instrument import catalogue
 from trading_ops.instrument.bot import BotMetrics
-from trading_ops.instrument.entries.watchers import GENERATIONS
 from trading_ops.instrument.recorder import counters, histograms
+from trading_ops.instrument.topics.watchers import GENERATIONS
 from trading_ops.instrument.watchers.part import Part
 
 

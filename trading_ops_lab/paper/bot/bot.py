@@ -20,7 +20,7 @@ from trading_ops.botkit.venue.port import ENDPOINTS
 from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import ConfigError, StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.entries.components import COMPONENTS
+from trading_ops.instrument.topics.components import COMPONENTS
 from trading_ops_lab.paper.bot.assembly import Assembled
 from trading_ops_lab.paper.bot.brokerage.assembly import remember_balances
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class

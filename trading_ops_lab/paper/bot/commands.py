@@ -18,7 +18,7 @@ from trading_ops.botkit.throttle import Throttle, throttle_commands
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops.errors import TradingOpsError
-from trading_ops.instrument.entries.components import COMPONENTS
+from trading_ops.instrument.topics.components import COMPONENTS
 from trading_ops_lab.paper.bot.failover import Failover, leadership_commands
 from trading_ops_lab.paper.bot.mode import ModeSwitch
 from trading_ops_lab.paper.bot.trading.orders import Orders

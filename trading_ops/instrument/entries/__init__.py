@@ -1,1 +1,0 @@
-"""Every metric as data, one file a topic; `catalogue` puts them together."""

@@ -1,0 +1,1 @@
+"""One file per metric topic: what is exported, and how a bot records it."""

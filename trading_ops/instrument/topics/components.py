@@ -1,0 +1,90 @@
+"""The supervised parts of a bot, and the trading state that holds."""
+
+import time
+from typing import TYPE_CHECKING
+
+from trading_ops.instrument.metric import Metric, bot_counter, bot_gauge
+
+if TYPE_CHECKING:
+    from trading_ops.instrument.recorder import Recorder
+
+COMPONENTS = (
+    *("feed", "broker", "signals", "orders", "store", "reconciliation", "risk", "heartbeat"),
+    "account_feed",
+)
+STATES = ("active", "reducing", "halted")
+
+COMPONENT_METRICS: tuple[Metric, ...] = (
+    bot_gauge(
+        name="trading_state",
+        labels=("state",),
+        values={"state": STATES},
+        vital=True,
+        help="1 for the trading state that holds, 0 for the others.",
+        why="A halted bot earns nothing and closes nothing; people must know.",
+    ),
+    bot_gauge(
+        name="trading_component_up",
+        labels=("component",),
+        vital=True,
+        help="1 while the component does its work, 0 while it cannot.",
+        why="Names the part that is broken, which is what a recovery acts on.",
+    ),
+    bot_gauge(
+        name="trading_component_last_success_timestamp_seconds",
+        unit="seconds",
+        labels=("component",),
+        help="Time at which the component last did its work, since the epoch; 0 for never.",
+        why="A component that is up and does nothing stands still here.",
+    ),
+    bot_counter(
+        name="trading_component_restarts_total",
+        labels=("component",),
+        help="Restarts of the component inside the process, by command or after a crash.",
+        why="Many of them mean that restarting is no cure.",
+    ),
+    bot_gauge(
+        name="trading_circuit_breaker_state",
+        labels=("component",),
+        help="Circuit breaker of the component: 0 closed, 1 half-open, 2 open.",
+        why="An open breaker keeps a failing dependency from being hammered.",
+    ),
+)
+
+
+class ComponentMetrics:
+    """What a bot says of its state and of its parts."""
+
+    def trading_state(self, state: str) -> None:
+        """This trading state holds from now on: active, reducing or halted."""
+        for name, gauge in self._states.items():
+            gauge.value = 1 if name == state else 0
+
+    def component_up(self, component: str, *, up: bool) -> None:
+        """The component can do its work, or cannot."""
+        self._component_up.labels(component).value = 1 if up else 0
+
+    def component_succeeded(self, component: str, at: float | None = None) -> None:
+        """The component did its work, now or at this time in seconds since the epoch."""
+        self._component_success.labels(component).value = time.time() if at is None else at
+
+    def component_restarted(self, component: str) -> None:
+        """The component was restarted inside the process."""
+        self._component_restarts.labels(component).value += 1
+
+    def circuit_breaker(self, component: str, state: int) -> None:
+        """The component's breaker is closed (0), half-open (1) or open (2)."""
+        self._breaker.labels(component).value = state
+
+    def _register_components(
+        self, recorder: "Recorder", components: tuple[str, ...], *, at_once: bool
+    ) -> None:
+        known = {"component": components}
+        state = recorder.gauge("trading_state")
+        self._states = {name: state.labels(name) for name in STATES}
+        self._component_up = recorder.gauge("trading_component_up", known, at_once=at_once)
+        self._component_success = recorder.gauge(
+            "trading_component_last_success_timestamp_seconds", known, at_once=at_once
+        )
+        self._component_restarts = recorder.counter("trading_component_restarts_total", known)
+        self._breaker = recorder.gauge("trading_circuit_breaker_state", known, at_once=at_once)

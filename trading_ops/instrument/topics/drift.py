@@ -1,0 +1,159 @@
+"""What our records and the venue's disagree on, and how the comparison went."""
+
+import time
+from typing import TYPE_CHECKING
+
+from trading_ops.instrument.metric import Metric, bot_counter, bot_gauge
+
+if TYPE_CHECKING:
+    from trading_ops.instrument.recorder import Recorder
+
+COMPARISONS = ("clean", "healed", "drifted", "failed")
+DISCREPANCIES = (
+    "orphaned_order",
+    "lost_order",
+    "missed_fill",
+    "unknown_fill",
+    "finished_order",
+    "quantity_smaller",
+    "quantity_larger",
+    "side_flipped",
+    "external_trade",
+    "partial_history",
+    "balance",
+)
+
+DRIFT: tuple[Metric, ...] = (
+    bot_gauge(
+        name="trading_position_drift",
+        labels=("symbol",),
+        vital=True,
+        help="Position in our records minus the venue's, in base currency, once confirmed by a "
+        "second read with no order in flight.",
+        why="The bot decides on a position that it does not have.",
+    ),
+    bot_gauge(
+        name="trading_balance_drift",
+        labels=("currency",),
+        help="Balance in our records minus the venue's, in units of the currency.",
+        why="Fees, deposits or somebody else's trades that the records do not know.",
+    ),
+    bot_gauge(
+        name="trading_orphaned_orders",
+        vital=True,
+        help="Orders that rest at the venue and that our records do not know.",
+        why="They may fill at any moment, and nobody manages them.",
+    ),
+    bot_gauge(
+        name="trading_missing_orders",
+        vital=True,
+        help="Orders that are open in our records and that the venue does not know.",
+        why="The bot counts on orders that are not there.",
+    ),
+    bot_gauge(
+        name="trading_recovery_complete",
+        vital=True,
+        help="1 when the comparison with the venue at the start ended well, 0 until then; absent "
+        "where none is made.",
+        why="A bot that stays at 0 does not trade: what it found must be settled by a person.",
+    ),
+    bot_gauge(
+        name="trading_startup_reconciliation_duration_seconds",
+        unit="seconds",
+        help="How long the comparison with the venue at the start took until it ended well; absent "
+        "until then.",
+        why="The time after a restart in which the bot looks after nothing new.",
+    ),
+    bot_gauge(
+        name="trading_reconciliation_timestamp_seconds",
+        unit="seconds",
+        vital=True,
+        help="Time of the last whole comparison with the venue, since the epoch; absent until one.",
+        why="No drift is only good news while somebody looks.",
+    ),
+    bot_counter(
+        name="trading_reconciliations_total",
+        labels=("result",),
+        values={"result": COMPARISONS},
+        help="Comparisons with the venue by result; a failed one says nothing about positions.",
+        why="Comparisons that fail or always heal something point to a fault in the records.",
+    ),
+    bot_counter(
+        name="trading_discrepancies_total",
+        labels=("cause",),
+        values={"cause": DISCREPANCIES},
+        help="Differences from the venue that were found, by cause.",
+        why="Tells what happened while the bot was down, or beside it.",
+    ),
+)
+
+
+FAILED = "failed"
+
+
+class DriftMetrics:
+    """What a bot says of its comparisons with the venue."""
+
+    def position_drift(self, symbol: str, quantity: float) -> None:
+        """Our records have so much more of the symbol's base currency than the venue."""
+        self._position_drift.labels(symbol).value = quantity
+
+    def balance_drift(self, currency: str, amount: float) -> None:
+        """Our records have so much more of a currency than the venue."""
+        self._balance_drift.labels(currency).value = amount
+
+    def orphaned_orders(self, count: int) -> None:
+        """So many orders rest at the venue that our records do not know."""
+        self._orphaned.labels().value = count
+
+    def lost_orders(self, count: int) -> None:
+        """So many orders are open in our records that the venue does not know."""
+        self._lost.labels().value = count
+
+    def recovery_complete(self, *, complete: bool) -> None:
+        """The comparison at the start ended well, or did not yet.
+
+        Absent until a bot says it: one that compares says False first of all.
+        """
+        self._recovery.labels().value = 1 if complete else 0
+
+    def recovery_took(self, seconds: float) -> None:
+        """The comparison at the start ended well after so long."""
+        self._recovery_seconds.labels().value = seconds
+
+    def reconciled(self, result: str, at: float | None = None) -> None:
+        """A comparison with the venue ended, now or at this time in seconds since the epoch.
+
+        Args:
+            result: clean, healed, drifted or failed; a failed one was not whole, and the time of
+                the last one stays.
+            at: when it ended.
+        """
+        self._reconciliations.labels(result).value += 1
+        if result != FAILED:
+            self._reconciled_at.labels().value = time.time() if at is None else at
+
+    def discrepancy(self, cause: str) -> None:
+        """A difference from the venue was found, for this cause."""
+        self._discrepancies.labels(cause).value += 1
+
+    def _register_drift(
+        self, recorder: "Recorder", symbols: tuple[str, ...], currencies: tuple[str, ...]
+    ) -> None:
+        self._position_drift = recorder.gauge(
+            "trading_position_drift", {"symbol": symbols}, at_once=False
+        )
+        self._balance_drift = recorder.gauge(
+            "trading_balance_drift", {"currency": currencies}, at_once=False
+        )
+        self._orphaned = recorder.gauge("trading_orphaned_orders", at_once=False)
+        self._lost = recorder.gauge("trading_missing_orders", at_once=False)
+        self._recovery = recorder.gauge("trading_recovery_complete", at_once=False)
+        self._recovery_seconds = recorder.gauge(
+            "trading_startup_reconciliation_duration_seconds", at_once=False
+        )
+        self._reconciled_at = recorder.gauge(
+            "trading_reconciliation_timestamp_seconds", at_once=False
+        )
+        self._reconciliations = recorder.counter("trading_reconciliations_total")
+        self._discrepancies = recorder.counter("trading_discrepancies_total")

@@ -1,0 +1,53 @@
+"""What a process writes to its log."""
+
+from typing import TYPE_CHECKING
+
+from trading_ops.instrument.metric import Metric, bot_counter
+
+if TYPE_CHECKING:
+    from trading_ops.instrument.recorder import Recorder
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+LOGS: tuple[Metric, ...] = (
+    bot_counter(
+        name="trading_log_messages_total",
+        labels=("level",),
+        values={"level": LEVELS},
+        help="Messages logged, by level.",
+        why="A burst of errors is often the first thing that a fault does.",
+    ),
+    bot_counter(
+        name="trading_log_bytes_total",
+        unit="bytes",
+        labels=("level",),
+        values={"level": LEVELS},
+        help="Bytes of messages logged, by level.",
+        why="A log that grows fast fills the disk.",
+    ),
+    bot_counter(
+        name="trading_log_lines_dropped_total",
+        help="Lines that were never written: the disk was full or too slow for what waited.",
+        why="What happened meanwhile is in no log; the events in the records still tell it.",
+    ),
+)
+
+
+class LogMetrics:
+    """What a bot says of its log; `LogCount` says it for all of Python's logging."""
+
+    def log_message(self, level: str, size: int) -> None:
+        """A message of so many bytes was logged at a level, as `warning`."""
+        written = max(0, size)  # before the sum: a call inside it would let another thread in
+        self._log_messages.labels(level).value += 1
+        self._log_bytes.labels(level).value += written
+
+    def log_lines_dropped(self, lines: int) -> None:
+        """So many lines were not written."""
+        lost = max(0, lines)
+        self._log_dropped.value += lost
+
+    def _register_logs(self, recorder: "Recorder") -> None:
+        self._log_messages = recorder.counter("trading_log_messages_total")
+        self._log_bytes = recorder.counter("trading_log_bytes_total")
+        self._log_dropped = recorder.counter("trading_log_lines_dropped_total").labels()

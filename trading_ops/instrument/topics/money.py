@@ -1,0 +1,133 @@
+"""Positions, balances and profit."""
+
+import time
+from typing import TYPE_CHECKING
+
+from trading_ops.instrument.metric import Metric, bot_counter, bot_gauge
+from trading_ops.instrument.recording import only, put
+
+if TYPE_CHECKING:
+    from trading_ops.instrument.recorder import Recorder
+
+BALANCE_SOURCES = ("websocket", "rest", "last_good")
+
+MONEY: tuple[Metric, ...] = (
+    bot_gauge(
+        name="trading_position",
+        labels=("symbol",),
+        help="Position that the bot holds, in units of the symbol's base currency.",
+        why="Exposure: what a halt leaves open.",
+    ),
+    bot_gauge(
+        name="trading_balance",
+        labels=("currency",),
+        help="Balance at the venue, in units of the currency.",
+        why="Falls without trades: somebody else uses the account.",
+    ),
+    bot_gauge(
+        name="trading_equity",
+        labels=("currency",),
+        help="Balances and positions at current prices, in units of the currency.",
+        why="Drawdown is measured on it.",
+    ),
+    bot_gauge(
+        name="trading_realized_pnl",
+        labels=("currency",),
+        help="Profit of closed positions after fees since the bot's records began.",
+        why="The strategy's result; a steady fall is a reason to halt.",
+    ),
+    bot_gauge(
+        name="trading_unrealized_pnl",
+        labels=("currency",),
+        help="Profit of open positions at current prices.",
+        why="What closing now would add to the result.",
+    ),
+    bot_gauge(
+        name="trading_balance_timestamp_seconds",
+        unit="seconds",
+        vital=True,
+        help="Time at which the balances in use were read, since the epoch; absent until then.",
+        why="Trading on an old balance spends money that is not there.",
+    ),
+    bot_gauge(
+        name="trading_balance_source",
+        labels=("source",),
+        values={"source": BALANCE_SOURCES},
+        help="1 for the source that the balances in use came from, 0 for the others.",
+        why="On the last good ones the bot is blind to what happens at the venue.",
+    ),
+    bot_counter(
+        name="trading_balance_contradictions_total",
+        help="Times that the venue's feed told other balances than its REST answers, twice.",
+        why="REST is believed then; many of them mean that the feed cannot be.",
+    ),
+    bot_counter(
+        name="trading_values_refused_total",
+        labels=("metric",),
+        values={
+            "metric": (
+                "trading_balance",
+                "trading_daily_loss",
+                "trading_drawdown",
+                "trading_drawdown_ratio",
+                "trading_equity",
+                "trading_exposure",
+                "trading_position",
+                "trading_realized_pnl",
+                "trading_risk_limit_used_ratio",
+                "trading_unrealized_pnl",
+            )
+        },
+        help="Amounts that were not exported because they were NaN or infinite, by metric.",
+        why="The metric still shows the last amount; the bot's own limits may see the wrong one.",
+    ),
+)
+
+
+class MoneyMetrics:
+    """What a bot says of what it has."""
+
+    def position(self, symbol: str, quantity: float) -> None:
+        """The bot holds so many units of the symbol's base currency."""
+        put(self._position, symbol, quantity, self._refused)
+
+    def balance(self, currency: str, amount: float) -> None:
+        """The account holds so much of a currency."""
+        put(self._balance, currency, amount, self._refused)
+
+    def balances_read(self, source: str, at: float | None = None) -> None:
+        """The balances in use are of now, or of this time in seconds since the epoch.
+
+        Args:
+            source: that they came from: websocket, rest or last_good.
+            at: when they were read; for `last_good` ones, when that was.
+        """
+        only(self._balance_source, source)
+        self._balance_time.labels().value = time.time() if at is None else at
+
+    def balances_contradicted(self) -> None:
+        """The venue's feed told other balances than its REST answers."""
+        self._contradictions.value += 1
+
+    def equity(self, currency: str, amount: float) -> None:
+        """Balances and positions are worth so much at current prices."""
+        put(self._equity, currency, amount, self._refused)
+
+    def profit(self, currency: str, *, realized: float, unrealized: float) -> None:
+        """Closed positions brought so much, and open ones would at current prices."""
+        put(self._realized, currency, realized, self._refused)
+        put(self._unrealized, currency, unrealized, self._refused)
+
+    def _register_money(
+        self, recorder: "Recorder", symbols: tuple[str, ...], currencies: tuple[str, ...]
+    ) -> None:
+        by_symbol, by_currency = {"symbol": symbols}, {"currency": currencies}
+        self._refused = recorder.counter("trading_values_refused_total")
+        self._position = recorder.gauge("trading_position", by_symbol, at_once=False)
+        self._balance = recorder.gauge("trading_balance", by_currency, at_once=False)
+        self._equity = recorder.gauge("trading_equity", by_currency, at_once=False)
+        self._realized = recorder.gauge("trading_realized_pnl", by_currency, at_once=False)
+        self._unrealized = recorder.gauge("trading_unrealized_pnl", by_currency, at_once=False)
+        self._balance_time = recorder.gauge("trading_balance_timestamp_seconds", at_once=False)
+        self._contradictions = recorder.counter("trading_balance_contradictions_total").labels()
+        self._balance_source = recorder.gauge("trading_balance_source", at_once=False)

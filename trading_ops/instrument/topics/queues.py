@@ -1,0 +1,94 @@
+"""Queues inside a bot."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from trading_ops.instrument.metric import Metric, bot_counter, bot_gauge, bot_histogram
+from trading_ops.instrument.readings import Readings
+from trading_ops.instrument.recording import observe
+
+if TYPE_CHECKING:
+    from trading_ops.instrument.recorder import Recorder
+
+QUEUES: tuple[Metric, ...] = (
+    bot_gauge(
+        name="trading_queue_depth",
+        labels=("queue",),
+        help="Items that wait in a queue; NaN when it could not be read.",
+        why="A queue that grows: what takes from it is slower than what puts in.",
+    ),
+    bot_gauge(
+        name="trading_queue_capacity",
+        labels=("queue",),
+        help="Items that a queue can hold; absent when there is no bound.",
+        why="The measure for the depth; without a bound the memory is the bound.",
+    ),
+    bot_histogram(
+        name="trading_queue_wait_seconds",
+        labels=("queue",),
+        help="Time that an item waited in a queue before it was taken.",
+        why="Old prices and late orders come from here.",
+    ),
+    bot_counter(
+        name="trading_queue_dropped_total",
+        labels=("queue",),
+        help="Items that were dropped: the queue was full, or nobody waited for them any more.",
+        why="What is dropped was never acted upon.",
+    ),
+)
+
+
+QUEUE_LIMIT = 16
+"""Queues that need not be declared: their names are in the bot's code."""
+
+
+class QueueMetrics:
+    """What a bot says of its queues."""
+
+    _readings: Readings
+
+    def watch_queue(
+        self, queue: str, depth: Callable[[], float], *, capacity: int | None = None
+    ) -> None:
+        """Read a queue's depth at each scrape, as by `inbox.qsize`.
+
+        Args:
+            queue: its name.
+            depth: returns how many items wait; called by whichever thread scrapes.
+            capacity: that it can hold; None when there is no bound.
+        """
+        self._readings.add(self._queue_depth.labels(queue), depth)
+        if capacity is not None:
+            self.queue_capacity(queue, capacity)
+
+    def queue_depth(self, queue: str, items: int) -> None:
+        """So many items wait in a queue; absent until it is said."""
+        self._queue_depth.labels(queue).value = items
+
+    def queue_capacity(self, queue: str, items: int) -> None:
+        """A queue can hold so many items; not to be said where there is no bound."""
+        self._queue_capacity.labels(queue).value = items
+
+    def queue_wait(self, queue: str, seconds: float) -> None:
+        """An item was taken from a queue after so long."""
+        observe(self._queue_wait.labels(queue), seconds)
+
+    def queue_dropped(self, queue: str, items: int = 1) -> None:
+        """Items were dropped: the queue was full, or nobody waited for them any more."""
+        lost = max(0, items)  # before the sum: a call inside it would let another thread in
+        self._queue_dropped.labels(queue).value += lost
+
+    def _register_queues(self, recorder: "Recorder", queues: tuple[str, ...]) -> None:
+        known = {"queue": queues}
+        self._queue_depth = recorder.gauge(
+            "trading_queue_depth", known, limit=QUEUE_LIMIT, at_once=False
+        )
+        self._queue_capacity = recorder.gauge(
+            "trading_queue_capacity", known, limit=QUEUE_LIMIT, at_once=False
+        )
+        self._queue_wait = recorder.histogram(
+            "trading_queue_wait_seconds", known, limit=QUEUE_LIMIT
+        )
+        self._queue_dropped = recorder.counter(
+            "trading_queue_dropped_total", known, limit=QUEUE_LIMIT
+        )

@@ -1,0 +1,133 @@
+"""The bot's own limits: how much of each is used, and what is lost."""
+
+import math
+from typing import TYPE_CHECKING
+
+from trading_ops.instrument.children import Counter
+from trading_ops.instrument.family import Family
+from trading_ops.instrument.metric import Metric, bot_counter, bot_gauge
+from trading_ops.instrument.recording import put
+
+if TYPE_CHECKING:
+    from trading_ops.instrument.recorder import Recorder
+
+LIMITS = (
+    "position_size",
+    "open_positions",
+    "exposure",
+    "daily_loss",
+    "total_drawdown",
+    "order_rate",
+    "price_collar",
+    "market_data_age",
+    "balance_age",
+)
+
+RISK: tuple[Metric, ...] = (
+    bot_gauge(
+        name="trading_risk_limit_used_ratio",
+        unit="ratio",
+        labels=("limit",),
+        vital=True,
+        help="Use of a risk limit: 0 unused, 1 reached; absent until first checked.",
+        why="Near 1 the bot is about to be held back; above 1 a check was passed or came too late.",
+    ),
+    bot_counter(
+        name="trading_risk_breaches_total",
+        labels=("limit",),
+        values={"limit": LIMITS},
+        help="Times that a risk limit was found broken, before an order or between orders.",
+        why="Each one moved the bot to reducing or halted, or denied an order.",
+    ),
+    bot_gauge(
+        name="trading_daily_loss",
+        labels=("currency",),
+        vital=True,
+        help="Loss since the trading day began, open positions included; 0 in profit.",
+        why="The limit that ends a bad day before it becomes a bad week.",
+    ),
+    bot_gauge(
+        name="trading_drawdown",
+        labels=("currency",),
+        vital=True,
+        help="Fall of the equity from its highest point so far, in units of the currency.",
+        why="The loss that the strategy has never had before is the one that matters.",
+    ),
+    bot_gauge(
+        name="trading_drawdown_ratio",
+        unit="ratio",
+        labels=("currency",),
+        vital=True,
+        help="Fall of the equity from its highest point so far, as a share of that point.",
+        why="Comparable between bots and accounts.",
+    ),
+    bot_gauge(
+        name="trading_exposure",
+        labels=("currency",),
+        vital=True,
+        help="Value of all open positions without regard to their sign, in units of the currency.",
+        why="The money that a jump in price can take.",
+    ),
+    bot_gauge(
+        name="trading_open_positions",
+        help="Symbols in which a position is open.",
+        why="More than were meant to be held at once: something opened what it should not have.",
+    ),
+)
+
+
+class RiskMetrics:
+    """What a bot says of its limits and losses; see `MoneyMetrics` for amounts that are refused."""
+
+    _refused: Family[Counter]
+
+    def risk_limit_used(self, limit: str, ratio: float) -> None:
+        """So much of a risk limit is used: 0 nothing, 1 all of it; absent until it is said."""
+        put(self._limit_used, limit, ratio, self._refused)
+
+    def risk_limit_broken(self, limit: str) -> None:
+        """A risk limit was found broken, before an order or between orders."""
+        self._breaches.labels(limit).value += 1
+
+    def daily_loss(self, currency: str, amount: float) -> None:
+        """So much was lost since the trading day began; a profit counts as zero."""
+        put(self._daily_loss, currency, _no_less(amount), self._refused)
+
+    def drawdown(self, currency: str, amount: float, *, highest: float | None = None) -> None:
+        """The equity is so far below its highest point.
+
+        Args:
+            currency: of the amounts.
+            amount: of the fall; below zero counts as zero.
+            highest: that point, which makes it a share; without it, or unless it is above zero,
+                the share is not shown.
+        """
+        amount = _no_less(amount)
+        put(self._drawdown, currency, amount, self._refused)
+        if highest is not None and highest > 0:
+            put(self._drawdown_ratio, currency, amount / highest, self._refused)
+
+    def exposure(self, currency: str, amount: float) -> None:
+        """All open positions are worth so much, whatever their sign."""
+        put(self._exposure, currency, amount, self._refused)
+
+    def open_positions(self, count: int) -> None:
+        """In so many symbols a position is open."""
+        self._open_positions.labels().value = count
+
+    def _register_risk(
+        self, recorder: "Recorder", currencies: tuple[str, ...], limits: tuple[str, ...]
+    ) -> None:
+        by_limit, by_currency = {"limit": limits}, {"currency": currencies}
+        self._limit_used = recorder.gauge("trading_risk_limit_used_ratio", by_limit, at_once=False)
+        self._breaches = recorder.counter("trading_risk_breaches_total", by_limit)
+        self._daily_loss = recorder.gauge("trading_daily_loss", by_currency, at_once=False)
+        self._drawdown = recorder.gauge("trading_drawdown", by_currency, at_once=False)
+        self._drawdown_ratio = recorder.gauge("trading_drawdown_ratio", by_currency, at_once=False)
+        self._exposure = recorder.gauge("trading_exposure", by_currency, at_once=False)
+        self._open_positions = recorder.gauge("trading_open_positions", at_once=False)
+
+
+def _no_less(amount: float) -> float:
+    """Return the amount, or zero where it is below; what is not finite is left to be refused."""
+    return 0.0 if -math.inf < amount < 0 else amount

@@ -1,0 +1,112 @@
+"""Signals: what a model or a strategy says, how late, and what stood in for it."""
+
+import time
+from typing import TYPE_CHECKING
+
+from trading_ops.instrument.metric import Metric, bot_counter, bot_gauge, bot_histogram
+from trading_ops.instrument.recording import observe
+
+if TYPE_CHECKING:
+    from trading_ops.instrument.recorder import Recorder
+
+SIGNAL_OUTCOMES = ("ok", "timeout", "failed", "invalid", "skipped")
+
+# From a moving average to a language model.
+SIGNAL_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+SIGNALS: tuple[Metric, ...] = (
+    bot_counter(
+        name="trading_signals_total",
+        labels=("source", "outcome"),
+        values={"outcome": SIGNAL_OUTCOMES},
+        help="Signals asked of a source, by how that ended; skipped while its breaker is open or "
+        "it has seen too little.",
+        why="A model that fails leaves the bot to its fallback.",
+    ),
+    bot_histogram(
+        name="trading_signal_duration_seconds",
+        labels=("source",),
+        buckets=SIGNAL_BUCKETS,
+        exemplar="trace_id",
+        help="Time from asking a source for a signal to its answer or failure.",
+        why="A slow model decides on old prices.",
+    ),
+    bot_gauge(
+        name="trading_signal_timestamp_seconds",
+        unit="seconds",
+        labels=("source",),
+        vital=True,
+        help="Time of the last usable signal of a source, since the epoch; the start until then.",
+        why="The age tells a model that went silent.",
+    ),
+    bot_counter(
+        name="trading_signal_fallbacks_total",
+        labels=("source",),
+        help="Signals that the fallback gave in place of this source.",
+        why="The bot trades on its simple strategy, which is not what it was tested for.",
+    ),
+    bot_gauge(
+        name="trading_signal_fallback_active",
+        vital=True,
+        help="1 while the fallback decides, 0 while the source does; absent without a fallback.",
+        why="Tells what decides now.",
+    ),
+)
+
+
+SOURCES = 8
+"""Sources that need not be declared: their names are in the bot's code."""
+
+
+class SignalMetrics:
+    """What a bot says of its signals."""
+
+    started_at: float
+    """Seconds since the epoch."""
+
+    def signal(
+        self,
+        source: str,
+        *,
+        outcome: str = "ok",
+        seconds: float | None = None,
+        at: float | None = None,
+        trace_id: str = "",
+    ) -> None:
+        """A signal was asked of a source.
+
+        Args:
+            source: a model's or a strategy's name.
+            outcome: ok, timeout, failed, invalid, or skipped when it could not be asked.
+            seconds: from asking to the answer or failure; None when it was not asked.
+            at: time of the signal if it is ok, in seconds since the epoch; by default now.
+            trace_id: becomes the exemplar of its bucket.
+        """
+        self._signals.labels(source, outcome).value += 1
+        if seconds is not None:
+            observe(self._signal_duration.labels(source), seconds, trace_id)
+        if outcome == "ok":
+            self._signal_time.labels(source).value = time.time() if at is None else at
+
+    def signal_fallback(self, source: str) -> None:
+        """The fallback gave a signal in place of this source."""
+        self._fallbacks.labels(source).value += 1
+
+    def fallback_active(self, *, active: bool) -> None:
+        """The fallback decides, or the source does; absent until a bot that has one says it."""
+        self._fallback_active.labels().value = 1 if active else 0
+
+    def _register_signals(self, recorder: "Recorder", sources: tuple[str, ...]) -> None:
+        known = {"source": sources}
+        self._signals = recorder.counter("trading_signals_total", known, limit=SOURCES)
+        self._signal_duration = recorder.histogram(
+            "trading_signal_duration_seconds", known, limit=SOURCES
+        )
+        self._signal_time = recorder.gauge(
+            "trading_signal_timestamp_seconds", known, limit=SOURCES, at_once=False
+        )
+        for source in sources:
+            # The start stands for the last one, so that a source that never speaks is noticed.
+            self._signal_time.labels(source).value = self.started_at
+        self._fallbacks = recorder.counter("trading_signal_fallbacks_total", known, limit=SOURCES)
+        self._fallback_active = recorder.gauge("trading_signal_fallback_active", at_once=False)

@@ -1,0 +1,149 @@
+"""Calls of a bot to its venue, its sessions and its nonces."""
+
+from typing import TYPE_CHECKING
+
+from trading_ops.instrument.metric import Metric, bot_counter, bot_gauge, bot_histogram
+from trading_ops.instrument.recording import observe
+
+if TYPE_CHECKING:
+    from trading_ops.instrument.recorder import Recorder
+
+REQUEST_CODES = (
+    "ok",
+    "timeout",
+    "unreachable",
+    "unavailable",
+    "rate_limited",
+    "invalid_nonce",
+    "unauthorized",
+    "refused",
+)
+"""How a request to a venue ended; `refused` is the venue's clear no to this one request."""
+
+PRIVATE_CHANNELS = ("executions", "balances")
+
+VENUE_CALLS: tuple[Metric, ...] = (
+    bot_counter(
+        name="trading_venue_requests_total",
+        labels=("endpoint", "code"),
+        values={"code": REQUEST_CODES},
+        help="Requests to the venue by how they ended.",
+        why="The share that is not ok is the venue's error rate as this bot sees it.",
+    ),
+    bot_histogram(
+        name="trading_venue_request_duration_seconds",
+        labels=("endpoint",),
+        exemplar="trace_id",
+        help="Time from sending a request to the venue to its answer or failure.",
+        why="A venue that slows down is about to fail, or throttles us.",
+    ),
+    bot_counter(
+        name="trading_venue_session_restarts_total",
+        vital=True,
+        help="HTTP sessions with the venue that were made after the first one.",
+        why="Proves that a reconnect really began a new session.",
+    ),
+    bot_counter(
+        name="trading_nonces_issued_total",
+        help="Nonces issued for signed requests.",
+        why="The base for the share of refused ones.",
+    ),
+    bot_counter(
+        name="trading_nonces_refused_total",
+        vital=True,
+        help="Signed requests that the venue refused for their nonce.",
+        why="Two processes share one key, or the clock went back.",
+    ),
+    bot_counter(
+        name="trading_nonce_resyncs_total",
+        help="Times that the issuer of nonces was moved on after a refusal.",
+        why="Each one is a fault that healed; many of them are two processes on one key.",
+    ),
+    bot_gauge(
+        name="trading_venue_rate_limit_used_ratio",
+        unit="ratio",
+        labels=("group",),
+        vital=True,
+        help="Use of the venue's rate limit of a group of endpoints: 0 unused, 1 at the limit; "
+        "absent where it is not known.",
+        why="At 1 requests are refused, cancels among them.",
+    ),
+    bot_counter(
+        name="trading_account_feed_gaps_total",
+        labels=("channel",),
+        values={"channel": PRIVATE_CHANNELS},
+        help="Times that messages of the venue's private feed were missing, by their numbers.",
+        why="After each one orders are asked for by REST; many of them use up its limit.",
+    ),
+    bot_gauge(
+        name="trading_clock_skew_seconds",
+        unit="seconds",
+        help="The venue's clock minus the bot's, as its answers tell; absent until one did.",
+        why="A wrong clock breaks nonces, signatures and latency figures.",
+    ),
+)
+
+
+GROUPS = 8
+"""Rate limits that need not be declared: their names are in the bot's code."""
+
+
+class VenueMetrics:
+    """What a bot says of its calls to the venue."""
+
+    def venue_request(
+        self, endpoint: str, *, code: str, seconds: float, trace_id: str = ""
+    ) -> None:
+        """A request to the venue ended: `ok` or one of `REQUEST_CODES`, after so long.
+
+        With a trace's id, it becomes the exemplar of its bucket.
+        """
+        self._requests.labels(endpoint, code).value += 1
+        observe(self._request_duration.labels(endpoint), seconds, trace_id)
+
+    def venue_session_restarted(self) -> None:
+        """A further HTTP session with the venue was begun."""
+        self._session_restarts.value += 1
+
+    def nonce_issued(self) -> None:
+        """A nonce was issued."""
+        self._nonces_issued.value += 1
+
+    def nonce_refused(self) -> None:
+        """The venue refused a request for its nonce."""
+        self._nonces_refused.value += 1
+
+    def nonce_resynced(self) -> None:
+        """The issuer of nonces was moved on after a refusal."""
+        self._nonce_resyncs.value += 1
+
+    def rate_limit_used(self, group: str, ratio: float) -> None:
+        """So much of the venue's limit of a group of endpoints is used: 1 is all of it.
+
+        Absent until it is said: not every venue tells.
+        """
+        self._rate_limit.labels(group).value = ratio
+
+    def account_feed_gap(self, channel: str) -> None:
+        """Messages of a channel of the private feed, executions or balances, were missing."""
+        self._account_feed_gaps.labels(channel).value += 1
+
+    def clock_skew(self, seconds: float) -> None:
+        """The venue's clock is so far ahead of the bot's; absent until it is said."""
+        self._clock_skew.labels().value = seconds
+
+    def _register_venue(
+        self, recorder: "Recorder", endpoints: tuple[str, ...], groups: tuple[str, ...]
+    ) -> None:
+        known = {"endpoint": endpoints}
+        self._requests = recorder.counter("trading_venue_requests_total", known)
+        self._request_duration = recorder.histogram("trading_venue_request_duration_seconds", known)
+        self._session_restarts = recorder.counter("trading_venue_session_restarts_total").labels()
+        self._nonces_issued = recorder.counter("trading_nonces_issued_total").labels()
+        self._nonces_refused = recorder.counter("trading_nonces_refused_total").labels()
+        self._nonce_resyncs = recorder.counter("trading_nonce_resyncs_total").labels()
+        self._rate_limit = recorder.gauge(
+            "trading_venue_rate_limit_used_ratio", {"group": groups}, at_once=False, limit=GROUPS
+        )
+        self._account_feed_gaps = recorder.counter("trading_account_feed_gaps_total")
+        self._clock_skew = recorder.gauge("trading_clock_skew_seconds", at_once=False)
