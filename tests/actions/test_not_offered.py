@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from trading_ops.actions.base import Action, Call
-from trading_ops.actions.bot_command import BotCommand
+from trading_ops.actions.bot_commands import BotCommand
 from trading_ops.actions.registry import KINDS
 from trading_ops.domain.target import NAMED_BOTS, OWN_BOTS, Kind
 from trading_ops.errors import Refused

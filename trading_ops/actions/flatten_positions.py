@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from trading_ops.actions.base import Call, Probe
-from trading_ops.actions.bot_command import BotCommand
+from trading_ops.actions.bot_commands import BotCommand
 from trading_ops.actions.hold_trading import hold_of
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import Kind

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from trading_ops.actions.base import Call
-from trading_ops.actions.bot_command import BotCommand
+from trading_ops.actions.bot_commands import BotCommand
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import BOTS, Kind
 
@@ -34,3 +34,23 @@ def hold_of(call: Call) -> Mapping[str, str]:
     if call.ordered_by is not None:
         owner, reason = call.ordered_by, call.reason or f"ordered as {call.attempt_id}"
     return {"id": call.attempt_id, "owner": owner, "reason": reason}
+
+
+class HaltTrading(HoldTrading):
+    """Halt the bot: no new or amended orders; cancels and queries still work.
+
+    For a bot whose view of the market or of its own orders cannot be trusted.
+    """
+
+    name: ClassVar[str] = "halt_trading"
+    command: ClassVar[str] = "halt"
+
+
+class ReduceTrading(HoldTrading):
+    """Put the bot in reduce-only mode: only orders that reduce its exposure.
+
+    For a bot that should wind down its positions and open no new ones.
+    """
+
+    name: ClassVar[str] = "reduce_trading"
+    command: ClassVar[str] = "reduce"

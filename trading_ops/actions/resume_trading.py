@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from trading_ops.actions.base import Call
-from trading_ops.actions.bot_command import BotCommand
+from trading_ops.actions.bot_commands import BotCommand
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError
