@@ -19,6 +19,9 @@ SHORTEST = 5
 MOST = 256
 """Maximum number of known values; the oldest is dropped. A bot has ten."""
 
+LONGEST_SECRET = 8 * 1024
+"""Characters at the end of a cut text that may be the beginning of a secret."""
+
 _lock = threading.Lock()
 _values: dict[str, tuple[str, ...]] = {}
 _forms: tuple[str, ...] = ()
@@ -88,6 +91,19 @@ def redact(text: str) -> str:
         for pattern, instead in _COMPILED:
             text = pattern.sub(instead, text)
     return text
+
+
+def redact_start(text: str, longest: int) -> str:
+    """Redact the beginning of a text and drop the rest, which is not searched.
+
+    Args:
+        text: of any length.
+        longest: how many characters are searched. A secret that this cuts in two would not be
+            found, so of a longer text the last `LONGEST_SECRET` of these are dropped as well.
+    """
+    if len(text) <= longest:
+        return redact(text)
+    return redact(text[:longest])[:-LONGEST_SECRET]
 
 
 def _set_forms() -> None:

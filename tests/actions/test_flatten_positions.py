@@ -1,10 +1,12 @@
 """Out of every position: carried out by a Freqtrade, and asked about by counting."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import aiohttp
+import pytest
 
 from tests.actions.heard import Heard
 from tests.builders import FixedSecrets, make_target
@@ -15,11 +17,15 @@ from trading_ops.actions.registry import build
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.errors import Unreachable
+from trading_ops.listener import KnownListeners
 
 
 @contextlib.asynccontextmanager
-async def ordering(fake: TradingFreqtrade) -> AsyncIterator[tuple[dict[str, Action], Call]]:
-    async with fake.serving() as address, aiohttp.ClientSession() as session:
+async def ordering(
+    fake: TradingFreqtrade, connector: aiohttp.BaseConnector | None = None
+) -> AsyncIterator[tuple[dict[str, Action], Call]]:
+    async with fake.serving() as address, aiohttp.ClientSession(connector=connector) as session:
         freq = make_target(name="freq", kind=Kind.FREQTRADE, address=address, service=None)
         directory = Directory(
             session, Registry((freq,)), FixedSecrets(freqtrade=f"{USER}:{PASSWORD}")
@@ -46,6 +52,18 @@ async def test_it_is_done_once_by_two_persons_and_leaves_a_halt() -> None:
         assert await flatten.perform(call) == "halted, nothing is open, stopped"
     (lock,) = fake.standing()
     assert lock["reason"] == "trading-ops halted attempt-1 ada the exchange is closing"
+
+
+async def test_the_answers_of_another_users_process_count_for_nothing() -> None:
+    """On the address of a Freqtrade that died, it would say that nothing is open."""
+    fake = TradingFreqtrade()
+    others = KnownListeners(frozenset({os.geteuid() + 1}))  # to it, the fake is another user's
+    async with ordering(fake, others) as (actions, call):
+        with pytest.raises(Unreachable, match="no token was sent"):
+            await actions["flatten_positions"].perform(call)
+        with pytest.raises(Unreachable, match="no token was sent"):
+            await actions["flatten_positions"].probe(call)
+    assert fake.standing() == []
 
 
 async def test_what_became_of_it_is_counted() -> None:

@@ -18,9 +18,9 @@ from typing import Any
 from trading_ops.config.log_policy import LogPolicy
 from trading_ops.errors import SetupError
 from trading_ops.logs.file import LogFile
-from trading_ops.logs.handler import FileHandler, StreamHandler
+from trading_ops.logs.handler import LONGEST_LINE, FileHandler, StreamHandler
 from trading_ops.logs.lean_structlog import EventDict, structlog
-from trading_ops.redaction import redact
+from trading_ops.redaction import LONGEST_SECRET, redact_start
 
 __all__ = ["LogPolicy", "add_id", "bound", "configure", "flush", "get", "ids"]
 
@@ -143,7 +143,8 @@ def _adding(fields: dict[str, str]) -> Callable[[object, str, EventDict], EventD
 
 
 def _redacted(_logger: object, _method: str, rendered: Any) -> str:
-    return redact(rendered)
+    # The handler cuts longer lines: to search them whole would take tenths of a second.
+    return redact_start(rendered, LONGEST_LINE + LONGEST_SECRET + 1)
 
 
 _SHARED = (
