@@ -20,7 +20,7 @@ from tests.crash.reconciler import serve_lives, speak_into
 from trading_ops import clock, logs
 from trading_ops.agent import Denial
 from trading_ops.botkit import failpoints
-from trading_ops.botkit.failpoints import Place
+from trading_ops.botkit.failpoints import Failpoint
 from trading_ops.botkit.orders.checks import Check
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
@@ -32,11 +32,11 @@ POLL_SECONDS = 0.02
 class Killer:
     """Kills its own process at the n-th passing of a place."""
 
-    def __init__(self, place: Place, nth: int) -> None:
+    def __init__(self, place: Failpoint, nth: int) -> None:
         self._place, self._left = place, nth
         self._lock = threading.Lock()
 
-    def __call__(self, place: Place) -> None:
+    def __call__(self, place: Failpoint) -> None:
         """Count a passing."""
         if place is not self._place:
             return
@@ -61,7 +61,7 @@ def live(life: dict[str, Any]) -> int:
     if life.get("plant"):
         bot_plants.plant(life["plant"])
     if life.get("place"):
-        failpoints.watch(Killer(Place(life["place"]), life["nth"]))
+        failpoints.watch(Killer(Failpoint(life["place"]), life["nth"]))
     settling = life.get("settle_seconds")
     asyncio.run(_settle(folder, settling) if settling else _trade(folder))
     return 0

@@ -32,14 +32,19 @@ from tests.crash.bot_instances import (
 )
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.botkit.failpoints import Place
+from trading_ops.botkit.failpoints import Failpoint
 
 LEASE: dict[str, float] = {}
 """Nothing is set: what the settings have by themselves."""
 
 TAKEOVER_PROMISED = 20.0
 WITHIN = 60.0
-FREEZE_PLACES = (Place.INTENT_STORED, Place.INTENT_STORED, Place.SUBMITTED, Place.CHANGE)
+FREEZE_PLACES = (
+    Failpoint.INTENT_STORED,
+    Failpoint.INTENT_STORED,
+    Failpoint.SUBMITTED,
+    Failpoint.CHANGE,
+)
 LEDGER = "SELECT currency, amount FROM bot_alpha.expected_balances"
 
 

@@ -28,7 +28,7 @@ from tests.crash.bot_words import Words
 from tests.crash.bot_world import BotWorld
 from tests.crash.lives import ROOT, Life, Server, server
 from trading_ops import clock
-from trading_ops.botkit.failpoints import Place
+from trading_ops.botkit.failpoints import Failpoint
 
 LIFE_SECONDS = 4.0
 """A life that did not come to its place by then is killed where it is."""
@@ -42,14 +42,30 @@ RANDOM = "random moment"
 BEGAN_WITH = {"BTC/USD": Decimal(1), "ETH/USD": Decimal(10)}
 """What the account holds before the bot's first trade, by symbol in base units."""
 
-OF_A_HOLD = frozenset({Place.HOLDING, Place.HELD})
+OF_A_HOLD = frozenset({Failpoint.HOLD_PLACING, Failpoint.HOLD_STORED})
 """Passed when somebody else trades on the account."""
 
-OF_A_RECOVERY = frozenset({Place.HEALING, Place.HEALED})
-OF_AN_END = frozenset({Place.FAREWELL, Place.LEFT, Place.DISARMED, Place.ENDING, Place.ENDED})
+OF_A_RECOVERY = frozenset({Failpoint.STEP_APPLYING, Failpoint.STEP_APPLIED})
+OF_AN_END = frozenset(
+    {
+        Failpoint.SHUTDOWN_STARTED,
+        Failpoint.ORDERS_CANCELLED,
+        Failpoint.DEADMAN_DISARMED,
+        Failpoint.RUN_END_STORING,
+        Failpoint.RUN_END_STORED,
+    }
+)
 """Passed when it is told to stop."""
 
-OFTEN = frozenset({Place.CHANGE, Place.CHANGE_STORED, Place.GATHERED, Place.WINDING, Place.WOUND})
+OFTEN = frozenset(
+    {
+        Failpoint.CHANGE,
+        Failpoint.CHANGE_STORED,
+        Failpoint.COLLECTED,
+        Failpoint.DEADMAN_RENEWING,
+        Failpoint.DEADMAN_RENEWED,
+    }
+)
 """Passed many times in a life; the others once, or seldom."""
 
 
@@ -103,12 +119,12 @@ class Sweep:
             await self._live(lives, {}, patience=self._random.uniform(0.3, 2.5))
             where = RANDOM
         else:
-            where = await self._kill_at(lives, min(Place, key=self._seen))
+            where = await self._kill_at(lives, min(Failpoint, key=self._seen))
         self.tally.kills[where] += 1
         await self._world.mend()
         return where
 
-    async def _kill_at(self, lives: Server, place: Place) -> str:
+    async def _kill_at(self, lives: Server, place: Failpoint) -> str:
         if place in OF_A_RECOVERY:
             # Another death first, so that there is something to mend.
             await self._misbehave(1.0)
@@ -116,7 +132,7 @@ class Sweep:
             self.tally.kills[RANDOM] += 1
             await self._world.mend()
             await self._world.deposit(self._random.randint(1, 1000))
-        elif place is Place.RECORDS_BEGUN:
+        elif place is Failpoint.BALANCES_ADOPTED:
             for path in (self._world.folder / "bot").glob("bot.db*"):
                 path.unlink()
         elif place not in OF_A_HOLD:
@@ -146,7 +162,7 @@ class Sweep:
             await self._read_journal(f"a life until {how.get('place', RANDOM)}")
             self._witness.mute = self._witness.halted = False
 
-    async def _live_on(self, life: Life, place: Place | None, patience: float) -> bool:
+    async def _live_on(self, life: Life, place: Failpoint | None, patience: float) -> bool:
         if self._words.wants_live:
             await self._read_journal("a life in paper")
             self._witness.mute = False
@@ -165,7 +181,8 @@ class Sweep:
                 await self._until_covered(life)
             if await self._words.say(life):
                 await self._read_journal("what was done before it was told")
-                self._witness.halted = place is not Place.RECORDS_BEGUN  # orders are lost there
+                # Orders are lost at that point.
+                self._witness.halted = place is not Failpoint.BALANCES_ADOPTED
                 patience += HALTED_SECONDS
         done, _ = await asyncio.wait({life.ended}, timeout=patience)
         if not done:
@@ -182,7 +199,7 @@ class Sweep:
                 return
             await self._read_journal("what was done before it was told")
 
-    def _seen(self, place: Place) -> tuple[int, float]:
+    def _seen(self, place: Failpoint) -> tuple[int, float]:
         return self.tally.kills[place] + self.tally.misses[place], self._random.random()
 
     async def _settle(self, lives: Server, after: str) -> None:
@@ -282,7 +299,7 @@ async def run(given: argparse.Namespace) -> int:
         for one in told:
             counted[name].update(one[name])
     say(f"{'place':<20} {'kills':>6}   never reached in time")
-    for place in (*Place, RANDOM):
+    for place in (*Failpoint, RANDOM):
         say(f"{place:<20} {counted['kills'][place]:>6}   {counted['misses'][place] or ''}")
     faults = ", ".join(f"{name} {count}" for name, count in counted["faults"].most_common())
     say(f"faults: {faults or 'none'}")
@@ -300,7 +317,7 @@ async def run(given: argparse.Namespace) -> int:
     say(f"wrong: {len(wrong)}")
     for sentence in wrong[:20]:
         say(f"    {sentence}")
-    never = [place for place in Place if not counted["kills"][place]]
+    never = [place for place in Failpoint if not counted["kills"][place]]
     if never:
         say(f"no kill at: {', '.join(never)}")
     return 1 if wrong or (never and not given.some) else 0

@@ -1,4 +1,4 @@
-"""A circuit breaker: stops asking what keeps failing, and tries again now and then."""
+"""A circuit breaker: stops calls to a dependency that keeps failing, and retries after a pause."""
 
 from collections.abc import Callable
 from enum import IntEnum
@@ -7,20 +7,31 @@ from trading_ops import clock
 
 
 class BreakerState(IntEnum):
-    """The values are those of the metric."""
+    """The state; the numbers are the values of the metric `trading_circuit_breaker_state`."""
 
     CLOSED = 0
-    """All goes through."""
+    """Every call is allowed."""
 
     HALF_OPEN = 1
-    """One trial is on its way; the rest waits for its end."""
+    """One trial call is in progress; other calls are rejected until it ends."""
 
     OPEN = 2
-    """Nothing goes through until the cool-off is over."""
+    """Every call is rejected until the cool-off is over."""
 
 
-class Breaker:
-    """Opens after some failures in a row, cools off, lets one trial through."""
+class CircuitBreaker:
+    """Opens after consecutive failures and allows one trial call after each cool-off.
+
+    Example:
+        breaker = CircuitBreaker(threshold=3, cool_off_seconds=2.0)
+        if breaker.allow():
+            try:
+                await call()
+            except OSError:
+                breaker.fail()
+            else:
+                breaker.succeed()
+    """
 
     def __init__(
         self,
@@ -30,13 +41,13 @@ class Breaker:
         on_change: Callable[[BreakerState], None] = lambda _: None,
         monotonic: Callable[[], float] = clock.monotonic,
     ) -> None:
-        """Begin closed.
+        """Start closed.
 
         Args:
-            threshold: failures in a row that open it.
-            cool_off_seconds: after which a trial is let through.
-            on_change: is told each new state.
-            monotonic: the clock.
+            threshold: consecutive failures that open it.
+            cool_off_seconds: time from opening to the next trial call.
+            on_change: called with each new state.
+            monotonic: a monotonic clock in seconds.
         """
         self.state = BreakerState.CLOSED
         self._threshold = threshold
@@ -48,41 +59,41 @@ class Breaker:
 
     @property
     def closed(self) -> bool:
-        """Say whether all goes through."""
+        """Return whether every call is allowed."""
         return self.state is BreakerState.CLOSED
 
     def allow(self) -> bool:
-        """Say whether the next call may go; whoever gets True must report its end."""
-        if self.state is BreakerState.OPEN and self.cooling_seconds() <= 0:
-            self._become(BreakerState.HALF_OPEN)
+        """Return whether the next call may be made; after True call `succeed` or `fail`."""
+        if self.state is BreakerState.OPEN and self.seconds_until_trial() <= 0:
+            self._set_state(BreakerState.HALF_OPEN)
             return True
         return self.closed
 
-    def cooling_seconds(self) -> float:
-        """Return the time until a trial is let through; zero or less: now."""
+    def seconds_until_trial(self) -> float:
+        """Return the time until a trial call is allowed; 0 or less when it is not cooling off."""
         if self.state is not BreakerState.OPEN:
             return 0.0
         return self._opened_at + self._cool_off - self._monotonic()
 
     def succeed(self) -> None:
-        """Report that a call went well."""
+        """Record a successful call: close, and forget earlier failures."""
         self._failures = 0
-        self._become(BreakerState.CLOSED)
+        self._set_state(BreakerState.CLOSED)
 
     def fail(self) -> None:
-        """Report that a call failed."""
+        """Record a failed call."""
         self._failures += 1
         if self.state is not BreakerState.CLOSED or self._failures >= self._threshold:
             self._opened_at = self._monotonic()
-            self._become(BreakerState.OPEN)
+            self._set_state(BreakerState.OPEN)
 
     def reset(self) -> None:
-        """Let the next call through at once, as a trial: the cause may be gone."""
+        """End the cool-off: allow a trial call at once, because the cause may be gone."""
         if self.state is not BreakerState.CLOSED:
             self._opened_at = self._monotonic() - self._cool_off
-            self._become(BreakerState.OPEN)
+            self._set_state(BreakerState.OPEN)
 
-    def _become(self, state: BreakerState) -> None:
+    def _set_state(self, state: BreakerState) -> None:
         if state is not self.state:
             self.state = state
             self._on_change(state)

@@ -1,11 +1,11 @@
-"""A supervised part of the bot: one task, its health and its breaker."""
+"""A supervised component of the bot: one asyncio task with a health state and a circuit breaker."""
 
 import asyncio
 from abc import ABC, abstractmethod
 
 from trading_ops import clock, logs
 from trading_ops.agent import ComponentHealth
-from trading_ops.botkit.circuit_breaker import Breaker, BreakerState
+from trading_ops.botkit.circuit_breaker import BreakerState, CircuitBreaker
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument import BotMetrics
 
@@ -13,11 +13,20 @@ log = logs.get(__name__)
 
 
 class Unavailable(TradingOpsError):
-    """A part cannot do its work now because of what it depends on; it is not its own fault."""
+    """A component cannot work now because a dependency is down; the component did not fail."""
 
 
 class Component(ABC):
-    """Runs until it is cancelled; the supervisor starts it again when it ends before that."""
+    """A task that runs until it is cancelled; the `Supervisor` restarts it when it ends earlier.
+
+    Example:
+        class Feed(Component):
+            async def run(self) -> None:
+                async with connect() as stream:
+                    self.mark(up=True, detail="connected")
+                    async for tick in stream:
+                        self.succeed()
+    """
 
     def __init__(
         self,
@@ -27,52 +36,61 @@ class Component(ABC):
         threshold: int = 3,
         cool_off_seconds: float = 2.0,
     ) -> None:
-        """Begin down.
+        """Start down, with a closed breaker.
 
         Args:
-            name: as in metrics and commands.
+            name: the component's name in metrics and commands.
             metrics: of the bot.
-            threshold: failures in a row that open the breaker.
-            cool_off_seconds: after which it is tried again.
+            threshold: consecutive failures that open the breaker.
+            cool_off_seconds: pause before the next trial once the breaker is open.
         """
         self.name = name
         self.metrics = metrics
-        self.breaker = Breaker(
+        self.breaker = CircuitBreaker(
             threshold=threshold, cool_off_seconds=cool_off_seconds, on_change=self._breaker_changed
         )
         self.last_success_at: float | None = None
+        """Seconds since the epoch; None before the first success."""
+
         self.detail = "not started"
+        """The state in a few words, for people."""
+
         self._up = asyncio.Event()
 
     @property
     def up(self) -> bool:
-        """Say whether it does its work."""
+        """Return whether the component works."""
         return self._up.is_set()
 
     @property
     def health(self) -> ComponentHealth:
-        """Return its health; plain reads, so any thread may ask."""
+        """Return the health for the agent. Thread-safe."""
         return ComponentHealth(up=self.up, last_success_at=self.last_success_at, detail=self.detail)
 
     @property
     def has_work(self) -> bool:
-        """Say whether it has something to do; a plain read, so any thread may ask."""
+        """Return whether the component has something to do. Thread-safe."""
         return True
 
     @abstractmethod
     async def run(self) -> None:
-        """Work until cancelled; must call `mark` as it comes up and goes down."""
+        """Work until cancelled; call `mark` whenever the component comes up or goes down."""
 
     async def close(self) -> None:
-        """Give back what it holds; called before an ordered restart and at the end."""
+        """Release what the component holds; called before a restart and at shutdown."""
         self.mark(up=False, detail="stopped")
 
     async def wait_up(self) -> None:
-        """Wait until it is up."""
+        """Wait until the component is up."""
         await self._up.wait()
 
     def mark(self, *, up: bool, detail: str) -> None:
-        """Say whether it can do its work, in a few words for people."""
+        """Set the health state.
+
+        Args:
+            up: whether the component works.
+            detail: the reason in a few words, for people.
+        """
         if up != self.up:
             log.info("component_changed", component=self.name, up=up, detail=detail)
         if up:
@@ -83,13 +101,13 @@ class Component(ABC):
         self.metrics.component_up(self.name, up=up)
 
     def succeed(self) -> None:
-        """Report a piece of work that was done."""
+        """Record a unit of work that succeeded."""
         self.breaker.succeed()
         self.last_success_at = clock.timestamp()
         self.metrics.component_succeeded(self.name, self.last_success_at)
 
     def fail(self, detail: str) -> None:
-        """Report a piece of work that failed through its own fault."""
+        """Record a failure of the component itself; do not call this for `Unavailable`."""
         self.detail = detail
         self.breaker.fail()
 

@@ -1,92 +1,94 @@
-"""Named places at which a bot's death hurts most; the crash tests kill it at each of them.
+"""Named points at which a crash of the bot is most dangerous; crash tests kill the bot at each.
 
-In production `reached` does nothing: nobody has set a watcher, and nothing in the environment or
-the settings can.
+In production `reached` does nothing: only a test can add a watcher, never a setting or the
+environment.
+
+    failpoints.watch(lambda point: point is Failpoint.SUBMITTED and os.kill(os.getpid(), SIGKILL))
 """
 
 from collections.abc import Callable
 from enum import StrEnum
 
 
-class Place(StrEnum):
-    """Where a bot may die; in the order in which an order passes them."""
+class Failpoint(StrEnum):
+    """The points, roughly in the order in which an order and then a shutdown pass them."""
 
     INTENT = "intent"
-    """An order was decided, and is not written down."""
+    """An order is decided and not recorded yet."""
 
     INTENT_STORED = "intent_stored"
-    """It is written down, and not sent."""
+    """The order is recorded and not sent yet."""
 
     SUBMITTED = "submitted"
-    """The venue has answered, and the answer is not stored."""
+    """The venue has answered, and the answer is not stored yet."""
 
     ACCEPTED = "accepted"
-    """That the venue has the order is stored."""
+    """The venue's acknowledgement is stored."""
 
     CANCELLING = "cancelling"
-    """An order is about to be cancelled."""
+    """A cancel request is about to be sent."""
 
     CANCELLED = "cancelled"
-    """The venue has answered the cancel, and what became of the order is not heard."""
+    """The venue has answered the cancel request; the order's final state is not known yet."""
 
     CHANGE = "change"
-    """A change of the records is about to be stored: a fill, an end, an adoption."""
+    """A change of the records (a fill, a final order state, an adoption) is about to be stored."""
 
     CHANGE_STORED = "change_stored"
-    """It is stored, and memory does not know it yet."""
+    """The change is stored, and the copy in memory is not updated yet."""
 
-    GATHERED = "gathered"
-    """Both sides of a comparison were read, and nothing of it was judged."""
+    COLLECTED = "collected"
+    """A reconciliation has read both sides and not compared them yet."""
 
-    HEALING = "healing"
-    """A step of a comparison is about to be taken."""
+    STEP_APPLYING = "step_applying"
+    """A correction of a reconciliation is about to be applied."""
 
-    HEALED = "healed"
-    """It was taken."""
+    STEP_APPLIED = "step_applied"
+    """The correction is applied."""
 
-    RECORDS_BEGUN = "records_begun"
-    """The venue's balances were adopted, and the watermark is not stored."""
+    BALANCES_ADOPTED = "balances_adopted"
+    """The venue's balances are adopted at the first start; the watermark is not stored yet."""
 
-    HOLDING = "holding"
-    """The bot is about to be held."""
+    HOLD_PLACING = "hold_placing"
+    """A hold on trading is about to be placed."""
 
-    HELD = "held"
-    """It is held, durably."""
+    HOLD_STORED = "hold_stored"
+    """The hold is durable."""
 
     RECOVERED = "recovered"
-    """The comparison at the start ended well, and nothing was submitted."""
+    """The reconciliation at startup succeeded; no order has been submitted yet."""
 
-    WINDING = "winding"
-    """The dead-man switch is about to be wound."""
+    DEADMAN_RENEWING = "deadman_renewing"
+    """The dead-man switch is about to be renewed."""
 
-    WOUND = "wound"
-    """It is wound."""
+    DEADMAN_RENEWED = "deadman_renewed"
+    """The dead-man switch is renewed."""
 
-    FAREWELL = "farewell"
-    """The bot is stopping, and its orders are not cancelled."""
+    SHUTDOWN_STARTED = "shutdown_started"
+    """The bot is stopping, and its orders are still open."""
 
-    LEFT = "left"
-    """Its orders are cancelled, and the dead-man switch is armed."""
+    ORDERS_CANCELLED = "orders_cancelled"
+    """Its orders are cancelled, and the dead-man switch is still armed."""
 
-    DISARMED = "disarmed"
-    """Nothing is open, and the switch is off."""
+    DEADMAN_DISARMED = "deadman_disarmed"
+    """No order is open, and the dead-man switch is off."""
 
-    ENDING = "ending"
-    """That this life ended in order is about to be written down."""
+    RUN_END_STORING = "run_end_storing"
+    """The clean end of this run is about to be recorded."""
 
-    ENDED = "ended"
-    """It is written down, and everything runs still."""
-
-
-_watchers: list[Callable[[Place], None]] = []
+    RUN_END_STORED = "run_end_stored"
+    """The clean end is recorded; the components still run."""
 
 
-def reached(place: Place) -> None:
-    """Tell whoever watches that the bot is here."""
+_watchers: list[Callable[[Failpoint], None]] = []
+
+
+def reached(point: Failpoint) -> None:
+    """Call the watchers, if there are any; the code of the bot calls this at each point."""
     for watcher in _watchers:
-        watcher(place)
+        watcher(point)
 
 
-def watch(watcher: Callable[[Place], None]) -> None:
-    """Have a function called at each place; for crash tests."""
+def watch(watcher: Callable[[Failpoint], None]) -> None:
+    """Have `watcher` called at each point from now on; for crash tests."""
     _watchers.append(watcher)

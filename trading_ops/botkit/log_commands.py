@@ -1,6 +1,6 @@
-"""Commands that keep the bot's own house: its log files, and what they take of the disk.
+"""Commands for the bot's own log files: rotate them, and free the disk space they use.
 
-They need nothing of the bot's loop but that it turns: the work is done in a thread.
+The work is done in a thread, so it does not block the event loop.
 """
 
 import asyncio
@@ -10,19 +10,19 @@ from trading_ops.logs import tidying
 from trading_ops.logs.handler import FileHandler
 
 ROTATE_SECONDS = 5.0
-"""For the thread that writes the log to answer."""
+"""How long to wait for the thread that writes the log."""
 
 DEADLINE_SECONDS = 30.0
-"""A file of ten megabytes is compressed in a second; a disk in trouble takes longer."""
+"""Deadline of a command: compressing 10 MB takes about a second, more on a slow disk."""
 
 NO_FILE = (
-    "this process logs to standard error, and whoever started it keeps that: "
-    "set TRADING_OPS_LOG_DIR to have it keep a file of its own"
+    "this process logs to standard error and has no log file. "
+    "Fix: set TRADING_OPS_LOG_DIR to have it write one"
 )
 
 
 def log_commands() -> dict[str, Command]:
-    """Return the commands by name."""
+    """Return the commands `rotate_logs` and `free_disk`; both fail without a log file."""
     return {
         "rotate_logs": Command(run=_rotate_logs, deadline_seconds=DEADLINE_SECONDS),
         "free_disk": Command(run=_free_disk, deadline_seconds=DEADLINE_SECONDS),
@@ -34,10 +34,10 @@ async def _rotate_logs(_params: Params) -> str:
     try:
         done = await asyncio.to_thread(tidying.rotate, handler, ROTATE_SECONDS)
     except OSError as error:
-        raise CommandFailed(f"the log could not be moved aside: {error}") from error
-    aside = "it held nothing, and was kept" if done.aside is None else f"now {done.aside.name}"
+        raise CommandFailed(f"the log could not be rotated: {error}") from error
+    rotated = "not rotated, it is empty" if done.aside is None else f"rotated to {done.aside.name}"
     return (
-        f"{handler.file.path.name}: {aside}; {done.compressed} earlier files were compressed; "
+        f"{handler.file.path.name}: {rotated}; {done.compressed} earlier files were compressed; "
         f"the folder holds {done.folder_bytes} bytes"
     )
 
@@ -50,7 +50,7 @@ async def _free_disk(_params: Params) -> str:
         raise CommandFailed(f"old log files could not all be removed: {error}") from error
     left = f"{done.free_bytes} bytes are free on {handler.file.path.parent}"
     if not done.freed_bytes:
-        raise CommandFailed(f"nothing that is ours to remove takes any room; {left}")
+        raise CommandFailed(f"there are no old log files to remove; {left}")
     return (
         f"{done.freed_bytes} bytes were freed: {done.removed} old log files were removed, "
         f"{done.compressed} compressed; {left}"

@@ -1,7 +1,12 @@
-"""How an earlier life of the bot ended, told from what it wrote down. Pure: time comes in.
+"""Whether the previous run of the bot ended cleanly, from what it recorded. Pure: no clock, no I/O.
 
-A life writes down that it began, then each heartbeat of work done now and then, and last that it
-ended in order. One that began and has no such end crashed, was killed, or was cut off in its end.
+A run is one process of the bot. It records its start, then at intervals the time of its last
+trading pass, and at a clean shutdown its end. A run without a recorded end crashed, was killed, or
+was interrupted during its shutdown.
+
+    last = assess_at_start(stored_run, now=clock.timestamp())
+    if last.end is End.CRASHED:
+        print(describe(last))
 """
 
 from dataclasses import dataclass
@@ -10,97 +15,108 @@ from enum import StrEnum
 import msgspec
 
 FACT = "life"
-"""The name under which the records keep it."""
+"""The name of the fact that stores the latest run; see `records.facts`."""
 
 
-class Life(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of the bot, as it wrote itself down. Times in seconds since the epoch."""
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of one run. Times are in seconds since the epoch."""
 
     started_at: float
     version: str
     python: str
-    """The interpreter's path: two releases may lie side by side."""
+    """Path of the interpreter: two releases can be installed side by side."""
 
     pid: int
     boot_id: str
-    """Of the machine's start; a pid means nothing without it."""
+    """Identifies the boot of the machine; a pid is only unique within one."""
 
     beat_at: float | None = None
-    """The last whole trading pass that was written down; None for none yet."""
+    """The end of the last complete trading pass that was recorded; None before the first."""
 
     ended_at: float | None = None
-    """When it ended in order; None while it runs, and after a crash."""
+    """When the run ended cleanly; None while it runs, and after a crash."""
 
     left_open: int = 0
-    """Orders that may have been open at its ordered end."""
+    """Orders that may have been open at the clean end."""
 
     unclean_starts: int = 0
-    """How many lives, up to this one, began after one that did not end in order."""
+    """How many runs, including this one, started after a crash."""
 
     @property
     def seen_at(self) -> float:
-        """Return when it was last known to live."""
+        """Return when the run was last known to be alive."""
         return max(self.started_at, self.beat_at or 0.0, self.ended_at or 0.0)
 
 
 class End(StrEnum):
-    """How a life ended, as far as is known."""
+    """How a run ended, as far as is known."""
 
     CLEAN = "clean"
-    """In order."""
+    """Its end is recorded."""
 
     CRASHED = "crashed"
-    """Without an end on record."""
+    """Its end is not recorded."""
 
     UNKNOWN = "unknown"
-    """No life is on record: a first start, or the records are gone."""
+    """No run is recorded: this is the first start, or the records were lost."""
 
     RUNNING = "running"
-    """It has not ended, and its heartbeat is young; only said from outside."""
+    """Its last heartbeat is recent; only `assess_from_outside` returns this."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What is known of the last life."""
+class LastRun:
+    """What is known of the latest recorded run."""
 
     end: End
     age_seconds: float | None = None
-    """Since it was last seen; None when it is unknown."""
+    """Time since the run was last known to be alive; None when no run is recorded."""
 
-    life: Life | None = None
-
-
-def at_start(life: Life | None, now: float) -> Verdict:
-    """Judge the life before this one: whoever starts has the records alone, so it is over."""
-    if life is None:
-        return Verdict(end=End.UNKNOWN)
-    end = End.CRASHED if life.ended_at is None else End.CLEAN
-    return Verdict(end=end, age_seconds=_age(life, now), life=life)
+    run: Run | None = None
 
 
-def from_outside(life: Life | None, now: float, crash_after_seconds: float) -> Verdict:
-    """Judge a life that may still go on: one that is silent for so long counts as crashed."""
-    verdict = at_start(life, now)
-    age = verdict.age_seconds
-    if verdict.end is End.CRASHED and age is not None and age <= crash_after_seconds:
-        return Verdict(end=End.RUNNING, age_seconds=age, life=life)
-    return verdict
+def assess_at_start(run: Run | None, now: float) -> LastRun:
+    """Assess the run before this one; the caller holds the records, so that run is over.
+
+    Args:
+        run: the latest recorded run; None when there is none.
+        now: seconds since the epoch.
+    """
+    if run is None:
+        return LastRun(end=End.UNKNOWN)
+    end = End.CRASHED if run.ended_at is None else End.CLEAN
+    return LastRun(end=end, age_seconds=_age(run, now), run=run)
 
 
-def sentence(verdict: Verdict) -> str:
-    """Say it in a line for people."""
-    life, age = verdict.life, verdict.age_seconds
-    if life is None or age is None:
-        return "unknown: no life is on record"
-    who = f"process {life.pid} of release {life.version}"
-    if verdict.end is End.CLEAN:
-        left = f", {life.left_open} orders may have been left open" if life.left_open else ""
-        return f"clean: {who} ended in order {age:.0f} s ago{left}"
-    if verdict.end is End.RUNNING:
-        return f"running: {who} was last seen at work {age:.0f} s ago"
-    return f"crashed: {who} has no end on record and was last seen {age:.0f} s ago"
+def assess_from_outside(run: Run | None, now: float, crash_after_seconds: float) -> LastRun:
+    """Assess a run that may still be in progress.
+
+    Args:
+        run: the latest recorded run; None when there is none.
+        now: seconds since the epoch.
+        crash_after_seconds: a run without a heartbeat for longer than this counts as crashed.
+    """
+    last = assess_at_start(run, now)
+    age = last.age_seconds
+    if last.end is End.CRASHED and age is not None and age <= crash_after_seconds:
+        return LastRun(end=End.RUNNING, age_seconds=age, run=run)
+    return last
 
 
-def _age(life: Life, now: float) -> float:
-    """Return the seconds since it was seen, and none when the clock was set back."""
-    return max(0.0, now - life.seen_at)
+def describe(last: LastRun) -> str:
+    """Return one line for people, for example "clean: process 42 of release 1.2 ended …"."""
+    run, age = last.run, last.age_seconds
+    if run is None or age is None:
+        return "unknown: no run is recorded"
+    process = f"process {run.pid} of release {run.version}"
+    if last.end is End.CLEAN:
+        left = f", {run.left_open} orders may have been left open" if run.left_open else ""
+        return f"clean: {process} ended cleanly {age:.0f} s ago{left}"
+    if last.end is End.RUNNING:
+        return f"running: {process} was last active {age:.0f} s ago"
+    return f"crashed: {process} recorded no end and was last active {age:.0f} s ago"
+
+
+def _age(run: Run, now: float) -> float:
+    """Return the seconds since the run was alive; 0 when the clock was set back."""
+    return max(0.0, now - run.seen_at)

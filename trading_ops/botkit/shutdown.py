@@ -1,8 +1,14 @@
-"""The end of a bot: in order, each step with a deadline of its own, or at once and safe.
+"""Shutdown of a bot: graceful, in steps with a deadline each, or immediate.
 
-In order (SIGTERM, or one SIGINT): a step that fails or is late is named in the log, and the next
-one follows; the whole ends before a service manager would kill the process. At once (two SIGINTs):
-nothing is sent any more, the records are closed whole, and the venue's dead-man switch stays armed.
+Graceful (SIGTERM or one SIGINT): a step that fails or misses its deadline is logged, and the next
+step runs; all of it ends before a service manager would send SIGKILL. Immediate (two SIGINTs): the
+bot sends no more requests and closes its records; the venue's dead-man switch stays armed.
+
+    signals = StopSignals()
+    signals.install()
+    await signals.graceful.wait()
+    exit_after(seconds.total + MARGIN_SECONDS)
+    missed = await run_steps(steps)
 """
 
 import asyncio
@@ -22,81 +28,95 @@ from trading_ops.errors import TradingOpsError
 log = logs.get(__name__)
 
 LONGEST_SECONDS = 9.0
-"""All steps together; a service manager kills 10 s after SIGTERM."""
+"""Maximum of all steps together; service managers send SIGKILL 10 s after SIGTERM."""
 
 MARGIN_SECONDS = 0.5
-"""After the last step's deadline, for what no deadline reaches: a thread that hangs."""
+"""Time between the last step's deadline and a forced exit, in case a thread hangs."""
 
 RECORDS_SECONDS = 1.0
-"""For closing the records when the end is to come at once."""
+"""Deadline for closing the records at an immediate shutdown."""
 
 INTERRUPTED = 130
-"""The exit code of an end at once, as a shell tells SIGINT."""
+"""Exit code of an immediate shutdown: 128 + SIGINT, as shells report it."""
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class ShutdownSeconds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The longest time of each step of an ordered end; together at most 9 s."""
+    """The deadline of each step of a graceful shutdown, in seconds; together at most 9 s."""
 
     passes: Seconds = 0.5
-    """Until no trading pass is made any more."""
+    """Stop the trading passes."""
 
     orders: Seconds = 3.5
-    """For cancelling open orders, and hearing what became of them."""
+    """Cancel open orders and read their final state."""
 
     comparison: Seconds = 1.5
-    """For a last comparison with the venue; left out when something before it was missed."""
+    """Reconcile with the venue once more; skipped after a failed step."""
 
     switch: Seconds = 0.5
-    """For switching the dead-man switch off, when nothing is open."""
+    """Disarm the dead-man switch, if no order is open."""
 
     mark: Seconds = 0.5
-    """For writing down that this life ended in order."""
+    """Record that this run ended cleanly."""
 
     components: Seconds = 1.0
-    """For everything that runs but the records."""
+    """Stop all components except the records."""
 
     store: Seconds = 0.5
-    """For closing the records."""
+    """Close the records."""
 
     watchers: Seconds = 0.3
+    """Stop the watcher threads."""
+
     agent: Seconds = 0.7
-    """For answering the last requests of others."""
+    """Answer the requests in progress and stop the control server."""
 
     @property
     def total(self) -> float:
-        """Return the time of all of them."""
+        """Return the sum of all deadlines in seconds."""
         return float(sum(msgspec.structs.astuple(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """One step of the end."""
+class ShutdownStep:
+    """One step of a graceful shutdown."""
 
     name: str
+    """As in log lines."""
+
     seconds: float
+    """Its deadline."""
+
     run: Callable[[], Awaitable[object]]
-    only_if_whole: bool = False
-    """Left out when a step before it was missed."""
+    """May raise; the error is logged."""
+
+    skip_after_failure: bool = False
+    """Whether to skip this step when an earlier one failed or missed its deadline."""
 
 
-async def walk(steps: Sequence[Step]) -> tuple[str, ...]:
-    """Take every step in its turn; return the names of those that were missed. Never raises."""
+async def run_steps(steps: Sequence[ShutdownStep]) -> tuple[str, ...]:
+    """Run the steps in order; never raises.
+
+    A step that misses its deadline is cancelled; the next step does not wait until it has ended.
+
+    Returns:
+        The names of the steps that failed, missed their deadline or were skipped.
+    """
     missed: list[str] = []
     for step in steps:
-        if step.only_if_whole and missed:
+        if step.skip_after_failure and missed:
             log.warning("stop_step_left_out", step=step.name, missed=list(missed))
             missed.append(step.name)
-        elif not await _take(step):
+        elif not await _run(step):
             missed.append(step.name)
     return tuple(missed)
 
 
-async def _take(step: Step) -> bool:
+async def _run(step: ShutdownStep) -> bool:
     began = clock.monotonic()
-    # A task of its own: what swallows a cancellation must not keep the next step waiting.
-    task = asyncio.ensure_future(_run(step))
+    # A separate task: a step that swallows its cancellation must not delay the next step.
+    task = asyncio.ensure_future(_as_coroutine(step))
     done, _ = await asyncio.wait({task}, timeout=step.seconds)
     spent = round(clock.monotonic() - began, 3)
     if not done:
@@ -107,70 +127,75 @@ async def _take(step: Step) -> bool:
     if error is None:
         log.info("stop_step_done", step=step.name, seconds=spent)
         return True
-    told = str(error) if isinstance(error, TradingOpsError) else repr(error)
-    log.warning("stop_step_failed", step=step.name, seconds=spent, error=told)
+    text = str(error) if isinstance(error, TradingOpsError) else repr(error)
+    log.warning("stop_step_failed", step=step.name, seconds=spent, error=text)
     return False
 
 
-async def _run(step: Step) -> None:
+async def _as_coroutine(step: ShutdownStep) -> None:
     await step.run()
 
 
-class Wishes:
-    """What signals have asked for: an ordered end, or an end at once.
+class StopSignals:
+    """Which shutdown the signals have requested: graceful or immediate.
 
-    SIGTERM and the first SIGINT ask for an ordered end. The second SIGINT asks for an end at once,
-    also after a SIGTERM; further SIGTERMs ask for nothing new, since service managers repeat them.
+    SIGTERM and the first SIGINT request a graceful shutdown. The second SIGINT requests an
+    immediate one, also after a SIGTERM. Repeated SIGTERMs change nothing, because service managers
+    repeat them.
     """
 
     def __init__(self) -> None:
-        """Begin with nothing asked; see `listen`."""
-        self.end = asyncio.Event()
-        self.at_once = asyncio.Event()
+        """Start with no request; `install` makes signals arrive here."""
+        self.graceful = asyncio.Event()
+        """Set when any shutdown is requested."""
+
+        self.immediate = asyncio.Event()
+        """Set when an immediate shutdown is requested."""
+
         self._interrupts = 0
 
-    def listen(self) -> None:
-        """Hear signals from now on, in the running loop."""
+    def install(self) -> None:
+        """Handle SIGTERM and SIGINT from now on, in the running event loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.hear, number)
+            loop.add_signal_handler(number, self.receive, number)
 
-    def hear(self, number: signal.Signals) -> None:
-        """Take one signal."""
+    def receive(self, number: signal.Signals) -> None:
+        """Handle one signal."""
         self._interrupts += number is signal.SIGINT
         if self._interrupts > 1:
-            self.at_once.set()
-        elif self.end.is_set():
-            log.info("signal_repeated", signal=number.name, hint="two SIGINTs end at once")
+            self.immediate.set()
+        elif self.graceful.is_set():
+            log.info("signal_repeated", signal=number.name, hint="two SIGINTs stop immediately")
         else:
             log.info("stop_asked", signal=number.name)
-        self.end.set()
+        self.graceful.set()
 
 
-def exit_anyway(after_seconds: float, code: int = 0) -> None:
-    """End the process after so long, whatever hangs: a thread, or the loop itself.
+def exit_after(after_seconds: float, code: int = 0) -> None:
+    """Exit the process after `after_seconds`, even if a thread or the event loop hangs.
 
-    What is committed is whole, and what is not was never promised.
+    Committed transactions are complete; nothing else was promised to be durable.
     """
 
     def leave() -> None:
         log.error("stop_overdue", seconds=after_seconds)
-        _leave(code)
+        _exit(code)
 
     timer = threading.Timer(after_seconds, leave)
     timer.daemon = True
     timer.start()
 
 
-async def leave_at_once(close_records: Callable[[], Awaitable[object]]) -> None:
-    """Close the records whole and end the process; by now nothing can be sent any more."""
-    exit_anyway(RECORDS_SECONDS + MARGIN_SECONDS, INTERRUPTED)
-    await _take(Step(name="store", seconds=RECORDS_SECONDS, run=close_records))
+async def exit_now(close_records: Callable[[], Awaitable[object]]) -> None:
+    """Close the records and exit with `INTERRUPTED`; the caller has stopped all requests."""
+    exit_after(RECORDS_SECONDS + MARGIN_SECONDS, INTERRUPTED)
+    await _run(ShutdownStep(name="store", seconds=RECORDS_SECONDS, run=close_records))
     log.warning("bot_interrupted", hint="the dead-man switch stays armed")
-    _leave(INTERRUPTED)
+    _exit(INTERRUPTED)
 
 
-def _leave(code: int) -> None:
+def _exit(code: int) -> None:
     logs.flush()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Less load for a time: longer pauses between passes and between probes, ended by the clock."""
+"""Reduces the bot's load for a limited time by stretching its pauses."""
 
 from collections.abc import Callable
 
@@ -9,68 +9,73 @@ from trading_ops.instrument import BotMetrics
 log = logs.get(__name__)
 
 FACTOR = 4.0
-"""By which pauses are stretched."""
+"""Pauses are this many times as long while throttled."""
 
-LONGEST_SECONDS = 3600
-"""For which it can be asked at once; asked again, the later end stands."""
+MAX_SECONDS = 3600
+"""The longest time of one `throttle_load` command; a later command can extend it."""
 
 
 class Throttle:
-    """By how much pauses are stretched now.
+    """Stretches pauses until a deadline; it ends without further action, or earlier by `stop`.
 
-    Nothing has to end it: it is asked, and the time is over; a person may end it sooner. What
-    guards the bot stays as fast as it must be, since no pause grows beyond `longest_seconds`.
+    Example:
+        throttle = Throttle(metrics, max_pause_seconds=10.0)
+        throttle.start(600)
+        while True:
+            await trading_pass()
+            await asyncio.sleep(throttle.pause(1.0))  # 4 s for the next 10 minutes
     """
 
     def __init__(
         self,
         metrics: BotMetrics,
         *,
-        longest_seconds: float,
+        max_pause_seconds: float,
         monotonic: Callable[[], float] = clock.monotonic,
     ) -> None:
-        """Begin with nothing stretched.
+        """Start unthrottled.
 
         Args:
             metrics: of the bot.
-            longest_seconds: no pause is made longer than that, nor shorter than it was.
-            monotonic: the clock.
+            max_pause_seconds: no pause is stretched beyond this, so that safety checks stay
+                frequent enough; a pause that is longer anyway is not changed.
+            monotonic: a monotonic clock in seconds.
         """
-        self._longest = longest_seconds
+        self._max_pause = max_pause_seconds
         self._monotonic = monotonic
         self._until = 0.0
         metrics.watch_pauses(lambda: self.factor)
 
     @property
     def factor(self) -> float:
-        """Return by how much pauses are stretched, bounds aside; 1: not at all."""
+        """Return the current factor, before the bound; 1 when unthrottled."""
         return FACTOR if self._monotonic() < self._until else 1.0
 
-    def stretched(self, seconds: float) -> float:
-        """Return the pause to make instead of this one."""
-        return max(seconds, min(seconds * self.factor, self._longest))
+    def pause(self, seconds: float) -> float:
+        """Return the pause to make instead of one of `seconds`."""
+        return max(seconds, min(seconds * self.factor, self._max_pause))
 
-    def begin(self, seconds: float) -> None:
-        """Stretch pauses for so long from now on, or longer if that was asked before."""
+    def start(self, seconds: float) -> None:
+        """Throttle for `seconds` from now on; an end that is already later stays."""
         self._until = max(self._until, self._monotonic() + seconds)
         log.warning("load_throttled", seconds=seconds, factor=FACTOR)
 
-    def end(self) -> None:
-        """Make pauses as they were, from the next one on."""
+    def stop(self) -> None:
+        """End the throttling; the next pause has its normal length."""
         self._until = 0.0
         log.warning("load_no_longer_throttled")
 
 
 def throttle_commands(throttle: Throttle) -> dict[str, Command]:
-    """Return the command by its name."""
+    """Return the command `throttle_load`, whose parameter `seconds` is 0 to stop."""
 
     async def throttle_load(params: Params) -> str:
         seconds = _seconds(params)
         if seconds == 0:
-            throttle.end()
-            return "pauses are as before"
-        throttle.begin(seconds)
-        return f"pauses are {FACTOR:g} times as long for the next {seconds} s, then as before"
+            throttle.stop()
+            return "pauses have their normal length"
+        throttle.start(seconds)
+        return f"pauses are {FACTOR:g} times as long for the next {seconds} s, then normal"
 
     return {
         "throttle_load": Command(run=throttle_load, required={"seconds": None}, check=_check),
@@ -83,7 +88,7 @@ def _check(params: Params) -> None:
 
 def _seconds(params: Params) -> int:
     text = params["seconds"]
-    good = text.isascii() and text.isdecimal() and int(text[:9]) <= LONGEST_SECONDS
-    if not good or len(text) > len(str(LONGEST_SECONDS)):
-        raise BadRequest(f"params.seconds must be a whole number from 0 to {LONGEST_SECONDS}")
+    good = text.isascii() and text.isdecimal() and int(text[:9]) <= MAX_SECONDS
+    if not good or len(text) > len(str(MAX_SECONDS)):
+        raise BadRequest(f"params.seconds must be a whole number from 0 to {MAX_SECONDS}")
     return int(text)

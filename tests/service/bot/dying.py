@@ -10,7 +10,7 @@ import sys
 import time
 
 from trading_ops.botkit import failpoints
-from trading_ops.botkit.failpoints import Place
+from trading_ops.botkit.failpoints import Failpoint
 from trading_ops_lab.paper.bot.__main__ import main
 
 SIGNALS = {
@@ -23,7 +23,7 @@ SIGNALS = {
 def happen(config: str, where: str, what: str) -> None:
     left = [what]
 
-    def at(place: Place) -> None:
+    def at(place: Failpoint) -> None:
         if place == where and left:
             left.pop()
             if what == "hang":

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from tests.service.bot.values import Clock
-from trading_ops.botkit.circuit_breaker import Breaker, BreakerState
+from trading_ops.botkit.circuit_breaker import BreakerState, CircuitBreaker
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,9 @@ def test_breaker(steps: str, expected: str) -> None:
     """f fails, s succeeds, a asks, r resets, + lets the cool-off pass."""
     clock = Clock()
     seen: list[BreakerState] = []
-    breaker = Breaker(threshold=2, cool_off_seconds=5, on_change=seen.append, monotonic=clock)
+    breaker = CircuitBreaker(
+        threshold=2, cool_off_seconds=5, on_change=seen.append, monotonic=clock
+    )
     for step in steps.replace(" ", ""):
         match step:
             case "f":
@@ -50,9 +52,9 @@ def test_breaker(steps: str, expected: str) -> None:
 def test_breaker_lets_one_trial_through() -> None:
     """After the cool-off exactly one caller may try."""
     clock = Clock()
-    breaker = Breaker(threshold=1, cool_off_seconds=5, monotonic=clock)
+    breaker = CircuitBreaker(threshold=1, cool_off_seconds=5, monotonic=clock)
     breaker.fail()
-    assert (breaker.allow(), breaker.cooling_seconds()) == (False, 5)
+    assert (breaker.allow(), breaker.seconds_until_trial()) == (False, 5)
     clock.now += 5
     assert [breaker.allow() for _ in range(3)] == [True, False, False]
-    assert breaker.cooling_seconds() == 0
+    assert breaker.seconds_until_trial() == 0

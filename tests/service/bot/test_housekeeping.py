@@ -58,7 +58,7 @@ async def test_the_log_is_rotated_and_its_disk_freed(
     assert backup.exists()
     again = await control.command("free_disk")
     assert again["outcome"] == "failed", again
-    assert "nothing that is ours to remove" in again["detail"]
+    assert "no old log files to remove" in again["detail"]
     bot.terminate()
     assert bot.wait(60) == 0
     events = [json.loads(line)["event"] for line in lines_of(log)]
@@ -68,7 +68,7 @@ async def test_the_log_is_rotated_and_its_disk_freed(
 
 @pytest.mark.usefixtures("bot")
 async def test_a_bot_without_a_log_file_says_so(control: Control) -> None:
-    """Its log is whoever's who started it."""
+    """It logs to standard error only."""
     for name in ("rotate_logs", "free_disk"):
         told = await control.command(name)
         assert told["outcome"] == "failed"

@@ -14,8 +14,8 @@ async def test_a_throttled_bot_asks_less_and_goes_on_by_itself(bot: Bot, control
     told = await control.command("throttle_load", seconds="2")
     assert told["outcome"] == "succeeded", told
     assert sample(bot.metrics, "trading_load_throttle_factor") == 4
-    assert bot.throttle.stretched(0.2) == pytest.approx(0.8)
-    assert bot.throttle.stretched(0.3) == 1.0  # a third of the dead-man switch's time
+    assert bot.throttle.pause(0.2) == pytest.approx(0.8)
+    assert bot.throttle.pause(0.3) == 1.0  # a third of the dead-man switch's time
     beats = set()
 
     def ended() -> bool:
@@ -30,19 +30,17 @@ async def test_a_throttled_bot_asks_less_and_goes_on_by_itself(bot: Bot, control
 
 
 async def test_what_is_refused_changes_nothing(bot: Bot, control: Control) -> None:
-    """A time that is none."""
+    """An invalid time."""
     with pytest.raises(AssertionError, match="whole number"):
         await control.command("throttle_load", seconds="soon")
     assert sample(bot.metrics, "trading_load_throttle_factor") == 1
 
 
-async def test_only_what_is_waited_for_in_vain_is_dropped(bot: Bot, control: Control) -> None:
-    """A stage that stands still piles requests up; those whose askers have left are dropped."""
+async def test_only_abandoned_requests_are_dropped(bot: Bot, control: Control) -> None:
+    """Requests queue up at a stopped stage; those whose caller gave up are dropped."""
     told = await control.command("clear_queue")
-    assert (told["outcome"], told["detail"].partition(":")[0]) == (
-        "failed",
-        "nothing waits in vain",
-    )
+    assert told["outcome"] == "failed"
+    assert told["detail"].startswith("no request is abandoned")
     await bot.supervisor.stop("heartbeat", "signals")
     asked = bot.feed.quotes
     for _ in range(3):
@@ -53,7 +51,7 @@ async def test_only_what_is_waited_for_in_vain_is_dropped(bot: Bot, control: Con
     await until(lambda: sample(bot.metrics, "trading_queue_depth", queue="signals") == 4)
     told = await control.command("clear_queue")
     assert told["outcome"] == "succeeded", told
-    assert told["detail"].endswith("dropped: 3 of signals; 1 still wait")
+    assert told["detail"].endswith("dropped: 3 of signals; 1 requests are queued")
     assert sample(bot.metrics, "trading_queue_depth", queue="signals") == 1
     assert sample(bot.metrics, "trading_queue_dropped_total", queue="signals") == 3
     assert sample(bot.metrics, "trading_queue_dropped_total", queue="orders") == 0

@@ -15,9 +15,9 @@ import pytest
 
 from tests.postgres import Cluster
 from tests.service.bot.conftest import Venue, until
-from trading_ops.botkit.failpoints import Place
-from trading_ops.botkit.runs import FACT, Life
-from trading_ops.botkit.shutdown import ShutdownSeconds, Step, walk
+from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.runs import FACT, Run
+from trading_ops.botkit.shutdown import ShutdownSeconds, ShutdownStep, run_steps
 from trading_ops.errors import ConfigError
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
@@ -31,7 +31,13 @@ STEPS = [
     *("passes", "orders", "comparison", "switch", "mark"),
     *("components", "store", "watchers", "agent"),
 ]
-AT_THE_END = (Place.FAREWELL, Place.LEFT, Place.DISARMED, Place.ENDING, Place.ENDED)
+AT_THE_END = (
+    Failpoint.SHUTDOWN_STARTED,
+    Failpoint.ORDERS_CANCELLED,
+    Failpoint.DEADMAN_DISARMED,
+    Failpoint.RUN_END_STORING,
+    Failpoint.RUN_END_STORED,
+)
 
 
 def said(folder: Path, event: str) -> list[dict[str, Any]]:
@@ -40,11 +46,11 @@ def said(folder: Path, event: str) -> list[dict[str, Any]]:
     return [line for line in told if line["event"] == event]
 
 
-def life_in(folder: Path) -> Life:
+def life_in(folder: Path) -> Run:
     with closing(sqlite3.connect(folder / "bot" / "bot.db")) as connection:
         row = connection.execute("SELECT value FROM facts WHERE name = ?", (FACT,)).fetchone()
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    return msgspec.json.decode(row[0], type=Life)
+    return msgspec.json.decode(row[0], type=Run)
 
 
 async def ended(process: subprocess.Popen[bytes], *, within: float = 10) -> int:
@@ -94,13 +100,13 @@ async def test_every_step_follows_whatever_the_one_before_did() -> None:
 
     short = 0.02
     steps = [
-        Step(name="fails", seconds=5, run=fails),
-        Step(name="late", seconds=short, run=late),
-        Step(name="deaf", seconds=short, run=deaf),
-        Step(name="extra", seconds=5, run=well, only_if_whole=True),
-        Step(name="well", seconds=5, run=well),
+        ShutdownStep(name="fails", seconds=5, run=fails),
+        ShutdownStep(name="late", seconds=short, run=late),
+        ShutdownStep(name="deaf", seconds=short, run=deaf),
+        ShutdownStep(name="extra", seconds=5, run=well, skip_after_failure=True),
+        ShutdownStep(name="well", seconds=5, run=well),
     ]
-    assert await walk(steps) == ("fails", "late", "deaf", "extra")
+    assert await run_steps(steps) == ("fails", "late", "deaf", "extra")
     assert taken == ["deaf", "well"]
 
 
@@ -186,7 +192,7 @@ def share_records(config_file: Path, url: str) -> None:
 
 async def test_loop_that_hangs_in_its_end(begin: Begin, venue: Venue, tmp_path: Path) -> None:
     """Even a blocked event loop does not keep the process from ending."""
-    process = begin(Place.LEFT, "hang")
+    process = begin(Failpoint.ORDERS_CANCELLED, "hang")
     await until(venue.unattended, within=40)
     process.send_signal(signal.SIGTERM)
     assert await ended(process, within=12) == 0
@@ -195,7 +201,7 @@ async def test_loop_that_hangs_in_its_end(begin: Begin, venue: Venue, tmp_path: 
 
 @pytest.mark.parametrize("place", AT_THE_END)
 async def test_killed_in_its_end(
-    place: Place, begin: Begin, venue: Venue, config: BotConfig
+    place: Failpoint, begin: Begin, venue: Venue, config: BotConfig
 ) -> None:
     """Wherever the end is cut off, the next life recovers, and agrees with the venue."""
     process = begin(place, "kill")
@@ -206,7 +212,9 @@ async def test_killed_in_its_end(
     await bot.start()
     try:
         await until(lambda: bot.reconciliation.recovered)
-        assert bot.lifeline.before.end == ("clean" if place is Place.ENDED else "crashed")
+        assert bot.lifeline.before.end == (
+            "clean" if place is Failpoint.RUN_END_STORED else "crashed"
+        )
         assert bot.agent.holds.holds == ()
         there = (await venue.account())["balances"]
         assert str(bot.book.expected["USD"]) == there["ZUSD"]
@@ -218,12 +226,18 @@ async def test_killed_in_its_end(
 @pytest.mark.parametrize(
     "place",
     [
-        *(Place.CHANGE, Place.GATHERED, Place.INTENT, Place.INTENT_STORED, Place.SUBMITTED),
-        *(Place.ACCEPTED, Place.WINDING, Place.CANCELLING),
+        *(
+            Failpoint.CHANGE,
+            Failpoint.COLLECTED,
+            Failpoint.INTENT,
+            Failpoint.INTENT_STORED,
+            Failpoint.SUBMITTED,
+        ),
+        *(Failpoint.ACCEPTED, Failpoint.DEADMAN_RENEWING, Failpoint.CANCELLING),
     ],
 )
 async def test_interrupted_twice(
-    place: Place, what: str, begin: Begin, venue: Venue, tmp_path: Path
+    place: Failpoint, what: str, begin: Begin, venue: Venue, tmp_path: Path
 ) -> None:
     """At any moment: nothing is sent any more, the records are whole, the switch stays armed."""
     process = begin(place, what)
@@ -241,7 +255,7 @@ async def test_interrupted_twice(
 
 @pytest.mark.parametrize("place", AT_THE_END)
 async def test_interrupted_twice_in_its_end(
-    place: Place, begin: Begin, venue: Venue, tmp_path: Path
+    place: Failpoint, begin: Begin, venue: Venue, tmp_path: Path
 ) -> None:
     """Whoever is impatient during the ordered end gets the immediate one."""
     process = begin(place, "interrupt")
@@ -250,8 +264,8 @@ async def test_interrupted_twice_in_its_end(
     assert await ended(process) == 130
     marked = life_in(tmp_path).ended_at is not None
     # In between, what was given to the records is finished: both are true of such an end.
-    assert marked or place is not Place.ENDED
-    assert not (marked and place in {Place.FAREWELL, Place.LEFT})
+    assert marked or place is not Failpoint.RUN_END_STORED
+    assert not (marked and place in {Failpoint.SHUTDOWN_STARTED, Failpoint.ORDERS_CANCELLED})
 
 
 async def test_one_interrupt_is_an_ordered_end(venue: Venue, spawn: Spawn, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ async def test_failing_stage_opens_its_breaker_and_recovers(
     assert not doubler.up
     assert "zero" in doubler.health.detail
     assert sample(metrics, "trading_circuit_breaker_state", component="signals") == 2
-    await until(lambda: doubler.breaker.cooling_seconds() <= 0)
+    await until(lambda: doubler.breaker.seconds_until_trial() <= 0)
     assert await doubler.ask(1, within=5) == 2
     assert doubler.up
 

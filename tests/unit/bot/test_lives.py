@@ -2,7 +2,7 @@
 
 import pytest
 
-from trading_ops.botkit.runs import End, Life, at_start, from_outside, sentence
+from trading_ops.botkit.runs import End, Run, assess_at_start, assess_from_outside, describe
 
 STARTED, BEAT, NOW = 500.0, 1100.0, 1200.0
 
@@ -13,8 +13,8 @@ def life(
     beat_at: float | None = None,
     ended_at: float | None = None,
     left_open: int = 0,
-) -> Life:
-    return Life(
+) -> Run:
+    return Run(
         started_at=started_at,
         version="1.2",
         python="/py",
@@ -38,9 +38,9 @@ def life(
         (life(beat_at=9999.0), End.CRASHED, 0.0),
     ],
 )
-def test_the_life_before(last: Life | None, end: End, age: float | None) -> None:
+def test_the_life_before(last: Run | None, end: End, age: float | None) -> None:
     """Whoever starts has the records alone: without an end on record, the life before crashed."""
-    verdict = at_start(last, NOW)
+    verdict = assess_at_start(last, NOW)
     assert (verdict.end, verdict.age_seconds) == (end, age)
 
 
@@ -55,21 +55,21 @@ def test_the_life_before(last: Life | None, end: End, age: float | None) -> None
         (life(beat_at=NOW, ended_at=NOW), End.CLEAN),
     ],
 )
-def test_a_life_seen_from_outside(last: Life | None, end: End) -> None:
+def test_a_life_seen_from_outside(last: Run | None, end: End) -> None:
     """A crash is known by the age of the last heartbeat."""
-    assert from_outside(last, NOW, 300.0).end is end
+    assert assess_from_outside(last, NOW, 300.0).end is end
 
 
 @pytest.mark.parametrize(
     ("last", "said"),
     [
-        (None, "unknown: no life is on record"),
-        (life(beat_at=1000.0), "no end on record and was last seen 200 s ago"),
-        (life(beat_at=NOW - 9), "running: process 42 of release 1.2 was last seen at work"),
-        (life(ended_at=1190.0), "clean: process 42 of release 1.2 ended in order 10 s ago"),
+        (None, "unknown: no run is recorded"),
+        (life(beat_at=1000.0), "recorded no end and was last active 200 s ago"),
+        (life(beat_at=NOW - 9), "running: process 42 of release 1.2 was last active"),
+        (life(ended_at=1190.0), "clean: process 42 of release 1.2 ended cleanly 10 s ago"),
         (life(ended_at=1190.0, left_open=2), "2 orders may have been left open"),
     ],
 )
-def test_it_is_said_in_a_line(last: Life | None, said: str) -> None:
+def test_it_is_said_in_a_line(last: Run | None, said: str) -> None:
     """People read what is known, and what is not."""
-    assert said in sentence(from_outside(last, NOW, 100.0))
+    assert said in describe(assess_from_outside(last, NOW, 100.0))

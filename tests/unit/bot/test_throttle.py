@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_ops.agent import BadRequest
-from trading_ops.botkit.throttle import FACTOR, LONGEST_SECONDS, Throttle, throttle_commands
+from trading_ops.botkit.throttle import FACTOR, MAX_SECONDS, Throttle, throttle_commands
 from trading_ops.instrument import BotMetrics
 
-LONGEST = 5.0
+MAX_PAUSE = 5.0
 
 
 class Clock:
@@ -30,7 +30,7 @@ def metrics() -> BotMetrics:
 
 @pytest.fixture
 def throttle(metrics: BotMetrics, clock: Clock) -> Throttle:
-    return Throttle(metrics, longest_seconds=LONGEST, monotonic=clock)
+    return Throttle(metrics, max_pause_seconds=MAX_PAUSE, monotonic=clock)
 
 
 def told(metrics: BotMetrics) -> float | None:
@@ -39,25 +39,25 @@ def told(metrics: BotMetrics) -> float | None:
 
 def test_it_ends_by_itself(throttle: Throttle, clock: Clock, metrics: BotMetrics) -> None:
     """At its time, in the metric too; nobody has to say so."""
-    assert (throttle.stretched(1.0), told(metrics)) == (1.0, 1)
-    throttle.begin(60)
+    assert (throttle.pause(1.0), told(metrics)) == (1.0, 1)
+    throttle.start(60)
     clock.now += 59.9
-    assert (throttle.stretched(1.0), told(metrics)) == (FACTOR, FACTOR)
+    assert (throttle.pause(1.0), told(metrics)) == (FACTOR, FACTOR)
     clock.now += 0.1
-    assert (throttle.stretched(1.0), told(metrics)) == (1.0, 1)
+    assert (throttle.pause(1.0), told(metrics)) == (1.0, 1)
 
 
 def test_twice_is_not_slower_and_never_shorter(throttle: Throttle, clock: Clock) -> None:
-    """Pauses are not stretched twice, and the later end stands."""
-    throttle.begin(60)
-    throttle.begin(10)
+    """A second throttle does not stretch pauses further, and the later end counts."""
+    throttle.start(60)
+    throttle.start(10)
     clock.now += 30
-    assert throttle.stretched(1.0) == FACTOR
-    throttle.begin(60)
+    assert throttle.pause(1.0) == FACTOR
+    throttle.start(60)
     clock.now += 59
-    assert throttle.stretched(1.0) == FACTOR
+    assert throttle.pause(1.0) == FACTOR
     clock.now += 1
-    assert throttle.stretched(1.0) == 1.0
+    assert throttle.pause(1.0) == 1.0
 
 
 @given(pause=st.floats(0.01, 100.0), longest=st.floats(0.1, 100.0), seconds=st.integers(0, 10))
@@ -66,19 +66,19 @@ def test_no_pause_is_shorter_than_it_was_nor_longer_than_the_bot_can_bear(
 ) -> None:
     """Whatever is configured."""
     metrics = BotMetrics(version="1", mode="paper")
-    throttle = Throttle(metrics, longest_seconds=longest, monotonic=Clock())
-    throttle.begin(seconds)
-    assert pause <= throttle.stretched(pause) <= max(pause, longest)
-    assert throttle.stretched(pause) <= pause * FACTOR
+    throttle = Throttle(metrics, max_pause_seconds=longest, monotonic=Clock())
+    throttle.start(seconds)
+    assert pause <= throttle.pause(pause) <= max(pause, longest)
+    assert throttle.pause(pause) <= pause * FACTOR
 
 
 @pytest.mark.parametrize(
     "seconds", ["3601", "-1", "1.5", "1e3", "٣", " 60", "60 ", "00000060", "9" * 400, ""]
 )
 async def test_a_time_that_makes_no_sense_is_refused(throttle: Throttle, seconds: str) -> None:
-    """Nothing is stretched then."""
+    """No pause is stretched then."""
     command = throttle_commands(throttle)["throttle_load"]
-    with pytest.raises(BadRequest, match=f"from 0 to {LONGEST_SECONDS}"):
+    with pytest.raises(BadRequest, match=f"from 0 to {MAX_SECONDS}"):
         command.check({"seconds": seconds})
     assert throttle.factor == 1.0
 
@@ -86,12 +86,12 @@ async def test_a_time_that_makes_no_sense_is_refused(throttle: Throttle, seconds
 async def test_zero_seconds_end_it_now(throttle: Throttle, metrics: BotMetrics) -> None:
     """However long it was asked for; and it can be asked again."""
     command = throttle_commands(throttle)["throttle_load"]
-    throttle.begin(3600)
+    throttle.start(3600)
     command.check({"seconds": "0"})
-    assert await command.run({"seconds": "0"}) == "pauses are as before"
-    assert (throttle.stretched(1.0), told(metrics)) == (1.0, 1)
-    throttle.begin(60)
-    assert throttle.stretched(1.0) == FACTOR
+    assert await command.run({"seconds": "0"}) == "pauses have their normal length"
+    assert (throttle.pause(1.0), told(metrics)) == (1.0, 1)
+    throttle.start(60)
+    assert throttle.pause(1.0) == FACTOR
 
 
 async def test_the_answer_says_for_how_long(throttle: Throttle) -> None:

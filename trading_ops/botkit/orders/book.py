@@ -9,7 +9,7 @@ from decimal import Decimal
 from trading_ops import clock, logs
 from trading_ops.agent import Side
 from trading_ops.botkit.component import Unavailable
-from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.failpoints import Failpoint, reached
 from trading_ops.botkit.orders.events import event_of, trade_id
 from trading_ops.botkit.orders.order import (
     Fill,
@@ -258,13 +258,13 @@ class Book:
             raise Unavailable(f"store: {error}") from error
 
     async def _keep(self, change: Change) -> None:
-        reached(Place.CHANGE)
+        reached(Failpoint.CHANGE)
         try:
             await self._store.ask((change,), within=STORE_SECONDS)
         except BaseException:
             self._unsure = True
             raise
-        reached(Place.CHANGE_STORED)
+        reached(Failpoint.CHANGE_STORED)
         self._remember(change)
 
     def _remember(self, change: Change) -> None:

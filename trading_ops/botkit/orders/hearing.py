@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from trading_ops import clock, logs
 from trading_ops.agent import Denial
-from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.failpoints import Failpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Intent
 from trading_ops.botkit.orders.order import Order, OrderStatus, Purpose, VenueOrder
@@ -97,9 +97,9 @@ class Hearing:
             Unavailable: the order could not be stored and was not sent, or it was sent and the
                 outcome is unknown; `listen` finds out.
         """
-        reached(Place.INTENT)
+        reached(Failpoint.INTENT)
         await self._book.begin(order, *why)
-        reached(Place.INTENT_STORED)
+        reached(Failpoint.INTENT_STORED)
         began = clock.monotonic()
         try:
             venue_id = await self._broker.call("AddOrder", lambda venue: venue.submit(order))
@@ -109,9 +109,9 @@ class Hearing:
             return
         self._metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
         log.info("order_acknowledged", symbol=order.symbol, venue_id=venue_id)
-        reached(Place.SUBMITTED)
+        reached(Failpoint.SUBMITTED)
         await self._book.accept(order, venue_id)
-        reached(Place.ACCEPTED)
+        reached(Failpoint.ACCEPTED)
 
     def check(self, intent: Intent) -> Denial | None:
         """Deny what could double an order of ours that the book does not know (yet).
@@ -152,13 +152,13 @@ class Hearing:
         Raises:
             Unavailable: the broker is down.
         """
-        reached(Place.CANCELLING)
+        reached(Failpoint.CANCELLING)
         try:
             await self._broker.call("CancelOrder", lambda venue: venue.cancel(order.venue_id or ""))
         except VenueRefused as error:
             # It was filled or cancelled in the meantime; the next word on it will tell.
             log.info("cancel_refused", venue_id=order.venue_id, error=str(error))
-        reached(Place.CANCELLED)
+        reached(Failpoint.CANCELLED)
 
     def _meet_strangers(self, words: dict[str | None, VenueOrder]) -> set[str]:
         """Remember the own open orders that are not in the book; return their venue ids."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from trading_ops import clock, logs
 from trading_ops.agent import CommandFailed
 from trading_ops.botkit.component import Component, Unavailable
-from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.failpoints import Failpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.reconciliation.apply import apply_step
 from trading_ops.botkit.reconciliation.collect import (
@@ -269,7 +269,7 @@ class Reconciliation(Component):
             self._reporter.clear_recovery()
             self.metrics.recovery_complete(complete=True)
             log.info("recovered")
-            reached(Place.RECOVERED)
+            reached(Failpoint.RECOVERED)
 
     async def _advance_watermark(self, comparison: Comparison) -> None:
         """Have the next comparison read the history from a little before the start of this one."""
@@ -278,9 +278,9 @@ class Reconciliation(Component):
 
     async def _apply(self, comparison: Comparison) -> None:
         for step in comparison.steps:
-            reached(Place.HEALING)
+            reached(Failpoint.STEP_APPLYING)
             await apply_step(step, self._book, self._broker)
-            reached(Place.HEALED)
+            reached(Failpoint.STEP_APPLIED)
 
     def _halt(self, found: Discrepancy) -> None:
         reason = f"{found.cause} of {found.subject}: ours {found.ours}, the venue's {found.theirs}"
@@ -293,7 +293,7 @@ class Reconciliation(Component):
             self._broker if at_start else TimeLimitedCaller(self._broker, seconds=self._max_seconds)
         )
         recorded, venue = await collect(caller, self._store, self._bot_state(), since=since or 0.0)
-        reached(Place.GATHERED)
+        reached(Failpoint.COLLECTED)
         return compare(recorded, venue, self._policy, now=clock.timestamp(), at_start=at_start)
 
     async def _initialise_records(self) -> None:

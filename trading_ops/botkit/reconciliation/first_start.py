@@ -8,7 +8,7 @@ incomplete and the bot is halted.
 from collections.abc import Callable, Iterable
 
 from trading_ops import logs
-from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.failpoints import Failpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.reconciliation.apply import apply_step, counted_event
 from trading_ops.botkit.reconciliation.collect import Caller
@@ -77,7 +77,7 @@ class FirstStart:
         # would count the whole history again, on top of balances that already include it.
         await self._store.set_fact(WATERMARK, venue.snapshot.at)
         await self._book.adopt_balances(totals)
-        reached(Place.RECORDS_BEGUN)
+        reached(Failpoint.BALANCES_ADOPTED)
         log.info("records_begun", orders_found=len(rebuilt), currencies=len(totals))
 
     async def _apply(self, step: Step, at: float) -> None:

@@ -72,7 +72,7 @@ class Broker(Component):
         self._make_client = make_client
         self._nonces = nonces
         self._interval = probe_interval_seconds
-        self.stretched: Callable[[float], float] = float
+        self.pause: Callable[[float], float] = float
         """Returns the pause to make instead of the configured one."""
 
         self.prober = Prober(metrics, self.funds, interval_seconds=probe_interval_seconds)
@@ -122,7 +122,7 @@ class Broker(Component):
             if self._allowance is not None:
                 self._allowance.show()
             await self.prober.keep_balances()
-            await asyncio.sleep(self.stretched(self._interval))
+            await asyncio.sleep(self.pause(self._interval))
 
     async def close(self) -> None:
         """End the session and the client."""

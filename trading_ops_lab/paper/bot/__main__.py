@@ -18,8 +18,8 @@ from trading_ops import clock, logs
 from trading_ops.agent.attempts import current_attempt
 from trading_ops.botkit.leadership.lease import Replaced
 from trading_ops.botkit.records.events import EventKind
-from trading_ops.botkit.runs import End, from_outside, sentence
-from trading_ops.botkit.shutdown import INTERRUPTED, MARGIN_SECONDS, Wishes, exit_anyway
+from trading_ops.botkit.runs import End, assess_from_outside, describe
+from trading_ops.botkit.shutdown import INTERRUPTED, MARGIN_SECONDS, StopSignals, exit_after
 from trading_ops.config.settings import load_log_policy
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.log_count import count_log
@@ -65,12 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"bot-{config.name}", policy=load_log_policy(config.log_dir), bot=config.name
         )
         logs.add_id("attempt", current_attempt.get)
-        asyncio.run(serve(config, leave_by=exit_anyway))
+        asyncio.run(serve(config, leave_by=exit_after))
     except Replaced as error:
-        print(error, file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
+        print(error, file=sys.stderr)  # noqa: T201 - the error message for the caller
         return REPLACED
     except TradingOpsError as error:
-        print(redact(str(error)), file=sys.stderr)  # noqa: T201 - one sentence for whoever started it
+        print(redact(str(error)), file=sys.stderr)  # noqa: T201 - the error message for the caller
         return FAILED
     except KeyboardInterrupt:  # before signals are heard; nothing has begun
         return INTERRUPTED
@@ -87,15 +87,15 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
     Raises:
         TradingOpsError: it could not start.
     """
-    wishes = Wishes()
-    wishes.listen()
+    signals = StopSignals()
+    signals.install()
     bot = Bot(config)
     count_log(bot.metrics)
     if (written := file_handler()) is not None:
         written.on_drop = bot.metrics.log_lines_dropped
-    life = asyncio.create_task(_live(bot, wishes, leave_by), name="life")
-    overdue = asyncio.create_task(_leave(config, wishes, leave_by), name="overdue")
-    at_once = asyncio.create_task(wishes.at_once.wait(), name="at-once")
+    life = asyncio.create_task(_live(bot, signals, leave_by), name="life")
+    overdue = asyncio.create_task(_leave(config, signals, leave_by), name="overdue")
+    at_once = asyncio.create_task(signals.immediate.wait(), name="at-once")
     try:
         await asyncio.wait({life, at_once}, return_when=asyncio.FIRST_COMPLETED)
         if at_once.done():
@@ -106,35 +106,35 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
             task.cancel()
 
 
-async def _live(bot: Bot, wishes: Wishes, leave_by: Callable[[float], None] | None) -> None:
+async def _live(bot: Bot, signals: StopSignals, leave_by: Callable[[float], None] | None) -> None:
     await bot.start()
-    why = await bot.failover.why_it_ends(wishes.end) if bot.failover else Why.ASKED
+    why = await bot.failover.why_it_ends(signals.graceful) if bot.failover else Why.ASKED
     if why is Why.REPLACED:
         if leave_by is not None:
             leave_by(ABANDON_SECONDS)
         await bot.abandon()
         raise Replaced("another instance of this bot leads. Start this one again as a standby")
     if why is Why.STEPS_DOWN:
-        wishes.end.set()  # for whoever watches that the end is not overdue
+        signals.graceful.set()  # for whoever watches that the end is not overdue
         await bot.stop()
         raise Replaced("this instance was told to step down. Start it again as a standby")
-    await wishes.end.wait()
+    await signals.graceful.wait()
     await bot.stop()
 
 
 async def _leave(
-    config: BotConfig, wishes: Wishes, leave_by: Callable[[float], None] | None
+    config: BotConfig, signals: StopSignals, leave_by: Callable[[float], None] | None
 ) -> None:
-    await wishes.end.wait()
+    await signals.graceful.wait()
     if leave_by is not None:
         leave_by(config.shutdown.total + MARGIN_SECONDS)
 
 
 def _say_last_life(config: BotConfig) -> int:
     life = read(config, last_life)
-    verdict = from_outside(life, clock.timestamp(), config.crash_after_seconds)
+    verdict = assess_from_outside(life, clock.timestamp(), config.crash_after_seconds)
     with contextlib.suppress(BrokenPipeError):
-        print(sentence(verdict))  # noqa: T201 - the answer
+        print(describe(verdict))  # noqa: T201 - the answer
     return {End.CRASHED: CRASHED, End.UNKNOWN: UNKNOWN}.get(verdict.end, 0)
 
 

@@ -5,7 +5,7 @@ import asyncio
 from trading_ops import clock, logs
 from trading_ops.agent import Agent, Hold, TradingState
 from trading_ops.botkit.component import Component, Unavailable
-from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.failpoints import Failpoint, reached
 from trading_ops.botkit.leadership.standby import Leadership
 from trading_ops.botkit.leadership.wire import always
 from trading_ops.botkit.nonces.issuer import Nonces
@@ -178,7 +178,7 @@ class Assembled:
         if self.failover is not None:
             # First, so that it ends last: the lease is renewed while the others end.
             parts = (self._lead(self.failover), *parts)
-        self.broker.stretched = self.heartbeat.stretched = self.throttle.stretched
+        self.broker.pause = self.heartbeat.pause = self.throttle.pause
         self.supervisor = Supervisor(parts)
         self._watchers = watchers_of(
             self.metrics,
@@ -234,9 +234,9 @@ class Assembled:
             at=clock.timestamp(),
         )
         try:
-            reached(Place.HOLDING)
+            reached(Failpoint.HOLD_PLACING)
             self.agent.holds.lay(hold)
-            reached(Place.HELD)
+            reached(Failpoint.HOLD_STORED)
         except OSError as error:
             log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - it is said
             raise Unavailable(f"holds: {hold_id} is not stored: {error}") from error
@@ -247,5 +247,5 @@ def _progress(part: Component, limit_seconds: float, supervisor: Supervisor) -> 
         component=part.name,
         limit_seconds=limit_seconds,
         marker=lambda: part.last_success_at,
-        has_work=lambda: supervisor.runs(part.name) and part.has_work,
+        has_work=lambda: supervisor.running(part.name) and part.has_work,
     )

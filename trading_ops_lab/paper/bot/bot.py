@@ -14,7 +14,7 @@ from trading_ops.botkit.records.driver import QUEUE, Threaded
 from trading_ops.botkit.records.events import EventKind, Retention, latest_events
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import STATEMENTS, Store
-from trading_ops.botkit.shutdown import leave_at_once, walk
+from trading_ops.botkit.shutdown import exit_now, run_steps
 from trading_ops.botkit.throttle import Throttle
 from trading_ops.botkit.venue.port import ENDPOINTS
 from trading_ops.config.token_files import TokenFile
@@ -98,7 +98,7 @@ class Bot(Assembled):
         )
         self.throttle = Throttle(
             self.metrics,
-            longest_seconds=min(
+            max_pause_seconds=min(
                 config.dead_man_seconds / WINDS_PER_TIMEOUT, config.heartbeat_limit_seconds / 2
             ),
         )
@@ -194,7 +194,7 @@ class Bot(Assembled):
             stop_watchers=self._watchers.stop,
         )
         steps = farewell.steps(self._config.shutdown)
-        missed = await walk(self.failover.steps(steps) if self.failover else steps)
+        missed = await run_steps(self.failover.steps(steps) if self.failover else steps)
         self._close()
         seconds = round(clock.monotonic() - began, 3)
         log.info("bot_stopped", seconds=seconds, missed=list(missed))
@@ -205,7 +205,7 @@ class Bot(Assembled):
         self.stopping = True
         if hasattr(self, "broker"):
             self.broker.seal()
-        await leave_at_once(self.store.close)
+        await exit_now(self.store.close)
 
     async def abandon(self) -> None:
         """End without a word to the venue: another instance leads, and looks after everything."""
@@ -232,7 +232,7 @@ class Bot(Assembled):
             components={
                 name: component.health
                 for name, component in self.supervisor.components.items()
-                if self.supervisor.runs(name)
+                if self.supervisor.running(name)
             },
             recovered=self.reconciliation.recovered,
             role=failover.role if failover else None,

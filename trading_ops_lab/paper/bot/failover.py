@@ -21,7 +21,7 @@ from trading_ops.botkit.leadership.standby import Leadership
 from trading_ops.botkit.leadership.wire import Permit, permit_while
 from trading_ops.botkit.nonces.issuer import Nonces
 from trading_ops.botkit.records.store import Store
-from trading_ops.botkit.shutdown import Step
+from trading_ops.botkit.shutdown import ShutdownStep
 from trading_ops.errors import ConfigError, StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.config import BotConfig, nonce_dir_of, read_secret
@@ -146,11 +146,11 @@ class Failover:
             for wait in waits.values():
                 wait.cancel()
 
-    def steps(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+    def steps(self, steps: Sequence[ShutdownStep]) -> tuple[ShutdownStep, ...]:
         """Return the steps of an ordered end: a leader's also gives up the lease."""
         if self.leadership is None or not self.leadership.leading:
             return tuple(step for step in steps if step.name in CLOSING)
-        release = Step(name="lease", seconds=RELEASE_SECONDS, run=self.lease.release)
+        release = ShutdownStep(name="lease", seconds=RELEASE_SECONDS, run=self.lease.release)
         after = next(n for n, step in enumerate(steps, 1) if step.name == "store")
         return (*steps[:after], release, *steps[after:])
 

@@ -7,11 +7,11 @@ from typing import Protocol
 from trading_ops import logs
 from trading_ops.agent import Agent
 from trading_ops.botkit.component import Unavailable
-from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.failpoints import Failpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.reconciliation.component import Reconciliation
 from trading_ops.botkit.risk.protection import without_stops
-from trading_ops.botkit.shutdown import ShutdownSeconds, Step
+from trading_ops.botkit.shutdown import ShutdownSeconds, ShutdownStep
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops_lab.paper.bot.heartbeat import Heartbeat
 from trading_ops_lab.paper.bot.lifeline import Lifeline
@@ -48,25 +48,27 @@ class Farewell:
         self._stops = stops
         self._stop_watchers = stop_watchers
 
-    def steps(self, within: ShutdownSeconds) -> tuple[Step, ...]:
+    def steps(self, within: ShutdownSeconds) -> tuple[ShutdownStep, ...]:
         """Return them with their deadlines."""
         stop = self._parts.supervisor.stop
         others = [name for name in self._parts.supervisor.components if name != "store"]
         last = self._compare
         return (
-            Step(name="passes", seconds=within.passes, run=lambda: stop("heartbeat")),
-            Step(name="orders", seconds=within.orders, run=self._cancel),
-            Step(name="comparison", seconds=within.comparison, run=last, only_if_whole=True),
-            Step(name="switch", seconds=within.switch, run=self._disarm),
-            Step(name="mark", seconds=within.mark, run=self._mark),
-            Step(name="components", seconds=within.components, run=lambda: stop(*others)),
-            Step(name="store", seconds=within.store, run=lambda: stop("store")),
-            Step(
+            ShutdownStep(name="passes", seconds=within.passes, run=lambda: stop("heartbeat")),
+            ShutdownStep(name="orders", seconds=within.orders, run=self._cancel),
+            ShutdownStep(
+                name="comparison", seconds=within.comparison, run=last, skip_after_failure=True
+            ),
+            ShutdownStep(name="switch", seconds=within.switch, run=self._disarm),
+            ShutdownStep(name="mark", seconds=within.mark, run=self._mark),
+            ShutdownStep(name="components", seconds=within.components, run=lambda: stop(*others)),
+            ShutdownStep(name="store", seconds=within.store, run=lambda: stop("store")),
+            ShutdownStep(
                 name="watchers",
                 seconds=within.watchers,
                 run=lambda: asyncio.to_thread(self._stop_watchers),
             ),
-            Step(
+            ShutdownStep(
                 name="agent",
                 seconds=within.agent,
                 run=lambda: asyncio.to_thread(self._parts.agent.stop),
@@ -80,10 +82,10 @@ class Farewell:
         return len(alive if self._stops else without_stops(alive))
 
     async def _cancel(self) -> None:
-        reached(Place.FAREWELL)
+        reached(Failpoint.SHUTDOWN_STARTED)
         count = await self._parts.orders.cancel_all(stops=self._stops)
         log.info("orders_cancelled", count=count)
-        reached(Place.LEFT)
+        reached(Failpoint.ORDERS_CANCELLED)
         if self._open:
             raise Unavailable(f"of {self._open} orders it is not known that they ended")
 
@@ -95,7 +97,7 @@ class Farewell:
         if self._open:
             raise Unavailable(f"the dead-man switch stays armed: {self._open} orders may be open")
         await self._parts.heartbeat.disarm()
-        reached(Place.DISARMED)
+        reached(Failpoint.DEADMAN_DISARMED)
 
     async def _mark(self) -> None:
         await self._parts.lifeline.end(left_open=self._open)

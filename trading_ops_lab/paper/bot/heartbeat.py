@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from trading_ops import clock, logs
 from trading_ops.botkit.component import Component, Unavailable
-from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.failpoints import Failpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.instrument import BotMetrics
@@ -51,7 +51,7 @@ class Heartbeat(Component):
         """Take the steps of a pass, and the two intervals."""
         super().__init__("heartbeat", metrics)
         self.beat_at: float | None = None
-        self.stretched: Callable[[float], float] = float
+        self.pause: Callable[[float], float] = float
         """Returns the interval to keep instead of the configured one."""
 
         self._symbols = symbols
@@ -84,7 +84,7 @@ class Heartbeat(Component):
                 self._beat()
             self.mark(up=self.breaker.closed, detail=self.detail)
             spent = clock.monotonic() - began
-            await asyncio.sleep(max(0.0, self.stretched(self._interval) - spent))
+            await asyncio.sleep(max(0.0, self.pause(self._interval) - spent))
 
     async def _pass(self) -> None:
         quotes = self._feed.quotes
@@ -113,11 +113,11 @@ class Heartbeat(Component):
     async def _wind(self) -> None:
         # The deadline counts from before the request: the venue's is never earlier.
         now, elapsed = clock.timestamp(), clock.monotonic()
-        reached(Place.WINDING)
+        reached(Failpoint.DEADMAN_RENEWING)
         await self._broker.call(
             "CancelAllOrdersAfter", lambda client: client.cancel_all_after(self._dead_man)
         )
-        reached(Place.WOUND)
+        reached(Failpoint.DEADMAN_RENEWED)
         self.metrics.dead_man_switch(now + self._dead_man)
         self._wind_due = elapsed + self._dead_man / WINDS_PER_TIMEOUT
         self._armed_until = elapsed + self._dead_man

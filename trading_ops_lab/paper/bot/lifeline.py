@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 
 from trading_ops import __version__, clock, logs
-from trading_ops.botkit.failpoints import Place, reached
+from trading_ops.botkit.failpoints import Failpoint, reached
 from trading_ops.botkit.records.events import Event, EventKind, add_events
 from trading_ops.botkit.records.facts import get_fact, set_fact
 from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.store import Store
-from trading_ops.botkit.runs import FACT, End, Life, Verdict, at_start
+from trading_ops.botkit.runs import FACT, End, LastRun, Run, assess_at_start
 from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.signals.memory import SIGNALS_FACT, Remembered
@@ -55,9 +55,9 @@ class Lifeline:
         self._interval = interval_seconds
         self._beat_at = beat_at
         self._remembered = remembered
-        self._life: Life | None = None
+        self._life: Run | None = None
         self._task: asyncio.Task[None] | None = None
-        self.before = Verdict(end=End.UNKNOWN)
+        self.before = LastRun(end=End.UNKNOWN)
         """How the life before this one ended; known after `begin`."""
 
     async def begin(self) -> None:
@@ -67,7 +67,7 @@ class Lifeline:
             StoreError: the records cannot be read or written.
         """
         now = clock.timestamp()
-        new = Life(
+        new = Run(
             started_at=now,
             version=__version__,
             python=sys.executable,
@@ -107,9 +107,9 @@ class Lifeline:
             ended_at=clock.timestamp(),
             left_open=left_open,
         )
-        reached(Place.ENDING)
+        reached(Failpoint.RUN_END_STORING)
         await self._write(ended)
-        reached(Place.ENDED)
+        reached(Failpoint.RUN_END_STORED)
 
     async def drop(self) -> None:
         """Write nothing down any more."""
@@ -122,8 +122,8 @@ class Lifeline:
     def _tell(self) -> None:
         end, life = self.before.end, self._life
         self._metrics.previous_end(end.value, unclean=life.unclean_starts if life else 0)
-        if end is End.CRASHED and self.before.life is not None:
-            last = self.before.life
+        if end is End.CRASHED and self.before.run is not None:
+            last = self.before.run
             log.warning(
                 "crash_found",
                 pid=last.pid,
@@ -146,7 +146,7 @@ class Lifeline:
             else:
                 self._life = life
 
-    async def _write(self, life: Life) -> None:
+    async def _write(self, life: Run) -> None:
         now, remembered = clock.timestamp(), self._remembered()
 
         def write(session: Session) -> None:
@@ -156,22 +156,22 @@ class Lifeline:
         await self._store.do(write, statement="set_fact")
 
 
-def last_life(session: Session) -> Life | None:
+def last_life(session: Session) -> Run | None:
     """Return the last life on record, or None.
 
     Raises:
         StoreError: it is damaged.
     """
-    return get_fact(session, FACT, Life)
+    return get_fact(session, FACT, Run)
 
 
-def _begin(session: Session, new: Life, now: float) -> tuple[Verdict, Life]:
+def _begin(session: Session, new: Run, now: float) -> tuple[LastRun, Run]:
     try:
         last = last_life(session)
     except StoreError as error:  # it must not keep the bot from recovering
         log.warning("last_life_unreadable", error=str(error))
         last = None
-    verdict = at_start(last, now)
+    verdict = assess_at_start(last, now)
     unclean = last.unclean_starts if last else 0
     unclean += verdict.end is End.CRASHED
     life = msgspec.structs.replace(new, unclean_starts=unclean)
@@ -180,8 +180,8 @@ def _begin(session: Session, new: Life, now: float) -> tuple[Verdict, Life]:
     return verdict, life
 
 
-def _events(verdict: Verdict, life: Life, now: float) -> list[Event]:
-    last, events = verdict.life, []
+def _events(verdict: LastRun, life: Run, now: float) -> list[Event]:
+    last, events = verdict.run, []
     if verdict.end is End.CRASHED and last is not None:
         known = msgspec.to_builtins(last)
         told = {**known, "away_seconds": verdict.age_seconds, "unclean": life.unclean_starts}

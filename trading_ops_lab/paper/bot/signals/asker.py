@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from trading_ops import clock, logs
-from trading_ops.botkit.circuit_breaker import Breaker
+from trading_ops.botkit.circuit_breaker import CircuitBreaker
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.signals.settings import SignalSettings
 from trading_ops_lab.paper.bot.signals.source import (
@@ -39,7 +39,7 @@ class Asker:
 
         self._metrics = metrics
         self._settings = settings
-        self._breaker = Breaker(
+        self._breaker = CircuitBreaker(
             threshold=settings.failures, cool_off_seconds=settings.longest_backoff_seconds
         )
         self._starts = 0

@@ -66,7 +66,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         """
         began = clock.monotonic()
         breaker = self.breaker
-        held_back = breaker.state is BreakerState.HALF_OPEN or breaker.cooling_seconds() > 0
+        held_back = breaker.state is BreakerState.HALF_OPEN or breaker.seconds_until_trial() > 0
         try:
             targets = await super().ask(asked, within=within)
         except Unavailable as error:
@@ -147,8 +147,8 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
             for symbol in ready
         }
 
-    def _show(self) -> None:
-        super()._show()
+    def _update_health(self) -> None:
+        super()._update_health()
         if self._advice is not None and self.breaker.closed:
             self.detail = self._advice.detail
 
