@@ -26,20 +26,20 @@ from trading_ops.botkit import (
     Reconciliation,
     RiskGuard,
     RiskLimits,
+    ShutdownStep,
     SqliteDriver,
-    Step,
+    StopSignals,
     Store,
     Supervisor,
     Threaded,
     Unavailable,
     VenueRefused,
-    Wishes,
     first_denial,
     let_through,
     new_client_id,
     not_while,
     open_nonces,
-    walk,
+    run_steps,
 )
 from trading_ops.instrument import BotMetrics
 
@@ -188,9 +188,9 @@ class Bot:
     async def run(self) -> None:
         self.book.restore(await self.store.load())
         self.supervisor.start()
-        signals = Wishes()
-        signals.listen()
-        while not signals.end.is_set():
+        signals = StopSignals()
+        signals.install()
+        while not signals.graceful.is_set():
             try:
                 await self.trade()
             except (Unavailable, VenueRefused) as error:
@@ -198,12 +198,12 @@ class Bot:
             else:
                 metrics.heartbeat()  # only now: it says that a whole pass was done
             await asyncio.sleep(1)
-        stop = self.supervisor.stop
-        await walk(  # each step has its own deadline; a failed one does not block the next
+        stop, agent = self.supervisor.stop, self.agent
+        await run_steps(  # each step has its own deadline; a failed one does not block the next
             [
-                Step(name="orders", seconds=5, run=lambda: self.cancel_orders({})),
-                Step(name="components", seconds=2, run=stop),
-                Step(name="agent", seconds=1, run=lambda: asyncio.to_thread(self.agent.stop)),
+                ShutdownStep(name="orders", seconds=5, run=lambda: self.cancel_orders({})),
+                ShutdownStep(name="components", seconds=2, run=stop),
+                ShutdownStep(name="agent", seconds=1, run=lambda: asyncio.to_thread(agent.stop)),
             ]
         )
         self.nonces.close()

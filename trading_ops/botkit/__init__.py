@@ -3,7 +3,7 @@
 Install with `pip install 'trading-ops[botkit]'`. Nothing in here knows the reconciler.
 """
 
-from trading_ops.botkit.circuit_breaker import Breaker, BreakerState
+from trading_ops.botkit.circuit_breaker import BreakerState, CircuitBreaker
 from trading_ops.botkit.component import Component, Unavailable
 from trading_ops.botkit.nonces.issuer import Nonces, Sharing, open_nonces
 from trading_ops.botkit.nonces.source import NonceExhausted
@@ -36,7 +36,7 @@ from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.risk.guard import RiskGuard
 from trading_ops.botkit.risk.settings import RiskLimits
-from trading_ops.botkit.shutdown import ShutdownSeconds, Step, Wishes, walk
+from trading_ops.botkit.shutdown import ShutdownSeconds, ShutdownStep, StopSignals, run_steps
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.throttle import Throttle
 from trading_ops.botkit.venue.balances import Balances
@@ -50,11 +50,11 @@ __all__ = [
     "Adapter",
     "Balances",
     "Book",
-    "Breaker",
     "BreakerState",
     "Broker",
     "CcxtVenue",
     "Check",
+    "CircuitBreaker",
     "Component",
     "Event",
     "ExternalTradePolicy",
@@ -76,8 +76,9 @@ __all__ = [
     "Rules",
     "Sharing",
     "ShutdownSeconds",
+    "ShutdownStep",
     "SqliteDriver",
-    "Step",
+    "StopSignals",
     "Store",
     "Supervisor",
     "Threaded",
@@ -86,7 +87,6 @@ __all__ = [
     "VenueDown",
     "VenueOrder",
     "VenueRefused",
-    "Wishes",
     "first_denial",
     "fresh_quote",
     "large_enough",
@@ -94,5 +94,5 @@ __all__ = [
     "new_client_id",
     "not_while",
     "open_nonces",
-    "walk",
+    "run_steps",
 ]
