@@ -8,13 +8,12 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import signal
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from trading_ops import logs
+from trading_ops import durable, logs
 from trading_ops.config.settings import load_log_policy
 from trading_ops.config.targets import split_address
 
@@ -57,12 +56,7 @@ class Mailbox:
 
 
 def _store(folder: Path, number: int, data: bytes) -> None:
-    scratch = folder / f".{number}.new"
-    with scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(folder / f"{number}.eml")
+    durable.write(folder / f"{number}.eml", data)
 
 
 def _prune(folder: Path, kept_bytes: int) -> None:

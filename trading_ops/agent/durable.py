@@ -1,10 +1,10 @@
 """Small files that survive a power cut: the new content whole, or the old one."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from trading_ops import durable
 from trading_ops.errors import SetupError
 
 
@@ -17,18 +17,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     Raises:
         OSError: it could not be stored; the old content stands.
     """
-    scratch = path.with_name(f".{path.name}.new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(json.dumps(data, separators=(",", ":")).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.write(path, json.dumps(data, separators=(",", ":")).encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ write the file is effectively an admin; its mode is 0600.
 """
 
 import hashlib
-import os
 import re
 import secrets
 from collections import Counter
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from trading_ops import durable
 from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
 from trading_ops.errors import ConfigError
 
@@ -148,16 +148,11 @@ def save(path: Path, entries: Sequence[Entry]) -> None:
         + (entry.expires_at.isoformat(timespec="seconds") if entry.expires_at else "-")
         for entry in entries
     ]
-    scratch = path.with_name(f".{path.name}.new")
     try:
         old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         comments = [line for line in old if line.lstrip().startswith("#")]
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in [*comments, *lines])
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
+        text = "".join(f"{line}\n" for line in [*comments, *lines])
+        durable.write(path, text.encode())
     except OSError as error:
         fix = "run `trading-ops up` once, as the user of the reconciler"
         raise ConfigError(str(path), "", str(error), fix) from error

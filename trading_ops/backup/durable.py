@@ -7,28 +7,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from trading_ops.durable import sync as sync  # noqa: PLC0414 - for the callers here
+from trading_ops.durable import write as write  # noqa: PLC0414
 from trading_ops.errors import SetupError, StoreError
-
-
-def write(path: Path, data: bytes) -> None:
-    """Replace a file; when this returns, it is on the disk."""
-    scratch = path.with_name(f".{path.name}.new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def private_folder(path: Path) -> Path:

@@ -7,7 +7,6 @@ the middle of an incident logs no one out. Memory is authoritative: a full disk 
 
 import asyncio
 import hashlib
-import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from trading_ops import clock, logs
+from trading_ops import clock, durable, logs
 
 log = logs.get(__name__)
 
@@ -133,12 +132,8 @@ class Sessions:
             return []
 
     def _write(self, kept: Iterable[_Stored]) -> None:
-        scratch = self._path.with_name(f".{self._path.name}.new")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(list(kept)))
-        scratch.replace(self._path)
+        durable.write(self._path, msgspec.json.encode(list(kept)))
 
 
 def new_cookie() -> str:

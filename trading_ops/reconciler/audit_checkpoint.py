@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from trading_ops import clock, logs
+from trading_ops import clock, durable, logs
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
 from trading_ops.store import Connection, audit_checkpoints, events
@@ -223,16 +223,7 @@ def append(path: Path, anchor: Anchor) -> None:
     finally:
         os.close(descriptor)
     if is_new:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let a new file's name survive a power cut too."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        durable.sync(path.parent)
 
 
 def last_anchor(path: Path) -> Anchor | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from trading_ops import logs
+from trading_ops import durable, logs
 
 log = logs.get(__name__)
 
@@ -49,7 +49,7 @@ class Journal:
             finally:
                 os.close(descriptor)
             if is_new:
-                _sync_folder(self._path.parent)
+                durable.sync(self._path.parent)
 
     def entries(self) -> list[dict[str, Any]]:
         """Return what is kept, oldest first; unreadable lines are left out, and logged.
@@ -78,15 +78,7 @@ class Journal:
             kept = [line for line in lines if _is_kept(_entry(line), ids)]
             if len(kept) == len(lines):
                 return
-            scratch = self._path.with_name(f".{self._path.name}.new")
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                _write_all(descriptor, b"".join(line + b"\n" for line in kept))
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            scratch.replace(self._path)
-            _sync_folder(self._path.parent)
+            durable.write(self._path, b"".join(line + b"\n" for line in kept))
 
     def _lines(self) -> list[bytes]:
         try:
@@ -138,11 +130,3 @@ def _quietly(work: Callable[[], None]) -> None:
         work()
     except OSError as error:  # the half line that is left is known as one by its checksum
         log.warning("journal_not_truncated", error=str(error))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,6 @@ Needs `cryptography`; code that only uses certificates does not.
 """
 
 import ipaddress
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from trading_ops import clock
+from trading_ops import clock, durable
 from trading_ops.errors import ConfigError
 from trading_ops.tls.contexts import AUTHORITY, TlsFiles
 
@@ -87,8 +86,10 @@ class Authority:
             )
             .sign(self._key, hashes.SHA256())
         )
-        _write(files.key, _pem(key), 0o600)
-        _write(files.certificate, signed.public_bytes(serialization.Encoding.PEM), 0o644)
+        durable.write(files.key, _pem(key), mode=0o600)
+        durable.write(
+            files.certificate, signed.public_bytes(serialization.Encoding.PEM), mode=0o644
+        )
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,8 @@ def _create(certificate: Path, key: Path) -> None:
         )
         .sign(private, hashes.SHA256())
     )
-    _write(key, _pem(private), 0o600)
-    _write(certificate, signed.public_bytes(serialization.Encoding.PEM), 0o644)
+    durable.write(key, _pem(private), mode=0o600)
+    durable.write(certificate, signed.public_bytes(serialization.Encoding.PEM), mode=0o644)
 
 
 def _builder(name: str, end: datetime) -> x509.CertificateBuilder:
@@ -192,15 +193,3 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.unlink(missing_ok=True)
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.chmod(mode)
-    scratch.replace(path)

@@ -1,9 +1,10 @@
 """A copy of a bot's SQLite records before an update, and whether one may go back to it."""
 
 import contextlib
-import os
 import sqlite3
 from pathlib import Path
+
+from trading_ops import durable
 
 KEPT = 3
 """Copies of one unit that are kept."""
@@ -78,7 +79,7 @@ def go_back(records: Path, copy: Path) -> Path:
         with contextlib.suppress(FileNotFoundError):
             Path(f"{records}{part}").replace(f"{aside}{part}")
     fresh.replace(records)
-    _sync(records.parent)
+    durable.sync(records.parent)
     return aside
 
 
@@ -95,8 +96,8 @@ def _copy(source: Path, target: Path) -> None:
     with _reading(source) as old, contextlib.closing(sqlite3.connect(target)) as new:
         old.backup(new)
     target.chmod(0o600)
-    _sync_file(target)
-    _sync(target.parent)
+    durable.sync(target)
+    durable.sync(target.parent)
 
 
 def _carry_over(source: Path, target: Path) -> None:
@@ -106,17 +107,4 @@ def _carry_over(source: Path, target: Path) -> None:
         found = newer.execute(query, CARRIED).fetchall()
     with contextlib.closing(sqlite3.connect(target)) as older, older:
         older.executemany("REPLACE INTO facts (name, value, at) VALUES (?, ?, ?)", found)
-    _sync_file(target)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.sync(target)

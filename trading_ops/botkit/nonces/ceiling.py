@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trading_ops import durable
 from trading_ops.botkit.nonces.source import MAX_NONCE, NonceExhausted
 from trading_ops.errors import SetupError
 
@@ -147,17 +148,7 @@ class CeilingFile:
 
 def _create(path: Path) -> None:
     """Create the file with two slots at 0, atomically."""
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(Slot(write=1, ceiling=0).encode() + Slot(write=2, ceiling=0).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.write(path, Slot(write=1, ceiling=0).encode() + Slot(write=2, ceiling=0).encode())
 
 
 def reservation_failed(path: Path, error: Exception) -> NonceExhausted:

@@ -15,13 +15,12 @@ for. Whichever of both says paper is believed.
 """
 
 import asyncio
-import os
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
-from trading_ops import clock, logs
+from trading_ops import clock, durable, logs
 from trading_ops.agent import CommandFailed
 from trading_ops.agent.durable import write_json
 from trading_ops.botkit.component import Unavailable
@@ -97,11 +96,7 @@ class Marker:
             OSError: it may still be there.
         """
         self.path.unlink(missing_ok=True)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.sync(self.path.parent)
 
 
 class ModeSwitch:

@@ -1,0 +1,41 @@
+"""Files that survive a power cut: a reader finds the new content whole, or the old one."""
+
+import os
+from pathlib import Path
+
+
+def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace a file atomically; when this returns, it is on disk.
+
+    The file and its folder are both synced: without the second, the rename itself can be lost.
+
+    Args:
+        path: the file; its folder exists.
+        content: all of the new content.
+        mode: permissions of the file.
+
+    Raises:
+        OSError: it could not be stored, for example on a full disk; the old content is unchanged.
+    """
+    scratch = path.with_name(f".{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(scratch, flags, mode), "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to disk.
+
+    Raises:
+        OSError: it is not known to be on disk.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
