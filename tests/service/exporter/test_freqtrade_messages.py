@@ -15,6 +15,7 @@ from tests.service.exporter.freqtrades import EVERYTHING, PAIRS, FakeFreqtrade, 
 from tests.service.exporter.test_exporter import exporter, scrape
 from tests.waiting import eventually
 from trading_ops.exporter.freqtrade.bot import WHAT_IS_NEW, FreqtradeBot
+from trading_ops.exporter.freqtrade.budget import RequestBudget
 from trading_ops.exporter.freqtrade.heard import DELAY, KINDS, MESSAGES, ORDERS, Heard
 from trading_ops.exporter.freqtrade.listener import LARGEST_MESSAGE_BYTES, Listener
 from trading_ops.exporter.freqtrade.prompt import Prompt
@@ -336,7 +337,7 @@ async def test_a_hurried_reading_comes_early_and_not_too_often() -> None:
     async def ask() -> None:
         moments.append(asyncio.get_running_loop().time())
 
-    prompt = Prompt(Reading("x", ask, interval_seconds=3600, timeout_seconds=1))
+    prompt = Prompt(Reading("x", ask, interval_seconds=3600, timeout_seconds=1), RequestBudget())
     task = asyncio.create_task(prompt.run())
     await eventually(lambda: moments)
     prompt.hurry()

@@ -20,6 +20,7 @@ from trading_ops.exporter.config import FreqtradeEntry
 from trading_ops.exporter.families import family
 from trading_ops.exporter.freqtrade import answers
 from trading_ops.exporter.freqtrade.api import Api
+from trading_ops.exporter.freqtrade.budget import RequestBudget
 from trading_ops.exporter.freqtrade.checks import check_labels, check_moment
 from trading_ops.exporter.freqtrade.heard import Heard
 from trading_ops.exporter.freqtrade.listener import Listener
@@ -73,6 +74,7 @@ class FreqtradeBot:
 
         self.watched: list[Watched] = []
         self._prompt: dict[str, Prompt] = {}
+        self._budget = RequestBudget()
         self._backoff = Backoff()
         self._api = Api(entry.address, entry.credentials_file, session)
         add = self._add
@@ -124,7 +126,8 @@ class FreqtradeBot:
             timeout_seconds=within,
             told=self._own_figures if endpoint == "ping" else tuple,
         )
-        self._prompt[endpoint] = Prompt(reading)
+        requests = WATCHED_PAIRS + 2 if endpoint == "pair_candles" else 1
+        self._prompt[endpoint] = Prompt(reading, self._budget, requests=requests)
         self.watched.append(self._prompt[endpoint])
         return reading
 

@@ -5,6 +5,7 @@ import contextlib
 
 from trading_ops import clock
 from trading_ops.exporter.collector import Source, Watched
+from trading_ops.exporter.freqtrade.budget import RequestBudget
 
 LEAST_SECONDS = 1.0
 """From one reading to the next, however much is heard."""
@@ -13,9 +14,17 @@ LEAST_SECONDS = 1.0
 class Prompt(Watched):
     """Reads at its interval, and sooner when it is hurried."""
 
-    def __init__(self, source: Source) -> None:
-        """Take the source; nothing is read yet."""
+    def __init__(self, source: Source, budget: RequestBudget, *, requests: int = 1) -> None:
+        """Take the source; nothing is read yet.
+
+        Args:
+            source: what is read.
+            budget: of all readings that messages ask for.
+            requests: how many one reading sends.
+        """
         super().__init__(source)
+        self._budget = budget
+        self._requests = requests
         self._hurried = asyncio.Event()
 
     def hurry(self) -> None:
@@ -37,3 +46,4 @@ class Prompt(Watched):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, interval - max(spent, least))):
                 await self._hurried.wait()
+                await self._budget.turn(self._requests)
