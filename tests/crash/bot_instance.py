@@ -17,8 +17,8 @@ from typing import Any
 
 from trading_ops.botkit import failpoints
 from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.leadership.component import Leadership
 from trading_ops.botkit.leadership.lease import Lease
-from trading_ops.botkit.leadership.standby import Leadership
 from trading_ops.botkit.nonces.issuer import Nonces
 from trading_ops.botkit.orders import order
 from trading_ops_lab.paper.bot import __main__ as bot
@@ -57,8 +57,8 @@ def ignore_the_lease() -> None:
         setattr(kind, name, value)
 
     put(Lease, "renew", renew)
-    put(Lease, "stands", property(lambda self: self.token is not None))
-    put(Lease, "guard", lambda self, session: None)
+    put(Lease, "valid", property(lambda self: self.token is not None))
+    put(Lease, "fence", lambda self, session: None)
     put(Leadership, "may_submit", property(lambda self: self.leading))
     jump_ahead = Nonces.jump_ahead
 

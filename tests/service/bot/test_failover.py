@@ -146,7 +146,7 @@ async def test_told_to_step_down(pair: Pair) -> None:
     leader.start()
     await trades(pair, leader)
     alone = await leader.command("failover_bot")
-    assert (alone["outcome"], "nobody would take over" in alone["detail"]) == ("failed", True)
+    assert (alone["outcome"], "no standby" in alone["detail"]) == ("failed", True)
     standby.start()
     await until(says(standby, "standby"), within=START_SECONDS, what="a standby")
     await until(lambda: watched(standby), within=START_SECONDS, what="a look at the lease")
@@ -335,7 +335,7 @@ async def test_hold_that_cannot_be_shared_is_in_force_and_says_so(pair: Pair) ->
     leader.wire.stall()
     answer = await leader.command("halt", owner="anna", reason="a test", id="anna-3")
     assert answer["outcome"] == "failed"
-    assert "could not be told" in answer["detail"]
+    assert "not shared" in answer["detail"]
     assert (await leader.health())["state"] == "halted"
     leader.wire.mend()
 

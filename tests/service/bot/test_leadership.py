@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from tests.postgres import Cluster
-from trading_ops.botkit.leadership.lease import Lease, Replaced
-from trading_ops.botkit.leadership.line import Line
+from trading_ops.botkit.leadership.connection import BoundedConnection
+from trading_ops.botkit.leadership.lease import Lease, LeaseLost
 from trading_ops.botkit.records.postgresql import PostgresqlDriver
 from trading_ops.botkit.records.sql import Session
 from trading_ops.errors import StoreError
@@ -34,19 +34,19 @@ class Place:
     """One database with as many instances as asked for."""
 
     url: str
-    lines: list[Line] = field(default_factory=list)
+    connections: list[BoundedConnection] = field(default_factory=list)
 
     def driver(self) -> PostgresqlDriver:
         return PostgresqlDriver(self.url, "alpha")
 
-    def line(self, within: float = 3.0) -> Line:
-        line = Line(self.driver(), name="test", within=within)
-        self.lines.append(line)
-        return line
+    def connection(self, timeout_seconds: float = 3.0) -> BoundedConnection:
+        connection = BoundedConnection(self.driver(), name="test", timeout_seconds=timeout_seconds)
+        self.connections.append(connection)
+        return connection
 
     def lease(self, holder: str, boottime: Boottime | None = None, **given: float) -> Lease:
         times = {"seconds": SECONDS, "margin_seconds": MARGIN} | given
-        return Lease(self.line(), holder=holder, boottime=boottime or Boottime(), **times)
+        return Lease(self.connection(), holder=holder, boottime=boottime or Boottime(), **times)
 
     def sql(self, *statements: str) -> None:
         driver = self.driver()
@@ -70,8 +70,8 @@ def place(postgres: Cluster) -> Iterator[Place]:
     driver.open()
     driver.close()
     yield place
-    for line in place.lines:
-        line.close()
+    for connection in place.connections:
+        connection.close()
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ Held = tuple[Lease, Lease, Boottime]
 async def test_one_has_it(held: Held) -> None:
     first, second, _ = held
     assert not await second.take()
-    assert (first.stands, second.stands) == (True, False)
+    assert (first.valid, second.valid) == (True, False)
     assert (first.token, second.token) == (1, None)
 
 
@@ -114,29 +114,29 @@ async def test_many_at_once(place: Place) -> None:
 async def test_answer_that_was_lost(place: Place) -> None:
     """It was taken, and the instance does not know: it finds out, and nobody waits it out."""
     lease = place.lease("first")
-    line = lease._line
+    connection = lease._connection
 
     class Deaf:
-        async def ask(self, work: Callable[[Session], object]) -> object:
-            await line.ask(work)
+        async def transact(self, work: Callable[[Session], object]) -> object:
+            await connection.transact(work)
             raise StoreError("the answer was lost")
 
-    lease._line = Deaf()  # type: ignore[assignment]
+    lease._connection = Deaf()  # type: ignore[assignment]
     with pytest.raises(StoreError):
         await lease.take()
-    assert not lease.stands
-    lease._line = line
+    assert not lease.valid
+    lease._connection = connection
     assert await lease.take()
     assert lease.token == 1
 
 
 @pytest.mark.parametrize(
-    ("age", "stands"), [(0.0, True), (9.9, True), (10.0, False), (3600.0, False)]
+    ("age", "valid"), [(0.0, True), (9.9, True), (10.0, False), (3600.0, False)]
 )
-async def test_it_stands_until_the_margin(held: Held, age: float, stands: bool) -> None:
+async def test_it_is_valid_until_the_margin(held: Held, age: float, valid: bool) -> None:
     first, _, boottime = held
     boottime.now += age
-    assert first.stands is stands
+    assert first.valid is valid
 
 
 async def test_it_counts_from_before_the_renewal_was_sent(place: Place) -> None:
@@ -145,45 +145,45 @@ async def test_it_counts_from_before_the_renewal_was_sent(place: Place) -> None:
     lease = place.lease("first", boottime)
     await lease.take()
     boottime.now += 8
-    ask = lease._line.ask
+    transact = lease._connection.transact
 
     class Slow:
-        async def ask(self, work: Callable[[Session], bool]) -> bool:
-            answer = await ask(work)
+        async def transact(self, work: Callable[[Session], bool]) -> bool:
+            answer = await transact(work)
             boottime.now += 9.5
             return answer
 
-    lease._line = Slow()  # type: ignore[assignment]
+    lease._connection = Slow()  # type: ignore[assignment]
     await lease.renew()
-    assert lease.stands
+    assert lease.valid
     boottime.now += 0.6
-    assert not lease.stands
+    assert not lease.valid
 
 
 async def test_one_that_ran_out_and_that_nobody_took_is_renewed(held: Held, place: Place) -> None:
     first, _, boottime = held
     boottime.now += 60
     place.run_out()
-    assert not first.stands
+    assert not first.valid
     await first.renew()
-    assert first.stands
+    assert first.valid
 
 
 async def test_one_that_was_taken_is_lost_for_good(held: Held, place: Place) -> None:
     first, second, _ = held
     place.run_out()
     assert await second.take()
-    with pytest.raises(Replaced):
+    with pytest.raises(LeaseLost):
         await first.renew()
     place.run_out()
-    with pytest.raises(Replaced):
+    with pytest.raises(LeaseLost):
         await first.renew()
 
 
 async def test_release_lets_the_next_one_in_at_once(held: Held) -> None:
     first, second, _ = held
     await first.release()
-    assert not first.stands
+    assert not first.valid
     assert await second.take()
 
 
@@ -200,7 +200,7 @@ async def test_guard_lets_the_leader_write_and_nobody_else(held: Held, place: Pl
     first, second, _ = held
 
     def write(lease: Lease, currency: str) -> None:
-        driver = PostgresqlDriver(place.url, "alpha", guard=lease.guard)
+        driver = PostgresqlDriver(place.url, "alpha", guard=lease.fence)
         try:
             driver.transact(
                 lambda session: session.execute(
@@ -215,7 +215,7 @@ async def test_guard_lets_the_leader_write_and_nobody_else(held: Held, place: Pl
         write(second, "BTC")
     place.run_out()
     await second.take()
-    with pytest.raises(Replaced):
+    with pytest.raises(LeaseLost):
         write(first, "BTC")
     write(second, "ETH")
     driver = place.driver()
@@ -238,7 +238,7 @@ async def test_takeover_waits_for_a_write_that_is_under_way(held: Held, place: P
         loop.call_soon_threadsafe(entered.set)
         asyncio.run_coroutine_threadsafe(leave.wait(), loop).result(5)
 
-    driver = PostgresqlDriver(place.url, "alpha", guard=first.guard)
+    driver = PostgresqlDriver(place.url, "alpha", guard=first.fence)
     writing = asyncio.create_task(asyncio.to_thread(driver.transact, slow))
     await entered.wait()
     await first.renew()  # which does not wait for it
@@ -258,21 +258,23 @@ async def test_server_that_stands_still_keeps_nobody_waiting(
     place: Place, postgres: Cluster
 ) -> None:
     """It answers nothing and breaks nothing; the wait ends all the same, and later it goes on."""
-    line = place.line(within=0.5)
-    lease = Lease(line, holder="first", seconds=SECONDS, margin_seconds=MARGIN)
+    connection = place.connection(timeout_seconds=0.5)
+    lease = Lease(connection, holder="first", seconds=SECONDS, margin_seconds=MARGIN)
     await lease.take()
     with postgres.paused():
         with pytest.raises(StoreError, match="no answer within"):
             await lease.renew()
         with pytest.raises(StoreError):
-            await asyncio.to_thread(line.run, lambda session: session.execute("SELECT 1"))
+            await asyncio.to_thread(
+                connection.transact_blocking, lambda session: session.execute("SELECT 1")
+            )
     for _ in range(20):
         try:
             await lease.renew()
         except StoreError:
             continue
         break
-    assert lease.stands
+    assert lease.valid
 
 
 async def test_a_standby_leaves_word_that_it_watches(place: Place) -> None:
@@ -280,17 +282,17 @@ async def test_a_standby_leaves_word_that_it_watches(place: Place) -> None:
     clock = Boottime()
     leader, standby = place.lease("first"), place.lease("second", clock)
     assert await leader.take()
-    assert await leader.watcher() is None
+    assert await leader.standby() is None
     assert not await standby.take()
-    assert await leader.watcher() == "second"
+    assert await leader.standby() == "second"
     place.sql("UPDATE facts SET at = at - 10 WHERE name = 'standby'")
-    assert await leader.watcher() is None
+    assert await leader.standby() is None
     clock.now += 0.5
     assert not await standby.take()  # which looks more often than it tells
-    assert await leader.watcher() is None
+    assert await leader.standby() is None
     clock.now += 2
     assert not await standby.take()
-    assert await leader.watcher() == "second"
+    assert await leader.standby() == "second"
     await leader.release()
     assert await standby.take()
-    assert await standby.watcher() is None
+    assert await standby.standby() is None

@@ -13,10 +13,10 @@ from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.agent.state import Hold, Holds, TradingState
-from trading_ops.botkit.leadership.late_nonces import LateSource
-from trading_ops.botkit.leadership.line import Line
+from trading_ops.botkit.leadership.connection import BoundedConnection
+from trading_ops.botkit.leadership.deferred_nonces import DeferredSource
+from trading_ops.botkit.leadership.permit import NotLeader, before_sending, permit_while
 from trading_ops.botkit.leadership.shared_holds import SharedHolds
-from trading_ops.botkit.leadership.wire import NotLeader, on_the_wire, permit_while
 from trading_ops.botkit.nonces.source import NonceExhausted
 from trading_ops.botkit.records.postgresql import PostgresqlDriver
 from trading_ops.errors import ConfigError, SetupError
@@ -52,7 +52,7 @@ async def test_a_lease_that_ends_while_a_connection_is_made(reused: bool) -> Non
     port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     leads = True
-    trace = on_the_wire(permit_while(lambda: leads))
+    trace = before_sending(permit_while(lambda: leads))
     url = f"http://127.0.0.1:{port}/0/private/"
     async with aiohttp.ClientSession(trace_configs=[trace]) as session:
         if reused:
@@ -69,7 +69,7 @@ async def test_a_lease_that_ends_while_a_connection_is_made(reused: bool) -> Non
 
 def test_key_is_not_used_before_its_time(tmp_path: Path) -> None:
     """A standby has no nonce, and no folder of any: opened, it is above what others reserved."""
-    source = LateSource(tmp_path, "key")
+    source = DeferredSource(tmp_path, "key")
     with pytest.raises(NonceExhausted, match="standby"):
         source.issue()
     with pytest.raises(NonceExhausted, match="standby"):
@@ -89,11 +89,14 @@ class Sharer:
 
     def __init__(self, folder: Path, url: str) -> None:
         folder.mkdir()
-        self.lines = [
-            Line(PostgresqlDriver(url, "alpha"), name=name, within=3.0) for name in ("a", "b")
+        self.connections = [
+            BoundedConnection(PostgresqlDriver(url, "alpha"), name=name, timeout_seconds=3.0)
+            for name in ("a", "b")
         ]
         self.holds = Holds(folder / "holds.json")
-        self.shared = SharedHolds(self.holds, telling=self.lines[0], following=self.lines[1])
+        self.shared = SharedHolds(
+            self.holds, writer=self.connections[0], reader=self.connections[1]
+        )
 
     @property
     def ids(self) -> list[str]:
@@ -109,8 +112,8 @@ def sharers(postgres: Cluster, tmp_path: Path) -> Iterator[tuple[Sharer, Sharer]
     made = Sharer(tmp_path / "a", url), Sharer(tmp_path / "b", url)
     yield made
     for one in made:
-        for line in one.lines:
-            line.close()
+        for connection in one.connections:
+            connection.close()
 
 
 Both = tuple[Sharer, Sharer]
@@ -125,7 +128,7 @@ def hold(name: str, state: TradingState = TradingState.HALTED, **given: Any) -> 
 async def test_what_one_lays_the_other_has(sharers: Both) -> None:
     here, there = sharers
     laid = here.holds.lay(hold("one"))
-    await there.shared.follow()
+    await there.shared.sync()
     assert there.holds.holds == (laid,)
     assert there.holds.state is TradingState.HALTED
 
@@ -135,9 +138,9 @@ async def test_what_one_lifts_is_lifted_at_the_other(sharers: Both) -> None:
     here, there = sharers
     here.holds.lay(hold("one"))
     here.holds.lay(hold("two"))
-    await there.shared.follow()
+    await there.shared.sync()
     there.holds.lift(owner="bert", reason="over", ids=frozenset({"one"}))
-    await here.shared.follow()
+    await here.shared.sync()
     assert here.ids == ["two"]
     assert here.holds.lifted[-1]["lifted_by"] == "bert"
 
@@ -147,10 +150,10 @@ async def test_the_stricter_stands(sharers: Both) -> None:
     here.holds.lay(hold("one", TradingState.REDUCING))
     there.holds.lay(hold("one", TradingState.HALTED))
     for one in (here, there):
-        await one.shared.follow()
+        await one.shared.sync()
         assert one.holds.state is TradingState.HALTED
     here.holds.lay(hold("one", TradingState.REDUCING))
-    await there.shared.follow()
+    await there.shared.sync()
     assert there.holds.state is TradingState.HALTED
 
 
@@ -160,9 +163,9 @@ async def test_what_was_there_before_is_told(sharers: Both, tmp_path: Path) -> N
     other = Holds(tmp_path / "a" / "holds.json")
     other.lay(hold("old"))
     again = Holds(tmp_path / "a" / "holds.json")
-    shared = SharedHolds(again, telling=here.lines[0], following=here.lines[1])
-    await shared.follow()
-    await there.shared.follow()
+    shared = SharedHolds(again, writer=here.connections[0], reader=here.connections[1])
+    await shared.sync()
+    await there.shared.sync()
     assert there.ids == ["old"]
 
 
@@ -170,13 +173,13 @@ async def test_one_that_was_lifted_while_an_instance_was_away(sharers: Both) -> 
     """Its own file has it still; it does not come back with it, and the same id may come anew."""
     here, there = sharers
     first = here.holds.lay(hold("one"))
-    await there.shared.follow()
+    await there.shared.sync()
     here.holds.lift(owner="anna", reason="over", ids=None)
     assert there.ids == ["one"]
-    await there.shared.follow()
+    await there.shared.sync()
     assert there.ids == []
     there.holds.lay(hold("one", at=first.at + 60))
-    await here.shared.follow()
+    await here.shared.sync()
     assert here.ids == ["one"]
 
 
@@ -184,12 +187,12 @@ async def test_one_that_cannot_be_told_is_in_force(sharers: Both, postgres: Clus
     """And nothing is lifted that others would keep."""
     here, _ = sharers
     here.holds.lay(hold("one"))
-    for line in here.lines:
-        line._within = 0.3
+    for connection in here.connections:
+        connection._timeout_seconds = 0.3
     with postgres.paused():
-        with pytest.raises(OSError, match="could not be told"):
+        with pytest.raises(OSError, match="not shared"):
             here.holds.lay(hold("two"))
-        with pytest.raises(OSError, match="could not be told"):
+        with pytest.raises(OSError, match="not shared"):
             here.holds.lift(owner="anna", reason="over", ids=frozenset({"one"}))
     assert here.ids == ["one", "two"]
 

@@ -1,7 +1,7 @@
-"""Standby instances of one bot: who of them leads, and how another takes over.
+"""Leader and standby instances of one bot: leader election, fencing and takeover.
 
-`lease` is the row that says it, `line` the bounded connection to it, `wire` the last look before an
-order leaves, `shared_holds` what people said to any of them, `late_nonces` a key that is not used
-before its time, `standby` the component that watches, renews and takes over, and `failover` puts
-them together.
+`lease` is the database row that elects the leader, `connection` the time-limited connection to it,
+`permit` the last check before an order is sent, `shared_holds` the holds that all instances share,
+`deferred_nonces` the nonces of a key that only the leader may use, `component` the component that
+watches the lease, renews it and takes over, and `settings` their configuration.
 """

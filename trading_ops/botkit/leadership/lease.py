@@ -1,18 +1,20 @@
-"""The lease: one row that says which instance leads, and until when by the database's clock.
+"""The lease: one database row that says which instance leads, and until when.
 
-Its token rises at each takeover. Whoever leads shows it in every transaction of the records, and
-the venue has its own: nonces, which a new leader begins above all that the old one can have used.
+The row has a fencing token that rises at each takeover. The leader presents it in every transaction
+of the records. At the venue, nonces do the same: a new leader starts above all that the old one can
+have used.
 
-The leader judges its lease by its own clock, from *before* the renewal was sent, on a clock that no
-freeze and no suspend holds up. So it never believes in more than the database gave, and a process
-that was frozen sees with its first look that its time is over.
+The end of the lease is by the database's clock. The leader measures its age from *before* the
+renewal was sent, on a clock that runs through freezes and suspends. So it never relies on a longer
+lease than the database granted, and a process that was frozen sees at its first check that the
+lease is over.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from trading_ops import clock
-from trading_ops.botkit.leadership.line import Line
+from trading_ops.botkit.leadership.connection import BoundedConnection
 from trading_ops.botkit.records.events import Event, EventKind, add_events
 from trading_ops.botkit.records.sql import Session
 from trading_ops.errors import StoreError
@@ -31,171 +33,169 @@ UPDATE lease SET ends_at = extract(epoch FROM clock_timestamp())::double precisi
 WHERE id = 1 AND token = ? AND holder = ?
 """
 RELEASE = "UPDATE lease SET ends_at = 0 WHERE id = 1 AND token = ? AND holder = ?"
-WATCHES = """
+ANNOUNCE_STANDBY = """
 INSERT INTO facts (name, value, at)
 VALUES ('standby', ?, extract(epoch FROM clock_timestamp())::double precision)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at
 """
-WATCHED = """
+READ_STANDBY = """
 SELECT value, extract(epoch FROM clock_timestamp())::double precision - at
 FROM facts WHERE name = 'standby'
 """
-SHOWN = "SELECT 1 FROM lease WHERE id = 1 AND token = ? AND holder = ? FOR KEY SHARE"
+FENCE = "SELECT 1 FROM lease WHERE id = 1 AND token = ? AND holder = ? FOR KEY SHARE"
 
 
-WATCH_SECONDS = 2.0
-"""Interval at which a standby leaves word that it watches; three of them are its time."""
+ANNOUNCE_SECONDS = 2.0
+"""How often a standby announces that it watches; after three intervals it counts as gone."""
 
 
-class Replaced(StoreError):
-    """Another instance has taken the lease over; this one never gets it back."""
+class LeaseLost(StoreError):
+    """Another instance has taken the lease over; this process never gets it back."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What the row says."""
+class LeaseRow:
+    """The content of the row."""
 
     holder: str | None
     token: int
     left_seconds: float
-    """Until the lease ends, by the database's clock; below zero it is over."""
+    """Until the lease ends, by the database's clock; negative after its end."""
 
 
 class Lease:
-    """This instance's word on the one row."""
+    """This instance's view of the lease row."""
 
     def __init__(
         self,
-        line: Line,
+        connection: BoundedConnection,
         *,
         holder: str,
         seconds: float,
         margin_seconds: float,
         boottime: Callable[[], float] = clock.boottime,
     ) -> None:
-        """Hold nothing yet.
+        """Start without the lease.
 
         Args:
-            line: to the database.
-            holder: a name that no other instance has, nor an earlier life of this one.
-            seconds: that a renewal lasts.
-            margin_seconds: so long before the end nothing is submitted any more.
-            boottime: seconds on a clock that nothing holds up.
+            connection: to the database.
+            holder: unique to this process: no other instance and no earlier run has it.
+            seconds: how long a renewal lasts.
+            margin_seconds: how long before the end the lease is no longer valid for submitting.
+            boottime: returns seconds on a clock that runs through freezes and suspends.
         """
         self.holder = holder
-        self._line = line
+        self._connection = connection
         self._seconds = seconds
         self._usable = seconds - margin_seconds
         self._boottime = boottime
         self._token: int | None = None
-        self._asked_at = 0.0
-        self._told_at = -WATCH_SECONDS
+        self._requested_at = 0.0
+        self._announced_at = -ANNOUNCE_SECONDS
 
     @property
     def token(self) -> int | None:
-        """Return the token of this instance's lease, None before it had one."""
+        """Return the fencing token, None before this instance had the lease."""
         return self._token
 
     @property
     def age_seconds(self) -> float:
-        """Return the time since before the last renewal was sent."""
-        return self._boottime() - self._asked_at
+        """Return the time since just before the last renewal was sent."""
+        return self._boottime() - self._requested_at
 
     @property
-    def stands(self) -> bool:
-        """Say whether something may be submitted now; plain reads, so any thread may ask."""
+    def valid(self) -> bool:
+        """Return whether this instance may submit now; safe to call from any thread."""
         return self._token is not None and self.age_seconds < self._usable
 
     async def take(self) -> bool:
-        """Take the lease if nobody has one; return whether it is this instance's now.
+        """Take the lease if it is free; return whether this instance has it now.
 
         Raises:
-            StoreError: it is not known whether it was taken; the next try finds out.
+            StoreError: it is not known whether it was taken; the next call finds out.
         """
-        asked_at = self._boottime()
-        token = await self._line.ask(self._take)
+        requested_at = self._boottime()
+        token = await self._connection.transact(self._take)
         if token is None:
             return False
-        self._asked_at, self._token = asked_at, token
+        self._requested_at, self._token = requested_at, token
         return True
 
     async def renew(self) -> None:
-        """Have the lease begin anew.
+        """Extend the lease by its full length from now.
 
-        One that ran out while nobody took it is still this instance's.
+        A lease that expired and that no other instance took is renewed as well.
 
         Raises:
-            Replaced: another instance has it.
-            StoreError: it is not known to be renewed.
+            LeaseLost: another instance has it.
+            StoreError: it is not known whether it was renewed.
         """
-        asked_at = self._boottime()
-        if not await self._line.ask(self._renew):
-            raise Replaced("another instance has taken over")
-        self._asked_at = asked_at
+        requested_at = self._boottime()
+        if not await self._connection.transact(self._renew):
+            raise LeaseLost("another instance has taken over")
+        self._requested_at = requested_at
 
     async def release(self) -> None:
-        """Give it up, so that another instance takes over at once.
+        """Release the lease, so that another instance can take over at once.
 
         Raises:
-            StoreError: it could not be said; the lease then runs out.
+            StoreError: it could not be written; the lease then expires.
         """
         token, self._token = self._token, None
         if token is not None:
-            await self._line.ask(lambda session: self._end(session, token))
+            await self._connection.transact(lambda session: self._release(session, token))
 
-    async def watcher(self) -> str | None:
-        """Return which other instance watches the lease as its standby; None: nobody does.
+    async def standby(self) -> str | None:
+        """Return the holder name of an instance that watches as a standby, None if there is none.
 
         Raises:
-            StoreError: it is not known.
+            StoreError: it could not be read.
         """
-        found = await self._line.ask(lambda session: session.execute(WATCHED).one())
-        if found is None or found[0] == self.holder or found[1] > 3 * WATCH_SECONDS:
+        found = await self._connection.transact(lambda session: session.execute(READ_STANDBY).one())
+        if found is None or found[0] == self.holder or found[1] > 3 * ANNOUNCE_SECONDS:
             return None
         return str(found[0])
 
-    def guard(self, session: Session) -> None:
-        """Let a transaction of the records go on only while no other instance leads.
+    def fence(self, session: Session) -> None:
+        """Fail a transaction of the records unless this instance holds the lease.
 
-        The lock is the weakest: it keeps a takeover waiting until the transaction is over, and a
-        renewal not.
+        It takes the weakest row lock: a takeover waits until the transaction ends, a renewal does
+        not.
 
         Raises:
-            StoreError: this instance does not lead.
+            StoreError: this instance never had the lease.
+            LeaseLost: another instance has taken it over.
         """
         if self._token is None:
             raise StoreError("this instance is a standby: it does not use the records")
-        if session.execute(SHOWN, (self._token, self.holder)).one() is None:
-            raise Replaced("another instance has taken over: nothing is written any more")
+        if session.execute(FENCE, (self._token, self.holder)).one() is None:
+            raise LeaseLost("another instance has taken over: this one writes no more records")
 
     def _take(self, session: Session) -> int | None:
         found = _read(session)
         if found.left_seconds > 0:
             if found.holder != self.holder:
-                self._watch(session)
+                self._announce(session)
             return self._taken_before(session, found)
         found = _read(session, " FOR UPDATE")  # after the last transaction of the old leader
         if found.left_seconds > 0:
             return None
-        session.execute(
-            TAKE,
-            (self.holder, self._seconds),
-        )
-        told = {"holder": self.holder, "from": found.holder, "token": found.token + 1}
+        session.execute(TAKE, (self.holder, self._seconds))
+        detail = {"holder": self.holder, "from": found.holder, "token": found.token + 1}
         event = Event(
-            at=clock.timestamp(), kind=EventKind.RECOVERY, code="lease_taken", detail=told
+            at=clock.timestamp(), kind=EventKind.RECOVERY, code="lease_taken", detail=detail
         )
         add_events(session, [event])
         return found.token + 1
 
-    def _watch(self, session: Session) -> None:
+    def _announce(self, session: Session) -> None:
         now = self._boottime()
-        if now - self._told_at >= WATCH_SECONDS:
-            session.execute(WATCHES, (self.holder,))
-            self._told_at = now
+        if now - self._announced_at >= ANNOUNCE_SECONDS:
+            session.execute(ANNOUNCE_STANDBY, (self.holder,))
+            self._announced_at = now
 
-    def _taken_before(self, session: Session, found: Standing) -> int | None:
-        """Return the token if this instance took the lease, and the answer to that was lost."""
+    def _taken_before(self, session: Session, found: LeaseRow) -> int | None:
+        """Return the token if this instance took the lease and the answer was lost."""
         if found.holder != self.holder:
             return None
         renewed = session.execute(RENEW, (self._seconds, found.token, self.holder))
@@ -204,18 +204,15 @@ class Lease:
     def _renew(self, session: Session) -> bool:
         if self._token is None:
             raise StoreError("this instance has no lease to renew")
-        changed = session.execute(
-            RENEW,
-            (self._seconds, self._token, self.holder),
-        )
+        changed = session.execute(RENEW, (self._seconds, self._token, self.holder))
         return changed.count == 1
 
-    def _end(self, session: Session, token: int) -> None:
+    def _release(self, session: Session, token: int) -> None:
         session.execute(RELEASE, (token, self.holder))
 
 
-def _read(session: Session, lock: str = "") -> Standing:
+def _read(session: Session, lock: str = "") -> LeaseRow:
     row = session.execute(READ + lock).one()
     if row is None:
-        raise StoreError("the lease's row is gone. Fix: restore the records")
-    return Standing(holder=row[0], token=int(row[1]), left_seconds=float(row[2]))
+        raise StoreError("the lease row is missing. Fix: restore the records")
+    return LeaseRow(holder=row[0], token=int(row[1]), left_seconds=float(row[2]))

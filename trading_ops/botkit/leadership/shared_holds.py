@@ -1,29 +1,29 @@
-"""Holds that all instances of a bot share: a halt of the leader holds for whoever leads next.
+"""Holds that all instances of a bot share: a halt of the leader also applies to the next leader.
 
-What is laid or lifted at any instance is written to the records in the same command, and every
-instance follows what is there. Laying needs no lease, as whoever says stop is right. An instance
-that cannot read them does not begin to lead.
+A hold that is placed or released at any instance is written to the shared records within the same
+command, and every instance follows the records. Placing a hold needs no lease: any instance may
+stop the bot. An instance that cannot read the shared holds does not take over.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from trading_ops import logs
 from trading_ops.agent.state import Hold, Holds, TradingState
-from trading_ops.botkit.leadership.line import Line
+from trading_ops.botkit.leadership.connection import BoundedConnection
 from trading_ops.botkit.records.sql import Session
 from trading_ops.errors import StoreError
 
 log = logs.get(__name__)
 
 KEPT_SECONDS = 90 * 86_400.0
-"""For which a lifted hold is kept."""
+"""How long a released hold is kept."""
 
 OWN_FAULT = "agent"
-"""Owner of the hold of an instance that cannot read its own file: it holds no other one."""
+"""Owner of the hold of an instance that cannot read its own file: that hold is not shared."""
 
-LAY = """
+PLACE = """
 INSERT INTO holds (id, state, owner, reason, at) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state, owner = excluded.owner,
     reason = excluded.reason, at = excluded.at,
@@ -31,43 +31,51 @@ ON CONFLICT (id) DO UPDATE SET state = excluded.state, owner = excluded.owner,
 WHERE (holds.lifted_at IS NOT NULL AND holds.at <> excluded.at)
     OR (holds.lifted_at IS NULL AND holds.state <> 'halted' AND excluded.state = 'halted')
 """
-"""Of two with one id the stricter stands, and one that was lifted does not come back by itself."""
+"""Of two holds with one id the stricter applies; a released hold is not placed again by a copy."""
 
 Row = tuple[Any, ...]
 
 
 class SharedHolds:
-    """This instance's holds and the shared ones."""
+    """Keeps this instance's holds and the shared ones the same."""
 
-    def __init__(self, holds: Holds, *, telling: Line, following: Line) -> None:
-        """Have what is laid and lifted here told from now on.
+    def __init__(
+        self, holds: Holds, *, writer: BoundedConnection, reader: BoundedConnection
+    ) -> None:
+        """Write every change of `holds` to the shared records from now on.
 
         Args:
             holds: of this instance's agent.
-            telling: for the agent's thread, which must not wait for the loop.
-            following: for the loop.
+            writer: used from the agent's thread, which must not wait for the event loop.
+            reader: used from the event loop.
         """
         self._holds = holds
-        self._telling = telling
-        self._following = following
+        self._writer = writer
+        self._reader = reader
         holds.share(self)
 
     def laid(self, hold: Hold) -> None:
-        """Write a hold down.
+        """Write a hold that was placed here.
 
         Raises:
-            OSError: another instance would not know of it.
+            OSError: it is not in the shared records.
         """
-        self._tell(lambda session: _lay(session, hold))
+        self._write(lambda session: _place(session, hold))
 
     def lifted(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
-        """Write down that holds were lifted.
+        """Write that holds were released here.
+
+        Args:
+            holds: the released ones.
+            owner: who released them.
+            reason: why.
+            at: when, in seconds since the epoch.
 
         Raises:
-            OSError: another instance would not know of it.
+            OSError: it is not in the shared records.
         """
 
-        def lift(session: Session) -> None:
+        def release(session: Session) -> None:
             for hold in holds:
                 session.execute(
                     "UPDATE holds SET lifted_at = ?, lifted_by = ?, lifted_for = ?"
@@ -76,37 +84,37 @@ class SharedHolds:
                 )
             session.execute("DELETE FROM holds WHERE lifted_at < ?", (at - KEPT_SECONDS,))
 
-        self._tell(lift)
+        self._write(release)
 
-    async def follow(self) -> None:
-        """Take over what others laid and lifted, and tell what they do not know yet.
+    async def sync(self) -> None:
+        """Apply what other instances placed and released, and write what is missing there.
 
         Raises:
-            StoreError: the shared holds cannot be read or written, or one here not be stored.
+            StoreError: the shared holds cannot be read or written, or a hold cannot be stored here.
         """
         seen = self._holds.changes
-        rows = await self._following.ask(_read)
-        standing = [_hold(row) for row in rows if row[5] is None]
-        lifted = [_lift(row) for row in rows if row[5] is not None]
+        rows = await self._reader.transact(_read)
+        in_force = [_hold(row) for row in rows if row[5] is None]
+        released = [_release(row) for row in rows if row[5] is not None]
         try:
-            unshared = await asyncio.to_thread(self._holds.follow, standing, lifted, seen=seen)
+            unshared = await asyncio.to_thread(self._holds.follow, in_force, released, seen=seen)
         except OSError as error:
             raise StoreError(f"holds cannot be stored: {error}") from error
-        untold = [hold for hold in unshared if hold.owner != OWN_FAULT]
-        if untold:
-            await self._following.ask(lambda session: _lay(session, *untold))
-            log.info("holds_shared", ids=[hold.id for hold in untold])
+        missing = [hold for hold in unshared if hold.owner != OWN_FAULT]
+        if missing:
+            await self._reader.transact(lambda session: _place(session, *missing))
+            log.info("holds_shared", ids=[hold.id for hold in missing])
 
-    def _tell(self, work: Any) -> None:
+    def _write(self, work: Callable[[Session], None]) -> None:
         try:
-            self._telling.run(work)
+            self._writer.transact_blocking(work)
         except StoreError as error:
-            raise OSError(f"other instances of the bot could not be told: {error}") from error
+            raise OSError(f"not shared with the other instances of the bot: {error}") from error
 
 
-def _lay(session: Session, *holds: Hold) -> None:
+def _place(session: Session, *holds: Hold) -> None:
     for hold in holds:
-        session.execute(LAY, (hold.id, hold.state.value, hold.owner, hold.reason, hold.at))
+        session.execute(PLACE, (hold.id, hold.state.value, hold.owner, hold.reason, hold.at))
 
 
 def _read(session: Session) -> Sequence[Row]:
@@ -120,10 +128,10 @@ def _hold(row: Row) -> Hold:
     try:
         state = TradingState(row[1])
     except ValueError:
-        state = TradingState.HALTED  # what is not understood stops
+        state = TradingState.HALTED  # an unknown state halts
     return Hold(id=row[0], state=state, owner=row[2], reason=row[3], at=row[4])
 
 
-def _lift(row: Row) -> dict[str, Any]:
-    words = ("id", "state", "owner", "reason", "at", "lifted_at", "lifted_by", "lifted_for")
-    return dict(zip(words, row, strict=True))
+def _release(row: Row) -> dict[str, Any]:
+    keys = ("id", "state", "owner", "reason", "at", "lifted_at", "lifted_by", "lifted_for")
+    return dict(zip(keys, row, strict=True))

@@ -10,7 +10,7 @@ import aiohttp
 from trading_ops import clock, logs
 from trading_ops.agent import CommandFailed
 from trading_ops.botkit.component import Component
-from trading_ops.botkit.leadership.wire import NotLeader, Permit, always, on_the_wire
+from trading_ops.botkit.leadership.permit import NotLeader, Permit, allow_all, before_sending
 from trading_ops.botkit.nonces.issuer import Nonces
 from trading_ops.botkit.venue.allowance import Allowance
 from trading_ops.botkit.venue.balances import Balances
@@ -45,7 +45,7 @@ class Broker(Component):
         nonces: Nonces,
         probe_interval_seconds: float,
         currencies: Collection[str] = (),
-        permit: Permit = always,
+        permit: Permit = allow_all,
         allowance: Allowance | None = None,
         prepare: Callable[[], object] | None = None,
     ) -> None:
@@ -171,7 +171,7 @@ class Broker(Component):
         # The venue's edge knows a session by its cookie; aiohttp keeps none of an IP address
         # unless the jar is told to.
         session = aiohttp.ClientSession(
-            cookie_jar=aiohttp.CookieJar(unsafe=True), trace_configs=[on_the_wire(self._permit)]
+            cookie_jar=aiohttp.CookieJar(unsafe=True), trace_configs=[before_sending(self._permit)]
         )
         self._session = session
         if self._client is not None:

@@ -16,7 +16,7 @@ import msgspec
 
 from trading_ops import clock, logs
 from trading_ops.agent.attempts import current_attempt
-from trading_ops.botkit.leadership.lease import Replaced
+from trading_ops.botkit.leadership.lease import LeaseLost
 from trading_ops.botkit.records.events import EventKind
 from trading_ops.botkit.runs import End, assess_from_outside, describe
 from trading_ops.botkit.shutdown import INTERRUPTED, MARGIN_SECONDS, StopSignals, exit_after
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         logs.add_id("attempt", current_attempt.get)
         asyncio.run(serve(config, leave_by=exit_after))
-    except Replaced as error:
+    except LeaseLost as error:
         print(error, file=sys.stderr)  # noqa: T201 - the error message for the caller
         return REPLACED
     except TradingOpsError as error:
@@ -113,11 +113,11 @@ async def _live(bot: Bot, signals: StopSignals, leave_by: Callable[[float], None
         if leave_by is not None:
             leave_by(ABANDON_SECONDS)
         await bot.abandon()
-        raise Replaced("another instance of this bot leads. Start this one again as a standby")
+        raise LeaseLost("another instance of this bot leads. Start this one again as a standby")
     if why is Why.STEPS_DOWN:
         signals.graceful.set()  # for whoever watches that the end is not overdue
         await bot.stop()
-        raise Replaced("this instance was told to step down. Start it again as a standby")
+        raise LeaseLost("this instance was told to step down. Start it again as a standby")
     await signals.graceful.wait()
     await bot.stop()
 

@@ -6,8 +6,8 @@ from trading_ops import clock, logs
 from trading_ops.agent import Agent, Hold, TradingState
 from trading_ops.botkit.component import Component, Unavailable
 from trading_ops.botkit.failpoints import Failpoint, reached
-from trading_ops.botkit.leadership.standby import Leadership
-from trading_ops.botkit.leadership.wire import always
+from trading_ops.botkit.leadership.component import Leadership
+from trading_ops.botkit.leadership.permit import allow_all
 from trading_ops.botkit.nonces.issuer import Nonces
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import (
@@ -80,7 +80,7 @@ class Assembled:
             nonces=self.nonces,
             probe_interval_seconds=config.probe_interval_seconds,
             currencies=self._currencies,
-            permit=self.failover.permit if self.failover else always,
+            permit=self.failover.permit if self.failover else allow_all,
             allowance=Allowance(self.metrics, config.api_tier) if config.api_tier else None,
             prepare=kraken_class,
         )

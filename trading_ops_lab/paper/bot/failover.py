@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 from trading_ops.agent import Command, CommandFailed, Params
 from trading_ops.agent.state import Holds
 from trading_ops.botkit.component import Unavailable
-from trading_ops.botkit.leadership.late_nonces import LateSource
+from trading_ops.botkit.leadership.component import Leadership
+from trading_ops.botkit.leadership.connection import BoundedConnection
+from trading_ops.botkit.leadership.deferred_nonces import DeferredSource
 from trading_ops.botkit.leadership.lease import Lease
-from trading_ops.botkit.leadership.line import Line
+from trading_ops.botkit.leadership.permit import Permit, permit_while
 from trading_ops.botkit.leadership.settings import SharedRecords
 from trading_ops.botkit.leadership.shared_holds import SharedHolds
-from trading_ops.botkit.leadership.standby import Leadership
-from trading_ops.botkit.leadership.wire import Permit, permit_while
 from trading_ops.botkit.nonces.issuer import Nonces
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.shutdown import ShutdownStep
@@ -37,7 +37,7 @@ CLOSING = ("components", "store", "watchers", "agent")
 
 RELEASE_SECONDS = 1.0
 
-LINE_SECONDS = 3.0
+CONNECTION_SECONDS = 3.0
 """For one transaction on the lease or the holds."""
 
 
@@ -87,14 +87,15 @@ class Failover:
         self._url = url
         self._key = key
         self._metrics = metrics
-        self._source = LateSource(nonce_dir, key)
-        self._lines = [
-            Line(_driver(url, bot), name=name, within=LINE_SECONDS)
-            for name in ("lease", "holds-told", "holds-read")
-        ]
+        self._source = DeferredSource(nonce_dir, key)
+        lease, writer, reader = (
+            BoundedConnection(_driver(url, bot), name=name, timeout_seconds=CONNECTION_SECONDS)
+            for name in ("lease", "holds-writer", "holds-reader")
+        )
+        self._connections = (lease, writer, reader)
         self.lease = Lease(
-            self._lines[0],
-            # A former life of this instance is not this one: what it knew is gone.
+            lease,
+            # Unique to this process: an earlier run of this instance is another holder.
             holder=f"{instance}@{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
             seconds=settings.lease_seconds,
             margin_seconds=settings.margin_seconds,
@@ -156,7 +157,7 @@ class Failover:
 
     def driver(self) -> "PostgresqlDriver":
         """Return the driver of the records, which writes nothing without the lease."""
-        return _driver(self._url, self._bot, guard=self.lease)
+        return _driver(self._url, self._bot, lease=self.lease)
 
     def nonces(self, store: Store) -> Nonces:
         """Return the key's nonces; none is issued before `open_nonces`.
@@ -167,7 +168,7 @@ class Failover:
         return Nonces(
             self._source,
             self._metrics,
-            may_resync=lambda: self.lease.stands,
+            may_resync=lambda: self.lease.valid,
             publish=lambda ceiling: store.save_nonce_ceiling(self._key, ceiling),
         )
 
@@ -192,7 +193,7 @@ class Failover:
         self.leadership = Leadership(
             self._metrics,
             lease=self.lease,
-            holds=SharedHolds(holds, telling=self._lines[1], following=self._lines[2]),
+            holds=SharedHolds(holds, writer=self._connections[1], reader=self._connections[2]),
             settings=self._settings,
             take_over=take_over,
             warm=warm,
@@ -203,11 +204,11 @@ class Failover:
 
     def close(self) -> None:
         """Disconnect."""
-        for line in self._lines:
-            line.close()
+        for connection in self._connections:
+            connection.close()
 
 
-def _driver(url: str, bot: str, *, guard: Lease | None = None) -> "PostgresqlDriver":
+def _driver(url: str, bot: str, *, lease: Lease | None = None) -> "PostgresqlDriver":
     try:
         from trading_ops.botkit.records.postgresql import (  # noqa: PLC0415 - only where needed
             PostgresqlDriver,
@@ -216,7 +217,7 @@ def _driver(url: str, bot: str, *, guard: Lease | None = None) -> "PostgresqlDri
         raise ConfigError(
             "records", "url_file", str(error), "install trading-ops[postgresql]"
         ) from error
-    return PostgresqlDriver(url, bot, guard=guard.guard) if guard else PostgresqlDriver(url, bot)
+    return PostgresqlDriver(url, bot, guard=lease.fence) if lease else PostgresqlDriver(url, bot)
 
 
 def failover_of(config: BotConfig, key: str, metrics: BotMetrics) -> Failover | None:

@@ -1,11 +1,12 @@
-"""The leadership component: watches the lease, takes over, renews, and knows when it is over.
+"""The leadership component: watches the lease, takes over, renews it, and detects its loss.
 
-A standby's work is to watch: each look at the lease and at the shared holds is a beat of its heart,
-and one that cannot look is as good as dead and shows as such. It reads market data and feeds its
-strategy meanwhile, so that it need not learn the market first, and it never uses the key.
+A standby's work is to watch: each check of the lease and of the shared holds counts as its
+heartbeat. A standby that cannot check is not able to take over, and shows as down. Meanwhile it
+reads market data and feeds its strategy, so that the strategy is warm at a takeover. It never uses
+the API key.
 
-An instance that was replaced does not become a standby in the same process. Nobody vouches for
-what it has in memory, and an end with a start after it is the one way that is tested all the time.
+An instance that was replaced does not become a standby in the same process: its memory may be
+outdated, and a restart is the one way back that is tested all the time.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from trading_ops import clock, logs
 from trading_ops.botkit.component import Component, Unavailable
-from trading_ops.botkit.leadership.lease import Lease, Replaced
+from trading_ops.botkit.leadership.lease import Lease, LeaseLost
 from trading_ops.botkit.leadership.settings import SharedRecords
 from trading_ops.botkit.leadership.shared_holds import SharedHolds
 from trading_ops.errors import StoreError, TradingOpsError
@@ -23,11 +24,23 @@ from trading_ops.instrument import BotMetrics
 log = logs.get(__name__)
 
 RETRY_SECONDS = 1.0
+"""Pause before an overdue renewal is tried again, and the breaker's cool-off."""
+
 THRESHOLD = 3
+"""Failed checks in a row after which the component is down."""
 
 
 class Leadership(Component):
-    """One instance's part in who leads."""
+    """Takes the lease when it is free, and renews it while this instance leads.
+
+    Example:
+        connection = BoundedConnection(driver, name="lease", timeout_seconds=3.0)
+        lease = Lease(connection, holder="alpha-a-1234", seconds=15.0, margin_seconds=5.0)
+        leadership = Leadership(metrics, lease=lease, holds=shared_holds, settings=settings,
+                                take_over=start_trading, warm=feed_strategy, warm_seconds=1.0,
+                                warm_after=50)
+        permit = permit_while(lambda: leadership.may_submit)  # for the broker
+    """
 
     def __init__(
         self,
@@ -41,32 +54,32 @@ class Leadership(Component):
         warm_seconds: float,
         warm_after: int,
     ) -> None:
-        """Begin as a standby.
+        """Start as a standby.
 
         Args:
             metrics: of the bot.
             lease: of this instance.
-            holds: that instances share.
-            settings: how often it looks.
-            take_over: takes up what the last leader left, and begins to trade; may be called again
-                after it failed.
-            warm: one step of what a standby follows.
-            warm_seconds: between two of them.
-            warm_after: so many of them are enough.
+            holds: the shared holds.
+            settings: the timing.
+            take_over: restores what the last leader left and starts trading; called again if it
+                fails.
+            warm: one warm-up step of the strategy.
+            warm_seconds: between two warm-up steps.
+            warm_after: number of steps after which the strategy is warm.
         """
         super().__init__("leadership", metrics, threshold=THRESHOLD, cool_off_seconds=RETRY_SECONDS)
         self.lease = lease
         self.leading = False
-        """Whether this instance has taken over; that its lease stands is another matter."""
+        """Whether this instance has taken over; its lease may be expired, see `may_submit`."""
 
         self.replaced = asyncio.Event()
-        """Another instance leads, and this process must end."""
+        """Set when another instance leads: this process must end."""
 
         self.stepping_down = asyncio.Event()
-        """It was told to give its leadership up: this process must end in order."""
+        """Set by `step_down`: this process must shut down gracefully."""
 
         self.watched_at: float | None = None
-        """When a standby last looked, seconds since the epoch; stands still once it leads."""
+        """When a standby last checked, in seconds since the epoch; not updated while it leads."""
 
         self._holds = holds
         self._settings = settings
@@ -79,36 +92,36 @@ class Leadership(Component):
 
     @property
     def may_submit(self) -> bool:
-        """Say whether an order may be sent now; plain reads, so any thread may ask."""
-        return self.leading and self.lease.stands and not self.replaced.is_set()
+        """Return whether an order may be sent now; safe to call from any thread."""
+        return self.leading and self.lease.valid and not self.replaced.is_set()
 
     @property
     def warm(self) -> bool:
-        """Say whether the strategy has followed the market for long enough."""
+        """Return whether the strategy has had enough warm-up steps."""
         return self._warmed >= self._warm_after
 
     async def step_down(self) -> str:
-        """Have the process end in order, and so give the lease up; return who watches it.
+        """Request a graceful shutdown, which releases the lease; return the standby's name.
 
         Raises:
-            Unavailable: it does not lead, or nobody would take over; it goes on as it was.
-            StoreError: whether somebody would is not known.
+            Unavailable: this instance does not lead, or there is no standby; nothing changes.
+            StoreError: it is not known whether there is a standby.
         """
         if not self.may_submit:
-            raise Unavailable("this instance does not lead: order it at the one that does")
-        standby = await self.lease.watcher()
+            raise Unavailable("this instance does not lead: send the command to the leader")
+        standby = await self.lease.standby()
         if standby is None:
-            raise Unavailable("no standby watches the lease: nobody would take over")
+            raise Unavailable("no standby watches the lease: no instance would take over")
         log.warning("stepping_down", token=self.lease.token, standby=standby)
         self.stepping_down.set()
         return standby
 
     async def run(self) -> None:
-        """Watch and, once it leads, renew, until cancelled."""
+        """Watch the lease, and renew it while this instance leads, until cancelled."""
         warming = asyncio.create_task(self._keep_warm(), name="standby-warm")
         try:
             while not self.replaced.is_set():
-                await self._look()
+                await self._check()
                 self.metrics.leader(leads=self.may_submit)
                 await asyncio.sleep(self._pause())
             await asyncio.Event().wait()  # until the process ends
@@ -117,11 +130,11 @@ class Leadership(Component):
             with contextlib.suppress(asyncio.CancelledError):
                 await warming
 
-    async def _look(self) -> None:
-        """Do what is due once."""
+    async def _check(self) -> None:
+        """Take, renew or watch the lease once, and sync the shared holds."""
         try:
-            await self._hold_or_watch()
-        except Replaced:
+            await self._renew_or_watch()
+        except LeaseLost:
             self.replaced.set()
             log.warning("lease_lost", token=self.lease.token, age=round(self.lease.age_seconds, 1))
             self.mark(up=False, detail="another instance leads")
@@ -138,7 +151,7 @@ class Leadership(Component):
             self.watched_at = clock.timestamp()
             self.metrics.heartbeat(self.watched_at)
 
-    async def _hold_or_watch(self) -> None:
+    async def _renew_or_watch(self) -> None:
         lease, settings = self.lease, self._settings
         if lease.token is None:
             if await lease.take():
@@ -146,11 +159,11 @@ class Leadership(Component):
         elif lease.age_seconds >= settings.renew_seconds:
             await lease.renew()
             self.metrics.lease_renewed()
-        await self._holds.follow()
+        await self._holds.sync()
         if lease.token is not None and not self.leading:
-            await self._begin()
+            await self._start_leading()
 
-    async def _begin(self) -> None:
+    async def _start_leading(self) -> None:
         began = clock.monotonic()
         await self._take_over()
         self.watched_at = clock.timestamp()
@@ -164,7 +177,7 @@ class Leadership(Component):
         if self.lease.token is None:
             return self._settings.watch_seconds
         due = self._settings.renew_seconds - self.lease.age_seconds
-        # A renewal that failed is tried again soon, and the shared holds are followed meanwhile.
+        # A failed renewal is retried soon; the shared holds are synced meanwhile.
         return max(min(due, self._settings.watch_seconds), 0.05) if due > 0 else RETRY_SECONDS
 
     async def _keep_warm(self) -> None:

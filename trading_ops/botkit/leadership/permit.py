@@ -1,8 +1,8 @@
-"""The last look before an order leaves: may this instance submit, now?
+"""The last check before an order is sent: may this instance submit now?
 
-It is asked twice: before a request is made, and again when its connection is ready and its first
-byte is about to be written, since a freeze can lie in between. What no look can close is closed at
-the venue, which refuses the nonces of whoever was replaced.
+It runs twice: before a request is made, and again when its connection is ready and the first byte
+is about to be written, because the process can be frozen in between. What no check on this side can
+prevent the venue does: it refuses the nonces of an instance that was replaced.
 """
 
 from collections.abc import Callable
@@ -13,22 +13,22 @@ import aiohttp
 from trading_ops.botkit.component import Unavailable
 
 SUBMITTING = frozenset({"AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"})
-"""Requests that can add to what is at risk. Cancels and questions always pass."""
+"""Endpoints that can add risk. Cancels and queries always pass."""
 
 Permit = Callable[[str], None]
-"""Raises NotLeader when a request to this endpoint must not be sent now."""
+"""Raises NotLeader if a request to this endpoint must not be sent now."""
 
 
 class NotLeader(Unavailable):
     """This instance may not submit now; nothing was sent."""
 
 
-def always(_endpoint: str) -> None:
-    """Let every request pass: there is no other instance."""
+def allow_all(_endpoint: str) -> None:
+    """Permit every request: the permit of a bot without standby instances."""
 
 
 def permit_while(may_submit: Callable[[], bool]) -> Permit:
-    """Let submitting requests pass only while something holds."""
+    """Return a permit for submitting requests while `may_submit` returns true."""
 
     def permit(endpoint: str) -> None:
         if endpoint in SUBMITTING and not may_submit():
@@ -37,8 +37,8 @@ def permit_while(may_submit: Callable[[], bool]) -> Permit:
     return permit
 
 
-def on_the_wire(permit: Permit) -> aiohttp.TraceConfig:
-    """Return what has aiohttp ask again when a request's connection is ready."""
+def before_sending(permit: Permit) -> aiohttp.TraceConfig:
+    """Return a trace configuration that runs the permit when a connection is ready to send."""
     trace = aiohttp.TraceConfig()
 
     async def begin(
