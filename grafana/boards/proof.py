@@ -1,7 +1,7 @@
-"""Every query of every board, put to a real Prometheus: a panel that shows nothing is a fault.
+"""Runs every query of every board on a real Prometheus: an empty panel is a fault.
 
-A query is answered when at least one series holds at least one figure within the time that is
-asked for; NaN is no figure, for Grafana draws none.
+A query has data if at least one series has at least one value in the time range; NaN is not a
+value, since Grafana does not draw it.
 """
 
 import json
@@ -18,9 +18,9 @@ from grafana.boards.queries import BoardQuery, panels_of
 
 WAITED = "No decision to wait was made."
 LEGITIMATELY_EMPTY: Mapping[str, str] = {
-    "1 Trading overview / Why nothing was done": WAITED,
-    "5 Reconciler and incidents / Why nothing was done": WAITED,
-    "5 Reconciler and incidents / Hours that count": "No sign-off is due.",
+    "1 Trading overview / Blocked actions by reason": WAITED,
+    "5 Reconciler and incidents / Blocked actions by reason": WAITED,
+    "5 Reconciler and incidents / Credited hours": "No sign-off is due.",
     "5 Reconciler and incidents / Age of the last success": "No job has run yet.",
     "5 Reconciler and incidents / Duration of the last run": "No job has run yet.",
     "5 Reconciler and incidents / Time until certificates expire": "The lab has no TLS.",

@@ -200,7 +200,7 @@ def test_resume_takes_a_second_person(page: Page, served: Served, chromium: Brow
         page.get_by_role("button", name="Release the holds").click()
 
     resume()
-    expect(page.get_by_role("alert").filter(has_text="no other person")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="no other operator")).to_be_visible()
     context = chromium.new_context()
     other = context.new_page()
     other.set_default_timeout(MORE)

@@ -1,4 +1,4 @@
-"""Backups on the databases board: how much would be lost, and how long a restore takes."""
+"""Backups on the databases board: RPO, RTO and verification."""
 
 from grafana.boards.panels import GREEN, RED, above, lines, row, timeline
 
@@ -17,12 +17,12 @@ BACKUPS = row(
                 "trading_ops_backup_recoverable_to_timestamp_seconds)",
                 "interval": "max(trading_ops_backup_interval_seconds)",
             },
-            "What a restore now would lose (RPO), and the time between two backups.",
+            "Data loss of a restore now (RPO), and the backup interval.",
             limits=above(600, 900),
             runbook=OVERDUE,
         ),
         lines(
-            "Since the last proof",
+            "Time since verification",
             "s",
             {
                 "restore test": "time() - max("
@@ -38,7 +38,7 @@ BACKUPS = row(
             "Recovery time",
             "s",
             {"last restore test": "max(trading_ops_backup_restore_duration_seconds)"},
-            "How long the last restore test took, from the repository to verified databases (RTO).",
+            "Duration of the last restore test, from the repository to verified databases (RTO).",
             limits=above(120, 300),
             runbook=UNTESTED,
         ),
@@ -46,7 +46,7 @@ BACKUPS = row(
             "Backup size",
             "bytes",
             {"newest backup": "max(trading_ops_backup_size_bytes)"},
-            "Of all files in it, before deduplication.",
+            "Total file size, before deduplication.",
             runbook=FAILED,
         ),
     ),
@@ -55,7 +55,7 @@ BACKUPS = row(
             "Last run of each backup command",
             "max by (operation) (trading_ops_backup_failed)",
             "{{operation}}",
-            "A failed one is tried again after five minutes.",
+            "A failed command is retried after five minutes.",
             states=(("0", "succeeded", GREEN), ("1", "failed", RED)),
             limits=above(1),
             runbook=FAILED,

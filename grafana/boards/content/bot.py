@@ -1,4 +1,4 @@
-"""One bot: does it live, does it work, what holds it up?"""
+"""One bot: is it up, does it work, what slows it down?"""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -24,7 +24,7 @@ from grafana.boards.words import age, gain, last_known, quantiles, rate
 BREAKER = (("0", "closed", GREEN), ("1", "half-open", YELLOW), ("2", "open", RED))
 
 NEITHER = 'max by (bot) (up{job="trading-bot"}) * 0 + 2'
-"""A 2 for each bot: what is said of one to which a question does not apply."""
+"""2 for each bot: not applicable."""
 
 LIFE = row(
     "",
@@ -33,8 +33,8 @@ LIFE = row(
             "State",
             "short",
             STATE_OR_DOWN,
-            "Active: trades. Reducing: only reduces positions. Halted: submits nothing. Down: does "
-            "not answer.",
+            "Active: trading. Reducing: reduce-only. Halted: submits no orders. Down: not "
+            "answering.",
             legend="{{bot}}",
             limits=above(1, 2),
             states=STATES_OR_DOWN,
@@ -44,8 +44,8 @@ LIFE = row(
             "Broker",
             "short",
             'max by (bot) (trading_component_up{component="broker"})',
-            "Whether the bot says that its broker session works. Five seconds down raise "
-            "TradingBotBrokerDisconnected.",
+            "Broker session as reported by the bot. TradingBotBrokerDisconnected fires after 5 s "
+            "down.",
             legend="{{bot}}",
             limits=below(1),
             states=UP,
@@ -55,7 +55,7 @@ LIFE = row(
             "Heartbeat",
             "s",
             f"time() - {last_known('trading_bot_heartbeat_timestamp_seconds')}",
-            "Time since the last whole trading pass.",
+            "Time since the last complete trading pass.",
             legend="{{bot}}",
             limits=above(5, 30),
             decimals=1,
@@ -65,7 +65,7 @@ LIFE = row(
             "Uptime",
             "s",
             "time() - max by (bot) (trading_bot_start_timestamp_seconds)",
-            "Age of the process. A young one was restarted.",
+            "Process uptime. A low value means a recent restart.",
             legend="{{bot}}",
             limits=below(60, 600),
             runbook="TradingBotRestartStorm",
@@ -74,8 +74,8 @@ LIFE = row(
             "Reconciled",
             "short",
             "min by (bot) (trading_recovery_complete)",
-            "Whether the comparison with the venue at the start succeeded. The bot submits nothing "
-            "before that.",
+            "Whether the startup reconciliation with the venue succeeded. The bot submits no "
+            "orders before that.",
             legend="{{bot}}",
             limits=below(1),
             states=(("0", "not yet", RED), ("1", "yes", GREEN)),
@@ -86,7 +86,7 @@ LIFE = row(
             "percentunit",
             "max by (bot) (trading_memory_uss_bytes) "
             "/ max by (bot) (bot:trading_memory_uss_bytes:limit)",
-            "The process's own memory as a share of what it may take.",
+            "Unique set size (USS) of the process as a ratio of its limit.",
             legend="{{bot}}",
             limits=above(0.5, 1),
             decimals=0,
@@ -98,7 +98,7 @@ LIFE = row(
             "Bot answers",
             'max by (bot) (up{job="trading-bot"})',
             "{{bot}}",
-            "Each scrape of a bot, every second: 1 is good. Six seconds at 0 raise TradingBotDown.",
+            "Scrapes of the bot, every second. TradingBotDown fires after 6 s at 0.",
             limits=below(1),
             runbook="TradingBotDown TradingBotMetricsRejected TradingBotValueImpossible",
         ),
@@ -124,7 +124,7 @@ LIFE = row(
             "Leader",
             f"max by (bot) (trading_bot_leader) or {NEITHER}",
             "{{bot}}",
-            "Of several instances of a bot only the leader submits orders.",
+            "Only the leader of a bot's instances submits orders.",
             states=(("0", "standby", YELLOW), ("1", "leader", GREEN), ("2", "no standby", GREEN)),
             runbook="TradingBotNoLeader TradingBotSplitBrain",
         ),
@@ -138,8 +138,8 @@ WORK = row(
             "Age of the heartbeat",
             "s",
             age("trading_bot_heartbeat_timestamp_seconds", "bot"),
-            "Time since a whole trading pass: it grows when the loop is stuck, even if the bot "
-            "still answers.",
+            "Time since the last complete trading pass: grows when the loop is stuck, even if the "
+            "bot still answers.",
             limits=above(5, 30),
             runbook="TradingBotHeartbeatStopped",
         ),
@@ -147,14 +147,14 @@ WORK = row(
             "Last success of components",
             "s",
             age("trading_component_last_success_timestamp_seconds", "bot", "component"),
-            "Time since each component last succeeded. One that never did is left out.",
+            "Time since each component last succeeded, if it ever did.",
             limits=above(30, 60),
         ),
         timeline(
             "Circuit breakers",
             "max by (bot, component) (trading_circuit_breaker_state)",
             "{{bot}} {{component}}",
-            "Open: the component has stopped trying for a while.",
+            "Open: the component does not call its dependency for a while.",
             states=BREAKER,
             limits=above(1, 2),
             runbook="TradingBotVenueErrorsHigh",
@@ -163,7 +163,7 @@ WORK = row(
             "Component restarts",
             "short",
             gain("trading_component_restarts_total", "bot", "component"),
-            "Restarts inside the process, by command or after a crash.",
+            "Restarts inside the process, manual or after a crash.",
             limits=above(1, 3),
             runbook="TradingBotBrokerDisconnected",
         ),
@@ -177,7 +177,7 @@ SIGNALS = row(
             "Age of the last signal",
             "s",
             age("trading_signal_timestamp_seconds", "bot", "source"),
-            "Time since the last usable signal of each source.",
+            "Time since the last valid signal of each source.",
             limits=above(30, 60),
             runbook="TradingBotSignalsStale",
         ),
@@ -185,16 +185,16 @@ SIGNALS = row(
             "Signal requests",
             "cps",
             rate("trading_signals_total", "source", "outcome"),
-            "Requests per second, by outcome. Skipped: the circuit breaker is open, or there are "
-            "too few prices yet.",
+            "Requests per second, by outcome. Skipped: the circuit breaker is open, or not enough "
+            "prices yet.",
             colors=OF_SIGNALS,
             runbook="TradingBotSignalsFailing",
         ),
         lines(
-            "Time to a signal",
+            "Signal latency",
             "s",
             quantiles("trading_signal_duration_seconds", "source"),
-            "From asking a source to its answer or failure.",
+            "Duration of signal requests, including failures.",
             limits=above(0.1, 1),
             runbook="TradingBotSignalsFailing",
         ),
@@ -217,27 +217,27 @@ LIVES = row(
     "Restarts and logs",
     (
         steps(
-            "Starts in ten minutes",
+            "Starts in 10 min",
             "short",
             {"{{bot}}": "max by (bot) (changes(trading_bot_start_timestamp_seconds[10m]))"},
-            "How often the process was restarted. Three are a restart storm.",
+            "Number of restarts. Three are a crash loop.",
             limits=above(1, 3),
             runbook="TradingBotRestartStorm",
         ),
         steps(
-            "Unclean starts in a day",
+            "Unclean exits in a day",
             "short",
             {"{{bot}}": "round(max by (bot) (increase(trading_bot_unclean_starts_total[1d])))"},
-            "Starts after an end that was not clean, by the bot's own records.",
+            "Starts after an unclean exit, according to the bot's records.",
             limits=above(1, 5),
             runbook="TradingBotRestartStorm",
         ),
         timeline(
-            "Previous end",
+            "Last exit",
             'max by (bot) (trading_bot_last_exit{how="unknown"} '
             'or trading_bot_last_exit{how="crashed"} * 2)',
             "{{bot}}",
-            "How the previous process ended.",
+            "How the previous process exited.",
             states=(("0", "clean", GREEN), ("1", "unknown", YELLOW), ("2", "crashed", RED)),
             limits=above(1, 2),
         ),
@@ -245,7 +245,7 @@ LIVES = row(
             "Messages logged",
             "cps",
             rate("trading_log_messages_total", "level"),
-            "Messages per second, by level. Errors without an alert of their own show here.",
+            "Log messages per second, by level.",
             colors=OF_LEVELS,
             runbook="TradingLogGrowthHigh",
         ),
@@ -255,7 +255,7 @@ LIVES = row(
 BOT = Board(
     uid=links.BOT,
     title="3 Trading bot",
-    question="Is this bot alive, does it work, and what slows it down? Choose one above.",
+    question="Is this bot up, does it work, and what slows it down? Select a bot above.",
     one_bot=True,
     rows=(LIFE, WORK, *INSIDE, SIGNALS, LIVES),
 )

@@ -1,4 +1,4 @@
-"""Databases: files and servers as the exporter sees them, statements as bots do."""
+"""Databases: files and servers as seen by the exporter, statements by the bots."""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -20,7 +20,7 @@ from grafana.boards.panels import (
 from grafana.boards.words import age, forecast, gain, most, quantiles, rate
 
 NO_FILES = "sum(trading_postgresql_up) * 0"
-"""A zero where there are only servers."""
+"""0 if there are only servers."""
 
 WORST = "min(trading_sqlite_up or trading_postgresql_up)"
 
@@ -31,7 +31,7 @@ HEAD = row(
             "Databases",
             "short",
             WORST,
-            "Whether every file and every server could be read.",
+            "Whether the exporter could read every file and server.",
             limits=below(1),
             states=(("0", "one is down", RED), ("1", "all", GREEN)),
             runbook="TradingDatabaseDown",
@@ -40,7 +40,7 @@ HEAD = row(
             "Locked",
             "short",
             f"sum(trading_sqlite_locked) or {NO_FILES}",
-            "Files whose lock was held without a gap during the last probe.",
+            "Files whose write lock was held throughout the last probe.",
             limits=above(1),
             decimals=0,
             runbook="TradingDatabaseLocked",
@@ -49,7 +49,7 @@ HEAD = row(
             "Corrupt",
             "short",
             f"sum(trading_sqlite_check_ok == bool 0) or {NO_FILES}",
-            "Files in which the last check found corruption. Stop what writes them, keep a copy, "
+            "Files in which the last check found corruption. Stop the writers, keep a copy, "
             "restore.",
             limits=above(1),
             decimals=0,
@@ -59,8 +59,7 @@ HEAD = row(
             "Oldest check",
             "s",
             "time() - min(trading_sqlite_check_timestamp_seconds > 0)",
-            "Time since the last check of the file that was checked least recently. A backup of a "
-            "corrupt file is useless.",
+            "Age of the oldest last check of all files. Backups of a corrupt file are useless.",
             limits=above(86400, 7 * 86400),
             runbook="TradingDatabaseCorrupt",
         ),
@@ -68,7 +67,7 @@ HEAD = row(
             "Failed",
             "short",
             "round(sum(increase(trading_database_errors_total[1h])))",
-            "Statements of all bots that failed in the last hour.",
+            "Failed statements of all bots in the last hour.",
             limits=above(1, 4),
             decimals=0,
             runbook="TradingDatabaseErrors",
@@ -78,7 +77,7 @@ HEAD = row(
             "s",
             "histogram_quantile(0.95, sum by (le) "
             "(bot:trading_database_query_duration_seconds_bucket:rate5m))",
-            "Duration of the bots' statements, p95 over five minutes.",
+            "Duration of the bots' statements, p95 over 5 min.",
             limits=above(0.1, 0.5),
             runbook="TradingDatabaseSlow",
             absent=NONE,
@@ -90,7 +89,7 @@ FILES = row(
     "Files",
     (
         timeline(
-            "Files that can be read",
+            "Readable files",
             "min by (database) (trading_sqlite_up)",
             "{{database}}",
             "Whether each file could be opened and its schema read.",
@@ -98,27 +97,27 @@ FILES = row(
             runbook="TradingDatabaseDown",
         ),
         timeline(
-            "Files that are locked",
+            "Locked files",
             "max by (database) (trading_sqlite_locked)",
             "{{database}}",
-            "A client has left a transaction open, or writes without a gap.",
+            "A client left a transaction open or writes continuously.",
             states=(("0", "free", GREEN), ("1", "locked", RED)),
             limits=above(1),
             runbook="TradingDatabaseLocked",
         ),
         lines(
-            "Time of a reading",
+            "Read duration",
             "s",
             most("trading_sqlite_read_duration_seconds", "database"),
-            "How long the exporter took. It grows with the disk's troubles.",
+            "Duration of the exporter's last read. Grows when the disk is slow.",
             limits=above(0.5, 2),
             runbook="TradingDatabaseSlow",
         ),
         lines(
-            "Since the last write",
+            "Time since the last write",
             "s",
             age("trading_sqlite_modified_timestamp_seconds", "database"),
-            "A bot that trades and writes nothing is worth a look.",
+            "A trading bot that writes nothing needs investigation.",
             limits=above(600, 3600),
         ),
     ),
@@ -130,7 +129,7 @@ FILES = row(
                 **most("trading_sqlite_size_bytes", "database"),
                 **forecast("trading_sqlite_size_bytes", "database", called="in a day"),
             },
-            "Of each file, and where a straight line through the last six hours ends in a day.",
+            "Of each file, with a linear forecast for 24 h from the last 6 h.",
             limits=above(2**30, 10 * 2**30),
             runbook="TradingHostDiskFilling",
         ),
@@ -138,7 +137,7 @@ FILES = row(
             "Write-ahead log",
             "bytes",
             most("trading_sqlite_wal_bytes", "database"),
-            "It is emptied by checkpoints; a reader that never ends keeps it growing.",
+            "Checkpoints empty it; a long-running reader makes it grow.",
             limits=above(64 * 2**20, 512 * 2**20),
             runbook="TradingDatabaseLocked",
         ),
@@ -146,14 +145,14 @@ FILES = row(
             "Free pages",
             "percentunit",
             most("trading_sqlite_free_ratio", "database"),
-            "Share of the file that holds nothing: what a vacuum would give back.",
+            "Ratio of free pages, which VACUUM would release.",
             limits=above(0.5, 0.8),
         ),
         lines(
             "Age of the last check",
             "s",
             age("trading_sqlite_check_timestamp_seconds > 0", "database"),
-            "Time since a quick_check came to its end.",
+            "Time since the last complete quick_check.",
             limits=above(86400, 7 * 86400),
             runbook="TradingDatabaseCorrupt",
         ),
@@ -164,7 +163,7 @@ STATEMENTS = row(
     "The bots' statements",
     (
         lines(
-            "Time of a statement",
+            "Statement duration",
             "s",
             quantiles("trading_database_query_duration_seconds", "statement"),
             "By the name that the bot gives it.",
@@ -181,7 +180,7 @@ STATEMENTS = row(
             "Errors",
             "short",
             gain("trading_database_errors_total", "bot", "kind"),
-            "By what was wrong. A bot submits nothing that it could not record.",
+            "By kind of error. A bot submits no order that it could not record.",
             limits=above(1, 4),
             runbook="TradingDatabaseErrors",
         ),
@@ -199,7 +198,7 @@ STATEMENTS = row(
                     'trading_database_pool_connections{state="idle"}', "bot", "pool", called="idle"
                 ),
             },
-            "Of each pool. None idle for a minute, and as many in use as it may have: exhausted.",
+            "By pool. Exhausted: none idle for a minute and the maximum in use.",
             runbook="TradingDatabasePoolExhausted",
         ),
     ),
@@ -208,8 +207,8 @@ STATEMENTS = row(
 DATABASES = Board(
     uid=links.DATABASES,
     title="8 Databases",
-    question="Can every database be read and written, is it intact and backed up, how fast is "
-    "it, and does it fit on its disk?",
+    question="Can every database be read and written, is it intact and backed up, how fast is it, "
+    "and does it fit on its disk?",
     rows=(HEAD, BACKUPS, FILES, STATEMENTS, POSTGRESQL),
     window="now-3h",
     refresh="15s",

@@ -1,4 +1,4 @@
-"""All bots in one table, and what fires beside when it fired: the head of the overview."""
+"""The head of the overview: all bots in one table, and firing alerts over time."""
 
 from grafana.boards import links
 from grafana.boards.panels import (
@@ -25,7 +25,7 @@ DOWN = 'max by (bot) (up{job="trading-bot"}) == 0'
 """The bots that do not answer."""
 
 STATE_OR_DOWN = f"({DOWN}) + 3 or {STATE}"
-"""As `STATE`, and 3 for a bot that does not answer."""
+"""Like `STATE`, and 3 for a bot that does not answer."""
 
 STATES_OR_DOWN = (*STATES, ("3", "down", RED))
 
@@ -33,10 +33,10 @@ FIRING = 'count by (bot) (ALERTS{alertstate="firing",bot!=""})'
 ESCALATED = 'sum by (bot) (trading_ops_incident_escalated{bot!=""})'
 SILENCED = "max by (bot) (trading_ops_silences_covering)"
 BREACHED = 1.001
-"""Of a limit whose alert fires above 1: a bot may use all of it."""
+"""For a limit whose alert fires above 1: a bot may use all of it."""
 
 NONE = 'max by (bot) (up{job="trading-bot"}) * 0'
-"""A zero for each bot: for counts that are absent while there is nothing to count."""
+"""0 for each bot, for counts that are absent when empty."""
 
 FLEET: Panel = table(
     "All bots",
@@ -77,11 +77,10 @@ FLEET: Panel = table(
             Column(unit="percentunit", limits=below(0.25, 0.5), decimals=0),
         ),
     },
-    "One row for each bot. Daily loss and exposure are shares of the bot's own limits. Of a bot "
-    "that does not answer they are the last figures of the past hour. Heartbeat: time since the "
-    "last trading pass. Silences: those set by hand, which stop remediation. Error budget: what is "
-    "left of the month's, for the worst objective. Purple means that there is no data. Click a bot "
-    "to open its board.",
+    "One row per bot. Daily loss and exposure are ratios of the bot's limits; for a bot that does "
+    "not answer, the last value of the past hour. Heartbeat: time since the last trading pass. "
+    "Silences: manual silences, which stop remediation. Error budget: remaining for the month, for "
+    "the worst SLO. Purple: no data. Click a bot to open its dashboard.",
     runbook="TradingBotDown",
     value_links=(links.OF_THE_BOT,),
     linked="bot",
@@ -103,8 +102,8 @@ FIRED: Panel = timeline(
     f"{_firing('critical')} * 3 or {_firing('warning')} * 2 or {_firing('info')} "
     f"or ({NO_ALERT} unless on () count({FIRED_ALL}))",
     "{{alertname}} {{bot}} {{venue}}",
-    "Which alerts fired, how severe they are, and how long they fired. Watchdog always fires and "
-    "is left out. Click a band to open the alert's runbook.",
+    "Firing alerts over time, by severity. Watchdog always fires and is not shown. Click a band to "
+    "open the alert's runbook.",
     states=(
         ("0", "none", GREEN),
         ("1", "info", BLUE),
@@ -117,7 +116,7 @@ FIRED: Panel = timeline(
 
 LIST: Panel = alert_list(
     "Alerts now",
-    "The alerts that fire, newest first, from every data source that Grafana's alerting reads. An "
-    "alert can be silenced from here, in Alertmanager.",
+    "Firing alerts, newest first, from all alerting data sources of Grafana. You can silence an "
+    "alert from here, in Alertmanager.",
     width=8,
 )

@@ -1,4 +1,4 @@
-"""Large figures that stand at the head of more than one board."""
+"""Stat panels that several dashboards share."""
 
 from grafana.boards.content.fleet import BREACHED
 from grafana.boards.panels import Limits, Panel, above, stat
@@ -13,7 +13,7 @@ def _used(title: str, limit: str, description: str, limits: Limits, runbook: str
         title,
         "percentunit",
         f"max({last_known(selector)})",
-        f"{description} A bot that does not answer counts with its last figure of the past hour.",
+        f"{description} For a bot that does not answer, the last value of the past hour.",
         limits=limits,
         decimals=0,
         runbook=runbook,
@@ -23,8 +23,8 @@ def _used(title: str, limit: str, description: str, limits: Limits, runbook: str
 DAILY_LOSS = _used(
     "Daily loss",
     "daily_loss",
-    "Today's loss as a share of its limit, for the worst bot. At 100 % the bot only reduces until "
-    "a person resumes it.",
+    "Today's loss as a ratio of its limit, for the worst bot. At 100 % the bot is reduce-only "
+    "until an operator resumes it.",
     above(0.8, 1),
     "TradingBotDailyLossBreached TradingBotDailyLossHigh",
 )
@@ -32,8 +32,8 @@ DAILY_LOSS = _used(
 EXPOSURE = _used(
     "Exposure",
     "exposure",
-    "Value of the open positions as a share of its limit, for the worst bot. Orders stop at 100 %; "
-    "a price can take it further, and then the alert fires.",
+    "Value of the open positions as a ratio of its limit, for the worst bot. Orders are denied at "
+    "100 %; a price move can exceed it, and then the alert fires.",
     above(BREACHED),
     "TradingBotExposureBreached",
 )
@@ -41,8 +41,8 @@ EXPOSURE = _used(
 DRAWDOWN = _used(
     "Drawdown",
     "total_drawdown",
-    "Loss since the best result as a share of its limit, for the worst bot. At 100 % the bot is "
-    "halted until a person resumes it.",
+    "Drawdown from the peak as a ratio of its limit, for the worst bot. At 100 % the bot is halted "
+    "until an operator resumes it.",
     above(0.8, 1),
     "TradingBotDrawdownBreached",
 )
@@ -51,7 +51,7 @@ ESCALATED = stat(
     "Escalated",
     "short",
     f"sum(trading_ops_incident_escalated) or {RECONCILER} * 0",
-    "Incidents that the reconciler has handed to on-call.",
+    "Incidents that were escalated to on-call.",
     limits=above(1),
     decimals=0,
     runbook="TradingRecoveryFailed",

@@ -1,4 +1,4 @@
-"""The machine: processors, memory, disks, processes, logs, and when they will be full."""
+"""The host: CPU, memory, disks, processes, logs, and forecasts."""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -17,25 +17,25 @@ HEAD = row(
             "CPU",
             "percentunit",
             "max(1 - instance:trading_host_cpu_seconds:idle_ratio_rate5m)",
-            "Of the busiest host, over five minutes.",
+            "Busiest host, over 5 min.",
             limits=above(0.8, 0.95),
             decimals=0,
             runbook="TradingHostCpuHigh",
         ),
         stat(
-            "Memory left",
+            "Memory free",
             "percentunit",
             "min(trading_host_memory_available_bytes / trading_host_memory_size_bytes)",
-            "Of the host that has least. At none the kernel kills a process, often the bot.",
+            "Host with the least. At 0 the OOM killer kills a process, often the bot.",
             limits=below(0.05, 0.15),
             decimals=0,
             runbook="TradingHostMemoryLow",
         ),
         stat(
-            "Disk left",
+            "Disk free",
             "percentunit",
             f"min({FREE} / trading_host_disk_size_bytes)",
-            "Of the file system that has least.",
+            "File system with the least.",
             limits=below(0.05, 0.15),
             decimals=0,
             runbook="TradingHostDiskLow TradingBotDiskLow",
@@ -44,8 +44,7 @@ HEAD = row(
             "Disk in 24 h",
             "percentunit",
             f"clamp_min(min(predict_linear({FREE}[6h], {DAY}) / trading_host_disk_size_bytes), 0)",
-            "Where a straight line through the last six hours ends in a day. At 0 the disk is full "
-            "by then.",
+            "Linear forecast for 24 h from the last 6 h. At 0 the disk will be full.",
             limits=below(0.01, 0.15),
             decimals=0,
             runbook="TradingHostDiskFilling",
@@ -56,7 +55,7 @@ HEAD = row(
             "OOM kills",
             "short",
             "round(sum(increase(trading_host_oom_kills_total[1d])))",
-            "Processes that the kernel killed in the last day because memory ran out.",
+            "OOM kills in the last day.",
             limits=above(1),
             decimals=0,
             runbook="TradingHostMemoryLow",
@@ -65,7 +64,7 @@ HEAD = row(
             "Read-only",
             "short",
             "sum(trading_host_disk_read_only)",
-            "Disks that are mounted read-only, as Linux does after errors.",
+            "File systems that are mounted read-only, as Linux does after disk errors.",
             limits=above(1),
             decimals=0,
             runbook="TradingHostDiskReadOnly",
@@ -74,7 +73,7 @@ HEAD = row(
             "Open files",
             "percentunit",
             "max(trading_host_open_files / trading_host_open_files_limit)",
-            "Of what the kernel allows.",
+            "Ratio of the kernel's limit.",
             limits=above(0.5, 0.8),
             decimals=1,
         ),
@@ -82,7 +81,7 @@ HEAD = row(
             "Collectors",
             "short",
             "sum(trading_exporter_collector_up == bool 0)",
-            "Collectors of the exporter that fail. No alert on their metrics can fire.",
+            "Failing collectors of the exporter. Alerts on their metrics cannot fire.",
             limits=above(1),
             decimals=0,
             runbook="TradingOpsCollectorFailing",
@@ -101,7 +100,7 @@ WORK = row(
                 'trading_host_cpu_seconds_total{mode!="idle"}[$__rate_interval])) '
                 "/ on (instance) group_left () max by (instance) (trading_host_cpus)"
             },
-            "Share of all CPUs, by mode.",
+            "Ratio of all CPUs, by mode.",
             limits=above(0.8, 0.95),
             runbook="TradingHostCpuHigh",
         ),
@@ -113,7 +112,7 @@ WORK = row(
                 **most("trading_host_load15", "instance", called="15 min"),
                 **most("trading_host_cpus", "instance", called="CPUs"),
             },
-            "Tasks that run or wait. Above the number of CPUs some wait.",
+            "Running and waiting tasks. Above the number of CPUs some wait.",
             runbook="TradingHostCpuHigh",
         ),
         lines(
@@ -124,14 +123,14 @@ WORK = row(
                 **most("trading_host_memory_size_bytes", "instance", called="total"),
                 **most("trading_host_swap_used_bytes", "instance", called="swap used"),
             },
-            "Memory that is available without swapping, and the total.",
+            "Memory available without swapping, and the total.",
             runbook="TradingHostMemoryLow",
         ),
         lines(
-            "Memory in four hours",
+            "Memory forecast, 4 h",
             "bytes",
             forecast("trading_host_memory_available_bytes", "instance", over="1h", hours=4),
-            "A straight line through the last hour. At 0 the kernel kills a process.",
+            "Linear forecast from the last hour. At 0 the OOM killer kills a process.",
             limits=below(1, 256 * 2**20),
             runbook="TradingHostMemoryLow",
         ),
@@ -145,16 +144,16 @@ DISKS = row(
             "Free space",
             "bytes",
             {"{{path}}": f"min by (path) ({FREE})"},
-            "What an unprivileged process can still write.",
+            "Space available to unprivileged processes.",
             limits=below(2**30, 5 * 2**30),
             runbook="TradingHostDiskLow",
         ),
         lines(
-            "Free space in a day",
+            "Free space forecast, 24 h",
             "bytes",
             {"{{path}}": f"clamp_min(min by (path) (predict_linear({FREE}[6h], {DAY})), 0)"},
-            "A straight line through the last six hours. TradingHostDiskFilling fires when it "
-            "stays at 0 for an hour and little is free.",
+            "Linear forecast from the last 6 h. TradingHostDiskFilling fires when it stays at 0 "
+            "for an hour and little space is free.",
             limits=below(1, 2**30),
             runbook="TradingHostDiskFilling",
         ),
@@ -162,12 +161,12 @@ DISKS = row(
             "Free inodes",
             "percentunit",
             least("trading_host_disk_inodes_free / trading_host_disk_inodes", "path"),
-            "A disk can be full of small files.",
+            "Many small files can exhaust the inodes.",
             limits=below(0.05, 0.15),
             runbook="TradingHostDiskLow",
         ),
         lines(
-            "Read and written",
+            "Disk throughput",
             "Bps",
             {
                 **rate("trading_host_disk_read_bytes_total", "device", called="read"),
@@ -178,23 +177,23 @@ DISKS = row(
     ),
     (
         lines(
-            "Logs written",
+            "Log growth",
             "Bps",
             rate("trading_log_file_written_bytes_total", "log"),
-            "A MiB a second for half a minute raises TradingLogGrowthHigh.",
+            "TradingLogGrowthHigh fires after 30 s above 1 MiB/s.",
             limits=above(512 * 1024, 2**20),
             runbook="TradingLogGrowthHigh",
         ),
         lines(
-            "Size of the logs",
+            "Log size",
             "bytes",
             {
                 **most("trading_log_file_folder_size_bytes", "log"),
                 "{{log}} in a day": "max by (log) "
                 f"(clamp_min(predict_linear(trading_log_file_folder_size_bytes[6h], {DAY}), 0))",
             },
-            "With rotated and compressed files; and where a straight line through the last six "
-            "hours ends in a day.",
+            "Including rotated and compressed files, with a linear forecast for 24 h from the last "
+            "6 h.",
             limits=above(2**30, 5 * 2**30),
             runbook="TradingLogGrowthHigh",
         ),
@@ -202,7 +201,7 @@ DISKS = row(
             "Lines logged",
             "cps",
             rate('trading_log_file_lines_total{level=~"warning|error|critical"}', "level"),
-            "Lines per second of every process, warnings and above.",
+            "Log lines per second of every process, warnings and above.",
             colors=OF_LEVELS,
             limits=above(1, 10),
             runbook="TradingLogGrowthHigh",
@@ -213,7 +212,7 @@ DISKS = row(
 HOST = Board(
     uid=links.HOST,
     title="7 Host and resources",
-    question="What does the machine run out of, and when? Which process takes it?",
+    question="Which resource of the host runs out, and when? Which process uses it?",
     rows=(HEAD, WORK, DISKS, PROCESSES, NETWORK),
     window="now-3h",
     refresh="15s",

@@ -1,4 +1,4 @@
-"""The inside of a bot's process: its event loop, its queues, its memory."""
+"""Internals of a bot's process: event loop, queues, memory."""
 
 from grafana.boards.panels import above, below, events, lines, row, steps
 from grafana.boards.words import forecast, gain, most, quantiles, rate
@@ -7,14 +7,14 @@ LOOP = row(
     "Event loop and queues",
     (
         lines(
-            "Lag of the event loop",
+            "Event loop lag",
             "s",
             {
                 **most("trading_event_loop_lag_seconds", "bot", called="now"),
                 **most("trading_event_loop_worst_delay_seconds", "bot", called="worst"),
             },
-            "How long a callback waited, and the worst of the last one to two minutes. Each order "
-            "and each cancel is that late.",
+            "Delay of callbacks, and the maximum of the last one to two minutes. It delays every "
+            "order and cancel.",
             limits=above(0.05, 0.2),
             runbook="TradingBotEventLoopLagging",
         ),
@@ -22,7 +22,7 @@ LOOP = row(
             "Garbage collection pauses",
             "percentunit",
             rate("trading_gc_pause_seconds_sum", "bot", "generation"),
-            "Share of the time that the process was paused for a collection, by generation.",
+            "Ratio of time paused for garbage collection, by generation.",
             limits=above(0.02, 0.05),
             runbook="TradingBotEventLoopLagging",
         ),
@@ -30,15 +30,15 @@ LOOP = row(
             "Queue depth",
             "short",
             most("trading_queue_depth", "bot", "queue"),
-            "Items in each queue. A hundred for a minute raise TradingBotQueueBacklog.",
+            "Items in each queue. TradingBotQueueBacklog fires after a minute at 100.",
             limits=above(50, 100),
             runbook="TradingBotQueueBacklog",
         ),
         lines(
-            "Time in a queue",
+            "Queue wait time",
             "s",
             quantiles("trading_queue_wait_seconds", "queue"),
-            "How long an item waited before it was taken.",
+            "Time that items waited in the queue.",
             limits=above(0.1, 1),
             runbook="TradingBotQueueBacklog",
         ),
@@ -48,14 +48,14 @@ LOOP = row(
             "Tasks",
             "short",
             most("trading_tasks", "bot", "coroutine"),
-            "Tasks of the event loop that are not done, by the name of their coroutine.",
+            "Pending tasks of the event loop, by coroutine name.",
             limits=above(100, 1000),
         ),
         steps(
             "Threads",
             "short",
             most("trading_threads", "bot"),
-            "Threads that Python knows of.",
+            "Python threads.",
             limits=above(50, 200),
         ),
         lines(
@@ -70,7 +70,7 @@ LOOP = row(
             "Items dropped",
             "short",
             gain("trading_queue_dropped_total", "bot", "queue"),
-            "Items that a full queue dropped.",
+            "Items dropped from queues.",
             limits=above(1),
             runbook="TradingBotQueueBacklog",
         ),
@@ -81,32 +81,30 @@ MEMORY = row(
     "Memory use",
     (
         lines(
-            "Own memory",
+            "Memory (USS)",
             "bytes",
             {
                 **most("trading_memory_uss_bytes", "bot"),
                 **most("bot:trading_memory_uss_bytes:limit", "bot", called="limit"),
             },
-            "Memory that is the process's alone, and what it may take.",
+            "Unique set size of the process, and its limit.",
             runbook="TradingBotMemoryHigh",
         ),
         lines(
-            "Own memory in a day",
+            "Memory forecast, 24 h",
             "bytes",
             {
                 **forecast("trading_memory_uss_bytes", "bot"),
                 **most("bot:trading_memory_uss_bytes:limit", "bot", called="limit"),
             },
-            "A straight line through the last six hours, a day on. The first minutes of a process "
-            "make it steep.",
+            "Linear forecast from the last 6 h. Too steep in the first minutes of a process.",
             runbook="TradingBotMemoryLimitForecast",
         ),
         lines(
-            "Watched for a leak",
+            "Leak detection window",
             "s",
             most("trading_memory_observed_seconds", "bot"),
-            "How long the memory has been watched, without the warm-up; a leak is suspected only "
-            "after hours.",
+            "Time that memory has been observed, without the warm-up; leak detection needs hours.",
             limits=below(3600, 21600),
             runbook="TradingBotMemoryLeakSuspected",
         ),

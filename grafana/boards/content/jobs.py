@@ -1,4 +1,4 @@
-"""Recurring work: what failed, what is due, how long it takes."""
+"""Jobs: failures, due times and durations."""
 
 from grafana.boards.panels import above, lines, row, timeline
 from grafana.boards.words import age, most
@@ -7,18 +7,18 @@ JOBS = row(
     "Jobs",
     (
         timeline(
-            "Jobs whose last run failed",
+            "Failed jobs",
             "max by (name) (trading_ops_job_failing)",
             "{{name}}",
-            "Failed, or of unknown outcome because the process died in the middle of it.",
+            "Last run failed, or has an unknown outcome because the process died.",
             limits=above(1),
             runbook="TradingOpsJobFailed",
         ),
         lines(
-            "Late by",
+            "Overdue by",
             "s",
             age("trading_ops_job_expected_timestamp_seconds", "name"),
-            "Time since a job should have begun at the latest; below zero: not due yet.",
+            "Time since a job's latest start; negative: not due yet.",
             limits=above(0, 60),
             runbook="TradingOpsJobMissed",
         ),
@@ -26,13 +26,13 @@ JOBS = row(
             "Age of the last success",
             "s",
             age("trading_ops_job_last_success_timestamp_seconds", "name"),
-            "Of each job that ever succeeded.",
+            "Of jobs that have succeeded at least once.",
         ),
         lines(
             "Duration of the last run",
             "s",
             most("trading_ops_job_duration_seconds", "name"),
-            "A job is cut off at its timeout.",
+            "A job is aborted at its timeout.",
         ),
     ),
 )

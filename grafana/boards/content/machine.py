@@ -1,4 +1,4 @@
-"""What runs on the machine, and its network."""
+"""Processes and network of the host."""
 
 from grafana.boards.panels import above, below, lines, row, steps, timeline
 from grafana.boards.words import forecast, most, rate
@@ -10,7 +10,7 @@ PROCESSES = row(
             "Processes up",
             "min by (process) (trading_process_up)",
             "{{process}}",
-            "The processes that the exporter watches.",
+            "Processes that the exporter monitors.",
             limits=below(1),
             runbook="TradingOpsReconcilerDown",
         ),
@@ -18,7 +18,7 @@ PROCESSES = row(
             "CPU by process",
             "percentunit",
             rate("trading_process_cpu_seconds_total", "process"),
-            "Share of one CPU.",
+            "Ratio of one CPU.",
             limits=above(0.8, 0.95),
             runbook="TradingHostCpuHigh",
         ),
@@ -26,7 +26,7 @@ PROCESSES = row(
             "Memory by process",
             "bytes",
             most("trading_process_resident_bytes", "process"),
-            "Resident memory, shared pages included.",
+            "Resident memory (RSS), including shared pages.",
             limits=above(300 * 2**20, 512 * 2**20),
             runbook="TradingBotMemoryHigh",
         ),
@@ -34,34 +34,34 @@ PROCESSES = row(
             "Open files by process",
             "percentunit",
             most("trading_process_open_files / trading_process_open_files_limit", "process"),
-            "As a share of its limit. A leak of connections shows here.",
+            "Ratio of the process's limit. Shows connection leaks.",
             limits=above(0.5, 0.8),
         ),
     ),
     (
         lines(
-            "Bots' memory in a day",
+            "Bot memory forecast, 24 h",
             "bytes",
             {
                 **forecast("trading_memory_uss_bytes", "bot"),
                 **most("bot:trading_memory_uss_bytes:limit", "bot", called="limit"),
             },
-            "A straight line through the last six hours, against each bot's limit.",
+            "Linear forecast from the last 6 h, as a ratio of each bot's limit.",
             runbook="TradingBotMemoryLimitForecast",
         ),
         lines(
             "Collector duration",
             "s",
             most("trading_exporter_collector_duration_seconds", "collector"),
-            "The last run of each collector, up to its failure or timeout.",
+            "Last run of each collector, including failed ones.",
             limits=above(0.5, 5),
             runbook="TradingOpsCollectorFailing",
         ),
         timeline(
-            "Collectors working",
+            "Collectors up",
             "min by (collector) (trading_exporter_collector_up)",
             "{{collector}}",
-            "Each collector's last run.",
+            "Whether each collector's last run succeeded.",
             limits=below(1),
             runbook="TradingOpsCollectorFailing",
         ),
@@ -89,18 +89,18 @@ NETWORK = row(
                 "{{interface}} drops {{direction}}": "sum by (interface, direction) "
                 "(rate(trading_host_network_drops_total[$__rate_interval]))",
             },
-            "Packets per second that were lost on this side.",
+            "Lost packets per second on this host.",
             limits=above(1, 10),
         ),
         lines(
-            "Requests to Freqtrades",
+            "Requests to Freqtrade",
             "reqps",
             {
                 f"{by} {{{{bot}}}}": f"sum by (bot) (rate(trading_{name}_freqtrade_requests_total"
                 "[$__rate_interval])) or on () vector(0)"
                 for by, name in (("exporter", "exporter"), ("reconciler", "ops"))
             },
-            "All that the exporter and the reconciler ask of each Freqtrade, per second.",
+            "Requests of the exporter and the reconciler to each Freqtrade, per second.",
             limits=above(20),
         ),
     ),

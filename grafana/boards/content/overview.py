@@ -1,4 +1,4 @@
-"""The first board: is everything well, and if not, where does one look next?"""
+"""The overview board: is everything healthy, and if not, where to look next?"""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -37,7 +37,7 @@ STATE = row(
             "Critical",
             "short",
             'count(ALERTS{alertstate="firing",severity="critical"}) or vector(0)',
-            "Critical alerts that fire now.",
+            "Firing critical alerts.",
             limits=above(1),
             decimals=0,
         ),
@@ -58,11 +58,11 @@ TRADING = row(
             runbook="TradingBotExposureBreached",
         ),
         lines(
-            "Result of the day",
+            "Daily PnL",
             "short",
             {"{{bot}} {{currency}}": "-max by (bot, currency) (trading_daily_loss)"},
-            "What each bot has lost since its trading day began, below zero, in units of the "
-            "currency; 0 in profit.",
+            "Loss of each bot since the start of its trading day, as a negative value in units of "
+            "the currency; 0 in profit.",
             limits=below(0),
             axis=Axis.SIGNED,
             runbook="TradingFleetDailyLossBreached",
@@ -71,7 +71,7 @@ TRADING = row(
             "Orders",
             "cps",
             rate("trading_orders_total", "outcome"),
-            "Orders per second, by outcome. Rejected: by the venue. Denied: by the bot itself.",
+            "Orders per second, by outcome. Rejected: by the venue. Denied: by the bot.",
             colors=OF_ORDERS,
             runbook="TradingBotOrdersRejected",
         ),
@@ -90,8 +90,8 @@ MARKET = row(
                 '{code!~"ok|refused"}[$__rate_interval])) '
                 "/ sum by (bot) (rate(trading_venue_requests_total[$__rate_interval]))"
             },
-            "Share of each bot's calls to its venue that failed or were throttled. A clear no of "
-            "the venue is no failure.",
+            "Ratio of each bot's venue requests that failed or were throttled. A rejection by the "
+            "venue does not count.",
             limits=above(0.05, 0.1),
             runbook="TradingBotVenueErrorsHigh",
         ),
@@ -99,8 +99,8 @@ MARKET = row(
             "Age of the newest price",
             "s",
             age("trading_market_data_timestamp_seconds", "bot"),
-            "Time since the last tick of any symbol. All symbols of a bot beyond 5 s raise "
-            "TradingBotMarketDataStale.",
+            "Time since the last tick of any symbol. TradingBotMarketDataStale fires when all "
+            "symbols of a bot exceed 5 s.",
             limits=above(3, 5),
             runbook="TradingBotMarketDataStale",
         ),
@@ -108,7 +108,7 @@ MARKET = row(
             "Venue answers",
             "max by (venue) (trading_venue_up)",
             "{{venue}}",
-            "Whether each venue answers the exporter's probe, each second.",
+            "Whether each venue answers the exporter's probe, every second.",
             limits=below(1),
             runbook="TradingVenueDown",
         ),
@@ -130,10 +130,10 @@ MACHINE = row(
     "Machine and databases",
     (
         lines(
-            "CPU in use",
+            "CPU usage",
             "percentunit",
             {"{{instance}}": "1 - instance:trading_host_cpu_seconds:idle_ratio_rate5m"},
-            "Share of the CPU time that was used, over five minutes.",
+            "Ratio of used CPU time, over 5 min.",
             limits=above(0.8, 0.95),
             runbook="TradingHostCpuHigh",
         ),
@@ -141,7 +141,7 @@ MACHINE = row(
             "Disk free",
             "percentunit",
             least("trading_host_disk_free_bytes / trading_host_disk_size_bytes", "path"),
-            "Share of each file system that is free.",
+            "Free ratio of each file system.",
             limits=below(0.05, 0.15),
             runbook="TradingHostDiskLow",
         ),
@@ -149,7 +149,7 @@ MACHINE = row(
             "Databases answer",
             "min by (database) (trading_sqlite_up or trading_postgresql_up)",
             "{{database}}",
-            "Whether each database could be read by the exporter.",
+            "Whether the exporter could read each database.",
             limits=below(1),
             runbook="TradingDatabaseDown",
         ),
@@ -160,7 +160,7 @@ MACHINE = row(
 OVERVIEW = Board(
     uid=links.OVERVIEW,
     title="1 Trading overview",
-    question="Is everything well? If not: which bot, and is it the bot, its venue, the machine or "
-    "the recovery itself?",
+    question="Is everything healthy? If not: which bot, and is it the bot, its venue, the host or "
+    "remediation itself?",
     rows=(STATE, TRADING, MARKET, HEALING, MACHINE),
 )

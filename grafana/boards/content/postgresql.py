@@ -1,4 +1,4 @@
-"""PostgreSQL servers, where there are any: their work, and what is kept of it elsewhere."""
+"""PostgreSQL servers: load, maintenance, archiving and replication."""
 
 from grafana.boards.panels import GREEN, YELLOW, above, below, events, lines, row, steps, timeline
 from grafana.boards.words import age, forecast, gain, most, rate
@@ -7,10 +7,10 @@ HIT = "sum by (database) (rate(trading_postgresql_blocks_hit_total[$__rate_inter
 READ = "sum by (database) (rate(trading_postgresql_blocks_read_total[$__rate_interval]))"
 
 POSTGRESQL = row(
-    "PostgreSQL: for those who have a server",
+    "PostgreSQL",
     (
         timeline(
-            "Servers that answer",
+            "Servers up",
             "min by (database) (trading_postgresql_up)",
             "{{database}}",
             "Whether the exporter could read each server.",
@@ -18,15 +18,15 @@ POSTGRESQL = row(
             runbook="TradingDatabaseDown",
         ),
         lines(
-            "Connections of the slots",
+            "Connections used",
             "percentunit",
             most("trading_postgresql_connection_slots_used_ratio", "database"),
-            "At 100 % nobody new is let in, a restarted bot among them.",
+            "At 100 % new connections are refused, including those of a restarted bot.",
             limits=above(0.7, 0.85),
             runbook="TradingPostgresqlConnectionsHigh",
         ),
         lines(
-            "What holds others up",
+            "Longest transactions and waits",
             "s",
             {
                 **most(
@@ -37,15 +37,15 @@ POSTGRESQL = row(
                 **most(
                     "trading_postgresql_longest_idle_in_transaction_seconds",
                     "database",
-                    called="idle in one",
+                    called="idle in transaction",
                 ),
                 **most(
                     "trading_postgresql_longest_lock_wait_seconds",
                     "database",
-                    called="waits for a lock",
+                    called="waiting for a lock",
                 ),
             },
-            "The longest transaction, the longest idle one, the longest wait for a lock.",
+            "The longest transaction, idle in transaction and lock wait.",
             limits=above(60, 300),
             runbook="TradingPostgresqlTransactionStuck",
         ),
@@ -56,28 +56,28 @@ POSTGRESQL = row(
                 **rate("trading_postgresql_commits_total", "database", called="committed"),
                 **rate("trading_postgresql_rollbacks_total", "database", called="rolled back"),
             },
-            "Per second. Many that are rolled back are statements that fail.",
+            "Per second. Many rollbacks mean failing statements.",
         ),
     ),
     (
         lines(
-            "Size of the database",
+            "Database size",
             "bytes",
             {
                 **most("trading_postgresql_size_bytes", "database"),
                 **forecast("trading_postgresql_size_bytes", "database", called="in a day"),
             },
-            "And where a straight line through the last six hours ends in a day.",
+            "With a linear forecast for 24 h from the last 6 h.",
             limits=above(10 * 2**30, 100 * 2**30),
             runbook="TradingHostDiskFilling",
         ),
         lines(
-            "Found in the cache",
+            "Cache hit ratio",
             "percentunit",
             {
                 "{{database}}": f"{HIT} / ({HIT} + {READ})",
             },
-            "Share of the blocks that were in the server's own cache.",
+            "Ratio of blocks found in shared buffers.",
             limits=below(0.8, 0.95),
         ),
         events(
@@ -92,16 +92,16 @@ POSTGRESQL = row(
             "Age of the oldest transaction id",
             "percentunit",
             most("trading_postgresql_xid_used_ratio", "database"),
-            "Of all that there can be: at 100 % the server takes no more writes.",
+            "Ratio of the wraparound limit: at 100 % the server rejects writes.",
             limits=above(0.2, 0.5),
         ),
     ),
     (
         timeline(
-            "WAL is archived",
+            "WAL archiving",
             "max by (database) (trading_postgresql_wal_archive_enabled)",
             "{{database}}",
-            "Without an archive everything since the last backup is lost with the machine.",
+            "Without an archive, all changes since the last backup are lost with the machine.",
             states=(("0", "no", YELLOW), ("1", "yes", GREEN)),
             limits=below(1),
             runbook="TradingPostgresqlArchiveFailing",
@@ -115,7 +115,7 @@ POSTGRESQL = row(
                     "trading_postgresql_wal_archive_failures_total", "database", called="failed"
                 ),
             },
-            "What is not archived waits on the disk and fills it.",
+            "Unarchived WAL accumulates on the disk.",
             runbook="TradingPostgresqlArchiveFailing",
         ),
         steps(
@@ -126,26 +126,25 @@ POSTGRESQL = row(
                 **most(
                     "trading_postgresql_inactive_replication_slots",
                     "database",
-                    called="slots that nobody reads",
+                    called="inactive slots",
                 ),
             },
-            "Replicas that are connected. A slot that nobody reads keeps WAL for ever.",
+            "Connected replicas. An inactive slot retains WAL indefinitely.",
         ),
         timeline(
             "Standby",
             "max by (database) (trading_postgresql_in_recovery)",
             "{{database}}",
-            "Whether the server is a standby. One that becomes a primary was promoted.",
+            "Whether the server is a standby. A change to primary is a promotion.",
             states=(("0", "primary", GREEN), ("1", "standby", YELLOW)),
         ),
     ),
     (
         lines(
-            "Time to read a server",
+            "Server read duration",
             "s",
             most("trading_postgresql_read_duration_seconds", "database"),
-            "How long the exporter's last reading took. A server that answers this slowly is slow "
-            "in everything.",
+            "Duration of the exporter's last read. A server that is slow here is slow everywhere.",
             limits=above(0.5, 2),
             runbook="TradingDatabaseSlow",
         ),
@@ -160,7 +159,7 @@ POSTGRESQL = row(
                     called="statistics",
                 ),
             },
-            "Time since the server started, and since its statistics were reset.",
+            "Time since the server start, and since the last statistics reset.",
         ),
         lines(
             "Longest statement",
@@ -178,7 +177,7 @@ POSTGRESQL = row(
             runbook="TradingPostgresqlTransactionStuck",
         ),
         lines(
-            "What vacuum must keep",
+            "Oldest xmin horizon",
             "short",
             {
                 **most("trading_postgresql_oldest_xmin_age", "database", "holder"),
@@ -188,8 +187,8 @@ POSTGRESQL = row(
                     called="prepared transactions",
                 ),
             },
-            "Transactions since the oldest one that vacuum must respect, by what holds it. While "
-            "it grows, no dead row is removed.",
+            "Age in transactions, by what holds it. While it grows, vacuum cannot remove dead "
+            "rows.",
             runbook="TradingPostgresqlTransactionStuck",
         ),
     ),
@@ -198,44 +197,44 @@ POSTGRESQL = row(
             "Multixact ids in use",
             "percentunit",
             most("trading_postgresql_multixact_used_ratio", "database"),
-            "Of all that there can be: near 100 % the server takes no more writes.",
+            "Ratio of the wraparound limit: near 100 % the server rejects writes.",
             limits=above(0.2, 0.5),
         ),
         lines(
             "Temporary files",
             "Bps",
             rate("trading_postgresql_temp_bytes_total", "database"),
-            "Bytes written each second by sorts and joins that do not fit into memory.",
+            "Bytes per second written by sorts and joins that exceed work_mem.",
         ),
         events(
             "Checkpoints",
             "short",
             gain("trading_postgresql_checkpoints_total", "database", "kind", window="1h"),
-            "In the last hour. Many that were requested: max_wal_size is too small.",
+            "In the last hour. Many requested ones: max_wal_size is too small.",
         ),
         lines(
-            "Time in checkpoints",
+            "Checkpoint time",
             "percentunit",
             rate("trading_postgresql_checkpoint_seconds_total", "database", "phase"),
-            "Share of the time, by phase. Much in sync: the disk cannot keep up.",
+            "Ratio of the time, by phase. Long sync: the disk cannot keep up.",
         ),
     ),
     (
         lines(
-            "WAL that replicas need",
+            "WAL retained for replicas",
             "bytes",
             {
                 **most(
                     "trading_postgresql_replication_slot_retained_bytes",
                     "database",
-                    called="kept for a slot",
+                    called="retained for a slot",
                 ),
                 **most(
                     "trading_postgresql_replication_lag_bytes", "database", called="not replayed"
                 ),
             },
-            "What is kept for the slot furthest behind fills the disk; what is not replayed is "
-            "lost in a failover.",
+            "WAL retained for the slot with the largest lag fills the disk; unreplayed WAL is lost "
+            "in a failover.",
             limits=above(2**30, 10 * 2**30),
             runbook="TradingHostDiskFilling",
         ),
@@ -246,14 +245,14 @@ POSTGRESQL = row(
                 **most("trading_postgresql_replication_lag_seconds", "database", called="replicas"),
                 **most("trading_postgresql_standby_lag_seconds", "database", called="standby"),
             },
-            "Of the slowest replica as the primary sees it, and as the standby itself does.",
+            "Of the slowest replica as measured by the primary, and by the standby itself.",
             limits=above(10, 60),
         ),
         timeline(
             "Standby receives WAL",
             "min by (database) (trading_postgresql_standby_receiving)",
             "{{database}}",
-            "A standby that receives nothing falls behind without noticing.",
+            "A standby that receives no WAL falls behind unnoticed.",
             limits=below(1),
         ),
         steps(
@@ -268,35 +267,35 @@ POSTGRESQL = row(
                     window="1h",
                 ),
             },
-            "Replication slots, and the queries that a standby cancelled in the last hour because "
-            "they were in the way of recovery.",
+            "Replication slots, and queries cancelled on a standby in the last hour due to "
+            "recovery conflicts.",
         ),
     ),
     (
         lines(
-            "Size of the tables",
+            "Table size",
             "bytes",
             most("trading_postgresql_table_size_bytes", "database", "table"),
             "Without their indexes, at the last vacuum or analyze.",
         ),
         lines(
-            "Rows of the tables",
+            "Table rows",
             "short",
             {
                 **most("trading_postgresql_table_live_rows", "database", "table", called="live"),
                 **most("trading_postgresql_table_dead_rows", "database", "table", called="dead"),
             },
-            "As the server estimates them.",
+            "As estimated by the server.",
         ),
         lines(
             "Dead rows",
             "percentunit",
             most("trading_postgresql_table_dead_ratio", "database", "table"),
-            "Share of all rows of a table. Much of it: vacuum does not keep up.",
+            "Ratio of all rows of a table. High: vacuum does not keep up.",
             limits=above(0.2, 0.5),
         ),
         lines(
-            "Since the last vacuum",
+            "Time since the last vacuum",
             "s",
             {
                 **age(
@@ -312,24 +311,25 @@ POSTGRESQL = row(
                     called="analyze",
                 ),
             },
-            "A table that changes and is never vacuumed bloats; without analyze plans get bad.",
+            "A table that is updated but never vacuumed bloats; without analyze, query plans "
+            "degrade.",
         ),
     ),
     (
         lines(
-            "Size of the indexes",
+            "Index size",
             "bytes",
             {
                 **most("trading_postgresql_index_size_bytes", "database", "index"),
                 **most("trading_postgresql_unused_index_bytes", "database", called="unused"),
             },
-            "Of each index, and of all those that no query has used.",
+            "Of each index, and of all unused indexes.",
         ),
         lines(
             "Index scans",
             "ops",
             rate("trading_postgresql_index_scans_total", "database", "index"),
-            "Per second. None for long: the index only costs.",
+            "Per second. None for long: the index is unused.",
         ),
         lines(
             "Index bloat",
@@ -340,7 +340,7 @@ POSTGRESQL = row(
                 ),
                 **most("trading_postgresql_index_bloat_ratio", "database", "index", called="bloat"),
             },
-            "From 2 on half of the index is waste: rebuild it.",
+            "At 2, 50 % of the index is bloat: rebuild it.",
             limits=above(1.5, 2),
         ),
         steps(
@@ -351,7 +351,7 @@ POSTGRESQL = row(
                 **most("trading_postgresql_index_invalid == 1", "database", "index"),
                 **most("trading_postgresql_unused_indexes", "database", called="unused"),
             },
-            "What a failed build left behind, by name too, and what no query has used.",
+            "Invalid indexes of failed builds, also by name, and unused indexes.",
         ),
     ),
     collapsed=True,

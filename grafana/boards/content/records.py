@@ -1,4 +1,4 @@
-"""Whether a bot's records agree with its venue: positions, orders, balances."""
+"""Comparison of a bot's records with its venue: positions, orders, balances."""
 
 from grafana.boards.content.series import OF_COMPARISONS
 from grafana.boards.panels import (
@@ -20,7 +20,7 @@ from grafana.boards.words import age, gain, most
 HELD = "max by (bot, symbol) (trading_position)"
 
 POSITIONS = row(
-    "Positions, and whether the venue agrees",
+    "Positions and drift",
     (
         table(
             "Positions",
@@ -31,28 +31,28 @@ POSITIONS = row(
                     Column(unit="short", decimals=2),
                 ),
             },
-            "What each bot holds: the quantity in units of the base currency, negative when short, "
-            "and its value in the quote currency at the last price.",
+            "Position of each bot in units of the base currency, negative when short, and its "
+            "value in the quote currency at the last price.",
             height=7,
         ),
         lines(
             "Drift by symbol",
             "short",
             most("trading_position_drift", "bot", "symbol"),
-            "The records' position minus the venue's. A drift that a second comparison confirms "
-            "halts the bot until a person resumes it.",
+            "Position in the records minus the venue's. A drift confirmed by a second comparison "
+            "halts the bot until an operator resumes it.",
             limits=apart(1e-9),
             runbook="TradingBotPositionDrift",
         ),
         steps(
-            "Orders that only one side knows",
+            "Orphaned and missing orders",
             "short",
             {
-                **most("trading_orphaned_orders", "bot", called="at the venue"),
-                **most("trading_missing_orders", "bot", called="in the records"),
+                **most("trading_orphaned_orders", "bot", called="orphaned (only at the venue)"),
+                **most("trading_missing_orders", "bot", called="missing (only in the records)"),
             },
-            "Orders at the venue that are not in the records, and orders in the records that the "
-            "venue does not know.",
+            "Orders at the venue that are not in the records, and orders in the records that are "
+            "not at the venue.",
             limits=above(1),
             runbook="TradingBotOrphanedOrders",
         ),
@@ -60,7 +60,7 @@ POSITIONS = row(
             "Age of the last comparison",
             "s",
             age("trading_reconciliation_timestamp_seconds", "bot"),
-            "Time since records and venue were last compared as a whole.",
+            "Time since the last complete comparison of records and venue.",
             limits=above(120, 600),
             runbook="TradingBotRecoveryIncomplete",
         ),
@@ -70,8 +70,7 @@ POSITIONS = row(
             "Comparisons",
             "short",
             gain("trading_reconciliations_total", "bot", "result"),
-            "Comparisons of records and venue, by result. A failed one says nothing about "
-            "positions.",
+            "Comparisons of records and venue, by result. A failed one does not check positions.",
             colors=OF_COMPARISONS,
             runbook="TradingBotPositionDrift",
         ),
@@ -79,15 +78,15 @@ POSITIONS = row(
             "Differences found in a day",
             "short",
             gain("trading_discrepancies_total", "bot", "cause", window="1d"),
-            "By cause: what happened while the bot was down, or beside it.",
+            "By cause: what happened while the bot was down, or through other clients.",
             limits=above(1),
             runbook="TradingBotPositionDrift",
         ),
         lines(
-            "Time of the comparison at the start",
+            "Startup reconciliation time",
             "s",
             most("trading_startup_reconciliation_duration_seconds", "bot"),
-            "How long it took until it ended well. Nothing is submitted before.",
+            "Duration until it succeeded. The bot submits no orders before that.",
             limits=above(10, 60),
             runbook="TradingBotRecoveryIncomplete",
         ),
@@ -95,7 +94,7 @@ POSITIONS = row(
 )
 
 BALANCES = row(
-    "Balances, and where they come from",
+    "Balances and their source",
     (
         table(
             "Balances",
@@ -107,7 +106,7 @@ BALANCES = row(
             "Balances that differ",
             "short",
             most("trading_balance_drift", "bot", "currency"),
-            "The records' balance minus the venue's.",
+            "Balance in the records minus the venue's.",
             limits=apart(0.01),
             runbook="TradingBotBalanceDrift",
         ),
@@ -115,7 +114,7 @@ BALANCES = row(
             "Age of the balances",
             "s",
             age("trading_balance_timestamp_seconds", "bot"),
-            "Neither the private feed nor REST has told them for so long.",
+            "Time since the private feed or REST last provided balances.",
             limits=above(15, 30),
             runbook="TradingBotBalanceStale",
         ),
@@ -124,8 +123,8 @@ BALANCES = row(
             'max by (bot) (trading_balance_source{source="rest"} '
             'or trading_balance_source{source="last_good"} * 2)',
             "{{bot}}",
-            "The source of the balances in use: the private feed, REST when the feed fails, or the "
-            "last good ones when both do.",
+            "Source of the current balances: the private feed, REST if the feed fails, or the last "
+            "good ones if both fail.",
             states=(("0", "feed", GREEN), ("1", "REST", YELLOW), ("2", "last good", RED)),
             limits=above(1, 2),
         ),

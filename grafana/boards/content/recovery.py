@@ -1,4 +1,4 @@
-"""The reconciler: what it did, what it refused to do and why, how fast, and whether it is well."""
+"""The reconciler: what it did, what it refused and why, how fast, and its own health."""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -51,7 +51,7 @@ HEAD = row(
             "Open",
             "short",
             "sum(trading_ops_incidents_open)",
-            "Incidents that are open.",
+            "Open incidents.",
             limits=above(1, 3),
             runbook="TradingAlertPersists",
         ),
@@ -60,7 +60,7 @@ HEAD = row(
             "s",
             "time() - min(trading_ops_incident_oldest_opened_timestamp_seconds > 0) "
             f"or {RECONCILER} * 0",
-            "How long the oldest open incident has been open; 0 when none is.",
+            "Age of the oldest open incident; 0: none.",
             limits=above(60, 300),
             runbook="TradingAlertPersists",
         ),
@@ -69,7 +69,7 @@ HEAD = row(
             "Automation",
             "short",
             "max(trading_ops_automation_paused)",
-            "Whether a person has paused automatic recovery.",
+            "Whether automation is paused.",
             limits=above(1),
             states=(("0", "active", GREEN), ("1", "paused", RED)),
         ),
@@ -80,7 +80,7 @@ HEAD = row(
             "s",
             _mean("trading_ops_action_start_latency_seconds"),
             "Mean time to act: from receiving an alert to the start of the first action, over the "
-            "time shown. Detection is not in it.",
+            "time range. Excludes detection.",
             decimals=3,
             absent=NONE,
         ),
@@ -88,7 +88,7 @@ HEAD = row(
             "MTTR",
             "s",
             _mean("trading_ops_recovery_duration_seconds"),
-            "Mean time to recover: from the opening of an incident to its end, in the time shown.",
+            "Mean time to recover: from opening an incident to closing it, in the time range.",
             limits=above(60, 300),
             decimals=1,
             runbook="TradingAlertPersists",
@@ -98,7 +98,7 @@ HEAD = row(
             "Last pass",
             "s",
             "time() - max(trading_ops_reconcile_last_success_timestamp_seconds)",
-            "Time since the last complete pass of the reconciler. One is due every 15 s.",
+            "Time since the last complete reconcile pass, which is due every 15 s.",
             limits=above(20, 60),
             decimals=0,
             runbook="TradingOpsReconcilerStuck",
@@ -107,7 +107,7 @@ HEAD = row(
             "Silences",
             "short",
             'max(alertmanager_silences{state="active"})',
-            "Active silences in Alertmanager. Nothing acts on what they match.",
+            "Active silences in Alertmanager. Silenced alerts are not remediated.",
             limits=above(1, 10),
         ),
     ),
@@ -119,14 +119,14 @@ DONE = row(
     (
         ATTEMPTS,
         lines(
-            "Attempts that succeeded",
+            "Success ratio of actions",
             "percentunit",
             {
                 "{{action}}": "sum by (action) (increase(trading_ops_attempts_total"
                 '{outcome=~"verified|completed"}[1h])) '
                 f"/ (sum by (action) (increase(trading_ops_attempts_total{{{OUTCOMES}}}[1h])) > 0)"
             },
-            "Share of each action's attempts of the last hour after which the symptom was gone.",
+            "Ratio of each action's attempts in the last hour that were verified.",
             limits=below(0.5, 0.9),
             runbook="TradingOpsAttemptsFailing",
         ),
@@ -139,7 +139,7 @@ DONE = row(
                 "first decision, p50": "histogram_quantile(0.5, sum by (le) "
                 "(increase(trading_ops_decision_lag_seconds_bucket[1h])))",
             },
-            "From receiving an alert to the start of the first action, and to the first decision.",
+            "From receiving an alert to the start of the first action and to the first decision.",
         ),
     ),
     (
@@ -156,7 +156,7 @@ DONE = row(
                     Column(unit="short", limits=above(1), decimals=0),
                 ),
             },
-            "Incidents that ended in the time shown, and how long they took.",
+            "Incidents closed in the time range, and their duration.",
             height=8,
             runbook="TradingAlertPersists",
             value_links=(links.OF_THE_ALERT_IN_A_ROW,),
@@ -171,7 +171,7 @@ DONE = row(
                     Column(unit="short", decimals=0),
                 ),
             },
-            "Decisions in the time shown, also those not to act: run, wait, verify, escalate, "
+            "Decisions in the time range, including those not to act: run, wait, verify, escalate, "
             "close, each with its reason.",
             height=8,
         ),
@@ -183,31 +183,31 @@ REFUSED = row(
     (
         WAITS,
         events(
-            "Why it escalated",
+            "Escalations by reason",
             "short",
             gain('trading_ops_decisions_total{decision="escalate"}', "reason"),
-            "Decisions to hand an incident to on-call, by reason.",
+            "Decisions to escalate to on-call, by reason.",
             limits=above(1),
             runbook="TradingRecoveryFailed",
         ),
         steps(
-            "Holds on the bots",
+            "Active holds",
             "short",
             {
                 "{{bot}} {{state}} ({{source}})": (
                     "sum by (bot, state, source) (trading_ops_holds_active)"
                 )
             },
-            "Holds in force. Only a person releases a halt.",
+            "Holds in force. Only an operator releases a halt.",
             limits=above(1),
             runbook="TradingBotAutoHalted TradingBotHoldReapplied TradingBotHoldNotInForce",
         ),
         timeline(
-            "Agents that answer",
+            "Agents up",
             "max by (bot) (trading_ops_agent_silent)",
             "{{bot}}",
-            "Whether the reconciler reaches each bot directly, each second. Silence for 3 s asks "
-            "for a halt.",
+            "Whether each bot answers the reconciler's probe, every second. After 3 s of silence "
+            "the bot is halted.",
             states=(("0", "answers", GREEN), ("1", "silent", YELLOW)),
             limits=above(1),
             runbook="TradingBotAgentSilent TradingOpsImpostor",
@@ -215,10 +215,10 @@ REFUSED = row(
     ),
     (
         events(
-            "Requests that the API refused",
+            "Rejected API requests",
             "short",
             gain("trading_ops_auth_refused_total", "reason"),
-            "No token, one that is not valid, or a role that is too low, by reason.",
+            "No token, an invalid token, or a role that is too low, by reason.",
             limits=above(5),
             runbook="TradingOpsAuthRefused",
         ),
@@ -229,20 +229,20 @@ REFUSED = row(
                 "{{component}}": "min by (component) "
                 "(trading_ops_certificate_expiry_timestamp_seconds) - time()"
             },
-            "TLS certificates that the reconciler has, or that other processes show to it. Empty "
-            "without TLS.",
+            "TLS certificates that the reconciler has, or that other processes present to it. "
+            "Empty without TLS.",
             limits=below(14 * 86400),
             runbook="TradingOpsCertificateExpiring",
         ),
         steps(
-            "Silences set by hand",
+            "Manual silences",
             "short",
             {
                 "covering {{bot}}": "max by (bot) (trading_ops_silences_covering)",
                 "too wide: {{reason}}": "max by (reason) (trading_ops_silences_too_wide)",
             },
-            "Active silences in Alertmanager that no acknowledgement set. What they match is "
-            "neither remediated nor paged.",
+            "Active silences in Alertmanager that were not created by an acknowledgement. Alerts "
+            "that they match are not remediated or paged.",
             limits=above(1),
             runbook="TradingOpsSilenceWide",
         ),
@@ -256,34 +256,35 @@ READINESS = row(
             "Readiness stage",
             "short",
             {"{{bot}}": "max by (bot) (trading_ops_readiness_stage)"},
-            "Stage of each bot's run, from 1; 0: it has no run. It falls when a criterion failed.",
+            "Stage of each bot's run, from 1; 0: no run. It decreases when a criterion fails.",
             runbook="TradingBotReadinessLost",
         ),
         lines(
-            "Hours that count",
+            "Credited hours",
             "s",
             {
                 "{{bot}}": "max by (bot) (trading_ops_readiness_credited_seconds)",
                 "{{bot}} sign-off due in": "max by (bot) "
                 "(trading_ops_readiness_sign_off_due_timestamp_seconds) - time()",
             },
-            "Time of operation with every criterion passed. It stands still while data is "
-            "missing, a criterion is unknown, or a sign-off is overdue.",
+            "Operating time with all criteria passed. It does not grow while data is missing, a "
+            "criterion is unknown, or a sign-off is overdue.",
         ),
         steps(
             "Criteria",
             "short",
             {"{{bot}} {{status}}": "sum by (bot, status) (trading_ops_readiness_criteria)"},
-            "Criteria in force. Unknown ones never pass.",
+            "Active criteria. Unknown ones never pass.",
         ),
         steps(
-            "Criteria that were passed and have failed",
+            "Regressed criteria",
             "short",
             {
                 "{{bot}}": "max by (bot) (trading_ops_readiness_criteria_regressed)",
                 "{{bot}} is held": "max by (bot) (trading_ops_readiness_held)",
             },
-            "And whether the run waits for a person after a step back from a live stage.",
+            "Criteria that had passed and now fail, and whether the run waits for approval after a "
+            "step back from a live stage.",
             limits=above(1),
             runbook="TradingBotReadinessLost",
         ),
@@ -293,8 +294,8 @@ READINESS = row(
 RECOVERY = Board(
     uid=links.RECOVERY,
     title="5 Reconciler and incidents",
-    question="What was broken, what did the reconciler do about it, what did it refuse to do and "
-    "why, how fast was it, and is it well itself?",
+    question="What failed, what did the reconciler do or refuse to do and why, how fast was it, "
+    "and is it healthy itself?",
     rows=(HEAD, DONE, REFUSED, READINESS, WATCHERS, JOBS, PATH),
     window="now-1h",
 )

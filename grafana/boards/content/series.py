@@ -1,4 +1,4 @@
-"""Colours of series that have the same meaning on every board, by the end of their name."""
+"""Colours of series with the same meaning on every board, by name suffix."""
 
 from grafana.boards.panels import BLUE, GREEN, PURPLE, RED, YELLOW
 

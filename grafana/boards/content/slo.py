@@ -1,4 +1,4 @@
-"""The objectives: what is left of each month's error budget, and how fast it burns."""
+"""SLOs: remaining error budgets and burn rates."""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -40,8 +40,7 @@ def _window(title: str, short: str, long: str, rate: float, what: str) -> Panel:
         title,
         "short",
         {"{{bot}} {{sloth_slo}}": f"topk(10, {_shortest(short, long)})"},
-        "How many times faster than the budget allows, in the window in which it is slower; the "
-        f"ten fastest. Above {rate:g}: {what}.",
+        f"Burn rate, the lower of both windows; the ten fastest. Above {rate:g}: {what}.",
         limits=above(rate),
         runbook=runbook,
     )
@@ -54,8 +53,8 @@ HEAD = row(
             "Budget left",
             "percentunit",
             "clamp_min(min(slo:period_error_budget_remaining:ratio), -1)",
-            "What is left of the month's error budget, for the worst bot and objective. Below 0 "
-            "the objective is missed. Time before the first measurement has spent nothing.",
+            "Remaining error budget of the month, for the worst bot and SLO. Below 0 the SLO is "
+            "missed. Time before the first measurement counts as good.",
             limits=below(0.25, 0.5),
             decimals=0,
             runbook="TradingErrorBudgetBurnFast",
@@ -64,7 +63,7 @@ HEAD = row(
             "Missed",
             "short",
             "sum(slo:period_error_budget_remaining:ratio < bool 0)",
-            "Objectives whose error budget is spent. Make no risky changes until it recovers.",
+            "SLOs with an exhausted error budget. Make no risky changes until it recovers.",
             limits=above(1),
             decimals=0,
             runbook="TradingErrorBudgetBurnSlow",
@@ -73,9 +72,9 @@ HEAD = row(
             "Fastest burn",
             "percentunit",
             f"max({FASTEST})",
-            "How near the burn rate is to the one that pages, in both windows of the alert: 5 min "
-            "and 1 h, or 30 min and 6 h. At 100 % TradingErrorBudgetBurnFast fires once there "
-            "are enough events.",
+            "Burn rate as a ratio of the paging threshold, in both windows of the alert: 5 min and "
+            "1 h, or 30 min and 6 h. At 100 % TradingErrorBudgetBurnFast fires if there are enough "
+            "events.",
             limits=above(0.5, 1),
             decimals=0,
             runbook="TradingErrorBudgetBurnFast",
@@ -84,7 +83,7 @@ HEAD = row(
             "Availability",
             "percentunit",
             '1 - max(slo:sli_error:ratio_rate30d{sloth_slo="availability"})',
-            "Share of the scrapes that the worst bot answered, over the month or since its first "
+            "Ratio of successful scrapes of the worst bot, over the month or since its first "
             "scrape.",
             limits=below(0.99, 0.999),
             decimals=3,
@@ -109,7 +108,7 @@ HEAD = row(
                     Column(unit="cps", decimals=2),
                 ),
             },
-            "One row for each bot and objective. Without events the figures are unknown.",
+            "One row per bot and SLO. Without events the values are unknown.",
             height=10,
             runbook="TradingErrorBudgetBurnSlow",
             value_links=(links.OF_THE_BOT,),
@@ -122,12 +121,14 @@ HEAD = row(
 BURNS = row(
     "Burn rates",
     (
-        _window("Pages: 5 minutes and 1 hour", "5m", "1h", FAST, "page: gone in two days"),
-        _window("Pages: 30 minutes and 6 hours", "30m", "6h", MEDIUM, "page: gone in five days"),
+        _window("Pages: 5 minutes and 1 hour", "5m", "1h", FAST, "page: budget spent in 2 days"),
+        _window(
+            "Pages: 30 minutes and 6 hours", "30m", "6h", MEDIUM, "page: budget spent in 5 days"
+        ),
     ),
     (
-        _window("Tickets: 2 hours and 1 day", "2h", "1d", SLOW, "make a ticket: gone in ten days"),
-        _window("Tickets: 6 hours and 3 days", "6h", "3d", SLOWEST, "make a ticket"),
+        _window("Tickets: 2 hours and 1 day", "2h", "1d", SLOW, "ticket: budget spent in 10 days"),
+        _window("Tickets: 6 hours and 3 days", "6h", "3d", SLOWEST, "ticket"),
     ),
 )
 
@@ -138,8 +139,8 @@ BUDGETS = row(
             "Budget by objective",
             "percentunit",
             {"{{bot}} {{sloth_slo}}": LEFT},
-            "Of each month's budget, not below -100 %. It rises only as old failures leave the "
-            "month.",
+            "Remaining for the month, not below -100 %. It recovers only as old failures leave the "
+            "window.",
             limits=below(0.25, 0.5),
             runbook="TradingErrorBudgetBurnSlow",
         ),
@@ -151,8 +152,7 @@ BUDGETS = row(
                 "slo:period_error_budget_remaining:ratio[6h], 7 * 24 * 3600) and "
                 "count_over_time(slo:period_error_budget_remaining:ratio[6h]) > 360), -1, 1)"
             },
-            "A straight line through the last six hours, not below -100 %. It is drawn once there "
-            "are three hours of history.",
+            "Linear forecast from the last 6 h, not below -100 %. Needs three hours of history.",
             limits=below(0, 0.25),
             runbook="TradingErrorBudgetBurnSlow",
         ),
@@ -160,7 +160,7 @@ BUDGETS = row(
             "Events",
             "cps",
             {"{{bot}} {{sloth_slo}}": f"max by ({BY}) (slo:sli_events:rate5m)"},
-            "What is judged, per second. Burn alerts wait for ten events.",
+            "Events per second that count for the SLO. Burn rate alerts need ten events.",
         ),
     ),
 )
@@ -168,8 +168,8 @@ BUDGETS = row(
 SLO = Board(
     uid=links.SLO,
     title="6 Objectives and error budgets",
-    question="Do the bots keep what was promised for a month, and if not, how fast is the rest of "
-    "the budget going?",
+    question="Do the bots meet their SLOs for the month, and how fast is the remaining error "
+    "budget burning?",
     rows=(HEAD, BURNS, BUDGETS),
     window="now-6h",
     refresh="30s",

@@ -1,4 +1,4 @@
-"""Trading and risk: what is held, what is lost, how much of each limit is used."""
+"""Trading and risk: positions, losses and usage of limits."""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -10,7 +10,7 @@ from grafana.boards.panels import BLUE, Axis, above, below, events, lines, row, 
 from grafana.boards.words import gain, last_known, most, quantiles, rate
 
 ALERTING = "daily_loss|total_drawdown|exposure"
-"""The limits that an alert is about; a bot may use the others to the full as it trades."""
+"""The limits with an alert; a bot may use the others in full."""
 
 HEAD = row(
     "",
@@ -22,7 +22,7 @@ HEAD = row(
             "Fleet loss",
             "percentunit",
             "max(fleet:trading_daily_loss:sum / on (currency) fleet:trading_daily_loss:limit)",
-            "Today's loss of all bots together as a share of its limit. At 100 % every bot is "
+            "Today's loss of all bots together as a ratio of its limit. At 100 % every bot is "
             "halted.",
             limits=above(0.8, 1),
             decimals=0,
@@ -34,7 +34,7 @@ HEAD = row(
             "Drift",
             "short",
             "count(trading_position_drift != 0) or max(trading_state >= 0) * 0",
-            "Positions in which a bot's records and its venue disagree, confirmed by a second "
+            "Positions that differ between a bot's records and its venue, confirmed by a second "
             "comparison.",
             limits=above(1),
             decimals=0,
@@ -44,7 +44,7 @@ HEAD = row(
             "Orphans",
             "short",
             "sum(trading_orphaned_orders)",
-            "Orphaned orders: orders at a venue that no bot knows. They may fill at any moment.",
+            "Orphaned orders: open at a venue, unknown to the bot. They may fill at any time.",
             limits=above(1),
             decimals=0,
             runbook="TradingBotOrphanedOrders",
@@ -53,8 +53,8 @@ HEAD = row(
             "Dead man",
             "s",
             f"min({last_known('trading_dead_man_switch_deadline_timestamp_seconds')} > 0) - time()",
-            "How long until the venue cancels a bot's orders, unless the bot renews the switch, "
-            "for the bot that is nearest. Below 0 the venue has cancelled them.",
+            "Time until the venue cancels a bot's orders unless the bot refreshes the switch, for "
+            "the bot with the least. Below 0 the venue has cancelled them.",
             limits=below(0, 5),
             decimals=1,
             runbook="TradingBotDown",
@@ -80,7 +80,7 @@ MONEY = row(
             "locale",
             most("trading_equity", "bot", "currency"),
             "Balances and positions at current prices, in units of the currency. The axis does not "
-            "begin at zero.",
+            "start at zero.",
             axis=Axis.FREE,
         ),
         lines(
@@ -90,8 +90,8 @@ MONEY = row(
                 **most("trading_realized_pnl", "bot", "currency", called="realized"),
                 **most("trading_unrealized_pnl", "bot", "currency", called="unrealized"),
             },
-            "Realized: of closed positions, after fees, since the bot's records began. "
-            "Unrealized: of open positions at current prices.",
+            "Realized: closed positions after fees, since the start of the bot's records. "
+            "Unrealized: open positions at current prices.",
             limits=below(0),
             axis=Axis.SIGNED,
         ),
@@ -99,35 +99,35 @@ MONEY = row(
             "Exposure by bot",
             "short",
             most("trading_exposure", "bot", "currency"),
-            "Value of all open positions without regard to their sign.",
+            "Gross exposure: absolute value of all open positions.",
             runbook="TradingBotExposureBreached",
         ),
     ),
     (
         lines(
-            "Lost today",
+            "Daily loss by bot",
             "short",
             {
                 **most("trading_daily_loss", "bot", "currency"),
                 "all {{currency}}": "fleet:trading_daily_loss:sum",
                 "limit of all {{currency}}": "fleet:trading_daily_loss:limit",
             },
-            "What each bot has lost since its trading day began, and all together against their "
-            "limit. Over it every bot is halted.",
+            "Loss of each bot since the start of its trading day, and of all bots with their "
+            "limit. Above the limit every bot is halted.",
             runbook="TradingFleetDailyLossBreached",
         ),
         lines(
-            "Below the best result",
+            "Drawdown by bot",
             "short",
             most("trading_drawdown", "bot", "currency"),
-            "How far each bot's result is below its highest, in units of the currency.",
+            "Drawdown of each bot from its peak, in units of the currency.",
             runbook="TradingBotDrawdownBreached",
         ),
         lines(
-            "Limits that alert",
+            "Limits with alerts",
             "percentunit",
             most(f'trading_risk_limit_used_ratio{{limit=~"{ALERTING}"}}', "bot", "limit"),
-            "Use of each bot's limits of daily loss, drawdown and exposure. Above 100 % an alert "
+            "Usage of each bot's limits of daily loss, drawdown and exposure. Above 100 % an alert "
             "fires.",
             limits=above(BREACHED),
             runbook="TradingBotDailyLossHigh",
@@ -150,8 +150,8 @@ ORDERS = row(
             "Orders denied",
             "short",
             gain("trading_order_denials_total", "code"),
-            "Orders that the bots themselves denied, by reason. A denied order is tried again at "
-            "each pass.",
+            "Orders denied by the bots themselves, by reason. A denied order is retried in each "
+            "pass.",
             limits=above(10, 50),
             runbook="TradingBotOrdersDenied",
         ),
@@ -160,7 +160,7 @@ ORDERS = row(
             "s",
             quantiles("trading_order_duration_seconds", "bot", window="1h", of=(95,)),
             "From submitting an order to the venue's acknowledgement, p95 over the last hour. The "
-            "objective is one second.",
+            "SLO is one second.",
             limits=above(0.5, 1),
             runbook="TradingBotOrdersSlow",
         ),
@@ -185,14 +185,14 @@ ORDERS = row(
             "Order limits",
             "percentunit",
             most(f'trading_risk_limit_used_ratio{{limit!~"{ALERTING}"}}', "bot", "limit"),
-            "Use of the other limits. A bot may use them in full, and denies the order that would "
+            "Usage of the other limits. A bot may use them in full, and denies orders that would "
             "exceed one.",
         ),
         events(
-            "Limits broken",
+            "Limit breaches",
             "short",
             gain("trading_risk_breaches_total", "bot", "limit"),
-            "Times that a limit was found broken, before an order or between orders.",
+            "Breaches of limits, found before an order or between orders.",
             limits=above(1),
             runbook="TradingBotDailyLossBreached",
         ),
@@ -204,8 +204,8 @@ ORDERS = row(
                 "{{bot}} upper": 'anomaly:upper_band{anomaly_name="exposure"}',
                 "{{bot}} lower": 'anomaly:lower_band{anomaly_name="exposure"}',
             },
-            "Exposure with the band of the last day: the mean and four standard deviations. For "
-            "information only: nothing acts on it.",
+            "Exposure with the band of the last day: mean and four standard deviations. "
+            "Informational only.",
             axis=Axis.FREE,
             runbook="TradingAnomaly",
         ),
@@ -215,7 +215,7 @@ ORDERS = row(
 TRADING = Board(
     uid=links.TRADING,
     title="2 Trading and risk",
-    question="What do the bots hold, what have they lost, how near are they to their limits, and "
-    "do their records agree with the venue?",
+    question="What are the bots' positions and losses, how close are they to their limits, and do "
+    "their records match the venue?",
     rows=(HEAD, MONEY, ORDERS, POSITIONS, BALANCES),
 )

@@ -1,4 +1,4 @@
-"""Venues and market data: as the exporter sees a venue from outside, and as its bots do."""
+"""Venues and market data, as seen by the exporter and by the bots."""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -30,7 +30,8 @@ HEAD = row(
             "Venues up",
             "percentunit",
             "avg(trading_venue_up)",
-            "Share of the venues that answer the exporter. Nothing acts on the bots of the others.",
+            "Ratio of venues that answer the exporter. Automation does not act on bots of the "
+            "others.",
             limits=below(1),
             runbook="TradingVenueDown",
         ),
@@ -38,7 +39,7 @@ HEAD = row(
             "Probe time",
             "s",
             "max(trading_venue_probe_duration_seconds)",
-            "How long the slowest venue took to answer the exporter.",
+            "Duration of the slowest venue's probe.",
             limits=above(0.5, 2),
             runbook="TradingVenueDown",
         ),
@@ -46,9 +47,9 @@ HEAD = row(
             "Clock skew",
             "s",
             "max(abs(trading_venue_clock_skew_seconds) or abs(trading_clock_skew_seconds))",
-            "The largest difference between a venue's clock and a host's, as the exporter and the "
-            "bots measure it. Venues round their time to whole seconds, so up to one second is no "
-            "skew. Nonces and signatures depend on it.",
+            "Largest difference between a venue's clock and a host's, measured by the exporter and "
+            "the bots. Venues round their time to whole seconds, so up to one second is normal. "
+            "Nonces and signatures depend on it.",
             limits=above(1, 2),
             decimals=2,
             runbook="TradingVenueClockSkewed",
@@ -58,7 +59,7 @@ HEAD = row(
             "percentunit",
             f"sum(rate(trading_venue_requests_total{NOT_OK}[$__rate_interval])) "
             "/ sum(rate(trading_venue_requests_total[$__rate_interval]))",
-            "Share of all bots' calls that failed or were throttled.",
+            "Ratio of all bots' requests that failed or were throttled.",
             limits=above(0.05, 0.1),
             decimals=1,
             runbook="TradingBotVenueErrorsHigh",
@@ -67,7 +68,7 @@ HEAD = row(
             "Price age",
             "s",
             f"time() - min({last_known('trading_market_data_timestamp_seconds')})",
-            "Time since the newest price of the bot that is furthest behind.",
+            "Age of the newest price, for the worst bot.",
             limits=above(3, 5),
             decimals=1,
             runbook="TradingBotMarketDataStale",
@@ -77,7 +78,7 @@ HEAD = row(
             "s",
             "histogram_quantile(0.95, sum by (le) "
             "(bot:trading_market_data_latency_seconds_bucket:rate2m))",
-            "From the venue's time stamp to the bot, p95. The objective is 50 ms.",
+            "From the venue's timestamp to the bot, p95. The SLO is 50 ms.",
             limits=above(0.05, 1),
             runbook="TradingBotMarketDataSlow",
         ),
@@ -85,41 +86,41 @@ HEAD = row(
 )
 
 OUTSIDE = row(
-    "The venue from outside",
+    "Venue probes",
     (
         timeline(
             "Venue answers",
             "max by (venue) (trading_venue_up)",
             "{{venue}}",
-            "Whether it answers the exporter's probe, each second.",
+            "Whether it answers the exporter's probe, every second.",
             limits=below(1),
             runbook="TradingVenueDown",
         ),
         lines(
-            "Time of a probe",
+            "Probe duration",
             "s",
             most("trading_venue_probe_duration_seconds", "venue"),
-            "How long the venue took to answer.",
+            "Duration of the exporter's probe.",
             limits=above(0.5, 2),
             runbook="TradingVenueDown",
         ),
         lines(
-            "Clock of the venue",
+            "Venue clock skew",
             "s",
             {
                 **most("trading_venue_clock_skew_seconds", "venue", called="for the exporter"),
                 "{{venue}} for {{bot}}": "max by (venue, bot) (trading_clock_skew_seconds)",
             },
-            "The venue's clock minus this host's, by the exporter's probe and by each bot. The "
-            "sawtooth comes from the venue's rounding to whole seconds.",
+            "The venue's clock minus this host's, measured by the exporter and by each bot. The "
+            "sawtooth is the venue's rounding to whole seconds.",
             limits=apart(2),
             runbook="TradingVenueClockSkewed",
         ),
         lines(
-            "Since its last good answer",
+            "Time since the last successful probe",
             "s",
             age("trading_venue_last_success_timestamp_seconds", "venue"),
-            "Time since the exporter's probe was last answered well.",
+            "Time since the exporter's probe last succeeded.",
             limits=above(3, 7),
             runbook="TradingVenueDown",
         ),
@@ -130,8 +131,8 @@ OUTSIDE = row(
             f"max by (venue) ({RESTRICTED} or {MAINTENANCE} * 2) "
             "and on (venue) max by (venue) (trading_venue_status) == 1",
             "{{venue}}",
-            "Restricted: the venue takes only some orders, as cancel_only or post_only. During "
-            "maintenance nothing acts on its bots.",
+            "Restricted: the venue accepts only some orders, such as cancel_only or post_only. "
+            "Automation does not act on its bots during maintenance.",
             states=(
                 ("0", "online", GREEN),
                 ("1", "restricted", YELLOW),
@@ -144,7 +145,7 @@ OUTSIDE = row(
             "Open markets",
             "min by (venue, symbol) (trading_venue_market_open)",
             "{{venue}} {{symbol}}",
-            "Whether a symbol is traded now. Where it is not, its price stands still.",
+            "Whether a symbol is open for trading. If not, its price does not change.",
             states=(("0", "closed", YELLOW), ("1", "open", GREEN)),
             limits=below(1),
             runbook="TradingMarketClosed",
@@ -153,7 +154,7 @@ OUTSIDE = row(
 )
 
 CALLS = row(
-    "The bots' calls",
+    "Requests of the bots",
     (
         lines(
             "Requests",
@@ -164,18 +165,18 @@ CALLS = row(
             runbook="TradingBotRateLimited",
         ),
         lines(
-            "Time of a request",
+            "Request latency",
             "s",
             quantiles("trading_venue_request_duration_seconds", "endpoint", of=(95,)),
-            "From sending a request to its answer or failure, p95. The objective is 100 ms.",
+            "From sending a request to its response or failure, p95. The SLO is 100 ms.",
             limits=above(0.1, 1),
             runbook="TradingErrorBudgetBurnFast",
         ),
         lines(
-            "Use of the rate limit",
+            "Rate limit usage",
             "percentunit",
             most("trading_venue_rate_limit_used_ratio", "bot", "group"),
-            "By group of endpoints, where the venue reports it.",
+            "By endpoint group, if the venue reports it.",
             limits=above(0.5, 0.8),
             runbook="TradingBotRateLimitHigh",
         ),
@@ -188,14 +189,14 @@ CALLS = row(
                 **rate("trading_nonces_issued_total", "bot", called="issued"),
                 **rate("trading_nonces_refused_total", "bot", called="refused"),
             },
-            "Signed requests per second, and those that the venue refused for their nonce.",
+            "Signed requests per second, and those rejected for an invalid nonce.",
             runbook="TradingBotNonceRefused",
         ),
         events(
             "Nonce resynchronizations",
             "short",
             gain("trading_nonce_resyncs_total", "bot"),
-            "Times that the issuer of nonces jumped ahead after a refusal.",
+            "Nonce resynchronizations after a rejection.",
             limits=above(1, 3),
             runbook="TradingBotNonceRefused",
         ),
@@ -203,7 +204,7 @@ CALLS = row(
             "Session restarts",
             "short",
             gain("trading_venue_session_restarts_total", "bot"),
-            "HTTP sessions with the venue after the first one.",
+            "HTTP sessions with the venue opened after the first.",
             limits=above(1, 3),
             runbook="TradingBotBrokerDisconnected",
         ),
@@ -217,16 +218,16 @@ FEED = row(
             "Age of the newest tick",
             "s",
             age("trading_market_data_timestamp_seconds", "bot", "symbol"),
-            "Time since the last tick of each symbol. All symbols of a bot beyond 5 s raise "
-            "TradingBotMarketDataStale.",
+            "Time since the last tick of each symbol. TradingBotMarketDataStale fires when all "
+            "symbols of a bot exceed 5 s.",
             limits=above(3, 5),
             runbook="TradingBotMarketDataStale",
         ),
         lines(
-            "Latency of ticks",
+            "Tick latency",
             "s",
             quantiles("trading_market_data_latency_seconds", "bot", of=(95,)),
-            "From the venue's time stamp to the bot, p95.",
+            "From the venue's timestamp to the bot, p95.",
             limits=above(0.05, 1),
             runbook="TradingBotMarketDataSlow",
         ),
@@ -234,7 +235,7 @@ FEED = row(
             "Ticks",
             "cps",
             rate("trading_market_data_messages_total", "bot"),
-            "Per second. Zero with an open connection is the fault that this row is about.",
+            "Per second. Zero with an open connection means a stalled feed.",
             runbook="TradingBotMarketDataStale",
         ),
     ),
@@ -246,14 +247,14 @@ FEED = row(
                 "{{symbol}} {{bot}}": "max by (bot, symbol) (trading_market_data_price) "
                 "/ max by (bot, symbol) (avg_over_time(trading_market_data_price[1h])) - 1"
             },
-            "Difference of each price from its mean of the past hour. A flat line is suspicious.",
+            "Deviation of each price from its mean of the past hour. A flat line is suspicious.",
             axis=Axis.FREE,
         ),
         events(
             "Feed reconnections",
             "short",
             gain("trading_market_data_reconnects_total", "bot"),
-            "Connections of the feed after the first one.",
+            "Reconnects of the market data feed.",
             limits=above(1, 3),
             runbook="TradingBotMarketDataStale",
         ),
@@ -261,7 +262,7 @@ FEED = row(
             "Gaps in the private feed",
             "short",
             gain("trading_account_feed_gaps_total", "bot", "channel"),
-            "Gaps in the messages' sequence numbers. After each one the bot reads its orders by "
+            "Gaps in the sequence numbers of messages. After each one the bot reads its orders by "
             "REST.",
             limits=above(1, 3),
             runbook="TradingBotBalanceStale",
@@ -272,7 +273,7 @@ FEED = row(
 VENUE = Board(
     uid=links.VENUE,
     title="4 Venue and market data",
-    question="Is it the venue, the way to it, or our side? Does every bot get its prices, and in "
+    question="Is it the venue, the network or our side? Does every bot get its prices, and in "
     "time?",
     rows=(HEAD, OUTSIDE, CALLS, FEED),
 )

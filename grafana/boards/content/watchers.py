@@ -1,11 +1,11 @@
-"""The watchers, watched: the reconciler's own health, and the way of an alert to it."""
+"""Meta-monitoring: the reconciler's own health, and the path of an alert to it."""
 
 from grafana.boards.content.series import OF_NOTIFICATIONS
 from grafana.boards.panels import GREEN, RED, above, below, events, lines, row, steps, timeline
 from grafana.boards.words import age, gain, least, most, quantiles, rate
 
 WATCHERS = row(
-    "Health of the reconciler",
+    "Reconciler health",
     (
         lines(
             "Age of the last poll",
@@ -14,24 +14,24 @@ WATCHERS = row(
                 **age("trading_ops_poll_last_success_timestamp_seconds", "source"),
                 "watchdog": "time() - max(trading_ops_watchdog_last_seen_timestamp_seconds > 0)",
             },
-            "Time since it last read Prometheus and Alertmanager (every 15 s), and since it saw "
-            "Watchdog (every 60 to 75 s; missing after 180).",
+            "Time since it last polled Prometheus and Alertmanager (every 15 s), and since it "
+            "received Watchdog (every 60 to 75 s; missing after 180).",
             limits=above(90, 180),
             runbook="TradingOpsWatchdogMissing TradingOpsPollFailing TradingOpsValueImpossible",
         ),
         lines(
-            "Time of a pass",
+            "Pass duration",
             "s",
             quantiles("trading_ops_reconcile_duration_seconds"),
-            "One pass of its loop.",
+            "Duration of a reconcile pass.",
             limits=above(0.5, 5),
             runbook="TradingOpsReconcilerStuck",
         ),
         lines(
-            "Time of a commit",
+            "Commit duration",
             "s",
             quantiles("trading_ops_writer_commit_duration_seconds"),
-            "One transaction, whatever the number of its requests.",
+            "Duration of a transaction, which may contain many requests.",
             limits=above(0.1, 1),
             runbook="TradingOpsReconcilerStuck",
         ),
@@ -41,11 +41,11 @@ WATCHERS = row(
             {
                 "notifications {{state}}": "max by (state) (trading_ops_webhook_queue_length)",
                 "requests to the writer": "max(trading_ops_writer_queue_requests)",
-                "holds not stored yet": "max(trading_ops_holds_not_stored)",
+                "unstored holds": "max(trading_ops_holds_not_stored)",
                 "messages {{state}}": "max by (state) (trading_ops_messages_unsent)",
             },
-            "Stored notifications, requests to write, holds that only the journal has; messages "
-            "that wait or were given up.",
+            "Stored notifications, writer requests, holds that are only in the journal, and "
+            "waiting or dead messages.",
             limits=above(10, 50),
             runbook="TradingOpsWebhookBacklog TradingOpsHoldsNotStored TradingOpsMessagesFailing",
         ),
@@ -63,7 +63,8 @@ WATCHERS = row(
             "Background tasks: time since last success",
             "s",
             age("trading_ops_task_last_success_timestamp_seconds", "task"),
-            "Of each task of the reconciler. Each is a few seconds, but for the anchors' minute.",
+            "By background task of the reconciler. A few seconds, except for the audit anchor (1 "
+            "min).",
             limits=above(60, 90),
             runbook="TradingOpsTaskStalled",
         ),
@@ -71,38 +72,38 @@ WATCHERS = row(
             "Age of the audit anchor",
             "s",
             age("trading_ops_audit_anchor_timestamp_seconds", "instance"),
-            "Time since the head of the audit chain was written outside the database; each minute.",
+            "Time since the audit chain head was last anchored outside the database, every minute.",
             limits=above(120, 600),
             runbook="TradingOpsAuditNotAnchored TradingOpsAuditHistoryChanged",
         ),
         lines(
-            "Memory of the watchers",
+            "Memory of the ops processes",
             "bytes",
             most(
                 "trading_process_resident_bytes"
                 '{process=~"reconciler|exporter|prometheus|alertmanager"}',
                 "process",
             ),
-            "Of the reconciler and of what it stands on, as the exporter sees their processes.",
+            "Of the reconciler and the processes it depends on, measured by the exporter.",
             limits=above(100 * 2**20, 300 * 2**20),
         ),
     ),
 )
 
 PATH = row(
-    "Path of an alert",
+    "Alert path",
     (
         timeline(
-            "Targets that answer",
+            "Targets up",
             "min by (job, instance) (up)",
             "{{job}} {{instance}}",
-            "Each target's scrapes, by job.",
+            "Scrapes of each target, by job.",
             limits=below(1),
             runbook="TradingOpsReconcilerDown TradingOpsExporterDown TradingOpsAlertmanagerDown "
             "TradingOpsPrometheusDown TradingOpsSupervisorDown TradingOpsNodeDown",
         ),
         events(
-            "Rules that failed or came too late",
+            "Failed or late rule evaluations",
             "short",
             {
                 "failed": "sum(increase("
@@ -110,7 +111,7 @@ PATH = row(
                 "missed": "sum(increase("
                 "prometheus_rule_group_iterations_missed_total[$__rate_interval]))",
             },
-            "A rule that is not evaluated neither fires nor resolves.",
+            "An alert whose rule is not evaluated does not fire or resolve.",
             limits=above(1, 10),
             runbook="TradingOpsRuleFailing",
         ),
@@ -119,33 +120,33 @@ PATH = row(
             "cps",
             rate("trading_ops_notifications_total", "result")
             | rate("trading_ops_alerts_ignored_total", called="alerts ignored"),
-            "By the reconciler, per second. Alertmanager sends refused ones again. Quarantined: "
-            "not understood. Ignored: alerts without our label page_after.",
+            "By the reconciler, per second. Alertmanager retries refused ones. Quarantined: cannot "
+            "be parsed. Ignored: alerts without the label page_after.",
             colors=OF_NOTIFICATIONS,
             runbook="TradingOpsNotificationsRefused TradingOpsNotificationQuarantined",
         ),
         events(
-            "Notifications that failed",
+            "Failed notifications",
             "short",
             gain("alertmanager_notifications_failed_total", "integration"),
-            "Notifications to on-call, by integration, of every Alertmanager.",
+            "Failed notifications to on-call, by integration, of every Alertmanager.",
             limits=above(1, 3),
             runbook="TradingOpsNotificationsFailing",
         ),
     ),
     (
         timeline(
-            "Prometheus took its configuration",
+            "Prometheus config reload",
             "min by (instance) (prometheus_config_last_reload_successful)",
             "{{instance}}",
-            "Whether the last change was loaded. After one that was not, it runs on with the old "
-            "one, and will not start.",
+            "Whether the last reload succeeded. After a failure it keeps the old configuration, "
+            "but will not start again.",
             states=(("0", "refused", RED), ("1", "loaded", GREEN)),
             limits=below(1),
             runbook="TradingOpsPrometheusConfigBad",
         ),
         timeline(
-            "Clocks that stepped",
+            "Clock steps",
             "max by (clock) (trading_ops_clock_stepped)",
             "{{clock}}",
             "A clock stepped within the last 5 min, or differs from the reconciler's by a minute.",
@@ -160,15 +161,15 @@ PATH = row(
                 **least(
                     "prometheus_notifications_alertmanagers_discovered",
                     "instance",
-                    called="Alertmanagers known",
+                    called="Known Alertmanagers",
                 ),
                 **gain(
                     "prometheus_notifications_errors_total",
                     "instance",
-                    called="failed sendings or alerts",
+                    called="failed or dropped alerts",
                 ),
             },
-            "Those that it knows; at none people hear of nothing. And what it failed to send.",
+            "Known Alertmanagers: at 0 no one is notified. And alerts that it failed to send.",
             runbook="TradingOpsAlertsUndelivered",
         ),
         steps(

@@ -161,7 +161,7 @@ async def test_started_while_postgresql_is_away(
         assert time.monotonic() - began < 30
         words = ["halt", "alpha", "--reason", "odd fills", "--owner", "ada"]
         assert await asyncio.to_thread(run, words) == ExitCode.OK
-        assert "Ordering the bot directly" in capsys.readouterr().err
+        assert "to the bot directly" in capsys.readouterr().err
         assert bot.state == "halted"
         await asyncio.to_thread(cluster.start)
         async with build(there, registry) as reconciler:

@@ -145,7 +145,7 @@ async def test_ready_means_that_the_loop_comes_round(start: Start) -> None:
             running.loop.passed_at = clock.monotonic() - STUCK_SECONDS - 1
             async with running.client.get("/-/ready") as response:
                 text = await response.text()
-                return response.status == 503 and "does not come round" in text
+                return response.status == 503 and "stalled" in text
 
         await eventually(says_that_it_is_stuck)
 

@@ -30,60 +30,60 @@ DRIFT: tuple[Metric, ...] = (
         vital=True,
         help="Position in our records minus the venue's, in base currency, once confirmed by a "
         "second read with no order in flight.",
-        why="The bot decides on a position that it does not have.",
+        why="The bot makes decisions on a wrong position.",
     ),
     bot_gauge(
         name="trading_balance_drift",
         labels=("currency",),
         help="Balance in our records minus the venue's, in units of the currency.",
-        why="Fees, deposits or somebody else's trades that the records do not know.",
+        why="Fees, deposits or trades of other clients that the records miss.",
     ),
     bot_gauge(
         name="trading_orphaned_orders",
         vital=True,
-        help="Orders that rest at the venue and that our records do not know.",
-        why="They may fill at any moment, and nobody manages them.",
+        help="Orphaned orders: open at the venue, unknown to our records.",
+        why="They may fill at any time, and no bot manages them.",
     ),
     bot_gauge(
         name="trading_missing_orders",
         vital=True,
-        help="Orders that are open in our records and that the venue does not know.",
-        why="The bot counts on orders that are not there.",
+        help="Missing orders: open in our records, unknown to the venue.",
+        why="The bot relies on orders that do not exist.",
     ),
     bot_gauge(
         name="trading_recovery_complete",
         vital=True,
-        help="1 when the comparison with the venue at the start ended well, 0 until then; absent "
-        "where none is made.",
-        why="A bot that stays at 0 does not trade: what it found must be settled by a person.",
+        help="1 once the startup reconciliation with the venue succeeded, else 0; absent if the "
+        "bot makes none.",
+        why="A bot that stays at 0 does not trade: it found a difference that needs a person.",
     ),
     bot_gauge(
         name="trading_startup_reconciliation_duration_seconds",
         unit="seconds",
-        help="How long the comparison with the venue at the start took until it ended well; absent "
+        help="Duration of the startup reconciliation with the venue until it succeeded; absent "
         "until then.",
-        why="The time after a restart in which the bot looks after nothing new.",
+        why="The time after a restart in which the bot opens nothing new.",
     ),
     bot_gauge(
         name="trading_reconciliation_timestamp_seconds",
         unit="seconds",
         vital=True,
-        help="Time of the last whole comparison with the venue, since the epoch; absent until one.",
-        why="No drift is only good news while somebody looks.",
+        help="Time of the last complete comparison with the venue, Unix time; absent before that.",
+        why="No drift means nothing without recent comparisons.",
     ),
     bot_counter(
         name="trading_reconciliations_total",
         labels=("result",),
         values={"result": COMPARISONS},
-        help="Comparisons with the venue by result; a failed one says nothing about positions.",
-        why="Comparisons that fail or always heal something point to a fault in the records.",
+        help="Comparisons with the venue by result; a failed one does not check positions.",
+        why="Comparisons that fail, or always fix something, mean that the records have a bug.",
     ),
     bot_counter(
         name="trading_discrepancies_total",
         labels=("cause",),
         values={"cause": DISCREPANCIES},
-        help="Differences from the venue that were found, by cause.",
-        why="Tells what happened while the bot was down, or beside it.",
+        help="Differences found between our records and the venue, by cause.",
+        why="Shows what happened while the bot was down, or through other clients.",
     ),
 )
 

@@ -23,7 +23,7 @@ PROCESS_METRICS: tuple[Metric, ...] = (
         name="process_start_time_seconds",
         unit="seconds",
         help="Start time of the process since unix epoch in seconds.",
-        why="The kernel's word on a restart.",
+        why="Detects restarts, from the kernel.",
     ),
     Metric(
         name="process_cpu_seconds_total",
@@ -31,7 +31,7 @@ PROCESS_METRICS: tuple[Metric, ...] = (
         owner=Owner.PROCESS,
         unit="seconds",
         help="Total user and system CPU time spent in seconds.",
-        why="A busy loop shows.",
+        why="Shows a busy loop.",
     ),
     _gauge(
         name="process_open_fds",

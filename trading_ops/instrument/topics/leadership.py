@@ -12,19 +12,19 @@ LEADERSHIP: tuple[Metric, ...] = (
     bot_gauge(
         name="trading_bot_leader",
         vital=True,
-        help="1 while this instance may submit orders, 0 while it is a standby or unsure.",
-        why="Summed over a bot's instances it is 1: at 0 nobody trades, above it two would.",
+        help="1 if this instance is the leader and may submit orders, else 0.",
+        why="The sum over a bot's instances must be 1: 0 is no leader, 2 is split brain.",
     ),
     bot_gauge(
         name="trading_bot_lease_renewal_timestamp_seconds",
         unit="seconds",
-        help="Time of the leader's last renewal of its lease, since the epoch.",
-        why="Older than two renewals: the database is slow or away, and the leader soon stops.",
+        help="Time of the leader's last lease renewal, Unix time.",
+        why="Older than two intervals: the database is slow or down; the leader will step down.",
     ),
     bot_counter(
         name="trading_bot_takeovers_total",
-        help="Times that this process took the lease over and began to lead: none or one.",
-        why="A change that nobody made is an instance that died, froze or was cut off.",
+        help="Times that this process became leader: 0 or 1.",
+        why="An unplanned change means that an instance crashed, froze or was partitioned.",
     ),
 )
 

@@ -15,7 +15,7 @@ LOGS: tuple[Metric, ...] = (
         labels=("level",),
         values={"level": LEVELS},
         help="Messages logged, by level.",
-        why="A burst of errors is often the first thing that a fault does.",
+        why="A burst of errors is often the first sign of a fault.",
     ),
     bot_counter(
         name="trading_log_bytes_total",
@@ -27,8 +27,8 @@ LOGS: tuple[Metric, ...] = (
     ),
     bot_counter(
         name="trading_log_lines_dropped_total",
-        help="Lines that were never written: the disk was full or too slow for what waited.",
-        why="What happened meanwhile is in no log; the events in the records still tell it.",
+        help="Lines dropped because the disk was full or too slow.",
+        why="The log has a gap; the event log is still complete.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Market data: how old, how late, how much of it."""
+"""Market data: age, latency and volume."""
 
 from bisect import bisect_left
 from typing import TYPE_CHECKING
@@ -21,32 +21,32 @@ MARKET_DATA: tuple[Metric, ...] = (
         unit="seconds",
         labels=("symbol",),
         vital=True,
-        help="Time at which the last ticker was received, since the epoch; the start until then.",
-        why="A feed that is open but silent stops it, and the bot trades on old prices.",
+        help="Time of the last received ticker, Unix time; the process start until the first.",
+        why="Detects a feed that is open but silent: the bot trades on stale prices.",
     ),
     bot_histogram(
         name="trading_market_data_latency_seconds",
         labels=("symbol",),
         buckets=TICK_BUCKETS,
-        help="Time from the venue's stamp on a ticker to its receipt.",
-        why="Late prices are wrong prices.",
+        help="Time from the venue's timestamp of a ticker to its receipt.",
+        why="Late prices lead to wrong decisions.",
     ),
     bot_gauge(
         name="trading_market_data_price",
         labels=("symbol",),
-        help="Price of the last ticker that carried one, in the symbol's quote currency.",
-        why="A price that jumps or freezes while messages come is a broken feed.",
+        help="Last ticker price, in the symbol's quote currency.",
+        why="A price that jumps or freezes while messages arrive means a broken feed.",
     ),
     bot_counter(
         name="trading_market_data_messages_total",
         labels=("symbol",),
         help="Tickers received.",
-        why="The rate shows a feed that thins out before it falls silent.",
+        why="A falling rate shows a feed that is about to fail.",
     ),
     bot_counter(
         name="trading_market_data_reconnects_total",
-        help="Connections of the market data feed that were made after the first one.",
-        why="A feed that reconnects all the time misses prices in between.",
+        help="Reconnects of the market data feed.",
+        why="A feed that reconnects often misses prices.",
     ),
 )
 

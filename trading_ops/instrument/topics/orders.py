@@ -1,4 +1,4 @@
-"""Orders: how they end, why they are denied, how long they take."""
+"""Orders: outcomes, denials and latencies."""
 
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ DENIALS = (
     "risk_order_rate",
 )
 
-# An order that takes what is there is filled within the objective of 1 s, one that rests in hours.
+# A taker order fills within the objective of 1 s, a resting order within hours.
 FILL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 
 ORDERS: tuple[Metric, ...] = (
@@ -38,42 +38,42 @@ ORDERS: tuple[Metric, ...] = (
         labels=("outcome",),
         values={"outcome": OUTCOMES},
         exemplar="order_id",
-        help="Orders by how they ended; denied ones never left the bot.",
-        why="Rejections and denials where fills are expected mean that the bot does not trade.",
+        help="Orders by outcome; denied ones were never sent.",
+        why="Rejections and denials instead of fills mean that the bot does not trade.",
     ),
     bot_counter(
         name="trading_order_denials_total",
         labels=("code",),
         values={"code": DENIALS},
         exemplar="order_id",
-        help="Orders that the bot's own gate denied, by reason.",
-        why="Tells which guard holds the bot back.",
+        help="Orders denied by the bot's own risk checks, by reason.",
+        why="Shows which check blocks orders.",
     ),
     bot_histogram(
         name="trading_order_duration_seconds",
         exemplar="order_id",
         help="Time from submitting an order to the venue's acknowledgement.",
-        why="Slow acknowledgements come before lost ones.",
+        why="Acknowledgements slow down before they get lost.",
     ),
     bot_gauge(
         name="trading_open_orders",
         vital=True,
-        help="Own orders that rest at the venue.",
-        why="Orders that stay while the bot is down are risk that nobody watches.",
+        help="The bot's open orders at the venue.",
+        why="Open orders of a bot that is down are unmanaged risk.",
     ),
     bot_gauge(
         name="trading_dead_man_switch_deadline_timestamp_seconds",
         unit="seconds",
         vital=True,
-        help="Time at which the venue cancels all orders unless wound again; 0 while not armed.",
-        why="In the past while orders are open: nothing would cancel them if the bot died.",
+        help="Time at which the dead-man switch cancels all orders, Unix time; 0: not armed.",
+        why="In the past while orders are open: no one would cancel them if the bot crashed.",
     ),
     bot_histogram(
         name="trading_order_fill_duration_seconds",
         buckets=FILL_BUCKETS,
         exemplar="order_id",
         help="Time from submitting an order to its last fill.",
-        why="The objective is on the order done, not on its receipt.",
+        why="The SLO is on the fill, not on the acknowledgement.",
     ),
 )
 

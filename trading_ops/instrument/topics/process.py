@@ -1,4 +1,4 @@
-"""The bot's process: what runs, since when, and whether its loop gets on."""
+"""The bot's process: build, start time and progress of its loop."""
 
 import time
 from collections.abc import Callable
@@ -17,65 +17,65 @@ PROCESS_OF_A_BOT: tuple[Metric, ...] = (
     bot_gauge(
         name="trading_bot_info",
         labels=("version", "mode"),
-        help="1; tells the build, and the mode: paper or live. A mode that was left stays as 0.",
-        why="A deployment that did not arrive, or a live bot where a paper one was meant.",
+        help="1 for the current build and mode (paper or live); 0 for a previous mode.",
+        why="Shows a failed deployment, or a live bot that should be paper.",
     ),
     bot_gauge(
         name="trading_bot_start_timestamp_seconds",
         unit="seconds",
         vital=True,
-        help="Time at which this process of the bot started, since the epoch.",
-        why="Changes at every restart: crash loops show, and a restart is proven.",
+        help="Start time of the bot's process, Unix time.",
+        why="Changes at every restart: shows crash loops and confirms restarts.",
     ),
     bot_gauge(
         name="trading_bot_heartbeat_timestamp_seconds",
         unit="seconds",
         vital=True,
-        help="Time of the last whole trading pass, since the epoch; the start until the first one.",
-        why="Work done: a process that is alive but does not trade stops it.",
+        help="Time of the last complete trading pass, Unix time; process start before the first.",
+        why="Detects a process that is alive but does not trade.",
     ),
     bot_gauge(
         name="trading_bot_last_exit",
         labels=("how",),
         values={"how": ENDS},
-        help="1 for how the life before this one ended, as the bot's records tell; absent where "
+        help="1 for how the previous process exited, according to the bot's records; absent where "
         "none are kept.",
-        why="A crash that a service manager mended at once leaves no other trace.",
+        why="A crash followed by an immediate restart leaves no other trace.",
     ),
     bot_counter(
         name="trading_bot_unclean_starts_total",
-        help="Starts after a life that did not end in order, counted in the bot's records.",
-        why="A crash loop is one number that grows, over all restarts.",
+        help="Starts after an unclean exit, according to the bot's records.",
+        why="A crash loop makes it grow.",
     ),
     bot_gauge(
         name="trading_event_loop_lag_seconds",
         unit="seconds",
         vital=True,
-        help="Time for which the bot's event loop last let a callback wait; grows while stuck.",
+        help="Last measured delay of a callback in the bot's event loop; grows while blocked.",
         why="A blocked loop delays every order and cancel.",
     ),
     bot_gauge(
         name="trading_memory_uss_bytes",
         unit="bytes",
-        help="Memory that belongs to this process alone, read at most once a minute.",
-        why="A slope over days is a leak; it ends in the kernel killing the bot.",
+        help="Unique set size (USS) of the process, read at most once a minute.",
+        why="A slope over days is a leak, which ends in an OOM kill.",
     ),
     bot_counter(
         name="trading_agent_refused_total",
-        help="Requests that the agent refused because of their token.",
-        why="A client with an old token, or someone who tries tokens.",
+        help="Requests that the agent rejected because of their token.",
+        why="A client with an old token, or someone guessing tokens.",
     ),
     bot_gauge(
         name="trading_load_throttle_factor",
-        help="By how much the pauses between passes and probes are stretched; 1: not at all; "
-        "absent where that cannot be done.",
-        why="A bot that trades slowly because it was told to looks like one that is slow.",
+        help="Factor by which the intervals between passes and probes are extended; 1: not "
+        "throttled; absent if the bot does not support it.",
+        why="Distinguishes a throttled bot from a slow one.",
     ),
     bot_counter(
         name="trading_undeclared_label_values_total",
         labels=("metric",),
-        help="Label values that were not declared and went to the series `other`, by metric.",
-        why="Somebody forgot to declare a symbol or an endpoint, or the venue invents new ones.",
+        help="Undeclared label values that were recorded as `other`, by metric.",
+        why="A symbol or endpoint is not declared, or the venue added new ones.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Processes of a host that the exporter watches from outside, each by the name it was given."""
+"""Processes of a host that the exporter monitors, by configured name."""
 
 from functools import partial
 
@@ -9,37 +9,37 @@ _gauge = partial(exporter_gauge, labels=("process",))
 PROCESSES: tuple[Metric, ...] = (
     _gauge(
         name="trading_process_up",
-        help="1 when the process runs, else 0; a zombie does not run.",
-        why="Tells of what has no metrics of its own: a Freqtrade, a database, a script.",
+        help="1 if the process is running, else 0; a zombie counts as not running.",
+        why="Covers processes without metrics: a Freqtrade, a database, a script.",
     ),
     exporter_counter(
         name="trading_process_cpu_seconds_total",
         unit="seconds",
         labels=("process",),
-        help="Processor time that the process took, without its children.",
-        why="A whole processor for long is a loop that never waits.",
+        help="CPU time of the process, without its children.",
+        why="One full CPU for long is a busy loop.",
     ),
     _gauge(
         name="trading_process_resident_bytes",
         unit="bytes",
-        help="Memory of the process that is in RAM, shared pages included.",
-        why="What the kernel looks at when it must kill somebody.",
+        help="Resident memory (RSS) of the process, including shared pages.",
+        why="The OOM killer uses it to select a process.",
     ),
     _gauge(
         name="trading_process_unique_bytes",
         unit="bytes",
-        help="Memory that belongs to the process alone, read at most once a minute.",
+        help="Unique set size (USS) of the process, read at most once a minute.",
         why="A slope over days is a leak.",
     ),
     _gauge(
         name="trading_process_open_files",
-        help="Files and connections that the process has open.",
+        help="Open file descriptors of the process.",
         why="A slope is a leak of connections or files.",
     ),
     _gauge(
         name="trading_process_open_files_limit",
-        help="Most files that the process may have open; absent when there is no limit.",
-        why="At the limit nothing can be opened: no connection, no log.",
+        help="Maximum open file descriptors of the process; absent if unlimited.",
+        why="At the limit the process cannot open files or connections.",
     ),
     _gauge(
         name="trading_process_threads",
@@ -49,7 +49,7 @@ PROCESSES: tuple[Metric, ...] = (
     _gauge(
         name="trading_process_start_timestamp_seconds",
         unit="seconds",
-        help="Time at which the process began, since the epoch.",
-        why="Changes at every restart: crash loops show.",
+        help="Start time of the process, Unix time.",
+        why="Changes at every restart: shows crash loops.",
     ),
 )

@@ -14,26 +14,26 @@ QUEUES: tuple[Metric, ...] = (
     bot_gauge(
         name="trading_queue_depth",
         labels=("queue",),
-        help="Items that wait in a queue; NaN when it could not be read.",
-        why="A queue that grows: what takes from it is slower than what puts in.",
+        help="Items in a queue; NaN if it could not be read.",
+        why="A growing queue: its consumer is slower than its producer.",
     ),
     bot_gauge(
         name="trading_queue_capacity",
         labels=("queue",),
-        help="Items that a queue can hold; absent when there is no bound.",
-        why="The measure for the depth; without a bound the memory is the bound.",
+        help="Capacity of a queue; absent if unbounded.",
+        why="The limit for the depth; an unbounded queue can exhaust memory.",
     ),
     bot_histogram(
         name="trading_queue_wait_seconds",
         labels=("queue",),
-        help="Time that an item waited in a queue before it was taken.",
-        why="Old prices and late orders come from here.",
+        help="Time that an item waited in a queue.",
+        why="Long waits cause stale prices and late orders.",
     ),
     bot_counter(
         name="trading_queue_dropped_total",
         labels=("queue",),
-        help="Items that were dropped: the queue was full, or nobody waited for them any more.",
-        why="What is dropped was never acted upon.",
+        help="Items dropped: the queue was full, or the item was stale.",
+        why="Dropped items were never processed.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The bot's own limits: how much of each is used, and what is lost."""
+"""The bot's risk limits, losses and exposure."""
 
 import math
 from typing import TYPE_CHECKING
@@ -29,49 +29,49 @@ RISK: tuple[Metric, ...] = (
         unit="ratio",
         labels=("limit",),
         vital=True,
-        help="Use of a risk limit: 0 unused, 1 reached; absent until first checked.",
-        why="Near 1 the bot is about to be held back; above 1 a check was passed or came too late.",
+        help="Usage of a risk limit: 1 is the limit; absent before the first check.",
+        why="Near 1 the bot is about to be limited; above 1 a check failed or was too late.",
     ),
     bot_counter(
         name="trading_risk_breaches_total",
         labels=("limit",),
         values={"limit": LIMITS},
-        help="Times that a risk limit was found broken, before an order or between orders.",
-        why="Each one moved the bot to reducing or halted, or denied an order.",
+        help="Breaches of a risk limit, found before an order or between orders.",
+        why="Each one set the bot to reducing or halted, or denied an order.",
     ),
     bot_gauge(
         name="trading_daily_loss",
         labels=("currency",),
         vital=True,
-        help="Loss since the trading day began, open positions included; 0 in profit.",
-        why="The limit that ends a bad day before it becomes a bad week.",
+        help="Loss since the start of the trading day, including open positions; 0 in profit.",
+        why="Compared with the daily loss limit.",
     ),
     bot_gauge(
         name="trading_drawdown",
         labels=("currency",),
         vital=True,
-        help="Fall of the equity from its highest point so far, in units of the currency.",
-        why="The loss that the strategy has never had before is the one that matters.",
+        help="Drawdown of equity from its peak, in units of the currency.",
+        why="A new maximum drawdown means that the strategy behaves differently than before.",
     ),
     bot_gauge(
         name="trading_drawdown_ratio",
         unit="ratio",
         labels=("currency",),
         vital=True,
-        help="Fall of the equity from its highest point so far, as a share of that point.",
+        help="Drawdown of equity as a ratio of its peak.",
         why="Comparable between bots and accounts.",
     ),
     bot_gauge(
         name="trading_exposure",
         labels=("currency",),
         vital=True,
-        help="Value of all open positions without regard to their sign, in units of the currency.",
-        why="The money that a jump in price can take.",
+        help="Gross exposure: absolute value of all open positions, in units of the currency.",
+        why="The money at risk in a price jump.",
     ),
     bot_gauge(
         name="trading_open_positions",
-        help="Symbols in which a position is open.",
-        why="More than were meant to be held at once: something opened what it should not have.",
+        help="Number of symbols with an open position.",
+        why="More than expected: an unintended position was opened.",
     ),
 )
 

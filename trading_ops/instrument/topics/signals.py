@@ -1,4 +1,4 @@
-"""Signals: what a model or a strategy says, how late, and what stood in for it."""
+"""Signals of models and strategies: outcomes, latency and fallbacks."""
 
 import time
 from typing import TYPE_CHECKING
@@ -19,37 +19,37 @@ SIGNALS: tuple[Metric, ...] = (
         name="trading_signals_total",
         labels=("source", "outcome"),
         values={"outcome": SIGNAL_OUTCOMES},
-        help="Signals asked of a source, by how that ended; skipped while its breaker is open or "
-        "it has seen too little.",
-        why="A model that fails leaves the bot to its fallback.",
+        help="Signal requests to a source by outcome; skipped: its breaker is open or it has too "
+        "little data.",
+        why="If the model fails, the bot uses its fallback.",
     ),
     bot_histogram(
         name="trading_signal_duration_seconds",
         labels=("source",),
         buckets=SIGNAL_BUCKETS,
         exemplar="trace_id",
-        help="Time from asking a source for a signal to its answer or failure.",
-        why="A slow model decides on old prices.",
+        help="Duration of a signal request to a source, including failures.",
+        why="A slow model decides on stale prices.",
     ),
     bot_gauge(
         name="trading_signal_timestamp_seconds",
         unit="seconds",
         labels=("source",),
         vital=True,
-        help="Time of the last usable signal of a source, since the epoch; the start until then.",
-        why="The age tells a model that went silent.",
+        help="Time of a source's last valid signal, Unix time; the process start before the first.",
+        why="Its age shows a silent model.",
     ),
     bot_counter(
         name="trading_signal_fallbacks_total",
         labels=("source",),
-        help="Signals that the fallback gave in place of this source.",
-        why="The bot trades on its simple strategy, which is not what it was tested for.",
+        help="Signals that the fallback provided instead of this source.",
+        why="The bot trades on its fallback strategy.",
     ),
     bot_gauge(
         name="trading_signal_fallback_active",
         vital=True,
-        help="1 while the fallback decides, 0 while the source does; absent without a fallback.",
-        why="Tells what decides now.",
+        help="1 while the fallback is active, else 0; absent without a fallback.",
+        why="Shows which source is in use.",
     ),
 )
 

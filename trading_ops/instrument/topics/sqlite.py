@@ -1,4 +1,4 @@
-"""SQLite files, as the exporter sees them."""
+"""SQLite files, read by the exporter."""
 
 from functools import partial
 
@@ -22,82 +22,82 @@ _gauge = partial(exporter_gauge, labels=("database",))
 SQLITE: tuple[Metric, ...] = (
     _gauge(
         name="trading_sqlite_up",
-        help="1 when the file could be opened and its schema read, else 0.",
-        why="What the bot wants to remember is lost.",
+        help="1 if the file could be opened and its schema read, else 0.",
+        why="While 0, the bot cannot persist data.",
     ),
     exporter_gauge(
         name="trading_sqlite_failure",
         labels=("database", "reason"),
         values={"reason": SQLITE_FAILURES},
-        help="1 for the reason for which the file cannot be read; absent when it can.",
-        why="Whether to restore, to wait or to mend a permission depends on it.",
+        help="1 for the reason why the file cannot be read; absent if it can.",
+        why="Determines whether to restore, wait or fix a permission.",
     ),
     exporter_gauge(
         name="trading_sqlite_info",
         labels=("database", "journal_mode"),
-        help="1, with the journal mode as label.",
-        why="Without WAL every reader stops the writer.",
+        help="Always 1; the journal mode as a label.",
+        why="Without WAL, readers block the writer.",
     ),
     _gauge(
         name="trading_sqlite_read_duration_seconds",
         unit="seconds",
-        help="Time that the last reading took.",
-        why="A slow disk is slow for the bot as well.",
+        help="Duration of the last read.",
+        why="A slow disk also slows down the bot.",
     ),
     _gauge(
         name="trading_sqlite_size_bytes",
         unit="bytes",
         help="Size of the file.",
-        why="It grows until the disk is full.",
+        why="Unbounded growth fills the disk.",
     ),
     _gauge(
         name="trading_sqlite_wal_bytes",
         unit="bytes",
-        help="Size of the write-ahead log; 0 for none.",
-        why="Far above its usual size: a reader that never ends keeps it from beginning anew.",
+        help="Size of the write-ahead log; 0: none.",
+        why="Far above its usual size: a long-running reader blocks the checkpoint.",
     ),
     _gauge(
         name="trading_sqlite_modified_timestamp_seconds",
         unit="seconds",
-        help="Time at which the file or its write-ahead log was last written, since the epoch.",
-        why="A bot that trades writes.",
+        help="Last modification time of the file or its write-ahead log, Unix time.",
+        why="A trading bot writes regularly.",
     ),
     _gauge(
         name="trading_sqlite_pages",
         help="Pages of the database.",
-        why="The base for the free ones.",
+        why="The base for the ratio of free pages.",
     ),
     _gauge(
         name="trading_sqlite_free_ratio",
         unit="ratio",
-        help="Share of the pages that are free.",
-        why="A file that is mostly free can be vacuumed.",
+        help="Ratio of free pages.",
+        why="A mostly free file can be shrunk with VACUUM.",
     ),
     _gauge(
         name="trading_sqlite_tables",
         help="Tables in the schema.",
-        why="None: somebody replaced the database by an empty one.",
+        why="0: the database was replaced by an empty file.",
     ),
     _gauge(
         name="trading_sqlite_locked",
-        help="1 when the lock for writing was held without a gap during the last probe, else 0.",
-        why="Nobody else can write; a client has left a transaction open.",
+        help="1 if the write lock was held throughout the last probe, else 0.",
+        why="No one else can write; a client left a transaction open.",
     ),
     _gauge(
         name="trading_sqlite_check_ok",
-        help="1 when the last quick_check found nothing, 0 when it found damage.",
-        why="A damaged database is restored, not used.",
+        help="1 if the last quick_check passed, 0 if it found corruption.",
+        why="Restore a corrupt database from a backup.",
     ),
     _gauge(
         name="trading_sqlite_check_timestamp_seconds",
         unit="seconds",
-        help="Time at which a quick_check last came to its end, since the epoch; 0 for never.",
-        why="Damage since then is not known.",
+        help="End of the last complete quick_check, Unix time; 0: never.",
+        why="Later corruption is not detected yet.",
     ),
     _gauge(
         name="trading_sqlite_check_duration_seconds",
         unit="seconds",
-        help="Time that the last quick_check took.",
-        why="As it nears its limit, checks will be broken off.",
+        help="Duration of the last quick_check.",
+        why="Near its time limit, checks will be aborted.",
     ),
 )

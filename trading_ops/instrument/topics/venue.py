@@ -18,7 +18,7 @@ REQUEST_CODES = (
     "unauthorized",
     "refused",
 )
-"""How a request to a venue ended; `refused` is the venue's clear no to this one request."""
+"""Outcomes of a request to a venue; `refused`: rejected by the venue."""
 
 PRIVATE_CHANNELS = ("executions", "balances")
 
@@ -27,59 +27,59 @@ VENUE_CALLS: tuple[Metric, ...] = (
         name="trading_venue_requests_total",
         labels=("endpoint", "code"),
         values={"code": REQUEST_CODES},
-        help="Requests to the venue by how they ended.",
-        why="The share that is not ok is the venue's error rate as this bot sees it.",
+        help="Requests to the venue by outcome.",
+        why="The ratio that is not ok is the venue's error rate for this bot.",
     ),
     bot_histogram(
         name="trading_venue_request_duration_seconds",
         labels=("endpoint",),
         exemplar="trace_id",
-        help="Time from sending a request to the venue to its answer or failure.",
-        why="A venue that slows down is about to fail, or throttles us.",
+        help="Latency of requests to the venue, including failures.",
+        why="A slowing venue is about to fail or throttles us.",
     ),
     bot_counter(
         name="trading_venue_session_restarts_total",
         vital=True,
-        help="HTTP sessions with the venue that were made after the first one.",
-        why="Proves that a reconnect really began a new session.",
+        help="HTTP sessions with the venue opened after the first.",
+        why="Confirms that a reconnect opened a new session.",
     ),
     bot_counter(
         name="trading_nonces_issued_total",
         help="Nonces issued for signed requests.",
-        why="The base for the share of refused ones.",
+        why="The base for the rejection ratio.",
     ),
     bot_counter(
         name="trading_nonces_refused_total",
         vital=True,
-        help="Signed requests that the venue refused for their nonce.",
-        why="Two processes share one key, or the clock went back.",
+        help="Signed requests that the venue rejected for an invalid nonce.",
+        why="Two processes share one key, or the clock went backwards.",
     ),
     bot_counter(
         name="trading_nonce_resyncs_total",
-        help="Times that the issuer of nonces was moved on after a refusal.",
-        why="Each one is a fault that healed; many of them are two processes on one key.",
+        help="Nonce resynchronizations after a rejection.",
+        why="Each one fixed a fault; many of them mean that two processes share one key.",
     ),
     bot_gauge(
         name="trading_venue_rate_limit_used_ratio",
         unit="ratio",
         labels=("group",),
         vital=True,
-        help="Use of the venue's rate limit of a group of endpoints: 0 unused, 1 at the limit; "
-        "absent where it is not known.",
-        why="At 1 requests are refused, cancels among them.",
+        help="Usage of the venue's rate limit of an endpoint group: 1 is the limit; absent if "
+        "unknown.",
+        why="At 1 requests are rejected, including cancels.",
     ),
     bot_counter(
         name="trading_account_feed_gaps_total",
         labels=("channel",),
         values={"channel": PRIVATE_CHANNELS},
-        help="Times that messages of the venue's private feed were missing, by their numbers.",
-        why="After each one orders are asked for by REST; many of them use up its limit.",
+        help="Gaps in the sequence numbers of the venue's private feed.",
+        why="After each gap the bot queries orders by REST; many gaps exhaust the rate limit.",
     ),
     bot_gauge(
         name="trading_clock_skew_seconds",
         unit="seconds",
-        help="The venue's clock minus the bot's, as its answers tell; absent until one did.",
-        why="A wrong clock breaks nonces, signatures and latency figures.",
+        help="The venue's clock minus the bot's, from its responses; absent before the first.",
+        why="A wrong clock breaks nonces, signatures and latency metrics.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The metrics of the watchers inside a bot; those of one that is switched off are absent."""
+"""Metrics of the watchers inside a bot; absent if the watcher is off."""
 
 from functools import partial
 
@@ -15,19 +15,19 @@ _MEMORY = (
     _gauge(
         name="trading_memory_trend_bytes_per_second",
         unit="bytes_per_second",
-        help="Slope of the process's own memory over up to three days; absent until there is one.",
-        why="Bytes a second that stay above zero for days end in the kernel killing the bot.",
+        help="Slope of the process's USS over up to three days; absent until there is enough data.",
+        why="A positive slope for days ends in an OOM kill.",
     ),
     _gauge(
         name="trading_memory_leak_suspected",
-        help="1 when memory has grown steadily for too long to be a warm-up, a cycle or a step.",
-        why="Somebody should look where it goes, while the process that leaks still runs.",
+        help="1 if memory has grown steadily for too long to be a warm-up, a cycle or a step.",
+        why="Investigate while the leaking process still runs.",
     ),
     _gauge(
         name="trading_memory_observed_seconds",
         unit="seconds",
-        help="Length of what the memory's slope is computed over, without the warm-up.",
-        why="Below two days only a growth by half counts, for a daily cycle looks like a leak.",
+        help="Length of the window of the memory slope, without the warm-up.",
+        why="Below two days only a growth of 50 % counts, since a daily cycle looks like a leak.",
     ),
 )
 
@@ -35,14 +35,14 @@ _LOOP = (
     _histogram(
         name="trading_event_loop_delay_seconds",
         buckets=DELAY_BUCKETS,
-        help="Time for which the bot's event loop let a callback wait, by regular probes.",
-        why="How often the loop is late, and by how much: the last value alone misses most of it.",
+        help="Delay of callbacks in the bot's event loop, measured by regular probes.",
+        why="The distribution of delays; the last value alone misses most of them.",
     ),
     _gauge(
         name="trading_event_loop_worst_delay_seconds",
         unit="seconds",
-        help="Longest time that the event loop let a probe wait in the last one to two minutes.",
-        why="A short block between two scrapes is seen too.",
+        help="Maximum event loop delay in the last one to two minutes.",
+        why="Also shows short blocks between two scrapes.",
     ),
 )
 
@@ -50,23 +50,23 @@ _TASKS = (
     _gauge(
         name="trading_tasks",
         labels=("coroutine",),
-        help="Tasks of the event loop that are not done, by the name of their coroutine.",
-        why="Tasks that nobody awaits or ends pile up, and take memory and the loop's time.",
+        help="Pending tasks of the event loop, by coroutine name.",
+        why="Leaked tasks accumulate and use memory and CPU.",
     ),
     _gauge(
         name="trading_tasks_growth",
         labels=("coroutine",),
-        help="Growth of the least number of tasks in ten minutes within the last hour.",
-        why="Names the coroutine that leaks; what comes and goes stays near zero.",
+        help="Growth, within the last hour, of the 10-minute minimum of tasks.",
+        why="Identifies the leaking coroutine; short-lived tasks stay near zero.",
     ),
     _gauge(
         name="trading_task_leak_suspected",
-        help="1 while the tasks of a coroutine have grown without a fall for an hour.",
-        why="The growth by coroutine says which.",
+        help="1 while the tasks of a coroutine have only grown for an hour.",
+        why="The growth by coroutine shows which one.",
     ),
     _gauge(
         name="trading_threads",
-        help="Threads that Python knows of.",
+        help="Python threads.",
         why="A slope is a leak of threads.",
     ),
 )
@@ -75,15 +75,15 @@ _STUCK = (
     _gauge(
         name="trading_component_stuck",
         labels=("component",),
-        help="1 while the component has work and made no progress within its limit.",
-        why="It may be up, connected and waiting for something that never comes.",
+        help="1 while the component has work but made no progress within its limit.",
+        why="It may be up and connected, but waits for something that never happens.",
     ),
     _gauge(
         name="trading_component_progress_age_seconds",
         unit="seconds",
         labels=("component",),
-        help="Time since the component was last seen to make progress, or to have no work.",
-        why="How long nothing has moved; told by a thread, so also while the loop is stuck.",
+        help="Time since the component last made progress or had no work.",
+        why="Duration of the stall; measured in a thread, so also while the loop is blocked.",
     ),
 )
 
@@ -93,14 +93,14 @@ _GARBAGE = (
         labels=("generation",),
         values={"generation": GENERATIONS},
         buckets=PAUSE_BUCKETS,
-        help="Time that a garbage collection took, by generation; everything else waits meanwhile.",
-        why="Long pauses of the oldest generation delay orders, and grow with what is alive.",
+        help="Pause of a garbage collection, by generation.",
+        why="Long pauses of the oldest generation delay orders, and grow with the live objects.",
     ),
     Metric(
         name="trading_gc_uncollectable_total",
         kind=Kind.COUNTER,
         owner=Owner.WATCHERS,
-        help="Objects that the garbage collector found unreachable and could not free.",
+        help="Objects that the garbage collector could not free.",
         why="Each is a leak.",
     ),
 )
