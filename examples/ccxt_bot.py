@@ -17,9 +17,9 @@ from trading_ops.botkit import (
     Book,
     Broker,
     CcxtVenue,
-    Hearing,
     Intent,
     Order,
+    OrderSync,
     OrderType,
     Policy,
     Quote,
@@ -34,10 +34,10 @@ from trading_ops.botkit import (
     Threaded,
     Unavailable,
     VenueRefused,
+    allowed_by_gate,
+    deny_while,
     first_denial,
-    let_through,
     new_client_id,
-    not_while,
     open_nonces,
     run_steps,
 )
@@ -84,7 +84,7 @@ class Bot:
             probe_interval_seconds=1,
             currencies=["BTC", "USD"],
         )
-        self.orders = Hearing(
+        self.orders = OrderSync(
             metrics, self.broker, self.book, on_orphan=self.reconcile, lost_seconds=15
         )
         self.order_lock = asyncio.Lock()
@@ -112,11 +112,11 @@ class Bot:
             balances_at=lambda: self.broker.balances_at,
         )
         self.checks = (
-            not_while(
+            deny_while(
                 "recovering", "not reconciled yet", lambda: not self.reconciliation.recovered
             ),
             self.orders.check,
-            let_through(self.agent.gate),
+            allowed_by_gate(self.agent.gate),
             *self.risk.checks,
         )
         self.supervisor = Supervisor([self.store, self.broker, self.reconciliation, self.risk])
@@ -155,8 +155,8 @@ class Bot:
         self.quotes[SYMBOL] = quote = Quote(bid=bid, ask=ask, at=clock.timestamp())
         metrics.tick(SYMBOL, at=quote.at, price=float(bid))
         async with self.order_lock:
-            await self.orders.listen()
-            if self.book.alive(SYMBOL):
+            await self.orders.refresh()
+            if self.book.open_orders(SYMBOL):
                 return  # one order at a time
             held = self.book.position(SYMBOL).quantity
             order = Order(

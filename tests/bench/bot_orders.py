@@ -95,7 +95,7 @@ class Times:
     """Seconds of each order, by what they were spent on."""
 
     total: list[float] = field(default_factory=list)
-    hearing: list[float] = field(default_factory=list)
+    sync: list[float] = field(default_factory=list)
     """Until the open orders were heard, all checks passed, and the order decided."""
 
     storing: list[float] = field(default_factory=list)
@@ -119,7 +119,7 @@ async def order(bot: Bot, stamps: Stamps, times: Times) -> None:
     at, worked = stamps.at, time.process_time() - processor
     if Failpoint.SUBMITTED in at:  # else what was left of a position is too small to be sold
         times.total.append(at[Failpoint.SUBMITTED] - began)
-        times.hearing.append(at[Failpoint.INTENT] - began)
+        times.sync.append(at[Failpoint.INTENT] - began)
         times.storing.append(at[Failpoint.INTENT_STORED] - at[Failpoint.INTENT])
         times.request.append(at[Failpoint.SUBMITTED] - at[Failpoint.INTENT_STORED])
         times.processor.append(worked)
@@ -161,7 +161,7 @@ def show(times: Times) -> None:
     say(f"order path on loopback, {len(times.total)} orders, load a core {load:.1f}")
     rows = (
         ("signal → acknowledged", times.total),
-        ("  open orders heard, order decided", times.hearing),
+        ("  open orders heard, order decided", times.sync),
         ("  intent on disk", times.storing),
         ("  AddOrder by ccxt", times.request),
         ("OpenOrders + AddOrder bare: the venue's", times.venue),

@@ -87,7 +87,7 @@ async def _settle(folder: Path, seconds: float) -> None:
     belief = {
         "recovered": bot.reconciliation.recovered,
         "detail": bot.reconciliation.detail,
-        "alive": len(bot.book.alive()),
+        "alive": len(bot.book.open_orders()),
         "expected": {name: str(amount) for name, amount in bot.book.expected.items()},
         "positions": {name: str(held.quantity) for name, held in bot.book.positions.items()},
         "holds": sorted(hold.id for hold in bot.agent.holds.holds),
@@ -108,7 +108,7 @@ async def _is_settled(bot: Bot) -> bool:
     except Exception as error:  # noqa: BLE001 - the venue may be slow to come back; until the end
         sys.stderr.write(f"not settled: {error!r}\n")
         return False
-    return not bot.book.alive()
+    return not bot.book.open_orders()
 
 
 if __name__ == "__main__":

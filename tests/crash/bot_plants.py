@@ -8,8 +8,8 @@ from trading_ops.agent.state import Hold, Holds
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Intent
-from trading_ops.botkit.orders.hearing import Hearing
 from trading_ops.botkit.orders.order import OrderStatus
+from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.records import orders as records
 from trading_ops.botkit.records.orders import Change
 from trading_ops.botkit.records.sql import Session
@@ -25,12 +25,12 @@ def _send_again() -> None:
         try:
             await real(self, intent)
         except Unavailable:
-            for order in self._book.alive(intent.symbol):
+            for order in self._book.open_orders(intent.symbol):
                 if order.venue_id is None:
-                    await self._book.end(order, OrderStatus.REJECTED, "no answer")
+                    await self._book.finish(order, OrderStatus.REJECTED, "no answer")
 
     setattr(Orders, "_submit", submit)  # noqa: B010 - a private name of the product
-    setattr(Hearing, "check", lambda _self, _intent: None)  # noqa: B010
+    setattr(OrderSync, "check", lambda _self, _intent: None)  # noqa: B010
 
 
 def _forget_fills() -> None:

@@ -17,8 +17,8 @@ from trading_ops.botkit.orders.order import (
     Order,
     OrderStatus,
     VenueOrder,
-    adopted,
-    progress,
+    adopted_order,
+    apply_report,
 )
 from trading_ops.botkit.reconciliation.compare import compare
 from trading_ops.botkit.reconciliation.findings import (
@@ -92,7 +92,7 @@ class Account:
             _pay(self.there, word.side, word.filled, word.cost, word.fee)
         if known == 0:
             return  # forgotten, or the records are gone
-        order = adopted(replace(word, status=OrderStatus.ACCEPTED), name, at)
+        order = adopted_order(replace(word, status=OrderStatus.ACCEPTED), name, at)
         if known == 1:  # the answer was lost
             order = replace(order, venue_id=None, status=OrderStatus.SUBMITTED)
         self.orders[name] = order
@@ -101,7 +101,7 @@ class Account:
 
     def hear(self, order: Order, word: VenueOrder) -> None:
         """As the book does."""
-        after, fill = progress(self.orders.get(order.client_id, order), word)
+        after, fill = apply_report(self.orders.get(order.client_id, order), word)
         self.orders[order.client_id] = after
         if fill is not None:
             _pay(self.expected, order.side, fill.quantity, fill.cost, fill.fee)
@@ -116,7 +116,7 @@ class Account:
             case EndOrder(order=order, status=status):
                 self.orders[order.client_id] = replace(order, status=status)
             case AdoptOrder(report=word):
-                order = adopted(word, word.client_id or "", NOW)
+                order = adopted_order(word, word.client_id or "", NOW)
                 self.orders[order.client_id] = order
                 self.hear(order, word)
             case CountTrade(trade=trade):
@@ -139,7 +139,7 @@ class Account:
             expected=dict(self.expected),
             counted=frozenset(self.adopted),
         )
-        opened = tuple(one for one in self.words.values() if one.status.alive)
+        opened = tuple(one for one in self.words.values() if one.status.is_open)
         theirs = VenueState(
             snapshot=Snapshot(
                 at=NOW,
@@ -158,7 +158,7 @@ class Account:
             reports={
                 name: word
                 for name, word in self.words.items()
-                if name in self.orders and not word.status.alive
+                if name in self.orders and not word.status.is_open
             },
             unrecorded={
                 word.venue_id: word for name, word in self.words.items() if name not in self.orders
@@ -261,7 +261,7 @@ def test_whatever_was_missed_is_healed_exactly(account: Account) -> None:
         account.take(step)
     assert account.expected == account.there
     for name, word in account.words.items():
-        if name in account.orders or word.filled or word.status.alive:
+        if name in account.orders or word.filled or word.status.is_open:
             assert account.orders[name].filled == word.filled
     again = account.compare()
     assert again.steps == ()

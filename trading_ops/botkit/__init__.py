@@ -11,13 +11,12 @@ from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import (
     Check,
     Intent,
+    allowed_by_gate,
+    deny_while,
     first_denial,
     fresh_quote,
     large_enough,
-    let_through,
-    not_while,
 )
-from trading_ops.botkit.orders.hearing import Hearing
 from trading_ops.botkit.orders.market import Quote, Rules
 from trading_ops.botkit.orders.order import (
     Fill,
@@ -28,6 +27,7 @@ from trading_ops.botkit.orders.order import (
     VenueOrder,
     new_client_id,
 )
+from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.reconciliation.component import Reconciliation
 from trading_ops.botkit.reconciliation.state import ExternalTradePolicy, OrphanPolicy, Policy
 from trading_ops.botkit.records.driver import Threaded
@@ -59,12 +59,12 @@ __all__ = [
     "Event",
     "ExternalTradePolicy",
     "Fill",
-    "Hearing",
     "Intent",
     "NonceExhausted",
     "Nonces",
     "Order",
     "OrderStatus",
+    "OrderSync",
     "OrderType",
     "OrphanPolicy",
     "Policy",
@@ -87,12 +87,12 @@ __all__ = [
     "VenueDown",
     "VenueOrder",
     "VenueRefused",
+    "allowed_by_gate",
+    "deny_while",
     "first_denial",
     "fresh_quote",
     "large_enough",
-    "let_through",
     "new_client_id",
-    "not_while",
     "open_nonces",
     "run_steps",
 ]

@@ -11,8 +11,8 @@ from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
 from trading_ops.botkit.orders.book import Book
-from trading_ops.botkit.orders.hearing import Hearing
 from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder, new_client_id
+from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.records.driver import Threaded
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
@@ -53,7 +53,7 @@ class Desk:
             probe_interval_seconds=0.2,
             currencies=CURRENCIES,
         )
-        self.hearing = Hearing(
+        self.sync = OrderSync(
             self.metrics, self.broker, self.book, on_orphan=lambda: None, lost_seconds=15.0
         )
         self.asked = 0
@@ -95,14 +95,14 @@ class Desk:
             created_at=clock.timestamp(),
             type=kind,
         )
-        await self.book.begin(order)
+        await self.book.add(order)
         venue_id = await self.broker.call("AddOrder", lambda venue: venue.submit(order))
         await self.book.accept(order, venue_id)
         return order
 
     async def settled(self, *, within: float = 15.0) -> None:
         """Wait until the book's money is the venue's to the last digit, and nothing is alive."""
-        await until(lambda: not self.book.alive(), within=within)
+        await until(lambda: not self.book.open_orders(), within=within)
         deadline = clock.monotonic() + within * PATIENCE
         while self.book.expected != await self.there():
             assert clock.monotonic() < deadline, (self.book.expected, await self.there())
@@ -137,7 +137,7 @@ class Desk:
         return await self.broker.call("QueryOrders", lambda venue: venue.orders(venue_ids))
 
     async def _listen(self) -> None:
-        await self.hearing.listen()
+        await self.sync.refresh()
 
     def _compare(self) -> None:
         self.compared += 1

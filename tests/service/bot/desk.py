@@ -13,14 +13,14 @@ from trading_ops import clock
 from trading_ops.agent import OrderGate, TradingState
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import (
+    allowed_by_gate,
+    deny_while,
     fresh_quote,
     large_enough,
-    let_through,
-    not_while,
 )
-from trading_ops.botkit.orders.hearing import Hearing
 from trading_ops.botkit.orders.market import Quote, Rules
 from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
+from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.records.driver import Threaded
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
@@ -124,7 +124,7 @@ class Desk:
         self.quotes = {SYMBOL: Quote(bid=Decimal(1000), ask=Decimal(1001), at=clock.timestamp())}
         self.stopping = False
         self.orphans = 0
-        self.hearing = Hearing(
+        self.sync = OrderSync(
             metrics, self.broker, self.book, on_orphan=self._orphan, lost_seconds=LOST_SECONDS
         )
         self.orders = Orders(
@@ -133,13 +133,13 @@ class Desk:
             symbols=[SYMBOL, "ETH/USD"],
             broker=cast(Broker, self.broker),
             book=self.book,
-            hearing=self.hearing,
+            sync=self.sync,
             checks=(
-                self.hearing.check,
-                not_while("stopping", "the bot is stopping", lambda: self.stopping),
+                self.sync.check,
+                deny_while("stopping", "the bot is stopping", lambda: self.stopping),
                 fresh_quote(10),
                 large_enough,
-                let_through(OrderGate(lambda: self.state)),
+                allowed_by_gate(OrderGate(lambda: self.state)),
             ),
             quotes=self.quotes,
             notional=Decimal(50),

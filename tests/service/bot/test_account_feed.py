@@ -42,10 +42,12 @@ async def test_fills_are_heard_without_asking(desk: Desk, venue: Venue) -> None:
 async def test_a_cancel_is_heard(desk: Desk) -> None:
     """An order that somebody cancels ends, with the venue's reason."""
     order = await desk.place(kind=OrderType.LIMIT, price="100")
-    await until(lambda: desk.book.alive()[0].status is OrderStatus.ACCEPTED)
-    await desk.broker.call("CancelOrder", lambda v: v.cancel(desk.book.alive()[0].venue_id or ""))
+    await until(lambda: desk.book.open_orders()[0].status is OrderStatus.ACCEPTED)
+    await desk.broker.call(
+        "CancelOrder", lambda v: v.cancel(desk.book.open_orders()[0].venue_id or "")
+    )
     await desk.settled()
-    ended = await desk.book.recall(order.client_id)
+    ended = await desk.book.find(order.client_id)
     assert ended is not None
     assert (ended.status, ended.reason) == (OrderStatus.CANCELLED, "User requested")
     assert desk.asked == 0
@@ -64,7 +66,7 @@ async def test_late_fills_count_once_when_rest_was_faster(desk: Desk, venue: Ven
     """The order is whole at once, its fills are told later: what REST told is not added to."""
     await venue.break_("fill_late", delay_seconds=2)
     await desk.place(Side.BUY, "0.3")
-    await desk.hearing.listen()
+    await desk.sync.refresh()
     await desk.exact()
     before = desk.asked
     late = len(venue.journal("order_filled"))
@@ -93,8 +95,8 @@ async def test_late_fills_after_a_new_snapshot_count_once(desk: Desk, venue: Ven
     assert filled, "nothing of the order was filled, or all of it"
     await desk.supervisor.restart("account_feed", within=10)
     await stays(lambda: desk.feed.up, during=4)
-    for order in desk.book.alive():
-        await desk.hearing.cancel(order)
+    for order in desk.book.open_orders():
+        await desk.sync.cancel(order)
     await desk.settled()
     await desk.exact()
     assert desk.book.position(SYMBOL).quantity > 0
@@ -117,7 +119,7 @@ async def test_an_order_that_the_venue_cancels_half_filled_ends(desk: Desk, venu
     order = await desk.place(Side.BUY, "0.1")
     await desk.settled()
     await desk.exact()
-    ended = await desk.book.recall(order.client_id)
+    ended = await desk.book.find(order.client_id)
     assert ended is not None
     assert (ended.status, ended.filled) == (OrderStatus.CANCELLED, Decimal("0.04"))
 
@@ -140,12 +142,12 @@ async def test_gaps_lose_nothing(desk: Desk, venue: Venue, seed: int) -> None:
 async def test_a_silent_feed_is_replaced_when_rest_knows_more(desk: Desk, venue: Venue) -> None:
     """Heartbeats alone do not make a feed good: what polling hears shows that it is stale."""
     order = await desk.place(kind=OrderType.LIMIT, price="100")
-    await until(lambda: desk.book.alive()[0].status is OrderStatus.ACCEPTED)
+    await until(lambda: desk.book.open_orders()[0].status is OrderStatus.ACCEPTED)
     before = venue.last_seq()
     await venue.break_("stale_feed", channels=["executions"])
-    await desk.hearing.cancel(order if order.venue_id else desk.book.alive()[0])
-    await desk.hearing.listen()
-    assert desk.book.alive() == []
+    await desk.sync.cancel(order if order.venue_id else desk.book.open_orders()[0])
+    await desk.sync.refresh()
+    assert desk.book.open_orders() == []
     await until(lambda: venue.journal("feed_connected", after=before), within=12)
     await desk.feed.wait_up()
     await desk.place(Side.BUY, "0.1")

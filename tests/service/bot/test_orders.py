@@ -18,7 +18,7 @@ from trading_ops.botkit.orders.order import (
     OrderStatus,
     Position,
     VenueOrder,
-    adopted,
+    adopted_order,
     new_client_id,
 )
 from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
@@ -92,7 +92,7 @@ async def test_order_that_never_arrived_is_given_up(
         await desk.trade(Target.LONG)
     await desk.trade(Target.LONG)
     assert desk.statuses == ["submitted"]
-    (order,) = desk.book.alive()
+    (order,) = desk.book.open_orders()
     object.__setattr__(order, "created_at", clock.timestamp() - LOST_SECONDS - 1)
     desk.venue.submit_error = None
     await desk.trade(Target.UNKNOWN)
@@ -116,7 +116,7 @@ async def test_contradicted_order_is_cancelled(desk: Desk, metrics: BotMetrics) 
     assert desk.statuses == ["cancelled"]
     (ended,) = [await desk.store.find(one.client_id) for one in desk.venue.submitted]
     assert ended is not None
-    await desk.hearing.cancel(ended)
+    await desk.sync.cancel(ended)
     assert sample(metrics, "trading_open_orders") == 0
 
 
@@ -180,7 +180,7 @@ async def test_none_is_sent_beside_an_order_that_the_book_takes_for_refused(
     assert len(desk.venue.submitted) == 1
     # The comparison counts it.
     (order,) = desk.venue.submitted
-    await desk.book.hear(order, desk.venue.closed["O0"])
+    await desk.book.update(order, desk.venue.closed["O0"])
     assert desk.book.position(SYMBOL).quantity == order.quantity
     await desk.trade(Target.FLAT)
     assert [one.side for one in desk.venue.submitted] == [Side.BUY, Side.SELL]
@@ -194,10 +194,10 @@ async def test_a_stranger_that_is_known_holds_up_nothing(desk: Desk, end: str) -
     assert desk.venue.submitted == []
     if end == "adopted":
         found = desk.venue.open["OWN"]
-        order = adopted(found, found.client_id or "", clock.timestamp())
-        await desk.book.begin(order)
-        await desk.book.hear(order, found)
-        await desk.hearing.cancel(desk.book.alive()[0])
+        order = adopted_order(found, found.client_id or "", clock.timestamp())
+        await desk.book.add(order)
+        await desk.book.update(order, found)
+        await desk.sync.cancel(desk.book.open_orders()[0])
     else:
         desk.venue.end("OWN", OrderStatus.CANCELLED)
     for _ in range(2):

@@ -11,7 +11,7 @@ from tests.service.bot.conftest import SYMBOL, sample
 from tests.service.bot.desk import Desk
 from trading_ops import clock
 from trading_ops.agent import TradingState
-from trading_ops.botkit.orders.checks import not_while
+from trading_ops.botkit.orders.checks import deny_while
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import OrderStatus, Position, Purpose
 from trading_ops.botkit.risk.checks import RiskInputs, limit_checks
@@ -53,10 +53,10 @@ class Stops:
         )
         self.desk.orders._stop_percent = Decimal(5)
         self.desk.orders._checks = (
-            not_while("not_leader", "another leads", lambda: self.state == "not leading"),
-            not_while("recovering", "not compared yet", lambda: self.state == "recovering"),
+            deny_while("not_leader", "another leads", lambda: self.state == "not leading"),
+            deny_while("recovering", "not compared yet", lambda: self.state == "recovering"),
             *self.desk.orders._checks,
-            not_while("paper_mode", "in paper mode", lambda: self.state == "paper"),
+            deny_while("paper_mode", "in paper mode", lambda: self.state == "paper"),
             *limit_checks(LIMITS, inputs, self.rate, self.desk.metrics),
         )
 
@@ -89,7 +89,7 @@ class Stops:
         await self.trade(Target.LONG)
 
     def fill_the_rest(self) -> None:
-        for entry in self.desk.book.alive():
+        for entry in self.desk.book.open_orders():
             if entry.purpose is Purpose.STRATEGY:
                 assert entry.venue_id is not None
                 self.desk.venue.end(entry.venue_id, OrderStatus.FILLED, str(entry.quantity))
@@ -99,7 +99,7 @@ class Stops:
         """The stops at the venue, with their sizes."""
         return [
             (one.symbol, one.remaining)
-            for one in self.desk.book.alive()
+            for one in self.desk.book.open_orders()
             if one.purpose is Purpose.PROTECTION and one.venue_id in self.desk.venue.open
         ]
 

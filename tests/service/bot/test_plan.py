@@ -21,7 +21,7 @@ def test_cross_follows_the_trend() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "held", "alive", "expected"),
+    ("target", "held", "open_orders", "expected"),
     [
         (Target.UNKNOWN, "0", [], None),
         (Target.UNKNOWN, "1", [], None),
@@ -38,12 +38,12 @@ def test_cross_follows_the_trend() -> None:
         (Target.FLAT, "0", [order(status=OrderStatus.SUBMITTED, created_at=0.0)], None),
     ],
 )
-def test_plan(target: Target, held: str, alive: list[Order], expected: str | None) -> None:
+def test_plan(target: Target, held: str, open_orders: list[Order], expected: str | None) -> None:
     """One step a pass: cancel what is old or contradicts, else enter or leave."""
     step = plan(
         target=target,
         held=Decimal(held),
-        alive=alive,
+        open_orders=open_orders,
         quote=QUOTE,
         rules=RULES,
         notional=Decimal(50),
@@ -67,7 +67,7 @@ def test_plan_without_room_in_the_spread(target: Target, held: str, price: str) 
     step = plan(
         target=target,
         held=Decimal(held),
-        alive=[],
+        open_orders=[],
         quote=Quote(bid=Decimal("1000.0"), ask=Decimal("1000.1"), at=0.0),
         rules=RULES,
         notional=Decimal(50),

@@ -11,9 +11,9 @@ from trading_ops.botkit.orders.order import (
     OrderStatus,
     Position,
     VenueOrder,
+    apply_report,
     new_client_id,
     own_prefix,
-    progress,
 )
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.trading.money import record_money
@@ -68,11 +68,11 @@ def test_progress(filled: str, new: str | None) -> None:
         cost=Decimal(20),
         fee=Decimal(1),
     )
-    after, found = progress(order(), word)
+    after, found = apply_report(order(), word)
     assert after.filled == Decimal(filled)
     assert after.remaining == Decimal("0.05") - Decimal(filled)
     assert (found.quantity if found else None) == (Decimal(new) if new else None)
-    assert progress(after, word) == (after, None)
+    assert apply_report(after, word) == (after, None)
 
 
 def test_client_ids_show_whose_they_are() -> None:

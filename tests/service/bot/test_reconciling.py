@@ -75,7 +75,7 @@ class Scene:
             quantity=Decimal(quantity),
             created_at=clock.timestamp(),
         )
-        await self.desk.book.begin(order)
+        await self.desk.book.add(order)
         if not answered:
             return order
         await self.desk.book.accept(order, f"O-{name}")
@@ -129,13 +129,13 @@ async def test_what_was_not_heard_is_heard_before_a_person_accepts(scene: Scene)
     )
     del scene.account.open["O-b"]
     scene.account.closed["O-b"] = done
-    await scene.desk.book.hear(buy, done)
+    await scene.desk.book.update(buy, done)
     sell = await scene.sent("s", Side.SELL, "1")
     part = replace(word(sell, "O-s"), filled=Decimal("0.4"), cost=Decimal(400))
     scene.account.open["O-s"] = part
     scene.account.money = {"BTC": Decimal("0.6"), "USD": Decimal(4400)}
     await scene.reconciliation.accept_venue("anna", "the books of June")
-    await scene.desk.book.hear(sell, part)
+    await scene.desk.book.update(sell, part)
     assert scene.desk.book.position(SYMBOL).quantity == Decimal("0.6")
     assert scene.desk.book.expected == scene.account.money
 

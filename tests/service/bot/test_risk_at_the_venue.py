@@ -123,7 +123,7 @@ async def test_reducing_lets_the_way_out_open(venue: Venue, config_file: Path) -
         await until(lambda: held(bot), within=60)
         await crash_prices(venue, -30)
         await until(lambda: "risk-daily_loss" in hold_ids(bot))
-        await until(lambda: not bot.book.alive() and not held(bot), within=60)
+        await until(lambda: not bot.book.open_orders() and not held(bot), within=60)
         before = venue.last_seq()
         await until(
             lambda: sample(bot.metrics, "trading_order_denials_total", code="trading_reducing") > 0,
@@ -207,7 +207,7 @@ async def test_stop_stays_when_the_bot_is_stopped_and_sells_when_the_price_falls
 
 
 def _stop_of(bot: Bot, symbol: str) -> str | None:
-    found = [one for one in bot.book.alive(symbol) if one.stop_price is not None]
+    found = [one for one in bot.book.open_orders(symbol) if one.stop_price is not None]
     return found[0].venue_id if found else None
 
 

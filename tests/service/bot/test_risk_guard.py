@@ -85,7 +85,7 @@ class Life:
             quantity=amount,
             created_at=clock.timestamp(),
         )
-        await self.book.begin(order)
+        await self.book.add(order)
         word = VenueOrder(
             venue_id=order.client_id,
             client_id=order.client_id,
@@ -98,7 +98,7 @@ class Life:
             cost=amount * price,
             fee=Decimal(0),
         )
-        await self.book.hear(order, word)
+        await self.book.update(order, word)
 
     async def sees(self, price: int, age: float = 0.0) -> set[str]:
         """Look once at this price; return the ids of the holds that stand."""

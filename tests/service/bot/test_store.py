@@ -147,8 +147,8 @@ async def test_every_field_comes_back(store: Store, opened: Open, metrics: BotMe
     await store.close()
     again = Store(metrics, opened)
     memory = await again.load()
-    assert memory.alive == [protecting]
-    assert str(memory.alive[0].fee) == str(protecting.fee)
+    assert memory.open_orders == [protecting]
+    assert str(memory.open_orders[0].fee) == str(protecting.fee)
     assert memory.positions == {SYMBOL: held}
     assert memory.expected == {"USD": Decimal("1.20")}
     assert await again.find("stop") == protecting
@@ -254,11 +254,11 @@ async def test_first_version_is_upgraded(tmp_path: Path, metrics: BotMetrics) ->
         connection.commit()
     store = Store(metrics, lambda: Threaded(SqliteDriver(path)))
     memory = await store.load()
-    assert [(one.client_id, one.status) for one in memory.alive] == [
+    assert [(one.client_id, one.status) for one in memory.open_orders] == [
         ("c", OrderStatus.SUBMITTED),
         ("d", OrderStatus.ACCEPTED),
     ]
-    assert all(one.type is OrderType.LIMIT for one in memory.alive)
+    assert all(one.type is OrderType.LIMIT for one in memory.open_orders)
     assert memory.positions["BTC/USD"].quantity == 1
     assert await count(store, "fills") == 1
     await store.close()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.bot.reconciled import order, word
 from trading_ops.botkit.component import Unavailable
-from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, VenueOrder, progress
+from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, VenueOrder, apply_report
 from trading_ops.botkit.venue.balances import Balances
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.account_news import AccountNews, Money, Rest
@@ -28,17 +28,17 @@ class FakeBook:
     def owns(self, client_id: str | None) -> bool:
         return (client_id or "").startswith("own-")
 
-    def alive(self) -> list[Order]:
-        return [one for one in self.orders.values() if one.status.alive]
+    def open_orders(self) -> list[Order]:
+        return [one for one in self.orders.values() if one.status.is_open]
 
-    async def recall(self, client_id: str) -> Order | None:
+    async def find(self, client_id: str) -> Order | None:
         return self.orders.get(client_id)
 
-    async def hear(self, order: Order, word: VenueOrder) -> Fill | None:
+    async def update(self, order: Order, report: VenueOrder) -> Fill | None:
         if self.down:
             raise Unavailable("store: down")
-        self.words.append(word)
-        after, fill = progress(self.orders[order.client_id], word)
+        self.words.append(report)
+        after, fill = apply_report(self.orders[order.client_id], report)
         self.orders[order.client_id] = after
         return fill
 

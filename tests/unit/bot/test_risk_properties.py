@@ -125,7 +125,7 @@ def test_no_order_that_is_let_through_breaks_a_limit(story: Sequence[tuple[objec
 def _try(account: Account, bot: Bot, wanted: Intent) -> None:
     if bot.code(wanted) is not None:
         return
-    symbol, shrinks = wanted.symbol, wanted.shrinks
+    symbol, shrinks = wanted.symbol, wanted.reduces_position
     account.resting.append(Resting(symbol, wanted.side, wanted.price, wanted.quantity))
     account.sent.append((account.now, shrinks))
     recent = [one for at, one in account.sent if at > account.now - LIMITS.orders_seconds]

@@ -51,10 +51,10 @@ def way(gone: Order, then: Submit | None) -> CancelStop:
     return CancelStop(order=gone, then=then)
 
 
-def step(plan: Step, alive: list[Order], held: Position = HELD) -> Step:
+def step(plan: Step, open_orders: list[Order], held: Position = HELD) -> Step:
     return with_protection(
         plan,
-        alive=alive,
+        open_orders=open_orders,
         held=held,
         price=Decimal(100),
         rules=RULES,
@@ -68,7 +68,7 @@ def test_an_open_position_gets_a_stop_below_its_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "alive", "held", "expected"),
+    ("plan", "open_orders", "held", "expected"),
     [
         (None, [], NOTHING, None),
         (None, [], DUST, None),
@@ -84,13 +84,13 @@ def test_an_open_position_gets_a_stop_below_its_entry() -> None:
         (None, [stop("0.009")], DUST, None),
     ],
 )
-def test_steps(plan: Step, alive: list[Order], held: Position, expected: Step) -> None:
+def test_steps(plan: Step, open_orders: list[Order], held: Position, expected: Step) -> None:
     """A stop that fits stays, and so does one that nothing could replace; one in doubt too."""
-    assert step(plan, alive, held) == expected
+    assert step(plan, open_orders, held) == expected
 
 
 @pytest.mark.parametrize(
-    ("plan", "alive", "held", "expected"),
+    ("plan", "open_orders", "held", "expected"),
     [
         (SELL, [STOP], HELD, way(STOP, SELL)),
         (SELL, [stop("0.03")], HELD, way(stop("0.03"), SELL)),
@@ -109,9 +109,11 @@ def test_steps(plan: Step, alive: list[Order], held: Position, expected: Step) -
         (SELL, [stop("0.01"), STOP], HELD, way(stop("0.01"), None)),
     ],
 )
-def test_stops_make_way(plan: Step, alive: list[Order], held: Position, expected: Step) -> None:
+def test_stops_make_way(
+    plan: Step, open_orders: list[Order], held: Position, expected: Step
+) -> None:
     """For an exit or a stop that fits, if that can be sent; at once when too much would be sold."""
-    assert step(plan, alive, held) == expected
+    assert step(plan, open_orders, held) == expected
 
 
 def test_a_partly_filled_entry_is_covered_while_the_rest_of_it_waits() -> None:

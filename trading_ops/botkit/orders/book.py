@@ -1,4 +1,4 @@
-"""The bot's own orders, positions and expected balances, in memory and in the store alike."""
+"""The order book of the bot: its orders, positions and expected balances, in memory and stored."""
 
 import asyncio
 import contextlib
@@ -10,18 +10,18 @@ from trading_ops import clock, logs
 from trading_ops.agent import Side
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.failpoints import Failpoint, reached
-from trading_ops.botkit.orders.events import event_of, trade_id
+from trading_ops.botkit.orders.events import order_event, trade_id
 from trading_ops.botkit.orders.order import (
     Fill,
     Order,
     OrderStatus,
     Position,
     VenueOrder,
+    apply_report,
     own_prefix,
-    progress,
 )
 from trading_ops.botkit.records.events import Event, EventKind
-from trading_ops.botkit.records.orders import Adopted, Change, Memory
+from trading_ops.botkit.records.orders import Adopted, Change, StoredState
 from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
@@ -29,102 +29,130 @@ from trading_ops.instrument import BotMetrics
 log = logs.get(__name__)
 
 STORE_SECONDS = 5.0
+"""How long to wait for a change to be stored."""
 
 
 class Book:
-    """Every change is stored first; memory follows when it is durable.
+    """Order book keeping: each change is stored first and applied in memory once it is durable.
 
-    When it is not known whether a change was stored, the store is read again before the next one:
-    a fill that was counted must not be counted again, nor one that was not be forgotten.
+    When it is unknown whether a change was stored, the store is read again before the next change,
+    so that no fill is counted twice or lost. Quantities are in base currency, costs and fees in
+    quote currency.
+
+    Example:
+        book = Book("mybot", metrics, store)
+        book.restore(await store.load())
+        await book.add(order)  # before it is sent
+        await book.accept(order, venue_id)
+        fill = await book.update(order, report)
     """
 
     def __init__(self, bot: str, metrics: BotMetrics, store: Store) -> None:
-        """Begin empty; see `restore`."""
+        """Start empty; call `restore` before any other method.
+
+        Args:
+            bot: name of the bot; the client IDs of its orders start with a hash of it.
+            metrics: of the bot.
+            store: a running `Store`.
+        """
         self._prefix = own_prefix(bot)
         self._metrics = metrics
         self._store = store
         self.on_trade: Callable[[Event], None] = lambda _event: None
-        """Is told of each trade when it is stored."""
+        """Called with the event of each fill once it is stored."""
 
-        self._alive: dict[str, Order] = {}
+        self._open_orders: dict[str, Order] = {}
         self._unsure = False
-        # Several hear of one fill: the pass, the venue's own stream, the comparison.
-        self._turn = asyncio.Lock()
+        # One fill is reported several times: by the trading pass, the venue's private feed and the
+        # reconciliation.
+        self._lock = asyncio.Lock()
         self.positions: dict[str, Position] = {}
-        self.expected: dict[str, Decimal] = {}
-        """By currency, what the venue's balance must be; empty until it was first read."""
+        """By symbol."""
 
-    def restore(self, memory: Memory) -> None:
-        """Take over what an earlier process left."""
-        self._alive = {order.client_id: order for order in memory.alive}
-        self.positions = dict(memory.positions)
-        self.expected = dict(memory.expected)
+        self.expected: dict[str, Decimal] = {}
+        """By currency, the balance that the venue should report; empty before the first start."""
+
+    def restore(self, state: StoredState) -> None:
+        """Replace the contents by what is stored."""
+        self._open_orders = {order.client_id: order for order in state.open_orders}
+        self.positions = dict(state.positions)
+        self.expected = dict(state.expected)
         for symbol, position in self.positions.items():
             self._metrics.position(symbol, float(position.quantity))
-        self._metrics.open_orders(len(self._alive))
+        self._metrics.open_orders(len(self._open_orders))
 
-    def alive(self, symbol: str | None = None) -> list[Order]:
-        """Return the orders that may still be filled, of one symbol or of all."""
-        return [o for o in self._alive.values() if symbol is None or o.symbol == symbol]
+    def open_orders(self, symbol: str | None = None) -> list[Order]:
+        """Return the orders that may still be filled, of one symbol or of all.
+
+        This includes orders that were recorded and that the venue has not acknowledged.
+        """
+        return [o for o in self._open_orders.values() if symbol is None or o.symbol == symbol]
 
     def position(self, symbol: str) -> Position:
-        """Return the position in a symbol."""
+        """Return the position in a symbol; empty when there is none."""
         return self.positions.get(symbol, Position())
 
     def owns(self, client_id: str | None) -> bool:
-        """Say whether an order was placed by this bot, now or in an earlier life."""
+        """Return whether an order belongs to this bot, from this run or an earlier one."""
         return (client_id or "").startswith(self._prefix)
 
-    async def recall(self, client_id: str) -> Order | None:
-        """Return an own order as it is recorded, whatever became of it.
+    async def find(self, client_id: str) -> Order | None:
+        """Return the recorded state of an order, open or closed; None when it is not recorded.
 
         Raises:
-            Unavailable: the store cannot be asked.
+            Unavailable: the store is down.
         """
-        alive = self._alive.get(client_id)
-        if alive is not None:
-            return alive
+        found = self._open_orders.get(client_id)
+        if found is not None:
+            return found
         try:
             return await self._store.find(client_id)
         except StoreError as error:
             raise Unavailable(f"store: {error}") from error
 
-    async def begin(self, order: Order, *why: Event) -> None:
-        """Write an order down before it is sent, with the events that tell why.
+    async def add(self, order: Order, *why: Event) -> None:
+        """Record a new order before it is sent.
+
+        Args:
+            order: with the status SUBMITTED.
+            why: events that explain the order, stored with it.
 
         Raises:
-            Unavailable: it could not be stored, and must not be sent.
+            Unavailable: it could not be stored and must not be sent.
         """
         async with self._changing():
-            events = (*why, event_of(order, EventKind.ORDER))
+            events = (*why, order_event(order, EventKind.ORDER))
             await self._keep(Change(order=order, events=events))
 
     async def accept(self, order: Order, venue_id: str) -> None:
-        """Note that the venue has an order, unless more than that is known by now.
+        """Record the venue's acknowledgement of an order; ignored if its state is newer.
 
         Raises:
-            Unavailable: it could not be stored; the venue's next word tells the same.
+            Unavailable: it could not be stored; the next `update` records the same.
         """
         async with self._changing():
             known = await self._known(order)
             if known.status is OrderStatus.SUBMITTED:
                 after = replace(known, venue_id=venue_id, status=OrderStatus.ACCEPTED)
-                await self._keep(Change(order=after, events=(event_of(after, EventKind.ORDER),)))
+                await self._keep(Change(order=after, events=(order_event(after, EventKind.ORDER),)))
 
-    async def hear(self, order: Order, word: VenueOrder) -> Fill | None:
-        """Take the venue's word on an order: fills, and its end; return what was newly filled.
+    async def update(self, order: Order, report: VenueOrder) -> Fill | None:
+        """Record the venue's report on an order: its status and fills. Idempotent.
+
+        Returns:
+            What was filled since the recorded state; None when nothing was.
 
         Raises:
-            Unavailable: it could not be stored; the same word will come again.
+            Unavailable: it could not be stored; apply the same report again later.
         """
         async with self._changing():
             known = await self._known(order)
-            after, fill = progress(known, word)
+            after, fill = apply_report(known, report)
             if after == known:
                 return None
-            if known.status.alive and not after.status.alive:
+            if known.status.is_open and not after.status.is_open:
                 after = replace(after, ended_at=clock.timestamp())
-            await self._keep(self._heard(known, after, fill))
+            await self._keep(self._change_of(known, after, fill))
         if fill is not None:
             log.info(
                 "order_filled",
@@ -137,53 +165,59 @@ class Book:
             )
         return fill
 
-    async def end(self, order: Order, status: OrderStatus, reason: str = "") -> None:
-        """Note that an order ended without the venue's word on it, such as a rejected one.
+    async def finish(self, order: Order, status: OrderStatus, reason: str = "") -> None:
+        """Record a final status that the venue does not report, such as REJECTED.
 
         Raises:
             Unavailable: it could not be stored.
         """
         async with self._changing():
             known = await self._known(order)
-            if known.status.alive:
+            if known.status.is_open:
                 after = replace(known, status=status, reason=reason, ended_at=clock.timestamp())
-                await self._keep(Change(order=after, events=(event_of(after, EventKind.ORDER),)))
+                await self._keep(Change(order=after, events=(order_event(after, EventKind.ORDER),)))
 
     async def adopt_balances(self, balances: Mapping[str, Decimal]) -> None:
-        """Take the venue's balances as what is expected, at the very first start or by a person.
+        """Set the expected balances to the venue's, at the first start or on a person's command.
+
+        Args:
+            balances: totals by currency.
 
         Raises:
             Unavailable: it could not be stored.
         """
         async with self._changing():
             gone = dict.fromkeys(self.expected.keys() - balances.keys(), Decimal(0))
-            told = {currency: str(amount) for currency, amount in balances.items()}
-            event = _recovery("balances_adopted", told)
+            detail = {currency: str(amount) for currency, amount in balances.items()}
+            event = _recovery_event("balances_adopted", detail)
             await self._keep(Change(expected={**gone, **balances}, events=(event,)))
 
     async def adopt(self, adopted: Adopted, *, amounts: Mapping[str, Decimal], code: str) -> None:
-        """Count something that happened on the account without us, once.
+        """Add a trade or ledger entry that is not from this bot to the expected balances, once.
 
         Args:
-            adopted: what it was.
-            amounts: by currency, what it changed the balance by.
-            code: of the event.
+            adopted: identifies it; an entry that was counted before is ignored.
+            amounts: by currency, the signed change of the balance.
+            code: of the event that records it.
 
         Raises:
             Unavailable: it could not be stored.
         """
         async with self._changing():
-            if await self._ask_whether(adopted):
+            if await self._was_adopted(adopted):
                 return
             expected = {
                 currency: self.expected.get(currency, Decimal(0)) + amount
                 for currency, amount in amounts.items()
             }
-            event = _recovery(code, {"id": adopted.id, "what": adopted.detail})
+            event = _recovery_event(code, {"id": adopted.id, "what": adopted.detail})
             await self._keep(Change(expected=expected, adopted=adopted, events=(event,)))
 
-    async def shrink(self, symbol: str, quantity: Decimal) -> None:
-        """Lower a position to what is there; the rest was sold by somebody else, for no profit.
+    async def reduce_position(self, symbol: str, quantity: Decimal) -> None:
+        """Lower a position to `quantity`, because the rest was sold outside the bot.
+
+        The cost is reduced in proportion, and no profit is counted. A quantity that is not lower
+        has no effect.
 
         Raises:
             Unavailable: it could not be stored.
@@ -193,12 +227,12 @@ class Book:
             if quantity >= held.quantity:
                 return
             left = replace(held, quantity=quantity, cost=held.cost * quantity / held.quantity)
-            told = {"symbol": symbol, "from": str(held.quantity), "to": str(quantity)}
-            event = _recovery("position_shrunk", told)
+            detail = {"symbol": symbol, "from": str(held.quantity), "to": str(quantity)}
+            event = _recovery_event("position_shrunk", detail)
             await self._keep(Change(positions={symbol: left}, events=(event,)))
 
-    async def note(self, *events: Event) -> None:
-        """Keep events that change nothing.
+    async def record_events(self, *events: Event) -> None:
+        """Store events that change no order, position or balance.
 
         Raises:
             Unavailable: they could not be stored.
@@ -208,8 +242,8 @@ class Book:
 
     @contextlib.asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:
-        """One change after the other, on what is surely stored."""
-        async with self._turn:
+        """Serialize changes, and reload the stored state when it is uncertain."""
+        async with self._lock:
             if self._unsure:
                 try:
                     self.restore(await self._store.load())
@@ -218,16 +252,16 @@ class Book:
                 self._unsure = False
             yield
 
-    def _heard(self, known: Order, after: Order, fill: Fill | None) -> Change:
-        """Return what belongs together when the venue's word on an order was heard."""
+    def _change_of(self, known: Order, after: Order, fill: Fill | None) -> Change:
+        """Return everything that must be stored together for a report on an order."""
         changed = after.status is not known.status
-        events = [event_of(after, EventKind.ORDER)] if changed else []
+        events = [order_event(after, EventKind.ORDER)] if changed else []
         if fill is None:
             return Change(order=after, events=tuple(events))
         held = self.position(after.symbol)
         holds = held.after(after.side, fill)
         profit = holds.realized - held.realized if after.side is Side.SELL else None
-        events.append(event_of(after, EventKind.TRADE, fill, profit))
+        events.append(order_event(after, EventKind.TRADE, fill, profit))
         return Change(
             order=after,
             fill=fill,
@@ -237,7 +271,7 @@ class Book:
         )
 
     def _paid(self, symbol: str, side: Side, fill: Fill) -> dict[str, Decimal]:
-        """Return the expected balances after a fill; none before they were first adopted."""
+        """Return the expected balances after a fill; empty before they were first adopted."""
         if not self.expected:
             return {}
         base, _, quote = symbol.partition("/")
@@ -248,10 +282,10 @@ class Book:
         }
 
     async def _known(self, order: Order) -> Order:
-        """Return an order as it is recorded now: it may have gone on since it was looked at."""
-        return await self.recall(order.client_id) or order
+        """Return the recorded state of an order, which may be newer than the caller's."""
+        return await self.find(order.client_id) or order
 
-    async def _ask_whether(self, adopted: Adopted) -> bool:
+    async def _was_adopted(self, adopted: Adopted) -> bool:
         try:
             return bool(await self._store.adopted_among([(adopted.kind, adopted.id)]))
         except StoreError as error:
@@ -265,18 +299,18 @@ class Book:
             self._unsure = True
             raise
         reached(Failpoint.CHANGE_STORED)
-        self._remember(change)
+        self._apply(change)
 
-    def _remember(self, change: Change) -> None:
+    def _apply(self, change: Change) -> None:
         for event in change.events:
             if event.kind is EventKind.TRADE:
                 self.on_trade(event)
         order = change.order
         if order is not None:
-            was_alive = self._alive.pop(order.client_id, None) is not None
-            if order.status.alive:
-                self._alive[order.client_id] = order
-            elif was_alive:  # a late fill of an order that ended before does not end it again
+            was_open = self._open_orders.pop(order.client_id, None) is not None
+            if order.status.is_open:
+                self._open_orders[order.client_id] = order
+            elif was_open:  # a late fill of a closed order does not close it again
                 self._metrics.order_ended(order.status.value, order_id=order.client_id)
                 if order.status is OrderStatus.FILLED and order.ended_at is not None:
                     taken = order.ended_at - order.created_at
@@ -285,8 +319,8 @@ class Book:
             self.positions[symbol] = held
             self._metrics.position(symbol, float(held.quantity))
         self.expected.update(change.expected)
-        self._metrics.open_orders(len(self._alive))
+        self._metrics.open_orders(len(self._open_orders))
 
 
-def _recovery(code: str, detail: Mapping[str, str]) -> Event:
+def _recovery_event(code: str, detail: Mapping[str, str]) -> Event:
     return Event(at=clock.timestamp(), kind=EventKind.RECOVERY, code=code, detail=dict(detail))

@@ -1,4 +1,4 @@
-"""What is told of an order: in the records of events, and to the agent's journal."""
+"""Events of orders and fills, for the records and for the agent's journal."""
 
 from decimal import Decimal
 
@@ -9,10 +9,17 @@ from trading_ops.botkit.orders.order import Fill, Order
 from trading_ops.botkit.records.events import Event, EventKind
 
 
-def event_of(
+def order_event(
     order: Order, kind: EventKind, fill: Fill | None = None, profit: Decimal | None = None
 ) -> Event:
-    """Return the event of an order that changed, or of its fill with the profit it realized."""
+    """Return the event of a status change of an order, or of a fill.
+
+    Args:
+        order: after the change.
+        kind: ORDER for a status change, TRADE for a fill.
+        fill: the fill of a TRADE event.
+        profit: realized by the fill, in quote currency; None for a purchase.
+    """
     detail = {
         "side": order.side.value,
         "type": order.type.value,
@@ -41,28 +48,28 @@ def event_of(
     )
 
 
-def keep_trade(journal: EventJournal, event: Event) -> None:
-    """Keep a trade for the reconciler; one that it has already is ignored."""
-    told = event.detail
+def journal_trade(journal: EventJournal, event: Event) -> None:
+    """Add a TRADE event to the agent's journal for the reconciler; a duplicate is ignored."""
+    detail = event.detail
     symbol = event.symbol or ""
     journal.add(
         Journalled.TRADE,
-        f"{told['side']} {told['fill']} {symbol} for {told['cost']}",
-        id=told["trade"],
+        f"{detail['side']} {detail['fill']} {symbol} for {detail['cost']}",
+        id=detail["trade"],
         at=event.at,
         symbol=symbol,
         order=event.order_id or "",
         data={
-            "side": told["side"],
-            "quantity": told["fill"],
-            "cost": told["cost"],
-            "fee": told["fee"],
+            "side": detail["side"],
+            "quantity": detail["fill"],
+            "cost": detail["cost"],
+            "fee": detail["fee"],
             "currency": symbol.partition("/")[2],
-            **({"profit": told["profit"]} if "profit" in told else {}),
+            **({"profit": detail["profit"]} if "profit" in detail else {}),
         },
     )
 
 
 def trade_id(fill: Fill) -> str:
-    """Return what names one fill: its order, and how much of it was filled with it."""
+    """Return the unique ID of a fill: its order and the cumulative filled quantity."""
     return f"{fill.client_id}@{fill.upto}"

@@ -1,4 +1,4 @@
-"""Prices and the rules of a market, as values."""
+"""Prices and the trading rules of a market."""
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
@@ -6,7 +6,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 @dataclass(frozen=True, kw_only=True)
 class Quote:
-    """The best prices of a symbol, in quote currency for one unit of base."""
+    """The best bid and ask of a symbol, in quote currency per unit of base."""
 
     bid: Decimal
     ask: Decimal
@@ -15,27 +15,33 @@ class Quote:
 
     @property
     def middle(self) -> Decimal:
-        """Return the price half-way."""
+        """Return the mid price."""
         return (self.bid + self.ask) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What the venue takes for a symbol."""
+    """The price and quantity steps that the venue accepts for a symbol.
+
+    Example:
+        rules = Rules(tick=Decimal("0.1"), lot=Decimal("0.001"), minimum=Decimal("0.01"))
+        rules.price(Decimal("50000.07"))  # 50000.1
+        rules.quantity(Decimal("0.0129"))  # 0.012
+    """
 
     tick: Decimal
-    """Smallest step of a price."""
+    """Price step, in quote currency."""
 
     lot: Decimal
-    """Smallest step of a quantity."""
+    """Quantity step, in base currency."""
 
     minimum: Decimal
-    """Smallest quantity of an order, in base units."""
+    """Minimum quantity of an order, in base currency."""
 
     def quantity(self, amount: Decimal) -> Decimal:
-        """Cut an amount to the lot size, so that it is never more than was meant."""
+        """Round a quantity down to the lot size."""
         return amount.quantize(self.lot, rounding=ROUND_DOWN)
 
     def price(self, amount: Decimal) -> Decimal:
-        """Return the nearest price that the venue takes."""
+        """Round a price to the nearest tick."""
         return amount.quantize(self.tick, rounding=ROUND_HALF_EVEN)

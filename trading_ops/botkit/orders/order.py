@@ -1,4 +1,13 @@
-"""Orders, fills and positions, as values. Quantities in base, prices and costs in quote."""
+"""Orders, fills and positions as immutable values.
+
+Quantities are in base currency; prices, costs and fees are in quote currency; times are in seconds
+since the epoch.
+
+    order = Order(client_id=new_client_id("mybot"), symbol="BTC/USD", side=Side.BUY, ...)
+    order, fill = apply_report(order, report)
+    if fill is not None:
+        position = position.after(order.side, fill)
+"""
 
 import hashlib
 import uuid
@@ -13,10 +22,10 @@ PREFIX_LENGTH = 8
 
 
 class OrderStatus(StrEnum):
-    """How far an order has come, in the field's words."""
+    """The state of an order."""
 
     SUBMITTED = "submitted"
-    """Written down before it was sent; whether the venue has it is unknown."""
+    """Recorded before it is sent; the venue has not acknowledged it."""
 
     ACCEPTED = "accepted"
     PARTIALLY_FILLED = "partially_filled"
@@ -24,22 +33,24 @@ class OrderStatus(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     REJECTED = "rejected"
-    """The venue said no, or never had it."""
+    """The venue rejected it, or never received it."""
 
     DENIED = "denied"
-    """The bot itself said no; it was never sent."""
+    """A check of the bot denied it; it was never sent."""
 
     @property
-    def alive(self) -> bool:
-        """Say whether it may still be filled; the others are the ends, and no order leaves them."""
-        return self in ALIVE
+    def is_open(self) -> bool:
+        """Return whether the order may still be filled; every other status is final."""
+        return self in OPEN_STATUSES
 
 
-ALIVE = frozenset({OrderStatus.SUBMITTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
+OPEN_STATUSES = frozenset(
+    {OrderStatus.SUBMITTED, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}
+)
 
 
 class OrderType(StrEnum):
-    """What fills an order."""
+    """The type of an order."""
 
     LIMIT = "limit"
     MARKET = "market"
@@ -48,15 +59,17 @@ class OrderType(StrEnum):
 
 
 class Purpose(StrEnum):
-    """Why there is an order."""
+    """Why an order was placed."""
 
     STRATEGY = "strategy"
     PROTECTION = "protection"
-    """Ends a position when the price goes the wrong way."""
+    """A stop that closes a position at a loss limit."""
 
     FLATTEN = "flatten"
+    """Closes a position on command."""
+
     ADOPTED = "adopted"
-    """It was found at the venue and was not in the records."""
+    """An order of the bot that was found at the venue and was missing in the records."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,92 +77,103 @@ class Order:
     """One order of the bot."""
 
     client_id: str
-    """The bot's own id, known before the venue's."""
+    """Assigned by the bot before it sends the order; see `new_client_id`."""
 
     symbol: str
     side: Side
     price: Decimal
-    """The limit; of other types the price that it was decided at."""
+    """The limit price; for other types the market price at the decision."""
 
     quantity: Decimal
     created_at: float
-    """Seconds since the epoch."""
-
     type: OrderType = OrderType.LIMIT
     stop_price: Decimal | None = None
     purpose: Purpose = Purpose.STRATEGY
     venue_id: str | None = None
+    """The venue's order ID; None before the acknowledgement."""
+
     filled: Decimal = ZERO
+    """The cumulative filled quantity."""
+
     cost: Decimal = ZERO
-    """What was paid or got for the filled part, without fees."""
+    """Paid or received for the filled quantity, without fees."""
 
     fee: Decimal = ZERO
     status: OrderStatus = OrderStatus.SUBMITTED
     reason: str = ""
-    """Why it ended as it did, where there is more to say than the status."""
+    """Explains the final status, for example the venue's error; may be empty."""
 
     ended_at: float | None = None
+    """When a final status was recorded."""
 
     @property
     def remaining(self) -> Decimal:
-        """Return what is not filled."""
+        """Return the quantity that is not filled."""
         return self.quantity - self.filled
 
 
 @dataclass(frozen=True, kw_only=True)
 class VenueOrder:
-    """The venue's word on an order."""
+    """The venue's report on an order."""
 
     venue_id: str
     client_id: str | None
     symbol: str
     side: Side
     price: Decimal
-    """The limit, or zero where there is none."""
+    """The limit price; 0 for types without one."""
 
     quantity: Decimal
     status: OrderStatus
     filled: Decimal
+    """The cumulative filled quantity."""
+
     cost: Decimal
+    """Of the filled quantity, without fees."""
+
     fee: Decimal
     type: OrderType = OrderType.LIMIT
     stop_price: Decimal | None = None
     reason: str = ""
     opened_at: float = 0.0
-    """Seconds since the epoch; 0 when the venue does not say."""
+    """0 when the venue does not report it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fill:
-    """What was newly filled of an order."""
+    """An increase of an order's filled quantity."""
 
     client_id: str
     quantity: Decimal
+    """Of this fill alone."""
+
     upto: Decimal
-    """Filled of the order with this fill: two fills of an order never have the same."""
+    """The order's cumulative filled quantity after this fill; unique per order."""
 
     cost: Decimal
+    """Of this fill alone, without its fee."""
+
     fee: Decimal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """What the bot holds of one symbol; never below zero."""
+    """The bot's long position in one symbol; never negative."""
 
     quantity: Decimal = ZERO
     cost: Decimal = ZERO
-    """What was paid for it, fees included."""
+    """Paid for the quantity that is held, fees included."""
 
     realized: Decimal = ZERO
-    """Profit of what was sold, after fees."""
+    """Realized profit of all sales so far, after fees."""
 
     def after(self, side: Side, fill: Fill) -> "Position":
-        """Return the position after a fill."""
+        """Return the position after a fill; a sale realizes profit at average cost."""
         if side is Side.BUY:
             return replace(
                 self, quantity=self.quantity + fill.quantity, cost=self.cost + fill.cost + fill.fee
             )
-        # More than is held can only be sold when records were lost; the rest then cost nothing.
+        # A sale of more than is held happens only after records were lost: the rest has no cost.
         sold = min(fill.quantity, self.quantity)
         paid = self.cost * sold / self.quantity if self.quantity else ZERO
         return Position(
@@ -159,70 +183,75 @@ class Position:
         )
 
     def unrealized(self, price: Decimal) -> Decimal:
-        """Return the profit that selling all at this price would bring, before fees."""
+        """Return the unrealized profit at this price, before the fee of the sale."""
         return self.quantity * price - self.cost
 
 
 def own_prefix(bot: str) -> str:
-    """Return what the client ids of a bot's orders begin with."""
+    """Return the prefix of the client IDs of a bot's orders."""
     return hashlib.sha256(bot.encode()).hexdigest()[:PREFIX_LENGTH]
 
 
 def new_client_id(bot: str) -> str:
-    """Return an id for a new order: a UUID, as Kraken wants it, that shows whose it is."""
+    """Return a new client ID: a UUID, as Kraken requires, that starts with the bot's prefix."""
     return own_prefix(bot) + str(uuid.uuid4())[PREFIX_LENGTH:]
 
 
-def progress(order: Order, word: VenueOrder) -> tuple[Order, Fill | None]:
-    """Return an order as the venue tells it, and what was newly filled.
+def apply_report(order: Order, report: VenueOrder) -> tuple[Order, Fill | None]:
+    """Return an order after a report of the venue, and the new fill if there is one.
 
-    A word that is older than what is known, as one that overtook another, changes nothing. An order
-    that ended stays ended, but a fill that is reported late still counts.
+    A report with a lower filled quantity is out of date and changes nothing. A final status is
+    never changed, but a fill that is reported late still counts.
     """
-    if word.filled < order.filled:
+    if report.filled < order.filled:
         return order, None
-    after = replace(order, filled=word.filled, cost=word.cost, fee=word.fee)
-    if order.status.alive:
+    after = replace(order, filled=report.filled, cost=report.cost, fee=report.fee)
+    if order.status.is_open:
         after = replace(
             after,
-            venue_id=word.venue_id,
-            status=_status(word),
-            reason=word.reason or order.reason,
+            venue_id=report.venue_id,
+            status=_status(report),
+            reason=report.reason or order.reason,
         )
-    elif word.filled == order.filled:
+    elif report.filled == order.filled:
         return order, None
-    if word.filled == order.filled:
+    if report.filled == order.filled:
         return after, None
     return after, Fill(
         client_id=order.client_id,
-        quantity=word.filled - order.filled,
-        upto=word.filled,
-        cost=word.cost - order.cost,
-        fee=word.fee - order.fee,
+        quantity=report.filled - order.filled,
+        upto=report.filled,
+        cost=report.cost - order.cost,
+        fee=report.fee - order.fee,
     )
 
 
-def _status(word: VenueOrder) -> OrderStatus:
-    if word.status is OrderStatus.ACCEPTED and word.filled > 0:
+def _status(report: VenueOrder) -> OrderStatus:
+    if report.status is OrderStatus.ACCEPTED and report.filled > 0:
         return OrderStatus.PARTIALLY_FILLED
-    return word.status
+    return report.status
 
 
-def adopted(word: VenueOrder, client_id: str, at: float) -> Order:
-    """Return an order that was found at the venue, as if nothing of it were known yet.
+def adopted_order(report: VenueOrder, client_id: str, at: float) -> Order:
+    """Return an order for the book from a venue's report, without its fills.
 
-    The venue's word is then heard as of any order, so that its fills are counted.
+    Apply the report to it afterwards (`apply_report`, `Book.update`), so that its fills count.
+
+    Args:
+        report: on an order that the book does not have.
+        client_id: under which it is recorded.
+        at: the creation time if the venue does not report one.
     """
     return Order(
         client_id=client_id,
-        symbol=word.symbol,
-        side=word.side,
-        price=word.price,
-        quantity=word.quantity,
-        created_at=word.opened_at or at,
-        type=word.type,
-        stop_price=word.stop_price,
+        symbol=report.symbol,
+        side=report.side,
+        price=report.price,
+        quantity=report.quantity,
+        created_at=report.opened_at or at,
+        type=report.type,
+        stop_price=report.stop_price,
         purpose=Purpose.ADOPTED,
-        venue_id=word.venue_id,
+        venue_id=report.venue_id,
         status=OrderStatus.ACCEPTED,
     )

@@ -1,4 +1,4 @@
-"""One step of a trading pass for one symbol: cancel an order, or submit one."""
+"""The decision of a trading pass for one symbol: cancel an order, submit one, or nothing."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,12 +16,12 @@ class Cancel:
 
 @dataclass(frozen=True, kw_only=True)
 class Submit:
-    """Place an order; by default a limit order for the strategy's target."""
+    """Submit an order; by default a limit order of the strategy."""
 
     side: Side
     quantity: Decimal
     price: Decimal
-    """The limit; of other types the price that it is decided at."""
+    """The limit price; for other types the market price at the decision."""
 
     type: OrderType = OrderType.LIMIT
     stop_price: Decimal | None = None

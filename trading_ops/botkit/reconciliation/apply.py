@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from trading_ops import clock, logs
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.book import Book
-from trading_ops.botkit.orders.order import VenueOrder, adopted
+from trading_ops.botkit.orders.order import VenueOrder, adopted_order
 from trading_ops.botkit.reconciliation.findings import (
     AdoptOrder,
     CancelOrder,
@@ -48,9 +48,9 @@ async def apply_step(step: Step, book: Book, broker: Canceller) -> None:
     """
     match step:
         case UpdateOrder(order=order, report=report):
-            await book.hear(order, report)
+            await book.update(order, report)
         case EndOrder(order=order, status=status, reason=reason):
-            await book.end(order, status, reason)
+            await book.finish(order, status, reason)
         case AdoptOrder(report=report):
             await _adopt(book, report)
         case CancelOrder(venue_id=venue_id):
@@ -63,14 +63,14 @@ async def apply_step(step: Step, book: Book, broker: Canceller) -> None:
             changed = {entry.currency: entry.amount - entry.fee}
             await book.adopt(counted_event(step), amounts=changed, code="ledger_entry")
         case ReducePosition(symbol=symbol, quantity=quantity):
-            await book.shrink(symbol, quantity)
+            await book.reduce_position(symbol, quantity)
 
 
 async def _adopt(book: Book, report: VenueOrder) -> None:
     # The order first, without its fills, which are then applied and counted like any others.
-    order = adopted(report, report.client_id or report.venue_id, clock.timestamp())
-    await book.begin(order)
-    await book.hear(order, replace(report, client_id=order.client_id))
+    order = adopted_order(report, report.client_id or report.venue_id, clock.timestamp())
+    await book.add(order)
+    await book.update(order, replace(report, client_id=order.client_id))
 
 
 async def _cancel(broker: Canceller, venue_id: str) -> None:

@@ -139,11 +139,11 @@ async def collect(
 
 
 async def _reports(
-    caller: Caller, alive: Collection[Order], open_ids: Collection[str | None]
+    caller: Caller, open_orders: Collection[Order], open_ids: Collection[str | None]
 ) -> dict[str, VenueOrder | None]:
-    """Ask about each order that may be alive and is not open: its absence alone proves nothing."""
+    """Query each order that is open in the records and not at the venue; absence proves nothing."""
     reports: dict[str, VenueOrder | None] = {}
-    for order in alive:
+    for order in open_orders:
         if order.client_id not in open_ids:
             client_id = order.client_id
             reports[client_id] = await caller.call(

@@ -13,8 +13,8 @@ from trading_ops.botkit.orders.order import (
     Order,
     OrderStatus,
     VenueOrder,
-    adopted,
-    progress,
+    adopted_order,
+    apply_report,
 )
 from trading_ops.botkit.reconciliation.findings import (
     AdoptOrder,
@@ -120,23 +120,23 @@ class _Comparing:
             report = open_reports.get(order.client_id) or self._venue.reports.get(order.client_id)
             if report is not None:
                 self._update(order, report)
-            elif order.status.alive and order.client_id in self._venue.reports:
+            elif order.status.is_open and order.client_id in self._venue.reports:
                 self._handle_lost(order)
-            elif order.status.alive:
+            elif order.status.is_open:
                 self._in_flight = True  # not asked about: it was sent while the venue was read
 
     def _update(self, order: Order, report: VenueOrder) -> None:
-        after, fill = progress(order, report)
+        after, fill = apply_report(order, report)
         if after == order:
             return
         self._steps.append(UpdateOrder(order=order, report=report))
         if fill is not None:
             self._projected.fill(order, fill)
             self._in_flight = self._in_flight or not self._at_start
-            if self._at_start or not order.status.alive:
+            if self._at_start or not order.status.is_open:
                 filled = f"{after.filled} of {order.quantity}"
                 self._add(Cause.MISSED_FILL, Remedy.CORRECT, order.client_id, order.filled, filled)
-        if self._at_start and order.status.alive and not after.status.alive:
+        if self._at_start and order.status.is_open and not after.status.is_open:
             self._add(
                 Cause.FINISHED_ORDER, Remedy.CORRECT, order.client_id, order.status, after.status
             )
@@ -176,8 +176,8 @@ class _Comparing:
     def _adopt(self, report: VenueOrder) -> None:
         """Record the order even if it is to be cancelled: it may fill before the cancel."""
         self._steps.append(AdoptOrder(report=report))
-        order = adopted(report, report.client_id or report.venue_id, self._now)
-        fill = progress(order, report)[1]
+        order = adopted_order(report, report.client_id or report.venue_id, self._now)
+        fill = apply_report(order, report)[1]
         if fill is not None:
             self._projected.fill(report, fill)
 

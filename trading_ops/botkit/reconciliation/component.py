@@ -194,7 +194,7 @@ class Reconciliation(Component):
             for symbol, held in dict(self._book.positions).items():
                 there = max(Decimal(0), balances.get(symbol.partition("/")[0], Decimal(0)))
                 if there < held.quantity:
-                    await self._book.shrink(symbol, there)
+                    await self._book.reduce_position(symbol, there)
             await self._reporter.record("venue_accepted", {"owner": owner, "reason": reason})
         self._requested.set()
         return "the venue's balances are accepted as the expected ones"
@@ -307,7 +307,7 @@ class Reconciliation(Component):
     def _bot_state(self) -> BotState:
         return BotState(
             owns=self._book.owns,
-            open_orders=self._book.alive(),
+            open_orders=self._book.open_orders(),
             positions={name: held.quantity for name, held in self._book.positions.items()},
             expected=dict(self._book.expected),
         )

@@ -110,4 +110,4 @@ class Reporter:
             StoreError: the event could not be written.
         """
         event = Event(at=clock.timestamp(), kind=EventKind.RECOVERY, code=code, detail=dict(detail))
-        await self._book.note(event)
+        await self._book.record_events(event)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import (
-    ALIVE,
+    OPEN_STATUSES,
     Fill,
     Order,
     OrderStatus,
@@ -20,7 +20,7 @@ from trading_ops.botkit.records.sql import Row, Session
 KEPT_SECONDS = 30 * 86_400.0
 """Age up to which orders that ended are kept; a bot that runs for months must not fill the disk."""
 
-_ALIVE = ", ".join(f"'{status.value}'" for status in sorted(ALIVE))
+_OPEN = ", ".join(f"'{status.value}'" for status in sorted(OPEN_STATUSES))
 _COLUMNS = (
     "client_id, venue_id, symbol, side, type, purpose, price, stop_price, quantity, filled, cost,"
     " fee, status, reason, created_at, ended_at"
@@ -58,10 +58,10 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class StoredState:
     """What a bot finds when it starts."""
 
-    alive: list[Order] = field(default_factory=list)
+    open_orders: list[Order] = field(default_factory=list)
     positions: dict[str, Position] = field(default_factory=dict)
     expected: dict[str, Decimal] = field(default_factory=dict)
 
@@ -106,16 +106,16 @@ def save(session: Session, change: Change, now: float) -> None:
     add_events(session, change.events)
 
 
-def load(session: Session) -> Memory:
+def load(session: Session) -> StoredState:
     """Return the orders that may be alive, the positions and the expected balances."""
     orders = session.execute(
-        f"SELECT {_COLUMNS} FROM orders WHERE status IN ({_ALIVE})"  # noqa: S608 - ours
+        f"SELECT {_COLUMNS} FROM orders WHERE status IN ({_OPEN})"  # noqa: S608 - ours
         " ORDER BY created_at"
     ).all()
     positions = session.execute("SELECT symbol, quantity, cost, realized FROM positions").all()
     expected = session.execute("SELECT currency, amount FROM expected_balances").all()
-    return Memory(
-        alive=[_order(row) for row in orders],
+    return StoredState(
+        open_orders=[_order(row) for row in orders],
         positions={
             row[0]: Position(
                 quantity=Decimal(row[1]), cost=Decimal(row[2]), realized=Decimal(row[3])
@@ -164,7 +164,7 @@ def is_adopted(session: Session, kind: str, adopted_id: str) -> bool:
 
 def prune(session: Session, now: float) -> None:
     """Remove what ended long ago."""
-    old = f"SELECT client_id FROM orders WHERE created_at < ? AND status NOT IN ({_ALIVE})"  # noqa: S608
+    old = f"SELECT client_id FROM orders WHERE created_at < ? AND status NOT IN ({_OPEN})"  # noqa: S608
     before = (now - KEPT_SECONDS,)
     session.execute(f"DELETE FROM fills WHERE client_id IN ({old})", before)  # noqa: S608
     session.execute(f"DELETE FROM orders WHERE client_id IN ({old})", before)  # noqa: S608

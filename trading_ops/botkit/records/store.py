@@ -8,7 +8,7 @@ from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Order
 from trading_ops.botkit.records import facts, orders
 from trading_ops.botkit.records.events import Retention, prune_events
-from trading_ops.botkit.records.orders import Change, Memory
+from trading_ops.botkit.records.orders import Change, StoredState
 from trading_ops.botkit.records.sql import Database, Session
 from trading_ops.botkit.stage import Stage
 from trading_ops.instrument import BotMetrics
@@ -110,7 +110,7 @@ class Store(Stage[tuple[Change, ...], None]):
             raise Unavailable("store: it is closed")
         return await self._database.do(work, statement=statement)
 
-    async def load(self) -> Memory:
+    async def load(self) -> StoredState:
         """Return the orders that may be alive, the positions and the expected balances."""
         return await self.do(orders.load, statement="load")
 

@@ -67,7 +67,7 @@ def limit_checks(
         return run
 
     def opening(limit: str, check: Check) -> Check:
-        return counted(limit, lambda intent: None if intent.shrinks else check(intent))
+        return counted(limit, lambda intent: None if intent.reduces_position else check(intent))
 
     return (
         opening("market_data_age", _known(inputs)),
@@ -108,7 +108,7 @@ def _price_collar(limits: RiskLimits, metrics: BotMetrics) -> Check:
         metrics.risk_limit_used("price_collar", used)
         if abs(deviation) <= limits.collar_percent:
             return None
-        if intent.shrinks and not unfavourable(intent.side, deviation):
+        if intent.reduces_position and not unfavourable(intent.side, deviation):
             return None  # an exit above the market: at worst it is not filled
         detail = f"the price deviates {deviation:+.2f} % from the mid price"
         return Denial(code="price_collar", detail=detail)
@@ -151,7 +151,7 @@ def _exposure(limits: RiskLimits, inputs: RiskInputs) -> Check:
 
 def _order_rate(limits: RiskLimits, rate: OrderRate) -> Check:
     def check(intent: Intent) -> Denial | None:
-        limit = limits.orders * (EXITS_PER_ENTRY if intent.shrinks else 1)
+        limit = limits.orders * (EXITS_PER_ENTRY if intent.reduces_position else 1)
         if rate.count(intent.at) + intent.ahead >= limit:
             detail = f"{limit} orders were sent within {limits.orders_seconds:g} s"
             return Denial(code="risk_order_rate", detail=detail)

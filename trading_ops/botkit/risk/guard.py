@@ -187,7 +187,7 @@ class RiskGuard(Component):
     async def _store_state(self) -> None:
         if self._pending_events:
             events = tuple(self._pending_events)
-            await self._book.note(*events)
+            await self._book.record_events(*events)
             self._pending_events = self._pending_events[len(events) :]
         if self._losses.changed:
             self._losses.changed = False
@@ -264,7 +264,7 @@ class RiskGuard(Component):
 
     def _holding(self, symbol: str) -> Holding:
         quote = self._quotes.get(symbol)
-        buys = (one for one in self._book.alive(symbol) if one.side is Side.BUY)
+        buys = (one for one in self._book.open_orders(symbol) if one.side is Side.BUY)
         return Holding(
             symbol=symbol,
             quantity=self._book.position(symbol).quantity,

@@ -38,15 +38,15 @@ class Protection(StrEnum):
     """A stop-loss order at the venue for the whole position."""
 
 
-def without_stops(alive: Sequence[Order]) -> list[Order]:
+def without_stops(open_orders: Sequence[Order]) -> list[Order]:
     """Return the orders of the strategy: all but the protective stops."""
-    return [order for order in alive if order.purpose is not Purpose.PROTECTION]
+    return [order for order in open_orders if order.purpose is not Purpose.PROTECTION]
 
 
 def with_protection(
     step: Step,
     *,
-    alive: Sequence[Order],
+    open_orders: Sequence[Order],
     held: Position,
     price: Decimal,
     rules: Rules,
@@ -60,14 +60,14 @@ def with_protection(
 
     Args:
         step: what the strategy would do next.
-        alive: the bot's orders of the symbol that may still be filled, stops included.
+        open_orders: the bot's orders of the symbol that may still be filled, stops included.
         held: the position.
         price: of the market now.
         rules: of the market.
         stop_percent: distance of the stop below the mean entry price, in percent.
     """
-    stops = [order for order in alive if order.purpose is Purpose.PROTECTION]
-    others = without_stops(alive)
+    stops = [order for order in open_orders if order.purpose is Purpose.PROTECTION]
+    others = without_stops(open_orders)
     if any(order.status is OrderStatus.SUBMITTED for order in stops):
         return None if isinstance(step, Submit) else step  # not known whether it arrived
     wanted = rules.quantity(held.quantity)

@@ -12,12 +12,12 @@ from trading_ops.botkit.nonces.issuer import Nonces
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import (
     Check,
+    allowed_by_gate,
+    deny_while,
     fresh_quote,
     large_enough,
-    let_through,
-    not_while,
 )
-from trading_ops.botkit.orders.hearing import Hearing
+from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.reconciliation.component import Reconciliation
 from trading_ops.botkit.reconciliation.state import Policy
 from trading_ops.botkit.records.store import Store
@@ -89,7 +89,7 @@ class Assembled:
             symbols=config.symbols,
             fast=config.fast_samples,
             slow=config.slow_samples,
-            advice=advice_of(config, self.metrics, note=self.book.note),
+            advice=advice_of(config, self.metrics, note=self.book.record_events),
             stand_in=config.signals.stand_in,
         )
         self.risk = guard_of(
@@ -101,7 +101,7 @@ class Assembled:
             holds=self.agent.holds,
             quotes=self.feed.quotes,
         )
-        hearing = Hearing(
+        sync = OrderSync(
             self.metrics,
             self.broker,
             self.book,
@@ -114,8 +114,8 @@ class Assembled:
             symbols=config.symbols,
             broker=self.broker,
             book=self.book,
-            hearing=hearing,
-            checks=(hearing.check, *self._checks()),
+            sync=sync,
+            checks=(sync.check, *self._checks()),
             quotes=self.feed.quotes,
             notional=config.order_notional,
             lifetime_seconds=config.order_lifetime_seconds,
@@ -202,21 +202,21 @@ class Assembled:
     def _checks(self) -> tuple[Check, ...]:
         """Return what every order must pass, the plainest reason first."""
         return (
-            not_while("stopping", "the bot is stopping", lambda: self.stopping),
-            not_while(
+            deny_while("stopping", "the bot is stopping", lambda: self.stopping),
+            deny_while(
                 "not_leader",
                 "another instance leads, or this one cannot be sure that it does",
                 lambda: self.failover is not None and not self.failover.may_submit,
             ),
-            not_while(
+            deny_while(
                 "recovering",
                 "the comparison with the venue at the start has not ended well yet",
                 lambda: not self.reconciliation.recovered,
             ),
             fresh_quote(self._config.stale_seconds),
             large_enough,
-            let_through(self.agent.gate),
-            not_while("paper_mode", "the bot is in paper mode", lambda: self.mode.paper),
+            allowed_by_gate(self.agent.gate),
+            deny_while("paper_mode", "the bot is in paper mode", lambda: self.mode.paper),
             *self.risk.checks,
         )
 

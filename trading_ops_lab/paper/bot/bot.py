@@ -9,7 +9,7 @@ from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Health
 from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
 from trading_ops.botkit.orders.book import Book
-from trading_ops.botkit.orders.events import keep_trade
+from trading_ops.botkit.orders.events import journal_trade
 from trading_ops.botkit.records.driver import QUEUE, Threaded
 from trading_ops.botkit.records.events import EventKind, Retention, latest_events
 from trading_ops.botkit.records.sqlite import SqliteDriver
@@ -103,7 +103,7 @@ class Bot(Assembled):
             ),
         )
         self.agent = self._make_agent()
-        self.book.on_trade = partial(keep_trade, self.agent.events)
+        self.book.on_trade = partial(journal_trade, self.agent.events)
         self.feed = Feed(
             self.metrics,
             address=config.venue_address,
@@ -247,7 +247,7 @@ class Bot(Assembled):
             log.warning("trades_not_retold", error=str(error))
             return
         for event in reversed(found or []):
-            keep_trade(self.agent.events, event)
+            journal_trade(self.agent.events, event)
 
     async def _recall_signals(self) -> None:
         """Go on from the prices of an earlier life, if they are young enough."""

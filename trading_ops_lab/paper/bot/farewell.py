@@ -78,8 +78,8 @@ class Farewell:
     @property
     def _open(self) -> int:
         """Return of how many orders it is not known that they ended."""
-        alive = self._parts.book.alive()
-        return len(alive if self._stops else without_stops(alive))
+        orders = self._parts.book.open_orders()
+        return len(orders if self._stops else without_stops(orders))
 
     async def _cancel(self) -> None:
         reached(Failpoint.SHUTDOWN_STARTED)

@@ -225,7 +225,7 @@ class ModeSwitch:
         now = clock.timestamp()
         await self._store.set_fact(FACT, Said(mode=mode, owner=owner, reason=reason, at=now))
         told = {"mode": mode.value, "owner": owner, "reason": reason}
-        await self._book.note(Event(at=now, kind=EventKind.RISK, code="mode", detail=told))
+        await self._book.record_events(Event(at=now, kind=EventKind.RISK, code="mode", detail=told))
 
     async def _try_to_keep(self, owner: str, reason: str) -> str | None:
         """Keep the word for paper in the records; return why they did not take it."""

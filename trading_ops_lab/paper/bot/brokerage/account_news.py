@@ -51,16 +51,16 @@ class Book(Protocol):
         """Say whether an order was placed by this bot."""
         ...
 
-    def alive(self) -> list[Order]:
+    def open_orders(self) -> list[Order]:
         """Return the orders that may still be filled."""
         ...
 
-    async def recall(self, client_id: str) -> Order | None:
-        """Return an own order as it is recorded, whatever became of it."""
+    async def find(self, client_id: str) -> Order | None:
+        """Return the recorded state of an order, open or closed."""
         ...
 
-    async def hear(self, order: Order, word: VenueOrder) -> Fill | None:
-        """Take the venue's word on an order."""
+    async def update(self, order: Order, report: VenueOrder) -> Fill | None:
+        """Record the venue's report on an order."""
         ...
 
 
@@ -100,9 +100,9 @@ class AccountNews:
     def orders_begun(self, snapshot: list[Execution]) -> None:
         """Take the open orders; what else became of orders is asked by REST."""
         self._executions.begin(snapshot)
-        alive = {order.client_id for order in self._book.alive()}
+        open_ids = {order.client_id for order in self._book.open_orders()}
         tracked = (one for one in snapshot if self._executions.sums(one.order_id) is not None)
-        self._open = {one.order_id: one.cl_ord_id for one in tracked if one.cl_ord_id in alive}
+        self._open = {one.order_id: one.cl_ord_id for one in tracked if one.cl_ord_id in open_ids}
         self._behind.clear()
         self._doubt_all = True
         self._work.set()
@@ -150,9 +150,9 @@ class AccountNews:
         if self._stranger and now >= self._compare_due:
             self._stranger, self._compare_due = False, now + STRANGER_SECONDS
             self._rest.compare()
-        alive = {order.client_id: order for order in self._book.alive()}
+        open_orders = {order.client_id: order for order in self._book.open_orders()}
         for order_id, client_id in self._open.items():
-            sums, order = self._executions.sums(order_id), alive.get(client_id)
+            sums, order = self._executions.sums(order_id), open_orders.get(client_id)
             if sums is None or (order is not None and order.filled <= sums.filled):
                 self._behind.pop(order_id, None)
             elif now - self._behind.setdefault(order_id, now) > BEHIND_SECONDS:
@@ -162,7 +162,7 @@ class AccountNews:
     async def _own(self, told: Execution) -> None:
         before = self._executions.sums(told.order_id)
         sums = self._executions.hear(told)
-        order = next((o for o in self._book.alive() if o.client_id == told.cl_ord_id), None)
+        order = next((o for o in self._book.open_orders() if o.client_id == told.cl_ord_id), None)
         if told.exec_type in ENDS:
             self._open.pop(told.order_id, None)
         elif order is not None and sums is not None:
@@ -197,7 +197,7 @@ class AccountNews:
             reason=told.reason,
         )
         try:
-            await self._book.hear(order, word)
+            await self._book.update(order, word)
         except Unavailable as error:
             log.info("news_not_stored", order=order.client_id, reason=str(error))
             self._executions.forget(told.order_id)
@@ -209,8 +209,8 @@ class AccountNews:
     async def _ask(self, order_ids: list[str]) -> None:
         for word in await self._rest.orders(order_ids):
             if word.client_id is not None and self._book.owns(word.client_id):
-                order = await self._book.recall(word.client_id)
+                order = await self._book.find(word.client_id)
                 if order is None:
                     self._rest.compare()
                 else:
-                    await self._book.hear(order, word)
+                    await self._book.update(order, word)

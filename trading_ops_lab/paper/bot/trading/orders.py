@@ -8,10 +8,10 @@ from trading_ops import clock, logs
 from trading_ops.agent import Denial
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Check, Intent, first_denial
-from trading_ops.botkit.orders.hearing import Hearing
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import Order, Purpose, new_client_id
 from trading_ops.botkit.orders.step import Cancel, Submit
+from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.records.events import Event, EventKind
 from trading_ops.botkit.risk.protection import CancelStop, with_protection, without_stops
 from trading_ops.botkit.stage import Stage
@@ -35,7 +35,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         symbols: Sequence[str],
         broker: Broker,
         book: Book,
-        hearing: Hearing,
+        sync: OrderSync,
         checks: Sequence[Check],
         quotes: Mapping[str, Quote],
         notional: Decimal,
@@ -51,7 +51,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             symbols: that are traded.
             broker: asks the venue.
             book: of orders and positions.
-            hearing: hears what became of them.
+            sync: submits and cancels them, and reads their state.
             checks: each order passes all of them.
             quotes: the latest prices.
             notional: size of an entry, in quote currency.
@@ -64,7 +64,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         self._symbols = symbols
         self._broker = broker
         self._book = book
-        self._hearing = hearing
+        self._sync = sync
         self._checks = checks
         self._quotes = quotes
         self._notional = notional
@@ -84,10 +84,10 @@ class Orders(Stage[Mapping[str, Target], None]):
             Unavailable: the broker or the store is down; what was done so far stands.
         """
         async with self.lock:
-            await self._hearing.listen()
+            await self._sync.refresh()
             if not self._began:
                 # Those of an earlier life were placed on older prices.
-                await self._hearing.cancel_all(stops=self._stop_percent is None)
+                await self._sync.cancel_all(stops=self._stop_percent is None)
                 self._began = True
             for symbol in self._symbols:
                 quote = self._quotes.get(symbol)
@@ -103,8 +103,8 @@ class Orders(Stage[Mapping[str, Target], None]):
             Unavailable: the broker or the store is down; some may be cancelled.
         """
         async with self.lock:
-            await self._hearing.listen()
-            return await self._hearing.cancel_all(stops=stops)
+            await self._sync.refresh()
+            return await self._sync.cancel_all(stops=stops)
 
     async def listen(self) -> None:
         """Hear the venue's word on all own orders.
@@ -113,16 +113,16 @@ class Orders(Stage[Mapping[str, Target], None]):
             Unavailable: the broker or the store is down; what was heard so far stands.
         """
         async with self.lock:
-            await self._hearing.listen()
+            await self._sync.refresh()
 
     async def _step(self, symbol: str, target: Target, quote: Quote) -> None:
         self._made_way.discard(symbol)
-        alive, held = self._book.alive(symbol), self._book.position(symbol)
+        open_orders, held = self._book.open_orders(symbol), self._book.position(symbol)
         rules = self._broker.client.rules(symbol)
         step = plan(
             target=target,
             held=held.quantity,
-            alive=alive if self._stop_percent is None else without_stops(alive),
+            open_orders=open_orders if self._stop_percent is None else without_stops(open_orders),
             quote=quote,
             rules=rules,
             notional=self._notional,
@@ -132,7 +132,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         if self._stop_percent is not None:
             step = with_protection(
                 step,
-                alive=alive,
+                open_orders=open_orders,
                 held=held,
                 price=quote.middle,
                 rules=rules,
@@ -141,9 +141,9 @@ class Orders(Stage[Mapping[str, Target], None]):
         if isinstance(step, CancelStop) and step.then is not None:
             if await self._let_through(symbol, step.then, quote, dry=True):
                 self._made_way.add(symbol)
-                await self._hearing.cancel(step.order)
+                await self._sync.cancel(step.order)
         elif isinstance(step, Cancel):
-            await self._hearing.cancel(step.order)
+            await self._sync.cancel(step.order)
         elif isinstance(step, Submit):
             intent = await self._let_through(symbol, step, quote)
             if intent is not None:
@@ -168,7 +168,7 @@ class Orders(Stage[Mapping[str, Target], None]):
                 # A stop is no second order: it goes before an exit is sent.
                 (
                     one.remaining
-                    for one in without_stops(self._book.alive(symbol))
+                    for one in without_stops(self._book.open_orders(symbol))
                     if one.side is step.side
                 ),
                 Decimal(0),
@@ -202,9 +202,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         signal = self._decided(order.symbol) if order.purpose is Purpose.STRATEGY else None
         why = signal.source if signal else order.purpose.value
         with logs.bound(order=order.client_id, strategy=why):
-            await self._hearing.submit(
-                order, *([_event_of_signal(signal, order)] if signal else [])
-            )
+            await self._sync.submit(order, *([_event_of_signal(signal, order)] if signal else []))
 
     async def _deny(self, intent: Intent, denial: Denial) -> None:
         self.metrics.order_denied(denial.code)
@@ -214,7 +212,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         log.info("order_denied", symbol=intent.symbol, code=denial.code, detail=denial.detail)
         told = {"outcome": "denied", "side": intent.side.value, "quantity": str(intent.quantity)}
         told |= {"price": str(intent.price), "why": denial.detail}
-        await self._book.note(
+        await self._book.record_events(
             Event(
                 at=intent.at,
                 kind=EventKind.ORDER,

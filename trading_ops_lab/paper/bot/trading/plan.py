@@ -15,7 +15,7 @@ def plan(
     *,
     target: Target,
     held: Decimal,
-    alive: list[Order],
+    open_orders: list[Order],
     quote: Quote,
     rules: Rules,
     notional: Decimal,
@@ -27,19 +27,19 @@ def plan(
     Args:
         target: of the strategy.
         held: position, in base units.
-        alive: own orders of the symbol that may still be filled.
+        open_orders: own orders of the symbol that may still be filled.
         quote: the best prices.
         rules: of the market.
         notional: size of an entry, in quote currency.
         lifetime: seconds after which an open order is placed anew.
         now: seconds since the epoch.
     """
-    for order in alive:
+    for order in open_orders:
         if order.status is OrderStatus.SUBMITTED:
             return None  # whether the venue has it is unknown: first find out
         if order.side is not WANTED_SIDE.get(target) or now - order.created_at > lifetime:
             return Cancel(order=order)
-    if alive:
+    if open_orders:
         return None
     if target is Target.LONG and held < rules.minimum:
         price = _inside(Side.BUY, quote, rules)
