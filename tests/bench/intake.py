@@ -35,7 +35,7 @@ from trading_ops.domain.target import Registry
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notification import parse_notification
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
@@ -72,7 +72,7 @@ async def serve(kind: str, folder: str, url: str) -> None:
         intake = Intake(
             writer=writer,
             reader=Reader(reading_engine(url)),
-            plans=Plans({}, Registry(())),
+            index=RunbookIndex({}, Registry(())),
             metrics=ReconcilerMetrics(),
             wake=lambda: None,
         )

@@ -121,10 +121,10 @@ async def fill(loop: Loop, count: int) -> None:
         await loop.intake.store(body, clock.now())
     await loop.lease.begin()
     quiet = 0
-    while quiet < QUIET_PASSES or len(loop.desk.by_id) < count:
-        head = loop.desk.head
+    while quiet < QUIET_PASSES or len(loop.state.by_id) < count:
+        head = loop.state.head
         await loop.make_pass(poll=True)
-        quiet = quiet + 1 if loop.desk.head == head else 0
+        quiet = quiet + 1 if loop.state.head == head else 0
 
 
 async def processor_seconds(work: Callable[[], Awaitable[Any]], times: int) -> float:

@@ -1,6 +1,6 @@
 """A reconciler's store and decisions, without its loop: what the state machines drive.
 
-A pass does here what `reconciler.look` does: the same desk, world, decision and transactions; only
+A pass does here what `reconciler.look` does: the same state, world, decision and transactions; only
 the sources, the clock and the actions are the machine's. What it starts is held against what the
 machine itself remembers of pauses, windows, halts, approvals and failing targets.
 """
@@ -33,10 +33,10 @@ from trading_ops.domain.incident import Incident
 from trading_ops.domain.manual import refusal_of, wanted_by_hand
 from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Runbook, Step
 from trading_ops.domain.target import Registry
-from trading_ops.reconciler.context import Surroundings
+from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.reconcile import ASKS, BACK, SEEN
-from trading_ops.reconciler.runbook_index import Plans
-from trading_ops.reconciler.state import Desk, read_desk
+from trading_ops.reconciler.runbook_index import RunbookIndex
+from trading_ops.reconciler.state import State, read_state
 from trading_ops.store import (
     approvals,
     attempts,
@@ -100,9 +100,9 @@ class Life:
 
     def wake_up(self) -> None:
         """Begin with nothing but what is stored, as after a crash."""
-        self.desk: Desk | None = None
-        plans = Plans(BOOKS, REGISTRY)
-        self.around = Surroundings(plans=plans, limits=LIMITS, observe_only=False)
+        self.state: State | None = None
+        index = RunbookIndex(BOOKS, REGISTRY)
+        self.around = Context(index=index, limits=LIMITS, observe_only=False)
 
     def end(self) -> None:
         """Forget all of it."""
@@ -148,32 +148,32 @@ class Life:
 
     # What the reconciler does.
 
-    def read(self) -> Desk:
-        """Return the desk, kept up to date."""
-        self.desk = read_desk(self.connection, limits=LIMITS, now=self.now, former=self.desk)
+    def read(self) -> State:
+        """Return the state, kept up to date."""
+        self.state = read_state(self.connection, limits=LIMITS, now=self.now, former=self.state)
         # No notification here is forged: Prometheus has had each of their alerts firing.
-        self.around.fired = frozenset(self.desk.by_id).union(one.id for one in self.desk.closed)
-        return self.desk
+        self.around.fired = frozenset(self.state.by_id).union(one.id for one in self.state.closed)
+        return self.state
 
     def compare(self) -> None:
-        """A desk that was kept up to date must say what one that is read anew says."""
-        anew = read_desk(self.connection, limits=LIMITS, now=self.now)
+        """A state that was kept up to date must say what one that is read anew says."""
+        anew = read_state(self.connection, limits=LIMITS, now=self.now)
         assert said_by(self.read(), self.now) == said_by(anew, self.now)
         for incident in anew.incidents:
             for index in range(len(BOOKS[incident.alert].steps)):
                 self.compare_gates(incident, index, anew)
 
-    def compare_gates(self, incident: Incident, index: int, desk: Desk) -> None:
-        """What the pass decides over its desk, the starting transaction says of its own rows."""
+    def compare_gates(self, incident: Incident, index: int, state: State) -> None:
+        """What the pass decides over its state, the starting transaction says of its own rows."""
         world = replace(
-            self.around.world(REGISTRY.find(str(incident.target)), desk, self.now),
-            acknowledged=desk.acknowledged.get(incident.id),
+            self.around.world(REGISTRY.find(str(incident.target)), state, self.now),
+            acknowledged=state.overrides.acknowledged.get(incident.id),
         )
         wanted = Wanted.of_runbook(
             incident,
             BOOKS[incident.alert],
             index,
-            history=desk.history(incident, self.now),
+            history=state.history(incident, self.now),
             world=world,
             limits=LIMITS,
             now=self.now,
@@ -192,15 +192,15 @@ class Life:
         if not self.blind:
             for alert in sorted(self.firing):
                 self.notify(alert)
-        desk = self.read()
-        return [(one, self.look(one, desk)) for one in desk.incidents]
+        state = self.read()
+        return [(one, self.look(one, state)) for one in state.incidents]
 
-    def look(self, incident: Incident, desk: Desk) -> Decision:
+    def look(self, incident: Incident, state: State) -> Decision:
         """Decide for one incident, and carry it out."""
         view = self.view((incident.alert, str(incident.target)))
         target = REGISTRY.find(str(incident.target))
-        world = self.around.world(target, desk, self.now, view=view)
-        book, history = BOOKS[incident.alert], desk.history(incident, self.now)
+        world = self.around.world(target, state, self.now, view=view)
+        book, history = BOOKS[incident.alert], state.history(incident, self.now)
         decision = decide(incident, book, history, world, LIMITS, self.now)
         if incident.resolved_at is not None and view in SEEN:
             incidents.forget_resolved(self.connection, incident.id, now=self.now)
@@ -257,9 +257,9 @@ class Life:
 
     def order(self, bot: str, step: Step, owner: str) -> Attempt | None:
         """A person orders an action by hand."""
-        desk = self.read()
+        state = self.read()
         target = REGISTRY.find(bot)
-        world = self.around.world(target, desk, self.now)
+        world = self.around.world(target, state, self.now)
         history = History(
             target=tuple(attempts.of_target(self.connection, bot, since=self.now - LONGEST_WINDOW)),
             everywhere=attempts.count_since(
@@ -334,20 +334,24 @@ def labels_of(alert: Alert) -> dict[str, str]:
     return LABELS | {"alertname": alert[0], "bot": alert[1]}
 
 
-def said_by(desk: Desk, now: datetime) -> dict[str, Any]:
-    """Return all that a desk says at a moment: not how it was read."""
+def said_by(state: State, now: datetime) -> dict[str, Any]:
+    """Return all that a state says at a moment: not how it was read."""
     recent = now - LIMITS.storm_quiet
     window = now - LIMITS.window
+    said = state.overrides
     return vars(
         replace(
-            desk,
+            state,
             changed=frozenset(),
-            of_incident={key: done for key, done in desk.of_incident.items() if done},
-            starts=tuple(sorted(one for one in desk.starts if one > window)),
-            pause=desk.pause_at(now),
-            closed=tuple(one for one in desk.closed if one.closed_at and one.closed_at > recent),
-            maintenance=tuple(one for one in desk.maintenance if one.ends_at > now),
-            approvals={key: one for key, one in desk.approvals.items() if one.expires_at > now},
+            of_incident={key: done for key, done in state.of_incident.items() if done},
+            starts=tuple(sorted(one for one in state.starts if one > window)),
+            closed=tuple(one for one in state.closed if one.closed_at and one.closed_at > recent),
+            overrides=replace(
+                said,
+                pause=state.pause_at(now),
+                maintenance=tuple(one for one in said.maintenance if one.ends_at > now),
+                approvals={key: one for key, one in said.approvals.items() if one.expires_at > now},
+            ),
         )
     )
 

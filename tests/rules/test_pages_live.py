@@ -33,7 +33,7 @@ from trading_ops.domain.incident import Incident
 from trading_ops.domain.silencing import Matcher
 from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, acknowledgements, incidents, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
@@ -130,7 +130,7 @@ async def a_person(folder: Path, *addresses: str) -> AsyncIterator[Person]:
                 writer=writer,
                 reader=reader,
                 alertmanagers=Alertmanagers(members),
-                plans=Plans({"TradingBotDown": make_runbook()}, make_registry()),
+                index=RunbookIndex({"TradingBotDown": make_runbook()}, make_registry()),
                 metrics=ReconcilerMetrics(),
             )
             person = Person(acknowledging, writer, reader, await writer.run(_open_incident))

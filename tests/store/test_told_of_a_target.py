@@ -1,4 +1,4 @@
-"""What is told of a target itself stands in the story of its incidents, and in no other's."""
+"""What is told of a target itself stands in the timeline of its incidents, and in no other's."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, update
 
 from tests.builders import NOW, make_alert
 from trading_ops.domain.hold import HeldState, Hold
-from trading_ops.reconciler.timeline import BEFORE, Story, read_story
+from trading_ops.reconciler.timeline import BEFORE, Timeline, read_timeline
 from trading_ops.store import event_log, events, holds, incidents
 from trading_ops.store.tables import incidents as table
 
@@ -30,11 +30,11 @@ def tell(connection: Connection, kind: str, at: timedelta, target: str = "alpha"
     events.add(connection, at=NOW + at, kind=kind, note="told", after=after)
 
 
-def story_of(connection: Connection, key: str) -> Story:
+def story_of(connection: Connection, key: str) -> Timeline:
     events.write(connection, b"")
-    story = read_story(connection, key=key)
-    assert story is not None
-    return story
+    timeline = read_timeline(connection, key=key)
+    assert timeline is not None
+    return timeline
 
 
 def kinds(connection: Connection, key: str) -> list[str]:
@@ -42,7 +42,7 @@ def kinds(connection: Connection, key: str) -> list[str]:
 
 
 def test_a_frozen_bots_incident_tells_that_it_was_frozen(connection: Connection) -> None:
-    """Silent before the alert fired, halted, stopped, free again: in the order of the story."""
+    """Silent before the alert fired, halted, stopped, free again: in the order of the timeline."""
     tell(connection, "agent_silent", -7 * SECOND)
     hold = Hold(
         id="agent-silent-alpha-1:1",

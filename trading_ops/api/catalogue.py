@@ -16,7 +16,7 @@ from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import BOTS
 from trading_ops.reconciler.manual_actions import Manual, Outcome
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 
 Value = Annotated[str, msgspec.Meta(max_length=200, pattern=PLAIN)]
 
@@ -115,12 +115,12 @@ class OrderView(msgspec.Struct, kw_only=True):
 class Catalogue:
     """Handlers of `runbooks` and `actions`."""
 
-    def __init__(self, plans: Plans, texts: Mapping[str, str], manual: Manual) -> None:
+    def __init__(self, index: RunbookIndex, texts: Mapping[str, str], manual: Manual) -> None:
         """Take each runbook's text by alert, as loaded together with its plan."""
-        self._runbooks = {name: _runbook(book) for name, book in sorted(plans.runbooks.items())}
+        self._runbooks = {name: _runbook(book) for name, book in sorted(index.runbooks.items())}
         self._texts = texts
         self._manual = manual
-        self._registry = plans.registry
+        self._registry = index.registry
 
     async def runbooks(self) -> RunbookPage:
         """Return every runbook's plan."""

@@ -14,7 +14,7 @@ from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementK
 from trading_ops.domain.incident import Incident
 from trading_ops.reconciler.acknowledgements import Acknowledged, Acknowledging
 from trading_ops.reconciler.incident_status import Standing, read_standings
-from trading_ops.reconciler.timeline import Story, read_story
+from trading_ops.reconciler.timeline import Timeline, read_timeline
 from trading_ops.store import Connection, incidents, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Place, Span
@@ -104,12 +104,12 @@ class Incidents:
 
         return await self._reader.read(read)
 
-    async def show(self, id: str) -> Story:  # noqa: A002 - name of the path parameter
+    async def show(self, id: str) -> Timeline:  # noqa: A002 - name of the path parameter
         """Return one incident with its attempts and events."""
-        story = await self._reader.read(partial(read_story, key=id))
-        if story is None:
+        timeline = await self._reader.read(partial(read_timeline, key=id))
+        if timeline is None:
             not_found(UNKNOWN)
-        return story
+        return timeline
 
     async def acknowledge(
         self,

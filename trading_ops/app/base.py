@@ -12,7 +12,7 @@ from trading_ops.errors import ConfigError
 from trading_ops.reconciler.handling import Handling
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.tasks import Tasks
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -24,7 +24,7 @@ class Base:
     """Dependencies that the other parts share."""
 
     settings: Settings
-    plans: Plans
+    index: RunbookIndex
     metrics: ReconcilerMetrics
     writer: Writer
     reader: Reader
@@ -44,7 +44,7 @@ class Base:
     @property
     def engines(self) -> Engines:
         """Return the Prometheus and Alertmanager clients."""
-        return Engines(self.session, self.settings, self.plans.registry, name=self.name)
+        return Engines(self.session, self.settings, self.index.registry, name=self.name)
 
 
 def own_entry(settings: Settings, registry: Registry) -> Target:

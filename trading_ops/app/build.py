@@ -45,7 +45,7 @@ from trading_ops.reconciler.clocks import (
     Clocks,
     OnDate,
 )
-from trading_ops.reconciler.context import Surroundings
+from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Recovery
 from trading_ops.reconciler.decision_log import Ledger
 from trading_ops.reconciler.execute import Performer
@@ -62,7 +62,7 @@ from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reconciler.reconcile import Looker
 from trading_ops.reconciler.retention import Retention
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.runbooks import load_runbooks
 from trading_ops.reconciler.self_metrics import Measuring
 from trading_ops.reconciler.silences import SilenceWatch
@@ -129,7 +129,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
         ConfigError: a runbook or a secret is invalid or missing.
         StoreError: another process has the database open for writing.
     """
-    plans = Plans(load_runbooks(settings.runbooks), registry)
+    index = RunbookIndex(load_runbooks(settings.runbooks), registry)
     _refuse_exposed_tokens(settings, registry)
     migrate.upgrade(settings.database_url)
     with (
@@ -148,7 +148,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
             async with _session(settings, name, metrics, certificates) as session:
                 base = Base(
                     settings=settings,
-                    plans=plans,
+                    index=index,
                     metrics=metrics,
                     tasks=Tasks(on_success=metrics.task_succeeded),
                     writer=writer,
@@ -233,7 +233,7 @@ async def _audited(base: Base) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
     """Build the agent monitor, with its own HTTP session so that it is never starved."""
-    settings, registry = base.settings, base.plans.registry
+    settings, registry = base.settings, base.index.registry
     async with _session(settings, base.name, base.metrics, base.certificates) as session:
         directory = _directory(session, base)
         for target in registry.bots:
@@ -269,7 +269,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
 @contextlib.asynccontextmanager
 async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
     """Build the evaluation of readiness runs."""
-    settings, registry = base.settings, base.plans.registry
+    settings, registry = base.settings, base.index.registry
     evaluator = Evaluator(
         reader=base.reader,
         writer=base.writer,
@@ -303,7 +303,7 @@ async def _reading_events(base: Base, watch: AgentWatch, outbox: Outbox) -> Asyn
         return found
 
     collector = BotEvents(
-        registry=base.plans.registry,
+        registry=base.index.registry,
         directory=_directory(base.session, base),
         heads=heads,
         outbox=outbox,
@@ -322,11 +322,11 @@ def _prometheus(
 
 def _directory(session: aiohttp.ClientSession, base: Base) -> Directory:
     count = base.metrics.freqtrade_requests
-    for target in base.plans.registry.of_kind(Kind.FREQTRADE):
+    for target in base.index.registry.of_kind(Kind.FREQTRADE):
         count.labels(target.name)
     return Directory(
         session,
-        base.plans.registry,
+        base.index.registry,
         SecretFiles(base.settings),
         on_freqtrade_request=lambda name: count.labels(name).inc(),
     )
@@ -400,12 +400,12 @@ def _loop(base: Base) -> Loop:
     looker = _looker(base, prometheus, jobs)
     return Loop(
         reader=base.reader,
-        plans=base.plans,
+        index=base.index,
         lease=base.lease,
         intake=Intake(
             writer=base.writer,
             reader=base.reader,
-            plans=base.plans,
+            index=base.index,
             metrics=base.metrics,
             wake=wakeup.set,
         ),
@@ -413,7 +413,7 @@ def _loop(base: Base) -> Loop:
             prometheus=prometheus,
             alertmanagers=alertmanagers,
             writer=base.writer,
-            plans=base.plans,
+            index=base.index,
             metrics=base.metrics,
             clocks=clocks,
         ),
@@ -423,7 +423,7 @@ def _loop(base: Base) -> Loop:
             writer=base.writer,
             reader=base.reader,
             alertmanagers=alertmanagers,
-            plans=base.plans,
+            index=base.index,
             metrics=base.metrics,
         ),
         clock_reports=ClockReports(
@@ -435,7 +435,7 @@ def _loop(base: Base) -> Loop:
         silences=SilenceWatch(
             reader=base.reader,
             alertmanagers=alertmanagers,
-            plans=base.plans,
+            index=base.index,
             metrics=base.metrics,
             longest=timedelta(seconds=base.settings.silence_longest_seconds),
         ),
@@ -464,7 +464,7 @@ def _retention(base: Base) -> Retention:
 def _scheduler(base: Base) -> Scheduler:
     return Scheduler(
         entries=load_jobs(base.settings.root),
-        windows=load_windows(base.settings.root, base.plans.registry),
+        windows=load_windows(base.settings.root, base.index.registry),
         writer=base.writer,
         reader=base.asking,
         lease=base.lease,
@@ -477,12 +477,12 @@ def _manual(base: Base, looker: Looker) -> Manual:
     return Manual(
         writer=base.writer,
         reader=base.reader,
-        registry=base.plans.registry,
+        registry=base.index.registry,
         lease=base.lease,
         jobs=looker.jobs,
         performer=looker.performer,
         recovery=looker.recovery,
-        surroundings=looker.surroundings,
+        context=looker.context,
         limits=looker.limits,
         two_persons=base.settings.two_persons,
     )
@@ -499,16 +499,16 @@ def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
     )
     return Looker(
         writer=base.writer,
-        plans=base.plans,
+        index=base.index,
         lease=base.lease,
-        ledger=Ledger(writer=base.writer, lease=base.lease, plans=base.plans, metrics=base.metrics),
+        ledger=Ledger(writer=base.writer, lease=base.lease, index=base.index, metrics=base.metrics),
         jobs=jobs,
         performer=performer,
         verifier=Verifier(prometheus=prometheus, writer=base.writer, metrics=base.metrics),
         recovery=Recovery(writer=base.writer, lease=base.lease, performer=performer),
         limits=limits_of(base.settings),
-        surroundings=Surroundings(
-            plans=base.plans,
+        context=Context(
+            index=base.index,
             limits=limits_of(base.settings),
             observe_only=base.settings.observe_only,
         ),

@@ -76,7 +76,7 @@ def application_of(
         table=table,
         authenticator=authenticator,
         settings=base.settings,
-        registry=base.plans.registry,
+        registry=base.index.registry,
         reader=base.asking,
         engines=base.engines,
     )
@@ -101,7 +101,7 @@ def _handlers(
     scheduler: Scheduler,
 ) -> Handlers:
     settings, reader, writer = base.settings, base.asking, base.writer
-    registry = base.plans.registry
+    registry = base.index.registry
 
     def passed_ago() -> float:
         return clock.monotonic() - loop.passed_at
@@ -119,7 +119,7 @@ def _handlers(
         webhook=Webhook(loop.intake),
         incidents=Incidents(reader, loop.acknowledging),
         attempts=Attempts(reader),
-        catalogue=Catalogue(base.plans, books, loop.manual),
+        catalogue=Catalogue(base.index, books, loop.manual),
         approvals=Approvals(writer, reader),
         automation=Automation(writer, reader, registry, base.metrics),
         backups=BackupRoutes(reader, backups),
@@ -140,7 +140,7 @@ def _handlers(
             two_persons=settings.two_persons,
         ),
         health=Health(known=known, reader=reader, registry=registry, var=settings.var),
-        alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.desk.by_id),
+        alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.state.by_id),
         capacity=CapacityPlans(_capacity(base), registry),
         events=Events(reader, recovery_times),
         stream=stream,

@@ -12,7 +12,7 @@ from trading_ops.clients.reconciler_views import ListedIncidentView, StandingVie
 from trading_ops.config.settings import Settings
 from trading_ops.domain.incident import Incident
 from trading_ops.reconciler.incident_status import read_standings
-from trading_ops.reconciler.timeline import read_story
+from trading_ops.reconciler.timeline import read_timeline
 from trading_ops.reports.recovery_times import RecoveryTimes, recovery_times
 from trading_ops.store import Connection
 from trading_ops.store import incidents as stored
@@ -39,7 +39,7 @@ async def story(settings: Settings, key: str) -> StoryView | None:
     Raises:
         StoreError: the database cannot be read.
     """
-    found = await _read(settings, partial(read_story, key=key))
+    found = await _read(settings, partial(read_timeline, key=key))
     return _viewed(found, StoryView | None)  # type: ignore[arg-type]
 
 

@@ -35,7 +35,7 @@ from trading_ops.domain.silencing import Silence
 from trading_ops.errors import ClientError, OrderRefused
 from trading_ops.reconciler.acknowledge_words import comment, length, mark, plain
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.secondary_oncall import shown
 from trading_ops.store import acknowledgements, incidents
 from trading_ops.store.acknowledgements import Case
@@ -67,7 +67,7 @@ class Acknowledging:
     writer: Writer
     reader: Reader
     alertmanagers: Alertmanagers
-    plans: Plans
+    index: RunbookIndex
     metrics: ReconcilerMetrics
     now: Callable[[], datetime] = clock.now
     trouble: str | None = field(init=False, default=None)
@@ -101,7 +101,7 @@ class Acknowledging:
             incident_id: or a beginning of it that no other one has.
             kind: an acknowledgement lasts until the incident ends or it is withdrawn.
             owner: who says so; another's word is ended by it.
-            note: why, for the story.
+            note: why, for the timeline.
             for_: how long to snooze; an acknowledgement has no such end.
 
         Raises:
@@ -153,7 +153,7 @@ class Acknowledging:
 
         Args:
             open_incidents: those that this reconciler looks after; only they are extended.
-            head: number of the newest event, as the desk was read; while it is the same and
+            head: number of the newest event, as the state was read; while it is the same and
                 nothing is due, nothing is done. Unknown: -1.
         """
         if not self.is_due(open_incidents, head=head):
@@ -305,7 +305,7 @@ class Acknowledging:
         )
 
     def _show(self, cases: Collection[Case]) -> None:
-        ends = shown(cases, self.plans)
+        ends = shown(cases, self.index)
         self._shown |= ends.keys()
         for key in self._shown:
             end = ends.get(key)

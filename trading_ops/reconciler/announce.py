@@ -13,7 +13,7 @@ from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.notify.rendering import duration
-from trading_ops.reconciler.timeline import Story, read_story
+from trading_ops.reconciler.timeline import Timeline, read_timeline
 from trading_ops.store import Connection, approvals, event_log, events, holds, maintenance, search
 from trading_ops.store.search import Span
 
@@ -81,10 +81,10 @@ def _announced(connection: Connection, event: events.Event) -> Message | None:
 
 
 def _closed(connection: Connection, event: events.Event) -> Message | None:
-    story = read_story(connection, key=event.incident_id or "-")
-    if story is None or story.incident.closed_at is None:
+    timeline = read_timeline(connection, key=event.incident_id or "-")
+    if timeline is None or timeline.incident.closed_at is None:
         return None
-    incident = story.incident
+    incident = timeline.incident
     ended = incident.closed_at or event.at
     seconds = max(0.0, (ended - incident.starts_at).total_seconds())
     name = f"{incident.target}: {incident.alert}" if incident.target else incident.alert
@@ -103,8 +103,8 @@ def _closed(connection: Connection, event: events.Event) -> Message | None:
             "ended": ended,
             "seconds": seconds,
             "reason": incident.close_reason or "",
-            "steps": [_step(attempt) for attempt in story.attempts],
-            "open": _still_open(connection, story),
+            "steps": [_step(attempt) for attempt in timeline.attempts],
+            "open": _still_open(connection, timeline),
             "incident": incident.id[:8],
         },
     )
@@ -118,9 +118,9 @@ def _step(attempt: Attempt) -> str:
     return f"{attempt.action} on {attempt.target}: {attempt.state}{took}{detail}"
 
 
-def _still_open(connection: Connection, story: Story) -> list[str]:
+def _still_open(connection: Connection, timeline: Timeline) -> list[str]:
     """Return what is not as before: holds of the target, and its other open incidents."""
-    incident = story.incident
+    incident = timeline.incident
     if incident.target is None:
         return []
     held = [

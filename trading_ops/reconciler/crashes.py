@@ -13,7 +13,7 @@ from trading_ops import clock, logs
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.handling import Handling
-from trading_ops.reconciler.state import Desk
+from trading_ops.reconciler.state import State
 from trading_ops.redaction import redact
 from trading_ops.store import incidents
 from trading_ops.store.reader import Reader
@@ -67,24 +67,24 @@ class Crashes:
         if counted:
             log.error("died_handling", incidents=sorted(counted))
 
-    async def learn(self, reader: Reader, keys: Collection[str], desk: Desk) -> None:
+    async def learn(self, reader: Reader, keys: Collection[str], state: State) -> None:
         """Read from the store which incidents crashed before this process had them."""
         if not keys:
             return
         for key, kinds in (await reader.read(partial(incidents.crashes, keys=keys))).items():
             self._suspects.add(key)
             if is_set_aside(kinds):
-                self._aside[key] = desk.acknowledged.get(key)
+                self._aside[key] = state.overrides.acknowledged.get(key)
 
     def is_suspect(self, incident: Incident) -> bool:
         """Whether the incident may be the one that kills the process."""
         return incident.id in self._suspects
 
-    def is_set_aside(self, incident: Incident, desk: Desk) -> bool:
+    def is_set_aside(self, incident: Incident, state: State) -> bool:
         """Whether to leave an incident alone: until a person acknowledges it, or lets it go."""
         if incident.id not in self._aside:
             return False
-        if self._aside[incident.id] == desk.acknowledged.get(incident.id):
+        if self._aside[incident.id] == state.overrides.acknowledged.get(incident.id):
             return True
         del self._aside[incident.id]
         return False
@@ -95,7 +95,7 @@ class Crashes:
             self._aside.pop(key, None)
             self._suspects.discard(key)
 
-    async def add(self, incident: Incident, desk: Desk, error: Exception) -> None:
+    async def add(self, incident: Incident, state: State, error: Exception) -> None:
         """Count a crash; at the limit, escalate the incident and set it aside."""
         log.error(
             "incident_crashed",
@@ -114,4 +114,4 @@ class Crashes:
             log.warning("crash_not_stored", incident=incident.id, error=str(failure))
             return
         if at_limit:
-            self._aside[incident.id] = desk.acknowledged.get(incident.id)
+            self._aside[incident.id] = state.overrides.acknowledged.get(incident.id)

@@ -1,4 +1,4 @@
-"""Decisions written down: in the incident's story, in the metrics and in the log, with the reason.
+"""Records decisions with their reason: in the timeline of the incident, the metrics and the log.
 
 A decision that is the same as the last one for its incident says nothing new and is not repeated.
 What a pass decides is gathered and stored together: a storm is a few transactions, not thousands.
@@ -15,7 +15,7 @@ from trading_ops.domain.incident import Incident
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, checkpoints, claims, events
 from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
@@ -42,7 +42,7 @@ class Ledger:
 
     writer: Writer
     lease: Lease
-    plans: Plans
+    index: RunbookIndex
     metrics: ReconcilerMetrics
     _last: dict[str, Decision] = field(init=False, default_factory=dict)
     _entries: list[_Entry] = field(init=False, default_factory=list)
@@ -53,7 +53,7 @@ class Ledger:
         One that says the same as the last one for its incident, and changes nothing, is dropped.
         """
         if decision.reason is Reason.ATTEMPT_RUNNING:
-            return  # the story has `started`, and whether a pass comes by meanwhile is chance
+            return  # the timeline has `started`, and whether a pass comes by meanwhile is chance
         if work is not None or not self._is_known(incident, decision):
             self._entries.append(_Entry(incident=incident, decision=decision, work=work))
 
@@ -130,13 +130,13 @@ class Ledger:
         )
 
     def count(self, incident: Incident, decision: Decision) -> None:
-        """Count and log a decision that is now in the story."""
+        """Count and log a decision that is now in the timeline."""
         self.metrics.lagged(incident, decision, first=incident.id not in self._last)
         self._last[incident.id] = decision
         self.metrics.decided(decision)
         if isinstance(decision, Close):
             lasted = (clock.now() - incident.opened_at).total_seconds()
-            alert = incident.alert if incident.alert in self.plans.runbooks else "other"
+            alert = incident.alert if incident.alert in self.index.runbooks else "other"
             self.metrics.recovery.labels(alert).observe(lasted)
         log.info(
             "decided",
@@ -163,7 +163,7 @@ class Ledger:
 
     def _note(self, incident: Incident, decision: Decision) -> str:
         """Return the decision's note; for a shut gate also what would have been done, and when."""
-        runbook = self.plans.runbook(incident.alert)
+        runbook = self.index.runbook(incident.alert)
         if not isinstance(decision, Wait) or decision.would is None or runbook is None:
             return decision.note
         parts = [f"would have run {runbook.steps[decision.would].action}"]

@@ -14,7 +14,7 @@ from trading_ops.domain.alert import PAGE_LABEL, WATCHDOG, Alert, AlertStatus
 from trading_ops.errors import AWAY
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.notification import cut_off, parse_notification
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, checkpoints, events, incidents, notifications
 from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.notifications import State
@@ -39,7 +39,7 @@ class Intake:
 
     writer: Writer
     reader: Reader
-    plans: Plans
+    index: RunbookIndex
     metrics: ReconcilerMetrics
     wake: Callable[[], None]
     """Tells the loop that there is something to look at."""
@@ -139,7 +139,7 @@ class Intake:
         firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
         incidents.open_all(
             connection,
-            [self.plans.sighting(alert) for alert in firing],
+            [self.index.sighting(alert) for alert in firing],
             received_at=one.notification.received_at,
             now=now,
             source="webhook",

@@ -27,9 +27,9 @@ from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.open_incident_metrics import show_open
 from trading_ops.reconciler.reconcile import Looker, until_seconds
 from trading_ops.reconciler.retention import Retention
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.silences import SilenceWatch
-from trading_ops.reconciler.state import Desk, read_desk
+from trading_ops.reconciler.state import State, read_state
 from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
 from trading_ops.reconciler.workqueue import SOON_SECONDS, Agenda, again_in
 from trading_ops.store.reader import Reader
@@ -60,7 +60,7 @@ class Loop:
     """One reconciler's loop over the open incidents."""
 
     reader: Reader
-    plans: Plans
+    index: RunbookIndex
     lease: Lease
     intake: Intake
     observer: Observer
@@ -85,7 +85,7 @@ class Loop:
     snapshot: Snapshot | None = field(init=False, default=None)
     """What the sources said at the last look."""
 
-    desk: Desk = field(init=False, default_factory=Desk)
+    state: State = field(init=False, default_factory=State)
     _agenda: Agenda = field(init=False, default_factory=Agenda)
     _crashes: Crashes = field(init=False)
     _mine: frozenset[str] = field(init=False, default=frozenset())
@@ -173,7 +173,7 @@ class Loop:
             late = await self._look_around()
             due = self._agenda.take(clock.monotonic()) - late
             self._agenda.add(late)
-            await self._look_at([self.desk.by_id[key] for key in due if key in self._mine])
+            await self._look_at([self.state.by_id[key] for key in due if key in self._mine])
         for reason, count in self._agenda.held().items():
             self.metrics.incidents_held.labels(reason).set(count)
         self._acknowledge()
@@ -181,8 +181,8 @@ class Loop:
             self.jobs.start("clocks", self.clock_reports.report(), wakes=False)
         if taken.more:
             return 0.0
-        self.manual.look_after(self.desk)
-        if not self.desk.by_id and not self.desk.by_hand:
+        self.manual.look_after(self.state)
+        if not self.state.by_id and not self.state.overrides.manual:
             return math.inf
         soon = min(self._agenda.next_in(clock.monotonic()), SOON_SECONDS)
         return max(soon, self._resting)
@@ -197,12 +197,12 @@ class Loop:
         now = clock.monotonic()
         if now >= self._not_before:
             return self._agenda.is_due(now)
-        due = (self.desk.by_id.get(key) for key in self._agenda.due(now))
+        due = (self.state.by_id.get(key) for key in self._agenda.due(now))
         return any(one is not None and one.target is not None for one in due)
 
     def _acknowledge(self) -> None:
         """Have silences read and brought in line, beside the loop: Alertmanager may be slow."""
-        mine, head = self._my_incidents, self.desk.head
+        mine, head = self._my_incidents, self.state.head
         if "acknowledge" not in self.jobs and self.acknowledging.is_due(mine, head=head):
             project = self.acknowledging.project(mine, head=head)
             self.jobs.start("acknowledge", project, wakes=False)
@@ -211,34 +211,34 @@ class Loop:
 
     async def _refresh(self) -> None:
         """Read what changed in the store, and take the keys of what is open."""
-        former = self.desk if self._read_once else None
-        desk = await self._read(former)
-        held = await self.lease.hold(desk.keys)
+        former = self.state if self._read_once else None
+        state = await self._read(former)
+        held = await self.lease.hold(state.keys)
         if held - self._held and not self.lease.alone:
-            # Whoever had them until just now may have acted since the desk was read.
-            desk = await self._read(former)
-        unchanged = desk is former and held == self._held
+            # Whoever had them until just now may have acted since the state was read.
+            state = await self._read(former)
+        unchanged = state is former and held == self._held
         mine = self._mine
         if not unchanged:
-            mine = frozenset(key for key, one in desk.by_id.items() if key_of(one) in held)
+            mine = frozenset(key for key, one in state.by_id.items() if key_of(one) in held)
         if not (self._read_once and self.lease.alone):
             # A former process, or another replica, may have crashed at what is new to this one.
-            await self._crashes.learn(self.reader, mine - self._mine, desk)
+            await self._crashes.learn(self.reader, mine - self._mine, state)
         # Kept only now: had the store failed, what changed would never be told of again.
-        self.desk, self._read_once = desk, True
-        self.metrics.paused.set(desk.pause_at(clock.now()) is not None)
+        self.state, self._read_once = state, True
+        self.metrics.paused.set(state.pause_at(clock.now()) is not None)
         if unchanged:
             return
         self._held = held
-        if desk.changed or former is None or former.by_id.keys() != desk.by_id.keys():
-            show_open(self.metrics, desk.incidents, self.plans)
+        if state.changed or former is None or former.by_id.keys() != state.by_id.keys():
+            show_open(self.metrics, state.incidents, self.index)
         self._give_up(self._mine - mine)
-        self._agenda.add((mine - self._mine) | (desk.changed & mine))
+        self._agenda.add((mine - self._mine) | (state.changed & mine))
         self._mine = mine
-        self._my_incidents = [one for key, one in desk.by_id.items() if key in mine]
+        self._my_incidents = [one for key, one in state.by_id.items() if key in mine]
 
-    async def _read(self, former: Desk | None) -> Desk:
-        read = partial(read_desk, limits=self.limits, now=clock.now(), former=former)
+    async def _read(self, former: State | None) -> State:
+        read = partial(read_state, limits=self.limits, now=clock.now(), former=former)
         return await self.reader.read(read)
 
     def _give_up(self, keys: frozenset[str]) -> None:
@@ -258,26 +258,26 @@ class Loop:
         """
         before, asked = self.snapshot.prometheus if self.snapshot else None, clock.monotonic()
         self.snapshot = snapshot = replace(await self.observer.look(), before=before)
-        acknowledged = self.desk.acknowledged.keys() & self._mine
-        audible = [key for key in acknowledged if is_audible(self.desk.by_id[key], snapshot)]
+        acknowledged = self.state.overrides.acknowledged.keys() & self._mine
+        audible = [key for key in acknowledged if is_audible(self.state.by_id[key], snapshot)]
         self.acknowledging.compare(audible, asked=asked)
         alerts = len(snapshot.prometheus.alerts) if snapshot.prometheus else 0
         rest = min(alerts * REST_PER_ALERT_SECONDS, LONGEST_REST_SECONDS)
         self._not_before = clock.monotonic() + rest
         late = set[str]()
-        asked_for, known = self.desk.by_id, {one.fingerprint for one in self.desk.by_id.values()}
+        asked_for, known = self.state.by_id, {one.fingerprint for one in self.state.by_id.values()}
         if snapshot.prometheus and await self.observer.adopt(snapshot, known):
             await self._refresh()
             told = snapshot.prometheus.alerts
-            new = (self.desk.by_id[key] for key in self._mine - asked_for.keys())
+            new = (self.state.by_id[key] for key in self._mine - asked_for.keys())
             late = {one.id for one in new if one.fingerprint not in told}
         if snapshot.prometheus:
-            self.looker.surroundings.see(snapshot.prometheus, self.desk)
-        fired = self.looker.surroundings.fired
+            self.looker.context.see(snapshot.prometheus, self.state)
+        fired = self.looker.context.fired
         self.snapshot = snapshot = replace(snapshot, fired=fired)
         for key in self._mine:
             sight = self._agenda.sight(key)
-            glance = self.looker.glance(self.desk.by_id[key], self.desk, snapshot)
+            glance = self.looker.glance(self.state.by_id[key], self.state, snapshot)
             if sight is None or glance != (sight.view, sight.blocking):
                 self._agenda.add((key,))
         return late
@@ -291,7 +291,7 @@ class Loop:
             del due[OTHERS_AT_ONCE - len(others) :]
         # One that is still being looked at is due again when that look has ended.
         due = [incident for incident in due if _look_key(incident) not in self.jobs]
-        due = [one for one in due if not self._crashes.is_set_aside(one, self.desk)]
+        due = [one for one in due if not self._crashes.is_set_aside(one, self.state)]
         # One that may have killed a process is handled alone, so that only itself is counted.
         alone = [one for one in due if self._crashes.is_suspect(one)]
         together = [one for one in due if not self._crashes.is_suspect(one)]
@@ -309,7 +309,7 @@ class Loop:
             self._agenda.add(incident.id for incident in due)  # decided anew in a second
             raise
         for incident, error in crashed:
-            await self._crashes.add(incident, self.desk, error)
+            await self._crashes.add(incident, self.state, error)
             self._agenda.retry(incident.id, clock.monotonic())
 
     async def _look_side_by_side(self, due: list[Incident]) -> None:
@@ -333,11 +333,11 @@ class Loop:
         assert self.snapshot is not None  # noqa: S101 - looks come after looking around
         try:
             with self.jobs.handling.of((incident.id,)):
-                sight = await self.looker.look(incident, self.desk, self.snapshot)
+                sight = await self.looker.look(incident, self.state, self.snapshot)
         except TradingOpsError as error:
             log.warning("incident_failed", incident=incident.id, error=str(error))
         except Exception as error:  # noqa: BLE001 - one bad incident must not hold up the others
-            await self._crashes.add(incident, self.desk, error)
+            await self._crashes.add(incident, self.state, error)
         else:
             wait = again_in(sight.decision, until_seconds(sight.decision))
             self._agenda.looked(incident.id, sight, again_in=wait, now=clock.monotonic())

@@ -21,12 +21,12 @@ from trading_ops.domain.manual import Refusal, refusal_of, wanted_by_hand
 from trading_ops.domain.runbook import LONGEST_WINDOW, Step
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ActionError, OrderRefused
-from trading_ops.reconciler.context import Surroundings
+from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Recovery
 from trading_ops.reconciler.execute import Performer
 from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.lease import Lease, key_of_target
-from trading_ops.reconciler.state import Desk, read_desk
+from trading_ops.reconciler.state import State, read_state
 from trading_ops.store import Connection, approvals, attempts, checkpoints, orders, starting
 from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.reader import Reader
@@ -73,7 +73,7 @@ class Manual:
     jobs: Jobs
     performer: Performer
     recovery: Recovery
-    surroundings: Surroundings
+    context: Context
     limits: GlobalLimits
     two_persons: bool = False
     """Whether one-shots ordered by hand need somebody else's approval."""
@@ -124,9 +124,9 @@ class Manual:
         self.jobs.start(attempt.id, self._perform(attempt, order, held.pop_all()))
         return Outcome(attempt=attempt)
 
-    def look_after(self, desk: Desk) -> None:
+    def look_after(self, state: State) -> None:
         """See to it that orders whose outcome nobody waits for are probed; called in each pass."""
-        for attempt in desk.by_hand:
+        for attempt in state.overrides.manual:
             ours = attempt.id in self.jobs or f"probe:{attempt.id}" in self.jobs
             target = self.registry.find(attempt.target)
             asked = self._probed_at.get(attempt.id, -PROBE_SECONDS)
@@ -135,7 +135,7 @@ class Manual:
                 continue
             self._probed_at[attempt.id] = clock.monotonic()
             self.jobs.start(f"probe:{attempt.id}", self._probe(attempt, target))
-        for key in self._probed_at.keys() - {attempt.id for attempt in desk.by_hand}:
+        for key in self._probed_at.keys() - {attempt.id for attempt in state.overrides.manual}:
             del self._probed_at[key]
 
     def _order(
@@ -176,8 +176,8 @@ class Manual:
         """Hold an order against the gates; the target is asked last, when all others are open."""
         now = clock.now()
         read = partial(_read, target=order.target.name, limits=self.limits, now=now)
-        desk, history = await self.reader.read(read)
-        world = self.surroundings.world(order.target, desk, now)
+        state, history = await self.reader.read(read)
+        world = self.context.world(order.target, state, now)
         name = order.target.name
         wanted = wanted_by_hand(order.step, name, history, world, self.limits, now)
         refusal = refusal_of(shut(wanted), name)
@@ -260,13 +260,13 @@ def _step(action: str, params: Mapping[str, str], delivery: Delivery) -> Step:
 
 def _read(
     connection: Connection, *, target: str, limits: GlobalLimits, now: datetime
-) -> tuple[Desk, History]:
-    desk = read_desk(connection, limits=limits, now=now)
+) -> tuple[State, History]:
+    state = read_state(connection, limits=limits, now=now)
     history = History(
         target=tuple(attempts.of_target(connection, target, since=now - LONGEST_WINDOW)),
         everywhere=attempts.count_since(connection, now - limits.window, now=now),
     )
-    return desk, history
+    return state, history
 
 
 def _elsewhere(target: str) -> Refusal:

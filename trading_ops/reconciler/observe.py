@@ -13,7 +13,7 @@ from trading_ops.domain.observation import RoutedAlert, RuleAlert, Snapshot
 from trading_ops.errors import AWAY, ClientError
 from trading_ops.reconciler.clocks import Clocks
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, checkpoints, incidents
 from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
@@ -28,7 +28,7 @@ class Observer:
     prometheus: Prometheus
     alertmanagers: Alertmanagers
     writer: Writer
-    plans: Plans
+    index: RunbookIndex
     metrics: ReconcilerMetrics
     clocks: Clocks
 
@@ -108,7 +108,7 @@ class Observer:
         alerts = [_as_alert(rule, routed[rule.fingerprint]) for rule in missed]
         return incidents.open_all(
             connection,
-            [self.plans.sighting(alert) for alert in alerts],
+            [self.index.sighting(alert) for alert in alerts],
             received_at=now,
             now=now,
             source="poll",

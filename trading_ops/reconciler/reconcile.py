@@ -24,14 +24,14 @@ from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import Snapshot, blocking, view_of
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Target
-from trading_ops.reconciler.context import Surroundings
+from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Recovery
 from trading_ops.reconciler.decision_log import Ledger, Work
 from trading_ops.reconciler.execute import Performer
 from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.lease import Lease, key_of
-from trading_ops.reconciler.runbook_index import Plans
-from trading_ops.reconciler.state import Desk
+from trading_ops.reconciler.runbook_index import RunbookIndex
+from trading_ops.reconciler.state import State
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import Sight
 from trading_ops.store import Connection, approvals, checkpoints, events, incidents, starting
@@ -55,7 +55,7 @@ class _Case:
     incident: Incident
     runbook: Runbook | None
     target: Target | None
-    desk: Desk
+    state: State
     snapshot: Snapshot
 
 
@@ -64,7 +64,7 @@ class Looker:
     """Looks at incidents and sees to what is decided."""
 
     writer: Writer
-    plans: Plans
+    index: RunbookIndex
     lease: Lease
     ledger: Ledger
     jobs: Jobs
@@ -72,24 +72,24 @@ class Looker:
     verifier: Verifier
     recovery: Recovery
     limits: GlobalLimits
-    surroundings: Surroundings
+    context: Context
 
     def glance(
-        self, incident: Incident, desk: Desk, snapshot: Snapshot
+        self, incident: Incident, state: State, snapshot: Snapshot
     ) -> tuple[AlertView, tuple[str, ...]]:
         """Return what the sources say of an incident; a change of it makes the incident due."""
-        runbook = self.plans.runbook(incident.alert)
-        target = self.plans.registry.find(incident.target or "")
+        runbook = self.index.runbook(incident.alert)
+        target = self.index.registry.find(incident.target or "")
         blocked = blocking(runbook, target, snapshot) if runbook and target else ()
-        return view_of(incident, desk.last(incident), snapshot), blocked
+        return view_of(incident, state.last(incident), snapshot), blocked
 
-    async def look(self, incident: Incident, desk: Desk, snapshot: Snapshot) -> Sight:
+    async def look(self, incident: Incident, state: State, snapshot: Snapshot) -> Sight:
         """Look at one incident, and begin or enter what is decided."""
         case = _Case(
             incident=incident,
-            runbook=self.plans.runbook(incident.alert),
-            target=self.plans.registry.find(incident.target or ""),
-            desk=desk,
+            runbook=self.index.runbook(incident.alert),
+            target=self.index.registry.find(incident.target or ""),
+            state=state,
             snapshot=snapshot,
         )
         world = await self._world(case)
@@ -101,22 +101,20 @@ class Looker:
             self.ledger.also(incident, came_back)
         decision = self._decide(case, world)
         await self._carry_out(case, decision, world)
-        last = desk.last(incident)
+        last = state.last(incident)
         if last is not None:
             await self._look_after(case, last)
         return Sight(view=world.view, blocking=world.blocking, decision=decision)
 
     def _decide(self, case: _Case, world: World) -> Decision:
         now = clock.now()
-        history = case.desk.history(case.incident, now)
+        history = case.state.history(case.incident, now)
         return decide(case.incident, case.runbook, history, world, self.limits, now)
 
     async def _world(self, case: _Case) -> World:
-        view, blocked = self.glance(case.incident, case.desk, case.snapshot)
-        world = self.surroundings.world(
-            case.target, case.desk, clock.now(), view=view, blocked=blocked
-        )
-        world = replace(world, acknowledged=case.desk.acknowledged.get(case.incident.id))
+        view, blocked = self.glance(case.incident, case.state, case.snapshot)
+        world = self.context.world(case.target, case.state, clock.now(), view=view, blocked=blocked)
+        world = replace(world, acknowledged=case.state.overrides.acknowledged.get(case.incident.id))
         if case.runbook is None or case.target is None or view is not AlertView.FIRING:
             return world
         # Probe the target only for a step that would otherwise run at once.
@@ -134,7 +132,7 @@ class Looker:
                     incident,
                     case.runbook,
                     decision.step,
-                    history=case.desk.history(incident, now),
+                    history=case.state.history(incident, now),
                     world=world,
                     limits=self.limits,
                     now=now,

@@ -10,7 +10,7 @@ from trading_ops.store.incidents import Sighting
 
 
 @dataclass(frozen=True)
-class Plans:
+class RunbookIndex:
     """The runbooks and the registry, as loaded at start."""
 
     runbooks: Mapping[str, Runbook]

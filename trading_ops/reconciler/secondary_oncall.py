@@ -6,21 +6,21 @@ from datetime import datetime
 from trading_ops.domain.acknowledgement import acknowledged_until
 from trading_ops.domain.fault import Fault
 from trading_ops.domain.target import NAMED_BOTS, Kind
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store.acknowledgements import Case
 
 
-def shown(cases: Collection[Case], plans: Plans) -> dict[Fault, datetime | None]:
+def shown(cases: Collection[Case], index: RunbookIndex) -> dict[Fault, datetime | None]:
     """Return what the metric says: registered names only, for labels must stay bounded."""
     words = acknowledged_until((case.word, case.labels) for case in cases)
-    return {key: end for key, end in words.items() if is_registered(key, plans)}
+    return {key: end for key, end in words.items() if is_registered(key, index)}
 
 
-def is_registered(fault: Fault, plans: Plans) -> bool:
+def is_registered(fault: Fault, index: RunbookIndex) -> bool:
     """Return whether its alert has a runbook and it names registered targets."""
-    bots = {one.name for one in plans.registry if one.kind in NAMED_BOTS}
-    venues = {one.name for one in plans.registry.of_kind(Kind.VENUE)}
+    bots = {one.name for one in index.registry if one.kind in NAMED_BOTS}
+    venues = {one.name for one in index.registry.of_kind(Kind.VENUE)}
     # A Freqtrade trades on a venue that is no target of its own.
-    venues |= {one.venue for one in plans.registry if one.venue is not None}
+    venues |= {one.venue for one in index.registry if one.venue is not None}
     known = fault.bot in bots | {""} and fault.venue in venues | {""}
-    return known and fault.origin in plans.runbooks
+    return known and fault.origin in index.runbooks

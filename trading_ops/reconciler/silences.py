@@ -19,7 +19,7 @@ from trading_ops.domain.silencing import Ours, Silence, TooWide
 from trading_ops.domain.target import NAMED_BOTS
 from trading_ops.errors import ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.secondary_oncall import is_registered
 from trading_ops.store import acknowledgements
 from trading_ops.store.reader import Reader
@@ -35,7 +35,7 @@ class SilenceWatch:
 
     reader: Reader
     alertmanagers: Alertmanagers
-    plans: Plans
+    index: RunbookIndex
     metrics: ReconcilerMetrics
     longest: timedelta
     """A silence that lasts longer raises an alert."""
@@ -70,8 +70,8 @@ class SilenceWatch:
     def _show_covered(self, by_hand: Sequence[Silence], snapshot: Snapshot | None) -> None:
         view = snapshot.prometheus if snapshot else None
         ours = Ours(
-            alerts={name: book.target_label for name, book in self.plans.runbooks.items()},
-            registry=self.plans.registry,
+            alerts={name: book.target_label for name, book in self.index.runbooks.items()},
+            registry=self.index.registry,
             external=view.external if view else {},
         )
         covering: dict[str, list[Silence]] = {}
@@ -93,7 +93,7 @@ class SilenceWatch:
                     matchers=[str(one) for one in silence.matchers],
                 )
         self.of_target, self._wide = covering, frozenset(wide)
-        for bot in self.plans.registry:
+        for bot in self.index.registry:
             if bot.kind in NAMED_BOTS:
                 self.metrics.silences.covering.labels(bot.name).set(len(covering.get(bot.name, ())))
         for reason, number in count.items():
@@ -110,7 +110,7 @@ class SilenceWatch:
             if rule is None or not rule.firing or not rule.is_ours or not standing:
                 continue
             fault = fault_of(rule.labels)
-            if is_registered(fault, self.plans):
+            if is_registered(fault, self.index):
                 until[fault] = max([*standing, until.get(fault, standing[0])])
         self._shown |= until.keys()
         for fault in self._shown:

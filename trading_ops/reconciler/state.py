@@ -1,14 +1,13 @@
-"""Everything stored that deciding needs, read at one moment and kept until something changes.
+"""Everything stored that a decision needs, read at one moment and kept until something changes.
 
-Whatever changes adds an event, so the number of the newest event tells whether the desk is still
-right, and the events since then tell which incidents to read again.
+Every change adds an event, so the number of the newest event says whether the state is current, and
+the events since then say which incidents to read again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt
@@ -46,8 +45,29 @@ _NONE: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
-    """Open incidents with what was already done for them. Labels and annotations are left out."""
+class Overrides:
+    """What people have said: pauses, maintenance, halts, acknowledgements, approvals, actions."""
+
+    pause: Pause | None = None
+    maintenance: tuple[Maintenance, ...] = ()
+    """Windows that are open or planned."""
+
+    halted: Mapping[str, str] = field(default_factory=dict)
+    """Who has halted a target and why, by target."""
+
+    acknowledged: Mapping[str, str] = field(default_factory=dict)
+    """Who has acknowledged or snoozed an incident, by incident ID."""
+
+    approvals: Mapping[str, Approval] = field(default_factory=dict)
+    """The latest request for each digest."""
+
+    manual: tuple[Attempt, ...] = ()
+    """Attempts of manual actions that still hold their target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Open incidents with their attempts. Labels and annotations are left out."""
 
     head: int = -1
     """Number of the newest event when it was read."""
@@ -58,32 +78,17 @@ class Desk:
     of_incident: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     of_target: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     starts: tuple[datetime, ...] = ()
-    """When attempts were started on any target, in the last global window and longer ago."""
+    """Start times of attempts on any target, within the global window and longer ago."""
 
-    pause: Pause | None = None
     closed: tuple[Incident, ...] = ()
-    """Closed within the last `storm_quiet`, and longer ago."""
+    """Incidents closed within `storm_quiet`, and longer ago."""
 
     episodes: Mapping[str, int] = field(default_factory=dict)
-    """How often the alert of each open incident came lately; see `store.briefs.episodes`."""
+    """How often the alert of each open incident fired lately; see `incident_summaries.episodes`."""
 
-    maintenance: tuple[Maintenance, ...] = ()
-    """Open and planned."""
-
-    halted: Mapping[str, str] = field(default_factory=dict)
-    """Who of the people has halted a target, and why, by target."""
-
-    acknowledged: Mapping[str, str] = field(default_factory=dict)
-    """Whose an incident is, in a phrase, by its id."""
-
-    approvals: Mapping[str, Approval] = field(default_factory=dict)
-    """The latest request for each digest."""
-
-    by_hand: tuple[Attempt, ...] = ()
-    """What people ordered and what still holds its target."""
-
+    overrides: Overrides = field(default_factory=Overrides)
     changed: frozenset[str] = frozenset()
-    """Ids of the open incidents that are not as on the desk before this one."""
+    """IDs of the open incidents that differ from the state before."""
 
     limits: GlobalLimits = field(default_factory=GlobalLimits)
 
@@ -99,7 +104,8 @@ class Desk:
 
     def pause_at(self, now: datetime) -> Pause | None:
         """Return the pause that is in force at a moment."""
-        return self.pause if self.pause is not None and self.pause.expires_at > now else None
+        pause = self.overrides.pause
+        return pause if pause is not None and pause.expires_at > now else None
 
     def history(self, incident: Incident, now: datetime) -> History:
         """Return what was done before, as far as it counts at a moment."""
@@ -120,10 +126,10 @@ class Desk:
         return done[-1] if done else None
 
 
-def read_desk(
-    connection: Connection, *, limits: GlobalLimits, now: datetime, former: Desk | None = None
-) -> Desk:
-    """Return the desk as it is now, reading only what changed since a former one."""
+def read_state(
+    connection: Connection, *, limits: GlobalLimits, now: datetime, former: State | None = None
+) -> State:
+    """Return the state as it is now, reading only what changed since a former one."""
     head = events.head(connection)
     if former is not None and head == former.head:
         return replace(former, changed=frozenset()) if former.changed else former
@@ -132,10 +138,10 @@ def read_desk(
     return _read_again(connection, head, former, now)
 
 
-def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: datetime) -> Desk:
+def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: datetime) -> State:
     by_id = {incident.id: incident for incident in incident_summaries.brief(connection)}
     targets = {incident.target for incident in by_id.values() if incident.target}
-    return Desk(
+    return State(
         head=head,
         by_id=by_id,
         of_incident=attempts.of_open_incidents(connection),
@@ -144,11 +150,12 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
         changed=frozenset(by_id),
         episodes=incident_summaries.episodes(connection, limits.flap_window),
         limits=limits,
-        **_words(connection, limits, now),
+        overrides=_overrides(connection, now),
+        closed=_closed(connection, limits, now),
     )
 
 
-def _read_again(connection: Connection, head: int, former: Desk, now: datetime) -> Desk:
+def _read_again(connection: Connection, head: int, former: State, now: datetime) -> State:
     found = events.touched(connection, former.head)
     touched = {key for key, kind in found if key is not None and not kind.startswith(SAID)}
     # What belongs to no incident concerns them all: a pause, a budget, an order by hand.
@@ -170,7 +177,7 @@ def _read_again(connection: Connection, head: int, former: Desk, now: datetime) 
     of_incident |= dict.fromkeys(tried, _NONE)
     for begin in range(0, len(tried), CHUNK):
         of_incident |= attempts.of_open_incidents(connection, tried[begin : begin + CHUNK])
-    return Desk(
+    return State(
         head=head,
         by_id=by_id,
         of_incident=of_incident,
@@ -181,28 +188,31 @@ def _read_again(connection: Connection, head: int, former: Desk, now: datetime) 
             key for key, one in by_id.items() if concerns_all or key in fresh or one.target in stale
         ),
         limits=former.limits,
-        **_words(connection, former.limits, now),
+        overrides=_overrides(connection, now),
+        closed=_closed(connection, former.limits, now),
     )
 
 
-def _words(connection: Connection, limits: GlobalLimits, now: datetime) -> dict[str, Any]:
-    """Read what people said, and what ended lately: few rows, so always all of them."""
-    return {
-        "pause": pauses.current(connection, now=now),
-        "maintenance": tuple(maintenance.planned(connection, now=now)),
-        "halted": holds.halted_by_people(connection),
-        "acknowledged": {
-            key: one.said for key, one in acknowledgements.standing(connection).items()
-        },
-        "by_hand": tuple(orders.running(connection)),
-        "approvals": approvals.standing(connection, now=now),
-        "closed": tuple(incident_summaries.closed_since(connection, now - limits.storm_quiet)),
-    }
+def _overrides(connection: Connection, now: datetime) -> Overrides:
+    """Read all of them: they are few."""
+    acknowledged = acknowledgements.standing(connection)
+    return Overrides(
+        pause=pauses.current(connection, now=now),
+        maintenance=tuple(maintenance.planned(connection, now=now)),
+        halted=holds.halted_by_people(connection),
+        acknowledged={key: one.said for key, one in acknowledged.items()},
+        approvals=approvals.standing(connection, now=now),
+        manual=tuple(orders.running(connection)),
+    )
+
+
+def _closed(connection: Connection, limits: GlobalLimits, now: datetime) -> tuple[Incident, ...]:
+    return tuple(incident_summaries.closed_since(connection, now - limits.storm_quiet))
 
 
 def _episodes_again(
     connection: Connection,
-    former: Desk,
+    former: State,
     by_id: Mapping[str, Incident],
     fresh: Mapping[str, Incident] | None,
 ) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The whole story of one incident, read at one moment."""
+"""The whole timeline of one incident, read at one moment."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,7 +30,7 @@ BESIDE = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
+class Timeline:
     """An incident with its attempts and its events, oldest first.
 
     To the events belong those that were told of its target itself, from shortly before it was
@@ -42,8 +42,8 @@ class Story:
     events: tuple[events.Event, ...]
 
 
-def read_story(connection: Connection, *, key: str) -> Story | None:
-    """Return the story of the incident with this id (or the only one that begins so), or None."""
+def read_timeline(connection: Connection, *, key: str) -> Timeline | None:
+    """Return the timeline of the incident with this ID (or its only match as a prefix), or None."""
     incident = incidents.find(connection, key)
     if incident is None:
         return None
@@ -56,7 +56,7 @@ def read_story(connection: Connection, *, key: str) -> Story | None:
             since=incident.opened_at - BEFORE,
             until=incident.closed_at,
         )
-    return Story(
+    return Timeline(
         incident=incident,
         attempts=tuple(attempts.of_incident(connection, incident.id)),
         events=tuple(sorted(told, key=lambda event: event.seq)),

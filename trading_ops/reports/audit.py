@@ -1,4 +1,4 @@
-"""Is the story whole? Every event is checked against its key, its predecessor and its anchors.
+"""Is the timeline whole? Every event is checked against its key, its predecessor and its anchors.
 
 Read-only, in batches: it can run while the reconciler writes, and on a copy somewhere else.
 """

@@ -15,7 +15,7 @@ from trading_ops.store.events import Head, Link
 
 
 class Fault(StrEnum):
-    """What was done to the story."""
+    """What was done to the timeline."""
 
     EDITED = "edited"
     REMOVED = "removed"

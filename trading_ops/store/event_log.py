@@ -1,4 +1,4 @@
-"""Reads the story: of an incident, about a target, since an event."""
+"""Reads the timeline: of an incident, about a target, since an event."""
 
 import json
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from trading_ops.store.tables import events
 
 
 def of_incident(connection: Connection, incident_id: str) -> list[Event]:
-    """Return the story of one incident, in the order in which it was written."""
+    """Return the timeline of one incident, in the order in which it was written."""
     statement = select(events).where(events.c.incident_id == incident_id).order_by(events.c.seq)
     return [Event(**row) for row in connection.execute(statement).mappings()]
 
@@ -25,7 +25,7 @@ def about_target(
     until: datetime | None,
     limit: int = 1000,
 ) -> list[Event]:
-    """Return what was told of a target itself, apart from incidents, in the order of the story.
+    """Return what was told of a target itself, apart from incidents, in the order of the timeline.
 
     Found by time, which has an index, and then by the target that their `after` names.
 

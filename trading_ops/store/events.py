@@ -66,7 +66,7 @@ _MOVE_HEAD = (
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One line of the story."""
+    """One line of the timeline."""
 
     seq: int
     at: datetime

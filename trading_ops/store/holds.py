@@ -125,7 +125,7 @@ def halted_by_people(connection: Connection) -> dict[str, str]:
 
 
 def is_acknowledged(connection: Connection, hold_id: str) -> bool:
-    """Whether the story has it that a standing hold was in force at its bot since it was laid."""
+    """Whether an active hold was reported in force at its bot since it was placed."""
     stands = select(holds.c.at).where(holds.c.id == hold_id, holds.c.lifted_at.is_(None))
     row = connection.execute(stands).one_or_none()
     return row is not None and event_log.is_told(
@@ -190,7 +190,7 @@ def note(
 
 
 def note_acknowledged(connection: Connection, hold: Hold, *, text: str, now: datetime) -> None:
-    """Tell that a hold is in force at its bot, unless the story has that already."""
+    """Tell that a hold is in force at its bot, unless the timeline has that already."""
     if is_acknowledged(connection, hold.id):
         return
     note(

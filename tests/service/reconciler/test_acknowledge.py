@@ -22,7 +22,7 @@ from trading_ops.domain.incident import Incident
 from trading_ops.errors import OrderRefused
 from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.runbook_index import Plans
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, acknowledgements, events, incidents, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
@@ -82,7 +82,7 @@ class Office:
             writer=self.writer,
             reader=self.reader,
             alertmanagers=former.alertmanagers,
-            plans=former.plans,
+            index=former.index,
             metrics=ReconcilerMetrics(),
         )
         office = Office(again, self.alertmanager, self.writer, self.reader, self.incident, self.now)
@@ -107,7 +107,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
                 writer=writer,
                 reader=reader,
                 alertmanagers=Alertmanagers([Alertmanager(http)]),
-                plans=Plans({"BotSick": make_runbook()}, make_registry()),
+                index=RunbookIndex({"BotSick": make_runbook()}, make_registry()),
                 metrics=ReconcilerMetrics(),
             )
             incident = await writer.run(_open_incident)

@@ -72,14 +72,14 @@ async def test_a_restart_does_not_start_the_count_again(start: Start, world: Fak
         world.silenced = True
         await running.break_it()
         await eventually(lambda: running.said("decided_wait", "silenced"))
-        desk = running.loop.desk
-        (incident,) = desk.incidents
+        state = running.loop.state
+        (incident,) = state.incidents
         lives = [Crashes(writer=running.loop.looker.writer) for _ in range(LIMIT)]
         for life in lives:
             assert not await escalated(running)
-            await life.add(incident, desk, ZeroDivisionError("a defect"))
+            await life.add(incident, state, ZeroDivisionError("a defect"))
         assert await escalated(running)
-        assert [life.is_set_aside(incident, desk) for life in lives] == [False, False, True]
+        assert [life.is_set_aside(incident, state) for life in lives] == [False, False, True]
 
 
 async def test_a_person_who_acknowledges_it_has_it_processed_again(

@@ -1,4 +1,4 @@
-"""What a reconciler that ran for real leaves: a whole, anchored story that can be told."""
+"""What a reconciler that ran for real leaves: a whole, anchored timeline that can be told."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.waiting import eventually
 from trading_ops.cli.timeline import WIDTH, tell
 from trading_ops.clients.reconciler_views import StoryView
 from trading_ops.config.settings import Settings
-from trading_ops.reconciler.timeline import read_story
+from trading_ops.reconciler.timeline import read_timeline
 from trading_ops.reports.audit import Verdict, read_anchors, verify
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.store import Connection, event_log, events, incidents
@@ -26,8 +26,8 @@ async def verified(settings: Settings) -> Verdict:
 
 def newest_story(connection: Connection) -> StoryView:
     newest = incidents.search(connection, limit=1)[0]
-    story = read_story(connection, key=newest.id)
-    return msgspec.json.decode(msgspec.json.encode(story), type=StoryView)
+    timeline = read_timeline(connection, key=newest.id)
+    return msgspec.json.decode(msgspec.json.encode(timeline), type=StoryView)
 
 
 async def test_a_life_leaves_a_whole_story(
@@ -54,18 +54,18 @@ async def test_a_life_leaves_a_whole_story(
     assert [section.seq for section in second.keys] == [1, first.last + 1]
 
     with open_reader(settings.database_url) as reader:
-        story = await reader.read(newest_story)
+        timeline = await reader.read(newest_story)
         newest = await reader.read(event_log.latest)
-        opened = story.incident.opened_at
+        opened = timeline.incident.opened_at
         times = await reader.read(
             lambda connection: recovery_times(
                 connection, since=opened, until=opened.replace(year=opened.year + 1)
             )
         )
-    lines = list(tell(story))
+    lines = list(tell(timeline))
     assert all(len(line) <= WIDTH for line in lines)
     told = "\n".join(lines)
-    fence = f"fence {story.attempts[-1].fence}"
+    fence = f"fence {timeline.attempts[-1].fence}"
     for part in ("received", "opened", "decided_run", "started", "verified", "closed", fence):
         assert part in " ".join(told.split()), told
     assert {"notified", events.KEY_CHANGED} <= {event.kind for event in newest}

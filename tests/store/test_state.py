@@ -1,16 +1,16 @@
-"""The desk tells which incidents are not as before: as few as may be, for each is looked at."""
+"""The state tells which incidents are not as before: as few as may be, for each is looked at."""
 
 from sqlalchemy import Connection
 
 from tests.builders import NOW, make_alert
 from trading_ops.domain.decision import Escalate, GlobalLimits, Pause, Reason
-from trading_ops.reconciler.state import Desk, read_desk
+from trading_ops.reconciler.state import State, read_state
 from trading_ops.store import events, incidents, pauses
 
 
-def read(connection: Connection, former: Desk | None = None) -> Desk:
+def read(connection: Connection, former: State | None = None) -> State:
     events.write(connection, b"")
-    return read_desk(connection, limits=GlobalLimits(), now=NOW, former=former)
+    return read_state(connection, limits=GlobalLimits(), now=NOW, former=former)
 
 
 def test_what_names_no_target_changes_alone(connection: Connection) -> None:

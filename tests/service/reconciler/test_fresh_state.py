@@ -65,7 +65,7 @@ async def test_a_change_is_not_lost_with_the_leases(start: Start, world: FakeWor
 @postgresql_only
 @pytest.mark.usefixtures("database_url")
 async def test_what_another_did_last_is_known(start: Start, world: FakeWorld) -> None:
-    """It tried the first step and went away, after the desk was read: the second step is due."""
+    """It tried the first step and went away, after the state was read: the second step is due."""
     async with start() as running:
         writer = running.loop.looker.writer
 
@@ -148,7 +148,7 @@ async def test_an_alertmanager_that_hangs_does_not_hold_up_recovery(
             writer=own.writer,
             reader=own.reader,
             alertmanagers=own.alertmanagers,
-            plans=own.plans,
+            index=own.index,
             metrics=own.metrics,
         )
         await running.break_it()
