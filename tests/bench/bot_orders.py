@@ -20,7 +20,7 @@ import msgspec
 from tests.bench.bot_rig import bot_at_a_venue
 from tests.bench.say import p50_p99, say
 from trading_ops.botkit.failpoints import Failpoint, watch
-from trading_ops.botkit.venue.port import Brokerage
+from trading_ops.botkit.venue.adapter import VenueAdapter
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import read_secret
 from trading_ops_lab.paper.bot.trading.strategy import Target
@@ -56,7 +56,7 @@ class BareSocket:
     async def post(self, method: str, form: dict[str, str]) -> tuple[float, dict[str, Any]]:
         """Send a request in its turn among the bot's; return the seconds of it, and the answer."""
 
-        async def send(_client: Brokerage) -> tuple[float, dict[str, Any]]:
+        async def send(_client: VenueAdapter) -> tuple[float, dict[str, Any]]:
             return await self._send(method, form)
 
         return await self._bot.broker.call(method, send)

@@ -39,7 +39,7 @@ from trading_ops.botkit.reconciliation.state import (
     RecordedState,
     VenueState,
 )
-from trading_ops.botkit.venue.port import (
+from trading_ops.botkit.venue.adapter import (
     Balance,
     History,
     LedgerEntry,

@@ -39,15 +39,14 @@ from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.botkit.shutdown import ShutdownSeconds, ShutdownStep, StopSignals, run_steps
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.throttle import Throttle
+from trading_ops.botkit.venue.adapter import ENDPOINTS, HttpVenueAdapter
 from trading_ops.botkit.venue.balances import Balances
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.ccxt_venue import CcxtVenue
 from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
-from trading_ops.botkit.venue.port import ENDPOINTS, Adapter
 
 __all__ = [
     "ENDPOINTS",
-    "Adapter",
     "Balances",
     "Book",
     "BreakerState",
@@ -59,6 +58,7 @@ __all__ = [
     "Event",
     "ExternalTradePolicy",
     "Fill",
+    "HttpVenueAdapter",
     "Intent",
     "NonceExhausted",
     "Nonces",

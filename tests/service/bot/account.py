@@ -17,8 +17,8 @@ from trading_ops.botkit.records.driver import Threaded
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.supervisor import Supervisor
+from trading_ops.botkit.venue.adapter import ENDPOINTS
 from trading_ops.botkit.venue.broker import Broker
-from trading_ops.botkit.venue.port import ENDPOINTS
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.account_news import Rest
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken

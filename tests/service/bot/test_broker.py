@@ -16,9 +16,9 @@ from trading_ops.botkit.nonces.exclusive import ExclusiveSource
 from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
 from trading_ops.botkit.orders.order import Order, new_client_id
 from trading_ops.botkit.supervisor import Supervisor
-from trading_ops.botkit.venue.allowance import GROUP, Allowance, Tier
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueDown
+from trading_ops.botkit.venue.rate_limit import GROUP, RateLimitCounter, Tier
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
@@ -127,7 +127,7 @@ async def test_a_venue_that_says_too_often_is_believed(
         venue,
         tmp_path,
         probe_interval_seconds=3600,
-        allowance=Allowance(metrics, Tier.PRO),
+        rate_limit=RateLimitCounter(metrics, Tier.PRO),
     )
     supervisor = Supervisor([broker])
     supervisor.start()

@@ -19,11 +19,11 @@ from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.botkit.nonces.issuer import open_nonces
 from trading_ops.botkit.orders.order import Order, OrderStatus, OrderType, new_client_id
+from trading_ops.botkit.venue.adapter import History, HttpVenueAdapter
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.ccxt_venue import CcxtVenue
-from trading_ops.botkit.venue.errors import VenueDown, code_of
+from trading_ops.botkit.venue.errors import VenueDown, error_code
 from trading_ops.botkit.venue.history import read_history
-from trading_ops.botkit.venue.port import Adapter, History
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
 
@@ -55,7 +55,7 @@ def of_ccxt(venue: Venue, issue: Callable[[], int]) -> CcxtVenue:
     return CcxtVenue(client, symbols=SYMBOLS)
 
 
-ADAPTERS: dict[str, Callable[[Venue, Callable[[], int]], Adapter]] = {
+ADAPTERS: dict[str, Callable[[Venue, Callable[[], int]], HttpVenueAdapter]] = {
     "kraken": of_kraken,
     "ccxt": of_ccxt,
 }
@@ -66,17 +66,17 @@ def secret_of(venue: Venue, name: str) -> str:
 
 
 @pytest.fixture(params=list(ADAPTERS))
-async def adapter(venue: Venue, request: pytest.FixtureRequest) -> AsyncIterator[Adapter]:
+async def adapter(venue: Venue, request: pytest.FixtureRequest) -> AsyncIterator[HttpVenueAdapter]:
     numbers = count(int(clock.timestamp() * 1e6))
     adapter = ADAPTERS[request.param](venue, lambda: next(numbers))
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        adapter.use(session)
+        adapter.use_session(session)
         await adapter.load_markets()
         yield adapter
         await adapter.close()
 
 
-async def history_of(adapter: Adapter, since: float) -> History:
+async def history_of(adapter: HttpVenueAdapter, since: float) -> History:
     return await read_history(lambda cursor: adapter.history(since, cursor), since=since)
 
 
@@ -109,7 +109,7 @@ async def trade_by_hand(venue: Venue, number: int) -> None:
             return
 
 
-async def test_markets_and_clock(adapter: Adapter) -> None:
+async def test_markets_and_clock(adapter: HttpVenueAdapter) -> None:
     rules = adapter.rules(SYMBOL)
     assert (rules.tick, rules.lot) == (Decimal("0.1"), Decimal("1e-8"))
     assert rules.minimum > 0
@@ -119,7 +119,7 @@ async def test_markets_and_clock(adapter: Adapter) -> None:
     assert await adapter.positions() == {}
 
 
-async def test_an_order_from_its_submission_to_its_cancel(adapter: Adapter) -> None:
+async def test_an_order_from_its_submission_to_its_cancel(adapter: HttpVenueAdapter) -> None:
     order = new()
     venue_id = await adapter.submit(order)
     (word,) = await adapter.open_orders()
@@ -141,7 +141,9 @@ async def test_an_order_from_its_submission_to_its_cancel(adapter: Adapter) -> N
     assert await adapter.orders(["OAAAAA-BBBBB-CCCCCC"]) == []
 
 
-async def test_a_market_order_is_told_to_the_last_digit(adapter: Adapter, venue: Venue) -> None:
+async def test_a_market_order_is_told_to_the_last_digit(
+    adapter: HttpVenueAdapter, venue: Venue
+) -> None:
     before = await adapter.balances()
     venue_id = await adapter.submit(new(OrderType.MARKET, quantity="0.3"))
     (word,) = await adapter.orders([venue_id])
@@ -161,7 +163,7 @@ async def test_a_market_order_is_told_to_the_last_digit(adapter: Adapter, venue:
     assert {one.venue_id for one in trades} == {venue_id}
 
 
-async def test_a_stop_waits_and_says_so(adapter: Adapter) -> None:
+async def test_a_stop_waits_and_says_so(adapter: HttpVenueAdapter) -> None:
     await adapter.submit(new(OrderType.MARKET, quantity="0.01"))
     order = new(OrderType.STOP_LOSS, Side.SELL, price="1000")
     await adapter.submit(order)
@@ -171,7 +173,7 @@ async def test_a_stop_waits_and_says_so(adapter: Adapter) -> None:
     assert found.status is OrderStatus.ACCEPTED
 
 
-async def test_cancels_of_everything_and_the_switch(adapter: Adapter) -> None:
+async def test_cancels_of_everything_and_the_switch(adapter: HttpVenueAdapter) -> None:
     for _ in range(3):
         await adapter.submit(new())
     assert await adapter.cancel_all() == 3
@@ -193,23 +195,25 @@ async def test_cancels_of_everything_and_the_switch(adapter: Adapter) -> None:
     ],
     ids=["too small", "too dear"],
 )
-async def test_a_no_of_the_venue_is_a_no(adapter: Adapter, order: Order, code: str) -> None:
+async def test_a_no_of_the_venue_is_a_no(
+    adapter: HttpVenueAdapter, order: Order, code: str
+) -> None:
     with pytest.raises(Exception) as caught:
         await adapter.submit(order)
-    assert code_of(caught.value) == code
+    assert error_code(caught.value) == code
     assert await adapter.find(order.client_id) is None
 
 
 @pytest.mark.parametrize("error", ["EService:Timeout", "EGeneral:Unknown error"])
 async def test_an_error_after_the_order_was_taken(
-    adapter: Adapter, venue: Venue, error: str
+    adapter: HttpVenueAdapter, venue: Venue, error: str
 ) -> None:
     """It is no clear no, and the order is found by its client id."""
     await venue.break_("lost_answer", instead=error, methods=["AddOrder"], count=1)
     order = new()
     with pytest.raises(ccxt.async_support.ExchangeError) as caught:
         await adapter.submit(order)
-    assert code_of(caught.value) == "other"
+    assert error_code(caught.value) == "other"
     found = await adapter.find(order.client_id)
     assert found is not None
     assert found.status is OrderStatus.ACCEPTED
@@ -235,7 +239,7 @@ async def test_a_venue_that_shows_only_some_orders(
     client.has = {**client.has, **dict.fromkeys((*told, "fetchOrders"), None), **has}
     client.fetch_orders = client.fetch_closed_orders  # Kraken has none of its own
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        adapter.use(session)
+        adapter.use_session(session)
         await adapter.load_markets()
         waiting, done = new(), new(OrderType.MARKET)
         await adapter.submit(waiting)
@@ -253,7 +257,9 @@ async def test_a_venue_that_shows_only_some_orders(
         await adapter.close()
 
 
-async def test_history_tells_of_deposits_with_their_signs(adapter: Adapter, venue: Venue) -> None:
+async def test_history_tells_of_deposits_with_their_signs(
+    adapter: HttpVenueAdapter, venue: Venue
+) -> None:
     since = clock.timestamp() - 1
     await venue.deposit("USD", "250")
     await venue.deposit("USD", "-100")
@@ -266,7 +272,7 @@ async def test_history_tells_of_deposits_with_their_signs(adapter: Adapter, venu
 
 
 async def test_a_long_history_is_whole_or_says_that_it_is_not(
-    adapter: Adapter, venue: Venue
+    adapter: HttpVenueAdapter, venue: Venue
 ) -> None:
     await trade_by_hand(venue, 130)
     told = {entry["trade"] for entry in venue.journal("order_filled")}
@@ -280,7 +286,7 @@ async def test_a_long_history_is_whole_or_says_that_it_is_not(
 
 
 async def test_what_is_traded_between_two_pages_moves_nothing(
-    venue: Venue, adapter: Adapter
+    venue: Venue, adapter: HttpVenueAdapter
 ) -> None:
     """What was there before the first page is told, whatever is added while pages are read."""
     await trade_by_hand(venue, 120)
@@ -305,7 +311,7 @@ async def test_what_is_traded_between_two_pages_moves_nothing(
         await going
 
 
-async def test_bars(adapter: Adapter) -> None:
+async def test_bars(adapter: HttpVenueAdapter) -> None:
     bars = await adapter.candles(SYMBOL, timeframe="1m", since=0)
     assert [bar.opened_at % 60 for bar in bars] == [0] * len(bars)
     assert bars == sorted(bars, key=lambda bar: bar.opened_at)

@@ -16,8 +16,8 @@ from tests.service.bot.conftest import SYMBOL, Venue
 from trading_ops.botkit.records.driver import Threaded
 from trading_ops.botkit.records.sql import Database
 from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.venue.adapter import Candle, VenueAdapter
 from trading_ops.botkit.venue.errors import VenueDown
-from trading_ops.botkit.venue.port import Brokerage, Candle
 from trading_ops_lab.paper.bot.daily_bars import DAY, Update, missing, update
 from trading_ops_lab.paper.bot.records import bars
 
@@ -61,7 +61,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def run(market: Market, database: Database, now: float = NOON) -> Update:
-    return await update(cast(Brokerage, market), database, SYMBOL, now=lambda: now)
+    return await update(cast(VenueAdapter, market), database, SYMBOL, now=lambda: now)
 
 
 async def stored(database: Database) -> list[int]:

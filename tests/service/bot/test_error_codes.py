@@ -7,7 +7,7 @@ import aiohttp
 import ccxt
 import pytest
 
-from trading_ops.botkit.venue.errors import code_of
+from trading_ops.botkit.venue.errors import error_code
 
 
 class NetworkError(Exception):
@@ -51,7 +51,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
 )
 def test_error_codes(error: Exception, code: str) -> None:
     """What failed is told by the error's kind or its cause's."""
-    assert code_of(error) == code
+    assert error_code(error) == code
 
 
 def told(*errors: str) -> Exception:
@@ -81,8 +81,8 @@ def told(*errors: str) -> Exception:
 )
 def test_what_may_have_been_done_is_no_refusal(error: str) -> None:
     """An order that is answered so may be there: it is asked for, and not sent anew."""
-    assert code_of(told(error)) != "refused"
-    assert code_of(told("EOrder:Orders limit exceeded", error)) != "refused"
+    assert error_code(told(error)) != "refused"
+    assert error_code(told("EOrder:Orders limit exceeded", error)) != "refused"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_may_have_been_done_is_no_refusal(error: str) -> None:
 )
 def test_a_clear_no_is_a_refusal(error: str) -> None:
     """Nothing was done, and that is sure."""
-    assert code_of(told(error)) == "refused"
+    assert error_code(told(error)) == "refused"
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,4 @@ def test_a_clear_no_is_a_refusal(error: str) -> None:
 )
 def test_kinds_of_ccxt(error: Exception, code: str) -> None:
     """A list of what is a no; all else is not."""
-    assert code_of(error) == code
+    assert error_code(error) == code

@@ -13,7 +13,7 @@ from tests.service.bot.conftest import Control, Venue, sample, until
 from trading_ops import clock
 from trading_ops.botkit.nonces.issuer import RESYNC_JUMP, Sharing
 from trading_ops.botkit.venue.errors import VenueDown
-from trading_ops.botkit.venue.history import BEGINNING
+from trading_ops.botkit.venue.history import START
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, read_secret
 
@@ -49,7 +49,7 @@ async def test_a_request_heals_itself_once(bot: Bot, venue: Venue, times: int) -
     await until(lambda: bot.reconciliation.recovered)  # which asks for the history itself
     await venue.break_("nonce", methods=["TradesHistory"], count=times)
     since = clock.timestamp()
-    request = bot.broker.call("TradesHistory", lambda client: client.history(since, BEGINNING))
+    request = bot.broker.call("TradesHistory", lambda client: client.history(since, START))
     if times == 1:
         await request
     else:
@@ -57,7 +57,7 @@ async def test_a_request_heals_itself_once(bot: Bot, venue: Venue, times: int) -
             await request
     assert len(venue.journal("private_refused")) == times
     assert counted(bot) == (times, 1)
-    await bot.broker.call("TradesHistory", lambda client: client.history(since, BEGINNING))
+    await bot.broker.call("TradesHistory", lambda client: client.history(since, START))
     assert counted(bot) == (times, 1)
 
 

@@ -19,7 +19,7 @@ from trading_ops.botkit.reconciliation.collect import Caller
 from trading_ops.botkit.reconciliation.component import Reconciliation
 from trading_ops.botkit.reconciliation.first_start import OVERLAP_SECONDS
 from trading_ops.botkit.reconciliation.state import Policy
-from trading_ops.botkit.venue.port import Balance, Cursor, HistoryPage, VenueTrade
+from trading_ops.botkit.venue.adapter import Balance, Cursor, HistoryPage, VenueTrade
 from trading_ops.instrument import BotMetrics
 
 MAX_SECONDS = 0.2
@@ -204,7 +204,7 @@ async def test_a_trade_of_ours_that_has_no_order_yet_is_read_again(scene: Scene)
 
 async def test_a_history_without_end_gives_the_orders_their_turn(scene: Scene) -> None:
     """It is given up between two requests, and nothing follows from it."""
-    scene.account.page = HistoryPage(following=Cursor())
+    scene.account.page = HistoryPage(next_cursor=Cursor())
     scene.account.money["USD"] -= 7
     with pytest.raises(CommandFailed, match=f"within {MAX_SECONDS:g} s"):
         await scene.reconciliation.check_now()
@@ -215,7 +215,7 @@ async def test_a_history_without_end_gives_the_orders_their_turn(scene: Scene) -
 async def test_others_have_their_turn_between_two_pages(scene: Scene) -> None:
     """What winds the dead-man switch must not wait for the end of a long history."""
     asked: list[str] = []
-    pages = iter((HistoryPage(following=Cursor(endpoint="Ledgers")), HistoryPage()))
+    pages = iter((HistoryPage(next_cursor=Cursor(endpoint="Ledgers")), HistoryPage()))
 
     async def call(endpoint: str, request: Callable[[Account], Awaitable[Any]]) -> Any:
         asked.append(endpoint)

@@ -8,7 +8,7 @@ from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
 from trading_ops.botkit.reconciliation.compare import compare
 from trading_ops.botkit.reconciliation.findings import Comparison
 from trading_ops.botkit.reconciliation.state import Policy, RecordedState, VenueState
-from trading_ops.botkit.venue.port import (
+from trading_ops.botkit.venue.adapter import (
     Balance,
     History,
     LedgerEntry,

@@ -4,7 +4,12 @@ from decimal import Decimal
 
 import pytest
 
-from trading_ops.botkit.venue.balances import HEARD_SECONDS, Balances, LastGood, Source
+from trading_ops.botkit.venue.balances import (
+    FEED_SILENCE_SECONDS,
+    Balances,
+    BalanceSource,
+    LastGood,
+)
 from trading_ops.instrument import BotMetrics
 
 REST_SECONDS = 3.0
@@ -18,7 +23,7 @@ class World:
             self.metrics, currencies=["USD", "BTC"], rest_seconds=REST_SECONDS, now=lambda: self.now
         )
         self.contradictions = 0
-        self.balances.on_contradiction = self._contradicted
+        self.balances.on_mismatch = self._contradicted
 
     def _contradicted(self) -> None:
         self.contradictions += 1
@@ -27,15 +32,17 @@ class World:
         """Ask, and be answered a tenth of a second later."""
         asked_at = self.now
         self.now += 0.1
-        self.balances.answered(_amounts(amounts), asked_at=asked_at)
+        self.balances.rest_answered(_amounts(amounts), asked_at=asked_at)
 
     def feed(self, **amounts: int) -> None:
-        self.balances.begun(_amounts(amounts))
+        self.balances.feed_started(_amounts(amounts))
 
     def shown(self) -> list[str]:
         """Return what the metric calls the source in use."""
         value = self.metrics.registry.get_sample_value
-        return [s.value for s in Source if value("trading_balance_source", {"source": s.value})]
+        return [
+            s.value for s in BalanceSource if value("trading_balance_source", {"source": s.value})
+        ]
 
     @property
     def state(self) -> tuple[str, int | None, float | None]:
@@ -56,7 +63,7 @@ def world() -> World:
 def test_nothing_is_known_before_anything_was_read(world: World) -> None:
     assert world.state == ("last_good", None, None)
     assert world.balances.last_good is None
-    world.balances.show()
+    world.balances.export()
     assert world.metrics.registry.get_sample_value("trading_balance", {"currency": "USD"}) is None
 
 
@@ -64,16 +71,18 @@ def test_tiers_fall_back_and_return(world: World) -> None:
     world.rest(USD=10)
     assert world.state == ("rest", 10, 0.0)
     world.feed(USD=10)
-    world.balances.moved("USD", Decimal(9))
+    world.balances.feed_changed("USD", Decimal(9))
     assert world.state == ("websocket", 9, 0.0)
     assert world.shown() == ["websocket"]
-    world.now += HEARD_SECONDS + 0.1
-    assert world.state == ("last_good", 9, HEARD_SECONDS + 0.1), "what the feed said last is newer"
+    world.now += FEED_SILENCE_SECONDS + 0.1
+    assert world.state == ("last_good", 9, FEED_SILENCE_SECONDS + 0.1), (
+        "what the feed said last is newer"
+    )
     world.rest(USD=9)
     assert world.state == ("rest", 9, 0.0)
-    world.balances.lost()
+    world.balances.feed_lost()
     world.now += REST_SECONDS + 1
-    world.balances.show()
+    world.balances.export()
     assert world.state == ("last_good", 9, REST_SECONDS + 1)
     assert world.shown() == ["last_good"]
     world.feed(USD=8)
@@ -84,7 +93,7 @@ def test_a_quiet_feed_is_as_young_as_its_last_heartbeat(world: World) -> None:
     world.feed(USD=10)
     for _ in range(20):
         world.now += 1
-        world.balances.heard()
+        world.balances.feed_alive()
     assert world.state == ("websocket", 10, 0.0)
 
 
@@ -95,9 +104,9 @@ def test_rest_wins_when_it_says_the_same_twice(world: World, *, quiet: bool) -> 
     world.rest(USD=7, BTC=1)
     assert world.state[:2] == ("websocket", 10), "one answer may have been overtaken"
     if not quiet:
-        world.balances.moved("USD", Decimal(10))
+        world.balances.feed_changed("USD", Decimal(10))
     world.now += 1
-    world.balances.heard()
+    world.balances.feed_alive()
     world.rest(USD=7, BTC=1)
     if not quiet:
         assert world.contradictions == 0
@@ -105,7 +114,7 @@ def test_rest_wins_when_it_says_the_same_twice(world: World, *, quiet: bool) -> 
         return
     assert world.contradictions == 1
     assert world.state == ("rest", 7, 0.0)
-    world.balances.moved("USD", Decimal(10))
+    world.balances.feed_changed("USD", Decimal(10))
     assert world.state[:2] == ("rest", 7), "the feed is heard again only from its snapshot on"
     world.feed(USD=7, BTC=1)
     assert world.state[:2] == ("websocket", 7)
@@ -117,12 +126,12 @@ def test_a_currency_that_only_one_side_tells_is_zero_on_the_other(world: World) 
     world.feed(USD=10, BTC=0)
     for _ in range(3):
         world.now += 1
-        world.balances.heard()
+        world.balances.feed_alive()
         world.rest(USD=10)
     assert world.contradictions == 0
     for _ in range(2):
         world.now += 1
-        world.balances.heard()
+        world.balances.feed_alive()
         world.rest(USD=10, ETH=4)
     assert world.contradictions == 1
 
@@ -146,4 +155,4 @@ def test_a_clock_that_is_set_back_makes_nothing_fresh(world: World) -> None:
     world.rest(USD=5)
     world.feed(USD=5)
     world.now -= 600.0
-    assert world.balances.source is Source.LAST_GOOD
+    assert world.balances.source is BalanceSource.LAST_GOOD

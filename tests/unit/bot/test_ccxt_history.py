@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.botkit.venue.ccxt_history import Page, Stretch
+from trading_ops.botkit.venue.ccxt_history import HistoryRange, Page
 
 SIZE = 5
 END = 1_000
@@ -32,14 +32,14 @@ class Listing:
 
 async def read(listing: Listing, begin: int) -> tuple[set[str], bool, int]:
     """Return the ids that were read, whether they are said to be all, and how many pages."""
-    stretch, found, pages = Stretch(begin=begin, end=END), set[str](), 0
-    while not stretch.over:
-        page = await stretch.ask(listing.ask, None)
-        found |= {one["id"] for one in stretch.kept(page)}
-        stretch = stretch.after(page, page_size=SIZE)
+    part, found, pages = HistoryRange(start=begin, end=END), set[str](), 0
+    while not part.finished:
+        page = await part.ask(listing.ask, None)
+        found |= {one["id"] for one in part.new_entries(page)}
+        part = part.after(page, page_size=SIZE)
         pages += 1
         assert pages < 500, "it does not end"
-    return found, stretch.whole, pages
+    return found, part.complete, pages
 
 
 @given(

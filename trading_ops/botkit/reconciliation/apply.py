@@ -20,8 +20,8 @@ from trading_ops.botkit.reconciliation.findings import (
     UpdateOrder,
 )
 from trading_ops.botkit.records.orders import Adopted
+from trading_ops.botkit.venue.adapter import VenueTrade
 from trading_ops.botkit.venue.errors import VenueRefused
-from trading_ops.botkit.venue.port import VenueTrade
 
 log = logs.get(__name__)
 

@@ -10,8 +10,8 @@ from trading_ops import clock
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Order, VenueOrder
 from trading_ops.botkit.reconciliation.state import RecordedState, VenueState
+from trading_ops.botkit.venue.adapter import History, Snapshot, VenueAdapter, VenueTrade
 from trading_ops.botkit.venue.history import read_history
-from trading_ops.botkit.venue.port import Brokerage, History, Snapshot, VenueTrade
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Caller(Protocol):
     """The part of the broker that the reconciliation uses."""
 
-    async def call(self, endpoint: str, request: Callable[[Brokerage], Awaitable[T]]) -> T:
+    async def call(self, endpoint: str, request: Callable[[VenueAdapter], Awaitable[T]]) -> T:
         """Make a request.
 
         Raises:
@@ -62,7 +62,7 @@ class TimeLimitedCaller:
         self._seconds = seconds
         self._until = clock.monotonic() + seconds
 
-    async def call(self, endpoint: str, request: Callable[[Brokerage], Awaitable[T]]) -> T:
+    async def call(self, endpoint: str, request: Callable[[VenueAdapter], Awaitable[T]]) -> T:
         """Make a request.
 
         Raises:

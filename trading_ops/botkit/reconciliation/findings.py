@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
-from trading_ops.botkit.venue.port import LedgerEntry, VenueTrade
+from trading_ops.botkit.venue.adapter import LedgerEntry, VenueTrade
 
 
 class Cause(StrEnum):

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import ZERO, Fill, Order, VenueOrder
-from trading_ops.botkit.venue.port import LedgerEntry, VenueTrade
+from trading_ops.botkit.venue.adapter import LedgerEntry, VenueTrade
 
 
 class Projected:

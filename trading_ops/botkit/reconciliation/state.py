@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from trading_ops.botkit.orders.order import Order, VenueOrder
-from trading_ops.botkit.venue.port import History, Snapshot
+from trading_ops.botkit.venue.adapter import History, Snapshot
 
 
 class OrphanPolicy(StrEnum):

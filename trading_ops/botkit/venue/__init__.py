@@ -1,1 +1,1 @@
-"""The venue as a protocol: what an adapter offers, and which errors it raises."""
+"""The venue: the adapter protocol and its errors, a ccxt adapter, and the broker that uses them."""

@@ -1,8 +1,9 @@
-"""What the account has, from the best source there is: the private feed, REST, or the last good.
+"""The account's balances from the best current source: private feed, REST, or the last known value.
 
-The feed knows of a change within milliseconds, REST is asked at an interval, and what either said
-last stays known with its age, over a restart too. The tier in use changes by itself, both ways.
-REST is right when the two differ: the feed sums up changes, and one that it missed stays missed.
+The private feed reports a change within milliseconds, REST is polled at an interval, and the last
+value of either is kept with its age, also across restarts. The source in use changes automatically
+in both directions. If feed and REST differ, REST is right: the feed adds up changes, and a change
+that it missed is missing for good.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,17 +19,16 @@ from trading_ops.instrument import BotMetrics
 log = logs.get(__name__)
 
 FACT = "last_good_balances"
-"""The name of what is kept in the records."""
+"""The name of the fact that stores the last known balances; see `records.facts`."""
 
-HEARD_SECONDS = 5.0
-"""Silence of the feed from which its balances are no longer those of now; Kraken's feed has a
-heartbeat each second."""
+FEED_SILENCE_SECONDS = 5.0
+"""A feed that is silent for longer is not current; Kraken's feed sends a heartbeat each second."""
 
 ZERO = Decimal(0)
 
 
-class Source(StrEnum):
-    """Where the balances in use came from."""
+class BalanceSource(StrEnum):
+    """The source of the balances in use, best first; values of the metric's label."""
 
     WEBSOCKET = "websocket"
     REST = "rest"
@@ -36,25 +36,35 @@ class Source(StrEnum):
 
 
 class LastGood(msgspec.Struct, frozen=True):
-    """What was last known, as it is kept in the records."""
+    """The last known balances, as they are stored."""
 
     amounts: dict[str, str]
+    """Totals by currency, as exact decimals."""
+
     at: float
     """Seconds since the epoch."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Totals by currency, and when they held (seconds since the epoch)."""
+    """Totals by currency at a time (seconds since the epoch)."""
 
     amounts: Mapping[str, Decimal]
     at: float
     asked_at: float = 0.0
-    """Of an answer, when it was asked for."""
+    """When the REST request was sent; 0 for other sources."""
 
 
 class Balances:
-    """Hears all sources and says which counts; holds no connection and makes no request."""
+    """Combines the balance sources; has no connection and makes no request itself.
+
+    Example:
+        balances = Balances(metrics, currencies=["BTC", "USD"], rest_seconds=5.0)
+        balances.rest_answered({"USD": Decimal(1000)}, asked_at=asked_at)
+        balances.feed_started({"USD": Decimal(1000)})
+        balances.feed_changed("USD", Decimal(900))
+        print(balances.source, balances.amounts["USD"], balances.at)
+    """
 
     def __init__(
         self,
@@ -64,16 +74,16 @@ class Balances:
         rest_seconds: float,
         now: Callable[[], float] = clock.timestamp,
     ) -> None:
-        """Begin with nothing known.
+        """Start without balances.
 
         Args:
-            metrics: of the bot.
-            currencies: whose balances are recorded; the account may hold others.
-            rest_seconds: age up to which a REST answer counts as current.
-            now: the clock.
+            metrics: exports the balances, their source and age.
+            currencies: exported as metrics; the account may hold others.
+            rest_seconds: age up to which a REST answer is current.
+            now: the wall clock in seconds since the epoch.
         """
-        self.on_contradiction: Callable[[], None] = lambda: None
-        """Told when the feed turned out to be wrong; it is not used until it begins anew."""
+        self.on_mismatch: Callable[[], None] = lambda: None
+        """Called when REST shows that the feed is wrong; the feed is not used until it restarts."""
 
         self._metrics = metrics
         self._currencies = frozenset(currencies)
@@ -81,102 +91,107 @@ class Balances:
         self._now = now
         self._feed: dict[str, Decimal] | None = None
         self._heard_at = 0.0
-        self._moved_at = 0.0
+        self._changed_at = 0.0
         self._rest: Reading | None = None
         self._last: Reading | None = None
-        self._shown: Source | None = None
+        self._exported: BalanceSource | None = None
 
     @property
-    def source(self) -> Source:
-        """Return the tier in use."""
-        # What comes from the future is of before a clock that was set back: its age is unknown.
+    def source(self) -> BalanceSource:
+        """Return the source in use."""
+        # A time in the future is from before the clock was set back: its age is unknown.
         now = self._now()
-        if self._feed is not None and abs(now - self._heard_at) <= HEARD_SECONDS:
-            return Source.WEBSOCKET
+        if self._feed is not None and abs(now - self._heard_at) <= FEED_SILENCE_SECONDS:
+            return BalanceSource.WEBSOCKET
         if self._rest is not None and abs(now - self._rest.at) <= self._rest_seconds:
-            return Source.REST
-        return Source.LAST_GOOD
+            return BalanceSource.REST
+        return BalanceSource.LAST_GOOD
 
     @property
     def amounts(self) -> Mapping[str, Decimal]:
-        """Return totals by currency; empty before any were ever known."""
+        """Return totals by currency; empty before the first answer."""
         known = self._known
         return {} if known is None else known.amounts
 
     @property
     def at(self) -> float | None:
-        """Return when they held, in seconds since the epoch; None before any were known."""
+        """Return the time of `amounts` in seconds since the epoch; None before the first answer."""
         known = self._known
         return None if known is None else known.at
 
     @property
     def last_good(self) -> LastGood | None:
-        """Return what a restarted bot should know."""
+        """Return the balances to store for the next run; None before the first answer."""
         known = self._known
         if known is None:
             return None
-        told = {currency: str(amount) for currency, amount in known.amounts.items()}
-        return LastGood(told, known.at)
+        amounts = {currency: str(amount) for currency, amount in known.amounts.items()}
+        return LastGood(amounts, known.at)
 
     def restore(self, last: LastGood) -> None:
-        """Take up what an earlier process knew last."""
+        """Use the balances that an earlier run stored until a newer source has answered."""
         amounts = {currency: Decimal(amount) for currency, amount in last.amounts.items()}
         self._keep(Reading(amounts, last.at))
-        self.show()
+        self.export()
 
-    def answered(self, amounts: Mapping[str, Decimal], *, asked_at: float) -> None:
-        """Take a REST answer, and hold the feed against it."""
+    def rest_answered(self, amounts: Mapping[str, Decimal], *, asked_at: float) -> None:
+        """Record a REST answer, and compare the feed with it.
+
+        Args:
+            amounts: totals by currency.
+            asked_at: when the request was sent, in seconds since the epoch.
+        """
         before, answer = self._rest, Reading(dict(amounts), self._now(), asked_at)
         self._rest = answer
-        wrong = self._contradicted(before, answer)
+        wrong = self._mismatched(before, answer)
         if wrong:
-            told = {
+            feed_and_rest = {
                 name: (str((self._feed or {}).get(name)), str(amounts.get(name))) for name in wrong
             }
-            log.warning("balances_contradict", feed_and_rest=told)
+            log.warning("balances_contradict", feed_and_rest=feed_and_rest)
             self._metrics.balances_contradicted()
             self._feed = None
             self._last = answer
-            self.on_contradiction()
+            self.on_mismatch()
         elif self._feed is None:
             self._keep(answer)
-        self.show()
+        self.export()
 
-    def begun(self, amounts: Mapping[str, Decimal]) -> None:
-        """Take the feed's snapshot: all that the account has."""
+    def feed_started(self, amounts: Mapping[str, Decimal]) -> None:
+        """Record the feed's snapshot of all balances."""
         self._feed = dict(amounts)
-        self._moved_at = self._now()
-        self.heard()
+        self._changed_at = self._now()
+        self.feed_alive()
 
-    def moved(self, currency: str, amount: Decimal) -> None:
-        """Take the feed's word that the account has this of a currency now."""
+    def feed_changed(self, currency: str, amount: Decimal) -> None:
+        """Record the new total of one currency from the feed; ignored before the snapshot."""
         if self._feed is not None:
             self._feed[currency] = amount
-            self._moved_at = self._now()
-        self.heard()
+            self._changed_at = self._now()
+        self.feed_alive()
 
-    def heard(self) -> None:
-        """Note that the feed's connection is alive: what has not changed still holds."""
+    def feed_alive(self) -> None:
+        """Record a message of the feed: balances that it did not change are current."""
         self._heard_at = self._now()
         if self._feed is not None:
             self._keep(Reading(self._feed, self._heard_at))
-        self.show()
+        self.export()
 
-    def lost(self) -> None:
-        """Do without the feed until it begins anew."""
+    def feed_lost(self) -> None:
+        """Record that the feed's connection ended; it is used again after its next snapshot."""
         self._feed = None
         if self._rest is not None:
             self._keep(self._rest)
-        self.show()
+        self.export()
 
-    def show(self) -> None:
-        """Record the tier in use, its age and the amounts."""
+    def export(self) -> None:
+        """Update the metrics: the source in use, its age and the amounts."""
         known, source = self._known, self.source
         if known is None:
             return
-        if source is not self._shown:
+        if source is not self._exported:
             log.info("balance_source", source=source.value)
-            self._shown = source
+            self._exported = source
         for currency in self._currencies & known.amounts.keys():
             self._metrics.balance(currency, float(known.amounts[currency]))
         self._metrics.balances_read(source.value, known.at)
@@ -184,22 +199,22 @@ class Balances:
     @property
     def _known(self) -> Reading | None:
         source = self.source
-        if source is Source.WEBSOCKET:
+        if source is BalanceSource.WEBSOCKET:
             return Reading(self._feed or {}, self._heard_at)
-        return self._rest if source is Source.REST else self._last
+        return self._rest if source is BalanceSource.REST else self._last
 
     def _keep(self, reading: Reading) -> None:
         if self._last is None or reading.at >= self._last.at:
             self._last = reading
 
-    def _contradicted(self, before: Reading | None, answer: Reading) -> list[str]:
-        """Return the currencies of which REST twice said the same and the feed another amount.
+    def _mismatched(self, before: Reading | None, answer: Reading) -> list[str]:
+        """Return the currencies for which two REST answers agree and the feed differs.
 
-        An answer and the news of a change overtake each other, so that one difference is nothing.
-        A feed that has not changed since before the first of two answers has missed it.
+        One difference proves nothing, because an answer and a feed message can overtake each
+        other. A feed without any change since before the first of two equal answers missed one.
         """
         feed = self._feed
-        if feed is None or before is None or self._moved_at >= before.asked_at:
+        if feed is None or before is None or self._changed_at >= before.asked_at:
             return []
         return sorted(
             name

@@ -1,4 +1,4 @@
-"""The broker component: owns the HTTP session with the venue and every request on it."""
+"""The broker component: owns the HTTP session with the venue and makes every request on it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -12,54 +12,62 @@ from trading_ops.agent import CommandFailed
 from trading_ops.botkit.component import Component
 from trading_ops.botkit.leadership.permit import NotLeader, Permit, allow_all, before_sending
 from trading_ops.botkit.nonces.issuer import Nonces
-from trading_ops.botkit.venue.allowance import Allowance
+from trading_ops.botkit.venue.adapter import HttpVenueAdapter
 from trading_ops.botkit.venue.balances import Balances
-from trading_ops.botkit.venue.errors import VenueDown, VenueRefused, code_of
-from trading_ops.botkit.venue.port import Adapter
+from trading_ops.botkit.venue.errors import VenueDown, VenueRefused, error_code
 from trading_ops.botkit.venue.prober import CURRENT_PROBES, Prober
+from trading_ops.botkit.venue.rate_limit import RateLimitCounter
 from trading_ops.instrument import BotMetrics
 
 log = logs.get(__name__)
 
 Result = TypeVar("Result")
-Request = Callable[[Adapter], Awaitable[Result]]
+Request = Callable[[HttpVenueAdapter], Awaitable[Result]]
 
 THRESHOLD = 2
-"""Failed requests in a row that open the breaker: one can be chance, and a probe is a second."""
+"""Consecutive failed requests that open the breaker: the next probe confirms a first failure."""
 
 
 class Broker(Component):
-    """Probes the venue at an interval, and lets requests through while it answers.
+    """Probes the venue at an interval, and makes requests one at a time while it answers.
 
-    A session that the venue has dropped for good is *not* replaced in here: the probes go on with
-    it, and the component stays down, until `reconnect` or a restart makes a new one. That a session
-    dies may have a cause (a blocked address, a revoked key), and what mends it is a recorded
-    decision, not a reflex. A venue that is merely away is back on the same session.
+    A session that the venue has dropped is *not* replaced automatically: the component stays down
+    until `reconnect` or a restart opens a new one. A dropped session can have a cause (a blocked
+    address, a revoked key), so replacing it is a recorded action. After an outage of the venue the
+    same session works again.
+
+    Example:
+        broker = Broker(metrics, make_client=make_venue, nonces=nonces, probe_interval_seconds=1)
+        supervisor = Supervisor([broker])
+        supervisor.start()
+        await broker.wait_up()
+        orders = await broker.call("OpenOrders", lambda venue: venue.open_orders())
     """
 
     def __init__(
         self,
         metrics: BotMetrics,
         *,
-        make_client: Callable[[], Adapter],
+        make_client: Callable[[], HttpVenueAdapter],
         nonces: Nonces,
         probe_interval_seconds: float,
         currencies: Collection[str] = (),
         permit: Permit = allow_all,
-        allowance: Allowance | None = None,
+        rate_limit: RateLimitCounter | None = None,
         prepare: Callable[[], object] | None = None,
     ) -> None:
-        """Take what the session is made of.
+        """Start down and without a session; `run` opens it.
 
         Args:
             metrics: of the bot.
-            make_client: makes the adapter, which issues its nonces from `nonces`.
-            nonces: of the key.
+            make_client: creates the adapter, which must take its nonces from `nonces`.
+            nonces: of the API key.
             probe_interval_seconds: time between two probes, and the breaker's cool-off.
-            currencies: whose balances are recorded; the account may hold others.
-            permit: asked before each request, and again when it is about to leave.
-            allowance: counts requests against the venue's limit, where that is known.
-            prepare: runs in a thread before `make_client`, such as a slow import.
+            currencies: whose balances are exported; the account may hold others.
+            permit: called before each request, and again when its connection is ready; raises
+                `NotLeader` to stop it.
+            rate_limit: counts requests against the venue's limit; None where it is unknown.
+            prepare: runs in a thread before `make_client`, for example a slow import.
         """
         super().__init__(
             "broker", metrics, threshold=THRESHOLD, cool_off_seconds=probe_interval_seconds
@@ -67,32 +75,32 @@ class Broker(Component):
         self.funds = Balances(
             metrics, currencies=currencies, rest_seconds=CURRENT_PROBES * probe_interval_seconds
         )
-        """What the account has, from the best source there is."""
+        """The account's balances from the best current source."""
 
         self._make_client = make_client
         self._nonces = nonces
         self._interval = probe_interval_seconds
         self.pause: Callable[[float], float] = float
-        """Returns the pause to make instead of the configured one."""
+        """Returns the pause to make instead of the configured one; see `Throttle.pause`."""
 
         self.prober = Prober(metrics, self.funds, interval_seconds=probe_interval_seconds)
-        self._client: Adapter | None = None
+        self._client: HttpVenueAdapter | None = None
         self._session: aiohttp.ClientSession | None = None
         self._sessions = 0
         self._loaded = False
-        self._sealed = False
+        self._stopped = False
         self._permit = permit
-        self._allowance = allowance
+        self._rate_limit = rate_limit
         self._prepare = prepare
-        # Nonces must arrive in the order in which they are issued.
-        self._turn = asyncio.Lock()
+        # Nonces must reach the venue in the order in which they are issued.
+        self._lock = asyncio.Lock()
 
     @property
-    def client(self) -> Adapter:
-        """Return the client, for what needs no request.
+    def client(self) -> HttpVenueAdapter:
+        """Return the adapter, for methods that make no request, such as `rules`.
 
         Raises:
-            VenueDown: markets were not loaded yet.
+            VenueDown: markets are not loaded yet.
         """
         if self._client is None or not self._loaded:
             raise VenueDown("broker: markets are not loaded")
@@ -100,12 +108,12 @@ class Broker(Component):
 
     @property
     def balances(self) -> Mapping[str, Decimal]:
-        """Return what the account has, by currency; empty before it was ever known."""
+        """Return totals by currency; empty before the first answer."""
         return self.funds.amounts
 
     @property
     def balances_at(self) -> float | None:
-        """Return when that held, in seconds since the epoch."""
+        """Return the time of `balances` in seconds since the epoch; None before the first."""
         return self.funds.at
 
     async def run(self) -> None:
@@ -118,14 +126,14 @@ class Broker(Component):
         while True:
             if self.breaker.allow():
                 await self._probe()
-            self.funds.show()  # which also tells when nothing was read for long
-            if self._allowance is not None:
-                self._allowance.show()
-            await self.prober.keep_balances()
+            self.funds.export()  # also when nothing was read: the age grows
+            if self._rate_limit is not None:
+                self._rate_limit.export()
+            await self.prober.store_last_balances()
             await asyncio.sleep(self.pause(self._interval))
 
     async def close(self) -> None:
-        """End the session and the client."""
+        """Close the session and the adapter."""
         await super().close()
         client, session = self._client, self._session
         self._client = self._session = None
@@ -135,7 +143,10 @@ class Broker(Component):
             await client.close()
 
     async def reconnect(self) -> str:
-        """Replace the session by a new one, and prove it with a request.
+        """Replace the session by a new one, and verify it with a request.
+
+        Returns:
+            A message for the caller of the command.
 
         Raises:
             CommandFailed: there is no session yet, or the venue does not answer on the new one.
@@ -152,30 +163,36 @@ class Broker(Component):
             raise CommandFailed(f"a new session was begun, but {self.detail}")
         return "a new session was begun and the venue answers on it"
 
-    def seal(self) -> None:
-        """Send nothing any more, whoever asks."""
-        self._sealed = True
+    def stop_sending(self) -> None:
+        """Reject every further request, for an immediate shutdown."""
+        self._stopped = True
 
     async def call(self, endpoint: str, request: Request[Result]) -> Result:
-        """Make a request while the broker is up.
+        """Make a request, after those that are already waiting.
+
+        Args:
+            endpoint: as in `venue.adapter.ENDPOINTS`, for metrics and the rate limit.
+            request: called with the adapter.
 
         Raises:
-            VenueDown: it is down, or this request failed; what was sent may have arrived.
-            VenueRefused: the venue said no.
+            VenueDown: the broker is down and nothing was sent, or the request failed and may have
+                had an effect.
+            VenueRefused: the venue rejected the request, which had no effect.
+            NotLeader: this instance may not submit orders; nothing was sent.
         """
         if not self.breaker.closed:
             raise VenueDown(f"broker: {self.detail}")
         return await self._send(endpoint, request, probes=False)
 
     def _begin_session(self) -> None:
-        # The venue's edge knows a session by its cookie; aiohttp keeps none of an IP address
-        # unless the jar is told to.
+        # The venue identifies a session by its cookie; by default aiohttp keeps no cookies of
+        # hosts that are IP addresses.
         session = aiohttp.ClientSession(
             cookie_jar=aiohttp.CookieJar(unsafe=True), trace_configs=[before_sending(self._permit)]
         )
         self._session = session
         if self._client is not None:
-            self._client.use(session)
+            self._client.use_session(session)
         self._sessions += 1
         if self._sessions > 1:
             self.metrics.venue_session_restarted()
@@ -195,7 +212,7 @@ class Broker(Component):
                 self.mark(up=False, detail=self.detail)
             return
         if not self.up:
-            self.prober.begin_anew()
+            self.prober.reset()
         self.mark(up=True, detail="the venue answers")
         await self.prober.read_clock(self._send)
 
@@ -207,14 +224,18 @@ class Broker(Component):
         counts: bool = True,
         probes: bool = True,
     ) -> Result:
-        """Make a request; whether its failure `counts` against the breaker.
+        """Make a request.
 
-        An answer that is not understood was an answer: it counts only of what `probes` the venue,
-        or one request that it stumbles over would take the rest down.
+        Only a request that was rejected for its nonce, and so had no effect, is sent again.
 
-        Nothing is sent a second time but what the venue refused for its nonce, and so did not do.
+        Args:
+            endpoint: as for `call`.
+            request: as for `call`.
+            counts: whether a failure counts for the breaker.
+            probes: whether an unknown error counts too. It does not for requests of the bot: the
+                venue did answer, and one faulty endpoint must not stop the others.
         """
-        async with self._turn:
+        async with self._lock:
             session, client = self._session, self._client
             if client is None:
                 raise VenueDown("broker: closed")
@@ -222,71 +243,74 @@ class Broker(Component):
                 async with self._nonces.request_lock():
                     result = await self._with_nonce_retry(client, endpoint, request)
             except Exception as error:
-                understood = probes or code_of(error) != "other"
+                understood = probes or error_code(error) != "other"
                 current = counts and understood and session is self._session
-                raise self._judge(endpoint, error, current=current) from error
+                raise self._failure(endpoint, error, current=current) from error
             if session is self._session:
                 self.succeed()
             return result
 
     async def _with_nonce_retry(
-        self, client: Adapter, endpoint: str, request: Request[Result]
+        self, client: HttpVenueAdapter, endpoint: str, request: Request[Result]
     ) -> Result:
         await self._nonces.reserve()
         try:
-            return await self._timed(client, endpoint, request)
+            return await self._send_once(client, endpoint, request)
         except Exception as error:
-            if code_of(error) != "invalid_nonce":
+            if error_code(error) != "invalid_nonce":
                 raise
-            # Somebody used this key with higher nonces. Once: twice would mean that they still do.
+            # Another client used this key with higher nonces. A second rejection is not retried:
+            # that client is still active.
             log.warning("nonce_refused", endpoint=endpoint)
             if not await self._nonces.jump_ahead():
                 raise
-            return await self._timed_after_a_jump(client, endpoint, request)
+            return await self._send_after_jump(client, endpoint, request)
 
-    async def _timed_after_a_jump(
-        self, client: Adapter, endpoint: str, request: Request[Result]
+    async def _send_after_jump(
+        self, client: HttpVenueAdapter, endpoint: str, request: Request[Result]
     ) -> Result:
         try:
-            return await self._timed(client, endpoint, request)
+            return await self._send_once(client, endpoint, request)
         except Exception as error:
-            if code_of(error) == "invalid_nonce":
+            if error_code(error) == "invalid_nonce":
                 self._nonces.record_repeated_rejection()
             raise
 
-    async def _timed(self, client: Adapter, endpoint: str, request: Request[Result]) -> Result:
-        if self._sealed:
-            raise VenueDown("broker: nothing is sent any more")
+    async def _send_once(
+        self, client: HttpVenueAdapter, endpoint: str, request: Request[Result]
+    ) -> Result:
+        if self._stopped:
+            raise VenueDown("broker: the bot is stopping and sends no requests")
         self._permit(endpoint)
-        if self._allowance is not None:
-            self._allowance.called(endpoint)
+        if self._rate_limit is not None:
+            self._rate_limit.request_sent(endpoint)
         began = clock.monotonic()
         code = "other"
         try:
             result = await request(client)
             code = "ok"
         except Exception as error:
-            code = code_of(error)
-            if code == "rate_limited" and self._allowance is not None:
-                self._allowance.refused()
+            code = error_code(error)
+            if code == "rate_limited" and self._rate_limit is not None:
+                self._rate_limit.limit_reached()
             raise
         else:
             return result
         finally:
             self.metrics.venue_request(endpoint, code=code, seconds=clock.monotonic() - began)
 
-    def _judge(self, endpoint: str, error: Exception, *, current: bool) -> Exception:
-        """Return what to raise for a failed request, and count it against the breaker."""
+    def _failure(self, endpoint: str, error: Exception, *, current: bool) -> Exception:
+        """Return the error to raise for a failed request, and count it for the breaker."""
         if isinstance(error, NotLeader):
-            return error  # the venue was not asked, and its connection is well
-        code = code_of(error)
+            return error  # no request was sent
+        code = error_code(error)
         detail = f"{endpoint}: {code}: {str(error)[:200]}"
         if code == "refused":
             if current:
                 self.succeed()
             return VenueRefused(detail)
         log.warning("request_failed", endpoint=endpoint, code=code, error=str(error)[:200])
-        # The end of a session that was replaced says nothing about the new one.
+        # A failure on a session that was replaced says nothing about the new one.
         if current:
             self.fail(detail)
             if not self.breaker.closed:

@@ -1,8 +1,15 @@
-"""How the history of any venue that ccxt knows is paged; pure, but for the asking itself.
+"""Pages through the history of any venue that ccxt supports; pure, except for the request itself.
 
-Some venues begin with the oldest entry and some with the newest, so the first page is extended both
-ways: onwards from its newest, and backwards from its oldest, until a round brings nothing new. What
-is cut at one millisecond, or by a venue that can do neither, is told as not complete.
+Some venues return the oldest entries first and some the newest, so the first page is extended in
+both directions: backward from its oldest entry and forward from its newest, until a round finds
+nothing new. A history that is cut off at one millisecond, or by a venue that cannot page in a
+direction, is reported as not complete.
+
+    part = HistoryRange(start=start_ms, end=end_ms)
+    while not part.finished:
+        page = await part.ask(client.fetch_my_trades, symbol)
+        entries += part.new_entries(page)
+        part = part.after(page, page_size=50)
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,83 +17,96 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from trading_ops.botkit.venue.port import Cursor
+from trading_ops.botkit.venue.adapter import Cursor
 
-MOST_ROUNDS = 200
+MAX_ROUNDS = 200
+"""Rounds of one page backward and one forward, after which the history is incomplete."""
 
 Page = list[dict[str, Any]]
+"""Entries as ccxt returns them."""
+
 Ask = Callable[..., Awaitable[Page]]
+"""A unified method of ccxt, such as `fetch_my_trades`."""
 
 
-class Way(Enum):
-    """Where the next page lies."""
+class Direction(Enum):
+    """Which page is requested next."""
 
     FIRST = 1
-    BACK = 2
-    ON = 3
+    BACKWARD = 2
+    FORWARD = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """What was read of one list, from a moment to a moment; times in milliseconds."""
+class HistoryRange:
+    """How much of one list was read between two moments. Times are in milliseconds."""
 
-    begin: int
+    start: int
     end: int
-    way: Way = Way.FIRST
+    direction: Direction = Direction.FIRST
     known: frozenset[str] = frozenset()
+    """IDs of the entries that were read."""
+
     oldest: int = 0
     newest: int = 0
     round: int = 0
     known_before: int = 0
-    """Entries when this round began."""
+    """Number of entries at the start of this round."""
 
-    whole_back: bool = False
-    over: bool = False
-    whole: bool = False
-    """Of what is over: whether it is all there is."""
+    complete_backward: bool = False
+    finished: bool = False
+    complete: bool = False
+    """Once finished: whether all entries were read."""
 
     async def ask(self, ask: Ask, asked: str | None) -> Page:
-        """Ask for the next page.
+        """Request the next page.
 
         Args:
-            ask: one of ccxt's unified methods: symbol or currency, since, limit, parameters.
-            asked: the symbol or currency, where the venue wants one.
+            ask: a unified method of ccxt that takes a symbol or currency, since, limit and params.
+            asked: the symbol or currency; None for all, where the venue allows that.
         """
-        if self.way is Way.BACK:
-            return await ask(asked, self.begin, None, {"until": self.oldest})
-        return await ask(asked, self.begin if self.way is Way.FIRST else self.newest)
+        if self.direction is Direction.BACKWARD:
+            return await ask(asked, self.start, None, {"until": self.oldest})
+        return await ask(asked, self.start if self.direction is Direction.FIRST else self.newest)
 
-    def kept(self, page: Page) -> Page:
-        """Return the entries of a page that are asked about and new."""
+    def new_entries(self, page: Page) -> Page:
+        """Return the entries of a page that are inside the range and were not read before."""
         return [
             one
             for one in page
-            if self.begin <= one["timestamp"] <= self.end and one["id"] not in self.known
+            if self.start <= one["timestamp"] <= self.end and one["id"] not in self.known
         ]
 
-    def after(self, page: Page, *, page_size: int) -> "Stretch":
-        """Return it with this page."""
-        times = [one["timestamp"] for one in self.kept(page)]
+    def after(self, page: Page, *, page_size: int) -> "HistoryRange":
+        """Return the state after a page; a page shorter than `page_size` was not cut off."""
+        times = [one["timestamp"] for one in self.new_entries(page)]
         read = replace(
             self,
-            known=self.known | {one["id"] for one in self.kept(page)},
+            known=self.known | {one["id"] for one in self.new_entries(page)},
             oldest=min([*times, self.oldest] if self.known else times, default=0),
             newest=max([*times, self.newest], default=0),
         )
-        whole = len(page) < page_size
-        if self.way is Way.BACK:
-            return replace(read, way=Way.ON, whole_back=whole)
-        if self.way is Way.ON:
-            whole = whole and self.whole_back
+        complete = len(page) < page_size
+        if self.direction is Direction.BACKWARD:
+            return replace(read, direction=Direction.FORWARD, complete_backward=complete)
+        if self.direction is Direction.FORWARD:
+            complete = complete and self.complete_backward
         grown = len(read.known) > self.known_before
-        if whole or not grown or self.round >= MOST_ROUNDS:
-            return replace(read, over=True, whole=whole)
-        return replace(read, way=Way.BACK, round=self.round + 1, known_before=len(read.known))
+        if complete or not grown or self.round >= MAX_ROUNDS:
+            return replace(read, finished=True, complete=complete)
+        return replace(
+            read,
+            direction=Direction.BACKWARD,
+            round=self.round + 1,
+            known_before=len(read.known),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CcxtCursor(Cursor):
-    """Which list is read, and how far."""
+    """Which list of the history is read, and how far."""
 
     which: int
-    stretch: Stretch
+    """Index of the list: the trades (per symbol where needed), then the ledger."""
+
+    part: HistoryRange

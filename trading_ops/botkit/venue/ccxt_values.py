@@ -1,4 +1,4 @@
-"""ccxt's unified structures, read into the seam's values."""
+"""Converts ccxt's unified structures to the value types of `venue.adapter`."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -6,7 +6,7 @@ from typing import Any
 
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import OrderStatus, OrderType, VenueOrder
-from trading_ops.botkit.venue.port import LedgerEntry, VenueTrade
+from trading_ops.botkit.venue.adapter import LedgerEntry, VenueTrade
 
 STATUSES = {
     "open": OrderStatus.ACCEPTED,
@@ -18,7 +18,7 @@ STATUSES = {
 
 
 def order_of(entry: Mapping[str, Any]) -> VenueOrder:
-    """Read an order."""
+    """Convert an order structure."""
     stop = entry.get("stopLossPrice") or entry.get("triggerPrice")
     kind = OrderType.MARKET if entry["type"] == "market" else OrderType.LIMIT
     return VenueOrder(
@@ -39,11 +39,11 @@ def order_of(entry: Mapping[str, Any]) -> VenueOrder:
 
 
 def trade_of(entry: Mapping[str, Any]) -> VenueTrade:
-    """Read a trade of the account."""
+    """Convert a trade structure of the account."""
     return VenueTrade(
         trade_id=str(entry["id"]),
         venue_id=str(entry["order"]),
-        client_id=None,  # ccxt's trades have none
+        client_id=None,  # not part of ccxt's trade structure
         symbol=str(entry["symbol"]),
         side=Side(entry["side"]),
         quantity=decimal(entry["amount"]),
@@ -54,7 +54,7 @@ def trade_of(entry: Mapping[str, Any]) -> VenueTrade:
 
 
 def entry_of(entry: Mapping[str, Any]) -> LedgerEntry:
-    """Read a change of a balance."""
+    """Convert a ledger entry."""
     amount = decimal(entry["amount"])
     return LedgerEntry(
         ledger_id=str(entry["id"]),
@@ -67,10 +67,10 @@ def entry_of(entry: Mapping[str, Any]) -> LedgerEntry:
 
 
 def decimal(value: object) -> Decimal:
-    """Read a number exactly; None is zero."""
+    """Convert a number exactly; None becomes 0."""
     return Decimal(0) if value is None else Decimal(str(value))
 
 
 def snake(name: str) -> str:
-    """Return the Python name of a method of ccxt."""
+    """Return the Python name of a ccxt method: `fetchOrders` becomes `fetch_orders`."""
     return "".join(f"_{one.lower()}" if one.isupper() else one for one in name)

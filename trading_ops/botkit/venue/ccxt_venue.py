@@ -1,8 +1,8 @@
-"""Any venue that ccxt knows, behind the seam: its unified methods only, and exact numbers.
+"""A venue adapter for any spot venue that ccxt supports: unified methods only, exact numbers.
 
-It does for a hundred venues what `kraken` does for one, and a little less: ccxt's unified answers
-leave out what Kraken's own tell, and each venue pages its history in its own way. Where an answer
-may be cut off, that is said, and nothing is concluded from what is absent.
+A dedicated adapter can do more, because ccxt's unified answers omit some fields and each venue
+pages its history differently. An answer that may be cut off is reported as incomplete, and nothing
+is concluded from what is missing in it.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,14 @@ import aiohttp
 
 from trading_ops.botkit.orders.market import Rules
 from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder
-from trading_ops.botkit.venue.ccxt_history import Ask, CcxtCursor, Stretch
+from trading_ops.botkit.venue.adapter import (
+    Balance,
+    Candle,
+    Cursor,
+    HistoryPage,
+    VenueTrade,
+)
+from trading_ops.botkit.venue.ccxt_history import Ask, CcxtCursor, HistoryRange
 from trading_ops.botkit.venue.ccxt_values import (
     decimal,
     entry_of,
@@ -23,57 +30,57 @@ from trading_ops.botkit.venue.ccxt_values import (
     trade_of,
 )
 from trading_ops.botkit.venue.errors import VenueDown
-from trading_ops.botkit.venue.port import (
-    Balance,
-    Candle,
-    Cursor,
-    HistoryPage,
-    VenueTrade,
-)
 
 ENDED = ("fetchClosedOrders", "fetchCanceledOrders")
 ENDED_TOO = ("fetchCanceledAndClosedOrders", "fetchOrders")
-"""Methods that show orders which ended; the second ones where a venue has none of the first."""
+"""ccxt methods that return closed orders; the second pair is used where a venue lacks the first."""
 
 DECIMAL_PLACES = 2
-"""ccxt's number for precisions that count digits; others are steps."""
+"""ccxt's `precisionMode` for a number of digits; in other modes the precision is a step."""
 
 
 class CcxtVenue:
-    """One asynchronous ccxt client, made and configured by the caller; spot markets only."""
+    """An `HttpVenueAdapter` on an asynchronous ccxt client that the caller creates.
+
+    Example:
+        client = ccxt.kraken({"apiKey": key, "secret": secret})
+        client.nonce = nonces.issue
+        venue = CcxtVenue(client, symbols=["BTC/USD"])
+        broker = Broker(metrics, make_client=lambda: venue, nonces=nonces, ...)
+    """
 
     def __init__(self, client: Any, *, symbols: Sequence[str], page_size: int = 50) -> None:
-        """Take the client; nothing is asked yet.
+        """Use the client; no request is made yet.
 
         Args:
             client: an instance of a class of `ccxt.async_support`, with its keys.
-            symbols: asked about one by one where the venue wants a symbol.
-            page_size: entries after which the venue cuts an answer off: one that is as long may not
-                be all of it.
+            symbols: queried one by one where the venue requires a symbol.
+            page_size: maximum number of entries in the venue's answers: a page of this length may
+                be cut off.
         """
-        client.number = str  # ccxt's own floats would round what must be exact
+        client.number = str  # ccxt's floats would round amounts that must be exact
         self._client = client
         self._symbols = tuple(symbols)
         self._page_size = page_size
 
-    def use(self, session: aiohttp.ClientSession) -> None:
+    def use_session(self, session: aiohttp.ClientSession) -> None:
         """Make all further requests through this session."""
         self._client.session = session
 
     async def close(self) -> None:
-        """End the client; a session that was given to it stays."""
+        """Close the client; the session that was passed to `use_session` stays open."""
         self._client.session = None
         await self._client.close()
 
     async def load_markets(self) -> None:
-        """Load what is traded, and how."""
+        """Load the markets and their trading rules."""
         await self._client.load_markets()
 
     def rules(self, symbol: str) -> Rules:
-        """Return the rules of a symbol; markets must be loaded.
+        """Return the trading rules of a symbol; call `load_markets` first.
 
         Raises:
-            KeyError: the venue does not trade it.
+            KeyError: the venue does not have this symbol.
         """
         market = self._client.markets[symbol]
         lot = self._step(market["precision"]["amount"])
@@ -85,11 +92,11 @@ class CcxtVenue:
         )
 
     async def server_time(self) -> float:
-        """Return the venue's clock."""
+        """Return the venue's clock in seconds since the epoch."""
         return float(await self._client.fetch_time()) / 1000
 
     async def balances(self) -> dict[str, Balance]:
-        """Return what the account has, by currency."""
+        """Return the account's balances by currency."""
         answer = await self._client.fetch_balance()
         return {
             name: Balance(total=decimal(total), held=decimal(answer["used"].get(name)))
@@ -98,17 +105,25 @@ class CcxtVenue:
         }
 
     async def positions(self) -> dict[str, Decimal]:
-        """Return nothing: on the spot market a position is a balance."""
+        """Return an empty mapping: on a spot market a position is a balance."""
         return {}
 
     async def open_orders(self) -> list[VenueOrder]:
-        """Return all open orders of the account."""
+        """Return all open orders of the account.
+
+        Raises:
+            VenueDown: the trades of an order are not all reported yet.
+        """
         ask = self._client.fetch_open_orders
         asked = self._asked("fetchOpenOrders")
         return await self._exact([order_of(one) for symbol in asked for one in await ask(symbol)])
 
     async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
-        """Return these orders, whatever became of them; unknown ones are left out."""
+        """Return the state of these orders, open or closed; unknown ones are omitted.
+
+        Raises:
+            VenueDown: the trades of an order are not all reported yet.
+        """
         found = []
         for venue_id in venue_ids:
             order = await self._one(venue_id)
@@ -117,11 +132,11 @@ class CcxtVenue:
         return await self._exact(found)
 
     async def find(self, client_id: str) -> VenueOrder | None:
-        """Return the order with this client id, open or not; None: the venue has none.
+        """Return the order with this client ID, open or closed; None if the venue has none.
 
         Raises:
-            VenueDown: the answer was cut off without it, or the venue does not show orders that
-                ended, so that it may be there.
+            VenueDown: it was not found, but the answer may be cut off or the venue does not return
+                closed orders.
         """
         params, ended = {"clientOrderId": client_id}, self._has(ENDED) or self._has(ENDED_TOO)
         cut = not ended
@@ -134,82 +149,80 @@ class CcxtVenue:
                     if one.get("clientOrderId") == client_id:
                         return (await self._exact([order_of(one)]))[0]
         if cut:
-            raise VenueDown(
-                f"the venue does not tell all orders, and {client_id} may be among them"
-            )
+            raise VenueDown(f"the venue does not return all orders; {client_id} may be missing")
         return None
 
     async def history(self, since: float, cursor: Cursor) -> HistoryPage:
-        """Return a page of the trades and other changes of balances since a moment."""
+        """Return one page of trades and ledger entries since a moment; see `VenueAdapter`."""
         lists = self._lists()
         at = cursor if isinstance(cursor, CcxtCursor) else await self._first(since)
         ask, asked = lists[at.which]
-        page = await at.stretch.ask(ask, asked)
-        kept = at.stretch.kept(page)
-        stretch = at.stretch.after(page, page_size=self._page_size)
-        following: CcxtCursor | None = replace(at, stretch=stretch)
-        if stretch.over:
-            begun = Stretch(begin=stretch.begin, end=stretch.end)
-            following = replace(at, which=at.which + 1, stretch=begun)
+        page = await at.part.ask(ask, asked)
+        entries = at.part.new_entries(page)
+        part = at.part.after(page, page_size=self._page_size)
+        following: CcxtCursor | None = replace(at, part=part)
+        if part.finished:
+            next_part = HistoryRange(start=part.start, end=part.end)
+            following = replace(at, which=at.which + 1, part=next_part)
             if following.which == len(lists):
                 following = None
         ledger = ask == self._client.fetch_ledger
         if following is not None and lists[following.which][0] == self._client.fetch_ledger:
             following = replace(following, endpoint="Ledgers")
-        # Without a ledger a deposit cannot be told from a loss.
-        tells = following is not None or ledger
+        # Without a ledger, deposits cannot be distinguished from losses.
+        has_ledger = following is not None or ledger
         return HistoryPage(
-            trades=() if ledger else tuple(trade_of(one) for one in kept),
-            ledger=tuple(entry_of(one) for one in kept if ledger and one["type"] != "trade"),
-            complete=tells and (stretch.whole or not stretch.over),
-            following=following,
+            trades=() if ledger else tuple(trade_of(one) for one in entries),
+            ledger=tuple(entry_of(one) for one in entries if ledger and one["type"] != "trade"),
+            complete=has_ledger and (part.complete or not part.finished),
+            next_cursor=following,
         )
 
     def _lists(self) -> list[tuple[Ask, str | None]]:
-        """Return what the history is in: the trades, of each symbol if need be, and the ledger."""
+        """Return the lists of the history: trades (per symbol where required), and the ledger."""
         trades = [(self._client.fetch_my_trades, one) for one in self._asked("fetchMyTrades")]
         has_ledger = self._client.has.get("fetchLedger")
         return [*trades, (self._client.fetch_ledger, None)] if has_ledger else trades
 
     async def _first(self, since: float) -> CcxtCursor:
         end = int(await self.server_time() * 1000) + 1000
-        return CcxtCursor(which=0, stretch=Stretch(begin=max(1, int(since * 1000)), end=end))
+        return CcxtCursor(which=0, part=HistoryRange(start=max(1, int(since * 1000)), end=end))
 
     async def _trades(self, since: float) -> list[VenueTrade]:
-        """Return the trades since a moment, over all pages, as far as the venue tells them."""
+        """Return all trades since a moment that the venue returns."""
         trades: list[VenueTrade] = []
-        first = (await self._first(since)).stretch
+        first = (await self._first(since)).part
         for symbol in self._asked("fetchMyTrades"):
-            stretch = first
-            while not stretch.over:
-                page = await stretch.ask(self._client.fetch_my_trades, symbol)
-                trades += [trade_of(one) for one in stretch.kept(page)]
-                stretch = stretch.after(page, page_size=self._page_size)
+            part = first
+            while not part.finished:
+                page = await part.ask(self._client.fetch_my_trades, symbol)
+                trades += [trade_of(one) for one in part.new_entries(page)]
+                part = part.after(page, page_size=self._page_size)
         return trades
 
-    async def _exact(self, words: list[VenueOrder]) -> list[VenueOrder]:
-        """Return orders with costs and fees of their trades: ccxt works an order's own out anew.
+    async def _exact(self, reports: list[VenueOrder]) -> list[VenueOrder]:
+        """Replace costs and fees by those of the trades, because ccxt computes inexact ones.
 
         Raises:
-            VenueDown: the trades of an order are not all told (yet), so nothing is said of any.
+            VenueDown: the trades of an order are not all reported yet.
         """
-        filled = [word for word in words if word.filled]
+        filled = [report for report in reports if report.filled]
         if not filled:
-            return words
-        since = min(word.opened_at for word in filled) - 1
+            return reports
+        since = min(report.opened_at for report in filled) - 1
         trades = await self._trades(since)
         exact = []
-        for word in words:
-            own = [trade for trade in trades if trade.venue_id == word.venue_id]
-            if sum((trade.quantity for trade in own), Decimal(0)) != word.filled:
-                raise VenueDown(f"the trades of order {word.venue_id} are not all told")
+        for report in reports:
+            own = [trade for trade in trades if trade.venue_id == report.venue_id]
+            if sum((trade.quantity for trade in own), Decimal(0)) != report.filled:
+                raise VenueDown(f"the trades of order {report.venue_id} are not all reported yet")
             cost = sum((trade.cost for trade in own), Decimal(0))
             fee = sum((trade.fee for trade in own), Decimal(0))
-            exact.append(replace(word, cost=cost, fee=fee))
+            exact.append(replace(report, cost=cost, fee=fee))
         return exact
 
     async def submit(self, order: Order) -> str:
-        """Place an order; return the venue's id."""
+        """Send an order with its client ID; return the venue's order ID."""
         params: dict[str, str] = {"clientOrderId": order.client_id}
         limit = order.type is OrderType.LIMIT
         if order.type is OrderType.STOP_LOSS:
@@ -225,26 +238,27 @@ class CcxtVenue:
         return str(answer["id"])
 
     async def cancel(self, venue_id: str) -> None:
-        """Cancel an order."""
+        """Cancel an order by the venue's ID."""
         order = await self._one(venue_id) if self._wants_symbol("cancelOrder") else None
         await self._client.cancel_order(venue_id, order.symbol if order else None)
 
     async def cancel_all(self) -> int:
-        """Cancel all open orders of the account; return how many there were."""
+        """Cancel all open orders of the account; return how many were open."""
         there = await self.open_orders()
         for symbol in self._asked("cancelAllOrders"):
             await self._client.cancel_all_orders(symbol)
         return len(there)
 
     async def cancel_all_after(self, seconds: int) -> None:
-        """Have everything cancelled after so many seconds unless told again; 0: never.
+        """Arm the venue's dead-man switch: cancel all orders after `seconds`; 0 disarms it.
 
-        Many venues have no such switch; ccxt's NotSupported says so.
+        Raises:
+            NotSupported: of ccxt; many venues have no such switch.
         """
         await self._client.cancel_all_orders_after(seconds * 1000)
 
     async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
-        """Return bars, oldest first; the last one may still be open."""
+        """Return bars since a moment, oldest first; the last one may still be open."""
         bars = await self._client.fetch_ohlcv(symbol, timeframe, round(since * 1000) or None)
         return [
             Candle(
@@ -263,7 +277,7 @@ class CcxtVenue:
             try:
                 return order_of(await self._client.fetch_order(venue_id, symbol))
             except Exception as error:
-                # By name, so that ccxt need not be imported to know it.
+                # By name, to avoid importing ccxt.
                 if type(error).__name__ not in {
                     "OrderNotFound",
                     "InvalidOrder",
@@ -276,7 +290,7 @@ class CcxtVenue:
         return tuple(name for name in methods if self._client.has.get(name))
 
     def _asked(self, method: str) -> tuple[str | None, ...]:
-        """Return what to ask a method about: all at once, or each symbol where it wants one."""
+        """Return the symbol arguments for a method: None for all at once, or each symbol."""
         return self._symbols if self._wants_symbol(method) else (None,)
 
     def _wants_symbol(self, method: str) -> bool:

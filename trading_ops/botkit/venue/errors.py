@@ -1,7 +1,7 @@
-"""What a failed request means: a code for the metrics, and whether it surely did nothing.
+"""Classifies failed requests: a code for the metrics, and whether the request had no effect.
 
-`refused` is a list of what is known to be a no, and not what is left over: an error that nobody has
-thought of may be told by a venue that has taken the order.
+Only errors on a list count as `refused`, that is, as a definite rejection without effect. Any other
+error may come from a venue that has accepted the order.
 """
 
 import re
@@ -9,7 +9,7 @@ import re
 from trading_ops.botkit.component import Unavailable
 from trading_ops.errors import TradingOpsError
 
-# By name, so that ccxt need not be imported to know them; the first that fits counts.
+# Exception class names, to avoid importing ccxt; the first match of the MRO counts.
 CODES = {
     "RequestTimeout": "timeout",
     "TimeoutError": "timeout",
@@ -20,9 +20,9 @@ CODES = {
     "ExchangeNotAvailable": "unavailable",
     "AuthenticationError": "unauthorized",
     "OperationFailed": "unavailable",
-    # Clear nos. Some are ccxt's own, before anything is sent.
+    # Definite rejections. ccxt raises some of them before it sends anything.
     "InsufficientFunds": "refused",
-    "DuplicateOrderId": "other",  # an order by this id is there: that is no no
+    "DuplicateOrderId": "other",  # not a rejection: an order with this ID exists
     "InvalidOrder": "refused",
     "BadRequest": "refused",
     "ArgumentsRequired": "refused",
@@ -32,33 +32,40 @@ CODES = {
 }
 
 KRAKEN_ERRORS = re.compile(r'"(E[A-Za-z]+:[^"]*)"')
-CLEAR = ("EOrder:", "EQuery:")
-"""Kraken's errors of an order and of what is asked about, many of which ccxt does not know."""
+REJECTIONS = ("EOrder:", "EQuery:")
+"""Prefixes of Kraken's errors that reject an order or a query; ccxt does not know many of them."""
 
-UNCLEAR = re.compile("internal|time ?out|unknown error|unexpected|unavailable", re.IGNORECASE)
+AMBIGUOUS = re.compile("internal|time ?out|unknown error|unexpected|unavailable", re.IGNORECASE)
+"""Texts of such errors after which the request may have had an effect all the same."""
 
 
 class VenueRefused(TradingOpsError):
-    """The venue's clear no to one request; the connection is well."""
+    """The venue rejected one request, which had no effect; the connection works."""
 
 
 class VenueDown(Unavailable):
-    """The venue could not be asked, or not as it should; what was sent may have arrived."""
+    """A request failed or was not sent; a request that was sent may have had an effect."""
 
 
-def code_of(error: BaseException) -> str:
-    """Return the metrics' code for a failed request; after `other` too it may have been done."""
+def error_code(error: BaseException) -> str:
+    """Return the code of a failed request, as in `trading_venue_requests_total`.
+
+    Only after `refused` is it certain that the request had no effect; `invalid_nonce` is another
+    rejection, after which the broker repeats the request once.
+    """
     for cause in (error.__cause__, error):
         names = [kind.__name__ for kind in type(cause).__mro__]
         for name in names:
             if name in CODES:
                 return CODES[name]
-        if "ExchangeError" in names and _clear_no(str(cause)):
+        if "ExchangeError" in names and _is_rejection(str(cause)):
             return "refused"
     return "other"
 
 
-def _clear_no(text: str) -> bool:
-    """Say whether each of Kraken's errors in a text means that nothing was done."""
-    told = KRAKEN_ERRORS.findall(text)
-    return bool(told) and all(one.startswith(CLEAR) and not UNCLEAR.search(one) for one in told)
+def _is_rejection(text: str) -> bool:
+    """Return whether all of Kraken's errors in a text are definite rejections."""
+    errors = KRAKEN_ERRORS.findall(text)
+    return bool(errors) and all(
+        one.startswith(REJECTIONS) and not AMBIGUOUS.search(one) for one in errors
+    )

@@ -1,12 +1,12 @@
-"""Reads a venue's history a page at a time, each page a request of its own.
+"""Reads a venue's trade and ledger history page by page.
 
-A long history is many requests. Whoever reads it lets others go in between: what winds the
-dead-man switch, sends a stop or asks for a balance waits for one page and not for all of them.
+Each page is a separate request, so that other requests (renewing the dead-man switch, sending a
+stop, reading balances) wait for one page and not for the whole history.
 """
 
 from collections.abc import Awaitable, Callable
 
-from trading_ops.botkit.venue.port import (
+from trading_ops.botkit.venue.adapter import (
     Cursor,
     History,
     HistoryPage,
@@ -14,30 +14,33 @@ from trading_ops.botkit.venue.port import (
     VenueTrade,
 )
 
-BEGINNING = Cursor()
+START = Cursor()
+"""The cursor of the first page."""
 
 Ask = Callable[[Cursor], Awaitable[HistoryPage]]
+"""Requests the page at a cursor."""
 
 
 async def read_history(ask: Ask, *, since: float) -> History:
-    """Read all pages.
+    """Read all pages; an entry that is on two pages counts once.
 
-    An entry that two pages tell of is one entry.
+    Example:
+        history = await read_history(lambda cursor: venue.history(since, cursor), since=since)
 
     Args:
-        ask: asks for the page at a cursor.
-        since: what the pages were asked for from.
+        ask: requests the page at a cursor; its errors are passed on.
+        since: the start of the history, in seconds since the epoch, as in the requests.
     """
     trades: dict[str, VenueTrade] = {}
     ledger: dict[str, LedgerEntry] = {}
-    cursor: Cursor | None = BEGINNING
+    cursor: Cursor | None = START
     complete = True
     while cursor is not None:
         page = await ask(cursor)
         trades.update((one.trade_id, one) for one in page.trades)
         ledger.update((one.ledger_id, one) for one in page.ledger)
         complete = complete and page.complete
-        cursor = page.following
+        cursor = page.next_cursor
     return History(
         since=since,
         trades=tuple(trades.values()),

@@ -23,8 +23,8 @@ from trading_ops.botkit.reconciliation.state import Policy
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.throttle import Throttle
-from trading_ops.botkit.venue.allowance import Allowance
 from trading_ops.botkit.venue.broker import Broker
+from trading_ops.botkit.venue.rate_limit import RateLimitCounter
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.watchers import Progress, watchers_of
 from trading_ops_lab.paper.bot.brokerage.assembly import account_feed_of
@@ -81,7 +81,7 @@ class Assembled:
             probe_interval_seconds=config.probe_interval_seconds,
             currencies=self._currencies,
             permit=self.failover.permit if self.failover else allow_all,
-            allowance=Allowance(self.metrics, config.api_tier) if config.api_tier else None,
+            rate_limit=RateLimitCounter(self.metrics, config.api_tier) if config.api_tier else None,
             prepare=kraken_class,
         )
         self.signals = Signals(

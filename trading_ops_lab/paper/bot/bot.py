@@ -16,7 +16,7 @@ from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import STATEMENTS, Store
 from trading_ops.botkit.shutdown import exit_now, run_steps
 from trading_ops.botkit.throttle import Throttle
-from trading_ops.botkit.venue.port import ENDPOINTS
+from trading_ops.botkit.venue.adapter import ENDPOINTS
 from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import ConfigError, StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
@@ -204,13 +204,13 @@ class Bot(Assembled):
         """End the process at once: nothing is sent any more, and the records are closed whole."""
         self.stopping = True
         if hasattr(self, "broker"):
-            self.broker.seal()
+            self.broker.stop_sending()
         await exit_now(self.store.close)
 
     async def abandon(self) -> None:
         """End without a word to the venue: another instance leads, and looks after everything."""
         self.stopping = True
-        self.broker.seal()
+        self.broker.stop_sending()
         await self.lifeline.drop()
         await self.supervisor.stop()
         await asyncio.to_thread(self._watchers.stop)

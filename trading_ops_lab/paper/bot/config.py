@@ -14,7 +14,7 @@ from trading_ops.botkit.reconciliation.state import ExternalTradePolicy, OrphanP
 from trading_ops.botkit.risk.protection import Protection
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.botkit.shutdown import LONGEST_SECONDS, ShutdownSeconds
-from trading_ops.botkit.venue.allowance import Tier
+from trading_ops.botkit.venue.rate_limit import Tier
 from trading_ops.errors import ConfigError
 from trading_ops.instrument.watchers import ALL, Watcher
 from trading_ops.redaction import known

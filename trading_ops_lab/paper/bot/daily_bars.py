@@ -19,8 +19,8 @@ from trading_ops import clock, logs
 from trading_ops.botkit.records.driver import Threaded
 from trading_ops.botkit.records.sql import Database
 from trading_ops.botkit.records.sqlite import SqliteDriver
-from trading_ops.botkit.venue.errors import VenueDown, code_of
-from trading_ops.botkit.venue.port import Brokerage
+from trading_ops.botkit.venue.adapter import VenueAdapter
+from trading_ops.botkit.venue.errors import VenueDown, error_code
 from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
@@ -50,7 +50,7 @@ def missing(known: Iterable[float], *, first: float, now: float) -> list[float]:
 
 
 async def update(
-    venue: Brokerage, database: Database, symbol: str, *, now: Callable[[], float]
+    venue: VenueAdapter, database: Database, symbol: str, *, now: Callable[[], float]
 ) -> Update:
     """Ask for the days of a symbol that lack, and store those that are closed.
 
@@ -68,7 +68,9 @@ async def update(
         told = await venue.candles(symbol, timeframe="1d", since=since)
         today = min(now(), await venue.server_time()) // DAY * DAY
     except Exception as error:
-        raise VenueDown(f"daily bars of {symbol}: {code_of(error)}: {str(error)[:200]}") from error
+        raise VenueDown(
+            f"daily bars of {symbol}: {error_code(error)}: {str(error)[:200]}"
+        ) from error
     # By both clocks: a day that is still open for one of them may change.
     closed = [bar for bar in told if bar.opened_at < today]
     added = await database.do(lambda session: bars.add_bars(session, symbol, closed))
@@ -97,7 +99,7 @@ async def update_all(config: BotConfig) -> list[Update]:
     )
     try:
         async with aiohttp.ClientSession() as session:
-            venue.use(session)
+            venue.use_session(session)
             return [
                 await update(venue, database, symbol, now=clock.timestamp)
                 for symbol in config.symbols

@@ -121,12 +121,12 @@ class AccountNews:
 
     def money_begun(self, snapshot: Iterable[Money]) -> None:
         """Take all that the account has."""
-        self._balances.begun({one.asset: one.balance for one in snapshot})
+        self._balances.feed_started({one.asset: one.balance for one in snapshot})
 
     def money_moved(self, news: Iterable[Money]) -> None:
         """Take changes of balances."""
         for told in news:
-            self._balances.moved(told.asset, told.balance)
+            self._balances.feed_changed(told.asset, told.balance)
             self._stranger = self._stranger or told.type != "trade"
 
     async def settle(self) -> None:

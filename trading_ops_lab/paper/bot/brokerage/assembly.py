@@ -60,4 +60,4 @@ async def remember_balances(broker: Broker, store: Store) -> None:
     else:
         if last is not None:
             broker.funds.restore(last)
-    broker.prober.keep = lambda told: store.set_fact(FACT, told)
+    broker.prober.store_last_good = lambda told: store.set_fact(FACT, told)

@@ -13,7 +13,7 @@ import aiohttp
 
 from trading_ops.botkit.orders.market import Rules
 from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder
-from trading_ops.botkit.venue.port import (
+from trading_ops.botkit.venue.adapter import (
     Balance,
     Candle,
     Cursor,
@@ -80,7 +80,7 @@ class Kraken:
         self._client.urls["api"] = {"public": url, "private": url}
         self._client.incrementing_nonce = issue_nonce
 
-    def use(self, session: aiohttp.ClientSession) -> None:
+    def use_session(self, session: aiohttp.ClientSession) -> None:
         """Make all further requests through this session."""
         self._client.session = session
 
@@ -186,7 +186,7 @@ class Kraken:
                 if raw["type"] != "trade"
             ),
             complete=not left_out,
-            following=following,
+            next_cursor=following,
         )
 
     async def submit(self, order: Order) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import OrderStatus, OrderType, VenueOrder
-from trading_ops.botkit.venue.port import LedgerEntry, VenueTrade
+from trading_ops.botkit.venue.adapter import LedgerEntry, VenueTrade
 
 STATUSES = {
     "open": OrderStatus.ACCEPTED,

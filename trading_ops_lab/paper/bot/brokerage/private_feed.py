@@ -14,10 +14,10 @@ import msgspec
 
 from trading_ops import clock, logs
 from trading_ops.botkit.component import Component, Unavailable
+from trading_ops.botkit.venue.adapter import VenueAdapter
 from trading_ops.botkit.venue.balances import Balances
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueRefused
-from trading_ops.botkit.venue.port import Brokerage
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.account_news import AccountNews, Book, Money, Rest
 from trading_ops_lab.paper.bot.brokerage.executions import Execution
@@ -127,7 +127,7 @@ class AccountFeed(Component):
         self._timeout = timeout_seconds
         self._channels: dict[str, Channel] = {}
         self._balance_pauses = Backoff()
-        balances.on_contradiction = self._contradicted
+        balances.on_mismatch = self._contradicted
 
     @property
     def has_work(self) -> bool:
@@ -147,7 +147,7 @@ class AccountFeed(Component):
                     self.fail(f"{type(error).__name__}: {error}")
                 finally:
                     self._channels = {}
-                    self._balances.lost()
+                    self._balances.feed_lost()
                 self.mark(up=False, detail=self.detail)
                 await asyncio.sleep(pauses.next())
                 self.breaker.allow()  # the next attempt is the trial
@@ -191,7 +191,7 @@ class AccountFeed(Component):
                 raise Broken(f"unreadable: {error}") from error
 
     async def _receive(self, message: Message, news: AccountNews) -> None:
-        self._balances.heard()
+        self._balances.feed_alive()
         if not message.success:
             # Its snapshot stays away, which is watched.
             log.warning("subscription_refused", error=message.error[:200])
@@ -226,7 +226,7 @@ class AccountFeed(Component):
         self.metrics.account_feed_gap(message.channel)
         self._channels[message.channel] = Channel()
         if message.channel == BALANCES:
-            self._balances.lost()
+            self._balances.feed_lost()
         else:
             news.orders_unknown()
 
@@ -261,7 +261,7 @@ class AccountFeed(Component):
             self._late(BALANCES)
 
 
-async def _token(venue: Brokerage) -> str:
+async def _token(venue: VenueAdapter) -> str:
     return await cast(Kraken, venue).feed_token()  # this feed is Kraken's dialect
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from trading_ops.botkit.records.sql import Session
-from trading_ops.botkit.venue.port import Candle
+from trading_ops.botkit.venue.adapter import Candle
 
 
 def opened_days(session: Session, symbol: str) -> list[float]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.botkit.venue.allowance import GROUP, LIMITS, Allowance, Tier
-from trading_ops.botkit.venue.port import CALLS, COMMANDS, HISTORY
+from trading_ops.botkit.venue.adapter import CALLS, COMMANDS, HISTORY
+from trading_ops.botkit.venue.rate_limit import GROUP, LIMITS, RateLimitCounter, Tier
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import Caller, FaultBoard
@@ -23,7 +23,7 @@ class Counted:
         """Begin at zero."""
         self.now = 1000.0
         self.metrics = BotMetrics(version="1", mode="paper")
-        self.allowance = Allowance(self.metrics, tier, now=lambda: self.now)
+        self.counter = RateLimitCounter(self.metrics, tier, now=lambda: self.now)
 
     @property
     def used(self) -> float:
@@ -64,10 +64,10 @@ def test_what_the_bot_counts_says_what_the_venue_would(
     tier: Tier, made: list[tuple[str, float]]
 ) -> None:
     """The venue enforces the same limit: until its first no, it says no to what is beyond it."""
-    counted, enforced, most = Counted(tier), Enforced(tier), LIMITS[tier].most
+    counted, enforced, most = Counted(tier), Enforced(tier), LIMITS[tier].maximum
     for endpoint, pause in made:
         counted.now += pause
-        counted.allowance.called(endpoint)
+        counted.counter.request_sent(endpoint)
         if enforced.refuses(endpoint, counted.now):
             assert counted.used == 1
             return
@@ -79,14 +79,14 @@ def test_what_the_bot_counts_says_what_the_venue_would(
 def test_a_refusal_says_that_nothing_is_left() -> None:
     """Others may use the key too, and it never is more than full."""
     counted = Counted(Tier.PRO)
-    counted.allowance.called("BalanceEx")
-    counted.allowance.refused()
+    counted.counter.request_sent("BalanceEx")
+    counted.counter.limit_reached()
     assert counted.used == 1.0
     for _ in range(50):
-        counted.allowance.called("TradesHistory")
+        counted.counter.request_sent("TradesHistory")
     assert counted.used == 1.0
     counted.now += 10
-    counted.allowance.show()
+    counted.counter.export()
     assert counted.used == 0.5
 
 
@@ -94,8 +94,8 @@ def test_it_sinks_while_nothing_is_asked() -> None:
     """An alert on it must end by itself."""
     counted = Counted(Tier.STARTER)
     for _ in range(15):
-        counted.allowance.called("BalanceEx")
+        counted.counter.request_sent("BalanceEx")
     assert counted.used == 1.0
     counted.now += 3600
-    counted.allowance.show()
+    counted.counter.export()
     assert counted.used == 0.0

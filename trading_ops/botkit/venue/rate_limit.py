@@ -1,0 +1,105 @@
+"""Estimates how much of the venue's API rate limit is used, by Kraken's published rules.
+
+Kraken does not report the counter of a key, but documents it: each REST call adds one, calls for
+trades or ledgers add two, and the counter decays continuously. Orders have separate counters per
+pair, which are not tracked here.
+Source: https://docs.kraken.com/api/docs/guides/spot-rest-ratelimits
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
+
+from trading_ops import clock
+from trading_ops.instrument import BotMetrics
+
+GROUP = "calls"
+"""Value of the metric's label `group`."""
+
+FREE = frozenset({"AddOrder", "CancelOrder", "AssetPairs", "Time", "OHLC"})
+"""Endpoints that count against another limit: of the pair, or of the IP address."""
+
+TWICE = frozenset({"TradesHistory", "Ledgers"})
+"""Endpoints that cost two."""
+
+
+class Tier(StrEnum):
+    """The verification tier of an account, which sets its limit.
+
+    PAPER is the paper venue's own: it allows more requests than any Kraken account.
+    """
+
+    STARTER = "starter"
+    INTERMEDIATE = "intermediate"
+    PRO = "pro"
+    PAPER = "paper"
+
+
+class Limit(NamedTuple):
+    """The limit of a tier."""
+
+    maximum: float
+    """Of the counter."""
+
+    decay: float
+    """By which the counter falls each second."""
+
+
+LIMITS = {
+    Tier.STARTER: Limit(15, 0.33),
+    Tier.INTERMEDIATE: Limit(20, 0.5),
+    Tier.PRO: Limit(20, 1.0),
+    Tier.PAPER: Limit(40, 3.0),
+}
+
+
+class RateLimitCounter:
+    """Estimates the venue's counter for one API key; exact if only this process uses the key.
+
+    The estimate never exceeds the limit. Kraken does not document whether it counts requests that
+    it rejects at the limit.
+
+    Example:
+        counter = RateLimitCounter(metrics, Tier.INTERMEDIATE)
+        counter.request_sent("BalanceEx")
+        counter.export()  # updates the metric
+    """
+
+    def __init__(
+        self, metrics: BotMetrics, tier: Tier, *, now: Callable[[], float] = clock.monotonic
+    ) -> None:
+        """Start at zero.
+
+        Args:
+            metrics: exports the used share of the limit.
+            tier: of the account.
+            now: a monotonic clock in seconds.
+        """
+        self._metrics = metrics
+        self._limit = LIMITS[tier]
+        self._now = now
+        self._used = 0.0
+        self._at = now()
+
+    def request_sent(self, endpoint: str) -> None:
+        """Count a request that is about to be sent."""
+        if endpoint not in FREE:
+            self._decay()
+            cost = 2 if endpoint in TWICE else 1
+            self._used = min(self._limit.maximum, self._used + cost)
+        self.export()
+
+    def limit_reached(self) -> None:
+        """Set the counter to its limit: the venue rejected a request for it."""
+        self._used, self._at = self._limit.maximum, self._now()
+        self.export()
+
+    def export(self) -> None:
+        """Update the metric; call this at intervals, because the counter decays."""
+        self._decay()
+        self._metrics.rate_limit_used(GROUP, self._used / self._limit.maximum)
+
+    def _decay(self) -> None:
+        now = self._now()
+        self._used = max(0.0, self._used - self._limit.decay * (now - self._at))
+        self._at = now
