@@ -31,7 +31,7 @@ from trading_ops.botkit import (
     StopSignals,
     Store,
     Supervisor,
-    Threaded,
+    ThreadedDatabase,
     Unavailable,
     VenueRefused,
     allowed_by_gate,
@@ -74,7 +74,7 @@ class Bot:
         )
         self.key = secret("venue_key_manual")
         self.nonces = open_nonces(folder / "nonces", self.key, metrics)
-        self.store = Store(metrics, lambda: Threaded(SqliteDriver(folder / "records.db")))
+        self.store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(folder / "records.db")))
         self.book = Book(name, metrics, self.store)
         self.quotes: dict[str, Quote] = {}
         self.broker = Broker(

@@ -30,7 +30,7 @@ from trading_ops.botkit.orders.order import (
 from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.reconciliation.component import Reconciliation
 from trading_ops.botkit.reconciliation.state import ExternalTradePolicy, OrphanPolicy, Policy
-from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.events import Event
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
@@ -39,11 +39,12 @@ from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.botkit.shutdown import ShutdownSeconds, ShutdownStep, StopSignals, run_steps
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.throttle import Throttle
-from trading_ops.botkit.venue.adapter import ENDPOINTS, HttpVenueAdapter
+from trading_ops.botkit.venue.adapter import ENDPOINTS, HttpVenueAdapter, VenueAdapter
 from trading_ops.botkit.venue.balances import Balances
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.ccxt_venue import CcxtVenue
 from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
+from trading_ops.botkit.venue.rate_limit import RateLimitCounter, Tier
 
 __all__ = [
     "ENDPOINTS",
@@ -70,6 +71,7 @@ __all__ = [
     "Policy",
     "Position",
     "Quote",
+    "RateLimitCounter",
     "Reconciliation",
     "RiskGuard",
     "RiskLimits",
@@ -81,9 +83,11 @@ __all__ = [
     "StopSignals",
     "Store",
     "Supervisor",
-    "Threaded",
+    "ThreadedDatabase",
     "Throttle",
+    "Tier",
     "Unavailable",
+    "VenueAdapter",
     "VenueDown",
     "VenueOrder",
     "VenueRefused",

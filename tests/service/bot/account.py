@@ -13,7 +13,7 @@ from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder, new_client_id
 from trading_ops.botkit.orders.sync import OrderSync
-from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.supervisor import Supervisor
@@ -44,7 +44,7 @@ class Desk:
         self.key = (held / "venue_key").read_text()
         self.secret = (held / "venue_secret").read_text()
         self.nonces: Nonces = open_nonces(folder / "nonces", self.key, self.metrics)
-        self.store = Store(self.metrics, lambda: Threaded(SqliteDriver(folder / "desk.db")))
+        self.store = Store(self.metrics, lambda: ThreadedDatabase(SqliteDriver(folder / "desk.db")))
         self.book = Book("alpha", self.metrics, self.store)
         self.broker = Broker(
             self.metrics,

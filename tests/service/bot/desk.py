@@ -21,7 +21,7 @@ from trading_ops.botkit.orders.checks import (
 from trading_ops.botkit.orders.market import Quote, Rules
 from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
 from trading_ops.botkit.orders.sync import OrderSync
-from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.supervisor import Supervisor
@@ -118,7 +118,7 @@ class Desk:
         self.venue = FakeKraken()
         self.broker = FakeBroker(self.venue)
         self.path = path
-        self.store = Store(metrics, lambda: Threaded(SqliteDriver(path)))
+        self.store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(path)))
         self.book = Book("alpha", metrics, self.store)
         self.state = TradingState.ACTIVE
         self.quotes = {SYMBOL: Quote(bid=Decimal(1000), ask=Decimal(1001), at=clock.timestamp())}

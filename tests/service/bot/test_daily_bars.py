@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.service.bot.conftest import SYMBOL, Venue
-from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.sql import Database
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.venue.adapter import Candle, VenueAdapter
@@ -55,7 +55,7 @@ class Market:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Threaded(SqliteDriver(tmp_path / "bars.db"))
+    database = ThreadedDatabase(SqliteDriver(tmp_path / "bars.db"))
     yield database
     await database.close()
 
@@ -65,7 +65,7 @@ async def run(market: Market, database: Database, now: float = NOON) -> Update:
 
 
 async def stored(database: Database) -> list[int]:
-    known = await database.do(lambda session: bars.opened_days(session, SYMBOL))
+    known = await database.transact(lambda session: bars.opened_days(session, SYMBOL))
     return [round((at - TODAY) / DAY) for at in known]
 
 
@@ -75,7 +75,7 @@ async def test_closed_days_are_stored_once_and_the_open_one_never(database: Data
     assert await stored(database) == [-3, -2, -1]
     assert (await run(market, database)).added == 0
     assert len(market.asked) == 1, "nothing lacked, so nothing was asked"
-    (bar, *_) = await database.do(lambda session: bars.bars_of(session, SYMBOL))
+    (bar, *_) = await database.transact(lambda session: bars.bars_of(session, SYMBOL))
     assert str(bar.open) == "100.10", "amounts are kept to the last digit"
 
 
@@ -85,7 +85,7 @@ async def test_the_next_day_is_asked_for_and_earlier_ones_stay(database: Databas
     market.days, market.clock, market.close = [-1, 0, 1], NOON + DAY, Decimal(7)
     assert (await run(market, database, now=NOON + DAY)).added == 1
     assert market.asked[-1] == TODAY - 1
-    first, second = await database.do(lambda session: bars.bars_of(session, SYMBOL))
+    first, second = await database.transact(lambda session: bars.bars_of(session, SYMBOL))
     assert (first.close, second.close) == (Decimal(101), Decimal(7))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.service.bot.conftest import SYMBOL
 from trading_ops import clock, redaction
 from trading_ops.botkit.records import events
-from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.events import (
     Event,
     EventKind,
@@ -77,22 +77,22 @@ def test_the_table_is_bounded_by_age_and_number(
 
 async def test_a_wild_bot_does_not_fill_the_disk(metrics: BotMetrics, tmp_path: Path) -> None:
     """Within one hour, in which nothing is old: the number alone bounds the table."""
-    retention = Retention(kept_number=300, between=100)
+    retention = Retention(kept_number=300, prune_after=100)
     path = tmp_path / "bot.db"
-    store = Store(metrics, lambda: Threaded(SqliteDriver(path)), retention=retention)
+    store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(path)), retention=retention)
     most = 0
     for number in range(200):
         await store.work((Change(events=tuple(event(clock.timestamp()) for _ in range(20))),))
         if number % 10 == 0:
-            most = max(most, await store.do(number_of))
-    most = max(most, await store.do(number_of))
+            most = max(most, await store.transact(number_of))
+    most = max(most, await store.transact(number_of))
     assert 300 <= most < 300 + 100 + 20
     await store.close()
 
 
 def test_a_large_leftover_goes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No transaction is long: orders wait for it."""
-    monkeypatch.setattr(events, "AT_ONCE", 10)
+    monkeypatch.setattr(events, "BATCH", 10)
     driver = SqliteDriver(tmp_path / "bot.db")
     driver.open()
     driver.transact(lambda session: add_events(session, [event(BEGIN) for _ in range(25)]))

@@ -14,7 +14,7 @@ from tests.service.bot.desk import Desk
 from tests.waiting import eventually
 from trading_ops.agent import CommandFailed
 from trading_ops.agent.commands import run
-from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
@@ -102,7 +102,7 @@ async def lives(
     driver = Stuck(tmp_path / "bot.db")
     desk = Desk(metrics, tmp_path / "bot.db")
     await desk.store.close()
-    desk.store = Store(metrics, lambda: Threaded(driver))
+    desk.store = Store(metrics, lambda: ThreadedDatabase(driver))
     desk.book = type(desk.book)("alpha", metrics, desk.store)
     desk.supervisor = type(desk.supervisor)([desk.store])
     await desk.start()
@@ -140,7 +140,9 @@ async def test_it_is_on_the_disk_before_anything_is_waited_for(lives: Lives) -> 
     await asyncio.sleep(0)
     assert not task.done()
     assert (lives.folder / FILE).exists()
-    empty = Store(lives.desk.metrics, lambda: Threaded(SqliteDriver(lives.folder / "other.db")))
+    empty = Store(
+        lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "other.db"))
+    )
     after = await lives.begun(store=empty)
     assert after.paper
     # And those that did not have it have it now, for the instances that have no such file.
@@ -167,7 +169,9 @@ async def test_stuck_records_do_not_hinder_the_cancelling(
 
 async def test_a_standby_that_was_told_takes_over_in_paper(lives: Lives) -> None:
     """It cannot tell the others before it leads; then it does."""
-    store = Away(lives.desk.metrics, lambda: Threaded(SqliteDriver(lives.folder / "bot.db")))
+    store = Away(
+        lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "bot.db"))
+    )
     switch = lives.switch(store=store)
     with pytest.raises(CommandFailed, match="no other instance knows: this instance is a standby"):
         await switch.go_paper(*WORD)
@@ -183,7 +187,9 @@ async def test_a_standby_that_was_told_takes_over_in_paper(lives: Lives) -> None
 
 async def test_a_standby_takes_over_in_paper_without_its_file(lives: Lives) -> None:
     """Neither file nor records took it: what this process was told counts as long as it lives."""
-    store = Away(lives.desk.metrics, lambda: Threaded(SqliteDriver(lives.folder / "bot.db")))
+    store = Away(
+        lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "bot.db"))
+    )
     switch = lives.switch(store=store, folder=lives.folder / "absent")
     with pytest.raises(CommandFailed, match=r"a restart would forget it: .*absent.*standby"):
         await switch.go_paper(*WORD)
@@ -232,7 +238,9 @@ async def test_live_that_was_stored_and_not_reached_is_paper(lives: Lives) -> No
 
 async def test_records_that_are_away_do_not_forget_it(lives: Lives) -> None:
     """The answer says what is missing, and a restart finds the file."""
-    away = Away(lives.desk.metrics, lambda: Threaded(SqliteDriver(lives.folder / "other.db")))
+    away = Away(
+        lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "other.db"))
+    )
     switch = await lives.begun(store=away)
     assert switch.mode.value == "live"
     with pytest.raises(CommandFailed, match="over a restart too, but it is not in the records"):

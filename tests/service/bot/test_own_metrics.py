@@ -14,7 +14,7 @@ from trading_ops import clock
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import Position
-from trading_ops.botkit.records.driver import QUEUE, Threaded
+from trading_ops.botkit.records.driver import QUEUE, ThreadedDatabase
 from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.supervisor import Supervisor
@@ -115,15 +115,15 @@ async def test_a_signal_that_does_not_come(metrics: BotMetrics) -> None:
 
 async def test_transactions_are_timed_by_name(metrics: BotMetrics, tmp_path: Path) -> None:
     """An error counts by what SQLite said, although the bot's own error is around it."""
-    database = Threaded(SqliteDriver(tmp_path / "bot.db"), metrics)
+    database = ThreadedDatabase(SqliteDriver(tmp_path / "bot.db"), metrics)
 
     def twice(session: Session) -> None:
         for _ in range(2):
             session.execute("INSERT INTO nonces (key, ceiling) VALUES ('a', 1)")
 
     with pytest.raises(StoreError):
-        await database.do(twice, statement="save_changes")
-    await database.do(lambda session: session.execute("SELECT 1").one())
+        await database.transact(twice, statement="save_changes")
+    await database.transact(lambda session: session.execute("SELECT 1").one())
     await database.close()
     timed = "trading_database_query_duration_seconds_count"
     assert sample(metrics, timed, statement="save_changes") == 1

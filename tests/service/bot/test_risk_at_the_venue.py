@@ -106,7 +106,7 @@ async def test_daily_loss_halts_until_a_person_resumes(
         assert "risk-daily_loss" not in hold_ids(bot)
 
         async def told() -> bool:
-            events = await bot.store.do(
+            events = await bot.store.transact(
                 lambda session: latest_events(session, kind=EventKind.RISK, number=10)
             )
             return {"breach", "accepted"} <= {event.code for event in events}

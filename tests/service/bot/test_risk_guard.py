@@ -16,7 +16,7 @@ from trading_ops.agent import Holds, Side
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder, new_client_id
-from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.events import EventKind, latest_events
 from trading_ops.botkit.records.facts import set_fact
 from trading_ops.botkit.records.sqlite import SqliteDriver
@@ -52,7 +52,7 @@ class Life:
     async def begin(self) -> "Life":
         self.metrics = BotMetrics(version="1", mode="paper", symbols=[SYMBOL], currencies=["USD"])
         path = self.folder / "bot.db"
-        self.store = Store(self.metrics, lambda: Threaded(SqliteDriver(path)))
+        self.store = Store(self.metrics, lambda: ThreadedDatabase(SqliteDriver(path)))
         self.book = Book("alpha", self.metrics, self.store)
         self.book.restore(await self.store.load())
         self.supervisor = Supervisor([self.store])
@@ -114,7 +114,7 @@ class Life:
         return self.holds.state.value
 
     async def events(self) -> list[str]:
-        found = await self.store.do(
+        found = await self.store.transact(
             lambda session: latest_events(session, kind=EventKind.RISK, number=50)
         )
         return [event.code for event in reversed(found)]
@@ -297,7 +297,7 @@ async def test_a_hold_that_could_not_be_stored_is_in_force_and_stored_later(
 
 async def test_a_memory_that_cannot_be_read_halts(life: Life, folder: Path) -> None:
     """It may have said that all is lost."""
-    await life.store.do(lambda session: set_fact(session, "risk", ["nonsense"], 0.0))
+    await life.store.transact(lambda session: set_fact(session, "risk", ["nonsense"], 0.0))
     await life.end()
     again = await Life(folder).begin()
     with pytest.raises(StoreError, match="damaged"):

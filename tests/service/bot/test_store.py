@@ -17,11 +17,11 @@ from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, OrderType, Position
-from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.events import Event, EventKind, latest_events
 from trading_ops.botkit.records.orders import Adopted, Change
 from trading_ops.botkit.records.postgresql import PostgresqlDriver
-from trading_ops.botkit.records.schema import FIRST
+from trading_ops.botkit.records.schema import VERSION_1
 from trading_ops.botkit.records.sql import Database, Session
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
@@ -38,20 +38,20 @@ SELECT count(*) FROM n
 @pytest.fixture(params=["sqlite", "postgresql"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     if request.param == "sqlite":
-        return lambda: Threaded(SqliteDriver(tmp_path / "bot.db"))
+        return lambda: ThreadedDatabase(SqliteDriver(tmp_path / "bot.db"))
     cluster: Cluster = request.getfixturevalue("postgres")
     url = plain(cluster.new_database(migrated=False))
-    return lambda: Threaded(PostgresqlDriver(url, "alpha-1"))
+    return lambda: ThreadedDatabase(PostgresqlDriver(url, "alpha-1"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def opened_by(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[BotMetrics], Database]:
     """Open records that tell of themselves."""
     if request.param == "sqlite":
-        return lambda metrics: Threaded(SqliteDriver(tmp_path / "bot.db"), metrics)
+        return lambda metrics: ThreadedDatabase(SqliteDriver(tmp_path / "bot.db"), metrics)
     cluster: Cluster = request.getfixturevalue("postgres")
     url = plain(cluster.new_database(migrated=False))
-    return lambda metrics: Threaded(PostgresqlDriver(url, "alpha-1"), metrics)
+    return lambda metrics: ThreadedDatabase(PostgresqlDriver(url, "alpha-1"), metrics)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ async def count(store: Store, table: str) -> int:
         row = session.execute(f"SELECT count(*) FROM {table}").one()  # noqa: S608
         return int(row[0]) if row else -1
 
-    return await store.do(read)
+    return await store.transact(read)
 
 
 async def test_all_or_nothing(store: Store) -> None:
@@ -118,13 +118,13 @@ async def test_all_or_nothing(store: Store) -> None:
         raise ValueError("half-way")
 
     with pytest.raises(ValueError, match="half-way"):
-        await store.do(half)
+        await store.transact(half)
     with pytest.raises(StoreError, match="nothing"):
-        await store.do(lambda session: session.execute("INSERT INTO nothing VALUES (1)"))
+        await store.transact(lambda session: session.execute("INSERT INTO nothing VALUES (1)"))
     assert await count(store, "nonces") == 0
     await store.close()
     with pytest.raises(Unavailable, match="closed"):
-        await store.do(half)
+        await store.transact(half)
 
 
 async def test_every_field_comes_back(store: Store, opened: Open, metrics: BotMetrics) -> None:
@@ -203,8 +203,8 @@ async def test_old_orders_are_removed_with_their_fills(store: Store) -> None:
         query = f"SELECT client_id FROM {table}"  # noqa: S608
         return lambda session: {row[0] for row in session.execute(query).all()}
 
-    assert await store.do(names("orders")) == {"alive", "recent"}
-    assert await store.do(names("fills")) == {"alive", "recent"}
+    assert await store.transact(names("orders")) == {"alive", "recent"}
+    assert await store.transact(names("fills")) == {"alive", "recent"}
     assert await count(store, "events") == 0
     assert (await store.load()).positions[SYMBOL].quantity == 3
 
@@ -217,16 +217,20 @@ async def test_events_are_found_newest_first(store: Store) -> None:
         for number, kind in enumerate((EventKind.ORDER, EventKind.RISK, EventKind.ORDER))
     )
     await store.work((Change(events=events),))
-    every = await store.do(lambda session: latest_events(session, kind=None, number=2))
+    every = await store.transact(lambda session: latest_events(session, kind=None, number=2))
     assert every == [events[2], events[1]]
-    risk = await store.do(lambda session: latest_events(session, kind=EventKind.RISK, number=9))
+    risk = await store.transact(
+        lambda session: latest_events(session, kind=EventKind.RISK, number=9)
+    )
     assert risk == [events[1]]
 
 
 async def test_newer_records_are_refused(opened: Open) -> None:
     """An older release does not touch what a newer one wrote."""
     database = opened()
-    await database.do(lambda session: session.execute("INSERT INTO schema_version VALUES (99)"))
+    await database.transact(
+        lambda session: session.execute("INSERT INTO schema_version VALUES (99)")
+    )
     await database.close()
     with pytest.raises(StoreError, match=r"99.*newer release"):
         opened()
@@ -237,7 +241,7 @@ async def test_first_version_is_upgraded(tmp_path: Path, metrics: BotMetrics) ->
     path = tmp_path / "bot.db"
     with closing(sqlite3.connect(path)) as connection:
         words = {"integer": "INTEGER", "real": "REAL", "strict": " STRICT"}
-        connection.executescript(FIRST.format(numbered="INTEGER PRIMARY KEY", **words))
+        connection.executescript(VERSION_1.format(numbered="INTEGER PRIMARY KEY", **words))
         connection.execute(
             "INSERT INTO orders VALUES ('c', NULL, 'BTC/USD', 'buy', '1', '2', '0', '0', '0',"
             " 'sent', 5.0)"
@@ -252,7 +256,7 @@ async def test_first_version_is_upgraded(tmp_path: Path, metrics: BotMetrics) ->
         )
         connection.execute("INSERT INTO positions VALUES ('BTC/USD', '1', '1', '0')")
         connection.commit()
-    store = Store(metrics, lambda: Threaded(SqliteDriver(path)))
+    store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(path)))
     memory = await store.load()
     assert [(one.client_id, one.status) for one in memory.open_orders] == [
         ("c", OrderStatus.SUBMITTED),
@@ -269,13 +273,13 @@ def test_damaged_database_is_a_sentence(tmp_path: Path, metrics: BotMetrics) -> 
     path = tmp_path / "bot.db"
     path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
     with pytest.raises(StoreError, match="Fix"):
-        Store(metrics, lambda: Threaded(SqliteDriver(path)))
+        Store(metrics, lambda: ThreadedDatabase(SqliteDriver(path)))
 
 
 async def test_server_that_comes_back_is_used_again(postgres: Cluster, metrics: BotMetrics) -> None:
     """A connection that is cut fails one change; the next one has a new connection."""
     url = postgres.new_database(migrated=False)
-    store = Store(metrics, lambda: Threaded(PostgresqlDriver(plain(url), "alpha")))
+    store = Store(metrics, lambda: ThreadedDatabase(PostgresqlDriver(plain(url), "alpha")))
     await store.work((Change(order=order()),))
     assert postgres.terminate_backends(url) == 1
     with pytest.raises(StoreError, match="schema bot_alpha") as caught:
@@ -299,12 +303,12 @@ async def test_a_renewed_connection_is_counted_and_loses_nothing(
         session.execute("INSERT INTO nonces VALUES ('slow', 1)")
 
     assert pool(metrics) == (0, 1, 1, 0)
-    running = asyncio.create_task(store.do(slow))
+    running = asyncio.create_task(store.transact(slow))
     await asyncio.to_thread(began.wait, 60)
     assert pool(metrics) == (1, 0, 1, 0)
     waiting = asyncio.create_task(store.save_nonce_ceiling("waiting", 2))
     await asyncio.sleep(0)
-    renewal = asyncio.create_task(store.renew(at_once=False))
+    renewal = asyncio.create_task(store.reconnect(interrupt=False))
     await asyncio.sleep(0)
     go_on.set()
     await asyncio.gather(running, waiting, renewal)
@@ -326,11 +330,11 @@ async def test_a_statement_that_hangs_is_given_up(
         began.set()
         session.execute(ENDLESS).one()
 
-    running = asyncio.create_task(store.do(endless))
+    running = asyncio.create_task(store.transact(endless))
     await asyncio.to_thread(began.wait, 60)
     waiting = asyncio.create_task(store.save_nonce_ceiling("waiting", 2))
     await asyncio.sleep(0)
-    await store.renew(at_once=True)
+    await store.reconnect(interrupt=True)
     with pytest.raises(StoreError):
         await running
     await waiting
@@ -341,10 +345,10 @@ async def test_a_statement_that_hangs_is_given_up(
 
 async def test_nobody_waits_for_ever(tmp_path: Path, metrics: BotMetrics) -> None:
     """What gives no answer is broken off, and the next piece of work goes through."""
-    database = Threaded(SqliteDriver(tmp_path / "bot.db"), metrics, answer_seconds=0.3)
+    database = ThreadedDatabase(SqliteDriver(tmp_path / "bot.db"), metrics, answer_seconds=0.3)
     store = Store(metrics, lambda: database)
     with pytest.raises(StoreError, match="no answer within"):
-        await store.do(lambda session: session.execute(ENDLESS).one())
+        await store.transact(lambda session: session.execute(ENDLESS).one())
     await until(lambda: pool(metrics)[0] == 0)
     await store.save_nonce_ceiling("k", 1)
     assert await count(store, "nonces") == 1
@@ -357,7 +361,7 @@ async def test_a_server_that_is_frozen_stops_nobody_for_ever(
     """No limit of the database or of TCP ends such a statement."""
     with Cluster(fast=True) as cluster:
         url = plain(cluster.new_database(migrated=False))
-        database = Threaded(PostgresqlDriver(url, "alpha"), metrics, answer_seconds=1.0)
+        database = ThreadedDatabase(PostgresqlDriver(url, "alpha"), metrics, answer_seconds=1.0)
         store = Store(metrics, lambda: database)
         await store.save_nonce_ceiling("k", 1)
         with cluster.paused():
@@ -385,11 +389,11 @@ async def test_a_database_that_is_away_is_opened_when_it_is_back(
     """A renewal that found nothing is told, and what comes after it tries again by itself."""
     home = tmp_path / "home"
     home.mkdir()
-    store = Store(metrics, lambda: Threaded(SqliteDriver(home / "bot.db"), metrics))
+    store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(home / "bot.db"), metrics))
     await store.save_nonce_ceiling("k", 1)
     home.rename(tmp_path / "away")
     with pytest.raises(StoreError, match="unable to open"):
-        await store.renew(at_once=True)
+        await store.reconnect(interrupt=True)
     with pytest.raises(StoreError, match="unable to open"):
         await store.nonce_ceiling("k")
     assert pool(metrics)[:2] == (0, 0)
@@ -397,7 +401,7 @@ async def test_a_database_that_is_away_is_opened_when_it_is_back(
     assert await store.nonce_ceiling("k") == 1
     await store.close()
     with pytest.raises(Unavailable, match="closed"):
-        await store.renew(at_once=False)
+        await store.reconnect(interrupt=False)
 
 
 async def test_two_instances_make_the_tables_once(postgres: Cluster) -> None:
@@ -409,5 +413,5 @@ async def test_two_instances_make_the_tables_once(postgres: Cluster) -> None:
             await database.close()
 
 
-def _open_twin(url: str) -> Threaded:
-    return Threaded(PostgresqlDriver(url, "twin"))
+def _open_twin(url: str) -> ThreadedDatabase:
+    return ThreadedDatabase(PostgresqlDriver(url, "twin"))

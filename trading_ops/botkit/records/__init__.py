@@ -1,1 +1,1 @@
-"""What a bot must not forget: orders, fills, events, facts; the only SQL of botkit."""
+"""Durable records: orders, fills, positions, events and facts; the only SQL of botkit."""

@@ -1,4 +1,4 @@
-"""Commands that renew the bot's connection to its records."""
+"""Commands that replace the bot's connection to its records."""
 
 from typing import Protocol
 
@@ -8,24 +8,25 @@ from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
 
 DEADLINE_SECONDS = 15.0
-"""A lock is waited for up to 5 s, by what runs and by the first statement of the new connection."""
+"""Deadline of a command: the running transaction and the first statement of the new connection may
+each wait up to 5 s for a lock."""
 
 
-class Parts(Protocol):
-    """What the commands are for."""
+class HasStore(Protocol):
+    """The bot, as far as `records_commands` needs it."""
 
     store: Store
 
 
-def records_commands(parts: Parts) -> dict[str, Command]:
-    """Return the commands by name."""
+def records_commands(bot: HasStore) -> dict[str, Command]:
+    """Return the commands `recycle_pool` (graceful) and `reconnect_database` (immediate)."""
 
     async def recycle_pool(_params: Params) -> str:
-        await _renew(parts.store, at_once=False)
-        return "the records have a new connection; what ran was finished first"
+        await _reconnect(bot.store, interrupt=False)
+        return "the records have a new connection; the running transaction was finished first"
 
     async def reconnect_database(_params: Params) -> str:
-        await _renew(parts.store, at_once=True)
+        await _reconnect(bot.store, interrupt=True)
         return "the records have a new connection, and it answers"
 
     return {
@@ -34,8 +35,8 @@ def records_commands(parts: Parts) -> dict[str, Command]:
     }
 
 
-async def _renew(store: Store, *, at_once: bool) -> None:
+async def _reconnect(store: Store, *, interrupt: bool) -> None:
     try:
-        await store.renew(at_once=at_once)
+        await store.reconnect(interrupt=interrupt)
     except (StoreError, Unavailable) as error:
         raise CommandFailed(f"there is no new connection to the records: {error}") from error

@@ -1,4 +1,4 @@
-"""Runs one database's driver in a thread of its own, so that the loop waits for no disk."""
+"""Runs a database driver in its own thread, so that the event loop never waits for the disk."""
 
 import asyncio
 import queue
@@ -16,37 +16,34 @@ from trading_ops.instrument import BotMetrics
 Result = TypeVar("Result")
 
 QUEUE = "records"
-"""What metrics call the work that waits for the thread, and its connection.
-
-That has no size, for it is no pool: what waits for it shows as the queue.
-"""
+"""The name of the queue of transactions, and of the one connection as a pool, in metrics."""
 
 
 INTERRUPT_SECONDS = 0.2
-"""Until what goes on running is interrupted once more."""
+"""Interval at which a running statement is interrupted again."""
 
 
 ANSWER_SECONDS = 8.0
-"""For which anybody waits for a database: a frozen server ends no statement by itself. Longer than
-what a database's own limits take, which know better what was wrong."""
+"""How long to wait for a transaction, because a frozen server never ends a statement. Longer than
+the database's own timeouts, whose errors are more specific."""
 
 
 class Driver(Protocol):
     """One connection to one database; used by one thread only."""
 
     connections: int
-    """How many were made so far."""
+    """How many connections were opened so far."""
 
     @property
     def name(self) -> str:
-        """What errors call it: a path or an address, without a password."""
+        """The name for error messages: a path or a schema, without a password."""
         ...
 
     def open(self) -> None:
-        """Connect, and bring the tables up to date.
+        """Connect, and create or migrate the tables.
 
         Raises:
-            StoreError: it cannot be.
+            StoreError: the database cannot be opened.
         """
         ...
 
@@ -54,12 +51,12 @@ class Driver(Protocol):
         """Run `work` in a transaction and commit it.
 
         Raises:
-            StoreError: it is not known to be durable.
+            StoreError: it is unknown whether it was committed.
         """
         ...
 
     def interrupt(self) -> None:
-        """Have what runs now fail if that can be done; called by another thread, never raises."""
+        """Make the running statement fail, if possible. Called by another thread; never raises."""
         ...
 
     def close(self) -> None:
@@ -67,8 +64,14 @@ class Driver(Protocol):
         ...
 
 
-class Threaded:
-    """A `Database`: one driver behind a queue."""
+class ThreadedDatabase:
+    """A `Database`: one driver in a thread, behind a queue.
+
+    Example:
+        database = ThreadedDatabase(SqliteDriver(Path("records.db")), metrics)
+        await database.transact(lambda session: session.execute("DELETE FROM facts"))
+        await database.close()
+    """
 
     def __init__(
         self,
@@ -77,25 +80,25 @@ class Threaded:
         *,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """Connect.
+        """Start the thread and open the database; blocks until it is open.
 
         Args:
             driver: of the database.
-            metrics: of the bot; by default of nobody.
-            answer_seconds: for which an answer is waited for.
+            metrics: of the bot; by default nothing is exported.
+            answer_seconds: how long to wait for a transaction.
 
         Raises:
-            StoreError: it cannot be opened.
+            StoreError: the database cannot be opened.
         """
         self._driver = driver
         self._metrics = metrics or BotMetrics(version="", mode="")
         self._answer_seconds = answer_seconds
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._ahead: deque[Callable[[], None]] = deque()
+        self._priority: deque[Callable[[], None]] = deque()
         self._closing = False
         self._opened = False
         self._busy = False
-        self._made = 0
+        self._counted = 0
         opened: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(opened,), name="records", daemon=True
@@ -107,15 +110,20 @@ class Threaded:
         self._metrics.watch_pool(QUEUE, states)
         self._count()
 
-    async def do(
+    async def transact(
         self, work: Callable[[Session], Result], *, statement: str = "transaction"
     ) -> Result:
-        """Run `work` in a transaction; when this returns, it is committed.
+        """Run `work` in a transaction, which is committed when this returns.
 
-        What is timed under the statement's name is the whole transaction, the commit included.
+        Cancelling the caller does not undo the transaction. Metrics time it with its commit.
+
+        Args:
+            work: called with the session, in the database's thread.
+            statement: the transaction's name in metrics.
 
         Raises:
-            StoreError: it is not known to be; the same change may be made again.
+            StoreError: the database is closed, or it is unknown whether the transaction was
+                committed; `work` should be idempotent.
         """
         if self._closing:
             raise StoreError(f"{self._driver.name} is closed")
@@ -128,66 +136,66 @@ class Threaded:
                 with self._metrics.query(statement):
                     self._open()
                     result = self._driver.transact(work)
-            except BaseException as error:  # noqa: BLE001 - belongs to whoever gave the work
-                self._rest()
+            except BaseException as error:  # noqa: BLE001 - raised in the caller
+                self._set_idle()
                 done.set_exception(error)
             else:
-                self._rest()
+                self._set_idle()
                 done.set_result(result)
 
         self._work.put(run)
-        # Whoever stops waiting does not undo it: what was given is finished.
         waiting = asyncio.wrap_future(done)
-        waiting.add_done_callback(_ignored)
+        waiting.add_done_callback(_retrieve_error)
         answered, _ = await asyncio.wait({waiting}, timeout=self._answer_seconds)
         if not answered:
             self._driver.interrupt()
             raise StoreError(f"{self._driver.name}: no answer within {self._answer_seconds:g} s")
         return waiting.result()
 
-    async def renew(self, *, at_once: bool) -> None:
-        """Replace the connection, ahead of what waits.
+    async def reconnect(self, *, interrupt: bool) -> None:
+        """Replace the connection, before the transactions that are queued.
 
         Args:
-            at_once: whether what runs is made to fail; else it is finished first.
+            interrupt: whether to make the running transaction fail; otherwise it finishes first.
 
         Raises:
-            StoreError: there is no new one; the next piece of work tries again.
+            StoreError: the database is closed, or the new connection failed; the next transaction
+                tries again.
         """
         if self._closing:
             raise StoreError(f"{self._driver.name} is closed")
         done: Future[None] = Future()
-        begun, turn = threading.Event(), threading.Lock()
+        started, lock = threading.Event(), threading.Lock()
 
         def run() -> None:
-            with turn:  # from here on an interruption would hit the new connection
-                begun.set()
+            with lock:  # after this, an interruption would hit the new connection
+                started.set()
             try:
                 self._opened = False
                 self._driver.close()
                 self._open()
-            except BaseException as error:  # noqa: BLE001 - belongs to whoever asked
-                self._rest()
+            except BaseException as error:  # noqa: BLE001 - raised in the caller
+                self._set_idle()
                 done.set_exception(error)
             else:
-                self._rest()
+                self._set_idle()
                 done.set_result(None)
 
-        if at_once and self._busy:
+        if interrupt and self._busy:
             self._metrics.pool_invalidated(QUEUE)
-        self._ahead.append(run)
-        self._work.put(_nothing)  # so that the thread looks
-        renewed = asyncio.wrap_future(done)
-        while at_once and not begun.is_set():
-            with turn:
-                if not begun.is_set():
+        self._priority.append(run)
+        self._work.put(_nothing)  # wakes the thread
+        reconnected = asyncio.wrap_future(done)
+        while interrupt and not started.is_set():
+            with lock:
+                if not started.is_set():
                     self._driver.interrupt()
-            # What runs may have been between two statements.
-            await asyncio.wait({renewed}, timeout=INTERRUPT_SECONDS)
-        await asyncio.shield(renewed)
+            # An interruption between two statements has no effect: repeat it.
+            await asyncio.wait({reconnected}, timeout=INTERRUPT_SECONDS)
+        await asyncio.shield(reconnected)
 
     async def close(self) -> None:
-        """Finish what was given, then close."""
+        """Finish the queued transactions, then close the connection and end the thread."""
         self._closing = True
         self._work.put(None)
         await asyncio.to_thread(self._thread.join)
@@ -195,41 +203,41 @@ class Threaded:
     def _run(self, opened: "Future[None]") -> None:
         try:
             self._open()
-        except BaseException as error:  # noqa: BLE001 - whoever opens is told
+        except BaseException as error:  # noqa: BLE001 - raised in the constructor
             opened.set_exception(error)
             return
         opened.set_result(None)
         while (run := self._work.get()) is not None:
             self._busy = True
-            while self._ahead:
-                self._ahead.popleft()()
+            while self._priority:
+                self._priority.popleft()()
             run()
-            self._rest()
+            self._set_idle()
         self._driver.close()
         self._opened = False
 
     def _open(self) -> None:
-        """Connect if it is not connected: an earlier try may have failed."""
+        """Connect if it is not connected; an earlier attempt may have failed."""
         if not self._opened:
             self._driver.open()
             self._opened = True
 
-    def _rest(self) -> None:
-        """Show that nothing runs, before anybody is answered who could look."""
+    def _set_idle(self) -> None:
+        """Mark the connection as idle; called before the caller gets its answer."""
         self._busy = False
         self._count()
 
     def _count(self) -> None:
-        made = self._driver.connections
-        self._metrics.pool_connected(QUEUE, made - self._made)
-        self._made = made
+        opened = self._driver.connections
+        self._metrics.pool_connected(QUEUE, opened - self._counted)
+        self._counted = opened
 
 
 def _nothing() -> None:
     """Do nothing, in the thread."""
 
 
-def _ignored(answer: "asyncio.Future[Result]") -> None:
-    """Take what nobody waits for any more, so that its error does not look like one of the bot."""
+def _retrieve_error(answer: "asyncio.Future[Result]") -> None:
+    """Retrieve the error of an abandoned transaction, so that asyncio does not log it."""
     if not answer.cancelled():
         answer.exception()

@@ -1,4 +1,4 @@
-"""What the bot did and why, kept for people: orders, trades, signals, risk and recoveries."""
+"""The event log of the bot: orders, trades, signals, risk decisions and recoveries, for people."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ import msgspec
 from trading_ops.botkit.records.sql import Session
 from trading_ops.redaction import redact
 
-AT_ONCE = 5_000
-"""Events that are removed in one transaction: orders wait for it."""
+BATCH = 5_000
+"""Maximum number of events removed in one transaction, because orders wait for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +20,14 @@ class Retention:
 
     kept_seconds: float = 90 * 86_400.0
     kept_number: int = 500_000
-    """Whatever their age: a bot that goes wild must not fill the disk."""
+    """Maximum number, whatever their age: a bot in a loop must not fill the disk."""
 
-    between: int = 2_000
-    """New events after which is looked whether there are too many, however short the time."""
+    prune_after: int = 2_000
+    """New events after which old ones are removed, however short the time."""
 
 
 class EventKind(StrEnum):
-    """What an event is about."""
+    """The kind of an event."""
 
     ORDER = "ORDER"
     TRADE = "TRADE"
@@ -38,24 +38,30 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One thing that happened."""
+    """One entry of the event log.
+
+    Example:
+        event = Event(at=time.time(), kind=EventKind.RISK, code="halted", detail={"loss": "120"})
+        await book.record_events(event)
+    """
 
     at: float
     """Seconds since the epoch."""
 
     kind: EventKind
     code: str
-    """Stable, as `filled`, `denied` or a denial's code."""
+    """A stable identifier, for example `filled` or the code of a denial."""
 
     symbol: str | None = None
     order_id: str | None = None
-    """The client id."""
+    """The client ID of the order."""
 
     detail: dict[str, Any] = field(default_factory=dict)
+    """JSON values; secrets are redacted when it is stored."""
 
 
 def add_events(session: Session, events: Iterable[Event]) -> None:
-    """Keep events; part of whatever transaction tells of the same."""
+    """Store events, in the transaction of the change that they belong to."""
     for event in events:
         session.execute(
             "INSERT INTO events (at, kind, code, symbol, order_id, detail)"
@@ -72,7 +78,7 @@ def add_events(session: Session, events: Iterable[Event]) -> None:
 
 
 def latest_events(session: Session, *, kind: EventKind | None, number: int) -> list[Event]:
-    """Return the newest events, newest first."""
+    """Return up to `number` events, newest first; of all kinds if `kind` is None."""
     where, values = ("WHERE kind = ?", (kind.value,)) if kind else ("", ())
     rows = session.execute(
         "SELECT at, kind, code, symbol, order_id, detail FROM events"  # noqa: S608 - ours
@@ -93,12 +99,12 @@ def latest_events(session: Session, *, kind: EventKind | None, number: int) -> l
 
 
 def prune_events(session: Session, now: float, retention: Retention) -> bool:
-    """Remove what is too old and what is too much, some at a time; return whether there is more."""
+    """Remove one batch of events beyond the retention; return whether more may be left."""
     row = session.execute("SELECT max(id) FROM events").one()
     newest = int(row[0]) if row and row[0] is not None else 0
     removed = session.execute(
         "DELETE FROM events WHERE id IN"
         " (SELECT id FROM events WHERE at < ? OR id <= ? ORDER BY id LIMIT ?)",
-        (now - retention.kept_seconds, newest - retention.kept_number, AT_ONCE),
+        (now - retention.kept_seconds, newest - retention.kept_number, BATCH),
     ).count
-    return removed >= AT_ONCE
+    return removed >= BATCH

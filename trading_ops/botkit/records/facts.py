@@ -1,4 +1,4 @@
-"""Facts with one value each: what the bot must know again after a restart."""
+"""Facts: named single values that the bot needs again after a restart, such as a watermark."""
 
 from typing import TypeVar
 
@@ -11,7 +11,14 @@ T = TypeVar("T")
 
 
 def set_fact(session: Session, name: str, value: object, at: float) -> None:
-    """Keep a fact; `value` is anything that msgspec writes as JSON."""
+    """Store a fact.
+
+    Args:
+        session: of the transaction.
+        name: of the fact; an earlier value is replaced.
+        value: anything that msgspec can encode as JSON.
+        at: seconds since the epoch.
+    """
     session.execute(
         "INSERT INTO facts (name, value, at) VALUES (?, ?, ?) ON CONFLICT (name)"
         " DO UPDATE SET value = excluded.value, at = excluded.at",
@@ -20,10 +27,15 @@ def set_fact(session: Session, name: str, value: object, at: float) -> None:
 
 
 def get_fact(session: Session, name: str, kind: type[T]) -> T | None:
-    """Return a fact, or None when it was never set.
+    """Return a fact; None when it was never set.
+
+    Args:
+        session: of the transaction.
+        name: of the fact.
+        kind: the type to decode it to.
 
     Raises:
-        StoreError: it is of another shape, so that it must not be taken for absent.
+        StoreError: it is stored but cannot be decoded, and must not be taken for missing.
     """
     row = session.execute("SELECT value FROM facts WHERE name = ?", (name,)).one()
     if row is None:

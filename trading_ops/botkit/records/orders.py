@@ -1,4 +1,4 @@
-"""Orders, fills, positions and expected balances: one change is kept whole or not at all."""
+"""Tables of orders, fills, positions and expected balances; each change is one transaction."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from trading_ops.botkit.records.events import Event, add_events
 from trading_ops.botkit.records.sql import Row, Session
 
 KEPT_SECONDS = 30 * 86_400.0
-"""Age up to which orders that ended are kept; a bot that runs for months must not fill the disk."""
+"""Age up to which closed orders are kept, so that the database does not grow without limit."""
 
 _OPEN = ", ".join(f"'{status.value}'" for status in sorted(OPEN_STATUSES))
 _COLUMNS = (
@@ -29,29 +29,37 @@ _COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Adopted:
-    """Something that happened on the account without us, and that is counted once."""
+    """A trade or ledger entry that is not from this bot; it is counted once."""
 
     kind: str
     """`trade` or `ledger`."""
 
     id: str
-    """The venue's."""
+    """The venue's ID."""
 
     detail: str
+    """A description for people."""
+
     at: float
+    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What belongs together."""
+    """What must be stored in one transaction.
+
+    Example:
+        change = Change(order=order, fill=fill, positions={"BTC/USD": position})
+        await store.ask((change,), within=5.0)
+    """
 
     order: Order | None = None
     fill: Fill | None = None
     positions: Mapping[str, Position] = field(default_factory=dict)
-    """By symbol, as they are after the change."""
+    """Changed positions by symbol, after the change."""
 
     expected: Mapping[str, Decimal] = field(default_factory=dict)
-    """By currency, what the venue's balance must be after the change."""
+    """Changed expected balances by currency, after the change."""
 
     adopted: Adopted | None = None
     events: tuple[Event, ...] = ()
@@ -59,7 +67,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredState:
-    """What a bot finds when it starts."""
+    """The stored state that a bot continues with after a restart."""
 
     open_orders: list[Order] = field(default_factory=list)
     positions: dict[str, Position] = field(default_factory=dict)
@@ -67,7 +75,13 @@ class StoredState:
 
 
 def save(session: Session, change: Change, now: float) -> None:
-    """Keep a change."""
+    """Store a change in the given transaction; storing it again has no effect.
+
+    Args:
+        session: of the transaction.
+        change: what to store.
+        now: the time of its fill, in seconds since the epoch.
+    """
     if change.order is not None:
         _save_order(session, change.order)
     if change.fill is not None:
@@ -107,7 +121,7 @@ def save(session: Session, change: Change, now: float) -> None:
 
 
 def load(session: Session) -> StoredState:
-    """Return the orders that may be alive, the positions and the expected balances."""
+    """Return the open orders, the positions and the expected balances."""
     orders = session.execute(
         f"SELECT {_COLUMNS} FROM orders WHERE status IN ({_OPEN})"  # noqa: S608 - ours
         " ORDER BY created_at"
@@ -127,7 +141,7 @@ def load(session: Session) -> StoredState:
 
 
 def find(session: Session, client_id: str) -> Order | None:
-    """Return an order whatever became of it, or None."""
+    """Return the recorded state of an order, open or closed; None when it is not recorded."""
     row = session.execute(
         f"SELECT {_COLUMNS} FROM orders WHERE client_id = ?",  # noqa: S608 - ours
         (client_id,),
@@ -136,7 +150,7 @@ def find(session: Session, client_id: str) -> Order | None:
 
 
 def by_venue_ids(session: Session, venue_ids: Collection[str]) -> list[Order]:
-    """Return the orders that have these ids at the venue."""
+    """Return the recorded orders with these venue IDs; unknown IDs are omitted."""
     found = []
     for venue_id in venue_ids:
         row = session.execute(
@@ -149,13 +163,13 @@ def by_venue_ids(session: Session, venue_ids: Collection[str]) -> list[Order]:
 
 
 def times_since(session: Session, at: float) -> list[float]:
-    """Return when orders were written down since then, in seconds since the epoch."""
+    """Return the creation times of orders after `at`, in seconds since the epoch."""
     rows = session.execute("SELECT created_at FROM orders WHERE created_at > ?", (at,)).all()
     return [float(row[0]) for row in rows]
 
 
 def is_adopted(session: Session, kind: str, adopted_id: str) -> bool:
-    """Say whether a trade or a ledger entry was counted before."""
+    """Return whether a trade or ledger entry was adopted before."""
     row = session.execute(
         "SELECT 1 FROM adopted WHERE kind = ? AND id = ?", (kind, adopted_id)
     ).one()
@@ -163,7 +177,7 @@ def is_adopted(session: Session, kind: str, adopted_id: str) -> bool:
 
 
 def prune(session: Session, now: float) -> None:
-    """Remove what ended long ago."""
+    """Remove closed orders, and their fills, that are older than `KEPT_SECONDS`."""
     old = f"SELECT client_id FROM orders WHERE created_at < ? AND status NOT IN ({_OPEN})"  # noqa: S608
     before = (now - KEPT_SECONDS,)
     session.execute(f"DELETE FROM fills WHERE client_id IN ({old})", before)  # noqa: S608

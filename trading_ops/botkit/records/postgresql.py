@@ -1,8 +1,8 @@
-"""The bot's records in PostgreSQL: for standby instances that must find what the leader left.
+"""Records in a PostgreSQL schema, for a bot with standby instances that share them.
 
-Each bot has a schema of its own there. Nothing waits without an end, and a connection that broke
-is made anew at the next transaction. Each transaction first asks the guard, so that a process that
-was replaced while it was frozen writes nothing any more.
+All waits have timeouts, and a broken connection is replaced at the next transaction. Each
+transaction first calls the guard, so that an instance that lost its lease, for example while it was
+frozen, writes nothing.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 CONNECT_SECONDS = 3
 SETTINGS = {
     "application_name": "trading-bot",
-    # Said, not inherited: a server set to `off` would acknowledge what a crash can take.
+    # Set here, because a server that defaults to `off` acknowledges commits that a crash can lose.
     "synchronous_commit": "on",
     "statement_timeout": "4s",
     "lock_timeout": "3s",
@@ -40,23 +40,24 @@ KEEPALIVE = {
 
 
 class PostgresqlDriver:
-    """One connection to one server."""
+    """A `Driver` for one bot's schema on a PostgreSQL server; see `ThreadedDatabase`."""
 
     def __init__(
         self, url: str, bot: str, *, guard: Callable[[Session], None] = lambda _: None
     ) -> None:
-        """Take where the server is.
+        """Set the server and the schema; `open` connects.
 
         Args:
-            url: `postgresql://user:password@host:port/database`; it is never shown.
-            bot: whose records these are; names the schema.
-            guard: raises when this process must not write any more; asked in each transaction.
+            url: `postgresql://user:password@host:port/database`; never logged.
+            bot: name of the bot, from which the schema's name is made.
+            guard: called first in each transaction; raises when this process must no longer write,
+                for example because its fencing token is out of date.
 
         Raises:
-            StoreError: the bot's name cannot name a schema.
+            StoreError: the bot's name is not valid in a schema name.
         """
         if not NAME.fullmatch(bot):
-            raise StoreError(f"{bot!r} cannot name a schema")
+            raise StoreError(f"{bot!r} is not valid in a schema name: it must match {NAME.pattern}")
         self._url = url
         self._schema = f"bot_{bot.replace('-', '_')}"
         self._guard = guard
@@ -65,14 +66,14 @@ class PostgresqlDriver:
 
     @property
     def name(self) -> str:
-        """Return the schema; the address may hold a password."""
+        """Return the schema's name; the URL may contain a password."""
         return f"PostgreSQL, schema {self._schema}"
 
     def open(self) -> None:
-        """Connect, make the schema and bring its tables up to date.
+        """Connect, create the schema and create or migrate its tables.
 
         Raises:
-            StoreError: it cannot be reached, or holds the records of a newer release.
+            StoreError: the server cannot be reached, or the schema was written by a newer release.
         """
         try:
             self._run(self._prepare)
@@ -81,10 +82,10 @@ class PostgresqlDriver:
             raise
 
     def transact(self, work: Callable[[Session], Result]) -> Result:
-        """Run `work` in a transaction and commit it.
+        """Call the guard and run `work` in one transaction, and commit it.
 
         Raises:
-            StoreError: it is not known to be durable.
+            StoreError: the guard denied it, or it is unknown whether it was committed.
         """
 
         def guarded(session: Session) -> Result:
@@ -94,11 +95,11 @@ class PostgresqlDriver:
         return self._run(guarded)
 
     def interrupt(self) -> None:
-        """Have the transaction that runs fail, from another thread."""
+        """Make the running transaction fail, from another thread."""
         self.abort()
 
     def abort(self) -> None:
-        """Break the connection from another thread: whoever waits on it gets an error."""
+        """Shut the connection's socket down, from another thread: its running statement fails."""
         connection = self._connection
         if connection is not None:
             with (
@@ -114,7 +115,7 @@ class PostgresqlDriver:
             connection.close()
 
     def _prepare(self, session: Session) -> None:
-        # Two instances that start at once must not make the same tables.
+        # Two instances that start at the same time must not create the same tables.
         session.execute("SELECT pg_advisory_xact_lock(hashtext(?))", (self._schema,))
         session.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
         upgrade(session, POSTGRESQL)

@@ -1,7 +1,7 @@
-"""The tables, by version: each database is brought up to the newest when it is opened.
+"""The tables and their migrations: a database is upgraded to the latest version when it is opened.
 
-Amounts are texts, since both databases then give back each digit. One schema (PostgreSQL) or one
-file (SQLite) belongs to one bot.
+Amounts are stored as text, so that both databases return them exactly. Each bot has its own file
+(SQLite) or schema (PostgreSQL).
 """
 
 from dataclasses import asdict, dataclass
@@ -9,20 +9,20 @@ from dataclasses import asdict, dataclass
 from trading_ops.botkit.records.sql import Session
 from trading_ops.errors import StoreError
 
-NEWEST = 4
+LATEST = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How one database names what the other names differently."""
+    """The SQL that differs between the two databases."""
 
     integer: str
     real: str
     numbered: str
-    """A column that numbers the rows."""
+    """The type of an auto-incremented primary key."""
 
     strict: str
-    """What ends a CREATE TABLE."""
+    """The suffix of a CREATE TABLE."""
 
 
 SQLITE = Dialect(
@@ -35,7 +35,7 @@ POSTGRESQL = Dialect(
     strict="",
 )
 
-FIRST = """
+VERSION_1 = """
 CREATE TABLE IF NOT EXISTS orders (
     client_id TEXT PRIMARY KEY,
     venue_id TEXT,
@@ -68,13 +68,13 @@ CREATE TABLE IF NOT EXISTS positions (
 CREATE TABLE IF NOT EXISTS nonces (key TEXT PRIMARY KEY, ceiling {integer} NOT NULL){strict}
 """
 
-# Added to `orders`: every order that there was before is a limit order of the strategy.
-# `fills.upto`: filled of the order after this fill, so that a fill that is told twice is kept once.
-# `expected_balances`: what the venue's balance must be, as our own records have it.
-# `adopted`: trades that were not ours and changes that were no trades; each is counted once.
-# `events`: TRADE, ORDER, SIGNAL, RISK and RECOVERY, pruned by age and number.
-# `facts`: what has one value: heartbeat, watermark of the history, mode, the day's first equity.
-SECOND = """
+# New columns of `orders`: all earlier orders are limit orders of the strategy.
+# `fills.upto`: cumulative filled quantity after the fill; a fill reported twice is stored once.
+# `expected_balances`: the balance that the venue should report, according to the records.
+# `adopted`: trades and ledger entries that are not from the bot; each is counted once.
+# `events`: the event log, pruned by age and number.
+# `facts`: single values: heartbeat, watermark of the history, mode, equity at the start of the day.
+VERSION_2 = """
 DROP INDEX IF EXISTS orders_alive;
 ALTER TABLE orders ADD COLUMN type TEXT NOT NULL DEFAULT 'limit';
 ALTER TABLE orders ADD COLUMN purpose TEXT NOT NULL DEFAULT 'strategy';
@@ -110,9 +110,10 @@ CREATE INDEX events_by_kind ON events (kind, at);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, at {real} NOT NULL){strict}
 """
 
-# `lease`: its one row says which instance leads; the token is raised at each takeover. `ends_at` is
-# by the database's clock. `holds`: what instances share, so that a halt outlives a failover.
-THIRD = """
+# `lease`: one row with the leader and its fencing token, which is raised at each takeover;
+# `ends_at` is by the database's clock. `holds`: shared by all instances, so that a halt survives a
+# failover.
+VERSION_3 = """
 CREATE TABLE lease (
     id {integer} PRIMARY KEY,
     holder TEXT,
@@ -132,8 +133,8 @@ CREATE TABLE holds (
 ){strict}
 """
 
-# Closed days of the market, which never change.
-FOURTH = """
+# Daily bars of closed days, which never change.
+VERSION_4 = """
 CREATE TABLE daily_bars (
     symbol TEXT NOT NULL,
     opened_at {real} NOT NULL,
@@ -146,27 +147,27 @@ CREATE TABLE daily_bars (
 ){strict}
 """
 
-VERSIONS = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH}
+VERSIONS = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3, 4: VERSION_4}
 
 
 def upgrade(session: Session, dialect: Dialect) -> None:
-    """Make or change the tables, in the transaction that is given.
+    """Create the tables or migrate them to the latest version, in the given transaction.
 
     Raises:
-        StoreError: a newer release of the bot has written here.
+        StoreError: the database was written by a newer release.
     """
     session.execute(
         f"CREATE TABLE IF NOT EXISTS schema_version (version {dialect.integer} NOT NULL)"
     )
     row = session.execute("SELECT max(version) FROM schema_version").one()
     found = int(row[0]) if row and row[0] is not None else 0
-    if found > NEWEST:
+    if found > LATEST:
         raise StoreError(
-            f"the records are of version {found}, and this bot knows up to {NEWEST}. "
+            f"the records have schema version {found}, and this release supports up to {LATEST}. "
             "Fix: run the newer release, or restore the records of this one"
         )
-    words = asdict(dialect)
-    for version in range(found + 1, NEWEST + 1):
-        for statement in VERSIONS[version].format(**words).split(";"):
+    types = asdict(dialect)
+    for version in range(found + 1, LATEST + 1):
+        for statement in VERSIONS[version].format(**types).split(";"):
             session.execute(statement)
         session.execute("INSERT INTO schema_version VALUES (?)", (version,))

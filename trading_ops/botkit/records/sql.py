@@ -1,4 +1,4 @@
-"""The little that the bot's two databases have in common: statements with `?` and rows."""
+"""The common interface of the two databases: transactions, statements with `?`, and rows."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -10,27 +10,39 @@ Row = tuple[Any, ...]
 
 
 class Session(Protocol):
-    """One transaction: what is executed in it is kept whole or not at all."""
+    """One transaction: all of its statements are committed, or none.
+
+    Example:
+        def remove(session: Session) -> int:
+            return session.execute("DELETE FROM events WHERE at < ?", (limit,)).count
+
+        removed = await store.transact(remove)
+    """
 
     def execute(self, statement: str, values: Sequence[Value] = ()) -> "Rows":
-        """Run one statement; each `?` stands for a value. Texts with `?` or `%` are values too."""
+        """Run one statement.
+
+        Args:
+            statement: SQL with `?` for each value; it must contain no other `?`.
+            values: in the order of the placeholders.
+        """
         ...
 
 
 class Rows(Protocol):
-    """What a statement found."""
+    """The result of a statement."""
 
     @property
     def count(self) -> int:
-        """How many rows were found or changed."""
+        """The number of rows that were found or changed."""
         ...
 
     def one(self) -> Row | None:
-        """Return the first row, or None."""
+        """Return the next row; None when there is none."""
         ...
 
     def all(self) -> list[Row]:
-        """Return all rows."""
+        """Return the remaining rows."""
         ...
 
 
@@ -38,29 +50,33 @@ Work = Callable[[Session], Result]
 
 
 class Database(Protocol):
-    """Runs functions, one after the other, each in a transaction of its own."""
+    """Runs functions one at a time, each in its own transaction."""
 
-    async def do(
+    async def transact(
         self, work: Callable[[Session], Result], *, statement: str = "transaction"
     ) -> Result:
-        """Run `work`, called `statement`; when this returns, what it did is durable.
+        """Run `work` in a transaction, which is durable when this returns.
+
+        Args:
+            work: called with the session, in the database's thread.
+            statement: the transaction's name in metrics.
 
         Raises:
-            StoreError: it is not known to be; the same change may be made again.
+            StoreError: it is unknown whether it was committed; `work` should be idempotent.
         """
         ...
 
-    async def renew(self, *, at_once: bool) -> None:
-        """Replace the connection, ahead of what waits.
+    async def reconnect(self, *, interrupt: bool) -> None:
+        """Replace the connection, before the transactions that are queued.
 
         Args:
-            at_once: whether what runs is made to fail; else it is finished first.
+            interrupt: whether to make the running transaction fail; otherwise it finishes first.
 
         Raises:
-            StoreError: there is no new one; the next `do` tries again.
+            StoreError: the new connection failed; the next transaction tries again.
         """
         ...
 
     async def close(self) -> None:
-        """Finish what was given, then close."""
+        """Finish the queued transactions, then close."""
         ...

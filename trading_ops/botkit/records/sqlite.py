@@ -1,4 +1,4 @@
-"""The bot's records in one SQLite file: the default, for one process."""
+"""Records in a SQLite file: the default, for a bot with one instance."""
 
 import contextlib
 import sqlite3
@@ -14,14 +14,17 @@ Result = TypeVar("Result")
 
 
 CACHE_KIB = 256
-"""Of the file's pages: a pass asks for the orders that are alive, which are few."""
+"""Size of SQLite's page cache; a trading pass reads few rows."""
 
 
 class SqliteDriver:
-    """One connection to one file."""
+    """A `Driver` for one SQLite file; see `ThreadedDatabase`.
+
+    Every transaction is durable (`synchronous=FULL`) and survives a power failure.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Take the file; it is made when there is none."""
+        """Set the file; `open` creates it if it does not exist."""
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self.connections = 0
@@ -32,19 +35,20 @@ class SqliteDriver:
         return str(self._path)
 
     def open(self) -> None:
-        """Open the file and bring its tables up to date.
+        """Open the file and create or migrate its tables.
 
         Raises:
-            StoreError: it is no such database, of a newer release, or cannot be opened.
+            StoreError: it is not a database of a bot, was written by a newer release, or cannot be
+                opened.
         """
         try:
             self._connection = sqlite3.connect(self._path, isolation_level=None)
             self.connections += 1
             self._connection.execute("PRAGMA journal_mode=WAL")
-            # An order or a nonce that was promised must survive a power cut.
+            # A recorded order must survive a power failure.
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("PRAGMA foreign_keys=ON")
-            # By default it keeps 2 MB of pages, which for weeks looks like a small leak.
+            # The default cache of 2 MB fills over weeks and looks like a small memory leak.
             self._connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             self.transact(lambda session: upgrade(session, SQLITE))
         except (sqlite3.Error, StoreError) as error:
@@ -57,7 +61,7 @@ class SqliteDriver:
         """Run `work` in a transaction and commit it.
 
         Raises:
-            StoreError: nothing of it was kept.
+            StoreError: it failed and was rolled back.
         """
         connection = self._opened
         try:
@@ -68,10 +72,10 @@ class SqliteDriver:
             raise StoreError(f"{self._path}: {error}") from error
 
     def interrupt(self) -> None:
-        """Have the statement that runs fail, from another thread; who waits for a lock waits on."""
+        """Make the running statement fail, from another thread; a wait for a lock continues."""
         connection = self._connection
         if connection is not None:
-            with contextlib.suppress(sqlite3.Error):  # it was closed meanwhile
+            with contextlib.suppress(sqlite3.Error):  # closed in the meantime
                 connection.interrupt()
 
     def close(self) -> None:
@@ -87,11 +91,15 @@ class SqliteDriver:
         return self._connection
 
 
-def peek(path: Path, read: Callable[[Session], Result]) -> Result:
-    """Read a file as it is, whoever has it open, and change nothing of it.
+def read_only(path: Path, read: Callable[[Session], Result]) -> Result:
+    """Read a file without changing it, also while a bot has it open.
+
+    Args:
+        path: of the file.
+        read: called with the session; it must only read.
 
     Raises:
-        StoreError: it cannot be read.
+        StoreError: the file cannot be read.
     """
     try:
         with contextlib.closing(

@@ -10,7 +10,7 @@ from trading_ops.agent import Agent, Health
 from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.events import journal_trade
-from trading_ops.botkit.records.driver import QUEUE, Threaded
+from trading_ops.botkit.records.driver import QUEUE, ThreadedDatabase
 from trading_ops.botkit.records.events import EventKind, Retention, latest_events
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import STATEMENTS, Store
@@ -179,10 +179,10 @@ class Bot(Assembled):
             floor=await self.store.nonce_ceiling(self._key),
         )
 
-    def _open_records(self) -> Threaded:
+    def _open_records(self) -> ThreadedDatabase:
         if self.failover is not None:
-            return Threaded(self.failover.driver(), self.metrics)
-        return Threaded(SqliteDriver(self._config.state_dir / "bot.db"), self.metrics)
+            return ThreadedDatabase(self.failover.driver(), self.metrics)
+        return ThreadedDatabase(SqliteDriver(self._config.state_dir / "bot.db"), self.metrics)
 
     async def stop(self) -> tuple[str, ...]:
         """End in order; return the steps that failed or were late. Bounded, and never raises."""

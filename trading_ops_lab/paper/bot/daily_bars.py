@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 
 from trading_ops import clock, logs
-from trading_ops.botkit.records.driver import Threaded
+from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.sql import Database
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.venue.adapter import VenueAdapter
@@ -58,7 +58,7 @@ async def update(
         VenueDown: the venue did not tell, and nothing was stored.
         StoreError: it could not be stored.
     """
-    known = await database.do(lambda session: bars.opened_days(session, symbol))
+    known = await database.transact(lambda session: bars.opened_days(session, symbol))
     lacking = missing(known, first=known[0], now=now()) if known else []
     if known and not lacking:
         return Update(symbol=symbol, added=0, lacking=())
@@ -73,7 +73,7 @@ async def update(
         ) from error
     # By both clocks: a day that is still open for one of them may change.
     closed = [bar for bar in told if bar.opened_at < today]
-    added = await database.do(lambda session: bars.add_bars(session, symbol, closed))
+    added = await database.transact(lambda session: bars.add_bars(session, symbol, closed))
     have = {*known, *(bar.opened_at for bar in closed)}
     gaps = missing(have, first=min(have), now=today) if have else []
     if gaps:
@@ -89,7 +89,7 @@ async def update_all(config: BotConfig) -> list[Update]:
         StoreError: the database cannot be opened or written.
     """
     await asyncio.to_thread(config.state_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
-    database = Threaded(SqliteDriver(config.state_dir / "daily_bars.db"))
+    database = ThreadedDatabase(SqliteDriver(config.state_dir / "daily_bars.db"))
     venue = Kraken(
         address=config.venue_address,
         key="",

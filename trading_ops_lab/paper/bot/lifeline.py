@@ -74,7 +74,7 @@ class Lifeline:
             pid=os.getpid(),
             boot_id=_boot_id(),
         )
-        self.before, self._life = await self._store.do(
+        self.before, self._life = await self._store.transact(
             lambda session: _begin(session, new, now), statement="set_fact"
         )
         self._tell()
@@ -153,7 +153,7 @@ class Lifeline:
             set_fact(session, FACT, life, now)
             set_fact(session, SIGNALS_FACT, remembered, now)
 
-        await self._store.do(write, statement="set_fact")
+        await self._store.transact(write, statement="set_fact")
 
 
 def last_life(session: Session) -> Run | None:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from trading_ops.botkit.records.events import Event, EventKind, latest_events
 from trading_ops.botkit.records.sql import Session
-from trading_ops.botkit.records.sqlite import peek
+from trading_ops.botkit.records.sqlite import read_only
 from trading_ops.errors import ConfigError, StoreError
 from trading_ops_lab.paper.bot.config import BotConfig, read_secret
 
@@ -40,7 +40,7 @@ def read(config: BotConfig, work: Callable[[Session], Result]) -> Result | None:
     if config.records is not None:
         return _on_server(read_secret(config.records.url_file), config.name, work)
     path = config.state_dir / "bot.db"
-    return peek(path, work) if path.exists() else None
+    return read_only(path, work) if path.exists() else None
 
 
 def line_of(event: Event) -> dict[str, object]:
