@@ -33,9 +33,9 @@ ALONE = "the demo has one of it"
 NOT_RAISED = {
     "TradingAlertPersists": Not(LONG, "rules/test_delay_live.py"),
     "TradingBotDailyLossBreached": Not(LOST, "service/bot/test_risk_at_the_venue.py"),
-    "TradingBotDailyLossHigh": Not(LOST, "service/bot/test_risk_guard.py"),
-    "TradingBotDrawdownBreached": Not(LOST, "service/bot/test_risk_guard.py"),
-    "TradingBotExposureBreached": Not(LOST, "service/bot/test_risk_guard.py"),
+    "TradingBotDailyLossHigh": Not(LOST, "service/botkit/test_risk_guard.py"),
+    "TradingBotDrawdownBreached": Not(LOST, "service/botkit/test_risk_guard.py"),
+    "TradingBotExposureBreached": Not(LOST, "service/botkit/test_risk_guard.py"),
     "TradingBotEventLoopLagging": Not(
         "nobody outside can hold a loop up", "unit/instrument/watchers/test_loop_lag.py"
     ),
@@ -52,7 +52,7 @@ NOT_RAISED = {
     ),
     "TradingBotSignalsFailing": Not(NO_MODEL, "service/bot/test_model.py"),
     "TradingBotNoLeader": Not(ALONE, "service/bot/test_failover.py"),
-    "TradingBotSplitBrain": Not(ALONE, "service/bot/test_leadership.py"),
+    "TradingBotSplitBrain": Not(ALONE, "service/botkit/test_leadership.py"),
     "TradingDatabaseCorrupt": Not(NOT_ON_PURPOSE, "service/exporter/test_sqlite.py"),
     "TradingDatabaseDown": Not(NOT_ON_PURPOSE, "service/exporter/test_sqlite.py"),
     "TradingHostDiskLow": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),

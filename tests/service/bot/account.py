@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
-from tests.service.bot.conftest import SYMBOLS, Venue, sample, until
+from tests.service.bot.conftest import SYMBOLS, Venue
+from tests.service.botkit.conftest import sample, until
 from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.agent import Side

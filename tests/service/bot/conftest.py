@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 from tests.free_ports import free_port
+from tests.service.botkit.conftest import POLL_SECONDS, SYMBOL, until
 from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.instrument import BotMetrics
@@ -24,34 +25,12 @@ from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
 from trading_ops_lab.paper.venue.signing import sign
 
-POLL_SECONDS = 0.05
-SYMBOL = "BTC/USD"
 SYMBOLS = [SYMBOL, "ETH/USD"]
-
-
-def sample(metrics: BotMetrics, name: str, **labels: str) -> float:
-    return metrics.registry.get_sample_value(name, labels) or 0.0
 
 
 @pytest.fixture
 def metrics() -> BotMetrics:
     return BotMetrics(version="1", mode="paper", symbols=[SYMBOL])
-
-
-async def until(condition: Callable[[], object], *, within: float = 15.0) -> None:
-    """Wait for something that another process or thread does; fail when it does not."""
-    deadline = clock.monotonic() + within * PATIENCE
-    while not condition():
-        assert clock.monotonic() < deadline, f"not within {within * PATIENCE:g} s"
-        await asyncio.sleep(POLL_SECONDS)
-
-
-async def stays(condition: Callable[[], object], *, during: float) -> None:
-    """Watch that something holds all the time."""
-    deadline = clock.monotonic() + during
-    while clock.monotonic() < deadline:
-        assert condition()
-        await asyncio.sleep(POLL_SECONDS)
 
 
 def write_secrets(folder: Path) -> None:

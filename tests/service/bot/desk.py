@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
-from tests.service.bot.conftest import SYMBOL
+from tests.service.botkit.conftest import SYMBOL
 from trading_ops import clock
 from trading_ops.agent import OrderGate, TradingState
 from trading_ops.botkit.orders.book import Book

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.service.bot.account import Desk, desk_at
-from tests.service.bot.conftest import SYMBOL, Venue, sample, stays, until
+from tests.service.bot.conftest import Venue
+from tests.service.botkit.conftest import SYMBOL, sample, stays, until
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import OrderStatus, OrderType
 from trading_ops.botkit.venue.errors import VenueDown

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from tests.service.bot.account import Desk, desk_at
-from tests.service.bot.conftest import SYMBOLS, Venue, sample, stays, until
+from tests.service.bot.conftest import SYMBOLS, Venue
+from tests.service.botkit.conftest import sample, stays, until
 from trading_ops.agent import Side
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.free_ports import free_port
-from tests.service.bot.conftest import SYMBOL, Venue, sample, until
+from tests.service.bot.conftest import Venue
+from tests.service.botkit.conftest import SYMBOL, sample, until
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
 from trading_ops.botkit.nonces.exclusive import ExclusiveSource

@@ -14,7 +14,8 @@ import aiohttp
 import ccxt.async_support
 import pytest
 
-from tests.service.bot.conftest import SYMBOL, SYMBOLS, Venue, until
+from tests.service.bot.conftest import SYMBOLS, Venue
+from tests.service.botkit.conftest import SYMBOL, until
 from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.botkit.nonces.issuer import open_nonces

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.service.bot.conftest import SYMBOL, Venue
+from tests.service.bot.conftest import Venue
+from tests.service.botkit.conftest import SYMBOL
 from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.sql import Database
 from trading_ops.botkit.records.sqlite import SqliteDriver

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.service.bot.conftest import SYMBOL
+from tests.service.botkit.conftest import SYMBOL
 from trading_ops import clock, redaction
 from trading_ops.botkit.records import events
 from trading_ops.botkit.records.driver import ThreadedDatabase

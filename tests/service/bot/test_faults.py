@@ -9,7 +9,8 @@ from typing import cast
 
 import pytest
 
-from tests.service.bot.conftest import SYMBOLS, Control, Venue, stays, until
+from tests.service.bot.conftest import SYMBOLS, Control, Venue
+from tests.service.botkit.conftest import stays, until
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
 from trading_ops.botkit.orders.order import Order, OrderStatus, new_client_id

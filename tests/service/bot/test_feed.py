@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from tests.free_ports import free_port
-from tests.service.bot.conftest import SYMBOLS, sample, until
+from tests.service.bot.conftest import SYMBOLS
+from tests.service.botkit.conftest import sample, until
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.feed import Feed

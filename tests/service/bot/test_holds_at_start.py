@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 
 from tests.builders import FixedSecrets, make_registry
-from tests.service.bot.conftest import Control, Venue, until
+from tests.service.bot.conftest import Control, Venue
+from tests.service.botkit.conftest import until
 from tests.waiting import eventually
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.bot.conftest import Control, until
+from tests.service.bot.conftest import Control
+from tests.service.botkit.conftest import until
 from tests.unit.logs.reading import lines_of
 from trading_ops.exporter.log_files.entry import LogFilesEntry
 from trading_ops.exporter.log_files.followed import Followed

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.service.bot.conftest import Venue, sample, until
+from tests.service.bot.conftest import Venue
+from tests.service.botkit.conftest import sample, until
 from trading_ops_lab.paper.bot.__main__ import CRASHED, UNKNOWN, main
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.service.bot.conftest import Control, sample, until
+from tests.service.bot.conftest import Control
+from tests.service.botkit.conftest import sample, until
 from trading_ops.botkit.component import Unavailable
 from trading_ops_lab.paper.bot.bot import Bot
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.service.bot.conftest import SYMBOL, sample, until
+from tests.service.botkit.conftest import SYMBOL, sample, until
 from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops.botkit.orders.market import Quote

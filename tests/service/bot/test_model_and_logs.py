@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.service.bot.conftest import Control, Venue, until
+from tests.service.bot.conftest import Control, Venue
+from tests.service.botkit.conftest import until
 from tests.unit.logs.reading import lines_of
 from tests.waiting import PATIENCE
 from trading_ops import clock

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from tests.free_ports import free_port
-from tests.service.bot.conftest import Control, Venue, sample, until
+from tests.service.bot.conftest import Control, Venue
+from tests.service.botkit.conftest import sample, until
 from trading_ops import clock
 from trading_ops.botkit.nonces.issuer import RESYNC_JUMP, Sharing
 from trading_ops.botkit.venue.errors import VenueDown

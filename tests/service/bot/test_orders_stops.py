@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.bot.conftest import SYMBOL, sample
 from tests.service.bot.desk import Desk
+from tests.service.botkit.conftest import SYMBOL, sample
 from trading_ops import clock
 from trading_ops.agent import TradingState
 from trading_ops.botkit.orders.checks import deny_while

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.bot.conftest import SYMBOL, Control, Venue, sample, until
+from tests.service.bot.conftest import Control, Venue
+from tests.service.botkit.conftest import SYMBOL, sample, until
 from trading_ops import clock
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.market import Quote

@@ -12,7 +12,8 @@ import msgspec
 import psutil
 import pytest
 
-from tests.service.bot.conftest import Control, Venue, until
+from tests.service.bot.conftest import Control, Venue
+from tests.service.botkit.conftest import until
 from trading_ops import clock
 from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.botkit.nonces.source import BLOCK

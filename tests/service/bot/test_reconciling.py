@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.service.bot.conftest import SYMBOL
 from tests.service.bot.desk import Desk, FakeKraken, word
+from tests.service.botkit.conftest import SYMBOL
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
 from trading_ops.botkit.component import Unavailable

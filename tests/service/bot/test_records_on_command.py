@@ -4,7 +4,8 @@ import contextlib
 import sqlite3
 from functools import partial
 
-from tests.service.bot.conftest import Control, sample, until
+from tests.service.bot.conftest import Control
+from tests.service.botkit.conftest import sample, until
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
 

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.service.bot.conftest import Control, Venue, sample, until
+from tests.service.bot.conftest import Control, Venue
+from tests.service.botkit.conftest import sample, until
 from trading_ops.botkit import failpoints
 from trading_ops.botkit.failpoints import Failpoint
 from trading_ops.botkit.orders.order import new_client_id

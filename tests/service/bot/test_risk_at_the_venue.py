@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.free_ports import free_port
-from tests.service.bot.conftest import SYMBOLS, Control, Venue, sample, stays, until
+from tests.service.bot.conftest import SYMBOLS, Control, Venue
+from tests.service.botkit.conftest import sample, stays, until
 from tests.waiting import eventually
 from trading_ops.agent import Hold, TradingState
 from trading_ops.botkit.records.events import EventKind, latest_events

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from tests.postgres import Cluster
-from tests.service.bot.conftest import Venue, until
+from tests.service.bot.conftest import Venue
+from tests.service.botkit.conftest import until
 from trading_ops.botkit.failpoints import Failpoint
 from trading_ops.botkit.runs import FACT, Run
 from trading_ops.botkit.shutdown import ShutdownSeconds, ShutdownStep, run_steps

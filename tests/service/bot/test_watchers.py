@@ -4,7 +4,8 @@ import threading
 
 import msgspec
 
-from tests.service.bot.conftest import Control, Venue, sample, until
+from tests.service.bot.conftest import Control, Venue
+from tests.service.botkit.conftest import sample, until
 from trading_ops.instrument.watchers import Watcher
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig

@@ -23,13 +23,3 @@ def order(
         venue_id="v",
         status=status,
     )
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now

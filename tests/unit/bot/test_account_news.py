@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.bot.reconciled import order, word
+from tests.unit.botkit.reconciled import order, word
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, VenueOrder, apply_report
 from trading_ops.botkit.venue.balances import Balances

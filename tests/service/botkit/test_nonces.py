@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.lives import ROOT
-from tests.service.bot.conftest import sample, until
+from tests.service.botkit.conftest import sample, until
 from trading_ops.botkit.nonces import issuer
 from trading_ops.botkit.nonces.ceiling import PAGE, CeilingFile
 from trading_ops.botkit.nonces.exclusive import ExclusiveSource

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.bot.risky import NOW, intent
+from tests.unit.botkit.risky import NOW, intent
 from trading_ops.botkit.orders.checks import fresh_quote
 
 

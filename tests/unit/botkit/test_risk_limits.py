@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.bot.risky import NOW, Bot, holding, intent
+from tests.unit.botkit.risky import NOW, Bot, holding, intent
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.checks import Intent
 from trading_ops.botkit.orders.order import OrderType, Purpose

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tests.service.bot.values import Clock
+from tests.unit.botkit.manual_clock import Clock
 from trading_ops.botkit.circuit_breaker import BreakerState, CircuitBreaker
 
 

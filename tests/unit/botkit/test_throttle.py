@@ -4,18 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.botkit.manual_clock import Clock
 from trading_ops.agent import BadRequest
 from trading_ops.botkit.throttle import FACTOR, MAX_SECONDS, Throttle, throttle_commands
 from trading_ops.instrument import BotMetrics
 
 MAX_PAUSE = 5.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

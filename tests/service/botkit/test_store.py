@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.postgres import Cluster
-from tests.service.bot.conftest import SYMBOL, until
+from tests.service.botkit.conftest import SYMBOL, until
 from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.botkit.component import Unavailable

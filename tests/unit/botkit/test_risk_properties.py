@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.bot.risky import NOW, Bot, intent, quote
+from tests.unit.botkit.risky import NOW, Bot, intent, quote
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.checks import Intent
 from trading_ops.botkit.risk.limits import Holding

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.bot.risky import RULES
+from tests.unit.botkit.risky import RULES
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import Order, OrderStatus, OrderType, Position, Purpose
 from trading_ops.botkit.orders.step import Cancel, Step, Submit

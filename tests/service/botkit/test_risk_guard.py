@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.service.bot.conftest import SYMBOL, sample
+from tests.service.botkit.conftest import SYMBOL, sample
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.agent import Holds, Side

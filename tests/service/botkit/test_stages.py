@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.service.bot.conftest import sample, until
+from tests.service.botkit.conftest import sample, until
 from trading_ops.agent import CommandFailed
 from trading_ops.botkit.component import Component, Unavailable
 from trading_ops.botkit.stage import Stage
