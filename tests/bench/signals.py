@@ -46,7 +46,7 @@ async def measure(case: str, folder: Path) -> tuple[list[float], float]:
     advice = None
     if case != "the strategy alone":
         source = ModelProcess(folder, seed=7)
-        advice = Advice(source, metrics, SETTINGS, note=_forget)
+        advice = Advice(source, metrics, SETTINGS, record=_forget)
     signals = Signals(metrics, symbols=SYMBOLS, fast=2, slow=5, advice=advice)
     supervisor = Supervisor([signals])
     supervisor.start()

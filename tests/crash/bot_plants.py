@@ -13,7 +13,7 @@ from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.records import orders as records
 from trading_ops.botkit.records.orders import Change
 from trading_ops.botkit.records.sql import Session
-from trading_ops_lab.paper.bot.mode import Marker, Mode, ModeSwitch, Said
+from trading_ops_lab.paper.bot.mode import Mode, ModeRecord, ModeSwitch, PaperFile
 from trading_ops_lab.paper.bot.trading.orders import Orders
 
 
@@ -65,14 +65,14 @@ def _forget_halts() -> None:
 def _forget_paper() -> None:
     """Paper is in force, and neither the disk nor the records have the word."""
 
-    def lay(self: Marker, said: Said) -> None:
+    def write(self: PaperFile, record: ModeRecord) -> None:
         """Keep nothing."""
 
     async def keep(self: ModeSwitch, mode: Mode, owner: str, reason: str) -> None:
         """Keep nothing."""
 
-    setattr(Marker, "lay", lay)  # noqa: B010
-    setattr(ModeSwitch, "_keep", keep)  # noqa: B010
+    setattr(PaperFile, "write", write)  # noqa: B010
+    setattr(ModeSwitch, "_store_mode", keep)  # noqa: B010
 
 
 def _way_for_nothing() -> None:

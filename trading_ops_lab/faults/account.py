@@ -18,7 +18,7 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.drills.preflight import OWNER
 from trading_ops_lab.faults.base import Fault
 from trading_ops_lab.faults.frozen_processes import pid_of
-from trading_ops_lab.paper.bot.folder import take
+from trading_ops_lab.paper.bot.config import lock_state_dir
 
 ORDER_WITHIN = timedelta(seconds=10)
 RESTART_WITHIN = timedelta(seconds=20)
@@ -210,7 +210,7 @@ async def _opened(scene: Scene, alert: str, since: float) -> str | None:
 
 async def _taken(path: Path) -> TextIO | None:
     with contextlib.suppress(SetupError):
-        return take(path)
+        return lock_state_dir(path)
     return None
 
 

@@ -20,8 +20,7 @@ from trading_ops.botkit.leadership.shared_holds import SharedHolds
 from trading_ops.botkit.nonces.source import NonceExhausted
 from trading_ops.botkit.records.postgresql import PostgresqlDriver
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops_lab.paper.bot.config import load_config
-from trading_ops_lab.paper.bot.folder import take
+from trading_ops_lab.paper.bot.config import load_config, lock_state_dir
 
 
 @pytest.mark.parametrize("endpoint", ["AddOrder", "AmendOrder", "EditOrder", "AddOrderBatch"])
@@ -242,10 +241,10 @@ def test_settings_that_cannot_be_meant(
 
 def test_second_instance_without_a_database_is_told_what_it_needs(tmp_path: Path) -> None:
     """Records in a file are for one process; the sentence says how to have a standby."""
-    first = take(tmp_path / "lock")
+    first = lock_state_dir(tmp_path / "lock")
     with pytest.raises(SetupError, match="a standby with records in PostgreSQL") as error:
-        take(tmp_path / "lock")
+        lock_state_dir(tmp_path / "lock")
     assert "docs/failover.md" in str(error.value)
     assert str(tmp_path) in str(error.value)
     first.close()
-    take(tmp_path / "lock").close()
+    lock_state_dir(tmp_path / "lock").close()

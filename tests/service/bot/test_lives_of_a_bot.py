@@ -92,10 +92,10 @@ async def test_a_heartbeat_is_written_while_work_is_done(config: BotConfig, venu
     """It goes on with the passes and stands still with them: it tells of work, not of a process."""
     quick = msgspec.structs.replace(config, heartbeat_store_seconds=0.05)
     bot = await lives(quick)
-    last = bot.lifeline
+    last = bot.run_record
 
     def beat() -> float | None:
-        return last._life.beat_at if last._life else None
+        return last._run.beat_at if last._run else None
 
     await until(beat)
     seen = beat()
@@ -114,7 +114,7 @@ async def test_signals_go_on_from_young_prices(
     late = msgspec.structs.replace(config, signals_restore_seconds=within)
     bot = Bot(late)
     await bot.start()
-    recalled = bot.signals.remembered().prices
+    recalled = bot.signals.prices_to_store().prices
     assert bool(recalled) is prices
     if prices:
         assert all(len(seen) >= config.slow_samples - 1 for seen in recalled.values())
@@ -126,7 +126,7 @@ async def trading(config: BotConfig) -> Bot:
     whole = config.slow_samples
 
     def seen() -> bool:
-        found = bot.signals.remembered().prices.values()
+        found = bot.signals.prices_to_store().prices.values()
         return len(found) == len(config.symbols) and min(map(len, found)) == whole
 
     await until(seen)

@@ -22,7 +22,7 @@ from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot import mode as module
 from trading_ops_lab.paper.bot.commands import Parts, mode_commands
-from trading_ops_lab.paper.bot.mode import FACT, FILE, Mode, ModeSwitch, Said
+from trading_ops_lab.paper.bot.mode import FACT, FILE, Mode, ModeRecord, ModeSwitch
 
 WORD = ("ada", "something smells")
 Result = TypeVar("Result")
@@ -76,7 +76,7 @@ class Lives:
         return switch
 
     async def stored(self) -> Mode | None:
-        said = await self.desk.store.fact(FACT, Said)
+        said = await self.desk.store.fact(FACT, ModeRecord)
         return None if said is None else said.mode
 
 
@@ -146,7 +146,7 @@ async def test_it_is_on_the_disk_before_anything_is_waited_for(lives: Lives) -> 
     after = await lives.begun(store=empty)
     assert after.paper
     # And those that did not have it have it now, for the instances that have no such file.
-    said = await empty.fact(FACT, Said)
+    said = await empty.fact(FACT, ModeRecord)
     assert said is not None
     assert (said.mode, said.owner, said.reason) == (Mode.PAPER, *WORD)
     await empty.close()
@@ -173,7 +173,7 @@ async def test_a_standby_that_was_told_takes_over_in_paper(lives: Lives) -> None
         lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "bot.db"))
     )
     switch = lives.switch(store=store)
-    with pytest.raises(CommandFailed, match="no other instance knows: this instance is a standby"):
+    with pytest.raises(CommandFailed, match="other instances do not know it: this"):
         await switch.go_paper(*WORD)
     assert await lives.stored() is None
     store.leads = True
@@ -205,7 +205,7 @@ async def test_paper_that_is_said_while_live_is_stored_stays(lives: Lives) -> No
     live = asyncio.create_task(switch.go_live("bob", "all is well", "alpha"))
     await asyncio.sleep(0)  # it waits for the records
     await switch.go_paper(*WORD)
-    with pytest.raises(CommandFailed, match="paper stays: paper was said meanwhile"):
+    with pytest.raises(CommandFailed, match="mode stays paper: the bot was switched to paper"):
         await live
     assert switch.paper
     assert await lives.stored() is Mode.PAPER
@@ -243,7 +243,7 @@ async def test_records_that_are_away_do_not_forget_it(lives: Lives) -> None:
     )
     switch = await lives.begun(store=away)
     assert switch.mode.value == "live"
-    with pytest.raises(CommandFailed, match="over a restart too, but it is not in the records"):
+    with pytest.raises(CommandFailed, match="across restarts too, but it is not in the records"):
         await switch.go_paper(*WORD)
     assert switch.paper
     assert (await lives.begun(store=away)).paper
@@ -271,7 +271,7 @@ async def test_a_file_that_cannot_be_removed_keeps_paper(lives: Lives) -> None:
     (lives.folder / FILE).mkdir()
     switch = await lives.begun()
     assert switch.paper
-    with pytest.raises(CommandFailed, match="paper stays: "):
+    with pytest.raises(CommandFailed, match="mode stays paper: "):
         await switch.go_live("bob", "all is well", "alpha")
     assert switch.paper
     assert await lives.stored() is Mode.PAPER

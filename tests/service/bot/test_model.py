@@ -51,7 +51,7 @@ class Desk:
             symbols=[SYMBOL, ETH],
             fast=1,
             slow=2,
-            advice=Advice(self.source, metrics, settings, note=self._note),
+            advice=Advice(self.source, metrics, settings, record=self._note),
             stand_in=settings.stand_in,
         )
         self.supervisor = Supervisor([self.signals])

@@ -213,7 +213,7 @@ async def test_killed_in_its_end(
     await bot.start()
     try:
         await until(lambda: bot.reconciliation.recovered)
-        assert bot.lifeline.before.end == (
+        assert bot.run_record.previous.end == (
             "clean" if place is Failpoint.RUN_END_STORED else "crashed"
         )
         assert bot.agent.holds.holds == ()

@@ -5,7 +5,7 @@ import pytest
 from trading_ops.agent import BadRequest, CommandFailed, Params
 from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
 from trading_ops.errors import StoreError, TradingOpsError
-from trading_ops_lab.paper.bot.commands import in_a_sentence
+from trading_ops_lab.paper.bot.commands import failing_with_message
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ async def test_what_is_away_is_said(error: Exception, told: type[Exception]) -> 
         raise error
 
     with pytest.raises(told, match=str(error)):
-        await in_a_sentence(run)({})
+        await failing_with_message(run)({})
 
 
 async def test_what_is_done_is_said() -> None:
@@ -36,4 +36,4 @@ async def test_what_is_done_is_said() -> None:
         return f"{params['component']} is up"
 
     assert issubclass(CommandFailed, TradingOpsError)
-    assert await in_a_sentence(run)({"component": "feed"}) == "feed is up"
+    assert await failing_with_message(run)({"component": "feed"}) == "feed is up"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops_lab.paper.bot.signals.choice import Choice
+from trading_ops_lab.paper.bot.signals.advice import Decider
 from trading_ops_lab.paper.bot.signals.model_process import answer, momentum
 from trading_ops_lab.paper.bot.signals.source import Market, Signal
 from trading_ops_lab.paper.bot.signals.validation import fault_of, usable
@@ -79,15 +79,15 @@ def test_to_the_fallback_at_once_and_back_after_good_rounds(
     passes: list[tuple[bool, bool]], recover_after: int
 ) -> None:
     """The model never decides without a usable signal, nor before it proved itself."""
-    choice = Choice(recover_after)
+    decider = Decider(recover_after)
     good_rounds = 0
     since_fallback = 0
     for is_usable, answers_well in passes:
         good_rounds = good_rounds + 1 if answers_well else 0
-        before = choice.model_decides
-        changed = choice.judge(usable=is_usable, good_rounds=good_rounds)
-        assert changed is (choice.model_decides is not before)
-        if choice.model_decides:
+        before = decider.model_decides
+        changed = decider.update(usable=is_usable, good_rounds=good_rounds)
+        assert changed is (decider.model_decides is not before)
+        if decider.model_decides:
             assert is_usable
             assert before or good_rounds >= recover_after
         else:

@@ -5,7 +5,12 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from trading_ops_lab.paper.bot.signals.memory import LONGEST, Remembered, recalled, remember
+from trading_ops_lab.paper.bot.signals.prices import (
+    MAX_PRICES,
+    SignalPrices,
+    prices_to_store,
+    recent_prices,
+)
 from trading_ops_lab.paper.bot.trading.strategy import Cross, Target
 
 PRICES = [Decimal(text) for text in ("1.10", "2", "3", "4", "5.000")]
@@ -14,21 +19,23 @@ PRICES = [Decimal(text) for text in ("1.10", "2", "3", "4", "5.000")]
 @pytest.mark.parametrize(("age", "kept"), [(0, True), (60, True), (61, False), (-1, False)])
 def test_only_young_prices_are_gone_on_from(age: float, kept: bool) -> None:
     """After a longer gap, or with a clock that was set back, the averages begin anew."""
-    memory = remember(1000.0, {"BTC/USD": PRICES})
-    found = recalled(memory, 1000.0 + age, within_seconds=60)
+    stored = prices_to_store(1000.0, {"BTC/USD": PRICES})
+    found = recent_prices(stored, 1000.0 + age, within_seconds=60)
     assert found == ({"BTC/USD": PRICES} if kept else {})
 
 
 def test_nothing_is_recalled_of_nothing() -> None:
     """A first start has no earlier prices."""
-    assert recalled(None, 0.0, within_seconds=60) == {}
+    assert recent_prices(None, 0.0, within_seconds=60) == {}
 
 
 def test_what_is_kept_is_exact_and_small() -> None:
     """Every digit comes back, and an average that is too long is left out."""
-    memory = remember(7.0, {"BTC/USD": PRICES, "ETH/USD": [Decimal(1)] * (LONGEST + 1), "X/Y": []})
-    again = msgspec.json.decode(msgspec.json.encode(memory), type=Remembered)
-    assert again == memory
+    stored = prices_to_store(
+        7.0, {"BTC/USD": PRICES, "ETH/USD": [Decimal(1)] * (MAX_PRICES + 1), "X/Y": []}
+    )
+    again = msgspec.json.decode(msgspec.json.encode(stored), type=SignalPrices)
+    assert again == stored
     assert [str(price) for price in again.prices["BTC/USD"]] == [str(price) for price in PRICES]
     assert set(again.prices) == {"BTC/USD"}
 

@@ -12,7 +12,7 @@ from trading_ops.botkit.risk import guard
 from trading_ops_lab.paper.bot import mode
 from trading_ops_lab.supervisor.records_backup import CARRIED, copy_records, go_back, traded_since
 
-SAID = mode.Said(mode=mode.Mode.PAPER, owner="ada", reason="something smells", at=2.0)
+SAID = mode.ModeRecord(mode=mode.Mode.PAPER, owner="ada", reason="something smells", at=2.0)
 
 
 def test_the_names_are_the_bots() -> None:
@@ -36,7 +36,7 @@ def test_paper_and_losses_outlive_going_back(tmp_path: Path) -> None:
     go_back(records, copy)
     driver = SqliteDriver(records)
     driver.open()
-    assert driver.transact(lambda session: get_fact(session, "mode", mode.Said)) == SAID
+    assert driver.transact(lambda session: get_fact(session, "mode", mode.ModeRecord)) == SAID
     assert driver.transact(lambda session: get_fact(session, "risk", dict)) == {"lost": "9"}
     assert driver.transact(lambda session: get_fact(session, "heartbeat", float)) == 1.0
     driver.close()

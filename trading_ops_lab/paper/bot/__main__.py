@@ -1,8 +1,8 @@
 """`python -m trading_ops_lab.paper.bot --config FILE.json`: run one bot until SIGTERM or SIGINT.
 
-Two SIGINTs end it at once, with 130: nothing is sent any more, the records are closed whole, and
-the venue's dead-man switch stays armed. With `--last-life` nothing is started: it says how the last
-life on record ended. Nor with `--events`: it prints what the bot did and why, a JSON object a line.
+A second SIGINT ends it at once with 130: nothing more is sent, the records are closed cleanly, and
+the venue's dead-man switch stays armed. `--last-life` starts nothing and prints how the last run
+ended. `--events` starts nothing and prints what the bot did and why, one JSON object a line.
 """
 
 import argparse
@@ -27,9 +27,9 @@ from trading_ops.logs.tidying import file_handler
 from trading_ops.redaction import redact
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
-from trading_ops_lab.paper.bot.failover import Why
-from trading_ops_lab.paper.bot.lifeline import last_life
+from trading_ops_lab.paper.bot.failover import Ending
 from trading_ops_lab.paper.bot.records.reading import events_of, line_of, read
+from trading_ops_lab.paper.bot.run_record import last_run
 
 FAILED = 1
 CRASHED = 3
@@ -37,30 +37,30 @@ UNKNOWN = 4
 REPLACED = 5
 
 ABANDON_SECONDS = 5.0
-"""For the end of an instance that was replaced."""
+"""Time limit for the end of an instance that was replaced."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the bot; return 0 after an ordered end, 1 when it could not start.
+    """Run the bot and return the exit code.
 
-    5: another instance of the bot has taken over, or was made to. Started again, this one is a
-    standby.
+    0: a graceful shutdown. 1: it could not start. 5: another instance of the bot has taken over;
+    started again, this one is a standby. 130: interrupted.
 
-    With `--last-life`: 0 for a clean end and for one that runs, 3 after a crash, 4 for unknown.
+    With `--last-life`: 0 after a clean end or while it runs, 3 after a crash, 4 for unknown.
     """
     parser = argparse.ArgumentParser(prog="trading_ops_lab.paper.bot", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the bot's JSON file")
-    parser.add_argument("--last-life", action="store_true", help="say how the last life ended")
+    parser.add_argument("--last-life", action="store_true", help="print how the last run ended")
     parser.add_argument("--events", action="store_true", help="print the latest events")
     parser.add_argument("--kind", choices=list(EventKind), help="only events of this kind")
-    parser.add_argument("--last", type=_count, default=50, metavar="N", help="so many; 50")
+    parser.add_argument("--last", type=_count, default=50, metavar="N", help="at most N events; 50")
     arguments = parser.parse_args(argv)
     try:
         config = load_config(arguments.config)
         if arguments.last_life:
-            return _say_last_life(config)
+            return _print_last_run(config)
         if arguments.events:
-            return _say_events(config, arguments.kind, arguments.last)
+            return _print_events(config, arguments.kind, arguments.last)
         logs.configure(
             f"bot-{config.name}", policy=load_log_policy(config.log_dir), bot=config.name
         )
@@ -72,17 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TradingOpsError as error:
         print(redact(str(error)), file=sys.stderr)  # noqa: T201 - the error message for the caller
         return FAILED
-    except KeyboardInterrupt:  # before signals are heard; nothing has begun
+    except KeyboardInterrupt:  # before the signal handlers are installed; nothing has started
         return INTERRUPTED
     return 0
 
 
 async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None = None) -> None:
-    """Start the bot, wait for a signal, stop it.
+    """Start the bot, wait for a signal, and stop it.
 
     Args:
         config: of the bot.
-        leave_by: ends the process after so many seconds, whatever hangs; None: nothing does.
+        leave_by: ends the process after this many seconds, whatever hangs; None: no limit.
 
     Raises:
         TradingOpsError: it could not start.
@@ -93,36 +93,36 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
     count_log(bot.metrics)
     if (written := file_handler()) is not None:
         written.on_drop = bot.metrics.log_lines_dropped
-    life = asyncio.create_task(_live(bot, signals, leave_by), name="life")
-    overdue = asyncio.create_task(_leave(config, signals, leave_by), name="overdue")
+    running = asyncio.create_task(_run(bot, signals, leave_by), name="bot")
+    overdue = asyncio.create_task(_limit_shutdown(config, signals, leave_by), name="overdue")
     at_once = asyncio.create_task(signals.immediate.wait(), name="at-once")
     try:
-        await asyncio.wait({life, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running, at_once}, return_when=asyncio.FIRST_COMPLETED)
         if at_once.done():
             await bot.interrupt()
-        life.result()
+        running.result()
     finally:
         for task in (overdue, at_once):
             task.cancel()
 
 
-async def _live(bot: Bot, signals: StopSignals, leave_by: Callable[[float], None] | None) -> None:
+async def _run(bot: Bot, signals: StopSignals, leave_by: Callable[[float], None] | None) -> None:
     await bot.start()
-    why = await bot.failover.why_it_ends(signals.graceful) if bot.failover else Why.ASKED
-    if why is Why.REPLACED:
+    ending = await bot.failover.wait_for_end(signals.graceful) if bot.failover else Ending.REQUESTED
+    if ending is Ending.REPLACED:
         if leave_by is not None:
             leave_by(ABANDON_SECONDS)
         await bot.abandon()
         raise LeaseLost("another instance of this bot leads. Start this one again as a standby")
-    if why is Why.STEPS_DOWN:
-        signals.graceful.set()  # for whoever watches that the end is not overdue
+    if ending is Ending.STEPS_DOWN:
+        signals.graceful.set()  # starts the time limit of the shutdown
         await bot.stop()
         raise LeaseLost("this instance was told to step down. Start it again as a standby")
     await signals.graceful.wait()
     await bot.stop()
 
 
-async def _leave(
+async def _limit_shutdown(
     config: BotConfig, signals: StopSignals, leave_by: Callable[[float], None] | None
 ) -> None:
     await signals.graceful.wait()
@@ -130,18 +130,18 @@ async def _leave(
         leave_by(config.shutdown.total + MARGIN_SECONDS)
 
 
-def _say_last_life(config: BotConfig) -> int:
-    life = read(config, last_life)
-    verdict = assess_from_outside(life, clock.timestamp(), config.crash_after_seconds)
+def _print_last_run(config: BotConfig) -> int:
+    run = read(config, last_run)
+    found = assess_from_outside(run, clock.timestamp(), config.crash_after_seconds)
     with contextlib.suppress(BrokenPipeError):
-        print(describe(verdict))  # noqa: T201 - the answer
-    return {End.CRASHED: CRASHED, End.UNKNOWN: UNKNOWN}.get(verdict.end, 0)
+        print(describe(found))  # noqa: T201 - the answer
+    return {End.CRASHED: CRASHED, End.UNKNOWN: UNKNOWN}.get(found.end, 0)
 
 
-def _say_events(config: BotConfig, kind: str | None, last: int) -> int:
-    asked = EventKind(kind) if kind else None
+def _print_events(config: BotConfig, kind: str | None, last: int) -> int:
+    wanted = EventKind(kind) if kind else None
     with contextlib.suppress(BrokenPipeError):
-        for event in events_of(config, kind=asked, number=last):
+        for event in events_of(config, kind=wanted, number=last):
             print(msgspec.json.encode(line_of(event)).decode())  # noqa: T201 - the answer
     return 0
 

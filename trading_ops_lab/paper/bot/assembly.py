@@ -1,6 +1,7 @@
-"""The bot's parts put together; what each does is in a folder of its own."""
+"""Creates the parts of the bot from its configuration: almost all of them are botkit's."""
 
 import asyncio
+from decimal import Decimal
 
 from trading_ops import clock, logs
 from trading_ops.agent import Agent, Hold, TradingState
@@ -17,35 +18,37 @@ from trading_ops.botkit.orders.checks import (
     fresh_quote,
     large_enough,
 )
+from trading_ops.botkit.orders.order import VenueOrder
 from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.reconciliation.component import Reconciliation
 from trading_ops.botkit.reconciliation.state import Policy
 from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.risk.guard import RiskGuard
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.botkit.throttle import Throttle
 from trading_ops.botkit.venue.broker import Broker
+from trading_ops.botkit.venue.errors import VenueDown
 from trading_ops.botkit.venue.rate_limit import RateLimitCounter
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.watchers import Progress, watchers_of
-from trading_ops_lab.paper.bot.brokerage.assembly import account_feed_of
+from trading_ops_lab.paper.bot.brokerage.account_news import Rest
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
+from trading_ops_lab.paper.bot.brokerage.private_feed import AccountFeed
 from trading_ops_lab.paper.bot.config import BotConfig
 from trading_ops_lab.paper.bot.failover import Failover
 from trading_ops_lab.paper.bot.feed import Feed
 from trading_ops_lab.paper.bot.heartbeat import STEP_SECONDS, Heartbeat
-from trading_ops_lab.paper.bot.lifeline import Lifeline
 from trading_ops_lab.paper.bot.mode import ModeSwitch
-from trading_ops_lab.paper.bot.risk.assembly import guard_of, stop_percent
-from trading_ops_lab.paper.bot.signals.assembly import advice_of
-from trading_ops_lab.paper.bot.signals.component import Signals
+from trading_ops_lab.paper.bot.run_record import RunRecord
+from trading_ops_lab.paper.bot.signals.component import Signals, advice_of
 from trading_ops_lab.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
 
 
-class Assembled:
-    """What a bot is made of; its start and its end are `Bot`'s."""
+class Assembly:
+    """The parts of a bot; `Bot` creates the first ones, and starts and stops all of them."""
 
     metrics: BotMetrics
     agent: Agent
@@ -63,12 +66,51 @@ class Assembled:
     _secret: str
 
     async def _take_over(self, failover: Failover) -> None:
-        """Begin where the last leader left off."""
+        """Continue where the last leader stopped."""
         raise NotImplementedError
 
     def _assemble(self) -> None:
+        """Create the components and their supervisor."""
+        self.broker = self._make_broker()
+        self.signals = self._make_signals()
+        self.risk = self._make_risk_guard()
+        self.orders = self._make_orders()
+        self.reconciliation = self._make_reconciliation()
+        self.account_feed = self._make_account_feed()
+        self.heartbeat = self._make_heartbeat()
+        self.broker.pause = self.heartbeat.pause = self.throttle.pause
+        self.run_record = RunRecord(
+            self.metrics,
+            self.store,
+            interval_seconds=self._config.heartbeat_store_seconds,
+            beat_at=lambda: self.heartbeat.beat_at,
+            signal_prices=self.signals.prices_to_store,
+        )
+        components: tuple[Component, ...] = (
+            self.store,
+            self.broker,
+            self.feed,
+            self.signals,
+            self.orders,
+            self.reconciliation,
+            self.risk,
+            self.account_feed,
+            self.heartbeat,
+        )
+        if self.failover is not None:
+            # First, so that it stops last: the lease is renewed while the others stop.
+            components = (self._make_leadership(self.failover), *components)
+        self.supervisor = Supervisor(components)
+        self._watchers = watchers_of(
+            self.metrics,
+            asyncio.get_running_loop(),
+            on=self._config.watchers,
+            progress=[self._progress(component) for component in components],
+        )
+
+    def _make_broker(self) -> Broker:
         config = self._config
-        self.broker = Broker(
+        return Broker(
             self.metrics,
             make_client=lambda: Kraken(
                 address=config.venue_address,
@@ -84,23 +126,34 @@ class Assembled:
             rate_limit=RateLimitCounter(self.metrics, config.api_tier) if config.api_tier else None,
             prepare=kraken_class,
         )
-        self.signals = Signals(
+
+    def _make_signals(self) -> Signals:
+        config = self._config
+        return Signals(
             self.metrics,
             symbols=config.symbols,
             fast=config.fast_samples,
             slow=config.slow_samples,
-            advice=advice_of(config, self.metrics, note=self.book.record_events),
+            advice=advice_of(config, self.metrics, record=self.book.record_events),
             stand_in=config.signals.stand_in,
         )
-        self.risk = guard_of(
-            config,
+
+    def _make_risk_guard(self) -> RiskGuard:
+        return RiskGuard(
             self.metrics,
-            broker=self.broker,
+            limits=self._config.risk,
+            symbols=self._config.symbols,
+            stale_seconds=self._config.stale_seconds,
             book=self.book,
             store=self.store,
             holds=self.agent.holds,
             quotes=self.feed.quotes,
+            minimum=self._minimum_order,
+            balances_at=lambda: self.broker.balances_at,
         )
+
+    def _make_orders(self) -> Orders:
+        config = self._config
         sync = OrderSync(
             self.metrics,
             self.broker,
@@ -108,7 +161,7 @@ class Assembled:
             on_orphan=self._compare_soon,
             lost_seconds=config.lost_order_seconds,
         )
-        self.orders = Orders(
+        return Orders(
             self.metrics,
             bot=config.name,
             symbols=config.symbols,
@@ -120,9 +173,33 @@ class Assembled:
             notional=config.order_notional,
             lifetime_seconds=config.order_lifetime_seconds,
             decided=self.signals.decided_for,
-            stop_percent=stop_percent(config),
+            stop_percent=config.stop_percent,
         )
-        self.reconciliation = Reconciliation(
+
+    def _checks(self) -> tuple[Check, ...]:
+        """Return the checks that every order must pass, in the order in which they run."""
+        return (
+            deny_while("stopping", "the bot is stopping", lambda: self.stopping),
+            deny_while(
+                "not_leader",
+                "another instance leads, or this one's lease is not confirmed",
+                lambda: self.failover is not None and not self.failover.may_submit,
+            ),
+            deny_while(
+                "recovering",
+                "the recovery after the start is not complete",
+                lambda: not self.reconciliation.recovered,
+            ),
+            fresh_quote(self._config.stale_seconds),
+            large_enough,
+            allowed_by_gate(self.agent.gate),
+            deny_while("paper_mode", "the bot is in paper mode", lambda: self.mode.paper),
+            *self.risk.checks,
+        )
+
+    def _make_reconciliation(self) -> Reconciliation:
+        config = self._config
+        return Reconciliation(
             self.metrics,
             broker=self.broker,
             book=self.book,
@@ -136,58 +213,37 @@ class Assembled:
             ),
             interval_seconds=config.reconcile_seconds,
             currencies=self._currencies,
-            downtime_seconds=lambda: self.lifeline.before.age_seconds,
+            downtime_seconds=lambda: self.run_record.previous.age_seconds,
         )
-        self.account_feed = account_feed_of(
-            config,
+
+    def _make_account_feed(self) -> AccountFeed:
+        async def orders(venue_ids: list[str]) -> list[VenueOrder]:
+            return await self.broker.call("QueryOrders", lambda venue: venue.orders(venue_ids))
+
+        return AccountFeed(
             self.metrics,
+            address=self._config.venue_address,
             broker=self.broker,
             book=self.book,
-            listen=self.orders.listen,
-            compare=self._compare_soon,
+            balances=self.broker.funds,
+            rest=Rest(orders=orders, everything=self.orders.listen, compare=self._compare_soon),
+            timeout_seconds=self._config.request_timeout_seconds,
         )
-        self.heartbeat = Heartbeat(
+
+    def _make_heartbeat(self) -> Heartbeat:
+        return Heartbeat(
             self.metrics,
-            symbols=config.symbols,
+            symbols=self._config.symbols,
             feed=self.feed,
             broker=self.broker,
             signals=self.signals,
             orders=self.orders,
             book=self.book,
-            interval_seconds=config.pass_interval_seconds,
-            dead_man_seconds=config.dead_man_seconds,
-        )
-        self.lifeline = Lifeline(
-            self.metrics,
-            self.store,
-            interval_seconds=config.heartbeat_store_seconds,
-            beat_at=lambda: self.heartbeat.beat_at,
-            remembered=self.signals.remembered,
-        )
-        parts: tuple[Component, ...] = (
-            self.store,
-            self.broker,
-            self.feed,
-            self.signals,
-            self.orders,
-            self.reconciliation,
-            self.risk,
-            self.account_feed,
-            self.heartbeat,
-        )
-        if self.failover is not None:
-            # First, so that it ends last: the lease is renewed while the others end.
-            parts = (self._lead(self.failover), *parts)
-        self.broker.pause = self.heartbeat.pause = self.throttle.pause
-        self.supervisor = Supervisor(parts)
-        self._watchers = watchers_of(
-            self.metrics,
-            asyncio.get_running_loop(),
-            on=config.watchers,
-            progress=[_progress(part, config.stuck_seconds, self.supervisor) for part in parts],
+            interval_seconds=self._config.pass_interval_seconds,
+            dead_man_seconds=self._config.dead_man_seconds,
         )
 
-    def _lead(self, failover: Failover) -> Leadership:
+    def _make_leadership(self, failover: Failover) -> Leadership:
         return failover.component(
             self.agent.holds,
             take_over=lambda: self._take_over(failover),
@@ -196,35 +252,28 @@ class Assembled:
             warm_after=self._config.slow_samples,
         )
 
+    def _progress(self, component: Component) -> Progress:
+        return Progress(
+            component=component.name,
+            limit_seconds=self._config.stuck_seconds,
+            marker=lambda: component.last_success_at,
+            has_work=lambda: self.supervisor.running(component.name) and component.has_work,
+        )
+
+    def _minimum_order(self, symbol: str) -> Decimal:
+        try:
+            return self.broker.client.rules(symbol).minimum
+        except (VenueDown, KeyError):
+            return Decimal(0)  # then dust counts as a position, which is the stricter choice
+
     def _compare_soon(self) -> None:
         self.reconciliation.check_soon()
 
-    def _checks(self) -> tuple[Check, ...]:
-        """Return what every order must pass, the plainest reason first."""
-        return (
-            deny_while("stopping", "the bot is stopping", lambda: self.stopping),
-            deny_while(
-                "not_leader",
-                "another instance leads, or this one cannot be sure that it does",
-                lambda: self.failover is not None and not self.failover.may_submit,
-            ),
-            deny_while(
-                "recovering",
-                "the comparison with the venue at the start has not ended well yet",
-                lambda: not self.reconciliation.recovered,
-            ),
-            fresh_quote(self._config.stale_seconds),
-            large_enough,
-            allowed_by_gate(self.agent.gate),
-            deny_while("paper_mode", "the bot is in paper mode", lambda: self.mode.paper),
-            *self.risk.checks,
-        )
-
     def _place_hold(self, hold_id: str, reason: str) -> None:
-        """Halt the bot until a person lifts it; in force at once, and durable when this returns.
+        """Halt the bot until an operator releases the hold; stored when this returns.
 
         Raises:
-            Unavailable: it is in force, and could not be written: the next life would not know it.
+            Unavailable: it is in force and could not be stored; a restart would forget it.
         """
         hold = Hold(
             id=hold_id,
@@ -238,14 +287,5 @@ class Assembled:
             self.agent.holds.lay(hold)
             reached(Failpoint.HOLD_STORED)
         except OSError as error:
-            log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - it is said
+            log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - raised below
             raise Unavailable(f"holds: {hold_id} is not stored: {error}") from error
-
-
-def _progress(part: Component, limit_seconds: float, supervisor: Supervisor) -> Progress:
-    return Progress(
-        component=part.name,
-        limit_seconds=limit_seconds,
-        marker=lambda: part.last_success_at,
-        has_work=lambda: supervisor.running(part.name) and part.has_work,
-    )

@@ -1,4 +1,4 @@
-"""The bot: its start, its end, and what it says of itself."""
+"""The bot: starts, stops and takes over, and reports its health."""
 
 import asyncio
 import os
@@ -17,44 +17,46 @@ from trading_ops.botkit.records.store import STATEMENTS, Store
 from trading_ops.botkit.shutdown import exit_now, run_steps
 from trading_ops.botkit.throttle import Throttle
 from trading_ops.botkit.venue.adapter import ENDPOINTS
+from trading_ops.botkit.venue.balances import FACT, LastGood
 from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import ConfigError, StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.topics.components import COMPONENTS
-from trading_ops_lab.paper.bot.assembly import Assembled
-from trading_ops_lab.paper.bot.brokerage.assembly import remember_balances
+from trading_ops_lab.paper.bot.assembly import Assembly
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops_lab.paper.bot.commands import commands_of
-from trading_ops_lab.paper.bot.config import BotConfig, nonce_dir_of, read_secret, split_address
+from trading_ops_lab.paper.bot.config import (
+    BotConfig,
+    lock_state_dir,
+    nonce_dir_of,
+    read_secret,
+    split_address,
+)
 from trading_ops_lab.paper.bot.drills import drill_commands
 from trading_ops_lab.paper.bot.failover import WATCHING, Failover, failover_of
-from trading_ops_lab.paper.bot.farewell import Farewell
 from trading_ops_lab.paper.bot.feed import Feed
-from trading_ops_lab.paper.bot.folder import take
 from trading_ops_lab.paper.bot.heartbeat import WINDS_PER_TIMEOUT
 from trading_ops_lab.paper.bot.mode import ModeSwitch
 from trading_ops_lab.paper.bot.records.reading import read
-from trading_ops_lab.paper.bot.risk.assembly import stop_percent
-from trading_ops_lab.paper.bot.signals.assembly import sources_of
-from trading_ops_lab.paper.bot.signals.memory import recalled
+from trading_ops_lab.paper.bot.shutdown_sequence import ShutdownSequence
+from trading_ops_lab.paper.bot.signals.component import sources_of
+from trading_ops_lab.paper.bot.signals.prices import recent_prices
 
 log = logs.get(__name__)
 
 DAY_SECONDS = 86_400.0
-TRADES_RETOLD = 200
+TRADES_REPEATED = 200
+"""Trades of earlier runs that are put into the agent's events at the start."""
 
 STAGES = ("store", "signals", "orders")
-"""Components in whose inbox work waits."""
+"""Components with an inbox, for the queue metrics."""
 
 
-class Bot(Assembled):
-    """One bot in one process.
-
-    What it does not know is absent from its metrics, not zero: the venue does not tell its limits.
-    """
+class Bot(Assembly):
+    """One bot in one process. Unknown values are absent from its metrics, not zero."""
 
     def __init__(self, config: BotConfig) -> None:
-        """Read the secrets and take the state folder; nothing is asked yet.
+        """Read the secrets, lock the state folder and create the parts that need no venue.
 
         Raises:
             ConfigError: a secret cannot be read.
@@ -64,7 +66,7 @@ class Bot(Assembled):
         self._config = config
         self.stopping = False
         config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = take(config.state_dir / "lock")
+        self._lock = lock_state_dir(config.state_dir / "lock")
         self._undo = ExitStack()
         self._currencies = {part for symbol in config.symbols for part in symbol.split("/")}
         self.metrics = BotMetrics(
@@ -113,7 +115,7 @@ class Bot(Assembled):
         )
 
     async def start(self) -> None:
-        """Restore what an earlier process left, open the agent's port, start the components.
+        """Restore the state, open the agent's port and start the components.
 
         Raises:
             TradingOpsError: the store cannot be read, or the port is taken.
@@ -126,46 +128,46 @@ class Bot(Assembled):
                 await self._restore()
             self.agent.start()
             self._undo.callback(self.agent.stop)
-            await self._retell_trades()
+            await self._repeat_trades()
             if self.failover is None:
-                await self.lifeline.begin()
+                await self.run_record.begin()
         except TradingOpsError:
             self._undo.close()
             await self.store.close()
             self._lock.close()
             raise
         if self.failover is not None:
-            # What takes long is done ahead of a takeover.
-            self._ahead = asyncio.create_task(asyncio.to_thread(kraken_class), name="ahead")
+            # Slow imports happen before a takeover.
+            self._preparing = asyncio.create_task(asyncio.to_thread(kraken_class), name="prepare")
         self.supervisor.start(*(WATCHING if self.failover else ()))
         self._watchers.start()
         log.info("bot_started", bot=self._config.name, pid=os.getpid())
 
     async def _take_over(self, failover: Failover) -> None:
-        """Begin where the last leader left off; may be called again after it failed.
+        """Continue where the last leader stopped; called again after a failure.
 
         Raises:
-            TradingOpsError: what it left cannot be read.
+            TradingOpsError: the records cannot be read.
         """
-        await self._ahead
+        await self._preparing
         await self._restore()
         await failover.open_nonces(self.store)
-        await self.lifeline.begin()
+        await self.run_record.begin()
         self.supervisor.start()
-        greeting = asyncio.create_task(self._compare_when_up(), name="greeting")
-        self._undo.callback(greeting.cancel)
+        comparing = asyncio.create_task(self._compare_when_up(), name="first-comparison")
+        self._undo.callback(comparing.cancel)
 
     async def _compare_when_up(self) -> None:
-        """Recover as soon as the venue answers, not after the pause of a failed comparison."""
+        """Compare as soon as the venue answers, without the pause after a failed comparison."""
         await self.broker.wait_up()
         self.reconciliation.check_soon()
 
     async def _restore(self) -> None:
         self.book.restore(await self.store.load())
         await self.mode.restore()
-        await remember_balances(self.broker, self.store)
+        await self._restore_balances()
         if self.failover is None or not self.failover.warm:
-            await self._recall_signals()
+            await self._restore_signals()
 
     async def _open_nonces(self) -> Nonces:
         if self.failover is not None:
@@ -185,15 +187,13 @@ class Bot(Assembled):
         return ThreadedDatabase(SqliteDriver(self._config.state_dir / "bot.db"), self.metrics)
 
     async def stop(self) -> tuple[str, ...]:
-        """End in order; return the steps that failed or were late. Bounded, and never raises."""
+        """Shut down gracefully within the deadlines; return the steps that failed. Never raises."""
         began = clock.monotonic()
         self.stopping = True
-        farewell = Farewell(
-            self,
-            stops=stop_percent(self._config) is None,
-            stop_watchers=self._watchers.stop,
+        sequence = ShutdownSequence(
+            self, stops=self._config.stop_percent is None, stop_watchers=self._watchers.stop
         )
-        steps = farewell.steps(self._config.shutdown)
+        steps = sequence.steps(self._config.shutdown)
         missed = await run_steps(self.failover.steps(steps) if self.failover else steps)
         self._close()
         seconds = round(clock.monotonic() - began, 3)
@@ -201,17 +201,17 @@ class Bot(Assembled):
         return missed
 
     async def interrupt(self) -> None:
-        """End the process at once: nothing is sent any more, and the records are closed whole."""
+        """End the process at once: send nothing more, and close the records cleanly."""
         self.stopping = True
         if hasattr(self, "broker"):
             self.broker.stop_sending()
         await exit_now(self.store.close)
 
     async def abandon(self) -> None:
-        """End without a word to the venue: another instance leads, and looks after everything."""
+        """Stop without a request to the venue: another instance leads and manages the orders."""
         self.stopping = True
         self.broker.stop_sending()
-        await self.lifeline.drop()
+        await self.run_record.cancel()
         await self.supervisor.stop()
         await asyncio.to_thread(self._watchers.stop)
         await asyncio.to_thread(self.agent.stop)
@@ -225,7 +225,7 @@ class Bot(Assembled):
         self._lock.close()
 
     def health(self) -> Health:
-        """Return the facts; plain reads, so any thread may ask."""
+        """Return the bot's health; safe to call from any thread."""
         failover = self.failover
         return Health(
             heartbeat_at=self.heartbeat.beat_at or (failover.watched_at if failover else None),
@@ -238,26 +238,37 @@ class Bot(Assembled):
             role=failover.role if failover else None,
         )
 
-    async def _retell_trades(self) -> None:
-        """Keep the latest trades for the reconciler: an earlier life may have died before that."""
-        latest = partial(latest_events, kind=EventKind.TRADE, number=TRADES_RETOLD)
+    async def _repeat_trades(self) -> None:
+        """Put the latest trades into the agent's events: an earlier run may have crashed before."""
+        latest = partial(latest_events, kind=EventKind.TRADE, number=TRADES_REPEATED)
         try:
             found = await asyncio.to_thread(read, self._config, latest)
         except (StoreError, ConfigError) as error:
-            log.warning("trades_not_retold", error=str(error))
+            log.warning("trades_not_repeated", error=str(error))
             return
         for event in reversed(found or []):
             journal_trade(self.agent.events, event)
 
-    async def _recall_signals(self) -> None:
-        """Go on from the prices of an earlier life, if they are young enough."""
-        prices = recalled(
-            await self.lifeline.signals(),
+    async def _restore_signals(self) -> None:
+        """Continue from the prices of an earlier run, if they are recent enough."""
+        prices = recent_prices(
+            await self.run_record.signals(),
             clock.timestamp(),
             within_seconds=self._config.signals_restore_seconds,
         )
         self.signals.resume(prices)
         log.info("signals_recalled", symbols=len(prices))
+
+    async def _restore_balances(self) -> None:
+        """Restore the last known balances, and store them from now on."""
+        try:
+            last = await self.store.fact(FACT, LastGood)
+        except StoreError as error:
+            log.warning("balances_unreadable", error=str(error))
+        else:
+            if last is not None:
+                self.broker.funds.restore(last)
+        self.broker.prober.store_last_good = lambda known: self.store.set_fact(FACT, known)
 
     def _make_agent(self) -> Agent:
         config = self._config

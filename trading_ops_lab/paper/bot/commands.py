@@ -1,4 +1,4 @@
-"""What the bot can be asked to do, beside what every agent can."""
+"""The bot's commands, besides those of every agent."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -24,18 +24,18 @@ from trading_ops_lab.paper.bot.mode import ModeSwitch
 from trading_ops_lab.paper.bot.trading.orders import Orders
 
 RESTART_SECONDS = 8.0
-"""Within which a restarted component must be up."""
+"""How long to wait for a restarted component to be up."""
 
-WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
+OWNER_AND_REASON: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
 
 
 Run = Callable[[Params], Awaitable[str]]
 
-GO_LIVE = WHO_AND_WHY | {"confirm": None}
+GO_LIVE = OWNER_AND_REASON | {"confirm": None}
 
 
 class Parts(Protocol):
-    """The parts that commands are for; they are there once the bot has started."""
+    """The parts that the commands use; they exist once the bot has started."""
 
     book: Book
     broker: Broker
@@ -61,8 +61,8 @@ def commands_of(parts: Parts) -> dict[str, Command]:
     async def resync_nonce(_params: Params) -> str:
         above = await parts.nonces.resync()
         if above is None:
-            raise CommandFailed("this process may not move the key's nonces on: it does not lead")
-        return f"nonces were moved on: the next one is above {above}"
+            raise CommandFailed("the nonces cannot be moved forward: this instance does not lead")
+        return f"nonces were moved forward: the next one is above {above}"
 
     async def cancel_orders(_params: Params) -> str:
         return f"{await parts.orders.cancel_all()} orders were cancelled"
@@ -87,17 +87,18 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         **queue_commands(parts),
         **leadership_commands(parts),
         "reconcile_positions": Command(run=reconcile_positions, deadline_seconds=30.0),
-        "accept_venue": Command(run=accept_venue, required=WHO_AND_WHY, repeatable=False),
+        "accept_venue": Command(run=accept_venue, required=OWNER_AND_REASON, repeatable=False),
     }
     return {
-        name: replace(command, run=in_a_sentence(command.run)) for name, command in offered.items()
+        name: replace(command, run=failing_with_message(command.run))
+        for name, command in offered.items()
     }
 
 
-def in_a_sentence(run: Run) -> Run:
-    """Have it fail with what it says: a venue or a database that is away is no crash of the bot."""
+def failing_with_message(run: Run) -> Run:
+    """Return the command with expected errors as `CommandFailed`: an outage is not a crash."""
 
-    async def told(params: Params) -> str:
+    async def run_command(params: Params) -> str:
         try:
             return await run(params)
         except (CommandFailed, BadRequest):
@@ -105,15 +106,15 @@ def in_a_sentence(run: Run) -> Run:
         except TradingOpsError as error:
             raise CommandFailed(str(error)) from error
 
-    return told
+    return run_command
 
 
 def mode_commands(parts: Parts) -> dict[str, Command]:
     """Return the commands that switch between paper and live."""
 
     async def go_paper(params: Params) -> str:
-        # In force and kept first: what is cancelled may take longer than the command is given.
-        problem = await _try_to_keep(parts.mode, params)
+        # In force and stored first: cancelling may take longer than the command's deadline.
+        problem = await _switch_to_paper(parts.mode, params)
         cancelled = await _try_to_cancel(parts.orders)
         held = {name: one.quantity for name, one in parts.book.positions.items() if one.quantity}
         stays = ", ".join(f"{quantity} of {name}" for name, quantity in held.items()) or "nothing"
@@ -121,20 +122,20 @@ def mode_commands(parts: Parts) -> dict[str, Command]:
             raise CommandFailed(
                 f"{problem}. {cancelled}; as far as this instance knows, {stays} stays open"
             )
-        return f"nothing is sent any more; {cancelled}; {stays} stays open"
+        return f"no orders are sent; {cancelled}; {stays} stays open"
 
     async def go_live(params: Params) -> str:
         await parts.mode.go_live(params["owner"], params["reason"], params["confirm"])
-        return f"orders are sent to the venue again, by the word of {params['owner']}"
+        return f"orders are sent to the venue again, switched by {params['owner']}"
 
     return {
-        "go_paper": Command(run=go_paper, required=WHO_AND_WHY, safe_direction=True),
+        "go_paper": Command(run=go_paper, required=OWNER_AND_REASON, safe_direction=True),
         "go_live": Command(run=go_live, required=GO_LIVE, repeatable=False),
     }
 
 
-async def _try_to_keep(mode: ModeSwitch, params: Params) -> str | None:
-    """Switch to paper, and return what does not keep it: that must not hinder the cancelling."""
+async def _switch_to_paper(mode: ModeSwitch, params: Params) -> str | None:
+    """Switch to paper; return why it could not be stored, or None. Orders are cancelled anyway."""
     try:
         await mode.go_paper(params["owner"], params["reason"])
     except CommandFailed as error:
@@ -143,8 +144,8 @@ async def _try_to_keep(mode: ModeSwitch, params: Params) -> str | None:
 
 
 async def _try_to_cancel(orders: Orders) -> str:
-    """Cancel all but the stops, and say how that went: a venue that is away must not hinder."""
+    """Cancel all orders but the stops; return the result as text, also if the venue is down."""
     try:
         return f"{await orders.cancel_all(stops=False)} orders were cancelled"
     except (Unavailable, VenueRefused) as error:
-        return f"orders could not be cancelled, the dead-man switch is left to do it: {error}"
+        return f"orders could not be cancelled, the dead-man switch will cancel them: {error}"

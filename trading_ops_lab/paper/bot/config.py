@@ -1,9 +1,10 @@
-"""The bot's configuration: one JSON file, checked whole before anything starts."""
+"""The bot's configuration: one JSON file, validated completely before anything starts."""
 
+import fcntl
 import ipaddress
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import msgspec
 
@@ -15,7 +16,7 @@ from trading_ops.botkit.risk.protection import Protection
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.botkit.shutdown import LONGEST_SECONDS, ShutdownSeconds
 from trading_ops.botkit.venue.rate_limit import Tier
-from trading_ops.errors import ConfigError
+from trading_ops.errors import ConfigError, SetupError
 from trading_ops.instrument.watchers import ALL, Watcher
 from trading_ops.redaction import known
 from trading_ops_lab.paper.bot.mode import Mode
@@ -29,7 +30,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Addresses are 127.0.0.1:PORT; paths are files of one token each, but for the folder."""
+    """The keys of the file. Addresses are 127.0.0.1:PORT; each `*_file` contains one token."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
     venue: str
@@ -46,25 +47,25 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Time between the starts of two trading passes."""
 
     dead_man_seconds: Annotated[int, msgspec.Meta(ge=3)] = 15
-    """After which the venue cancels everything unless it is told again; a third is the interval."""
+    """Timeout of the venue's dead-man switch; it is renewed three times within it."""
 
     probe_interval_seconds: Positive = 1.0
     """Time between two probes of the broker's session."""
 
     request_timeout_seconds: Positive = 3.0
-    """For one request to the venue."""
+    """Timeout of one request to the venue."""
 
     api_tier: Tier | None = None
-    """Of the account, `starter`, `intermediate` or `pro` at Kraken: how much of its limit of calls
-    is used is then a metric. The local stack's bot is told `paper`, the paper venue's own measure.
-    None: nobody knows a limit."""
+    """The account's tier, at Kraken `starter`, `intermediate` or `pro`: the used share of its rate
+    limit becomes a metric. The local stack sets `paper`, the paper venue's limit. None: no known
+    limit."""
 
     heartbeat_limit_seconds: Positive = 10.0
-    """Age of the heartbeat from which the bot calls itself failing."""
+    """Age of the heartbeat from which the bot reports itself as failing."""
 
     holds_wait_seconds: Annotated[float, msgspec.Meta(ge=0)] = WAIT_SECONDS
-    """For which no order is sent after a start, until the reconciler has confirmed the holds; 0:
-    for a bot without a reconciler."""
+    """How long orders wait after a start for the reconciler to confirm the holds; 0 for a bot
+    without a reconciler."""
 
     fast_samples: Count = 5
     """Passes in the fast moving average."""
@@ -73,110 +74,139 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Passes in the slow moving average."""
 
     order_notional: Decimal = Decimal(4)
-    """Size of an entry, in the quote currency; below the limit of a position, for prices rise."""
+    """Size of an entry, in the quote currency; keep it below `risk.position_size`: prices rise."""
 
     order_lifetime_seconds: Positive = 5.0
-    """After which an order that was not filled is cancelled and placed anew."""
+    """Age at which an unfilled order is cancelled and placed again."""
 
     stale_seconds: Positive = 10.0
-    """Age of a price from which it is too old to place an order on.
+    """Age from which a price is too old to place an order.
 
-    When the newest price of all symbols is that old, health tells of a silent feed, and passes no
-    longer count as work done.
+    When the newest price of all symbols is that old, the feed is reported as down, and passes no
+    longer count for the heartbeat.
     """
 
     lost_order_seconds: Positive = 15.0
-    """After which an order that was sent, and that the venue does not know, never arrived.
+    """Age from which an order that was sent, and that the venue does not know, counts as lost.
 
-    Longer than a request can be under way: what is given up must not turn up later.
+    Must be longer than a request can take: an order that counts as lost must not appear later.
     """
 
     reconcile_seconds: Positive = 60.0
     """Time between two comparisons of records and venue."""
 
     orphaned_orders: OrphanPolicy = OrphanPolicy.CANCEL
-    """What becomes of an order at the venue that is the bot's and not in its records."""
+    """What to do with an order of this bot at the venue that is not in its records."""
 
     external_trades: ExternalTradePolicy = ExternalTradePolicy.HALT
-    """What becomes of a trade that somebody else made on the account: `halt`, or `adopt` it."""
+    """What to do about a trade that the bot did not order: `halt`, or `adopt` it."""
 
     nonces: Sharing = Sharing.OWNER
-    """Who issues the key's nonces on this machine: this bot alone, or `shared` with other processes
-    that have this setting too, which then wait for each other's requests."""
+    """Who uses the key on this machine: this bot alone, or `shared` with other processes that have
+    this setting too; they wait for each other's requests."""
 
     nonce_dir: Path | None = None
-    """Where nonces are kept, a folder for each key; None: `nonces` beside the state folder. All
-    bots of one key and machine must name the same."""
+    """Folder of the nonces, with a folder for each key; None: `nonces` beside the state folder. All
+    bots with one key on one machine must use the same."""
 
     records: SharedRecords | None = None
-    """Where several instances of the bot have their records: see docs/failover.md. None: in a file
-    in the state folder, for one process."""
+    """The shared database of a bot with standby instances: see docs/failover.md. None: a file in
+    the state folder, for one process."""
 
     instance: Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9_-]{0,62})?$")] = ""
     """This instance's name, as in the registry of targets; empty: the bot's name."""
 
     signals: SignalSettings = SignalSettings()
-    """What decides what to hold, and what stands in for it: see docs/signals.md."""
+    """The source of signals and its fallback: see docs/signals.md."""
 
     events_kept_days: Positive = 90.0
-    """For which events are kept in the records."""
+    """How long events are kept in the records."""
 
     events_kept_number: Count = 500_000
-    """Events that are kept at most, whatever their age."""
+    """Maximum number of events kept, whatever their age."""
 
     log_dir: Path | None = None
     """Folder of the bot's log file; None: standard error. TRADING_OPS_LOG_DIR wins."""
 
     risk: RiskLimits = RiskLimits()
-    """The bot's own limits: see trading_ops/botkit/risk/settings.py and docs/risk.md."""
+    """The risk limits: see trading_ops/botkit/risk/settings.py and docs/risk.md."""
 
     protection: Protection = Protection.STOP_LOSS
-    """What covers an open position while nobody looks: `none`, or a `stop_loss` order."""
+    """What covers an open position while the bot is down: `none`, or a `stop_loss` order."""
 
     mode: Mode = Mode.LIVE
     """`live`: orders go to the configured venue, a paper one or not. `paper`: none is sent."""
 
     watchers: frozenset[Watcher] = ALL
-    """Which of them are on, as a list; an empty one switches all off."""
+    """The enabled watchers, as a list; an empty list disables all."""
 
     stuck_seconds: Positive = 30.0
     """Time without progress from which a component that has work counts as stuck."""
 
     heartbeat_store_seconds: Positive = 30.0
-    """Time between two heartbeats that are written into the records, with the signals' prices."""
+    """Time between two stored heartbeats, with the signals' prices."""
 
     crash_after_seconds: Positive = 300.0
-    """Age of the last heartbeat on record from which `--last-life` calls a life crashed."""
+    """Age of the last stored heartbeat from which `--last-life` reports a crash."""
 
     signals_restore_seconds: Positive = 60.0
-    """Age up to which the signals go on from the prices of an earlier life."""
+    """Maximum age of the stored prices that the signals continue from after a restart."""
 
     shutdown: ShutdownSeconds = ShutdownSeconds()
-    """The deadlines of an ordered end: see trading_ops/botkit/shutdown.py."""
+    """The deadlines of a graceful shutdown: see trading_ops/botkit/shutdown.py."""
 
     trace_memory: bool = True
-    """Whether the agent has that command; nothing is traced until it is asked for."""
+    """Whether the agent offers the command; nothing is traced before it is sent."""
 
     drills: bool = False
-    """Whether the agent has the commands of trading_ops_lab/paper/bot/drills.py, which break this
-    process on purpose. The local stack says so to the bots of its paper venue."""
+    """Whether the agent offers the commands of trading_ops_lab/paper/bot/drills.py, which inject
+    faults into this process. The local stack sets it for the bots of its paper venue."""
+
+    @property
+    def stop_percent(self) -> Decimal | None:
+        """Return the distance of protective stops below the entry in percent, None without them."""
+        return self.risk.stop_percent if self.protection is Protection.STOP_LOSS else None
 
 
 def nonce_dir_of(config: BotConfig) -> Path:
-    """Return where nonces are kept; an instance with standbys has a folder of its own.
+    """Return the folder of the nonces; with standby instances, each has a folder of its own.
 
-    One that is frozen holds its folder, and must not keep the next one from it. That theirs lie
-    above is seen to in the records that they share.
+    A frozen instance keeps its folder locked, which must not block the next leader. The shared
+    records make sure that the next leader's nonces are higher.
     """
     home = config.state_dir if config.records else config.state_dir.parent
     return config.nonce_dir or home / "nonces"
 
 
-def load_config(path: Path) -> BotConfig:
-    """Read and check the file.
+def lock_state_dir(path: Path) -> TextIO:
+    """Lock the state folder for this process; closing the returned file unlocks it.
+
+    Two processes with one state folder would send conflicting nonces and orders.
+
+    Args:
+        path: of the lock file in the folder.
 
     Raises:
-        ConfigError: it is missing or no JSON, or a key is unknown, missing or wrong.
+        SetupError: another process has the lock.
+    """
+    file = path.open("w", encoding="ascii")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise SetupError(
+            f"another bot runs in {path.parent}: records in a file are for one process. Fix: stop"
+            " it, set another state_dir, or run a standby with records in PostgreSQL, see"
+            " docs/failover.md"
+        ) from error
+    return file
+
+
+def load_config(path: Path) -> BotConfig:
+    """Read and validate the file.
+
+    Raises:
+        ConfigError: it is missing or invalid JSON, or a key is unknown, missing or invalid.
     """
     try:
         config = msgspec.json.decode(path.read_bytes(), type=BotConfig, dec_hook=_decode)
@@ -198,7 +228,7 @@ def load_config(path: Path) -> BotConfig:
         raise ConfigError(str(path), "order_notional", "it is not above zero", "write an amount")
     for symbol in config.symbols:
         if symbol.count("/") != 1:
-            raise ConfigError(str(path), "symbols", f"{symbol!r} is no pair", "write BASE/QUOTE")
+            raise ConfigError(str(path), "symbols", f"{symbol!r} is not a pair", "write BASE/QUOTE")
     return config
 
 
@@ -242,14 +272,19 @@ def _check_times(config: BotConfig, path: Path) -> None:
 def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise ValueError(f"expected a path, got {value!r}")  # which msgspec gives its place
+    raise ValueError(f"expected a path, got {value!r}")  # msgspec adds the key
 
 
 def split_address(address: str, *, where: str, key: str) -> tuple[str, int]:
-    """Take HOST:PORT apart.
+    """Split HOST:PORT.
+
+    Args:
+        address: the text.
+        where: the file, for the error message.
+        key: the key, for the error message.
 
     Raises:
-        ConfigError: it is not of that form, or not on this machine.
+        ConfigError: it has another form, or is not a loopback address.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -257,15 +292,15 @@ def split_address(address: str, *, where: str, key: str) -> tuple[str, int]:
     except ValueError:
         good = False
     if not good:
-        raise ConfigError(where, key, f"{address!r} is no local address", "write 127.0.0.1:PORT")
+        raise ConfigError(where, key, f"{address!r} is not a local address", "write 127.0.0.1:PORT")
     return host, int(port)
 
 
 def read_secret(path: Path) -> str:
-    """Return the one token in a file.
+    """Return the token in a file.
 
     Raises:
-        ConfigError: it cannot be read, or is empty.
+        ConfigError: the file cannot be read, or is empty.
     """
     try:
         text = path.read_text(encoding="ascii").strip()

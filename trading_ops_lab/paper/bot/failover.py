@@ -1,4 +1,4 @@
-"""What a bot with standby instances has that a single one has not."""
+"""What a bot with standby instances needs in addition to a single one."""
 
 import asyncio
 import os
@@ -30,28 +30,29 @@ if TYPE_CHECKING:
     from trading_ops.botkit.records.postgresql import PostgresqlDriver
 
 WATCHING = ("feed", "signals", "leadership")
-"""Components of a standby; the others start when it takes over."""
+"""Components of a standby; the others start at the takeover."""
 
 CLOSING = ("components", "store", "watchers", "agent")
-"""Steps of a standby's end: it has left nothing at the venue."""
+"""Shutdown steps of a standby: it has no orders at the venue."""
 
 RELEASE_SECONDS = 1.0
+"""Deadline for the release of the lease."""
 
 CONNECTION_SECONDS = 3.0
-"""For one transaction on the lease or the holds."""
+"""Time limit for one transaction on the lease or the shared holds."""
 
 
-class Why(StrEnum):
-    """Why an instance ends, the first that is true."""
+class Ending(StrEnum):
+    """Why an instance ends; the first cause counts."""
 
-    ASKED = "asked"
-    """A signal asked for it."""
+    REQUESTED = "asked"
+    """A signal requested it."""
 
     REPLACED = "replaced"
     """Another instance leads."""
 
     STEPS_DOWN = "steps_down"
-    """It was told to give its leadership up."""
+    """It was told to release the lease."""
 
 
 class Failover:
@@ -68,19 +69,19 @@ class Failover:
         nonce_dir: Path,
         metrics: BotMetrics,
     ) -> None:
-        """Take where everything is; nothing is asked yet.
+        """Set everything up without a connection.
 
         Args:
             settings: of the shared records.
             bot: the bot's name, the same for all its instances.
             instance: this one's name.
             url: of the database.
-            key: of the API.
-            nonce_dir: of this instance alone.
+            key: the API key.
+            nonce_dir: used by this instance only.
             metrics: of the bot.
 
         Raises:
-            ConfigError: what speaks to PostgreSQL is not installed.
+            ConfigError: the PostgreSQL driver is not installed.
         """
         self._settings = settings
         self._bot = bot
@@ -104,51 +105,54 @@ class Failover:
 
     @property
     def may_submit(self) -> bool:
-        """Say whether an order may be sent now."""
+        """Return whether an order may be sent now."""
         return self.leadership is not None and self.leadership.may_submit
 
     @property
     def permit(self) -> Permit:
-        """Return what is asked before each request to the venue."""
+        """Return the permit that the broker checks before each request to the venue."""
         return permit_while(lambda: self.may_submit)
 
     @property
     def role(self) -> str:
-        """Return what this instance is now, for people; it may be unsure and then is a standby."""
+        """Return `leader` or `standby`; an instance with an unconfirmed lease is a standby."""
         return "leader" if self.may_submit else "standby"
 
     @property
     def watched_at(self) -> float | None:
-        """Return when a standby last looked at the lease, seconds since the epoch."""
+        """Return when a standby last checked the lease, in seconds since the epoch."""
         return self.leadership.watched_at if self.leadership else None
 
     @property
     def warm(self) -> bool:
-        """Say whether the strategy has followed the market for long enough."""
+        """Return whether the strategy has had enough warm-up steps."""
         return self.leadership is not None and self.leadership.warm
 
-    async def why_it_ends(self, end: asyncio.Event) -> Why:
-        """Wait until another instance leads, it is to step down, or the end is asked for.
+    async def wait_for_end(self, end: asyncio.Event) -> Ending:
+        """Wait until another instance leads, this one is to step down, or `end` is set.
 
-        Who was replaced while it ends goes on ending, and so does who is to step down.
+        An instance that is replaced, or told to step down, during its shutdown continues it.
         """
         if self.leadership is None:
-            return Why.ASKED
+            return Ending.REQUESTED
         causes = {
-            Why.ASKED: end,
-            Why.REPLACED: self.leadership.replaced,
-            Why.STEPS_DOWN: self.leadership.stepping_down,
+            Ending.REQUESTED: end,
+            Ending.REPLACED: self.leadership.replaced,
+            Ending.STEPS_DOWN: self.leadership.stepping_down,
         }
-        waits = {why: asyncio.create_task(event.wait(), name=why) for why, event in causes.items()}
+        waits = {
+            ending: asyncio.create_task(event.wait(), name=ending)
+            for ending, event in causes.items()
+        }
         try:
             await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
-            return next(why for why, wait in waits.items() if wait.done())
+            return next(ending for ending, wait in waits.items() if wait.done())
         finally:
             for wait in waits.values():
                 wait.cancel()
 
     def steps(self, steps: Sequence[ShutdownStep]) -> tuple[ShutdownStep, ...]:
-        """Return the steps of an ordered end: a leader's also gives up the lease."""
+        """Return the shutdown steps; those of a leader include the release of the lease."""
         if self.leadership is None or not self.leadership.leading:
             return tuple(step for step in steps if step.name in CLOSING)
         release = ShutdownStep(name="lease", seconds=RELEASE_SECONDS, run=self.lease.release)
@@ -156,14 +160,14 @@ class Failover:
         return (*steps[:after], release, *steps[after:])
 
     def driver(self) -> "PostgresqlDriver":
-        """Return the driver of the records, which writes nothing without the lease."""
+        """Return the driver of the records; the lease fences every transaction."""
         return _driver(self._url, self._bot, lease=self.lease)
 
     def nonces(self, store: Store) -> Nonces:
-        """Return the key's nonces; none is issued before `open_nonces`.
+        """Return the key's nonces; none are issued before `open_nonces`.
 
-        What is reserved is in the records before it is used, so that another instance begins above
-        it; and only the leader may write there, so a process that was replaced gets no more.
+        A reserved ceiling is in the records before it is used, so that another instance starts
+        above it. Only the leader may write there, so a replaced process gets no more nonces.
         """
         return Nonces(
             self._source,
@@ -173,10 +177,10 @@ class Failover:
         )
 
     async def open_nonces(self, store: Store) -> None:
-        """Begin above all that any instance has reserved.
+        """Issue nonces above all that any instance has reserved.
 
         Raises:
-            TradingOpsError: it is not known, or cannot be kept.
+            TradingOpsError: the ceiling cannot be read or stored.
         """
         self._source.open(await store.nonce_ceiling(self._key))
 
@@ -189,7 +193,7 @@ class Failover:
         warm_seconds: float,
         warm_after: int,
     ) -> Leadership:
-        """Return the component, made once."""
+        """Create the leadership component; call it once."""
         self.leadership = Leadership(
             self._metrics,
             lease=self.lease,
@@ -221,10 +225,10 @@ def _driver(url: str, bot: str, *, lease: Lease | None = None) -> "PostgresqlDri
 
 
 def failover_of(config: BotConfig, key: str, metrics: BotMetrics) -> Failover | None:
-    """Return what a bot with shared records needs; None for a single one.
+    """Return the failover of a bot with shared records, or None without them.
 
     Raises:
-        ConfigError: the address of the database cannot be read.
+        ConfigError: the file with the database URL cannot be read.
     """
     if config.records is None:
         return None
@@ -240,13 +244,13 @@ def failover_of(config: BotConfig, key: str, metrics: BotMetrics) -> Failover | 
 
 
 class Parts(Protocol):
-    """What the command is for."""
+    """The part that the command uses."""
 
     failover: Failover | None
 
 
 def leadership_commands(parts: Parts) -> dict[str, Command]:
-    """Return the command by its name."""
+    """Return the commands by name."""
 
     async def failover_bot(_params: Params) -> str:
         if parts.failover is None or parts.failover.leadership is None:
@@ -255,7 +259,7 @@ def leadership_commands(parts: Parts) -> dict[str, Command]:
             standby = await parts.failover.leadership.step_down()
         except (StoreError, Unavailable) as error:
             raise CommandFailed(str(error)) from error
-        return f"the leadership is given up in an ordered end; {standby} watches it"
+        return f"this instance shuts down and releases the lease; {standby} watches it"
 
-    # Done again by a later leader it would take the leadership from that one.
+    # Repeated at a later leader, it would make that one step down too.
     return {"failover_bot": Command(run=failover_bot, repeatable=False)}

@@ -1,17 +1,16 @@
 """Paper or live: whether orders are sent at all.
 
-*Live* means that orders go to the configured venue, whatever that is; beside our paper venue its
-money is play money all the same. *Paper* means that nothing is sent: orders are planned and checked
-as ever, and then denied with the code `paper_mode`, so that it shows what would have been sent.
-They are not filled in simulation: a position that is not at the venue would be a difference at each
-comparison.
+*Live*: orders go to the configured venue; at our paper venue that is still play money. *Paper*: no
+order is sent. Orders are planned and checked as usual and then denied with the code `paper_mode`,
+so that it is visible what would have been sent. Fills are not simulated: a position that is not at
+the venue would show as drift.
 
-Everybody may switch to paper. Only a person switches back, by name and with a confirmation, and
-only where the configuration allows live.
+Any owner may switch to paper. Only a person may switch to live, by name and with a confirmation,
+and only if the configuration allows it.
 
-The word for paper is kept twice: in the records, where the other instances of the bot find it, and
-as a file in the state folder, which needs no records and is on the disk before anything is waited
-for. Whichever of both says paper is believed.
+A switch to paper is stored twice: in the records, for the other instances of the bot, and as a file
+in the state folder, which is on disk before anything is awaited and does not need the records. The
+bot is in paper mode if either of them says so.
 """
 
 import asyncio
@@ -33,18 +32,18 @@ from trading_ops.instrument import BotMetrics
 log = logs.get(__name__)
 
 FACT = "mode"
-"""The name of what is kept in the records."""
+"""The name of the fact in the records."""
 
 FILE = "paper.json"
-"""In the state folder, as long as the last word on this instance is paper."""
+"""In the state folder, while the last switch at this instance was to paper."""
 
 STORE_SECONDS = 3.0
-"""For the records to take the word: orders are still to be cancelled within the same deadline."""
+"""Time limit for the records: orders must still be cancelled within the command's deadline."""
 
 MACHINES = frozenset(
     {"reconciler", "agent", "bot", "risk", "recovery", "leadership", "supervisor", "automation"}
 )
-"""Owners that are no persons."""
+"""Owners that are not people."""
 
 
 class Mode(StrEnum):
@@ -54,53 +53,54 @@ class Mode(StrEnum):
     LIVE = "live"
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """The last word on the mode, and whose it was."""
+class ModeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The last switch of the mode."""
 
     mode: Mode
     owner: str
     reason: str
     at: float
+    """Seconds since the epoch."""
 
 
-class Marker:
-    """The word for paper as a file; that it is there is enough, whatever can be read in it."""
+class PaperFile:
+    """The switch to paper as a file; its existence counts, even if it is unreadable."""
 
     def __init__(self, path: Path) -> None:
-        """Take where it is laid; its folder exists."""
+        """Use this path; its folder exists."""
         self.path = path
 
-    def lay(self, said: Said) -> None:
-        """Keep the word; when this returns, it is on the disk.
+    def write(self, record: ModeRecord) -> None:
+        """Store the switch; it is on disk when this returns.
 
         Raises:
             OSError: it could not be stored.
         """
-        write_json(self.path, msgspec.to_builtins(said))
+        write_json(self.path, msgspec.to_builtins(record))
 
-    def read(self) -> Said | None:
-        """Return the word, or None when there is none; one that cannot be read is one."""
+    def read(self) -> ModeRecord | None:
+        """Return the switch, or None without a file; an unreadable file means paper."""
         try:
-            said = msgspec.json.decode(self.path.read_bytes(), type=Said)
+            record = msgspec.json.decode(self.path.read_bytes(), type=ModeRecord)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             log.error("mode_unreadable", file=str(self.path), error=str(error))  # noqa: TRY400
-            return Said(mode=Mode.PAPER, owner="", reason=str(error), at=0.0)
-        return msgspec.structs.replace(said, mode=Mode.PAPER)
+            return ModeRecord(mode=Mode.PAPER, owner="", reason=str(error), at=0.0)
+        return msgspec.structs.replace(record, mode=Mode.PAPER)
 
     def remove(self) -> None:
-        """Forget the word; when this returns, a restart does not find it.
+        """Remove the file; it is gone from disk when this returns.
 
         Raises:
-            OSError: it may still be there.
+            OSError: it may still exist.
         """
         self.path.unlink(missing_ok=True)
         durable.sync(self.path.parent)
 
 
 class ModeSwitch:
-    """The mode in force: the more cautious of the configured one and the last word on it."""
+    """The mode in force: the more cautious of the configured mode and the last switch."""
 
     def __init__(
         self,
@@ -112,64 +112,70 @@ class ModeSwitch:
         *,
         state_dir: Path,
     ) -> None:
-        """Begin in paper until it is known; see `restore`."""
+        """Start in paper mode; see `restore`.
+
+        Args:
+            bot: its name, the confirmation of a switch to live.
+            configured: the mode of the configuration.
+            metrics: of the bot.
+            store: the records.
+            book: records the event of a switch.
+            state_dir: folder of the paper file.
+        """
         self._bot = bot
         self._configured = configured
         self._metrics = metrics
         self._store = store
         self._book = book
-        self._marker = Marker(state_dir / FILE)
-        self._said: Said | None = None
-        self._papers = 0
+        self._file = PaperFile(state_dir / FILE)
+        self._paper: ModeRecord | None = None
+        self._paper_switches = 0
         self.mode = Mode.PAPER
 
     @property
     def paper(self) -> bool:
-        """Say whether nothing may be sent."""
+        """Return whether no order may be sent."""
         return self.mode is Mode.PAPER
 
     async def restore(self) -> None:
-        """Take up what was said before; a word that cannot be read means paper.
-
-        Also after a takeover, so that what was said to this process meanwhile counts as well.
-        """
+        """Restore the last switch, at the start and after a takeover; unreadable means paper."""
         try:
-            stored = await self._store.fact(FACT, Said)
+            stored = await self._store.fact(FACT, ModeRecord)
         except StoreError as error:
-            log.error("mode_unreadable", error=str(error))  # noqa: TRY400 - it is said
-            stored = Said(mode=Mode.PAPER, owner="", reason=str(error), at=0.0)
-        # Looked at after the wait: paper may have been said during it.
-        here = self._said or self._marker.read()
+            log.error("mode_unreadable", error=str(error))  # noqa: TRY400 - the message says it
+            stored = ModeRecord(mode=Mode.PAPER, owner="", reason=str(error), at=0.0)
+        # Read after the await: this instance may have been switched to paper meanwhile.
+        here = self._paper or self._file.read()
         there = stored is not None and stored.mode is Mode.PAPER
         paper = self._configured is Mode.PAPER or here is not None or there
         self._enter(Mode.PAPER if paper else Mode.LIVE)
         if here is not None and not there:
-            await self._put_down(here)
+            await self._try_to_store(here)
 
     def enter_paper(self, owner: str, reason: str) -> str | None:
-        """Send nothing from now on, over a restart too; waits for nothing but the disk.
+        """Send no order from now on, across restarts; blocks for the disk only.
 
         Returns:
             Why a restart could forget it, or None.
         """
-        self._papers += 1
-        self._said = Said(mode=Mode.PAPER, owner=owner, reason=reason, at=clock.timestamp())
+        self._paper_switches += 1
+        self._paper = ModeRecord(mode=Mode.PAPER, owner=owner, reason=reason, at=clock.timestamp())
         self._enter(Mode.PAPER)
         try:
-            self._marker.lay(self._said)
+            self._file.write(self._paper)
         except OSError as error:
-            log.error("mode_not_stored", error=str(error))  # noqa: TRY400 - it is said
-            return f"{self._marker.path} could not be written: {error}"
+            log.error("mode_not_stored", error=str(error))  # noqa: TRY400 - the message says it
+            return f"{self._file.path} could not be written: {error}"
         return None
 
     async def go_paper(self, owner: str, reason: str) -> None:
-        """Send nothing from now on; in force, and on the disk, before anything is waited for.
+        """Send no order from now on; in force and on disk before anything is awaited.
 
         Raises:
-            CommandFailed: it is in force, and the message says what does not keep it.
+            CommandFailed: paper is in force, and the message says where it could not be stored.
         """
         no_file = self.enter_paper(owner, reason)
-        no_records = await self._try_to_keep(owner, reason)
+        no_records = await self._store_paper(owner, reason)
         if no_file and no_records:
             raise CommandFailed(
                 f"paper is in force, but a restart would forget it: {no_file}; {no_records}"
@@ -178,19 +184,24 @@ class ModeSwitch:
             raise CommandFailed(f"paper is in force, but only the records keep it: {no_file}")
         if no_records:
             raise CommandFailed(
-                "paper is in force on this instance, over a restart too, but it is not in the"
-                f" records, so that no other instance knows: {no_records}"
+                "paper is in force on this instance, across restarts too, but it is not in the"
+                f" records, so that other instances do not know it: {no_records}"
             )
 
     async def go_live(self, owner: str, reason: str, confirm: str) -> None:
         """Send orders from now on; stored before it is in force.
 
+        Args:
+            owner: a person.
+            reason: why.
+            confirm: must be the bot's name.
+
         Raises:
-            CommandFailed: nobody may say so here, paper was said meanwhile, or it could not be
-                stored; the mode stays.
+            CommandFailed: it is not allowed, the bot was switched to paper meanwhile, or it could
+                not be stored; the mode is unchanged.
         """
         if owner.strip().casefold() in MACHINES or not owner.strip():
-            raise CommandFailed(f"{owner!r} is no person: only a person switches to live")
+            raise CommandFailed(f"{owner!r} is not a person: only a person switches to live")
         if confirm != self._bot:
             raise CommandFailed(
                 f"not confirmed: params.confirm must be the bot's name, {self._bot}"
@@ -198,21 +209,23 @@ class ModeSwitch:
         if self._configured is Mode.PAPER:
             raise CommandFailed("the configuration says paper: change `mode` there, and restart")
         try:
-            await self._take_up_live(owner, reason)
+            await self._switch_to_live(owner, reason)
         except (StoreError, Unavailable, OSError, CommandFailed) as error:
             if self.paper:
-                said = Said(mode=Mode.PAPER, owner=owner, reason=str(error), at=clock.timestamp())
-                await self._put_down(self._said or self._marker.read() or said)
-            raise CommandFailed(f"{self.mode.value} stays: {error}") from error
+                failed = ModeRecord(
+                    mode=Mode.PAPER, owner=owner, reason=str(error), at=clock.timestamp()
+                )
+                await self._try_to_store(self._paper or self._file.read() or failed)
+            raise CommandFailed(f"the mode stays {self.mode.value}: {error}") from error
 
-    async def _take_up_live(self, owner: str, reason: str) -> None:
-        papers = self._papers
-        await self._keep(Mode.LIVE, owner, reason)
-        # From here on nothing is waited for: paper may be said again only when live is in force.
-        if self._papers != papers:
-            raise CommandFailed("paper was said meanwhile; look again, and say live once more")
-        self._marker.remove()
-        self._said = None
+    async def _switch_to_live(self, owner: str, reason: str) -> None:
+        switches = self._paper_switches
+        await self._store_mode(Mode.LIVE, owner, reason)
+        # Nothing is awaited from here on: a later switch to paper comes after live is in force.
+        if self._paper_switches != switches:
+            raise CommandFailed("the bot was switched to paper meanwhile: check why, then repeat")
+        self._file.remove()
+        self._paper = None
         self._enter(Mode.LIVE)
 
     def _enter(self, mode: Mode) -> None:
@@ -221,26 +234,27 @@ class ModeSwitch:
         self.mode = mode
         self._metrics.mode(mode.value)
 
-    async def _keep(self, mode: Mode, owner: str, reason: str) -> None:
+    async def _store_mode(self, mode: Mode, owner: str, reason: str) -> None:
         now = clock.timestamp()
-        await self._store.set_fact(FACT, Said(mode=mode, owner=owner, reason=reason, at=now))
-        told = {"mode": mode.value, "owner": owner, "reason": reason}
-        await self._book.record_events(Event(at=now, kind=EventKind.RISK, code="mode", detail=told))
+        await self._store.set_fact(FACT, ModeRecord(mode=mode, owner=owner, reason=reason, at=now))
+        detail = {"mode": mode.value, "owner": owner, "reason": reason}
+        event = Event(at=now, kind=EventKind.RISK, code="mode", detail=detail)
+        await self._book.record_events(event)
 
-    async def _try_to_keep(self, owner: str, reason: str) -> str | None:
-        """Keep the word for paper in the records; return why they did not take it."""
+    async def _store_paper(self, owner: str, reason: str) -> str | None:
+        """Store the switch to paper in the records; return why that failed, or None."""
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                await self._keep(Mode.PAPER, owner, reason)
+                await self._store_mode(Mode.PAPER, owner, reason)
         except TimeoutError:
-            return f"the records did not take it within {STORE_SECONDS:g} s"
+            return f"the records were not written within {STORE_SECONDS:g} s"
         except (StoreError, Unavailable) as error:
             return str(error)
         return None
 
-    async def _put_down(self, said: Said) -> None:
-        """Have the records say what is in force here, for the other instances; or log it."""
+    async def _try_to_store(self, record: ModeRecord) -> None:
+        """Write the mode in force to the records, for the other instances; log a failure."""
         try:
-            await self._store.set_fact(FACT, said)
+            await self._store.set_fact(FACT, record)
         except (StoreError, Unavailable) as error:
-            log.error("mode_not_stored", error=str(error))  # noqa: TRY400 - it is said
+            log.error("mode_not_stored", error=str(error))  # noqa: TRY400 - the message says it

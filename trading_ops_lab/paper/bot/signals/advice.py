@@ -1,4 +1,4 @@
-"""The model beside the strategy: whose word a pass goes by, and what is told of that."""
+"""The model beside the strategy: which of them decides, and the events about that."""
 
 import asyncio
 import contextlib
@@ -9,57 +9,96 @@ from trading_ops.botkit.records.events import Event, EventKind
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.signals.asker import Asker
-from trading_ops_lab.paper.bot.signals.choice import Choice
 from trading_ops_lab.paper.bot.signals.settings import SignalSettings
 from trading_ops_lab.paper.bot.signals.source import Market, Signal, Source
 from trading_ops_lab.paper.bot.signals.validation import usable
 
 log = logs.get(__name__)
 
-MOST_NOTES = 100
-"""Changes that wait to be stored; while the records are down, more are only logged."""
+MAX_PENDING = 100
+"""Events that wait to be stored; while the records are down, more are only logged."""
 
-AGAIN_SECONDS = 2.0
+RETRY_SECONDS = 2.0
+"""Pause before an event that could not be stored is tried again."""
 
-Note = Callable[[Event], Awaitable[None]]
+RecordEvent = Callable[[Event], Awaitable[None]]
+
+
+class Decider:
+    """Whether the model decides: it loses that at once, and regains it after good rounds.
+
+    The fallback decides at the start, until the model has answered enough rounds well.
+    """
+
+    def __init__(self, recover_after: int) -> None:
+        """Set the number of good rounds in a row after which the model decides."""
+        self._recover_after = recover_after
+        self.model_decides = False
+
+    def update(self, *, usable: bool, good_rounds: int) -> bool:
+        """Evaluate one pass; return whether the decider changed.
+
+        Args:
+            usable: whether there is a usable signal for each symbol.
+            good_rounds: rounds in a row that the model answered completely and validly.
+        """
+        before = self.model_decides
+        if self.model_decides:
+            # One bad answer changes nothing while the previous signal is still usable.
+            self.model_decides = usable
+        else:
+            self.model_decides = usable and good_rounds >= self._recover_after
+        return self.model_decides is not before
 
 
 class Advice:
-    """One pass after the other: the model's latest usable signals, or none."""
+    """The model's latest usable signals in each pass, or none."""
 
     def __init__(
-        self, source: Source, metrics: BotMetrics, settings: SignalSettings, *, note: Note
+        self,
+        source: Source,
+        metrics: BotMetrics,
+        settings: SignalSettings,
+        *,
+        record: RecordEvent,
     ) -> None:
-        """Take the model, and what keeps events."""
+        """Set up the model; `run` starts it.
+
+        Args:
+            source: the model.
+            metrics: of the bot.
+            settings: of the signals.
+            record: stores an event.
+        """
         self._source = source
         self._metrics = metrics
         self._settings = settings
-        self._note = note
-        self._notes: asyncio.Queue[Event] = asyncio.Queue(MOST_NOTES)
+        self._record = record
+        self._pending: asyncio.Queue[Event] = asyncio.Queue(MAX_PENDING)
         self._why = ""
         self._otherwise = "fallback" if settings.stand_in else "nobody"
-        self._begin()
+        self._start_over()
         if settings.stand_in:
             metrics.fallback_active(active=True)
 
     @property
     def detail(self) -> str:
-        """Say who decides, in a few words for people."""
-        if self._choice.model_decides:
+        """Return who decides and why, as text."""
+        if self._decider.model_decides:
             return f"the {self._source.name} decides"
-        why = self._asker.problem or self._why or "the model proves itself"
-        who = "the fallback" if self._settings.stand_in else "nobody"
+        why = self._asker.problem or self._why or "the model has not answered enough rounds yet"
+        who = "the fallback" if self._settings.stand_in else "no source"
         return f"{who} decides: {why}"
 
     async def signals(self, markets: Mapping[str, Market]) -> Mapping[str, Signal] | None:
-        """Return the model's signals to go by, or None when it does not decide.
+        """Return the model's signals, or None when it does not decide.
 
-        Waits no longer than the budget, and not at all while the model does not decide.
+        Waits at most the configured budget, and not at all while the model does not decide.
         """
         if not markets:
             return None
         answered = self._asker.offer(markets)
-        if self._choice.model_decides:
+        if self._decider.model_decides:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.budget_seconds):
                     await answered.wait()
@@ -71,9 +110,9 @@ class Advice:
             if signal is not None and usable(signal, now=now, maximum_age=age)
         }
         whole = len(found) == len(markets)
-        if self._choice.judge(usable=whole, good_rounds=self._asker.good_rounds):
-            self._tell()
-        if self._choice.model_decides:
+        if self._decider.update(usable=whole, good_rounds=self._asker.good_rounds):
+            self._report_change()
+        if self._decider.model_decides:
             return found
         if self._settings.stand_in:
             for _ in markets:
@@ -81,8 +120,8 @@ class Advice:
         return None
 
     async def run(self) -> None:
-        """Ask the model, and store what is told, until cancelled; then the model is ended."""
-        tasks = [asyncio.create_task(self._asker.run()), asyncio.create_task(self._keep_notes())]
+        """Ask the model and store the events until cancelled; then the model is stopped."""
+        tasks = [asyncio.create_task(self._asker.run()), asyncio.create_task(self._store_events())]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -90,20 +129,20 @@ class Advice:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def forget(self) -> None:
-        """Begin anew: the model must prove itself again."""
-        if self._choice.model_decides:
-            self._choice.model_decides = False
+    def reset(self) -> None:
+        """Start over: the model decides only after enough good rounds."""
+        if self._decider.model_decides:
+            self._decider.model_decides = False
             self._asker.problem = "the signals were restarted"
-            self._tell()
-        self._begin()
+            self._report_change()
+        self._start_over()
 
-    def _begin(self) -> None:
-        self._choice = Choice(self._settings.recover_after)
+    def _start_over(self) -> None:
+        self._decider = Decider(self._settings.recover_after)
         self._asker = Asker(self._source, self._metrics, self._settings)
 
-    def _tell(self) -> None:
-        decides = self._choice.model_decides
+    def _report_change(self) -> None:
+        decides = self._decider.model_decides
         if self._settings.stand_in:
             self._metrics.fallback_active(active=not decides)
         problem = "" if decides else self._asker.problem or "its signals are too old"
@@ -118,17 +157,17 @@ class Advice:
             detail={"source": self._source.name, "problem": problem},
         )
         with contextlib.suppress(asyncio.QueueFull):
-            self._notes.put_nowait(event)
+            self._pending.put_nowait(event)
 
-    async def _keep_notes(self) -> None:
-        """Store what is told, however long the records are away: a pass must not wait for it."""
+    async def _store_events(self) -> None:
+        """Store events in the background, so that no pass waits while the records are down."""
         while True:
-            event = await self._notes.get()
+            event = await self._pending.get()
             while True:
                 try:
-                    await self._note(event)
+                    await self._record(event)
                 except TradingOpsError as error:
                     log.info("signal_event_waits", error=str(error))
-                    await asyncio.sleep(AGAIN_SECONDS)
+                    await asyncio.sleep(RETRY_SECONDS)
                 else:
                     break

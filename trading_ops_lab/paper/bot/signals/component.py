@@ -1,4 +1,4 @@
-"""The signals component: what to hold, by the strategy or by a model that it stands in for."""
+"""The signals component: the target positions, from the strategy or from a model."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,21 +10,39 @@ from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.stage import Stage
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.signals.advice import Advice
-from trading_ops_lab.paper.bot.signals.memory import Remembered, remember
+from trading_ops_lab.paper.bot.config import BotConfig
+from trading_ops_lab.paper.bot.signals.advice import Advice, RecordEvent
+from trading_ops_lab.paper.bot.signals.model import MODEL, ModelProcess
+from trading_ops_lab.paper.bot.signals.prices import SignalPrices, prices_to_store
+from trading_ops_lab.paper.bot.signals.settings import Deciding, SignalSettings
 from trading_ops_lab.paper.bot.signals.source import Market, Signal
 from trading_ops_lab.paper.bot.trading.strategy import Cross, Target
 
 SOURCE = "moving_averages"
-"""What metrics call the strategy."""
+"""The strategy's name in metrics."""
+
+
+def sources_of(settings: SignalSettings) -> list[str]:
+    """Return the names of the signal sources in metrics."""
+    if settings.source is not Deciding.MODEL:
+        return [SOURCE]
+    return [SOURCE, MODEL] if settings.stand_in else [MODEL]
+
+
+def advice_of(config: BotConfig, metrics: BotMetrics, *, record: RecordEvent) -> Advice | None:
+    """Return the model beside the strategy, or None without one."""
+    if config.signals.source is not Deciding.MODEL:
+        return None
+    source = ModelProcess(config.state_dir, seed=config.signals.seed)
+    return Advice(source, metrics, config.signals, record=record)
 
 
 class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
-    """Feeds each symbol's middle price to its strategy, once a pass, and asks the model if any.
+    """Feeds each symbol's mid price to its strategy once a pass, and asks the model if any.
 
-    A pass is one signal of the strategy in the metrics: ok when there is a target for each symbol,
-    skipped while too few prices were seen or the breaker is open. Without a model metrics have no
-    word on whether a fallback decides, and where the strategy does not stand in none on it.
+    In the metrics a pass is one signal of the strategy: ok when there is a target for each symbol,
+    skipped while there are too few prices or the breaker is open. Without a model there is no
+    metric of the fallback; without `stand_in` there is none of the strategy.
     """
 
     def __init__(
@@ -37,32 +55,33 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         advice: Advice | None = None,
         stand_in: bool = True,
     ) -> None:
-        """Take the symbols, the lengths of the averages in passes, and the model.
+        """Set up the strategies.
 
         Args:
             metrics: of the bot.
-            symbols: that are traded.
-            fast: passes in the fast average.
-            slow: passes in the slow one.
-            advice: the model's; None: the strategy decides.
-            stand_in: whether the strategy decides while the model does not; else nobody does.
+            symbols: the traded symbols.
+            fast: passes in the fast moving average.
+            slow: passes in the slow moving average.
+            advice: of the model; None: the strategy decides.
+            stand_in: whether the strategy decides while the model does not; otherwise the bot
+                keeps its positions.
         """
         self._advice = advice
         self._stands_in = stand_in or advice is None
         super().__init__("signals", metrics)
         self.decided: dict[str, Signal] = {}
-        """What the latest pass went by, for each symbol that had a target."""
+        """The signal behind each target of the latest pass, by symbol."""
 
         self._symbols = symbols
         self._lengths = fast, slow
-        self._crosses = self._anew()
+        self._crosses = self._new_crosses()
         self._seen_at = 0.0
 
     async def ask(self, asked: Mapping[str, Quote], *, within: float) -> dict[str, Target]:
-        """Have the targets computed, and record how that went.
+        """Return the targets, and record the outcome in the metrics.
 
         Raises:
-            Unavailable: they were not.
+            Unavailable: they could not be computed.
         """
         began = clock.monotonic()
         breaker = self.breaker
@@ -95,18 +114,18 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         return targets | {symbol: signal.target for symbol, signal in self.decided.items()}
 
     def decided_for(self, symbol: str) -> Signal | None:
-        """Return what the latest pass went by for a symbol."""
+        """Return the signal behind the latest target of a symbol."""
         return self.decided.get(symbol)
 
     async def run(self) -> None:
-        """Work on what is asked; beside it the model is asked."""
+        """Process passes and ask the model, until cancelled."""
         if self._advice is None:
             await super().run()
             return
         advising = asyncio.create_task(self._advice.run(), name="advice")
         working = asyncio.create_task(super().run(), name="signals-work")
         try:
-            # Neither ends by itself; a bug in one must not leave half of them.
+            # Neither ends without an error; then the other one is stopped too.
             await asyncio.wait({advising, working}, return_when=asyncio.FIRST_EXCEPTION)
             for task in (advising, working):
                 if task.done():
@@ -117,15 +136,15 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
             await asyncio.gather(advising, working, return_exceptions=True)
 
     async def close(self) -> None:
-        """Forget the prices: a restarted strategy trusts none that it did not see."""
+        """Discard the prices: a restarted strategy uses only prices that it has seen."""
         await super().close()
-        self._crosses = self._anew()
+        self._crosses = self._new_crosses()
         self.decided = {}
         if self._advice is not None:
-            self._advice.forget()
+            self._advice.reset()
 
     async def _decide(self, targets: Mapping[str, Target]) -> dict[str, Signal]:
-        """Return the signals to go by: the model's, or the strategy's as such."""
+        """Return the model's signals, or the strategy's if the model does not decide."""
         ready = [symbol for symbol, target in targets.items() if target is not Target.UNKNOWN]
         if self._advice is not None:
             markets = {
@@ -152,14 +171,16 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         if self._advice is not None and self.breaker.closed:
             self.detail = self._advice.detail
 
-    def remembered(self) -> Remembered:
-        """Return what the next life must know to go on."""
-        return remember(self._seen_at, {name: one.prices for name, one in self._crosses.items()})
+    def prices_to_store(self) -> SignalPrices:
+        """Return the prices that the next run needs to continue."""
+        return prices_to_store(
+            self._seen_at, {name: one.prices for name, one in self._crosses.items()}
+        )
 
     def resume(self, prices: Mapping[str, Sequence[Decimal]]) -> None:
-        """Go on from an earlier life's prices; those of other symbols are left out."""
+        """Continue from the prices of an earlier run; other symbols are ignored."""
         for symbol, cross in self._crosses.items():
             cross.resume(prices.get(symbol, ()))
 
-    def _anew(self) -> dict[str, Cross]:
+    def _new_crosses(self) -> dict[str, Cross]:
         return {symbol: Cross(*self._lengths) for symbol in self._symbols}

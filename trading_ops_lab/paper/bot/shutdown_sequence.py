@@ -1,4 +1,4 @@
-"""The steps of a bot's ordered end, in their order."""
+"""The steps of a graceful shutdown, in the order in which they run."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,53 +14,55 @@ from trading_ops.botkit.risk.protection import without_stops
 from trading_ops.botkit.shutdown import ShutdownSeconds, ShutdownStep
 from trading_ops.botkit.supervisor import Supervisor
 from trading_ops_lab.paper.bot.heartbeat import Heartbeat
-from trading_ops_lab.paper.bot.lifeline import Lifeline
+from trading_ops_lab.paper.bot.run_record import RunRecord
 from trading_ops_lab.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
 
 
 class Parts(Protocol):
-    """What is ended; no pass is submitted from any more when this begins."""
+    """The parts to stop; the bot submits nothing any more when the sequence starts."""
 
     agent: Agent
     book: Book
     heartbeat: Heartbeat
-    lifeline: Lifeline
+    run_record: RunRecord
     orders: Orders
     reconciliation: Reconciliation
     supervisor: Supervisor
 
 
-class Farewell:
-    """Leaves nothing at the venue that nobody looks after, then closes everything."""
+class ShutdownSequence:
+    """Leaves no unattended order at the venue, then stops everything."""
 
     def __init__(self, parts: Parts, *, stops: bool, stop_watchers: Callable[[], None]) -> None:
-        """Take what is ended.
+        """Set up the sequence.
 
         Args:
             parts: of the bot.
-            stops: whether orders that cover a position are cancelled too; else they go on covering
-                it, and the switch that would cancel them is put away.
-            stop_watchers: waits for their threads.
+            stops: whether to cancel protective stop orders too. Otherwise they keep covering the
+                position, and the dead-man switch that would cancel them is disarmed.
+            stop_watchers: stops the watchers, and waits for their threads.
         """
         self._parts = parts
         self._stops = stops
         self._stop_watchers = stop_watchers
 
     def steps(self, within: ShutdownSeconds) -> tuple[ShutdownStep, ...]:
-        """Return them with their deadlines."""
+        """Return the steps with their deadlines."""
         stop = self._parts.supervisor.stop
         others = [name for name in self._parts.supervisor.components if name != "store"]
-        last = self._compare
         return (
             ShutdownStep(name="passes", seconds=within.passes, run=lambda: stop("heartbeat")),
             ShutdownStep(name="orders", seconds=within.orders, run=self._cancel),
             ShutdownStep(
-                name="comparison", seconds=within.comparison, run=last, skip_after_failure=True
+                name="comparison",
+                seconds=within.comparison,
+                run=self._compare,
+                skip_after_failure=True,
             ),
             ShutdownStep(name="switch", seconds=within.switch, run=self._disarm),
-            ShutdownStep(name="mark", seconds=within.mark, run=self._mark),
+            ShutdownStep(name="mark", seconds=within.mark, run=self._record_end),
             ShutdownStep(name="components", seconds=within.components, run=lambda: stop(*others)),
             ShutdownStep(name="store", seconds=within.store, run=lambda: stop("store")),
             ShutdownStep(
@@ -77,7 +79,7 @@ class Farewell:
 
     @property
     def _open(self) -> int:
-        """Return of how many orders it is not known that they ended."""
+        """Return the number of orders that may still be open."""
         orders = self._parts.book.open_orders()
         return len(orders if self._stops else without_stops(orders))
 
@@ -87,7 +89,7 @@ class Farewell:
         log.info("orders_cancelled", count=count)
         reached(Failpoint.ORDERS_CANCELLED)
         if self._open:
-            raise Unavailable(f"of {self._open} orders it is not known that they ended")
+            raise Unavailable(f"{self._open} orders may still be open")
 
     async def _compare(self) -> None:
         if self._parts.reconciliation.recovered:
@@ -99,5 +101,5 @@ class Farewell:
         await self._parts.heartbeat.disarm()
         reached(Failpoint.DEADMAN_DISARMED)
 
-    async def _mark(self) -> None:
-        await self._parts.lifeline.end(left_open=self._open)
+    async def _record_end(self) -> None:
+        await self._parts.run_record.end(left_open=self._open)

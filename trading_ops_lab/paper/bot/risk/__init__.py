@@ -1,1 +1,0 @@
-"""Risk: limits before every order and between orders, and what covers an open position."""
