@@ -1,9 +1,11 @@
 """The state tells which incidents are not as before: as few as may be, for each is looked at."""
 
+from datetime import datetime, timedelta
+
 from sqlalchemy import Connection
 
 from tests.builders import NOW, make_alert
-from trading_ops.domain.decision import Escalate, GlobalLimits, Pause, Reason
+from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Pause, Reason
 from trading_ops.reconciler.state import State, read_state
 from trading_ops.store import events, incidents, pauses
 
@@ -11,6 +13,43 @@ from trading_ops.store import events, incidents, pauses
 def read(connection: Connection, former: State | None = None) -> State:
     events.write(connection, b"")
     return read_state(connection, limits=GlobalLimits(), now=NOW, former=former)
+
+
+def test_what_was_closed_is_known_as_if_all_were_read_again(connection: Connection) -> None:
+    """Known before or opened and closed in between; what is too long ago is forgotten."""
+    limits = GlobalLimits()
+
+    def both(former: State | None, now: datetime) -> State:
+        events.write(connection, b"")
+        again = read_state(connection, limits=limits, now=now, former=former)
+        assert again.closed == read_state(connection, limits=limits, now=now).closed
+        return again
+
+    def opened(*keys: str) -> None:
+        sightings = [
+            incidents.Sighting(alert=make_alert(fingerprint=key), target="alpha") for key in keys
+        ]
+        incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
+
+    def closed(key: str, now: datetime) -> None:
+        (one,) = (one for one in incidents.open_ones(connection) if one.fingerprint == key)
+        incidents.close(connection, one.id, Close(reason=Reason.RECOVERED), now=now)
+
+    opened("a", "b", "c")
+    state = both(None, NOW)
+    assert state.closed == ()
+    closed("b", NOW)
+    state = both(state, NOW)
+    later = NOW + limits.storm_quiet / 2
+    opened("d")
+    closed("d", later)
+    closed("a", later + timedelta(seconds=1))
+    state = both(state, later)
+    assert [one.fingerprint for one in state.closed] == ["b", "d", "a"]
+    opened("e")
+    state = both(state, NOW + limits.storm_quiet)
+    assert [one.fingerprint for one in state.closed] == ["d", "a"]
+    assert both(state, NOW + limits.storm_quiet).closed == state.closed
 
 
 def test_what_names_no_target_changes_alone(connection: Connection) -> None:

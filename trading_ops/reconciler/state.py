@@ -4,7 +4,7 @@ Every change adds an event, so the number of the newest event says whether the s
 the events since then say which incidents to read again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -148,10 +148,10 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
         of_target=_of_targets(connection, targets, now),
         starts=tuple(attempts.starts_since(connection, now - limits.window)),
         changed=frozenset(by_id),
+        closed=tuple(incident_summaries.closed_since(connection, now - limits.storm_quiet)),
         episodes=incident_summaries.episodes(connection, limits.flap_window),
         limits=limits,
         overrides=_overrides(connection, now),
-        closed=_closed(connection, limits, now),
     )
 
 
@@ -187,9 +187,9 @@ def _read_again(connection: Connection, head: int, former: State, now: datetime)
         changed=frozenset(
             key for key, one in by_id.items() if concerns_all or key in fresh or one.target in stale
         ),
+        closed=_closed_again(connection, former, touched - fresh.keys(), now),
         limits=former.limits,
         overrides=_overrides(connection, now),
-        closed=_closed(connection, former.limits, now),
     )
 
 
@@ -206,8 +206,18 @@ def _overrides(connection: Connection, now: datetime) -> Overrides:
     )
 
 
-def _closed(connection: Connection, limits: GlobalLimits, now: datetime) -> tuple[Incident, ...]:
-    return tuple(incident_summaries.closed_since(connection, now - limits.storm_quiet))
+def _closed_again(
+    connection: Connection, former: State, touched: Collection[str], now: datetime
+) -> tuple[Incident, ...]:
+    """Read what was closed since the former state, and drop what is too long ago."""
+    since = now - former.limits.storm_quiet
+    kept = [
+        one
+        for one in former.closed
+        if one.closed_at and one.closed_at > since and one.id not in touched
+    ]
+    new = incident_summaries.closed_since(connection, since, touched) if touched else []
+    return tuple(sorted((*kept, *new), key=lambda one: (one.closed_at or since, one.id)))
 
 
 def _episodes_again(

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, select, update
 
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState, Delivery
 from trading_ops.domain.gates import is_ahead
@@ -14,6 +14,26 @@ from trading_ops.store.fencing import raise_fence
 from trading_ops.store.tables import attempts, fences, incidents
 
 RUNNING_VALUES = [state.value for state in RUNNING]
+
+# Built once: each pass that finds something new reads these, and building them costs more.
+_SINCE = bindparam("since", type_=attempts.c.started_at.type)
+_FORGIVEN = select(fences.c.forgiven_at).where(fences.c.target == bindparam("name"))
+_OF_TARGET = (
+    select(attempts)
+    .where(
+        attempts.c.target == bindparam("name"),
+        (attempts.c.started_at > _SINCE) | attempts.c.state.in_(RUNNING_VALUES),
+    )
+    .order_by(attempts.c.started_at)
+)
+_STARTS = (
+    select(attempts.c.started_at)
+    .select_from(attempts.outerjoin(fences, fences.c.target == attempts.c.target))
+    .where(
+        attempts.c.started_at > _SINCE,
+        (fences.c.forgiven_at.is_(None)) | (attempts.c.started_at > fences.c.forgiven_at),
+    )
+)
 
 
 def add(
@@ -130,13 +150,10 @@ def of_open_incidents(
 
 def of_target(connection: Connection, target: str, *, since: datetime) -> list[Attempt]:
     """Return what counts against a target's budgets since a moment, and what runs, oldest first."""
-    forgiven = connection.execute(
-        select(fences.c.forgiven_at).where(fences.c.target == target)
-    ).scalar_one_or_none()
+    forgiven = connection.execute(_FORGIVEN, {"name": target}).scalar_one_or_none()
     begin = max(since, forgiven) if forgiven else since
-    counts = (attempts.c.started_at > begin) | attempts.c.state.in_(RUNNING_VALUES)
-    statement = select(attempts).where(attempts.c.target == target, counts)
-    return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
+    found = connection.execute(_OF_TARGET, {"name": target, "since": begin})
+    return _read(found.mappings().all())
 
 
 def count_since(connection: Connection, since: datetime, *, now: datetime) -> int:
@@ -149,15 +166,7 @@ def count_since(connection: Connection, since: datetime, *, now: datetime) -> in
 
 def starts_since(connection: Connection, since: datetime) -> list[datetime]:
     """Return when attempts were started on any target since a moment, forgiven ones apart."""
-    statement = (
-        select(attempts.c.started_at)
-        .select_from(attempts.outerjoin(fences, fences.c.target == attempts.c.target))
-        .where(
-            attempts.c.started_at > since,
-            (fences.c.forgiven_at.is_(None)) | (attempts.c.started_at > fences.c.forgiven_at),
-        )
-    )
-    return list(connection.execute(statement).scalars())
+    return list(connection.execute(_STARTS, {"since": since}).scalars())
 
 
 def running(connection: Connection) -> list[Attempt]:

@@ -48,19 +48,22 @@ def brief(connection: Connection, only: Collection[str] | None = None) -> list[I
     """
     statement = select(*_BRIEF, _SEVERITY, _ESCALATED).where(incidents.c.closed_at.is_(None))
     statement = statement.order_by(incidents.c.opened_at, incidents.c.id)
-    if only is None:
-        return _brief(connection, statement)
-    ids, found = sorted(only), []
-    for begin in range(0, len(ids), CHUNK):
-        chunk = ids[begin : begin + CHUNK]
-        found += _brief(connection, statement.where(incidents.c.id.in_(chunk)))
-    return found
+    return _of(connection, statement, only)
 
 
-def closed_since(connection: Connection, since: datetime) -> list[Incident]:
-    """Return the incidents that were closed after a moment, with no label but `severity`."""
+def closed_since(
+    connection: Connection, since: datetime, only: Collection[str] | None = None
+) -> list[Incident]:
+    """Return the incidents that were closed after a moment, with no label but `severity`.
+
+    Args:
+        connection: to read from.
+        since: that moment.
+        only: ids; None for all. An incident that is open is not returned.
+    """
     statement = select(*_BRIEF, _SEVERITY, _ESCALATED).where(incidents.c.closed_at > since)
-    return _brief(connection, statement.order_by(incidents.c.closed_at))
+    statement = statement.order_by(incidents.c.closed_at, incidents.c.id)
+    return _of(connection, statement, only)
 
 
 def episodes(
@@ -101,6 +104,18 @@ def _episodes(
         .group_by(incidents.c.id)
     )
     return {key: int(count) for key, count in connection.execute(statement)}
+
+
+def _of(
+    connection: Connection, statement: Select[Any], only: Collection[str] | None
+) -> list[Incident]:
+    if only is None:
+        return _brief(connection, statement)
+    ids, found = sorted(only), []
+    for begin in range(0, len(ids), CHUNK):
+        chunk = ids[begin : begin + CHUNK]
+        found += _brief(connection, statement.where(incidents.c.id.in_(chunk)))
+    return found
 
 
 def _brief(connection: Connection, statement: Select[Any]) -> list[Incident]:
