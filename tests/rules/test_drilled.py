@@ -67,6 +67,7 @@ NOT_RAISED = {
     "TradingOpsBackupNotVerified": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsBackupOverdue": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsHoldsNotStored": Not(LONG, "service/holding/test_holding.py"),
+    "TradingOpsTargetsReloadFailed": Not(LONG, "service/stack/test_reconciler_alone.py"),
     "TradingOpsCertificateExpiring": Not(LONG, "service/tls/test_expiry.py"),
     "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),
     "TradingOpsWebhookBacklog": Not(LONG, "service/reconciler/test_measure.py"),

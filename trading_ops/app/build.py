@@ -88,6 +88,7 @@ class Reconciler:
     holding: Holding
     watch: AgentWatch
     tasks: Tasks
+    metrics: ReconcilerMetrics
     asking: Reader
     """Reader of the HTTP API; the loop has its own."""
 
@@ -188,6 +189,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                         holding=holding,
                         watch=watch,
                         tasks=base.tasks,
+                        metrics=metrics,
                         asking=asking,
                     )
         finally:

@@ -1,22 +1,27 @@
 """The reconciler process: runs in the foreground until SIGTERM (`python -m trading_ops.app`)."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import sys
+from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
 from trading_ops import logs, service_notify
 from trading_ops.app.base import own_entry
 from trading_ops.app.build import build
+from trading_ops.app.targets_reload import TargetsReload
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.last_good import keep_last_good
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.config.targets import load_targets, split_address
 from trading_ops.domain.target import Registry
 from trading_ops.errors import TradingOpsError
+from trading_ops.reconciler.loop import Loop
 from trading_ops.store import migrate
 from trading_ops.tls.contexts import TlsFiles, serving
 
@@ -28,8 +33,54 @@ CONNECTIONS = 512
 """Maximum connections: below the usual file descriptor limit, enough for an alert storm."""
 
 
-async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set, then shut down gracefully."""
+@dataclass(kw_only=True)
+class _Process:
+    """What outlives a reload: systemd hears of one process that is ready until it stops."""
+
+    notified: contextlib.AsyncExitStack
+    loop: Loop | None = None
+
+    async def ready(self, loop: Loop) -> None:
+        """Notify systemd the first time, and feed its watchdog from this loop from now on."""
+        first, self.loop = self.loop is None, loop
+        if first:
+            await self.notified.enter_async_context(service_notify.ready(self._turns))
+
+    def _turns(self) -> bool:
+        return self.loop is not None and self.loop.turns()
+
+
+async def serve(
+    settings: Settings,
+    registry: Registry,
+    stop: asyncio.Event,
+    *,
+    reload: TargetsReload | None = None,
+) -> None:
+    """Serve until `stop` is set, then shut down gracefully.
+
+    With `reload`, each new set of targets is served by a new composition in the same process.
+    """
+    async with contextlib.AsyncExitStack() as notified:
+        process = _Process(notified=notified)
+        while True:
+            if reload is not None:
+                registry = reload.registry
+                reload.changed.clear()
+            await _serve_once(settings, registry, stop, reload, process)
+            if stop.is_set():
+                break
+    log.info("reconciler_stopped")
+
+
+async def _serve_once(
+    settings: Settings,
+    registry: Registry,
+    stop: asyncio.Event,
+    reload: TargetsReload | None,
+    process: _Process,
+) -> None:
+    """Serve these targets until `stop` is set or there are others."""
     entry = own_entry(settings, registry)
     host, port = split_address(entry.address)
     # Browsers have no client certificate, so clients without one are authenticated by token.
@@ -44,18 +95,30 @@ async def serve(settings: Settings, registry: Registry, stop: asyncio.Event) -> 
         )
         await runner.setup()
         tasks = reconciler.tasks
-        async with (
-            tasks.running("loop", reconciler.loop.run),
-            tasks.running("agents", reconciler.watch.run),
-        ):
+        async with contextlib.AsyncExitStack() as running:
+            await running.enter_async_context(tasks.running("loop", reconciler.loop.run))
+            await running.enter_async_context(tasks.running("agents", reconciler.watch.run))
+            if reload is not None:
+                reload.show(reconciler.metrics)
+                check = partial(reload.run, reconciler.metrics)
+                await running.enter_async_context(tasks.running("targets", check))
             try:
                 await BoundedSite(runner, host, port, connections=CONNECTIONS, tls=tls).start()
                 log.info("reconciler_started", address=f"{host}:{port}")
-                async with service_notify.ready(reconciler.loop.turns):
-                    await stop.wait()
+                await process.ready(reconciler.loop)
+                await _first(stop, *([reload.changed] if reload else []))
             finally:
                 await runner.cleanup()
-    log.info("reconciler_stopped")
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait until one of these events is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 async def migrate_apart(settings: Settings) -> None:
@@ -78,14 +141,16 @@ async def _main() -> None:
     logs.configure("reconciler", policy=settings.log_policy)
     registry = load_targets(settings.targets_file)
     keep_last_good(settings)
+    reload = TargetsReload(settings, registry)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
     await migrate_apart(settings)
     # Imported objects live as long as the process: exclude them from garbage collection.
     gc.collect()
     gc.freeze()
-    await serve(settings, registry, stop)
+    await serve(settings, registry, stop, reload=reload)
 
 
 def main() -> int:

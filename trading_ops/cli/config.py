@@ -98,8 +98,9 @@ def _values() -> dict[str, tuple[object, str]]:
 def apply_() -> None:
     """Write missing tokens, the discovery files and links for Prometheus and Alertmanager.
 
-    They go to the folder of the setting `var`. Run it after changing targets.yml; Prometheus
-    reloads the discovery files automatically. Idempotent.
+    They go to the folder of the setting `var`. Run it after changing targets.yml: Prometheus
+    reloads the discovery files automatically, and a running reconciler loads targets.yml within
+    seconds. Idempotent.
     """
     from trading_ops.config.settings import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415

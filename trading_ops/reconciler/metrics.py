@@ -15,6 +15,17 @@ RESULTS = ("stored", "refused", "quarantined")
 OUTCOMES = tuple(state for state in AttemptState if state is not AttemptState.STARTED)
 
 
+class TargetsMetrics:
+    """The last reload of targets.yml."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.successful = gauge("trading_ops_targets_last_reload_successful", registry)
+        self.successful.set(1)
+        self.succeeded_at = gauge(
+            "trading_ops_targets_last_reload_success_timestamp_seconds", registry
+        )
+
+
 class SilenceMetrics:
     """What is acknowledged, and what is silenced by hand."""
 
@@ -95,7 +106,8 @@ class ReconcilerMetrics:
         self.incidents_held = gauge("trading_ops_incidents_held", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
-        self.silences, self.backups, self.readiness, self.jobs = (
+        self.targets, self.silences, self.backups, self.readiness, self.jobs = (
+            TargetsMetrics(self.registry),
             SilenceMetrics(self.registry),
             BackupMetrics(self.registry),
             ReadinessMetrics(self.registry),

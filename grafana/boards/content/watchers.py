@@ -136,14 +136,15 @@ PATH = row(
     ),
     (
         timeline(
-            "Prometheus config reload",
-            "min by (instance) (prometheus_config_last_reload_successful)",
-            "{{instance}}",
-            "Whether the last reload succeeded. After a failure it keeps the old configuration, "
-            "but will not start again.",
+            "Configuration reloads",
+            "min by (job, instance) (prometheus_config_last_reload_successful) "
+            "or min by (job, instance) (trading_ops_targets_last_reload_successful)",
+            "{{job}} {{instance}}",
+            "Whether Prometheus could load its configuration, and the reconciler targets.yml. "
+            "After a failure each keeps what it loaded before, but will not start again.",
             states=(("0", "refused", RED), ("1", "loaded", GREEN)),
             limits=below(1),
-            runbook="TradingOpsPrometheusConfigBad",
+            runbook="TradingOpsPrometheusConfigBad TradingOpsTargetsReloadFailed",
         ),
         timeline(
             "Clock steps",

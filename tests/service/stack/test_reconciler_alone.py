@@ -1,29 +1,71 @@
 """`python -m trading_ops.app` without the stack, as another service manager runs it."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import stat
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
+
+import aiohttp
 
 from tests.free_ports import free_port
 from tests.service.stack.small import REPOSITORY, until
 from tests.unit.stack.registries import changed, settings_in
+from tests.waiting import eventually
 from trading_ops_lab.supervisor.layout import lay_out
 
 
-async def test_its_database_is_for_the_owner_only(tmp_path: Path) -> None:
-    """Under an ordinary umask, whatever it writes can be read by nobody else."""
+@dataclass
+class Alone:
+    """The process, its files and its API."""
+
+    folder: Path
+    address: str
+    targets: Path
+    process: asyncio.subprocess.Process
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    async def metrics(self) -> str:
+        token = (self.folder / "var" / "secrets" / "metrics_token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        with contextlib.suppress(aiohttp.ClientError):
+            async with aiohttp.request(
+                "GET", f"http://{self.address}/metrics", headers=headers
+            ) as answer:
+                return await answer.text()
+        return ""
+
+    async def names(self) -> set[str]:
+        """Return the registered targets, as the API shows them."""
+        token = (self.folder / "var" / "secrets" / "operator_token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        with contextlib.suppress(aiohttp.ClientError):
+            async with aiohttp.request(
+                "GET", f"http://{self.address}/api/v1/targets", headers=headers
+            ) as answer:
+                return {one["name"] for one in (await answer.json())["targets"]}
+        return set()
+
+
+@contextlib.asynccontextmanager
+async def alone(folder: Path) -> AsyncIterator[Alone]:
     address = f"127.0.0.1:{free_port()}"
     moved = ("127.0.0.1:8431", address)
-    lay_out(settings_in(tmp_path / "var"), changed(moved))
-    targets = tmp_path / "targets.yml"
+    lay_out(settings_in(folder / "var"), changed(moved))
+    targets = folder / "targets.yml"
     targets.write_text((REPOSITORY / "targets.yml").read_text().replace(*moved))
-    output = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT, 0o600)
+    output = os.open(folder / "log", os.O_WRONLY | os.O_CREAT, 0o600)
     process = await asyncio.create_subprocess_exec(
         "env",
         f"TRADING_OPS_ROOT={REPOSITORY}",
-        f"TRADING_OPS_VAR={tmp_path / 'var'}",
+        f"TRADING_OPS_VAR={folder / 'var'}",
         f"TRADING_OPS_TARGETS_FILE={targets}",
         sys.executable,
         "-m",
@@ -32,11 +74,63 @@ async def test_its_database_is_for_the_owner_only(tmp_path: Path) -> None:
         umask=0o022,
     )
     os.close(output)
+    running = Alone(folder=folder, address=address, targets=targets, process=process)
     try:
-        await until(lambda: "reconciler_started" in (tmp_path / "log").read_text())
+        await until(lambda: "reconciler_started" in running.log)
+        yield running
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
+
+
+async def test_its_database_is_for_the_owner_only(tmp_path: Path) -> None:
+    """Under an ordinary umask, other users can read none of its files."""
+    async with alone(tmp_path):
+        pass
     written = [path for path in (tmp_path / "var" / "reconciler").iterdir() if path.is_file()]
     assert any(path.suffix == ".db" for path in written), written
     assert [path for path in written if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
+
+BOT = """
+  - name: delta
+    kind: bare_bot
+    venue: paper
+    address: 127.0.0.1:8999
+"""
+
+
+async def test_targets_are_reloaded_while_it_runs(tmp_path: Path) -> None:
+    """A new bot is in use without a restart; an invalid file changes nothing and is reported."""
+    failed = "trading_ops_targets_last_reload_successful 0.0"
+    async with alone(tmp_path) as running:
+        before = running.targets.read_text()
+        running.targets.write_text(before + BOT)
+
+        async def is_known() -> bool:
+            discovered = tmp_path / "var" / "prometheus" / "targets" / "bots.json"
+            return "delta" in await running.names() and "127.0.0.1:8999" in discovered.read_text()
+
+        await eventually(is_known)
+        assert '"added": ["delta"]' in running.log
+
+        running.targets.write_text(before + BOT.replace("bare_bot", "no such kind"))
+
+        async def is_refused() -> bool:
+            return failed in await running.metrics()
+
+        await eventually(is_refused)
+        assert "no such kind" in running.log
+        assert "delta" in await running.names()
+
+        running.targets.write_text(before)
+        running.process.send_signal(signal.SIGHUP)
+
+        async def is_gone() -> bool:
+            names = await running.names()
+            return bool(names) and "delta" not in names and failed not in await running.metrics()
+
+        await eventually(is_gone)
+        assert running.process.returncode is None
+    assert running.process.returncode == 0

@@ -320,6 +320,17 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _gauge(
+        name="trading_ops_targets_last_reload_successful",
+        help="1 if the last load of targets.yml succeeded, 0 if the file is invalid.",
+        why="At 0 the reconciler keeps using the targets that it loaded before.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_targets_last_reload_success_timestamp_seconds",
+        help="Time of the last successful load of targets.yml, Unix time.",
+        why="Which version of the file the reconciler uses.",
+    ),
+    _gauge(
         name="trading_ops_certificate_expiry_timestamp_seconds",
         labels=("component",),
         help="Expiry of a TLS certificate, Unix time, by the process that presents it.",
