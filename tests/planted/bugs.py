@@ -105,7 +105,7 @@ BUGS = (
             Change(
                 path="trading_ops/reconciler/reconcile.py",
                 old="                events.rewind(connection, before)"
-                "  # what did not start was not decided either\n",
+                "  # not started, so not decided\n",
                 new="                events.rewind(connection, before)\n"
                 "            else:\n"
                 "                work = self.performer.perform(attempt, wanted.step, target)\n"
@@ -318,8 +318,8 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/reconciler/agent_probe.py",
-                old='it was us who were late."""\n        self._begin_anew(now)\n',
-                new='it was us who were late."""\n',
+                old='the delay was ours."""\n        self._begin_anew(now)\n',
+                new='the delay was ours."""\n',
             ),
         ),
         tests=("tests/unit/reconciler/test_pulse.py",),

@@ -1,5 +1,5 @@
-"""Values and decisions. No clock, no I/O, no logging: everything comes in as an argument.
+"""Values and decisions. No clock, no I/O, no logging: all inputs are arguments.
 
-What belongs here: the meaning of alerts, targets, runbooks, incidents and attempts, and the one
-pure function that decides. What must not: anything that waits, reads or writes.
+It defines alerts, targets, runbooks, incidents and attempts, and the pure function `decide`.
+Nothing here waits, reads or writes.
 """

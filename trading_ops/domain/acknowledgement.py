@@ -1,9 +1,9 @@
-"""A person's word that an incident is theirs, and what follows from it at each moment.
+"""Acknowledgements and snoozes of incidents, as pure functions of time.
 
-To acknowledge is to have it: hands off, until the incident ends or the word is withdrawn. The
-word is kept for at most an hour at a time and renewed while the alert fires, so that it does not
-outlive the reconciler that renews it. To snooze is to be left alone until a given time, and to be
-told again then. Both are shown to Alertmanager as a silence on the alert's full label set.
+An acknowledgement suppresses pages and automation until the incident closes or it is removed. It is
+stored for at most an hour at a time and renewed while the alert fires, so that it does not outlive
+the reconciler that renews it. A snooze suppresses them until a given time, then pages again. Both
+create a silence on the alert's full label set in Alertmanager.
 """
 
 import re
@@ -16,30 +16,30 @@ from trading_ops.domain.alert import PAGE_LABEL
 from trading_ops.domain.fault import ORIGIN, Fault, fault_of
 
 PAGE = "TradingAlertPersists"
-"""The alert that pages for one that still fires after its delay, and names it in `origin`."""
+"""The alert that pages when another alert still fires after its delay; named in `origin`."""
 
 DELAYED = frozenset({"5m", "15m"})
-"""The page labels of alerts that it pages for."""
+"""`page_after` values of alerts that it pages for."""
 
 OF_THE_ALERT_ALONE = frozenset({"alertname", PAGE_LABEL, "remediation"})
-"""Labels that its page does not keep."""
+"""Labels that it does not keep."""
 
 NEW, ACKNOWLEDGED, SNOOZED = "new", "acknowledged", "snoozed"
-"""How an incident stands, besides the reasons of decisions."""
+"""Incident statuses other than decision reasons."""
 
 ACKNOWLEDGED_FOR = timedelta(hours=1)
-"""An acknowledgement's end when nobody renews it: then the second line is called."""
+"""Expiry of an acknowledgement without renewal; then secondary on-call is paged."""
 
 RENEWED_AT = timedelta(minutes=30)
 SILENCED_FOR = timedelta(minutes=10)
-"""A silence of ours ends by itself this soon when nobody extends it."""
+"""Expiry of our silences without extension."""
 
 EXTENDED_AT = timedelta(minutes=5)
 SNOOZED_AT_MOST = timedelta(hours=24)
 
 
 class AcknowledgementKind(StrEnum):
-    """What the person meant; the stored value too."""
+    """Kind of acknowledgement; also the stored value."""
 
     ACKNOWLEDGE = "acknowledge"
     SNOOZE = "snooze"
@@ -47,7 +47,7 @@ class AcknowledgementKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Acknowledgement:
-    """One person's word about one incident; at most one stands for each."""
+    """An operator's acknowledgement or snooze; at most one per incident is active."""
 
     id: int
     incident_id: str
@@ -56,48 +56,48 @@ class Acknowledgement:
     note: str
     at: datetime
     until: datetime
-    """When it ends by itself; an acknowledgement is renewed before."""
+    """Expiry; an acknowledgement is renewed before."""
 
     ended_at: datetime | None = None
     ended_by: str | None = None
     silence_id: str | None = None
-    """As Alertmanager last returned it: an update may give another."""
+    """Silence id, as last returned by Alertmanager: an update may change it."""
 
     silenced_until: datetime | None = None
-    """The end of our silence as far as we know; None: there is none."""
+    """Known end of our silence; None: no silence."""
 
     @property
     def stands(self) -> bool:
-        """Whether it has not been ended."""
+        """Whether it is active."""
         return self.ended_at is None
 
     @property
     def lapsed(self) -> bool:
-        """Whether it came to its own end, and not by a word or with its incident."""
+        """Whether it expired, instead of being removed or closed with its incident."""
         return self.ended_at is not None and self.ended_at >= self.until
 
     @property
     def said(self) -> str:
-        """Return it as one phrase, for notes and logs."""
+        """Return a description for notes and logs."""
         if self.kind is AcknowledgementKind.SNOOZE:
             return f"snoozed by {self.owner} until {self.until.isoformat(timespec='seconds')}"
         return f"acknowledged by {self.owner}"
 
 
 def renewed_until(word: Acknowledgement, now: datetime) -> datetime | None:
-    """Return the new end of an acknowledgement that must be renewed now, or None."""
+    """Return the new expiry if the acknowledgement must be renewed now, else None."""
     if word.kind is AcknowledgementKind.SNOOZE or word.until - now >= RENEWED_AT:
         return None
     return now + ACKNOWLEDGED_FOR
 
 
 def has_lapsed(word: Acknowledgement, now: datetime) -> bool:
-    """Whether it has come to its own end; only a snooze has one while its incident is open."""
+    """Whether it has expired; while the incident is open, only a snooze does."""
     return word.kind is AcknowledgementKind.SNOOZE and word.until <= now
 
 
 def silence_until(word: Acknowledgement, now: datetime) -> datetime | None:
-    """Return until when a silence must be laid now, or None when the one that stands will do."""
+    """Return the end of a silence to create now, or None if the existing one suffices."""
     if word.kind is AcknowledgementKind.SNOOZE:
         return None if word.silenced_until == word.until else word.until
     if word.silenced_until is not None and word.silenced_until - now >= EXTENDED_AT:
@@ -107,15 +107,15 @@ def silence_until(word: Acknowledgement, now: datetime) -> datetime | None:
 
 @dataclass(frozen=True)
 class Matchers:
-    """What a silence matches."""
+    """Matchers of a silence."""
 
     labels: Mapping[str, str]
     patterns: Mapping[str, str]
-    """By regular expression."""
+    """Regular expressions."""
 
 
 def matchers_of(labels: Mapping[str, str]) -> Matchers:
-    """Return what matches an alert by all its labels, and its page."""
+    """Return matchers for an alert by all its labels, and for its page."""
     if labels.get(PAGE_LABEL) not in DELAYED or ORIGIN in labels:
         return Matchers(labels, {})
     name = re.escape(labels.get("alertname", ""))
@@ -124,19 +124,19 @@ def matchers_of(labels: Mapping[str, str]) -> Matchers:
 
 
 def may_be_silenced(word: Acknowledgement, now: datetime) -> bool:
-    """Whether a silence of an ended word may still stand, also one laid just before a crash."""
+    """Whether a silence may still be active after its acknowledgement, also after a crash."""
     return word.silenced_until is not None and word.silenced_until + SILENCED_FOR > now
 
 
 def acknowledged_until(
     words: Iterable[tuple[Acknowledgement, Mapping[str, str]]],
 ) -> dict[Fault, datetime | None]:
-    """Return for each fault until when it is acknowledged; None: not any more.
+    """Return until when each fault is acknowledged; None: no longer.
 
-    What lapsed keeps its end, which is past: a rule tells people who were to be told again then.
+    An expired one keeps its past end, by which a rule pages again.
 
     Args:
-        words: each with the labels of its alert.
+        words: acknowledgements with the labels of their alerts.
     """
     ends: dict[Fault, datetime | None] = {}
     for word, labels in words:

@@ -1,4 +1,4 @@
-"""One alert, as Alertmanager and Prometheus tell of it."""
+"""An alert of Alertmanager or Prometheus."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NewType
 
 Fingerprint = NewType("Fingerprint", str)
-"""Identity of one alert's label set: 16 hex digits. Never a notification group's key."""
+"""Fingerprint of an alert's label set: 16 hex digits. Not a notification group key."""
 
 FNV_OFFSET = 0xCBF29CE484222325
 FNV_PRIME = 0x100000001B3
@@ -15,17 +15,17 @@ MASK = 0xFFFFFFFFFFFFFFFF
 SEPARATOR = b"\xff"
 
 WATCHDOG = "Watchdog"
-"""The alert that always fires: its absence means that the source cannot be believed."""
+"""The alert that always fires: without it the source is not trusted."""
 
 
 PAGE_LABEL = "page_after"
-"""The label that each of our alerts carries: when it pages. An alert without it is not ours."""
+"""The label with the paging delay; alerts without it are ignored."""
 
 NEVER_STRIPPED = frozenset({"alertname", "bot", "venue", "component", "symbol", PAGE_LABEL})
 
 
 class AlertStatus(StrEnum):
-    """What a notification says of one alert."""
+    """Status of an alert in a notification."""
 
     FIRING = "firing"
     RESOLVED = "resolved"
@@ -33,7 +33,7 @@ class AlertStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """One labelled alert at one moment, from one source."""
+    """One alert at one time from one source."""
 
     fingerprint: Fingerprint
     labels: Mapping[str, str]
@@ -55,15 +55,15 @@ class Alert:
 
     @property
     def is_context(self) -> bool:
-        """Whether it only says that the pipeline works: such an alert opens no incident."""
+        """Whether it only monitors the alert pipeline; such an alert opens no incident."""
         return self.labels.get("severity") == "none"
 
 
 def stripped(labels: Mapping[str, str], external: Mapping[str, str]) -> Mapping[str, str]:
-    """Return an alert's labels without those that Prometheus adds to what it sends.
+    """Return an alert's labels without the external labels of Prometheus.
 
-    Prometheus does not show its external labels in its own API: without this, no alert of a server
-    that has some would be found at both sources. The labels by which we know a target stay.
+    Prometheus does not return external labels in its own API: without this, alerts of a server with
+    external labels would not match between both sources. The labels that identify a target stay.
     """
     if not external:
         return labels

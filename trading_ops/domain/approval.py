@@ -1,7 +1,6 @@
-"""A second person's word for one step with exactly these parameters: given once, for a short time.
+"""Approval by a second operator of one step with exactly these parameters: single use, short-lived.
 
-The digest binds it: whatever would be done otherwise than it was shown has another digest, and
-for that nothing was approved.
+The digest binds it: any change of what would be done has another digest, which is not approved.
 """
 
 import hashlib
@@ -12,31 +11,31 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 REQUEST_LASTS = timedelta(hours=1)
-"""A request that nobody answered is asked again after this, with what is true then."""
+"""An unanswered request expires after this and is renewed with the current state."""
 
 APPROVAL_LASTS = timedelta(minutes=10)
-"""An approval that was not used by then was given for a situation that is over."""
+"""An unused approval expires after this."""
 
 
 class ApprovalState(StrEnum):
-    """Where one request stands."""
+    """State of a request."""
 
     PENDING = "pending"
     APPROVED = "approved"
     DENIED = "denied"
     USED = "used"
-    """An attempt was started with it; it is good for no other."""
+    """An attempt was started with it; it is not valid for another."""
 
     EXPIRED = "expired"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """One request, and what became of it."""
+    """One approval request and its result."""
 
     id: str
     incident_id: str | None
-    """None: for what a person orders by hand."""
+    """None: for a manual action."""
 
     action: str
     target: str
@@ -45,16 +44,16 @@ class Approval:
     requested_by: str
     requested_at: datetime
     expires_at: datetime
-    """Of the request, or once it was approved, of the approval."""
+    """Expiry of the request or, once approved, of the approval."""
 
     state: ApprovalState
     decided_by: str | None = None
     decided_at: datetime | None = None
 
     def standing(self, now: datetime) -> ApprovalState:
-        """Return the state at this moment: what has run out is expired, stored so or not.
+        """Return the state at this time: expired even if not stored as such.
 
-        A denial runs out too, with its request: then the same may be asked again.
+        A denial expires with its request: then the same may be requested again.
         """
         if self.state is ApprovalState.USED or now < self.expires_at:
             return self.state
@@ -69,7 +68,7 @@ def digest(
     params: Mapping[str, str],
     step: int | None,
 ) -> str:
-    """Return the SHA-256, in hex, of exactly what would be done, in one canonical spelling."""
+    """Return the SHA-256 in hex of a canonical description of what would be done."""
     wanted = {
         "action": action,
         "incident": incident_id,
@@ -82,5 +81,5 @@ def digest(
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two names mean the same person; spelling and spaces must not make two of one."""
+    """Whether two names are the same person, ignoring case and spaces."""
     return one.strip().casefold() == other.strip().casefold()

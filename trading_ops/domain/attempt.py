@@ -1,4 +1,4 @@
-"""One run of an action: planned, started, ended, verified."""
+"""One run of an action: started, ended, verified."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ AttemptId = NewType("AttemptId", str)
 
 
 class Delivery(StrEnum):
-    """How often an action may be carried out; the heart of the safety."""
+    """How often an action may be executed."""
 
     SAFE_DIRECTION = "safe_direction"
-    """At least once: halt, pause, cancel orders. Never waits for anybody."""
+    """At least once: halt, pause, cancel orders. Passes all gates except suppression."""
 
     IDEMPOTENT = "idempotent"
     """Retried with backoff: reconnect, restart a component."""
@@ -24,53 +24,53 @@ class Delivery(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """Where one attempt stands."""
+    """State of an attempt."""
 
     STARTED = "started"
-    """Committed before the effect; without an outcome after a crash it is `unknown`."""
+    """Committed before execution; without an outcome after a crash it becomes `unknown`."""
 
     UNKNOWN = "unknown"
-    """Nobody knows whether the effect happened; only a probe may tell."""
+    """The outcome is unknown until a probe finds it."""
 
     SUCCEEDED = "succeeded"
-    """The action did its work; whether the symptom is gone is not yet known."""
+    """The action succeeded; not verified yet."""
 
     FAILED = "failed"
-    """The action did not do its work; the next step is due."""
+    """The action failed; the next step is due."""
 
     ABANDONED = "abandoned"
-    """It never reached the target and never can: the same step may be tried again."""
+    """It never reached the target and never will: the same step may be retried."""
 
     VERIFIED = "verified"
     """The verify query held: the symptom is gone."""
 
     COMPLETED = "completed"
-    """A person ordered it and it did its work; whether it helped, the person sees."""
+    """A manual action succeeded; it is not verified."""
 
     UNVERIFIED = "unverified"
-    """The action did its work, but the symptom stayed; the next step is due."""
+    """The action succeeded, but the symptom remained; the next step is due."""
 
 
 RUNNING = frozenset({AttemptState.STARTED, AttemptState.UNKNOWN, AttemptState.SUCCEEDED})
-"""States in which an attempt holds its target: no other action may start there."""
+"""States in which an attempt occupies its target: no other action may start."""
 
 STEP_IS_SPENT = frozenset({AttemptState.FAILED, AttemptState.UNVERIFIED})
-"""States after which the incident moves on to the next step."""
+"""States after which the next step is due."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt as stored."""
+    """One stored attempt."""
 
     id: AttemptId
     incident_id: str | None
-    """None: a person ordered it, for no incident."""
+    """None: manual, without incident."""
 
     runbook: str
-    """The alert name whose runbook asked for it."""
+    """The alert whose runbook started it."""
 
     target: str
-    """The root target: a component's is its bot."""
+    """The target; for a component, its bot."""
 
     action: str
     step: int
@@ -78,12 +78,12 @@ class Attempt:
 
     delivery: Delivery
     fence: int
-    """Fencing token; the executor refuses a lower one than it has seen."""
+    """Fencing token; executors reject lower ones than they have seen."""
 
     state: AttemptState
     params: Mapping[str, str] = field(default_factory=dict)
     ordered_by: str | None = None
-    """Who ordered it by hand; None: the runbook did."""
+    """The operator who ordered it; None: the runbook."""
 
     started_at: datetime
     ended_at: datetime | None = None

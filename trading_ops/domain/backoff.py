@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""Backoff between retries."""
 
 from datetime import timedelta
 
@@ -7,9 +7,9 @@ def full_jitter(attempt: int, *, base: timedelta, cap: timedelta, fraction: floa
     """Return a wait between zero and min(cap, base * 2^attempt).
 
     Args:
-        attempt: tries that already failed, from 0.
-        base: the ceiling of the first wait.
-        cap: the ceiling of every wait.
+        attempt: number of failed tries, from 0.
+        base: the maximum of the first wait.
+        cap: the maximum of every wait.
         fraction: a random number in [0, 1); an argument so that the function stays pure.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: full jitter spreads

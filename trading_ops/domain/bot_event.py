@@ -1,4 +1,4 @@
-"""An event that a bot reported, as it is stored: every field is a claim of the bot."""
+"""An event reported by a bot, as stored: all fields are untrusted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from trading_ops.domain.message import Message, MessageKind, Severity
 
 
 class BotEventKind(StrEnum):
-    """What an event is about; the same words as the agent's."""
+    """Kind of event; same values as the agent's."""
 
     TRADE = "trade"
     ORDER = "order"
@@ -41,7 +41,7 @@ class BotEvent:
 
 
 def message_of(one: BotEvent) -> Message | None:
-    """Return the message about an event, or None: orders, signals and routine are not sent."""
+    """Return the message about an event; None for orders, signals and routine events."""
     match one.kind:
         case BotEventKind.TRADE:
             kind = MessageKind.TRADE
@@ -71,7 +71,7 @@ def message_of(one: BotEvent) -> Message | None:
 
 
 def amount(one: BotEvent, name: str) -> Decimal | None:
-    """Return a figure of a trade, such as `fee`; None: the bot did not report a finite number."""
+    """Return an amount of a trade, such as `fee`; None: no finite number was reported."""
     try:
         value = Decimal(str(one.data[name]))
     except (KeyError, InvalidOperation):

@@ -1,8 +1,7 @@
-"""The one place that decides what to do next for an incident, and says why.
+"""Decides the next step for an incident, with the reason.
 
-`decide` is pure and total: same arguments, same answer, for every combination of them. The order
-of the checks is the order of this file: what is under way, what the alert says now, who has it,
-which step is next, and which gate is shut (`gates`).
+`decide` is pure and total. The checks are in the order of this file: running attempts, the current
+state of the alert, acknowledgements, the next step, and the gates (`gates`).
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from trading_ops.domain.target import Kind
 
 @dataclass(frozen=True, kw_only=True)
 class _Case:
-    """The arguments of `decide`, handed from check to check."""
+    """The arguments of `decide`."""
 
     incident: Incident
     runbook: Runbook | None
@@ -53,7 +52,7 @@ def decide(
     limits: GlobalLimits,
     now: datetime,
 ) -> Decision:
-    """Say what to do next for one open incident."""
+    """Return the next decision for one open incident."""
     case = _Case(
         incident=incident, runbook=runbook, history=history, world=world, limits=limits, now=now
     )
@@ -66,16 +65,16 @@ def decide(
     if not runbook.steps:
         return Wait(reason=Reason.PEOPLE_ONLY)
     if not world.target_registered:
-        note = f"label {runbook.target_label} names no target of targets.yml"
+        note = f"the label {runbook.target_label} matches no target in targets.yml"
         return Escalate(reason=Reason.TARGET_UNKNOWN, note=note)
     skipped = [step.action for step in runbook.steps if not _fits(step, world.target_kind)]
     if len(skipped) == len(runbook.steps):
-        # Its own label calls people in its time, as for a runbook that has no steps.
+        # Its `page_after` label pages on-call, as for a page-only runbook.
         note = f"not possible on a {world.target_kind}: {', '.join(dict.fromkeys(skipped))}"
         return Wait(reason=Reason.PEOPLE_ONLY, note=note)
     index = next_step(runbook, history.incident, world.target_kind)
     if index == len(runbook.steps):
-        note = f"all {index - len(skipped)} steps were tried; it still fires"
+        note = f"all {index - len(skipped)} steps were tried; the alert still fires"
         if skipped:
             note += f"; not possible on a {world.target_kind}: {', '.join(skipped)}"
         return Escalate(reason=Reason.STEPS_EXHAUSTED, note=note)
@@ -86,10 +85,10 @@ def decide(
 
 
 def next_step(runbook: Runbook, attempts: tuple[Attempt, ...], kind: Kind | None = None) -> int:
-    """Return the index of the step that is due; equal to the number of steps when none is left.
+    """Return the index of the step that is due; the number of steps if none is left.
 
-    A verified attempt whose symptom came back counts as spent too: the same cure did not last.
-    What cannot be done to a target of this kind is passed over: trying it would only cost time.
+    A step whose verified attempt did not last is also done. Steps that do not support this kind of
+    target are skipped.
     """
     spent = STEP_IS_SPENT | {AttemptState.VERIFIED}
     reached = max((attempt.step + 1 for attempt in attempts if attempt.state in spent), default=0)
@@ -102,7 +101,7 @@ def _fits(step: Step, kind: Kind | None) -> bool:
 
 
 def _under_way(case: _Case) -> Decision | None:
-    """Finish what was begun before anything else is looked at."""
+    """Wait for a running attempt first."""
     last, runbook = case.last, case.runbook
     if last is None or last.state not in RUNNING:
         return None
@@ -112,7 +111,7 @@ def _under_way(case: _Case) -> Decision | None:
     if last.state is AttemptState.SUCCEEDED and runbook and judged:
         ended = last.ended_at or last.started_at
         return Verify(attempt=last, until=ended + runbook.steps[last.step].verify_within)
-    # Nobody can tell yet what became of it, or by which plan to judge it.
+    # The outcome, or the plan to verify it, is unknown.
     probed_by = over_at(last.ended_at or last.started_at, case.limits.probe_within, case.now)
     if case.now < probed_by:
         return Wait(reason=Reason.OUTCOME_UNKNOWN, until=probed_by, note=last.action)
@@ -122,7 +121,7 @@ def _under_way(case: _Case) -> Decision | None:
 
 
 def _alert_now(case: _Case) -> Decision | None:
-    """Act only on what certainly fires and is nobody else's."""
+    """Act only on alerts that certainly fire and are not suppressed."""
     match case.world.view:
         case AlertView.FIRING:
             return None
@@ -142,11 +141,10 @@ def _alert_now(case: _Case) -> Decision | None:
 
 
 def _flaps(case: _Case) -> Decision | None:
-    """Keep an alert that comes and goes in one incident, until it stays away.
+    """Keep a flapping alert in one incident until it stays resolved.
 
-    Each new incident would begin with the first step again; in this one the next time goes on with
-    the next step, and ends with a person. What counts is when the incident was opened, so that it
-    stays one however long it lasts.
+    A new incident would start with the first step again; this one continues with the next step, and
+    finally escalates. The count uses the opening time of the incident, so it does not change later.
     """
     count, limits = case.history.episodes, case.limits
     until = over_at(case.incident.quiet_since or case.now, limits.flap_quiet, case.now)
@@ -162,7 +160,7 @@ def _over(case: _Case) -> Close:
 
 
 def _in_whose_hands(case: _Case) -> Decision | None:
-    """Leave alone what a person has, and what is healed and only fading."""
+    """Do not act on incidents with an operator, or with a verified fix that is settling."""
     if (theirs := taken(case.incident, case.world)) is not None:
         return theirs
     last = case.last

@@ -1,4 +1,4 @@
-"""What `decide` weighs, and what it can answer: every answer carries its reason."""
+"""Inputs and results of `decide`; every decision has a reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from trading_ops.domain.target import Kind
 
 
 class Reason(StrEnum):
-    """Why: at once the log text, the stored value and the metric label."""
+    """Reason of a decision: log text, stored value and metric label."""
 
     STEP_DUE = "step_due"
     ATTEMPT_SUCCEEDED = "attempt_succeeded"
@@ -55,13 +55,13 @@ class Reason(StrEnum):
 
 
 class Stranger(str):
-    """Why an answer does not count: it is not from the process that the service manager runs."""
+    """An answer from another process than the service manager's, and why it is ignored."""
 
     __slots__ = ()
 
 
 class AlertView(StrEnum):
-    """What Prometheus and Alertmanager together say of the incident's alert now."""
+    """Current state of the incident's alert in Prometheus and Alertmanager."""
 
     FIRING = "firing"
     PENDING = "pending"
@@ -69,12 +69,12 @@ class AlertView(StrEnum):
     INHIBITED = "inhibited"
     ABSENT = "absent"
     UNKNOWN = "unknown"
-    """A source is out of reach, empty, partial or too young. Never read as resolved."""
+    """A source is unreachable, empty, partial or too young. Never treated as resolved."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """Automation stopped by a person."""
+    """A pause of automation."""
 
     owner: str
     reason: str
@@ -83,122 +83,122 @@ class Pause:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What is true around the incident at this moment."""
+    """The context of the incident at this time."""
 
     view: AlertView
     pause: Pause | None = None
     observe_only: bool = False
-    """Everywhere; a runbook has a word of its own."""
+    """Observe-only everywhere; a runbook has its own setting."""
 
     target_observe_only: bool = False
     """`observe_only` of the target's entry in targets.yml."""
 
     maintenance: Maintenance | None = None
-    """The window that holds the target now."""
+    """The active maintenance window of the target."""
 
     halted: str | None = None
-    """Who of the people has halted the target, and why; None: nobody."""
+    """The operator's halt of the target with its reason; None: not halted."""
 
     acknowledged: str | None = None
-    """Whose the incident is, in a phrase, also before its silence shows; None: nobody's."""
+    """Description of the acknowledgement, even before its silence is active; None: none."""
 
     target_registered: bool = True
     target_kind: Kind | None = None
-    """Which steps can be done at all; None: every one, as far as is known."""
+    """Indexes of the steps that the target supports; None: all."""
 
     blocking: tuple[str, ...] = ()
     """Alerts of the runbook's `unless` that are pending or firing for the target or its venue."""
 
     failing_targets: int = 1
-    """Targets that are failing now, this one included."""
+    """Targets failing now, including this one."""
 
     failing_peak: int = 0
-    """The most targets that failed at one moment within the last `storm_quiet`."""
+    """Maximum of targets failing at the same time within the last `storm_quiet`."""
 
     fleet: int = 0
-    """Registered bots."""
+    """Number of registered bots."""
 
     peers: int = 0
-    """Other registered targets of the same kind."""
+    """Number of other registered targets of the same kind."""
 
     failing_peers: int = 0
-    """How many of them are failing now."""
+    """Number of them that fail now."""
 
     approvals: Mapping[str, Approval] = field(default_factory=dict)
     """The latest request for each digest."""
 
     precondition: str | None = None
-    """Why the next step must not run on the target as probed now; None: it may."""
+    """Why the probed target must not run the next step; None: it may."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What was done before. All attempts are oldest first."""
+    """Previous attempts, oldest first."""
 
     incident: tuple[Attempt, ...] = ()
     """Attempts of this incident."""
 
     target: tuple[Attempt, ...] = ()
-    """Attempts on this target inside the longest window, since its budget was last forgiven."""
+    """Attempts on this target within the longest window, since its budget was last reset."""
 
     everywhere: int = 0
-    """Attempts on all targets inside the global window."""
+    """Attempts on all targets within the global window."""
 
     episodes: int = 1
-    """Incidents of the same alert opened within `flap_window` before this one, itself included,
-    since the target's budget was last forgiven."""
+    """Incidents of the same alert opened within `flap_window` before this one, including itself,
+    since the target's budget was last reset."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalLimits:
-    """What holds for all runbooks together."""
+    """Limits for all runbooks together."""
 
     attempts: int = 20
-    """Attempts on all targets inside `window`, or `attempts_share` of the fleet if that is more."""
+    """Maximum attempts on all targets within `window`; or `attempts_share` per bot if more."""
 
     attempts_share: float = 0.1
     window: timedelta = timedelta(minutes=10)
     storm_targets: int = 3
-    """More targets than this failing at once, and than `storm_share` of the fleet, is a storm."""
+    """A storm is more failing targets than this, and than `storm_share` of the fleet."""
 
     storm_share: float = 0.1
     storm_quiet: timedelta = timedelta(minutes=2)
-    """A storm is over when no more than `storm_targets` failed at once for so long."""
+    """A storm ends when at most `storm_targets` failed at once for this long."""
 
     minimum_healthy_share: float = 0.5
-    """Of the other targets of the same kind at least this share must be healthy."""
+    """Minimum healthy share of the other targets of the same kind."""
 
     unhealthy_targets: int = 0
-    """As many of them may be unhealthy whatever their share is."""
+    """Number of them that may be unhealthy regardless of the share."""
 
     flap_episodes: int = 3
-    """So many incidents of one alert within `flap_window`: it flaps."""
+    """Number of incidents of one alert within `flap_window` that counts as flapping."""
 
     flap_window: timedelta = timedelta(minutes=10)
     flap_quiet: timedelta = timedelta(minutes=5)
-    """The incident of an alert that flaps stays open until the alert was absent for so long."""
+    """The incident of a flapping alert stays open until the alert was absent for this long."""
 
     settle: timedelta = timedelta(seconds=30)
-    """How long a verified alert may go on firing before it counts as broken again."""
+    """How long an alert may keep firing after verification before it counts as failed again."""
 
     probe_within: timedelta = timedelta(minutes=1)
-    """After this an attempt whose outcome nobody can tell goes to a person."""
+    """An attempt with an unknown outcome is escalated after this."""
 
     cause_detection: timedelta = timedelta(seconds=3)
-    """A one-shot waits this long after the alert began, so that its cause can show itself."""
+    """A one-shot waits this long after the alert started, so that alerts on its cause can fire."""
 
     def attempts_of(self, fleet: int) -> int:
-        """Return how many attempts a fleet of so many bots may have inside `window`."""
+        """Return the maximum of attempts within `window` for a fleet of this size."""
         return max(self.attempts, int(self.attempts_share * fleet))
 
     def storm_of(self, fleet: int) -> int:
-        """Return how many targets may fail at once in a fleet of so many bots."""
+        """Return the number of targets that may fail at once in a fleet of this size."""
         return max(self.storm_targets, int(self.storm_share * fleet))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Carry out this step now."""
+    """Run this step now."""
 
     step: int
     reason: Reason = Reason.STEP_DUE
@@ -207,18 +207,18 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """Do nothing, for a reason; look again at `until`, or when something changes."""
+    """Do not act, for a reason; decide again at `until` or when something changes."""
 
     reason: Reason
     until: datetime | None = None
     note: str = ""
     would: int | None = None
-    """The step that would have run, had this gate been open."""
+    """The step that would have run if this gate were open."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """Ask Prometheus whether this attempt's symptom is gone."""
+    """Query Prometheus whether this attempt's symptom is gone."""
 
     attempt: Attempt
     until: datetime
@@ -228,7 +228,7 @@ class Verify:
 
 @dataclass(frozen=True, kw_only=True)
 class Escalate:
-    """Hand over to a person."""
+    """Page on-call."""
 
     reason: Reason
     note: str = ""
@@ -236,7 +236,7 @@ class Escalate:
 
 @dataclass(frozen=True, kw_only=True)
 class Close:
-    """The episode is over."""
+    """Close the incident."""
 
     reason: Reason
     note: str = ""

@@ -1,4 +1,4 @@
-"""One fault under all the names of its alerts: the key of acknowledgements and the second line."""
+"""A fault: the common key of its alerts, for acknowledgements and secondary on-call."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -35,12 +35,12 @@ SUBJECT_LABELS = (
     "operation",
     "name",
 )
-"""Labels that tell two alerts of one name, bot and venue apart; the recording rule
-`fault:ALERTS:max` joins them in the same order. An alert about another has `subject` alone."""
+"""Labels that distinguish two alerts with the same name, bot and venue; the recording rule
+`fault:ALERTS:max` joins them in the same order. An alert about another alert has only `subject`."""
 
 
 class Fault(NamedTuple):
-    """The labels of the metrics that hold the second line back."""
+    """Labels of the metrics that suppress paging of secondary on-call."""
 
     origin: str
     bot: str
@@ -54,10 +54,10 @@ def subject_of(labels: Mapping[str, str]) -> str:
 
 
 def fault_of(labels: Mapping[str, str]) -> Fault:
-    """Return the fault that an alert is about.
+    """Return the fault of an alert.
 
-    `TradingRecoveryFailed` and similar alerts name in `origin` the alert that they are about:
-    acknowledging one of them acknowledges the fault.
+    `TradingRecoveryFailed` and similar alerts have the original alert in `origin`: acknowledging
+    one of them acknowledges the fault.
     """
     origin = labels.get(ORIGIN) or labels.get("alertname", "")
     return Fault(origin, labels.get(BOT, ""), labels.get(VENUE, ""), subject_of(labels))

@@ -1,8 +1,8 @@
-"""The gates: small checks, each of which can hold back a step that is due. All fail closed.
+"""The gates: checks that can block a due step. All fail closed.
 
-A gate answers None when it is open, otherwise what happens instead and why. Runbook steps and
-manual actions pass the same gates; `Wanted` is what both have in common. The transaction that
-starts a step loads the rows again under its lock and asks the same gates (`store.starting`).
+A gate returns None if it is open, else the decision and its reason. Runbook steps and manual
+actions pass the same gates, with a common input, `Wanted`. The transaction that starts a step
+reloads the rows under its lock and checks the same gates (`store.starting`).
 """
 
 from collections.abc import Callable
@@ -27,23 +27,23 @@ from trading_ops.domain.runbook import Limits, Runbook, Step
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is about to be done, and all that can be said against it."""
+    """A step to run, with all inputs of the gates."""
 
     step: Step
     index: int | None
-    """Which step of the runbook; None: a person orders it by hand."""
+    """Index of the runbook's step; None: manual."""
 
     target: str
     incident: Incident | None
     runbook: Runbook | None
-    """None, like the incident: a person orders it by hand."""
+    """None, like the incident: manual."""
 
     history: History
     world: World
     limits: GlobalLimits
     now: datetime
     emergency: bool = False
-    """A person orders it for an emergency: the state of the fleet does not hold it back."""
+    """Manual emergency action: fleet-wide gates do not apply."""
 
     @classmethod
     def of_runbook(
@@ -72,10 +72,9 @@ class Wanted:
 
     @property
     def gates(self) -> "tuple[Gate, ...]":
-        """Which gates hold it back.
+        """The gates that apply.
 
-        A runbook's step in the safe direction waits only for what people say about automation; a
-        person's own order in the safe direction waits for nothing.
+        Safe steps of runbooks pass only the suppression gates; safe manual actions pass none.
         """
         if self.step.delivery is Delivery.SAFE_DIRECTION:
             return () if self.incident is None else AUTOMATION
@@ -84,12 +83,12 @@ class Wanted:
 
     @property
     def own_limits(self) -> Limits:
-        """How often it may be done: the runbook's word, or the default for orders by hand."""
+        """Attempt limits: the runbook's, or the default for manual actions."""
         return self.runbook.limits if self.runbook else Limits()
 
     @property
     def digest(self) -> str:
-        """What an approval must be bound to."""
+        """Digest that an approval is bound to."""
         return digest(
             incident_id=self.incident.id if self.incident else None,
             action=self.step.action,
@@ -104,12 +103,12 @@ Gate = Callable[[Wanted], Shut | None]
 
 
 def shut(wanted: Wanted) -> Shut | None:
-    """Return what the first closed gate says, in their order; None: all of them are open."""
+    """Return the decision of the first closed gate; None: all are open."""
     return next((said for gate in wanted.gates if (said := gate(wanted)) is not None), None)
 
 
 def taken(incident: Incident, world: World) -> Wait | None:
-    """Leave alone what a person has: an acknowledged or an escalated incident."""
+    """The incident is acknowledged or escalated."""
     if world.acknowledged is not None:
         return Wait(reason=Reason.SILENCED, note=f"hands off: {world.acknowledged}")
     if incident.escalated_at is not None:
@@ -118,7 +117,7 @@ def taken(incident: Incident, world: World) -> Wait | None:
 
 
 def paused(wanted: Wanted) -> Shut | None:
-    """Automation as a whole is stopped by a person."""
+    """Automation is paused."""
     pause = wanted.world.pause
     if pause is None:
         return None
@@ -127,7 +126,7 @@ def paused(wanted: Wanted) -> Shut | None:
 
 
 def observe_only(wanted: Wanted) -> Shut | None:
-    """It is to be decided and recorded only: everywhere, for this runbook, or for this target."""
+    """Observe-only: everywhere, for this runbook, or for this target."""
     if wanted.world.observe_only:
         note = "everywhere, by settings"
     elif wanted.runbook is not None and wanted.runbook.observe_only:
@@ -140,7 +139,7 @@ def observe_only(wanted: Wanted) -> Shut | None:
 
 
 def maintenance(wanted: Wanted) -> Shut | None:
-    """People are working on the target, or on everything."""
+    """The target or the fleet is in maintenance."""
     window = wanted.world.maintenance
     if window is None:
         return None
@@ -149,9 +148,9 @@ def maintenance(wanted: Wanted) -> Shut | None:
 
 
 def halted(wanted: Wanted) -> Shut | None:
-    """A person has halted the target: whoever looks into it finds it as it was.
+    """An operator has halted the target: do not change what they investigate.
 
-    Some steps say that they may run all the same: a restarted bot comes back halted.
+    Some steps may run anyway: a restarted bot comes back halted.
     """
     if wanted.world.halted is None or wanted.step.while_halted:
         return None
@@ -159,14 +158,14 @@ def halted(wanted: Wanted) -> Shut | None:
 
 
 def cause(wanted: Wanted) -> Shut | None:
-    """Do not cure a bot of its venue's illness."""
+    """Do not remediate a bot for a fault of its venue."""
     if wanted.world.blocking:
         note = ", ".join(wanted.world.blocking)
         return Wait(reason=Reason.CAUSE_ELSEWHERE, note=note, would=wanted.index)
     incident, runbook = wanted.incident, wanted.runbook
     if incident is None or runbook is None or not runbook.unless:
         return None
-    # A sender may give any start. What lies far ahead is a clock that stepped: wait for none.
+    # A sender may give any start time. One far in the future is a clock step: do not wait.
     within = wanted.limits.cause_detection
     shows_by = min(incident.starts_at, incident.received_at) + within
     is_early = wanted.now < shows_by <= wanted.now + 2 * within
@@ -176,26 +175,26 @@ def cause(wanted: Wanted) -> Shut | None:
 
 
 def storm(wanted: Wanted) -> Shut | None:
-    """More targets fail at once, or did a moment ago, than one by one can be the trouble of."""
+    """A storm: too many targets fail at once, or did recently."""
     world, most = wanted.world, wanted.limits.storm_of(wanted.world.fleet)
     if max(world.failing_targets, world.failing_peak) <= most:
         return None
-    # No count: each change of it would be another decision of every incident.
+    # No count: each change of it would be a new decision for every incident.
     note = f"more than {most} targets failed at once within {wanted.limits.storm_quiet}"
     return Wait(reason=Reason.STORM, note=note, would=wanted.index)
 
 
 def healthy_share(wanted: Wanted) -> Shut | None:
-    """Too many of the target's kind are unhealthy to act on another one."""
+    """Too many targets of this kind are unhealthy to act on another one."""
     peers, ill, limits = wanted.world.peers, wanted.world.failing_peers, wanted.limits
     if ill <= limits.unhealthy_targets or peers - ill >= limits.minimum_healthy_share * peers:
-        return None  # so it is for a fleet of one: it has no peers
+        return None  # also for a fleet of one, which has no peers
     note = f"fewer than {limits.minimum_healthy_share:.0%} of {peers} other targets are healthy"
     return Wait(reason=Reason.FLEET_UNHEALTHY, note=note, would=wanted.index)
 
 
 def global_budget(wanted: Wanted) -> Shut | None:
-    """Enough was tried for now, everything together."""
+    """The global attempt budget is spent."""
     most = wanted.limits.attempts_of(wanted.world.fleet)
     if wanted.history.everywhere < most:
         return None
@@ -212,18 +211,18 @@ def busy(wanted: Wanted) -> Shut | None:
     lost_by = over_at(began, wanted.limits.probe_within, wanted.now)
     by_hand = running.incident_id is None
     if by_hand and running.state is AttemptState.UNKNOWN and wanted.now >= lost_by:
-        # No incident of its own tells people of it, as an automatic attempt's does.
-        note = f"nobody can tell what became of {running.action}, ordered by {running.ordered_by}"
+        # It has no incident that would page, unlike an automatic attempt.
+        note = f"the outcome of {running.action}, ordered by {running.ordered_by}, is unknown"
         return Escalate(reason=Reason.OUTCOME_UNKNOWN, note=note)
     note = f"{wanted.step.action} waits for {running.action}"
     return Wait(reason=Reason.TARGET_BUSY, note=note, would=wanted.index)
 
 
 def own_budget(wanted: Wanted) -> Shut | None:
-    """Keep to the runbook's limits, and to the same limits per target and action.
+    """The attempt limits of the runbook, and the same limits per target and action.
 
-    The second count matters because one fault can raise several alerts: their runbooks together
-    must not restart a bot more often than one of them may.
+    The second count matters because one fault can fire several alerts: their runbooks together must
+    not restart a bot more often than one of them may.
     """
     limits, action, runbook = wanted.own_limits, wanted.step.action, wanted.runbook
     done = wanted.history.target
@@ -249,20 +248,20 @@ def own_budget(wanted: Wanted) -> Shut | None:
 
 
 def is_ahead(start: datetime, now: datetime, span: timedelta) -> bool:
-    """Whether a start lies so far ahead that the clock has stepped back since.
+    """Whether a start is so far in the future that the clock has stepped back since.
 
-    What lasts for `span` from then on would last as long as the step, so it is taken for over.
+    A period of `span` from then would last as long as the step, so it counts as over.
     """
     return start > now + span
 
 
 def over_at(start: datetime, span: timedelta, now: datetime) -> datetime:
-    """Return when what began then is over; now, if the clock has stepped back since."""
+    """Return the end of a period; now if the clock has stepped back since its start."""
     return now if is_ahead(start, now, span) else start + span
 
 
 def approved(wanted: Wanted) -> Shut | None:
-    """A second person's word, where the plan asks for it: for exactly this, and still good."""
+    """A valid approval by a second operator for exactly this step, if required."""
     if not wanted.step.approval:
         return None
     asked = wanted.world.approvals.get(wanted.digest)
@@ -276,15 +275,15 @@ def approved(wanted: Wanted) -> Shut | None:
         note = f"by {asked.decided_by}: {wanted.step.action} on {wanted.target}"
         return Escalate(reason=Reason.APPROVAL_DENIED, note=note)
     if state is ApprovalState.PENDING:
-        note, until = f"request {asked.id} waits for a person", asked.expires_at
+        note, until = f"request {asked.id} waits for approval", asked.expires_at
         return Wait(reason=Reason.APPROVAL_MISSING, until=until, note=note, would=wanted.index)
-    expired = state is ApprovalState.EXPIRED  # otherwise it was used, and is good for one attempt
+    expired = state is ApprovalState.EXPIRED  # otherwise it was used: it is valid for one attempt
     reason = Reason.APPROVAL_EXPIRED if expired else Reason.APPROVAL_MISSING
-    return Wait(reason=reason, note=f"the former request is {asked.id}", would=wanted.index)
+    return Wait(reason=reason, note=f"the previous request is {asked.id}", would=wanted.index)
 
 
 def precondition(wanted: Wanted) -> Shut | None:
-    """The target itself, just asked, speaks against a one-shot; or another process spoke for it."""
+    """The probed target refuses a one-shot, or another process answered for it."""
     said = wanted.world.precondition
     if said is None:
         return None
@@ -294,7 +293,7 @@ def precondition(wanted: Wanted) -> Shut | None:
 
 
 FLEET: tuple[Gate, ...] = (storm, healthy_share, global_budget)
-"""Gates about the fleet, not about the target. They page by a rule, once for all incidents."""
+"""Fleet-wide gates. A rule pages for them, once for all incidents."""
 
 AUTOMATION: tuple[Gate, ...] = (paused, observe_only)
 OTHERS: tuple[Gate, ...] = (

@@ -1,4 +1,4 @@
-"""One request that a bot be held in a more careful state than it would choose itself."""
+"""A hold restricts a bot's trading."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,30 +8,30 @@ MACHINE = "reconciler"
 """The owner of the reconciler's own holds."""
 
 OF_THE_BOT = frozenset({"risk", "recovery", "leadership"})
-"""The owners of holds that a bot lays on itself; their ids begin with the owner."""
+"""Owners of holds that a bot places on itself; their ids start with the owner."""
 
 
 class HeldState(StrEnum):
-    """What a hold asks for; with no hold at all a bot is active."""
+    """State that a hold requires; without holds a bot is active."""
 
     REDUCING = "reducing"
-    """Only what shrinks exposure."""
+    """Only orders that reduce exposure."""
 
     HALTED = "halted"
-    """No submits and no changes; cancels and queries pass."""
+    """No new or amended orders; cancels and queries still work."""
 
     @property
     def severity(self) -> int:
-        """Return its rank; of several holds the highest wins."""
+        """Return its rank; the highest of several holds applies."""
         return list(HeldState).index(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """One hold; it stands until a person lifts it."""
+    """One hold; in force until an operator releases it."""
 
     id: str
-    """Unique everywhere; of two that are laid with one id the stricter stands."""
+    """Globally unique; of two with the same id the stricter one applies."""
 
     target: str
     state: HeldState
@@ -41,7 +41,7 @@ class Hold:
 
 
 def is_machines(hold: Hold) -> bool:
-    """Say whether no person laid a hold: it then keeps nobody from healing what is held."""
+    """Whether a hold is automatic; such a hold does not suppress remediation."""
     of_the_bot = hold.owner in OF_THE_BOT and hold.id.startswith(f"{hold.owner}-")
     return hold.owner == MACHINE or of_the_bot
 
@@ -50,15 +50,15 @@ _SILENCE = "agent-silent"
 
 
 def silence_id(target: str, incarnation: str) -> str:
-    """Return the id of a silence's halt: one for each life, whichever replica asks for it."""
+    """Return the id of the halt for a silence: one per incarnation, the same at every replica."""
     return f"{_SILENCE}-{target}-{incarnation}"
 
 
 def life_meant(hold: Hold) -> str | None:
-    """Return the incarnation that a silence's halt is of; None: the hold is for every life.
+    """Return the incarnation that a halt for a silence is for; None: the hold is for all.
 
-    It is never laid on another one than that, as long as it was not in force: what starts after
-    a process that died mute begins as free as it would have without us.
+    Until it was in force it is never placed on another incarnation: a process that replaces a
+    crashed silent one starts without it.
     """
     prefix = silence_id(hold.target, "")
     if hold.owner != MACHINE or not hold.id.startswith(prefix):

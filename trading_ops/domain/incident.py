@@ -9,7 +9,7 @@ from trading_ops.domain.alert import Fingerprint
 
 @dataclass(frozen=True, kw_only=True)
 class Incident:
-    """At most one is open for each fingerprint."""
+    """An incident; at most one per fingerprint is open."""
 
     id: str
     fingerprint: Fingerprint
@@ -17,22 +17,22 @@ class Incident:
     """The alert's name: which runbook applies."""
 
     target: str | None
-    """The registered target that is acted on; None when a label names none."""
+    """The registered target; None if the label matches none."""
 
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     starts_at: datetime
-    """When the alert began to fire, as its source says."""
+    """When the alert started firing, according to its source."""
 
     received_at: datetime
-    """When we first heard of it."""
+    """When the alert was first received."""
 
     opened_at: datetime
     resolved_at: datetime | None = None
-    """The latest end that Alertmanager told of; a hint, not a proof."""
+    """The latest end reported by Alertmanager; a hint, not proof."""
 
     quiet_since: datetime | None = None
-    """Since when it does not fire any more, while it is kept open because it flaps."""
+    """Since when the alert is absent, while the incident stays open because of flapping."""
 
     escalated_at: datetime | None = None
     closed_at: datetime | None = None
@@ -40,5 +40,5 @@ class Incident:
 
     @property
     def is_open(self) -> bool:
-        """Whether it still needs looking after."""
+        """Whether it is open."""
         return self.closed_at is None

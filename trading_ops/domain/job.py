@@ -6,33 +6,33 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of a run."""
+    """Outcome of a run."""
 
     RUNNING = "running"
     DONE = "done"
     NOTHING_TO_DO = "nothing_to_do"
     REFUSED = "refused"
-    """Not started: a gate is closed or a precondition does not hold. The detail says which."""
+    """Not started: a gate is closed or a precondition failed; see the detail."""
 
     FAILED = "failed"
     UNKNOWN = "unknown"
-    """The process died in the middle of it."""
+    """The process died during the run."""
 
 
 WRONG_CLOCK = timedelta(days=1)
-"""What was noted further in the future than this was noted while the clock was wrong."""
+"""Times further in the future than this were recorded with a wrong clock."""
 
 GOOD = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO})
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobRun:
-    """One run of a job, or a due time at which it was refused."""
+    """One run of a job, or a refused due time."""
 
     id: int
     job: str
     due_at: datetime | None
-    """None: a person started it."""
+    """None: started manually."""
 
     started_at: datetime
     ended_at: datetime | None
@@ -44,14 +44,14 @@ class JobRun:
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """What is stored of a job beside its runs."""
+    """Stored state of a job besides its runs."""
 
     name: str
     handled_at: datetime
-    """Up to when due times are dealt with: run, refused or skipped."""
+    """Due times up to this are handled: run, refused or skipped."""
 
     held_due_at: datetime | None = None
-    """The due time that a closed gate holds back."""
+    """The due time that waits for a closed gate."""
 
     held_by: str | None = None
     paused_at: datetime | None = None

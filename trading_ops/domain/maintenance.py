@@ -1,22 +1,22 @@
-"""A maintenance window: while it lasts, the machine leaves a target, or the whole fleet, alone."""
+"""Maintenance windows, in which automation does not act on a target or the fleet."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 LONGEST = timedelta(days=7)
-"""A window that somebody forgot must not switch recovery off for good."""
+"""Maximum length, so that a forgotten window does not disable remediation permanently."""
 
 FURTHEST = timedelta(days=366)
-"""Planned further ahead than this is a slip of the pen."""
+"""Maximum time ahead; a later start is probably a typo."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Maintenance:
-    """Planned or under way; from `begins_at` on, and no longer at `ends_at`."""
+    """A scheduled or open window, from `begins_at` (inclusive) to `ends_at` (exclusive)."""
 
     id: int = 0
-    """Given by the store; 0: not stored yet."""
+    """Assigned by the store; 0: not stored yet."""
 
     target: str | None
     """None: the whole fleet."""
@@ -27,7 +27,7 @@ class Maintenance:
     ends_at: datetime
 
     def covers(self, target: str | None, now: datetime) -> bool:
-        """Whether this target is being worked on at this moment."""
+        """Whether it applies to this target at this time."""
         concerns = self.target is None or self.target == target
         return concerns and self.begins_at <= now < self.ends_at
 
@@ -35,7 +35,7 @@ class Maintenance:
 def covering(
     windows: Iterable[Maintenance], target: str | None, now: datetime
 ) -> Maintenance | None:
-    """Return the window that holds this target now; the one that lasts longest, if several do."""
+    """Return the active window of this target, the one that ends last if there are several."""
     return max(
         (window for window in windows if window.covers(target, now)),
         key=lambda window: window.ends_at,
@@ -44,13 +44,13 @@ def covering(
 
 
 def problem(window: Maintenance, now: datetime) -> str | None:
-    """Say what is wrong with a window that somebody orders; None: nothing."""
+    """Return the problem with a new window, or None."""
     if window.ends_at <= window.begins_at:
-        return "a window ends after it begins"
+        return "a window must end after it begins"
     if window.ends_at <= now:
-        return "this window is already over"
+        return "this window has already ended"
     if window.ends_at - max(window.begins_at, now) > LONGEST:
-        return f"a window lasts at most {LONGEST.days} days"
+        return f"a window can last at most {LONGEST.days} days"
     if window.begins_at - now > FURTHEST:
-        return f"a window begins within {FURTHEST.days} days"
+        return f"a window must begin within {FURTHEST.days} days"
     return None

@@ -1,9 +1,8 @@
-"""A person's order of one action, held against the same gates as a runbook's step.
+"""Manual actions pass the same gates as runbook steps, with these exceptions.
 
-What belongs to an incident does not apply: `unless`, flapping, silences, verification. Nor does a
-person's halt, for it is a person who asks. A step in the safe direction passes everything: whoever
-orders a halt must not have to look for a key first. An emergency action passes the gates of the
-fleet: it is wanted most when many targets fail.
+Checks about an incident do not apply: `unless`, flapping, silences, verification; nor does an
+operator's halt. Safe actions pass all gates: a halt must never be blocked. Emergency actions pass
+the fleet-wide gates: they are needed most when many targets fail.
 """
 
 from dataclasses import dataclass, replace
@@ -14,14 +13,14 @@ from trading_ops.domain.gates import Shut, Wanted
 from trading_ops.domain.runbook import Step
 
 EMERGENCY = frozenset({"flatten_positions"})
-"""Actions that get a bot out of the market."""
+"""Emergency actions: they take a bot out of the market."""
 
 RESET_BUDGET = "wait, or reset its budgets: trading-ops automation reset-budget {target}"
-FEWER = "wait until fewer targets fail, or use the target's own service manager by hand"
+FEWER = "wait until fewer targets fail, or use the target's service manager directly"
 
 OPENS = {
-    Reason.PAUSED: "lift the pause, or wait for its end",
-    Reason.OBSERVE_ONLY: "set observe_only to false where the note says, then start it anew",
+    Reason.PAUSED: "end the pause, or wait for its end",
+    Reason.OBSERVE_ONLY: "set observe_only to false where the note says, then restart the process",
     Reason.MAINTENANCE: "end the window, or wait for its end",
     Reason.STORM: FEWER,
     Reason.FLEET_UNHEALTHY: FEWER,
@@ -29,31 +28,31 @@ OPENS = {
     Reason.ATTEMPTS_EXHAUSTED: RESET_BUDGET,
     Reason.COOLDOWN: RESET_BUDGET,
     Reason.TARGET_BUSY: "wait for its end",
-    Reason.OUTCOME_UNKNOWN: "look at {target} and its executor, which does not answer",
-    Reason.APPROVAL_MISSING: "have somebody else approve it, then order it again",
-    Reason.APPROVAL_EXPIRED: "have somebody else approve it, then order it again",
-    Reason.APPROVAL_DENIED: "talk to whoever denied it; within the hour it can be asked again",
-    Reason.TARGET_HEALTHY: "nothing: a target that is well is left alone",
-    Reason.TARGET_IMPOSTOR: "end the process that answers in its place",
+    Reason.OUTCOME_UNKNOWN: "check {target} and its executor, which does not answer",
+    Reason.APPROVAL_MISSING: "have another operator approve it, then repeat the command",
+    Reason.APPROVAL_EXPIRED: "have another operator approve it, then repeat the command",
+    Reason.APPROVAL_DENIED: "ask the operator who denied it; request it again within the hour",
+    Reason.TARGET_HEALTHY: "not needed: the target is healthy",
+    Reason.TARGET_IMPOSTOR: "stop the process that answers in its place",
 }
-"""How each gate that can refuse an order is opened."""
+"""How to open each gate that can refuse a manual action."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """Which gate is shut, and how to open it."""
+    """The closed gate, and how to open it."""
 
     reason: Reason
     note: str
     opens: str
     until: datetime | None = None
-    """When the gate opens by itself; None: not by itself, or nobody knows."""
+    """When the gate opens automatically; None: never or unknown."""
 
 
 def wanted_by_hand(
     step: Step, target: str, history: History, world: World, limits: GlobalLimits, now: datetime
 ) -> Wanted:
-    """Return a manual action as the gates take it."""
+    """Return a manual action as input for the gates."""
     return Wanted(
         step=replace(step, while_halted=True),
         index=None,
@@ -69,7 +68,7 @@ def wanted_by_hand(
 
 
 def refusal_of(said: Shut | None, target: str) -> Refusal | None:
-    """Say of a closed gate how it is opened."""
+    """Return the refusal for a closed gate."""
     if said is None:
         return None
     return Refusal(

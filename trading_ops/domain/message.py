@@ -1,4 +1,4 @@
-"""A message to people that does not page: what it is about, and when it is tried again."""
+"""Messages that do not page, and their retry schedule."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ from enum import StrEnum
 from typing import Any
 
 TRIES = 3
-"""Deliveries that follow each other after `TRY_AGAIN`; later ones back off."""
+"""Retries with the interval `TRY_AGAIN`; later ones back off."""
 
 TRY_AGAIN = timedelta(seconds=5)
 LONGEST_BACKOFF = timedelta(hours=1)
 GIVE_UP = timedelta(hours=24)
-"""After a message was due, it becomes a dead letter."""
+"""Time after the due time until a message becomes a dead letter."""
 
 
 class MessageKind(StrEnum):
-    """What a message is about; routes select by it."""
+    """Kind of message; routes select by it."""
 
     TRADE = "trade"
     RISK = "risk"
@@ -31,7 +31,7 @@ class MessageKind(StrEnum):
 
 
 class Severity(StrEnum):
-    """How urgent a message is; from `CRITICAL` on, quiet hours do not delay it."""
+    """Severity of a message; quiet hours do not delay `CRITICAL`."""
 
     INFO = "info"
     WARNING = "warning"
@@ -45,15 +45,15 @@ class Severity(StrEnum):
 
 
 class MessageState(StrEnum):
-    """Where one message stands."""
+    """State of a message."""
 
     WAITING = "waiting"
     SENDING = "sending"
-    """A reconciler is delivering it; due again when its claim ends."""
+    """A reconciler is delivering it; due again when its claim expires."""
 
     SENT = "sent"
     DEAD = "dead"
-    """It was given up; a person can retry or discard it."""
+    """Given up; an operator can retry or discard it."""
 
     DISCARDED = "discarded"
 
@@ -63,7 +63,7 @@ class Message:
     """A message before it is routed and rendered."""
 
     key: str
-    """The same fact has the same key, whoever finds it, and however often."""
+    """Deduplication key, derived from the source only."""
 
     kind: MessageKind
     severity: Severity
@@ -71,14 +71,14 @@ class Message:
     at: datetime
     subject: str
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the templates show. Texts from labels and people are hostile."""
+    """Fields for the templates. Text from labels and users is untrusted."""
 
 
 def next_try(*, attempts: int, due_at: datetime, now: datetime) -> datetime | None:
-    """Return when a delivery that failed is tried again, or None: it is given up.
+    """Return when to retry a failed delivery, or None to give up.
 
     Args:
-        attempts: so far, the failed one included.
+        attempts: number of attempts, including the failed one.
         due_at: when the message was first due.
         now: the moment of the failure.
     """
@@ -89,7 +89,7 @@ def next_try(*, attempts: int, due_at: datetime, now: datetime) -> datetime | No
 
 
 def one_line(text: str, limit: int = 150) -> str:
-    """Return a text without control characters and line breaks, at most so long."""
+    """Return text without control characters and line breaks, truncated to the limit."""
     plain = "".join(one if one.isprintable() else " " for one in text)
     plain = " ".join(plain.split())
     return plain if len(plain) <= limit else f"{plain[: limit - 1]}…"

@@ -1,7 +1,7 @@
-"""What Prometheus and Alertmanager say now, and how far they can be believed.
+"""Combines the answers of Prometheus and Alertmanager.
 
-Each source is trusted for one thing: Prometheus for what is true, Alertmanager for what is
-silenced or inhibited. An empty, partial or missing answer means *unknown*, never resolved.
+Prometheus is the source for firing alerts, Alertmanager for silences and inhibitions. An empty,
+partial or missing answer means *unknown*, never resolved.
 """
 
 from collections import defaultdict
@@ -18,15 +18,15 @@ from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Target
 
 YOUNG = timedelta(minutes=2)
-"""A Prometheus younger than this may not have found out yet what fires."""
+"""A Prometheus with less uptime may not have evaluated all alerts yet."""
 
 NEVER_SHOWN = timedelta(seconds=30)
-"""For so long an alert that only a notification told of may still show: the answers may be old."""
+"""How long an alert known only from a notification may still appear: answers may be old."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleAlert:
-    """One alert as Prometheus' rules have it."""
+    """An alert in Prometheus."""
 
     fingerprint: Fingerprint
     labels: Mapping[str, str]
@@ -49,7 +49,7 @@ class RuleAlert:
 
 @dataclass(frozen=True, kw_only=True)
 class RoutedAlert:
-    """One alert as Alertmanager has it."""
+    """An alert in Alertmanager."""
 
     fingerprint: Fingerprint
     labels: Mapping[str, str]
@@ -59,7 +59,7 @@ class RoutedAlert:
     silenced: bool
     inhibited: bool
     silenced_by: frozenset[str] = frozenset()
-    """The ids of the silences."""
+    """Ids of the silences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +69,10 @@ class PrometheusView:
     alerts: Mapping[Fingerprint, RuleAlert]
     started_at: datetime
     known_for: timedelta = timedelta(0)
-    """For how long this start of it has been known, whatever the clocks show."""
+    """How long this start of Prometheus has been known, on our monotonic clock."""
 
     external: Mapping[str, str] = field(default_factory=dict)
-    """The external labels, which are stripped from the alerts of every source."""
+    """External labels, which are stripped from the alerts of every source."""
 
     @cached_property
     def by_name(self) -> Mapping[str, Sequence[RuleAlert]]:
@@ -84,29 +84,29 @@ class PrometheusView:
 
     @property
     def watchdog_seen(self) -> bool:
-        """Whether our alert that always fires is there: our rules are being evaluated."""
+        """Whether the Watchdog alert fires: our rules are being evaluated."""
         return any(one.firing and one.is_ours for one in self.by_name.get(WATCHDOG, ()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Both sources at one moment; None where one was out of reach."""
+    """Both sources at one time; None: unreachable."""
 
     at: datetime
     prometheus: PrometheusView | None
     alertmanager: Mapping[Fingerprint, RoutedAlert] | None
     before: PrometheusView | None = None
-    """What Prometheus said at the look before."""
+    """The previous answer of Prometheus."""
 
     fired: Collection[str] = frozenset()
-    """Ids of the incidents whose alert Prometheus itself has had firing."""
+    """Ids of incidents whose alert was firing in Prometheus itself."""
 
     unsettled: bool = False
-    """A clock has just stepped: alerts may fire or end for that reason alone."""
+    """A clock just stepped: alerts may fire or resolve because of that."""
 
 
 def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> AlertView:
-    """Say what the incident's alert is doing, as far as both sources together can tell."""
+    """Return the state of the incident's alert from both sources."""
     prometheus, alertmanager = snapshot.prometheus, snapshot.alertmanager
     if prometheus is None or alertmanager is None or not prometheus.watchdog_seen:
         return AlertView.UNKNOWN
@@ -121,7 +121,7 @@ def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> Ale
     if not rule.firing:
         return AlertView.PENDING
     if routed is None:
-        # Alertmanager lost its list or was not told yet: a silence could be hidden.
+        # Alertmanager lost its state or has no alert yet: a silence could be hidden.
         return AlertView.UNKNOWN
     if routed.silenced:
         return AlertView.SILENCED
@@ -129,9 +129,9 @@ def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> Ale
 
 
 def is_audible(incident: Incident, snapshot: Snapshot) -> bool:
-    """Whether the incident's alert fires, and Alertmanager shows no silence on it.
+    """Whether the incident's alert fires without a silence in Alertmanager.
 
-    One that Alertmanager does not show may have lost its silence too.
+    An alert that Alertmanager does not have may have lost its silence too.
     """
     if snapshot.prometheus is None or snapshot.alertmanager is None:
         return False
@@ -143,9 +143,9 @@ def is_audible(incident: Incident, snapshot: Snapshot) -> bool:
 def _absence_counts(
     incident: Incident, last: Attempt | None, prometheus: PrometheusView, snapshot: Snapshot
 ) -> bool:
-    """Believe an absence when something else says the same, or a second answer.
+    """Trust an absence if another source or a second answer confirms it.
 
-    An absence of what Prometheus has never shown may be older than the notification.
+    For an alert that Prometheus has never returned, the answer may be older than the notification.
     """
     verified = last is not None and last.state is AttemptState.VERIFIED
     told = incident.resolved_at is not None and incident.resolved_at >= incident.starts_at
@@ -161,7 +161,7 @@ def _absence_counts(
 def blocking(runbook: Runbook, target: Target, snapshot: Snapshot) -> tuple[str, ...]:
     """Return the alerts of `unless` that are pending or firing for the target or its venue."""
     if snapshot.prometheus is None:
-        return ()  # the view is unknown then, and nothing is done anyway
+        return ()  # then the view is unknown and no action runs anyway
     by_name = snapshot.prometheus.by_name
     names = {
         name

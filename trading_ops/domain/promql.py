@@ -1,4 +1,4 @@
-"""The little of PromQL that must be read here: which series an expression selects."""
+"""A minimal PromQL parser that finds the series selectors of an expression."""
 
 import re
 
@@ -35,10 +35,10 @@ def selectors(query: str) -> tuple[str, ...]:
 
 
 def age_of(query: str) -> str:
-    """Return a query for how old what an expression reads is.
+    """Return a query for the age of an expression's input.
 
-    It gives one sample for each selector that has series: the age of the oldest of their newest
-    samples, in seconds, by the clock of Prometheus.
+    It returns one sample per selector with series: the age of the oldest of their newest samples,
+    in seconds, by the clock of Prometheus.
     """
     ages = (
         f'label_replace(max(time() - timestamp({one})), "selector", "{index}", "", "")'

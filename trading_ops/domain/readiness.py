@@ -1,7 +1,7 @@
 """The gate from paper to live trading, as a pure state machine.
 
 A run takes one bot through the stages of a plan. Each criterion of a stage is passed, failed or
-unknown; unknown never passes. Hours count only for time in which the bot was seen to work and every
+unknown; unknown never passes. Only time counts in which the bot was observed working and every
 criterion of the phase was passed. A failed criterion steps the run back.
 """
 
@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 FRESH = timedelta(minutes=15)
-"""An approval needs results that are no older."""
+"""Maximum age of results for an approval."""
 
 ZERO = timedelta(0)
 
 
 class Status(StrEnum):
-    """What is known of a criterion."""
+    """State of a criterion."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 
 class OnBreach(StrEnum):
-    """What a failed criterion does in a phase."""
+    """Effect of a failed criterion in a phase."""
 
     WAIT = "wait"
     """The run waits."""
@@ -36,27 +36,27 @@ class OnBreach(StrEnum):
     """The hours of the phase start again at zero."""
 
     REDUCE = "reduce"
-    """The bot becomes reduce-only, and the run goes back one stage until a person approves."""
+    """The bot becomes reduce-only, and the run steps back one stage until an operator approves."""
 
 
 class RunState(StrEnum):
-    """Where a run stands."""
+    """State of a run."""
 
     RUNNING = "running"
     HELD = "held"
-    """A criterion failed in a live stage: reduce-only until a person approves."""
+    """A criterion failed in a live stage: reduce-only until an operator approves."""
 
     ABORTED = "aborted"
 
 
 def figure(value: float) -> str:
-    """Return a value as people read it: `200,000,000`, `0.001`."""
+    """Format a value: `200,000,000`, `0.001`."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"  # noqa: PLR2004
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What a value must be, such as `< 0.001`."""
+    """A limit of a value, such as `< 0.001`."""
 
     operator: str
     value: float
@@ -74,17 +74,17 @@ class Limit:
                 return value >= self.value
 
     def __str__(self) -> str:
-        """Return the limit as people read it."""
+        """Return the formatted limit."""
         return f"{self.operator} {figure(self.value)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Criterion:
-    """One thing that is measured; exactly one of the sources is set."""
+    """A measured criterion; exactly one source is set."""
 
     name: str
     query: str = ""
-    """PromQL with `$bot` and `$venue`; it must give one sample."""
+    """PromQL with `$bot` and `$venue`; must return one sample."""
 
     check: str = ""
     """A built-in check, run by `trading-ops readiness check`."""
@@ -93,17 +93,16 @@ class Criterion:
     """A program, run by `trading-ops readiness check`: exit code 0, or a number that is printed."""
 
     verified: tuple[str, ...] = ()
-    """Actions of which each has a verified attempt on this bot."""
+    """Actions that must each have a verified attempt on this bot."""
 
     restarts: bool = False
-    """No start of the bot's process that neither an attempt nor maintenance explains; `query`
-    gives the time of the start."""
+    """No restart without an attempt or maintenance window; `query` returns the start time."""
 
     limit: Limit | None = None
 
     @property
     def is_run_by_command(self) -> bool:
-        """Whether a person's command measures it, not the reconciler."""
+        """Whether the command line measures it instead of the reconciler."""
         return bool(self.check or self.command)
 
 
@@ -115,7 +114,7 @@ class Stage:
     phase: str
     on_breach: OnBreach
     approval: bool = False
-    """A person must approve entering it."""
+    """Entering it needs an operator's approval."""
 
     hours: float = 0.0
     """Of the phase where a breach restarts it, else of this stage."""
@@ -127,10 +126,10 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a bot must show before it trades with money."""
+    """The stages from paper to live trading."""
 
     present: str
-    """PromQL: for how many seconds of `$window` the bot was seen to work."""
+    """PromQL: seconds of `$window` in which the bot was observed working."""
 
     stages: tuple[Stage, ...]
 
@@ -152,7 +151,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What was found about one criterion."""
+    """Result of one criterion."""
 
     status: Status
     evidence: str
@@ -162,60 +161,60 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What was seen of a bot from the last evaluation until a moment."""
+    """Observation of a bot from the last evaluation until a time."""
 
     until: datetime
     present: timedelta
-    """For how long the bot was seen to work."""
+    """Time in which the bot was observed working."""
 
     results: Mapping[str, Result]
     start: float | None = None
-    """When the bot's process started, in seconds since the epoch; None: not seen."""
+    """Start of the bot's process in Unix seconds; None: unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One bot's way through a plan, as it is stored."""
+    """A bot's stored progress through a plan."""
 
     id: str
     bot: str
     begun_at: datetime
     entered_at: datetime
-    """When the present stage was entered."""
+    """When the current stage was entered."""
 
     evaluated_until: datetime
     state: RunState = RunState.RUNNING
     stage: int = 0
     credited: timedelta = ZERO
-    """Time that counts."""
+    """Credited time."""
 
     ready: bool = False
-    """At the last evaluation every condition of the stage was met."""
+    """Whether all conditions of the stage were met at the last evaluation."""
 
     signed_at: datetime | None = None
     start: float | None = None
     seen_at: datetime | None = None
-    """When `start` was seen last."""
+    """When `start` was last observed."""
 
     breaches: int = 0
     reason: str = ""
-    """Of the last step back."""
+    """Time of the last step back."""
 
     results: Mapping[str, Result] = field(default_factory=dict)
     passed: frozenset[str] = frozenset()
-    """Criteria that were passed once."""
+    """Criteria that have passed at least once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Something to record in the audit log."""
+    """A change to record in the audit log."""
 
     kind: str
     note: str
 
 
 def judge(criterion: Criterion, value: float | None, evidence: str, at: datetime) -> Result:
-    """Compare a measured value with the limit; what is no finite number is unknown."""
+    """Compare a measured value with the limit; not finite is unknown."""
     if value is None or not math.isfinite(value) or criterion.limit is None:
         return Result(status=Status.UNKNOWN, evidence=evidence, at=at)
     status = Status.PASSED if criterion.limit.holds(value) else Status.FAILED
@@ -223,9 +222,9 @@ def judge(criterion: Criterion, value: float | None, evidence: str, at: datetime
 
 
 def judge_restarts(run: Run, start: float | None, explained: str, at: datetime) -> Result:
-    """Compare the start of the bot's process with the one that was seen last."""
+    """Compare the start of the bot's process with the last observed one."""
     if start is None:
-        return Result(status=Status.UNKNOWN, evidence="start of the process not seen", at=at)
+        return Result(status=Status.UNKNOWN, evidence="start of the process unknown", at=at)
     if run.start is None or start == run.start:
         return Result(status=Status.PASSED, evidence="no restart", at=at, value=0.0)
     if explained:
@@ -235,7 +234,7 @@ def judge_restarts(run: Run, start: float | None, explained: str, at: datetime) 
 
 
 def sign_off_due(plan: Plan, run: Run) -> datetime | None:
-    """Return until when a person must sign off; None: no sign-off is due."""
+    """Return the deadline of the next sign-off; None: none is due."""
     stage = plan.stages[run.stage]
     if stage.sign_off_every is None:
         return None
@@ -244,7 +243,7 @@ def sign_off_due(plan: Plan, run: Run) -> datetime | None:
 
 
 def regressed(run: Run) -> list[str]:
-    """Return the criteria that were passed once and have failed now."""
+    """Return the criteria that had passed and now fail."""
     return sorted(
         name
         for name, one in run.results.items()
@@ -255,9 +254,9 @@ def regressed(run: Run) -> list[str]:
 def advance(
     plan: Plan, run: Run, seen: Observation, now: datetime
 ) -> tuple[Run, tuple[Change, ...]]:
-    """Return the run after an observation, and what is to be recorded.
+    """Return the run after an observation, and the changes to record.
 
-    An observation that is not newer than the last one, or from the future, changes nothing.
+    An observation that is not newer than the last one, or is from the future, is ignored.
     """
     if run.state is RunState.ABORTED or not run.evaluated_until < seen.until <= now:
         return run, ()
@@ -291,13 +290,13 @@ def advance(
 
 
 def _complete(plan: Plan, run: Run, seen: Observation) -> dict[str, Result]:
-    """Return a result for each criterion in force; what was not observed is unknown."""
+    """Return a result for each active criterion; unknown without an observation."""
     missing = Result(status=Status.UNKNOWN, evidence="not measured yet", at=seen.until)
     return {name: seen.results.get(name, missing) for name in plan.criteria(run.stage)}
 
 
 def _met(plan: Plan, run: Run, now: datetime, *, was: bool) -> tuple[Run, tuple[Change, ...]]:
-    """Enter the next stage, or wait for a person's approval."""
+    """Enter the next stage, or wait for approval."""
     stage = plan.stages[run.stage]
     last = run.stage + 1 == len(plan.stages)
     if last or plan.stages[run.stage + 1].approval:
@@ -347,9 +346,9 @@ def _step_back(
 
 
 def refusal(plan: Plan, run: Run, now: datetime) -> str:
-    """Return why the next stage cannot be approved now; empty: it can."""
+    """Return why the next stage cannot be approved now; empty if it can."""
     if run.state is RunState.ABORTED:
-        return "the run was aborted: begin a new one"
+        return "the run was aborted: begin a new run"
     if now - run.evaluated_until > FRESH:
         return f"the last evaluation is from {run.evaluated_until:%Y-%m-%d %H:%M:%S} UTC, too old"
     if run.state is RunState.HELD:
@@ -364,7 +363,7 @@ def refusal(plan: Plan, run: Run, now: datetime) -> str:
 
 
 def missing(plan: Plan, run: Run, now: datetime) -> str:
-    """Return what a stage still lacks."""
+    """Return what a stage is still missing."""
     stage, found = plan.stages[run.stage], []
     names = [n for n, one in run.results.items() if one.status is not Status.PASSED]
     if names or not run.results:
@@ -377,26 +376,26 @@ def missing(plan: Plan, run: Run, now: datetime) -> str:
 
 
 def target_stage(run: Run) -> int:
-    """Return the stage that an approval enters: the next, or after a step back the present one."""
+    """Return the stage that an approval enters: the next, or the current one after a step back."""
     return run.stage if run.state is RunState.HELD else run.stage + 1
 
 
 def approve(plan: Plan, run: Run, now: datetime) -> Run:
-    """Return the run after a person's approval; ask `refusal` first."""
+    """Return the run after an approval; check `refusal` first."""
     entered = _enter(plan, run, target_stage(run), now)
     return replace(entered, state=RunState.RUNNING)
 
 
 def sign_off(run: Run, now: datetime) -> Run:
-    """Return the run after a person has looked at it."""
+    """Return the run after a sign-off."""
     return replace(run, signed_at=now)
 
 
 def abort(run: Run) -> Run:
-    """Return the run ended by a person."""
+    """Return the aborted run."""
     return replace(run, state=RunState.ABORTED, ready=False)
 
 
 def with_checks(run: Run, found: Mapping[str, Result]) -> Run:
-    """Return the run with what a person's checks found; the next evaluation weighs it."""
+    """Return the run with check results, for the next evaluation."""
     return replace(run, results={**run.results, **found})

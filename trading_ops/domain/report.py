@@ -1,6 +1,6 @@
-"""A report on a day, a week, a month or a quarter: values, and the span that it covers.
+"""A report on a day, a week, a month or a quarter, and its period.
 
-None is “not measured”, never 0.
+None means not measured, never 0.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class BotFigures:
     bot: str
     currency: str
     result: float | None
-    """Realized profit in the span, after fees."""
+    """Realized profit in the period, after fees."""
 
     unrealized: float | None
     equity: float | None
@@ -34,27 +34,27 @@ class BotFigures:
     worst_daily_loss: float | None
     orders_filled: float | None
     trades_closed: float | None
-    """By Freqtrade; a bot without it counts orders only."""
+    """Freqtrade only; other bots count orders only."""
 
     win_ratio: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TradeFigures:
-    """One bot's trades in one currency, from the events that it reported."""
+    """One bot's trades in one currency, from its events."""
 
     bot: str
     currency: str
     trades: int
     closed: int
-    """Those that realized a profit or a loss."""
+    """Trades that realized a profit or loss."""
 
     win_ratio: float | None
-    """Of the closed ones; None: there was none."""
+    """Win rate of closed trades; None: no closed trades."""
 
     profit: float | None
     profit_factor: float | None
-    """Profits divided by losses; None: there was no loss."""
+    """Profit factor: profits divided by losses; None: no losses."""
 
     fees: float | None
     """None: no trade reported a fee. The same applies to slippage."""
@@ -64,7 +64,7 @@ class TradeFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitUse:
-    """The highest use of a risk limit in the span; 1: reached."""
+    """Maximum usage of a risk limit in the period; 1: reached."""
 
     bot: str
     limit: str
@@ -73,14 +73,14 @@ class LimitUse:
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentLine:
-    """One incident that was opened in the span."""
+    """One incident opened in the period."""
 
     id: str
     alert: str
     target: str | None
     opened_at: datetime
     seconds: float | None
-    """Until it was closed; None: it is open."""
+    """Time until it was closed; None: open."""
 
     escalated: bool
     actions: tuple[str, ...]
@@ -88,7 +88,7 @@ class IncidentLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """How the incidents of a span were answered."""
+    """Response to the incidents of a period."""
 
     incidents: int
     remediated: int
@@ -101,7 +101,7 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A named share: of an error budget or a disk that is left."""
+    """A named ratio: remaining error budget or free disk."""
 
     name: str
     ratio: float
@@ -117,28 +117,28 @@ class Report:
     bots: tuple[BotFigures, ...]
     trades: tuple[TradeFigures, ...]
     results: tuple[tuple[str, float], ...]
-    """By currency, of the bots whose result is measured."""
+    """PnL by currency, of bots with a measured result."""
 
     limits: tuple[LimitUse, ...]
     response: Response
     previous: Response | None
-    """Of the span before, as long; None in a daily report."""
+    """PnL of the previous period; None in a daily report."""
 
     by_alert: tuple[tuple[str, int], ...]
     incidents: tuple[IncidentLine, ...]
     """The newest."""
 
     open: tuple[str, ...]
-    """What is open at the time of the report."""
+    """Open items at the time of the report."""
 
     budgets: tuple[Ratio, ...]
     disks: tuple[Ratio, ...]
     missing: tuple[str, ...]
-    """What is not in the report though it should be."""
+    """Missing data."""
 
 
 def span_of(period: Period, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the beginning and the end of the period that a day is in."""
+    """Return the start and end of the period of a day."""
     first = day
     if period is Period.WEEKLY:
         first = day - timedelta(days=day.weekday())
@@ -155,10 +155,10 @@ def span_of(period: Period, day: date, zone: ZoneInfo) -> tuple[datetime, dateti
 
 
 def default_day(period: Period, today: date) -> date:
-    """Return the day whose period is meant without a date.
+    """Return the default day of a report.
 
-    Today's for a daily report; for others that of yesterday, so that on the first day of a week it
-    is the week before.
+    Today for a daily report; yesterday for others, so that the first day of a week selects the
+    previous week.
     """
     return today if period is Period.DAILY else today - timedelta(days=1)
 

@@ -1,4 +1,4 @@
-"""The plan for an alert: steps tried in order, limits, and what counts as success."""
+"""A runbook: the steps of an alert, their limits, and the verify query."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,35 +10,35 @@ from trading_ops.domain.target import BOTS, NAMED_BOTS, Kind, Target
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One rung: an action, its parameters and its times."""
+    """A step: an action, its parameters and timeouts."""
 
     action: str
     params: Mapping[str, str] = field(default_factory=dict)
     timeout: timedelta
     verify_within: timedelta
-    """From the end of the action until the verify query must have held."""
+    """Time after the action within which the verify query must hold."""
 
     delivery: Delivery
     kinds: frozenset[Kind] = BOTS
-    """What its action can be done to; for any other target the step is skipped."""
+    """Kinds of target that the action supports; other targets skip the step."""
 
     approval: bool = False
-    """Whether a person must approve it first, each time."""
+    """Whether it needs approval each time."""
 
     while_halted: bool = False
-    """Whether it may run on a target that a person has halted."""
+    """Whether it may run on a target that an operator has halted."""
 
 
 LONGEST_WINDOW = timedelta(days=1)
-"""How far back attempts are counted at most."""
+"""Maximum window for counting attempts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How often the steps of one runbook may run on one target."""
+    """Attempt limits of one runbook on one target."""
 
     cooldown: timedelta = timedelta(seconds=20)
-    """Least time between two attempts, from start to start."""
+    """Minimum time between attempts, from start to start."""
 
     attempts: int = 4
     window: timedelta = timedelta(hours=1)
@@ -46,52 +46,52 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyQuery:
-    """What must be true, and for how long, before an attempt counts as a success."""
+    """The query that must hold, and for how long, for an attempt to be verified."""
 
     query: str
-    """PromQL with `$bot`, `$venue` and `$target`; it holds when it returns anything."""
+    """PromQL with `$bot`, `$venue` and `$target`; it holds if it returns any series."""
 
     hold: timedelta
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """How to break it on purpose, and how fast it must heal."""
+    """The fault to inject, and the maximum recovery time."""
 
     fault: str
     recover_within: timedelta
-    """From the injection to the end of the incident."""
+    """Maximum time from injection to closing the incident."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runbook:
-    """The machine's part of one `runbooks/<AlertName>.md`."""
+    """The front matter of `runbooks/<AlertName>.md`."""
 
     alert: str
     target_label: str
-    """The label whose value names the target."""
+    """The label with the target's name."""
 
     page_after: str
-    """`0s`, `5m`, `15m` or `never`: the alert's own label, which Alertmanager routes by."""
+    """`0s`, `5m`, `15m` or `never`: the alert's label, used for routing in Alertmanager."""
 
     steps: tuple[Step, ...] = ()
-    """Empty: for people only."""
+    """Empty: page-only."""
 
     limits: Limits = Limits()
     observe_only: bool = False
-    """Decide and record, but act on nothing."""
+    """Decide and record, but do not act."""
 
     unless: tuple[str, ...] = ()
-    """Alerts during which nothing is done, for the same target or venue."""
+    """Alerts that block all steps while they fire for the same target or venue."""
 
     verify: VerifyQuery | None = None
     drill: Drill | None = None
 
 
 def fill_query(query: str, target: Target) -> str:
-    """Put the registered target's own names into a query, escaped for a PromQL string.
+    """Substitute the target's names in a query, escaped for PromQL.
 
-    Only values of the registry go in; an alert's labels never do.
+    Only values of the registry are used, never labels of an alert.
     """
     bot = target.name if target.kind in NAMED_BOTS else ""
     for name, value in (("bot", bot), ("venue", target.venue or ""), ("target", target.name)):

@@ -1,8 +1,8 @@
-"""What the silence of a bot's agent means, and what follows from it.
+"""Classifies a silent agent, and decides the response.
 
-No answer is not yet a dead bot: its machine may be slow, its port flooded, another process may hold
-the port, or our own way to it may be broken. Only a bot that nothing shows to be at work is halted,
-and only a process that is proven to be the silent one is stopped.
+A silent bot is not necessarily dead: its host may be slow, its port flooded or used by another
+process, or our connection broken. Only a bot without any sign of work is halted, and only a process
+that is proven to be the silent one is stopped.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Life(StrEnum):
-    """What the service manager says of the process that last answered."""
+    """State of the process that last answered, according to the service manager."""
 
     SAME = "same"
     GONE = "gone"
@@ -19,7 +19,7 @@ class Life(StrEnum):
 
 
 class Listener(StrEnum):
-    """Who holds the port that the agent should have, as the kernel says."""
+    """Owner of the agent's port, according to the kernel."""
 
     OWN = "own"
     FOREIGN = "foreign"
@@ -27,91 +27,91 @@ class Listener(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a silence is, and so what is done."""
+    """Classification of a silence, which determines the response."""
 
     GONE = "gone"
-    """No process that could trade: a halt that was asked for is withdrawn."""
+    """No process that could trade: a requested halt is withdrawn."""
 
     STARTING = "starting"
-    """Another process runs, which has not answered yet. A halt is withdrawn as well."""
+    """A new process runs and has not answered yet. A requested halt is withdrawn."""
 
     IMPOSTOR = "impostor"
-    """Another user's process holds the port: nothing is done, on-call is notified."""
+    """Another user's process uses the port: no action, on-call is notified."""
 
     WORKING = "working"
-    """Prometheus sees a new heartbeat: the bot trades, only its agent does not answer us."""
+    """Prometheus has a new heartbeat: the bot trades, only its agent does not answer."""
 
     OVERLOADED = "overloaded"
-    """Connections are accepted and requests cut: its agent runs and has too much to do."""
+    """Connections are accepted and closed: the agent is overloaded."""
 
     HALTED = "halted"
-    """The halt is in force: nothing more is needed."""
+    """The halt is in force: no further action."""
 
     HALT = "halt"
-    """Ask for a halt."""
+    """Halt the bot."""
 
     WAIT = "wait"
-    """A halt was asked for, and it is too early to stop the process, or unknown which it is."""
+    """A halt was requested; too early to stop the process, or the process is unknown."""
 
     STOP = "stop"
-    """Stop the process: it is alive and mute."""
+    """Stop the process: it is alive but silent."""
 
     SPENT = "spent"
-    """It would be stopped, and was stopped too often already."""
+    """It should be stopped, but was stopped too often already."""
 
 
 SPARED = frozenset({Verdict.IMPOSTOR, Verdict.WORKING, Verdict.OVERLOADED, Verdict.SPENT})
-"""Something that is silent for so long that it would be stopped, and is left alone."""
+"""Verdicts in which a process that is silent long enough to be stopped is spared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """What is known of a bot's agent that does not answer; times in seconds."""
+    """Evidence on a silent agent; times in seconds."""
 
     quiet: float
-    """Since its last answer, or since the end of a delay of our own."""
+    """Time since its last answer, or since the end of our own delay."""
 
     life: Life
     listener: Listener = Listener.UNKNOWN
     cut: bool = False
-    """The last question was cut off after the connection had been accepted."""
+    """The last probe was closed after the connection was accepted."""
 
     heartbeat_age: float | None = None
-    """Since the bot's last whole pass, by Prometheus; None: not known."""
+    """Age of the bot's last heartbeat in Prometheus; None: unknown."""
 
     unheard: float = 0.0
-    """For how long another process than the one that answered has been running without a word."""
+    """How long a process other than the one that answered has run without an answer."""
 
     halt_asked: bool = False
     halt_in_force: bool = False
     stops: int = 0
-    """Of this bot, by us, in the last hour."""
+    """Our stops of this bot in the last hour."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """How much is waited for, and how often a process is stopped."""
+    """Thresholds in seconds, and the budget of stops."""
 
     silence: float = 3.0
-    """A heartbeat that is younger shows that the bot works."""
+    """A heartbeat younger than this means that the bot works."""
 
     stop: float = 6.0
-    """Silence after which a living process is stopped."""
+    """Silence after which a live process is stopped."""
 
     start: float = 120.0
-    """Within which a new process must have answered once."""
+    """Grace period of a new process until its first answer."""
 
     stops: int = 3
-    """In an hour, of one bot."""
+    """Maximum stops per hour and bot."""
 
 
 def judge(silence: Silence, bounds: Bounds) -> Verdict:
-    """Return what a silence of `bounds.silence` or more means."""
+    """Classify a silence of at least `bounds.silence`."""
     if silence.life is Life.GONE:
         return Verdict.GONE
     if silence.listener is Listener.FOREIGN:
         return Verdict.IMPOSTOR
-    # A heartbeat from the future is no proof: that clock is wrong.
+    # Ignore a heartbeat from the future: that clock is wrong.
     if silence.heartbeat_age is not None and -1.0 < silence.heartbeat_age < bounds.silence:
         return Verdict.WORKING
     if silence.cut:
@@ -124,7 +124,7 @@ def judge(silence: Silence, bounds: Bounds) -> Verdict:
 
 
 def _halting(silence: Silence, bounds: Bounds) -> Verdict | None:
-    """Return what comes before a stop, or None when all of it was without effect."""
+    """Return the verdict before a stop, or None if halting had no effect."""
     if silence.halt_in_force:
         return Verdict.HALTED
     if not silence.halt_asked:

@@ -1,4 +1,4 @@
-"""Silences set by hand in Alertmanager: which targets one covers, and whether it is too wide."""
+"""Manual silences in Alertmanager: the targets that one covers, and whether it is too wide."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -36,7 +36,7 @@ OF_OTHERS = ANYWHERE | set(SUBJECT_LABELS)
 
 
 class TooWide(StrEnum):
-    """Why a silence raises an alert; a label value too."""
+    """Why a silence fires an alert; also a label value."""
 
     TARGETS = "targets"
     """It covers more than one target, or our own monitoring."""
@@ -55,10 +55,10 @@ class Matcher:
     is_equal: bool = True
 
     def may_match(self, value: str) -> bool:
-        """Return whether it can match a label value.
+        """Whether it can match a label value.
 
-        A pattern is never run, because anyone who can create a silence could make it run for
-        hours: only alternatives of plain words are compared, all others may match anything.
+        Regular expressions are not executed, because a malicious one could run for hours: only
+        alternatives of literals are compared; all others may match anything.
         """
         if not self.is_regex:
             return (value == self.value) is self.is_equal
@@ -103,7 +103,7 @@ class Silence:
 
 @dataclass(frozen=True, kw_only=True)
 class Ours:
-    """What a silence can cover: our alerts and the registered targets."""
+    """Our alerts and the registered targets, which a silence can cover."""
 
     alerts: Mapping[str, str]
     """The label that names the target, by alert."""
@@ -119,7 +119,7 @@ class Ours:
         return tuple(one for one in targets if self._covers(silence, one))
 
     def too_wide(self, silence: Silence, *, longest: timedelta) -> frozenset[TooWide]:
-        """Return why it must raise an alert; empty: it need not, or silences nothing of ours."""
+        """Return why it must fire an alert; empty: acceptable, or not about our alerts."""
         covered = self.covered(silence)
         bots = sum(one.kind in NAMED_BOTS for one in covered)
         others = {name for name, label in self.alerts.items() if label not in {BOT, VENUE}}

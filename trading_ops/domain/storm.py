@@ -1,8 +1,8 @@
-"""The state of the fleet: how many targets fail at once, and whether that was a storm just now.
+"""Storm detection: how many targets fail at the same time.
 
-A storm is a mode: it holds until the number of failing targets has stayed at the limit or below
-for a quiet time. It is not remembered but worked out from when incidents were opened and closed,
-so that a restart, a second reconciler and a person who looks a minute later all see the same one.
+A storm lasts until the number of failing targets has been at or below the limit for a quiet period.
+It is computed from the times at which incidents were opened and closed, so that the result is the
+same after a restart and at every reconciler.
 """
 
 from collections import Counter
@@ -15,21 +15,20 @@ from trading_ops.domain.incident import Incident
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """From when to when one target was failing."""
+    """Period in which one target was failing."""
 
     target: str
     begins_at: datetime
     ends_at: datetime | None
-    """None: it still is."""
+    """None: still failing."""
 
 
 def episodes(incidents: Iterable[Incident], now: datetime) -> tuple[Episode, ...]:
-    """Return when targets were failing, by their incidents.
+    """Return the periods in which targets were failing, from their incidents.
 
-    One that is open has begun, also when the clock has stepped back since.
-
-    One that is kept open because it flaps is not over while it is open: several may come back at
-    once. Once it is closed, it ended where it went quiet.
+    An open incident counts as started even if the clock stepped back since. A flapping one counts
+    as failing while it is open, since several may return at once; once closed, it ended when the
+    alert became quiet.
     """
     return tuple(
         Episode(
@@ -43,7 +42,7 @@ def episodes(incidents: Iterable[Incident], now: datetime) -> tuple[Episode, ...
 
 
 def failing(told: Iterable[Episode], now: datetime) -> frozenset[str]:
-    """Return the targets that fail at this moment."""
+    """Return the targets that fail at this time."""
     return frozenset(
         one.target
         for one in told
@@ -52,7 +51,7 @@ def failing(told: Iterable[Episode], now: datetime) -> frozenset[str]:
 
 
 def peak(told: Iterable[Episode], *, since: datetime, now: datetime) -> int:
-    """Return how many targets at most were failing at one moment between `since` and `now`."""
+    """Return the maximum of targets failing at the same time between `since` and `now`."""
     changes: list[tuple[datetime, int, str]] = []
     for one in told:
         if one.begins_at > now or (one.ends_at is not None and one.ends_at <= since):
@@ -60,7 +59,7 @@ def peak(told: Iterable[Episode], *, since: datetime, now: datetime) -> int:
         changes.append((max(one.begins_at, since), 1, one.target))
         if one.ends_at is not None:
             changes.append((one.ends_at, -1, one.target))
-    # At one moment, ends sort before beginnings: an episode no longer holds where it ends.
+    # At equal times, ends sort before starts: the end of an episode is exclusive.
     held: Counter[str] = Counter()
     most = 0
     for _, change, target in sorted(changes):

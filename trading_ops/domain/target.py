@@ -1,4 +1,4 @@
-"""What is watched and acted on. Nothing acts on what is not registered as a target."""
+"""Targets: what is monitored and acted on. Actions run on registered targets only."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What a target is; it decides which scrape job watches it."""
+    """Kind of a target; determines its scrape job."""
 
     BOT = "bot"
     """One with our agent inside."""
@@ -15,14 +15,14 @@ class Kind(StrEnum):
     """A bot that the exporter reads over its own REST API."""
 
     BARE_BOT = "bare_bot"
-    """A bot that serves its metrics and has no agent: there is nothing to command in it."""
+    """A bot that exports metrics but has no agent and takes no commands."""
 
     VENUE = "venue"
     EXPORTER = "exporter"
     RECONCILER = "reconciler"
     SUPERVISOR = "supervisor"
     NODE = "node"
-    """The process on a host that carries out orders about its services."""
+    """The process that manages the services of a host."""
 
     PROMETHEUS = "prometheus"
     ALERTMANAGER = "alertmanager"
@@ -30,17 +30,17 @@ class Kind(StrEnum):
 
 
 OWN_BOTS = frozenset({Kind.BOT})
-"""Those with our agent inside, and a service manager that we may ask."""
+"""Bots with our agent and a service manager."""
 
 BOTS = frozenset({Kind.BOT, Kind.FREQTRADE})
-"""What a person may halt."""
+"""Kinds that can be halted."""
 
 NAMED_BOTS = BOTS | {Kind.BARE_BOT}
-"""What the label `bot` of an alert may name."""
+"""Kinds that an alert's label `bot` may name."""
 
 
 class Manager(StrEnum):
-    """What runs a target's process."""
+    """Service manager of a target's process."""
 
     SUPERVISOR = "supervisor"
     """The lab's own."""
@@ -52,26 +52,26 @@ class Manager(StrEnum):
 
 
 class Restarts(StrEnum):
-    """Who restarts a process that died: one of the two, never both."""
+    """Who restarts a crashed process: one of the two, never both."""
 
     MANAGER = "manager"
-    """Its service manager; the reconciler acts when that does not help or the process is stuck."""
+    """Its service manager; the reconciler acts if that does not help or the process is stuck."""
 
     RECONCILER = "reconciler"
-    """The reconciler; the service manager only carries the restart out."""
+    """The reconciler; the service manager only executes the restart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """Which service manager runs a target's process, and who orders restarts."""
+    """Service manager of a target's process, and who restarts it."""
 
     manager: Manager
     unit: str
-    """The name of the process at its service manager."""
+    """Name of the process at its service manager."""
 
     restarts: Restarts = Restarts.MANAGER
     node: str | None = None
-    """The target of kind node that carries out orders about it; None for the lab's supervisor."""
+    """The target of kind node that manages it; None for the lab's supervisor."""
 
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For the manager `command`: an argv for each verb."""
@@ -82,34 +82,34 @@ class Target:
     """One entry of `targets.yml`."""
 
     name: str
-    """Unique; what an alert's label must equal, exactly, to pick this target."""
+    """Unique; an alert's label must equal it to select this target."""
 
     kind: Kind
     address: str
     """`host:port` where it answers; for a bot, its agent; for a Freqtrade, its REST API."""
 
     tls: bool = False
-    """Whether it answers over TLS; an address that other machines reach has no other way."""
+    """Whether it uses TLS; required for an address that other machines reach."""
 
     venue: str | None = None
-    """For a bot: the name of the venue that it trades on. For a Freqtrade any name will do."""
+    """For a bot: the name of its venue. For a Freqtrade, any name."""
 
     faults: str | None = None
     """For the paper venue: `host:port` of its fault port."""
 
     token_file: str | None = None
-    """For a bot: the file with its agent's token, which is no other bot's; None: the default."""
+    """For a bot: the file with its agent's own token; None: the default."""
 
     service: Service | None = None
     observe_only: bool = False
-    """Nothing is done to it automatically; what would have been done is recorded."""
+    """Automation does not act on it; decisions are only recorded."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
     """Further labels for everything that Prometheus scrapes from it."""
 
     @property
     def url(self) -> str:
-        """Return its address as the beginning of a URL."""
+        """Return its base URL."""
         host, _, port = self.address.rpartition(":")
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
@@ -132,13 +132,13 @@ class Registry:
 
     @property
     def bots(self) -> tuple[Target, ...]:
-        """Return everything that trades and can be halted, whoever stands between it and us."""
+        """Return all targets that trade and can be halted."""
         return tuple(target for target in self.targets if target.kind in BOTS)
 
     def one(self, kind: Kind) -> Target:
-        """Return the first target of a kind; `parse_targets` sees to it that there is one."""
+        """Return the first target of a kind; `parse_targets` ensures that there is one."""
         return self.of_kind(kind)[0]
 
     def find(self, name: str) -> Target | None:
-        """Return the target with exactly this name, or None: hostile values find nothing."""
+        """Return the target with exactly this name, or None."""
         return next((target for target in self.targets if target.name == name), None)

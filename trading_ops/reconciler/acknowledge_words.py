@@ -1,4 +1,4 @@
-"""How a person's word is spelt: its length, and what the silence that shows it says."""
+"""Validates acknowledgements, and writes the comment of their silences."""
 
 from datetime import timedelta
 
@@ -12,29 +12,29 @@ from trading_ops.errors import OrderRefused
 
 
 def length(kind: AcknowledgementKind, for_: timedelta | None) -> timedelta:
-    """Return for how long a word is to stand.
+    """Return the duration of an acknowledgement; None: no end.
 
     Raises:
-        OrderRefused: a snooze that does not say it, or says too much.
+        OrderRefused: a snooze without a duration, or with one that is too long.
     """
     if kind is AcknowledgementKind.ACKNOWLEDGE:
         return ACKNOWLEDGED_FOR
     if for_ is None or not timedelta() < for_ <= SNOOZED_AT_MOST:
         hours = SNOOZED_AT_MOST // timedelta(hours=1)
-        raise OrderRefused(f"say for how long to snooze: more than nothing, at most {hours} hours")
+        raise OrderRefused(f"a snooze needs a duration above zero and at most {hours} hours")
     return for_
 
 
 def plain(text: str) -> str:
-    """Return text that every database stores."""
+    """Return text without characters that a database rejects."""
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def mark(incident_id: str) -> str:
-    """Return how the comment of every silence of ours for an incident begins."""
+    """Return the prefix of the comments of our silences for an incident."""
     return f"trading-ops incident {incident_id}: "
 
 
 def comment(word: Acknowledgement) -> str:
-    """Return what a silence says of itself: the incident, who said it, and why."""
+    """Return a silence's comment: the incident, the operator and the reason."""
     return f"{mark(word.incident_id)}{word.said}{f' ({word.note})' if word.note else ''}"

@@ -1,14 +1,14 @@
-"""Acknowledge, snooze, take over, withdraw: a person's word, stored first and then shown.
+"""Acknowledgements and snoozes: stored first, then synchronized.
 
-It is shown in two ways. To Alertmanager as a short silence on the alert's full label set, which
-mutes the alert and its page and, since a silenced alert means hands off, the reconciler too; it is
-extended while the incident is open and ends by itself soon after nobody extends it. To Prometheus
-as a metric, which holds the second line back.
+They are synchronized to two systems. Alertmanager gets a short silence on the alert's full label
+set, which mutes the page and, since silenced alerts are not remediated, also stops automation. It
+is extended while the incident is open and otherwise expires soon. Prometheus gets a metric, which
+suppresses paging of secondary on-call.
 
-Every order is safe to interrupt: what is stored is projected by the next pass. Before a silence is
-laid, ours is looked for by its comment, so a crash between laying it and storing its id leaves at
-most a short one that nobody extends. While Alertmanager is out of reach the word stands all the
-same, and projecting it is tried again.
+Every request is safe to interrupt: the next pass synchronizes what is stored. Before a silence is
+created, ours is searched by its comment, so a crash between creating it and storing its id leaves
+at most a short silence that expires. While Alertmanager is unreachable the acknowledgement is in
+force, and synchronizing is retried.
 """
 
 import asyncio
@@ -45,24 +45,24 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 TRY_AGAIN = timedelta(seconds=5)
-"""After Alertmanager did not answer."""
+"""Retry interval in seconds after Alertmanager did not answer."""
 
 LOOK_AGAIN = timedelta(seconds=15)
-"""When nothing changed in the store; silences and words end by the clock alone."""
+"""Interval in seconds without changes in the store; silences expire by time alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Acknowledged:
-    """What became of an order."""
+    """The result of a request."""
 
     word: Acknowledgement
     trouble: str | None
-    """Why Alertmanager does not know of it yet, though it stands; None: it does."""
+    """Why Alertmanager does not have the silence yet; None: it does."""
 
 
 @dataclass(kw_only=True)
 class Acknowledging:
-    """Keeps people's words, and projects them."""
+    """Stores acknowledgements and synchronizes them."""
 
     writer: Writer
     reader: Reader
@@ -71,16 +71,16 @@ class Acknowledging:
     metrics: ReconcilerMetrics
     now: Callable[[], datetime] = clock.now
     trouble: str | None = field(init=False, default=None)
-    """Why the last projection failed; None: it did not."""
+    """Why the last synchronization failed; None: it succeeded."""
 
     _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-    """One at a time looks for a silence and lays one."""
+    """Serializes searching and creating a silence."""
 
     _lost: frozenset[str] = field(init=False, default=frozenset())
     """Ids of acknowledged incidents whose silence Alertmanager does not have."""
 
     _placed: dict[str, float] = field(init=False, default_factory=dict)
-    """When the silence of each incident was placed last, on the monotonic clock."""
+    """When the silence of each incident was last created, on the monotonic clock."""
 
     _seen: tuple[int, frozenset[str]] | None = field(init=False, default=None)
     _look_at: datetime | None = field(init=False, default=None)
@@ -95,7 +95,7 @@ class Acknowledging:
         note: str = "",
         for_: timedelta | None = None,
     ) -> Acknowledged:
-        """Store that a person has an incident, or wants to be left alone for a while.
+        """Acknowledge or snooze an incident.
 
         Args:
             incident_id: or a beginning of it that no other one has.
@@ -105,7 +105,7 @@ class Acknowledging:
             for_: how long to snooze; an acknowledgement has no such end.
 
         Raises:
-            OrderRefused: no such incident, it has ended, or the time does not fit.
+            OrderRefused: unknown or closed incident, or invalid duration.
             StoreError: it could not be stored; nothing was done.
         """
         kind, now = AcknowledgementKind(kind), self.now()
@@ -122,34 +122,34 @@ class Acknowledging:
             )
         )
         if word is None:
-            raise OrderRefused(f"incident {incident.id} has ended")
+            raise OrderRefused(f"incident {incident.id} is closed")
         log.info("acknowledged", incident=incident.id, kind=word.kind.value, owner=owner)
         return await self._project_one(word)
 
     async def withdraw(self, incident_id: str, *, owner: str) -> Acknowledged:
-        """End the word that stands for an incident, and its silence at once.
+        """Remove the acknowledgement of an incident and its silence.
 
         Raises:
-            OrderRefused: no such incident, or nobody has acknowledged it.
+            OrderRefused: unknown incident, or it is not acknowledged.
             StoreError: it could not be stored; nothing was done.
         """
         incident = await self._open(incident_id)
         word = await self._end(incident.id, plain(owner), "withdrawn")
         if word is None:
-            raise OrderRefused(f"nobody has acknowledged incident {incident.id}")
+            raise OrderRefused(f"incident {incident.id} is not acknowledged")
         return await self._project_one(word)
 
     def compare(self, audible: Collection[str], *, asked: float) -> None:
-        """Find the silences that Alertmanager has lost; the next projection places them again.
+        """Find silences that Alertmanager has lost; the next synchronization creates them again.
 
         Args:
             audible: ids of acknowledged incidents whose alert is not silenced.
-            asked: when the sources were asked, on the monotonic clock.
+            asked: when the sources were queried, on the monotonic clock.
         """
         self._lost = frozenset(key for key in audible if asked > self._placed.get(key, -math.inf))
 
     async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
-        """Bring silences and metric in line with what is stored; called when it is due.
+        """Synchronize silences and metric with the store; called when it is due.
 
         Args:
             open_incidents: those that this reconciler looks after; only they are extended.
@@ -161,7 +161,7 @@ class Acknowledging:
         ids, now = frozenset(incident.id for incident in open_incidents), self.now()
         lost, self._lost = self._lost, frozenset()
         self._placed = {key: at for key, at in self._placed.items() if key in ids}
-        self._seen, self._look_at = (head, ids), now + TRY_AGAIN  # should it fail on the way
+        self._seen, self._look_at = (head, ids), now + TRY_AGAIN  # in case it fails
         cases = await self.reader.read(partial(acknowledgements.at_work, now=now))
         troubles = [
             await self._see_to(case, ids, lost=case.word.incident_id in lost) for case in cases
@@ -176,7 +176,7 @@ class Acknowledging:
         self._look_at = self.now() + (TRY_AGAIN if trouble else LOOK_AGAIN)
 
     def is_due(self, open_incidents: Collection[Incident], *, head: int = -1) -> bool:
-        """Whether `project` has anything to do; asked in each pass, so it costs next to nothing."""
+        """Whether `project` has work; called in each pass, so it must be cheap."""
         if self._lost or self._look_at is None or self.now() >= self._look_at or head < 0:
             return True
         return self._seen != (head, frozenset(incident.id for incident in open_incidents))
@@ -184,13 +184,13 @@ class Acknowledging:
     async def _open(self, incident_id: str) -> Incident:
         incident = await self.reader.read(partial(incidents.find, key=incident_id))
         if incident is None:
-            raise OrderRefused(f"no incident has the id {incident_id!r}, or several begin with it")
+            raise OrderRefused(f"incident {incident_id!r} not found, or several ids begin with it")
         if not incident.is_open:
-            raise OrderRefused(f"incident {incident.id} has ended")
+            raise OrderRefused(f"incident {incident.id} is closed")
         return incident
 
     async def _project_one(self, word: Acknowledgement) -> Acknowledged:
-        """Project one word at once; return it as it is now, with what is in the way."""
+        """Synchronize one acknowledgement now; return it with the error, if any."""
         self._seen = None
         find = partial(acknowledgements.find, key=word.id)
         case = await self.reader.read(find)
@@ -202,7 +202,7 @@ class Acknowledging:
         return Acknowledged(word=fresh.word, trouble=trouble)
 
     async def _see_to(self, case: Case, ids: Collection[str], *, lost: bool) -> str | None:
-        """End or renew a word if that is due, and bring its silence in line."""
+        """End or renew an acknowledgement if due, and synchronize its silence."""
         word, now = case.word, self.now()
         ending = word.stands and (case.closed_at is not None or has_lapsed(word, now))
         if ending:
@@ -217,13 +217,13 @@ class Acknowledging:
     async def _in_line(
         self, case: Case, ids: Collection[str], *, sure: bool, lost: bool = False
     ) -> str | None:
-        """Lay, extend or end the silence of one word; return what is in the way.
+        """Create, extend or expire the silence of one acknowledgement; return the error, if any.
 
         Args:
-            case: as it was read; it is read again, for somebody may have spoken since.
-            ids: incidents that this reconciler looks after.
-            sure: look for a silence of an ended word also when none is known of.
-            lost: Alertmanager does not have the silence that is known of.
+            case: as last read; it is read again, since it may have changed.
+            ids: incidents of this reconciler.
+            sure: search for a silence of an ended acknowledgement even if none is known.
+            lost: Alertmanager does not have the known silence.
         """
         try:
             async with self._lock:
@@ -261,7 +261,9 @@ class Acknowledging:
 
     async def _expire(self, case: Case) -> None:
         standing = await self.reader.read(acknowledgements.standing)
-        if case.word.incident_id not in standing:  # else it is that word's silence by now
+        if (
+            case.word.incident_id not in standing
+        ):  # otherwise it belongs to the newer acknowledgement
             for silence in await self._ours(case):
                 await self.alertmanagers.expire(silence.id)
         if case.word.silenced_until is not None:
@@ -320,7 +322,7 @@ def _unsilenced(word: Acknowledgement) -> Acknowledgement:
 def _is_due(
     word: Acknowledgement, ids: Collection[str], now: datetime, *, lost: bool = False
 ) -> bool:
-    """Whether Alertmanager must be asked about this word's silence."""
+    """Whether the silence of this acknowledgement must be checked in Alertmanager."""
     if word.stands:
         known = _unsilenced(word) if lost else word
         return word.incident_id in ids and silence_until(known, now) is not None

@@ -1,14 +1,14 @@
-"""Each bot's agent is asked directly, every second: the one fact that no Prometheus is needed for.
+"""Probes each bot's agent directly every second, independently of Prometheus.
 
-What a silence means is decided by `domain.silence`, from what the service manager, the kernel and
-Prometheus say. A bot that nothing shows to be at work is asked for a halt; when it answers in time,
-the halt stands until a person releases it; when its process stays alive and mute, that process is
-stopped through its service manager. What cannot be told apart from our own slowness is no silence.
+`domain.silence` decides what a silent agent means, with evidence from the service manager, the
+kernel and Prometheus. A bot without any sign of work is halted. If it answers in time, the halt
+stays until an operator releases it; if its process stays alive but silent, the process is stopped
+through its service manager. Delays that may be our own do not count as silence.
 
-A Freqtrade is asked in the same way, but its silence halts nothing: it has no thread apart that
-could hear a halt while it is mute, and nobody tells a frozen one from one that is being restarted,
-which takes it some seconds. Such a halt would come into force when all is over, after each
-restart. People are told instead, by TradingBotDown or TradingBotAgentSilent.
+A Freqtrade is probed too, but a silent one is not halted: it has no separate thread that could
+receive a halt, and a frozen one cannot be distinguished from one that restarts, which takes
+seconds. The halt would take effect too late, after each restart. Instead TradingBotDown or
+TradingBotAgentSilent notifies on-call.
 """
 
 import asyncio
@@ -43,23 +43,23 @@ log = logs.get(__name__)
 WRITE_SECONDS = 1.0
 
 STOPPED = "agent_stopped"
-"""The kind of the event that counts against the budget of stops, also after a restart."""
+"""Event kind that counts against the budget of stops, also across restarts."""
 
 SPARED_BECAUSE = {
-    Verdict.IMPOSTOR: "another user's process listens on its port",
-    Verdict.WORKING: "Prometheus sees new heartbeats, so it trades; its agent must be repaired",
-    Verdict.OVERLOADED: "its agent accepts connections and ends them unanswered: it is overloaded",
-    Verdict.SPENT: "its process was stopped too often within an hour",
+    Verdict.IMPOSTOR: "a process of another user listens on its port",
+    Verdict.WORKING: "Prometheus has new heartbeats, so it trades; its agent needs to be fixed",
+    Verdict.OVERLOADED: "its agent accepts connections and closes them unanswered: overloaded",
+    Verdict.SPENT: "its process was already stopped too often within an hour",
 }
 SHORTEST_REST = 0.2
-"""Of the time between two polls, before the holds are kept up again."""
+"""Fraction of the poll interval before holds are enforced again."""
 
 ASKED_SECONDS = 15.0
-"""Within which each agent's answer, or its absence, must have been judged: many times the usual."""
+"""Seconds within which each agent's answer or timeout must be evaluated: far above normal."""
 
 
 class AgentWatch:
-    """Watches every registered bot until cancelled."""
+    """Monitors every registered bot until cancelled."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class AgentWatch:
         prometheus: Prometheus | None = None,
         patience: Patience | None = None,
     ) -> None:
-        """Take what is watched.
+        """Take the dependencies.
 
-        `directory` and `prometheus` have a session that nothing else uses up; without Prometheus
-        no heartbeat is known.
+        `directory` and `prometheus` use their own HTTP session; without Prometheus no heartbeat is
+        known.
         """
         self._directory = directory
         self._holding = holding
@@ -102,7 +102,7 @@ class AgentWatch:
         self._show()
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
-        """Watch, and keep the holds in force, until cancelled."""
+        """Monitor the agents and enforce the holds until cancelled."""
         for pulse in self.pulses.values():
             pulse.quiet_from = pulse.judged_at = clock.monotonic()
         try:
@@ -119,7 +119,7 @@ class AgentWatch:
     async def _recall_stops(self) -> None:
         """Count the stops of the last hour against the budget: the reconciler may have restarted.
 
-        While the database does not answer, only the stops since the start are counted.
+        While the database does not answer, only stops since the start count.
         """
         while True:
             since = clock.now() - timedelta(seconds=HOUR_SECONDS)
@@ -133,7 +133,7 @@ class AgentWatch:
             now, now_monotonic = clock.now(), clock.monotonic()
             for name, pulse in self.pulses.items():
                 ages = [(now - at).total_seconds() for at in told.get(name, [])]
-                # An event from the future, after a clock step, counts as one of this moment.
+                # An event from the future, after a clock step, counts as now.
                 stops = [now_monotonic - max(0.0, age) for age in ages]
                 pulse.stops = max(pulse.stops, stops, key=len)
             return
@@ -159,7 +159,7 @@ class AgentWatch:
                 pulse.cut = isinstance(error, Cut)
                 within = pulse.answer_within(self._patience)
                 if now - asked_at > within + self._patience.late:
-                    pulse.excuse(now)  # the deadline itself came late: we were held up
+                    pulse.excuse(now)  # the deadline itself was late: the delay is ours
                 else:
                     pulse.misses += 1
             await self._judge(pulse, now)
@@ -167,7 +167,7 @@ class AgentWatch:
             return
         pulse.judged_at = clock.monotonic()
         if pulse.report is not None and pulse.report.asked_at > asked_at:
-            return  # an answer to a later question was faster
+            return  # a later probe was answered first
         silent = pulse.told.copy()
         pulse.hears(health, asked_at, clock.monotonic())
         name = pulse.target.name
@@ -181,7 +181,7 @@ class AgentWatch:
     async def _judge(self, pulse: Pulse, now: float) -> None:
         patience, quiet = self._patience, now - pulse.quiet_from
         if pulse.incarnation is None:
-            # Never heard: nobody knows which process is meant, so there is nothing to act on.
+            # No answer ever: the process is unknown, so there is nothing to act on.
             if quiet >= patience.unknown:
                 self._metrics.agent_silent.labels(pulse.target.name).set(1)
             return
@@ -198,7 +198,7 @@ class AgentWatch:
     async def _act(self, pulse: Pulse, quiet: float) -> None:
         name, epoch = pulse.target.name, pulse.epoch
         if pulse.target.kind is not Kind.BOT:
-            said = f"{name} has not answered for {quiet:.0f} s; nothing is done to a Freqtrade"
+            said = f"{name} has not answered for {quiet:.0f} s; no action on a Freqtrade"
             await self._tell_once(pulse, "agent_silent", said)
             return
         held_back = self._hands_off.why(pulse.target, clock.now())
@@ -213,16 +213,15 @@ class AgentWatch:
             pulse, quiet, halt_in_force=self._holding.is_acknowledged(_key(pulse))
         )
         if clock.monotonic() - began > 2 * self._patience.answer + self._patience.late:
-            pulse.excuse(clock.monotonic())  # it was us who were held up
-        if pulse.epoch == epoch:  # else it has answered meanwhile, or we were late
+            pulse.excuse(clock.monotonic())  # the delay was ours
+        if pulse.epoch == epoch:  # otherwise it has answered, or we were late
             await self._follow_up(pulse, silence, incarnation)
 
     async def _follow_up(self, pulse: Pulse, silence: Silence, incarnation: str | None) -> None:
         name, verdict = pulse.target.name, judge(silence, self._patience.bounds)
         if verdict in {Verdict.GONE, Verdict.STARTING}:
-            # Nothing of it can trade. What starts next is its runbook's business, and begins as
-            # free as it would without us.
-            await self._withdraw(pulse, f"the process that was silent is {silence.life}")
+            # It cannot trade. The runbook handles the next process, which starts without a hold.
+            await self._withdraw(pulse, f"the silent process is {silence.life}")
         elif verdict in SPARED and silence.quiet >= self._patience.stop:
             said = f"{name} has not answered for {silence.quiet:.0f} s: {SPARED_BECAUSE[verdict]}"
             await self._tell_once(pulse, "agent_spared", said)
@@ -236,7 +235,7 @@ class AgentWatch:
         said = since.isoformat(timespec="milliseconds") if since else "its start"
         pulse.asked = _key(pulse)
         pulse.asked_of = pulse.incarnation
-        self._start(self._tell_once(pulse, "agent_silent", f"{name} is silent since {said}"))
+        self._start(self._tell_once(pulse, "agent_silent", f"{name} has been silent since {said}"))
         laid = await self._holding.lay(
             pulse.target,
             HeldState.HALTED,
@@ -261,12 +260,12 @@ class AgentWatch:
             return
         pulse.stops.append(clock.monotonic())
         log.warning("silent_process_stopped", target=name, detail=result.detail)
-        # Each stop is an event, also the second one of a silence: they are counted.
-        await self._tell(pulse, STOPPED, f"{name} was alive and mute: {result.detail}")
-        await self._withdraw(pulse, "its process was stopped before it could take the halt")
+        # Each stop is an event, including the second of one silence: they are counted.
+        await self._tell(pulse, STOPPED, f"{name} was alive but silent: {result.detail}")
+        await self._withdraw(pulse, "its process was stopped before the halt was in force")
 
     async def _withdraw(self, pulse: Pulse, reason: str) -> None:
-        """Take back a halt that never came into force, now that its process is gone."""
+        """Withdraw a halt that was never in force, now that its process is gone."""
         if pulse.asked is None:
             return
         try:
@@ -277,9 +276,9 @@ class AgentWatch:
         pulse.asked = None
 
     async def _keep_up(self, succeeded: Succeeded) -> None:
-        """Settle what was journalled, and have every hold in force.
+        """Store journaled holds, and enforce every hold.
 
-        Once a second, and at once when a process that has just started waits for its holds.
+        Every second, and immediately when a new process waits for its holds.
         """
         while True:
             await asyncio.sleep(self._patience.poll * SHORTEST_REST)
@@ -294,16 +293,16 @@ class AgentWatch:
                 self._show()
                 if self._all_asked():
                     succeeded()
-            except Exception:  # holds must be kept up, whatever one of them is like
+            except Exception:  # one bad hold must not block the others
                 log.exception("holds_not_kept_up")
 
     def _all_asked(self) -> bool:
-        """Whether every agent was asked a moment ago, and the answer or its absence judged."""
+        """Whether every agent was probed recently and the result evaluated."""
         since = clock.monotonic() - ASKED_SECONDS
         return all(pulse.judged_at > since for pulse in self.pulses.values())
 
     async def _reports(self) -> dict[str, Report]:
-        """Return the latest answers; without those bots whose next life must not inherit a halt."""
+        """Return the latest answers, without bots whose next process must not inherit a halt."""
         fresh = clock.monotonic() - 2 * self._patience.poll - self._patience.answer
         reports = {}
         for name, pulse in self.pulses.items():
@@ -360,7 +359,7 @@ class AgentWatch:
         async def guarded() -> None:
             try:
                 await work
-            except Exception:  # one bot's trouble must not end the watch of the others
+            except Exception:  # one failing bot must not stop the monitoring of the others
                 log.exception("watch_crashed")
 
         task = asyncio.create_task(guarded())
@@ -369,7 +368,7 @@ class AgentWatch:
 
 
 def _key(pulse: Pulse) -> str:
-    """Return the id of the halt that is asked for because of the silence of what last answered."""
+    """Return the id of the halt for a silence of the incarnation that last answered."""
     return silence_id(pulse.target.name, str(pulse.incarnation))
 
 

@@ -1,4 +1,4 @@
-"""One bot's agent as it is heard: how long it has been silent, and what was said of that."""
+"""Probe state of one bot's agent: how long it has been silent, and what was done."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,89 +15,89 @@ MISSES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long each thing may take, in seconds."""
+    """Timeouts and limits, in seconds."""
 
     silence: float = 3.0
-    """Without any answer, until a halt is asked for; 0: never, it is only measured."""
+    """Silence until the bot is halted; 0: never, only measured."""
 
     stop: float = 6.0
-    """Without any answer, until a process that lives is stopped."""
+    """Silence until a live process is stopped."""
 
     poll: float = 1.0
-    """Between two questions; half of it once one was missed."""
+    """Probe interval; 50 % of it after a missed answer."""
 
     answer: float = 1.0
-    """For one answer."""
+    """Timeout of one probe."""
 
     answer_of_freqtrade: float = 2.0
-    """For the three answers of a Freqtrade, whose API shares a process with its strategy."""
+    """Timeout of a Freqtrade's three requests; its API shares a process with its strategy."""
 
     late: float = 0.5
-    """By which our own loop may be late before a missed answer is our fault."""
+    """Delay of our own loop above which a missed answer does not count."""
 
     unknown: float = 30.0
-    """Without a first answer since our start, until that is shown; nothing is done about it."""
+    """Time without a first answer since our start until it is exported; no action is taken."""
 
     grace: float = 1.5
-    """For SIGTERM, before SIGKILL."""
+    """Time between SIGTERM and SIGKILL."""
 
     start: float = Bounds.start
-    """For a new process, until its first answer."""
+    """Grace period of a new process until its first answer."""
 
     stops: int = Bounds.stops
-    """Of one bot in an hour."""
+    """Maximum stops of one bot per hour."""
 
     @property
     def bounds(self) -> Bounds:
-        """What a silence is judged by."""
+        """Return the thresholds for `domain.silence`."""
         return Bounds(silence=self.silence, stop=self.stop, start=self.start, stops=self.stops)
 
 
 @dataclass(kw_only=True)
 class Pulse:
-    """What is known of one bot's agent."""
+    """Probe state of one bot's agent."""
 
     target: Target
     quiet_from: float
-    """Monotonic: the last answer, or the end of what was our own fault."""
+    """Monotonic time of the last answer, or of the end of our own delay."""
 
     incarnation: str | None = None
-    """The life that last answered; None: none did since our start."""
+    """Incarnation that last answered; None: none since our start."""
 
     answered: datetime | None = None
     report: Report | None = None
     misses: int = 0
     cut: bool = False
-    """The last question that was not answered was cut off."""
+    """Whether the last failed probe was closed without an answer."""
 
     unheard: tuple[str, float] | None = None
-    """Another life than the one that answered, and since when it is known, monotonic."""
+    """Another incarnation than the one that answered, and when it was first seen, monotonic."""
 
     stops: list[float] = field(default_factory=list)
-    """When its process was stopped, monotonic."""
+    """Monotonic times at which its process was stopped."""
 
     epoch: int = 0
-    """Grows with each answer: what was asked before it says nothing any more."""
+    """Incremented with each answer, to ignore results of earlier probes."""
 
     judged_at: float = -math.inf
-    """Monotonic: when an answer, or its absence, was last judged."""
+    """Monotonic time of the last evaluation of an answer or timeout."""
 
     asked: str | None = None
-    """The hold that was asked for because of silence, and is not known to be in force."""
+    """Hold for the current silence that is not known to be in force."""
 
     asked_of: str | None = None
-    """The incarnation that it was asked of."""
+    """The incarnation that it is for."""
 
     told: set[str] = field(default_factory=set)
-    """What was already said of this silence."""
+    """Events already recorded for this silence."""
 
     def answer_within(self, patience: Patience) -> float:
-        """Return for how many seconds an answer is awaited."""
+        """Return the probe timeout in seconds."""
         own = self.target.kind is Kind.BOT
         return patience.answer if own else patience.answer_of_freqtrade
 
     def hears(self, health: BotHealth, asked_at: float, now: float) -> None:
-        """Take an answer."""
+        """Record an answer."""
         self.incarnation = health.incarnation
         self.report = Report(asked_at=asked_at, health=health)
         self.answered = clock.now()
@@ -105,11 +105,11 @@ class Pulse:
         self.told.clear()
 
     def excuse(self, now: float) -> None:
-        """Begin to count anew: it was us who were late."""
+        """Restart the silence timer: the delay was ours."""
         self._begin_anew(now)
 
     def unheard_for(self, incarnation: str | None, now: float) -> float:
-        """Return for how long a process that never answered has been seen running."""
+        """Return how long a process that never answered has been running."""
         if incarnation is None:
             self.unheard = None
             return 0.0
@@ -118,7 +118,7 @@ class Pulse:
         return now - self.unheard[1]
 
     def stops_since(self, moment: float) -> int:
-        """Return how often it was stopped since then, and forget what is older."""
+        """Return the number of stops since then; forget older ones."""
         self.stops = [one for one in self.stops if one > moment]
         return len(self.stops)
 

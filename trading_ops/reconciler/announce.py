@@ -1,7 +1,7 @@
-"""What people are sent messages about: found in the events and in the maintenance windows.
+"""Creates messages from events and maintenance windows.
 
-Each message has a key that follows from the fact alone, so that it is stored once, whichever
-replica finds it and however often.
+Each message has a key derived from its source only, so that it is stored once, whichever replica
+finds it and however often.
 """
 
 import json
@@ -19,21 +19,21 @@ from trading_ops.store.search import Span
 
 SOURCE = "events"
 AT_ONCE = 500
-"""Events that are read in one transaction."""
+"""Events per transaction."""
 
 FRESH = timedelta(hours=24)
-"""What is older was not announced while messages were off, and is not announced later."""
+"""Maximum age: older events are not announced, for example after messages were off."""
 
 
 def read_messages(
     connection: Connection, was: int | None, *, now: datetime
 ) -> tuple[int, list[Message]]:
-    """Return up to where the events were read, and the messages about them.
+    """Return the position after reading, and the messages about the new events.
 
     Args:
         connection: to read from.
-        was: up to where they were read before; None: never, so only what comes from now on counts.
-        now: what is much older is left out.
+        was: the previous position; None: start with new events only.
+        now: the current time; much older events are skipped.
     """
     if was is None:
         return events.head(connection), []
@@ -47,7 +47,7 @@ def read_messages(
 
 
 def window_messages(connection: Connection, *, since: datetime, now: datetime) -> list[Message]:
-    """Return messages about the windows that began or ended since a moment: no event tells that."""
+    """Return messages about windows that began or ended since a time: there is no event for it."""
     found = []
     for window in maintenance.touching(connection, since=since, until=now):
         bounds = (("begins", window.begins_at), ("ends", window.ends_at))
@@ -119,7 +119,7 @@ def _step(attempt: Attempt) -> str:
 
 
 def _still_open(connection: Connection, timeline: Timeline) -> list[str]:
-    """Return what is not as before: holds of the target, and its other open incidents."""
+    """Return what is still open: holds of the target, and its other open incidents."""
     incident = timeline.incident
     if incident.target is None:
         return []

@@ -1,8 +1,8 @@
-"""Anchors: what the newest event was, kept outside the database, so that a cut tail shows.
+"""Anchors: the newest event, stored outside the database, to detect truncation.
 
-A chain shows every change but one: rows taken off its end leave a shorter chain that is whole.
-So each minute, and at a clean stop, the head's number and MAC go to a file that only grows, and to
-the log, which a log shipper carries off the machine. Each line is signed with the audit key.
+A hash chain detects every change except truncation: without its last rows it is still valid. So
+every minute and at a clean stop, the number and MAC of the head are appended to a file and written
+to the log, which a log shipper copies off the host. Each line is signed with the audit key.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ log = logs.get(__name__)
 
 INTERVAL = timedelta(minutes=1)
 TAIL_BYTES = 4096
-"""Many times the length of a line."""
+"""Bytes read from the end: many times the length of a line."""
 
 _LINE = re.compile(r"(\d{4}-[0-9T:.-]+Z) ([0-9]{1,18}) ([0-9a-f]{64}) ([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Anchor:
-    """The head of the chain at one moment, signed."""
+    """The signed head of the chain at one time."""
 
     at: str
     """ISO 8601 in UTC, as signed."""
@@ -46,11 +46,11 @@ class Anchor:
 
     @property
     def line(self) -> str:
-        """The anchor as its line in the file, without the line's end."""
+        """The anchor's line in the file, without the newline."""
         return f"{self.at} {self.seq} {self.mac} {self.signature}"
 
     def is_signed_by(self, key: bytes) -> bool:
-        """Whether the holder of the key made it."""
+        """Whether its signature is valid for the key."""
         return hmac.compare_digest(self.signature, _sign(key, self.at, self.seq, self.mac))
 
 
@@ -62,10 +62,10 @@ def make_anchor(key: bytes, head: events.Head, at: datetime) -> Anchor:
 
 
 def parse_anchor(line: str) -> Anchor | None:
-    """Return the anchor of a line, from the file or the log, or None: it is none, or half of one.
+    """Parse a line of the file or the log; None: not an anchor, or incomplete.
 
-    A log's line is a JSON object whose `event` is `audit_anchored`, with the anchor's line in the
-    field `anchor`. Not in four fields: the log's redaction replaces one called `signature`.
+    A log line is a JSON object with `event` `audit_anchored` and the anchor's line in the field
+    `anchor`. It is one field since log redaction would replace a field called `signature`.
     """
     if line.startswith("{"):
         return _from_log(line)
@@ -97,24 +97,24 @@ def _sign(key: bytes, at: str, seq: int, mac: str) -> str:
 
 @dataclass(kw_only=True)
 class Anchors:
-    """Anchors the head of the chain: `run` beside the loop, `anchor_now` once more at the stop."""
+    """Anchors the head of the chain: `run` periodically, `anchor_now` again at shutdown."""
 
     path: Path
-    """The file; its folder is made. One for each reconciler."""
+    """The file, one per reconciler; its folder is created."""
 
     key: bytes
     reader: Reader
     interval: timedelta = INTERVAL
     on_anchor: Callable[[float], None] = lambda _timestamp: None
-    """Told when the head was last found anchored, in seconds since the epoch."""
+    """Called with the time at which the head was last anchored, in Unix seconds."""
 
     on_changed: Callable[[], None] = lambda: None
-    """Told when the database has not what was anchored."""
+    """Called when the database contradicts the last anchor."""
 
     _last: events.Head | None = field(init=False, default=None)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
-        """Anchor until cancelled; before that, look whether what was anchored last is there."""
+        """Check that the last anchored event exists, then anchor until cancelled."""
         while True:
             await self._look_back()
             await self.anchor_now()
@@ -123,7 +123,7 @@ class Anchors:
 
     @contextlib.asynccontextmanager
     async def running(self, tasks: Tasks) -> AsyncIterator[None]:
-        """Anchor meanwhile, and once more at the end, when nothing is written any more."""
+        """Anchor during the context, and once at its end, after the last write."""
         stalled_after = 3 * self.interval.total_seconds()
         try:
             async with tasks.running("anchors", self.run, stalled_after=stalled_after):
@@ -132,7 +132,7 @@ class Anchors:
             await self.anchor_now()
 
     async def anchor_now(self) -> Anchor | None:
-        """Anchor the head unless it is anchored already; a failure is logged and tried again."""
+        """Anchor the head unless it is anchored; a failure is logged and retried."""
         try:
             head = await self.reader.read(events.newest)
         except StoreError as error:
@@ -148,12 +148,12 @@ class Anchors:
             self.on_anchor(clock.timestamp())
         except OSError as error:
             log.error("audit_anchor_failed", path=str(self.path), error=str(error))  # noqa: TRY400
-        # In the log all the same: a shipped line is an anchor too.
+        # Log it anyway: a shipped line is an anchor too.
         log.info("audit_anchored", anchor=anchor.line)
         return anchor
 
     async def _look_back(self) -> None:
-        """Say so at once when the database is not the one that was anchored last."""
+        """Report immediately if the database contradicts the last anchor."""
         try:
             anchor = await asyncio.to_thread(last_anchor, self.path)
             if anchor is None:
@@ -174,11 +174,11 @@ class Anchors:
 
 
 async def note_key(writer: Writer, keys: Sequence[bytes]) -> None:
-    """At start: record another key, and sign where a chain begins that has no checkpoint.
+    """At start: record a key change, and sign the start of a chain without checkpoint.
 
     Args:
-        writer: that uses the first of the keys.
-        keys: the one in use, then older ones.
+        writer: uses the first of the keys.
+        keys: the current key, then older ones.
     """
     try:
         note = await writer.run(partial(events.note_key, keys=keys, at=clock.now()))
@@ -193,7 +193,7 @@ async def note_key(writer: Writer, keys: Sequence[bytes]) -> None:
 
 
 def _mac_at(connection: Connection, *, anchor: Anchor, key: bytes) -> str | None:
-    """Return the MAC of the event that was anchored; None when there is no such event."""
+    """Return the MAC of the anchored event; None if it does not exist."""
     rows = events.links(connection, after=anchor.seq - 1, limit=1)
     if rows and rows[0].seq == anchor.seq:
         return rows[0].mac
@@ -205,17 +205,17 @@ def _mac_at(connection: Connection, *, anchor: Anchor, key: bytes) -> str | None
 
 
 def append(path: Path, anchor: Anchor) -> None:
-    """Append an anchor's line and wait until it is on disk.
+    """Append an anchor's line and fsync.
 
     Raises:
         OSError: it could not be written.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     is_new = not path.exists()
-    # In append mode each write lands whole at the end, whoever else appends.
+    # In append mode each write is atomic at the end, even with other writers.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        # Half a line of a crash must not swallow this one.
+        # A partial line of a crash must not corrupt this one.
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, f"{chr(10) if torn else ''}{anchor.line}\n".encode())
@@ -227,7 +227,7 @@ def append(path: Path, anchor: Anchor) -> None:
 
 
 def last_anchor(path: Path) -> Anchor | None:
-    """Return the newest whole anchor of a file, or None.
+    """Return the newest complete anchor of a file, or None.
 
     Raises:
         OSError: it could not be read.

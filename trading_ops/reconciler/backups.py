@@ -1,7 +1,7 @@
-"""Backups as a background task: started when they are due, in a process of their own, and shown.
+"""Runs due backups in child processes, and publishes their state.
 
-The commands write records; this reads them into the store, the audit log and the metrics. So
-backups that a timer or a person took are known too, also those from while the reconciler was down.
+The commands write records; this task reads them into the store, the audit log and the metrics. So
+backups by a timer or an operator are included, even those taken while the reconciler was down.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ COMMANDS = {
     Operation.PRUNE: ("prune",),
 }
 SAID = 2000
-"""Bytes of a command's last words that are logged."""
+"""Bytes of a command's last output that are logged."""
 
 
 @dataclass(kw_only=True)
 class Backups:
-    """Takes, proves and prunes backups, one command at a time."""
+    """Takes, tests and prunes backups, one command at a time."""
 
     settings: Settings
     writer: Writer
@@ -49,7 +49,7 @@ class Backups:
 
     @property
     def interval(self) -> timedelta:
-        """Return the time between two backups; zero: none is taken by itself."""
+        """Return the interval between automatic backups; zero: off."""
         # `create` refuses a PostgreSQL database.
         seconds = 0 if self.settings.database else self.settings.backup_interval_seconds
         return timedelta(seconds=seconds)
@@ -62,7 +62,7 @@ class Backups:
         return True
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
-        """Look every few seconds at what is due and what is new."""
+        """Check every few seconds for due commands and new records."""
         records = Records(self.settings.backup_records)
         try:
             while True:
@@ -103,7 +103,7 @@ class Backups:
             _, said = await process.communicate()
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
-                process.kill()  # what it was doing is not yet a backup, or is one already
+                process.kill()  # an interrupted command leaves either no backup or a complete one
             await process.wait()
             raise
         if process.returncode:
@@ -134,7 +134,7 @@ def _stamp(at: datetime | None) -> float:
 
 
 def backup_of(record: Record) -> Backup:
-    """Return a record as the store keeps it."""
+    """Convert a record for the store."""
     seconds = record.restore_seconds
     return Backup(
         id=record.id,

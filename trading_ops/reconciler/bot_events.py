@@ -1,8 +1,8 @@
-"""Reads the events that the bots keep, and stores each once with the messages about it.
+"""Collects the events that bots record, and stores each once with its messages.
 
-How far a bot's journal is comes with its answer to the health question that is asked each second
-anyway, so bots without news cost nothing. What the bot says is a claim: it is bounded here, and its
-time is never later than ours.
+The health response that is polled every second contains the position of the bot's journal, so bots
+without new events cost nothing. Fields from the bot are untrusted: they are bounded here, and times
+are never later than ours.
 """
 
 import asyncio
@@ -33,24 +33,24 @@ log = logs.get(__name__)
 
 EVERY_SECONDS = 1.0
 PAGES = 10
-"""Of one bot in one pass, so that a bot with a long journal does not delay the others."""
+"""Maximum per bot and pass, so that a bot with a long journal does not delay the others."""
 
 PAGE = 200
 AT_ONCE = 8
-"""Bots that are read at the same time."""
+"""Bots read concurrently."""
 
 FRESH = timedelta(hours=24)
-"""Nobody is sent a message about what is older."""
+"""Maximum age of events with messages."""
 
 TEXT_LIMIT, NAME_LIMIT, DATA_LIMIT = 300, 100, 4_000
 
 Heads = Callable[[], Mapping[str, wire.EventsHead]]
-"""How far the journal of each bot is that answers."""
+"""Journal position of each bot that answers."""
 
 
 @dataclass(kw_only=True)
 class BotEvents:
-    """Reads until cancelled."""
+    """Collects events until cancelled."""
 
     registry: Registry
     directory: Directory
@@ -64,7 +64,7 @@ class BotEvents:
     _lost: Counter[str] = field(init=False, default_factory=Counter)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
-        """Read what is new, each second."""
+        """Read new events every second."""
         while True:
             try:
                 await self.run_once()
@@ -75,10 +75,10 @@ class BotEvents:
             await asyncio.sleep(self.every_seconds)
 
     async def run_once(self) -> None:
-        """Read what is new of every bot.
+        """Read the new events of every bot.
 
         Raises:
-            StoreError: the database did not answer; what was read is read again.
+            StoreError: the database did not answer; the events are read again later.
         """
         if self._positions is None:
             self._positions = await self.reader.read(bot_events.positions)
@@ -126,7 +126,7 @@ class BotEvents:
         for _ in range(PAGES):
             page = await bot.events(after)
             if page.journal != journal:
-                # Another file: its numbers say nothing about ours.
+                # Another journal file: its numbers are unrelated.
                 journal, again, after = page.journal, after > 0, 0
                 if again:
                     continue
@@ -156,7 +156,7 @@ class BotEvents:
 
 
 def _checked(one: wire.BotEvent, bot: str, now: datetime) -> BotEvent:
-    """Return an event with every claim inside its bounds."""
+    """Return an event with all fields bounded."""
     return BotEvent(
         bot=bot,
         event=one.id[:NAME_LIMIT],

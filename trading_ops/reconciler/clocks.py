@@ -1,9 +1,9 @@
-"""Notices that a clock has stepped: ours, Prometheus' or Alertmanager's.
+"""Detects clock steps: ours, Prometheus' or Alertmanager's.
 
-Each is compared with a clock that never steps. Prometheus and Alertmanager show theirs in the
-`Date` of each answer. After a step of ours or of Prometheus' the sources are not believed for a
-moment: alerts that compare times may fire or end for no reason. Prometheus itself may be blind for
-as long as the step, so Alertmanager is told directly.
+Each clock is compared with a monotonic one. Prometheus and Alertmanager send theirs in the `Date`
+header. After a step of ours or of Prometheus' the sources are not trusted for a while: alerts that
+compare times may fire or resolve wrongly. Prometheus itself may be blind for as long as the step,
+so the alert is sent directly to Alertmanager.
 """
 
 import math
@@ -26,57 +26,57 @@ ALERT = "TradingOpsClockStepped"
 OURS, PROMETHEUS, ALERTMANAGER = "reconciler", "prometheus", "alertmanager"
 
 STEP_SECONDS = 5.0
-"""A smaller step is an ordinary correction."""
+"""Seconds; a smaller step is a normal correction."""
 
 DIFFERENCE_SECONDS = 60.0
-"""By how much two clocks may differ."""
+"""Maximum difference between two clocks in seconds."""
 
 UNKNOWN_SECONDS = 15.0
-"""For so long after a step the sources are not believed: some scrapes and evaluations."""
+"""Seconds after a step in which the sources are not trusted: some scrapes and evaluations."""
 
 SHOWN_SECONDS = 300.0
-"""For so long after a step the alert fires."""
+"""Seconds for which the alert fires after a step."""
 
 POST_SECONDS = 60.0
-"""Alertmanager takes an alert that is not repeated within five minutes for resolved."""
+"""Alertmanager resolves an alert that is not repeated within five minutes."""
 
 NARROW_SECONDS = 2.0
-"""An offset wider than this comes from a slow answer, and replaces no better one."""
+"""An offset with a wider error comes from a slow response and is ignored if a better one exists."""
 
 HTTP_DATE_SECONDS = 1.0
-"""The resolution of the header `Date`."""
+"""Resolution of the `Date` header."""
 
 OnDate = Callable[[float, float, float], None]
 
 
 @dataclass
 class _Clock:
-    """One clock, as it was read last."""
+    """Last reading of one clock."""
 
     name: str
     offset: Offset | None = None
     step: float = 0.0
-    """Of the last step, in seconds; negative: back."""
+    """Size of the last step in seconds; negative: backwards."""
 
     stepped_at: float = -math.inf
-    """On the steady clock."""
+    """On the monotonic clock."""
 
 
 @dataclass(kw_only=True)
 class Clocks:
-    """Reads the clocks, and knows which of them have stepped or differ from ours."""
+    """Reads the clocks and detects steps and differences."""
 
     wall: Callable[[], float] = clock.timestamp
     steady: Callable[[], float] = clock.boottime
     unknown_seconds: float = UNKNOWN_SECONDS
     steps: list[tuple[str, float]] = field(init=False, default_factory=list)
-    """Clock and seconds of each step that was not reported yet."""
+    """Clock and seconds of each unreported step."""
 
     _ours: _Clock = field(init=False, default_factory=lambda: _Clock(OURS))
     _others: list[_Clock] = field(init=False, default_factory=list)
 
     def other(self, name: str) -> OnDate:
-        """Return what to call with each `Date` of another process, and when it was asked for."""
+        """Return a callback for each `Date` of another process and its request time."""
         one = _Clock(name)
         self._others.append(one)
 
@@ -98,7 +98,7 @@ class Clocks:
 
     @property
     def unsettled(self) -> bool:
-        """Whether what the sources say is not to be believed yet."""
+        """Whether the sources are not trusted yet."""
         since = self.steady() - self.unknown_seconds
         return any(
             one.stepped_at > since
@@ -107,7 +107,7 @@ class Clocks:
         )
 
     def wrong(self) -> dict[str, str]:
-        """Return the clocks that have stepped lately or differ from ours, and what is wrong."""
+        """Return the clocks that stepped recently or differ from ours, with the problem."""
         since, found = self.steady() - SHOWN_SECONDS, dict[str, str]()
         for one in (self._ours, *self._others):
             ahead = self._ahead_of_ours(one)
@@ -135,17 +135,17 @@ class Clocks:
 
 @dataclass(kw_only=True)
 class ClockReports:
-    """Records each step, and keeps metric and alert in line with the clocks."""
+    """Records each step, and updates metric and alert."""
 
     clocks: Clocks
     writer: Writer
     metrics: ReconcilerMetrics
     alertmanagers: Alertmanagers
     _posted: dict[str, float] = field(init=False, default_factory=dict)
-    """When the alert about a clock was last posted, on the monotonic clock."""
+    """When the alert of each clock was last sent, on the monotonic clock."""
 
     def show(self) -> bool:
-        """Set the metric; return whether there is anything to report."""
+        """Set the metric; return whether there is something to report."""
         wrong = self.clocks.wrong()
         for name in (OURS, PROMETHEUS, ALERTMANAGER):
             self.metrics.clock_stepped.labels(name).set(name in wrong)
@@ -153,13 +153,13 @@ class ClockReports:
         return bool(self.clocks.steps) or is_late or bool(self._posted.keys() - wrong.keys())
 
     async def report(self) -> None:
-        """Record the steps and post the alerts; what fails is tried again in the next pass."""
+        """Record the steps and send the alerts; retried in the next pass on failure."""
         wrong = self.clocks.wrong()
         for name, detail in wrong.items():
             if self._is_late(name) and await self._post(name, detail):
                 self._posted[name] = clock.monotonic()
         for name in self._posted.keys() - wrong.keys():
-            if await self._post(name, "It is right again.", resolved=True):
+            if await self._post(name, "It is correct again.", resolved=True):
                 del self._posted[name]
         steps = tuple(self.clocks.steps)
         try:

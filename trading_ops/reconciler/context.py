@@ -15,7 +15,7 @@ from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.state import State
 
 FRESH = timedelta(seconds=1)
-"""How long the state of the fleet is kept: one incident's look does not count all the others."""
+"""Seconds for which the fleet state is cached, so that not every incident counts all others."""
 
 
 CRITICAL = "critical"
@@ -37,13 +37,13 @@ class Context:
     limits: GlobalLimits
     observe_only: bool
     fired: frozenset[str] = field(init=False, default=frozenset())
-    """Ids of incidents whose alert Prometheus itself has had firing; only these count."""
+    """Ids of incidents whose alert was firing in Prometheus itself; only these count."""
 
     _began_at: datetime = field(init=False, default_factory=clock.now)
     _fleet: _Fleet | None = field(init=False, default=None)
 
     def see(self, prometheus: PrometheusView, state: State) -> None:
-        """Note which incidents' alerts Prometheus has firing: a notification may be forged."""
+        """Record which incidents' alerts fire in Prometheus: a notification may be forged."""
         alerts = prometheus.alerts
         firing = {
             one.id
@@ -64,7 +64,7 @@ class Context:
         view: AlertView = AlertView.FIRING,
         blocked: tuple[str, ...] = (),
     ) -> World:
-        """Return what is true around a target at a moment; nothing is probed."""
+        """Return the context of a target at a time; no probes."""
         fleet = self._fleet_at(state, now)
         name = target.name if target else None
         peers = {
@@ -101,19 +101,19 @@ class Context:
         return kept
 
     def _failures(self, state: State) -> Iterator[Incident]:
-        """Yield what says since when each target fails, and what ended lately."""
+        """Yield the incidents that determine which targets fail, including recently closed ones."""
         first: dict[str | None, Incident] = {}
-        for one in state.by_id.values():  # the oldest first: the others of a target add nothing
+        for one in state.by_id.values():  # oldest first: the others of a target add nothing
             if one.target not in first and self._counts(one):
                 first[one.target] = one
         yield from first.values()
         for one in state.closed:
-            # What ended before our start was judged then.
+            # Incidents that ended before our start were counted then.
             if self._counts(one, fired=one.opened_at < self._began_at):
                 yield one
 
     def _counts(self, incident: Incident, *, fired: bool = False) -> bool:
-        """Whether it says that its target fails; it is critical and auto-remediated."""
+        """Whether it counts as a failing target: critical and auto-remediated."""
         if not fired and incident.id not in self.fired:
             return False
         book = self.index.runbook(incident.alert)

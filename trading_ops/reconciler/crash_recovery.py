@@ -1,4 +1,4 @@
-"""After a crash: attempts without an outcome are probed, never blindly done again."""
+"""Crash recovery: attempts without an outcome are probed, never blindly repeated."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,22 +18,22 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 OUTCOMES = {
-    Probe.DONE: (AttemptState.SUCCEEDED, "found done by a probe"),
-    Probe.FAILED: (AttemptState.FAILED, "found failed by a probe"),
-    Probe.NOT_DONE: (AttemptState.ABANDONED, "never reached its target, and cannot any more"),
+    Probe.DONE: (AttemptState.SUCCEEDED, "a probe found that it succeeded"),
+    Probe.FAILED: (AttemptState.FAILED, "a probe found that it failed"),
+    Probe.NOT_DONE: (AttemptState.ABANDONED, "never reached its target and never will"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """Finds out what became of attempts that nobody waits for."""
+    """Determines the outcome of orphaned attempts."""
 
     writer: Writer
     lease: Lease
     performer: Performer
 
     async def adopt(self, attempt: Attempt, why: str) -> None:
-        """Nobody carries this attempt out any more: its outcome is unknown until it is probed."""
+        """Mark an orphaned attempt as unknown until it is probed."""
         await self.performer.record(
             attempt, AttemptState.UNKNOWN, why, only_from=AttemptState.STARTED
         )
@@ -48,10 +48,10 @@ class Recovery:
         return fencing.raise_fence(connection, attempt.target)
 
     async def probe(self, attempt: Attempt, step: Step, target: Target) -> bool:
-        """Ask the target once what became of an attempt; return whether that is known now."""
+        """Probe an attempt's target once; return whether the outcome is known now."""
         fence = await self.writer.run(partial(self._raise_fence, attempt=attempt))
         if fence is None:
-            return False  # another replica has taken the target over, and sees to it
+            return False  # another replica has taken over the target
         checkpoints.reached(Checkpoint.FENCE_RAISED)
         call = self.performer.call(attempt, step, target)
         try:
@@ -62,8 +62,8 @@ class Recovery:
         if found is Probe.UNKNOWN:
             if attempt.delivery is Delivery.ONE_SHOT:
                 return False
-            # It may be done again without harm, so there is nothing to wait for.
-            outcome = (AttemptState.ABANDONED, "nobody could tell; it may safely be done again")
+            # It is idempotent, so there is nothing to wait for.
+            outcome = (AttemptState.ABANDONED, "outcome unknown; it is safe to repeat")
         else:
             outcome = OUTCOMES[found]
         checkpoints.reached(Checkpoint.PROBED)

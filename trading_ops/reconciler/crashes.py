@@ -1,6 +1,6 @@
-"""An incident whose processing crashes is handed to on-call and set aside; the others go on.
+"""An incident whose processing crashes is escalated and set aside; the others continue.
 
-A crash is an exception that is none of ours, a defect, or the death of the process. The store
+A crash is an unexpected exception, a bug, or the death of the process. The store
 counts the crashes of each incident, so a restart of the reconciler does not start the count again.
 """
 

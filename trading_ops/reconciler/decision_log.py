@@ -1,7 +1,7 @@
 """Records decisions with their reason: in the timeline of the incident, the metrics and the log.
 
-A decision that is the same as the last one for its incident says nothing new and is not repeated.
-What a pass decides is gathered and stored together: a storm is a few transactions, not thousands.
+A decision that equals the incident's last one is not recorded again. The decisions of a pass are
+stored together: a storm needs a few transactions, not thousands.
 """
 
 from collections.abc import Callable, Collection
@@ -31,14 +31,14 @@ CHUNK = 500
 class _Entry:
     incident: Incident
     decision: Decision | None
-    """None: only `work` is to be done."""
+    """None: only `work` to do."""
 
     work: Work | None
 
 
 @dataclass(kw_only=True)
 class Ledger:
-    """Keeps the record of decisions."""
+    """Records decisions."""
 
     writer: Writer
     lease: Lease
@@ -48,9 +48,9 @@ class Ledger:
     _entries: list[_Entry] = field(init=False, default_factory=list)
 
     def enter(self, incident: Incident, decision: Decision, work: Work | None = None) -> None:
-        """Have a decision stored at the end of the pass, with what it changes.
+        """Store a decision and its changes at the end of the pass.
 
-        One that says the same as the last one for its incident, and changes nothing, is dropped.
+        Dropped if it equals the incident's last decision and changes nothing.
         """
         if decision.reason is Reason.ATTEMPT_RUNNING:
             return  # the timeline has `started`, and whether a pass comes by meanwhile is chance
@@ -58,19 +58,19 @@ class Ledger:
             self._entries.append(_Entry(incident=incident, decision=decision, work=work))
 
     def also(self, incident: Incident, work: Work) -> None:
-        """Have something stored at the end of the pass that is no decision."""
+        """Store something else at the end of the pass."""
         self._entries.append(_Entry(incident=incident, decision=None, work=work))
 
     @property
     def waiting(self) -> frozenset[str]:
-        """Ids of the incidents of which something is to be stored."""
+        """Ids of incidents with pending writes."""
         return frozenset(entry.incident.id for entry in self._entries)
 
     async def post(self) -> list[tuple[Incident, Exception]]:
-        """Store what was entered, then count it; return the incidents of which storing crashed.
+        """Store the entries, then count them; return the incidents whose storing crashed.
 
         Raises:
-            StoreError: some of it is not stored; it is dropped, to be decided anew.
+            StoreError: some entries were not stored; they are dropped and decided again.
         """
         entries, self._entries = self._entries, []
         crashed = []
@@ -84,7 +84,7 @@ class Ledger:
             stored = await self.writer.run(partial(self._store, entries=chunk))
         except TradingOpsError:
             raise
-        except Exception as error:  # noqa: BLE001 - a defect: it must not hold up the other entries
+        except Exception as error:  # noqa: BLE001 - a bug must not block the other entries
             if len(chunk) == 1:
                 return [(chunk[0].incident, error)]
             return [crash for entry in chunk for crash in await self._post([entry])]
@@ -95,7 +95,7 @@ class Ledger:
         return []
 
     def _store(self, connection: Connection, entries: list[_Entry]) -> list[_Entry]:
-        """Store the entries whose incidents are still this replica's; return these."""
+        """Store the entries of incidents that this replica still owns; return them."""
         now = clock.now()
         held = self._held(connection, {key_of(entry.incident) for entry in entries}, now)
         mine = [entry for entry in entries if key_of(entry.incident) in held]
@@ -107,7 +107,7 @@ class Ledger:
         return mine
 
     def _held(self, connection: Connection, keys: set[str], now: datetime) -> set[str]:
-        """Return the keys that no other replica has taken over while this one was frozen."""
+        """Return the keys that no other replica took over while this one was frozen."""
         if self.lease.alone:
             return keys
         return {
@@ -119,7 +119,7 @@ class Ledger:
     def write(
         self, connection: Connection, incident: Incident, decision: Decision, now: datetime
     ) -> None:
-        """Write a decision inside a transaction of the caller's, who must `count` it afterwards."""
+        """Write a decision in the caller's transaction; the caller must `count` it afterwards."""
         events.add(
             connection,
             at=now,
@@ -149,7 +149,7 @@ class Ledger:
         )
 
     def forget(self, keys: Collection[str]) -> None:
-        """Forget what was said of incidents that are not this replica's, or no longer open."""
+        """Forget incidents that are closed or owned by another replica."""
         for key in keys:
             self._last.pop(key, None)
 
@@ -162,11 +162,11 @@ class Ledger:
         )
 
     def _note(self, incident: Incident, decision: Decision) -> str:
-        """Return the decision's note; for a shut gate also what would have been done, and when."""
+        """Return the decision's note; for a closed gate also the blocked step and the time."""
         runbook = self.index.runbook(incident.alert)
         if not isinstance(decision, Wait) or decision.would is None or runbook is None:
             return decision.note
-        parts = [f"would have run {runbook.steps[decision.would].action}"]
+        parts = [f"would run {runbook.steps[decision.would].action}"]
         if decision.note:
             parts.append(decision.note)
         if decision.until is not None:

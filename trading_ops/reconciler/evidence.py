@@ -1,4 +1,4 @@
-"""What the service manager, the kernel and Prometheus say of a bot whose agent is silent."""
+"""Evidence on a silent bot from the service manager, the kernel and Prometheus."""
 
 import asyncio
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ HOUR_SECONDS = 3600.0
 HEARTBEAT_AGE = (
     'time() - max(max_over_time(trading_bot_heartbeat_timestamp_seconds{{bot="{bot}"}}[15s]))'
 )
-"""By the value of the last samples: a scrape that failed a moment ago does not hide them."""
+"""Uses the values of the last samples, so that a failed scrape does not hide them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Collects it; each source has a second, and one that does not answer says nothing."""
+    """Collects evidence; each source has a timeout of a second and is optional."""
 
     directory: Directory
     prometheus: Prometheus | None
@@ -36,7 +36,7 @@ class Evidence:
     async def collect(
         self, pulse: Pulse, quiet: float, *, halt_in_force: bool
     ) -> tuple[Silence, str | None]:
-        """Return what a silence is judged by, and the incarnation that runs, if it is known."""
+        """Return the evidence, and the running incarnation if known."""
         process = await self._process(pulse.target)
         life, holder = Life.UNKNOWN, Listener.UNKNOWN
         incarnation = None if process is None else process.incarnation
@@ -89,20 +89,20 @@ def _life(pulse: Pulse, process: Process) -> Life:
 def _listener(target: Target, pid: int | None) -> Listener:
     try:
         host, port = split_address(target.address)
-    except ConfigError:  # on another machine, whose kernel cannot be asked here
+    except ConfigError:  # on another host, whose kernel cannot be queried
         return Listener.UNKNOWN
     return holder(owners(host, port), None if pid is None else user_of(pid))
 
 
 def holder(found: frozenset[int] | None, own: int | None) -> Listener:
-    """Say whose listener it is, by the users that own it and the one of the bot's process."""
+    """Classify the listener by its owners and the user of the bot's process."""
     if not found or own is None:
         return Listener.UNKNOWN
     return Listener.OWN if own in found else Listener.FOREIGN
 
 
 def user_of(pid: int) -> int | None:
-    """Return the effective user of a process; the owner of its folder may be root all the same."""
+    """Return the effective user of a process; /proc/PID may be owned by root."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:

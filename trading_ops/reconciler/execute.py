@@ -1,4 +1,4 @@
-"""One attempt: `started` is already committed; do it, and write down what came of it."""
+"""Executes one attempt, whose `started` is already committed, and records the outcome."""
 
 import asyncio
 import random
@@ -28,20 +28,20 @@ RETRY_CAP = timedelta(seconds=5)
 
 @dataclass(frozen=True, kw_only=True)
 class Performer:
-    """Carries steps out."""
+    """Executes steps."""
 
     clients: Clients
     actions: Mapping[str, Action]
     writer: Writer
     metrics: ReconcilerMetrics
     adopted: set[tuple[str, str]] = field(default_factory=set)
-    """Targets and actions whose executors' fences were adopted: a target may have several."""
+    """Targets and actions whose executor's fence was adopted; a target may have several."""
 
     may_start: Callable[[str], bool]
-    """Whether this replica may still begin an effect on a target."""
+    """Whether this replica may still start an action on a target."""
 
     def call(self, attempt: Attempt, step: Step, target: Target, *, reason: str = "") -> Call:
-        """Return the attempt as its action sees it."""
+        """Return the attempt as a `Call` for its action."""
         return Call(
             attempt_id=attempt.id,
             fence=attempt.fence,
@@ -53,9 +53,9 @@ class Performer:
         )
 
     async def precondition(self, step: Step, target: Target) -> str | None:
-        """Ask a one-shot's target why it must not be done now; None: nothing speaks against it.
+        """Probe the target of a one-shot; return why it must not run now, or None.
 
-        Nothing is done to a target for which another process answers, whatever that says.
+        No action runs on a target for which another process answers.
         """
         if step.delivery is not Delivery.ONE_SHOT:
             return None
@@ -77,19 +77,19 @@ class Performer:
     async def perform(
         self, attempt: Attempt, step: Step, target: Target, *, reason: str = ""
     ) -> None:
-        """Do it once, or for idempotent actions until the time is up, and record the outcome.
+        """Run it once, or retry idempotent actions until the timeout, and record the outcome.
 
         Args:
-            attempt: as it was stored.
-            step: what is done.
-            target: where.
-            reason: a person's, who ordered it.
+            attempt: as stored.
+            step: the step to run.
+            target: its target.
+            reason: the operator's reason, if manual.
         """
         if self.may_start(attempt.target):
             call = self.call(attempt, step, target, reason=reason)
             state, detail = await self._outcome(attempt, call, step)
         else:
-            state, detail = AttemptState.ABANDONED, "the lease ran out before anything was sent"
+            state, detail = AttemptState.ABANDONED, "the lease expired before the request was sent"
         checkpoints.reached(Checkpoint.OUTCOME_BEFORE)
         await self.record(attempt, state, detail, only_from=AttemptState.STARTED)
         checkpoints.reached(Checkpoint.OUTCOME_AFTER)
@@ -97,13 +97,13 @@ class Performer:
     async def record(
         self, attempt: Attempt, state: AttemptState, detail: str, *, only_from: AttemptState
     ) -> None:
-        """Write an outcome down, unless somebody else already moved the attempt on.
+        """Record an outcome, unless another process already did.
 
-        Whoever carries it out moves it on from `started`, whoever probes it from `unknown`: a
-        process that was frozen finds that its word does not count any more.
+        The executing process changes the state from `started`, a probing one from `unknown`: the
+        result of a process that was frozen meanwhile is ignored.
         """
         if attempt.incident_id is None and state is AttemptState.SUCCEEDED:
-            state = AttemptState.COMPLETED  # a person ordered it: there is nothing to verify by
+            state = AttemptState.COMPLETED  # manual: there is no query to verify it
         changed = await self.writer.run(
             partial(
                 attempts.finish,
@@ -115,7 +115,7 @@ class Performer:
             )
         )
         if not changed:
-            return  # somebody else was first, and has said so
+            return  # another process was first
         self.metrics.attempts.labels(attempt.action, state).inc()
         log.info(
             "attempt_ended",
@@ -140,23 +140,22 @@ class Performer:
             return AttemptState.FAILED, str(error)
         except (Unreachable, TimeoutError) as error:
             detail = str(error) or f"no answer within {step.timeout}"
-        except Exception as error:  # a defect in an action must not stop the loop
+        except Exception as error:  # a bug in an action must not stop the loop
             log.exception("action_crashed", action=step.action)
             detail = f"{error.__class__.__name__}: {error}"
         else:
             return AttemptState.SUCCEEDED, detail
-        # Nobody knows what happened. What may be done twice moves on; what may not is probed.
+        # The outcome is unknown. Idempotent actions continue; one-shots are probed.
         return (AttemptState.UNKNOWN if once else AttemptState.FAILED), detail
 
     async def _fenced_off(self, attempt: Attempt, error: FencedOff) -> tuple[AttemptState, str]:
-        """Tell a stale order from a database that is younger than its executors.
+        """Distinguish a stale request from a database that is older than its executors.
 
-        The latter is mended once for each target and action in the life of a process: were two
-        reconcilers at work that do not know of each other, they would otherwise outbid each other
-        for ever.
+        The latter is fixed once per target, action and process: otherwise two reconcilers that do
+        not share a database would raise fences forever.
         """
         if error.highest - attempt.fence > fencing.MOST_AHEAD:
-            detail = f"refused: its executor has the fence {error.highest}, ours is {attempt.fence}"
+            detail = f"refused: the executor has fence {error.highest}, ours is {attempt.fence}"
             return (
                 AttemptState.FAILED,
                 f"{detail}. Fix: remove the executor's fence.json, restart it",
@@ -168,7 +167,7 @@ class Performer:
             )
             if await self.writer.run(adopt):
                 self.adopted.add(key)
-                detail = f"fenced off at {error.highest}; the fence is above that now"
+                detail = f"fenced off at {error.highest}; the fence was raised above it"
                 return AttemptState.ABANDONED, detail
         return AttemptState.FAILED, str(error)
 
@@ -179,7 +178,7 @@ async def _retry(act: Callable[[Call], Awaitable[str]], call: Call) -> str:
         try:
             return await act(call)
         except Unreachable as error:
-            fraction = random.random()  # noqa: S311 - spreads clients, keeps no secret
+            fraction = random.random()  # noqa: S311 - jitter, not cryptographic
             wait = full_jitter(tries, base=RETRY_BASE, cap=RETRY_CAP, fraction=fraction)
             log.info("attempt_retried", attempt=call.attempt_id, tries=tries + 1, error=str(error))
             tries += 1

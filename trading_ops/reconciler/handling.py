@@ -1,8 +1,8 @@
-"""Which incidents this process is handling, kept so that the next one knows when this one dies.
+"""Marks the incidents that this process is handling, in case it dies.
 
-The marks are in a small file that is mapped into memory. To mark an incident is a write to memory,
-without a system call, and the kernel keeps it when the process is killed. A clean stop leaves no
-mark; what is marked at the start was being handled when the former process died.
+The marks are in a small memory-mapped file. Marking an incident is a memory write without a system
+call, and the kernel keeps it when the process is killed. A clean stop leaves no marks; incidents
+marked at the start were being handled when the previous process died.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ from trading_ops import logs
 log = logs.get(__name__)
 
 WIDTH = 36
-"""Bytes of a mark: the id of an incident is a UUID in its usual spelling."""
+"""Bytes of a mark: the id of an incident is a UUID as text."""
 
 SLOTS = 1024
-"""Marks at most; what is handled beyond that is not marked."""
+"""Maximum number of marks; further incidents are not marked."""
 
 _SIZE = WIDTH * SLOTS
 _NONE = bytes(WIDTH)
@@ -34,7 +34,7 @@ class Handling:
     """Marks incidents while they are handled."""
 
     def __init__(self, path: Path) -> None:
-        """Map the file; without it deaths are not counted, and everything else works."""
+        """Map the file; without it crashes are not counted, but everything else works."""
         try:
             self._memory = _mapped(path)
         except OSError as error:
@@ -45,7 +45,7 @@ class Handling:
         self._free = [slot for slot, key in found.items() if not key]
 
     def __enter__(self) -> Self:
-        """Marks are taken until the context is left."""
+        """Accept marks until the context is left."""
         return self
 
     def __exit__(
@@ -59,18 +59,18 @@ class Handling:
 
     @property
     def left(self) -> frozenset[str]:
-        """What the former process was handling when it died."""
+        """Incidents that the previous process was handling when it died."""
         return frozenset(self._left.values())
 
     def settle(self) -> None:
-        """Forget what the former process left: it is counted."""
+        """Clear the marks of the previous process, once counted."""
         for slot in self._left:
             self._clear(slot)
         self._left = {}
 
     @contextlib.contextmanager
     def of(self, keys: Iterable[str]) -> Iterator[None]:
-        """Mark incidents for the time of the context."""
+        """Mark incidents during the context."""
         slots = [self._mark(key) for key in keys if self._free]
         try:
             yield
@@ -94,9 +94,9 @@ class Handling:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """Map the file, which is written in full first: a full disk must not kill a later write.
+    """Map the file, after writing it in full: a full disk must not fail a later write.
 
-    The lock lasts as long as the mapping, which has a copy of the file descriptor.
+    The lock lasts as long as the mapping, which holds a copy of the file descriptor.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -104,7 +104,7 @@ def _mapped(path: Path) -> mmap.mmap:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         content = os.pread(file, _SIZE, 0).ljust(_SIZE, b"\0")
         if os.pwrite(file, content, 0) < _SIZE:
-            raise OSError(f"{path} could not be written in full")
+            raise OSError(f"cannot write all of {path}")
         os.ftruncate(file, _SIZE)
         return mmap.mmap(file, _SIZE)
     finally:

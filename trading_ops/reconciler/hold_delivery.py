@@ -1,4 +1,4 @@
-"""What a bot's agent is told about holds, and what it has acknowledged."""
+"""Sends holds to the bots' agents, and tracks their acknowledgements."""
 
 import uuid
 from collections.abc import Mapping
@@ -29,48 +29,49 @@ class HoldOrders:
         self._memory = memory
         self._acknowledged: set[str] = set()
         self._noted: set[str] = set()
-        """Acknowledged, and the database knows that."""
+        """Acknowledged, and stored as such."""
 
     def is_acknowledged(self, hold_id: str) -> bool:
-        """Whether the bot has said, to this process, that a hold is in force."""
+        """Whether the bot has acknowledged a hold to this process."""
         return hold_id in self._acknowledged
 
     def forget(self, hold_id: str) -> None:
-        """A hold was lifted: one of the same name would be another one."""
+        """Forget a released hold: a later one with the same id is a new one."""
         self._acknowledged.discard(hold_id)
         self._noted.discard(hold_id)
 
     def forget_others(self, ids: set[str]) -> None:
-        """All but these do not stand any more."""
+        """Forget all other holds."""
         self._acknowledged &= ids
         self._noted &= ids
 
     async def send(self, target: Target, hold: Hold) -> tuple[bool, str]:
-        """Tell the bot; return whether it is in force there, and what was said. Never raises."""
+        """Send a hold; return whether the bot acknowledged it, and its answer. Never raises."""
         try:
             result = await self._command(
                 target,
                 COMMANDS[hold.state],
                 {"owner": hold.owner, "reason": hold.reason, "id": hold.id},
-                # A new id each time: an answer kept from before a state file was lost, or from
-                # before a lift, would say that it is in force when it is not.
+                # A new id each time: a stored answer from before a lost state file or a release
+                # would
+                # # wrongly acknowledge it.
                 attempt_id=f"hold:{hold.id[:80]}:{uuid.uuid4().hex[:12]}",
             )
         except TradingOpsError as error:
             return False, f"{target.name} has not acknowledged it: {error}"
-        except Exception as error:  # a defect here must not keep the hold from being stored
+        except Exception as error:  # a bug here must not prevent storing the hold
             log.exception("hold_not_sent", hold=hold.id)
-            return False, f"{target.name} was not told: {error}"
+            return False, f"cannot send it to {target.name}: {error}"
         if not result.succeeded:
-            # It may be in force and only not stored there: the next report of the bot tells.
-            return False, f"{target.name} says: {result.detail}"
+            # It may be in force without being stored there: the bot's next report shows it.
+            return False, f"{target.name} answered: {result.detail}"
         if not await self._is_reported(target, hold):
-            return False, f"{target.name} says that it is done, but does not report the hold"
+            return False, f"{target.name} acknowledged it, but does not report the hold"
         await self.note_acknowledged(hold, result.detail)
         return True, f"{target.name} has acknowledged it: {result.detail}"
 
     async def _is_reported(self, target: Target, hold: Hold) -> bool:
-        """Whether the bot's own report has the hold now; a Freqtrade was asked by the command."""
+        """Whether the bot reports the hold now; for a Freqtrade, the command checked it."""
         if target.kind is not Kind.BOT:
             return True
         try:
@@ -82,7 +83,7 @@ class HoldOrders:
         return there is None or any(one.id == hold.id and one.state in strict for one in there)
 
     async def confirm(self, target: Target, incarnation: str) -> None:
-        """Tell a process that the holds it reported are all that are kept here. Never raises."""
+        """Confirm to a process that its reported holds are complete. Never raises."""
         try:
             answer = await self._command(
                 target,
@@ -98,12 +99,12 @@ class HoldOrders:
     async def resume(
         self, target: Target, ids: frozenset[str] | None, owner: str, reason: str
     ) -> list[ReportedHold]:
-        """Have the bot lift holds, None for all; return those that it says it lifted.
+        """Release holds at the bot, None for all; return those that it released.
 
-        An agent that does not tell them is taken to have lifted none but what is known here.
+        If the agent does not list them, only those known here count as released.
 
         Raises:
-            ClientError: it did not, as far as anybody knows.
+            ClientError: it failed, or the outcome is unknown.
         """
         named = "all" if ids is None else ",".join(sorted(ids))
         try:
@@ -115,22 +116,22 @@ class HoldOrders:
             )
         except Unreachable as error:
             raise Unreachable(
-                f"{target.name} did not answer, so its holds stand as far as anybody knows "
-                f"({error}). Fix: see that it runs, then try again"
+                f"{target.name} did not answer, so its holds stay in force "
+                f"({error}). Fix: make sure that it runs, then retry"
             ) from error
         if not result.succeeded:
-            raise Refused(f"{target.name} lifted nothing: {result.detail}")
+            raise Refused(f"{target.name} released no holds: {result.detail}")
         return result.lifted or []
 
     async def note_acknowledged(self, hold: Hold, text: str) -> None:
-        """Know, and tell once for all lives and replicas of ours, that a hold is in force."""
+        """Record that a hold is in force, once for all replicas and restarts of ours."""
         self._acknowledged.add(hold.id)
         if hold.id in self._noted:
             return
         noting = partial(holds.note_acknowledged, hold=hold, text=text, now=clock.now())
         try:
             await self._memory.write(noting)
-        except Exception as error:  # noqa: BLE001 - it is in force, whatever the database has
+        except Exception as error:  # noqa: BLE001 - it is in force even if the database fails
             log.warning("acknowledgement_not_stored", hold=hold.id, error=str(error))
         else:
             self._noted.add(hold.id)
@@ -138,14 +139,14 @@ class HoldOrders:
     async def _command(
         self, target: Target, name: str, params: Mapping[str, str], *, attempt_id: str
     ) -> CommandAnswer:
-        """Send a command with the newest fence known here, or the agent's own if that is higher.
+        """Send a command with the newest fence known here, or the agent's if that is higher.
 
-        Fences order remediation attempts. Holds have an order of their own: a person's word, or
-        what the database has just said. So a fence that the agent has from elsewhere, even one
-        that a stranger sent with the bot's token, does not block them.
+        Fences order remediation attempts. Holds do not depend on them: they come from operators or
+        the database. So a higher fence at the agent, even one that an attacker sent with the bot's
+        token, does not block them.
 
         Raises:
-            ClientError: it was not done, as far as is known.
+            ClientError: it failed, or the outcome is unknown.
         """
         fence = self._memory.fence(target.name)
         try:
@@ -158,12 +159,12 @@ class HoldOrders:
     async def _send(
         self, target: Target, name: str, params: Mapping[str, str], *, attempt_id: str, fence: int
     ) -> CommandAnswer:
-        """Send a command, and again when it failed at once.
+        """Send a command; retry if it fails immediately.
 
-        A connection that was kept open since the bot's former life is only then found closed.
+        A keep-alive connection to the bot's previous process fails only when it is used.
 
         Raises:
-            ClientError: it was not done, as far as is known.
+            ClientError: it failed, or the outcome is unknown.
         """
         began = clock.monotonic()
         send = partial(

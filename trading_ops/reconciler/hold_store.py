@@ -1,4 +1,4 @@
-"""What holds, as this process knows it: in memory first, then the database or else the journal.
+"""Holds as known to this process: in memory first, then in the database or the journal.
 
 Nothing here waits longer than a second for either of them.
 """
@@ -24,31 +24,31 @@ log = logs.get(__name__)
 T = TypeVar("T")
 
 STORE_SECONDS = 1.0
-"""That the database, and then the journal, get to store a hold; nothing waits for them longer."""
+"""Timeout in seconds of the database, and then the journal, to store a hold."""
 
 MACHINE = "reconciler"
-"""The owner of holds that no person laid."""
+"""Owner of automatic holds."""
 
 Stored = tuple[list[Hold], Mapping[str, int]]
 
 
 class HoldMemory:
-    """The holds and fences that are known here, and their way into what survives us."""
+    """The holds and fences known here, and how they are persisted."""
 
     def __init__(self, *, writer: Writer, reader: Reader, journal: Journal) -> None:
-        """Take up what the journal still holds.
+        """Load the journal.
 
         Raises:
-            StoreError: the journal cannot be read; the holds in it would be forgotten.
+            StoreError: the journal cannot be read; its holds would be lost.
         """
         self._writer = writer
         self._reader = reader
         self._journal = journal
-        # A thread of its own: the shared ones may all hang in a database that does not answer.
+        # Its own thread: the shared ones may all wait for an unresponsive database.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hold-journal")
         self._standing: dict[str, Hold] = {}
         self._unsettled: dict[str, Hold] = {}
-        """Not known to be in the database."""
+        """Not known to be stored in the database."""
 
         self._being_kept: set[str] = set()
         self._fences: Mapping[str, int] = {}
@@ -58,16 +58,16 @@ class HoldMemory:
 
     @property
     def standing(self) -> tuple[Hold, ...]:
-        """Return what holds, as far as it is known here; without waiting."""
+        """Return the active holds known here; does not block."""
         return tuple((self._standing | self._unsettled).values())
 
     @property
     def unsettled(self) -> int:
-        """Return how many holds are not known to be in the database."""
+        """Return the number of holds not known to be stored in the database."""
         return len(self._unsettled)
 
     def of(self, target: str) -> tuple[Hold, ...]:
-        """Return what holds a target."""
+        """Return the holds of a target."""
         return tuple(hold for hold in self.standing if hold.target == target)
 
     def fence(self, target: str) -> int:
@@ -79,18 +79,18 @@ class HoldMemory:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def remember(self, hold: Hold) -> None:
-        """Know a hold from now on, stored or not."""
+        """Add a hold, stored or not."""
         self._changes += 1
         self._unsettled[hold.id] = _stricter(hold, self._unsettled.get(hold.id))
 
     def drop(self, hold_id: str) -> None:
-        """Forget a hold that was lifted."""
+        """Remove a released hold."""
         self._changes += 1
         self._standing.pop(hold_id, None)
         self._unsettled.pop(hold_id, None)
 
     async def keep(self, hold: Hold) -> tuple[bool, str]:
-        """Store a hold; return whether that was done, and where it is now. Never raises."""
+        """Store a hold; return whether it was stored, and where. Never raises."""
         self._being_kept.add(hold.id)
         try:
             return await self._keep(hold)
@@ -98,10 +98,10 @@ class HoldMemory:
             self._being_kept.discard(hold.id)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Change the database.
+        """Write to the database.
 
         Raises:
-            StoreError: it did not do it within a second; it may still.
+            StoreError: no success within a second; it may still be written.
         """
         try:
             return await _within(self._writer.run(work))
@@ -109,7 +109,7 @@ class HoldMemory:
             raise StoreError(f"the database gave no answer within {STORE_SECONDS:g} s") from error
 
     async def settle(self) -> None:
-        """Bring what the database does not know into it, then forget it in the journal."""
+        """Store journaled holds in the database, then remove them from the journal."""
         settled = set()
         for hold in tuple(self._unsettled.values()):
             if hold.id in self._being_kept:
@@ -128,15 +128,15 @@ class HoldMemory:
             await self._forget(settled)
 
     async def refresh(self) -> bool:
-        """Read what stands; while the database is away, what was known last counts.
+        """Read the active holds; while the database is unreachable, keep the last known.
 
-        Returns whether everything that the database had at the time of the call is known now.
+        Returns whether all holds that the database had at the time of the call are known.
         """
         begun_now = self._reading is None
         if self._reading is None:
             self._reading = self._changes, self._reader.start(_read)
         changes, reading = self._reading
-        # Never two of them: a database that hangs must not take up every thread there is.
+        # Only one at a time: a hung database must not block all threads.
         await asyncio.wait({reading}, timeout=STORE_SECONDS)
         if not reading.done():
             log.warning("holds_not_read", error="too slow")
@@ -147,7 +147,7 @@ class HoldMemory:
         except StoreError as error:
             log.warning("holds_not_read", error=str(error))
             return False
-        if changes != self._changes:  # it was read before what happened meanwhile
+        if changes != self._changes:  # it may be older than changes made meanwhile
             return False
         self._standing = {hold.id: hold for hold in stored}
         return begun_now
@@ -156,7 +156,7 @@ class HoldMemory:
         try:
             entries = self._journal.entries()
         except OSError as error:
-            raise StoreError(f"the journal of holds cannot be read: {error}") from error
+            raise StoreError(f"cannot read the journal of holds: {error}") from error
         for entry in entries:
             try:
                 self.remember(_from_entry(entry))
@@ -169,7 +169,7 @@ class HoldMemory:
         except holds.IdTaken as error:
             self.drop(hold.id)
             return False, f"NOT STORED: {error}"
-        except Exception as error:  # noqa: BLE001 - whatever the database has, a halt must not care
+        except Exception as error:  # noqa: BLE001 - a halt must not depend on the database
             log.error("hold_not_in_database", hold=hold.id, error=str(error))  # noqa: TRY400
         else:
             self._settled(hold, stands=True)
@@ -179,11 +179,11 @@ class HoldMemory:
         except (OSError, TimeoutError, RuntimeError) as error:
             why = str(error) or "too slow"
             log.error("hold_not_in_journal", hold=hold.id, error=why)  # noqa: TRY400
-            return False, "NOT STORED: neither the database nor the disk took it"
-        return True, "the database did not answer: kept in the journal until it does"
+            return False, "NOT STORED: the database and the disk both failed"
+        return True, "stored in the journal until the database answers"
 
     def _settled(self, hold: Hold, *, stands: bool) -> None:
-        if self._unsettled.get(hold.id) == hold:  # else a stricter one still is to be stored
+        if self._unsettled.get(hold.id) == hold:  # otherwise a stricter one is still to be stored
             self._changes += 1
             del self._unsettled[hold.id]
             if stands:
@@ -192,7 +192,7 @@ class HoldMemory:
     async def _forget(self, ids: set[str]) -> None:
         try:
             await self._on_disk(partial(self._journal.forget, ids - self._unsettled.keys()))
-        except (OSError, TimeoutError, RuntimeError) as error:  # settling again does no harm
+        except (OSError, TimeoutError, RuntimeError) as error:  # storing again is harmless
             log.warning("journal_not_shortened", error=str(error) or "too slow")
 
     async def _on_disk(self, work: Callable[[], None]) -> None:
@@ -216,7 +216,7 @@ def _settle(connection: Connection, hold: Hold, now: datetime) -> bool:
         target=hold.target,
         kind="hold_settled",
         actor=MACHINE,
-        text="the database knows it now" if changed else "the database knew it already",
+        text="stored in the database" if changed else "already in the database",
         now=now,
     )
     return changed
@@ -242,6 +242,6 @@ def _as_entry(hold: Hold) -> dict[str, str]:
 def _from_entry(entry: Mapping[str, Any]) -> Hold:
     at = datetime.fromisoformat(entry["at"])
     if at.tzinfo is None:
-        raise ValueError("a time without a zone")
+        raise ValueError("time without a time zone")
     texts = {word: str(entry[word]) for word in ("id", "target", "owner", "reason")}
     return Hold(**texts, state=HeldState(entry["state"]), at=at)

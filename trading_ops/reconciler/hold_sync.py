@@ -1,4 +1,4 @@
-"""A bot's report held against what is kept here: what either of them holds, stands."""
+"""Synchronizes holds between a bot and the database: a hold of either stays in force."""
 
 import asyncio
 import math
@@ -20,39 +20,39 @@ from trading_ops.store import Connection, holds
 log = logs.get(__name__)
 
 ORPHANED = timedelta(seconds=10)
-"""So long a silence's halt is left to who asked for it; longer than any report is believed."""
+"""Seconds for which a halt for silence is left to its requester; longer than reports are valid."""
 
 NOTED_EACH_SECONDS = 60.0
-"""Between two events that the same hold was placed again."""
+"""Minimum seconds between two events that the same hold was placed again."""
 
 _TOKEN = re.compile(r"\s*\(token[^)]*\)?")
 
 LONGEST_TEXT = 500
-"""Of owner and reason, in characters: what an agent takes."""
+"""Maximum characters of owner and reason that an agent accepts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HoldAgreement:
-    """Makes a bot and the database agree."""
+    """Synchronizes the holds of a bot and the database."""
 
     memory: HoldMemory
     orders: HoldOrders
     passed: set[tuple[str, datetime]] = field(default_factory=set)
-    """Reported by a bot, but not taken over: lifted here since they were laid there."""
+    """Reported by a bot, but not adopted: released here after they were placed there."""
 
     noted_again: dict[str, float] = field(default_factory=dict)
-    """When the event that a hold was placed again was last added, by its id, monotonic."""
+    """Monotonic time of the last event that a hold was placed again, by hold id."""
 
     release_at_bot: bool = False
-    """Whether a person's hold may be released at the bot itself."""
+    """Whether an operator's hold may be released directly at the bot."""
 
     on_reapplied: Callable[[str], None] = lambda _target: None
-    """Told of the bot at which a person's hold was released and is placed again."""
+    """Called with the bot at which an operator's hold was released and is placed again."""
 
     async def reach(self, target: Target, report: BotHealth) -> bool:
-        """Lay again what the bot has not, learn what was lifted or laid at the bot itself.
+        """Place missing holds again, and learn of those released or placed directly at the bot.
 
-        Returns whether the report already has every hold that is meant for this process.
+        Returns whether the report already has every hold for this process.
         """
         there = {hold.id: hold for hold in report.holds or ()}
         lifts = {lift.id: lift for lift in report.lifted}
@@ -71,10 +71,10 @@ class HoldAgreement:
         return agreed
 
     async def withdraw(self, hold_id: str, reason: str) -> bool:
-        """Take back a hold of ours; return False for one that was in force: it stands.
+        """Withdraw one of our holds; return False if it was in force: it stays.
 
         Raises:
-            StoreError: the database does not answer; the hold stands.
+            StoreError: the database does not answer; the hold stays.
         """
         withdrawing = partial(
             holds.withdraw, hold_id=hold_id, owner=MACHINE, reason=reason, now=clock.now()
@@ -87,10 +87,10 @@ class HoldAgreement:
         return True
 
     async def _is_meant(self, hold: Hold, incarnation: str) -> bool:
-        """Whether a hold may be laid on a life that has not got it.
+        """Whether a hold may be placed on a process that does not have it.
 
-        Another replica may have asked for it, of a life that has ended since. Once a bot had it,
-        it is for all its lives.
+        Another replica may have requested it for a process that has ended since. Once a bot has
+        acknowledged it, it applies to all later processes.
         """
         if life_meant(hold) in {None, incarnation} or self.orders.is_acknowledged(hold.id):
             return True
@@ -101,9 +101,9 @@ class HoldAgreement:
             return False
 
     async def _let_go(self, hold: Hold) -> None:
-        """Take back what is of a life that has ended, should nobody be left who asked for it."""
+        """Withdraw holds for a process that has ended, if their requester is gone."""
         if clock.now() - hold.at < ORPHANED:
-            return  # it may be of a life that the report is too old to tell of
+            return  # it may be for a process newer than the report
         try:
             await self.withdraw(hold.id, "another process answers now")
         except StoreError as error:
@@ -134,7 +134,7 @@ class HoldAgreement:
             return False
 
     async def _note_again(self, target: Target, hold: Hold, why: str) -> None:
-        """Add the event that a hold was placed again; of one that is lost all the time, not all."""
+        """Add the event that a hold was placed again, rate-limited."""
         now = clock.monotonic()
         if now - self.noted_again.get(hold.id, -math.inf) < NOTED_EACH_SECONDS:
             return
@@ -154,10 +154,10 @@ class HoldAgreement:
             log.warning("event_not_stored", hold=hold.id, error=str(error))
 
     async def _learn_lift(self, target: Target, hold: Hold, lift: ReportedLift) -> None:
-        """Take over a release that the bot reports, or place the hold again.
+        """Adopt a release that the bot reports, or place the hold again.
 
-        Only an order through our API proves who released it. What the agent says of that is a
-        claim: whoever has the agent's token can make it.
+        Only a request through our API authenticates the operator. The agent's report is untrusted:
+        any client with its token can cause it.
         """
         learning = partial(
             _learn, hold=hold, lift=lift, allowed=self.release_at_bot, now=clock.now()
@@ -177,7 +177,7 @@ class HoldAgreement:
         log.error("hold_reapplied", hold=hold.id, target=target.name, acknowledged=done, said=said)
 
     async def _adopt(self, target: Target, found: ReportedHold) -> None:
-        """Keep a hold that was laid at the bot itself, so that it outlives the bot's own file."""
+        """Store a hold that was placed directly at the bot, so that it survives the bot's file."""
         hold = as_hold(target, found)
         if (hold.id, hold.at) in self.passed:
             return
@@ -196,8 +196,8 @@ class HoldAgreement:
             log.warning("hold_not_adopted", hold=hold.id, error=str(error))
             return
         if not adopted:
-            # Lifted here after it was laid there: the bot stays as careful as it is, and a person
-            # may say so again.
+            # Released here after it was placed there: the bot keeps it, and an operator may
+            # # release it again.
             self.passed.add((hold.id, hold.at))
         log.warning("hold_found", hold=hold.id, target=target.name, adopted=adopted)
 
@@ -205,8 +205,8 @@ class HoldAgreement:
 def _learn(
     connection: Connection, *, hold: Hold, lift: ReportedLift, allowed: bool, now: datetime
 ) -> bool:
-    """Store a release that a bot reports; False: it must not have been released there."""
-    claim = f"the agent says by {claimed(lift.lifted_by)}: {clean(lift.lifted_for)}"
+    """Store a release that a bot reports; False: releasing it there is not allowed."""
+    claim = f"according to the agent by {claimed(lift.lifted_by)}: {clean(lift.lifted_for)}"
     orderer = holds.release_orderer(connection, hold)
     if orderer is None and not allowed and holds.is_persons(connection, hold):
         holds.note(
@@ -215,28 +215,28 @@ def _learn(
             target=hold.target,
             kind="hold_reapplied",
             actor=agent_of(hold.target),
-            text=f"released at the bot itself, so it is placed again; {claim}",
+            text=f"released directly at the bot, so it is placed again; {claim}",
             now=now,
         )
         return False
     actor = orderer or agent_of(hold.target)
-    reason = f"at the bot itself; {claim}"
+    reason = f"directly at the bot; {claim}"
     holds.lift(connection, ids=(hold.id,), owner=actor, reason=reason, now=now)
     return True
 
 
 def agent_of(target: str) -> str:
-    """Return the actor of what a bot's agent reports: what was authenticated is its token."""
+    """Return the actor of an agent's report: only its token was authenticated."""
     return f"agent:{target}"
 
 
 def claimed(name: str) -> str:
-    """Return a name that an agent reports, without what would look like an API token's."""
+    """Return a name that an agent reports, without text that looks like a token name."""
     return clean(_TOKEN.sub("", name))
 
 
 def severity(found: ReportedHold) -> int:
-    """Return how strict a reported hold is; below zero: in a way that nobody here knows."""
+    """Return how strict a reported hold is; negative: unknown state."""
     try:
         return HeldState(found.state).severity
     except ValueError:
@@ -244,7 +244,7 @@ def severity(found: ReportedHold) -> int:
 
 
 def as_hold(target: Target, found: ReportedHold) -> Hold:
-    """Return a reported hold, whose state is known, as it is kept here."""
+    """Convert a reported hold with a known state."""
     return Hold(
         id=found.id,
         target=target.name,
@@ -256,7 +256,7 @@ def as_hold(target: Target, found: ReportedHold) -> Hold:
 
 
 def moment(timestamp: float) -> datetime:
-    """Return seconds since the epoch as a time in UTC; nonsense is the epoch, so it is no news."""
+    """Convert Unix seconds to UTC; an invalid value becomes the epoch, so it counts as old."""
     try:
         return datetime.fromtimestamp(timestamp, tz=UTC)
     except (OverflowError, OSError, ValueError):
@@ -264,9 +264,9 @@ def moment(timestamp: float) -> datetime:
 
 
 def clean(text: str) -> str:
-    """Return a text that every database and the agent take: no NUL, no half characters, not empty.
+    """Return text that databases and agents accept: no NUL, no lone surrogates, not empty.
 
-    Whatever it was, it must not keep a halt from being laid.
+    Invalid text must not prevent a halt.
     """
     whole = text.replace("\0", "").encode("utf-8", "replace").decode()
-    return whole[:LONGEST_TEXT] or "not said"
+    return whole[:LONGEST_TEXT] or "not given"

@@ -1,10 +1,10 @@
-"""Holds on bots, laid whatever is broken, and never lost before a person lifts them.
+"""Holds on bots: placed despite failures, and never lost until an operator releases them.
 
-A halt is sent at once, while the database is still being asked to store it. When the database does
-not answer within a second, a journal on the disk takes the hold; when that fails too, it is sent
-all the same, and said. What is kept is laid onto a bot again whenever its agent does not report
-it, so neither a restart nor a lost file of the bot lifts a halt. Lifting is a person's word, and
-needs the database.
+A halt is sent immediately, in parallel to storing it. If the database does not answer within a
+second, a journal on disk stores the hold; if that fails too, the hold is still sent, with a
+warning. A stored hold is placed again whenever the bot's agent does not report it, so a restart or
+a lost file of the bot does not release a halt. Only an operator releases holds; that needs the
+database.
 """
 
 import asyncio
@@ -41,16 +41,16 @@ __all__ = ["MACHINE", "STORE_SECONDS", "Holding", "Laid", "Lifted", "Report"]
 log = logs.get(__name__)
 
 ONLY_THERE = {
-    Kind.BOT: "lifted at the bot; the database learns it from there when it answers",
-    Kind.FREQTRADE: "lifted at the bot, but not stored: it is laid again, and must then be lifted "
-    "again, when the database answers",
+    Kind.BOT: "released at the bot; the database will learn of it when it answers",
+    Kind.FREQTRADE: "released at the bot, but not stored: it is placed again. Release it again "
+    "when the database answers",
 }
-"""What is said of a lift that the database did not take; a Freqtrade does not keep its lifts."""
+"""Results of a release that the database did not store; a Freqtrade does not record releases."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What an agent said of its bot, and when it was asked."""
+    """An agent's report, and when it was requested."""
 
     asked_at: float
     """Monotonic seconds."""
@@ -60,28 +60,28 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Laid:
-    """What became of a hold."""
+    """Result of placing a hold."""
 
     id: str
     stored: bool
-    """In the database, or at least in the journal: a restart of ours knows it."""
+    """Stored in the database or the journal: it survives a restart of ours."""
 
     acknowledged: bool
-    """The bot has said that it is in force."""
+    """The bot acknowledged that it is in force."""
 
     detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lifted:
-    """Which holds a person has lifted."""
+    """Result of releasing holds."""
 
     ids: frozenset[str]
     detail: str
 
 
 class Holding:
-    """Lays, lifts and enforces holds."""
+    """Places, releases and enforces holds."""
 
     def __init__(
         self,
@@ -94,19 +94,19 @@ class Holding:
         release_at_bot: bool = False,
         on_reapplied: Callable[[str], None] = lambda _target: None,
     ) -> None:
-        """Take up what the journal still holds.
+        """Load the journal.
 
         Args:
             writer: of the database.
             reader: of the database.
             directory: of the bots' agents.
             registry: of the targets.
-            journal: keeps holds while the database does not answer.
-            release_at_bot: whether a person's hold may be released at the bot itself.
-            on_reapplied: told of the bot at which one was, and is placed again.
+            journal: stores holds while the database does not answer.
+            release_at_bot: whether an operator's hold may be released directly at the bot.
+            on_reapplied: called with the bot at which one was released and is placed again.
 
         Raises:
-            StoreError: the journal cannot be read; the holds in it would be forgotten.
+            StoreError: the journal cannot be read; its holds would be lost.
         """
         self._registry = registry
         self._memory = HoldMemory(writer=writer, reader=reader, journal=journal)
@@ -118,17 +118,17 @@ class Holding:
             on_reapplied=on_reapplied,
         )
         self._lifted_at: dict[str, float] = {}
-        # Of lifting and enforcing only: to lay waits for nobody.
+        # For releasing and enforcing only: placing a hold never waits.
         self._locks = {target.name: asyncio.Lock() for target in registry}
 
     @property
     def standing(self) -> tuple[Hold, ...]:
-        """Return what holds, as far as it is known here; without waiting."""
+        """Return the active holds known here; does not block."""
         return self._memory.standing
 
     @property
     def unsettled(self) -> int:
-        """Return how many holds are not known to be in the database."""
+        """Return the number of holds not known to be stored in the database."""
         return self._memory.unsettled
 
     def fence(self, target: Target) -> int:
@@ -136,7 +136,7 @@ class Holding:
         return self._memory.fence(target.name)
 
     def is_acknowledged(self, hold_id: str) -> bool:
-        """Whether the bot has said, to this process, that a hold is in force."""
+        """Whether the bot has acknowledged a hold to this process."""
         return self._orders.is_acknowledged(hold_id)
 
     def close(self) -> None:
@@ -146,14 +146,14 @@ class Holding:
     async def lay(
         self, target: Target, state: str, *, owner: str, reason: str, key: str | None = None
     ) -> Laid:
-        """Hold a bot in a state; never raises for what is broken, but says it.
+        """Place a hold on a bot; reports failures in the result instead of raising.
 
         Args:
             target: a bot.
             state: `halted` or `reducing`.
-            owner: who wants it.
+            owner: who places it.
             reason: why.
-            key: the hold's id, where asking twice must be one hold; otherwise it gets a new one.
+            key: the hold's id, for idempotent requests; default: a new id.
         """
         hold = Hold(
             id=key or str(uuid.uuid4()),
@@ -182,14 +182,14 @@ class Holding:
     async def lift(
         self, target: Target, *, ids: frozenset[str] | None, owner: str, reason: str
     ) -> Lifted:
-        """Lift holds of a bot, None for all: a person's word.
+        """Release holds of a bot, None for all.
 
-        The bot is told first, and its word is stored. Should the store be gone by then, it is
-        learnt from the bot later.
+        The bot is updated first, then the store. If the store fails in between, it learns of the
+        release from the bot later.
 
         Raises:
-            StoreError: the database does not answer; nothing was lifted.
-            ClientError: the bot did not do it; what it did not lift stands.
+            StoreError: the database does not answer; no hold was released.
+            ClientError: the bot did not do it; holds that it did not release stay in force.
         """
         owner, reason = clean(owner), clean(reason)
         async with self._locks[target.name]:
@@ -199,7 +199,7 @@ class Holding:
             known = {hold.id for hold in self._memory.of(target.name)}
             there = await self._orders.resume(target, ids, owner, reason)
             ours = frozenset(known if ids is None else known & ids)
-            # One that was laid at the bot itself since its last report is not known here yet.
+            # A hold placed directly at the bot since its last report is not known here yet.
             others = [one for one in there if one.id not in known and severity(one) >= 0]
             gone = ours.union(one.id for one in there)
             for key in gone:
@@ -218,24 +218,24 @@ class Holding:
             except StoreError as error:
                 log.error("lift_not_stored", target=target.name, error=str(error))  # noqa: TRY400
                 return Lifted(ids=gone, detail=ONLY_THERE[target.kind])
-            # What was read while this was being written still has them. An agent tells what was
-            # lifted there, a Freqtrade does not: there they would be laid again.
+            # Holds read while this was written still include them. An agent reports releases, a
+            # # Freqtrade does not: there they would be placed again.
             for key in gone:
                 self._drop(key)
         log.warning("holds_lifted", target=target.name, owner=owner, holds=sorted(gone))
-        return Lifted(ids=gone, detail=f"holds lifted by {owner}: {len(gone)}")
+        return Lifted(ids=gone, detail=f"holds released by {owner}: {len(gone)}")
 
     async def refresh(self) -> None:
-        """Read what stands; while the database is away, what was known last counts."""
+        """Read the active holds; while the database is unreachable, keep the last known."""
         await self._memory.refresh()
 
     async def lift_unregistered(
         self, name: str, ids: frozenset[str] | None, *, owner: str, reason: str
     ) -> Lifted:
-        """Lift holds, None for all, of a bot that targets.yml no longer has: no bot is asked.
+        """Release holds, None for all, of a bot that is no longer in targets.yml; contacts no bot.
 
         Raises:
-            StoreError: the database does not answer; nothing was lifted.
+            StoreError: the database does not answer; no hold was released.
         """
         await self._memory.settle()
         await self._memory.refresh()
@@ -248,16 +248,18 @@ class Holding:
         for key in gone:
             self._drop(key)
         log.warning("holds_lifted", target=name, owner=owner, holds=sorted(gone))
-        detail = f"{len(gone)} holds released; targets.yml has no {name}, so no bot was told"
+        detail = (
+            f"{len(gone)} holds released; {name} is not in targets.yml, so no bot was contacted"
+        )
         return Lifted(ids=gone, detail=detail)
 
     async def withdraw(self, target: Target, hold_id: str, *, reason: str) -> bool:
-        """Take back a hold of ours that never came into force: its process is gone.
+        """Withdraw one of our holds that was never in force: its process is gone.
 
-        Returns whether it was taken back; one that was acknowledged stands.
+        Returns whether it was withdrawn; an acknowledged one stays.
 
         Raises:
-            StoreError: the database does not answer; the hold stands.
+            StoreError: the database does not answer; the hold stays.
         """
         async with self._locks[target.name]:
             if self.is_acknowledged(hold_id):
@@ -265,18 +267,18 @@ class Holding:
             return await self._agreement.withdraw(hold_id, reason)
 
     async def enforce(self, reports: Mapping[str, Report] | None = None) -> None:
-        """Make each bot and the database agree; what either of them holds, stands.
+        """Synchronize each bot with the database: a hold of either stays in force.
 
         Args:
-            reports: what the agents have just said, by the bot's name; None: they are asked here.
+            reports: the agents' latest reports by bot name; None: request them here.
         """
         if reports is None:
             reports = await self._ask_all()
-        # After the reports: a hold placed later than this reading finds the process that reported.
+        # After the reports: a hold placed after this read is for the process that reported.
         read = await self._memory.refresh()
-        # One that another replica lifted may be laid again under the same name.
+        # A hold released by another replica may be placed again with the same id.
         self._orders.forget_others({hold.id for hold in self._memory.standing})
-        # All at once: one that answers and does not obey must not keep the others waiting.
+        # In parallel: one misbehaving bot must not delay the others.
         await asyncio.gather(
             *(
                 self._agree(target, reports.get(target.name), confirm=read)
@@ -288,20 +290,20 @@ class Holding:
         if report is None or report.health.holds is None:
             return
         async with self._locks[target.name]:
-            # What was asked before a lift has not seen it.
+            # A report requested before a release does not include it.
             if report.asked_at > self._lifted_at.get(target.name, -math.inf):
                 agreed = await self._agreement.reach(target, report.health)
                 if agreed and confirm and report.health.awaiting_holds:
                     await self._orders.confirm(target, report.health.incarnation)
 
     async def settle_journal(self) -> None:
-        """Bring what the database does not know into it, then forget it in the journal."""
+        """Store journaled holds in the database, then remove them from the journal."""
         await self._memory.settle()
 
     async def _note_wish(
         self, target: Target, ids: frozenset[str] | None, owner: str, reason: str
     ) -> None:
-        """Prove that the database stores before anything is lifted.
+        """Check that the database accepts writes before releasing holds.
 
         Raises:
             StoreError: it does not.
@@ -319,8 +321,8 @@ class Holding:
             await self._memory.write(asking)
         except StoreError as error:
             raise StoreError(
-                f"nothing was lifted on {target.name}: {error}. "
-                "Fix: bring the database back, then try again"
+                f"no hold was released on {target.name}: {error}. "
+                "Fix: restore the database, then retry"
             ) from error
 
     async def _ask_all(self) -> dict[str, Report]:
@@ -349,10 +351,10 @@ def _lift(
     reason: str,
     now: datetime,
 ) -> None:
-    """Store a lift; of others, that the bot alone knew of, also that they were laid."""
+    """Store releases; for holds known only to the bot, also store that they were placed."""
     lifted = set(ids)
     for hold in others:
-        with contextlib.suppress(holds.IdTaken):  # it is another bot's hold, and stays
+        with contextlib.suppress(holds.IdTaken):  # it is another bot's hold and stays
             actor = agent_of(hold.target)
             holds.lay(connection, hold, now=now, kind="hold_adopted", actor=actor)
             lifted.add(hold.id)

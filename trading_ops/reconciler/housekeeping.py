@@ -1,4 +1,4 @@
-"""What runs beside the loop: at most one job for each attempt, and none left behind at the end."""
+"""Background jobs of the loop: at most one per attempt, all finished at the end."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,10 +11,10 @@ log = logs.get(__name__)
 
 
 class Jobs:
-    """Keeps background jobs by key; wakes the loop when one ends."""
+    """Runs background jobs by key; wakes the loop when one ends."""
 
     def __init__(self, wake: Callable[[], None], handling: Handling) -> None:
-        """Take what wakes the loop, and what marks the incidents that jobs handle."""
+        """Take the wake-up of the loop, and the marks of incidents being handled."""
         self._wake = wake
         self.handling = handling
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -24,7 +24,7 @@ class Jobs:
         return key in self._tasks
 
     def __len__(self) -> int:
-        """How many jobs are running."""
+        """Number of running jobs."""
         return len(self._tasks)
 
     def start(
@@ -38,9 +38,9 @@ class Jobs:
         """Start a job.
 
         Args:
-            key: must be free.
-            work: what is done.
-            wakes: whether its end wakes the loop; otherwise it may wait for its round.
+            key: must not be in use.
+            work: the coroutine.
+            wakes: whether its end wakes the loop.
             incident_id: the incident that it handles, if any.
         """
         if incident_id is not None:
@@ -54,7 +54,7 @@ class Jobs:
     async def _run(self, key: str, work: Coroutine[Any, Any, Any], wakes: bool) -> None:  # noqa: FBT001
         try:
             await work
-        except Exception:  # the next pass looks at what is stored and goes on from there
+        except Exception:  # the next pass continues from the stored state
             log.exception("job_failed", job=key)
         finally:
             del self._tasks[key]
@@ -62,7 +62,7 @@ class Jobs:
                 self._wake()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Let jobs end by themselves for a while, then cancel what is left.
+        """Wait for jobs for a while, then cancel the rest.
 
         A cancelled attempt stays `started` in the store and is probed at the next start.
         """

@@ -1,4 +1,4 @@
-"""How an open incident stands, in one word: who has it, or why nothing is done now."""
+"""Status of an open incident: who acknowledged it, or why automation waits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ from trading_ops.store import Connection, acknowledgements, pauses, search
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What is known of it from what is stored."""
+    """The status, derived from the store."""
 
     state: str
-    """`acknowledged`, `snoozed`, `new` before anything was decided, or the last decision's reason;
-    `with_a_person` once people were called and nothing else speaks."""
+    """`acknowledged`, `snoozed`, `new` before the first decision, or the last decision's reason;
+    `with_a_person` after escalation."""
 
     owner: str | None = None
     """Who acknowledged or snoozed it."""
 
     until: datetime | None = None
-    """Of a snooze, a pause, and an alert that flaps."""
+    """End of a snooze or a pause, or when a flapping alert counts as quiet."""
 
     note: str = ""
-    """The person's, or the decision's."""
+    """The operator's or the decision's note."""
 
 
 def read_standings(
     connection: Connection, incidents: Sequence[Incident], *, now: datetime
 ) -> dict[str, Standing]:
-    """Return how each of these incidents that is open stands, by id."""
+    """Return the status of each open one of these incidents, by id."""
     still_open = [one for one in incidents if one.is_open]
     if not still_open:
         return {}

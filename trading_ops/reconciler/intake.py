@@ -1,6 +1,6 @@
-"""Stored notifications → incidents. Storing comes first; taking apart can wait, and can be redone.
+"""Stored notifications → incidents. Storing comes first; processing can wait and be repeated.
 
-Nothing here acts: it only opens incidents and keeps Alertmanager's word that some ended.
+It only opens incidents and records resolved alerts; it runs no actions.
 """
 
 import hashlib
@@ -24,31 +24,31 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 NO_PAGE_LABEL = "no_page_label"
-"""Why an alert of a notification opens no incident: it is not one of ours."""
+"""Reasons why an alert of a notification opens no incident."""
 
 NAMES_SHOWN = 10
-"""Of ignored alerts, in one line of the log."""
+"""Maximum ignored alerts in one log line."""
 
 BATCHES = 5
-"""How many batches are taken apart before the loop goes on."""
+"""Batches processed before the loop continues."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """Takes notifications in, and apart."""
+    """Stores and processes notifications."""
 
     writer: Writer
     reader: Reader
     index: RunbookIndex
     metrics: ReconcilerMetrics
     wake: Callable[[], None]
-    """Tells the loop that there is something to look at."""
+    """Wakes the loop."""
 
     async def store(self, body: bytes, received_at: datetime) -> None:
-        """Return only when the notification is safely on disk.
+        """Return once the notification is durably stored.
 
         Raises:
-            StoreError: it is not; the sender must try again.
+            StoreError: it is not stored; the sender must retry.
         """
         add = partial(notifications.add, received_at=received_at, body=body)
         checkpoints.reached(Checkpoint.INTAKE_READ)
@@ -58,19 +58,19 @@ class Intake:
         self.wake()
 
     async def remember_watchdog(self) -> None:
-        """At start: when the Watchdog last came, so that a restart does not look like silence."""
+        """Load, at start, when the Watchdog last arrived: a restart is not silence."""
         seen = await self.reader.read(notifications.watchdog_last_seen)
         if seen is not None:
             self.metrics.watchdog.set(seen.timestamp())
 
     async def take_apart(self, external: Mapping[str, str]) -> "Taken":
-        """Turn what waits into incidents; safe to repeat after a crash.
+        """Process pending notifications into incidents; safe to repeat after a crash.
 
-        Some at a time, for many may wait and each may be large; and not all of a storm at once,
-        for what is already known needs looking after meanwhile.
+        In batches, since there may be many and large ones; and a limited number of batches, since
+        open incidents need attention during a storm.
 
         Args:
-            external: the external labels of Prometheus, which are no part of an alert's identity.
+            external: external labels of Prometheus, which are not part of an alert's identity.
         """
         after, cut = 0, False
         for _ in range(BATCHES):
@@ -82,7 +82,7 @@ class Intake:
             try:
                 await self.writer.run(partial(self._record, parsed=parsed))
             except AWAY:
-                raise  # they stay pending, and are taken apart when the database is back
+                raise  # they stay pending until the database is back
             except Exception:
                 log.exception("notifications_failed", count=len(parsed))
                 for one in parsed:
@@ -98,7 +98,7 @@ class Intake:
         try:
             alerts = parse_notification(notification.body, external)
             return _Parsed(notification, alerts, cut=cut_off(notification.body))
-        except Exception as error:  # noqa: BLE001 - one bad notification must not hold up the next
+        except Exception as error:  # noqa: BLE001 - one bad notification must not block the next
             return _Parsed(notification, [], error=str(error) or type(error).__name__)
 
     async def _record_alone(self, one: "_Parsed") -> None:
@@ -106,7 +106,7 @@ class Intake:
             await self.writer.run(partial(self._record, parsed=[one]))
         except AWAY:
             raise
-        except Exception as error:  # noqa: BLE001 - what cannot be recorded is kept in quarantine
+        except Exception as error:  # noqa: BLE001 - quarantine what cannot be recorded
             one.error = str(error) or type(error).__name__
             await self.writer.run(partial(self._record, parsed=[one]))
 
@@ -174,24 +174,24 @@ class Intake:
 
 @dataclass
 class _Parsed:
-    """A notification with its alerts, or with why it has none."""
+    """A notification with its alerts, or the reason why it has none."""
 
     notification: notifications.Notification
     alerts: list[Alert]
     error: str | None = None
     cut: int = 0
-    """Alerts that Alertmanager left out."""
+    """Number of alerts that Alertmanager truncated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """What became of a round of taking apart."""
+    """Result of one round of processing."""
 
     more: bool
-    """More is waiting."""
+    """More notifications are pending."""
 
     cut: bool
-    """Alerts were left out of a notification: only asking the sources tells which."""
+    """A notification was truncated: poll the sources for the missing alerts."""
 
 
 def _digest(one: _Parsed) -> str:

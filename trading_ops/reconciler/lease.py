@@ -1,8 +1,8 @@
-"""This replica's claims: taken for what is open, renewed while it lives, given up at the end.
+"""This replica's leases: acquired for open incidents, renewed, and released at the end.
 
-With SQLite there is one process and this costs a row or two; with PostgreSQL it is what lets
-several reconcilers share the work. Renewals have a connection of their own there, so that no
-backlog of writes can let a lease run out.
+With SQLite there is one process and this costs a row or two; with PostgreSQL it lets several
+reconcilers share the work. There, renewals use their own connection, so that a backlog of writes
+cannot expire a lease.
 """
 
 import asyncio
@@ -31,15 +31,15 @@ LEASE_SECONDS = LEASE.total_seconds()
 
 
 def replica_name() -> str:
-    """Return a name that no other replica has, nor a former life of this one."""
+    """Return a name that is unique across replicas and restarts."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def key_of(incident: Incident) -> str:
-    """Return what a replica must hold to work on an incident.
+    """Return the lease key for an incident.
 
-    What names no registered target is shared out in sixteen parts: nothing is done there, and a
-    storm of it must not become as many leases.
+    Incidents without a registered target share sixteen keys: no action runs on them, and a storm
+    must not create as many leases.
     """
     if incident.target:
         return key_of_target(incident.target)
@@ -47,20 +47,20 @@ def key_of(incident: Incident) -> str:
 
 
 def key_of_target(target: str) -> str:
-    """Return what a replica must hold to act on a target."""
+    """Return the lease key for a target."""
     return f"target:{target}"
 
 
 class Lease:
-    """The keys that this replica holds."""
+    """The leases of this replica."""
 
     def __init__(self, writer: Writer, replica: str, *, alone: bool) -> None:
-        """Take a writer whose connection is not kept busy by others.
+        """Take a writer whose connection is not used by others.
 
         Args:
-            writer: carries the claims out.
+            writer: writes the leases.
             replica: this replica's name.
-            alone: nobody else can be alive, so what a former life held is free.
+            alone: no other replica can be alive, so leases of a previous process are free.
         """
         self._writer = writer
         self.alone = alone
@@ -72,30 +72,30 @@ class Lease:
 
     @property
     def age_seconds(self) -> float:
-        """How long ago the leases were last extended, counted from before they were."""
+        """Seconds since the start of the last renewal."""
         return clock.monotonic() - self._renewed_at
 
     @property
     def keys(self) -> frozenset[str]:
-        """What is held now; nothing once the leases may have run out."""
+        """Keys held now; empty once the leases may have expired."""
         return self._keys if self.age_seconds < LEASE_SECONDS else frozenset()
 
     def claim(self, key: str) -> Claim:
-        """Return the claim to be checked inside a transaction."""
+        """Return the claim to check inside a transaction."""
         return Claim(key, self.replica)
 
     def may_start(self, target: str) -> bool:
-        """Whether an effect on a target may begin: some of the lease must be left for it."""
+        """Whether an action on a target may start: enough of the lease must be left."""
         return key_of_target(target) in self._keys and self.age_seconds < USABLE_SECONDS
 
     async def begin(self) -> None:
-        """Take up work: show this replica, and clear what only a former life can have held."""
+        """Start: register this replica, and clear leases of a previous process."""
         if self.alone:
             await self._writer.run(claims.clear)
         await self._renew()
 
     async def run(self, succeeded: Succeeded, *, works: Callable[[], bool]) -> None:
-        """Extend the leases until cancelled, as long as the loop that they are for comes round."""
+        """Renew the leases until cancelled, while the loop makes progress."""
         while True:
             if not works():
                 log.error("lease_left_to_end", age=round(self.age_seconds, 1))
@@ -111,19 +111,19 @@ class Lease:
                 await asyncio.sleep(RENEW_SECONDS)
 
     async def end(self) -> None:
-        """Give everything up, so that nobody has to wait for the leases to run out."""
+        """Release all leases, so that others need not wait for expiry."""
         self._keys = frozenset()
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(RETRY_SECONDS):
                 await self._writer.run(partial(claims.leave, replica=self.replica))
 
     async def hold(self, wanted: Collection[str]) -> frozenset[str]:
-        """Take what is free of the wanted keys, let go of others, and return what is held.
+        """Acquire free ones of the wanted keys, release others, and return the held keys.
 
-        Costs nothing while all that is wanted is held.
+        Costs nothing while all wanted keys are held.
         """
         if self.age_seconds >= USABLE_SECONDS:
-            await self._renew()  # it was frozen, or the database was away: what is left?
+            await self._renew()  # it was frozen, or the database was unreachable: which are left?
         async with self._lock:
             missing = [key for key in wanted if key not in self._keys]
             kept = {key for key, pins in self._pins.items() if pins}
@@ -131,19 +131,19 @@ class Lease:
             if spare:
                 await self._release(spare)
             if missing:
-                # What is only borrowed is no part of the share, or a free key might be nobody's.
+                # Borrowed keys do not count as its share, or a free key might stay unowned.
                 await self._take(missing, held=len(self._keys.intersection(wanted)))
             return self.keys
 
     @contextlib.asynccontextmanager
     async def borrowed(self, target: str) -> AsyncIterator[bool]:
-        """Hold a target for a person's order; yields whether this replica has it."""
+        """Hold a target's lease for a manual action; yields whether this replica has it."""
         async with self.pinned(key_of_target(target)) as held:
             yield held
 
     @contextlib.asynccontextmanager
     async def pinned(self, key: str) -> AsyncIterator[bool]:
-        """Hold a key for the time of the context; yields whether this replica has it."""
+        """Hold a key during the context; yields whether this replica has it."""
         self._pins[key] += 1
         try:
             async with self._lock:

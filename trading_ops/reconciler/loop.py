@@ -39,20 +39,20 @@ log = logs.get(__name__)
 DRAIN_SECONDS = 5.0
 RETENTION_SECONDS = 3600.0
 REST_PER_ALERT_SECONDS = 0.0001
-"""How long the sources are left alone for each alert that they told of: in a storm, asking must not
-take all the time. Counted by alerts, for the clock also runs while the process is frozen."""
+"""Seconds between polls of the sources per alert in their answer, so that polling does not take all
+the time in a storm. Counted by alerts, since the clock also runs while the process is frozen."""
 
 LONGEST_REST_SECONDS = 5.0
 
 OTHERS_AT_ONCE = 1_000
-"""Looks in one pass at what names no registered target; the rest is for the passes after it."""
+"""Incidents without a registered target per pass; the rest waits for the next passes."""
 
 AT_ONCE = 32
-"""Looks that run side by side."""
+"""Incidents processed concurrently."""
 
 LOOK_SECONDS = 0.2
-"""How long a pass waits for the looks of one batch. A target that does not answer its precondition
-probe takes two seconds: such a look ends beside the loop."""
+"""Seconds that a pass waits for a batch. A target that does not answer its precondition probe takes
+two seconds: such an incident finishes in the background."""
 
 
 @dataclass(kw_only=True)
@@ -77,13 +77,13 @@ class Loop:
     poll_seconds: float
     wakeup: asyncio.Event
     passed_at: float = field(init=False, default=-math.inf)
-    """When a whole pass last came to its end, on the monotonic clock."""
+    """Monotonic time of the end of the last complete pass."""
 
     turned_at: float = field(init=False, default=-math.inf)
-    """When a pass last came to its end, successful or not, on the monotonic clock."""
+    """Monotonic time of the end of the last pass, successful or not."""
 
     snapshot: Snapshot | None = field(init=False, default=None)
-    """What the sources said at the last look."""
+    """The sources' last answers."""
 
     state: State = field(init=False, default_factory=State)
     _agenda: Agenda = field(init=False, default_factory=Agenda)
@@ -101,7 +101,7 @@ class Loop:
         self._crashes = Crashes(writer=self.looker.writer)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
-        """Run until cancelled; then let what is under way come to its end."""
+        """Run until cancelled, then let running jobs finish."""
         self._began_at = clock.monotonic()
         await self.lease.begin()
         await self._crashes.count_deaths(self.jobs.handling)
@@ -132,7 +132,7 @@ class Loop:
             await self._sleep(min(rest, max(until_poll, self._resting)))
 
     def turns(self) -> bool:
-        """Whether passes are made, failing ones too: a lost database is no reason to kill it."""
+        """Whether passes run, including failing ones: a lost database must not stop the process."""
         return self._is_recent(self.turned_at)
 
     def _comes_round(self) -> bool:
@@ -155,7 +155,7 @@ class Loop:
             rest = await self.make_pass(poll=poll)
         except TradingOpsError as error:
             log.warning("pass_failed", error=str(error))
-        except Exception:  # one bad pass must not end recovery for good
+        except Exception:  # one failed pass must not stop the loop
             log.exception("pass_crashed")
         else:
             succeeded()
@@ -166,7 +166,7 @@ class Loop:
         return SOON_SECONDS
 
     async def make_pass(self, *, poll: bool) -> float:
-        """Make one pass; return in how many seconds to look again, whatever else happens."""
+        """Make one pass; return the maximum seconds until the next one."""
         taken = await self.intake.take_apart(await self.observer.external_labels())
         await self._refresh()
         if poll or taken.cut or self._is_worth_asking():
@@ -189,11 +189,11 @@ class Loop:
 
     @property
     def _resting(self) -> float:
-        """For how many seconds the sources are left alone; a notification cuts it short."""
+        """Seconds until the sources are polled again; a notification shortens it."""
         return max(0.0, self._not_before - clock.monotonic())
 
     def _is_worth_asking(self) -> bool:
-        """Whether an incident is due; while the sources rest, only one that names a target."""
+        """Whether an incident is due; between polls, only those with a target."""
         now = clock.monotonic()
         if now >= self._not_before:
             return self._agenda.is_due(now)
@@ -201,7 +201,7 @@ class Loop:
         return any(one is not None and one.target is not None for one in due)
 
     def _acknowledge(self) -> None:
-        """Have silences read and brought in line, beside the loop: Alertmanager may be slow."""
+        """Read and synchronize silences in the background: Alertmanager may be slow."""
         mine, head = self._my_incidents, self.state.head
         if "acknowledge" not in self.jobs and self.acknowledging.is_due(mine, head=head):
             project = self.acknowledging.project(mine, head=head)
@@ -210,7 +210,7 @@ class Loop:
             self.jobs.start("silences", self.silences.look(self.snapshot), wakes=False)
 
     async def _refresh(self) -> None:
-        """Read what changed in the store, and take the keys of what is open."""
+        """Read changes from the store, and acquire the leases of open incidents."""
         former = self.state if self._read_once else None
         state = await self._read(former)
         held = await self.lease.hold(state.keys)
@@ -222,9 +222,9 @@ class Loop:
         if not unchanged:
             mine = frozenset(key for key, one in state.by_id.items() if key_of(one) in held)
         if not (self._read_once and self.lease.alone):
-            # A former process, or another replica, may have crashed at what is new to this one.
+            # A previous process or another replica may have crashed on incidents new to this one.
             await self._crashes.learn(self.reader, mine - self._mine, state)
-        # Kept only now: had the store failed, what changed would never be told of again.
+        # Kept only now: had the store failed, the changes would be lost.
         self.state, self._read_once = state, True
         self.metrics.paused.set(state.pause_at(clock.now()) is not None)
         if unchanged:
@@ -248,13 +248,13 @@ class Loop:
         self.looker.ledger.forget(keys)
 
     async def _look_around(self) -> set[str]:
-        """Ask the sources, and have looked at whatever they say something new of.
+        """Poll the sources, and mark incidents with changed alerts as due.
 
         Returns:
-            The incidents that came too late to be in their answer: these wait for the next one.
+            Incidents that are newer than the answer: they wait for the next poll.
 
-        They are asked after the store was read: a look at an incident must never rest on an answer
-        that is older than the incident.
+        The sources are polled after the store was read: an incident must never be processed with an
+        answer that is older than the incident.
         """
         before, asked = self.snapshot.prometheus if self.snapshot else None, clock.monotonic()
         self.snapshot = snapshot = replace(await self.observer.look(), before=before)
@@ -283,16 +283,16 @@ class Loop:
         return late
 
     async def _look_at(self, due: list[Incident]) -> None:
-        # What something can be done about comes first: a storm for people must not hold it up.
+        # Remediable incidents first: a storm of page-only ones must not delay them.
         due.sort(key=lambda incident: (incident.target is None, incident.opened_at))
         others = [incident.id for incident in due if incident.target is None]
         self._agenda.add(others[OTHERS_AT_ONCE:])
         if len(others) > OTHERS_AT_ONCE:
             del due[OTHERS_AT_ONCE - len(others) :]
-        # One that is still being looked at is due again when that look has ended.
+        # An incident in process is due again when that ends.
         due = [incident for incident in due if _look_key(incident) not in self.jobs]
         due = [one for one in due if not self._crashes.is_set_aside(one, self.state)]
-        # One that may have killed a process is handled alone, so that only itself is counted.
+        # An incident that may have killed a process is handled alone, so that only it is counted.
         alone = [one for one in due if self._crashes.is_suspect(one)]
         together = [one for one in due if not self._crashes.is_suspect(one)]
         for group in (together, *([one] for one in alone)):
@@ -306,7 +306,7 @@ class Loop:
             with self.jobs.handling.of(ledger.waiting):
                 crashed = await ledger.post()
         except Exception:
-            self._agenda.add(incident.id for incident in due)  # decided anew in a second
+            self._agenda.add(incident.id for incident in due)  # decided again in a second
             raise
         for incident, error in crashed:
             await self._crashes.add(incident, self.state, error)
@@ -325,18 +325,18 @@ class Loop:
             self.jobs.start(_look_key(looks[look]), self._end_look(looks[look].id, look))
 
     async def _end_look(self, incident_id: str, look: asyncio.Task[None]) -> None:
-        """Wait for a look that outlasted its pass, then have it stored by another one."""
+        """Wait for an incident that outlasted its pass, then store its decision in another pass."""
         await look
         self._agenda.add((incident_id,))
 
     async def _guarded_look(self, incident: Incident) -> None:
-        assert self.snapshot is not None  # noqa: S101 - looks come after looking around
+        assert self.snapshot is not None  # noqa: S101 - the sources are polled first
         try:
             with self.jobs.handling.of((incident.id,)):
                 sight = await self.looker.look(incident, self.state, self.snapshot)
         except TradingOpsError as error:
             log.warning("incident_failed", incident=incident.id, error=str(error))
-        except Exception as error:  # noqa: BLE001 - one bad incident must not hold up the others
+        except Exception as error:  # noqa: BLE001 - one bad incident must not block the others
             await self._crashes.add(incident, self.state, error)
         else:
             wait = again_in(sight.decision, until_seconds(sight.decision))

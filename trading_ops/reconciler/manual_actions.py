@@ -1,7 +1,7 @@
-"""A person orders an action of the catalogue: through the same gates, fenced and kept like a step.
+"""Manual actions: through the same gates, fenced and recorded like a runbook step.
 
-The attempt belongs to no incident and no runbook, and nothing verifies it: it is `completed` when
-the action did its work. After a crash it is probed from what its row says, never done again.
+The attempt has no incident and no runbook, and is not verified: it is `completed` when the action
+succeeded. After a crash it is probed from its stored row, never repeated.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 WITHIN = timedelta(minutes=1)
-"""How long an action that was ordered by hand may take; a runbook's step has its own time."""
+"""Timeout of a manual action; a runbook step has its own."""
 
 PROBE_SECONDS = 1.0
 LONGEST_TEXT = 200
@@ -44,17 +44,17 @@ ASKS = frozenset({Reason.APPROVAL_MISSING, Reason.APPROVAL_EXPIRED})
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of an order: an attempt that was started, or the gate that refused it."""
+    """The result: a started attempt, or the gate that refused it."""
 
     attempt: Attempt | None = None
     refusal: Refusal | None = None
     approval: Approval | None = None
-    """With a refusal: the request that somebody else must approve."""
+    """With a refusal: the request that another operator must approve."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Ordered:
-    """One order, handed from step to step."""
+    """One request in processing."""
 
     step: Step
     target: Target
@@ -64,7 +64,7 @@ class _Ordered:
 
 @dataclass(frozen=True, kw_only=True)
 class Manual:
-    """Carries out what people order."""
+    """Executes manual actions."""
 
     writer: Writer
     reader: Reader
@@ -76,19 +76,19 @@ class Manual:
     context: Context
     limits: GlobalLimits
     two_persons: bool = False
-    """Whether one-shots ordered by hand need somebody else's approval."""
+    """Whether manual one-shots need another operator's approval."""
 
     _probed_at: dict[str, float] = field(init=False, default_factory=dict)
     _starting: Counter[str] = field(init=False, default_factory=Counter)
-    """Targets for which an attempt may be stored whose job has not begun yet."""
+    """Targets with a stored attempt whose job may not have started yet."""
 
     async def execute(
         self, action: str, target: str, params: Mapping[str, str], *, owner: str, reason: str
     ) -> Outcome:
-        """Start an action in somebody's name, or say which gate is shut; does not wait for its end.
+        """Start an action, or return the closed gate; does not wait for its end.
 
         Raises:
-            OrderRefused: there is no such action or target, or the words are missing.
+            OrderRefused: unknown action or target, or missing parameters.
             StoreError: it could not be stored; nothing was done.
         """
         order = self._order(action, target, params, owner, reason)
@@ -109,7 +109,7 @@ class Manual:
         checkpoints.reached(Checkpoint.START_BEFORE)
         attempt = await self.writer.run(start)
         if attempt is None:
-            # A gate shut in between: say which; it may even have opened again.
+            # A gate closed in between; it may even have opened again.
             _, refusal = await self._gates(order)
             return await self._refused(order, refusal or _changed(order.target.name))
         checkpoints.reached(Checkpoint.STARTED)
@@ -120,12 +120,12 @@ class Manual:
             target=attempt.target,
             owner=order.owner,
         )
-        # The target stays this replica's until the action has come to its end.
+        # This replica keeps the target until the action has ended.
         self.jobs.start(attempt.id, self._perform(attempt, order, held.pop_all()))
         return Outcome(attempt=attempt)
 
     def look_after(self, state: State) -> None:
-        """See to it that orders whose outcome nobody waits for are probed; called in each pass."""
+        """Probe orphaned manual attempts; called in each pass."""
         for attempt in state.overrides.manual:
             ours = attempt.id in self.jobs or f"probe:{attempt.id}" in self.jobs
             target = self.registry.find(attempt.target)
@@ -143,22 +143,22 @@ class Manual:
     ) -> _Ordered:
         kind = KINDS.get(action)
         if kind is None:
-            raise OrderRefused(f"there is no action {action!r}: one of {', '.join(sorted(KINDS))}")
+            raise OrderRefused(f"unknown action {action!r}: use one of {', '.join(sorted(KINDS))}")
         if set(params) != kind.params:
             wanted = ", ".join(sorted(kind.params)) or "no parameters"
             raise OrderRefused(f"{action} takes {wanted}")
         found = self.registry.find(target)
         if found is None:
-            raise OrderRefused(f"targets.yml has no target {target!r}")
+            raise OrderRefused(f"no target {target!r} in targets.yml")
         if found.kind not in kind.kinds:
             fits = ", ".join(sorted(kind.kinds))
             raise OrderRefused(
-                f"{action} cannot be done to {target}, which is of kind {found.kind}: "
+                f"{action} is not supported for {target}, which is of kind {found.kind}: "
                 f"it is for {fits}"
             )
         for name, text in (("owner", owner), ("reason", reason)):
             if not 0 < len(text.strip()) <= LONGEST_TEXT:
-                raise OrderRefused(f"{name} is needed, with at most {LONGEST_TEXT} characters")
+                raise OrderRefused(f"{name} is required, with at most {LONGEST_TEXT} characters")
         twice = kind.two_persons or (self.two_persons and kind.delivery is Delivery.ONE_SHOT)
         step = replace(_step(action, params, kind.delivery), approval=twice)
         return _Ordered(step=step, target=found, owner=owner, reason=reason)
@@ -173,7 +173,7 @@ class Manual:
         )
 
     async def _gates(self, order: _Ordered) -> tuple[Wanted, Refusal | None]:
-        """Hold an order against the gates; the target is asked last, when all others are open."""
+        """Check the gates; the target is probed last, when all others are open."""
         now = clock.now()
         read = partial(_read, target=order.target.name, limits=self.limits, now=now)
         state, history = await self.reader.read(read)
@@ -191,7 +191,7 @@ class Manual:
         return wanted, refusal_of(shut(wanted), name)
 
     async def _refused(self, order: _Ordered, refusal: Refusal) -> Outcome:
-        """Keep the refusal, and ask for the approval if that is all that is missing."""
+        """Record the refusal; create an approval request if only that is missing."""
 
         def keep(connection: Connection) -> Approval | None:
             now = clock.now()
@@ -240,15 +240,15 @@ class Manual:
     async def _probe(self, attempt: Attempt, target: Target) -> None:
         async with self.lease.borrowed(attempt.target) as ours:
             if not ours:
-                return  # another replica carries it out, or sees to it
+                return  # another replica handles it
             if attempt.state is AttemptState.STARTED:
-                await self.recovery.adopt(attempt, "nobody waits for its outcome any more")
+                await self.recovery.adopt(attempt, "the process that ran it is gone")
             step = _step(attempt.action, attempt.params, attempt.delivery)
             await self.recovery.probe(attempt, step, target)
 
 
 def _step(action: str, params: Mapping[str, str], delivery: Delivery) -> Step:
-    """Return an order as a step: all that is needed to carry it out, or to probe it later."""
+    """Return the request as a step, to execute it or probe it later."""
     return Step(
         action=action,
         params=dict(params),
@@ -271,9 +271,9 @@ def _read(
 
 def _elsewhere(target: str) -> Refusal:
     note = f"another reconciler works on {target}"
-    return Refusal(reason=Reason.TARGET_BUSY, note=note, opens="order it again in some seconds")
+    return Refusal(reason=Reason.TARGET_BUSY, note=note, opens="retry in a few seconds")
 
 
 def _changed(target: str) -> Refusal:
-    note = f"something changed on {target} just now"
-    return Refusal(reason=Reason.TARGET_BUSY, note=note, opens="order it again")
+    note = f"the state of {target} just changed"
+    return Refusal(reason=Reason.TARGET_BUSY, note=note, opens="retry")

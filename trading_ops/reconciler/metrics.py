@@ -1,4 +1,4 @@
-"""The reconciler's own metrics, by the catalogue, with every known label set at zero."""
+"""The reconciler's own metrics, with every known label set initialized to zero."""
 
 from prometheus_client import CollectorRegistry
 
@@ -27,7 +27,7 @@ class TargetsMetrics:
 
 
 class SilenceMetrics:
-    """What is acknowledged, and what is silenced by hand."""
+    """Acknowledgements and manual silences."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.acknowledged = gauge("trading_ops_acknowledged_until_timestamp_seconds", registry)
@@ -39,7 +39,7 @@ class SilenceMetrics:
 
 
 class OutboxMetrics:
-    """What becomes of messages to people."""
+    """Delivery of messages."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.deliveries = counter("trading_ops_messages_total", registry)
@@ -54,7 +54,7 @@ class OutboxMetrics:
 
 
 class BackupMetrics:
-    """What backups there are, and what is proven of them."""
+    """Backups and their verification."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.interval = gauge("trading_ops_backup_interval_seconds", registry)
@@ -71,7 +71,7 @@ class BackupMetrics:
 
 
 class ReadinessMetrics:
-    """How far each bot is on its way from paper to live."""
+    """Readiness of each bot."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.stage = gauge("trading_ops_readiness_stage", registry)
@@ -83,7 +83,7 @@ class ReadinessMetrics:
 
 
 class JobMetrics:
-    """What the jobs did, and when they are expected to run."""
+    """Job results and due times."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.expected = gauge("trading_ops_job_expected_timestamp_seconds", registry)
@@ -93,7 +93,7 @@ class JobMetrics:
 
 
 class ReconcilerMetrics:
-    """The one object through which the reconciler counts."""
+    """All metrics of the reconciler."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
@@ -180,7 +180,7 @@ class ReconcilerMetrics:
             self.inbox.labels(state)
 
     def task_succeeded(self, task: str, timestamp: float) -> None:
-        """Note the last success of a background task."""
+        """Record the last success of a background task."""
         self._task.labels(task).set(timestamp)
 
     def decided(self, decision: Decision) -> None:
@@ -188,9 +188,9 @@ class ReconcilerMetrics:
         self.decisions.labels(kind_of(decision), decision.reason).inc()
 
     def lagged(self, incident: Incident, decision: Decision, *, first: bool) -> None:
-        """Note how long it took from receiving an alert to the first decision, and to the start.
+        """Record the time from receiving an alert to the first decision and to the start.
 
-        What was received before this process began says nothing about it.
+        Alerts received before this process started are ignored.
         """
         if incident.received_at < self._began_at:
             return
@@ -207,7 +207,7 @@ def kind_of(decision: Decision) -> str:
 
 
 def possible_decisions() -> list[tuple[str, Reason]]:
-    """Return every pair of decision and reason that can occur."""
+    """Return all possible pairs of decision and reason."""
     running = (Reason.STEP_DUE,)
     verifying = (Reason.ATTEMPT_SUCCEEDED,)
     closing = (Reason.RECOVERED, Reason.RESOLVED)

@@ -16,13 +16,13 @@ FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 NO_LABELS: Mapping[str, str] = {}
 ZERO_TIME_YEAR = 1
-"""Go's zero time, 0001-01-01: Alertmanager's way to say that an alert has not ended."""
+"""Go's zero time, 0001-01-01: the `endsAt` of a firing alert."""
 
 
 class _Alert(msgspec.Struct):
     status: AlertStatus
     labels: dict[str, str]
-    startsAt: datetime  # noqa: N815 - Alertmanager's own names
+    startsAt: datetime  # noqa: N815 - Alertmanager's names
     endsAt: datetime | None = None  # noqa: N815
     annotations: dict[str, str] = {}
     fingerprint: str = ""
@@ -38,7 +38,7 @@ class _Cut(msgspec.Struct):
 
 
 class Unreadable(ValueError):
-    """The body is no notification; it goes into quarantine."""
+    """The body is not a notification; it is quarantined."""
 
 
 def parse_notification(body: bytes, external: Mapping[str, str] = NO_LABELS) -> list[Alert]:
@@ -51,14 +51,14 @@ def parse_notification(body: bytes, external: Mapping[str, str] = NO_LABELS) -> 
         message = msgspec.json.decode(body, type=_Message)
         return [_alert(one, external) for one in message.alerts]
     except (msgspec.DecodeError, RecursionError, UnicodeError, OverflowError) as error:
-        # OverflowError: a moment at the edge of the calendar whose zone leads beyond it.
+        # OverflowError: a time whose zone offset moves it beyond the supported range.
         raise Unreadable(str(error)) from error
 
 
 def cut_off(body: bytes) -> int:
-    """Return how many alerts Alertmanager left out of a notification, for its `max_alerts`.
+    """Return the number of alerts that Alertmanager truncated because of `max_alerts`.
 
-    A value that is no such number says nothing: what the body does have counts all the same.
+    An invalid number is ignored: the alerts in the body still count.
     """
     if b'"truncatedAlerts"' not in body:
         return 0
@@ -74,7 +74,7 @@ def _alert(one: _Alert, external: Mapping[str, str]) -> Alert:
     labels = stripped(one.labels, external)
     given = labels == one.labels and FINGERPRINT.fullmatch(one.fingerprint)
     return Alert(
-        # It is a key in the database: what is none of Alertmanager's may be of any length.
+        # It is a database key: a value not from Alertmanager may have any length.
         fingerprint=Fingerprint(one.fingerprint) if given else fingerprint_of(labels),
         labels=labels,
         annotations=one.annotations,

@@ -1,4 +1,4 @@
-"""What people are told by an action: shown in a metric for a minute, from which a rule pages."""
+"""Notices of the action `notify`: exposed in a metric for a minute, from which a rule pages."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,21 +8,21 @@ from trading_ops.domain.target import NAMED_BOTS, Kind, Target
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 
 SHOWN_SECONDS = 60.0
-"""Prometheus looks each second; the alert has been sent long before."""
+"""Seconds; Prometheus scrapes every second, so the alert is sent long before."""
 
 MOST = 20
-"""That are shown at once: each is a series, and a person's telephone."""
+"""Maximum active notices: each is a series and a page."""
 
 Labels = tuple[str, str, str, str]
 
 
 class Notices:
-    """Shows notices, and takes them away."""
+    """Publishes notices and removes expired ones."""
 
     def __init__(
         self, metrics: ReconcilerMetrics, *, monotonic: Callable[[], float] = clock.monotonic
     ) -> None:
-        """Begin with nothing to say.
+        """Start without notices.
 
         Args:
             metrics: of the reconciler.
@@ -33,7 +33,7 @@ class Notices:
         self._until: dict[Labels, float] = {}
 
     def show(self, target: Target, message: str) -> bool:
-        """Show a notice, or the same one for longer; return whether there was room."""
+        """Publish or extend a notice; return False if too many are active."""
         self.end_old()
         bot = target.name if target.kind in NAMED_BOTS else ""
         venue = target.name if target.kind is Kind.VENUE else target.venue or ""
@@ -46,7 +46,7 @@ class Notices:
         return True
 
     def end_old(self) -> None:
-        """Take away what was shown for its time."""
+        """Remove expired notices."""
         now = self._monotonic()
         for labels in [one for one, until in self._until.items() if until <= now]:
             del self._until[labels]

@@ -1,4 +1,4 @@
-"""Looking: what Prometheus and Alertmanager say now, whether a webhook came or not."""
+"""Polls Prometheus and Alertmanager, independently of webhooks."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Observer:
-    """Asks both sources at once."""
+    """Polls both sources concurrently."""
 
     prometheus: Prometheus
     alertmanagers: Alertmanagers
@@ -33,7 +33,7 @@ class Observer:
     clocks: Clocks
 
     async def look(self) -> Snapshot:
-        """Return what both sources say; None stands for one that did not answer."""
+        """Return the answers of both sources; None: no answer."""
         rules, routed = await asyncio.gather(
             self.prometheus.view(), self.alertmanagers.alerts(), return_exceptions=True
         )
@@ -61,11 +61,10 @@ class Observer:
             self.metrics.polled.labels(source).set(clock.timestamp())
 
     async def adopt(self, snapshot: Snapshot, known: set[Fingerprint]) -> int:
-        """Open incidents for what fires and no webhook told of; return how many were opened.
+        """Open incidents for firing alerts without a webhook; return their number.
 
-        A webhook can be lost for good: refused, dropped while silenced, or sent to a dead process.
-        Only what is ours becomes an incident: it carries our page label at Prometheus, and
-        Alertmanager routes it to our receiver.
+        A webhook can be lost: refused, dropped while silenced, or sent to a dead process. Only
+        alerts with our page label that Alertmanager routes to our receiver become incidents.
         """
         if snapshot.prometheus is None or snapshot.alertmanager is None:
             return 0
@@ -93,7 +92,7 @@ class Observer:
         except AWAY:
             raise
         except Exception as error:
-            if len(missed) == 1:  # whatever is in it, it must not hold up the others
+            if len(missed) == 1:  # one bad alert must not block the others
                 log.exception("alert_not_adopted", alert=missed[0].name, error=str(error))
                 return 0
             return sum([await self._adopt([one], routed) for one in missed])

@@ -1,4 +1,4 @@
-"""Escalation is a metric: a committed rule pages on it, so Alertmanager tells people, not we."""
+"""Escalation is a metric: a committed rule pages on it, through Alertmanager."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from trading_ops.reconciler.runbook_index import RunbookIndex
 def show_open(
     metrics: ReconcilerMetrics, incidents: Sequence[Incident], index: RunbookIndex
 ) -> None:
-    """Set the gauges of open and escalated incidents to exactly what is open now."""
+    """Set the gauges of open and escalated incidents."""
     metrics.incidents_open.clear()
     for alert in index.runbooks:
         metrics.incidents_open.labels(alert).set(0)
@@ -32,7 +32,7 @@ def show_open(
 def _labels(incident: Incident, index: RunbookIndex) -> tuple[str, str, str, str, str]:
     """Return alert, target, bot, venue and subject.
 
-    Labels must stay bounded: names are registered ones, and an unknown target has no subject.
+    Labels are bounded: only registered names, and no subject for an unknown target.
     """
     target = index.registry.find(incident.target or "")
     alert = incident.alert if incident.alert in index.runbooks else "other"

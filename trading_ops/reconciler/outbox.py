@@ -1,8 +1,8 @@
-"""The outbox at work: finds what people are sent messages about, stores it, and delivers it.
+"""The outbox: creates messages, stores and delivers them, at least once.
 
-A message is stored in the transaction that moves its source on, so none is lost and none is there
-twice. A delivery is claimed before it begins and noted after it ended; a reconciler that dies in
-between leaves a claim that ends, and the same mail, with the same id, goes out again.
+A message is stored in the same transaction that advances its source, so none is lost or duplicated.
+A delivery is claimed before it starts and recorded when it ends; if the reconciler dies in between,
+the claim expires and the same mail, with the same id, is sent again.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ log = logs.get(__name__)
 
 EVERY_SECONDS = 2.0
 WINDOWS_BACK = timedelta(hours=1)
-"""A window that began or ended longer ago than this is not announced any more."""
+"""A window that began or ended longer ago is not announced."""
 
 Stamp = tuple[int, int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Loaded:
-    """notify.yml and the channels as they were read last."""
+    """notify.yml and the channels, as last loaded."""
 
     config: NotifyConfig
     renderer: Renderer
@@ -48,7 +48,7 @@ class _Loaded:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """One look at the database."""
+    """Result of one read of the database."""
 
     was: int | None
     read: int
@@ -59,7 +59,7 @@ class _Found:
 
 @dataclass(kw_only=True)
 class Outbox:
-    """Works until cancelled; `order` takes messages of others, as reports and tests."""
+    """Runs until cancelled; `order` accepts messages from reports and tests."""
 
     config_path: Path
     urls_path: Path
@@ -76,7 +76,7 @@ class Outbox:
     _wake: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
-        """Find, store and deliver, every few seconds, until cancelled."""
+        """Create, store and deliver messages every few seconds, until cancelled."""
         try:
             while True:
                 try:
@@ -96,7 +96,7 @@ class Outbox:
             await self.courier.close()
 
     async def run_once(self) -> None:
-        """Find and store what is new, and begin to deliver what is due."""
+        """Create and store new messages, and start delivering due ones."""
         loaded = await self._load()
         if loaded is None:
             self._show(Backlog(waiting=0, dead=0, oldest_due=None))
@@ -120,14 +120,14 @@ class Outbox:
         self._show(found.backlog)
 
     async def order(self, message: Message, *, channel: str | None = None) -> list[str]:
-        """Store a message for its channels; return these.
+        """Store a message for its channels; return the channels.
 
         Args:
-            message: what.
-            channel: only to this one, whatever the routes say; None: as they say.
+            message: the message.
+            channel: only this one, overriding the routes; None: use the routes.
 
         Raises:
-            OrderRefused: messages are off, or there is no such channel.
+            OrderRefused: messages are off, or the channel is unknown.
             ConfigError: notify.yml or the URLs are invalid.
             StoreError: it could not be stored.
         """
@@ -139,7 +139,7 @@ class Outbox:
         if channel is not None:
             if channel not in config.channels:
                 raise OrderRefused(
-                    f"unknown channel {channel}: one of {', '.join(config.channels)}"
+                    f"unknown channel {channel}: use one of {', '.join(config.channels)}"
                 )
             chosen = [Delivery(route="", channel=channel, due_at=now, digest=False)]
         renderer = renderer_of(config, self.config_path)
@@ -149,20 +149,20 @@ class Outbox:
         return [one.channel for one in chosen]
 
     async def drafts_of(self, found: list[Message]) -> list[Draft]:
-        """Return messages for their channels, to be stored with what they are about."""
+        """Return messages for their channels, to be stored with their source."""
         loaded = await self._load() if found else None
         if loaded is None:
             return []
         return await asyncio.to_thread(_all_drafts, loaded, found, clock.now())
 
     def wake(self) -> None:
-        """Look at once: a person retried something, or messages were stored."""
+        """Run immediately: a message was retried or stored."""
         self._wake.set()
 
     async def _load(self) -> _Loaded | None:
-        """Return notify.yml and the channels, read again when a file changed.
+        """Return notify.yml and the channels, reloaded when a file changed.
 
-        While a file is invalid, what was read last is used.
+        While a file is invalid, the last valid version is used.
         """
         stamps = (_stamp(self.config_path), _stamp(self.urls_path))
         if stamps == self._stamps:
@@ -183,7 +183,7 @@ class Outbox:
         return self._loaded
 
     def _look(self, connection: Connection, *, loaded: _Loaded, now: datetime) -> _Found:
-        """Read what is new and what is due; in a thread of the reader."""
+        """Read new sources and due messages; in a reader thread."""
         was = messages.cursor(connection, SOURCE)
         read, found = read_messages(connection, was, now=now)
         windows = window_messages(connection, since=now - WINDOWS_BACK, now=now)
@@ -200,7 +200,7 @@ class Outbox:
         )
 
     async def _drain(self, channel: str, loaded: _Loaded) -> None:
-        """Deliver everything that is due for a channel, one after the other."""
+        """Deliver all due messages of a channel in order."""
         try:
             while await self._deliver_one(channel, loaded):
                 pass
@@ -210,7 +210,7 @@ class Outbox:
             del self._delivering[channel]
 
     async def _deliver_one(self, channel: str, loaded: _Loaded) -> bool:
-        """Deliver one batch; return False when nothing was due, or the delivery failed."""
+        """Deliver one batch; return False if nothing was due or the delivery failed."""
         hourly = loaded.config.hourly_limit
         claim = partial(messages.claim, channel=channel, hourly=hourly, now=clock.now())
         batch = await self.writer.run(claim)
@@ -254,7 +254,7 @@ def make_test_message(*, owner: str, key: str, now: datetime) -> Message:
 
 
 def renderer_of(config: NotifyConfig, path: Path) -> Renderer:
-    """Return what renders messages by a notify.yml at a path."""
+    """Return the renderer of a notify.yml."""
     folder = path.parent / config.templates if config.templates else None
     return Renderer(zone=config.zone, link=config.link, folder=folder)
 
@@ -298,7 +298,7 @@ def _mail(renderer: Renderer, batch: Batch) -> Rendered:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Return what changes with a file's content, None when there is no file."""
+    """Return a marker that changes with the file; None if it does not exist."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""One look at one incident: what is true around it, what `decide` says, and seeing to it."""
+"""Reconciles one incident: builds the context, calls `decide` and executes the decision."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,15 +42,15 @@ log = logs.get(__name__)
 
 SEEN = frozenset({AlertView.FIRING, AlertView.SILENCED, AlertView.INHIBITED})
 BACK = SEEN | {AlertView.PENDING}
-"""An alert that flaps is not quiet when its condition is back, for however short a time."""
+"""A flapping alert is not quiet if its condition returned, even briefly."""
 
 ASKS = frozenset({Reason.APPROVAL_MISSING, Reason.APPROVAL_EXPIRED})
-"""Waits for a person's approval; one that names no end has not asked for it yet."""
+"""Wait reasons for an approval; without an end, it was not requested yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Case:
-    """What one look is about, handed from step to step."""
+    """One incident in processing."""
 
     incident: Incident
     runbook: Runbook | None
@@ -61,7 +61,7 @@ class _Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Looker:
-    """Looks at incidents and sees to what is decided."""
+    """Reconciles incidents."""
 
     writer: Writer
     index: RunbookIndex
@@ -77,14 +77,14 @@ class Looker:
     def glance(
         self, incident: Incident, state: State, snapshot: Snapshot
     ) -> tuple[AlertView, tuple[str, ...]]:
-        """Return what the sources say of an incident; a change of it makes the incident due."""
+        """Return the sources' view of an incident; a change makes the incident due."""
         runbook = self.index.runbook(incident.alert)
         target = self.index.registry.find(incident.target or "")
         blocked = blocking(runbook, target, snapshot) if runbook and target else ()
         return view_of(incident, state.last(incident), snapshot), blocked
 
     async def look(self, incident: Incident, state: State, snapshot: Snapshot) -> Sight:
-        """Look at one incident, and begin or enter what is decided."""
+        """Reconcile one incident: start or record the decision."""
         case = _Case(
             incident=incident,
             runbook=self.index.runbook(incident.alert),
@@ -117,7 +117,7 @@ class Looker:
         world = replace(world, acknowledged=case.state.overrides.acknowledged.get(case.incident.id))
         if case.runbook is None or case.target is None or view is not AlertView.FIRING:
             return world
-        # Probe the target only for a step that would otherwise run at once.
+        # Probe the target only for a step that would run now.
         decision = self._decide(case, world)
         if not isinstance(decision, Run):
             return world
@@ -157,7 +157,7 @@ class Looker:
                 self.ledger.enter(incident, decision)
 
     def _said_by(self, case: _Case, decision: Wait) -> Work | None:
-        """Return what a wait changes: an alert went quiet, or a person is asked for approval."""
+        """Return the write of a wait: the alert went quiet, or an approval is requested."""
         incident, now = case.incident, clock.now()
         if decision.reason is Reason.FLAPPING and incident.quiet_since is None:
             return partial(incidents.go_quiet, key=incident.id, now=now)
@@ -177,12 +177,12 @@ class Looker:
         )
 
     async def _look_after(self, case: _Case, last: Attempt) -> None:
-        """See to it that an attempt under way has somebody who brings it to its end."""
+        """Make sure that a running attempt has a job that completes it."""
         if last.state is AttemptState.UNKNOWN:
             self._probe(case, last)
         elif last.state is AttemptState.STARTED and last.id not in self.jobs:
-            # The process that began it died, or its job could not write its end.
-            await self.recovery.adopt(last, "nobody waits for its outcome any more")
+            # The process that started it died, or its job could not store its end.
+            await self.recovery.adopt(last, "the process that ran it is gone")
 
     def _probe(self, case: _Case, attempt: Attempt) -> None:
         key = f"probe:{attempt.id}"
@@ -205,13 +205,13 @@ class Looker:
             self.ledger.write(connection, incident, decision, now)
             attempt = starting.start(connection, plan, now=now)
             if attempt is None:
-                events.rewind(connection, before)  # what did not start was not decided either
+                events.rewind(connection, before)  # not started, so not decided
             return attempt
 
         checkpoints.reached(Checkpoint.START_BEFORE)
         attempt = await self.writer.run(start_and_say_so)
         if attempt is None:
-            return  # a gate shut meanwhile; the next pass says which
+            return  # a gate closed meanwhile; the next pass records which
         checkpoints.reached(Checkpoint.STARTED)
         self.ledger.count(incident, decision)
         work = self.performer.perform(attempt, wanted.step, target)
@@ -219,7 +219,7 @@ class Looker:
 
 
 def until_seconds(decision: Decision) -> float | None:
-    """Return the seconds until the moment that a wait names, None when it names none."""
+    """Return the seconds until the end of a wait; None: no end."""
     if isinstance(decision, Wait) and decision.until is not None:
         return (decision.until - clock.now()).total_seconds()
     return None

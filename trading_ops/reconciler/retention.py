@@ -1,7 +1,7 @@
-"""Retention: once an hour, removes what is older than its setting, in small transactions.
+"""Retention: every hour, removes rows older than their setting, in small transactions.
 
-The SQL, and what is never removed, is in `store.retention`. Beside intake and orders it must not
-be noticed: each transaction removes some rows only, and the writer is free between two.
+The SQL, and what is never removed, is in `store.retention`. To not delay intake and API requests,
+each transaction removes few rows, and the writer is free in between.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 LIMIT = 500
-"""Rows in one transaction."""
+"""Rows per transaction."""
 
 PAUSE_SECONDS = 0.1
-"""Between two transactions."""
+"""Seconds between transactions."""
 
 CLOCK_STEP = timedelta(days=1)
-"""A clock that was set forward by more than this would make everything old."""
+"""Maximum clock step: a larger step forward would make everything old."""
 
 
 class Remove(Protocol):
-    """Removes rows from before a moment; returns how many."""
+    """Removes rows from before a time; returns the number."""
 
     def __call__(
         self, connection: Connection, *, before: datetime, now: datetime, limit: int
@@ -44,7 +44,7 @@ class Retention:
 
     writer: Writer
     audit_key: bytes
-    """That the writer uses."""
+    """The writer's key."""
 
     notifications_kept: timedelta
     incidents_kept: timedelta
@@ -54,16 +54,16 @@ class Retention:
     pause_seconds: float = PAUSE_SECONDS
     now: Callable[[], datetime] = clock.now
     _ahead: timedelta = field(init=False)
-    """Of the wall clock, before the time since boot."""
+    """Wall clock minus time since boot."""
 
     def __post_init__(self) -> None:
-        """Note by how much the wall clock is ahead."""
+        """Record the offset of the wall clock."""
         self._ahead = self._wall_clock_ahead()
 
     async def run_once(self) -> None:
-        """Remove everything that is old; a kind that cannot be removed does not stop the others."""
+        """Remove all old rows; a failing kind does not stop the others."""
         if self._wall_clock_ahead() - self._ahead > CLOCK_STEP:
-            fix = "set the clock right, then restart the reconciler"
+            fix = "correct the clock, then restart the reconciler"
             log.warning("retention_stopped", reason="the clock was set forward", fix=fix)
             return
         remove_events = partial(retention.remove_events, key=self.audit_key)
@@ -78,7 +78,7 @@ class Retention:
 
     async def _remove(self, what: str, remove: Remove, kept: timedelta) -> None:
         now = self.now()
-        # By whole days, so that each day adds one checkpoint to the chain, not each hour.
+        # By whole days, to add one checkpoint per day to the chain, not per hour.
         before = (now - kept).replace(hour=0, minute=0, second=0, microsecond=0)
         total = 0
         try:

@@ -1,4 +1,4 @@
-"""`runbooks/<AlertName>.md` → `domain.Runbook`: the plan is the front matter of the prose."""
+"""`runbooks/<AlertName>.md` → `domain.Runbook`: parses the front matter."""
 
 from pathlib import Path
 from typing import Literal
@@ -58,10 +58,10 @@ def load_runbooks(folder: Path) -> dict[str, Runbook]:
     """Return all runbooks by alert name.
 
     Raises:
-        ConfigError: the folder is missing, or one of the files is wrong.
+        ConfigError: the folder is missing, or a file is invalid.
     """
     if not folder.is_dir():
-        raise ConfigError(str(folder), "", "there is no such folder", "set `runbooks` in settings")
+        raise ConfigError(str(folder), "", "folder not found", "set `runbooks` in settings")
     books = [parse_runbook(path.read_text("utf-8"), path) for path in sorted(folder.glob("*.md"))]
     return {book.alert: book for book in books}
 
@@ -71,7 +71,9 @@ def parse_runbook(text: str, path: Path) -> Runbook:
     where = str(path)
     header = _front_matter(text, where)
     if header.version != 1:
-        raise ConfigError(where, "version", f"{header.version} is unknown", "write `version: 1`")
+        raise ConfigError(
+            where, "version", f"unsupported version {header.version}", "write `version: 1`"
+        )
     if header.alert != path.stem:
         raise ConfigError(where, "alert", f"{header.alert} is not the file's name", "rename one")
     if header.page_after not in PAGE_AFTER:
@@ -98,7 +100,7 @@ def _limits(limits: _Limits, where: str) -> Limits:
     if window > LONGEST_WINDOW:
         raise ConfigError(where, "limits.window", f"{limits.window} is too long", "at most 1d")
     if limits.attempts < 1:
-        raise ConfigError(where, "limits.attempts", "it must be at least 1", "or have no steps")
+        raise ConfigError(where, "limits.attempts", "it must be at least 1", "or remove the steps")
     cooldown = parse_duration(limits.cooldown, where, "limits.cooldown")
     if cooldown > LONGEST_WINDOW:
         raise ConfigError(where, "limits.cooldown", f"{limits.cooldown} is too long", "at most 1d")
@@ -118,7 +120,7 @@ def _drill(drill: _Drill, where: str) -> Drill:
 def _front_matter(text: str, where: str) -> _FrontMatter:
     parts = text.split(FENCE, 2)
     if len(parts) != 3 or parts[0]:  # noqa: PLR2004 - before, between and after the two fences
-        raise ConfigError(where, "", "there is no front matter", "begin the file with --- … ---")
+        raise ConfigError(where, "", "missing front matter", "begin the file with --- … ---")
     try:
         return msgspec.convert(load_yaml(parts[1]), _FrontMatter)
     except yaml.YAMLError as error:
@@ -139,13 +141,13 @@ def _step(step: _Step, index: int, where: str) -> Step:
         fix = f"one of {known}"
         raise ConfigError(where, f"{key}.action", f"{step.action!r} does not exist", fix)
     if kind.by_hand_only:
-        problem = f"{step.action} is only ever ordered by a person"
+        problem = f"{step.action} is manual only"
         raise ConfigError(where, f"{key}.action", problem, "remove the step")
     if set(step.params) != kind.params:
         wanted = ", ".join(sorted(kind.params)) or "nothing"
         raise ConfigError(where, f"{key}.with", f"{step.action} takes {wanted}", "correct `with`")
     if step.approval and kind.delivery is Delivery.SAFE_DIRECTION:
-        problem = f"{step.action} is in the safe direction, and never waits for anybody"
+        problem = f"{step.action} is a safe action and needs no approval"
         raise ConfigError(where, f"{key}.approval", problem, "remove it")
     return Step(
         action=step.action,

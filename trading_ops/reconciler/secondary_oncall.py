@@ -1,4 +1,4 @@
-"""What the metric says that holds the second line back: until when somebody has a fault in hand."""
+"""The metric that suppresses paging of secondary on-call while an incident is acknowledged."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -11,16 +11,16 @@ from trading_ops.store.acknowledgements import Case
 
 
 def shown(cases: Collection[Case], index: RunbookIndex) -> dict[Fault, datetime | None]:
-    """Return what the metric says: registered names only, for labels must stay bounded."""
+    """Return the metric's labels: registered names only, to bound cardinality."""
     words = acknowledged_until((case.word, case.labels) for case in cases)
     return {key: end for key, end in words.items() if is_registered(key, index)}
 
 
 def is_registered(fault: Fault, index: RunbookIndex) -> bool:
-    """Return whether its alert has a runbook and it names registered targets."""
+    """Whether its alert has a runbook and its targets are registered."""
     bots = {one.name for one in index.registry if one.kind in NAMED_BOTS}
     venues = {one.name for one in index.registry.of_kind(Kind.VENUE)}
-    # A Freqtrade trades on a venue that is no target of its own.
+    # The venue of a Freqtrade is not a target.
     venues |= {one.venue for one in index.registry if one.venue is not None}
     known = fault.bot in bots | {""} and fault.venue in venues | {""}
     return known and fault.origin in index.runbooks

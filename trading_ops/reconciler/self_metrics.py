@@ -1,6 +1,6 @@
-"""What the reconciler shows of itself, from beside the loop: a loop that hangs must not hide it.
+"""The reconciler's metrics about itself, updated outside the loop so that a hung loop shows.
 
-What is known in memory is asked for at each scrape; what the database knows is read now and then.
+In-memory values are read at each scrape, values of the database periodically.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ log = logs.get(__name__)
 
 EVERY_SECONDS = 5.0
 QUARANTINE_EVERY = 12
-"""Every so many measurements: it changes seldom, and counting it is a scan."""
+"""Measurements between counts of rarely changing values that need a table scan."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measuring:
-    """Measures until cancelled."""
+    """Updates the metrics until cancelled."""
 
     writer: Writer
     reader: Reader
@@ -35,7 +35,7 @@ class Measuring:
     certificates: Certificates
 
     def follow(self) -> None:
-        """Let every scrape ask for what is known without waiting."""
+        """Register the in-memory values, which are read at each scrape."""
         self.metrics.writer_queue.set_function(lambda: self.writer.waiting)
         self.metrics.lease_held.set_function(lambda: self.lease.age_seconds < USABLE_SECONDS)
         self.metrics.claims_held.set_function(lambda: len(self.lease.keys))
@@ -43,7 +43,7 @@ class Measuring:
         self.writer.on_commit = self.metrics.commit.observe
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
-        """Read what only the database knows, every few seconds."""
+        """Read the values of the database every few seconds."""
         turn = 0
         while True:
             try:

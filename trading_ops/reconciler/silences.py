@@ -1,7 +1,7 @@
-"""Silences set by hand: shown for each bot, obeyed by the second line, reported if too wide.
+"""Manual silences: exported per bot, respected by secondary paging, reported if too wide.
 
-Those of acknowledgements are ours and are left out; their ids are in the store, so no comment or
-name can pretend to be one.
+Silences of acknowledgements are excluded by their stored ids, so no comment or name can imitate
+one.
 """
 
 import math
@@ -31,29 +31,29 @@ EVERY_SECONDS = 5.0
 
 @dataclass(kw_only=True)
 class SilenceWatch:
-    """Reads Alertmanager's silences and shows those that were set by hand."""
+    """Reads Alertmanager's silences and exports the manual ones."""
 
     reader: Reader
     alertmanagers: Alertmanagers
     index: RunbookIndex
     metrics: ReconcilerMetrics
     longest: timedelta
-    """A silence that lasts longer raises an alert."""
+    """Maximum duration of a silence without an alert."""
 
     now: Callable[[], datetime] = clock.now
     of_target: Mapping[str, Sequence[Silence]] = field(init=False, default_factory=dict)
-    """The silences that cover each bot and venue, as last read."""
+    """Silences that cover each bot and venue, as last read."""
 
     _looked_at: float = field(init=False, default=-math.inf)
     _shown: set[Fault] = field(init=False, default_factory=set)
     _wide: frozenset[str] = field(init=False, default=frozenset())
 
     def is_due(self) -> bool:
-        """Return whether it is time to read them again."""
+        """Whether it is time to read them again."""
         return clock.monotonic() - self._looked_at >= EVERY_SECONDS
 
     async def look(self, snapshot: Snapshot | None) -> None:
-        """Read the silences; while Alertmanager does not answer, what was read stays shown."""
+        """Read the silences; while Alertmanager does not answer, keep the last ones."""
         self._looked_at = clock.monotonic()
         try:
             found = await self.alertmanagers.silences()

@@ -31,15 +31,15 @@ from trading_ops.store import (
 )
 
 MANY_EVENTS = 5_000
-"""After more than these, reading everything again is cheaper."""
+"""Number of new events above which reading everything again is cheaper."""
 
 CHUNK = 500
 
 SAID = "decided_"
-"""Begins the kinds of events that only say what was thought; what was done has its own."""
+"""Prefix of decision events; executed steps have their own events."""
 
 NOBODYS = frozenset({"notified", "quarantined", "order_refused", "pruned", "events_removed"})
-"""Events that change nothing by which is decided."""
+"""Events that do not affect decisions."""
 
 _NONE: tuple[Attempt, ...] = ()
 
@@ -70,7 +70,7 @@ class State:
     """Open incidents with their attempts. Labels and annotations are left out."""
 
     head: int = -1
-    """Number of the newest event when it was read."""
+    """Number of the newest event at the time of reading."""
 
     by_id: Mapping[str, Incident] = field(default_factory=dict)
     """Open incidents, oldest first."""
@@ -99,16 +99,16 @@ class State:
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """What a replica must hold to work on all of them."""
+        """Lease keys for all of them."""
         return frozenset(map(key_of, self.by_id.values()))
 
     def pause_at(self, now: datetime) -> Pause | None:
-        """Return the pause that is in force at a moment."""
+        """Return the active pause at a time."""
         pause = self.overrides.pause
         return pause if pause is not None and pause.expires_at > now else None
 
     def history(self, incident: Incident, now: datetime) -> History:
-        """Return what was done before, as far as it counts at a moment."""
+        """Return the relevant history at a time."""
         since = now - self.limits.window
         return History(
             incident=self.of_incident.get(incident.id, _NONE),
@@ -158,7 +158,7 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
 def _read_again(connection: Connection, head: int, former: State, now: datetime) -> State:
     found = events.touched(connection, former.head)
     touched = {key for key, kind in found if key is not None and not kind.startswith(SAID)}
-    # What belongs to no incident concerns them all: a pause, a budget, an order by hand.
+    # Events without an incident concern all: a pause, a budget, a manual action.
     concerns_all = any(key is None and kind not in NOBODYS for key, kind in found)
     fresh = {one.id: one for one in incident_summaries.brief(connection, touched)}
     kept = {
@@ -170,10 +170,10 @@ def _read_again(connection: Connection, head: int, former: State, now: datetime)
     targets = {one.target for one in by_id.values() if one.target}
     closed = (former.by_id[key] for key in touched & former.by_id.keys() - fresh.keys())
     told = {one.target for one in (*fresh.values(), *closed) if one.target}
-    stale = targets if concerns_all else told  # what names no target is no neighbour of the others
+    stale = targets if concerns_all else told  # incidents without a target do not affect the others
     of_target = {name: done for name, done in former.of_target.items() if name in targets - stale}
     of_incident = {key: done for key, done in former.of_incident.items() if key in by_id}
-    tried = [key for key, one in fresh.items() if one.target]  # without a target nothing is
+    tried = [key for key, one in fresh.items() if one.target]  # nothing without a target
     of_incident |= dict.fromkeys(tried, _NONE)
     for begin in range(0, len(tried), CHUNK):
         of_incident |= attempts.of_open_incidents(connection, tried[begin : begin + CHUNK])
@@ -226,7 +226,7 @@ def _episodes_again(
     by_id: Mapping[str, Incident],
     fresh: Mapping[str, Incident] | None,
 ) -> dict[str, int]:
-    """Count anew for what is fresh; None: for all, for budgets may have been forgiven."""
+    """Recount for changed incidents; None: for all, since budgets may have been reset."""
     window = former.limits.flap_window
     if fresh is None:
         return incident_summaries.episodes(connection, window)

@@ -1,4 +1,4 @@
-"""Why nothing may be done to a target right now, the safe direction included: a person said so."""
+"""Suppression by operators: why no action, not even a safe one, may run on a target."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ Words = tuple[Pause | None, list[Maintenance]]
 
 @dataclass(kw_only=True)
 class HandsOff:
-    """Knows pauses, maintenance and observe-only; while the database is away, the last known."""
+    """Pauses, maintenance and observe-only; the last known while the database is unreachable."""
 
     reader: Reader
     observe_only: bool
@@ -43,10 +43,10 @@ class HandsOff:
     _reading: asyncio.Task[Words] | None = None
 
     async def refresh(self) -> None:
-        """Read what people have said; returns after a second at the latest."""
+        """Read pauses and windows; returns within a second."""
         if self._reading is None:
             self._reading = self.reader.start(_read)
-        # Never two of them: a database that hangs must not take up every thread there is.
+        # Only one at a time: a hung database must not block all threads.
         await asyncio.wait({self._reading}, timeout=READ_SECONDS)
         if not self._reading.done():
             return
@@ -57,7 +57,7 @@ class HandsOff:
             log.warning("pauses_not_read", error=str(error))
 
     def why(self, target: Target, now: datetime) -> tuple[Reason, str] | None:
-        """Return the reason and whose word it is, or None: go ahead."""
+        """Return the reason and who set it, or None if actions may run."""
         pause = self._pause
         world = World(
             view=AlertView.FIRING,

@@ -8,7 +8,7 @@ from trading_ops.domain.incident import Incident
 from trading_ops.store import Connection, attempts, event_log, events, incidents
 
 BEFORE = timedelta(minutes=2)
-"""What the watch saw so long before an incident was opened may be what the alert then fired for."""
+"""Include agent monitor events from this long before the incident was opened."""
 
 BESIDE = frozenset(
     {
@@ -26,15 +26,14 @@ BESIDE = frozenset(
         "hold_withdrawn",
     }
 )
-"""What is told of a target and not of an incident: by the watch, and of holds."""
+"""Event kinds about a target instead of an incident: agent monitor and holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
     """An incident with its attempts and its events, oldest first.
 
-    To the events belong those that were told of its target itself, from shortly before it was
-    opened until it was closed.
+    Includes events about its target from shortly before it was opened until it was closed.
     """
 
     incident: Incident

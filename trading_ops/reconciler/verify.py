@@ -1,8 +1,8 @@
-"""Success is the runbook's query holding, on samples newer than the attempt; nothing else is.
+"""Verifies an attempt: the runbook's query must hold on samples newer than the attempt.
 
-How old a sample is, Prometheus says by its own clock, in one query: `time() - timestamp(series)`.
-How long ago the attempt ended, our monotonic clock says. So neither a clock that differs between
-the two hosts nor one that steps makes an old sample look new, or a new one old.
+The age of a sample comes from Prometheus' own clock: `time() - timestamp(series)`. The time since
+the attempt ended comes from our monotonic clock. So clock skew or steps cannot make an old sample
+look new, or a new one old.
 """
 
 import asyncio
@@ -26,25 +26,25 @@ log = logs.get(__name__)
 
 INTERVAL = timedelta(milliseconds=500)
 FIRST_SAMPLE = timedelta(seconds=60)
-"""How long a verification that begins late, after a restart of ours, waits for the first sample
-that is newer than the attempt: Prometheus may be starting too."""
+"""Seconds that a late verification, after a restart of ours, waits for the first sample newer than
+the attempt: Prometheus may be starting too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
-    """What Prometheus said once."""
+    """One answer of Prometheus."""
 
     age: float
-    """Of the oldest newest sample of the queried series, in seconds; infinite without any."""
+    """Age of the oldest of the series' newest samples, in seconds; infinite without samples."""
 
     holds: bool
     detail: str
-    """Why it does not hold."""
+    """Why the query does not hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verifier:
-    """Asks Prometheus until it holds, or time is up."""
+    """Queries Prometheus until the query holds or the timeout ends."""
 
     prometheus: Prometheus
     writer: Writer
@@ -53,7 +53,7 @@ class Verifier:
     async def verify(
         self, attempt: Attempt, verify: VerifyQuery, target: Target, until: datetime
     ) -> None:
-        """Find out whether the symptom is gone, and write it down."""
+        """Verify that the symptom is gone, and record the result."""
         held, detail = await self._hold(attempt, verify, target, until)
         state = AttemptState.VERIFIED if held else AttemptState.UNVERIFIED
         checkpoints.reached(Checkpoint.VERIFIED_BEFORE)
@@ -80,7 +80,7 @@ class Verifier:
         one_try = hold + 2 * INTERVAL.total_seconds()
         ended = attempt.ended_at or attempt.started_at
         began = clock.monotonic()
-        # Bounded at both ends: the wall clock may have stepped since the attempt ended.
+        # Clamped: the wall clock may have stepped since the attempt ended.
         ended_at = began - max(0.0, (now - ended).total_seconds())
         planned = (until - ended).total_seconds()
         left = min((until - now).total_seconds(), planned)
@@ -94,11 +94,11 @@ class Verifier:
             fresh = answer.age < asked - ended_at
             if fresh and not is_seen:
                 is_seen = True
-                # Now it gets one try of the whole hold; no more, if it began late.
+                # Allow one full hold period; no more if it started late.
                 give_up_at = asked + one_try if is_late else max(give_up_at, asked + one_try)
             since = (asked if since is None else since) if fresh and answer.holds else None
             held = 0.0 if since is None else asked - since
-            # The last sample must be from within the hold: one old sample holds nothing.
+            # The last sample must be within the hold period: one old sample is not enough.
             if since is not None and held >= hold and answer.age <= held:
                 return True, f"held for {held:.1f} s"
             if asked >= give_up_at:
@@ -110,18 +110,18 @@ class Verifier:
             ages = await self.prometheus.query(age_of(query))
             holds = bool(await self.prometheus.query(query))
         except ClientError as error:
-            problem = f"Prometheus could not tell: {error}"
+            problem = f"Prometheus query failed: {error}"
             return _Answer(age=float("inf"), holds=False, detail=problem)
         age = max((sample.value for sample in ages), default=float("inf"))
-        detail = "" if holds else f"it does not hold: {query}"
+        detail = "" if holds else f"the query does not hold: {query}"
         return _Answer(age=age, holds=holds, detail=detail)
 
 
 def _why(answer: _Answer, *, fresh: bool, held: float, hold: float) -> str:
     if not fresh and answer.age == float("inf"):
-        return answer.detail or "none of the series of its query has a sample"
+        return answer.detail or "the query's series have no samples"
     if not fresh:
         return f"no sample is newer than the attempt: the newest is {answer.age:.1f} s old"
     if answer.holds and held >= hold:
-        return f"the newest sample, {answer.age:.1f} s old, is from before the hold"
+        return f"the newest sample, {answer.age:.1f} s old, is older than the hold period"
     return answer.detail or f"it held for only {held:.1f} s of {hold:g} s"

@@ -1,7 +1,7 @@
-"""Which incidents are due to be looked at, so that a pass costs what has changed.
+"""The queue of due incidents, so that the cost of a pass depends on what changed.
 
-An incident is due when something stored of it changed, when a source says something else of its
-alert, or when the time has come that its last decision named.
+An incident is due when its stored state or its alert at a source changed, or when the time of its
+last decision has come.
 """
 
 import heapq
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from trading_ops.domain.decision import AlertView, Decision, Reason, Wait
 
 SOON_SECONDS = 1.0
-"""How soon an incident is looked at again while something may happen of itself."""
+"""Seconds until an incident is reconciled again while something may change on its own."""
 
 SLACK = 64
-"""So many times that do not count any more are no trouble."""
+"""Maximum number of obsolete entries in the heap."""
 
 FLEET_SECONDS = 5.0
-"""How soon while the fleet holds it back: many incidents wait together, and none is urgent."""
+"""Seconds while a fleet-wide gate is closed: many incidents wait together, none is urgent."""
 
 UNKNOWN_LONGEST_SECONDS = 5.0
-"""While a source does not answer, it is asked after 1, 2 and 4 s, and then this often."""
+"""Maximum backoff in seconds while a source does not answer, after 1, 2 and 4 s."""
 
 FLEET = frozenset({Reason.STORM, Reason.FLEET_UNHEALTHY, Reason.GLOBAL_BUDGET})
 
@@ -40,12 +40,12 @@ QUIET = frozenset(
         Reason.APPROVAL_EXPIRED,
     }
 )
-"""Waits that only end by a word or by what a poll shows; both make the incident due."""
+"""Waits that end only by an operator or a poll; both make the incident due."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the last look at an incident saw and decided."""
+    """Observation and decision of the last reconciliation of an incident."""
 
     view: AlertView
     blocking: tuple[str, ...]
@@ -53,7 +53,7 @@ class Sight:
 
 
 class Agenda:
-    """Keeps the last look at each incident, and when the next one is due."""
+    """The last reconciliation of each incident, and when the next one is due."""
 
     def __init__(self) -> None:
         self._sights: dict[str, Sight] = {}
@@ -62,42 +62,42 @@ class Agenda:
         self._next: dict[str, float] = {}
         self._held: dict[str, Reason] = {}
         self._unknown: Counter[str] = Counter()
-        """How many looks in a row found a source unknown, by incident."""
+        """Number of consecutive reconciliations without an answer of a source, by incident."""
 
     def add(self, keys: Iterable[str]) -> None:
-        """Have these looked at in the next pass."""
+        """Mark incidents as due."""
         self._due.update(keys)
 
     def sight(self, key: str) -> Sight | None:
-        """Return the last look at an incident."""
+        """Return the last reconciliation of an incident."""
         return self._sights.get(key)
 
     def is_due(self, now: float) -> bool:
-        """Whether anything is to be looked at."""
+        """Whether any incident is due."""
         return self.next_in(now) <= 0
 
     def take(self, now: float) -> set[str]:
-        """Return what is due, and forget that it was."""
+        """Return due incidents and remove them from the queue."""
         due, self._due = self.due(now), set()
         return due
 
     def due(self, now: float) -> set[str]:
-        """Return what is due."""
+        """Return due incidents."""
         while self._times and self._times[0][0] <= now:
             moment, key = heapq.heappop(self._times)
-            if self._next.get(key) == moment:  # else a later look has named another time
+            if self._next.get(key) == moment:  # otherwise a later reconciliation set another time
                 del self._next[key]
                 self._due.add(key)
         return self._due
 
     def held(self) -> Mapping[Reason, int]:
-        """Return how many incidents wait for each gate of the fleet."""
+        """Return the number of incidents that wait for each fleet-wide gate."""
         count = Counter(dict.fromkeys(FLEET, 0))
         count.update(self._held.values())
         return count
 
     def looked(self, key: str, sight: Sight, *, again_in: float, now: float) -> None:
-        """Keep a look, and when the next one is due."""
+        """Record a reconciliation, and schedule the next one."""
         self._sights[key] = sight
         self._held.pop(key, None)
         if isinstance(sight.decision, Wait) and sight.decision.reason in FLEET:
@@ -113,11 +113,11 @@ class Agenda:
             self._at(key, now + again_in)
 
     def retry(self, key: str, now: float) -> None:
-        """Have an incident looked at again soon, for the look at it has failed."""
+        """Reconcile an incident again soon after a failure."""
         self._at(key, now + SOON_SECONDS)
 
     def forget(self, key: str) -> None:
-        """Drop an incident that is closed, or that another replica has."""
+        """Drop an incident that is closed or owned by another replica."""
         self._sights.pop(key, None)
         self._held.pop(key, None)
         self._unknown.pop(key, None)
@@ -125,7 +125,7 @@ class Agenda:
         self._due.discard(key)
 
     def next_in(self, now: float) -> float:
-        """Return in how many seconds the next one is due by its time."""
+        """Return the seconds until the next scheduled one."""
         if self._due:
             return 0.0
         while self._times and self._next.get(self._times[0][1]) != self._times[0][0]:
@@ -136,17 +136,17 @@ class Agenda:
         self._next[key] = moment
         heapq.heappush(self._times, (moment, key))
         if len(self._times) > 2 * len(self._next) + SLACK:
-            # Times that do not count any more may lie hours ahead; without this they pile up.
+            # Obsolete entries may be hours ahead and would accumulate.
             self._times = [(when, name) for name, when in self._next.items()]
             heapq.heapify(self._times)
 
 
 def again_in(decision: Decision, until_seconds: float | None) -> float:
-    """Return in how many seconds to look again.
+    """Return the seconds until the next reconciliation.
 
     Args:
         decision: the last one.
-        until_seconds: seconds until the moment that it names, None when it names none.
+        until_seconds: seconds until the end of its wait; None: no end.
     """
     longest = SOON_SECONDS
     if isinstance(decision, Wait) and decision.reason in QUIET | FLEET:

@@ -67,7 +67,7 @@ async def test_by_hand_too_they_are_refused_in_a_sentence(scene: Scene) -> None:
         scene.running, "POST", "/api/v1/actions/restart_bot", TOKENS[Role.ADMIN], json=order
     )
     assert status == 409
-    assert "restart_bot cannot be done to freq" in str(said)
+    assert "restart_bot is not supported for freq" in str(said)
     order["target"] = "alpha"
     status, said = await ask(
         scene.running, "POST", "/api/v1/actions/flatten_positions", TOKENS[Role.ADMIN], json=order

@@ -218,7 +218,7 @@ async def test_a_lift_that_could_not_be_stored_is_said_to_be_undone(
 
     monkeypatch.setattr(desk.holding._memory, "write", broken)
     lifted = await desk.holding.lift(desk.target, ids=None, **ADA)
-    assert "must then be lifted again" in lifted.detail
+    assert "Release it again" in lifted.detail
     monkeypatch.undo()
     await desk.holding.enforce()
     assert desk.halted

@@ -243,7 +243,7 @@ async def test_nothing_is_lifted_without_the_database(
     release = threading.Event()
     desk.writer.submit(lambda _: release.wait(20))
     try:
-        with pytest.raises(StoreError, match="nothing was lifted on alpha"):
+        with pytest.raises(StoreError, match="no hold was released on alpha"):
             await desk.holding.lift(desk.target, ids=None, owner="bert", reason="mended")
     finally:
         release.set()
@@ -255,10 +255,10 @@ async def test_nothing_is_lifted_without_the_bot(desk: Desk, bot: RealAgent) -> 
     laid = await desk.holding.lay(desk.target, "halted", **ADA)
     word = {"owner": "bert", "reason": "mended"}
     (bot.folder / ".holds.json.new").mkdir()
-    with pytest.raises(Refused, match="alpha lifted nothing"):
+    with pytest.raises(Refused, match="alpha released no holds"):
         await desk.holding.lift(desk.target, ids=None, **word)
     bot.stop()
-    with pytest.raises(Unreachable, match="holds stand"):
+    with pytest.raises(Unreachable, match="holds stay"):
         await desk.holding.lift(desk.target, ids=None, **word)
     assert await desk.standing() == {laid.id: "halted"}
 
@@ -386,7 +386,7 @@ async def test_a_hold_that_nobody_here_knew_of_is_lifted_and_told(
         "halt", {**ADA, "id": "step"}, attempt_id="x", fence=0, within=_SECONDS
     )
     lifted = await desk.holding.lift(desk.target, ids=ids, owner="bert", reason="mended")
-    assert (set(lifted.ids), lifted.detail) == ({"step"}, "holds lifted by bert: 1")
+    assert (set(lifted.ids), lifted.detail) == ({"step"}, "holds released by bert: 1")
     assert await desk.kinds() == ["hold_lift_asked", "hold_adopted", "hold_lifted"]
     story = await desk.reader.read(lambda c: event_log.since(c, 0))
     assert [event.actor for event in story] == ["bert", "agent:alpha", "bert"]

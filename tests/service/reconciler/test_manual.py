@@ -133,11 +133,11 @@ async def test_two_orders_at_once_are_one(start: Start, world: FakeWorld) -> Non
 @pytest.mark.parametrize(
     ("action", "target", "params", "owner", "said"),
     [
-        ("pray", "alpha", {}, "ada", "there is no action 'pray'"),
+        ("pray", "alpha", {}, "ada", "unknown action 'pray'"),
         ("restart_bot", "../alpha", {}, "ada", "no target '../alpha'"),
         ("restart_bot", "alpha", {"x": "y"}, "ada", "takes no parameters"),
         ("restart_component", "alpha", {}, "ada", "takes component"),
-        ("restart_bot", "alpha", {}, " ", "owner is needed"),
+        ("restart_bot", "alpha", {}, " ", "owner is required"),
         ("restart_bot", "alpha", {}, "a" * 201, "at most 200"),
         ("restart_bot", "paper", {}, "ada", "is of kind venue"),
     ],
@@ -190,7 +190,7 @@ async def test_an_order_whose_process_died_is_probed(start: Start, world: FakeWo
         attempt = await ended(running, outcome)
         attempt = await eventually(partial(_known, running, attempt))
     assert attempt.state is AttemptState.COMPLETED
-    assert attempt.detail == "found done by a probe"
+    assert attempt.detail == "a probe found that it succeeded"
     assert world.commands == ["restart_bot"]
 
 

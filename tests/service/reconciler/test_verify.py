@@ -29,13 +29,13 @@ async def test_what_the_target_says_itself_is_no_success(
         await running.break_it()
         attempt = await eventually(lambda: first_attempt(running))
     assert attempt["state"] == "unverified"
-    assert "it does not hold" in attempt["detail"]
+    assert "the query does not hold" in attempt["detail"]
 
 
 @pytest.mark.parametrize(
     ("field", "value", "detail"),
     [
-        pytest.param("prometheus_down", True, "Prometheus could not tell", id="unreachable"),
+        pytest.param("prometheus_down", True, "Prometheus query failed", id="unreachable"),
         pytest.param("scrapes", False, "no sample is newer than the attempt", id="old samples"),
     ],
 )

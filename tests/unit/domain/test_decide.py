@@ -575,8 +575,8 @@ def test_a_refusal_says_what_would_have_run() -> None:
             {"world": world(peers=3, failing_peers=2)},
             "fewer than 50% of 3 other targets are healthy",
         ),
-        (asked(ApprovalState.PENDING), "request approval-1 waits for a person"),
-        (asked(ApprovalState.USED), "the former request is approval-1"),
+        (asked(ApprovalState.PENDING), "request approval-1 waits for approval"),
+        (asked(ApprovalState.USED), "the previous request is approval-1"),
         (
             asked(ApprovalState.DENIED, decided_by="bob"),
             "by bob: reconnect_broker on alpha",
@@ -659,7 +659,9 @@ def test_a_step_that_fits_no_target_of_this_kind_is_passed_over() -> None:
     said = judge(runbook=book, world=there, history=History(incident=(tried,)))
     assert isinstance(said, Escalate)
     assert said.reason is Reason.STEPS_EXHAUSTED
-    assert said.note.startswith("all 1 steps were tried; it still fires; not possible on a freqtr")
+    assert said.note.startswith(
+        "all 1 steps were tried; the alert still fires; not possible on a freqtr"
+    )
     here = judge(runbook=book, world=world(target_kind=Kind.BOT))
     assert isinstance(here, Run)
     assert here.step == 0

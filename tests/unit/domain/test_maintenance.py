@@ -53,8 +53,8 @@ def test_the_longest_of_several_counts() -> None:
         ({}, None),
         ({"begins_at": NOW + HOUR, "ends_at": NOW + 2 * HOUR}, None),
         ({"begins_at": ago(86400), "ends_at": NOW + timedelta(days=7)}, None),
-        ({"begins_at": NOW + HOUR, "ends_at": NOW + HOUR}, "ends after it begins"),
-        ({"ends_at": NOW}, "already over"),
+        ({"begins_at": NOW + HOUR, "ends_at": NOW + HOUR}, "must end after it begins"),
+        ({"ends_at": NOW}, "already ended"),
         ({"ends_at": NOW + timedelta(days=7, seconds=1)}, "at most 7 days"),
         (
             {"begins_at": NOW + timedelta(days=367), "ends_at": NOW + timedelta(days=368)},

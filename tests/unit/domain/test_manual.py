@@ -84,7 +84,7 @@ def test_a_refusal_says_how_to_go_on() -> None:
     assert answer({"world": world(pause=PAUSE)}) == Refusal(
         reason=Reason.PAUSED,
         note="by ada: upgrade",
-        opens="lift the pause, or wait for its end",
+        opens="end the pause, or wait for its end",
         until=NOW + timedelta(hours=1),
     )
     storm = answer({"world": world(failing_targets=4)})

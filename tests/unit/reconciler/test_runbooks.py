@@ -44,12 +44,12 @@ def test_no_runbook_lifts_a_hold() -> None:
     """Only a person does, however often the step would be approved."""
     step = "{action: resume_trading, with: {holds: h1}, timeout: 5s, verify_within: 15s}"
     text = TEXT.replace("{action: reconnect_broker, timeout: 5s, verify_within: 15s}", step)
-    with pytest.raises(ConfigError, match="only ever ordered by a person"):
+    with pytest.raises(ConfigError, match="manual only"):
         parse_runbook(text, Path("BotSick.md"))
 
 
 def test_nothing_in_the_safe_direction_waits_for_approval() -> None:
     """A halt that waits for somebody is no halt."""
     text = TEXT.replace("action: restart_bot", "action: halt_trading")
-    with pytest.raises(ConfigError, match="never waits for anybody"):
+    with pytest.raises(ConfigError, match="needs no approval"):
         parse_runbook(text, Path("BotSick.md"))

@@ -74,7 +74,7 @@ async def test_an_old_sample_is_not_fresh() -> None:
     assert "3600.0 s old" in detail
     held, detail = await verify(Shown(ages=()), ended=timedelta())
     assert not held
-    assert "none of the series" in detail
+    assert "no samples" in detail
 
 
 async def test_one_sample_holds_nothing() -> None:

@@ -108,7 +108,7 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
         "no metric trading_component_upp",
     ),
     "a missing heading": (broken("## Impact", "## Outlook"), "'## Impact' is missing"),
-    "no front matter": (broken("---", "..."), "there is no front matter"),
+    "no front matter": (broken("---", "..."), "front matter"),
     "no YAML": (broken("version: 1", "version: ["), "not YAML"),
     "steps without verify": (broken("verify: {", "#verify: {"), "steps without it"),
     "a rule without runbook": (
