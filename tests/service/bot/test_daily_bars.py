@@ -19,8 +19,8 @@ from trading_ops.botkit.records.sql import Database
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.venue.adapter import Candle, VenueAdapter
 from trading_ops.botkit.venue.errors import VenueDown
+from trading_ops_lab.paper.bot import daily_bars as bars
 from trading_ops_lab.paper.bot.daily_bars import DAY, Update, missing, update
-from trading_ops_lab.paper.bot.records import bars
 
 TODAY = 20_000 * DAY
 NOON = TODAY + DAY / 2

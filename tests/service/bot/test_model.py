@@ -113,11 +113,11 @@ async def test_the_fallback_decides_until_the_model_has_proved_itself(desk: Desk
     [
         (ModelFault.HANG, "timeout", "no answer within"),
         (ModelFault.CRASH, "failed", "ended"),
-        (ModelFault.NOT_A_NUMBER, "invalid", "no signal"),
-        (ModelFault.OUT_OF_RANGE, "invalid", "a confidence of 17"),
+        (ModelFault.NOT_A_NUMBER, "invalid", "not a signal"),
+        (ModelFault.OUT_OF_RANGE, "invalid", "invalid confidence 17"),
         (ModelFault.STALE, "invalid", "s old"),
-        (ModelFault.WRONG_SYMBOL, "invalid", "was asked"),
-        (ModelFault.GARBAGE, "invalid", "no signal"),
+        (ModelFault.WRONG_SYMBOL, "invalid", "instead of"),
+        (ModelFault.GARBAGE, "invalid", "not a signal"),
     ],
 )
 async def test_a_sick_model_is_replaced_and_comes_back(
@@ -240,7 +240,7 @@ async def test_a_model_is_given_up_until_the_signals_are_restarted(
     desk.supervisor.start()
     await desk.passes_until(lambda: desk.decider == MODEL)
     break_model(tmp_path, ModelFault.CRASH)
-    await desk.passes_until(lambda: "given up after 2 new starts" in desk.signals.detail)
+    await desk.passes_until(lambda: "given up after 2 restarts" in desk.signals.detail)
     mend_model(tmp_path)
     asked = desk.count("ok") + desk.count("failed")
     for _ in range(10):

@@ -36,7 +36,7 @@ GOOD = Signal(
         ({"confidence": None, "horizon_seconds": None}, None),
         ({"at": NOW + 0.5}, None),
         ({"symbol": "ETH/USD"}, "ETH/USD"),
-        ({"symbol": "x" * 10_000}, "asked"),
+        ({"symbol": "x" * 10_000}, "instead of"),
         ({"target": Target.UNKNOWN}, "target"),
         ({"confidence": math.nan}, "confidence"),
         ({"confidence": math.inf}, "confidence"),

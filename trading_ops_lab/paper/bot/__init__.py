@@ -1,11 +1,11 @@
-"""The reference bot: trades the paper venue through ccxt and shows how a bot is made operable.
+"""The reference bot: trades the paper venue through ccxt and shows how to make a bot operable.
 
-Its strategy is an example and no advice: it crosses two moving averages, and on a random walk it
-can only lose its fees. What it is for is the rest: components that fail one by one and say so, a
-heartbeat that means work done, orders that never outlive it unwatched, and an agent through which
-it is mended from outside.
+Its strategy is an example, not advice: two moving averages cross, and on a random walk it can only
+lose its fees. The rest is what it demonstrates: components that fail independently and report it, a
+heartbeat that means completed passes, orders that are never left unattended, and an agent through
+which the reconciler remediates faults.
 
-No fault that a person or the reconciler must see is mended silently in here: a dead session at the
+Faults that an operator or the reconciler must see are not corrected silently: a dead session at the
 broker stays dead until `reconnect_broker`, and a silent feed stays silent until
-`restart_component feed`. Plain outages of the venue are waited out on the same session.
+`restart_component feed`. During an outage of the venue the bot keeps its session and retries.
 """

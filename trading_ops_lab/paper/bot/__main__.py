@@ -28,7 +28,7 @@ from trading_ops.redaction import redact
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
 from trading_ops_lab.paper.bot.failover import Ending
-from trading_ops_lab.paper.bot.records.reading import events_of, line_of, read
+from trading_ops_lab.paper.bot.records_reader import events_of, line_of, read
 from trading_ops_lab.paper.bot.run_record import last_run
 
 FAILED = 1

@@ -35,9 +35,9 @@ from trading_ops_lab.paper.bot.config import (
 from trading_ops_lab.paper.bot.drills import drill_commands
 from trading_ops_lab.paper.bot.failover import WATCHING, Failover, failover_of
 from trading_ops_lab.paper.bot.feed import Feed
-from trading_ops_lab.paper.bot.heartbeat import WINDS_PER_TIMEOUT
+from trading_ops_lab.paper.bot.heartbeat import RENEWALS_PER_TIMEOUT
 from trading_ops_lab.paper.bot.mode import ModeSwitch
-from trading_ops_lab.paper.bot.records.reading import read
+from trading_ops_lab.paper.bot.records_reader import read
 from trading_ops_lab.paper.bot.shutdown_sequence import ShutdownSequence
 from trading_ops_lab.paper.bot.signals.component import sources_of
 from trading_ops_lab.paper.bot.signals.prices import recent_prices
@@ -101,7 +101,7 @@ class Bot(Assembly):
         self.throttle = Throttle(
             self.metrics,
             max_pause_seconds=min(
-                config.dead_man_seconds / WINDS_PER_TIMEOUT, config.heartbeat_limit_seconds / 2
+                config.dead_man_seconds / RENEWALS_PER_TIMEOUT, config.heartbeat_limit_seconds / 2
             ),
         )
         self.agent = self._make_agent()

@@ -1,7 +1,7 @@
-"""What only a drill asks of the bot: a fault that nobody can make from outside of its process.
+"""Commands for drills: faults that cannot be injected from outside the bot's process.
 
-The command is there only where the configuration says `drills`, which the local stack does for bots
-of the paper venue. Elsewhere the agent does not know it.
+They exist only if the configuration has `drills`, which the local stack sets for the bots of its
+paper venue.
 """
 
 import asyncio
@@ -14,43 +14,43 @@ MOST_MEBIBYTES = 2048
 MEBIBYTE = 1024 * 1024
 
 PIECE = 64 * 1024
-"""Below the size from which the C library asks the kernel for each piece by itself."""
+"""In bytes; below the size from which the C library maps each allocation separately."""
 
 PIN = 1000
-"""What stays of each MiB: above what Python would keep in arenas of its own."""
+"""Bytes kept of each MiB: above the size that Python allocates from its own arenas."""
 
 
 class Clutter:
-    """Memory that was taken and freed, and that the C library keeps: it has no other owner.
+    """Memory that was allocated and freed, and that the C library does not return.
 
-    So it is in many a Python process that has once done something large. Between each MiB that was
-    freed lies a little that is still used, so that the heap cannot shrink by itself. Only
-    `malloc_trim`, or the end of the process, gives it back.
+    Many Python processes are in this state after one large task. A small block that is still used
+    lies between the freed MiBs, so that the heap cannot shrink. Only `malloc_trim`, or the end of
+    the process, returns the memory.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without any."""
         self._pins: list[bytes] = []
 
     def make(self, mebibytes: int) -> str:
-        """Take so much, write to it, and free all but the pins; 0 frees these too."""
+        """Allocate memory, write to it, and free all but the pins; 0 frees the pins too."""
         self._pins.clear()
         pieces: list[bytes] = []
         for _ in range(mebibytes):
             pieces += [b"\1" * PIECE for _ in range(MEBIBYTE // PIECE)]
             self._pins.append(b"\1" * PIN)
         pieces.clear()
-        return f"{mebibytes} MiB were taken and freed, and the C library keeps them"
+        return f"{mebibytes} MiB were allocated and freed, and the C library keeps them"
 
 
 def drill_commands(*, allowed: bool) -> dict[str, Command]:
-    """Return the commands by name; none where drills are not allowed."""
+    """Return the commands by name; none if drills are not allowed."""
     if not allowed:
         return {}
     clutter = Clutter()
 
     async def run(params: Params) -> str:
-        # Not in the loop: the bot trades on, as with any other work that is done in a thread.
+        # In a thread, so that the bot goes on trading.
         return await asyncio.to_thread(partial(clutter.make, int(params["mebibytes"])))
 
     command = Command(

@@ -20,11 +20,11 @@ log = logs.get(__name__)
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
-"""Seconds between two attempts to connect, doubled at each and spread by chance."""
+"""Pause between two attempts to connect in seconds, doubled at each attempt, with jitter."""
 
 THRESHOLD = 3
 PING_SECONDS = 10.0
-"""Interval of WebSocket pings; a connection that does not answer one is closed."""
+"""Interval of WebSocket pings; a connection without a pong is closed."""
 
 
 class Ticker(msgspec.Struct):
@@ -37,7 +37,7 @@ class Ticker(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """Anything the venue sends; only tickers carry data that is read."""
+    """Any message of the venue; only the data of tickers is read."""
 
     channel: str = ""
     method: str = ""
@@ -47,12 +47,11 @@ class Message(msgspec.Struct):
 
 
 class Feed(Component):
-    """Keeps a connection open and the latest quotes at hand.
+    """Keeps a connection open, and the latest quotes.
 
-    Up means that the connection is open. It connects again by itself when it was closed; a
-    connection that stays open and falls silent is *not* mended in here: the age of the data is in
-    the metrics, and a rule and a recorded restart answer it. Health tells of the silence, so that
-    whoever asks before a restart is not told that all is well.
+    Up means that the connection is open. A closed connection is opened again automatically. A
+    connection that is open but silent is *not* reconnected here: the age of the data is a metric,
+    and an alert rule with a recorded restart remediates it. `health` reports a silent feed as down.
     """
 
     def __init__(
@@ -64,14 +63,14 @@ class Feed(Component):
         timeout_seconds: float,
         stale_seconds: float,
     ) -> None:
-        """Take where to connect and what to subscribe to.
+        """Set up the feed; `run` connects.
 
         Args:
             metrics: of the bot.
             address: of the venue, HOST:PORT.
             symbols: to subscribe to.
             timeout_seconds: for connecting.
-            stale_seconds: without a ticker of any symbol, after which the feed is silent.
+            stale_seconds: without a ticker of any symbol, after which the feed counts as silent.
         """
         super().__init__("feed", metrics, threshold=THRESHOLD, cool_off_seconds=FIRST_PAUSE)
         self.quotes: dict[str, Quote] = {}
@@ -80,24 +79,24 @@ class Feed(Component):
         self._timeout = timeout_seconds
         self._stale = stale_seconds
         self._connections = 0
-        # Before the first ticker the silence counts from here; a new connection alone ends none.
+        # Before the first ticker the silence counts from here; connecting does not end it.
         self._heard_at = clock.monotonic()
 
     @property
     def silent(self) -> bool:
-        """Say whether no ticker of any symbol has come for too long; one quiet symbol is none."""
+        """Return whether there was no ticker of any symbol for too long."""
         return self._silence > self._stale
 
     @property
     def health(self) -> ComponentHealth:
-        """Return its health, down while it is silent, whatever the metric says of the connection.
+        """Return its health, down while it is silent even if the connection is open.
 
-        Plain reads, so any thread may ask.
+        Safe to call from any thread.
         """
-        told = super().health
-        if not told.up or not self.silent:
-            return told
-        return replace(told, up=False, detail=f"no market data for {self._silence:.0f} s")
+        health = super().health
+        if not health.up or not self.silent:
+            return health
+        return replace(health, up=False, detail=f"no market data for {self._silence:.0f} s")
 
     @property
     def _silence(self) -> float:

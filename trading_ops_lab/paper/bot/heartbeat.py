@@ -1,4 +1,4 @@
-"""The heartbeat component: drives the trading passes, and beats after each whole one."""
+"""The heartbeat component: runs the trading passes, and records a heartbeat after each one."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,22 +17,22 @@ from trading_ops_lab.paper.bot.trading.orders import Orders
 log = logs.get(__name__)
 
 STEP_SECONDS = 10.0
-"""Longest time for one step of a pass; several requests to the venue fit into it."""
+"""Time limit for one step of a pass, enough for several requests to the venue."""
 
-WINDS_PER_TIMEOUT = 3
-"""How often the switch is wound within its own timeout: two may be lost."""
+RENEWALS_PER_TIMEOUT = 3
+"""How often the dead-man switch is renewed within its timeout: two renewals may fail."""
 
 
 class Heartbeat(Component):
-    """A beat means work done: quotes read, signals computed, orders looked after, switch wound.
+    """A heartbeat means a complete pass: quotes, signals, orders and the dead-man switch.
 
-    Never a timer: a pass that could not do its work does not count, and does not wind the venue's
-    dead-man switch, which then cancels what nobody looks after.
+    It is never a timer: an incomplete pass does not count and does not renew the venue's dead-man
+    switch, which then cancels the unattended orders.
 
-    A silent feed makes no work: prices that no longer change are no signal, and an order that
-    stays at them is one that nobody looks after. So passes stop counting once no symbol has had a
-    ticker for the time after which orders are denied too. The alert for stale data is faster (7 s,
-    against 10 s by default), so a feed that a restart mends does not cost a beat.
+    While the feed is silent no pass is complete: old prices are not a signal, and orders at old
+    prices are unattended. So passes stop counting once no symbol has had a ticker for the time
+    after which orders are denied. The alert for stale data fires earlier (7 s, against 10 s by
+    default), so a restart of the feed can fix it before a heartbeat is missed.
     """
 
     def __init__(
@@ -48,7 +48,19 @@ class Heartbeat(Component):
         interval_seconds: float,
         dead_man_seconds: int,
     ) -> None:
-        """Take the steps of a pass, and the two intervals."""
+        """Set up the passes.
+
+        Args:
+            metrics: of the bot.
+            symbols: the traded symbols.
+            feed: the quotes.
+            broker: renews the dead-man switch.
+            signals: computes the targets.
+            orders: submits and cancels orders.
+            book: the positions, for the metrics.
+            interval_seconds: between the starts of two passes.
+            dead_man_seconds: timeout of the dead-man switch.
+        """
         super().__init__("heartbeat", metrics)
         self.beat_at: float | None = None
         self.pause: Callable[[float], float] = float
@@ -62,11 +74,11 @@ class Heartbeat(Component):
         self._book = book
         self._interval = interval_seconds
         self._dead_man = dead_man_seconds
-        self._wind_due = 0.0
+        self._renewal_due = 0.0
         self._armed_until = 0.0
 
     async def run(self) -> None:
-        """Make passes until cancelled."""
+        """Run passes until cancelled."""
         self.mark(up=True, detail="passing")
         number = 0
         while True:
@@ -77,7 +89,7 @@ class Heartbeat(Component):
                     await self._pass()
             except Unavailable as error:
                 self._miss(str(error))
-            except Exception as error:  # the next pass may do better, and the breaker shows it
+            except Exception as error:  # the next pass may succeed; the breaker counts failures
                 log.exception("pass_crashed")
                 self.fail(f"{type(error).__name__}: {error}")
             else:
@@ -92,17 +104,17 @@ class Heartbeat(Component):
         if missing:
             raise Unavailable(f"feed: no quote of {missing[0]} yet")
         if self._feed.silent:
-            # Without its age: a reason that changed at each pass would be logged at each.
+            # Without the age of the data: a reason that changes at each pass is logged at each.
             raise Unavailable("feed: no market data")
         targets = await self._signals.ask(quotes, within=STEP_SECONDS)
         if not self._broker.up:
-            # Said here, so that no step has to wait for what is known.
+            # Checked here, so that no step waits for a broker that is known to be down.
             raise Unavailable(f"broker: {self._broker.detail}")
         if clock.monotonic() >= self._armed_until:
-            await self._wind()  # before the first order: a bot that dies after it is covered
+            await self._renew_dead_man()  # before the first order, so that a later crash is covered
         await self._orders.ask(targets, within=STEP_SECONDS)
-        if clock.monotonic() >= self._wind_due:
-            await self._wind()
+        if clock.monotonic() >= self._renewal_due:
+            await self._renew_dead_man()
         record_money(
             self.metrics,
             balances=self._broker.balances,
@@ -110,8 +122,8 @@ class Heartbeat(Component):
             quotes=quotes,
         )
 
-    async def _wind(self) -> None:
-        # The deadline counts from before the request: the venue's is never earlier.
+    async def _renew_dead_man(self) -> None:
+        # The deadline counts from before the request, so the venue's is never earlier.
         now, elapsed = clock.timestamp(), clock.monotonic()
         reached(Failpoint.DEADMAN_RENEWING)
         await self._broker.call(
@@ -119,14 +131,14 @@ class Heartbeat(Component):
         )
         reached(Failpoint.DEADMAN_RENEWED)
         self.metrics.dead_man_switch(now + self._dead_man)
-        self._wind_due = elapsed + self._dead_man / WINDS_PER_TIMEOUT
+        self._renewal_due = elapsed + self._dead_man / RENEWALS_PER_TIMEOUT
         self._armed_until = elapsed + self._dead_man
 
     async def disarm(self) -> None:
-        """Switch the venue's dead-man switch off: nothing is open that it would guard.
+        """Disarm the venue's dead-man switch, once no order is open that it would cancel.
 
         Raises:
-            Unavailable: the broker is down; it will fire, and find nothing.
+            Unavailable: the broker is down; the switch will fire without an effect.
         """
         await self._broker.call("CancelAllOrdersAfter", lambda client: client.cancel_all_after(0))
         self._armed_until = 0.0

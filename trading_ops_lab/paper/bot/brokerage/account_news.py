@@ -1,7 +1,7 @@
-"""What the private feed's messages mean for the book and the balances.
+"""Applies the private feed's messages to the book and the balances.
 
-What is sure is passed on at once; what is not is asked by REST, order by order, in a task beside
-the one that listens.
+Certain updates are applied at once. Uncertain ones are checked by REST, order by order, in a task
+beside the one that reads the feed.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from trading_ops_lab.paper.bot.brokerage.executions import ENDS, Execution, Exec
 log = logs.get(__name__)
 
 BEHIND_SECONDS = 5.0
-"""How long REST may know more of an order than the feed, before the feed counts as stale."""
+"""How long REST may be ahead of the feed on an order before the feed counts as stale."""
 
-STRANGER_SECONDS = 5.0
-"""Between two calls for a comparison: many trades by others must not cost one each."""
+EXTERNAL_SECONDS = 5.0
+"""Minimum time between two requested comparisons, if there are many external trades."""
 
 ORDERS_AT_ONCE = 50
 
@@ -45,10 +45,10 @@ class Money(msgspec.Struct):
 
 
 class Book(Protocol):
-    """The part of the book that is needed here."""
+    """The part of the book that is used here."""
 
     def owns(self, client_id: str | None) -> bool:
-        """Say whether an order was placed by this bot."""
+        """Return whether an order was placed by this bot."""
         ...
 
     def open_orders(self) -> list[Order]:
@@ -66,89 +66,89 @@ class Book(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """What is asked beside the feed."""
+    """The requests that supplement the feed."""
 
     orders: Callable[[list[str]], Awaitable[list[VenueOrder]]]
-    """About some orders, by the venue's ids."""
+    """Returns orders by their venue ids."""
 
     everything: Callable[[], Awaitable[None]]
-    """About all own orders, which are then heard."""
+    """Refreshes all own orders."""
 
     compare: Callable[[], None]
-    """Have records and venue compared soon: something happened on the account that is not ours."""
+    """Requests a comparison: something happened on the account that the bot did not order."""
 
 
 class AccountNews:
-    """Hears executions and movements of money; lives as long as one connection."""
+    """Applies executions and balance changes; one instance per connection."""
 
     def __init__(self, book: Book, balances: Balances, rest: Rest) -> None:
-        """Begin with nothing known."""
+        """Start without a snapshot."""
         self._book = book
         self._balances = balances
         self._rest = rest
         self._executions = Executions()
         self._open: dict[str, str] = {}
-        """Own open orders whose fills are added up: the client's id by the venue's."""
+        """Own open orders whose fills are summed: client ids by venue ids."""
 
         self._behind: dict[str, float] = {}
-        self._doubts: set[str] = set()
-        self._doubt_all = False
+        self._uncertain: set[str] = set()
+        self._all_uncertain = False
         self._work = asyncio.Event()
-        self._stranger = False
+        self._external = False
         self._compare_due = 0.0
 
     def orders_begun(self, snapshot: list[Execution]) -> None:
-        """Take the open orders; what else became of orders is asked by REST."""
+        """Apply a snapshot of the open orders; REST is asked about all other orders."""
         self._executions.begin(snapshot)
         open_ids = {order.client_id for order in self._book.open_orders()}
         tracked = (one for one in snapshot if self._executions.sums(one.order_id) is not None)
         self._open = {one.order_id: one.cl_ord_id for one in tracked if one.cl_ord_id in open_ids}
         self._behind.clear()
-        self._doubt_all = True
+        self._all_uncertain = True
         self._work.set()
 
     def orders_unknown(self) -> None:
-        """Know nothing until the next snapshot: messages were lost."""
+        """Discard all sums until the next snapshot: messages were lost."""
         self.orders_begun([])
 
     async def orders_moved(self, news: Iterable[Execution]) -> None:
-        """Take what became of orders."""
-        for told in news:
-            if self._book.owns(told.cl_ord_id):
-                await self._own(told)
-            elif told.exec_type == "trade":
-                self._stranger = True
+        """Apply updates of orders."""
+        for update in news:
+            if self._book.owns(update.cl_ord_id):
+                await self._own(update)
+            elif update.exec_type == "trade":
+                self._external = True
 
     def money_begun(self, snapshot: Iterable[Money]) -> None:
-        """Take all that the account has."""
+        """Apply a snapshot of all balances."""
         self._balances.feed_started({one.asset: one.balance for one in snapshot})
 
     def money_moved(self, news: Iterable[Money]) -> None:
-        """Take changes of balances."""
-        for told in news:
-            self._balances.feed_changed(told.asset, told.balance)
-            self._stranger = self._stranger or told.type != "trade"
+        """Apply changes of balances."""
+        for update in news:
+            self._balances.feed_changed(update.asset, update.balance)
+            self._external = self._external or update.type != "trade"
 
     async def settle(self) -> None:
-        """Ask by REST what the feed cannot tell, until cancelled."""
+        """Ask REST about uncertain orders, until cancelled."""
         while True:
             await self._work.wait()
             self._work.clear()
-            doubts, self._doubts = list(self._doubts), set()
-            everything, self._doubt_all = self._doubt_all, False
+            uncertain, self._uncertain = list(self._uncertain), set()
+            everything, self._all_uncertain = self._all_uncertain, False
             try:
                 if everything:
                     await self._rest.everything()
-                for start in range(0, len(doubts), ORDERS_AT_ONCE):
-                    await self._ask(doubts[start : start + ORDERS_AT_ONCE])
-            except Unavailable as error:  # the next pass asks for the same
+                for start in range(0, len(uncertain), ORDERS_AT_ONCE):
+                    await self._ask(uncertain[start : start + ORDERS_AT_ONCE])
+            except Unavailable as error:  # the next pass refreshes them
                 log.info("news_not_settled", reason=str(error))
 
     def look(self) -> str | None:
-        """Call for a comparison if one is due; return what shows that the feed is stale."""
+        """Request a comparison if one is due; return why the feed is stale, or None."""
         now = clock.monotonic()
-        if self._stranger and now >= self._compare_due:
-            self._stranger, self._compare_due = False, now + STRANGER_SECONDS
+        if self._external and now >= self._compare_due:
+            self._external, self._compare_due = False, now + EXTERNAL_SECONDS
             self._rest.compare()
         open_orders = {order.client_id: order for order in self._book.open_orders()}
         for order_id, client_id in self._open.items():
@@ -159,58 +159,57 @@ class AccountNews:
                 return f"REST has known more of order {order_id} for {BEHIND_SECONDS:g} s"
         return None
 
-    async def _own(self, told: Execution) -> None:
-        before = self._executions.sums(told.order_id)
-        sums = self._executions.hear(told)
-        order = next((o for o in self._book.open_orders() if o.client_id == told.cl_ord_id), None)
-        if told.exec_type in ENDS:
-            self._open.pop(told.order_id, None)
+    async def _own(self, update: Execution) -> None:
+        before = self._executions.sums(update.order_id)
+        sums = self._executions.hear(update)
+        order = next((o for o in self._book.open_orders() if o.client_id == update.cl_ord_id), None)
+        if update.exec_type in ENDS:
+            self._open.pop(update.order_id, None)
         elif order is not None and sums is not None:
-            self._open.setdefault(told.order_id, told.cl_ord_id)
+            self._open.setdefault(update.order_id, update.cl_ord_id)
         if order is None:
-            # It ended, as far as we know; a fill that is told late may be new nevertheless.
-            if told.exec_type == "trade":
-                self._doubt(told.order_id)
+            # It is recorded as ended; a late fill may be new nevertheless.
+            if update.exec_type == "trade":
+                self._check_by_rest(update.order_id)
         elif sums is None or (before or Sums()) != Sums(order.filled, order.cost, order.fee):
-            # REST was faster, or the feed is not whole: what is told would be added to something
-            # that may contain it.
-            if told.exec_type == "trade" or told.exec_type in ENDS:
-                self._executions.forget(told.order_id)
-                self._doubt(told.order_id)
+            # REST was faster, or the feed is incomplete: the fill may already be counted.
+            if update.exec_type == "trade" or update.exec_type in ENDS:
+                self._executions.forget(update.order_id)
+                self._check_by_rest(update.order_id)
         else:
-            await self._pass_on(order, told, sums)
+            await self._pass_on(order, update, sums)
 
-    async def _pass_on(self, order: Order, told: Execution, sums: Sums) -> None:
-        word = VenueOrder(
-            venue_id=told.order_id,
+    async def _pass_on(self, order: Order, update: Execution, sums: Sums) -> None:
+        report = VenueOrder(
+            venue_id=update.order_id,
             client_id=order.client_id,
             symbol=order.symbol,
             side=order.side,
             price=order.price,
             quantity=order.quantity,
-            status=STATUSES.get(told.exec_type, OrderStatus.ACCEPTED),
+            status=STATUSES.get(update.exec_type, OrderStatus.ACCEPTED),
             filled=sums.filled,
             cost=sums.cost,
             fee=sums.fee,
             type=order.type,
             stop_price=order.stop_price,
-            reason=told.reason,
+            reason=update.reason,
         )
         try:
-            await self._book.update(order, word)
+            await self._book.update(order, report)
         except Unavailable as error:
             log.info("news_not_stored", order=order.client_id, reason=str(error))
-            self._executions.forget(told.order_id)
+            self._executions.forget(update.order_id)
 
-    def _doubt(self, order_id: str) -> None:
-        self._doubts.add(order_id)
+    def _check_by_rest(self, order_id: str) -> None:
+        self._uncertain.add(order_id)
         self._work.set()
 
     async def _ask(self, order_ids: list[str]) -> None:
-        for word in await self._rest.orders(order_ids):
-            if word.client_id is not None and self._book.owns(word.client_id):
-                order = await self._book.find(word.client_id)
+        for report in await self._rest.orders(order_ids):
+            if report.client_id is not None and self._book.owns(report.client_id):
+                order = await self._book.find(report.client_id)
                 if order is None:
                     self._rest.compare()
                 else:
-                    await self._book.update(order, word)
+                    await self._book.update(order, report)

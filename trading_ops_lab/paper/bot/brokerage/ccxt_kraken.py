@@ -1,9 +1,9 @@
-"""ccxt's Kraken client without the hundred others: a tenth of the time and half of the memory.
+"""Imports only ccxt's Kraken client: a tenth of the time and half of the memory.
 
-`import ccxt.async_support` imports every exchange twice, which takes seconds that a restarted bot
-is not trading. What Kraken's client needs of it are two modules. While they are imported, bare
-stand-ins take the places of the two packages, so that their `__init__` does not run; afterwards
-the places are free again, and whoever imports ccxt gets all of it, with the same classes.
+`import ccxt.async_support` imports every exchange twice, which takes seconds in which a restarted
+bot is not trading. Kraken's client needs two modules. While they are imported, empty modules
+replace the two packages, so that their `__init__` does not run. Afterwards the replacements are
+removed, and a later `import ccxt` gets the whole package, with the same classes.
 """
 
 import importlib
@@ -29,7 +29,7 @@ def kraken_class() -> type[Any]:
     try:
         return _lean()
     except (ImportError, AttributeError) as error:
-        # Another version of ccxt may need more of itself: slower, but just as good.
+        # Another version of ccxt may need more modules: import all, which is slower.
         log.warning("lean_import_failed", error=str(error))
         return _whole()
 
@@ -47,7 +47,7 @@ def _lean() -> type[Any]:
     root = _stand_in("ccxt", home)
     _stand_in("ccxt.async_support", [f"{folder}/async_support" for folder in home])
     try:
-        # What ccxt's own modules take from the package instead of from where it is.
+        # Names that ccxt's own modules import from the package.
         errors = vars(importlib.import_module("ccxt.base.errors"))
         vars(root).update({name: kind for name, kind in errors.items() if isinstance(kind, type)})
         vars(root)["Exchange"] = importlib.import_module("ccxt.base.exchange").Exchange

@@ -1,8 +1,8 @@
-"""What the private feed's executions add up to, for each order: pure, exact, or not at all.
+"""Sums the private feed's executions for each order: exact, or unknown.
 
-Kraken tells each fill by itself, without how much of the order is filled by now and without the
-fees so far. The sums are known of orders that this feed has seen from nothing on; of all others,
-and wherever something does not fit, REST has to be asked. A fill that is told twice counts once.
+Kraken sends each fill without the order's filled quantity and fees so far. The sums are known for
+orders that this feed has seen before their first fill. For all others, and for any inconsistency,
+REST must be asked. A fill that is sent twice counts once.
 """
 
 from collections.abc import Iterable
@@ -14,18 +14,18 @@ import msgspec
 ZERO = Decimal(0)
 
 ENDS = frozenset({"filled", "canceled", "expired"})
-"""Kinds after which nothing more becomes of an order."""
+"""Types of messages that end an order."""
 
 
 class Fee(msgspec.Struct, frozen=True):
-    """What a fill cost."""
+    """The fee of a fill."""
 
     asset: str
     qty: Decimal
 
 
 class Execution(msgspec.Struct, frozen=True):
-    """One message on one order; brief ones leave most of it out."""
+    """One message about an order; most fields are optional."""
 
     order_id: str
     exec_type: str
@@ -42,7 +42,7 @@ class Execution(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Sums:
-    """What is filled of an order by now: base, quote, and fees in quote."""
+    """What is filled of an order so far: base, quote, and fees in quote."""
 
     filled: Decimal = ZERO
     cost: Decimal = ZERO
@@ -56,57 +56,57 @@ class _Track:
 
 
 class Executions:
-    """Adds up the fills of the orders that were seen from nothing on."""
+    """Sums the fills of orders that were seen before their first fill."""
 
     def __init__(self) -> None:
-        """Begin with no orders."""
+        """Start without orders."""
         self._tracks: dict[str, _Track] = {}
 
     def begin(self, snapshot: Iterable[Execution]) -> None:
-        """Forget what was heard, and take up the open orders of which nothing is filled.
+        """Restart from a snapshot, with the open orders that have no fill yet.
 
-        A fill that is already in the snapshot's sum may be told of later, so that of an order that
-        is partly filled no sum is safe.
+        A fill that is in the snapshot's sum may be sent again later, so the sum of a partly filled
+        order is not reliable.
         """
         self._tracks = {one.order_id: _Track() for one in snapshot if one.cum_qty == 0}
 
     def sums(self, order_id: str) -> Sums | None:
-        """Return what is filled of an order, None when it is not known here."""
+        """Return what is filled of an order, None if it is unknown."""
         track = self._tracks.get(order_id)
         return None if track is None else track.sums
 
     def forget(self, order_id: str) -> None:
-        """Do not add up this order any more: REST is asked from now on."""
+        """Stop summing this order: REST must be asked from now on."""
         self._tracks.pop(order_id, None)
 
-    def hear(self, told: Execution) -> Sums | None:
-        """Return what is filled of the order with this message; None: REST has to be asked."""
-        if told.exec_type == "pending_new" and told.cum_qty == 0:
-            self._tracks.setdefault(told.order_id, _Track())
-        track = self._tracks.get(told.order_id)
+    def hear(self, message: Execution) -> Sums | None:
+        """Apply a message; return what is filled of the order, None: REST must be asked."""
+        if message.exec_type == "pending_new" and message.cum_qty == 0:
+            self._tracks.setdefault(message.order_id, _Track())
+        track = self._tracks.get(message.order_id)
         if track is None:
             return None
-        if told.exec_type == "trade":
-            return self._add(track, told)
-        if told.exec_type in ENDS:
-            del self._tracks[told.order_id]
-            fits = told.cum_qty == track.sums.filled and told.cum_cost == track.sums.cost
+        if message.exec_type == "trade":
+            return self._add(track, message)
+        if message.exec_type in ENDS:
+            del self._tracks[message.order_id]
+            fits = message.cum_qty == track.sums.filled and message.cum_cost == track.sums.cost
             return track.sums if fits else None
         return track.sums
 
-    def _add(self, track: _Track, told: Execution) -> Sums | None:
-        if told.exec_id in track.seen:
+    def _add(self, track: _Track, message: Execution) -> Sums | None:
+        if message.exec_id in track.seen:
             return track.sums
-        quote = told.symbol.partition("/")[2]
-        known = told.exec_id and told.last_qty is not None and told.cost is not None
-        if not known or any(fee.asset != quote for fee in told.fees):
-            self.forget(told.order_id)
+        quote = message.symbol.partition("/")[2]
+        known = message.exec_id and message.last_qty is not None and message.cost is not None
+        if not known or any(fee.asset != quote for fee in message.fees):
+            self.forget(message.order_id)
             return None
-        track.seen.add(told.exec_id)
+        track.seen.add(message.exec_id)
         track.sums = replace(
             track.sums,
-            filled=track.sums.filled + (told.last_qty or ZERO),
-            cost=track.sums.cost + (told.cost or ZERO),
-            fee=track.sums.fee + sum((fee.qty for fee in told.fees), ZERO),
+            filled=track.sums.filled + (message.last_qty or ZERO),
+            cost=track.sums.cost + (message.cost or ZERO),
+            fee=track.sums.fee + sum((fee.qty for fee in message.fees), ZERO),
         )
         return track.sums

@@ -1,7 +1,7 @@
-"""Kraken's REST dialect through ccxt: the requests the bot makes, in its own values.
+"""The venue adapter for Kraken through ccxt: requests and answers in botkit's values.
 
-ccxt is imported when the first client is made and not before: it is most of the bot's memory and of
-the time it takes to start.
+ccxt is imported with the first client and not before: it takes most of the bot's memory and start
+time.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,20 +24,20 @@ from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops_lab.paper.bot.brokerage.kraken_values import decimal, entry_of, order_of, trade_of
 
 ORDERS_AT_ONCE = 50
-"""That Kraken tells of in one answer."""
+"""The maximum in one answer of Kraken."""
 
 LISTS = {"TradesHistory": "trades", "Ledgers": "ledger"}
-"""Where in the answer the entries are."""
+"""The key of the entries in the answer."""
 
 MOST_PAGES = 200
-"""Of fifty entries: beyond that the history is told to be cut off."""
+"""Of fifty entries each; a longer history is reported as incomplete."""
 
 Call = Callable[["Kraken"], Awaitable[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class KrakenCursor(Cursor):
-    """A place in one of the two lists."""
+    """A position in one of the two lists."""
 
     offset: int = 0
     page: int = 1
@@ -57,13 +57,13 @@ class Kraken:
         timeout_seconds: float,
         issue_nonce: Callable[[], int],
     ) -> None:
-        """Make the client; nothing is asked yet.
+        """Create the client without a request.
 
         Args:
             address: HOST:PORT of the venue.
-            key: of the API.
-            secret: of the API, base64.
-            timeout_seconds: for one request.
+            key: the API key.
+            secret: the API secret, base64.
+            timeout_seconds: of one request.
             issue_nonce: returns the next nonce.
         """
         url = f"http://{address}"
@@ -72,7 +72,7 @@ class Kraken:
                 "apiKey": key,
                 "secret": secret,
                 "timeout": round(timeout_seconds * 1000),
-                # The paper venue has no limits; on a real one this must be on.
+                # The paper venue needs no client-side rate limit; a real venue does.
                 "enableRateLimit": False,
                 "session": None,
             }
@@ -85,20 +85,20 @@ class Kraken:
         self._client.session = session
 
     async def close(self) -> None:
-        """End the client; the session is not its own and stays."""
+        """Close the client; the session belongs to the broker and stays open."""
         self._client.session = None
         self._client.timeout_on_exit = 0
         await self._client.close()
 
     async def load_markets(self) -> None:
-        """Load what is traded, and how."""
+        """Load the venue's markets."""
         await self._client.load_markets()
 
     def rules(self, symbol: str) -> Rules:
         """Return the rules of a symbol; markets must be loaded.
 
         Raises:
-            KeyError: the venue does not trade it.
+            KeyError: the venue does not trade the symbol.
         """
         market = self._client.markets[symbol]
         return Rules(
@@ -108,16 +108,16 @@ class Kraken:
         )
 
     async def server_time(self) -> float:
-        """Return the venue's clock, to half a second: it tells whole ones."""
+        """Return the venue's time, accurate to half a second: it sends whole seconds."""
         return float(await self._client.fetch_time()) / 1000 + 0.5
 
     async def feed_token(self) -> str:
-        """Return what opens the private feed; it must be used within a quarter of an hour."""
+        """Return the token of the private feed; it expires after 15 minutes."""
         answer = await self._client.private_post_getwebsocketstoken()
         return known(str(answer["result"]["token"]))
 
     async def balances(self) -> dict[str, Balance]:
-        """Return what the account has, by currency."""
+        """Return the account's balances by currency."""
         answer = await self._client.fetch_balance()
         raw: Mapping[str, Any] = answer["info"]["result"]
         return {
@@ -128,7 +128,7 @@ class Kraken:
         }
 
     async def positions(self) -> dict[str, Decimal]:
-        """Return nothing: on the spot market a position is a balance."""
+        """Return no positions: on the spot market a position is a balance."""
         return {}
 
     async def open_orders(self) -> list[VenueOrder]:
@@ -136,7 +136,7 @@ class Kraken:
         return [order_of(entry) for entry in await self._client.fetch_open_orders()]
 
     async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
-        """Return these orders, whatever became of them; unknown ones are left out."""
+        """Return these orders, open or closed; unknown ones are left out."""
         found: list[VenueOrder] = []
         for start in range(0, len(venue_ids), ORDERS_AT_ONCE):
             ids = list(venue_ids[start : start + ORDERS_AT_ONCE])
@@ -146,8 +146,8 @@ class Kraken:
     async def find(self, client_id: str) -> VenueOrder | None:
         """Return the order with this client id, open or not; None: the venue has none.
 
-        Two requests: Kraken's QueryOrders takes no client ids. Open ones are asked for first, so
-        that an order which ends in between is in the second answer.
+        Two requests: Kraken's QueryOrders takes no client ids. Open orders first, so that an order
+        that ends in between is in the second answer.
         """
         params = {"clientOrderId": client_id}
         for ask in (self._client.fetch_open_orders, self._client.fetch_closed_orders):
@@ -158,10 +158,10 @@ class Kraken:
         return None
 
     async def history(self, since: float, cursor: Cursor) -> HistoryPage:
-        """Return a page of the trades and other changes of balances since a moment.
+        """Return a page of the trades and other balance changes since a time.
 
-        Pages count from the newest entry, so that one that comes between two pages moves the rest.
-        From the second page on the newest of the first is the end, and what comes later stays out.
+        Offsets count from the newest entry, so a new entry between two pages shifts the rest. From
+        the second page on, the newest entry of the first page is the end, which excludes new ones.
         """
         at = cursor if isinstance(cursor, KrakenCursor) else KrakenCursor()
         ask = getattr(self._client, f"private_post_{at.endpoint.lower()}")
@@ -215,7 +215,7 @@ class Kraken:
 
     async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
         """Return bars, oldest first; the last one may still be open."""
-        # Without a moment the venue tells the latest; moments before the first second are none.
+        # Without a start the venue returns the latest bars; a start of zero is none.
         bars = await self._client.fetch_ohlcv(symbol, timeframe, round(since * 1000) or None)
         return [
             Candle(
@@ -230,7 +230,7 @@ class Kraken:
         ]
 
     async def cancel_all_after(self, seconds: int) -> None:
-        """Have everything cancelled after so many seconds unless told again; 0: never."""
+        """Set the dead-man switch: cancel all orders after this many seconds; 0 disarms it."""
         await self._client.cancel_all_orders_after(seconds * 1000)
 
     def _symbol(self, pair: str) -> str:

@@ -1,4 +1,4 @@
-"""Kraken's answers as the bot's own values."""
+"""Converts Kraken's answers to botkit's values."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -24,14 +24,14 @@ TYPES = {
 
 Raw = Mapping[str, Any]
 Named = Callable[[str], str]
-"""Returns the usual name of what the venue calls in its own way."""
+"""Converts a venue's name of a symbol or currency to the unified one."""
 
 
 def order_of(entry: Raw) -> VenueOrder:
-    """Return an order as ccxt tells it, with the exact numbers of the answer behind it."""
+    """Return an order from ccxt's structure, with the exact numbers of the raw answer."""
     raw = entry["info"]
     kind = TYPES.get(raw["descr"]["ordertype"], OrderType.LIMIT)
-    price = decimal(raw["descr"]["price"])  # of a stop, the price that wakes it
+    price = decimal(raw["descr"]["price"])  # for a stop, its trigger price
     return VenueOrder(
         venue_id=str(entry["id"]),
         client_id=entry.get("clientOrderId"),
@@ -52,7 +52,7 @@ def order_of(entry: Raw) -> VenueOrder:
 
 def decimal(value: object) -> Decimal:
     """Return a number of an answer."""
-    # ccxt gives floats for precisions; their shortest text is what was meant.
+    # ccxt gives floats for precisions; their shortest text is the exact value.
     return Decimal(str(value))
 
 

@@ -1,7 +1,7 @@
-"""The account_feed component: the venue's own news of orders and balances, over WebSocket v2.
+"""The account_feed component: updates of orders and balances over Kraken's WebSocket v2.
 
-It makes fills known in milliseconds instead of at the next pass. Nothing depends on it: passes go
-on asking by REST, and whatever the feed cannot tell for sure is asked by REST as well.
+Fills arrive in milliseconds instead of at the next pass. Nothing depends on the feed: every pass
+also asks by REST, and uncertain updates are checked by REST as well.
 """
 
 import asyncio
@@ -29,21 +29,21 @@ EXECUTIONS, BALANCES = "executions", "balances"
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 15.0
-"""Seconds between two attempts to connect, or to have balances, doubled at each and spread."""
+"""Pause in seconds between two attempts to connect or subscribe, doubled each, with jitter."""
 
-WELL_SECONDS = 30.0
-"""After so long without a failure the pauses begin anew."""
+RESET_SECONDS = 30.0
+"""After this time without a failure the pauses start from the first again."""
 
 THRESHOLD = 3
 PING_SECONDS = 10.0
 SILENT_SECONDS = 5.0
-"""Without any message, heartbeats included, after which the connection is given up."""
+"""Without any message, heartbeats included, after which the connection is closed."""
 
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 
 
 class Message(msgspec.Struct):
-    """Anything that the venue sends."""
+    """Any message of the venue."""
 
     channel: str = ""
     type: str = ""
@@ -54,21 +54,21 @@ class Message(msgspec.Struct):
 
 
 class Broken(Exception):
-    """This connection is of no use any more; the next one may be."""
+    """The connection must be replaced."""
 
 
 class Backoff:
-    """How long to wait before the next attempt."""
+    """The pause before the next attempt."""
 
     def __init__(self) -> None:
-        """Begin with the shortest pause."""
+        """Start with the shortest pause."""
         self._failures = 0
         self._last = float("-inf")
 
     def next(self) -> float:
         """Return the seconds to wait after one more failure."""
         now = clock.monotonic()
-        self._failures = 0 if now - self._last > WELL_SECONDS else self._failures + 1
+        self._failures = 0 if now - self._last > RESET_SECONDS else self._failures + 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**self._failures)
         self._last = now + pause
         return pause * random.uniform(0.5, 1)  # noqa: S311 - no secret
@@ -76,24 +76,24 @@ class Backoff:
 
 @dataclass
 class Channel:
-    """How far a subscription has come."""
+    """The state of a subscription."""
 
     due: int | None = None
-    """Number of the next message; None before the snapshot."""
+    """Sequence number of the next message; None before the snapshot."""
 
     asked_at: float | None = None
-    """When it was subscribed to and nothing came yet; None: it is to be subscribed to."""
+    """When the subscription was sent, on the monotonic clock; None: not sent yet."""
 
     begin_at: float = 0.0
-    """Not to be subscribed to before."""
+    """Do not subscribe before this time."""
 
 
 class AccountFeed(Component):
-    """Keeps one authenticated connection open, and passes on what it is sure of.
+    """Keeps one authenticated connection open, and applies its updates.
 
-    Each channel's messages are numbered. After a gap the channel is subscribed to anew, and REST is
-    asked about all orders. A connection that falls silent, or that knows less than REST for some
-    seconds, is replaced. Up means that executions are being told.
+    The messages of each channel are numbered. After a gap the feed subscribes again, and REST is
+    asked about all orders. A connection that is silent, or behind REST for some seconds, is
+    replaced. Up means that executions are being received.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class AccountFeed(Component):
         rest: Rest,
         timeout_seconds: float,
     ) -> None:
-        """Take where to connect, and whom to tell.
+        """Set up the feed; `run` connects.
 
         Args:
             metrics: of the bot.
@@ -131,7 +131,7 @@ class AccountFeed(Component):
 
     @property
     def has_work(self) -> bool:
-        """Say no: without news there is nothing to do, and the venue's heartbeats are watched."""
+        """Return False: the feed waits for messages, and detects silence itself."""
         return False
 
     async def run(self) -> None:
@@ -193,7 +193,7 @@ class AccountFeed(Component):
     async def _receive(self, message: Message, news: AccountNews) -> None:
         self._balances.feed_alive()
         if not message.success:
-            # Its snapshot stays away, which is watched.
+            # Its snapshot does not come, which `_watch` detects.
             log.warning("subscription_refused", error=message.error[:200])
         channel = self._channels.get(message.channel)
         if channel is None:
@@ -208,7 +208,7 @@ class AccountFeed(Component):
         await self._tell(message, news, begins=begins)
         self.succeed()
         if begins and message.channel == EXECUTIONS:
-            self.mark(up=True, detail="the account's news are told")
+            self.mark(up=True, detail="receiving executions")
 
     async def _tell(self, message: Message, news: AccountNews, *, begins: bool) -> None:
         if message.channel == BALANCES:
@@ -233,7 +233,7 @@ class AccountFeed(Component):
     async def _watch(
         self, socket: aiohttp.ClientWebSocketResponse, news: AccountNews, token: str
     ) -> None:
-        """Subscribe to what is not, and give the connection up when it is stale."""
+        """Subscribe to the channels, and fail when the connection is stale."""
         asked: set[str] = set()
         while True:
             now = clock.monotonic()
@@ -247,10 +247,10 @@ class AccountFeed(Component):
             stale = news.look()
             if stale is not None:
                 raise Broken(stale)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
     def _late(self, name: str) -> None:
-        """Do without balances for a while; without executions the connection is of no use."""
+        """Retry the balances after a pause; without executions replace the connection."""
         if name == EXECUTIONS:
             raise Broken("the executions have not begun")
         pause = self._balance_pauses.next()

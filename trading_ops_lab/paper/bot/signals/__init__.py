@@ -1,1 +1,1 @@
-"""What tells the bot what to hold."""
+"""Signals: the target position of each symbol, from the strategy or a model."""

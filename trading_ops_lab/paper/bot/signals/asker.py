@@ -1,4 +1,4 @@
-"""Asks a source in a task of its own, so that nobody waits for a sick one; and has it mended."""
+"""Asks a source of signals in a task of its own, and restarts a failing source."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,19 +23,19 @@ FIRST_BACKOFF_SECONDS = 1.0
 
 
 class Asker:
-    """Keeps the latest good signal of each symbol, and starts a sick source anew."""
+    """Keeps the latest valid signal of each symbol, and restarts a failing source."""
 
     def __init__(self, source: Source, metrics: BotMetrics, settings: SignalSettings) -> None:
-        """Take whom to ask; see `run`."""
+        """Set up; `run` starts the source."""
         self.source = source
         self.latest: dict[str, Signal] = {}
-        """The last valid signal of each symbol; how old it may be is for others to say."""
+        """The last valid signal of each symbol, however old."""
 
         self.good_rounds = 0
-        """In a row."""
+        """Complete rounds in a row without an error."""
 
         self.problem = "it has not answered yet"
-        """What was wrong last; empty while nothing is."""
+        """The last error; empty while there is none."""
 
         self._metrics = metrics
         self._settings = settings
@@ -48,11 +48,10 @@ class Asker:
         self._is_free = False
 
     def offer(self, markets: Mapping[str, Market]) -> asyncio.Event:
-        """Have these markets asked about; return what is set when they were.
+        """Request signals for these markets; return an event that is set once they are answered.
 
-        Never waits. While the source is busy only the newest offer is kept: a model that is slow
-        must not be asked about what is long past. Nor is there anything to wait for then, so it is
-        set at once.
+        Never waits. While the source is busy only the newest request is kept, and the event is set
+        at once: a slow model must not work through old requests.
         """
         answered = asyncio.Event()
         if not self._is_free:
@@ -64,7 +63,7 @@ class Asker:
         return answered
 
     async def run(self) -> None:
-        """Ask until cancelled; then the source is closed."""
+        """Answer requests until cancelled; then the source is closed."""
         try:
             await self._start()
             while True:
@@ -83,9 +82,9 @@ class Asker:
             await self.source.close()
 
     async def _round(self, markets: Mapping[str, Market]) -> None:
-        """Ask about each market; the first bad answer ends the round."""
+        """Ask about each market; the first error ends the round."""
         gone = False
-        self._breaker.allow()  # a trial after a new start is recorded as one
+        self._breaker.allow()  # records the trial after a restart
         for number, (symbol, market) in enumerate(markets.items()):
             try:
                 self.latest[symbol] = await self._ask(market)
@@ -97,7 +96,7 @@ class Asker:
         else:
             self._succeed()
         if gone or not self._breaker.closed:
-            await self._mend()
+            await self._restart()
 
     async def _ask(self, market: Market) -> Signal:
         began = clock.monotonic()
@@ -114,7 +113,7 @@ class Asker:
         except SourceFailed:
             self._record("failed", began)
             raise
-        except Exception as error:  # a source is somebody's code: it must not end the asking
+        except Exception as error:  # a bug in a source must not end this task
             log.exception("source_crashed", source=self.source.name)
             self._record("failed", began)
             raise SourceFailed(f"{type(error).__name__}: {error}") from error
@@ -135,8 +134,8 @@ class Asker:
             trace_id=signal.id if signal else "",
         )
 
-    async def _mend(self) -> None:
-        """Start the source anew, after a pause that grows while that does not help."""
+    async def _restart(self) -> None:
+        """Restart the source, after a pause that doubles while restarts do not help."""
         await self.source.close()
         if self._starts == self._settings.most_starts:
             await self._give_up()
@@ -153,12 +152,11 @@ class Asker:
         self._breaker.reset()
 
     async def _give_up(self) -> None:
-        """Ask nothing any more, until cancelled.
+        """Stop asking, until cancelled.
 
-        What so many new starts did not mend has a cause, and whoever begins anew has to know it: a
-        recorded decision, not a reflex.
+        So many restarts without an effect have a cause that an operator must find first.
         """
-        self.problem = f"it was given up after {self._starts} new starts: {self.problem}"
+        self.problem = f"given up after {self._starts} restarts: {self.problem}"
         log.error("source_given_up", source=self.source.name, problem=self.problem)
         await asyncio.Event().wait()
 
@@ -166,7 +164,7 @@ class Asker:
         try:
             await self.source.start()
         except SourceFailed as error:
-            self.problem = str(error)  # the next question finds it gone
+            self.problem = str(error)  # the next request fails and restarts it
 
     def _succeed(self) -> None:
         self._breaker.succeed()

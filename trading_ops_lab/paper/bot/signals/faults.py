@@ -1,7 +1,7 @@
-"""The model's fault switch: a file in the bot's state folder, for drills and tests.
+"""Fault injection for the model: a file in the bot's state folder, for drills and tests.
 
-The model's process reads it at each question, so a fault lasts over its restarts until somebody
-takes the file away. The bot itself never looks at it.
+The model's process reads it for each question, so a fault lasts across its restarts until the file
+is removed. The bot itself never reads it.
 """
 
 from enum import StrEnum
@@ -11,16 +11,16 @@ FILE = "model_fault"
 
 
 class ModelFault(StrEnum):
-    """Ways in which a model is sick."""
+    """The faults of a model."""
 
     SLOW = "slow"
-    """It answers after so many seconds."""
+    """It answers after the given seconds."""
 
     HANG = "hang"
     """It never answers again."""
 
     CRASH = "crash"
-    """It dies when it is asked."""
+    """Its process ends when it is asked."""
 
     NOT_A_NUMBER = "not_a_number"
     OUT_OF_RANGE = "out_of_range"
@@ -29,11 +29,11 @@ class ModelFault(StrEnum):
 
     WRONG_SYMBOL = "wrong_symbol"
     GARBAGE = "garbage"
-    """It answers with what is no signal at all."""
+    """It answers with a line that is not a signal."""
 
 
 def break_model(state_dir: Path, fault: ModelFault, seconds: float = 0.0) -> None:
-    """Make the model of the bot with this state folder sick.
+    """Inject a fault into the model of the bot with this state folder.
 
     Raises:
         OSError: the file cannot be written.
@@ -44,14 +44,14 @@ def break_model(state_dir: Path, fault: ModelFault, seconds: float = 0.0) -> Non
 
 
 def mend_model(state_dir: Path) -> None:
-    """Take the fault away; a model that hangs goes on hanging until it is started anew."""
+    """Remove the fault; a model that hangs stays hung until it is restarted."""
     (state_dir / FILE).unlink(missing_ok=True)
 
 
 def read_fault(state_dir: Path) -> tuple[ModelFault | None, float]:
-    """Return the fault that is switched on, and its seconds; what cannot be read is none."""
+    """Return the injected fault and its seconds; None if there is none, or it is unreadable."""
     try:
-        word, _, seconds = (state_dir / FILE).read_text(encoding="ascii").strip().partition(" ")
-        return ModelFault(word), float(seconds or 0)
+        name, _, seconds = (state_dir / FILE).read_text(encoding="ascii").strip().partition(" ")
+        return ModelFault(name), float(seconds or 0)
     except (OSError, ValueError):
         return None, 0.0

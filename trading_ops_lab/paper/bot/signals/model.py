@@ -1,4 +1,4 @@
-"""The model as a source: a process of the bot's own, asked over its input and output."""
+"""The model as a source of signals: a child process, asked over its standard streams."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from trading_ops_lab.paper.bot.trading.strategy import Target
 log = logs.get(__name__)
 
 MODEL = "model"
-"""What metrics call it."""
+"""Its name in metrics."""
 
 MODULE = "trading_ops_lab.paper.bot.signals.model_process"
 Result = TypeVar("Result")
@@ -33,7 +33,7 @@ LONGEST_ANSWER = 16 * 1024
 
 
 class Answer(msgspec.Struct):
-    """One line of the model; what it means is checked elsewhere."""
+    """One line of the model; `validation` checks its values."""
 
     id: int
     symbol: str
@@ -44,12 +44,17 @@ class Answer(msgspec.Struct):
 
 
 class ModelProcess:
-    """Starts the process, asks it, and ends it."""
+    """Starts the process, asks it, and stops it."""
 
     name = MODEL
 
     def __init__(self, folder: Path, *, seed: int) -> None:
-        """Take the bot's state folder, where the fault switch is, and the model's seed."""
+        """Set up the process.
+
+        Args:
+            folder: the bot's state folder, with the injected fault.
+            seed: of the model's noise.
+        """
         self._folder = folder
         self._seed = seed
         self._process: asyncio.subprocess.Process | None = None
@@ -57,11 +62,11 @@ class ModelProcess:
 
     @property
     def pid(self) -> int | None:
-        """Return the process's id while there is one."""
+        """Return the process id, None while there is no process."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Start the process; it dies with this one.
+        """Start the process; it ends with this one.
 
         Raises:
             SourceFailed: it cannot be started.
@@ -75,21 +80,21 @@ class ModelProcess:
             limit=LONGEST_ANSWER,
         )
         try:
-            await _to_the_end(self._take(starting))
+            await _uncancellable(self._take(starting))
         except OSError as error:
             raise SourceFailed(f"the model cannot be started: {error.strerror}") from error
         log.info("model_started", pid=self.pid)
 
     async def signal(self, market: Market) -> Signal:
-        """Ask, and return the answer to this question; late ones to earlier questions are dropped.
+        """Ask, and return the answer; late answers to earlier questions are discarded.
 
         Raises:
-            InvalidSignal: the answer is no signal.
-            SourceGone: the process is dead.
+            InvalidSignal: the answer is not a signal.
+            SourceGone: the process has ended.
         """
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
-            raise SourceGone("the model does not run")
+            raise SourceGone("the model is not running")
         self._asked += 1
         asked = self._asked
         question = {
@@ -102,36 +107,36 @@ class ModelProcess:
             process.stdin.write(msgspec.json.encode(question) + b"\n")
             await process.stdin.drain()
             while True:
-                said = _read(await process.stdout.readline())
-                if said.id >= asked:
+                answer = _read(await process.stdout.readline())
+                if answer.id >= asked:
                     break
         except (ConnectionError, ValueError) as error:  # the latter: a line without an end
-            raise SourceGone(f"the model broke off: {error}") from error
+            raise SourceGone(f"the connection to the model failed: {error}") from error
         return Signal(
-            id=f"{self.name}-{process.pid}-{said.id}",
+            id=f"{self.name}-{process.pid}-{answer.id}",
             source=self.name,
-            symbol=said.symbol,
-            target=said.target,
-            at=said.at,
-            confidence=said.confidence,
-            horizon_seconds=said.horizon_seconds,
+            symbol=answer.symbol,
+            target=answer.target,
+            at=answer.at,
+            confidence=answer.confidence,
+            horizon_seconds=answer.horizon_seconds,
         )
 
     async def close(self) -> None:
-        """Kill the process: it has nothing to save, and may not listen to less."""
+        """Kill the process: it has no state to save, and may ignore SIGTERM."""
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             with contextlib.suppress(ConnectionError, ValueError):
-                await _to_the_end(process.communicate())  # waits, and closes the pipes
+                await _uncancellable(process.communicate())  # waits, and closes the pipes
 
     async def _take(self, starting: Coroutine[Any, Any, asyncio.subprocess.Process]) -> None:
         self._process = await starting
 
 
-async def _to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
-    """Do what takes some milliseconds even when it is cancelled: half of it is a lost process."""
+async def _uncancellable(work: Coroutine[Any, Any, Result]) -> Result:
+    """Finish short work even when cancelled: an interrupted start would leak a process."""
     task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():
@@ -150,5 +155,5 @@ def _read(line: bytes) -> Answer:
     try:
         return msgspec.json.decode(line, type=Answer)
     except msgspec.DecodeError as error:
-        # JSON has no NaN: Python's writes one all the same.
-        raise InvalidSignal(f"the answer is no signal: {error}") from error
+        # JSON has no NaN, but Python's json module writes it.
+        raise InvalidSignal(f"the answer is not a signal: {error}") from error

@@ -2,8 +2,8 @@
 
 Run by the bot as `python -m trading_ops_lab.paper.bot.signals.model_process FOLDER SEED PARENT`. A
 question is `{"id", "symbol", "prices", "at"}`, an answer `{"id", "symbol", "target", "confidence",
-"horizon_seconds", "at"}`. It stands for yours: a momentum in units of the prices' own noise, with a
-little seeded noise of its own, after a latency of some milliseconds. No advice.
+"horizon_seconds", "at"}`. It is a placeholder for your model: momentum in standard deviations, with
+a little seeded noise, after a latency of some milliseconds. Not advice.
 """
 
 import ctypes
@@ -25,14 +25,14 @@ LATENCY_SECONDS = (0.002, 0.008)
 HORIZON_SECONDS = 30.0
 NOISE = 0.05
 FASTER = 4
-"""Of the prices, the last quarter is held against the whole."""
+"""The last quarter of the prices is compared with all of them."""
 
 PR_SET_PDEATHSIG = 1
 DIED = 70
 
 
 def answer(question: dict[str, Any], seed: int, now: float) -> dict[str, Any]:
-    """Return what the model says; the same to the same question."""
+    """Return the model's answer, a function of question and seed."""
     chance = random.Random(f"{seed} {question['symbol']} {question['at']}")  # noqa: S311 - no secret
     strength = momentum([float(price) for price in question["prices"]])
     strength += chance.gauss(0, NOISE)
@@ -55,7 +55,7 @@ def momentum(prices: Sequence[float]) -> float:
 
 
 def spoil(said: dict[str, Any], fault: ModelFault | None, seconds: float) -> str:
-    """Return the line that is written, by the fault that is switched on."""
+    """Return the line to write, changed by the injected fault."""
     if fault is ModelFault.SLOW:
         time.sleep(seconds)
     elif fault is ModelFault.HANG:
@@ -75,7 +75,7 @@ def spoil(said: dict[str, Any], fault: ModelFault | None, seconds: float) -> str
 
 
 def main(folder: Path, seed: int, parent: int) -> None:
-    """Answer until the input ends, or until the bot is gone."""
+    """Answer until the input or the bot ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL.value, 0, 0, 0)
     if os.getppid() != parent:
         return  # the bot died before that call
@@ -88,5 +88,5 @@ def main(folder: Path, seed: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bot, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bot, which stops this process
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

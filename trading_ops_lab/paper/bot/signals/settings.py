@@ -10,13 +10,13 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 class Deciding(StrEnum):
-    """What decides what to hold."""
+    """The source of signals."""
 
     STRATEGY = "strategy"
-    """The moving averages alone; nothing to fall back from."""
+    """The moving averages only."""
 
     MODEL = "model"
-    """A model in a process of its own; see `stand_in` for while it is sick."""
+    """A model in a process of its own; `stand_in` says what happens while it fails."""
 
 
 class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,30 +25,30 @@ class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     source: Deciding = Deciding.STRATEGY
 
     budget_seconds: Seconds = 0.05
-    """Longest time that a pass waits for the model; then it goes by the latest usable signal."""
+    """How long a pass waits for the model before it uses the latest usable signal."""
 
     timeout_seconds: Seconds = 1.0
-    """After which a question counts as not answered. A later pass may use a late answer."""
+    """Time after which a question counts as unanswered. A later pass may use a late answer."""
 
     maximum_age_seconds: Seconds = 5.0
-    """From which a signal is not usable any more, whatever its horizon."""
+    """Age from which a signal is not usable, whatever its horizon."""
 
     failures: Count = 3
-    """Bad rounds in a row after which the model's process is started anew."""
+    """Failed rounds in a row after which the model's process is restarted."""
 
     recover_after: Count = 5
     """Good rounds in a row after which the model decides again."""
 
     longest_backoff_seconds: Seconds = 60.0
-    """Between two starts of the model's process; the first pause is 1 s, each next one doubled."""
+    """Maximum pause between two restarts of the model; the first is 1 s, then it doubles."""
 
     most_starts: Count | None = None
-    """New starts in a row that did not help, after which the model is given up until the signals
-    are restarted; None: it never is."""
+    """Restarts in a row without an effect after which the model is given up until the signals
+    component is restarted; None: never."""
 
     stand_in: bool = True
-    """Whether the moving averages stand in for a sick model; without, the bot keeps what it holds.
-    """
+    """Whether the moving averages decide while the model fails; otherwise the bot keeps its
+    positions."""
 
     seed: int = 7
-    """Of the model."""
+    """Seed of the model's noise."""

@@ -1,4 +1,4 @@
-"""What a source of signals is: asked about one market, it answers what to hold there."""
+"""The interface of a source of signals: a market in, a target position out."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,11 +10,11 @@ from trading_ops_lab.paper.bot.trading.strategy import Target
 
 @dataclass(frozen=True, kw_only=True)
 class Market:
-    """What a source is told."""
+    """The input of a source."""
 
     symbol: str
     prices: tuple[Decimal, ...]
-    """Middle prices, one a pass, oldest first; a source needs no memory, so a new life has all."""
+    """Mid prices, one per pass, oldest first; a source needs no state of its own."""
 
     at: float
     """Time of the last one, seconds since the epoch."""
@@ -22,10 +22,10 @@ class Market:
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
-    """What a source answers."""
+    """The answer of a source."""
 
     id: str
-    """Of this answer; orders that follow from it are told with it."""
+    """Of this answer; the events of the orders that follow name it."""
 
     source: str
     symbol: str
@@ -34,50 +34,50 @@ class Signal:
     """When it was made, seconds since the epoch."""
 
     confidence: float | None = None
-    """From 0 to 1; None: the source tells none."""
+    """From 0 to 1; None: the source gives none."""
 
     horizon_seconds: float | None = None
-    """For which it is meant; None: until the next one."""
+    """How long it is valid; None: until the next one."""
 
 
 class SourceFailed(TradingOpsError):
-    """A source gave no signal; it may do so when it is asked again."""
+    """A source returned no signal; it may when it is asked again."""
 
 
 class SourceGone(SourceFailed):
-    """It will not answer before it is started anew."""
+    """The source will not answer before a restart."""
 
 
 class InvalidSignal(SourceFailed):
-    """It answered, and nobody may act on that."""
+    """The source answered, and the answer must not be used."""
 
 
 class Source(Protocol):
-    """A model, or whatever takes its place; asked by one task, one question at a time."""
+    """A model or another source; one task asks it, one question at a time."""
 
     @property
     def name(self) -> str:
-        """What metrics, events and logs call it."""
+        """Its name in metrics, events and logs."""
         ...
 
     async def start(self) -> None:
-        """Make it answer; again after `close`.
+        """Start it; also after `close`.
 
         Raises:
-            SourceFailed: it cannot be.
+            SourceFailed: it cannot be started.
         """
         ...
 
     async def signal(self, market: Market) -> Signal:
-        """Return its word on one market. May be cancelled at any moment, and asked again then.
+        """Return the signal for one market. May be cancelled at any time, and called again then.
 
         Raises:
-            InvalidSignal: what it said cannot be read.
-            SourceGone: it will not answer any more.
-            SourceFailed: it did not answer this one.
+            InvalidSignal: the answer is unreadable or invalid.
+            SourceGone: it will not answer before a restart.
+            SourceFailed: it did not answer this question.
         """
         ...
 
     async def close(self) -> None:
-        """End it, whatever it is doing. Never raises."""
+        """Stop it, whatever it is doing. Never raises."""
         ...

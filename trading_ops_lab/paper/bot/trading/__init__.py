@@ -1,1 +1,1 @@
-"""Orders from the wish to the end: what is wanted, planned, sent and held."""
+"""The strategy, the plan of each pass, and the orders component."""

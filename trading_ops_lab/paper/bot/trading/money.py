@@ -1,4 +1,4 @@
-"""What the bot is worth, for the metrics: computed exactly, shown as floats."""
+"""Equity, exposure and profit for the metrics: computed exactly, exported as floats."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -23,7 +23,7 @@ def record_money(
     for currency in {symbol.partition("/")[2] for symbol in quotes}:
         traded = {s: q for s, q in quotes.items() if s.partition("/")[2] == currency}
         if currency in balances:
-            metrics.equity(currency, float(balances[currency] + _worth(balances, traded)))
+            metrics.equity(currency, float(balances[currency] + _value(balances, traded)))
         held = [(positions[s], q) for s, q in traded.items() if s in positions]
         metrics.exposure(currency, float(_sum(abs(p.quantity) * q.middle for p, q in held)))
         metrics.profit(
@@ -35,7 +35,7 @@ def record_money(
     metrics.open_positions(sum(position.quantity != 0 for position in positions.values()))
 
 
-def _worth(balances: Mapping[str, Decimal], traded: Mapping[str, Quote]) -> Decimal:
+def _value(balances: Mapping[str, Decimal], traded: Mapping[str, Quote]) -> Decimal:
     return _sum(
         balances.get(symbol.partition("/")[0], Decimal(0)) * quote.middle
         for symbol, quote in traded.items()

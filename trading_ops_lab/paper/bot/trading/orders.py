@@ -1,4 +1,4 @@
-"""The orders component: learns what became of its orders, and takes the next step."""
+"""The orders component: refreshes the state of the orders, and takes the next step."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ log = logs.get(__name__)
 
 
 class Orders(Stage[Mapping[str, Target], None]):
-    """One pass: the venue's word on all own orders first, then at most one step a symbol."""
+    """One pass: refresh all own orders, then take at most one step per symbol."""
 
     def __init__(
         self,
@@ -43,21 +43,21 @@ class Orders(Stage[Mapping[str, Target], None]):
         stop_percent: Decimal | None = None,
         decided: Callable[[str], Signal | None] = lambda _: None,
     ) -> None:
-        """Take what it works with.
+        """Set up the component.
 
         Args:
             metrics: of the bot.
-            bot: its name, by which its orders are known.
-            symbols: that are traded.
-            broker: asks the venue.
+            bot: its name, which marks its order ids.
+            symbols: the traded symbols.
+            broker: the rules of the symbols.
             book: of orders and positions.
             sync: submits and cancels them, and reads their state.
-            checks: each order passes all of them.
+            checks: pre-trade checks; each order must pass all of them.
             quotes: the latest prices.
             notional: size of an entry, in quote currency.
-            lifetime_seconds: after which an open order is placed anew.
-            stop_percent: how far below the entry a stop covers a position; None: none does.
-            decided: tells the signal that a symbol's target comes from.
+            lifetime_seconds: age at which an open order is cancelled and placed again.
+            stop_percent: distance of a protective stop below the entry; None: no stops.
+            decided: returns the signal behind a symbol's target.
         """
         super().__init__("orders", metrics)
         self._bot = bot
@@ -73,20 +73,20 @@ class Orders(Stage[Mapping[str, Target], None]):
         self._decided = decided
         self._began = False
         self._denied: dict[str, str] = {}
-        self._made_way: set[str] = set()
+        self._cancelled_stops: set[str] = set()
         self.lock = asyncio.Lock()
-        """Held while orders are looked after; a fill that two hear of must count once."""
+        """Held while orders are refreshed or sent, and during a comparison."""
 
     async def work(self, asked: Mapping[str, Target]) -> None:
         """Do one pass.
 
         Raises:
-            Unavailable: the broker or the store is down; what was done so far stands.
+            Unavailable: the broker or the store is down; completed steps are kept.
         """
         async with self.lock:
             await self._sync.refresh()
             if not self._began:
-                # Those of an earlier life were placed on older prices.
+                # Orders of an earlier run were placed at older prices.
                 await self._sync.cancel_all(stops=self._stop_percent is None)
                 self._began = True
             for symbol in self._symbols:
@@ -95,9 +95,10 @@ class Orders(Stage[Mapping[str, Target], None]):
                     await self._step(symbol, asked.get(symbol, Target.UNKNOWN), quote)
 
     async def cancel_all(self, *, stops: bool = True) -> int:
-        """Cancel all own open orders, and hear what became of them; return how many were open.
+        """Cancel all own open orders and refresh their state; return how many were open.
 
-        Without `stops`, those that cover a position stay.
+        Args:
+            stops: whether to cancel protective stops too.
 
         Raises:
             Unavailable: the broker or the store is down; some may be cancelled.
@@ -107,16 +108,16 @@ class Orders(Stage[Mapping[str, Target], None]):
             return await self._sync.cancel_all(stops=stops)
 
     async def listen(self) -> None:
-        """Hear the venue's word on all own orders.
+        """Refresh the state of all own orders.
 
         Raises:
-            Unavailable: the broker or the store is down; what was heard so far stands.
+            Unavailable: the broker or the store is down; completed updates are kept.
         """
         async with self.lock:
             await self._sync.refresh()
 
     async def _step(self, symbol: str, target: Target, quote: Quote) -> None:
-        self._made_way.discard(symbol)
+        self._cancelled_stops.discard(symbol)
         open_orders, held = self._book.open_orders(symbol), self._book.position(symbol)
         rules = self._broker.client.rules(symbol)
         step = plan(
@@ -140,7 +141,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             )
         if isinstance(step, CancelStop) and step.then is not None:
             if await self._let_through(symbol, step.then, quote, dry=True):
-                self._made_way.add(symbol)
+                self._cancelled_stops.add(symbol)
                 await self._sync.cancel(step.order)
         elif isinstance(step, Cancel):
             await self._sync.cancel(step.order)
@@ -152,9 +153,9 @@ class Orders(Stage[Mapping[str, Target], None]):
     async def _let_through(
         self, symbol: str, step: Submit, quote: Quote, *, dry: bool = False
     ) -> Intent | None:
-        """Return the order that may be sent; None: it was denied, and that is noted.
+        """Return the order that may be sent; None if it was denied, which is recorded.
 
-        With `dry` it is only asked, since a stop has to make way first.
+        With `dry` it is only checked, because a stop must be cancelled first.
         """
         intent = Intent(
             symbol=symbol,
@@ -165,7 +166,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             rules=self._broker.client.rules(symbol),
             position=self._book.position(symbol).quantity,
             committed=sum(
-                # A stop is no second order: it goes before an exit is sent.
+                # Without stops: they are cancelled before an exit is sent.
                 (
                     one.remaining
                     for one in without_stops(self._book.open_orders(symbol))
@@ -178,7 +179,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             stop_price=step.stop_price,
             purpose=step.purpose,
             dry=dry,
-            ahead=len(self._made_way),
+            ahead=len(self._cancelled_stops),
         )
         denial = first_denial(self._checks, intent)
         if denial is not None:
@@ -207,24 +208,24 @@ class Orders(Stage[Mapping[str, Target], None]):
     async def _deny(self, intent: Intent, denial: Denial) -> None:
         self.metrics.order_denied(denial.code)
         if self._denied.get(intent.symbol) == denial.code:
-            return  # the same at each pass is told once; the metric counts them all
+            return  # the same denial is recorded once; the metric counts each
         self._denied[intent.symbol] = denial.code
         log.info("order_denied", symbol=intent.symbol, code=denial.code, detail=denial.detail)
-        told = {"outcome": "denied", "side": intent.side.value, "quantity": str(intent.quantity)}
-        told |= {"price": str(intent.price), "why": denial.detail}
+        detail = {"outcome": "denied", "side": intent.side.value, "quantity": str(intent.quantity)}
+        detail |= {"price": str(intent.price), "why": denial.detail}
         await self._book.record_events(
             Event(
                 at=intent.at,
                 kind=EventKind.ORDER,
                 code=denial.code,
                 symbol=intent.symbol,
-                detail=told,
+                detail=detail,
             )
         )
 
 
 def _event_of_signal(signal: Signal, order: Order) -> Event:
-    """Return the event of a signal that an order follows from: one an order, and no more."""
+    """Return the event that records which signal an order follows from."""
     detail: dict[str, object] = {
         "signal": signal.id,
         "source": signal.source,

@@ -1,4 +1,4 @@
-"""What to do about one symbol in one pass: pure, so that it can be tested as a table."""
+"""The next step for one symbol in one pass: a pure function, tested as a table."""
 
 from decimal import Decimal
 
@@ -31,7 +31,7 @@ def plan(
         quote: the best prices.
         rules: of the market.
         notional: size of an entry, in quote currency.
-        lifetime: seconds after which an open order is placed anew.
+        lifetime: age in seconds at which an open order is cancelled and placed again.
         now: seconds since the epoch.
     """
     for order in open_orders:
@@ -51,7 +51,7 @@ def plan(
 
 
 def _inside(side: Side, quote: Quote, rules: Rules) -> Decimal:
-    """Return a price one step inside the spread, or the best one where there is no room."""
+    """Return a price one tick inside the spread, or the best price if there is no room."""
     if side is Side.BUY:
         better = quote.bid + rules.tick
         return rules.price(better if better < quote.ask else quote.bid)

@@ -1,6 +1,6 @@
-"""The example strategy: two moving averages of the price cross. No advice.
+"""The example strategy: two moving averages of the price cross. Not advice.
 
-On a random walk no strategy earns anything, and this one pays its fees. It stands for yours.
+On a random walk no strategy earns anything, and this one pays fees. Replace it with yours.
 """
 
 from collections import deque
@@ -15,28 +15,28 @@ class Target(StrEnum):
     LONG = "long"
     FLAT = "flat"
     UNKNOWN = "unknown"
-    """Too few prices were seen; nothing is to be done."""
+    """Too few prices; do nothing."""
 
 
 class Cross:
     """Long while the fast average of one symbol's prices is above the slow one."""
 
     def __init__(self, fast: int, slow: int) -> None:
-        """Take the number of prices in each average; fast must be below slow."""
+        """Set the number of prices in each average; fast must be below slow."""
         self._fast = fast
         self._prices: deque[Decimal] = deque(maxlen=slow)
 
     @property
     def prices(self) -> tuple[Decimal, ...]:
-        """Return the prices that it goes by, oldest first."""
+        """Return the prices in the slow average, oldest first."""
         return tuple(self._prices)
 
     def resume(self, prices: Sequence[Decimal]) -> None:
-        """Go on from prices that an earlier life saw, oldest first."""
+        """Continue from the prices of an earlier run, oldest first."""
         self._prices.extend(prices)
 
     def see(self, price: Decimal) -> Target:
-        """Take the next price; return what to hold."""
+        """Add the next price; return the target."""
         self._prices.append(price)
         if len(self._prices) < (self._prices.maxlen or 0):
             return Target.UNKNOWN

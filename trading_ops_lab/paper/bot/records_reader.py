@@ -1,4 +1,4 @@
-"""Reads a bot's events from outside, also of one that does not run."""
+"""Reads a bot's records from outside, whether the bot runs or not."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,7 +17,7 @@ def events_of(config: BotConfig, *, kind: EventKind | None, number: int) -> list
 
     Raises:
         StoreError: the records cannot be read, or there are none yet.
-        ConfigError: the address of the shared records cannot be read.
+        ConfigError: the file with the database URL cannot be read.
     """
 
     def work(session: Session) -> list[Event]:
@@ -31,11 +31,11 @@ def events_of(config: BotConfig, *, kind: EventKind | None, number: int) -> list
 
 
 def read(config: BotConfig, work: Callable[[Session], Result]) -> Result | None:
-    """Read a bot's records wherever they are; return None when there are none yet.
+    """Read a bot's records, local or shared; return None if there are none yet.
 
     Raises:
         StoreError: the records cannot be read.
-        ConfigError: the address of the shared records cannot be read.
+        ConfigError: the file with the database URL cannot be read.
     """
     if config.records is not None:
         return _on_server(read_secret(config.records.url_file), config.name, work)
@@ -44,7 +44,7 @@ def read(config: BotConfig, work: Callable[[Session], Result]) -> Result | None:
 
 
 def line_of(event: Event) -> dict[str, object]:
-    """Return an event as it is printed: what is empty is left out."""
+    """Return an event as a JSON object, without empty fields."""
     fields = {
         "at": event.at,
         "kind": event.kind.value,

@@ -1,1 +1,0 @@
-"""What the bot must not forget, and the only SQL of it."""
