@@ -295,19 +295,19 @@ class Loop:
         # An incident that may have killed a process is handled alone, so that only it is counted.
         alone = [one for one in due if self._crashes.is_suspect(one)]
         together = [one for one in due if not self._crashes.is_suspect(one)]
-        for group in (together, *([one] for one in alone)):
-            await self._handle(group)
+        try:
+            for group in (together, *([one] for one in alone)):
+                await self._handle(group)
+        except Exception:
+            self._agenda.add(incident.id for incident in due)  # decided again in a second
+            raise
 
     async def _handle(self, due: list[Incident]) -> None:
         for begin in range(0, len(due), AT_ONCE):
             await self._look_side_by_side(due[begin : begin + AT_ONCE])
         ledger = self.looker.ledger
-        try:
-            with self.jobs.handling.of(ledger.waiting):
-                crashed = await ledger.post()
-        except Exception:
-            self._agenda.add(incident.id for incident in due)  # decided again in a second
-            raise
+        with self.jobs.handling.of(ledger.waiting):
+            crashed = await ledger.post()
         for incident, error in crashed:
             await self._crashes.add(incident, self.state, error)
             self._agenda.retry(incident.id, clock.monotonic())
