@@ -1,6 +1,8 @@
 """Commands for the bot's own log files: rotate them, and free the disk space they use.
 
 The work is done in a thread, so it does not block the event loop.
+
+    agent = Agent(..., commands={**log_commands(), **throttle_commands(throttle)})
 """
 
 import asyncio

@@ -15,8 +15,8 @@ MAX_NONCE = 2**63 - 1
 """The highest nonce; venues store nonces in 64 bits, some of them signed."""
 
 MAX_CLOCK_STEP = 366 * 24 * 3600 * 1_000_000
-"""Microseconds by which one start may move the count forward. A clock that is decades ahead must
-not use up those decades, because nonces can never go back."""
+"""Microseconds by which one reading of the clock may move the count forward. A clock that is
+decades ahead must not use up those decades, because nonces can never go back."""
 
 MIN_CLOCK = 1_577_836_800_000_000
 """The year 2020 in microseconds. A lower number did not come from a clock that was set."""

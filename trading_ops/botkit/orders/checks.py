@@ -20,7 +20,10 @@ from trading_ops.botkit.orders.order import OrderType, Purpose
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """An order that the bot wants to send, and the state that the checks need."""
+    """An order that the bot wants to send, and the state that the checks need.
+
+    Quantities are in base currency and prices in quote currency.
+    """
 
     symbol: str
     side: Side

@@ -1,4 +1,7 @@
-"""Events of orders and fills, for the records and for the agent's journal."""
+"""Events of orders and fills, for the records and for the agent's journal.
+
+Set `book.on_trade = partial(journal_trade, agent.events)` to report each trade to the reconciler.
+"""
 
 from decimal import Decimal
 

@@ -1,4 +1,9 @@
-"""Facts: named single values that the bot needs again after a restart, such as a watermark."""
+"""Facts: named single values that the bot needs again after a restart, such as a watermark.
+
+Example:
+    await store.set_fact("watermark", 1_700_000_000.0)
+    watermark = await store.fact("watermark", float)  # None when it was never set
+"""
 
 from typing import TypeVar
 

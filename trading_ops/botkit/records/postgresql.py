@@ -40,7 +40,12 @@ KEEPALIVE = {
 
 
 class PostgresqlDriver:
-    """A `Driver` for one bot's schema on a PostgreSQL server; see `ThreadedDatabase`."""
+    """A `Driver` for one bot's schema on a PostgreSQL server; see `ThreadedDatabase`.
+
+    Example:
+        url = "postgresql://bot:password@db:5432/trading"
+        store = Store(metrics, lambda: ThreadedDatabase(PostgresqlDriver(url, "mybot"), metrics))
+    """
 
     def __init__(
         self, url: str, bot: str, *, guard: Callable[[Session], None] = lambda _: None
@@ -85,7 +90,8 @@ class PostgresqlDriver:
         """Call the guard and run `work` in one transaction, and commit it.
 
         Raises:
-            StoreError: the guard denied it, or it is unknown whether it was committed.
+            StoreError: it is unknown whether it was committed. Errors of the guard and of `work`
+                are passed on, after a rollback.
         """
 
         def guarded(session: Session) -> Result:

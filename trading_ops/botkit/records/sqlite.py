@@ -21,6 +21,9 @@ class SqliteDriver:
     """A `Driver` for one SQLite file; see `ThreadedDatabase`.
 
     Every transaction is durable (`synchronous=FULL`) and survives a power failure.
+
+    Example:
+        store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(Path("records.db")), metrics))
     """
 
     def __init__(self, path: Path) -> None:

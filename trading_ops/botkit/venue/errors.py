@@ -2,6 +2,11 @@
 
 Only errors on a list count as `refused`, that is, as a definite rejection without effect. Any other
 error may come from a venue that has accepted the order.
+
+    try:
+        venue_id = await venue.submit(order)
+    except Exception as error:
+        rejected = error_code(error) == "refused"  # False: it is unknown whether the venue has it
 """
 
 import re
