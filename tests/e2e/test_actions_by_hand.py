@@ -34,7 +34,7 @@ async def figure(prometheus: Prometheus, query: str) -> float:
     [
         (
             "rotate_logs",
-            "bot-alpha.log: now bot-alpha.log.",
+            "bot-alpha.log: rotated to bot-alpha.log.",
             'sum(trading_log_file_rotations_total{log="stack"})',
         ),
         (

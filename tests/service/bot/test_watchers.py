@@ -18,7 +18,7 @@ async def test_bot_is_watched(bot: Bot, control: Control) -> None:
     for line in (
         "trading_memory_leak_suspected 0",
         "trading_task_leak_suspected 0",
-        f'trading_tasks{{coroutine="Supervisor._keep"}} {len(bot.supervisor.components)}',
+        f'trading_tasks{{coroutine="Supervisor._supervise"}} {len(bot.supervisor.components)}',
         'trading_component_stuck{component="feed"} 0',
         'trading_component_stuck{component="store"} 0',
         'trading_gc_pause_seconds_count{generation="0"}',
