@@ -62,7 +62,7 @@ class Reconciliation(Component):
         reconciliation = Reconciliation(metrics, broker=broker, book=book, store=store,
                                         order_lock=orders.lock, place_hold=halt_bot,
                                         policy=Policy(), interval_seconds=60.0)
-        supervisor = Supervisor([store, broker, reconciliation])  # recovers, then compares
+        Supervisor([store, broker, reconciliation]).start()  # recovers, then compares
         may_submit = reconciliation.recovered
     """
 

@@ -56,7 +56,7 @@ class RiskGuard(Component):
         guard = RiskGuard(metrics, limits=RiskLimits(), symbols=["BTC/USD"], stale_seconds=10.0,
                           book=book, store=store, holds=agent.holds, quotes=quotes,
                           minimum=lambda _: Decimal("0.0001"), balances_at=lambda: read_at)
-        supervisor = Supervisor([store, guard])  # runs the evaluations
+        Supervisor([store, guard]).start()  # runs the evaluations
         denial = first_denial(guard.checks, intent)  # None: the order may be sent
     """
 

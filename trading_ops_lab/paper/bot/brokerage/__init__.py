@@ -1,1 +1,1 @@
-"""What stands between the bot and a venue: the seam, and the adapters behind it."""
+"""The adapter for Kraken and the paper venue, and the private feed of orders and balances."""

@@ -215,11 +215,11 @@ class AccountFeed(Component):
             money = msgspec.json.decode(message.data, type=list[Money])
             (news.money_begun if begins else news.money_moved)(money)
             return
-        told = msgspec.json.decode(message.data, type=list[Execution])
+        updates = msgspec.json.decode(message.data, type=list[Execution])
         if begins:
-            news.orders_begun(told)
+            news.orders_begun(updates)
         else:
-            await news.orders_moved(told)
+            await news.orders_moved(updates)
 
     def _gap(self, message: Message, channel: Channel, news: AccountNews) -> None:
         log.warning("feed_gap", channel=message.channel, number=message.sequence, due=channel.due)
