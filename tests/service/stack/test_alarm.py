@@ -112,7 +112,7 @@ def test_the_labels_are_those_of_the_rule(number: int) -> None:
 
 
 async def test_prometheus_sees_that_the_supervisor_answers(tmp_path: Path) -> None:
-    """Without a token, and with nothing to tell but that."""
+    """Without a token, and with no metrics but its own refusals."""
     async with supervising(tmp_path) as supervisor:
         application = build(supervisor, FenceKeeper(tmp_path / "fence.json"), "token")
         async with (
@@ -120,5 +120,7 @@ async def test_prometheus_sees_that_the_supervisor_answers(tmp_path: Path) -> No
             aiohttp.ClientSession() as session,
             session.get(server.make_url(HEALTHY)) as answer,
         ):
-            assert (answer.status, await answer.read()) == (200, b"")
+            assert answer.status == 200
+            samples = [line for line in (await answer.text()).splitlines() if line[0] != "#"]
+            assert samples == ["trading_ops_node_refused_total 0.0"]
             assert answer.content_type == "text/plain"
