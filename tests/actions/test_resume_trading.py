@@ -35,7 +35,7 @@ async def test_the_named_holds_are_lifted_in_the_persons_name_and_once(
     """Others go on holding; a repeated attempt lifts nothing that was laid since."""
     await lay(actions, call, "h1", "h2", "h3")
     resume, lift = actions["resume_trading"], replace(call, params={"holds": "h1, h3"})
-    assert await resume.perform(lift) == "2 holds were lifted by ada; the state is halted"
+    assert await resume.perform(lift) == "2 holds were released by ada; the state is halted"
     assert standing(agent) == ["h2"]
     assert agent.holds.lifted[-1]["lifted_for"] == "settled with the venue"
     await lay(actions, call, "again")

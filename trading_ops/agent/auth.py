@@ -54,7 +54,7 @@ def _read(file: TokenFile) -> tuple[str, ...]:
     try:
         tokens = file.read()
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or "it is no text"
+        said = getattr(error, "strerror", None) or "not a text file"
         raise SetupError(f"{file.path} cannot be read ({said}). {fix}") from error
     if not tokens:
         raise SetupError(f"{file.path} is empty. {fix}")

@@ -135,7 +135,7 @@ def _token(path: Path) -> str:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         raise SetupError(
-            f"{path} cannot be read ({getattr(error, 'strerror', None) or 'it is no text'}). "
+            f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not a text file'}). "
             "Fix: `make up` writes it, or write a token of your own into it"
         ) from error
     if not token:

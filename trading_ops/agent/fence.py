@@ -54,7 +54,7 @@ class FenceKeeper:
         # One above the maximum, of an older release, is kept: it is refused, and the refusal says
         # how to reset it.
         if not whole or not all(type(one) is int and one >= 0 for one in fences.values()):
-            raise SetupError(f"{path} is no fence file. Fix: restore or remove it")
+            raise SetupError(f"{path} is not a valid fence file. Fix: restore or remove it")
         self._fences: dict[str, int] = fences
         self._answers: dict[str, dict[str, Any]] = answers
         self._begun: dict[str, dict[str, Any]] = begun

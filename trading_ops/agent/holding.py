@@ -104,7 +104,7 @@ async def _lay(holds: Holds, disk: DiskThread, state: TradingState, params: Para
         at=clock.timestamp(),
     )
     standing = holds.put(hold)
-    done = f"hold {standing.id} stands as {standing.state}; the state is {holds.state}"
+    done = f"hold {standing.id} is in force as {standing.state}; the state is {holds.state}"
     try:
         stored = await disk.within(STORE_SECONDS, partial(holds.keep, standing))
     except OSError as error:
@@ -126,6 +126,6 @@ async def _lift(holds: Holds, disk: DiskThread, params: Params) -> Done:
     try:
         lifted = await disk.run(lift)
     except OSError as error:
-        raise CommandFailed(f"nothing was lifted: {error}") from error
-    detail = f"{len(lifted)} holds were lifted by {params['owner']}; the state is {holds.state}"
+        raise CommandFailed(f"no hold was released: {error}") from error
+    detail = f"{len(lifted)} holds were released by {params['owner']}; the state is {holds.state}"
     return Done(detail, {"lifted": [asdict(hold) for hold in lifted]})

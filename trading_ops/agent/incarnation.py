@@ -17,7 +17,7 @@ def incarnation(pid: int, proc: Path = Path("/proc")) -> str:
     try:
         stat = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise SetupError(f"there is no process {pid}") from error
+        raise SetupError(f"process {pid} does not exist") from error
     # The second field is the name in brackets, and may itself hold spaces and brackets.
     fields = stat.rpartition(")")[2].split()
     return f"{pid}:{fields[START_TIME_FIELD - 3]}"

@@ -257,7 +257,7 @@ class Holds:
             for one in (*map(asdict, self._holds), *self._lifted):
                 _check_told(one)
         except (KeyError, TypeError, ValueError) as error:
-            raise SetupError(f"{self._path} is no file of holds: {error}") from error
+            raise SetupError(f"{self._path} is not a valid file of holds: {error}") from error
 
     def _store(self, holds: tuple[Hold, ...], lifted: list[dict[str, Any]]) -> None:
         write_json(self._path, {"holds": [asdict(hold) for hold in holds], "lifted": lifted})

@@ -119,7 +119,9 @@ async def _trace(asked: _Asked, patience: _Patience) -> str:
         CommandFailed: somebody traces already, or the bot is stopping.
     """
     if tracemalloc.is_tracing():
-        raise CommandFailed("allocations are being traced already, by another command or by hand")
+        raise CommandFailed(
+            "allocations are already being traced, by another command or by your own code"
+        )
     tracemalloc.start()
     try:
         began = clock.monotonic()

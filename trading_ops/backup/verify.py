@@ -106,7 +106,7 @@ def _check_audit(settings: Settings, store: Database, folder: Path) -> list[str]
 
     keys = audit_keys(settings, folder)
     if not keys:
-        return ["the audit chain cannot be verified: there is no audit key in var/secrets"]
+        return ["cannot verify the audit chain: the audit key is missing in var/secrets"]
     anchors = folder / ANCHORS
     # The file of a new installation is not there for its first minute.
     found = audit.read_anchors([anchors] if anchors.exists() else [], keys)

@@ -124,7 +124,9 @@ class Freqtrade:
         now = {hold.id: hold.state for hold in _in_force(state, holds)}.get(attempt_id)
         if meant is None or meant != now:
             return CommandResult(outcome="unknown", detail="a Freqtrade keeps no attempts")
-        return CommandResult(outcome="succeeded", detail=f"hold {attempt_id} stands as {meant}")
+        return CommandResult(
+            outcome="succeeded", detail=f"hold {attempt_id} is in force as {meant}"
+        )
 
     async def raise_fence(self, fence: int) -> None:
         """Do nothing: there is none, and what is ordered here may come late without harm."""
@@ -157,7 +159,7 @@ class Freqtrade:
             if isinstance(ended, BaseException):
                 raise ended
         left = "; entry orders that rest at the exchange are not cancelled"
-        return _done(f"hold {hold_id} stands as {state}{left if state == 'halted' else ''}")
+        return _done(f"hold {hold_id} is in force as {state}{left if state == 'halted' else ''}")
 
     async def _lock(self, state: str, hold_id: str, text: str) -> None:
         def stands(holds: list[LockedHold]) -> bool:
@@ -180,7 +182,7 @@ class Freqtrade:
         state, holds = await asyncio.gather(self._api.state(), self._api.holds())
         lifted = [hold for hold in holds if hold.id in named or named == {ALL}]
         if not lifted:
-            return _done("none of these holds stands here, so nothing was done")
+            return _done("none of these holds is in force here")
         gone = _in_force(state, lifted)
         ids = {hold.lock_id for hold in lifted}
         for lock_id in sorted(ids):
@@ -188,9 +190,9 @@ class Freqtrade:
         left = await self._api.until(
             self._api.holds, lambda now: not ids & {hold.lock_id for hold in now}
         )
-        said = f"{len(gone)} holds were lifted"
+        said = f"{len(gone)} holds were released"
         if any(hold.state == "halted" for hold in left):
-            return _done(f"{said}; another halt stands", gone)
+            return _done(f"{said}; another halt is in force", gone)
         if await self._api.state() == "stopped":
             return _done(f"{said}; it is stopped, and only a person starts it there", gone)
         await self._api.order("POST", "/start")

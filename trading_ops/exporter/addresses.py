@@ -16,7 +16,7 @@ def host_and_port(address: str) -> tuple[str, int]:
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= LARGEST_PORT:
-        raise ValueError(f"{address!r} is no host:port")
+        raise ValueError(f"invalid address {address!r}")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 

@@ -58,7 +58,7 @@ def _read(path: Path) -> Any:
         fix = "name a file that this user can read; deploy/exporter.yml is an example"
         raise ConfigError(str(path), "", error.strerror or "unreadable", fix) from error
     except UnicodeError as error:
-        raise ConfigError(str(path), "", "it is no UTF-8", "save it as UTF-8") from error
+        raise ConfigError(str(path), "", "not UTF-8", "save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise ConfigError(str(path), "", problem_of(error), "correct the syntax") from error
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
@@ -85,7 +85,7 @@ def _explain(message: str, raw: Any, kind: type) -> tuple[str, str, str]:
     key, within = _walk(place, raw, kind)
     if unknown := _UNKNOWN.match(message):
         known = ", ".join(field.encode_name for field in msgspec.structs.fields(within))
-        return _join(key, unknown["field"]), "there is no such key", f"one of {known}"
+        return _join(key, unknown["field"]), "unknown key", f"one of {known}"
     if missing := _MISSING.match(message):
         name = missing["field"]
         return _join(key, name), "it is missing", f"add `{name}: …`"

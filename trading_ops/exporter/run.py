@@ -73,7 +73,7 @@ def _chosen(sources: Sources, names: Sequence[str]) -> tuple[Watched, ...]:
     for name in names:
         if not any(_is_named(one, name) for one in known):
             fix = f"one of {', '.join(known)}"
-            raise ConfigError("collectors", name, "there is no such collector", fix)
+            raise ConfigError("collectors", name, "unknown collector", fix)
     return tuple(
         one
         for one in sources.watched

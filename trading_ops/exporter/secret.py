@@ -29,7 +29,7 @@ def read_secret(path: Path, key: str, *, private: bool = False) -> str:
         reason = error.strerror or "it cannot be read"
         raise ConfigError(str(path), key, reason, fix) from error
     except UnicodeError as error:
-        raise ConfigError(str(path), key, "it is no text of a secret", fix) from error
+        raise ConfigError(str(path), key, "not a text file", fix) from error
     if private and mode & OTHERS:
         raise ConfigError(str(path), key, "others can read it", f"chmod 600 {path}")
     if not text:

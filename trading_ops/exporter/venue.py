@@ -105,10 +105,10 @@ def skew(venue_time: object, middle: float) -> float:
         middle: our time halfway between asking and hearing.
 
     Raises:
-        ClientError: the venue's time is no number.
+        ClientError: the venue's time is not a number.
     """
     if not isinstance(venue_time, int | float) or isinstance(venue_time, bool):
-        raise ClientError(f"the venue's time is no number: {venue_time!r}")
+        raise ClientError(f"invalid time of the venue: {venue_time!r}")
     if middle < venue_time:
         return venue_time - middle
     return min(0.0, venue_time + 1 - middle)

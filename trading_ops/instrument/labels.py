@@ -33,7 +33,7 @@ class Bounds:
             ValueError: values are declared for a label that is not there.
         """
         if unknown := set(declared) - set(names):
-            raise ValueError(f"no such labels: {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown labels: {', '.join(sorted(unknown))}")
         # By itself, so that many label sets share one copy of a value.
         self._known = [
             {value: value for value in map(clean, declared.get(name, ()))} for name in names

@@ -45,7 +45,7 @@ def count_log(metrics: LogMetrics, handler: logging.Handler | None = None) -> No
     """
     if handler is None:
         if not (handlers := logging.getLogger().handlers):
-            raise ValueError("there is no log to count. Fix: set logging up before count_log")
+            raise ValueError("the root logger has no handler. Fix: set up logging before count_log")
         handler = handlers[0]
     inner = handler.formatter
     if isinstance(inner, LogCount):

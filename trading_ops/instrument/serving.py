@@ -105,7 +105,7 @@ def serve_metrics(
     if path is not None:
         _check(path)
     if not 0 <= port <= LAST_PORT:
-        raise CannotServe(f"{port} is no port. Fix: choose one up to {LAST_PORT}, or 0 for any")
+        raise CannotServe(f"invalid port {port}. Fix: use one up to {LAST_PORT}, or 0 for any")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         listening = socket.create_server((address, port), family=family, backlog=CONNECTIONS)
@@ -130,7 +130,7 @@ def _check(path: Path) -> None:
     except (OSError, UnicodeError) as error:
         raise CannotServe(f"{path}: {error}. Fix: name a file that this bot may read") from error
     if not found:
-        raise CannotServe(f"{path}: there is no token in it. Fix: write one line into it")
+        raise CannotServe(f"{path}: no token. Fix: write a token to its first line")
 
 
 def _tokens(path: Path) -> list[str]:

@@ -90,7 +90,7 @@ def load_notify(path: Path) -> NotifyConfig | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or "it is not UTF-8"
+        said = getattr(error, "strerror", None) or "not UTF-8"
         raise ConfigError(str(path), "", said.lower(), "make it a readable file") from error
     try:
         data: Any = load_yaml(text)
@@ -115,7 +115,7 @@ def _check(config: NotifyConfig, path: Path) -> None:
     if config.link and not config.link.startswith(("https://", "http://")):
         raise ConfigError(where, "link", f"{config.link!r} is no URL", "write https://HOST")
     if config.templates and not (path.parent / config.templates).is_dir():
-        problem = f"there is no folder {config.templates}"
+        problem = f"the folder {config.templates} does not exist"
         raise ConfigError(where, "templates", problem, "create it, or remove the key")
     seen: set[str] = set()
     for route in config.routes:

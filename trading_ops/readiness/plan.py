@@ -85,7 +85,7 @@ def _plan(where: str, file: _File) -> Plan:
         raise ConfigError(where, "present", problem, "count seconds of work within $window")
     stages = tuple(stage for phase in file.phases for stage in _stages(where, phase))
     if not stages:
-        raise ConfigError(where, "phases", "there is no stage", "write at least one")
+        raise ConfigError(where, "phases", "no stages", "write at least one")
     for kind, names in (
         ("phase", [one.name for one in file.phases]),
         ("stage", [one.name for one in stages]),

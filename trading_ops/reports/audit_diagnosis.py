@@ -23,7 +23,7 @@ def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
             fault=Fault.REWRITTEN,
             seq=anchor.seq,
             detail=f"event {anchor.seq} is not the one that was anchored at {anchor.at}: "
-            "what was there was taken away and written anew",
+            "the events were removed and written again",
         )
     row = rows[0]
     if row.seq < 1:
@@ -84,7 +84,7 @@ def _at_the_beginning(walk: Walk, rows: Sequence[Link]) -> Problem:
         fault=Fault.WRONG_KEY,
         seq=row.seq,
         detail=f"event {row.seq}, the first of the chain, fits no key: either this is not the key "
-        "that it was written with, or all was written anew",
+        "that it was written with, or all events were written again",
     )
 
 
@@ -109,7 +109,7 @@ def _moved(key: bytes, previous: str, rows: Sequence[Link]) -> Problem | None:
         return Problem(
             fault=Fault.SWAPPED,
             seq=place,
-            detail=f"the event that belongs at {place} stands at {row.seq}",
+            detail=f"the event that belongs at {place} is at {row.seq}",
         )
     return None
 

@@ -62,7 +62,7 @@ def check_runbooks(
         raise ConfigError(
             str(settings.runbooks),
             "",
-            "there is no runbook here",
+            "no runbooks found",
             "run it in the project's folder, or name that with TRADING_OPS_ROOT",
         )
     for path in paths:

@@ -65,7 +65,7 @@ class Reporter:
         today = now.astimezone(zone).date()
         day = day or default_day(period, today)
         if not EARLIEST <= day <= today:
-            raise OrderRefused(f"there is no report on {day}: give a day from {EARLIEST} to today")
+            raise OrderRefused(f"no report on {day}: give a day from {EARLIEST} to today")
         since, end = span_of(period, day, zone)
         report = await make_report(
             self.prometheus,

@@ -77,7 +77,7 @@ def approve(connection: Connection, key: str, *, owner: str, now: datetime) -> A
     """
     asked = _pending(connection, key, now)
     if same_person(owner, asked.requested_by):
-        raise OrderRefused(f"{asked.requested_by} asked for it: somebody else must approve it")
+        raise OrderRefused(f"{asked.requested_by} requested it: another operator must approve it")
     return _answer(connection, asked, ApprovalState.APPROVED, owner, now, now + APPROVAL_LASTS)
 
 
@@ -184,7 +184,7 @@ def _pending(connection: Connection, key: str, now: datetime) -> Approval:
     statement = select(approvals).where(approvals.c.id == key).with_for_update()
     row = connection.execute(statement).mappings().one_or_none()
     if row is None:
-        raise OrderRefused(f"there is no request {key}")
+        raise OrderRefused(f"unknown request {key}")
     asked = _read(row)
     if (found := asked.standing(now)) is not ApprovalState.PENDING:
         raise OrderRefused(f"the request is not open any more: it is {found}")

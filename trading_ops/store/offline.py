@@ -16,19 +16,19 @@ def open_reader(url: str) -> Iterator[Reader]:
     """Open a database that exists.
 
     Raises:
-        StoreError: the URL is none, or there is no such file.
+        StoreError: the URL is invalid, or the file does not exist.
     """
     try:
         path = sqlite_path(url)
         if path is not None:
             if not path.is_file():
-                raise StoreError(f"there is no database {path}")
+                raise StoreError(f"database {path} does not exist")
             # Opened otherwise, closing it would write the journal into the database.
             url = f"sqlite:///file:{quote(str(path.resolve()))}?mode=ro&uri=true"
         reader = Reader(reading_engine(url))
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise StoreError(
-            "this is no database URL: use sqlite:////folder/file or postgresql://USER@HOST/DATABASE"
+            "invalid database URL: use sqlite:////folder/file or postgresql://USER@HOST/DATABASE"
         ) from error
     try:
         yield reader

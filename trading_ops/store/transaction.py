@@ -77,7 +77,7 @@ def _begin(connection: Connection) -> RootTransaction:
     try:
         return connection.begin()
     except SQLAlchemyError as error:
-        raise StoreUnavailable(_sentence("the database lets nobody write", error)) from error
+        raise StoreUnavailable(_sentence("cannot start a transaction", error)) from error
 
 
 def _commit(begun: RootTransaction) -> None:

@@ -115,7 +115,7 @@ async def test_most_restrictive_hold_wins_and_survives(
     _, health = await again.get("/health")
     assert [hold["id"] for hold in health["holds"]] == ["r1", "h1"]
     _, answer = await again.command("resume", owner="bert", reason="looked at it", holds="h1")
-    assert answer["detail"] == "1 holds were lifted by bert; the state is reducing"
+    assert answer["detail"] == "1 holds were released by bert; the state is reducing"
     assert exported() == "reducing"
     await again.command("resume", owner="bert", reason="all well", holds="all")
     assert restarted.holds.state == "active"

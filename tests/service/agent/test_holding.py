@@ -29,7 +29,7 @@ async def test_stricter_of_two_holds_with_one_id_stands(
     for name in names:
         status, answer = await say(ask, name, id="x")
         assert (status, answer["outcome"]) == (200, "succeeded")
-    assert answer["detail"].startswith("hold x stands as halted; the state is halted")
+    assert answer["detail"].startswith("hold x is in force as halted; the state is halted")
     assert agent.holds.state is TradingState.HALTED
     kept = Holds(tmp_path / "holds.json")
     assert [(hold.id, hold.state) for hold in kept.holds] == [("x", TradingState.HALTED)]
@@ -96,7 +96,7 @@ async def test_resume_lifts_the_named_and_no_other(
     for name in ("a", "b", "c", "d"):
         await say(ask, "halt", id=name)
     _, answer = await say(ask, "resume", holds="a, c,unknown")
-    assert answer["detail"] == "2 holds were lifted by anna; the state is halted"
+    assert answer["detail"] == "2 holds were released by anna; the state is halted"
     assert [(one["id"], one["state"], one["owner"]) for one in answer["lifted"]] == [
         ("a", "halted", "anna"),
         ("c", "halted", "anna"),

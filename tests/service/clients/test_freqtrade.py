@@ -246,7 +246,7 @@ async def test_resume_of_nothing_starts_nothing() -> None:
     fake = FakeFreqtrade()
     fake.state = "paused"
     async with commanding(fake) as bot:
-        assert "nothing was done" in (await order(bot, "resume", LIFT)).detail
+        assert "in force" in (await order(bot, "resume", LIFT)).detail
     assert fake.state == "paused"
 
 

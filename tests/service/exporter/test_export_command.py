@@ -111,7 +111,7 @@ def test_a_collector_that_is_not_there_is_named(
 ) -> None:
     """With those that are."""
     assert run(["export", "--config", str(config), "--once", "hots"]) == ExitCode.SETUP
-    assert "hots: there is no such collector. Fix: one of host, " in capsys.readouterr().err
+    assert "hots: unknown collector. Fix: one of host, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ async def test_two_persons(start: Start, world: FakeWorld) -> None:
         assert waits.approval is not None
         assert waits.approval.id == first.approval.id
         approve = partial(approvals.approve, key=first.approval.id, now=clock.now())
-        with pytest.raises(OrderRefused, match="somebody else"):
+        with pytest.raises(OrderRefused, match="another operator"):
             await writer.run(partial(approve, owner="ada"))
         await writer.run(partial(approve, owner="bob"))
         await ended(running, await order(running))

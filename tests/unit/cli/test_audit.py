@@ -118,7 +118,7 @@ HEAD = "UPDATE chain SET seq = {0}, mac = (SELECT mac FROM events WHERE seq = {0
                 "UPDATE events SET seq = 4 WHERE seq = 5",
                 "UPDATE events SET seq = 5 WHERE seq = -1",
             ],
-            "the event that belongs at 4 stands at 5",
+            "the event that belongs at 4 is at 5",
         ),
         (
             [
@@ -373,9 +373,9 @@ def test_the_key_is_changed_with_an_event(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--database", "sqlite:////nowhere/x.db"], "there is no database /nowhere/x.db"),
-        (["--database", "nonsense"], "there is no database /"),
-        (["--database", "postgresql://h:port/x"], "this is no database URL"),
+        (["--database", "sqlite:////nowhere/x.db"], "database /nowhere/x.db does not exist"),
+        (["--database", "nonsense"], "does not exist"),
+        (["--database", "postgresql://h:port/x"], "invalid database URL"),
         (["--database", "oracle://x"], "unsupported database"),
         (["--key-file", "/dev/null"], "/dev/null: it is empty"),
     ],

@@ -219,7 +219,7 @@ def test_without_a_database_nothing_runs(
     assert run(["incidents"]) == ExitCode.NOT_RUNNING
     assert "no stack is running here" in capsys.readouterr().err
     assert run(["incidents", "stats"]) == ExitCode.FAILED
-    assert "there is no database" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
 
 
 def test_a_post_mortem_has_the_facts(incident: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,10 +52,10 @@ ENTRY = "ccxt:\n  - {name: a, exchange: kraken}\n  - "
 @pytest.mark.parametrize(
     ("text", "key", "words"),
     [
-        ("venus: []", "venus", "there is no such key. Fix: one of address, metrics_token_file"),
+        ("venus: []", "venus", "unknown key. Fix: one of address, metrics_token_file"),
         ("address: 5", "address", "Expected `str`, got `int`"),
-        ("address: nowhere", "address", "no host:port"),
-        ("address: 127.0.0.1:99999", "address", "no host:port"),
+        ("address: nowhere", "address", "invalid address"),
+        ("address: 127.0.0.1:99999", "address", "invalid address"),
         ("address: 0.0.0.0:8421", "address", "name a `tls_folder`"),
         ("address: example.org:8421", "address", "can be reached from other machines"),
         ("paths: /", "paths", "Expected `array`"),

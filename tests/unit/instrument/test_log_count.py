@@ -111,7 +111,7 @@ def test_counting_twice_counts_once(metrics: BotMetrics) -> None:
 
 def test_a_log_that_is_not_set_up_is_said(metrics: BotMetrics) -> None:
     """Nothing would ever be counted: whoever wrote it should know."""
-    with root(), pytest.raises(ValueError, match="set logging up before"):
+    with root(), pytest.raises(ValueError, match="set up logging before"):
         count_log(metrics)
 
 

@@ -142,7 +142,7 @@ def test_a_wrong_number_of_label_values_is_refused(values: tuple[str, ...]) -> N
 
 def test_values_for_an_unknown_label_are_refused() -> None:
     """A misspelt label in a declaration shows at once."""
-    with pytest.raises(ValueError, match="no such labels: syde"):
+    with pytest.raises(ValueError, match="unknown labels: syde"):
         counters(entry(Kind.COUNTER, "side"), declared={"syde": ["buy"]})
 
 

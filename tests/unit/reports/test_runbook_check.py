@@ -40,7 +40,7 @@ def test_the_shipped_files_fit(settings: Settings) -> None:
 def test_no_runbook_at_all_is_no_success(settings: Settings) -> None:
     """A check that looked at nothing has found out nothing."""
     shutil.rmtree(settings.runbooks)
-    with pytest.raises(ConfigError, match="there is no runbook here"):
+    with pytest.raises(ConfigError, match="no runbooks found"):
         check_runbooks(settings, faults=FAULTS)
 
 

@@ -243,7 +243,7 @@ class FreqtradeBot:
     async def _daily(self) -> answers.Daily:
         daily = await self._api.get("/daily", answers.Daily, within=10.0, params={"timescale": "1"})
         if not daily.data:
-            raise ClientError("/daily: there is no row for today")
+            raise ClientError("/daily: missing row for today")
         return daily
 
     async def _logs(self) -> answers.LogLines:

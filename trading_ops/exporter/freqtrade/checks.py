@@ -17,7 +17,7 @@ def check_moment(path: str, moment: float | None) -> None:
         ClientError: it is negative, or in the future.
     """
     if moment is not None and not 0 <= moment <= clock.timestamp() + AHEAD_SECONDS:
-        raise ClientError(f"{path}: {moment:g} is no time stamp of the past")
+        raise ClientError(f"{path}: invalid timestamp {moment:g}")
 
 
 def check_labels(path: str, values: Iterable[str]) -> None:
@@ -28,4 +28,4 @@ def check_labels(path: str, values: Iterable[str]) -> None:
     """
     for value in values:
         if not value or len(value) > LABEL_LENGTH or not value.isprintable():
-            raise ClientError(f"{path}: {value[:LABEL_LENGTH]!r} is no name")
+            raise ClientError(f"{path}: invalid name {value[:LABEL_LENGTH]!r}")

@@ -10,7 +10,7 @@ from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.jobs.work.commands import Command
 from trading_ops.notify.config import load_notify
 
-OFF = "messages are off: there is no notify.yml"
+OFF = "messages are off: notify.yml does not exist"
 NO_ROUTE = "no route of notify.yml takes reports"
 
 

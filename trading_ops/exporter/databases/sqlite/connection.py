@@ -71,7 +71,7 @@ def reading(
     finally:
         connection.close()
     if "immutable" in mode and look(path).identity != files.identity:
-        raise SqliteFailure(CHANGED, "somebody opened the database while it was read; try again")
+        raise SqliteFailure(CHANGED, "another process opened the database while it was read; retry")
 
 
 def _mode(files: Files, *, wal: bool) -> str:
