@@ -300,7 +300,7 @@ async def test_paper_outlives_a_failover(pair: Pair, told: str) -> None:
     hearing = leader if told == "leader" else standby
     answer = await hearing.command("go_paper", owner="anna", reason="a test")
     assert answer["outcome"] == ("succeeded" if told == "leader" else "failed")
-    assert ("no other instance knows" in answer["detail"]) is (told == "standby")
+    assert ("other instances do not know it" in answer["detail"]) is (told == "standby")
     leader.end()
     await until(says(standby, "leader"), within=TAKEOVER_SECONDS, what="a takeover")
 
