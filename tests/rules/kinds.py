@@ -29,6 +29,7 @@ OF_THE_RECONCILER = frozenset(
     {
         "TradingBotAgentSilent",
         "TradingBotAutoHalted",
+        "TradingBotEventsDropped",
         "TradingBotHoldNotInForce",
         "TradingBotHoldReapplied",
     }

@@ -74,6 +74,7 @@ NOT_RAISED = {
     "TradingOpsJobFailed": Not("no job of the demo fails", "jobs/test_scheduler.py"),
     "TradingOpsJobMissed": Not(LONG, "jobs/test_scheduler.py"),
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
+    "TradingBotEventsDropped": Not(NOT_ON_PURPOSE, "service/reconciler/test_bot_events.py"),
     "TradingOpsMessagesFailing": Not(LONG, "service/reconciler/test_outbox.py"),
     "TradingOpsNodeDown": Not("the local stack has no node", "service/services/test_node.py"),
     "TradingOpsNotice": Not("a person raises it", "actions/test_notify.py"),

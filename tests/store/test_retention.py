@@ -64,6 +64,7 @@ def retention(writer: Writer, now: datetime = NOW) -> Retention:
         incidents_kept=30 * DAY,
         messages_kept=30 * DAY,
         bot_events_kept=30 * DAY,
+        bot_events_kept_rows=3,
         events_kept=30 * DAY,
         pause_seconds=0.0,
         now=lambda: now,
@@ -162,6 +163,13 @@ async def verified(url: str) -> Verdict:
         return await verify(reader, [KEY], AnchorBook())
 
 
+def bot_event(bot: str, number: int) -> dict[str, object]:
+    at = YOUNG + timedelta(seconds=number)
+    words = dict.fromkeys(("strategy", "symbol", "order_id", "correlation", "summary"), "")
+    row = words | {"id": f"{bot} {number}", "bot": bot, "event": str(number), "kind": "signal"}
+    return row | {"severity": "info", "at": at, "received_at": at, "data": {}}
+
+
 async def test_what_is_over_and_old_goes(url: str, engine: Engine, writer: Writer) -> None:
     """Of each kind the old one goes and the young one stays, and the audit is still proven."""
     for at in (OLD, YOUNG):
@@ -217,6 +225,21 @@ async def test_the_same_can_be_approved_again(engine: Engine, writer: Writer) ->
         ask(connection, NOW)
         waiting = approvals.search(connection, state=ApprovalState.PENDING)
         assert [one.requested_at for one in waiting] == [NOW]
+
+
+async def test_each_bot_keeps_its_newest_events(engine: Engine, writer: Writer) -> None:
+    """A bot with many events loses its oldest ones; the events of others stay."""
+    with transaction(engine, KEY) as connection:
+        for bot, count in (("alpha", 600), ("beta", 2)):
+            rows = [bot_event(bot, number) for number in range(count)]
+            connection.execute(insert(tables.bot_events), rows)
+    await retention(writer).run_once()
+    columns = tables.bot_events.c
+    with engine.connect() as connection:
+        found = connection.execute(select(columns.bot, columns.event))
+        left = sorted((bot, event) for bot, event in found)
+    newest = [("alpha", str(number)) for number in (597, 598, 599)]
+    assert left == [*newest, ("beta", "0"), ("beta", "1")]
 
 
 async def test_a_clock_that_was_set_forward_removes_nothing(engine: Engine, writer: Writer) -> None:
@@ -285,7 +308,7 @@ def die(reached):
         os.kill(os.getpid(), signal.SIGKILL)
 
 names = ("notifications_kept", "incidents_kept", "messages_kept", "bot_events_kept", "events_kept")
-kept = dict.fromkeys(names, timedelta(days=30))
+kept = dict.fromkeys(names, timedelta(days=30)) | {"bot_events_kept_rows": 1_000}
 writer = Writer(writing_engine(url))
 writer.start()
 checkpoints.watch(die)

@@ -311,6 +311,8 @@ async def _reading_events(base: Base, watch: AgentWatch, outbox: Outbox) -> Asyn
         outbox=outbox,
         writer=base.writer,
         reader=base.reader,
+        dropped=base.metrics.bot_events_dropped,
+        per_minute=base.settings.bot_events_per_minute,
     )
     async with base.tasks.running("bot_events", collector.run):
         yield
@@ -459,6 +461,7 @@ def _retention(base: Base) -> Retention:
         incidents_kept=timedelta(days=base.settings.incidents_kept_days),
         messages_kept=timedelta(days=base.settings.messages_kept_days),
         bot_events_kept=timedelta(days=base.settings.bot_events_kept_days),
+        bot_events_kept_rows=base.settings.bot_events_kept_rows,
         events_kept=timedelta(days=base.settings.events_kept_days),
     )
 

@@ -192,6 +192,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bot_events_kept_days: Annotated[float, msgspec.Meta(ge=1, le=36600)] = 400.0
     """Retention of events that bots reported, such as trades."""
 
+    bot_events_kept_rows: Annotated[int, msgspec.Meta(ge=1_000)] = 1_000_000
+    """Events kept of each bot; the oldest beyond are removed."""
+
+    bot_events_per_minute: Annotated[float, msgspec.Meta(ge=1, le=100_000)] = 600.0
+    """Rate at which the events of one bot are stored after a burst of 100,000; more are dropped."""
+
     events_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
     """Retention of the audit log. Older events are removed behind a signed checkpoint."""
 

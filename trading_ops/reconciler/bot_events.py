@@ -2,7 +2,7 @@
 
 The health response that is polled every second contains the position of the bot's journal, so bots
 without new events cost nothing. Fields from the bot are untrusted: they are bounded here, and times
-are never later than ours.
+are never later than ours. Events beyond a bot's budget are dropped and counted.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from prometheus_client import Counter as CounterMetric
 
 from trading_ops import clock, logs
 from trading_ops.clients import agent as wire
@@ -22,6 +23,7 @@ from trading_ops.domain.bot_event import BotEvent, BotEventKind, message_of
 from trading_ops.domain.message import Severity
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
+from trading_ops.reconciler.event_budget import BURST, EventBudget
 from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import bot_events
@@ -58,10 +60,22 @@ class BotEvents:
     outbox: Outbox
     writer: Writer
     reader: Reader
+    dropped: CounterMetric
+    """Events beyond the budget of their bot."""
+
+    per_minute: float
+    burst: int = BURST
     every_seconds: float = EVERY_SECONDS
     now: Callable[[], datetime] = clock.now
     _positions: dict[str, Position] | None = field(init=False, default=None)
     _lost: Counter[str] = field(init=False, default_factory=Counter)
+    _budgets: dict[str, EventBudget] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Show each bot with 0 dropped events."""
+        for target in self.registry.targets:
+            if target.kind is Kind.BOT:
+                self.dropped.labels(target.name)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Read new events every second."""
@@ -137,7 +151,9 @@ class BotEvents:
     async def _store(self, bot: str, page: wire.EventsPage) -> int:
         now = self.now()
         read = page.events[:PAGE]
-        found = list({one.id: _checked(one, bot, now) for one in read}.values())
+        told = list({one.id: _checked(one, bot, now) for one in read}.values())
+        budget = self._budget(bot)
+        found = told[: budget.left()]
         sent = [message_of(one) for one in found if now - one.at <= FRESH]
         drafts = await self.outbox.drafts_of([one for one in sent if one is not None])
         position = Position(
@@ -148,11 +164,23 @@ class BotEvents:
             bot_events.store, bot=bot, found=found, position=position, drafts=drafts, now=now
         )
         await self.writer.run(store)
+        budget.spend(len(found))
+        self._note_dropped(bot, len(told) - len(found))
         if drafts:
             self.outbox.wake()
         if self._positions is not None:
             self._positions[bot] = position
         return position.number
+
+    def _budget(self, bot: str) -> EventBudget:
+        if bot not in self._budgets:
+            self._budgets[bot] = EventBudget(per_minute=self.per_minute, burst=self.burst)
+        return self._budgets[bot]
+
+    def _note_dropped(self, bot: str, count: int) -> None:
+        if count:
+            self.dropped.labels(bot).inc(count)
+            log.warning("bot_events_dropped", bot=bot, dropped=count, per_minute=self.per_minute)
 
 
 def _checked(one: wire.BotEvent, bot: str, now: datetime) -> BotEvent:

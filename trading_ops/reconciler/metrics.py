@@ -144,7 +144,10 @@ class ReconcilerMetrics:
             counter("trading_ops_auth_refused_total", self.registry),
             gauge("trading_ops_certificate_expiry_timestamp_seconds", self.registry),
         )
-        self.impostors = counter("trading_ops_impostors_refused_total", self.registry)
+        self.impostors, self.bot_events_dropped = (
+            counter("trading_ops_impostors_refused_total", self.registry),
+            counter("trading_ops_bot_events_dropped_total", self.registry),
+        )
         self.freqtrade_requests = counter("trading_ops_freqtrade_requests_total", self.registry)
         self.holds_reapplied = counter("trading_ops_holds_reapplied_total", self.registry)
         self._began_at = clock.now()

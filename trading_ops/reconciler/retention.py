@@ -51,6 +51,9 @@ class Retention:
     messages_kept: timedelta
     events_kept: timedelta
     bot_events_kept: timedelta
+    bot_events_kept_rows: int
+    """Of each bot."""
+
     pause_seconds: float = PAUSE_SECONDS
     now: Callable[[], datetime] = clock.now
     _ahead: timedelta = field(init=False)
@@ -74,6 +77,7 @@ class Retention:
         await self._remove("orders", retention.remove_orders, self.incidents_kept)
         await self._remove("messages", messages.prune, self.messages_kept)
         await self._remove("bot_events", bot_events.prune, self.bot_events_kept)
+        await self._remove_excess()
         await self._remove("events", remove_events, self.events_kept)
 
     async def _remove(self, what: str, remove: Remove, kept: timedelta) -> None:
@@ -91,6 +95,21 @@ class Retention:
             log.warning("retention_failed", what=what, error=str(error))
         if total:
             log.info("retention_removed", what=what, rows=total, before=before.isoformat())
+
+    async def _remove_excess(self) -> None:
+        """Remove the oldest events of each bot that has too many."""
+        try:
+            excess = await self.writer.run(
+                partial(bot_events.excess, rows=self.bot_events_kept_rows)
+            )
+            for bot, count in excess.items():
+                for done in range(0, count, LIMIT):
+                    limit = min(LIMIT, count - done)
+                    await self.writer.run(partial(bot_events.prune_oldest, bot=bot, limit=limit))
+                    await asyncio.sleep(self.pause_seconds)
+                log.info("retention_removed", what="bot_events", bot=bot, rows=count)
+        except StoreError as error:
+            log.warning("retention_failed", what="bot_events", error=str(error))
 
     def _wall_clock_ahead(self) -> timedelta:
         return timedelta(seconds=self.now().timestamp() - clock.boottime())

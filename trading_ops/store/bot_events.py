@@ -124,6 +124,20 @@ def prune(connection: Connection, *, before: datetime, now: datetime, limit: int
     return connection.execute(delete(bot_events).where(bot_events.c.id.in_(old))).rowcount
 
 
+def excess(connection: Connection, *, rows: int) -> dict[str, int]:
+    """Return by how many events each bot has more than so many."""
+    bot, stored = bot_events.c.bot, func.count()
+    statement = select(bot, stored).group_by(bot).having(stored > rows)
+    return {name: count - rows for name, count in connection.execute(statement)}
+
+
+def prune_oldest(connection: Connection, *, bot: str, limit: int) -> int:
+    """Delete the oldest events of a bot, so many; return how many there were."""
+    own = select(bot_events.c.id).where(bot_events.c.bot == bot)
+    oldest = own.order_by(bot_events.c.at).limit(limit)
+    return connection.execute(delete(bot_events).where(bot_events.c.id.in_(oldest))).rowcount
+
+
 def _read(row: Any) -> Stored:
     values = {name: row[name] for name in BotEvent.__dataclass_fields__}
     values |= {"kind": BotEventKind(row["kind"]), "severity": Severity(row["severity"])}

@@ -43,11 +43,14 @@ WATCHERS = row(
                 "requests to the writer": "max(trading_ops_writer_queue_requests)",
                 "unstored holds": "max(trading_ops_holds_not_stored)",
                 "messages {{state}}": "max by (state) (trading_ops_messages_unsent)",
+                "dropped bot events": "sum(increase("
+                "trading_ops_bot_events_dropped_total[$__rate_interval]))",
             },
             "Stored notifications, writer requests, holds that are only in the journal, and "
-            "waiting or dead messages.",
+            "waiting or dead messages. And events that bots reported beyond their budget.",
             limits=above(10, 50),
-            runbook="TradingOpsWebhookBacklog TradingOpsHoldsNotStored TradingOpsMessagesFailing",
+            runbook="TradingOpsWebhookBacklog TradingOpsHoldsNotStored TradingOpsMessagesFailing "
+            "TradingBotEventsDropped",
         ),
     ),
     (

@@ -25,6 +25,7 @@ from trading_ops.domain.message import MessageKind
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.reconciler.bot_events import BotEvents
+from trading_ops.reconciler.event_budget import EventBudget
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.outbox import Outbox
 from trading_ops.store import bot_events, messages
@@ -45,6 +46,7 @@ class Fleet:
     def __init__(self, state: Path, settings: Settings, writer: Writer, reader: Reader) -> None:
         self._state = state
         self.reader = reader
+        self.metrics = ReconcilerMetrics()
         self.agent = self._begin()
         self.collector = BotEvents(
             registry=make_registry(alpha="127.0.0.1:1"),
@@ -55,10 +57,12 @@ class Fleet:
                 urls_path=settings.secrets / "notify_urls",
                 writer=writer,
                 reader=reader,
-                metrics=ReconcilerMetrics().outbox,
+                metrics=self.metrics.outbox,
             ),
             writer=writer,
             reader=reader,
+            dropped=self.metrics.bot_events_dropped,
+            per_minute=600.0,
         )
         self.session: aiohttp.ClientSession | None = None
 
@@ -88,6 +92,11 @@ class Fleet:
         for file in self._state.glob("events.sqlite*"):
             file.unlink()
         self.agent = self._begin()
+
+    def dropped(self) -> float | None:
+        """Return the number of dropped events, as exported."""
+        name = "trading_ops_bot_events_dropped_total"
+        return self.metrics.registry.get_sample_value(name, {"bot": "alpha"})
 
     async def told(self) -> list[Stored]:
         """Read what is new; return everything that is stored, newest first."""
@@ -200,6 +209,23 @@ async def test_claims_of_a_bot_are_bounded(fleet: Fleet) -> None:
     assert len(event.summary) <= 300
     assert len(event.strategy) <= 100
     assert set(event.data) == {"left_out"}
+
+
+async def test_excess_is_dropped_and_counted(fleet: Fleet) -> None:
+    """A bot that reports without bound: the burst is stored, the rest is read past."""
+    assert fleet.dropped() == 0
+    fleet.collector._budgets["alpha"] = EventBudget(per_minute=600.0, burst=250, now=lambda: 0.0)
+    for number in range(450):
+        fleet.agent.event("signal", f"signal {number}")
+    assert len(await fleet.told()) == 250
+    assert fleet.dropped() == 200
+    fleet.agent.event("trade", "bought", id="t1")
+    assert len(await fleet.told()) == 250
+    assert (fleet.dropped(), await fleet.sent()) == (201, [])
+    fleet.collector._budgets["alpha"] = EventBudget(per_minute=600.0)
+    fleet.agent.event("trade", "bought", id="t2")
+    assert len(await fleet.told()) == 251
+    assert fleet.dropped() == 201
 
 
 async def test_they_are_searched_and_counted(start: Start) -> None:

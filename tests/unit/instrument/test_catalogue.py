@@ -21,6 +21,7 @@ CROSS_LABELS = {
     "trading_ops_agent_silent",
     "trading_ops_agent_last_answer_timestamp_seconds",
     "trading_ops_holds_reapplied_total",
+    "trading_ops_bot_events_dropped_total",
     "trading_ops_holds_active",
     "trading_ops_holds_unregistered",
     "trading_ops_readiness_stage",

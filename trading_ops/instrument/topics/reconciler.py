@@ -350,6 +350,13 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Together with the exporter's requests, our load on the Freqtrade API.",
     ),
     _counter(
+        name="trading_ops_bot_events_dropped_total",
+        labels=("bot",),
+        help="Events of a bot beyond its budget, which were not stored.",
+        why="A bot that reports without bound would fill the database.",
+        vital=True,
+    ),
+    _counter(
         name="trading_ops_holds_reapplied_total",
         labels=("bot",),
         help="Operators' holds that were released directly at the bot and placed again.",
