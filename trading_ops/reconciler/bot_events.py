@@ -165,7 +165,7 @@ class BotEvents:
         )
         await self.writer.run(store)
         budget.spend(len(found))
-        self._note_dropped(bot, len(told) - len(found))
+        self.dropped.labels(bot).inc(len(told) - len(found))
         if drafts:
             self.outbox.wake()
         if self._positions is not None:
@@ -176,11 +176,6 @@ class BotEvents:
         if bot not in self._budgets:
             self._budgets[bot] = EventBudget(per_minute=self.per_minute, burst=self.burst)
         return self._budgets[bot]
-
-    def _note_dropped(self, bot: str, count: int) -> None:
-        if count:
-            self.dropped.labels(bot).inc(count)
-            log.warning("bot_events_dropped", bot=bot, dropped=count, per_minute=self.per_minute)
 
 
 def _checked(one: wire.BotEvent, bot: str, now: datetime) -> BotEvent:
