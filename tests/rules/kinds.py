@@ -29,7 +29,6 @@ OF_THE_RECONCILER = frozenset(
     {
         "TradingBotAgentSilent",
         "TradingBotAutoHalted",
-        "TradingBotEventsDropped",
         "TradingBotHoldNotInForce",
         "TradingBotHoldReapplied",
     }
