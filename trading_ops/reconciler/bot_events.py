@@ -23,7 +23,7 @@ from trading_ops.domain.bot_event import BotEvent, BotEventKind, message_of
 from trading_ops.domain.message import Severity
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
-from trading_ops.reconciler.event_budget import BURST, EventBudget
+from trading_ops.reconciler.event_budget import EventBudget
 from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import bot_events
@@ -64,7 +64,6 @@ class BotEvents:
     """Events beyond the budget of their bot."""
 
     per_minute: float
-    burst: int = BURST
     every_seconds: float = EVERY_SECONDS
     now: Callable[[], datetime] = clock.now
     _positions: dict[str, Position] | None = field(init=False, default=None)
@@ -174,7 +173,7 @@ class BotEvents:
 
     def _budget(self, bot: str) -> EventBudget:
         if bot not in self._budgets:
-            self._budgets[bot] = EventBudget(per_minute=self.per_minute, burst=self.burst)
+            self._budgets[bot] = EventBudget(per_minute=self.per_minute)
         return self._budgets[bot]
 
 

@@ -11,6 +11,7 @@ LABELLED = {
     "trading_ops_certificate_expiry_timestamp_seconds",
     "trading_ops_freqtrade_requests_total",
     "trading_ops_holds_reapplied_total",
+    "trading_ops_bot_events_dropped_total",
     "trading_ops_incidents_open",
     "trading_ops_holds_unregistered",
     "trading_ops_job_expected_timestamp_seconds",
