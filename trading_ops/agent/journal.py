@@ -237,8 +237,11 @@ class EventJournal:
                 return
             connection.execute("BEGIN IMMEDIATE")
             try:
+                # Not INSERT OR IGNORE: that uses up a number for each event that is there already,
+                # and what is kept is counted by numbers.
                 connection.executemany(
-                    "INSERT OR IGNORE INTO events (id, event) VALUES (?, ?)",
+                    "INSERT INTO events (id, event) SELECT ?1, ?2"
+                    " WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = ?1)",
                     [(one.id, one.event) for one in batch],
                 )
                 head = connection.execute("SELECT max(number) FROM events").fetchone()[0] or 0

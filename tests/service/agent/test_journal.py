@@ -51,6 +51,18 @@ def test_events_are_read_in_order_from_where_a_reader_stopped(journal: EventJour
     assert journal.head >= rest[-1]["number"]
 
 
+def test_repeated_events_use_up_no_numbers(journal: EventJournal) -> None:
+    """A bot that reports its latest trades at each start keeps as many events as any other."""
+    for name in ("a", "b", *(["a", "b"] * 50), "c"):
+        journal.add("trade", "a trade", id=name)
+    assert journal.flush()
+    assert [(one["id"], one["number"]) for one in journal.read(after=0)] == [
+        ("a", 1),
+        ("b", 2),
+        ("c", 3),
+    ]
+
+
 def test_what_was_flushed_survives_sigkill(tmp_path: Path) -> None:
     """Two lives, the second tells some trades again: none is lost, none is there twice."""
     path = tmp_path / "events.sqlite"

@@ -330,12 +330,12 @@ async def test_halt_at_the_standby_holds_the_leader(pair: Pair) -> None:
 
 
 async def test_hold_that_cannot_be_shared_is_in_force_and_says_so(pair: Pair) -> None:
-    """The answer does not promise what a failover would break; later it is shared by itself."""
+    """The answer does not promise what a failover would break; later it is shared automatically."""
     leader, _standby = await both(pair)
     leader.wire.stall()
     answer = await leader.command("halt", owner="anna", reason="a test", id="anna-3")
-    assert answer["outcome"] == "failed"
-    assert "not shared" in answer["detail"]
+    assert answer["outcome"] == "succeeded"
+    assert "not stored it yet" in answer["detail"]
     assert (await leader.health())["state"] == "halted"
     leader.wire.mend()
 
