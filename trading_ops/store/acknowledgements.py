@@ -1,4 +1,4 @@
-"""Acknowledgements: whose an incident is. At most one stands for each, by a unique index."""
+"""Acknowledgements and snoozes of incidents. A unique index allows one active one for each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,14 +39,14 @@ def begin(
     until: datetime,
     now: datetime,
 ) -> Acknowledgement | None:
-    """Store a person's word and end the former one; return None when the incident has ended.
+    """Store an acknowledgement and end the previous one; return None if the incident is closed.
 
-    To acknowledge what one has acknowledged already changes nothing.
+    A person who acknowledges the same incident again changes nothing.
     """
     is_open = select(incidents.c.id).where(
         incidents.c.id == incident_id, incidents.c.closed_at.is_(None)
     )
-    # The lock lets two people who speak at once do so one after the other.
+    # The lock serializes concurrent acknowledgements.
     if connection.execute(is_open.with_for_update()).one_or_none() is None:
         return None
     former = _standing_of(connection, incident_id)
@@ -54,7 +54,7 @@ def begin(
     if former is not None and former.owner == owner and (former.kind, kind) == (both, both):
         return former
     if former is not None:
-        # Its silence is the new word's from now on.
+        # Its silence belongs to the new acknowledgement from now on.
         _set(connection, former.id, ended_at=now, ended_by=owner, silenced_until=None)
     values: dict[str, Any] = {
         "incident_id": incident_id,
@@ -91,7 +91,7 @@ _BEGUN = {
 def end(
     connection: Connection, incident_id: str, *, owner: str, kind: str, now: datetime
 ) -> Acknowledgement | None:
-    """End the word that stands; return it as it was, or None when none does.
+    """End the active acknowledgement; return it as it was, or None if there is none.
 
     The event's kind is `withdrawn` by a person, `acknowledgement_ended` with the incident, and
     `snooze_ended` at its own end.
@@ -107,7 +107,7 @@ def end(
 
 
 def renew(connection: Connection, word: Acknowledgement, *, until: datetime, now: datetime) -> None:
-    """Let a word that still stands last longer."""
+    """Extend an active acknowledgement."""
     statement = update(acknowledgements).where(acknowledgements.c.id == word.id, STANDS)
     if not connection.execute(statement.values(until=until)).rowcount:
         return
@@ -129,9 +129,9 @@ def note_silence(
     until: datetime | None,
     now: datetime,
 ) -> None:
-    """Keep which silence stands for a word, and until when; `until` None: none does any more.
+    """Store the silence of an acknowledgement and its end; `until` None: it has none any more.
 
-    The word may have been ended meanwhile: then this says what is left to be expired.
+    The acknowledgement may have ended in between: then its silence must still be expired.
     """
     _set(connection, word.id, silence_id=silence_id, silenced_until=until)
     events.add(
@@ -151,7 +151,7 @@ def standing(connection: Connection) -> dict[str, Acknowledgement]:
 
 
 def phrase(connection: Connection, incident_id: str) -> str | None:
-    """Return who has acknowledged an incident, in a phrase; None: nobody."""
+    """Return who has acknowledged an incident, as a phrase, or None."""
     found = _standing_of(connection, incident_id)
     return found.said if found else None
 
@@ -164,10 +164,10 @@ def of_incident(connection: Connection, incident_id: str) -> list[Acknowledgemen
 
 
 def at_work(connection: Connection, *, now: datetime) -> list[Case]:
-    """Return every word that matters still, oldest first.
+    """Return every acknowledgement that still matters, oldest first.
 
-    Those that stand; those that ended within the hour over which rules look back, for their end
-    must be shown; and those whose silence may still be there.
+    These are the active ones, those that ended within the hour that rules look back, and those
+    whose silence may still exist.
     """
     statement = _cases().where(
         or_(
@@ -181,7 +181,7 @@ def at_work(connection: Connection, *, now: datetime) -> list[Case]:
 
 
 def find(connection: Connection, key: int) -> Case | None:
-    """Return one word by its own id, as it is now."""
+    """Return one acknowledgement by its ID, as it is now."""
     row = connection.execute(_cases().where(acknowledgements.c.id == key)).mappings().one_or_none()
     return None if row is None else _case(row)
 

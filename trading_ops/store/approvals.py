@@ -1,4 +1,4 @@
-"""Approvals: asked for once, answered by somebody else, good for one start and a short time."""
+"""Approvals: requested once, decided by another person, valid for one start and a short time."""
 
 import uuid
 from collections.abc import Collection, Mapping
@@ -35,7 +35,7 @@ def request(
     requested_by: str,
     now: datetime,
 ) -> Approval:
-    """Ask for a person's word; return the request that stands, a new one only if none did."""
+    """Request an approval; return the open request, a new one only if there is none."""
     bound = digest(incident_id=incident_id, action=action, target=target, params=params, step=step)
     latest = usable(connection, bound, now=now, states=OPEN)
     if latest is not None:
@@ -141,7 +141,7 @@ def use(connection: Connection, bound: str, *, attempt_id: str | None, now: date
 def standing(connection: Connection, *, now: datetime) -> dict[str, Approval]:
     """Return the latest request for each digest that may still matter.
 
-    These are the requests of open incidents, and those for orders by hand that have not run out.
+    These are the requests of open incidents, and unexpired ones for manual actions.
     """
     of_open = (
         select(incidents.c.id)
@@ -236,7 +236,7 @@ def _expire(connection: Connection, bound: str, now: datetime) -> None:
 
 
 def _insert(connection: Connection, values: Mapping[str, Any]) -> bool:
-    """Store a new request; False: somebody who asked at the same time was first."""
+    """Store a new request; False if a concurrent one was first."""
     statement = upsert(connection, approvals).on_conflict_do_nothing()
     return bool(connection.execute(statement.values(**values)).rowcount)
 

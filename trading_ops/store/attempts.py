@@ -83,7 +83,7 @@ def finish(
     now: datetime,
     only_from: Collection[AttemptState],
 ) -> bool:
-    """Move an attempt on by compare-and-set; False means that somebody else did it first."""
+    """Change the state of an attempt by compare-and-set; False if another process did it first."""
     verification = state in (AttemptState.VERIFIED, AttemptState.UNVERIFIED)
     whole = f"{attempt.detail}; {detail}" if verification and attempt.detail else detail
     values: dict[str, object] = {"state": state.value, "detail": whole}

@@ -1,7 +1,7 @@
-"""Where the chain of events begins, signed: at its first event, or behind events that were removed.
+"""Signed checkpoints of where the event chain begins: its first event, or after removed events.
 
-A chain whose oldest rows are missing is told apart from one that was cut by such a checkpoint: it
-has the number and MAC of the last event that may be missing, and only the key's holder can sign it.
+They distinguish retention from tampering: a checkpoint has the number and MAC of the last event
+that may be missing, and only the holder of the key can sign it.
 """
 
 import hmac

@@ -121,7 +121,7 @@ def obstacle(connection: Connection, needs: list[Need], now: datetime) -> str:
 
 @dataclass
 class Work:
-    """Statements that run in a thread, each by itself, and can be stopped from another thread."""
+    """Statements that run in a thread, one transaction each; another thread can cancel them."""
 
     url: str
     needs: list[Need]

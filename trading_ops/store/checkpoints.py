@@ -1,7 +1,6 @@
-"""Named places at which a crash hurts most; the crash tests kill the process at each of them.
+"""Failpoints: the places where a crash is worst; the crash tests kill the process at each of them.
 
-In production `reached` does nothing: nobody has set a watcher, and nothing in the environment or
-the settings can.
+In production `reached` does nothing: only tests set a watcher, and no setting can.
 """
 
 from collections.abc import Callable
@@ -18,7 +17,7 @@ class Checkpoint(StrEnum):
     """A batch was written, and is not committed."""
 
     COMMIT_AFTER = "commit_after"
-    """A batch is committed, and nobody knows it yet."""
+    """A batch is committed, and its callers have no answer yet."""
 
     INTAKE_STORED = "intake_stored"
     """The notification is stored, and not yet acknowledged."""
@@ -30,7 +29,7 @@ class Checkpoint(StrEnum):
     """Its incidents are open."""
 
     POLL_ADOPT = "poll_adopt"
-    """A poll found what no webhook told."""
+    """A poll found an alert without a webhook."""
 
     START_BEFORE = "start_before"
     """A step was decided, and is not `started`."""
@@ -63,7 +62,7 @@ class Checkpoint(StrEnum):
     """The fence of a probe is raised in the store, and not at the executor."""
 
     PROBED = "probed"
-    """The target has told, and that is not stored."""
+    """The target has answered, and the answer is not stored."""
 
     ESCALATE_BEFORE = "escalate_before"
     """It was decided to give up, and that is not stored."""
@@ -82,7 +81,7 @@ _watchers: list[Callable[[Checkpoint], None]] = []
 
 
 def reached(place: Checkpoint) -> None:
-    """Tell whoever watches that the process is here."""
+    """Call the watchers of tests."""
     for watcher in _watchers:
         watcher(place)
 

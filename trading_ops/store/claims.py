@@ -1,9 +1,9 @@
 """Which replica works on what: leases on keys, by the database's clock.
 
-A key is a root target (`target:NAME`), or a share of what names none (`unregistered:f`). Whoever
-holds a key alone decides and starts effects for it; when its lease ends another replica takes the
-key over, raises the target's fence and probes what was left behind. Claims are short: rows that
-others have locked are skipped, and no transaction is held during an effect.
+A key is a root target (`target:NAME`), or a shard of the incidents without one (`unregistered:f`).
+Only the replica that holds a key decides and starts actions for it. When its lease expires, another
+replica takes the key over, raises the target's fence and probes unfinished attempts. Claim
+transactions are short: rows locked by others are skipped, and none is held during an action.
 """
 
 import math
@@ -37,15 +37,15 @@ class Claim:
 
 
 def clear(connection: Connection) -> None:
-    """Drop every claim: only where nobody else can be alive, behind SQLite's file lock."""
+    """Drop every claim. Only safe when no other replica can run: behind SQLite's file lock."""
     connection.execute(delete(claims))
     connection.execute(delete(replicas))
 
 
 def renew(connection: Connection, replica: str, *, now: datetime) -> frozenset[str]:
-    """Show that this replica lives, extend its leases, and return the keys that it holds.
+    """Record that this replica is alive, extend its leases, and return the keys that it holds.
 
-    A lease that ran out and that nobody took over meanwhile is extended too.
+    An expired lease that no replica has taken over is extended too.
     """
     moment = database_now(connection, now)
     known = connection.execute(
@@ -159,11 +159,11 @@ def holder(connection: Connection, key: str, *, now: datetime) -> str | None:
 def is_held(
     connection: Connection, claim: Claim, *, now: datetime, margin: timedelta = timedelta(0)
 ) -> bool:
-    """Whether the claim still stands for at least `margin`.
+    """Whether the claim is valid for at least `margin`.
 
-    It cannot be lost before this transaction ends: whoever takes claims over skips rows that are
-    locked, in however weak a way. It must be the weakest: a transaction may last, and the renewal
-    of the same claim, on a connection of its own, must neither wait for it nor deadlock with it.
+    It cannot be lost before this transaction ends: a takeover skips rows with any lock. The lock
+    must be the weakest one: a transaction may be long, and the renewal of the same claim, on its
+    own connection, must not wait for it or deadlock with it.
     """
     moment = database_now(connection, now)
     until = connection.execute(

@@ -1,8 +1,8 @@
-"""Text from outside, as every database can store it.
+"""Text from outside, in a form that every database can store.
 
-Labels, names and reasons come from others. PostgreSQL has no NUL in texts, UTF-8 no half of a
-surrogate pair; both are legal in JSON. One such character must not keep a notification from being
-stored, so what cannot be stored is replaced, in every column, whoever writes to it.
+Labels, names and reasons come from other systems. PostgreSQL text cannot contain NUL, and UTF-8
+cannot encode half of a surrogate pair; both are legal in JSON. One such character must not prevent
+a notification from being stored, so these characters are replaced, in every column.
 """
 
 from typing import Any

@@ -72,8 +72,8 @@ def parse(url: str) -> URL:
     """Return a database's URL, with our driver.
 
     Raises:
-        StoreError: it is no URL, or of a database that we do not speak. It may hold a password, so
-            it is not repeated.
+        StoreError: it is not a URL, or of an unsupported database. It may contain a password, so
+            the message does not repeat it.
     """
     try:
         parsed = make_url(url)

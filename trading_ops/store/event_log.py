@@ -25,9 +25,9 @@ def about_target(
     until: datetime | None,
     limit: int = 1000,
 ) -> list[Event]:
-    """Return what was told of a target itself, apart from incidents, in the order of the timeline.
+    """Return the events of a target itself, without those of incidents, in timeline order.
 
-    Found by time, which has an index, and then by the target that their `after` names.
+    Found by time, which is indexed, then filtered by the target in `after`.
 
     Args:
         connection: to read from.

@@ -232,7 +232,7 @@ def touched(connection: Connection, seq: int) -> set[tuple[str | None, str]]:
 
 
 def note_key(connection: Connection, keys: Sequence[bytes], *, at: datetime) -> str:
-    """Add an event if from here on another key is used; return what is to be said, or nothing.
+    """Add an event if a new key is used from here on; return a note for the log, or "".
 
     Args:
         connection: inside a transaction that is written with the first key.
@@ -253,9 +253,9 @@ def note_key(connection: Connection, keys: Sequence[bytes], *, at: datetime) -> 
 
 
 def note_beginning(connection: Connection, key: bytes, *, at: datetime) -> str:
-    """Sign where a chain begins that is older than checkpoints; return what is to be said, or "".
+    """Sign the beginning of a chain without checkpoints; return a note for the log, or "".
 
-    A database that an earlier version wrote has a chain and no checkpoint.
+    A database of an earlier version has a chain and no checkpoint.
     """
     chained = select(events.c.seq).where(events.c.mac.is_not(None)).order_by(events.c.seq).limit(1)
     first = connection.execute(chained).scalar_one_or_none()
@@ -269,7 +269,7 @@ def note_beginning(connection: Connection, key: bytes, *, at: datetime) -> str:
 
 
 def remove_through(connection: Connection, key: bytes, *, through: int, at: datetime) -> int:
-    """Delete the events up to a number, and sign a checkpoint from which the chain goes on.
+    """Delete the events up to a number, and sign a checkpoint where the chain continues.
 
     Archive them first. The two newest events always stay: `note_key` checks the one by the other.
     Delete in portions, since all of one call is one transaction.

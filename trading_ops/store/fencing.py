@@ -10,8 +10,8 @@ from trading_ops.store import events
 from trading_ops.store.tables import fences
 
 MOST_AHEAD = 1_000_000
-"""How far above ours an executor's fence may be and still be believed: an older database of ours
-may have given out so many, and no more than a hostile word could."""
+"""The largest accepted lead of an executor's fence over the stored one. A database restored from a
+backup can be behind by this much; a larger lead is treated as hostile."""
 
 
 MAXIMUM = 2**53 - 1
@@ -72,7 +72,7 @@ def raise_all(
 
 
 def adopt_fence(connection: Connection, attempt: Attempt, highest: int, *, now: datetime) -> bool:
-    """Raise a target's fence to what its executor has seen, if that is no word of a successor.
+    """Raise a target's fence to the one its executor has seen, unless a successor issued that.
 
     The executor has seen a higher fence than an attempt's. If this database has given out a higher
     one since, the attempt is stale, and that is what fences are for: nothing is changed. If not,

@@ -1,4 +1,4 @@
-"""Holds on bots: laid, standing, lifted. Laying one again changes nothing: sets of them unite."""
+"""Holds on bots: placed, active, released. Placing one again changes nothing."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -30,15 +30,15 @@ def lay(
 ) -> bool:
     """Store a hold; return whether that changed anything.
 
-    Of two with one id the stricter stands. One that was lifted stands again only when it was laid
-    after that: a late copy, as from a journal, does not undo what a person said.
+    Of two with the same ID, the stricter one wins. A released hold becomes active again only if it
+    was placed after its release: a late copy, as from a journal, does not undo a release.
 
     Args:
         connection: of the writing side.
-        hold: what is laid; `hold.at` tells when.
+        hold: to store; `hold.at` is the time it was placed.
         now: of the event.
         kind: of the event.
-        actor: who told us, when that is not the hold's owner.
+        actor: who reported it, if not the hold's owner.
 
     Raises:
         IdTaken: the id belongs to another target.
@@ -100,7 +100,7 @@ def lift(
 def withdraw(
     connection: Connection, hold_id: str, *, owner: str, reason: str, now: datetime
 ) -> bool:
-    """Take back a hold that never came into force; return False for one that did: it stands."""
+    """Withdraw a hold that was never in force; return False if it was: it stays active."""
     if is_acknowledged(connection, hold_id):
         return False
     lift(connection, ids=(hold_id,), owner=owner, reason=reason, now=now, kind="hold_withdrawn")
@@ -108,7 +108,7 @@ def withdraw(
 
 
 def standing(connection: Connection, target: str | None = None) -> list[Hold]:
-    """Return the holds that nobody has lifted, oldest first; of one target or of all."""
+    """Return the active holds, oldest first, of one target or of all."""
     statement = select(holds).where(holds.c.lifted_at.is_(None)).order_by(holds.c.at, holds.c.id)
     if target is not None:
         statement = statement.where(holds.c.target == target)
@@ -116,7 +116,7 @@ def standing(connection: Connection, target: str | None = None) -> list[Hold]:
 
 
 def halted_by_people(connection: Connection) -> dict[str, str]:
-    """Return who of the people has halted a target, and why, by target."""
+    """Return which person has halted a target, and why, by target."""
     return {
         one.target: f"by {one.owner}: {one.reason}"
         for one in standing(connection)

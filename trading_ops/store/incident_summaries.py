@@ -71,8 +71,8 @@ def episodes(
 ) -> dict[str, int]:
     """Return how many incidents of its alert were opened within `window` before each open one.
 
-    Itself is counted, and what was before the target's budgets were last forgiven is not. It
-    depends on when an incident was opened, not on now: one that flaps goes on to.
+    The incident itself counts; those before the last reset of the target's budgets do not. The
+    window ends when the incident was opened, not now, so a flapping one stays flapping.
 
     Args:
         connection: to read from.

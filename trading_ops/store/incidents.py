@@ -27,7 +27,7 @@ CRASHED = "incident_crashed"
 """The kind of event that counts a crash."""
 
 OPENING = 0x7472_6F70
-"""The advisory lock under which incidents are opened; any number that nobody else uses."""
+"""The advisory lock under which incidents are opened; an arbitrary unique number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def _open_fingerprints(connection: Connection, wanted: Sequence[str]) -> set[str
 def note_resolved(
     connection: Connection, ends: Mapping[Fingerprint, datetime], *, now: datetime
 ) -> None:
-    """Keep Alertmanager's word that episodes ended; it ends every one begun before its end.
+    """Store Alertmanager's resolved notifications; each ends the episodes that began before it.
 
     Args:
         connection: inside a transaction.
@@ -147,7 +147,7 @@ def _resolve(connection: Connection, key: str, ends_at: datetime, now: datetime)
 
 
 def forget_resolved(connection: Connection, key: str, *, now: datetime) -> None:
-    """Drop Alertmanager's word that the episode ended: the alert was seen since."""
+    """Drop Alertmanager's resolved notification: the alert has fired since."""
     was = select(incidents.c.resolved_at).where(incidents.c.id == key)
     before = {"resolved_at": connection.execute(was).scalar_one_or_none()}
     connection.execute(update(incidents).where(incidents.c.id == key).values(resolved_at=None))
@@ -225,10 +225,10 @@ def crashes(connection: Connection, keys: Collection[str]) -> dict[str, list[str
 
 
 def close(connection: Connection, key: str, decision: Close, *, now: datetime) -> bool:
-    """End an incident, once; an attempt that still holds the target lets go of it.
+    """Close an incident once, and release its target.
 
-    Not while an attempt of it is under way, as after a COMMIT whose answer was lost: with the
-    incident closed nobody would look after it, and it would hold the target for ever.
+    Not while one of its attempts is in progress, as after a COMMIT without an answer: after the
+    close nothing would finish that attempt, and it would block the target for ever.
     """
     under_way = select(attempts.c.id).where(
         attempts.c.incident_id == key, attempts.c.state == AttemptState.STARTED.value

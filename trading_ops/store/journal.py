@@ -71,7 +71,7 @@ class Journal:
         """Drop the entries with these ids; the file is replaced as a whole.
 
         Raises:
-            OSError: it could not be replaced; every entry stands.
+            OSError: it could not be replaced; every entry is kept.
         """
         with self._lock:
             lines = self._lines()

@@ -12,7 +12,7 @@ from trading_ops.store.tables import notifications
 
 
 class State(StrEnum):
-    """Where one notification stands."""
+    """The state of one notification."""
 
     PENDING = "pending"
     PARSED = "parsed"
@@ -75,7 +75,7 @@ def pending(
 
 
 def claim(connection: Connection, ids: Sequence[int]) -> set[int]:
-    """Return those of the notifications that nobody else has taken or is taking apart."""
+    """Return the notifications that no other replica has processed or is processing."""
     statement = (
         select(notifications.c.id)
         .where(notifications.c.id.in_(ids), notifications.c.state == State.PENDING.value)

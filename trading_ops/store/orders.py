@@ -22,7 +22,7 @@ def refuse(
     note: str,
     now: datetime,
 ) -> None:
-    """Keep that somebody ordered something, and which gate stood in the way."""
+    """Record a manual action that was requested and the gate that refused it."""
     events.add(
         connection,
         at=now,
@@ -35,7 +35,7 @@ def refuse(
 
 
 def running(connection: Connection) -> list[Attempt]:
-    """Return the orders by hand that hold a target, oldest first."""
+    """Return the manual actions that hold a target, oldest first."""
     held = table.c.state.in_(attempts.RUNNING_VALUES)
     return attempts.read(connection, select(table).where(table.c.incident_id.is_(None), held))
 
@@ -47,7 +47,7 @@ def find(connection: Connection, key: str) -> Attempt | None:
 
 
 def search(connection: Connection, *, target: str | None = None, limit: int = 100) -> list[Attempt]:
-    """Return what was ordered by hand, newest first."""
+    """Return the manual actions, newest first."""
     statement = select(table).where(table.c.incident_id.is_(None))
     if target is not None:
         statement = statement.where(table.c.target == target)

@@ -23,7 +23,7 @@ def current(connection: Connection, *, now: datetime) -> Pause | None:
 
 
 def begin(connection: Connection, pause: Pause, *, now: datetime) -> int:
-    """Pause automation; return the pause's id, by which it alone can be lifted."""
+    """Pause automation; return the ID of the pause, with which this pause alone can be ended."""
     key = connection.execute(
         insert(pauses).values(
             owner=pause.owner, reason=pause.reason, begins_at=now, expires_at=pause.expires_at

@@ -1,10 +1,10 @@
-"""How we connect to PostgreSQL: nothing waits without an end. The driver is imported only here.
+"""Connections to PostgreSQL with a timeout on everything. The driver is imported only here.
 
-A server that is gone, frozen or behind a cut cable must show within seconds, because whoever waits
-for the store (Alertmanager's webhook, an operator) is told so. The bounds, from the inside out: the
-server ends a statement that runs or waits for a lock too long, and a transaction whose client
-stopped; the driver gives up a connection on which no answer comes; the kernel one whose packets
-nobody acknowledges.
+A server that is down, frozen or unreachable must be noticed within seconds, because clients of the
+store (Alertmanager's webhook, an operator) wait for an answer. The timeouts, from the inside out:
+the server ends statements that run or wait for a lock too long, and transactions whose client
+stopped; the driver closes a connection without answers; the kernel closes one whose packets are not
+acknowledged.
 """
 
 from collections.abc import Generator, Mapping
@@ -21,7 +21,7 @@ T = TypeVar("T")
 CONNECT_SECONDS = 5
 POOL_SECONDS = 5
 ANSWER_SECONDS = 8.0
-"""Longer than the server's own limit of a statement, so that the server's word comes first."""
+"""Longer than the server's own statement timeout, so that the server reports it first."""
 
 KEEPALIVE = {
     "keepalives": 1,
@@ -68,7 +68,7 @@ class Bounds:
 
 
 def engine(url: URL, bounds: Bounds) -> Engine:
-    """Return an engine; it connects again by itself after its connections were lost."""
+    """Return an engine; it reconnects automatically after its connections were lost."""
     made = create_engine(
         url,
         pool_size=bounds.pool_size,
@@ -93,7 +93,7 @@ def _arguments(url: URL, bounds: Bounds) -> dict[str, str | int]:
     ours: dict[str, str | int] = {
         "connect_timeout": CONNECT_SECONDS,
         "application_name": f"trading-ops {bounds.name}",
-        # Of several hosts the one that may be written to; a standby's word is old, too.
+        # Of several hosts, the writable one; a standby's data may be stale.
         "target_session_attrs": "primary",
         **KEEPALIVE,
     }

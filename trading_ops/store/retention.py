@@ -73,7 +73,7 @@ def remove_incidents(connection: Connection, *, before: datetime, now: datetime,
 
 
 def remove_orders(connection: Connection, *, before: datetime, now: datetime, limit: int) -> int:
-    """Remove what persons ordered and what is over: orders by hand, holds, windows, job runs.
+    """Remove finished manual actions, released holds, past maintenance windows and job runs.
 
     Args:
         connection: of the writing side.

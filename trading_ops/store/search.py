@@ -26,7 +26,7 @@ class Place:
 
 
 def read_place(cursor: str) -> Place | None:
-    """Return the place that a cursor means, or None when it is no cursor."""
+    """Decode a cursor, or return None if it is invalid."""
     microseconds, _, key = cursor.partition("_")
     if not (microseconds.isascii() and microseconds.isdecimal() and key):
         return None

@@ -33,14 +33,14 @@ class Plan:
     """What is about to be started: a runbook's step, or a manual action."""
 
     wanted: Wanted
-    """As it was decided. What is stored is loaded again; the rest, such as what Prometheus said
-    and what the target answered, is taken from here."""
+    """The input of the decision. Stored rows are loaded again; the rest, such as the view of
+    Prometheus and the answers of the target, is taken from here."""
 
     claim: Claim | None = None
     """The lease under which it starts; None: there is no other replica."""
 
     ordered_by: str | None = None
-    """Who ordered it by hand."""
+    """Who ordered the manual action."""
 
     reason: str = ""
     """Why they did."""

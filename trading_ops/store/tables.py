@@ -53,7 +53,7 @@ metadata = MetaData(
     }
 )
 
-# SQLite counts by itself only on a column that is exactly INTEGER.
+# SQLite auto-increments only a column declared exactly as INTEGER.
 Serial = BigInteger().with_variant(Integer, "sqlite")
 
 notifications = Table(
@@ -123,7 +123,7 @@ attempts = Table(
     Index("ix_attempts_incident_id", "incident_id"),
     Index("ix_attempts_target_started_at", "target", "started_at"),
     Index("ix_attempts_started_at", "started_at"),
-    # The last word on one action at a time for a target, whoever decides.
+    # Enforces one action at a time per target, for every replica.
     Index(
         "ux_attempts_running",
         "target",
@@ -214,7 +214,7 @@ acknowledgements = Table(
     Column("silence_id", Words),
     Column("silenced_until", Moment),
     Index("ix_acknowledgements_incident_id", "incident_id"),
-    # One person has an incident; whoever takes it over ends the other's word first.
+    # One acknowledgement per incident; a new one first ends the previous one.
     Index(
         "ux_acknowledgements_standing",
         "incident_id",

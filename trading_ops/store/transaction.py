@@ -1,10 +1,10 @@
-"""One transaction of the store: what happened in it is chained and written just before it commits.
+"""One transaction of the store: its events are chained and written just before it commits.
 
-The chain's head is locked last and for the shortest time, so that replicas which write at once
-neither wait long for each other nor lock in different orders.
+The head of the chain is locked last and for the shortest time, so that replicas that write at the
+same time do not wait long for each other and never lock in different orders.
 
-How it failed is told apart, because what may follow differs: before COMMIT was sent nothing is
-stored, whatever went wrong; after that, silence means that nobody knows.
+Failures before and after COMMIT are different errors: before COMMIT was sent, nothing is stored;
+after that, without an answer, the outcome is unknown.
 """
 
 from collections.abc import Iterator

@@ -1,11 +1,11 @@
 """The single thread that owns the writing connection.
 
-It takes what waits, carries it out in one transaction, commits once, and only then answers: many
-requests share one fsync, and nothing is answered that is not on disk. If a statement fails, the
-batch is rolled back and replayed one request at a time, so that a bad one harms only itself. If the
-database is away, or did not answer COMMIT, nothing is replayed: whoever asked hears of it, and of a
-commit without an answer that it may be stored. Control requests have a lane of their own, ahead of
-the bounded intake.
+It runs all waiting requests in one transaction, commits once, and only then answers: many requests
+share one fsync, and a request is answered only when it is on disk. If a statement fails, the batch
+is rolled back and replayed one request at a time, so that a bad request fails alone. If the
+database is unavailable, or did not answer COMMIT, nothing is replayed: each caller gets an error,
+and after a COMMIT without an answer the error says that the outcome is unknown. Control requests
+have their own queue, ahead of the bounded intake.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ TRIES = 3
 
 
 class _Request:
-    """A piece of work, and whoever waits for it: a thread, or a coroutine of some loop."""
+    """A request and its caller: a thread, or a coroutine of an event loop."""
 
     def __init__(
         self, work: Callable[[Connection], Any], loop: asyncio.AbstractEventLoop | None = None
@@ -54,7 +54,7 @@ class _Request:
         self.done: Future[Any] | asyncio.Future[Any] = loop.create_future() if loop else Future()
 
     def is_wanted(self) -> bool:
-        """Whether somebody still waits; from now on it is carried out."""
+        """Whether a caller still waits; from now on it cannot be cancelled."""
         if isinstance(self.done, asyncio.Future):
             return not self.done.cancelled()
         return self.done.set_running_or_notify_cancel()
@@ -229,7 +229,7 @@ class Writer:
 
 
 def _refuse(batch: list[_Request], error: StoreUnavailable | CommitUnknown) -> None:
-    """Tell everybody that it is not stored, or that nobody knows; each gets an error of its own."""
+    """Fail every request as not stored or of unknown outcome; each gets its own exception."""
     log.error("write_failed", error=str(error), requests=len(batch))
     _answer(batch, [_Outcome(error=type(error)(str(error))) for _ in batch])
 
@@ -243,7 +243,7 @@ def _answer(batch: list[_Request], outcomes: list[_Outcome]) -> None:
         else:
             by_loop.setdefault(request.loop, []).append((request, outcome))
     for loop, answers in by_loop.items():
-        # The loop may be closed: then nobody waits any more.
+        # The loop may be closed: then there is no caller any more.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_answer_in_loop, answers)
 
