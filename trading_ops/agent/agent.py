@@ -77,22 +77,22 @@ class Agent:
             name: of the bot, as in the registry of targets.
             address: host and port to listen on.
             metrics: of the bot; the trading state is recorded in them.
-            health: tells the facts; is called in the agent's thread, must neither wait nor raise.
+            health: returns the facts; called in the agent's thread, must not block or raise.
             commands: the bot's own, by name; halt, reduce, resume, trace_memory are added, and
                 relieve_memory where it has none of its own.
             state_dir: an existing folder for holds, fences, answers and events.
             metrics_token: may read metrics and health.
-            agent_token: may do everything; of a file each line, read again when it changes.
+            agent_token: may do everything; each line of the file, reloaded when it changes.
             heartbeat_limit_seconds: age from which the heartbeat means `failing`.
             holds_wait_seconds: for which the gate waits after a start for the reconciler to confirm
                 the holds; 0: it does not wait.
             read_seconds: within which a request's body must have arrived.
-            trace_memory: whether that command is there.
+            trace_memory: whether to offer that command.
             tls: the files for TLS; every client then needs a certificate of the same CA. None:
                 connections are not encrypted.
 
         Raises:
-            SetupError: the file of fences is damaged, or that of the token cannot be used.
+            SetupError: the file of fences is damaged, or the token file cannot be used.
         """
         self._name = name
         self.host, self.port = address
@@ -177,7 +177,7 @@ class Agent:
             "incarnation": self._incarnation,
             "started_at": self._metrics.started_at,
             "state": self.holds.state,
-            # With the lifted ones, whoever keeps holds too learns of a lift that was made here.
+            # With the released ones, the reconciler learns of a release that was made here.
             "holds": [asdict(hold) for hold in self.holds.holds],
             "lifted": self.holds.lifted,
             "awaiting_holds": self._confirmation.is_awaited,

@@ -15,8 +15,7 @@ from trading_ops.agent.fence import FenceKeeper
 from trading_ops.redaction import redact
 
 ADMIT_SECONDS = 5.0
-"""Within which the disk must have taken a fence: a command that begins much later is not expected
-by its sender any more."""
+"""Timeout for storing a fence: the sender of a command does not expect it to start much later."""
 
 SAFE_STORE_SECONDS = 0.5
 """How long the answer to a halt waits for its fence to be stored; the halt itself never waits."""
@@ -74,11 +73,11 @@ class Attempts:
         return answer | {"repeated": False}
 
     def told(self, attempt_id: str) -> dict[str, Any] | None:
-        """Return the answer to an attempt, that it is still running, or None: it was not admitted.
+        """Return the answer to an attempt, that it is running, or None: it was not admitted.
 
-        Raising the fence neither stops nor awaits what was admitted before, so whoever raised it
-        must ask here: only None says that nothing was done, and that nothing fenced will be. One
-        that an earlier process had begun and not ended has the outcome `unknown`.
+        Raising the fence neither stops nor awaits an attempt that was admitted before, so call this
+        afterwards: only None means that nothing was done and nothing fenced will be. An attempt
+        that an earlier process started and did not finish has the outcome `unknown`.
         """
         if (answer := self._keeper.answer(attempt_id)) is not None:
             return answer | {"repeated": True}
@@ -91,7 +90,7 @@ class Attempts:
     async def _carry_out(self, name: str, command: Command, request: Request) -> dict[str, Any]:
         current_attempt.set(request.attempt_id)  # of this task, and of what it starts
         if command.safe_direction:
-            # Whoever asks for the safe direction gets it, a sender that was replaced too: to halt
+            # A safe command is accepted from any sender, a replaced one too: to halt
             # twice does no harm, and not to halt may. Nor does it wait for a disk.
             answer = await self._run(name, command, request)
             self._keeper.remember(request.attempt_id, answer)
@@ -105,7 +104,7 @@ class Attempts:
         return answer
 
     async def _admit(self, name: str, request: Request) -> None:
-        """Store the fence and that the attempt begins.
+        """Store the fence and the start of the attempt.
 
         Raises:
             StaleFence: a higher fence was seen.
@@ -123,7 +122,7 @@ class Attempts:
         await asyncio.wait({admitting}, timeout=self._admit_seconds)
         if admitting.done():
             return admitting.result()
-        # Should the disk take it after all, this answer says that nothing follows from it.
+        # If the disk stores it after all, this answer says that it has no effect.
         detail = f"nothing was done: the disk did not store it within {self._admit_seconds:g} s"
         answer = {"attempt_id": request.attempt_id, "command": name, "outcome": "failed"}
         self._keeper.remember(request.attempt_id, answer | {"detail": detail})
@@ -148,7 +147,7 @@ class Attempts:
             _logger.exception("command_failed command=%s", name)
             outcome, detail = "failed", f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:
-            # The bot's loop went away under the command; the agent's own task goes on to answer.
+            # The bot's loop was closed during the command; the agent's own task still answers.
             outcome, detail = "failed", "cancelled: the bot is stopping"
         answer = {
             **facts,
@@ -163,7 +162,7 @@ class Attempts:
         return answer
 
     def _died(self, attempt_id: str) -> dict[str, Any]:
-        """Return what can be told of an attempt in whose middle an earlier process ended."""
+        """Return what is known of an attempt that an earlier process did not finish."""
         mark = self._keeper.begun(attempt_id) or {}
         detail = "it was begun by a process that is gone; how far it came is not known"
         answer = {"attempt_id": attempt_id, "outcome": "unknown", "detail": detail}

@@ -17,7 +17,7 @@ Params = Mapping[str, str]
 
 
 class CommandFailed(TradingOpsError):
-    """A command could not do what it was asked; the message says why."""
+    """A command failed; the message says why."""
 
 
 class BadRequest(TradingOpsError):
@@ -25,7 +25,7 @@ class BadRequest(TradingOpsError):
 
 
 class Done(str):
-    """A sentence on what was done, and facts for programs, which stand beside it in the answer."""
+    """A sentence on what was done, and facts for programs as further fields of the answer."""
 
     __slots__ = ("facts",)
     facts: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Command:
     """
 
     repeatable: bool = True
-    """False: an attempt in whose middle the process died is not begun again when it is repeated."""
+    """False: an attempt that the process died in is not started again when it is repeated."""
 
     check: Callable[[Params], None] = lambda _: None
     """Raises BadRequest for parameters that are known and texts, but make no sense."""
@@ -121,13 +121,13 @@ def _check_params(params: dict[str, Any], command: Command) -> None:
 
 
 async def run(command: Command, params: Params, bot_loop: asyncio.AbstractEventLoop) -> str:
-    """Run a command where it belongs, within its deadline; return what was done.
+    """Run a command in its loop, within its deadline; return what was done.
 
-    A command that waits for a stuck loop is cancelled there: it must not run minutes later, when
-    nobody expects it any more.
+    A command that waits for a stuck loop is cancelled: it must not run minutes later, when it is
+    no longer expected.
 
     Raises:
-        CommandFailed: it failed, or did not end in time; what it had begun may have taken effect.
+        CommandFailed: it failed, or did not finish in time; it may have taken effect in part.
     """
     try:
         async with asyncio.timeout(command.deadline_seconds):

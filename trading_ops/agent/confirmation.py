@@ -17,7 +17,7 @@ class HoldsConfirmation:
     """Whether the holds of this process are confirmed; may be read from any thread."""
 
     def __init__(self, wait_seconds: float = WAIT_SECONDS) -> None:
-        """Start the wait; 0 seconds: there is none."""
+        """Start to wait; 0 seconds: do not wait."""
         self._wait = wait_seconds
         self._until = clock.monotonic() + wait_seconds
         self._ended = wait_seconds <= 0

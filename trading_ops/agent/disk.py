@@ -12,15 +12,15 @@ _logger = logging.getLogger(__name__)
 
 
 class DiskThread:
-    """Does pieces of work one after the other, in the order in which they were begun."""
+    """Runs disk writes one after the other, in the order they were submitted."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="agent-disk")
 
     def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Have something done; that the disk did not take it is logged, whoever still waits.
+        """Submit a write; a failure is logged even if no caller waits any more.
 
-        Cancelling the future skips work that has not begun yet.
+        Cancelling the future skips a write that has not started.
         """
         doing = asyncio.wrap_future(self._pool.submit(work))
         doing.add_done_callback(_log_failure)
@@ -31,7 +31,7 @@ class DiskThread:
         return await self.begin(work)
 
     async def within(self, seconds: float, work: Callable[[], object]) -> bool:
-        """Return whether the work was done in time; otherwise it goes on.
+        """Return whether the write finished in time; otherwise it continues.
 
         Raises:
             OSError: it failed within this time.

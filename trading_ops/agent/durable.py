@@ -9,23 +9,20 @@ from trading_ops.errors import SetupError
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Replace the file by this object; when this returns, it is on the disk.
-
-    The file and the entry in its folder are both synced: without the second, the rename itself can
-    be lost.
+    """Replace the file by this object; when this returns, it is on disk.
 
     Raises:
-        OSError: it could not be stored; the old content stands.
+        OSError: it could not be stored; the old content is unchanged.
     """
     durable.write(path, json.dumps(data, separators=(",", ":")).encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in the file, or an empty one when there is no file yet.
+    """Return the object in the file, or an empty one if the file does not exist.
 
     Raises:
-        SetupError: there is a file, but it holds no JSON object. It is never taken for empty:
-            what it said, such as a halt, would be forgotten.
+        SetupError: the file does not contain a JSON object. It is never treated as empty, because
+            its content, such as a halt, would be lost.
     """
     try:
         data = json.loads(path.read_bytes())

@@ -60,23 +60,23 @@ def embed(
 ) -> Embedded:
     """Start the agent and all watchers; call in the loop that the commands run in.
 
-    Health and progress are the heartbeat's. A bot that has more to tell makes an `Agent` and
-    `watchers_of` by itself.
+    Health and progress come from the heartbeat. A bot with more to report creates an `Agent` and
+    `watchers_of` itself.
 
     Args:
         metrics: of the bot.
-        name: of the bot, as in the registry of targets.
+        name: of the bot, as in targets.yml.
         port: to listen on.
         secrets: folder with the files `metrics_token` and `agent_token_NAME`, the bot's own, which
             is written if it is missing; a folder of an older version has `agent_token` for all.
-        state: folder for holds, fences and answers; made when it is missing. It must outlive the
+        state: folder for holds, fences and answers; created if missing. It must survive the
             process, or a halt does not.
         commands: the bot's own, by name.
-        watch_loop: False where the bot does not work in this loop.
-        pass_limit_seconds: age from which the last whole pass is too old.
+        watch_loop: False if the bot does not run in this loop.
+        pass_limit_seconds: maximum age of the last complete pass.
         holds_wait_seconds: for which the gate waits after a start for the reconciler to confirm the
             holds; 0 for a bot without a reconciler.
-        host: to listen on; one that other machines reach needs `tls`.
+        host: to listen on; other than loopback it needs `tls`.
         tls: folder with ca.crt, NAME.crt and NAME.key of `trading-ops tls init`.
 
     Raises:

@@ -1,9 +1,8 @@
-"""The executor's own guard: the highest fencing token seen, and the answers given.
+"""The executor's durable memory: the highest fencing token seen, and the answers given.
 
-Whoever carries out an effect keeps these durably, so that a sender that was replaced (an older
-fence) is refused, and one that asks twice (the same attempt id) gets the first answer again
-without a second effect. An attempt is marked as begun before its effect, so that one that died in
-the middle is never taken for one that did not arrive.
+With it the executor refuses a replaced sender (an older fence), and answers a repeated attempt (the
+same ID) from memory without a second effect. An attempt is recorded as started before its effect,
+so that one that died in the middle is never mistaken for one that did not arrive.
 """
 
 import threading
@@ -31,17 +30,17 @@ class StaleFence(TradingOpsError):
 
 
 class FenceKeeper:
-    """Fences by target and answers by attempt id, in one file; safe to call from any thread.
+    """Fences by target and answers by attempt ID, in one file; thread-safe.
 
-    Each change is on the disk when the call returns, unless its docstring says otherwise. Reading
-    never waits for a write. One process owns the file.
+    Each change is on disk when the call returns, unless its docstring says otherwise. Reads never
+    wait for a write. One process owns the file.
     """
 
     def __init__(self, path: Path, *, kept_answers: int = KEPT_ANSWERS) -> None:
         """Open or create the file; its folder must exist.
 
         Raises:
-            SetupError: the file holds something else.
+            SetupError: the file has other content.
         """
         self._path = path
         self._kept = kept_answers
@@ -51,7 +50,7 @@ class FenceKeeper:
         fences, answers = data.get("fences", {}), data.get("answers", {})
         begun = data.get("begun", {})
         whole = all(isinstance(part, dict) for part in (fences, answers, begun))
-        # One above the maximum, of an older release, is kept: it is refused, and the refusal says
+        # One above the maximum, of an older release, is kept: it is refused, and the error says
         # how to reset it.
         if not whole or not all(type(one) is int and one >= 0 for one in fences.values()):
             raise SetupError(f"{path} is not a valid fence file. Fix: restore or remove it")
@@ -71,14 +70,14 @@ class FenceKeeper:
         attempt_id: str | None = None,
         mark: Mapping[str, Any] | None = None,
     ) -> None:
-        """Let a sender with this fence begin an attempt; an equal fence is the same holder.
+        """Admit an attempt of a sender with this fence; an equal fence is the same holder.
 
         Args:
-            target: that the fence is of.
+            target: of the fence.
             fence: the sender's.
-            attempt_id: what begins, if something does: until it is answered, `begun` tells so,
-                over a death too.
-            mark: what to tell of it.
+            attempt_id: of the attempt, if one starts: until it is answered, `begun` returns its
+                mark, also after a crash.
+            mark: what `begun` returns for it.
 
         Raises:
             StaleFence: a higher one was seen.
@@ -121,12 +120,12 @@ class FenceKeeper:
         return None if answer is None else dict(answer)
 
     def begun(self, attempt_id: str) -> dict[str, Any] | None:
-        """Return the mark of an attempt that was begun and never answered, or None."""
+        """Return the mark of an attempt that was started and never answered, or None."""
         mark = self._begun.get(attempt_id)
         return None if mark is None else dict(mark)
 
     def record(self, attempt_id: str, answer: dict[str, Any]) -> None:
-        """Keep the answer to an attempt; the first one stands. The oldest ones are dropped.
+        """Store the answer to an attempt; the first one wins. The oldest answers are dropped.
 
         Raises:
             OSError: it could not be stored; it is still known to this process.

@@ -1,4 +1,4 @@
-"""What a bot tells of its health, and what the agent makes of it."""
+"""The facts that a bot reports about its health, and the status derived from them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """A bot's health in one word."""
+    """The health status of a bot."""
 
     OK = "ok"
     """The heartbeat is fresh and every component is up."""
@@ -32,7 +32,7 @@ class ComponentHealth:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """What the bot says: facts only, gathered without waiting."""
+    """Facts about the bot, collected without blocking."""
 
     heartbeat_at: float | None = None
     """Time of the last whole pass, seconds since the epoch; None for never in this process."""
@@ -50,9 +50,9 @@ def judge(health: Health, *, now: float, started_at: float, heartbeat_limit: flo
     """Return the status.
 
     Args:
-        health: what the bot said.
+        health: reported by the bot.
         now: seconds since the epoch.
-        started_at: start of the process, which stands for the heartbeat until the first one.
+        started_at: start of the process, used instead of the heartbeat until the first one.
         heartbeat_limit: age in seconds from which a heartbeat is too old.
     """
     since = started_at if health.heartbeat_at is None else health.heartbeat_at

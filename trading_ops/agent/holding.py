@@ -1,9 +1,9 @@
-"""The commands every agent has: halt, reduce and resume. They need nothing of the bot's loop.
+"""The commands that every agent has: halt, reduce and resume. They do not need the bot's loop.
 
-`halt` and `reduce` take an `id` for the hold, so that one that is kept elsewhere can be laid on
-again after a restart; of two words with one id the stricter stands. `resume` must say which holds
-it lifts: `holds` is a list of ids, separated by commas, or the one word `all`. Its answer names in
-`lifted` those that it did lift, as they were: whoever keeps holds too may not have heard of them.
+`halt` and `reduce` take an `id` for the hold, so that the reconciler can place it again after a
+restart; of two with the same ID the stricter one wins. `resume` must name the holds to release:
+`holds` is a comma-separated list of IDs, or `all`. Its answer lists the released holds in `lifted`,
+because the reconciler may not know all of them.
 """
 
 import uuid
@@ -28,7 +28,7 @@ STORE_SECONDS = 1.0
 
 
 def holding_commands(holds: Holds, disk: DiskThread) -> dict[str, Command]:
-    """Return the commands that lay holds on and lift them."""
+    """Return the commands that place and release holds."""
 
     async def halt(params: Params) -> str:
         return await _lay(holds, disk, TradingState.HALTED, params)
@@ -46,7 +46,7 @@ def holding_commands(holds: Holds, disk: DiskThread) -> dict[str, Command]:
             run=resume,
             required=WHO_AND_WHY | {"holds": None},
             in_agent=True,
-            # Said once, it must not lift what was laid after that.
+            # A repeated resume must not release a hold that was placed after it.
             repeatable=False,
             check=_check_named,
         ),

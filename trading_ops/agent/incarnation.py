@@ -1,4 +1,4 @@
-"""Which life of a process is meant: a pid alone is used again by the next one."""
+"""Identifies one run of a process: a PID alone is reused."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ START_TIME_FIELD = 22
 
 
 def incarnation(pid: int, proc: Path = Path("/proc")) -> str:
-    """Return `<pid>:<start time>` of a living process, the same whoever asks.
+    """Return `<pid>:<start time>` of a running process; every caller gets the same.
 
     Raises:
         SetupError: there is no such process.

@@ -1,9 +1,9 @@
 """The bot's events: trades, orders, signals, risk decisions; durable in the bot, read by others.
 
-`add` never waits: a thread of the journal writes what was added, many events in one transaction.
-Readers follow with the number of the last event they have. A file that was deleted, or restored
-from a backup, has another `journal` id, so that a reader starts over instead of missing events;
-it recognizes what it has already by the events' ids.
+`add` never blocks: a thread of the journal writes the events, many in one transaction. Readers pass
+the number of the last event that they have. A file that was deleted, or restored from a backup, has
+another `journal` ID, so that a reader starts over instead of missing events; it recognizes known
+events by their IDs.
 """
 
 import contextlib
@@ -119,24 +119,24 @@ class EventJournal:
         correlation: str = "",
         data: Mapping[str, Any] | None = None,
     ) -> str:
-        """Keep an event; returns its id at once. Call from any thread.
+        """Add an event; returns its ID without waiting. Thread-safe.
 
         Args:
-            kind: what it is about.
-            summary: one line for people.
-            id: a second event with the same id is ignored. Give one, such as the venue's trade id,
-                where the bot may report the same fact again after a crash.
-            severity: how much it matters.
+            kind: of the event.
+            summary: one line of text.
+            id: a second event with the same ID is ignored. Pass one, such as the venue's trade ID,
+                if the bot may report the same fact again after a crash.
+            severity: of the event.
             at: seconds since the epoch; None: now.
-            strategy: that decided.
+            strategy: that made the decision.
             symbol: that was traded.
-            order: the client order id.
-            correlation: an id that related events and log lines share.
-            data: more, as JSON. Of trades the reports read `currency`, `profit`, `fee` and
-                `slippage`: decimal strings, in this currency.
+            order: the client order ID.
+            correlation: an ID that related events and log lines share.
+            data: further fields, as JSON. Reports read `currency`, `profit`, `fee` and `slippage` of
+                trades: decimal strings, in this currency.
 
         Raises:
-            ValueError: unknown kind or severity, an empty id, or data that is too long or no JSON.
+            ValueError: unknown kind or severity, empty ID, or data that is too long or not JSON.
         """
         key = str(uuid.uuid4()) if id is None else id
         if not 0 < len(key) <= ID_LIMIT:

@@ -20,10 +20,10 @@ from trading_ops.instrument.uss import read_uss
 DEADLINE_SECONDS = 30.0
 
 NOISE_BYTES = 64 * 1024
-"""Less than this comes and goes by itself."""
+"""Smaller changes are noise."""
 
 PYTHON_CACHES: tuple[Callable[[], object], ...] = (linecache.clearcache, re.purge)
-"""Lines of source for tracebacks, and compiled patterns: both are made anew when needed."""
+"""Source lines for tracebacks, and compiled patterns: both are created again when needed."""
 
 
 def relief_commands(
@@ -32,12 +32,12 @@ def relief_commands(
     caches: Sequence[Callable[[], object]] = (),
     read: Callable[[], int | None] = read_uss,
 ) -> dict[str, Command]:
-    """Return the command; it needs nothing of the bot's loop, so it works while that is stuck.
+    """Return the command; it does not need the bot's loop, so it works while that is stuck.
 
     Args:
-        metrics: of the bot; the new reading is recorded in them.
-        caches: each empties one of the bot's own, whichever thread calls it.
-        read: returns the bytes that belong to the process alone, or None where nobody can tell.
+        metrics: of the bot; the new value is recorded in them.
+        caches: functions that clear the bot's own caches; called from any thread.
+        read: returns the process's unique memory (USS) in bytes, or None if unknown.
     """
 
     def relieve() -> str:

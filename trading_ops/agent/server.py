@@ -1,4 +1,4 @@
-"""The agent's HTTP border: who may ask what, and in which words it is answered."""
+"""The agent's HTTP API: authentication, routes and answers."""
 
 import asyncio
 import json
@@ -50,20 +50,20 @@ class Server:
         on_refused: Callable[[], None],
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        """Take what to serve.
+        """Serve these.
 
         Args:
-            name: of the bot; fences are kept under it.
+            name: of the bot; fences are stored under it.
             exposition: of the bot's metrics.
             report: returns the answer to GET /health, without waiting.
             commands: by name.
-            attempts: carries them out.
+            attempts: runs them.
             keeper: of fences and answers.
-            disk: on which what must be stored is written.
-            events: that the bot keeps.
+            disk: writes to disk.
+            events: of the bot.
             metrics_token: may read metrics and health.
             agent_tokens: may do everything.
-            on_refused: called for a request whose token is wrong.
+            on_refused: called for a request with a wrong token.
             read_seconds: within which a body must have arrived.
         """
         self._name = name
@@ -95,7 +95,7 @@ class Server:
         return self._guarded(handler, self._metrics_token)
 
     def _guarded(self, handler: Handler, *others: str) -> Handler:
-        """Ask for one of the agent's tokens as they are now, or one of these others."""
+        """Require one of the agent's current tokens, or one of these others."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             tokens = (*others, *self._agent_tokens.accepted)

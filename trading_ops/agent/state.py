@@ -1,4 +1,4 @@
-"""The trading state: the most restrictive of the holds that people and machines have laid on."""
+"""The trading state: the most restrictive of the active holds of people and automation."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +15,7 @@ KEPT_LIFTED = 100
 """Lifted holds that are kept in the file, for the question who resumed, and why."""
 
 TOLD_LIFTED = 20
-"""Of them, those that are told with each answer to GET /health."""
+"""Of these, the ones that each answer to GET /health includes."""
 
 
 class TradingState(StrEnum):
@@ -41,7 +41,7 @@ class Hold:
     """One request that a bot be held in a state."""
 
     id: str
-    """Unique on its bot; of two that are laid on with the same id the stricter one stands."""
+    """Unique on its bot; of two with the same ID the stricter one wins."""
 
     state: TradingState
     owner: str
@@ -61,18 +61,18 @@ class Mirror(Protocol):
         """
 
     def lifted(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
-        """Keep that holds were lifted.
+        """Store that holds were released.
 
         Raises:
-            OSError: it could not be kept.
+            OSError: it could not be stored.
         """
 
 
 class Holds:
-    """The holds on one bot, in a file; a restart finds them again.
+    """The holds on one bot, in a file; they survive a restart.
 
-    `state` is a plain attribute: the order path reads it without waiting. Every method may be
-    called from any thread; `put` never waits for the disk, the others that change something do.
+    `state` is a plain attribute: the order path reads it without blocking. Every method is
+    thread-safe; `put` never waits for the disk, the other methods that change something do.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class Holds:
     ) -> None:
         """Load the holds.
 
-        A file that cannot be read halts the bot: it may have said so.
+        A file that cannot be read halts the bot: it may have contained a halt.
 
         Args:
             path: the file; its folder must exist.
-            on_change: is told the state now and at each change.
+            on_change: called with the state now and at each change.
         """
         self._path = path
         self._on_change = on_change
@@ -92,7 +92,7 @@ class Holds:
         self._memory = Lock()  # for moments: never held while something is written
         self._mirror: Mirror | None = None
         self.changes = 0
-        """How often something was laid or lifted here."""
+        """Number of holds placed or released here."""
 
         self._lifted: list[dict[str, Any]] = []
         try:
@@ -117,7 +117,7 @@ class Holds:
 
     @property
     def lifted(self) -> list[dict[str, Any]]:
-        """Return the latest lifts, oldest first: id, laid at, lifted at, by whom and why."""
+        """Return the latest releases, oldest first: ID, placed at, released at, by whom and why."""
         words = ("id", "at", "lifted_at", "lifted_by", "lifted_for")
         return [
             {word: one[word] for word in words}
@@ -126,24 +126,24 @@ class Holds:
         ]
 
     def share(self, mirror: Mirror) -> None:
-        """Tell other instances of the bot from now on what is laid and lifted here."""
+        """Share holds that are placed and released here with other instances from now on."""
         self._mirror = mirror
 
     def lay(self, hold: Hold) -> Hold:
-        """Lay a hold on; return the one that now stands under its id, the stricter of the two.
+        """Place a hold; return the active one with its ID, the stricter of the two.
 
-        It is in force before it is stored: stopping must not wait for a disk.
+        It is in force before it is stored: a halt must not wait for a disk.
 
         Raises:
-            OSError: it is in force, but could not be stored, so a restart would forget it; or
-                other instances could not be told.
+            OSError: it is in force, but could not be stored, so a restart would lose it; or it
+                could not be shared with other instances.
         """
         standing = self.put(hold)
         self.keep(standing)
         return standing
 
     def put(self, hold: Hold) -> Hold:
-        """Do the part of `lay` that never waits: the hold is in force, and `keep` stores it."""
+        """Do the part of `lay` that never blocks: the hold is in force, and `keep` stores it."""
         with self._memory:
             self.changes += 1
             earlier = next((other for other in self._holds if other.id == hold.id), None)
@@ -151,16 +151,16 @@ class Holds:
                 self._holds = (*self._holds, hold)
             else:
                 if hold.state.severity <= earlier.state.severity:
-                    hold = replace(earlier)  # a new object: a lift under way does not mean it
+                    hold = replace(earlier)  # a new object: not part of a concurrent release
                 self._holds = tuple(hold if other is earlier else other for other in self._holds)
             self._apply()
             return hold
 
     def keep(self, hold: Hold) -> None:
-        """Store a hold that was put, and tell other instances of it.
+        """Store a hold that was put, and share it with other instances.
 
         Raises:
-            OSError: it could not be stored, or other instances could not be told.
+            OSError: it could not be stored or shared.
         """
         with self._writing:
             self._store(self._holds, self._lifted)
@@ -168,12 +168,12 @@ class Holds:
                 self._mirror.laid(hold)
 
     def lift(self, *, owner: str, reason: str, ids: frozenset[str] | None) -> tuple[Hold, ...]:
-        """Lift the holds with these ids, None for all; return them.
+        """Release the holds with these IDs, None for all; return them.
 
-        It is stored before it is in force: trading on must not rest on a forgotten word.
+        The release is stored before it takes effect: a restart must not bring the holds back.
 
         Raises:
-            OSError: it could not be stored; the holds stand.
+            OSError: it could not be stored; the holds stay active.
         """
         with self._writing:
             with self._memory:
@@ -192,16 +192,16 @@ class Holds:
     def follow(
         self, standing: Sequence[Hold], lifted: Sequence[dict[str, Any]], *, seen: int
     ) -> tuple[Hold, ...]:
-        """Agree with what instances share; return what stands here and is not shared yet.
+        """Apply the shared holds; return the active ones here that are not shared yet.
 
         Args:
-            standing: the shared holds.
-            lifted: shared holds that were lifted, as in the file.
-            seen: `changes` as it was before they were read; when more has changed since, they may
-                be older than what is known here, and nothing follows from them.
+            standing: the shared active holds.
+            lifted: shared holds that were released, as in the file.
+            seen: `changes` before they were read; if it has changed since, they may be older than
+                the holds here, and are ignored.
 
         Raises:
-            OSError: what was laid by others is in force, but could not be stored.
+            OSError: holds of others are in force, but could not be stored.
         """
         with self._writing:
             with self._memory:
@@ -225,7 +225,7 @@ class Holds:
                 with self._memory:
                     if self._holds is not before:
                         return ()
-                    # Stopping must not wait for a disk, and going on must.
+                    # A halt must not wait for a disk, and a release must.
                     self._holds = (*after, *ending)
                     self._apply()
                 gone = [ends[hold.id, hold.at] for hold in ending]
@@ -235,7 +235,7 @@ class Holds:
             return tuple(unshared)
 
     def _end(self, gone: Sequence[Hold], lifted: list[dict[str, Any]]) -> None:
-        """Let go of holds whose end is stored; what was put meanwhile stands."""
+        """Remove holds whose release is stored; holds that were put in between stay."""
         with self._memory:
             self.changes += 1
             self._holds, self._lifted = _without(self._holds, gone), lifted
@@ -268,7 +268,7 @@ def _without(holds: Sequence[Hold], gone: Sequence[Hold]) -> tuple[Hold, ...]:
 
 
 def _check_told(entry: dict[str, Any]) -> None:
-    """Refuse what could not be told to others as what it is.
+    """Refuse a hold that could not be shared with others.
 
     Raises:
         ValueError: a field is missing or of another type.

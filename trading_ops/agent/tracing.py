@@ -1,8 +1,8 @@
-"""`trace_memory`: where a running bot's memory goes, asked for when a leak is suspected.
+"""`trace_memory`: where a running bot allocates memory, for a suspected leak.
 
-Tracing makes every allocation of the process dearer, so it is off but for the seconds that were
-asked for, never longer than five minutes, and is ended early when its own records grow too large:
-to copy them stops every thread. What is asked of it while somebody else traces is refused.
+Tracing makes every allocation of the process slower, so it is on only for the requested seconds,
+for at most five minutes, and ends early when its own records grow too large: copying them stops
+every thread. A request during another trace is refused.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ LIMIT_BYTES = 4 * 1024 * 1024
 """Of tracemalloc's own records; `tests.bench.watchers` measures how long their copy takes."""
 
 SETTLING_SHARE = 4
-"""A part of so many is for what comes and goes to fill up, before the first look."""
+"""One of this many parts is for short-lived allocations to level off, before the first snapshot."""
 
 ENDING_SECONDS = 30.0
 """For the two copies and their comparison."""
@@ -46,13 +46,13 @@ class _Asked:
 def tracing_commands(
     stopping: asyncio.Event, *, limit_bytes: int = LIMIT_BYTES
 ) -> dict[str, Command]:
-    """Return the command; it needs nothing of the bot's loop, so it works while that is stuck.
+    """Return the command; it does not need the bot's loop, so it works while that is stuck.
 
-    Its parameters are `seconds` to trace and `lines` of code to name.
+    Its parameters are `seconds` to trace and `lines` of code to report.
 
     Args:
-        stopping: of the agent, whose end does not wait for it.
-        limit_bytes: of the records, from which it is cut short.
+        stopping: set when the agent stops, which does not wait for a trace.
+        limit_bytes: size of the records at which the trace ends early.
     """
 
     async def trace_memory(params: Params) -> str:
@@ -88,14 +88,14 @@ def _number(params: Params, name: str, default: int, maximum: int) -> int:
 
 
 class _Patience:
-    """Waits, unless there is a reason not to."""
+    """Waits, with reasons to stop early."""
 
     def __init__(self, stopping: asyncio.Event, limit_bytes: int) -> None:
         self._stopping = stopping
         self.limit_bytes = limit_bytes
 
     async def wait(self, seconds: float) -> bool:
-        """Return True after so long; at once, with False, when the records are large enough.
+        """Return True after this time, or False as soon as the records are too large.
 
         Raises:
             CommandFailed: the agent is stopping.
@@ -113,10 +113,10 @@ class _Patience:
 
 
 async def _trace(asked: _Asked, patience: _Patience) -> str:
-    """Trace for a while; return which lines of code hold more at the end than at the begin.
+    """Trace for a while; return the lines of code that hold more memory at the end.
 
     Raises:
-        CommandFailed: somebody traces already, or the bot is stopping.
+        CommandFailed: another trace is running, or the bot is stopping.
     """
     if tracemalloc.is_tracing():
         raise CommandFailed(

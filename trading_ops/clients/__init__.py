@@ -1,5 +1,5 @@
 """The only outbound I/O: one file for each system that we call.
 
-No client follows a redirect, retries by itself, or builds an address from an alert's labels. No
-answer is `Unreachable`; a clear no is `Refused`.
+No client follows a redirect, retries on its own, or builds an address from an alert's labels. No
+answer raises `Unreachable`; a clear rejection raises `Refused`.
 """

@@ -1,4 +1,4 @@
-"""The control server inside a bot: health, commands, and its word about what it has done."""
+"""Client of the agent inside a bot: health, commands, and the outcomes of attempts."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,7 +19,7 @@ class ComponentHealth(msgspec.Struct):
 
 
 class ReportedHold(msgspec.Struct):
-    """One hold that stands at the agent."""
+    """One active hold at the agent."""
 
     id: str
     state: str
@@ -28,15 +28,15 @@ class ReportedHold(msgspec.Struct):
     owner: str
     reason: str
     at: float
-    """When it was laid there, seconds since the epoch."""
+    """When it was placed there, seconds since the epoch."""
 
 
 class ReportedLift(msgspec.Struct):
-    """One hold that somebody lifted at the agent."""
+    """One hold that was released at the agent."""
 
     id: str
     at: float
-    """When the hold was laid there, seconds since the epoch."""
+    """When the hold was placed there, seconds since the epoch."""
 
     lifted_at: float
     lifted_by: str
@@ -80,7 +80,7 @@ class EventsPage(msgspec.Struct):
 
 
 class BotHealth(msgspec.Struct):
-    """What the agent says of its bot."""
+    """The health of a bot as its agent reports it."""
 
     bot: str
     status: str
@@ -93,16 +93,16 @@ class BotHealth(msgspec.Struct):
     """When the last whole pass was done, seconds since the epoch; None: not yet."""
 
     recovered: bool | None = None
-    """Whether it has compared itself with the venue; None: it does not tell."""
+    """Whether it has reconciled with the venue; None: not reported."""
 
     holds: list[ReportedHold] | None = None
-    """What holds now; None: it does not tell."""
+    """The active holds; None: not reported."""
 
     awaiting_holds: bool = False
     """Whether it sends no order until its holds are confirmed."""
 
     lifted: list[ReportedLift] = []
-    """The latest lifts, oldest first."""
+    """The latest releases, oldest first."""
 
     events: EventsHead | None = None
     """None: it keeps none, as a Freqtrade or an older agent."""
@@ -112,7 +112,7 @@ class CommandAnswer(CommandResult):
     """The answer to one command of a bot."""
 
     lifted: list[ReportedHold] | None = None
-    """Of `resume`: what it lifted, as it was; None: the agent does not tell."""
+    """Of `resume`: the holds that it released; None: not reported."""
 
 
 class Agent(Executor):

@@ -71,7 +71,7 @@ class _Created(msgspec.Struct):
 
 @dataclass(frozen=True, kw_only=True)
 class PostedAlert:
-    """An alert of our own, for what Prometheus cannot tell."""
+    """An alert that we post ourselves, for what Prometheus cannot detect."""
 
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
@@ -100,20 +100,20 @@ class Alertmanager:
     """One Alertmanager."""
 
     def __init__(self, http: Http, *, receivers: Collection[str] = ()) -> None:
-        """Take the receivers whose alerts are ours; none: every alert is."""
+        """Use the receivers whose alerts are ours; without any, every alert is."""
         self._http = http
         self._ours = {"receiver": "|".join(map(re.escape, receivers))} if receivers else None
 
     async def alerts(self) -> dict[Fingerprint, RoutedAlert]:
         """Return every alert that it routes to our receivers, silenced and inhibited ones too.
 
-        Right after its start the list is empty or partial: absence means nothing by itself.
+        Right after its start the list is empty or partial, so absence alone proves nothing.
 
         Raises:
             Unreachable: no usable answer.
         """
         body = await self._http.get("/api/v2/alerts", params=self._ours)
-        # In a storm this takes a while; nobody else should have to wait for it.
+        # In an alert storm this takes a while; it must not block the event loop.
         return await asyncio.to_thread(_alerts, body) if len(body) > LARGE_BYTES else _alerts(body)
 
     async def post(self, alert: PostedAlert) -> None:
@@ -166,17 +166,16 @@ class Alertmanager:
         patterns: Mapping[str, str] = NO_PATTERNS,
         id: str | None = None,  # noqa: A002 - Alertmanager's own name for it
     ) -> str:
-        """Lay a silence on alerts with all these labels, or change one; return the id it now has.
+        """Create a silence for alerts with all these labels, or update one; return its current ID.
 
         Labels in `patterns` are matched by a regular expression.
 
-        An update keeps the id only when Alertmanager finds that start and matchers are the same;
-        otherwise it ends the old silence and begins a new one. An id that it does not know any
-        more becomes a new silence too.
+        An update keeps the ID only if start and matchers are unchanged; otherwise Alertmanager
+        expires the old silence and creates a new one. An unknown ID becomes a new silence too.
 
         Raises:
-            Unreachable: no answer; it may stand all the same.
-            Refused: it was not laid.
+            Unreachable: no answer; the silence may exist nevertheless.
+            Refused: it was not created.
         """
         order = {
             "matchers": [
@@ -203,7 +202,7 @@ class Alertmanager:
         path = f"/api/v2/silence/{id}"
         answer = await self._http.ask("DELETE", path)
         if answer.status == SERVER_ERROR:
-            # 0.25 says 500, not 404, of one that it does not know.
+            # 0.25 answers 500 instead of 404 for an unknown one.
             answer = await self._http.ask("GET", path)
             if answer.status == OK:
                 raise Unreachable(f"DELETE {path}: HTTP {SERVER_ERROR}")

@@ -18,7 +18,7 @@ log = logs.get(__name__)
 T = TypeVar("T")
 
 STRAGGLER_SECONDS = 1.0
-"""How much longer than the first member of a cluster the others may take to answer."""
+"""How much later than the first member of a cluster the others may answer."""
 
 
 class Alertmanagers:
@@ -28,7 +28,7 @@ class Alertmanagers:
         self._members = tuple(members)
 
     async def alerts(self) -> dict[Fingerprint, RoutedAlert]:
-        """Return what those that answer have, as one; silenced or inhibited if any says so.
+        """Return the merged alerts of all that answer; silenced or inhibited if any reports it.
 
         Raises:
             Unreachable: none answers.
@@ -41,10 +41,10 @@ class Alertmanagers:
         return union
 
     async def post(self, alert: PostedAlert) -> None:
-        """Post an alert to each: Alertmanagers tell one another of notifications, not of alerts.
+        """Post an alert to each: Alertmanagers gossip notifications and silences, not alerts.
 
         Raises:
-            ClientError: none took it.
+            ClientError: none accepted it.
         """
         await self._ask_all([one.post(alert) for one in self._members])
 
@@ -72,11 +72,11 @@ class Alertmanagers:
         patterns: Mapping[str, str] = NO_PATTERNS,
         id: str | None = None,  # noqa: A002
     ) -> str:
-        """Lay a silence at the first that answers; gossip tells the others.
+        """Create a silence at the first that answers; gossip replicates it.
 
         Raises:
             Unreachable: none answers.
-            Refused: one said no.
+            Refused: one rejected it.
         """
         silent: list[str] = []
         for one in self._members:
@@ -119,9 +119,9 @@ class Alertmanagers:
 
 
 async def _in_time(asked: Sequence[Awaitable[T]]) -> list[T | BaseException]:
-    """Return all answers; once one is there, the others get a second more.
+    """Return all answers; after the first one, the others have one more second.
 
-    A member that hangs must not hold up every pass for as long as a request may take.
+    A hanging member must not delay every pass by a whole request timeout.
     """
     tasks = [asyncio.ensure_future(one) for one in asked]
     waiting = set(tasks)

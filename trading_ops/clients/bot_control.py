@@ -1,4 +1,4 @@
-"""What can be asked of a bot, whoever stands between it and us."""
+"""What can be requested from a bot, through an agent or through Freqtrade."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -37,10 +37,10 @@ class BotControl(Protocol):
         ...
 
     async def attempt(self, attempt_id: str) -> CommandResult | None:
-        """Return what became of an attempt; None: it never arrived.
+        """Return the outcome of an attempt; None: it never arrived.
 
         Raises:
-            ClientError: nobody answered, so nothing is known.
+            ClientError: no answer, so the outcome is unknown.
         """
         ...
 

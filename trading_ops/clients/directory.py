@@ -1,4 +1,4 @@
-"""Finds the client of a registered target; addresses come from the registry and nowhere else."""
+"""Finds the client of a registered target; addresses come only from the registry."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,8 +17,8 @@ from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ActionError, ConfigError, Refused
 
 WITHIN = timedelta(seconds=2)
-"""A live agent answers in milliseconds; commands bring a deadline of their own. What is asked of a
-Freqtrade needs no exchange, and has the same."""
+"""A live agent answers in milliseconds; commands have their own deadline. Requests to a Freqtrade
+need no exchange and have the same timeout."""
 
 
 class Directory:
@@ -31,9 +31,9 @@ class Directory:
         secrets: Secrets,
         on_freqtrade_request: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        """Take the secrets, which are asked for each client: a replaced one counts at once.
+        """Use these secrets; they are read for each client, so a replaced one is used immediately.
 
-        `on_freqtrade_request` is given the name of a Freqtrade at each request to it.
+        `on_freqtrade_request` is called with the name of a Freqtrade at each request to it.
         """
         self._session = session
         self._registry = registry
@@ -42,10 +42,10 @@ class Directory:
         self._backoffs: dict[str, Backoff] = {}
 
     def bot(self, target: Target) -> BotControl:
-        """Return what commands a bot: its agent, or the client of its Freqtrade.
+        """Return the control of a bot: the client of its agent or of its Freqtrade.
 
         Raises:
-            ActionError: the target is no bot.
+            ActionError: the target is not a bot.
             Refused: its token or password cannot be read.
         """
         address = target.url

@@ -1,7 +1,7 @@
-"""How Prometheus and Alertmanager are reached: their URLs, and what their web.config.file asks for.
+"""How to reach Prometheus and Alertmanager: their URLs and credentials.
 
-By default they are where targets.yml says. `prometheus_url` and `alertmanager_url` name another
-place, such as a reverse proxy. A password file makes it HTTP Basic.
+By default they are at their addresses in targets.yml. `prometheus_url` and `alertmanager_url` set
+another URL, such as that of a reverse proxy. A password file enables HTTP Basic authentication.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Engines:
         *,
         name: str = "operator",
     ) -> None:
-        """Take the session, and the name of the process whose certificate is shown."""
+        """Use the session, and the name of the process whose client certificate is presented."""
         self._session = session
         self._settings = settings
         self._registry = registry
@@ -87,7 +87,7 @@ class Engines:
 
 
 def credentials(access: EngineAccess) -> str:
-    """Return `user:password`, and nothing where no password is asked for.
+    """Return `user:password`, or an empty string if no password is configured.
 
     Raises:
         ConfigError: the password file is missing, empty, or others can read it.

@@ -12,14 +12,14 @@ class CommandResult(msgspec.Struct):
     """The answer to one command."""
 
     outcome: str
-    """`succeeded`, `failed`, `running` while it is being carried out, or `unknown`.
+    """`succeeded`, `failed`, `running` or `unknown`.
 
-    `unknown`: it was begun by a process of the executor that has died since.
+    `unknown`: it was started by a process of the executor that has died since.
     """
 
     detail: str = ""
     before: str | None = None
-    """Of a restart: the incarnation that ran when it was begun."""
+    """Of a restart: the incarnation that ran when it started."""
 
     @property
     def succeeded(self) -> bool:
@@ -38,10 +38,10 @@ class Executor:
         self._fence_path = fence_path
 
     async def attempt(self, attempt_id: str) -> CommandResult | None:
-        """Return the kept answer of an attempt, or None when it never arrived.
+        """Return the stored answer of an attempt, or None if it never arrived.
 
         Raises:
-            Unreachable: nobody answered, so nothing is known.
+            Unreachable: no answer, so the outcome is unknown.
         """
         answer = await self._http.ask("GET", f"/attempts/{attempt_id}")
         if answer.status == 404:  # noqa: PLR2004
@@ -51,11 +51,11 @@ class Executor:
         return decode_result(answer.body)
 
     async def raise_fence(self, fence: int) -> None:
-        """Have everything with a lower token refused from now on, durably.
+        """Make the executor refuse every lower fence from now on, durably.
 
         Raises:
-            Unreachable: nobody answered; an older effect may still arrive.
-            Refused: it would not.
+            Unreachable: no answer; an older command may still arrive.
+            Refused: it rejected the request.
         """
         answer = await self._http.ask("POST", self._fence_path, json={"fence": fence})
         if answer.status >= 500:  # noqa: PLR2004
@@ -90,7 +90,7 @@ def decode_result(body: bytes) -> CommandResult:
 
 
 def decode_as(body: bytes, kind: type[R]) -> R:
-    """Read an executor's answer that tells more than others do.
+    """Decode an executor's answer that has further fields.
 
     Raises:
         Unreachable: it cannot be read, so the outcome is unknown.

@@ -1,12 +1,12 @@
 """A Freqtrade, commanded as an agent is: pause, reduce, halt, resume, reload, emergency exit.
 
-What Freqtrade answers to an order says little: orders are carried out later, and some are done and
-answered with an error. Each command is therefore confirmed by reading the state afterwards, and
-says `failed` when it cannot be.
+Freqtrade's answer to a command proves little: commands run later, and some succeed and are answered
+with an error. Each command is therefore confirmed by reading the state afterwards, and its outcome
+is `failed` if that is not possible.
 
-It keeps neither a fence nor the ids of attempts. What is ordered here can do without: each command
-asks for a state, not for a change, so a second one, a late one and one of another replica find it
-there and do nothing. What must be done at most once is not offered.
+Freqtrade stores neither a fence nor attempt IDs. These commands do not need them: each one requests
+a state, not a change, so a repeated one, a late one, and one of another replica change nothing.
+Actions that must run at most once are not offered.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from trading_ops.clients.http import Http, is_timeout
 from trading_ops.errors import Refused, Unreachable
 
 FOREVER = timedelta(days=3650)
-"""A lock must have an end; a hold has none but a person's word."""
+"""A lock must have an end; a hold ends only when an operator releases it."""
 
 STUCK_SECONDS = 60.0
 ALL = "all"
@@ -43,12 +43,12 @@ class Freqtrade:
     async def health(self) -> BotHealth:
         """Return the bot's health and our holds on it, asked directly.
 
-        A halt that is not in force any more, as after a restart, is told as `reducing`: that is
-        what its lock alone does. Whoever keeps the holds then lays it again.
+        A halt that is no longer in force, as after a restart, is reported as `reducing`: that is
+        the effect of its lock alone. The reconciler then places it again.
 
-        One request at a time: those that a frozen Freqtrade cannot answer queue in its listener,
-        and working them off at once exhausts its database pool, which ends its trading loop. After
-        a timeout only `/ping` is asked, which needs no database, and with growing pauses.
+        One request at a time: requests that a frozen Freqtrade cannot answer queue in its listener,
+        and handling them all at once exhausts its database pool, which ends its trading loop. After
+        a timeout only `/ping`, which needs no database, is requested, with increasing pauses.
 
         Raises:
             ClientError: it did not answer, or not as a Freqtrade.
@@ -85,11 +85,11 @@ class Freqtrade:
         fence: int,  # noqa: ARG002 - nor does it keep a fence
         within: timedelta,
     ) -> CommandAnswer:
-        """Carry out a command and confirm it by reading; twice does no harm.
+        """Run a command and confirm it by reading the state; idempotent.
 
         Raises:
-            Unreachable: no answer: whether it was done is unknown.
-            Refused: there is no such command, or a parameter is missing.
+            Unreachable: no answer, so the outcome is unknown.
+            Refused: unknown command, or a parameter is missing.
         """
         commands: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[CommandAnswer]]] = {
             "pause": self._pause,
@@ -112,9 +112,9 @@ class Freqtrade:
             )
 
     async def attempt(self, attempt_id: str) -> CommandResult:
-        """Return what became of a hold that was laid under this id, read from what stands.
+        """Return the outcome of placing the hold with this ID, read from the active locks.
 
-        Nothing is remembered here, so it is never said that an attempt has not arrived.
+        Nothing is stored here, so the answer is never that an attempt did not arrive.
 
         Raises:
             ClientError: it did not answer.
@@ -129,10 +129,10 @@ class Freqtrade:
         )
 
     async def raise_fence(self, fence: int) -> None:
-        """Do nothing: there is none, and what is ordered here may come late without harm."""
+        """Do nothing: there is no fence, and a late command does no harm."""
 
     async def reapply(self) -> bool:
-        """Pause it again when a halt stands and it runs, as after a restart; say whether it did.
+        """Pause it again if a halt is active and it runs, as after a restart; say whether it did.
 
         Raises:
             ClientError: it did not answer.
@@ -154,7 +154,7 @@ class Freqtrade:
         orders: list[Awaitable[object]] = [self._lock(state, hold_id, text)]
         if state == "halted":
             orders.append(self._api.pause())
-        # Both at once: each keeps entries out, whatever becomes of the other.
+        # Both at once: each one prevents entries even if the other fails.
         for ended in await asyncio.gather(*orders, return_exceptions=True):
             if isinstance(ended, BaseException):
                 raise ended
@@ -200,7 +200,7 @@ class Freqtrade:
         return _done(f"{said}; it is running", gone)
 
     async def _reload(self, _params: Mapping[str, Any]) -> CommandAnswer:
-        """Read its configuration anew; that ends a pause, so a halt is laid again at once."""
+        """Reload its configuration; that ends a pause, so a halt is applied again immediately."""
         before, state = await asyncio.gather(self._api.health(), self._api.state())
         if state == "stopped":
             raise Refused("it is stopped, and a reload could start it")
@@ -210,7 +210,7 @@ class Freqtrade:
             return await self._api.state(), (await self._api.health()).bot_startup_ts
 
         def is_loaded(now: tuple[State, float | None]) -> bool:
-            # One that its configuration stops has no new start to tell of.
+            # If its configuration stops it, there is no new start to report.
             if now[0] == "stopped":
                 return True
             return now[0] != "reload_config" and now[1] not in {None, before.bot_startup_ts}

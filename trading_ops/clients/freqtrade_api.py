@@ -1,8 +1,8 @@
-"""Freqtrade's REST API as its commander needs it: what it says of itself, and how it is ordered.
+"""Freqtrade's REST API as far as it is needed for control: state and commands.
 
-Source: https://www.freqtrade.io/en/stable/rest-api/. What is asked here asks no exchange and needs
-no turn of Freqtrade's loop, so it is answered while the loop is stuck; `/status` and `/balance` are
-not, and are left alone.
+Source: https://www.freqtrade.io/en/stable/rest-api/. These requests need neither the exchange nor
+Freqtrade's loop, so they are answered while the loop is stuck; `/status` and `/balance` need both
+and are not used here.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class FreqtradeApi:
         await self._http.get(f"{ROOT}/ping")
 
     async def state(self) -> State:
-        """Return the state that it was last told; its loop may still be on the way there."""
+        """Return the state that was last requested; its loop may not have reached it yet."""
         return (await self._get("/show_config", Config)).state
 
     async def health(self) -> Health:
@@ -115,14 +115,13 @@ class FreqtradeApi:
     async def order(
         self, method: str, path: str, json: Any = None, *, within: timedelta | None = None
     ) -> int:
-        """Give an order and return the status of its answer, which proves nothing.
+        """Send a command and return the HTTP status of the answer, which proves nothing.
 
-        An error of its own (5xx) may come although the order was carried out: what was done is
-        read afterwards.
+        A 5xx may be returned although the command succeeded: read the state afterwards.
 
         Raises:
             Unreachable: no answer.
-            Refused: it did not take the order.
+            Refused: it rejected the command.
         """
         answer = await self._http.ask(method, ROOT + path, json=json, within=within)
         if answer.status != 200 and answer.status < SERVER_ERROR:  # noqa: PLR2004
@@ -131,10 +130,10 @@ class FreqtradeApi:
         return answer.status
 
     async def pause(self) -> State:
-        """Have it enter nothing more, and return the state that says so: paused, or stopped.
+        """Make it open no new trades, and return its state: paused or stopped.
 
-        One that is stopped is left so, for a pause would start it. A pause that comes while it
-        reloads is answered and forgotten, so it is ordered again as long as it is found running.
+        A stopped one stays stopped, because a pause would start it. A pause during a reload is
+        answered and then lost, so it is repeated while the state is running.
         """
         ordered = -math.inf
         state = await self.state()
@@ -148,7 +147,7 @@ class FreqtradeApi:
         return state
 
     async def until(self, ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> T:
-        """Ask until it is so; the deadline of whoever asks ends it."""
+        """Poll until the condition is true; the deadline of the caller ends it."""
         while True:
             try:
                 found = await ask()

@@ -1,7 +1,7 @@
-"""Out of everything, in the only order that works: halt, exit, see that nothing is left, stop.
+"""Close all positions in the only order that works: halt, exit, check that none is left, stop.
 
-A Freqtrade that is stopped manages no position and refuses to close one, so stopping comes last,
-and only when nothing is open. Whatever fails, the halt stands and the positions stay managed.
+A stopped Freqtrade manages no position and refuses to close one, so stopping comes last, and only
+when nothing is open. If a step fails, the halt stays active and the positions stay managed.
 """
 
 import asyncio
@@ -18,15 +18,16 @@ EXIT_WITHIN = timedelta(seconds=10)
 """For one `/forceexit`: it cancels and submits an order for each trade before it answers."""
 
 EXIT_AGAIN_SECONDS = 10.0
-"""After so long with positions left it is asked again: one trade's failure ends the whole request.
-Freqtrade cancels what it had submitted before it submits anew, so nothing is sold twice."""
+"""With positions left after this time the exit is requested again: the failure of one trade ends
+the whole request. Freqtrade cancels its exit orders before it submits new ones, so nothing is sold
+twice."""
 
 
 class EmergencyExit:
     """One emergency exit."""
 
     def __init__(self, api: FreqtradeApi, halt: Callable[[], Awaitable[object]]) -> None:
-        """Take the API, and what lays the halt and confirms it."""
+        """Use the API, and the function that places and confirms the halt."""
         self._api = api
         self._halt = halt
         self._done: list[str] = []
@@ -34,11 +35,11 @@ class EmergencyExit:
         self._open: int | None = None
 
     async def run(self, within: timedelta) -> CommandAnswer:
-        """Carry it out; an answer that is not `succeeded` names the step that failed.
+        """Run it; an answer other than `succeeded` names the step that failed.
 
         Raises:
-            Unreachable: the halt was not answered, so nothing is known.
-            Refused: it was not begun.
+            Unreachable: the halt was not answered, so the outcome is unknown.
+            Refused: it was not started.
         """
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -90,7 +91,7 @@ class EmergencyExit:
         try:
             self._open = await self._api.open_trades()
         except Unreachable:
-            return True  # nobody knows, which is not nothing
+            return True  # unknown, which is not the same as none
         return self._open > 0
 
     async def _loop_ended_after(self, moment: float) -> None:

@@ -1,8 +1,8 @@
-"""Our holds as Freqtrade can keep them: global locks, whose reason says whose hold it is.
+"""Our holds as Freqtrade can store them: global locks whose reason contains the hold.
 
-A lock is a row of Freqtrade's database. It outlives a reload, a restart and `kill -9`, and keeps
-the strategy's entries out; a pause does neither outlive them nor is it told whose it is. So a hold
-is a lock, and a halt is a lock and a pause: the lock says that the pause is wanted.
+A lock is a row in Freqtrade's database. It survives a reload, a restart and `kill -9`, and prevents
+entries; a pause does not survive them and has no owner. So a hold is a lock, and a halt is a lock
+and a pause: the lock records that the pause is wanted.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ GLOBAL = "*"
 
 @dataclass(frozen=True, kw_only=True)
 class LockedHold:
-    """One hold that a lock stands for."""
+    """One hold that is stored as a lock."""
 
     lock_id: int
     id: str
@@ -44,7 +44,7 @@ def to_reason(state: str, hold_id: str, owner: str, reason: str) -> str:
 
 
 def from_reason(lock_id: int, text: str, at: float) -> LockedHold | None:
-    """Return the hold that a lock stands for, or None when the lock is not ours."""
+    """Return the hold that is stored as this lock, or None if the lock is not ours."""
     mark, state, quoted, owner, reason = (*text.split(" ", 4), "", "", "", "", "")[:5]
     if mark != MARK or state not in STATES or not quoted:
         return None

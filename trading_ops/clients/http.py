@@ -139,10 +139,10 @@ class Http:
         return answer.body
 
     async def messages(self, path: str, *, params: Mapping[str, str]) -> AsyncIterator[str]:
-        """Yield the texts that come over a WebSocket, until it ends.
+        """Yield the text messages of a WebSocket until it ends.
 
         Raises:
-            Unreachable: it could not be begun, or the other side has ended it.
+            Unreachable: it could not be opened, or the other side closed it.
         """
         url = self._base + path
         try:
@@ -177,7 +177,7 @@ def _is_cut(error: Exception) -> bool:
 
 
 def _why(error: Exception) -> str:
-    """Return what went wrong, without the library's words about TLS where there is none."""
+    """Return the error without the library's text about TLS if there is no TLS."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate was refused: {error.certificate_error}"
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):

@@ -121,7 +121,7 @@ class Prometheus:
         runtime = await self._runtime()
         external = await self._external_at(runtime)
         body = await self._http.get("/api/v1/alerts")
-        # In a storm this takes a good part of a second; nobody else should have to wait for it.
+        # In an alert storm this takes much of a second; it must not block the event loop.
         large = len(body) > LARGE_BYTES
         alerts = await asyncio.to_thread(self._alerts, body) if large else self._alerts(body)
         return PrometheusView(

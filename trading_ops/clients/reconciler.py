@@ -135,7 +135,7 @@ class ReconcilerApi:
         self._http = http
 
     async def status(self) -> StatusView:
-        """Return how it stands."""
+        """Return its status."""
         return _decode(await self._get("/api/v1/status"), StatusView)
 
     async def incidents(self, **filters: str) -> list[ListedIncidentView]:
@@ -146,7 +146,7 @@ class ReconcilerApi:
         return page.incidents
 
     async def story(self, key: str) -> StoryView | None:
-        """Return one incident's whole story, or None when there is no such incident."""
+        """Return one incident with its timeline, or None if it does not exist."""
         answer = await self._http.ask("GET", f"/api/v1/incidents/{_part(key)}")
         if answer.status == 404:  # noqa: PLR2004
             return None
@@ -182,7 +182,7 @@ class ReconcilerApi:
         return _decode(_checked(answer.status, answer.body), _Resumed).pause
 
     async def reset_budget(self, target: str, *, owner: str, reason: str) -> None:
-        """Let a target's attempt budgets start anew."""
+        """Reset the attempt budgets of a target."""
         path = f"/api/v1/targets/{_part(target)}/reset-budget"
         await self._order("POST", path, owner=owner, reason=reason)
 
@@ -221,13 +221,13 @@ class ReconcilerApi:
     async def execute(
         self, action: str, target: str, params: Mapping[str, str], *, owner: str, reason: str
     ) -> OrderView:
-        """Order an action by hand, through the same gates as a runbook's step."""
+        """Run a manual action, through the same gates as a runbook step."""
         path = f"/api/v1/actions/{_part(action)}"
         fields = {"target": target, "params": dict(params), "owner": owner, "reason": reason}
         return _decode(await self._order("POST", path, **fields), OrderView)
 
     async def attempt(self, key: str) -> AttemptView:
-        """Return one attempt as it stands."""
+        """Return the current state of one attempt."""
         body = await self._get(f"/api/v1/attempts/{_part(key)}")
         return _decode(body, _AttemptStory).attempt
 
@@ -326,7 +326,7 @@ class ReconcilerApi:
         """Yield every event after a number as it happens, until the connection ends.
 
         Raises:
-            Unreachable: it could not be begun, or it was ended.
+            Unreachable: it could not be opened, or it was closed.
         """
         path = "/api/v1/events/stream"
         async for text in self._http.messages(path, params={"after": str(after)}):
@@ -348,7 +348,7 @@ class ReconcilerApi:
         return _decode(body, _Messages).messages
 
     async def message(self, key: str) -> MessageView:
-        """Return one message as it stands."""
+        """Return the current state of one message."""
         body = await self._get(f"/api/v1/messages/{_part(key)}")
         return _decode(body, _MessageText).message
 

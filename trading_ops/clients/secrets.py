@@ -1,4 +1,4 @@
-"""What proves to others who we are; read again when its file changes."""
+"""Our credentials for other processes; each file is read again when it changes."""
 
 from typing import Protocol
 

@@ -20,7 +20,7 @@ class Process(msgspec.Struct):
     unit: str
     state: str
     incarnation: str | None = None
-    """Names one life; of the last one while it does not run, None before the first."""
+    """Identifies one run of the process; of a stopped one the last, None before the first."""
 
     reported: str | msgspec.UnsetType | None = msgspec.UNSET
     """What the agent in it reports as its incarnation: unset means the same, None not known."""

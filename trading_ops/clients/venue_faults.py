@@ -15,7 +15,7 @@ class _Fault(msgspec.Struct):
 
 
 class JournalEntry(msgspec.Struct):
-    """One line of the venue's journal, which nobody but the venue writes."""
+    """One line of the venue's journal, which only the venue writes."""
 
     seq: int
     time: float
@@ -31,7 +31,7 @@ class JournalEntry(msgspec.Struct):
 
     @property
     def nonce(self) -> int:
-        """The same as a number, 0 where there is none."""
+        """The same as a number, 0 if there is none."""
         return int(self.by_nonce) if self.by_nonce.isdecimal() else 0
 
 
@@ -69,22 +69,22 @@ class VenueFaults:
     async def deposit(
         self, account: str, asset: str, amount: Decimal, *, booked: bool = True
     ) -> None:
-        """Move money into an account by hand; a negative amount leaves it.
+        """Add money to an account manually; a negative amount removes it.
 
-        What is not booked changes the balance, and nothing that the venue tells explains it.
+        Without a ledger entry the balance changes and nothing in the venue's history explains it.
 
         Raises:
-            Refused: there is no such account or asset, or not so much of it.
+            Refused: unknown account or asset, or insufficient funds.
             Unreachable: it did not answer.
         """
         wanted = {"asset": asset, "amount": format(amount, "f"), "booked": booked}
         await self._by_hand(f"/accounts/{account}/deposits", wanted)
 
     async def trade(self, account: str, **order: str) -> Mapping[str, Any]:
-        """Place an order on an account by hand, with the fields of AddOrder; return it.
+        """Place an order on an account manually, with the fields of AddOrder; return it.
 
         Raises:
-            Refused: the venue does not take it.
+            Refused: the venue rejected it.
             Unreachable: it did not answer.
         """
         return await self._by_hand(f"/accounts/{account}/orders", order)
