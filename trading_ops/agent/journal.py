@@ -132,8 +132,8 @@ class EventJournal:
             symbol: that was traded.
             order: the client order ID.
             correlation: an ID that related events and log lines share.
-            data: further fields, as JSON. Reports read `currency`, `profit`, `fee` and `slippage` of
-                trades: decimal strings, in this currency.
+            data: further fields, as JSON. Reports read `currency`, `profit`, `fee` and `slippage`
+                of trades: decimal strings, in this currency.
 
         Raises:
             ValueError: unknown kind or severity, empty ID, or data that is too long or not JSON.

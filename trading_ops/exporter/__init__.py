@@ -1,5 +1,5 @@
-"""A process beside what cannot be changed: it tells what a bot cannot know of host and venue.
+"""The exporter: metrics of host, processes, venues and databases, beside bots that stay unchanged.
 
-Each collector runs in a task of its own with its own timeout, and what it found last is served
-from memory: a source that hangs or dies delays neither a scrape nor another collector.
+Each collector runs in its own task with its own timeout, and its last result is served from memory:
+a source that hangs or fails delays neither a scrape nor another collector.
 """

@@ -9,10 +9,10 @@ LARGEST_PORT = 65_535
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Take `host:port` apart; an IPv6 address stands in brackets.
+    """Split `host:port`; an IPv6 address is in brackets.
 
     Raises:
-        ValueError: it has another form.
+        ValueError: invalid format.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= LARGEST_PORT:
@@ -21,10 +21,10 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def check_listening(address: str, where: str, *, beyond_this_host: bool) -> None:
-    """Refuse an address that other machines reach, unless that is meant.
+    """Refuse an address that other machines can reach, unless that is intended.
 
     Raises:
-        ConfigError: it is one, or it is no address at all.
+        ConfigError: other machines can reach it, or it is not an address.
     """
     try:
         host, _ = host_and_port(address)
@@ -48,7 +48,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(url: str) -> bool:
-    """Say whether nobody on the way can read what is sent there."""
+    """Return whether the traffic to it stays on this machine or is encrypted."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

@@ -1,4 +1,4 @@
-"""Checks a configuration that is right by itself against this machine: files, folders, venues."""
+"""Checks a valid configuration against this machine: files, folders, venues."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from trading_ops.exporter.secret import read_secret
 
 
 def problems(config: ExporterConfig, where: str) -> Iterator[str]:
-    """Yield what the file asks for and this machine does not have, a sentence each.
+    """Yield what the file needs and this machine does not have, as one sentence each.
 
     Args:
-        config: as it was loaded, so it fits by itself.
+        config: as loaded, so it is valid in itself.
         where: the file, for the sentences.
     """
     yield from _secret(config.metrics_token_file, "metrics_token_file")

@@ -1,4 +1,4 @@
-"""Runs one source again and again and remembers what it said: its figures and how it fares."""
+"""Runs one source periodically and keeps its last metrics and its state."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ class Source(Protocol):
         ...
 
     async def read(self) -> None:
-        """Read anew; raises when it could not."""
+        """Read again; raises if that fails."""
         ...
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
@@ -67,7 +67,7 @@ class Watched:
         """What was wrong with the last reading; empty when nothing was."""
 
         self.left_out = 0
-        """Series of the last figures that were too many, or could not be told."""
+        """Series of the last result that were dropped: too many, or invalid."""
 
         self._untold = False
         self._logged, self._logged_at = "", 0.0
@@ -124,10 +124,10 @@ class Watched:
 
 
 def bounded(families: Sequence[Metric]) -> tuple[Sequence[Metric], int]:
-    """Leave out what is too much or cannot be written, so that it spoils nobody's scrape.
+    """Drop series that are too many or invalid, so that they cannot fail the scrape.
 
     Returns:
-        The families with what is left of their series, and how many series were left out.
+        The families with their remaining series, and the number of dropped series.
     """
     room, left_out = LARGEST_SERIES, 0
     copies = []
@@ -135,7 +135,7 @@ def bounded(families: Sequence[Metric]) -> tuple[Sequence[Metric], int]:
         kept = [sample for sample in islice(one.samples, room) if _fits(sample)]
         left_out += len(one.samples) - len(kept)
         room -= len(kept)
-        # A copy: a source may tell the same family again, and a scrape joins those of several.
+        # A copy: a source may return the same family again, and a scrape merges those of several.
         copy = Metric(one.name, one.documentation, one.type, one.unit)
         copy.samples = kept
         copies.append(copy)
@@ -152,7 +152,7 @@ def _is_text(value: object) -> bool:
         return False
     try:
         value.encode()
-    except UnicodeEncodeError:  # a lone surrogate, as in the name of a file that is no UTF-8
+    except UnicodeEncodeError:  # a lone surrogate, as in a file name that is not UTF-8
         return False
     return True
 

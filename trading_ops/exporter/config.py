@@ -1,7 +1,7 @@
-"""The exporter's configuration: what may stand in the file.
+"""The exporter's configuration file.
 
-The file is YAML, written by a person, or JSON, written by `trading-ops up`. Relative paths count
-from its folder. docs/exporter.md explains every key.
+The file is YAML, written by an operator, or JSON, written by `trading-ops up`. Paths are relative
+to its folder. docs/exporter.md explains every key.
 """
 
 from collections.abc import Mapping
@@ -35,11 +35,11 @@ class VenueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`host:port` of its REST interface."""
 
     symbols: tuple[Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9./_-]{1,32}$")], ...] = ()
-    """Markets whose being open is watched, at most sixteen of them."""
+    """Markets whose open state is exported, at most sixteen."""
 
 
 class CcxtEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A venue to ask through ccxt, in a child process of its own."""
+    """A venue to query through ccxt, in its own child process."""
 
     name: Name
     """The value of the label `venue`."""
@@ -52,7 +52,7 @@ class CcxtEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """An API key that can only read, and its secret. Without them only what is public is asked."""
 
     passphrase_file: Path | None = None
-    """For venues whose keys have a third part."""
+    """For venues whose API keys have a passphrase."""
 
     url: str | None = None
     """Stands in for all addresses of the venue: a proxy, or a venue of one's own."""
@@ -62,16 +62,16 @@ class CcxtEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     balance_interval_seconds: Seconds = 60.0
     timeout_seconds: Seconds = 30.0
-    """After so long without an answer the child process is killed."""
+    """Timeout after which the child process is killed."""
 
     request_interval_seconds: Annotated[float, msgspec.Meta(ge=0.001, le=60)] | None = None
     """Least seconds between two requests; None: what ccxt keeps to for the venue."""
 
     currencies: tuple[str, ...] = ()
-    """Whose balances are told; none: all that are not zero, up to a limit."""
+    """Currencies whose balances are exported; none: all nonzero ones, up to a limit."""
 
     accept_trading_key: bool = False
-    """True: use a key of which the venue says that it can trade or withdraw."""
+    """True: accept a key that can trade or withdraw according to the venue."""
 
 
 class ProcessEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +86,7 @@ class ProcessEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     unit: str | None = None
     units_file: Path | None = None
-    """A unit of `trading-ops up`, and the file in which the supervisor tells what runs."""
+    """A unit of `trading-ops up`, and the file in which the supervisor lists its processes."""
 
 
 class FreqtradeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,11 +112,11 @@ class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`host:port` on which metrics are served."""
 
     metrics_token_file: Path = Path("metrics_token")
-    """The token that whoever reads the metrics must show."""
+    """The token that a scrape must present."""
 
     venues: tuple[VenueEntry, ...] = ()
     paths: tuple[Path, ...] = ()
-    """Folders whose file systems are watched."""
+    """Folders whose file systems are exported."""
 
     freqtrades: tuple[FreqtradeEntry, ...] = ()
     ccxt: tuple[CcxtEntry, ...] = ()
@@ -128,8 +128,8 @@ class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Network interfaces that are watched; none: those that are not virtual."""
 
     listener_users: str = ""
-    """Users, beside root and our own, whose Freqtrades on this machine get their password: names or
-    ids, separated by commas; `any`: it is not checked."""
+    """Users, besides root and our own, whose Freqtrades on this machine receive their password:
+    names or IDs, comma-separated; `any` disables the check."""
 
     beyond_this_host: bool = False
     """True: `address` may be one that other machines reach, without TLS."""

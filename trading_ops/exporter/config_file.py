@@ -1,4 +1,4 @@
-"""Reads a configuration file into a struct, and says precisely what is wrong with it."""
+"""Reads a configuration file into a struct, with precise errors."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _PART = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]")
 
 
 def read_config(path: Path, kind: type[T]) -> T:
-    """Read the file: JSON when its name ends so, else YAML. Relative paths count from its folder.
+    """Read the file: JSON if its name ends with .json, else YAML. Paths are relative to its folder.
 
     Raises:
         ConfigError: names the file, the key and the fix.
@@ -71,7 +71,7 @@ def _paths_of(folder: Path) -> Callable[[type, Any], Any]:
 
 def _decode(folder: Path, kind: type, value: Any) -> Any:
     if kind is not Path:
-        raise NotImplementedError(kind)  # msgspec's way to hear that a type is unknown
+        raise NotImplementedError(kind)  # msgspec's signal for an unknown type
     if not isinstance(value, str) or not value or "\0" in value:
         raise TypeError(f"Expected a path, got {value!r}")  # msgspec adds the key
     return folder / value
@@ -93,7 +93,7 @@ def _explain(message: str, raw: Any, kind: type) -> tuple[str, str, str]:
 
 
 def _walk(place: str, raw: Any, kind: type) -> tuple[str, type]:
-    """Return the key as people read it, entries by their name, and the struct that it leads to."""
+    """Return a readable key, with entries by name, and the struct that it refers to."""
     key = ""
     for part in _PART.finditer(place):
         if part["index"] is not None:

@@ -1,1 +1,1 @@
-"""Databases: what a server or a file tells of its own health."""
+"""Databases: the health that a server or a file reports."""

@@ -1,4 +1,4 @@
-"""What the exporter's configuration says of a database."""
+"""The entries of databases in the exporter's configuration."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ class PostgresqlEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     interval_seconds: Seconds = 10.0
     timeout_seconds: Seconds = 5.0
-    """After so long without all answers the connection is given up."""
+    """Timeout for all answers, after which the connection is closed."""
 
     storage_interval_seconds: Seconds = 60.0
     """From one look at tables and indexes to the next."""
@@ -43,13 +43,13 @@ class SqliteEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     interval_seconds: Seconds = 15.0
     timeout_seconds: Seconds = 5.0
     busy_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=2)] = 0.5
-    """Locked for so long without a gap counts as locked."""
+    """Continuous lock time that counts as locked."""
 
     check_interval_seconds: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
     """From one `quick_check` to the next; 0 for never."""
 
     check_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 10.0
-    """A check that takes longer is broken off: while it reads, the WAL cannot begin anew."""
+    """A longer check is cancelled: while it reads, the WAL cannot be reset."""
 
     largest_checked_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
     """A larger file is not checked."""

@@ -13,7 +13,7 @@ class Figures:
     """Values of one source; every one has the configured name as its first label."""
 
     def __init__(self, prefix: str, name: str) -> None:
-        """Take what the metrics' names begin with, and the value of the first label."""
+        """Use this prefix of metric names, and this value of the first label."""
         self._prefix = prefix
         self._name = name
         self._values: dict[str, dict[tuple[str, ...], float]] = {}
@@ -35,6 +35,6 @@ class Figures:
 
 
 def printable(text: str) -> str:
-    """Return a label value that can be shown, of a name that others chose."""
+    """Return a valid label value for a name from outside."""
     shown = "".join(sign if sign.isprintable() else "?" for sign in text[-LONGEST_LABEL:])
     return shown.encode("utf-8", "replace").decode()

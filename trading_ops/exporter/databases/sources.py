@@ -1,4 +1,4 @@
-"""Builds the sources of PostgreSQL, whose driver is only needed by who has it."""
+"""Builds the PostgreSQL sources; the driver is imported only if one is configured."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec

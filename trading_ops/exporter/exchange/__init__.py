@@ -1,6 +1,6 @@
-"""A venue asked through ccxt: reachability, clock, and what an account holds.
+"""A venue through ccxt: reachability, clock, and the balances of an account.
 
-ccxt is large, blocks while it waits, and speaks a hundred dialects of other people's servers. So
-each venue has a child process of its own: it costs memory only where it is configured, and one
-that hangs is killed without harm to anything else. It calls what reads, and nothing else.
+ccxt is large, blocks while it waits, and talks to many different servers. So each venue has its own
+child process: it costs memory only if it is configured, and one that hangs is killed without
+affecting anything else. It only makes read requests.
 """

@@ -26,14 +26,14 @@ class Asking:
         return self._process.pid if self._process else None
 
     async def ask(self, setup: Setup, question: Question) -> Answer:
-        """Ask, and wait for as long as the caller lets it; a child that is given up is killed.
+        """Ask, and wait until the caller's timeout, at which the child is killed.
 
         Args:
-            setup: the venue; with another one than before a new child is started.
-            question: what to ask.
+            setup: the venue; a changed one starts a new child.
+            question: to ask.
 
         Raises:
-            ClientError: the child ended, or said something else than an answer.
+            ClientError: the child ended, or its answer is invalid.
         """
         try:
             process = await self._running(setup)
@@ -43,7 +43,7 @@ class Asking:
             raise
 
     async def close(self) -> None:
-        """End the child, if there is one."""
+        """Stop the child, if there is one."""
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):

@@ -38,7 +38,7 @@ CURRENCY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,31}")
 
 KEY_WORDS = re.compile(r"invalid (signature|key|api)|api-?key", re.IGNORECASE)
 
-# The first one that is among an error's classes tells its kind.
+# The first match among an error's classes is its kind.
 KINDS: Mapping[str, FailureKind] = {
     "RateLimitExceeded": FailureKind.RATE_LIMIT,
     "DDoSProtection": FailureKind.RATE_LIMIT,
@@ -143,7 +143,7 @@ class Exchange:
 
 
 def kind_of(error: Exception) -> FailureKind:
-    """Return what is wrong, by ccxt's class for it, and where it has none by the venue's words."""
+    """Return the kind of an error, by ccxt's class, or by the venue's message if it has none."""
     classes = {kind.__name__ for kind in type(error).__mro__}
     for name, kind in KINDS.items():
         if name in classes:
@@ -165,7 +165,7 @@ def exchange_class(name: str) -> Callable[[dict[str, Any]], Any]:
     sys.modules["ccxt"] = alone
     try:
         return _class_of(importlib.import_module(f"ccxt.{name}"), name)
-    except (ImportError, AttributeError):  # a release whose venues need the whole
+    except (ImportError, AttributeError):  # a ccxt release whose venues need all of it
         for loaded in [one for one in sys.modules if one.partition(".")[0] == "ccxt"]:
             del sys.modules[loaded]
         return _class_of(importlib.import_module("ccxt"), name)

@@ -33,7 +33,7 @@ class FailureKind(StrEnum):
     """The key may not do this."""
 
     NONCE = "nonce"
-    """Somebody else uses the same key, or the clock has gone back."""
+    """Another client uses the same key, or the clock stepped back."""
 
     OTHER = "other"
 
@@ -69,14 +69,14 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child says to any question; what was not asked for is None."""
+    """The child's answer to any question; fields that were not requested are None."""
 
     failure: Failure | None = None
     duration: float = 0.0
     """Seconds that the first request took."""
 
     status: str | None = None
-    """`ok`, or what the venue says is wrong."""
+    """`ok`, or the error of the venue."""
 
     venue_time: float | None = None
     """The venue's seconds since the epoch, and ours halfway between asking and hearing."""
@@ -86,7 +86,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Least seconds between two requests that ccxt keeps to."""
 
     can_do_more: bool | None = None
-    """Whether the key can trade or withdraw; None: the venue does not tell."""
+    """Whether the key can trade or withdraw; None: the venue does not report it."""
 
     balances: tuple[Balance, ...] = ()
     left_out: int = 0

@@ -1,7 +1,7 @@
-"""Reads out of a venue's answer whether a key can do more than read.
+"""Finds in a venue's answer whether a key can do more than read.
 
-Only venues that tell it are here. A word that is not known counts as more than reading: a key that
-is refused by mistake costs a line in the configuration, one that is accepted by mistake the money.
+Only venues that report permissions are here. An unknown permission counts as more than reading: a
+key that is refused by mistake costs a line of configuration, one accepted by mistake the money.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The collector of one venue: what is asked when, and what is told of it."""
+"""The collector of one venue: what is requested when, and which metrics result."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -122,7 +122,7 @@ class ExchangeSource:
             )
 
     async def _check_key(self, setup: Setup) -> None:
-        """Refuse a key that can do harm, as far as the venue tells; asked until it is known."""
+        """Refuse a key that can do harm, if the venue reports permissions; asked until known."""
         if setup != self._judged:
             self._judged, self._key_can_do_more = setup, None
         if self._key_can_do_more is None:
@@ -131,7 +131,7 @@ class ExchangeSource:
             except ClientError:
                 return  # what is wrong shows with the balances; the next time it is asked again
         if self._key_can_do_more and not self._entry.accept_trading_key:
-            self._judged = None  # it may be mended at the venue, where the key stays the same
+            self._judged = None  # it may be fixed at the venue, where the key stays the same
             raise ConfigError(
                 str(self._entry.key_file),
                 "",
@@ -146,13 +146,13 @@ class ExchangeSource:
             self._failures[FailureKind.TIMEOUT] += 1
             raise
         if answer.failure is not None:
-            # Venues may not know the question about the key, which is no fault of anybody.
+            # Venues may not support the request about the key, which is not an error.
             self._failures[answer.failure.kind] += question is not Question.KEY
             raise ClientError(f"{question}: {answer.failure.reason}")
         return answer
 
     def _setup(self) -> Setup:
-        """Read the secrets anew: a key that is changed in its file is used at once."""
+        """Read the secrets again: a changed key is used immediately."""
         entry = self._entry
         files: Mapping[str, Path | None] = {
             "key": entry.key_file,
@@ -179,10 +179,10 @@ class ExchangeSource:
 
 
 def _skew_of(answer: Answer) -> float | None:
-    """Return the seconds by which the venue's clock is ahead, if it told its time."""
+    """Return the seconds by which the venue's clock is ahead, if it reported its time."""
     told = answer.venue_time
     if told is None:
         return None
-    if told.is_integer():  # a venue that tells whole seconds
+    if told.is_integer():  # a venue that reports whole seconds
         return skew(told, answer.our_time)
     return told - answer.our_time

@@ -1,7 +1,7 @@
-"""What goes on in the server now: connections, transactions, locks, and what holds vacuum back.
+"""Current activity of the server: connections, transactions, locks, and what delays vacuum.
 
-Ages are told by the server's own clock. None of these queries touches a table of the user's, so
-none waits for a lock on one.
+Ages use the server's own clock. No query here touches a user table, so none waits for a lock on
+one.
 """
 
 from trading_ops.exporter.databases.postgresql.reading import Reading

@@ -1,10 +1,10 @@
-"""How much larger an index is than it need be, by two measures that need no lock and no extension.
+"""Index bloat, by two measures that need no lock and no extension.
 
-Against an estimate: what a B-tree of so many rows of such a width takes. It tells at once, and is
-too mild where keys repeat: PostgreSQL 13 and later store a repeated key once.
+By an estimate: the size of a B-tree with this number of rows and this width. It works immediately,
+but underestimates bloat if keys repeat: PostgreSQL 13 and later store a repeated key once.
 
-Against itself: bytes for each row, compared with the fewest that were seen since the exporter
-started or the index was rebuilt (the rule of pg_index_watch). It holds for every kind of index.
+By growth: bytes per row, compared with the minimum since the exporter started or the index was
+rebuilt (the rule of pg_index_watch). It works for every kind of index.
 """
 
 import math
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 PAGE_HEADER, SPECIAL, META_PAGES = 24, 16, 1
 ITEM_POINTER, TUPLE_HEADER, ALIGNMENT = 4, 8, 8
 FEWEST_ROWS = 1000
-"""Bytes for each row of fewer than this are no base to compare with."""
+"""Indexes with fewer rows are not a baseline."""
 
 
 class Growth:
@@ -29,11 +29,11 @@ class Growth:
     def ratios(
         self, seen: dict[tuple[int, int], tuple[float, float]]
     ) -> dict[tuple[int, int], float]:
-        """Return by how much each index grew against its best.
+        """Return the growth of each index relative to its minimum.
 
         Args:
-            seen: bytes and rows, by what changes when the index is built anew. Others are
-                forgotten.
+            seen: bytes and rows, by a key that changes when the index is rebuilt. Others are
+                dropped.
         """
         known, self._fewest = self._fewest, {}
         found = {}

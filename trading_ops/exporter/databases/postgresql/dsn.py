@@ -15,11 +15,11 @@ EXAMPLE = "host=127.0.0.1 port=5432 dbname=bot user=ops_exporter password=…"
 
 
 def read_dsn(path: Path) -> dict[str, str]:
-    """Return the parameters in a file; it is read anew for each connection.
+    """Return the connection parameters in a file; it is read again for each connection.
 
     Raises:
-        ClientError: it cannot be read, or is no connection string to one host. What libpq says of
-            a bad one may quote the password, so it is not repeated.
+        ClientError: it cannot be read, or is not a connection string to one host. The message of
+            libpq is not repeated, because it may quote the password.
     """
     try:
         text = path.read_text(encoding="utf-8").strip()
@@ -39,17 +39,17 @@ def read_dsn(path: Path) -> dict[str, str]:
 
 
 class Resolver:
-    """Looks a host's name up in a thread of its own: a dead name server hangs the look-up."""
+    """Resolves a host name in its own thread: a dead name server blocks the lookup."""
 
     def __init__(self, name: str) -> None:
-        """Take the name by which its errors tell whose it is."""
+        """Use this name in error messages."""
         self._thread = OneAtATime[str](name)
 
     async def resolve(self, dsn: dict[str, str]) -> dict[str, str]:
         """Return the parameters with the host's address.
 
         Raises:
-            ClientError: nobody knows the name.
+            ClientError: the name cannot be resolved.
         """
         host = dsn.get("host", "")
         if "hostaddr" in dsn or not host or host.startswith(("/", "@")) or _is_address(host):

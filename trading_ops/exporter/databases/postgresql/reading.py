@@ -12,13 +12,13 @@ LABEL = "label_"
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Every column of a row is a metric of its name; those that begin with `label_` are labels.
+    """Every column of a row is a metric of that name; columns that begin with `label_` are labels.
 
-    A column that is NULL has no figure: the server does not know it.
+    NULL columns are not exported: the server does not know the value.
     """
 
     name: str
-    """The value of the label `reading` where it is told that the figures are absent."""
+    """The value of the label `reading` of the metric for missing readings."""
 
     query: str
     privileged: bool = False

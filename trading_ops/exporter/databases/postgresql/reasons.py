@@ -1,11 +1,11 @@
-"""Why there is no figure: in a few words that are the same for everybody."""
+"""Reasons for missing metrics: a fixed set of label values."""
 
 import psycopg
 
 from trading_ops.errors import TradingOpsError
 
 CONNECTION = "connection"
-"""The `reading` under which it is told that there is no connection."""
+"""The `reading` label of a missing connection."""
 
 PRIVILEGE, VERSION, TIMEOUT, LOCK, OTHER = "privilege", "version", "timeout", "lock", "error"
 SILENT, UNREACHABLE, SLOTS, LOGIN, NOT_READY, CONFIG = (
@@ -44,7 +44,7 @@ _SAID = {
     "in recovery mode": NOT_READY,
     "not yet accepting connections": NOT_READY,
 }
-"""What a server says when it lets nobody in; libpq keeps the code of such an error to itself."""
+"""Messages of a server that refuses connections; libpq does not report the code of such errors."""
 
 FIXES = {
     PRIVILEGE: "GRANT pg_read_all_stats TO the role of the exporter",
@@ -54,7 +54,7 @@ FIXES = {
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the word for an error of a query, or of a connection that there is not."""
+    """Return the reason for the error of a query or of a connection attempt."""
     if isinstance(error, psycopg.Error):
         if error.sqlstate:
             return _STATES.get(error.sqlstate, OTHER)

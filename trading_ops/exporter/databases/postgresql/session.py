@@ -26,7 +26,7 @@ SETTINGS = {
     "jit": "off",
 }
 
-# Qualified: until this is carried out, names mean what the database's owner says they mean.
+# Qualified: until this has run, names resolve by the search path of the database's owner.
 PREPARE = """
 SELECT pg_catalog.set_config(name, value, false)
 FROM pg_catalog.json_each_text(%s::pg_catalog.json) AS s (name, value)
@@ -34,15 +34,15 @@ FROM pg_catalog.json_each_text(%s::pg_catalog.json) AS s (name, value)
 
 
 class Session:
-    """Connects when it is needed, and keeps the connection: with all slots used there is no new."""
+    """Connects when needed, and keeps the connection: with all slots in use there is no new one."""
 
     def __init__(self, entry: PostgresqlEntry, *, statement_seconds: float, title: str) -> None:
-        """Take whom to connect to.
+        """Use this database; nothing is connected yet.
 
         Args:
             entry: the database.
-            statement_seconds: after so long the server breaks off a statement.
-            title: what the connection is for, as people see it in `pg_stat_activity`.
+            statement_seconds: statement timeout of the server.
+            title: application name in `pg_stat_activity`.
         """
         self._dsn_file = entry.dsn_file
         self._settings = SETTINGS | {"statement_timeout": f"{round(statement_seconds * 1000)}ms"}
@@ -56,8 +56,8 @@ class Session:
         """Return the server's version, such as 150020; connects when there is no connection.
 
         Raises:
-            ClientError: the file of the connection string is of no use.
-            psycopg.Error: the server cannot be reached, or does not let us in.
+            ClientError: the file of the connection string is invalid.
+            psycopg.Error: the server is unreachable, or refuses the login.
         """
         self.is_new = not self.is_open
         return (await self._connected()).info.server_version
@@ -76,11 +76,11 @@ class Session:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection still stands."""
+        """Whether the connection is still open."""
         return self._connection is not None and not self._connection.closed
 
     def close(self) -> None:
-        """End it at once, without a word to a server that may not listen."""
+        """Close it without a message to a server that may be frozen."""
         if self._connection is not None:
             self._connection.pgconn.finish()
         self._connection = None
@@ -99,10 +99,10 @@ class Session:
 
 
 class _Connection(psycopg.AsyncConnection[Row]):
-    """A connection that a cancelled wait ends at once.
+    """A connection that closes immediately when its wait is cancelled.
 
-    The driver's own asks the server to cancel the statement, and waits ten seconds for a server
-    that is frozen. The server breaks the statement off by itself: it has a limit.
+    The driver's own class asks the server to cancel the statement, and waits ten seconds for a
+    frozen server. The server ends the statement anyway: it has a timeout.
     """
 
     def __init__(self, *args: Any, **named: Any) -> None:

@@ -1,7 +1,7 @@
-"""PostgreSQL as two sources: what changes by the second, and what is stored.
+"""PostgreSQL as two sources: activity, which changes each second, and storage.
 
-Each has a connection of its own, so that a slow look at many tables never hides how the server
-fares. A reading that fails costs its own figures only, and why is told as a figure too.
+Each has its own connection, so that a slow query over many tables never hides the state of the
+server. A failed reading loses only its own metrics, and the reason is exported as a metric.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS all_stats
 
 
 class Readings:
-    """Carries out readings on one connection, and keeps what they said."""
+    """Runs readings on one connection, and keeps their results."""
 
     def __init__(
         self, entry: PostgresqlEntry, readings: Sequence[Reading], session: Session
@@ -44,10 +44,10 @@ class Readings:
         self.version = 0
 
     async def read(self) -> None:
-        """Carry out every reading that the server can answer.
+        """Run every reading that the server supports.
 
         Raises:
-            ClientError: there is no connection, or it broke.
+            ClientError: there is no connection, or it was lost.
         """
         absent: dict[str, str] = {}
         figures = Figures(PREFIX, self._entry.name)
@@ -65,7 +65,7 @@ class Readings:
             reason = reasons.reason_of(error)
             self.absent = {reasons.CONNECTION: reason}
             raise ClientError(printable(str(error)) or type(error).__name__) from error
-        except BaseException:  # cancelled: nobody answered in time
+        except BaseException:  # cancelled: no answer in time
             self.session.close()
             self.absent = {reasons.CONNECTION: reasons.SILENT}
             raise
@@ -73,13 +73,13 @@ class Readings:
         self.figures, self.absent, self.version = figures, absent, version
 
     async def _greet(self) -> tuple[int, bool]:
-        """Return the server's version, and whether it shows us what others do."""
+        """Return the server's version, and whether it shows us the activity of other users."""
         try:
             return await self._introduce()
         except psycopg.OperationalError:
             if self.session.is_new:
                 raise
-            # Since the last reading the server has started anew, or somebody ended us.
+            # Since the last reading the server has restarted, or our connection was terminated.
             self.session.close()
             return await self._introduce()
 
@@ -126,10 +126,10 @@ class Postgresql:
         self._duration = 0.0
 
     async def read(self) -> None:
-        """Read everything anew.
+        """Read everything again.
 
         Raises:
-            ClientError: the server cannot be reached, or does not let us in.
+            ClientError: the server is unreachable, or refuses the login.
         """
         began = clock.monotonic()
         try:
@@ -167,10 +167,10 @@ class PostgresqlStorage:
         self.readings = Readings(entry, storage(entry), session)
 
     async def read(self) -> None:
-        """Read everything anew.
+        """Read everything again.
 
         Raises:
-            ClientError: the server cannot be reached, or does not let us in.
+            ClientError: the server is unreachable, or refuses the login.
         """
         try:
             await self.readings.read()

@@ -1,7 +1,7 @@
-"""Tables and indexes: what is dead in them, what is broken, and what is larger than it need be.
+"""Tables and indexes: dead rows, invalid indexes, and bloat.
 
-Sizes of tables and indexes are those that the last VACUUM or ANALYZE wrote down. The functions
-that measure them anew take a lock on each, and would wait behind an ALTER TABLE.
+Sizes of tables and indexes are those of the last VACUUM or ANALYZE. The functions that measure them
+lock each one, and would wait behind an ALTER TABLE.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from trading_ops.exporter.databases.postgresql.bloat import Growth, with_ratios
 from trading_ops.exporter.databases.postgresql.reading import Reading
 
 SMALLEST_BYTES = 1024 * 1024
-"""An index below this has no figures of its own: its size says little of its state."""
+"""Smaller indexes are not exported: their size says little about bloat."""
 
 NAMED_INVALID = 20
 

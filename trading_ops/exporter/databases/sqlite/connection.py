@@ -1,14 +1,14 @@
-"""Opens a SQLite file so that reading it changes nothing, neither in it nor beside it.
+"""Opens a SQLite file so that reading changes nothing in it or beside it.
 
-Debian 12's SQLite is among the versions whose WAL two connections can spoil that write or
-checkpoint at once. A plain read-only connection writes, too: into the -shm file, and in WAL mode
-it leaves a -wal and a -shm file behind that belong to the exporter's user, so that the bot may not
-write any more. Hence, in WAL mode:
+Debian 12's SQLite is one of the versions whose WAL can be corrupted by two connections that write
+or checkpoint at the same time. A plain read-only connection writes too: into the -shm file, and in
+WAL mode it leaves a -wal and a -shm file behind that belong to the exporter's user, so that the bot
+can no longer write. Hence, in WAL mode:
 
 - With a -wal file: the -shm file is opened read-only as well (`readonly_shm`). Such a connection
   cannot checkpoint, nor recover, nor reset the WAL.
-- Without one nobody has the database open, and the file alone is the database: it is read as one
-  that nobody changes (`immutable`), and the reading is thrown away if somebody did.
+- Without one no process has the database open, and the file alone is the database: it is read as
+  `immutable`, and the result is discarded if the file changed in between.
 """
 
 import contextlib
@@ -34,18 +34,17 @@ STEPS_BETWEEN_LOOKS = 10_000
 def reading(
     path: Path, files: Files, *, wal: bool, busy_seconds: float, within: float
 ) -> Iterator[sqlite3.Connection]:
-    """Give a connection with an open read transaction, which sees one moment.
+    """Yield a connection with an open read transaction: one consistent snapshot.
 
     Args:
         path: the file.
-        files: as they are.
+        files: the current files.
         wal: whether the header says WAL mode.
-        busy_seconds: so long a lock is waited for.
-        within: after so many seconds whatever is carried out is broken off.
+        busy_seconds: timeout for a lock.
+        within: timeout in seconds for each statement.
 
     Raises:
-        SqliteFailure: it cannot be opened or read, or was changed by somebody who could not know
-            that it is read.
+        SqliteFailure: it cannot be opened or read, or another process changed it during the read.
     """
     mode = _mode(files, wal=wal)
     end = time.monotonic() + within

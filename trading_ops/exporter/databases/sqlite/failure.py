@@ -46,7 +46,7 @@ class SqliteFailure(ClientError):
     """A file could not be read."""
 
     def __init__(self, reason: str, said: str) -> None:
-        """Take the word for why, and a sentence."""
+        """Use this reason and sentence."""
         self.reason = reason
         super().__init__(said)
 

@@ -53,7 +53,7 @@ def check(entry: SqliteEntry) -> list[str]:
         SqliteFailure: the file cannot be read, or the check took too long.
     """
     files, wal = look(entry.path), uses_wal(entry.path)
-    # With a rollback journal nobody can write meanwhile.
+    # With a rollback journal no process can write meanwhile.
     within = entry.check_seconds if wal else min(1.0, entry.check_seconds)
     try:
         with reading(
@@ -74,7 +74,7 @@ def _values(connection: sqlite3.Connection, path: Path) -> dict[str, float]:
     page_size = int(_one(connection, "PRAGMA page_size"))
     files = look(path)
     if not files.wal_size and files.size < pages * page_size:
-        # Pages that were cut off are missed only when somebody needs them.
+        # Truncated pages are noticed only when they are read.
         raise SqliteFailure(CORRUPT, f"{path} has {files.size} bytes, and should have more")
     return {"pages": pages, "free_ratio": free / pages if pages else 0.0, "tables": tables}
 

@@ -1,4 +1,4 @@
-"""What the files of a SQLite database tell without the library: sizes, times, the journal mode."""
+"""Facts about the files of a SQLite database without the library: sizes, times, journal mode."""
 
 import os
 import stat
@@ -25,7 +25,7 @@ class Files:
     size: int
     modified: float
     wal_size: int | None
-    """None when there is no write-ahead log: then nobody has the database open in WAL mode."""
+    """None without a write-ahead log: then no process has the database open in WAL mode."""
 
     has_shared_memory: bool
     identity: tuple[int, int, int, int]
@@ -33,17 +33,17 @@ class Files:
 
 
 def look(path: Path) -> Files:
-    """Return what the files are like.
+    """Return the state of the files.
 
     Raises:
-        SqliteFailure: there is no such file, or it is none that can be read.
+        SqliteFailure: the file is missing or cannot be read.
     """
     try:
         main = path.stat()
     except OSError as error:
         raise of_system(error) from error
     if not stat.S_ISREG(main.st_mode):
-        # To open a pipe waits for whoever writes to it.
+        # Opening a pipe would wait for its writer.
         raise SqliteFailure(NOT_A_FILE, f"{path} is not a regular file")
     wal = _beside(path, "-wal")
     return Files(
@@ -58,11 +58,11 @@ def look(path: Path) -> Files:
 def uses_wal(path: Path) -> bool:
     """Return whether the header says WAL mode.
 
-    To close a file gives up every lock that this process has on it: no connection of ours may be
+    Closing a file releases every lock that this process has on it: no connection of ours may be
     open to it.
 
     Raises:
-        SqliteFailure: it cannot be read, or is no database.
+        SqliteFailure: it cannot be read, or is not a database.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

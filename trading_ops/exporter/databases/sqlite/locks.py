@@ -1,4 +1,4 @@
-"""Whether somebody holds the lock for writing: asked of the kernel, without taking it."""
+"""Whether a process holds the write lock: queried from the kernel, without taking the lock."""
 
 import fcntl
 import os
@@ -12,19 +12,19 @@ from trading_ops.exporter.databases.sqlite.failure import of_system
 _FLOCK = struct.Struct("@hhqqi4x")
 
 RESERVED_BYTE = 0x4000_0001
-"""Of the database's file: whoever writes in a mode with a rollback journal has it."""
+"""In the database file: the writer has it in rollback journal mode."""
 
 WAL_WRITE_BYTE = 120
-"""Of the -shm file: whoever writes in WAL mode has it."""
+"""In the -shm file: the writer has it in WAL mode."""
 
 SAMPLE_SECONDS = 0.02
 
 
 def held_throughout(path: Path, *, wal: bool, seconds: float) -> bool:
-    """Return whether the lock was held each time that we looked, for so long.
+    """Return whether the lock was held at every check within this time.
 
-    Mostly the first look finds it free, and that is all. As it is with `files.uses_wal`, no
-    connection of ours may be open to the database.
+    Usually the first check finds it free. As for `files.uses_wal`, no connection of ours may be
+    open to the database.
 
     Raises:
         SqliteFailure: the file cannot be opened.

@@ -48,7 +48,7 @@ class Sqlite:
         self._check: dict[str, float] = {}
 
     async def read(self) -> None:
-        """Read anew, and check when it is time.
+        """Read again, and run the check when it is due.
 
         Raises:
             SqliteFailure: the file cannot be read, or an earlier reading still hangs: there is
