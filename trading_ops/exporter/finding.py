@@ -13,8 +13,8 @@ SEARCH_INTERVAL_SECONDS = 15.0
 """A search reads the command line of every process of the host; it is done only while needed."""
 
 WRITTEN_AFTER_SECONDS = 60.0
-"""A pid file is written by the process or just before it; a life that began later than this after
-it is somebody else's, who was given the number of the dead one."""
+"""A PID file is written by the process or just before it starts; a process that started later than
+this after it is another one that reused the PID."""
 
 LARGEST_FILE = 64 * 1024
 START_TIME_FIELD = 22
@@ -22,7 +22,7 @@ START_TIME_FIELD = 22
 
 
 class Finder:
-    """Finds one process again and again; cheap while it lives."""
+    """Finds one process repeatedly; cheap while it runs."""
 
     def __init__(
         self, entry: ProcessEntry, *, search_interval_seconds: float = SEARCH_INTERVAL_SECONDS
@@ -34,7 +34,7 @@ class Finder:
         self._search_due = 0.0
 
     def find(self) -> psutil.Process | None:
-        """Return the process, the same object for the same life; None when there is none."""
+        """Return the process, the same object during one run; None if it is not running."""
         entry = self._entry
         if entry.unit is not None:
             return self._by_unit(entry.unit, entry.units_file or Path())
@@ -62,7 +62,7 @@ class Finder:
             return None
         self._search_due = clock.monotonic() + self._search_interval
         lives = [one for one in psutil.process_iter() if _command(one) == wanted]
-        # Of several the one that began first: what it forked may show the same line.
+        # Of several, the oldest one: its forks may have the same command line.
         self._found = min(lives, key=lambda one: (one.create_time(), one.pid), default=None)
         return self._found
 
@@ -96,7 +96,7 @@ def _command(process: psutil.Process) -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when the process began, in clock ticks after boot."""
+    """Return the start time of the process, in clock ticks after boot."""
     stat = _beginning(Path(f"/proc/{pid}/stat"))
     # The second field is the name in brackets, and may itself hold spaces and brackets.
     return stat.rpartition(")")[2].split()[START_TIME_FIELD - 3]

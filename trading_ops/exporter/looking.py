@@ -20,7 +20,7 @@ class Incomplete(TradingOpsError):
 
 
 class Looking:
-    """A source that reads in a thread: one that hangs holds this thread and nothing else."""
+    """A source that reads in a thread: one that hangs blocks only this thread."""
 
     def __init__(
         self, name: str, look: Look, *, interval_seconds: float, timeout_seconds: float
@@ -34,10 +34,10 @@ class Looking:
         self._thread = OneAtATime[tuple[Metric, ...]](name)
 
     async def read(self) -> None:
-        """Read everything anew.
+        """Read everything again.
 
         Raises:
-            Incomplete: some of it could not be read; the rest is told.
+            Incomplete: some of it could not be read; the rest is exported.
             TradingOpsError: an earlier reading still hangs; there is never more than one thread.
         """
         try:

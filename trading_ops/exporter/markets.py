@@ -1,6 +1,6 @@
-"""Which markets of a venue are open, as it says itself: a closed one is silent for a good reason.
+"""Which markets of a venue are open, as it reports itself: a closed one is expected to be silent.
 
-It reads Kraken's public dialect, in which each pair has a status of its own.
+It reads Kraken's public API, in which each pair has a status.
 """
 
 import json
@@ -15,7 +15,7 @@ from trading_ops.exporter.config import VenueEntry
 from trading_ops.exporter.families import family
 
 CLOSED = frozenset({"cancel_only", "delisted", "maintenance", "work_in_progress"})
-"""Nobody can open an order then. A word that is not known closes nothing: it would mute alerts."""
+"""No order can be opened then. An unknown status counts as open: closed would mute alerts."""
 
 
 class Markets:
@@ -45,7 +45,7 @@ class Markets:
         self._open = found
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
-        """Return what was said; nothing when the last question was not answered."""
+        """Return the last answer; nothing if the last request failed."""
         yield family("trading_venue_market_open", self._open if fresh else {})
 
     async def _is_open(self, symbol: str) -> bool:

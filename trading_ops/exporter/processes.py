@@ -20,7 +20,7 @@ Figures = dict[str, dict[tuple[str, ...], float]]
 
 
 def processes_source(entries: Sequence[ProcessEntry]) -> Looking:
-    """Return the collector `processes`. A process that is not there is down, not a failure."""
+    """Return the collector `processes`. A missing process is down, which is not a failure."""
     subjects = [_Subject(entry) for entry in entries]
 
     def look() -> Iterable[Metric]:
@@ -33,7 +33,7 @@ def processes_source(entries: Sequence[ProcessEntry]) -> Looking:
 
 
 class _Subject:
-    """One process, through all its lives."""
+    """One process across restarts."""
 
     def __init__(self, entry: ProcessEntry) -> None:
         self._label = (entry.name,)
@@ -43,7 +43,7 @@ class _Subject:
         self._unique_of: psutil.Process | None = None
 
     def look(self, figures: Figures) -> None:
-        """Add what can be read: of other users' processes less is told than of one's own."""
+        """Add what can be read: less is readable for processes of other users."""
         process = self._finder.find()
         with suppress(psutil.NoSuchProcess):
             if process is not None and process.status() != psutil.STATUS_ZOMBIE:

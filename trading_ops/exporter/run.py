@@ -1,4 +1,4 @@
-"""The two ways to run the exporter: serve until told to end, or read once."""
+"""The two ways to run the exporter: serve until stopped, or read once."""
 
 import asyncio
 import signal
@@ -56,11 +56,11 @@ async def read_once(config: ExporterConfig, names: Sequence[str] = ()) -> Read:
 
     Args:
         config: the configuration.
-        names: of collectors as `trading_exporter_collector_up` has them; `venue` stands for all
-            that begin with `venue:`.
+        names: of collectors as in `trading_exporter_collector_up`; `venue` means all that begin
+            with `venue:`.
 
     Raises:
-        ConfigError: there is no collector of one of the names.
+        ConfigError: unknown collector.
     """
     async with opened(config) as sources:
         chosen = _chosen(sources, names)

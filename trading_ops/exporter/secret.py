@@ -10,7 +10,7 @@ LARGEST_SECRET = 16 * 1024
 
 
 def read_secret(path: Path, key: str, *, private: bool = False) -> str:
-    """Return the first line of a file that holds one secret.
+    """Return the first line of a file with one secret.
 
     Args:
         path: the file.
@@ -18,7 +18,8 @@ def read_secret(path: Path, key: str, *, private: bool = False) -> str:
         private: refuse a file that others can read.
 
     Raises:
-        ConfigError: it cannot be read, is empty, or others can read it. Its content is not told.
+        ConfigError: it cannot be read, is empty, or others can read it. The message never contains
+            its content.
     """
     fix = f"write the secret into it, as one line, and `chmod 600 {path}`"
     try:

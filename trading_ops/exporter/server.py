@@ -1,4 +1,4 @@
-"""Serves the exporter's metrics, and those of each Freqtrade, to whoever has the token."""
+"""Serves the exporter's metrics, and those of each Freqtrade, to clients with the token."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ _log = logs.get(__name__)
 READY = "/-/ready"
 
 FIRST_LOOK_SECONDS = 3.0
-"""So long the start waits for first figures; a source that hangs must not keep the others back."""
+"""Maximum wait for first results at startup; a hanging source must not delay the others."""
 
 
 ENDING_SECONDS = 3.0
@@ -38,8 +38,8 @@ async def serving(config: ExporterConfig) -> AsyncIterator[None]:
     """Collect and serve while the block runs.
 
     Raises:
-        ConfigError: the token cannot be read, or there is none in its file.
-        OSError: the address is taken.
+        ConfigError: the token cannot be read, or its file is empty.
+        OSError: the address is in use.
     """
     token = read_secret(config.metrics_token_file, "metrics_token_file")
     async with opened(config) as sources:
@@ -136,7 +136,7 @@ class _Scrapes:
             return _refusal(404, "there is no Freqtrade of this name in the configuration")
         bot, exposition = self._bots[name]
         if not bot.is_alive:
-            # Prometheus' `up` is 0 then, as it is for one of our own bots that is dead.
+            # Prometheus' `up` is 0 then, as for one of our own bots that is down.
             return _refusal(503, "this Freqtrade does not answer")
         return exposition
 

@@ -22,7 +22,7 @@ from trading_ops.listener import KnownListeners, trusted_users
 
 @dataclass
 class Sources:
-    """All collectors, and the bots whose metrics are served each under its own name."""
+    """All collectors, and the bots whose metrics are served separately by name."""
 
     watched: list[Watched] = field(default_factory=list)
     bots: dict[str, FreqtradeBot] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Sources:
 
 @contextlib.asynccontextmanager
 async def opened(config: ExporterConfig) -> AsyncIterator[Sources]:
-    """Build the sources; nothing is read yet. Sessions and the like end with the block."""
+    """Build the sources; nothing is read yet. Sessions are closed with the block."""
     async with contextlib.AsyncExitStack() as stack:
         sources = Sources()
         sources.watched += map(Watched, host_sources(config))
@@ -65,7 +65,7 @@ async def _freqtrades(
     config: ExporterConfig, sources: Sources, stack: contextlib.AsyncExitStack
 ) -> None:
     for entry in config.freqtrades:
-        # A session each: the connections of one that hangs are taken from nobody else.
+        # One session each: a hanging one cannot use up the connections of others.
         connector = KnownListeners(trusted_users(config.listener_users), force_close=True)
         session = await stack.enter_async_context(_session(connector))
         bot = FreqtradeBot(entry, session)

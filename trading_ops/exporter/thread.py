@@ -1,4 +1,4 @@
-"""Work that can hang, such as a look at a dead network disk, done where nobody waits for it."""
+"""Work that can hang, such as reading a dead network disk, in a thread of its own."""
 
 import asyncio
 import threading
@@ -15,15 +15,15 @@ class OneAtATime(Generic[T]):
     """Does one kind of work in a thread, and never has more than one such thread."""
 
     def __init__(self, name: str) -> None:
-        """Take the name by which errors and the thread tell what it is."""
+        """Use this name for errors and for the thread."""
         self._name = name
         self._working: Future[T] | None = None
 
     async def do(self, work: Callable[[], T]) -> T:
-        """Do the work and return what it returns; raises what it raises.
+        """Run the work and return its result; its exceptions are passed on.
 
         Raises:
-            TradingOpsError: the work before it has not ended; this one was not begun.
+            TradingOpsError: the previous work has not ended; this one was not started.
         """
         if self._working is not None and not self._working.done():
             raise TradingOpsError(f"an earlier reading of {self._name} has not ended")

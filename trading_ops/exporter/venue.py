@@ -1,7 +1,7 @@
 """A venue as seen from this host, by a client that shares nothing with the bot.
 
-Each probe is a new connection without cookies, so what it says is whether a new client would be
-served. One failed probe makes the venue down: the rules that act on it look at several.
+Each probe is a new connection without cookies, so it shows whether a new client would be served.
+One failed probe makes the venue down: the rules use several.
 """
 
 import json
@@ -38,7 +38,7 @@ class Venue:
         self._last_success = 0.0
         self._skew: float | None = None
         self._status: str | None = None
-        """What the venue said of itself the last time; None when it did not."""
+        """The last reported status of the venue; None if it reported none."""
 
         self._clock_due = 0.0
 
@@ -46,7 +46,7 @@ class Venue:
         """Probe once.
 
         Raises:
-            ClientError: the venue answered something else than “online”.
+            ClientError: the venue's status is not “online”.
         """
         began = clock.monotonic()
         self._status = None
@@ -87,7 +87,7 @@ class Venue:
 
 
 def status_family(label: tuple[str, ...], status: str | None) -> Metric:
-    """Return which of the known words the venue said of itself; a new word counts as `other`."""
+    """Return the known status that the venue reported; an unknown one is `other`."""
     said = None if status is None else status if status in VENUE_STATUSES else OTHER_STATUS
     return family(
         "trading_venue_status", {(*label, one): float(one == said) for one in VENUE_STATUSES}
@@ -97,12 +97,12 @@ def status_family(label: tuple[str, ...], status: str | None) -> Metric:
 def skew(venue_time: object, middle: float) -> float:
     """Return the seconds by which the venue's clock is ahead of ours.
 
-    The venue tells whole seconds, so everything inside that second is no skew; beyond it, the
-    distance to it is what is certain.
+    The venue reports whole seconds, so any difference within that second is no skew; beyond it,
+    the distance to it is certain.
 
     Args:
         venue_time: the venue's seconds since the epoch.
-        middle: our time halfway between asking and hearing.
+        middle: our time halfway between request and answer.
 
     Raises:
         ClientError: the venue's time is not a number.

@@ -167,7 +167,7 @@ def test_incarnation_names_one_life(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "stat").write_text("77 (odd) name) S " + " ".join(map(str, range(4, 53))))
     assert incarnation(77, tmp_path) == "77:22"
-    with pytest.raises(SetupError, match="no process 78"):
+    with pytest.raises(SetupError, match="78"):
         incarnation(78, tmp_path)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 
 class Ping(msgspec.Struct, frozen=True):
-    """GET /ping: the API's thread lives. It says nothing about trading."""
+    """GET /ping: the API's thread is alive. It says nothing about trading."""
 
     status: Literal["pong"]
 
@@ -70,7 +70,7 @@ class Trade(msgspec.Struct, frozen=True):
 
     stake_amount: float
     current_rate: float | None = None
-    """Price of one unit, in the stake currency; null when the exchange did not tell."""
+    """Price of one unit, in the stake currency; null if the exchange did not report it."""
 
     orders: tuple[Order, ...] = ()
 
@@ -94,7 +94,7 @@ class Money(msgspec.Struct, frozen=True):
     currency: str
     balance: float
     est_stake: float = 0.0
-    """Its value in the stake currency; 0 when the exchange does not tell its price."""
+    """Its value in the stake currency; 0 if the exchange does not report its price."""
 
     is_bot_managed: bool = False
     used: float = 0.0

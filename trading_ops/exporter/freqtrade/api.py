@@ -38,7 +38,7 @@ class Api:
     def __init__(
         self, address: str, credentials_file: Path, session: aiohttp.ClientSession
     ) -> None:
-        """Take `host:port`, a file with `user:password`, and a session that nobody else uses."""
+        """Use `host:port`, a file with `user:password`, and a session of its own."""
         self._root = f"http://{address}{ROOT}"
         self._credentials_file = credentials_file
         self._session = session
@@ -61,11 +61,11 @@ class Api:
             kind: the shape that the answer must have; further keys are ignored.
             within: seconds for the whole call.
             params: of the query.
-            public: no password is shown; for `/ping`, which tells whether anybody is there.
+            public: send no password; for `/ping`, which only checks that it is up.
 
         Raises:
-            Unreachable: no whole answer in time, or Freqtrade itself is in trouble.
-            Refused: a clear no, as for a wrong password.
+            Unreachable: no complete answer in time, or an error of Freqtrade itself (5xx).
+            Refused: rejected, for example because of a wrong password.
             ClientError: the answer has another shape, or the credentials cannot be read.
         """
         headers = {} if public else {"Authorization": self._credentials()}
@@ -86,7 +86,7 @@ class Api:
         return _decode(path, body, kind)
 
     def _credentials(self) -> str:
-        """Return the header; the file is read anew, so that a changed password needs no restart."""
+        """Return the header; the file is read again: a changed password needs no restart."""
         try:
             text = self._credentials_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:

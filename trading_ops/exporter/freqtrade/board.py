@@ -15,7 +15,7 @@ from trading_ops.instrument.exposition import Exposition
 
 
 class FreqtradeBoard(Collector):
-    """Memory only, like every scrape: it waits for nobody."""
+    """From memory only, like every scrape: it never waits."""
 
     def __init__(self, bot: FreqtradeBot) -> None:
         """Take the bot."""

@@ -1,8 +1,8 @@
-"""One Freqtrade: what is asked of it, how often, and for how long an answer is awaited.
+"""One Freqtrade: which endpoints are read, how often, and with which timeout.
 
-While it does not answer pings, nothing else is asked, and pings back off: requests that it cannot
-answer queue in its listener, and working them off at once exhausts its database pool, which ends
-its trading loop.
+While it does not answer pings, nothing else is requested, and pings back off: requests that it
+cannot answer queue in its listener, and handling them all at once exhausts its database pool, which
+ends its trading loop.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from trading_ops.exporter.freqtrade.trouble import Trouble
 T = TypeVar("T")
 
 WATCHED_PAIRS = 10
-"""The first ones of the whitelist stand for all: a feed that is silent is so for each of them."""
+"""The first pairs of the whitelist represent all: a silent feed is silent for each of them."""
 
 LOG_LINES = 500
 CANDLES_WITHIN = 2.0
@@ -53,11 +53,11 @@ WHAT_IS_NEW = {
     "exit_fill": (*_MONEY, "daily"),
     "exit_cancel": _MONEY,
 }
-"""Which endpoints a message makes look at once."""
+"""The endpoints that a message makes the exporter read immediately."""
 
 
 class FreqtradeBot:
-    """The readings of one Freqtrade, each a collector of its own."""
+    """The readings of one Freqtrade, each its own collector."""
 
     def __init__(self, entry: FreqtradeEntry, session: aiohttp.ClientSession) -> None:
         """Take the entry and a session that only this bot's readings use."""
@@ -108,12 +108,12 @@ class FreqtradeBot:
 
     @property
     def is_alive(self) -> bool:
-        """Whether somebody answered the last ping: the process lives, whatever else is wrong."""
+        """Whether the last ping was answered: the process is alive, whatever else is wrong."""
         return self.ping.fresh is not None
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it says that it was stopped: it then makes no loops and looks at no candles."""
+        """Whether its state is stopped: it then runs no loop and reads no candles."""
         return self.config.fresh is not None and self.config.fresh.state == "stopped"
 
     def _add(
@@ -202,9 +202,9 @@ class FreqtradeBot:
         return balance
 
     async def _equity(self, balance: answers.Balance) -> float | None:
-        """Return what the bot has, None when it cannot be told.
+        """Return the equity of the bot, None if it is unknown.
 
-        While the exchange is away Freqtrade answers as if what it holds were worth nothing.
+        While the exchange is unreachable, Freqtrade answers as if its holdings were worthless.
         """
         if any(
             money.is_bot_managed and money.balance and not money.est_stake
@@ -215,14 +215,14 @@ class FreqtradeBot:
         return None if resting is None else balance.total_bot + resting
 
     async def _resting(self, balance: answers.Balance) -> float | None:
-        """Return what rests in the bot's own entries, None when it cannot be told.
+        """Return the value of the bot's open entry orders, None if it is unknown.
 
-        Freqtrade counts it neither as free nor as held, so each entry that is not filled at once
-        would look like a loss of the whole stake.
+        Freqtrade counts it neither as free nor as held, so each entry that is not filled
+        immediately would look like a loss of the whole stake.
         """
         config = self.config.last
         if config is None or config.trading_mode != "spot":
-            return 0.0  # in futures a position's collateral is told instead
+            return 0.0  # for futures the collateral of a position is reported instead
         tied = [
             money.used for money in balance.currencies if money.currency == config.stake_currency
         ]
@@ -238,7 +238,7 @@ class FreqtradeBot:
             for order in trade.orders
             if order.is_open and order.ft_order_side == "buy"
         )
-        return min(sum(tied), own)  # others may trade on the same account
+        return min(sum(tied), own)  # other clients may trade on the same account
 
     async def _daily(self) -> answers.Daily:
         daily = await self._api.get("/daily", answers.Daily, within=10.0, params={"timescale": "1"})

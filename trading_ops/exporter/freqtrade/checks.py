@@ -11,7 +11,7 @@ AHEAD_SECONDS = 60.0
 
 
 def check_moment(path: str, moment: float | None) -> None:
-    """Refuse a time that cannot be: it would hide an outage for as long as it lies ahead.
+    """Refuse an impossible time: a future one would hide an outage until then.
 
     Raises:
         ClientError: it is negative, or in the future.

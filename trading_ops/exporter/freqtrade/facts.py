@@ -1,7 +1,7 @@
-"""Freqtrade's facts in the words of the catalogue: one function for each group of metrics.
+"""Maps Freqtrade's answers to metrics: one function for each group of metrics.
 
 `trading_*` without `freqtrade` are the metrics of our own bots, with the same meaning, so that the
-same rules, boards and runbooks serve both. docs/freqtrade.md lists what is mapped to what.
+same rules, boards and runbooks apply to both. docs/freqtrade.md lists the mapping.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,7 +52,7 @@ NAMES = (
     "trading_freqtrade_analyzed_timestamp_seconds",
     "trading_freqtrade_timeframe_seconds",
 )
-"""Every metric that a Freqtrade has when all its endpoints answer; `heard` has those beside."""
+"""Every metric of a Freqtrade whose endpoints all answer; `heard` has the others."""
 
 
 def facts(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
@@ -112,10 +112,10 @@ def _state(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
 
 
 def trading_state(config: answers.Config, *, locked: bool) -> str:
-    """Return ours for Freqtrade's state and whether a global lock stands.
+    """Return our trading state for Freqtrade's state and a global lock.
 
-    A pause alone is gone after a reload, and a lock alone can be passed by a forced entry; so only
-    both together are a halt. Either one alone keeps entries out and lets exits pass.
+    A pause alone is lost at a reload, and a forced entry ignores a lock, so only both together are
+    a halt. Either one alone prevents entries and allows exits.
     """
     if config.state == "stopped" or (config.state == "paused" and locked):
         return "halted"
@@ -126,7 +126,7 @@ def _components(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     up: dict[tuple[str, ...], float] = {}
     if bot.logs.fresh is not None:
         up["broker",] = not bot.trouble.stands(now)
-    # One that was stopped makes no loops and is not stuck: its state tells what it is.
+    # A stopped one runs no loop and is not stuck: its state shows that.
     if bot.candles.last is not None and not bot.is_stopped:
         ends = _fresh_until(bot, bot.candles.last).values()
         up["feed",] = any(now <= end for end in ends)
@@ -170,11 +170,11 @@ def _market_data(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
 
 
 def _fresh_until(bot: FreqtradeBot, timeframe: float) -> Mapping[str, float]:
-    """Return when each pair's newest candle is too old: what a quiet feed's last tick is to us.
+    """Return the time of each pair's market data, as the last tick is for our own bots.
 
-    A bot that lives on candles has nothing new for a whole timeframe, and is well. What counts as
-    the time of its market data is therefore the last moment at which they were as fresh as they
-    can be; the rule that allows five seconds then fits both kinds of bot.
+    A bot on candles has nothing new for a whole timeframe and is healthy. The time of its market
+    data is therefore the last moment at which they were as fresh as possible; the rule that allows
+    five seconds then works for both kinds of bot.
     """
     return {
         pair: opened + STALE_TIMEFRAMES * timeframe for pair, opened in bot.candles_opened.items()

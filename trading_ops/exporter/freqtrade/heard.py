@@ -1,7 +1,7 @@
-"""What a Freqtrade's messages add up to; memory only, so a flood of them costs little.
+"""Metrics from a Freqtrade's messages; in memory only, so a flood of messages costs little.
 
-Counters begin at zero when the exporter begins, and do not know what was said while nobody
-listened. Source of the messages: https://www.freqtrade.io/en/stable/rest-api/#message-websocket.
+Counters start at zero with the exporter, and miss messages that were sent without a connection.
+Source of the messages: https://www.freqtrade.io/en/stable/rest-api/#message-websocket.
 """
 
 from bisect import bisect_left
@@ -20,11 +20,11 @@ MESSAGES = "trading_freqtrade_messages_total"
 DELAY = "trading_freqtrade_candle_delay_seconds"
 ORDERS = "trading_orders_total"
 NAMES = (ORDERS, MESSAGES, DELAY)
-"""Every metric that is there only when somebody listens."""
+"""Every metric that needs the WebSocket."""
 
 OTHER = "other"
 KINDS = get(MESSAGES).values["kind"]
-"""What is counted by its name; whatever else comes is `other`."""
+"""Message types that are counted by name; all others are `other`."""
 
 OUTCOMES = {
     "entry_fill": "filled",
@@ -35,7 +35,7 @@ OUTCOMES = {
 
 
 class _Message(msgspec.Struct, frozen=True):
-    """Any message: its kind, and for a candle whose it is."""
+    """Any message: its type, and the pair of a candle."""
 
     type: str
     data: Any = None
@@ -64,7 +64,7 @@ class Heard:
     """Counts messages, orders, and how late candles are analysed."""
 
     def __init__(self) -> None:
-        """Begin with nothing heard."""
+        """Start without messages."""
         self._messages: Counter[str] = Counter()
         self._delays: dict[str, _Delays] = {}
         self._periods: dict[str, float] = {}
@@ -74,10 +74,10 @@ class Heard:
         """Count one message; return its kind.
 
         Args:
-            text: as it came.
+            text: of the message.
             now: seconds since the epoch.
-            timeframe: seconds; 0 while it is not known.
-            pairs: whose candles are looked at; others become no series.
+            timeframe: seconds; 0 while unknown.
+            pairs: to export; others get no series.
         """
         try:
             message = msgspec.json.decode(text, type=_Message)
@@ -90,10 +90,10 @@ class Heard:
         return kind
 
     def _candle(self, data: Any, now: float, timeframe: float, pairs: Collection[str]) -> None:
-        """Measure from the candle's close, which is when the timeframe that is under way began.
+        """Measure from the candle's close, which is the start of the current timeframe.
 
-        The first message after a start or a reload comes at any time of a timeframe and measures
-        nothing; so only those are taken that follow on one of the timeframe before.
+        The first message after a start or a reload comes at any time within a timeframe; so only
+        messages that follow one of the previous timeframe are measured.
         """
         pair = data[0] if isinstance(data, list) and data else None
         if not isinstance(pair, str) or pair not in pairs:

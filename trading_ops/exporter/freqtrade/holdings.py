@@ -1,4 +1,4 @@
-"""What a Freqtrade holds, and what became of its money, in the words of the catalogue."""
+"""Positions, balances and profit of a Freqtrade, as metrics of the catalogue."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
-"""Listens to one Freqtrade's messages, and makes the polling look at once at what they tell of.
+"""Listens to one Freqtrade's messages, and triggers the polling of what they announce.
 
-The messages are a gain and never a need: everything that they tell early is polled as well, by
-tasks that know nothing of this one.
+The messages are optional: everything that they announce is polled anyway, by tasks that do not
+depend on this one.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Listener(Watched):
         session: aiohttp.ClientSession,
         hear: Callable[[str], None],
     ) -> None:
-        """Take the collector's name, `host:port`, the file with the token, and who is told."""
+        """Use the collector's name, `host:port`, the file with the token, and the callback."""
         super().__init__(
             Reading(
                 name,
@@ -84,7 +84,7 @@ class Listener(Watched):
             self.looked.set()
 
     def figures(self) -> Sequence[Metric]:
-        """Return nothing: what is heard is told with the bot's. A connection succeeds all along."""
+        """Return nothing: its metrics are exported with the bot's."""
         if self.up:
             self.last_success = clock.timestamp()
         return ()
@@ -132,7 +132,7 @@ class Listener(Watched):
             raise Unreachable(str(error) or type(error).__name__) from error
 
     def _token(self) -> str:
-        """Return the token; the file is read anew for each connection."""
+        """Return the token; the file is read again for each connection."""
         try:
             token = self._token_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:

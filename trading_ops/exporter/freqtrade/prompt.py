@@ -1,4 +1,4 @@
-"""A collector that can be told that there is something new, and then looks before its time."""
+"""A collector that can be triggered before its interval is over."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from trading_ops.exporter.collector import Source, Watched
 from trading_ops.exporter.freqtrade.budget import RequestBudget
 
 LEAST_SECONDS = 1.0
-"""From one reading to the next, however much is heard."""
+"""Minimum interval between two readings, however many triggers."""
 
 
 class Prompt(Watched):
@@ -28,7 +28,7 @@ class Prompt(Watched):
         self._hurried = asyncio.Event()
 
     def hurry(self) -> None:
-        """Read soon; what is said while a reading is under way asks for another one."""
+        """Read soon; a trigger during a reading causes another one."""
         self._hurried.set()
 
     async def run(self) -> None:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Reading(Generic[T]):
-    """What one endpoint said last. Its figures are served with the bot's, not the exporter's."""
+    """The last answer of one endpoint. Its metrics are served with those of the bot."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Reading(Generic[T]):
         self.interval_seconds = interval_seconds
         self.timeout_seconds = timeout_seconds
         self.last: T | None = None
-        """What it said when it last said something: for what ages by itself, such as a time."""
+        """The last answer at any age: for values with their own time, such as a timestamp."""
 
         self.fresh: T | None = None
         """The same, but None when the last reading failed: for what misleads when it is old."""
@@ -40,7 +40,7 @@ class Reading(Generic[T]):
         try:
             self.last = self.fresh = await self._ask()
         except Refused:
-            # A wrong password says nothing about the bot: old values must not age into an alert.
+            # A wrong password says nothing about the bot: old values must not cause an alert.
             self.last = self.fresh = None
             raise
         except BaseException:

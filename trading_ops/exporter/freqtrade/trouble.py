@@ -1,8 +1,8 @@
-"""Trouble with the exchange, counted from Freqtrade's log: it shows nowhere else.
+"""Errors of the exchange, counted from Freqtrade's log: they are visible nowhere else.
 
 While an exchange refuses connections or answers 500, Freqtrade's health and state stay good. Only
-its log has a warning for each failed request. The buffer of lines turns over within minutes and is
-read again and again, so lines are told apart by their time stamp.
+its log has a warning for each failed request. The log buffer is overwritten within minutes and read
+repeatedly, so lines are distinguished by their timestamp.
 """
 
 from collections import Counter, deque

@@ -1,4 +1,4 @@
-"""Memory, and what it costs when there is too little."""
+"""Memory and memory pressure."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -44,10 +44,10 @@ def network(wanted: Sequence[str] = ()) -> Iterator[Metric]:
 
 
 def chosen(interfaces: Path = INTERFACES) -> list[str]:
-    """Return the interfaces that have a device; all but the loopback where none has one.
+    """Return the interfaces with a device; if none has one, all except the loopback.
 
-    Containers make and drop virtual ones by the dozen, and their traffic is counted twice; but
-    inside a container there is nothing else.
+    Containers create and remove many virtual interfaces, whose traffic would be counted twice; but
+    inside a container there are no others.
     """
     names = sorted(one.name for one in interfaces.iterdir() if one.name != LOOPBACK)
     return [name for name in names if (interfaces / name / "device").exists()] or names

@@ -32,7 +32,7 @@ def host_sources(config: ExporterConfig) -> list[Looking]:
 
 
 def disk_sources(paths: Sequence[Path]) -> list[Looking]:
-    """Return a collector for each path's file system; each may hang by itself."""
+    """Return a collector for each path's file system; one that hangs does not affect the others."""
     return [
         Looking(
             f"disk:{path}", partial(file_system, path), interval_seconds=5.0, timeout_seconds=3.0

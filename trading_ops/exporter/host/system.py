@@ -35,7 +35,7 @@ def open_files() -> Iterator[Metric]:
 
 
 def process_counts(proc: Path = PROC) -> Iterator[Metric]:
-    """Yield how many processes and threads there are, and how many dead ones nobody asked for."""
+    """Yield the numbers of processes, threads and zombies."""
     processes = zombies = 0
     for folder in proc.iterdir():
         if not folder.name.isdigit():

@@ -1,4 +1,4 @@
-"""What the exporter's configuration says of log files."""
+"""The entries of log files in the exporter's configuration."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +15,12 @@ class LogFilesEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The value of the label `log`."""
 
     paths: Annotated[tuple[Path, ...], msgspec.Meta(min_length=1, max_length=20)]
-    """Files; in a file's name, and only there, may stand `*`, `?` and `[…]`."""
+    """Files; the file name, but not the folder, may contain `*`, `?` and `[…]`."""
 
     interval_seconds: Seconds = 15.0
     timeout_seconds: Seconds = 5.0
     largest_files: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
-    """So many of the files last written are read; the others are only counted."""
+    """Number of most recently written files to read; the others are only counted."""
 
     largest_read_bytes: Annotated[int, msgspec.Meta(ge=4096, le=64 * 1024 * 1024)] = 1024 * 1024
-    """Of what a file has gained, at most the newest so many bytes are read."""
+    """Maximum of new bytes of a file to read at once; the newest ones."""

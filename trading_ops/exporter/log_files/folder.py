@@ -1,4 +1,4 @@
-"""Finds log files: regular ones only, and never more than so many."""
+"""Finds log files: regular files only, up to a limit."""
 
 import fnmatch
 import os

@@ -11,7 +11,7 @@ LONGEST_LINE_BYTES = 64 * 1024
 
 
 class _Line(msgspec.Struct):
-    """What matters of a line in JSON; everything else in it is passed over."""
+    """The fields of a JSON line that are used; others are ignored."""
 
     level: str = ""
 
@@ -43,7 +43,7 @@ class Lines:
         self._pending, self._is_spoiled = b"", True
 
     def begin_anew(self) -> None:
-        """Hear that a new file begins here; an unfinished line stays unfinished."""
+        """Start a new file; an incomplete line stays incomplete."""
         self._pending, self._is_spoiled = b"", False
 
     def _count(self, line: bytes) -> None:

@@ -27,7 +27,7 @@ class LogFiles:
         self._look: Look | None = None
 
     async def read(self) -> None:
-        """Read what the files have gained.
+        """Read what was appended to the files.
 
         Raises:
             ClientError: a folder cannot be listed.

@@ -40,7 +40,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which bytes of a file to read, and what to tell of it."""
+    """Decides which bytes of a file to read, and whether it was rotated or truncated."""
 
     start: int
     end: int
@@ -53,7 +53,7 @@ def is_another(tail: Tail, head: bytes, size: int) -> bool:
 
 
 def is_copy(head: bytes, known: Tail, path: str) -> bool:
-    """Return whether a file that is new at a new place begins as a known one does."""
+    """Return whether a new file at a new path begins like a known one."""
     telling = len(known.head) >= TELLING_HEAD_BYTES
     return telling and path != known.path and head.startswith(known.head)
 
