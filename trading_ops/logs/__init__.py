@@ -1,10 +1,10 @@
 """Logs: one JSON object a line, the same for our code and for libraries.
 
-To standard error, for whoever started the process; or, with a folder in the policy, to a file of
-the process's own, which is moved aside by size and age, compressed and bounded. See docs/logs.md.
+To standard error; or, with a folder in the policy, to a file of the process, which is rotated by
+size and age, compressed and limited in total size. See docs/logs.md.
 
 Event names are past-tense snake case (`attempt_failed`); ids go into fields, never into the name.
-`bound` gives all lines of a piece of work the ids that it is about.
+`bound` adds IDs to all lines of a piece of work.
 """
 
 import logging
@@ -36,20 +36,20 @@ def ids() -> Mapping[str, Any]:
 
 
 def add_id(name: str, read: Callable[[], str | None]) -> None:
-    """Give each line a field that somebody else keeps; left out while it is None."""
+    """Add a field from a callback to each line; omitted while it is None."""
     _ids[name] = read
 
 
 def configure(
     process: str, *, level: str | None = None, policy: LogPolicy | None = None, **fields: str
 ) -> None:
-    """Send every log record of this process where the policy says, as JSON.
+    """Send every log record of this process to the destination of the policy, as JSON.
 
     Args:
         process: its name, in each line.
-        level: of the least that is logged; by default the policy's.
+        level: minimum level; by default the policy's.
         policy: by default standard error, from INFO.
-        fields: in each line too.
+        fields: further fields of each line.
 
     Raises:
         SetupError: the log file cannot be written.
@@ -61,7 +61,7 @@ def configure(
         processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        # A logger that was kept would go on with what was configured when it was first used.
+        # A cached logger would keep the configuration of its first use.
         cache_logger_on_first_use=False,
     )
     handler.setFormatter(

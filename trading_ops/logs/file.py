@@ -20,7 +20,7 @@ AGAIN_SECONDS = 60.0
 
 MODE = 0o640
 STANDARD = (1, 2)
-"""Output and error: whoever started the process may have opened the same file for them."""
+"""Standard output and error: the service manager may have opened the same file for them."""
 
 _logger = logging.getLogger(__name__)
 
@@ -48,11 +48,11 @@ class LogFile:
         self._not_before = 0.0
         self._tidying: threading.Thread | None = None
         self.tidy_lock = threading.Lock()
-        """Held by whoever compresses files of this log: two at once would spoil each other's."""
+        """Held while files of this log are compressed: two at once would corrupt each other's."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = self._open()
         if _ends_within_a_line(path):
-            self._rest = b"\n"  # an earlier life was killed while it wrote
+            self._rest = b"\n"  # an earlier run was killed while it wrote
         self._begin()
         self._tidy()
 
@@ -91,10 +91,10 @@ class LogFile:
             self._move_aside()
 
     def rotate(self) -> Path | None:
-        """Move the file aside now; return where it is, or None when it holds nothing.
+        """Rotate the file now; return the path of the rotated one, or None if it is empty.
 
         Raises:
-            OSError: it could not be; nothing is lost, and it goes on as it was.
+            OSError: it could not be rotated; nothing is lost, and logging continues.
         """
         self._finish()
         self._follow()
@@ -126,7 +126,7 @@ class LogFile:
         os.close(self._descriptor)
 
     def _finish(self) -> None:
-        """Write what is begun to its end: a disk may be full in the middle of a line."""
+        """Finish a partial write: a disk may be full in the middle of a line."""
         while self._rest:
             written = os.write(self._descriptor, self._rest)
             self._rest = self._rest[written:]
@@ -151,7 +151,7 @@ class LogFile:
         return False
 
     def _follow(self) -> None:
-        """Open the file anew when somebody moved or removed it."""
+        """Open the file again if it was moved or removed."""
         ours = os.fstat(self._descriptor)
         try:
             there = self._path.stat()

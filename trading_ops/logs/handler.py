@@ -1,4 +1,4 @@
-"""Hands lines over to a thread that writes them: whoever logs never waits for a disk."""
+"""Passes lines to a thread that writes them: a caller never waits for a disk."""
 
 import atexit
 import logging
@@ -15,11 +15,11 @@ MOST_BYTES = 4 * 1024 * 1024
 """Of lines that wait while the disk is full or slow; further ones are dropped and counted."""
 
 LONGEST_LINE = 64 * 1024
-"""Characters; a longer one is cut, for it says nothing that its beginning does not."""
+"""Maximum length in characters; a longer value is truncated."""
 
 RETRY_SECONDS = 0.5
 IDLE_SECONDS = 5.0
-"""After so long without a line, the file is looked after."""
+"""Time without a line after which the file is checked."""
 
 CLOSE_SECONDS = 2.0
 
@@ -36,7 +36,7 @@ class FileHandler(logging.Handler):
         """Lines that were not written."""
 
         self.on_drop: Callable[[int], None] = lambda _: None
-        """Is told how many were dropped."""
+        """Called with the number of dropped lines."""
 
         self._file = file
         self._most = most_bytes
@@ -69,7 +69,7 @@ class FileHandler(logging.Handler):
 
     @property
     def file(self) -> LogFile:
-        """Return the file; what is not said to be for any thread is its own thread's."""
+        """Return the file; only methods marked as thread-safe may be called from other threads."""
         return self._file
 
     def rotate(self, within_seconds: float) -> Path | None:
@@ -120,7 +120,7 @@ class FileHandler(logging.Handler):
                 self._write_all()
                 self._rotate()
             except Exception:
-                # The thread must live: without it nothing would be written any more.
+                # The thread must survive: without it nothing would be written any more.
                 _logger.exception("log_writer_failed")
                 self._closing.wait(RETRY_SECONDS)
         self._file.close()
@@ -167,10 +167,10 @@ class FileHandler(logging.Handler):
 
 
 class StreamHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Standard error, without the library's own words on a record that cannot be written."""
+    """Standard error, without the library's traceback for a record that cannot be written."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the text; of a record that has none, a word on that."""
+        """Return the text of a record, or a note if it cannot be formatted."""
         try:
             return super().format(record)
         except Exception as error:  # noqa: BLE001 - what cannot be written must not hurt

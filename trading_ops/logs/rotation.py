@@ -1,8 +1,8 @@
-"""Moves a log file aside, compresses what was moved aside before, and keeps within bounds.
+"""Rotates a log file, compresses the previous one, and enforces the limits.
 
-`bot.log` becomes `bot.log.20260314T150926.535897`. It stays plain until the next one is moved, so
-that whoever follows it reads it to its end; then it becomes `….gz`. Only files of such names are
-ever removed, whoever moved them.
+`bot.log` becomes `bot.log.20260314T150926.535897`. It stays uncompressed until the next rotation,
+so that a process that follows it can read it to its end; then it becomes `….gz`. Only files with
+such names are ever removed.
 """
 
 import gzip
@@ -33,7 +33,7 @@ def move_aside(path: Path, now: float) -> Path:
     aside = path.with_name(f"{path.name}.{stamp}")
     number = 0
     while aside.exists() or aside.with_name(f"{aside.name}.gz").exists():
-        number += 1  # the clock was set back, or stands still
+        number += 1  # the clock was set back, or does not advance
         aside = path.with_name(f"{path.name}.{stamp}-{number}")
     path.rename(aside)
     return aside

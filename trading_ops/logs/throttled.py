@@ -1,13 +1,13 @@
-"""Tells of what repeats whether it is time to say it again, so that it cannot fill a log."""
+"""Limits repeated log messages, so that they cannot fill a log."""
 
 from trading_ops import clock
 
 MOST = 64
-"""Keys that are known at a time; others are passed over until one of these is old."""
+"""Maximum number of keys; further ones are suppressed until one of these expires."""
 
 
 class Seldom:
-    """Once for each key in a span of time."""
+    """Allows each key once per time span."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         """Take the span."""
@@ -15,7 +15,7 @@ class Seldom:
         self._said: dict[str, float] = {}
 
     def is_due(self, key: str) -> bool:
-        """Whether a key was not due within the span; it is then noted as said now."""
+        """Return whether the key was not used within the span, and record it as used now."""
         now = clock.monotonic()
         for old in [one for one, at in self._said.items() if now - at >= self._seconds]:
             del self._said[old]

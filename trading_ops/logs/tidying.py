@@ -15,7 +15,7 @@ from trading_ops.logs import rotation
 from trading_ops.logs.handler import FileHandler
 
 SCARCE_PART = 10
-"""While the disk is short, moved-aside files may make the folder so many times smaller."""
+"""On a full disk, the limit of rotated files is divided by this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +64,13 @@ def rotate(handler: FileHandler, within_seconds: float) -> Rotated:
 
 
 def free(handler: FileHandler) -> Freed:
-    """Remove the oldest files beyond a tighter bound, and compress this log's others.
+    """Remove the oldest files beyond a tighter limit, and compress the others of this log.
 
-    The newest is compressed too, which is otherwise left plain for whoever follows it: its last
-    lines may be missed there. Other processes' files are left to them, but for the bound, which is
-    the folder's.
+    The newest is compressed too, although a process that follows it may miss its last lines. Files
+    of other processes are not compressed, but count towards the limit, which is that of the folder.
 
     Raises:
-        OSError: something could not be; the rest may be done.
+        OSError: a file could not be removed or compressed; others may have been.
     """
     file = handler.file
     folder, log = file.path.parent, file.path.name

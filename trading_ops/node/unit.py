@@ -38,7 +38,7 @@ class NodeUnit:
 
     @property
     def incarnation(self) -> str | None:
-        """The life that runs or, after its end, the last one that was seen."""
+        """The current run or, if it has ended, the last one that was seen."""
         return self._status.incarnation
 
     @property
@@ -104,7 +104,7 @@ class NodeUnit:
         await self.refresh()
 
     async def described(self) -> Mapping[str, Any]:
-        """Return its state as it is now; a manager that does not answer is told as its problem."""
+        """Return its current state; a manager that does not answer is reported as its problem."""
         try:
             await self.refresh()
         except StackError:
@@ -112,7 +112,7 @@ class NodeUnit:
         return self.describe()
 
     def describe(self) -> dict[str, Any]:
-        """Return its state as of the last refresh, in the words of the executor's API."""
+        """Return its state as of the last refresh, in the format of the executor's API."""
         return {
             "unit": self.name,
             "manager": self._service.manager,

@@ -81,7 +81,7 @@ class UnitsApi(Generic[U]):
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def restart(self, request: web.Request) -> web.Response:
-        """Restart one life of a unit."""
+        """Restart one run of a unit."""
         unit = self.unit(request)
         order = msgspec.json.decode(await request.read(), type=RestartOrder)
         return web.json_response(await self._orders.restart(unit, order))
@@ -100,7 +100,7 @@ class UnitsApi(Generic[U]):
         return web.json_response(self._describe(unit))
 
     async def stop(self, request: web.Request) -> web.Response:
-        """Stop one life for the reconciler, which names it, or a unit for an operator."""
+        """Stop one run for the reconciler, which names it, or a unit for an operator."""
         unit = self.unit(request)
         if body := await request.read():
             order = msgspec.json.decode(body, type=StopOrder)

@@ -18,7 +18,7 @@ from trading_ops.services.manager import ManagerUnavailable, Status
 STATUS_SECONDS = 5.0
 LONGEST_OUTPUT = 4096
 NOT_RUNNING = 3
-"""The exit status with which `status` says that it does not run, as for LSB init scripts."""
+"""The exit status of `status` for a stopped unit, as for LSB init scripts."""
 
 
 class Commands:
@@ -31,12 +31,12 @@ class Commands:
     async def status(self, name: str) -> Status:
         """Run the `status` command.
 
-        It exits with 0 and prints one line that names the running life, such as pid and start
-        time; or it exits with 3 when the unit does not run.
+        It exits with 0 and prints one line that identifies the current run, such as PID and start
+        time; or it exits with 3 if the unit is stopped.
 
         Raises:
             SetupError: the command cannot be run.
-            ManagerUnavailable: it did not answer, or not so.
+            ManagerUnavailable: it did not answer, or its answer is invalid.
         """
         within = timedelta(seconds=STATUS_SECONDS)
         try:

@@ -18,20 +18,20 @@ class Status:
     """A unit as its service manager sees it."""
 
     state: str
-    """The manager's own word, such as `active` or `exited`."""
+    """The manager's own state, such as `active` or `exited`."""
 
     running: bool
     incarnation: str | None = None
-    """Names one life of the unit. Of the last one while it does not run; None before the first."""
+    """Identifies one run of the unit; of a stopped one the last, None before the first."""
 
     pid: int | None = None
     """Its main process on the host; None while it does not run."""
 
     reported: str | None = None
-    """The incarnation that the main process reports of itself; None when that cannot be known."""
+    """The incarnation that the main process reports of itself; None if unknown."""
 
     detail: str = ""
-    """How the last life ended, if it has."""
+    """How the last run ended, if it has."""
 
 
 def reported_incarnation(pid: int | None, mark: str, proc: Path = Path("/proc")) -> str | None:
@@ -41,8 +41,8 @@ def reported_incarnation(pid: int | None, mark: str, proc: Path = Path("/proc"))
 
     Args:
         pid: its number on the host.
-        mark: must be in the path of its control group. Else the number is another process's: the
-            manager then lives in another PID namespace than we do.
+        mark: must be in the path of its control group. Otherwise the number is another process's:
+            the manager is in another PID namespace than we are.
         proc: for tests.
     """
     if pid is None:

@@ -28,7 +28,7 @@ class Unit(Protocol):
 
     @property
     def incarnation(self) -> str | None:
-        """The life that runs or, after its end, the last one, as of the last `refresh`."""
+        """The current run or, if it has ended, the last one, as of the last `refresh`."""
 
     @property
     def running(self) -> bool:
@@ -56,7 +56,7 @@ class Unit(Protocol):
         """Stop it; SIGKILL follows after some seconds. It stays down until it is started."""
 
     async def restart(self) -> None:
-        """End the life that runs, if one does, and start the next.
+        """Stop the current run, if there is one, and start the next.
 
         Raises:
             SetupError: it could not be started, and may be stopped by then.
@@ -74,23 +74,23 @@ class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The sender's; None: a person's, who takes the place of no sender."""
 
     incarnation: str | None = None
-    """The life that is meant, the last one if the process is dead; None for whichever it is."""
+    """The intended run, the last one if the process is dead; None for any."""
 
 
 class StopOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a request to stop one life of a process."""
+    """The body of a request to stop one run of a process."""
 
     attempt_id: str
     fence: Fence
     incarnation: str
-    """The life that is meant; another one is left alone."""
+    """The intended run; another one is not stopped."""
 
     grace_seconds: float = 2.0
     """For SIGTERM to work; then SIGKILL. At most 10."""
 
 
 class OtherIncarnation(StackError):
-    """The life that the order names is not the one that is there: nothing was done."""
+    """The request names another run than the current one: nothing was done."""
 
     def __init__(self, current: str | None) -> None:
         """Tell which one is there."""
@@ -119,11 +119,11 @@ class Orders:
         self._running: set[str] = set()
 
     async def restart(self, unit: Unit, order: RestartOrder) -> dict[str, Any]:
-        """Restart a unit, or give the answer again that this attempt got before.
+        """Restart a unit, or return the stored answer of this attempt.
 
         Raises:
             StaleFence: a newer sender was seen.
-            OtherIncarnation: the life that is meant is over.
+            OtherIncarnation: the intended run has ended.
             StackError: the executor is stopping, or the service manager does not answer.
             OSError: the fence could not be stored; nothing was done.
         """
@@ -154,12 +154,12 @@ class Orders:
         return {**answer, "repeated": False}
 
     def take_up(self, unit: Unit, attempt_id: str, incarnation: str) -> dict[str, Any] | None:
-        """Begin something longer on one life for a person; return the answer that it got before.
+        """Start a longer operation on one run for an operator; return its stored answer, if any.
 
-        Call it while holding the unit's order; its end is told by `finish`.
+        Call it while holding the unit's lock; `finish` stores its outcome.
 
         Raises:
-            OtherIncarnation: the life that is meant is over.
+            OtherIncarnation: the intended run has ended.
             StackError: the executor is stopping.
             OSError: it could not be stored; nothing may be done.
         """
@@ -174,7 +174,7 @@ class Orders:
         return None
 
     def still(self, unit: Unit, incarnation: str) -> None:
-        """Make sure that the life that is meant runs.
+        """Check that the intended run is the current one.
 
         Raises:
             OtherIncarnation: it does not.
@@ -209,13 +209,13 @@ class Orders:
             await unit.stop()
 
     async def stop_life(self, unit: Unit, order: StopOrder) -> dict[str, Any]:
-        """Stop exactly one life of a unit, whoever asks: a process that is mute must not trade on.
+        """Stop exactly one run of a unit, for any sender: a silent process must not keep trading.
 
-        A safe direction: neither an old fence nor a full disk is in its way. It stays down until
+        A safe action: neither an old fence nor a full disk prevents it. The unit stays down until
         it is started or restarted.
 
         Raises:
-            OtherIncarnation: the life that is meant is over; nothing was done.
+            OtherIncarnation: the intended run has ended; nothing was done.
         """
         async with unit.order:
             if answer := self._keeper.answer(order.attempt_id):
@@ -239,7 +239,7 @@ class Orders:
         return {**answer, "repeated": False}
 
     def answer(self, attempt_id: str) -> dict[str, Any] | None:
-        """Return what is known of an attempt: answered, running, begun by a dead one, or None."""
+        """Return the state of an attempt: answered, running, interrupted by a crash, or None."""
         if (answer := self._keeper.answer(attempt_id)) is not None:
             return answer
         if attempt_id in self._running:
@@ -247,7 +247,7 @@ class Orders:
         return self._died(attempt_id) if self._keeper.begun(attempt_id) is not None else None
 
     def _died(self, attempt_id: str) -> dict[str, Any]:
-        """Return what can be told of a restart in whose middle an earlier executor ended."""
+        """Return what is known of a restart that an earlier executor did not finish."""
         mark = self._keeper.begun(attempt_id) or {}
         detail = "it was begun by an executor that has died; how far it got is not known"
         answer = {"attempt_id": attempt_id, "outcome": "unknown", "detail": detail}
@@ -261,7 +261,7 @@ class Orders:
             if isinstance(error, StackError):  # the manager went away: it may have been done
                 return {"outcome": "unknown", "before": before, "detail": str(error)}
             # Whatever it was, it is an answer: the process may be stopped by now, and without one
-            # a probe would hear that the order never arrived.
+            # a probe would find that the request never arrived.
             if not isinstance(error, SetupError):
                 _log.exception("restart_crashed", unit=unit.name)
             reason = str(error) or type(error).__name__

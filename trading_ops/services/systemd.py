@@ -212,7 +212,7 @@ class Systemd:
 
 
 def _end_of(service: Mapping[str, Any]) -> str:
-    """Say how the last life of a service ended; empty when it has not had one, or ended well."""
+    """Return how the last run of a service failed; empty without one, or if it ended well."""
     result = str(service["Result"])
     if result == "success":
         return ""
