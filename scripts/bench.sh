@@ -40,7 +40,7 @@ run() { # MODULE [ARGUMENTS...]: one bench; what it prints is kept for the summa
     say ""
 }
 for bench in intake storm passes latency outages recorder watchers nonces exporter databases \
-    bot_orders bot_ticks console; do
+    bot_orders bot_ticks console records; do
     run "$bench"
 done
 run leaks --seeds 20
