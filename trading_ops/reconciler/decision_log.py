@@ -166,7 +166,7 @@ class Ledger:
         runbook = self.index.runbook(incident.alert)
         if not isinstance(decision, Wait) or decision.would is None or runbook is None:
             return decision.note
-        parts = [f"would run {runbook.steps[decision.would].action}"]
+        parts = [f"would have run {runbook.steps[decision.would].action}"]
         if decision.note:
             parts.append(decision.note)
         if decision.until is not None:

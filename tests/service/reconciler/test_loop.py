@@ -82,7 +82,7 @@ async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWo
         assert await running.metric("trading_ops_automation_paused") == 1
         notes = [event["note"] for event in (await running.story())["events"]]
         assert any(
-            "would run reconnect_broker" in note and "ada (token local): upgrade" in note
+            "would have run reconnect_broker" in note and "ada (token local): upgrade" in note
             for note in notes
         )
         await running.call("DELETE", "/api/v1/pause?owner=ada")
