@@ -32,9 +32,8 @@ from trading_ops.api.routes import build_application
 from trading_ops.api.webhook import Webhook
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Registry
-from trading_ops.reconciler.intake import Intake
+from trading_ops.reconciler.intake import Intake, parse_notification
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.notification import parse_notification
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, writing_engine

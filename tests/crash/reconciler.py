@@ -25,7 +25,7 @@ from trading_ops.app import process as app
 from trading_ops.config.settings import load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.decision import GlobalLimits
-from trading_ops.reconciler import crashes, lease
+from trading_ops.reconciler import crash_recovery, lease
 from trading_ops.store import checkpoints, claims
 from trading_ops.store.checkpoints import Checkpoint
 
@@ -93,7 +93,7 @@ def _lift_limits() -> None:
 
     Nor is an incident set aside: these lives are killed from outside, thousands of times.
     """
-    crashes.LIMIT = 10**9
+    crash_recovery.LIMIT = 10**9
     wired = [
         vars(module)
         for name, module in list(sys.modules.items())

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 from trading_ops.domain.alert import Alert
-from trading_ops.reconciler.notification import Unreadable, parse_notification
+from trading_ops.reconciler.intake import Unreadable, parse_notification
 
 ODD = timedelta(0)
 

@@ -185,7 +185,7 @@ BUGS = (
                 new="",
             ),
         ),
-        tests=(f"{_SERVICE}/test_loop.py::test_silenced_means_hands_off",),
+        tests=(f"{_SERVICE}/test_loop.py::test_silenced_means_suppression",),
     ),
     Bug(
         name="quarantine-drops",

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.reconciler.notification import Unreadable, parse_notification
+from trading_ops.reconciler.intake import Unreadable, parse_notification
 
 
 @given(body=st.binary() | st.text().map(str.encode))

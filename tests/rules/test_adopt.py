@@ -34,9 +34,9 @@ from trading_ops.config.targets import parse_targets
 from trading_ops.domain.acknowledgement import PAGE as PAGE_ALERT
 from trading_ops.domain.decision import AlertView
 from trading_ops.domain.observation import view_of
+from trading_ops.reconciler.intake import parse_notification
 from trading_ops.reconciler.loop import Loop
-from trading_ops.reconciler.notification import parse_notification
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops.store import incidents
 
 ALERT = "TradingBotBrokerDisconnected"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tests.rules import test_anomalies_live, test_long_windows_live
 from tests.rules.committed import ROOT, RUNBOOKS, load_rules
 from tests.rules.test_runbooks import NOT_DRILLED
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 
 LIVED_THROUGH = {case.alert for case in test_long_windows_live.CASES.values()} | {
     test_anomalies_live.RULE.name

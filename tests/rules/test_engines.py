@@ -18,7 +18,7 @@ from tests.engines.record import (
     with_table,
 )
 from tests.rules.committed import ROOT, RUNBOOKS
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops.reports.gameday import read as read_game_day
 
 SCRIPT = ROOT / "scripts" / "test-newest.sh"

@@ -9,7 +9,7 @@ from tests.rules.committed import RUNBOOKS
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import AlertView, Close, GlobalLimits, History, Run, Wait, World
 from trading_ops.domain.target import BOTS, Kind
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 
 ALERT = "TradingFleetDailyLossBreached"
 BOOK = load_runbooks(RUNBOOKS)[ALERT]

@@ -14,7 +14,7 @@ from tests.rules.kinds import (
 )
 from trading_ops.actions.registry import KINDS
 from trading_ops.domain.target import BOTS, Kind
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 
 OF_BOTS = {rule.name: rule for rule in load_rules() if raised_by(rule)}
 BOOKS = load_runbooks(RUNBOOKS)

@@ -18,7 +18,7 @@ from tests.rules.committed import (
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import Runbook
 from trading_ops.instrument import catalogue
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.faults.catalogue import FAULTS
 
 BOOKS = load_runbooks(RUNBOOKS)

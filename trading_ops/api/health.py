@@ -17,7 +17,7 @@ from trading_ops.api.system import STUCK_SECONDS
 from trading_ops.domain.observation import Snapshot
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StoreError
-from trading_ops.reconciler.agent_monitor import Pulse
+from trading_ops.reconciler.agent_monitor import ProbeState
 from trading_ops.store import events
 from trading_ops.store.reader import Reader
 
@@ -65,7 +65,7 @@ class Known:
     passed_ago: Callable[[], float]
     poll_seconds: float
     snapshot: Callable[[], Snapshot | None]
-    pulses: Callable[[], Iterable[Pulse]]
+    probes: Callable[[], Iterable[ProbeState]]
     queue: Callable[[], int]
 
 
@@ -129,7 +129,7 @@ class Health:
 
     async def _parts(self) -> list[PartView]:
         snapshot = self._known.snapshot()
-        pulses = {pulse.target.name: pulse for pulse in self._known.pulses()}
+        probes = {probe.target.name: probe for probe in self._known.probes()}
         return [
             await self._database_part(),
             self._scheduler(),
@@ -137,7 +137,7 @@ class Health:
             self._prometheus(snapshot),
             self._alertmanager(snapshot),
             *(_venue(one, snapshot) for one in self._registry.of_kind(Kind.VENUE)),
-            *(_agent(one, pulses.get(one.name)) for one in self._registry.bots),
+            *(_agent(one, probes.get(one.name)) for one in self._registry.bots),
         ]
 
     async def _database_part(self) -> PartView:
@@ -214,15 +214,15 @@ def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
     return _part(name, State.OK, "no active alerts", _age(snapshot))
 
 
-def _agent(target: Target, pulse: Pulse | None) -> PartView:
+def _agent(target: Target, probe: ProbeState | None) -> PartView:
     """Return the health that a bot's agent or a Freqtrade's API reports."""
     name = f"agent:{target.name}"
-    if pulse is None or pulse.answered is None or pulse.report is None:
+    if probe is None or probe.answered is None or probe.report is None:
         return _part(name, State.DEGRADED, "no answer since the reconciler started", None)
-    age = (clock.now() - pulse.answered).total_seconds()
+    age = (clock.now() - probe.answered).total_seconds()
     if age > SILENT_SECONDS:
         return _part(name, State.FAILING, f"silent for {age:.1f} s", age)
-    health = pulse.report.health
+    health = probe.report.health
     states = {"ok": State.OK, "degraded": State.DEGRADED}
     state = states.get(health.status, State.FAILING)
     return _part(name, state, f"reports {health.status}, {health.state}", age)

@@ -13,8 +13,7 @@ from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, Note, Pe
 from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementKind
 from trading_ops.domain.incident import Incident
 from trading_ops.reconciler.acknowledgements import Acknowledged, Acknowledging
-from trading_ops.reconciler.incident_status import Standing, read_standings
-from trading_ops.reconciler.timeline import Timeline, read_timeline
+from trading_ops.reconciler.timeline import Standing, Timeline, read_standings, read_timeline
 from trading_ops.store import Connection, incidents, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Place, Span

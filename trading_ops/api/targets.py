@@ -19,7 +19,7 @@ from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
 from trading_ops.domain.silencing import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
-from trading_ops.reconciler.agent_probe import Pulse
+from trading_ops.reconciler.agent_probe import ProbeState
 from trading_ops.reconciler.holds import Holding
 from trading_ops.store import Connection, approvals, maintenance, pauses, search
 from trading_ops.store.reader import Reader
@@ -153,7 +153,7 @@ class Targets:
         registry: Registry,
         holding: Holding,
         silences: Callable[[], Mapping[str, Sequence[Silence]]],
-        pulses: Callable[[], Mapping[str, Pulse]],
+        probes: Callable[[], Mapping[str, ProbeState]],
         *,
         observe_only: bool,
         two_persons: bool,
@@ -163,7 +163,7 @@ class Targets:
         self._registry = registry
         self._holding = holding
         self._silences = silences
-        self._pulses = pulses
+        self._probes = probes
         self._observe_only = observe_only
         self._two_persons = two_persons
 
@@ -281,7 +281,7 @@ class Targets:
             silences=[_shown(one) for one in self._silences().get(target.name, ())],
             automation=automation,
             automation_note=note,
-            agent=_said(self._pulses().get(target.name)),
+            agent=_said(self._probes().get(target.name)),
         )
 
     def _automation(self, target: Target, words: _Words, now: datetime) -> tuple[str, str]:
@@ -295,14 +295,14 @@ class Targets:
         return "acts", ""
 
 
-def _said(pulse: Pulse | None) -> AgentView | None:
-    if pulse is None or pulse.answered is None or pulse.report is None:
+def _said(probe: ProbeState | None) -> AgentView | None:
+    if probe is None or probe.answered is None or probe.report is None:
         return None
-    health = pulse.report.health
+    health = probe.report.health
     return AgentView(
         state=health.state,
         status=health.status,
-        answered_at=pulse.answered,
+        answered_at=probe.answered,
         heartbeat_at=_moment(health.heartbeat_at),
         components={name: one.up for name, one in health.components.items()},
     )

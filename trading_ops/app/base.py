@@ -9,7 +9,7 @@ from trading_ops.clients.engines import Engines
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError
-from trading_ops.reconciler.handling import Handling
+from trading_ops.reconciler.crash_recovery import Handling
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex

@@ -34,7 +34,7 @@ from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.acknowledgements import Acknowledging
-from trading_ops.reconciler.agent_monitor import AgentWatch, Patience
+from trading_ops.reconciler.agent_monitor import AgentWatch, ProbeTimeouts
 from trading_ops.reconciler.audit_checkpoint import Anchors, note_key
 from trading_ops.reconciler.backups import Backups
 from trading_ops.reconciler.bot_events import BotEvents
@@ -46,29 +46,25 @@ from trading_ops.reconciler.clocks import (
     OnDate,
 )
 from trading_ops.reconciler.context import Context
-from trading_ops.reconciler.crash_recovery import Recovery
-from trading_ops.reconciler.decision_log import Ledger
-from trading_ops.reconciler.execute import Performer
-from trading_ops.reconciler.handling import Handling
+from trading_ops.reconciler.crash_recovery import Handling, Recovery
+from trading_ops.reconciler.decision_log import DecisionLog
+from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.holds import Holding
-from trading_ops.reconciler.housekeeping import Jobs
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.lease import Lease, replica_name
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.manual_actions import Manual
-from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.notifier import Notices
+from trading_ops.reconciler.metrics import Measuring, Notices, ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.outbox import Outbox
-from trading_ops.reconciler.reconcile import Looker
+from trading_ops.reconciler.reconcile import IncidentReconciler
 from trading_ops.reconciler.retention import Retention
-from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.runbooks import load_runbooks
-from trading_ops.reconciler.self_metrics import Measuring
-from trading_ops.reconciler.silences import SilenceWatch
-from trading_ops.reconciler.suppression import HandsOff
+from trading_ops.reconciler.runbook_index import RunbookIndex, load_runbooks
+from trading_ops.reconciler.secondary_oncall import SilenceWatch
+from trading_ops.reconciler.suppression import Suppression
 from trading_ops.reconciler.tasks import Tasks
 from trading_ops.reconciler.verify import Verifier
+from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
 from trading_ops.store.journal import Journal
@@ -253,12 +249,12 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             registry=registry,
             directory=directory,
             holding=holding,
-            hands_off=HandsOff(reader=base.reader, observe_only=settings.observe_only),
+            suppression=Suppression(reader=base.reader, observe_only=settings.observe_only),
             writer=base.writer,
             reader=base.reader,
             metrics=base.metrics,
             prometheus=_prometheus(base, session),
-            patience=Patience(
+            timeouts=ProbeTimeouts(
                 silence=settings.agent_silence_seconds, stop=2 * settings.agent_silence_seconds
             ),
         )
@@ -278,7 +274,7 @@ async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
         prometheus=_prometheus(base, base.session),
         registry=registry,
         holding=holding,
-        hands_off=HandsOff(reader=base.reader, observe_only=settings.observe_only),
+        suppression=Suppression(reader=base.reader, observe_only=settings.observe_only),
         metrics=base.metrics.readiness,
     )
     async with base.tasks.running("readiness", evaluator.run):
@@ -299,9 +295,9 @@ async def _reading_events(base: Base, watch: AgentWatch, outbox: Outbox) -> Asyn
 
     def heads() -> dict[str, EventsHead]:
         found = {}
-        for name, pulse in watch.pulses.items():
-            if pulse.report is not None and pulse.report.health.events is not None:
-                found[name] = pulse.report.health.events
+        for name, probe in watch.probes.items():
+            if probe.report is not None and probe.report.health.events is not None:
+                found[name] = probe.report.health.events
         return found
 
     collector = BotEvents(
@@ -400,8 +396,8 @@ def _loop(base: Base) -> Loop:
             for http in base.engines.alertmanagers(on_date=clocks.other(ALERTMANAGER))
         ]
     )
-    jobs = Jobs(wakeup.set, base.handling)
-    looker = _looker(base, prometheus, jobs)
+    workers = Workers(wakeup.set, base.handling)
+    incident_reconciler = _incident_reconciler(base, prometheus, workers)
     return Loop(
         reader=base.reader,
         index=base.index,
@@ -421,8 +417,8 @@ def _loop(base: Base) -> Loop:
             metrics=base.metrics,
             clocks=clocks,
         ),
-        looker=looker,
-        manual=_manual(base, looker),
+        incident_reconciler=incident_reconciler,
+        manual=_manual(base, incident_reconciler),
         acknowledging=Acknowledging(
             writer=base.writer,
             reader=base.reader,
@@ -443,7 +439,7 @@ def _loop(base: Base) -> Loop:
             metrics=base.metrics,
             longest=timedelta(seconds=base.settings.silence_longest_seconds),
         ),
-        jobs=jobs,
+        workers=workers,
         retention=_retention(base),
         tasks=base.tasks,
         metrics=base.metrics,
@@ -478,39 +474,43 @@ def _scheduler(base: Base) -> Scheduler:
     )
 
 
-def _manual(base: Base, looker: Looker) -> Manual:
+def _manual(base: Base, incident_reconciler: IncidentReconciler) -> Manual:
     return Manual(
         writer=base.writer,
         reader=base.reader,
         registry=base.index.registry,
         lease=base.lease,
-        jobs=looker.jobs,
-        performer=looker.performer,
-        recovery=looker.recovery,
-        context=looker.context,
-        limits=looker.limits,
+        workers=incident_reconciler.workers,
+        runner=incident_reconciler.runner,
+        recovery=incident_reconciler.recovery,
+        context=incident_reconciler.context,
+        limits=incident_reconciler.limits,
         two_persons=base.settings.two_persons,
     )
 
 
-def _looker(base: Base, prometheus: Prometheus, jobs: Jobs) -> Looker:
+def _incident_reconciler(
+    base: Base, prometheus: Prometheus, workers: Workers
+) -> IncidentReconciler:
     directory = _directory(base.session, base)
-    performer = Performer(
+    runner = AttemptRunner(
         clients=directory,
         actions=actions.build(directory, Notices(base.metrics)),
         writer=base.writer,
         metrics=base.metrics,
         may_start=base.lease.may_start,
     )
-    return Looker(
+    return IncidentReconciler(
         writer=base.writer,
         index=base.index,
         lease=base.lease,
-        ledger=Ledger(writer=base.writer, lease=base.lease, index=base.index, metrics=base.metrics),
-        jobs=jobs,
-        performer=performer,
+        decision_log=DecisionLog(
+            writer=base.writer, lease=base.lease, index=base.index, metrics=base.metrics
+        ),
+        workers=workers,
+        runner=runner,
         verifier=Verifier(prometheus=prometheus, writer=base.writer, metrics=base.metrics),
-        recovery=Recovery(writer=base.writer, lease=base.lease, performer=performer),
+        recovery=Recovery(writer=base.writer, lease=base.lease, runner=runner),
         limits=limits_of(base.settings),
         context=Context(
             index=base.index,

@@ -110,7 +110,7 @@ def _handlers(
         passed_ago=passed_ago,
         poll_seconds=loop.poll_seconds,
         snapshot=lambda: loop.snapshot,
-        pulses=lambda: list(watch.pulses.values()),
+        probes=lambda: list(watch.probes.values()),
         queue=lambda: writer.waiting,
     )
     prometheus = Prometheus(base.engines.prometheus())
@@ -135,7 +135,7 @@ def _handlers(
             registry,
             holding,
             lambda: loop.silences.of_target,
-            lambda: watch.pulses,
+            lambda: watch.probes,
             observe_only=settings.observe_only,
             two_persons=settings.two_persons,
         ),

@@ -11,8 +11,7 @@ from trading_ops import clock
 from trading_ops.clients.reconciler_views import ListedIncidentView, StandingView, StoryView
 from trading_ops.config.settings import Settings
 from trading_ops.domain.incident import Incident
-from trading_ops.reconciler.incident_status import read_standings
-from trading_ops.reconciler.timeline import read_timeline
+from trading_ops.reconciler.timeline import read_standings, read_timeline
 from trading_ops.reports.recovery_times import RecoveryTimes, recovery_times
 from trading_ops.store import Connection
 from trading_ops.store import incidents as stored

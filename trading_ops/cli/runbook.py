@@ -44,7 +44,7 @@ def known_faults() -> frozenset[str] | None:
 @runbook.command("list")
 def list_runbooks() -> None:
     """List the runbooks with their steps."""
-    from trading_ops.reconciler.runbooks import load_runbooks  # noqa: PLC0415
+    from trading_ops.reconciler.runbook_index import load_runbooks  # noqa: PLC0415
 
     for book in load_runbooks(load_settings().runbooks).values():
         steps = " → ".join(step.action for step in book.steps) or "page-only"

@@ -33,7 +33,7 @@ from trading_ops.domain.target import BOTS, NAMED_BOTS, Registry, Target
 from trading_ops.errors import ClientError, Refused, StoreError
 from trading_ops.reconciler.holds import Holding
 from trading_ops.reconciler.metrics import ReadinessMetrics
-from trading_ops.reconciler.suppression import HandsOff
+from trading_ops.reconciler.suppression import Suppression
 from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection
 from trading_ops.store import readiness as stored_runs
@@ -75,7 +75,7 @@ class Evaluator:
     prometheus: Prometheus
     registry: Registry
     holding: Holding
-    hands_off: HandsOff
+    suppression: Suppression
     metrics: ReadinessMetrics
     now: Callable[[], datetime] = clock.now
     longest_slot: timedelta = timedelta(minutes=5)
@@ -161,8 +161,8 @@ class Evaluator:
 
     async def _reduce(self, target: Target, run: readiness.Run) -> None:
         """Make the bot reduce-only; killed behind it, the next start finds the same hold."""
-        await self.hands_off.refresh()
-        held_off = self.hands_off.why(target, self.now())
+        await self.suppression.refresh()
+        held_off = self.suppression.why(target, self.now())
         if target.kind not in BOTS or held_off is not None:
             why = f"a {target.kind} takes no orders" if held_off is None else held_off[1]
             log.warning("readiness_not_reduced", bot=target.name, why=why)

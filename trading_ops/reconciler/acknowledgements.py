@@ -21,6 +21,8 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.domain.acknowledgement import (
+    ACKNOWLEDGED_FOR,
+    SNOOZED_AT_MOST,
     Acknowledgement,
     AcknowledgementKind,
     has_lapsed,
@@ -33,7 +35,6 @@ from trading_ops.domain.fault import Fault
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.silencing import Silence
 from trading_ops.errors import ClientError, OrderRefused
-from trading_ops.reconciler.acknowledge_words import comment, length, mark, plain
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.secondary_oncall import shown
@@ -327,3 +328,32 @@ def _is_due(
         known = _unsilenced(word) if lost else word
         return word.incident_id in ids and silence_until(known, now) is not None
     return may_be_silenced(word, now)
+
+
+def length(kind: AcknowledgementKind, for_: timedelta | None) -> timedelta:
+    """Return the duration of an acknowledgement; None: no end.
+
+    Raises:
+        OrderRefused: a snooze without a duration, or with one that is too long.
+    """
+    if kind is AcknowledgementKind.ACKNOWLEDGE:
+        return ACKNOWLEDGED_FOR
+    if for_ is None or not timedelta() < for_ <= SNOOZED_AT_MOST:
+        hours = SNOOZED_AT_MOST // timedelta(hours=1)
+        raise OrderRefused(f"a snooze needs a duration above zero and at most {hours} hours")
+    return for_
+
+
+def plain(text: str) -> str:
+    """Return text without characters that a database rejects."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def mark(incident_id: str) -> str:
+    """Return the prefix of the comments of our silences for an incident."""
+    return f"trading-ops incident {incident_id}: "
+
+
+def comment(word: Acknowledgement) -> str:
+    """Return a silence's comment: the incident, the operator and the reason."""
+    return f"{mark(word.incident_id)}{word.said}{f' ({word.note})' if word.note else ''}"

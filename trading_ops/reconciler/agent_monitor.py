@@ -26,17 +26,22 @@ from trading_ops.domain.hold import HeldState, is_machines, silence_id
 from trading_ops.domain.silence import SPARED, Silence, Verdict, judge
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Cut, StoreError, TradingOpsError
-from trading_ops.reconciler.agent_probe import MISSES, Patience, Pulse
-from trading_ops.reconciler.evidence import HOUR_SECONDS, Evidence
+from trading_ops.reconciler.agent_probe import (
+    HOUR_SECONDS,
+    MISSES,
+    Evidence,
+    ProbeState,
+    ProbeTimeouts,
+)
 from trading_ops.reconciler.holds import MACHINE, Holding, Report
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.suppression import HandsOff
+from trading_ops.reconciler.suppression import Suppression
 from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, event_log, events
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
-__all__ = ["AgentWatch", "Patience", "Pulse"]
+__all__ = ["AgentWatch", "ProbeState", "ProbeTimeouts"]
 
 log = logs.get(__name__)
 
@@ -67,12 +72,12 @@ class AgentWatch:
         registry: Registry,
         directory: Directory,
         holding: Holding,
-        hands_off: HandsOff,
+        suppression: Suppression,
         writer: Writer,
         reader: Reader,
         metrics: ReconcilerMetrics,
         prometheus: Prometheus | None = None,
-        patience: Patience | None = None,
+        timeouts: ProbeTimeouts | None = None,
     ) -> None:
         """Take the dependencies.
 
@@ -81,36 +86,36 @@ class AgentWatch:
         """
         self._directory = directory
         self._holding = holding
-        self._hands_off = hands_off
+        self._suppression = suppression
         self._writer = writer
         self._reader = reader
         self._metrics = metrics
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or ProbeTimeouts()
         self._evidence = Evidence(
-            directory=directory, prometheus=prometheus, within=self._patience.answer
+            directory=directory, prometheus=prometheus, within=self._timeouts.answer
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[str] = set()
         self._confirmation_awaited = asyncio.Event()
         now = clock.monotonic()
-        self.pulses = {
-            target.name: Pulse(target=target, quiet_from=now) for target in registry.bots
+        self.probes = {
+            target.name: ProbeState(target=target, quiet_from=now) for target in registry.bots
         }
-        for name in self.pulses:
+        for name in self.probes:
             metrics.agent_silent.labels(name).set(0)
             metrics.agent_answered.labels(name).set(0)
         self._show()
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Monitor the agents and enforce the holds until cancelled."""
-        for pulse in self.pulses.values():
-            pulse.quiet_from = pulse.judged_at = clock.monotonic()
+        for probe in self.probes.values():
+            probe.quiet_from = probe.judged_at = clock.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recall_stops())
                 group.create_task(self._keep_up(succeeded))
-                for pulse in self.pulses.values():
-                    group.create_task(self._follow(pulse))
+                for probe in self.probes.values():
+                    group.create_task(self._follow(probe))
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -128,152 +133,154 @@ class AgentWatch:
                 told = await self._reader.read(read)
             except StoreError as error:
                 log.warning("stops_not_read", error=str(error))
-                await asyncio.sleep(self._patience.poll)
+                await asyncio.sleep(self._timeouts.poll)
                 continue
             now, now_monotonic = clock.now(), clock.monotonic()
-            for name, pulse in self.pulses.items():
+            for name, probe in self.probes.items():
                 ages = [(now - at).total_seconds() for at in told.get(name, [])]
                 # An event from the future, after a clock step, counts as now.
                 stops = [now_monotonic - max(0.0, age) for age in ages]
-                pulse.stops = max(pulse.stops, stops, key=len)
+                probe.stops = max(probe.stops, stops, key=len)
             return
 
-    async def _follow(self, pulse: Pulse) -> None:
-        patience = self._patience
+    async def _follow(self, probe: ProbeState) -> None:
+        timeouts = self._timeouts
         while True:
-            self._start(self._poll(pulse))
-            rest = patience.poll if pulse.misses == 0 else patience.poll / 2
+            self._start(self._poll(probe))
+            rest = timeouts.poll if probe.misses == 0 else timeouts.poll / 2
             due = clock.monotonic() + rest
             await asyncio.sleep(rest)
-            if clock.monotonic() - due > patience.late:
-                pulse.excuse(clock.monotonic())
+            if clock.monotonic() - due > timeouts.late:
+                probe.excuse(clock.monotonic())
 
-    async def _poll(self, pulse: Pulse) -> None:
-        epoch, asked_at = pulse.epoch, clock.monotonic()
+    async def _poll(self, probe: ProbeState) -> None:
+        epoch, asked_at = probe.epoch, clock.monotonic()
         try:
-            async with asyncio.timeout(pulse.answer_within(self._patience)):
-                health = await self._directory.bot(pulse.target).health()
+            async with asyncio.timeout(probe.answer_within(self._timeouts)):
+                health = await self._directory.bot(probe.target).health()
         except (TradingOpsError, TimeoutError) as error:
             now = clock.monotonic()
-            if pulse.epoch == epoch:
-                pulse.cut = isinstance(error, Cut)
-                within = pulse.answer_within(self._patience)
-                if now - asked_at > within + self._patience.late:
-                    pulse.excuse(now)  # the deadline itself was late: the delay is ours
+            if probe.epoch == epoch:
+                probe.cut = isinstance(error, Cut)
+                within = probe.answer_within(self._timeouts)
+                if now - asked_at > within + self._timeouts.late:
+                    probe.excuse(now)  # the deadline itself was late: the delay is ours
                 else:
-                    pulse.misses += 1
-            await self._judge(pulse, now)
-            pulse.judged_at = now
+                    probe.misses += 1
+            await self._judge(probe, now)
+            probe.judged_at = now
             return
-        pulse.judged_at = clock.monotonic()
-        if pulse.report is not None and pulse.report.asked_at > asked_at:
+        probe.judged_at = clock.monotonic()
+        if probe.report is not None and probe.report.asked_at > asked_at:
             return  # a later probe was answered first
-        silent = pulse.told.copy()
-        pulse.hears(health, asked_at, clock.monotonic())
-        name = pulse.target.name
+        silent = probe.told.copy()
+        probe.hears(health, asked_at, clock.monotonic())
+        name = probe.target.name
         self._metrics.agent_silent.labels(name).set(0)
         self._metrics.agent_answered.labels(name).set(clock.timestamp())
         if health.awaiting_holds:
             self._confirmation_awaited.set()
         if silent:
-            await self._tell(pulse, "agent_answered", f"{name} answers again")
+            await self._tell(probe, "agent_answered", f"{name} answers again")
 
-    async def _judge(self, pulse: Pulse, now: float) -> None:
-        patience, quiet = self._patience, now - pulse.quiet_from
-        if pulse.incarnation is None:
+    async def _judge(self, probe: ProbeState, now: float) -> None:
+        timeouts, quiet = self._timeouts, now - probe.quiet_from
+        if probe.incarnation is None:
             # No answer ever: the process is unknown, so there is nothing to act on.
-            if quiet >= patience.unknown:
-                self._metrics.agent_silent.labels(pulse.target.name).set(1)
+            if quiet >= timeouts.unknown:
+                self._metrics.agent_silent.labels(probe.target.name).set(1)
             return
-        if pulse.misses < MISSES or quiet < (patience.silence or Patience.silence):
+        if probe.misses < MISSES or quiet < (timeouts.silence or ProbeTimeouts.silence):
             return
-        self._metrics.agent_silent.labels(pulse.target.name).set(1)
-        if patience.silence and pulse.target.name not in self._busy:
-            self._busy.add(pulse.target.name)
+        self._metrics.agent_silent.labels(probe.target.name).set(1)
+        if timeouts.silence and probe.target.name not in self._busy:
+            self._busy.add(probe.target.name)
             try:
-                await self._act(pulse, quiet)
+                await self._act(probe, quiet)
             finally:
-                self._busy.discard(pulse.target.name)
+                self._busy.discard(probe.target.name)
 
-    async def _act(self, pulse: Pulse, quiet: float) -> None:
-        name, epoch = pulse.target.name, pulse.epoch
-        if pulse.target.kind is not Kind.BOT:
+    async def _act(self, probe: ProbeState, quiet: float) -> None:
+        name, epoch = probe.target.name, probe.epoch
+        if probe.target.kind is not Kind.BOT:
             said = f"{name} has not answered for {quiet:.0f} s; no action on a Freqtrade"
-            await self._tell_once(pulse, "agent_silent", said)
+            await self._tell_once(probe, "agent_silent", said)
             return
-        held_back = self._hands_off.why(pulse.target, clock.now())
+        held_back = self._suppression.why(probe.target, clock.now())
         if held_back is not None:
             reason, whose = held_back
             text = f"{name} is silent: would have halted it; blocked: {reason} {whose}"
-            if await self._tell_once(pulse, "decided_wait", text, reason=reason):
+            if await self._tell_once(probe, "decided_wait", text, reason=reason):
                 self._metrics.decisions.labels("wait", reason).inc()
             return
         began = clock.monotonic()
         silence, incarnation = await self._evidence.collect(
-            pulse, quiet, halt_in_force=self._holding.is_acknowledged(_key(pulse))
+            probe, quiet, halt_in_force=self._holding.is_acknowledged(_key(probe))
         )
-        if clock.monotonic() - began > 2 * self._patience.answer + self._patience.late:
-            pulse.excuse(clock.monotonic())  # the delay was ours
-        if pulse.epoch == epoch:  # otherwise it has answered, or we were late
-            await self._follow_up(pulse, silence, incarnation)
+        if clock.monotonic() - began > 2 * self._timeouts.answer + self._timeouts.late:
+            probe.excuse(clock.monotonic())  # the delay was ours
+        if probe.epoch == epoch:  # otherwise it has answered, or we were late
+            await self._follow_up(probe, silence, incarnation)
 
-    async def _follow_up(self, pulse: Pulse, silence: Silence, incarnation: str | None) -> None:
-        name, verdict = pulse.target.name, judge(silence, self._patience.bounds)
+    async def _follow_up(
+        self, probe: ProbeState, silence: Silence, incarnation: str | None
+    ) -> None:
+        name, verdict = probe.target.name, judge(silence, self._timeouts.bounds)
         if verdict in {Verdict.GONE, Verdict.STARTING}:
             # It cannot trade. The runbook handles the next process, which starts without a hold.
-            await self._withdraw(pulse, f"the silent process is {silence.life}")
-        elif verdict in SPARED and silence.quiet >= self._patience.stop:
+            await self._withdraw(probe, f"the silent process is {silence.life}")
+        elif verdict in SPARED and silence.quiet >= self._timeouts.stop:
             said = f"{name} has not answered for {silence.quiet:.0f} s: {SPARED_BECAUSE[verdict]}"
-            await self._tell_once(pulse, "agent_spared", said)
+            await self._tell_once(probe, "agent_spared", said)
         elif verdict is Verdict.HALT:
-            await self._ask_for_halt(pulse)
+            await self._ask_for_halt(probe)
         elif verdict is Verdict.STOP and incarnation is not None:
-            await self._stop(pulse, incarnation)
+            await self._stop(probe, incarnation)
 
-    async def _ask_for_halt(self, pulse: Pulse) -> None:
-        name, since = pulse.target.name, pulse.answered
+    async def _ask_for_halt(self, probe: ProbeState) -> None:
+        name, since = probe.target.name, probe.answered
         said = since.isoformat(timespec="milliseconds") if since else "its start"
-        pulse.asked = _key(pulse)
-        pulse.asked_of = pulse.incarnation
-        self._start(self._tell_once(pulse, "agent_silent", f"{name} has been silent since {said}"))
+        probe.asked = _key(probe)
+        probe.asked_of = probe.incarnation
+        self._start(self._tell_once(probe, "agent_silent", f"{name} has been silent since {said}"))
         laid = await self._holding.lay(
-            pulse.target,
+            probe.target,
             HeldState.HALTED,
             owner=MACHINE,
             reason=f"its agent has not answered since {said}",
-            key=pulse.asked,
+            key=probe.asked,
         )
         log.warning("agent_silent", target=name, since=said, acknowledged=laid.acknowledged)
 
-    async def _stop(self, pulse: Pulse, incarnation: str) -> None:
-        name, patience = pulse.target.name, self._patience
+    async def _stop(self, probe: ProbeState, incarnation: str) -> None:
+        name, timeouts = probe.target.name, self._timeouts
         try:
-            result = await self._directory.unit(pulse.target).stop(
+            result = await self._directory.unit(probe.target).stop(
                 incarnation=incarnation,
                 attempt_id=f"stop-silent-{name}-{incarnation}",
-                fence=self._holding.fence(pulse.target),
-                grace=timedelta(seconds=patience.grace),
-                within=timedelta(seconds=patience.grace + 2 * patience.answer),
+                fence=self._holding.fence(probe.target),
+                grace=timedelta(seconds=timeouts.grace),
+                within=timedelta(seconds=timeouts.grace + 2 * timeouts.answer),
             )
         except TradingOpsError as error:
             log.error("silent_process_not_stopped", target=name, error=str(error))  # noqa: TRY400
             return
-        pulse.stops.append(clock.monotonic())
+        probe.stops.append(clock.monotonic())
         log.warning("silent_process_stopped", target=name, detail=result.detail)
         # Each stop is an event, including the second of one silence: they are counted.
-        await self._tell(pulse, STOPPED, f"{name} was alive but silent: {result.detail}")
-        await self._withdraw(pulse, "its process was stopped before the halt was in force")
+        await self._tell(probe, STOPPED, f"{name} was alive but silent: {result.detail}")
+        await self._withdraw(probe, "its process was stopped before the halt was in force")
 
-    async def _withdraw(self, pulse: Pulse, reason: str) -> None:
+    async def _withdraw(self, probe: ProbeState, reason: str) -> None:
         """Withdraw a halt that was never in force, now that its process is gone."""
-        if pulse.asked is None:
+        if probe.asked is None:
             return
         try:
-            await self._holding.withdraw(pulse.target, pulse.asked, reason=reason)
+            await self._holding.withdraw(probe.target, probe.asked, reason=reason)
         except (StoreError, TimeoutError) as error:
-            log.warning("hold_not_withdrawn", hold=pulse.asked, error=str(error) or "too slow")
+            log.warning("hold_not_withdrawn", hold=probe.asked, error=str(error) or "too slow")
             return
-        pulse.asked = None
+        probe.asked = None
 
     async def _keep_up(self, succeeded: Succeeded) -> None:
         """Store journaled holds, and enforce every hold.
@@ -281,13 +288,13 @@ class AgentWatch:
         Every second, and immediately when a new process waits for its holds.
         """
         while True:
-            await asyncio.sleep(self._patience.poll * SHORTEST_REST)
+            await asyncio.sleep(self._timeouts.poll * SHORTEST_REST)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._patience.poll * (1 - SHORTEST_REST)):
+                async with asyncio.timeout(self._timeouts.poll * (1 - SHORTEST_REST)):
                     await self._confirmation_awaited.wait()
             self._confirmation_awaited.clear()
             try:
-                await self._hands_off.refresh()
+                await self._suppression.refresh()
                 await self._holding.settle_journal()
                 await self._holding.enforce(await self._reports())
                 self._show()
@@ -299,33 +306,33 @@ class AgentWatch:
     def _all_asked(self) -> bool:
         """Whether every agent was probed recently and the result evaluated."""
         since = clock.monotonic() - ASKED_SECONDS
-        return all(pulse.judged_at > since for pulse in self.pulses.values())
+        return all(probe.judged_at > since for probe in self.probes.values())
 
     async def _reports(self) -> dict[str, Report]:
         """Return the latest answers, without bots whose next process must not inherit a halt."""
-        fresh = clock.monotonic() - 2 * self._patience.poll - self._patience.answer
+        fresh = clock.monotonic() - 2 * self._timeouts.poll - self._timeouts.answer
         reports = {}
-        for name, pulse in self.pulses.items():
-            if pulse.asked is not None and self._holding.is_acknowledged(pulse.asked):
-                pulse.asked = None
-            if pulse.asked is not None and pulse.incarnation != pulse.asked_of:
-                await self._withdraw(pulse, "another process answers now")
-                if pulse.asked is not None:
+        for name, probe in self.probes.items():
+            if probe.asked is not None and self._holding.is_acknowledged(probe.asked):
+                probe.asked = None
+            if probe.asked is not None and probe.incarnation != probe.asked_of:
+                await self._withdraw(probe, "another process answers now")
+                if probe.asked is not None:
                     continue
-            if pulse.report is not None and pulse.report.asked_at > fresh:
-                reports[name] = pulse.report
+            if probe.report is not None and probe.report.asked_at > fresh:
+                reports[name] = probe.report
         return reports
 
     def _show(self) -> None:
         counts = {
             (name, state, by): 0
-            for name in self.pulses
+            for name in self.probes
             for state in HeldState
             for by in ("person", "machine")
         }
         unregistered: Counter[str] = Counter()
         for hold in self._holding.standing:
-            if hold.target not in self.pulses:
+            if hold.target not in self.probes:
                 unregistered[hold.target] += 1
             key = (hold.target, hold.state, "machine" if is_machines(hold) else "person")
             if key in counts:
@@ -337,15 +344,17 @@ class AgentWatch:
             self._metrics.holds_unregistered.labels(name).set(count)
         self._metrics.holds_unsettled.set(self._holding.unsettled)
 
-    async def _tell_once(self, pulse: Pulse, kind: str, text: str, *, reason: str = "") -> bool:
-        if kind in pulse.told:
+    async def _tell_once(
+        self, probe: ProbeState, kind: str, text: str, *, reason: str = ""
+    ) -> bool:
+        if kind in probe.told:
             return False
-        pulse.told.add(kind)
-        await self._tell(pulse, kind, text, reason=reason)
+        probe.told.add(kind)
+        await self._tell(probe, kind, text, reason=reason)
         return True
 
-    async def _tell(self, pulse: Pulse, kind: str, text: str, *, reason: str = "") -> None:
-        after = {"target": pulse.target.name, "incarnation": pulse.incarnation}
+    async def _tell(self, probe: ProbeState, kind: str, text: str, *, reason: str = "") -> None:
+        after = {"target": probe.target.name, "incarnation": probe.incarnation}
         add: Callable[[Connection], None] = partial(
             _add, at=clock.now(), kind=kind, note=text, reason=reason, after=after
         )
@@ -367,9 +376,9 @@ class AgentWatch:
         task.add_done_callback(self._tasks.discard)
 
 
-def _key(pulse: Pulse) -> str:
+def _key(probe: ProbeState) -> str:
     """Return the id of the halt for a silence of the incarnation that last answered."""
-    return silence_id(pulse.target.name, str(pulse.incarnation))
+    return silence_id(probe.target.name, str(probe.incarnation))
 
 
 def _add(connection: Connection, **fields: Any) -> None:

@@ -1,20 +1,31 @@
-"""Probe state of one bot's agent: how long it has been silent, and what was done."""
+"""Probe state of one bot's agent: how long it has been silent, and evidence on why.
 
+The evidence comes from the service manager, the kernel and Prometheus.
+"""
+
+import asyncio
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
-from trading_ops import clock
+from trading_ops import clock, logs
 from trading_ops.clients.agent import BotHealth
-from trading_ops.domain.silence import Bounds
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.clients.supervisor import Process
+from trading_ops.config.targets import split_address
+from trading_ops.domain.silence import Bounds, Life, Listener, Silence
 from trading_ops.domain.target import Kind, Target
+from trading_ops.errors import ConfigError, TradingOpsError
+from trading_ops.listener import owners
 from trading_ops.reconciler.holds import Report
 
 MISSES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class ProbeTimeouts:
     """Timeouts and limits, in seconds."""
 
     silence: float = 3.0
@@ -54,7 +65,7 @@ class Patience:
 
 
 @dataclass(kw_only=True)
-class Pulse:
+class ProbeState:
     """Probe state of one bot's agent."""
 
     target: Target
@@ -91,10 +102,10 @@ class Pulse:
     told: set[str] = field(default_factory=set)
     """Events already recorded for this silence."""
 
-    def answer_within(self, patience: Patience) -> float:
+    def answer_within(self, timeouts: ProbeTimeouts) -> float:
         """Return the probe timeout in seconds."""
         own = self.target.kind is Kind.BOT
-        return patience.answer if own else patience.answer_of_freqtrade
+        return timeouts.answer if own else timeouts.answer_of_freqtrade
 
     def hears(self, health: BotHealth, asked_at: float, now: float) -> None:
         """Record an answer."""
@@ -126,3 +137,98 @@ class Pulse:
         self.quiet_from = now
         self.misses = 0
         self.epoch += 1
+
+
+log = logs.get(__name__)
+
+HOUR_SECONDS = 3600.0
+
+HEARTBEAT_AGE = (
+    'time() - max(max_over_time(trading_bot_heartbeat_timestamp_seconds{{bot="{bot}"}}[15s]))'
+)
+"""Uses the values of the last samples, so that a failed scrape does not hide them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Collects evidence; each source has a timeout of a second and is optional."""
+
+    directory: Directory
+    prometheus: Prometheus | None
+    within: float
+
+    async def collect(
+        self, probe: ProbeState, quiet: float, *, halt_in_force: bool
+    ) -> tuple[Silence, str | None]:
+        """Return the evidence, and the running incarnation if known."""
+        process = await self._process(probe.target)
+        life, holder = Life.UNKNOWN, Listener.UNKNOWN
+        incarnation = None if process is None else process.incarnation
+        if process is not None:
+            life = _life(probe, process)
+            holder = _listener(probe.target, process.pid)
+        silence = Silence(
+            quiet=quiet,
+            life=life,
+            listener=holder,
+            cut=probe.cut,
+            heartbeat_age=None if life is Life.GONE else await self._heartbeat_age(probe.target),
+            unheard=probe.unheard_for(
+                incarnation if life is Life.OTHER else None, clock.monotonic()
+            ),
+            halt_asked=probe.asked is not None,
+            halt_in_force=halt_in_force,
+            stops=probe.stops_since(clock.monotonic() - HOUR_SECONDS),
+        )
+        return silence, incarnation
+
+    async def _process(self, target: Target) -> Process | None:
+        try:
+            async with asyncio.timeout(self.within):
+                return await self.directory.unit(target).process()
+        except (TradingOpsError, TimeoutError) as error:
+            log.warning("process_unknown", target=target.name, error=str(error) or "too slow")
+            return None
+
+    async def _heartbeat_age(self, target: Target) -> float | None:
+        if self.prometheus is None:
+            return None
+        try:
+            async with asyncio.timeout(self.within):
+                found = await self.prometheus.query(HEARTBEAT_AGE.format(bot=target.name))
+        except (TradingOpsError, TimeoutError) as error:
+            log.warning("heartbeat_unknown", target=target.name, error=str(error) or "too slow")
+            return None
+        return found[0].value if found else None
+
+
+def _life(probe: ProbeState, process: Process) -> Life:
+    if process.pid is None:
+        return Life.GONE
+    if process.agents is None:
+        return Life.UNKNOWN
+    return Life.SAME if process.agents == probe.incarnation else Life.OTHER
+
+
+def _listener(target: Target, pid: int | None) -> Listener:
+    try:
+        host, port = split_address(target.address)
+    except ConfigError:  # on another host, whose kernel cannot be queried
+        return Listener.UNKNOWN
+    return holder(owners(host, port), None if pid is None else user_of(pid))
+
+
+def holder(found: frozenset[int] | None, own: int | None) -> Listener:
+    """Classify the listener by its owners and the user of the bot's process."""
+    if not found or own is None:
+        return Listener.UNKNOWN
+    return Listener.OWN if own in found else Listener.FOREIGN
+
+
+def user_of(pid: int) -> int | None:
+    """Return the effective user of a process; /proc/PID may be owned by root."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return next((int(line.split()[2]) for line in text.splitlines() if line[:4] == "Uid:"), None)

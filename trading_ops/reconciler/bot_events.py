@@ -2,7 +2,10 @@
 
 The health response that is polled every second contains the position of the bot's journal, so bots
 without new events cost nothing. Fields from the bot are untrusted: they are bounded here, and times
-are never later than ours. Events beyond a bot's budget are dropped and counted.
+are never later than ours.
+
+The budget of a bot is a burst as long as the journal of an agent, so that a bot that was not read
+for a while loses nothing, and then a number each minute. Events beyond it are dropped and counted.
 """
 
 import asyncio
@@ -23,7 +26,6 @@ from trading_ops.domain.bot_event import BotEvent, BotEventKind, message_of
 from trading_ops.domain.message import Severity
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
-from trading_ops.reconciler.event_budget import EventBudget
 from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import bot_events
@@ -48,6 +50,36 @@ TEXT_LIMIT, NAME_LIMIT, DATA_LIMIT = 300, 100, 4_000
 
 Heads = Callable[[], Mapping[str, wire.EventsHead]]
 """Journal position of each bot that answers."""
+
+
+BURST = 100_000
+"""The most events that the journal of an agent keeps."""
+
+
+@dataclass(kw_only=True)
+class EventBudget:
+    """Of one bot; full at the start."""
+
+    per_minute: float
+    burst: int = BURST
+    now: Callable[[], float] = clock.boottime
+    _left: float = field(init=False)
+    _at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin full."""
+        self._left, self._at = float(self.burst), self.now()
+
+    def left(self) -> int:
+        """Return how many events may be stored now."""
+        now = self.now()
+        refilled = self._left + (now - self._at) * self.per_minute / 60
+        self._left, self._at = min(refilled, float(self.burst)), now
+        return int(self._left)
+
+    def spend(self, count: int) -> None:
+        """Note that events were stored; at most as many as are left."""
+        self._left -= count
 
 
 @dataclass(kw_only=True)

@@ -37,7 +37,7 @@ class _Entry:
 
 
 @dataclass(kw_only=True)
-class Ledger:
+class DecisionLog:
     """Records decisions."""
 
     writer: Writer

@@ -27,7 +27,7 @@ RETRY_CAP = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Performer:
+class AttemptRunner:
     """Executes steps."""
 
     clients: Clients

@@ -17,21 +17,19 @@ from trading_ops.domain.observation import Snapshot, is_audible
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.clocks import ClockReports
-from trading_ops.reconciler.crashes import Crashes
-from trading_ops.reconciler.housekeeping import Jobs
+from trading_ops.reconciler.crash_recovery import Crashes
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.manual_actions import Manual
-from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.reconciler.metrics import ReconcilerMetrics, show_open
 from trading_ops.reconciler.observe import Observer
-from trading_ops.reconciler.open_incident_metrics import show_open
-from trading_ops.reconciler.reconcile import Looker, until_seconds
+from trading_ops.reconciler.reconcile import IncidentReconciler, until_seconds
 from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.silences import SilenceWatch
+from trading_ops.reconciler.secondary_oncall import SilenceWatch
 from trading_ops.reconciler.state import State, read_state
 from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
-from trading_ops.reconciler.workqueue import SOON_SECONDS, Agenda, again_in
+from trading_ops.reconciler.workqueue import SOON_SECONDS, Workers, WorkQueue, again_in
 from trading_ops.store.reader import Reader
 
 log = logs.get(__name__)
@@ -64,12 +62,12 @@ class Loop:
     lease: Lease
     intake: Intake
     observer: Observer
-    looker: Looker
+    incident_reconciler: IncidentReconciler
     manual: Manual
     acknowledging: Acknowledging
     clock_reports: ClockReports
     silences: SilenceWatch
-    jobs: Jobs
+    workers: Workers
     retention: Retention
     tasks: Tasks
     metrics: ReconcilerMetrics
@@ -86,7 +84,7 @@ class Loop:
     """The sources' last answers."""
 
     state: State = field(init=False, default_factory=State)
-    _agenda: Agenda = field(init=False, default_factory=Agenda)
+    _queue: WorkQueue = field(init=False, default_factory=WorkQueue)
     _crashes: Crashes = field(init=False)
     _mine: frozenset[str] = field(init=False, default=frozenset())
     """Ids of the open incidents whose keys this replica holds."""
@@ -98,13 +96,13 @@ class Loop:
     _not_before: float = field(init=False, default=-math.inf)
 
     def __post_init__(self) -> None:
-        self._crashes = Crashes(writer=self.looker.writer)
+        self._crashes = Crashes(writer=self.incident_reconciler.writer)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Run until cancelled, then let running jobs finish."""
         self._began_at = clock.monotonic()
         await self.lease.begin()
-        await self._crashes.count_deaths(self.jobs.handling)
+        await self._crashes.count_deaths(self.workers.handling)
         await self.intake.remember_watchdog()
         renewing = partial(self.lease.run, works=self._comes_round)
         try:
@@ -112,7 +110,7 @@ class Loop:
                 try:
                     await self._come_round(succeeded)
                 finally:
-                    await self.jobs.stop(DRAIN_SECONDS)
+                    await self.workers.stop(DRAIN_SECONDS)
         finally:
             await self.lease.end()
 
@@ -126,8 +124,8 @@ class Loop:
             self.turned_at = clock.monotonic()
             if clock.monotonic() - removed_at > RETENTION_SECONDS:
                 removed_at = clock.monotonic()
-                if "retention" not in self.jobs:
-                    self.jobs.start("retention", self.retention.run_once(), wakes=False)
+                if "retention" not in self.workers:
+                    self.workers.start("retention", self.retention.run_once(), wakes=False)
             until_poll = polled_at + self.poll_seconds - clock.monotonic()
             await self._sleep(min(rest, max(until_poll, self._resting)))
 
@@ -171,20 +169,20 @@ class Loop:
         await self._refresh()
         if poll or taken.cut or self._is_worth_asking():
             late = await self._look_around()
-            due = self._agenda.take(clock.monotonic()) - late
-            self._agenda.add(late)
+            due = self._queue.take(clock.monotonic()) - late
+            self._queue.add(late)
             await self._look_at([self.state.by_id[key] for key in due if key in self._mine])
-        for reason, count in self._agenda.held().items():
+        for reason, count in self._queue.held().items():
             self.metrics.incidents_held.labels(reason).set(count)
         self._acknowledge()
-        if "clocks" not in self.jobs and self.clock_reports.show():
-            self.jobs.start("clocks", self.clock_reports.report(), wakes=False)
+        if "clocks" not in self.workers and self.clock_reports.show():
+            self.workers.start("clocks", self.clock_reports.report(), wakes=False)
         if taken.more:
             return 0.0
         self.manual.look_after(self.state)
         if not self.state.by_id and not self.state.overrides.manual:
             return math.inf
-        soon = min(self._agenda.next_in(clock.monotonic()), SOON_SECONDS)
+        soon = min(self._queue.next_in(clock.monotonic()), SOON_SECONDS)
         return max(soon, self._resting)
 
     @property
@@ -196,18 +194,18 @@ class Loop:
         """Whether an incident is due; between polls, only those with a target."""
         now = clock.monotonic()
         if now >= self._not_before:
-            return self._agenda.is_due(now)
-        due = (self.state.by_id.get(key) for key in self._agenda.due(now))
+            return self._queue.is_due(now)
+        due = (self.state.by_id.get(key) for key in self._queue.due(now))
         return any(one is not None and one.target is not None for one in due)
 
     def _acknowledge(self) -> None:
         """Read and synchronize silences in the background: Alertmanager may be slow."""
         mine, head = self._my_incidents, self.state.head
-        if "acknowledge" not in self.jobs and self.acknowledging.is_due(mine, head=head):
+        if "acknowledge" not in self.workers and self.acknowledging.is_due(mine, head=head):
             project = self.acknowledging.project(mine, head=head)
-            self.jobs.start("acknowledge", project, wakes=False)
-        if "silences" not in self.jobs and self.silences.is_due():
-            self.jobs.start("silences", self.silences.look(self.snapshot), wakes=False)
+            self.workers.start("acknowledge", project, wakes=False)
+        if "silences" not in self.workers and self.silences.is_due():
+            self.workers.start("silences", self.silences.look(self.snapshot), wakes=False)
 
     async def _refresh(self) -> None:
         """Read changes from the store, and acquire the leases of open incidents."""
@@ -233,7 +231,7 @@ class Loop:
         if state.changed or former is None or former.by_id.keys() != state.by_id.keys():
             show_open(self.metrics, state.incidents, self.index)
         self._give_up(self._mine - mine)
-        self._agenda.add((mine - self._mine) | (state.changed & mine))
+        self._queue.add((mine - self._mine) | (state.changed & mine))
         self._mine = mine
         self._my_incidents = [one for key, one in state.by_id.items() if key in mine]
 
@@ -243,9 +241,9 @@ class Loop:
 
     def _give_up(self, keys: frozenset[str]) -> None:
         for key in keys:
-            self._agenda.forget(key)
+            self._queue.forget(key)
         self._crashes.forget(keys)
-        self.looker.ledger.forget(keys)
+        self.incident_reconciler.decision_log.forget(keys)
 
     async def _look_around(self) -> set[str]:
         """Poll the sources, and mark incidents with changed alerts as due.
@@ -272,25 +270,25 @@ class Loop:
             new = (self.state.by_id[key] for key in self._mine - asked_for.keys())
             late = {one.id for one in new if one.fingerprint not in told}
         if snapshot.prometheus:
-            self.looker.context.see(snapshot.prometheus, self.state)
-        fired = self.looker.context.fired
+            self.incident_reconciler.context.see(snapshot.prometheus, self.state)
+        fired = self.incident_reconciler.context.fired
         self.snapshot = snapshot = replace(snapshot, fired=fired)
         for key in self._mine:
-            sight = self._agenda.sight(key)
-            glance = self.looker.glance(self.state.by_id[key], self.state, snapshot)
+            sight = self._queue.sight(key)
+            glance = self.incident_reconciler.glance(self.state.by_id[key], self.state, snapshot)
             if sight is None or glance != (sight.view, sight.blocking):
-                self._agenda.add((key,))
+                self._queue.add((key,))
         return late
 
     async def _look_at(self, due: list[Incident]) -> None:
         # Remediable incidents first: a storm of page-only ones must not delay them.
         due.sort(key=lambda incident: (incident.target is None, incident.opened_at))
         others = [incident.id for incident in due if incident.target is None]
-        self._agenda.add(others[OTHERS_AT_ONCE:])
+        self._queue.add(others[OTHERS_AT_ONCE:])
         if len(others) > OTHERS_AT_ONCE:
             del due[OTHERS_AT_ONCE - len(others) :]
         # An incident in process is due again when that ends.
-        due = [incident for incident in due if _look_key(incident) not in self.jobs]
+        due = [incident for incident in due if _look_key(incident) not in self.workers]
         due = [one for one in due if not self._crashes.is_set_aside(one, self.state)]
         # An incident that may have killed a process is handled alone, so that only it is counted.
         alone = [one for one in due if self._crashes.is_suspect(one)]
@@ -299,18 +297,18 @@ class Loop:
             for group in (together, *([one] for one in alone)):
                 await self._handle(group)
         except Exception:
-            self._agenda.add(incident.id for incident in due)  # decided again in a second
+            self._queue.add(incident.id for incident in due)  # decided again in a second
             raise
 
     async def _handle(self, due: list[Incident]) -> None:
         for begin in range(0, len(due), AT_ONCE):
             await self._look_side_by_side(due[begin : begin + AT_ONCE])
-        ledger = self.looker.ledger
-        with self.jobs.handling.of(ledger.waiting):
-            crashed = await ledger.post()
+        decision_log = self.incident_reconciler.decision_log
+        with self.workers.handling.of(decision_log.waiting):
+            crashed = await decision_log.post()
         for incident, error in crashed:
             await self._crashes.add(incident, self.state, error)
-            self._agenda.retry(incident.id, clock.monotonic())
+            self._queue.retry(incident.id, clock.monotonic())
 
     async def _look_side_by_side(self, due: list[Incident]) -> None:
         looks = {asyncio.create_task(self._guarded_look(one)): one for one in due}
@@ -322,27 +320,27 @@ class Loop:
             await asyncio.wait(looks)
             raise
         for look in late:
-            self.jobs.start(_look_key(looks[look]), self._end_look(looks[look].id, look))
+            self.workers.start(_look_key(looks[look]), self._end_look(looks[look].id, look))
 
     async def _end_look(self, incident_id: str, look: asyncio.Task[None]) -> None:
         """Wait for an incident that outlasted its pass, then store its decision in another pass."""
         await look
-        self._agenda.add((incident_id,))
+        self._queue.add((incident_id,))
 
     async def _guarded_look(self, incident: Incident) -> None:
         assert self.snapshot is not None  # noqa: S101 - the sources are polled first
         try:
-            with self.jobs.handling.of((incident.id,)):
-                sight = await self.looker.look(incident, self.state, self.snapshot)
+            with self.workers.handling.of((incident.id,)):
+                sight = await self.incident_reconciler.look(incident, self.state, self.snapshot)
         except TradingOpsError as error:
             log.warning("incident_failed", incident=incident.id, error=str(error))
         except Exception as error:  # noqa: BLE001 - one bad incident must not block the others
             await self._crashes.add(incident, self.state, error)
         else:
             wait = again_in(sight.decision, until_seconds(sight.decision))
-            self._agenda.looked(incident.id, sight, again_in=wait, now=clock.monotonic())
+            self._queue.looked(incident.id, sight, again_in=wait, now=clock.monotonic())
             return
-        self._agenda.retry(incident.id, clock.monotonic())
+        self._queue.retry(incident.id, clock.monotonic())
 
 
 def _look_key(incident: Incident) -> str:

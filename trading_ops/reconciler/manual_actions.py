@@ -23,10 +23,10 @@ from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ActionError, OrderRefused
 from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Recovery
-from trading_ops.reconciler.execute import Performer
-from trading_ops.reconciler.housekeeping import Jobs
+from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Lease, key_of_target
 from trading_ops.reconciler.state import State, read_state
+from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import Connection, approvals, attempts, checkpoints, orders, starting
 from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.reader import Reader
@@ -70,8 +70,8 @@ class Manual:
     reader: Reader
     registry: Registry
     lease: Lease
-    jobs: Jobs
-    performer: Performer
+    workers: Workers
+    runner: AttemptRunner
     recovery: Recovery
     context: Context
     limits: GlobalLimits
@@ -121,20 +121,20 @@ class Manual:
             owner=order.owner,
         )
         # This replica keeps the target until the action has ended.
-        self.jobs.start(attempt.id, self._perform(attempt, order, held.pop_all()))
+        self.workers.start(attempt.id, self._perform(attempt, order, held.pop_all()))
         return Outcome(attempt=attempt)
 
     def look_after(self, state: State) -> None:
         """Probe orphaned manual attempts; called in each pass."""
         for attempt in state.overrides.manual:
-            ours = attempt.id in self.jobs or f"probe:{attempt.id}" in self.jobs
+            ours = attempt.id in self.workers or f"probe:{attempt.id}" in self.workers
             target = self.registry.find(attempt.target)
             asked = self._probed_at.get(attempt.id, -PROBE_SECONDS)
             ours = ours or bool(self._starting[attempt.target])
             if ours or target is None or clock.monotonic() - asked < PROBE_SECONDS:
                 continue
             self._probed_at[attempt.id] = clock.monotonic()
-            self.jobs.start(f"probe:{attempt.id}", self._probe(attempt, target))
+            self.workers.start(f"probe:{attempt.id}", self._probe(attempt, target))
         for key in self._probed_at.keys() - {attempt.id for attempt in state.overrides.manual}:
             del self._probed_at[key]
 
@@ -184,7 +184,7 @@ class Manual:
         if refusal is not None:
             return wanted, refusal
         try:
-            found = await self.performer.precondition(order.step, order.target)
+            found = await self.runner.precondition(order.step, order.target)
         except ActionError as error:
             raise OrderRefused(str(error)) from error
         wanted = replace(wanted, world=replace(wanted.world, precondition=found))
@@ -235,7 +235,7 @@ class Manual:
     ) -> None:
         async with held:
             step, reason = order.step, order.reason
-            await self.performer.perform(attempt, step, order.target, reason=reason)
+            await self.runner.perform(attempt, step, order.target, reason=reason)
 
     async def _probe(self, attempt: Attempt, target: Target) -> None:
         async with self.lease.borrowed(attempt.target) as ours:

@@ -1,15 +1,35 @@
-"""The reconciler's own metrics, with every known label set initialized to zero."""
+"""The reconciler's own metrics, with every known label set initialized to zero.
+
+Measurements of the reconciler itself are taken outside the loop, so that a hung loop shows.
+Escalated incidents and notices of the action `notify` are gauges on which rules page.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from trading_ops import __version__, clock
+from trading_ops import __version__, clock, logs
 from trading_ops.actions.registry import KINDS
 from trading_ops.backup.records import Operation
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
+from trading_ops.domain.fault import subject_of
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.silencing import TooWide
+from trading_ops.domain.target import NAMED_BOTS, Kind, Target
+from trading_ops.errors import StoreError
 from trading_ops.instrument.families import counter, gauge, histogram
+from trading_ops.reconciler.lease import LEASE_SECONDS, USABLE_SECONDS, Lease
+from trading_ops.reconciler.runbook_index import RunbookIndex
+from trading_ops.reconciler.tasks import Succeeded, unwatched
+from trading_ops.store import Connection, events, notifications
+from trading_ops.store.reader import Reader
+from trading_ops.store.writer import Writer
+from trading_ops.tls.expiry import Certificates
 
 RESULTS = ("stored", "refused", "quarantined")
 OUTCOMES = tuple(state for state in AttemptState if state is not AttemptState.STARTED)
@@ -232,3 +252,135 @@ def possible_decisions() -> list[tuple[str, Reason]]:
         (Wait, waiting),
     ]
     return [(kind.__name__.lower(), reason) for kind, reasons in table for reason in reasons]
+
+
+log = logs.get(__name__)
+
+EVERY_SECONDS = 5.0
+QUARANTINE_EVERY = 12
+"""Measurements between counts of rarely changing values that need a table scan."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """Updates the metrics until cancelled."""
+
+    writer: Writer
+    reader: Reader
+    lease: Lease
+    metrics: ReconcilerMetrics
+    certificates: Certificates
+
+    def follow(self) -> None:
+        """Register the in-memory values, which are read at each scrape."""
+        self.metrics.writer_queue.set_function(lambda: self.writer.waiting)
+        self.metrics.lease_held.set_function(lambda: self.lease.age_seconds < USABLE_SECONDS)
+        self.metrics.claims_held.set_function(lambda: len(self.lease.keys))
+        self.metrics.lease_until.set_function(self._lease_until)
+        self.writer.on_commit = self.metrics.commit.observe
+
+    async def run(self, succeeded: Succeeded = unwatched) -> None:
+        """Read the values of the database every few seconds."""
+        turn = 0
+        while True:
+            try:
+                await self.reader.read(partial(self._measure, scan=turn % QUARANTINE_EVERY == 0))
+            except StoreError as error:
+                log.warning("not_measured", error=str(error))
+            else:
+                succeeded()
+            turn += 1
+            await asyncio.sleep(EVERY_SECONDS)
+
+    def _measure(self, connection: Connection, *, scan: bool) -> None:
+        state = notifications.State
+        self.metrics.audit_head.set(events.head(connection))
+        self.metrics.inbox.labels("pending").set(notifications.count(connection, state.PENDING))
+        for name, expiry in self.certificates.known().items():
+            self.metrics.certificate_expiry.labels(name).set(expiry)
+        if scan:
+            quarantined = notifications.count(connection, state.QUARANTINED)
+            self.metrics.inbox.labels("quarantined").set(quarantined)
+
+    def _lease_until(self) -> float:
+        age = self.lease.age_seconds
+        return 0.0 if age == float("inf") else clock.timestamp() + LEASE_SECONDS - age
+
+
+def show_open(
+    metrics: ReconcilerMetrics, incidents: Sequence[Incident], index: RunbookIndex
+) -> None:
+    """Set the gauges of open and escalated incidents."""
+    metrics.incidents_open.clear()
+    for alert in index.runbooks:
+        metrics.incidents_open.labels(alert).set(0)
+    for alert, count in Counter(incident.alert for incident in incidents).items():
+        known = alert if alert in index.runbooks else "other"
+        metrics.incidents_open.labels(known).set(count)
+        metrics.recovery.labels(known)  # zero before its first recovery
+    oldest = min((incident.opened_at for incident in incidents), default=None)
+    metrics.oldest_opened.set(0 if oldest is None else oldest.timestamp())
+    metrics.escalated.clear()
+    for incident in incidents:
+        if incident.escalated_at is not None:
+            metrics.escalated.labels(*_labels(incident, index)).set(1)
+
+
+def _labels(incident: Incident, index: RunbookIndex) -> tuple[str, str, str, str, str]:
+    """Return alert, target, bot, venue and subject.
+
+    Labels are bounded: only registered names, and no subject for an unknown target.
+    """
+    target = index.registry.find(incident.target or "")
+    alert = incident.alert if incident.alert in index.runbooks else "other"
+    if target is None:
+        return alert, "", "", "", ""
+    bot = target.name if target.kind in NAMED_BOTS else ""
+    venue = target.name if target.kind is Kind.VENUE else target.venue or ""
+    return alert, target.name, bot, venue, subject_of(incident.labels)
+
+
+SHOWN_SECONDS = 60.0
+"""Seconds; Prometheus scrapes every second, so the alert is sent long before."""
+
+MOST = 20
+"""Maximum active notices: each is a series and a page."""
+
+Labels = tuple[str, str, str, str]
+
+
+class Notices:
+    """Publishes notices and removes expired ones."""
+
+    def __init__(
+        self, metrics: ReconcilerMetrics, *, monotonic: Callable[[], float] = clock.monotonic
+    ) -> None:
+        """Start without notices.
+
+        Args:
+            metrics: of the reconciler.
+            monotonic: the clock.
+        """
+        self._gauge = metrics.notice
+        self._monotonic = monotonic
+        self._until: dict[Labels, float] = {}
+
+    def show(self, target: Target, message: str) -> bool:
+        """Publish or extend a notice; return False if too many are active."""
+        self.end_old()
+        bot = target.name if target.kind in NAMED_BOTS else ""
+        venue = target.name if target.kind is Kind.VENUE else target.venue or ""
+        labels = (target.name, bot, venue, message)
+        if labels not in self._until and len(self._until) >= MOST:
+            return False
+        self._until[labels] = self._monotonic() + SHOWN_SECONDS
+        self._gauge.labels(*labels).set(1)
+        asyncio.get_running_loop().call_later(SHOWN_SECONDS + 0.1, self.end_old)
+        return True
+
+    def end_old(self) -> None:
+        """Remove expired notices."""
+        now = self._monotonic()
+        for labels in [one for one, until in self._until.items() if until <= now]:
+            del self._until[labels]
+            self._gauge.remove(*labels)

@@ -26,14 +26,13 @@ from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Recovery
-from trading_ops.reconciler.decision_log import Ledger, Work
-from trading_ops.reconciler.execute import Performer
-from trading_ops.reconciler.housekeeping import Jobs
+from trading_ops.reconciler.decision_log import DecisionLog, Work
+from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.state import State
 from trading_ops.reconciler.verify import Verifier
-from trading_ops.reconciler.workqueue import Sight
+from trading_ops.reconciler.workqueue import LastReconcile, Workers
 from trading_ops.store import Connection, approvals, checkpoints, events, incidents, starting
 from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
@@ -60,15 +59,15 @@ class _Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looker:
+class IncidentReconciler:
     """Reconciles incidents."""
 
     writer: Writer
     index: RunbookIndex
     lease: Lease
-    ledger: Ledger
-    jobs: Jobs
-    performer: Performer
+    decision_log: DecisionLog
+    workers: Workers
+    runner: AttemptRunner
     verifier: Verifier
     recovery: Recovery
     limits: GlobalLimits
@@ -83,7 +82,7 @@ class Looker:
         blocked = blocking(runbook, target, snapshot) if runbook and target else ()
         return view_of(incident, state.last(incident), snapshot), blocked
 
-    async def look(self, incident: Incident, state: State, snapshot: Snapshot) -> Sight:
+    async def look(self, incident: Incident, state: State, snapshot: Snapshot) -> LastReconcile:
         """Reconcile one incident: start or record the decision."""
         case = _Case(
             incident=incident,
@@ -95,16 +94,16 @@ class Looker:
         world = await self._world(case)
         if incident.resolved_at is not None and world.view in SEEN:
             forget = partial(incidents.forget_resolved, key=incident.id, now=clock.now())
-            self.ledger.also(incident, forget)
+            self.decision_log.also(incident, forget)
         if incident.quiet_since is not None and world.view in BACK:
             came_back = partial(incidents.end_quiet, key=incident.id, now=clock.now())
-            self.ledger.also(incident, came_back)
+            self.decision_log.also(incident, came_back)
         decision = self._decide(case, world)
         await self._carry_out(case, decision, world)
         last = state.last(incident)
         if last is not None:
             await self._look_after(case, last)
-        return Sight(view=world.view, blocking=world.blocking, decision=decision)
+        return LastReconcile(view=world.view, blocking=world.blocking, decision=decision)
 
     def _decide(self, case: _Case, world: World) -> Decision:
         now = clock.now()
@@ -122,7 +121,7 @@ class Looker:
         if not isinstance(decision, Run):
             return world
         step = case.runbook.steps[decision.step]
-        return replace(world, precondition=await self.performer.precondition(step, case.target))
+        return replace(world, precondition=await self.runner.precondition(step, case.target))
 
     async def _carry_out(self, case: _Case, decision: Decision, world: World) -> None:
         incident, now = case.incident, clock.now()
@@ -140,21 +139,21 @@ class Looker:
                 await self._start(incident, decision, wanted, case.target)
             case Verify() if case.runbook and case.target and case.runbook.verify:
                 key = f"verify:{decision.attempt.id}"
-                if key not in self.jobs:
-                    self.ledger.enter(incident, decision)
+                if key not in self.workers:
+                    self.decision_log.enter(incident, decision)
                     verify, until = case.runbook.verify, decision.until
                     work = self.verifier.verify(decision.attempt, verify, case.target, until)
-                    self.jobs.start(key, work, incident_id=incident.id)
+                    self.workers.start(key, work, incident_id=incident.id)
             case Escalate():
                 work_ = partial(incidents.escalate, key=incident.id, decision=decision, now=now)
-                self.ledger.enter(incident, decision, work_)
+                self.decision_log.enter(incident, decision, work_)
             case Close():
                 close = partial(incidents.close, key=incident.id, decision=decision, now=now)
-                self.ledger.enter(incident, decision, close)
+                self.decision_log.enter(incident, decision, close)
             case Wait():
-                self.ledger.enter(incident, decision, self._said_by(case, decision))
+                self.decision_log.enter(incident, decision, self._said_by(case, decision))
             case _:
-                self.ledger.enter(incident, decision)
+                self.decision_log.enter(incident, decision)
 
     def _said_by(self, case: _Case, decision: Wait) -> Work | None:
         """Return the write of a wait: the alert went quiet, or an approval is requested."""
@@ -180,18 +179,18 @@ class Looker:
         """Make sure that a running attempt has a job that completes it."""
         if last.state is AttemptState.UNKNOWN:
             self._probe(case, last)
-        elif last.state is AttemptState.STARTED and last.id not in self.jobs:
+        elif last.state is AttemptState.STARTED and last.id not in self.workers:
             # The process that started it died, or its job could not store its end.
             await self.recovery.adopt(last, "the process that ran it is gone")
 
     def _probe(self, case: _Case, attempt: Attempt) -> None:
         key = f"probe:{attempt.id}"
-        if case.runbook is None or case.target is None or key in self.jobs:
+        if case.runbook is None or case.target is None or key in self.workers:
             return
         if attempt.step < len(case.runbook.steps):
             step = case.runbook.steps[attempt.step]
             work = self.recovery.probe(attempt, step, case.target)
-            self.jobs.start(key, work, incident_id=case.incident.id)
+            self.workers.start(key, work, incident_id=case.incident.id)
 
     async def _start(
         self, incident: Incident, decision: Run, wanted: Wanted, target: Target
@@ -202,7 +201,7 @@ class Looker:
 
         def start_and_say_so(connection: Connection) -> Attempt | None:
             before = events.mark(connection)
-            self.ledger.write(connection, incident, decision, now)
+            self.decision_log.write(connection, incident, decision, now)
             attempt = starting.start(connection, plan, now=now)
             if attempt is None:
                 events.rewind(connection, before)  # not started, so not decided
@@ -213,9 +212,9 @@ class Looker:
         if attempt is None:
             return  # a gate closed meanwhile; the next pass records which
         checkpoints.reached(Checkpoint.STARTED)
-        self.ledger.count(incident, decision)
-        work = self.performer.perform(attempt, wanted.step, target)
-        self.jobs.start(attempt.id, work, incident_id=incident.id)
+        self.decision_log.count(incident, decision)
+        work = self.runner.perform(attempt, wanted.step, target)
+        self.workers.start(attempt.id, work, incident_id=incident.id)
 
 
 def until_seconds(decision: Decision) -> float | None:

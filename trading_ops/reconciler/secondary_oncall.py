@@ -1,13 +1,29 @@
-"""The metric that suppresses paging of secondary on-call while an incident is acknowledged."""
+"""What suppresses paging of secondary on-call: acknowledgements and manual silences, as metrics.
 
-from collections.abc import Collection
-from datetime import datetime
+Silences of acknowledgements are excluded by their stored ids, so no comment or name can imitate
+one. A manual silence that is too wide or too long is reported.
+"""
 
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from trading_ops import clock, logs
+from trading_ops.clients.alertmanagers import Alertmanagers
 from trading_ops.domain.acknowledgement import acknowledged_until
-from trading_ops.domain.fault import Fault
+from trading_ops.domain.fault import Fault, fault_of
+from trading_ops.domain.observation import Snapshot
+from trading_ops.domain.silencing import Ours, Silence, TooWide
 from trading_ops.domain.target import NAMED_BOTS, Kind
+from trading_ops.errors import ClientError
+from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
+from trading_ops.store import acknowledgements
 from trading_ops.store.acknowledgements import Case
+from trading_ops.store.reader import Reader
 
 
 def shown(cases: Collection[Case], index: RunbookIndex) -> dict[Fault, datetime | None]:
@@ -24,3 +40,98 @@ def is_registered(fault: Fault, index: RunbookIndex) -> bool:
     venues |= {one.venue for one in index.registry if one.venue is not None}
     known = fault.bot in bots | {""} and fault.venue in venues | {""}
     return known and fault.origin in index.runbooks
+
+
+log = logs.get(__name__)
+
+EVERY_SECONDS = 5.0
+
+
+@dataclass(kw_only=True)
+class SilenceWatch:
+    """Reads Alertmanager's silences and exports the manual ones."""
+
+    reader: Reader
+    alertmanagers: Alertmanagers
+    index: RunbookIndex
+    metrics: ReconcilerMetrics
+    longest: timedelta
+    """Maximum duration of a silence without an alert."""
+
+    now: Callable[[], datetime] = clock.now
+    of_target: Mapping[str, Sequence[Silence]] = field(init=False, default_factory=dict)
+    """Silences that cover each bot and venue, as last read."""
+
+    _looked_at: float = field(init=False, default=-math.inf)
+    _shown: set[Fault] = field(init=False, default_factory=set)
+    _wide: frozenset[str] = field(init=False, default=frozenset())
+
+    def is_due(self) -> bool:
+        """Whether it is time to read them again."""
+        return clock.monotonic() - self._looked_at >= EVERY_SECONDS
+
+    async def look(self, snapshot: Snapshot | None) -> None:
+        """Read the silences; while Alertmanager does not answer, keep the last ones."""
+        self._looked_at = clock.monotonic()
+        try:
+            found = await self.alertmanagers.silences()
+        except ClientError as error:
+            log.warning("silences_not_read", error=str(error))
+            return
+        cases = await self.reader.read(partial(acknowledgements.at_work, now=self.now()))
+        of_ours = {case.word.silence_id for case in cases}
+        by_hand = [one for one in found if one.id not in of_ours and one.starts_at <= self.now()]
+        self._show_covered(by_hand, snapshot)
+        if snapshot is not None:
+            self._show_faults(by_hand, snapshot)
+
+    def _show_covered(self, by_hand: Sequence[Silence], snapshot: Snapshot | None) -> None:
+        view = snapshot.prometheus if snapshot else None
+        ours = Ours(
+            alerts={name: book.target_label for name, book in self.index.runbooks.items()},
+            registry=self.index.registry,
+            external=view.external if view else {},
+        )
+        covering: dict[str, list[Silence]] = {}
+        count = Counter(dict.fromkeys(TooWide, 0))
+        wide = set()
+        for silence in by_hand:
+            for target in ours.covered(silence):
+                covering.setdefault(target.name, []).append(silence)
+            reasons = ours.too_wide(silence, longest=self.longest)
+            count.update(reasons)
+            if reasons:
+                wide.add(silence.id)
+            if reasons and silence.id not in self._wide:
+                log.warning(
+                    "silence_too_wide",
+                    id=silence.id,
+                    by=silence.created_by,
+                    reasons=sorted(reasons),
+                    matchers=[str(one) for one in silence.matchers],
+                )
+        self.of_target, self._wide = covering, frozenset(wide)
+        for bot in self.index.registry:
+            if bot.kind in NAMED_BOTS:
+                self.metrics.silences.covering.labels(bot.name).set(len(covering.get(bot.name, ())))
+        for reason, number in count.items():
+            self.metrics.silences.too_wide.labels(reason).set(number)
+
+    def _show_faults(self, by_hand: Sequence[Silence], snapshot: Snapshot) -> None:
+        if snapshot.prometheus is None or snapshot.alertmanager is None:
+            return
+        ends = {one.id: one.ends_at for one in by_hand}
+        until: dict[Fault, datetime] = {}
+        for key, routed in snapshot.alertmanager.items():
+            rule = snapshot.prometheus.alerts.get(key)
+            standing = [ends[one] for one in routed.silenced_by if one in ends]
+            if rule is None or not rule.firing or not rule.is_ours or not standing:
+                continue
+            fault = fault_of(rule.labels)
+            if is_registered(fault, self.index):
+                until[fault] = max([*standing, until.get(fault, standing[0])])
+        self._shown |= until.keys()
+        for fault in self._shown:
+            end = until.get(fault)
+            value = 0.0 if end is None else end.timestamp()
+            self.metrics.silences.until.labels(*fault).set(value)

@@ -33,7 +33,7 @@ Words = tuple[Pause | None, list[Maintenance]]
 
 
 @dataclass(kw_only=True)
-class HandsOff:
+class Suppression:
     """Pauses, maintenance and observe-only; the last known while the database is unreachable."""
 
     reader: Reader

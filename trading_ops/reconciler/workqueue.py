@@ -1,16 +1,20 @@
 """The queue of due incidents, so that the cost of a pass depends on what changed.
 
 An incident is due when its stored state or its alert at a source changed, or when the time of its
-last decision has come.
+last decision has come. Slow work on an incident runs in the background, at most once per attempt.
 """
 
+import asyncio
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from trading_ops import logs
 from trading_ops.domain.decision import AlertView, Decision, Reason, Wait
+from trading_ops.reconciler.crash_recovery import Handling
 
 SOON_SECONDS = 1.0
 """Seconds until an incident is reconciled again while something may change on its own."""
@@ -44,7 +48,7 @@ QUIET = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class LastReconcile:
     """Observation and decision of the last reconciliation of an incident."""
 
     view: AlertView
@@ -52,11 +56,11 @@ class Sight:
     decision: Decision
 
 
-class Agenda:
+class WorkQueue:
     """The last reconciliation of each incident, and when the next one is due."""
 
     def __init__(self) -> None:
-        self._sights: dict[str, Sight] = {}
+        self._sights: dict[str, LastReconcile] = {}
         self._due: set[str] = set()
         self._times: list[tuple[float, str]] = []
         self._next: dict[str, float] = {}
@@ -68,7 +72,7 @@ class Agenda:
         """Mark incidents as due."""
         self._due.update(keys)
 
-    def sight(self, key: str) -> Sight | None:
+    def sight(self, key: str) -> LastReconcile | None:
         """Return the last reconciliation of an incident."""
         return self._sights.get(key)
 
@@ -96,7 +100,7 @@ class Agenda:
         count.update(self._held.values())
         return count
 
-    def looked(self, key: str, sight: Sight, *, again_in: float, now: float) -> None:
+    def looked(self, key: str, sight: LastReconcile, *, again_in: float, now: float) -> None:
         """Record a reconciliation, and schedule the next one."""
         self._sights[key] = sight
         self._held.pop(key, None)
@@ -152,3 +156,70 @@ def again_in(decision: Decision, until_seconds: float | None) -> float:
     if isinstance(decision, Wait) and decision.reason in QUIET | FLEET:
         longest = math.inf if decision.reason in QUIET else FLEET_SECONDS
     return longest if until_seconds is None else max(0.0, min(until_seconds, longest))
+
+
+log = logs.get(__name__)
+
+
+class Workers:
+    """Runs background jobs by key; wakes the loop when one ends."""
+
+    def __init__(self, wake: Callable[[], None], handling: Handling) -> None:
+        """Take the wake-up of the loop, and the marks of incidents being handled."""
+        self._wake = wake
+        self.handling = handling
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def __contains__(self, key: str) -> bool:
+        """Whether a job with this key is running."""
+        return key in self._tasks
+
+    def __len__(self) -> int:
+        """Number of running jobs."""
+        return len(self._tasks)
+
+    def start(
+        self,
+        key: str,
+        work: Coroutine[Any, Any, Any],
+        *,
+        wakes: bool = True,
+        incident_id: str | None = None,
+    ) -> None:
+        """Start a job.
+
+        Args:
+            key: must not be in use.
+            work: the coroutine.
+            wakes: whether its end wakes the loop.
+            incident_id: the incident that it handles, if any.
+        """
+        if incident_id is not None:
+            work = self._handle(incident_id, work)
+        self._tasks[key] = asyncio.create_task(self._run(key, work, wakes), name=key)
+
+    async def _handle(self, incident_id: str, work: Coroutine[Any, Any, Any]) -> None:
+        with self.handling.of((incident_id,)):
+            await work
+
+    async def _run(self, key: str, work: Coroutine[Any, Any, Any], wakes: bool) -> None:  # noqa: FBT001
+        try:
+            await work
+        except Exception:  # the next pass continues from the stored state
+            log.exception("job_failed", job=key)
+        finally:
+            del self._tasks[key]
+            if wakes:
+                self._wake()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Wait for jobs for a while, then cancel the rest.
+
+        A cancelled attempt stays `started` in the store and is probed at the next start.
+        """
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

@@ -20,7 +20,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.runbook import Runbook
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.instrument import catalogue
-from trading_ops.reconciler.runbooks import parse_runbook
+from trading_ops.reconciler.runbook_index import parse_runbook
 
 OURS = re.compile(r"\b(trading_[a-z0-9_]+)\b")
 NOT_A_METRIC = re.compile(r'"(?:\\.|[^"\\])*"|\b[a-z_]+:\w+:\w+')

@@ -21,7 +21,7 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StackError
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.supervisor.client import not_running
 
 

@@ -22,7 +22,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets, split_address
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ConfigError
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.supervisor.control import build
 from trading_ops_lab.supervisor.direct_alerts import Alarm, watched
 from trading_ops_lab.supervisor.folder import unwritable

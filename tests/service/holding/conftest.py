@@ -86,19 +86,19 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+def timeouts(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the seconds that the database gets to store a hold: many, as the disk may be busy."""
 
-    def patience(seconds: float) -> None:
+    def timeouts(seconds: float) -> None:
         monkeypatch.setattr(hold_store, "STORE_SECONDS", seconds)
 
-    patience(30)
-    return patience
+    timeouts(30)
+    return timeouts
 
 
 @pytest.fixture
 async def desk(
-    patience: Callable[[float], None],
+    timeouts: Callable[[float], None],
     tmp_path: Path,
     writer: Writer,
     bot: RealAgent,

@@ -26,10 +26,10 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import Refused, StoreUnavailable
-from trading_ops.reconciler.agent_monitor import AgentWatch, Patience
+from trading_ops.reconciler.agent_monitor import AgentWatch, ProbeTimeouts
 from trading_ops.reconciler.holds import Holding, Report
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.suppression import HandsOff
+from trading_ops.reconciler.suppression import Suppression
 from trading_ops.store import Connection, event_log, holds
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.journal import Journal
@@ -37,7 +37,7 @@ from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
 ADA = {"owner": "ada", "reason": "odd fills"}
-QUICK = Patience(
+QUICK = ProbeTimeouts(
     silence=0.4, stop=0.8, poll=0.1, answer=0.2, answer_of_freqtrade=0.2, late=1.0, unknown=1.0
 )
 
@@ -112,15 +112,15 @@ async def watching(desk: Desk) -> AsyncIterator[AgentWatch]:
         registry=desk.registry,
         directory=desk.directory,
         holding=desk.holding,
-        hands_off=HandsOff(reader=desk.reader, observe_only=False),
+        suppression=Suppression(reader=desk.reader, observe_only=False),
         writer=desk.writer,
         reader=desk.reader,
         metrics=ReconcilerMetrics(),
-        patience=QUICK,
+        timeouts=QUICK,
     )
     running = asyncio.create_task(watch.run())
     try:
-        await eventually(lambda: watch.pulses["freq"].report is not None)
+        await eventually(lambda: watch.probes["freq"].report is not None)
         yield watch
     finally:
         running.cancel()
@@ -240,16 +240,16 @@ async def test_what_was_told_to_it_alone_is_kept(desk: Desk) -> None:
 
 
 async def test_a_restart_is_no_reason_to_halt(desk: Desk) -> None:
-    """It takes longer than our patience, and it comes back as free as it was."""
+    """It takes longer than our timeouts, and it comes back as free as it was."""
     async with watching(desk) as watch:
-        started = watch.pulses["freq"].incarnation
+        started = watch.probes["freq"].incarnation
         await desk.die()
-        await eventually(lambda: "agent_silent" in watch.pulses["freq"].told)
+        await eventually(lambda: "agent_silent" in watch.probes["freq"].told)
         await asyncio.sleep(1.5 * QUICK.stop)
         assert await desk.standing() == {}
         desk.fake.restart()
         await desk.start()
-        await eventually(lambda: watch.pulses["freq"].incarnation != started)
+        await eventually(lambda: watch.probes["freq"].incarnation != started)
         await asyncio.sleep(4 * QUICK.poll)
         assert (desk.fake.state, desk.fake.standing()) == ("running", [])
     assert await desk.standing() == {}

@@ -66,10 +66,10 @@ async def test_without_a_database_the_halt_goes_out_and_is_journalled(
 
 
 async def test_a_stuck_database_delays_nothing_but_the_answer(
-    desk: Desk, bot: RealAgent, patience: Callable[[float], None]
+    desk: Desk, bot: RealAgent, timeouts: Callable[[float], None]
 ) -> None:
     """The writer hangs: the bot is halted meanwhile, not afterwards."""
-    patience(3)
+    timeouts(3)
     release = threading.Event()
     desk.writer.submit(lambda _: release.wait(20))
     try:
@@ -235,11 +235,11 @@ async def test_a_person_lifts_what_is_named_and_no_more(desk: Desk, bot: RealAge
 
 
 async def test_nothing_is_lifted_without_the_database(
-    desk: Desk, bot: RealAgent, patience: Callable[[float], None]
+    desk: Desk, bot: RealAgent, timeouts: Callable[[float], None]
 ) -> None:
     """To trade again must not rest on a word that nobody has written down."""
     await desk.holding.lay(desk.target, "halted", **ADA)
-    patience(1)
+    timeouts(1)
     release = threading.Event()
     desk.writer.submit(lambda _: release.wait(20))
     try:

@@ -25,13 +25,13 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.target import Registry
-from trading_ops.reconciler.agent_monitor import AgentWatch, Patience
+from trading_ops.reconciler.agent_monitor import AgentWatch, ProbeTimeouts
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.suppression import HandsOff
+from trading_ops.reconciler.suppression import Suppression
 from trading_ops.reconciler.timeline import BEFORE, BESIDE
 from trading_ops.store import event_log, maintenance, pauses
 
-QUICK = Patience(silence=1.2, stop=2.4, poll=0.2, answer=0.6, late=2.0, unknown=2.0, grace=0.2)
+QUICK = ProbeTimeouts(silence=1.2, stop=2.4, poll=0.2, answer=0.6, late=2.0, unknown=2.0, grace=0.2)
 """The same proportions, two fifths of the time."""
 
 
@@ -55,7 +55,7 @@ class Watching:
 
     async def heard(self) -> None:
         """Wait until the bot that runs now was heard."""
-        await eventually(lambda: self.watch.pulses["alpha"].report is not None)
+        await eventually(lambda: self.watch.probes["alpha"].report is not None)
 
     async def told(self, kind: str) -> list[str]:
         found = await self.desk.reader.read(lambda c: event_log.since(c, 0))
@@ -66,7 +66,7 @@ class Watching:
 async def watching(
     desk: Desk,
     *,
-    patience: Patience = QUICK,
+    timeouts: ProbeTimeouts = QUICK,
     observe_only: bool = False,
     registry: Registry | None = None,
     prometheus: Prometheus | None = None,
@@ -76,12 +76,12 @@ async def watching(
         registry=registry or desk.registry,
         directory=desk.directory,
         holding=desk.holding,
-        hands_off=HandsOff(reader=desk.reader, observe_only=observe_only),
+        suppression=Suppression(reader=desk.reader, observe_only=observe_only),
         writer=desk.writer,
         reader=desk.reader,
         metrics=metrics,
         prometheus=prometheus,
-        patience=patience,
+        timeouts=timeouts,
     )
     running = asyncio.create_task(watch.run())
     try:
@@ -99,7 +99,7 @@ async def test_an_agent_that_was_frozen_is_halted_and_stays_so(
         await run.heard()
         thaw = bot.freeze()
         frozen = time.monotonic()
-        await eventually(lambda: run.watch.pulses["alpha"].asked)
+        await eventually(lambda: run.watch.probes["alpha"].asked)
         assert time.monotonic() - frozen > 0.3
         thaw.set()
         await eventually(lambda: bot.state == "halted")
@@ -141,7 +141,7 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
     service, _ = manager
     async with process_of(bot) as process, watching(desk) as run:
         await run.heard()
-        mute = service.incarnation = run.watch.pulses["alpha"].incarnation
+        mute = service.incarnation = run.watch.probes["alpha"].incarnation
         service.process = process
         process.send_signal(signal.SIGSTOP)
         await asyncio.wait_for(service.stopped.wait(), 10)
@@ -233,12 +233,12 @@ async def test_without_a_service_manager_the_halt_is_asked_for_and_nothing_is_st
 
 async def test_a_short_silence_is_none(desk: Desk, bot: RealAgent) -> None:
     """Two thirds of the time that it takes: nothing happens."""
-    async with watching(desk, patience=dataclasses.replace(QUICK, silence=2.0, stop=4.0)) as run:
+    async with watching(desk, timeouts=dataclasses.replace(QUICK, silence=2.0, stop=4.0)) as run:
         await run.heard()
         thaw = bot.freeze()
-        await eventually(lambda: run.watch.pulses["alpha"].misses > 3)
+        await eventually(lambda: run.watch.probes["alpha"].misses > 3)
         thaw.set()
-        await eventually(lambda: run.watch.pulses["alpha"].misses == 0)
+        await eventually(lambda: run.watch.probes["alpha"].misses == 0)
         assert (await desk.standing(), bot.state, run.silent) == ({}, "active", False)
 
 
@@ -262,15 +262,15 @@ async def test_a_hold_on_a_bot_that_was_renamed_is_shown_and_released(desk: Desk
 
 async def test_our_own_slowness_is_no_silence(desk: Desk, bot: RealAgent) -> None:
     """No answer comes, but each deadline passes while our own loop stands still."""
-    patience = dataclasses.replace(QUICK, late=0.1)
-    async with watching(desk, patience=patience) as run:
+    timeouts = dataclasses.replace(QUICK, late=0.1)
+    async with watching(desk, timeouts=timeouts) as run:
         await run.heard()
         thaw = bot.freeze()
         try:
             for _ in range(4):
                 time.sleep(1.0)  # noqa: ASYNC251 - that is the fault
                 await asyncio.sleep(0.05)
-            assert (run.silent, run.watch.pulses["alpha"].asked) == (False, None)
+            assert (run.silent, run.watch.probes["alpha"].asked) == (False, None)
         finally:
             thaw.set()
 
@@ -299,9 +299,9 @@ async def test_a_person_who_said_hands_off_is_obeyed(
         registry = Registry(
             tuple(dataclasses.replace(one, observe_only=True) for one in desk.registry)
         )
-    patience = dataclasses.replace(QUICK, silence=0.0) if why == "off" else QUICK
+    timeouts = dataclasses.replace(QUICK, silence=0.0) if why == "off" else QUICK
     async with watching(
-        desk, observe_only=why == "observe_only", registry=registry, patience=patience
+        desk, observe_only=why == "observe_only", registry=registry, timeouts=timeouts
     ) as run:
         await run.heard()
         await asyncio.sleep(2 * QUICK.poll)
@@ -376,8 +376,8 @@ async def test_a_bot_whose_heartbeat_prometheus_sees_is_left_alone(
         thaw = bot.freeze()
         (said,) = await eventually(lambda: run.told("agent_spared"))
         assert "heartbeat" in said
-        pulse = run.watch.pulses["alpha"]
-        await eventually(lambda: clock.monotonic() - pulse.quiet_from > 1.5 * QUICK.stop)
+        probe = run.watch.probes["alpha"]
+        await eventually(lambda: clock.monotonic() - probe.quiet_from > 1.5 * QUICK.stop)
         assert (await desk.standing(), manager[0].orders, run.silent) == ({}, [], True)
         heartbeats.age = None
         await eventually(desk.standing)
@@ -398,8 +398,8 @@ async def test_an_overloaded_agent_is_neither_halted_nor_stopped(
         bot.stop()
         async with await asyncio.start_server(refuse, "127.0.0.1", bot.port):
             assert "overloaded" in (await eventually(lambda: run.told("agent_spared")))[0]
-            pulse = run.watch.pulses["alpha"]
-            await eventually(lambda: clock.monotonic() - pulse.quiet_from > 1.5 * QUICK.stop)
+            probe = run.watch.probes["alpha"]
+            await eventually(lambda: clock.monotonic() - probe.quiet_from > 1.5 * QUICK.stop)
             assert (await desk.standing(), manager[0].orders) == ({}, [])
 
 
@@ -408,8 +408,8 @@ async def test_a_new_life_that_never_answers_is_stopped_in_the_end(
 ) -> None:
     """Exactly that process, and no more often than the budget allows."""
     service, _ = manager
-    patience = dataclasses.replace(QUICK, start=1.0, stops=1)
-    async with watching(desk, patience=patience) as run:
+    timeouts = dataclasses.replace(QUICK, start=1.0, stops=1)
+    async with watching(desk, timeouts=timeouts) as run:
         await run.heard()
         service.incarnation = "77:77"
         bot.stop()
@@ -425,8 +425,8 @@ async def test_the_budget_of_stops_outlives_the_reconciler(
 ) -> None:
     """A second watch on the same database knows what the first one stopped, and stops no more."""
     service, _ = manager
-    patience = dataclasses.replace(QUICK, start=1.0, stops=1)
-    async with watching(desk, patience=patience) as run:
+    timeouts = dataclasses.replace(QUICK, start=1.0, stops=1)
+    async with watching(desk, timeouts=timeouts) as run:
         await run.heard()
         service.incarnation = "77:77"
         bot.stop()
@@ -434,9 +434,9 @@ async def test_the_budget_of_stops_outlives_the_reconciler(
         await eventually(lambda: run.told("agent_stopped"))
     service.running, service.incarnation = True, None
     bot.start()
-    async with watching(desk, patience=patience) as run:
+    async with watching(desk, timeouts=timeouts) as run:
         await run.heard()
-        await eventually(lambda: run.watch.pulses["alpha"].stops)
+        await eventually(lambda: run.watch.probes["alpha"].stops)
         service.incarnation = "78:78"
         bot.stop()
         assert "too often" in (await eventually(lambda: run.told("agent_spared")))[0]

@@ -179,7 +179,7 @@ def start(settings: Settings, world: FakeWorld) -> Start:
                 yield running
             if killed:
                 # As after SIGKILL: nothing that was under way gets to write its end.
-                await reconciler.loop.jobs.stop(0)
+                await reconciler.loop.workers.stop(0)
             looping.cancel()
             await asyncio.gather(looping, return_exceptions=True)
 

@@ -10,11 +10,11 @@ from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
-from trading_ops.reconciler.execute import Performer
+from trading_ops.reconciler.execute import AttemptRunner
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deadly(Performer):
+class Deadly(AttemptRunner):
     """Has a defect that ends the process with each precondition."""
 
     async def precondition(self, step: Step, target: Target) -> str | None:
@@ -28,9 +28,12 @@ async def _run(settings: Settings, address: str) -> None:
     names = ("alpha", "supervisor", "prometheus", "alertmanager")
     registry = make_registry(**dict.fromkeys(names, address))
     async with build(settings, registry) as reconciler:
-        looker = reconciler.loop.looker
-        fields = {name: getattr(looker.performer, name) for name in Performer.__dataclass_fields__}
-        reconciler.loop.looker = replace(looker, performer=Deadly(**fields))
+        incident_reconciler = reconciler.loop.incident_reconciler
+        fields = {
+            name: getattr(incident_reconciler.runner, name)
+            for name in AttemptRunner.__dataclass_fields__
+        }
+        reconciler.loop.incident_reconciler = replace(incident_reconciler, runner=Deadly(**fields))
         await reconciler.loop.run()
 
 

@@ -197,7 +197,7 @@ async def test_no_200_without_a_database(
 ) -> None:
     """When it cannot be stored, Alertmanager is asked to come again; then it works by itself."""
     async with start() as running:
-        broken = running.loop.looker.writer
+        broken = running.loop.incident_reconciler.writer
         path = settings.var / "reconciler" / "reconciler.db"
 
         def drop(connection: Any) -> None:

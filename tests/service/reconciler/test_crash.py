@@ -116,10 +116,10 @@ async def test_an_outcome_that_could_not_be_stored_is_found_out(
     async with start() as running:
         await running.break_it()
         await asyncio.wait_for(hung.reached.wait(), 60)
-        await running.loop.looker.writer.run(rename("events", "away"))
+        await running.loop.incident_reconciler.writer.run(rename("events", "away"))
         hung.let_go()
-        await eventually(lambda: not running.loop.jobs)
-        await running.loop.looker.writer.run(rename("away", "events"))
+        await eventually(lambda: not running.loop.workers)
+        await running.loop.incident_reconciler.writer.run(rename("away", "events"))
         await eventually(running.closed)
         story = await running.story()
     assert world.commands == ["restart_bot"]
@@ -136,7 +136,7 @@ async def test_a_verification_that_begins_late_is_fair(start: Start, world: Fake
     async with start(killed=True) as running:
         await running.break_it()
         await eventually(lambda: running.said("succeeded", ""))
-        await running.loop.looker.writer.run(long_ago)
+        await running.loop.incident_reconciler.writer.run(long_ago)
     async with start() as running:
         incident = await eventually(running.closed)
     assert incident["close_reason"] == "recovered"

@@ -11,14 +11,14 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
-from trading_ops.reconciler.crashes import LIMIT, Crashes
-from trading_ops.reconciler.execute import Performer
+from trading_ops.reconciler.crash_recovery import LIMIT, Crashes
+from trading_ops.reconciler.execute import AttemptRunner
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Defective(Performer):
+class Defective(AttemptRunner):
     """Has a defect that shows with each precondition."""
 
     async def precondition(self, step: Step, target: Target) -> str | None:
@@ -27,9 +27,12 @@ class Defective(Performer):
 
 def plant(running: Running) -> None:
     """Give the running reconciler the defect."""
-    looker = running.loop.looker
-    fields = {name: getattr(looker.performer, name) for name in Performer.__dataclass_fields__}
-    running.loop.looker = replace(looker, performer=Defective(**fields))
+    incident_reconciler = running.loop.incident_reconciler
+    fields = {
+        name: getattr(incident_reconciler.runner, name)
+        for name in AttemptRunner.__dataclass_fields__
+    }
+    running.loop.incident_reconciler = replace(incident_reconciler, runner=Defective(**fields))
 
 
 async def crashes(running: Running) -> list[dict[str, Any]]:
@@ -74,7 +77,7 @@ async def test_a_restart_does_not_start_the_count_again(start: Start, world: Fak
         await eventually(lambda: running.said("decided_wait", "silenced"))
         state = running.loop.state
         (incident,) = state.incidents
-        lives = [Crashes(writer=running.loop.looker.writer) for _ in range(LIMIT)]
+        lives = [Crashes(writer=running.loop.incident_reconciler.writer) for _ in range(LIMIT)]
         for life in lives:
             assert not await escalated(running)
             await life.add(incident, state, ZeroDivisionError("a defect"))
@@ -87,11 +90,11 @@ async def test_a_person_who_acknowledges_it_has_it_processed_again(
 ) -> None:
     """The defect is gone, as after an update: the incident goes on and closes."""
     async with start(poll_interval_seconds=0.3) as running:
-        sound = running.loop.looker
+        sound = running.loop.incident_reconciler
         plant(running)
         await running.break_it()
         await eventually(lambda: escalated(running))
-        running.loop.looker = sound
+        running.loop.incident_reconciler = sound
         world.firing = False
         found = await running.incident()
         assert found is not None

@@ -10,7 +10,7 @@ from tests.service.reconciler import dying
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.config.settings import Settings
-from trading_ops.reconciler.crashes import LIMIT
+from trading_ops.reconciler.crash_recovery import LIMIT
 
 
 async def die(settings: Settings, world: FakeWorld) -> int | None:

@@ -24,7 +24,7 @@ ORDER = {"reason": "the database is broken", "owner": "ada"}
 
 
 def writer_of(running: Running) -> Writer:
-    return running.loop.looker.writer
+    return running.loop.incident_reconciler.writer
 
 
 async def pragma(running: Running, text: str) -> Any:

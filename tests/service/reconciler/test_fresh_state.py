@@ -67,7 +67,7 @@ async def test_a_change_is_not_lost_with_the_leases(start: Start, world: FakeWor
 async def test_what_another_did_last_is_known(start: Start, world: FakeWorld) -> None:
     """It tried the first step and went away, after the state was read: the second step is due."""
     async with start() as running:
-        writer = running.loop.looker.writer
+        writer = running.loop.incident_reconciler.writer
 
         def other_fails(connection: Connection) -> None:
             (incident,) = incidents.open_ones(connection)
@@ -111,7 +111,7 @@ async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world:
     """Another replica opens an incident while the sources are asked: it is not thought over."""
     later = make_alert(labels={"alertname": "ForPeople", "severity": "warning"})
     async with start() as running:
-        writer = running.loop.looker.writer
+        writer = running.loop.incident_reconciler.writer
 
         def open_it(connection: Connection) -> None:
             sightings = [incidents.Sighting(alert=later, target=None)]

@@ -133,7 +133,7 @@ async def test_observe_only_decides_and_does_nothing(start: Start, world: FakeWo
     assert world.commands == []
 
 
-async def test_silenced_means_hands_off(start: Start, world: FakeWorld) -> None:
+async def test_silenced_means_suppression(start: Start, world: FakeWorld) -> None:
     """A person's silence in Alertmanager is respected, and said."""
     world.silenced = True
     async with start(poll_interval_seconds=1) as running:
@@ -401,7 +401,7 @@ async def test_an_approval_lets_a_step_run_once(
     async with start() as running:
         await running.break_it()
         await eventually(lambda: running.said("approval_requested", ""))
-        writer, reader = running.loop.looker.writer, running.loop.reader
+        writer, reader = running.loop.incident_reconciler.writer, running.loop.reader
         (asked,) = await reader.read(approvals.search)
         assert (asked.action, asked.target) == ("reconnect_broker", "alpha")
         assert world.commands == []
@@ -423,7 +423,7 @@ async def test_a_denied_approval_goes_to_a_person(
     async with start() as running:
         await running.break_it()
         await eventually(lambda: running.said("approval_requested", ""))
-        writer, reader = running.loop.looker.writer, running.loop.reader
+        writer, reader = running.loop.incident_reconciler.writer, running.loop.reader
         (asked,) = await reader.read(approvals.search)
         await writer.run(partial(approvals.deny, key=asked.id, owner="ada", now=clock.now()))
         await eventually(lambda: running.said("escalated", "approval_denied"))
@@ -433,7 +433,7 @@ async def test_a_denied_approval_goes_to_a_person(
 async def test_maintenance_holds_recovery_back(start: Start, world: FakeWorld) -> None:
     """People work on it: the machine waits until they have ended."""
     async with start() as running:
-        writer, now = running.loop.looker.writer, clock.now()
+        writer, now = running.loop.incident_reconciler.writer, clock.now()
         window = Maintenance(
             target="alpha",
             owner="ada",
@@ -453,7 +453,7 @@ async def test_maintenance_holds_recovery_back(start: Start, world: FakeWorld) -
 async def test_a_halted_target_is_left_as_it_is(start: Start, world: FakeWorld) -> None:
     """By a person: a halt of the machine's own does not keep it from recovering what it halted."""
     async with start() as running:
-        writer = running.loop.looker.writer
+        writer = running.loop.incident_reconciler.writer
 
         async def lay(owner: str) -> None:
             hold = Hold(

@@ -27,7 +27,7 @@ from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.holds import Laid
 from trading_ops.reconciler.metrics import ReadinessMetrics
-from trading_ops.reconciler.suppression import HandsOff
+from trading_ops.reconciler.suppression import Suppression
 from trading_ops.store import attempts, maintenance
 from trading_ops.store import readiness as runs
 from trading_ops.store.engine import reading_engine, writing_engine
@@ -120,7 +120,7 @@ class Scene:
                 prometheus=self.history,
                 registry=self.registry,
                 holding=self.holds,  # type: ignore[arg-type]  # only `lay` is used
-                hands_off=HandsOff(reader=reader, observe_only=observe_only),
+                suppression=Suppression(reader=reader, observe_only=observe_only),
                 metrics=self.metrics,
                 now=lambda: self.now,
                 longest_slot=HOUR,

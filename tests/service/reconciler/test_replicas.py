@@ -58,7 +58,7 @@ async def test_the_other_goes_on_and_probes(
         await asyncio.wait_for(arrived.wait(), 60)
         async with start(**elsewhere) as two:
             assert not await two.loop.lease.hold(["target:alpha"])
-            await one.loop.jobs.stop(0)
+            await one.loop.workers.stop(0)
             await one.loop.lease.end()
             world.hang.set()
             world.hang = None

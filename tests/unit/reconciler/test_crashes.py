@@ -2,7 +2,7 @@
 
 import pytest
 
-from trading_ops.reconciler.crashes import LIMIT, is_set_aside
+from trading_ops.reconciler.crash_recovery import LIMIT, is_set_aside
 
 CRASH = "incident_crashed"
 

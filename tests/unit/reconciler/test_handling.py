@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_ops.reconciler.handling import SLOTS, WIDTH, Handling
+from trading_ops.reconciler.crash_recovery import SLOTS, WIDTH, Handling
 
 ONE, OTHER = str(uuid.uuid4()), str(uuid.uuid4())
 

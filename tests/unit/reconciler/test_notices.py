@@ -4,8 +4,7 @@ import pytest
 
 from tests.builders import make_target
 from trading_ops.domain.target import Kind
-from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.notifier import MOST, SHOWN_SECONDS, Notices
+from trading_ops.reconciler.metrics import MOST, SHOWN_SECONDS, Notices, ReconcilerMetrics
 
 ALPHA = make_target(name="alpha", venue="paper")
 PAPER = make_target(name="paper", kind=Kind.VENUE, venue=None, service=None)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from trading_ops.domain.alert import Alert, AlertStatus, fingerprint_of
-from trading_ops.reconciler.notification import Unreadable, parse_notification
+from trading_ops.reconciler.intake import Unreadable, parse_notification
 
 GOOD: dict[str, Any] = {
     "status": "firing",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trading_ops.errors import ConfigError
-from trading_ops.reconciler.runbooks import parse_runbook
+from trading_ops.reconciler.runbook_index import parse_runbook
 
 TEXT = """\
 ---

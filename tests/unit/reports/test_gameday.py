@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from trading_ops.errors import SetupError
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops.reports.gameday import (
     FILE,
     PAGE,

@@ -13,7 +13,7 @@ from trading_ops.cli.exporter_config import SYMBOLS
 from trading_ops.config.settings import load_settings
 from trading_ops.domain.target import Target
 from trading_ops.errors import Refused, StackError
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.drills.gameday import SIDE_BY_SIDE, SITTINGS
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault

@@ -10,7 +10,7 @@ from tests.rules.committed import RUNBOOKS, load_rules
 from trading_ops.domain.target import Target
 from trading_ops.errors import NotPossibleHere, StackError
 from trading_ops.logs.rotation import files_aside
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults import full_disk
 from trading_ops_lab.faults.full_disk import BELOW, FILL, LOGS, LOW, FullDisk, Room, bytes_to_fill

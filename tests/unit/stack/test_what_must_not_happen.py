@@ -9,7 +9,7 @@ from tests.unit.stack.told import Told, attempt, story
 from trading_ops.clients.reconciler_views import StoryView
 from trading_ops.config.settings import load_settings
 from trading_ops.domain.target import Target
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.drills.drill_run import Following
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.drills.page_only_drill import done_for_people

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from trading_ops.config.settings import load_settings
-from trading_ops.reconciler.runbooks import load_runbooks
+from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.drills.drill_run import DrillResult
 from trading_ops_lab.drills.gameday import DURING, SIDE_BY_SIDE, SILENCED, run_game_day
 
