@@ -93,6 +93,9 @@ PAYLOADS ?= 200000
 fuzz: setup-dev ## Send malformed notifications and API requests: make fuzz PAYLOADS=200000
 	@scripts/fuzz.sh "$(PAYLOADS)"
 
+test-compose: setup-dev ## Start docker-compose.yml, kill the bot and the reconciler in it
+	@scripts/pytest.sh -m long -s tests/compose
+
 test-freqtrade: setup-dev ## Test against a real Freqtrade in its own virtual environment
 	@scripts/test-freqtrade.sh
 

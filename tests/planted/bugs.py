@@ -108,14 +108,14 @@ BUGS = (
                 "  # not started, so not decided\n",
                 new="                events.rewind(connection, before)\n"
                 "            else:\n"
-                "                work = self.performer.perform(attempt, wanted.step, target)\n"
-                "                running.call_soon_threadsafe(self.jobs.start, attempt.id, work)\n"
+                "                work = self.runner.perform(attempt, wanted.step, target)\n"
+                "                running.call_soon_threadsafe(self.workers.start, attempt.id, work)\n"
                 '                __import__("time").sleep(0.05)\n',
             ),
             Change(
                 path="trading_ops/reconciler/reconcile.py",
-                old="        work = self.performer.perform(attempt, wanted.step, target)\n"
-                "        self.jobs.start(attempt.id, work, incident_id=incident.id)\n",
+                old="        work = self.runner.perform(attempt, wanted.step, target)\n"
+                "        self.workers.start(attempt.id, work, incident_id=incident.id)\n",
                 new="",
             ),
             Change(
@@ -322,7 +322,7 @@ BUGS = (
                 new='the delay was ours."""\n',
             ),
         ),
-        tests=("tests/unit/reconciler/test_pulse.py",),
+        tests=("tests/unit/reconciler/test_agent_probe.py",),
     ),
     Bug(
         name="stops-forgotten",
@@ -330,8 +330,8 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/reconciler/agent_monitor.py",
-                old="pulse.stops = max(pulse.stops, stops, key=len)",
-                new="pulse.stops = max(pulse.stops, [], key=len)",
+                old="probe.stops = max(probe.stops, stops, key=len)",
+                new="probe.stops = max(probe.stops, [], key=len)",
             ),
         ),
         tests=(f"{_WATCH}::test_the_budget_of_stops_outlives_the_reconciler",),

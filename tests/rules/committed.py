@@ -130,7 +130,12 @@ def run_tool(
 ) -> subprocess.CompletedProcess[str]:
     """Run promtool or amtool; its whole output is the message of a failure."""
     result = subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+        # A fifth less CPU for 300 MB of memory.
+        ["env", "GOGC=800", *(str(part) for part in command)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode in accept, f"{result.stdout}\n{result.stderr}"
     return result

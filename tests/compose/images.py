@@ -1,0 +1,136 @@
+"""The images of docker-compose.yml on a machine that cannot pull them.
+
+An image is pulled when its registry can be reached. Otherwise a stand-in with the same tag is built
+from Debian packages and from the engines on the PATH: it proves the compose file, its
+configuration and our image, but not the image that it stands for.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.compose.composed import DOCKERFILE, SERVICES
+
+BASE = os.environ.get("TRADING_OPS_TEST_BASE", "debian:12")  # noqa: TID251 - of the test itself
+APT = "RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q"
+APT += " --no-install-recommends"
+POSTGRES = "/usr/lib/postgresql/15/bin"
+INITIALIZE = f"""#!/bin/sh
+set -eu
+export PGDATA=/var/lib/postgresql/data PATH={POSTGRES}:$PATH
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    initdb --username=postgres --pwfile="$POSTGRES_PASSWORD_FILE" $POSTGRES_INITDB_ARGS
+    echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
+    sed -i 's/^local .* peer$/local all all trust/' "$PGDATA/pg_hba.conf"
+    pg_ctl -w start -o '-c listen_addresses='
+    for file in /docker-entrypoint-initdb.d/*.sql; do
+        psql -v ON_ERROR_STOP=1 -U postgres -f "$file"
+    done
+    pg_ctl -w -m fast stop
+    sed -i 's/^local .* trust$/local all all peer/' "$PGDATA/pg_hba.conf"
+fi
+exec "$@"
+"""
+
+
+def docker(*arguments: str, text: str | None = None, within: float = 900) -> str:
+    """Run the Docker client; return what it printed."""
+    done = subprocess.run(
+        ["docker", *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within,
+        env=os.environ | {"DOCKER_BUILDKIT": "0"},  # noqa: TID251 - the client's own
+    )
+    assert done.returncode == 0, f"docker {arguments}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def missing_tools() -> str:
+    """Return why no test with containers can run; empty when all is there."""
+    if not shutil.which("docker"):
+        return "docker is not installed"
+    for name, arguments in (("a Docker engine", ["info"]), ("Docker Compose", ["compose", "version"])):
+        done = subprocess.run(
+            ["docker", *arguments], capture_output=True, check=False, timeout=60
+        )
+        if done.returncode:
+            return f"{name} does not answer"
+    return ""
+
+
+def provide(without: Sequence[str] = ()) -> list[str]:
+    """Pull the images that are missing, or build stand-ins; return the tags of the stand-ins."""
+    wanted = {one["image"] for one in SERVICES.values()} | {_python()}
+    built = []
+    for tag in sorted(wanted):
+        if tag.startswith("trading-ops:") or tag in without or _succeeds("image", "inspect", tag):
+            continue
+        if not _succeeds("pull", "--quiet", tag):
+            _build(tag)
+            built.append(tag)
+    return built
+
+
+def _python() -> str:
+    return next(line.split()[1] for line in DOCKERFILE.splitlines() if line.startswith("FROM "))
+
+
+def _succeeds(*arguments: str) -> bool:
+    command = ["docker", *arguments]
+    return subprocess.run(command, capture_output=True, check=False, timeout=600).returncode == 0
+
+
+def _build(tag: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lines = [f"FROM {BASE}", *_recipe(tag.partition(":")[0], folder)]
+        (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
+        docker("build", "--network", "host", "--quiet", "-t", tag, name)
+
+
+def _recipe(name: str, folder: Path) -> list[str]:
+    """Return the Dockerfile of a stand-in, after writing what it copies."""
+    if name == "python":
+        pip = subprocess.run(["pip", "config", "list"], capture_output=True, text=True, check=True)
+        settings = dict(
+            (key.rpartition(".")[2], value.strip("'"))
+            for key, _, value in (line.partition("=") for line in pip.stdout.splitlines())
+        )
+        kept = {key: settings[key] for key in ("cert", "index-url", "proxy") if key in settings}
+        text = "".join(f"{key} = {value}\n" for key, value in kept.items())
+        (folder / "pip.conf").write_text(f"[global]\n{text}")
+        return [
+            f"{APT} python3 python3-venv python3-pip && ln -s python3 /usr/bin/python",
+            "COPY pip.conf /etc/pip.conf",
+        ]
+    if name.startswith("prom/"):
+        engine = name.partition("/")[2]
+        found = shutil.which(engine) or shutil.which(f"prometheus-{engine}")
+        assert found, f"no {engine} on the PATH"
+        shutil.copy(found, folder / engine)
+        return [
+            f"{APT} wget",
+            f"COPY {engine} /bin/{engine}",
+            f"RUN install -d -o 65534 -g 65534 /{engine}",
+            f'ENTRYPOINT ["/bin/{engine}"]',
+        ]
+    if name == "postgres":
+        (folder / "initialize").write_text(INITIALIZE)
+        return [
+            "RUN groupadd -g 999 postgres && useradd -u 999 -g 999 -d /var/lib/postgresql postgres",
+            f"{APT} postgresql-15",
+            "RUN install -d -o 999 -g 999 -m 0700 /var/lib/postgresql/data",
+            "COPY initialize /initialize",
+            "RUN chmod 0755 /initialize",
+            f"ENV PATH={POSTGRES}:/usr/bin:/bin",
+            'ENTRYPOINT ["/initialize"]',
+            'CMD ["postgres"]',
+        ]
+    assert name == "busybox", f"there is no stand-in for {name}"
+    return []

@@ -1,0 +1,148 @@
+"""docker-compose.yml started for real: healthy, and healed after two kills.
+
+Needs a Docker engine with Compose. TRADING_OPS_TEST_BASE names another base image than `debian:12` for
+stand-ins (tests/compose/images.py).
+"""
+
+import json
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.compose.composed import ONCE, ROOT, SERVICES
+from tests.compose.images import docker, missing_tools, provide
+from tests.free_ports import free_port
+from tests.waiting import eventually
+
+WHY_NOT = missing_tools()
+GRAFANA = "grafana"
+
+pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+
+
+class Composed:
+    """A running copy of the project."""
+
+    def __init__(self, folder: Path, services: list[str]) -> None:
+        self.services = services
+        self._files = ["--project-directory", str(folder), "-p", f"test-{uuid.uuid4().hex[:8]}"]
+        for name in ("docker-compose.yml", "ports.yml"):
+            self._files += ["-f", str(folder / name)]
+
+    def __call__(self, *arguments: str, within: float = 900) -> str:
+        return docker("compose", *self._files, *arguments, within=within)
+
+    def inside(self, service: str, *command: str) -> str:
+        return self("exec", "-T", service, *command)
+
+    def states(self) -> dict[str, tuple[str, str]]:
+        """State and health of each service that stays."""
+        lines = self("ps", "--all", "--format", "json").splitlines()
+        found = [json.loads(line) for line in lines]
+        return {one["Service"]: (one["State"], one["Health"]) for one in found}
+
+    def are_healthy(self) -> bool:
+        states = self.states()
+        wanted = {("running", "healthy"), ("running", "")}
+        return all(states[one] in wanted for one in self.services if one not in ONCE)
+
+    def incidents(self) -> list[dict[str, Any]]:
+        found = json.loads(
+            self.inside("reconciler", "trading-ops", "incidents", "--output", "json")
+        )
+        incidents: list[dict[str, Any]] = found["incidents"]
+        return incidents
+
+    def pid(self, service: str, pattern: str) -> str:
+        """The pid, in its container, of the process with this command line."""
+        script = (
+            "import pathlib, sys\n"
+            "for one in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
+            "    words = one.read_bytes().split(b'\\0')\n"
+            "    if words[0].endswith(b'python') and sys.argv[1].encode() in words:\n"
+            "        print(one.parent.name)\n"
+        )
+        return self.inside(service, "python", "-c", script, pattern).split()[0]
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    """The committed project, on other ports."""
+    stand_ins = provide(without=[SERVICES[GRAFANA]["image"]])
+    folder = tmp_path_factory.mktemp("project")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in tracked.stdout.split("\0")[:-1]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    subprocess.run(["sh", folder / "docker" / "secrets.sh"], check=True)
+    ports = [f"127.0.0.1:{free_port()}:{inside}" for inside in (3000, 9090, 9093)]
+    override = (
+        "services:\n"
+        f"  net: {{ports: !override {json.dumps(ports)}}}\n"
+        f"  {GRAFANA}: {{profiles: [never]}}\n"
+    )
+    (folder / "ports.yml").write_text(override)
+    image = SERVICES["migrate"]["image"]
+    docker("build", "--network", "host", "-t", image, str(folder), within=1800)
+    override += "  migrate: {pull_policy: never}\n"
+    (folder / "ports.yml").write_text(override)
+    run = Composed(folder, [name for name in SERVICES if name != GRAFANA])
+    print(f"\nstand-ins: {', '.join(stand_ins) or 'none built'}")
+    try:
+        began = time.monotonic()
+        run("up", "--detach", "--no-build", "--wait", within=600)
+        print(f"up and healthy after {time.monotonic() - began:.0f} s")
+        yield run
+    finally:
+        run("down", "--volumes", "--timeout", "10")
+
+
+def test_every_service_becomes_healthy(composed: Composed) -> None:
+    states = composed.states()
+    for name in sorted(states):
+        print(f"{name:<14} {' '.join(states[name])}")
+    assert composed.are_healthy()
+    assert {states[name][0] for name in ONCE} <= {"exited"}
+
+
+async def test_a_killed_bot_is_restarted_and_verified(composed: Composed) -> None:
+    began = time.monotonic()
+    victim = composed.pid("bot", "trading_ops_lab.paper.bot")
+    composed.inside("bot", "sh", "-c", f"kill -9 {victim}")
+    closed = await eventually(
+        lambda: next(
+            (
+                one
+                for one in composed.incidents()
+                if one["alert"] == "TradingBotDown" and one["closed_at"]
+            ),
+            None,
+        ),
+        within=180,
+        what="the incident is closed",
+    )
+    print(f"bot killed: closed after {time.monotonic() - began:.1f} s")
+    assert closed["close_reason"] == "recovered"
+    assert composed.pid("bot", "trading_ops_lab.paper.bot") != victim
+
+
+async def test_a_killed_reconciler_is_restarted_by_docker(composed: Composed) -> None:
+    began = time.monotonic()
+    composed.inside("reconciler", "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+    await eventually(composed.are_healthy, within=180, what="all are healthy again")
+    assert composed.incidents()
+    print(f"reconciler killed: healthy after {time.monotonic() - began:.1f} s")
+
+
+def test_configurations_of_this_file_are_read(composed: Composed) -> None:
+    config = yaml.safe_load(composed("config"))
+    assert set(config["services"]) == set(composed.services)
