@@ -1,11 +1,12 @@
 """The control server inside a bot: metrics, health, commands, trading state and fence.
 
 Needs `instrument`, aiohttp and the standard library, so that any bot can embed it. See
-`embedding.embed`, and `agent.Agent` for all of its settings. `fence.FenceKeeper` serves the local
-supervisor too.
+`embedding.embed`; `attach.attach` for a bot inside a web application; and `agent.Agent` for all
+settings. `fence.FenceKeeper` serves the local supervisor too.
 """
 
 from trading_ops.agent.agent import Agent
+from trading_ops.agent.attach import Attached, attach
 from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Params
 from trading_ops.agent.embedding import Embedded, embed
 from trading_ops.agent.fence import FenceKeeper, StaleFence
@@ -17,6 +18,7 @@ from trading_ops.agent.state import Hold, Holds, TradingState
 
 __all__ = [
     "Agent",
+    "Attached",
     "BadRequest",
     "Command",
     "CommandFailed",
@@ -36,6 +38,7 @@ __all__ = [
     "StaleFence",
     "Status",
     "TradingState",
+    "attach",
     "embed",
     "relief_commands",
 ]

@@ -16,7 +16,8 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ from trading_ops.agent.holding import confirming, holding_commands
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.agent.journal import EventJournal
 from trading_ops.agent.relief import relief_commands
-from trading_ops.agent.server import READ_SECONDS, Server
+from trading_ops.agent.routes import READ_SECONDS, Routes
+from trading_ops.agent.server import application
 from trading_ops.agent.state import Holds
 from trading_ops.agent.tracing import tracing_commands
 from trading_ops.bounded_site import BoundedSite
@@ -58,7 +60,7 @@ class Agent:
         self,
         *,
         name: str,
-        address: tuple[str, int],
+        address: tuple[str, int] | None,
         metrics: BotMetrics,
         health: Callable[[], Health],
         commands: Mapping[str, Command],
@@ -75,7 +77,7 @@ class Agent:
 
         Args:
             name: of the bot, as in the registry of targets.
-            address: host and port to listen on.
+            address: host and port to listen on; None: another server answers, see `attached`.
             metrics: of the bot; the trading state is recorded in them.
             health: returns the facts; called in the agent's thread, must not block or raise.
             commands: the bot's own, by name; halt, reduce, resume, trace_memory are added, and
@@ -95,7 +97,7 @@ class Agent:
             SetupError: the file of fences is damaged, or the token file cannot be used.
         """
         self._name = name
-        self.host, self.port = address
+        self.host, self.port = address or ("", 0)
         self._metrics = metrics
         self._health = health
         self._stopping = asyncio.Event()
@@ -196,38 +198,58 @@ class Agent:
         failure: list[OSError],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        async with self._answering(bot_loop) as routes:
+            runner = web.AppRunner(
+                application(routes), access_log=None, shutdown_timeout=STOP_SECONDS
+            )
+            await runner.setup()
+            try:
+                await BoundedSite(runner, self.host, self.port, tls=self._tls).start()
+            except OSError as error:
+                failure.append(error)
+                return
+            finally:
+                if failure:
+                    await runner.cleanup()
+                ready.set()
+            await self._stopping.wait()
+            await runner.cleanup()
+
+    @asynccontextmanager
+    async def attached(self) -> AsyncIterator[Routes]:
+        """Answer requests in this loop, which the commands run in too, while the block runs."""
+        self._stopping.clear()
+        async with self._answering(asyncio.get_running_loop()) as routes:
+            self.events.open()
+            try:
+                yield routes
+            finally:
+                self._stopping.set()
+                await asyncio.to_thread(self.events.close, STOP_SECONDS)
+
+    @asynccontextmanager
+    async def _answering(self, bot_loop: asyncio.AbstractEventLoop) -> AsyncIterator[Routes]:
         disk = DiskThread()
-        server = Server(
-            name=self._name,
-            exposition=Exposition(self._metrics.registry),
-            report=self.report,
-            commands={
-                **self._commands,
-                **holding_commands(self.holds, disk),
-                "confirm_holds": confirming(self._confirmation, lambda: self._incarnation),
-            },
-            attempts=Attempts(self._name, self._keeper, disk, bot_loop),
-            keeper=self._keeper,
-            disk=disk,
-            events=self.events,
-            read_seconds=self._read_seconds,
-            metrics_token=self._metrics_token,
-            agent_tokens=self._agent_tokens,
-            on_refused=self._metrics.agent_refused,
-        )
-        runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=STOP_SECONDS)
-        await runner.setup()
-        try:
-            await BoundedSite(runner, self.host, self.port, tls=self._tls).start()
-        except OSError as error:
-            failure.append(error)
-            return
-        finally:
-            if failure:
-                await runner.cleanup()
-            ready.set()
         following = asyncio.create_task(self._agent_tokens.follow(disk))
-        await self._stopping.wait()
-        following.cancel()
-        await runner.cleanup()
-        disk.close()
+        try:
+            yield Routes(
+                name=self._name,
+                exposition=Exposition(self._metrics.registry),
+                report=self.report,
+                commands={
+                    **self._commands,
+                    **holding_commands(self.holds, disk),
+                    "confirm_holds": confirming(self._confirmation, lambda: self._incarnation),
+                },
+                attempts=Attempts(self._name, self._keeper, disk, bot_loop),
+                keeper=self._keeper,
+                disk=disk,
+                events=self.events,
+                read_seconds=self._read_seconds,
+                metrics_token=self._metrics_token,
+                agent_tokens=self._agent_tokens,
+                on_refused=self._metrics.agent_refused,
+            )
+        finally:
+            following.cancel()
+            await asyncio.to_thread(disk.close)

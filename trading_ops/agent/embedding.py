@@ -89,6 +89,47 @@ def embed(
             f"the agent does not listen on {host} without TLS. Fix: run `trading-ops tls init`, "
             "and name the folder with `tls=`"
         )
+    agent = agent_of(
+        metrics,
+        name,
+        (host, port),
+        secrets=secrets,
+        state=state,
+        commands=commands,
+        pass_limit_seconds=pass_limit_seconds,
+        holds_wait_seconds=holds_wait_seconds,
+        tls=TlsFiles(Path(tls), name) if tls is not None else None,
+    )
+    agent.start()
+    loop = asyncio.get_running_loop() if watch_loop else None
+    watchers = pass_watchers(metrics, loop, pass_limit_seconds)
+    watchers.start()
+    return Embedded(agent=agent, watchers=watchers)
+
+
+def pass_watchers(
+    metrics: BotMetrics, loop: asyncio.AbstractEventLoop | None, limit_seconds: float
+) -> Watchers:
+    """Return all watchers; the progress that they watch is the heartbeat."""
+    passes = Progress(
+        component="passes", limit_seconds=limit_seconds, marker=lambda: metrics.heartbeat_at
+    )
+    return watchers_of(metrics, loop, progress=[passes])
+
+
+def agent_of(
+    metrics: BotMetrics,
+    name: str,
+    address: tuple[str, int] | None,
+    *,
+    secrets: Path | str,
+    state: Path | str,
+    commands: Mapping[str, Command] | None,
+    pass_limit_seconds: float,
+    holds_wait_seconds: float,
+    tls: TlsFiles | None = None,
+) -> Agent:
+    """Return the agent of a bot whose health is its heartbeat; see `embed`."""
     folder = Path(state)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,9 +137,9 @@ def embed(
         raise SetupError(
             f"{folder}: {error.strerror}. Fix: give a folder that this bot may write to"
         ) from error
-    agent = Agent(
+    return Agent(
         name=name,
-        address=(host, port),
+        address=address,
         metrics=metrics,
         health=lambda: Health(heartbeat_at=metrics.heartbeat_at),
         commands=commands or {},
@@ -107,18 +148,8 @@ def embed(
         agent_token=_own_token(Path(secrets) / agent_token_name(name)),
         heartbeat_limit_seconds=pass_limit_seconds,
         holds_wait_seconds=holds_wait_seconds,
-        tls=TlsFiles(Path(tls), name) if tls is not None else None,
+        tls=tls,
     )
-    agent.start()
-    passes = Progress(
-        component="passes",
-        limit_seconds=pass_limit_seconds,
-        marker=lambda: metrics.heartbeat_at,
-    )
-    loop = asyncio.get_running_loop() if watch_loop else None
-    watchers = watchers_of(metrics, loop, progress=[passes])
-    watchers.start()
-    return Embedded(agent=agent, watchers=watchers)
 
 
 def _own_token(path: Path) -> TokenFile:

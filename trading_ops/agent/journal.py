@@ -93,7 +93,8 @@ class EventJournal:
     _thread: threading.Thread | None = field(init=False, default=None)
 
     def open(self) -> None:
-        """Start to write. Without this, events wait in memory."""
+        """Start to write, again after a `close` too. Without this, events wait in memory."""
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="agent-events", daemon=True)
         self._thread.start()
 

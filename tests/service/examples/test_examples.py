@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from tests.rules.committed import ROOT
+from tests.service.examples.price_source import PriceSource
 from tests.service.examples.running import AGENT_TOKEN, Example, running
 from tests.service.venue.harness import Files, VenueProcess
 from tests.waiting import eventually
@@ -84,6 +85,38 @@ async def test_it_halts_and_stays_halted(example: Example) -> None:
 async def test_its_own_command_is_carried_out(example: Example) -> None:
     """By the bot itself, in its own loop."""
     assert (await example.command("cancel_orders"))["outcome"] == "succeeded"
+
+
+@pytest.mark.parametrize("file", ["aiohttp_bot.py", "fastapi_bot.py"])
+async def test_a_bot_in_a_web_application(file: str, tmp_path: Path) -> None:
+    """One port for both; a stuck feed is restarted by a command, a killed bot stays halted."""
+    async with PriceSource() as source, running(file, tmp_path / "bot", source.url) as example:
+        await example.until(ORDERS, outcome="filled")
+        await lint((await example.get("/metrics"))[1])
+        assert '"BTC/USD"' in (await example.get("/position"))[1]
+        assert (await example.get("/health", token="wrong"))[0] == 401
+        source.hang()
+        await eventually(source.has_hanging_request, what="a request that gets no answer")
+        stuck = await example.value(TICKS, symbol="BTC/USD")
+        assert (await example.command("restart_component", component="feed"))["outcome"] == (
+            "succeeded"
+        )
+
+        async def ticks_again() -> bool:
+            return (await example.value(TICKS, symbol="BTC/USD") or 0) > (stuck or 0)
+
+        await eventually(ticks_again, what="a tick after the restart")
+        await example.command("halt", id="h1", owner="anna", reason="strange prices")
+        await example.until(DENIALS, code="trading_halted")
+        await example.kill()
+        await example.start(source.url)
+        assert await example.value("trading_state", state="halted") == 1
+        await example.until(DENIALS, code="trading_halted")
+        assert await example.value(ORDERS, outcome="filled") == 0
+        assert example.log == ""
+        assert example.process is not None
+        example.process.terminate()
+        assert await asyncio.wait_for(example.process.wait(), 60) in {0, -15}
 
 
 async def test_bare_metrics_need_prometheus_client_alone(tmp_path: Path) -> None:

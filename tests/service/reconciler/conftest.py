@@ -167,9 +167,14 @@ def start(settings: Settings, world: FakeWorld) -> Start:
     """Return a way to run a reconciler; leaving its context stops it as SIGTERM would."""
 
     @contextlib.asynccontextmanager
-    async def run(*, killed: bool = False, **over: Any) -> AsyncIterator[Running]:
+    async def run(
+        *, killed: bool = False, bot: str | None = None, **over: Any
+    ) -> AsyncIterator[Running]:
         names = ("alpha", "supervisor", "prometheus", "alertmanager")
-        registry = make_registry(**dict.fromkeys(names, world.address))
+        addresses = dict.fromkeys(names, world.address)
+        if bot is not None:  # a real one, instead of the world's
+            addresses["alpha"] = bot
+        registry = make_registry(**addresses)
         async with build(replace(settings, **over), registry) as reconciler:
             server = TestServer(reconciler.application, host="127.0.0.1")
             looping = asyncio.create_task(reconciler.loop.run())
