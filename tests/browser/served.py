@@ -59,8 +59,25 @@ class Agent(FakeWorld):
                     name: {"up": broker or name == "feed"} for name in ("broker", "feed", "model")
                 },
                 "heartbeat_at": clock.timestamp() - late,
+                "events": {"journal": "j", "head": len(self.commands)},
             }
         )
+
+    async def events(self, request: web.Request) -> web.Response:
+        """GET /events of the agent: one for each command."""
+        after = int(request.query["after"])
+        found = [
+            {
+                "number": number,
+                "id": f"command-{number}",
+                "kind": "risk",
+                "severity": "info",
+                "at": clock.timestamp(),
+                "summary": f"{command} was carried out",
+            }
+            for number, command in enumerate(self.commands, 1)
+        ]
+        return web.json_response({"journal": "j", "events": found[after:]})
 
 
 def _alert(name: str, bot: str, severity: str, summary: str, **labels: str) -> dict[str, Any]:
@@ -183,6 +200,8 @@ async def serve(folder: Path, port: int) -> None:
 
         async def started(world: FakeWorld) -> str:
             server = world.server()
+            if isinstance(world, Agent):
+                server.app.router.add_get("/events", world.events)
             if isinstance(world, Sources):
                 server.app.router.add_get("/api/v1/query_range", world.query_range)
             await server.start_server()

@@ -289,6 +289,9 @@ def test_the_theme_is_chosen_and_kept(page: Page, served: Served) -> None:
 def test_events_follow(page: Page, served: Served, chromium: Browser) -> None:
     """What another person does appears without a reload, and the focus stays where it was."""
     log_in(page, served)
+    bots = page.context.new_page()
+    bots.set_default_timeout(MORE)
+    bots.goto(f"{served.url}/bot-events")
     page.goto(f"{served.url}/events")
     first = page.locator("table.rows tbody tr").first.get_attribute("id")
     page.get_by_role("link", name="Events", exact=True).focus()
@@ -302,6 +305,9 @@ def test_events_follow(page: Page, served: Served, chromium: Browser) -> None:
     expect(page.locator("table.rows tbody")).to_contain_text("quiet market")
     assert page.locator("table.rows tbody tr").first.get_attribute("id") != first
     expect(page.get_by_role("link", name="Events", exact=True)).to_be_focused()
+    bots.bring_to_front()
+    expect(bots.locator("table.rows tbody")).to_contain_text("reduce was carried out")
+    bots.close()
     context.close()
 
 

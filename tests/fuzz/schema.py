@@ -29,6 +29,10 @@ checks.negative_data_rejection.enabled = false
 [[operations]]
 include-name = "GET /api/v1/events/stream"
 checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-name = "GET /api/v1/bot-events/stream"
+checks.negative_data_rejection.enabled = false
 """
 
 

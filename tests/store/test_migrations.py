@@ -14,13 +14,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from tests.databases import postgresql_only, sqlite_only
 from tests.postgres import Cluster
 from trading_ops.errors import StoreError
-from trading_ops.store import migrate
+from trading_ops.store import bot_events, migrate
 from trading_ops.store.engine import migrating_engine, sole_writer, sqlite_path
 from trading_ops.store.tables import metadata
 
@@ -75,6 +75,21 @@ def test_down_and_up_again(connection: Connection) -> None:
     assert set(inspect(connection).get_table_names()) == {"alembic_version"}
     command.upgrade(config(connection), "head")
     assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_stored_bot_events_get_numbers(connection: Connection) -> None:
+    """In the order in which they were received; the next one continues."""
+    command.downgrade(config(connection), "0008")
+    insert = text(
+        "INSERT INTO bot_events VALUES"
+        " (:id, 'alpha', :id, 'trade', 'info', 1, :received, '', '', '', '', '', '{}')"
+    )
+    for key, received in (("first", 1), ("third", 3), ("second", 2)):
+        connection.execute(insert, {"id": key, "received": received})
+    command.upgrade(config(connection), "head")
+    rows = connection.execute(text("SELECT id FROM bot_events ORDER BY seq")).scalars()
+    assert list(rows) == ["first", "second", "third"]
+    assert bot_events.head(connection) == 3
 
 
 @pytest.fixture

@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 
+from trading_ops.api.event_stream import PAGE, Line, Source
 from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, place_of
 from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.message import Severity
-from trading_ops.store import bot_events
+from trading_ops.store import Connection, bot_events
 from trading_ops.store.bot_events import Stored
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Place, Span
+
+FACTS = ("bot", "kind", "severity", "strategy", "symbol", "order", "correlation")
 
 
 class BotEventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +38,9 @@ class BotEventView(msgspec.Struct, kw_only=True):
     """One event, as reported by the bot."""
 
     id: str
+    seq: int
+    """Grows in the order in which events were stored."""
+
     bot: str
     event: str
     """The bot's id of the event."""
@@ -57,6 +63,9 @@ class BotEventPage(msgspec.Struct, kw_only=True):
     events: list[BotEventView]
     next: str | None
     """Cursor of the next page; null: last page."""
+
+    head: int
+    """Number of the newest stored event: `after` of a stream that continues this list."""
 
 
 class BotEventSummaryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -100,19 +109,20 @@ class BotEventRoutes:
             "order_id": query.order,
             "correlation": query.correlation,
         }
-        find = partial(
-            bot_events.search,
-            filters=filters,
-            span=Span(since=query.since, until=query.until),
-            after=place_of(query.cursor),
-            limit=query.limit + 1,
-        )
-        found = await self._reader.read(find)
+        span, after = Span(since=query.since, until=query.until), place_of(query.cursor)
+
+        def find(connection: Connection) -> tuple[list[Stored], int]:
+            found = bot_events.search(
+                connection, filters=filters, span=span, after=after, limit=query.limit + 1
+            )
+            return found, bot_events.head(connection)
+
+        found, head = await self._reader.read(find)
         page = found[: query.limit]
         place = None
         if len(found) > query.limit:
             place = str(Place(page[-1].event.at, page[-1].id))
-        return BotEventPage(events=[_view(one) for one in page], next=place)
+        return BotEventPage(events=[_view(one) for one in page], next=place, head=head)
 
     async def summary(self, query: BotEventSummaryQuery) -> BotEventSummary:
         """Return the number of events by bot, kind and severity."""
@@ -123,10 +133,23 @@ class BotEventRoutes:
         return BotEventSummary(counts=counts)
 
 
+def _lines(connection: Connection, seq: int) -> list[Line]:
+    views = [_view(one) for one in bot_events.since(connection, seq, limit=PAGE)]
+    return [
+        Line(
+            view.seq,
+            msgspec.json.encode(view).decode(),
+            {name: str(getattr(view, name)) for name in FACTS},
+        )
+        for view in views
+    ]
+
+
 def _view(one: Stored) -> BotEventView:
     event = one.event
     return BotEventView(
         id=one.id,
+        seq=one.seq,
         bot=event.bot,
         event=event.event,
         kind=event.kind,
@@ -140,3 +163,7 @@ def _view(one: Stored) -> BotEventView:
         summary=event.summary,
         data=dict(event.data),
     )
+
+
+BOT_EVENTS = Source(bot_events.head, _lines)
+"""What the bots reported, as a stream."""

@@ -1,22 +1,20 @@
-"""Distributes new events to many listeners: each is read and encoded once.
+"""Distributes new entries of a log to many listeners: each is read and encoded once.
 
-While there are listeners, the number of the newest event is polled several times a second; events
+While there are listeners, the number of the newest entry is polled several times a second; entries
 are read only when it has grown. Each listener has a bounded queue. A listener whose queue overflows
 leaves the queue and catches up from the database, at its own pace.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 import msgspec
 
 from trading_ops import logs
 from trading_ops.errors import StoreError
 from trading_ops.store import Connection, event_log, events
-from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
 
 log = logs.get(__name__)
@@ -29,10 +27,23 @@ LISTENERS = 100
 
 @dataclass(frozen=True)
 class Line:
-    """One encoded event."""
+    """One encoded entry."""
 
     seq: int
     text: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What a listener may filter by."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A log whose entries have growing numbers."""
+
+    head: Callable[[Connection], int]
+    """Returns the number of the newest entry."""
+
+    since: Callable[[Connection, int], list[Line]]
+    """Returns a page of entries after a number, oldest first."""
 
 
 @dataclass(eq=False)
@@ -40,14 +51,14 @@ class Listener:
     """One subscriber and its queue."""
 
     position: int
-    """Number of the last event that was queued, or sent before there was a queue."""
+    """Number of the last entry that was queued, or sent before there was a queue."""
 
     queue: asyncio.Queue[Line]
     behind: bool = field(init=False, default=False)
     """The queue was full: nothing is added, and it must catch up after sending its content."""
 
     def put(self, lines: Sequence[Line]) -> None:
-        """Queue new events."""
+        """Queue new entries."""
         for line in lines:
             if self.behind or line.seq <= self.position:
                 continue
@@ -58,18 +69,33 @@ class Listener:
             self.position = line.seq
 
 
+def _events(connection: Connection, seq: int) -> list[Line]:
+    found = event_log.since(connection, seq, limit=PAGE)
+    return [Line(event.seq, msgspec.json.encode(event).decode()) for event in found]
+
+
+EVENTS = Source(events.head, _events)
+"""The event log."""
+
+
 class Feed:
-    """Reads new events for all listeners."""
+    """Reads new entries for all listeners."""
 
     def __init__(
-        self, reader: Reader, *, queue: int | None = None, look_seconds: float = LOOK_SECONDS
+        self,
+        reader: Reader,
+        source: Source | None = None,
+        *,
+        queue: int | None = None,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._reader = reader
+        self._source = source or EVENTS
         self._queue = QUEUE if queue is None else queue
         self._look_seconds = look_seconds
         self._listeners: set[Listener] = set()
         self._seen = 0
-        """Number of the last distributed event; valid while there are listeners."""
+        """Number of the last distributed entry; valid while there are listeners."""
 
         self._running: asyncio.Task[None] | None = None
         self.closing = asyncio.Event()
@@ -80,20 +106,20 @@ class Feed:
         return len(self._listeners) >= LISTENERS
 
     async def head(self) -> int:
-        """Return the number of the newest event."""
-        return await self._reader.read(events.head)
+        """Return the number of the newest entry."""
+        return await self._reader.read(self._source.head)
 
     async def page(self, after: int) -> list[Line]:
-        """Return a page of events after a number, oldest first."""
-        return _lines(await self._reader.read(partial(event_log.since, seq=after, limit=PAGE)))
+        """Return a page of entries after a number, oldest first."""
+        return await self._reader.read(lambda connection: self._source.since(connection, after))
 
     def is_current(self, position: int, head: int) -> bool:
-        """Whether a listener that has all events up to this number can join without a gap."""
+        """Whether a listener that has all entries up to this number can join without a gap."""
         return position >= (self._seen if self._listeners else head)
 
     @contextmanager
     def listening(self, position: int) -> Iterator[Listener]:
-        """Join: events after the position go to the listener's queue."""
+        """Join: entries after the position go to the listener's queue."""
         if not self._listeners:
             self._seen = position
             self._running = asyncio.create_task(self._run(), name="feed")
@@ -128,14 +154,9 @@ class Feed:
             await asyncio.sleep(self._look_seconds)
 
     async def _news(self) -> list[Line]:
-        return _lines(await self._reader.read(partial(_since, seen=self._seen)))
+        return await self._reader.read(self._since)
 
-
-def _since(connection: Connection, seen: int) -> list[Event]:
-    if events.head(connection) <= seen:
-        return []
-    return event_log.since(connection, seen, limit=PAGE)
-
-
-def _lines(found: Sequence[Event]) -> list[Line]:
-    return [Line(event.seq, msgspec.json.encode(event).decode()) for event in found]
+    def _since(self, connection: Connection) -> list[Line]:
+        if self._source.head(connection) <= self._seen:
+            return []
+        return self._source.since(connection, self._seen)

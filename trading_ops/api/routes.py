@@ -206,6 +206,15 @@ def _events(to: Events, stream: Stream, bots: BotEventRoutes) -> list[Route]:
         route("GET", f"{path}/stream", VIEWER, tag, stream.stream, status=101, refusals=(426,)),
         route("GET", "/api/v1/bot-events", VIEWER, tag, bots.search),
         route("GET", "/api/v1/bot-events/summary", VIEWER, tag, bots.summary),
+        route(
+            "GET",
+            "/api/v1/bot-events/stream",
+            VIEWER,
+            tag,
+            stream.stream_bot_events,
+            status=101,
+            refusals=(426,),
+        ),
         route("GET", "/api/v1/recovery", VIEWER, tag, to.recovery),
     ]
 

@@ -9,7 +9,7 @@ from trading_ops.api.attempts import Attempts
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.automation import Automation
 from trading_ops.api.backups import BackupRoutes
-from trading_ops.api.bot_events import BotEventRoutes
+from trading_ops.api.bot_events import BOT_EVENTS, BotEventRoutes
 from trading_ops.api.capacity import CapacityPlans
 from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.event_stream import Feed
@@ -55,8 +55,7 @@ def application_of(
     authenticator = Authenticator(
         base.settings, lambda reason: base.metrics.auth_refused.labels(reason).inc()
     )
-    feed = Feed(base.asking)
-    stream = Stream(feed, authenticator)
+    stream = Stream(Feed(base.asking), Feed(base.asking, BOT_EVENTS), authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
     handlers = _handlers(
         base,
@@ -82,7 +81,7 @@ def application_of(
     )
 
     async def close_streams(_application: web.Application) -> None:
-        await feed.close()
+        await stream.close()
 
     application.on_shutdown.append(close_streams)
     return application

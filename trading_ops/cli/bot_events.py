@@ -1,5 +1,6 @@
 """`bot-events`: trades, orders, signals and risk decisions, as the bots reported them."""
 
+import asyncio
 from datetime import timedelta
 
 import click
@@ -9,6 +10,7 @@ from rich.table import Table
 from trading_ops import clock
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.duration import Duration, Length
+from trading_ops.cli.following import follow
 from trading_ops.cli.reconciler_connection import order
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
@@ -29,23 +31,31 @@ from trading_ops.domain.message import Severity
     "--since", default="1d", show_default=True, type=Duration(), help="Period to show, as 6h."
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--follow", "-f", "following", is_flag=True, help="Stream new events until Ctrl-C.")
 @click.option("--summary", is_flag=True, help="Count events by bot, kind and severity.")
 @output_option
 def bot_events(
     *,
     since: Length,
     limit: int,
+    following: bool,
     summary: bool,
     order_id: str | None,
     output: str,
     **filters: str | None,
 ) -> None:
-    """Show events that the bots reported, newest first."""
+    """Show events that the bots reported, newest first.
+
+    With --follow oldest first, then each new one as it is stored; with --output json one object
+    per line.
+    """
     begin = clock.now() - min(since.span, timedelta(days=36_500))
     given = {name: value for name, value in filters.items() if value is not None}
     given |= {"since": begin.isoformat()}
     if order_id is not None:
         given["order"] = order_id
+    if summary and following:
+        raise click.UsageError("--summary cannot be combined with --follow")
     if summary:
         if unused := set(given) - {"bot", "since"}:
             raise click.UsageError(f"--summary cannot be combined with --{unused.pop()}")
@@ -53,7 +63,27 @@ def bot_events(
         _print(counts, _counts_table(counts), output)
         return
     found = order(lambda api: api.bot_events(limit=str(limit), **given))
-    _print(found, _table(found), output)
+    if not following:
+        _print(found.events, _table(found.events), output)
+        return
+    del given["since"]
+    for one in reversed(found.events):
+        _show(one, output)
+    asyncio.run(
+        follow(
+            lambda api, after: api.follow_bot_events(after, **given),
+            found.head,
+            lambda one: _show(one, output),
+        )
+    )
+
+
+def _show(one: BotEventView, output: str) -> None:
+    if output == "json":
+        click.echo(msgspec.json.encode(one).decode())
+        return
+    words = (moment(one.at), one.bot, one.kind, one.severity, one.strategy, one.summary)
+    click.echo(plain("  ".join(filter(None, words))))
 
 
 def _print(found: object, table: Table, output: str) -> None:

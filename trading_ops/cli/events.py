@@ -7,20 +7,17 @@ import click
 import msgspec
 
 from trading_ops.cli.console import output_option, print_json
-from trading_ops.cli.reconciler_connection import connected, order
+from trading_ops.cli.following import follow
+from trading_ops.cli.reconciler_connection import order
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import EventView
-from trading_ops.config.settings import load_settings
-from trading_ops.config.targets import load_targets
-from trading_ops.errors import Refused, Unreachable
-
-AGAIN_SECONDS = 1.0
+from trading_ops.errors import Refused
 
 
 @click.command()
-@click.option("--follow", "-f", is_flag=True, help="Stream new events until Ctrl-C.")
+@click.option("--follow", "-f", "following", is_flag=True, help="Stream new events until Ctrl-C.")
 @click.option("--kind", help="Only events of this kind, such as opened or started.")
 @click.option(
     "--incident", metavar="ID", help="Only events of this incident; the first letters are enough."
@@ -31,22 +28,23 @@ AGAIN_SECONDS = 1.0
     "--limit", default=50, show_default=True, help="Maximum number of events, newest first."
 )
 @output_option
-def events(*, follow: bool, limit: int, output: str, **filters: str | None) -> None:
+def events(*, following: bool, limit: int, output: str, **filters: str | None) -> None:
     """Show events, oldest first.
 
     With --follow and --output json: one object per line.
     """
     given = {key: value for key, value in filters.items() if value is not None}
-    if follow and given:
+    if following and given:
         raise click.UsageError("--follow cannot be combined with filters")
     found = order(lambda api: _search(api, limit, given))
-    if output == "json" and not follow:
+    if output == "json" and not following:
         print_json(msgspec.to_builtins(found))
         return
     for event in found:
         _show(event, output)
-    if follow:
-        asyncio.run(_follow(found[-1].seq if found else 0, output))
+    if following:
+        after = found[-1].seq if found else 0
+        asyncio.run(follow(ReconcilerApi.follow, after, lambda event: _show(event, output)))
 
 
 async def _search(api: ReconcilerApi, limit: int, given: dict[str, str]) -> list[EventView]:
@@ -66,26 +64,6 @@ async def _search(api: ReconcilerApi, limit: int, given: dict[str, str]) -> list
 
 def _list(words: Iterable[str]) -> str:
     return ", ".join(sorted(words)) or "none yet"
-
-
-async def _follow(after: int, output: str) -> None:
-    settings = load_settings()
-    registry = load_targets(settings.targets_file)
-    while True:
-        async with connected(settings, registry) as api:
-            after = await _listen(api, after, output)
-        await asyncio.sleep(AGAIN_SECONDS)
-
-
-async def _listen(api: ReconcilerApi, after: int, output: str) -> int:
-    """Show events until the connection ends; return the number of the last one."""
-    try:
-        async for event in api.follow(after):
-            _show(event, output)
-            after = event.seq
-    except Unreachable as error:
-        click.echo(f"{error}; trying again", err=True)
-    return after
 
 
 def _show(event: EventView, output: str) -> None:

@@ -108,8 +108,12 @@ class _Messages(msgspec.Struct):
     messages: list[MessageView]
 
 
-class _BotEvents(msgspec.Struct):
+class BotEventsPage(msgspec.Struct):
+    """Events that bots reported, newest first."""
+
     events: list[BotEventView]
+    head: int
+    """Where a stream continues this list."""
 
 
 class _BotEventCounts(msgspec.Struct):
@@ -332,10 +336,20 @@ class ReconcilerApi:
         async for text in self._http.messages(path, params={"after": str(after)}):
             yield _decode(text.encode(), EventView)
 
-    async def bot_events(self, **filters: str) -> list[BotEventView]:
+    async def bot_events(self, **filters: str) -> BotEventsPage:
         """Return events that bots reported, newest first; filters as the API has them."""
         body = await self._get("/api/v1/bot-events", params=filters)
-        return _decode(body, _BotEvents).events
+        return _decode(body, BotEventsPage)
+
+    async def follow_bot_events(self, after: int, **filters: str) -> AsyncIterator[BotEventView]:
+        """Yield every event of the bots after a number, until the connection ends.
+
+        Raises:
+            Unreachable: it could not be opened, or it was closed.
+        """
+        path = "/api/v1/bot-events/stream"
+        async for text in self._http.messages(path, params={**filters, "after": str(after)}):
+            yield _decode(text.encode(), BotEventView)
 
     async def bot_event_counts(self, **filters: str) -> list[BotEventCountView]:
         """Return how many events each bot reported."""

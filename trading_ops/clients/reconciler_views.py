@@ -9,6 +9,7 @@ import msgspec
 class BotEventView(msgspec.Struct):
     """One event that a bot reported."""
 
+    seq: int
     bot: str
     event: str
     kind: str

@@ -12,14 +12,14 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
 from trading_ops.console.calls import Calls
 from trading_ops.console.figures import FigureReader
-from trading_ops.console.live import Live
+from trading_ops.console.live import Heads, Live
 from trading_ops.console.ordering import Ordering
 from trading_ops.console.pages import Pages
 from trading_ops.console.reading import Reading
 from trading_ops.console.sessions import Sessions
 from trading_ops.console.site import Site
 from trading_ops.domain.target import NAMED_BOTS, Kind, Registry
-from trading_ops.store import events
+from trading_ops.store import Connection, bot_events, events
 from trading_ops.store.reader import Reader
 
 log = logs.get(__name__)
@@ -47,7 +47,7 @@ def add_console(
         all_have_agents=all(one.kind is Kind.BOT for one in bots),
     )
     reading = Reading(calls, figures)
-    live = Live(lambda: reader.start(events.head))
+    live = Live(lambda: reader.start(_heads))
     hosts = (one.strip().lower() for one in settings.console_hosts.split(","))
     grafana = settings.grafana_url.strip()
     if grafana and not grafana.startswith(WEB):
@@ -72,3 +72,7 @@ def add_console(
         live.closing.set()
 
     application.on_shutdown.append(close_pages)
+
+
+def _heads(connection: Connection) -> Heads:
+    return events.head(connection), bot_events.head(connection)

@@ -24,9 +24,16 @@ PAGES = 200
 """At once."""
 
 
+Heads = tuple[int | None, int | None]
+"""The numbers of the newest event, and of the newest event of a bot."""
+
+
 class _Tick(msgspec.Struct):
     head: int | None
     """The number of the newest event; null: the database does not answer."""
+
+    bots: int | None
+    """The same of the bots' events."""
 
     at: float
 
@@ -34,11 +41,11 @@ class _Tick(msgspec.Struct):
 class Live:
     """Ticks for every open page."""
 
-    def __init__(self, head: Callable[[], asyncio.Task[int]]) -> None:
-        """Take what asks for the number of the newest event."""
-        self._ask = head
-        self._asking: asyncio.Task[int] | None = None
-        self._head: int | None = None
+    def __init__(self, heads: Callable[[], asyncio.Task[Heads]]) -> None:
+        """Take what asks for the numbers of the newest events."""
+        self._ask = heads
+        self._asking: asyncio.Task[Heads] | None = None
+        self._heads: Heads = (None, None)
         self._asked_at = float("-inf")
         self.closing = asyncio.Event()
         self.pages = 0
@@ -80,7 +87,8 @@ class Live:
         closing = asyncio.create_task(self.closing.wait())
         try:
             while True:
-                tick = _Tick(head=await self._newest(), at=clock.timestamp())
+                head, bots = await self._newest()
+                tick = _Tick(head=head, bots=bots, at=clock.timestamp())
                 async with asyncio.timeout(STALLED_SECONDS):
                     await socket.send_str(msgspec.json.encode(tick).decode())
                 await asyncio.wait(
@@ -95,8 +103,8 @@ class Live:
             with contextlib.suppress(asyncio.CancelledError):
                 await closing
 
-    async def _newest(self) -> int | None:
-        """Return the number of the newest event; one question at a time, however many pages."""
+    async def _newest(self) -> Heads:
+        """Return the numbers of the newest events; one question at a time, however many pages."""
         if self._asking is None and clock.monotonic() - self._asked_at > HEAD_SECONDS:
             self._asked_at = clock.monotonic()
             self._asking = self._ask()
@@ -104,17 +112,17 @@ class Live:
         if asking is not None:
             await asyncio.wait({asking}, timeout=TICK_SECONDS / 2)
             if not asking.done():
-                return None
+                return None, None
             if self._asking is asking:
-                self._asking, self._head = None, _answered(asking)
-        return self._head
+                self._asking, self._heads = None, _answered(asking)
+        return self._heads
 
 
-def _answered(asking: asyncio.Task[int]) -> int | None:
+def _answered(asking: asyncio.Task[Heads]) -> Heads:
     try:
         return asking.result()
     except (StoreError, asyncio.CancelledError):
-        return None
+        return None, None
 
 
 async def _hear(socket: web.WebSocketResponse) -> None:

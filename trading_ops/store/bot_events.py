@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.message import Severity
@@ -14,7 +14,7 @@ from trading_ops.store import messages
 from trading_ops.store.column_types import storable
 from trading_ops.store.messages import Draft
 from trading_ops.store.search import Place, Span
-from trading_ops.store.tables import bot_event_cursors, bot_events
+from trading_ops.store.tables import bot_event_cursors, bot_event_head, bot_events
 from trading_ops.store.upsert import upsert
 
 
@@ -31,6 +31,9 @@ class Stored:
     """One row."""
 
     id: str
+    seq: int
+    """Grows in the order in which events were stored."""
+
     event: BotEvent
 
 
@@ -66,12 +69,31 @@ def store(
     is, so that a second reconciler, or a repeated reading, changes nothing.
     """
     if found:
-        rows = [asdict(one) | {"id": id_of(one.bot, one.event)} for one in found]
+        # The lock on the head makes the order of the numbers the order of the commits.
+        taken = update(bot_event_head).values(seq=bot_event_head.c.seq + len(found))
+        connection.execute(taken)
+        first = head(connection) - len(found) + 1
+        rows = [
+            asdict(one) | {"id": id_of(one.bot, one.event), "seq": first + at}
+            for at, one in enumerate(found)
+        ]
         connection.execute(upsert(connection, bot_events).on_conflict_do_nothing(), rows)
     messages.store(connection, drafts, now=now)
     moved = {"journal": position.journal, "number": position.number}
     cursor = upsert(connection, bot_event_cursors).values(bot=bot, **moved)
     connection.execute(cursor.on_conflict_do_update(index_elements=["bot"], set_=moved))
+
+
+def head(connection: Connection) -> int:
+    """Return the last number; it grows with each event that is stored."""
+    return int(connection.execute(select(bot_event_head.c.seq)).scalar_one())
+
+
+def since(connection: Connection, seq: int, *, limit: int) -> list[Stored]:
+    """Return the events after a number, in the order in which they were stored."""
+    statement = select(bot_events).where(bot_events.c.seq > seq)
+    statement = statement.order_by(bot_events.c.seq).limit(limit)
+    return [_read(row) for row in connection.execute(statement).mappings()]
 
 
 def id_of(bot: str, event: str) -> str:
@@ -141,4 +163,4 @@ def prune_oldest(connection: Connection, *, bot: str, limit: int) -> int:
 def _read(row: Any) -> Stored:
     values = {name: row[name] for name in BotEvent.__dataclass_fields__}
     values |= {"kind": BotEventKind(row["kind"]), "severity": Severity(row["severity"])}
-    return Stored(id=row["id"], event=BotEvent(**values))
+    return Stored(id=row["id"], seq=row["seq"], event=BotEvent(**values))

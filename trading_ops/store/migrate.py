@@ -10,7 +10,7 @@ from trading_ops.errors import StoreError
 from trading_ops.store.engine import migrating_engine, reading_engine, sole_writer, sqlite_path
 
 FOLDER = Path(__file__).parent / "migrations"
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision; a test compares it with the files."""
 
 LOCK = 0x7452_6164_4F70_7301

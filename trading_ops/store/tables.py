@@ -357,8 +357,19 @@ bot_events = Table(
     Column("correlation", Words, nullable=False),
     Column("summary", Words, nullable=False),
     Column("data", Facts, nullable=False),
+    # In the order in which they were stored, which is not that of their times.
+    Column("seq", BigInteger, nullable=False, server_default="0"),
     Index("ix_bot_events_at", "at", "id"),
     Index("ix_bot_events_bot_at", "bot", "at"),
+    Index("ix_bot_events_seq", "seq"),
+)
+
+# One row: the last number. It is never used again, not even after its event was removed.
+bot_event_head = Table(
+    "bot_event_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
 )
 
 bot_event_cursors = Table(

@@ -232,7 +232,7 @@ async def test_they_are_searched_and_counted(start: Start) -> None:
     async with start() as running:
         path = "/api/v1/bot-events"
         empty: dict[str, Any] = await running.call("GET", f"{path}?kind=trade&bot=alpha")
-        assert empty == {"events": [], "next": None}
+        assert empty == {"events": [], "next": None, "head": 0}
         assert (await running.call("GET", f"{path}/summary?bot=alpha")) == {"counts": []}
         headers = {"Authorization": "Bearer operator"}
         async with running.client.get(f"{path}?kind=gossip", headers=headers) as answer:

@@ -65,7 +65,8 @@ const live = {
     socket.onmessage = (message) => {
       const wasStale = live.isStale();
       live.tickAt = performance.now();
-      live.seen = JSON.parse(message.data).head;
+      const tick = JSON.parse(message.data);
+      live.seen = document.querySelector("main [data-follows=bots]") ? tick.bots : tick.head;
       live.show();
       live.refresh(wasStale);
     };
